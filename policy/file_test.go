@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+const good = `name: ours
+schedule: {every: month, day: 1, at: "00:00", zone: UTC}
+renew_within: 62d
+warn_from: 60d
+warn_to: 93d
+validity: 365d
+`
+
+func TestPolicyFilesAreReadStrictly(t *testing.T) {
+	if p, err := Read(strings.NewReader(good)); err != nil || p.Check() != nil || p.Name != "ours" {
+		t.Fatalf("the documented form: %+v, %v", p, err)
+	}
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown key", "warn_from", "warn_form", `line 4: unknown key "warn_form": allowed are name,`},
+		{"twice", "warn_to: 93d", "warn_to: 93d\nwarn_to: 94d", "line 6: warn_to is given twice"},
+		{"no schedule", `schedule: {every: month, day: 1, at: "00:00", zone: UTC}`, "", "schedule is missing"},
+		{"no name", "name: ours\n", "", "name is missing"},
+		{"control character in the name", "name: ours", `name: "a\u0007b"`, "line 1: name: allowed are 1 to 64 printable"},
+		{"negative", "60d", "-60d", "line 4: warn_from: -60d is negative"},
+		{"renewal switched off", "renew_within: 62d", "renew_within: 0d", "line 3: renew_within is 0d; it must be longer than 0: renewal cannot be switched off"},
+		{"no window", "warn_to: 93d", "warn_to: 50d", "line 5: warn_to (50d) must not be shorter than warn_from (60d)"},
+		{"warning inside renewal", "warn_to: 93d", "warn_to: 61d", "no warning would ever be sent"},
+		{"longer than the lifetime", "renew_within: 62d", "renew_within: 400d", "must be shorter than validity (365d)"},
+		{"share above one", "renew_within: 62d", "renew_within: 1.5", "line 3: renew_within: \"1.5\" is no share of a lifetime"},
+		{"no duration", "validity: 365d", "validity: a year", `line 6: validity: "a year" is no duration`},
+		{"zone", "zone: UTC", "zone: Mars/Base", `line 2: zone: "Mars/Base" is no time zone`},
+		{"time of day", `"00:00"`, `"24:00"`, `line 2: at: "24:00" is no time of day`},
+		{"day", "day: 1,", "day: 32,", `line 2: day: "32" is not allowed: write a day of the month, 1 to 31`},
+		{"day of a daily schedule", "every: month", "every: day", "day goes with every: month or every: week only"},
+		{"weekday", "every: month, day: 1", "every: week, day: someday", "write a weekday"},
+		{"period", "every: month", "every: fortnight", "write month, week or day"},
+		{"half-written", "validity: 365d", "validity: {", "line 6"},
+		{"second document", "validity: 365d", "validity: 365d\n---\nname: b", "more than one document"},
+		{"list", good, "- a\n", "line 1: expected keys and values"},
+		{"empty", good, "", "the file is empty"},
+		{"only a comment", good, "# nothing\n", "the file is empty"},
+		{"huge", good, strings.Repeat("#", 70<<10), "larger than 64 KiB"},
+	} {
+		_, err := Read(strings.NewReader(strings.Replace(good, c.old, c.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestAPolicyThatLetsACertificateExpireIsRefusedWithTheDate(t *testing.T) {
+	p, err := Read(strings.NewReader(strings.Replace(good, "renew_within: 62d", "renew_within: 20d", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unsound *UnsoundError
+	if err := p.Check(); !errors.As(err, &unsound) || !strings.Contains(err.Error(), "expires at 2025-02-21T00:00:01Z would not be renewed") {
+		t.Fatalf("got %v", err)
+	}
+	if r, err := Audit(p); err != nil || r.Sound || r.CounterExample == "" {
+		t.Errorf("the audit calls it sound: %+v, %v", r, err)
+	}
+}
+
+func TestEveryPresetReadsBackAsItself(t *testing.T) {
+	for _, p := range Presets() {
+		if err := p.Check(); err != nil {
+			t.Error(err)
+		}
+		got, err := Read(strings.NewReader(p.YAML()))
+		if err != nil || got != p {
+			t.Errorf("%s:\n%s\ngot %+v\n%v", p.Name, p.YAML(), got, err)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(good)
+	for _, p := range Presets() {
+		f.Add(p.YAML())
+	}
+	f.Add("a: &a [*a]")
+	f.Add("&a : *a")
+	f.Fuzz(func(t *testing.T, in string) {
+		p, err := Read(strings.NewReader(in))
+		if err != nil {
+			return
+		}
+		// Zones compare by name: two loads of one zone are two pointers.
+		if again, err := Read(strings.NewReader(p.YAML())); err != nil || again.YAML() != p.YAML() {
+			t.Fatalf("%+v reads back as %+v: %v\n%s", p, again, err, p.YAML())
+		}
+		_ = p.Check()
+	})
+}

@@ -1,0 +1,52 @@
+package policy
+
+import "time"
+
+// An Event is what one run does with one certificate.
+type Event struct {
+	At       time.Time
+	Action   Action
+	DaysLeft float64 // validity left at At, in days of 24 h, not rounded
+}
+
+// A Forecast is what will happen to a certificate.
+type Forecast struct {
+	// Events are all warnings up to and including the first renewal. An expired certificate has one event, Expired.
+	Events []Event
+	// Surprise: the renewal comes without an earlier warning.
+	Surprise bool
+}
+
+// Forecast says what happens to a certificate from the first run at or after from.
+//
+// A certificate that has expired at from, or expires before the first run can renew it, ends in an Expired event: at from
+// itself, or at the run that comes too late.
+func (p Policy) Forecast(v Validity, from time.Time) Forecast {
+	var f Forecast
+	add := func(at time.Time, a Action) {
+		f.Events = append(f.Events, Event{At: at.UTC(), Action: a, DaysLeft: v.NotAfter.Sub(at).Hours() / 24})
+	}
+	if v.NotAfter.Before(from) {
+		add(from, Expired)
+		return f
+	}
+	// No run before the horizon has anything to say: begin there.
+	start := from
+	if h := v.NotAfter.Add(-p.Horizon(v.Lifetime())); h.After(start) {
+		start = h
+	}
+	warned := false
+	for run := p.Schedule.Next(start.Add(-1)); ; run = p.Schedule.Next(run) {
+		switch a := p.Decide(v, run); a {
+		case Warn:
+			if !warned || !p.WarnOnce {
+				add(run, Warn)
+			}
+			warned = true
+		case Renew, Expired:
+			add(run, a)
+			f.Surprise = a == Renew && !warned
+			return f
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var epoch = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func preset(t testing.TB, name string) Policy {
+	t.Helper()
+	p, err := Preset(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// year is a certificate of one year that expires at the instant.
+func year(notAfter time.Time) Validity { return Validity{notAfter.AddDate(-1, 0, 0), notAfter} }
+
+func TestDecideKeepsBothBoundsOfTheWindows(t *testing.T) {
+	run := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		policy string
+		left   time.Duration
+		want   Action
+	}{
+		{"sap-c4c", -time.Second, Expired},
+		{"sap-c4c", 0, Renew},
+		{"sap-c4c", 59 * Day, Renew},
+		{"sap-c4c", 60 * Day, Renew}, // both at once: renewing wins
+		{"sap-c4c", 62 * Day, Renew},
+		{"sap-c4c", 62*Day + time.Second, Warn},
+		{"sap-c4c", 90 * Day, Warn},
+		{"sap-c4c", 90*Day + time.Second, Wait},
+		{"sap-c4c-60", 60 * Day, Renew},
+		{"sap-c4c-60", 60*Day + time.Second, Warn},
+		{"sap-c4c-60", 90 * Day, Warn},
+		{"sap-c4c-92", 62 * Day, Renew},
+		{"sap-c4c-92", 92 * Day, Warn},
+		{"sap-c4c-92", 92*Day + time.Second, Wait},
+		{"perennial", 93 * Day, Warn},
+		{"perennial", 93*Day + time.Second, Wait},
+	} {
+		if got := preset(t, c.policy).Decide(year(run.Add(c.left)), run); got != c.want {
+			t.Errorf("%s with %s left: %s, want %s", c.policy, c.left, got, c.want)
+		}
+	}
+}
+
+// The exhaustive test: every expiry instant of four years (one of them a leap year), hour by hour, against a plain walk
+// over the runs that knows nothing of horizons.
+func TestEveryExpiryOfFourYearsIsRenewedBeforeItExpires(t *testing.T) {
+	for _, p := range Presets() {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			var runs []time.Time
+			for run := p.Schedule.Next(epoch.AddDate(-2, 0, 0)); run.Before(epoch.AddDate(4, 1, 0)); run = p.Schedule.Next(run) {
+				runs = append(runs, run)
+			}
+			surprises := 0
+			for notAfter := epoch; notAfter.Before(epoch.AddDate(4, 0, 0)); notAfter = notAfter.Add(time.Hour) {
+				v := Validity{notAfter.Add(-p.Validity), notAfter}
+				var want []Event
+				first, _ := slices.BinarySearchFunc(runs, v.NotBefore, time.Time.Compare)
+				for _, run := range runs[first:] {
+					left := notAfter.Sub(run)
+					within, from, to := p.RenewWithin.Of(p.Validity), p.WarnFrom.Of(p.Validity), p.WarnTo.Of(p.Validity)
+					if left <= within {
+						want = append(want, Event{run, Renew, left.Hours() / 24})
+						break
+					}
+					if left >= from && left <= to && (!p.WarnOnce || len(want) == 0) {
+						want = append(want, Event{run, Warn, left.Hours() / 24})
+					}
+				}
+				f := p.Forecast(v, v.NotBefore)
+				if !slices.Equal(f.Events, want) {
+					t.Fatalf("expiry %s: events %v, want %v", notAfter, f.Events, want)
+				}
+				last := f.Events[len(f.Events)-1]
+				if last.Action != Renew || last.At.After(notAfter) {
+					t.Fatalf("expiry %s is not renewed in time: %v", notAfter, f.Events)
+				}
+				if f.Surprise != (len(f.Events) == 1) {
+					t.Fatalf("expiry %s: surprise is %v with %v", notAfter, f.Surprise, f.Events)
+				}
+				if f.Surprise {
+					surprises++
+				}
+			}
+			if none := p.Name == "perennial" || p.Name == "short-lived"; none != (surprises == 0) {
+				t.Errorf("%d renewals without a warning", surprises)
+			}
+		})
+	}
+}
+
+func TestShortLivedCertificatesOf7To90DaysAreWarnedAboutBeforeEveryRenewal(t *testing.T) {
+	p := preset(t, "short-lived")
+	for days := 7; days <= 90; days++ {
+		p.Validity = time.Duration(days) * Day
+		if err := p.Check(); err != nil {
+			t.Fatal(err)
+		}
+		for h := range 24 * 7 {
+			notBefore := epoch.Add(time.Duration(h) * time.Hour)
+			v := Validity{notBefore, notBefore.Add(p.Validity)}
+			if f := p.Forecast(v, notBefore); f.Surprise || f.Events[len(f.Events)-1].Action != Renew {
+				t.Fatalf("%d days from %s: %v", days, notBefore, f.Events)
+			}
+		}
+	}
+}
+
+func TestAnExpiredCertificateHasOneEvent(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	f := preset(t, "perennial").Forecast(year(at.Add(-36*time.Hour)), at)
+	if len(f.Events) != 1 || f.Events[0] != (Event{at, Expired, -1.5}) || f.Surprise {
+		t.Errorf("got %+v", f)
+	}
+}
+
+// A job that ran late decides by its run date: the ledger asks about the date, not about the clock.
+func TestARunDateDecidesTheSameHoweverLateItIsExecuted(t *testing.T) {
+	p := preset(t, "perennial")
+	run := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	late := run.Add(40 * Day)
+	v := year(run.Add(93 * Day))
+	if got := p.Decide(v, run); got != Warn {
+		t.Errorf("at its date: %s", got)
+	}
+	if got := p.Decide(v, late); got != Renew {
+		t.Errorf("the run after the outage, at its own date: %s", got)
+	}
+}
+
+func genSchedule(t *rapid.T) Schedule {
+	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo", "America/Santiago", "Pacific/Apia", "Asia/Beirut"}
+	zone, err := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Schedule{
+		Every: rapid.SampledFrom([]Every{Month, Week, Daily}).Draw(t, "every"), Day: rapid.IntRange(1, 31).Draw(t, "day"),
+		Weekday: time.Weekday(rapid.IntRange(0, 6).Draw(t, "weekday")), Hour: rapid.IntRange(0, 23).Draw(t, "hour"),
+		Minute: rapid.IntRange(0, 59).Draw(t, "minute"), Zone: zone,
+	}
+}
+
+func genInstant(t *rapid.T) time.Time {
+	return epoch.Add(time.Duration(rapid.Int64Range(0, 20*365*86400).Draw(t, "instant")) * time.Second)
+}
+
+func TestRunsOfAScheduleAreRegularInEveryZone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, at := genSchedule(t), genInstant(t)
+		next, latest := s.Next(at), s.Latest(at)
+		if !next.After(at) || latest.After(at) {
+			t.Fatalf("next %s and latest %s around %s", next, latest, at)
+		}
+		if s.Next(latest) != next {
+			t.Fatalf("a run lies between %s and %s", latest, next)
+		}
+		if s.Latest(next) != next {
+			t.Fatalf("%s is no run by itself", next)
+		}
+		longest := map[Every]time.Duration{Month: 31*Day + 25*time.Hour, Week: 7*Day + 25*time.Hour, Daily: 2*Day + time.Hour}[s.Every]
+		if gap := next.Sub(latest); gap > longest {
+			t.Fatalf("%s between two runs", gap)
+		}
+		if local := next.In(s.Zone); s.Every == Month && local.Day() != s.Day && local.AddDate(0, 0, 1).Day() != 1 && local.Day() != s.Day+1 {
+			t.Fatalf("day %d became %s", s.Day, local)
+		}
+	})
+}
+
+func TestTimesOfDayAroundDaylightSaving(t *testing.T) {
+	zone := func(name string) *time.Location {
+		z, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	for _, c := range []struct {
+		name     string
+		schedule Schedule
+		after    string
+		want     string
+	}{
+		{"skipped: the first instant behind the gap", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"},
+		{"twice: the first time", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"},
+		{"the day after is ordinary", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
+		{"midnight is skipped", Schedule{Every: Daily, Zone: zone("America/Santiago")}, "2026-09-05T12:00:00Z", "2026-09-06T04:00:00Z"},
+		{"half an hour of daylight saving", Schedule{Every: Daily, Hour: 2, Minute: 15, Zone: zone("Australia/Lord_Howe")}, "2026-10-03T12:00:00Z", "2026-10-03T15:30:00Z"},
+		{"day 31 in February", Schedule{Every: Month, Day: 31, Zone: time.UTC}, "2027-02-01T00:00:00Z", "2027-02-28T00:00:00Z"},
+		{"day 29 in a leap year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2028-02-01T00:00:00Z", "2028-02-29T00:00:00Z"},
+		{"day 29 in another year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2027-02-01T00:00:00Z", "2027-02-28T00:00:00Z"},
+		{"day 30 in April", Schedule{Every: Month, Day: 31, Zone: time.UTC}, "2027-04-01T00:00:00Z", "2027-04-30T00:00:00Z"},
+		{"weekly", Schedule{Every: Week, Weekday: time.Monday, Hour: 6, Zone: time.UTC}, "2026-11-24T00:00:00Z", "2026-11-30T06:00:00Z"},
+		{"exactly at a run: the next one", Schedule{Every: Month, Day: 1, Zone: time.UTC}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"},
+	} {
+		after, _ := time.Parse(time.RFC3339, c.after)
+		if got := c.schedule.Next(after).Format(time.RFC3339); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// The promise of the package, over policies of every kind: what Check accepts renews every certificate before it expires,
+// and what it refuses as unsound is shown by a certificate that does expire.
+func TestAcceptedPoliciesLetNothingExpireAndRefusedOnesShowWhatWould(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := Policy{Name: "drawn", Schedule: genSchedule(t), Validity: time.Duration(rapid.IntRange(5*24, 800*24).Draw(t, "validity")) * time.Hour}
+		hours := func(label string) Span {
+			return Span{Fixed: time.Duration(rapid.IntRange(0, 120*24).Draw(t, label)) * time.Hour}
+		}
+		p.RenewWithin, p.WarnFrom, p.WarnTo = hours("renew"), hours("from"), hours("to")
+		err := p.Check()
+		var unsound *UnsoundError
+		switch {
+		case errors.As(err, &unsound):
+			f := p.Forecast(Validity{unsound.NotAfter.Add(-p.Validity), unsound.NotAfter}, unsound.NotAfter.Add(-p.Validity))
+			if last := f.Events[len(f.Events)-1]; last.Action != Expired {
+				t.Fatalf("the counter-example %s is renewed: %v", unsound.NotAfter, f.Events)
+			}
+			if !strings.Contains(err.Error(), unsound.NotAfter.Format(time.RFC3339)) {
+				t.Fatalf("the message does not show the date: %v", err)
+			}
+		case err == nil:
+			notAfter := genInstant(t)
+			f := p.Forecast(Validity{notAfter.Add(-p.Validity), notAfter}, notAfter.Add(-p.Validity))
+			if last := f.Events[len(f.Events)-1]; last.Action != Renew || last.At.After(notAfter) {
+				t.Fatalf("%s would not be renewed: %v", notAfter, f.Events)
+			}
+		}
+	})
+}
+
+func TestManualRenewalIsRefusedUntilThePolicyWarns(t *testing.T) {
+	p := preset(t, "perennial")
+	v := year(time.Date(2027, 1, 15, 6, 0, 0, 0, time.UTC))
+	from := v.NotAfter.Add(-93 * Day)
+	if ok, at := p.MayRenewByHand(v, from.Add(-time.Second)); ok || at != from {
+		t.Errorf("a second early: %v, %s", ok, at)
+	}
+	if ok, _ := p.MayRenewByHand(v, from); !ok {
+		t.Error("refused although the policy warns")
+	}
+}
