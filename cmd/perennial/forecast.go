@@ -1,0 +1,182 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/perennial-pki/perennial/internal/certfile"
+	"github.com/perennial-pki/perennial/internal/publish"
+	"github.com/perennial-pki/perennial/policy"
+)
+
+type forecastCmd struct {
+	Files    []string `arg:"" name:"file" help:"PEM, DER, PKCS#7 or PKCS#12 files, or - for standard input."`
+	Policy   string   `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file."`
+	From     string   `placeholder:"RFC3339|DATE" help:"The first run considered is at or after this instant (default: now)."`
+	Output   string   `enum:"table,json,ics" default:"table" help:"table, json or ics (a calendar)."`
+	Password string   `name:"pkcs12-password" env:"PERENNIAL_PKCS12_PASSWORD" help:"Opens PKCS#12 files; better given as PERENNIAL_PKCS12_PASSWORD."`
+}
+
+type forecastJSON struct {
+	Policy       string             `json:"policy"`
+	Certificates []*certificateJSON `json:"certificates"`
+}
+
+type certificateJSON struct {
+	File        string      `json:"file"`
+	Subject     string      `json:"subject"`
+	Serial      string      `json:"serial"`
+	Fingerprint string      `json:"fingerprint_sha256"`
+	NotBefore   time.Time   `json:"not_before"`
+	NotAfter    time.Time   `json:"not_after"`
+	Events      []eventJSON `json:"events"`
+	Surprise    bool        `json:"surprise"`
+}
+
+type eventJSON struct {
+	At       time.Time     `json:"at"`
+	Action   policy.Action `json:"action"`
+	DaysLeft float64       `json:"days_left"`
+	Subject  string        `json:"subject,omitempty"`
+}
+
+func (c forecastCmd) Run(e env) error {
+	p, err := loadPolicy(c.Policy)
+	if err != nil {
+		return err
+	}
+	from := e.now().UTC().Truncate(time.Second)
+	if c.From != "" {
+		if from, err = parseInstant(c.From); err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+	}
+	out := forecastJSON{Policy: p.Name}
+	var failures []error
+	for _, file := range c.Files {
+		certs, err := c.read(file, e.in)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", file, err))
+			continue
+		}
+		for _, cert := range certs {
+			out.Certificates = append(out.Certificates, forecast(file, cert, p, from))
+		}
+	}
+	if len(out.Certificates) > 0 {
+		if err := c.print(e, p, out); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (c forecastCmd) read(file string, stdin io.Reader) ([]*x509.Certificate, error) {
+	if file == "-" {
+		return certfile.Read(stdin, c.Password)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, errors.Unwrap(err) // the caller names the file
+	}
+	defer f.Close()
+	certs, err := certfile.Read(f, c.Password)
+	if errors.Is(err, certfile.ErrPassword) {
+		err = fmt.Errorf("%w: set PERENNIAL_PKCS12_PASSWORD", err)
+	}
+	return certs, err
+}
+
+func forecast(file string, cert *x509.Certificate, p policy.Policy, from time.Time) *certificateJSON {
+	f := p.Forecast(policy.Validity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, from)
+	c := &certificateJSON{
+		File: file, Subject: cert.Subject.String(), Serial: certfile.Serial(cert), Fingerprint: certfile.Fingerprint(cert.Raw),
+		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Surprise: f.Surprise,
+	}
+	for _, ev := range f.Events {
+		c.Events = append(c.Events, eventJSON{ev.At, ev.Action, math.Round(ev.DaysLeft*100) / 100, ev.Action.Subject()})
+	}
+	return c
+}
+
+func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
+	switch c.Output {
+	case "json":
+		return writeJSON(e.out, out)
+	case "ics":
+		var entries []publish.CalendarEntry
+		for _, cert := range out.Certificates {
+			for _, ev := range cert.Events {
+				entries = append(entries, publish.CalendarEntry{
+					UID: fmt.Sprintf("%s-%s-%d@perennial", ev.Action, cert.Fingerprint[:32], ev.At.Unix()), At: ev.At,
+					Summary: fmt.Sprintf("%s: %s", says(ev), cert.Subject),
+					Description: fmt.Sprintf("%s\nSerial number: %s\nSHA-256 fingerprint: %s\nValid until: %s (%.2f days left)\nPolicy: %s",
+						cert.Subject, cert.Serial, cert.Fingerprint, moment(cert.NotAfter), ev.DaysLeft, p.Name),
+				})
+			}
+		}
+		return publish.Calendar(e.out, "Tenant certificates", entries, e.now())
+	}
+	for i, cert := range out.Certificates {
+		if i > 0 {
+			fmt.Fprintln(e.out)
+		}
+		fmt.Fprintf(e.out, "%s: %s\n  serial %s, valid %s to %s\n  SHA-256 %s\n", printable(cert.File), printable(cert.Subject), cert.Serial, moment(cert.NotBefore), moment(cert.NotAfter), cert.Fingerprint)
+		for _, ev := range cert.Events {
+			fmt.Fprintf(e.out, "  %s  %-7s  %6.2f days left  %s\n", moment(ev.At), ev.Action, ev.DaysLeft, says(ev))
+		}
+		fmt.Fprintf(e.out, "  %s\n", verdict(cert))
+	}
+	return nil
+}
+
+// says is the notice's subject, or what happened where no notice goes out.
+func says(ev eventJSON) string {
+	if ev.Subject != "" {
+		return ev.Subject
+	}
+	return "Certificate has expired without having been renewed"
+}
+
+func verdict(c *certificateJSON) string {
+	last := c.Events[len(c.Events)-1]
+	switch {
+	case last.Action == policy.Expired:
+		return "It is not renewed in time: renew it by hand now."
+	case c.Surprise:
+		return fmt.Sprintf("SURPRISE: it is renewed on %s, and no warning comes before. Tell the receivers yourself.", moment(last.At))
+	default:
+		return fmt.Sprintf("You are warned %.0f days before it is renewed.", last.At.Sub(c.Events[0].At).Hours()/24)
+	}
+}
+
+// parseInstant reads RFC 3339, or a date: its first instant in UTC.
+func parseInstant(s string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC(), nil
+	}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("%q is no instant: write 2026-11-01 or 2026-11-01T00:00:00Z", s)
+}
+
+// moment is an instant for people: to the minute, with its zone.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// printable escapes what is not printable in s.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/perennial-pki/perennial/policy"
+)
+
+type policyCmd struct {
+	List  policyListCmd  `cmd:"" help:"List the built-in policies."`
+	Show  policyShowCmd  `cmd:"" help:"Show a policy in the form of a policy file."`
+	Audit policyAuditCmd `cmd:"" help:"Compute how often a policy renews without an earlier warning."`
+}
+
+type policyListCmd struct {
+	Output string `enum:"table,json" default:"table" help:"table or json."`
+}
+
+func (c policyListCmd) Run(e env) error {
+	if c.Output == "json" {
+		type row struct {
+			Name        string `json:"name"`
+			Schedule    string `json:"schedule"`
+			RenewWithin string `json:"renew_within"`
+			WarnFrom    string `json:"warn_from"`
+			WarnTo      string `json:"warn_to"`
+			Validity    string `json:"validity"`
+			Source      string `json:"source"`
+			Default     bool   `json:"default"`
+		}
+		var rows []row
+		for _, p := range policy.Presets() {
+			rows = append(rows, row{p.Name, p.Schedule.String(), p.RenewWithin.String(), p.WarnFrom.String(), p.WarnTo.String(), policy.FormatDuration(p.Validity), p.Source, p.Name == policy.Default})
+		}
+		return writeJSON(e.out, rows)
+	}
+	return table(e.out, "NAME\tRENEWS WITHIN\tWARNS\tRUNS\tSOURCE", func(row func(...any)) {
+		for _, p := range policy.Presets() {
+			name := p.Name
+			if name == policy.Default {
+				name += " (default)"
+			}
+			row(name, p.RenewWithin, fmt.Sprintf("%s to %s", p.WarnFrom, p.WarnTo), p.Schedule, p.Source)
+		}
+	})
+}
+
+type policyShowCmd struct {
+	Name string `arg:"" help:"A built-in policy, or the path of a policy file."`
+}
+
+func (c policyShowCmd) Run(e env) error {
+	p, err := loadPolicy(c.Name)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(e.out, p.YAML())
+	return err
+}
+
+type policyAuditCmd struct {
+	Name   string `arg:"" help:"A built-in policy, or the path of a policy file."`
+	Output string `enum:"table,json" default:"table" help:"table or json."`
+}
+
+func (c policyAuditCmd) Run(e env) error {
+	p, err := readPolicy(c.Name)
+	if err != nil {
+		return err
+	}
+	r, err := policy.Audit(p)
+	if err != nil {
+		return fmt.Errorf("policy %s: %w", p.Name, err)
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, r)
+	}
+	fmt.Fprintf(e.out, "policy %s: renews within %s, warns from %s to %s, %s\n", p.Name, p.RenewWithin, p.WarnFrom, p.WarnTo, p.Schedule)
+	if r.Sound {
+		fmt.Fprintln(e.out, "sound: every certificate is renewed before it expires")
+	} else {
+		fmt.Fprintf(e.out, "NOT SOUND, will be refused: %s\n", r.CounterExample)
+	}
+	if r.SurpriseFree {
+		fmt.Fprintln(e.out, "no surprise: every renewal is announced by an earlier warning")
+	}
+	return table(e.out, "WITHOUT AN EARLIER WARNING\tSHARE\tCOUNT\tOF", func(row func(...any)) {
+		row("over all expiry instants, 2025 to mid-2028", fmt.Sprintf("%.2f %%", r.Single.Share*100), r.Single.WithoutWarning, r.Single.Expiries)
+		row(fmt.Sprintf("renewal after renewal, every %g to %g days", r.SteadyState.IntervalDays.Min, r.SteadyState.IntervalDays.Max),
+			fmt.Sprintf("%.2f %%", r.SteadyState.Share*100), r.SteadyState.WithoutWarning, r.SteadyState.Renewals)
+	})
+}
+
+// loadPolicy finds a policy by its name or its file's path, and refuses an unsound one.
+func loadPolicy(nameOrFile string) (policy.Policy, error) {
+	p, err := readPolicy(nameOrFile)
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	return p, p.Check()
+}
+
+func readPolicy(nameOrFile string) (policy.Policy, error) {
+	if p, err := policy.Preset(nameOrFile); err == nil {
+		return p, nil
+	}
+	f, err := os.Open(nameOrFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = policy.Preset(nameOrFile)
+		return policy.Policy{}, err
+	}
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	defer f.Close()
+	p, err := policy.Read(f)
+	if err != nil {
+		return policy.Policy{}, fmt.Errorf("policy file %s: %w", nameOrFile, err)
+	}
+	return p, nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// table prints rows under a header, columns aligned. Control characters in a cell are escaped: a name that came from
+// outside must not steer a terminal.
+func table(w io.Writer, header string, rows func(row func(cells ...any))) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, header)
+	rows(func(cells ...any) {
+		texts := make([]string, len(cells))
+		for i, c := range cells {
+			texts[i] = printable(fmt.Sprint(c))
+		}
+		fmt.Fprintln(tw, strings.Join(texts, "\t"))
+	})
+	return tw.Flush()
+}

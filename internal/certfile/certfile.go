@@ -1,0 +1,152 @@
+// Package certfile reads certificates in the forms that administrators have them in: PEM, DER, PKCS#7 and PKCS#12.
+//
+// It promises an error that says what the data is instead, for anything that holds no certificate, and never to return or
+// mention a private key that lies beside one. Input is untrusted: its size is bounded, and [Parse] is fuzzed.
+package certfile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/smallstep/pkcs7"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// MaxSize bounds a certificate file. A chain with RSA 4096 keys is under 20 KiB; a trust store is under 1 MiB.
+const MaxSize = 4 << 20
+
+// ErrPassword says that a PKCS#12 file does not open with the password given.
+var ErrPassword = errors.New("this PKCS#12 file does not open with that password")
+
+// Read reads all of r and calls [Parse].
+func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("larger than %d MiB: this is no certificate file", MaxSize>>20)
+	}
+	return Parse(data, password)
+}
+
+// Parse returns the certificates in data, at least one, in their order. Where there are end-entity certificates, the
+// certificates of CAs that come along (a chain) are left out. The password is for PKCS#12 only; [ErrPassword] where it is wrong.
+func Parse(data []byte, password string) ([]*x509.Certificate, error) {
+	certs, err := parse(data, password)
+	if err != nil {
+		return nil, err
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("no certificate in this file")
+	}
+	var leaves []*x509.Certificate
+	for _, c := range certs {
+		if !c.IsCA {
+			leaves = append(leaves, c)
+		}
+	}
+	if len(leaves) > 0 {
+		return leaves, nil
+	}
+	return certs, nil
+}
+
+func parse(data []byte, password string) ([]*x509.Certificate, error) {
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errors.New("the file is empty")
+	case bytes.Contains(data, []byte("-----BEGIN ")):
+		return parsePEM(data)
+	case data[0] == 0x30: // an ASN.1 SEQUENCE: all three binary forms begin so
+		return parseDER(data, password)
+	default:
+		return nil, errors.New("no certificate: expected PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
+	}
+}
+
+func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
+	var others []string
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("certificate %d is malformed: %w", len(certs)+1, err)
+			}
+			certs = append(certs, c)
+		case "PKCS7", "CMS":
+			more, err := parsePKCS7(block.Bytes)
+			if err != nil {
+				return nil, err
+			}
+			certs = append(certs, more...)
+		default:
+			others = append(others, block.Type)
+		}
+	}
+	switch {
+	case len(certs) > 0:
+		return certs, nil
+	case len(others) == 0:
+		return nil, errors.New("malformed PEM: a BEGIN line, but no complete block (is the file cut off?)")
+	case strings.Contains(others[0], "PRIVATE KEY"):
+		return nil, errors.New("the file holds a private key but no certificate; a private key is not needed here: keep it to yourself")
+	default:
+		return nil, fmt.Errorf("the file holds %q but no certificate", others[0])
+	}
+}
+
+func parseDER(data []byte, password string) ([]*x509.Certificate, error) {
+	c, errDER := x509.ParseCertificate(data)
+	if errDER == nil {
+		return []*x509.Certificate{c}, nil
+	}
+	if certs, err := parsePKCS7(data); err == nil {
+		return certs, nil
+	}
+	_, leaf, chain, err := pkcs12.DecodeChain(data, password)
+	if err == nil {
+		return append([]*x509.Certificate{leaf}, chain...), nil
+	}
+	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+		return nil, ErrPassword
+	}
+	if certs, err := pkcs12.DecodeTrustStore(data, password); err == nil {
+		return certs, nil
+	}
+	return nil, fmt.Errorf("neither a DER certificate nor PKCS#7 nor PKCS#12: %w", errDER)
+}
+
+func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
+	p, err := pkcs7.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("malformed PKCS#7: %w", err)
+	}
+	return p.Certificates, nil
+}
+
+// Fingerprint is the SHA-256 of the whole certificate, 64 lowercase hexadecimal digits.
+func Fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// Serial is the serial number in lowercase hexadecimal, two digits a byte.
+func Serial(c *x509.Certificate) string {
+	if c.SerialNumber.Sign() == 0 {
+		return "00"
+	}
+	return hex.EncodeToString(c.SerialNumber.Bytes())
+}

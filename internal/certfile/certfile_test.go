@@ -1,0 +1,123 @@
+package certfile
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smallstep/pkcs7"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+func certificate(t testing.TB, name string, ca bool) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0x0a0b), Subject: pkix.Name{CommonName: name}, IsCA: ca, BasicConstraintsValid: true,
+		NotBefore: time.Date(2026, 1, 15, 6, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 15, 6, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, c
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestEveryFormOfACertificateIsRead(t *testing.T) {
+	key, leaf := certificate(t, "acme", false)
+	_, ca := certificate(t, "ca", true)
+	block := func(kind string, b []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}) }
+	keyDER := must(x509.MarshalPKCS8PrivateKey(key))
+	degenerate := must(pkcs7.DegenerateCertificate(append(bytes.Clone(leaf.Raw), ca.Raw...)))
+	for name, data := range map[string][]byte{
+		"PEM":                   block("CERTIFICATE", leaf.Raw),
+		"PEM with its chain":    append(block("CERTIFICATE", leaf.Raw), block("CERTIFICATE", ca.Raw)...),
+		"PEM behind its key":    append(block("PRIVATE KEY", keyDER), block("CERTIFICATE", leaf.Raw)...),
+		"PEM with text":         append([]byte("subject=CN=acme\n"), block("CERTIFICATE", leaf.Raw)...),
+		"PEM with CR LF":        bytes.ReplaceAll(block("CERTIFICATE", leaf.Raw), []byte("\n"), []byte("\r\n")),
+		"DER":                   leaf.Raw,
+		"PKCS#7":                degenerate,
+		"PKCS#7 in PEM":         block("PKCS7", degenerate),
+		"PKCS#12":               must(pkcs12.Modern.Encode(key, leaf, []*x509.Certificate{ca}, "secret")),
+		"PKCS#12, old ciphers":  must(pkcs12.LegacyDES.Encode(key, leaf, nil, "secret")),
+		"PKCS#12 without a key": must(pkcs12.Modern.EncodeTrustStore([]*x509.Certificate{leaf}, "secret")),
+	} {
+		certs, err := Parse(data, "secret")
+		if err != nil || len(certs) != 1 || !certs[0].Equal(leaf) {
+			t.Errorf("%s: %d certificates, %v", name, len(certs), err)
+		}
+	}
+	if certs, err := Parse(ca.Raw, ""); err != nil || len(certs) != 1 {
+		t.Errorf("a CA's certificate alone: %v", err)
+	}
+	if Serial(leaf) != "0a0b" || len(Fingerprint(leaf.Raw)) != 64 {
+		t.Error(Serial(leaf), Fingerprint(leaf.Raw))
+	}
+}
+
+func TestWhatIsNoCertificateIsNamed(t *testing.T) {
+	key, leaf := certificate(t, "acme", false)
+	whole := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
+	for _, c := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"empty", nil, "the file is empty"},
+		{"text", []byte("hello"), "expected PEM"},
+		{"cut off", whole[:len(whole)/2], "is the file cut off?"},
+		{"only a key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))}), "a private key but no certificate"},
+		{"a request", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte{0x30, 0}}), `holds "CERTIFICATE REQUEST"`},
+		{"broken inside", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw[:50]}), "certificate 1 is malformed"},
+		{"other ASN.1", []byte{0x30, 3, 2, 1, 1}, "neither a DER certificate nor PKCS#7 nor PKCS#12"},
+		{"huge", bytes.Repeat([]byte("x"), 10<<20), "larger than 4 MiB"},
+	} {
+		_, err := Read(bytes.NewReader(c.data), "")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "MIG") {
+			t.Errorf("%s: the error shows key material: %v", c.name, err)
+		}
+	}
+	if _, err := Parse(must(pkcs12.Modern.Encode(key, leaf, nil, "secret")), "wrong"); !errors.Is(err, ErrPassword) {
+		t.Errorf("a wrong password: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	key, leaf := certificate(f, "acme", false)
+	f.Add(leaf.Raw)
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}))
+	f.Add(must(pkcs7.DegenerateCertificate(leaf.Raw)))
+	f.Add(must(pkcs12.Modern.WithIterations(1).Encode(key, leaf, nil, "")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		certs, err := Parse(data, "")
+		if (err == nil) != (len(certs) > 0) {
+			t.Fatalf("%d certificates and %v", len(certs), err)
+		}
+	})
+}
