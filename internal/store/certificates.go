@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, not_after, key_type, der, issuer_id, successor_id, warned_at, created_at, revoked_at, revoked_for"
+
+func scanCertificate(s row) (c tenancy.Certificate, err error) {
+	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject, instant{&c.NotBefore}, instant{&c.NotAfter},
+		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.WarnedAt}, instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
+}
+
+// Certificate finds one generation.
+func (r Reader) Certificate(ctx context.Context, tenantID string, purpose tenancy.Purpose, generation int) (tenancy.Certificate, error) {
+	return one(ctx, r, "such generation", scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? AND generation = ?", tenantID, purpose, generation)
+}
+
+// Newest finds the newest generation; [tenancy.ErrNotFound] where there is none.
+func (r Reader) Newest(ctx context.Context, tenantID string, purpose tenancy.Purpose) (tenancy.Certificate, error) {
+	return one(ctx, r, string(purpose)+" certificate", scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? ORDER BY generation DESC LIMIT 1", tenantID, purpose)
+}
+
+// Certificates lists all generations of a tenant, newest purpose and generation last.
+func (r Reader) Certificates(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Certificate, error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?", tenantID, after, limit)
+}
+
+// CertificatesByID reads the certificates with these IDs.
+func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]tenancy.Certificate, error) {
+	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id IN ", ids)
+}
+
+// LongestLifetime is the longest lifetime among the certificates that still need a successor; 0 where there is none.
+func (r Reader) LongestLifetime(ctx context.Context) (time.Duration, error) {
+	us, err := one(ctx, r, "lifetime", scanOne[int64], "SELECT COALESCE(MAX(lifetime), 0) FROM certificates WHERE successor_id = '' AND state = 'active'")
+	return time.Duration(us) * time.Microsecond, err
+}
+
+// Due lists, by expiry, the active certificates without a successor that expire at or before until and that the run has not
+// dealt with yet, after the given position. It costs what it returns, whatever the size of the fleet.
+func (r Reader) Due(ctx context.Context, runDate, until, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates c
+		WHERE successor_id = '' AND state = 'active' AND not_after <= ? AND (not_after, id) > (?, ?)
+		AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.certificate_id = c.id AND n.run_date = ?)
+		ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
+}
+
+// ActiveCertificates lists, fleet-wide and by expiry, the active certificates without a successor.
+func (r Reader) ActiveCertificates(ctx context.Context, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
+		WHERE successor_id = '' AND state = 'active' AND (not_after, id) > (?, ?) ORDER BY not_after, id LIMIT ?`, micros(afterNotAfter), afterID, limit)
+}
+
+// RevokedBy lists the revoked certificates that an authority issued and that have not expired at now.
+func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) ([]tenancy.Certificate, error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE state = 'revoked' AND issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
+}
+
+// SealedKey is the sealed private key of a certificate; empty once it was destroyed.
+func (r Reader) SealedKey(ctx context.Context, id string) ([]byte, error) {
+	return one(ctx, r, "such certificate", scanOne[[]byte], "SELECT sealed_key FROM certificates WHERE id = ?", id)
+}
+
+// A Sealed is a sealed secret and whose it is.
+type Sealed struct {
+	ID  string
+	Key []byte
+}
+
+func scanSealed(s row) (v Sealed, err error) { return v, s.Scan(&v.ID, &v.Key) }
+
+// SealedKeys lists the sealed keys of certificates, by ID.
+func (r Reader) SealedKeys(ctx context.Context, after string, limit int) ([]Sealed, error) {
+	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM certificates WHERE sealed_key IS NOT NULL AND id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+var reseal = bulk{
+	each:    "UPDATE certificates SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
+	all:     "UPDATE certificates SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, id, old) WHERE certificates.id = v.id AND sealed_key = v.old",
+	columns: 3,
+}
+
+// Reseal replaces sealed keys, each only where it is still the old one.
+func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
+	_, err := reseal.write(ctx, t, len(before), func(i int) []any { return []any{after[i].Key, before[i].ID, before[i].Key} })
+	return err
+}
+
+var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text", "purpose text", "generation bigint", "state text", "serial text", "fingerprint text", "subject text",
+	"not_before bigint", "not_after bigint", "lifetime bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "warned_at bigint",
+	"created_at bigint", "revoked_at bigint", "revoked_for text")
+
+// A SealedCertificate is a certificate with its sealed key, as it is stored.
+type SealedCertificate struct {
+	tenancy.Certificate
+	SealedKey []byte
+}
+
+// AddCertificates stores new generations; [tenancy.ErrConflict] where one of them exists.
+func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) error {
+	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
+		c := &certs[i]
+		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint, c.Subject,
+			micros(c.NotBefore), micros(c.NotAfter), c.NotAfter.Sub(c.NotBefore).Microseconds(), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.WarnedAt),
+			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor}
+	})
+	return err
+}
+
+var succeed = bulk{
+	each: "UPDATE certificates SET successor_id = ?, state = ? WHERE id = ? AND successor_id = ''",
+	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state FROM unnest($1::text[], $2::text[], $3::text[]) AS v (successor_id, state, id)
+		WHERE certificates.id = v.id AND certificates.successor_id = ''`,
+	columns: 3,
+}
+
+// Succeed stores the successor and the new state of renewed certificates; [tenancy.ErrConflict] where one of them has a
+// successor already: another replica was faster, and the caller's transaction must end.
+func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
+	n, err := succeed.write(ctx, t, len(renewed), func(i int) []any {
+		return []any{renewed[i].SuccessorID, string(renewed[i].State), renewed[i].ID}
+	})
+	if err == nil && n != int64(len(renewed)) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "a certificate was renewed by somebody else meanwhile")
+	}
+	return err
+}
+
+var markWarned = bulk{
+	each:    "UPDATE certificates SET warned_at = ? WHERE id = ? AND warned_at = 0",
+	all:     "UPDATE certificates SET warned_at = v.at FROM unnest($1::bigint[], $2::text[]) AS v (at, id) WHERE certificates.id = v.id AND warned_at = 0",
+	columns: 2,
+}
+
+// MarkWarned stores the run date of the first warning.
+func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) error {
+	_, err := markWarned.write(ctx, t, len(ids), func(i int) []any { return []any{micros(runDate), ids[i]} })
+	return err
+}
+
+// Revoke marks a certificate as revoked and destroys its key.
+func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error {
+	return t.execOne(ctx, "UPDATE certificates SET state = 'revoked', revoked_at = ?, revoked_for = ?, sealed_key = NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
+}
+
+// DestroyExpiredKeys destroys the private keys of replaced certificates that expired before now, and says how many.
+func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, error) {
+	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' AND not_after < ?", micros(now))
+}
+
+const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after"
+
+func scanAuthority(s row) (a tenancy.Authority, err error) {
+	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter})
+}
+
+// Authorities lists the authorities of the local CA, oldest first.
+func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
+	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY not_before, id")
+}
+
+// AddAuthority stores a new authority.
+func (t *Tx) AddAuthority(ctx context.Context, a tenancy.Authority) error {
+	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)", a.ID, a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter))
+	return err
+}
+
+// ResealAuthority replaces the sealed key of an authority.
+func (t *Tx) ResealAuthority(ctx context.Context, id string, sealed []byte) error {
+	return t.execOne(ctx, "UPDATE authorities SET sealed_key = ? WHERE id = ?", sealed, id)
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var insertEvents = bulkInsert("events", "seq bigint", "at bigint", "actor text", "action text", "tenant text", "object text", "detail text", "prev bytea", "hash bytea")
+
+// Audit adds events to the audit log, in this order. It locks the log until the transaction ends: call it last.
+func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	head, err := one(ctx, t.Reader, "audit log", scanHead, "UPDATE event_head SET seq = seq + ? WHERE id = 1 RETURNING seq, hash", len(events))
+	if err != nil {
+		return err
+	}
+	seq, prev := head.Seq-int64(len(events)), head.Hash
+	for i := range events {
+		seq++
+		events[i].Seq, events[i].Prev = seq, prev
+		events[i].Hash = events[i].Sum()
+		prev = events[i].Hash
+	}
+	if _, err := insertEvents.write(ctx, t, len(events), func(i int) []any {
+		e := &events[i]
+		return []any{e.Seq, micros(e.At), e.Actor, e.Action, e.Tenant, e.Object, e.Detail, e.Prev, e.Hash}
+	}); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE event_head SET hash = ? WHERE id = 1", prev)
+}
+
+func scanHead(s row) (c tenancy.Chain, err error) { return c, s.Scan(&c.Seq, &c.Hash) }
+
+// EventHead is the number and hash of the last event.
+func (r Reader) EventHead(ctx context.Context) (tenancy.Chain, error) {
+	return one(ctx, r, "audit log", scanHead, "SELECT seq, hash FROM event_head WHERE id = 1")
+}
+
+func scanEvent(s row) (e tenancy.Event, err error) {
+	return e, s.Scan(&e.Seq, instant{&e.At}, &e.Actor, &e.Action, &e.Tenant, &e.Object, &e.Detail, &e.Prev, &e.Hash)
+}
+
+// Events lists events in their order, of one tenant where it is given (by name).
+func (r Reader) Events(ctx context.Context, tenant string, after int64, limit int) ([]tenancy.Event, error) {
+	const columns = "SELECT seq, at, actor, action, tenant, object, detail, prev, hash FROM events "
+	if tenant == "" {
+		return list(ctx, r, scanEvent, columns+"WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+	}
+	return list(ctx, r, scanEvent, columns+"WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?", tenant, after, limit)
+}
+
+// VerifyEvents walks the whole audit log and returns its end; the error is a [*tenancy.ChainError] where an entry was
+// changed, removed or moved. The head is read first: entries added meanwhile are not part of the answer.
+func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
+	const page = 1000
+	var chain tenancy.Chain
+	head, err := r.EventHead(ctx)
+	if err != nil {
+		return chain, err
+	}
+	for {
+		events, err := r.Events(ctx, "", chain.Seq, page)
+		if err != nil {
+			return chain, err
+		}
+		for _, e := range events {
+			if chain.Seq == head.Seq {
+				return chain, chain.End(head.Seq, head.Hash)
+			}
+			if err := chain.Add(e); err != nil {
+				return chain, err
+			}
+		}
+		if len(events) < page {
+			return chain, chain.End(head.Seq, head.Hash)
+		}
+	}
+}

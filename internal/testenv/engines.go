@@ -1,0 +1,13 @@
+package testenv
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// EachEngine runs a test against both engines, each with a new database: url is what --database takes.
+func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "perennial.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
+}

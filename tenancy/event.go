@@ -1,0 +1,68 @@
+package tenancy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+)
+
+// Sum is the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of the event
+// before it, each with its length in front, so that no two different events are the same bytes.
+func (e Event) Sum() []byte {
+	h := sha256.New()
+	var n [8]byte
+	number := func(v int64) {
+		binary.BigEndian.PutUint64(n[:], uint64(v))
+		h.Write(n[:])
+	}
+	number(e.Seq)
+	number(e.At.UnixMicro())
+	for _, s := range []string{e.Actor, e.Action, e.Tenant, e.Object, e.Detail, string(e.Prev)} {
+		number(int64(len(s)))
+		h.Write([]byte(s))
+	}
+	return h.Sum(nil)
+}
+
+// A ChainError says where the audit log is not what was written.
+type ChainError struct {
+	Seq    int64
+	Reason string
+}
+
+func (e *ChainError) Error() string {
+	return fmt.Sprintf("audit log: entry %d: %s", e.Seq, e.Reason)
+}
+
+// A Chain verifies events in their order. The zero value expects entry 1.
+type Chain struct {
+	Seq  int64  // of the last verified event
+	Hash []byte // of the last verified event
+}
+
+// Add verifies the next event against the ones before; the error is a [*ChainError].
+func (c *Chain) Add(e Event) error {
+	switch {
+	case e.Seq != c.Seq+1:
+		return &ChainError{c.Seq + 1, fmt.Sprintf("missing (the next one is %d)", e.Seq)}
+	case !bytes.Equal(e.Prev, c.Hash):
+		return &ChainError{e.Seq, "does not follow the entry before it: one of them was changed, replaced or moved"}
+	case !bytes.Equal(e.Hash, e.Sum()):
+		return &ChainError{e.Seq, "was changed after it was written"}
+	}
+	c.Seq, c.Hash = e.Seq, e.Hash
+	return nil
+}
+
+// End compares the chain with the head that was stored beside it.
+func (c *Chain) End(seq int64, hash []byte) error {
+	switch {
+	case c.Seq < seq:
+		return &ChainError{c.Seq + 1, fmt.Sprintf("missing: the log ends at %d, but %d entries were written", c.Seq, seq)}
+	case c.Seq > seq || !bytes.Equal(c.Hash, hash):
+		return &ChainError{c.Seq, "is not the last entry that was written (its hash should be " + hex.EncodeToString(hash) + ")"}
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package tenancy
+
+import "time"
+
+// A Question is one question of the business configuration. Only those that Perennial acts on are asked.
+type Question struct {
+	ID   string   // stable: "send-email-for-task"
+	Path []string // where people find it, outermost first
+	Text string
+	Help string
+}
+
+// PathText is the path as people write it.
+func (q Question) PathText() string {
+	text := "Business Configuration > Implementation Projects > edit project scope > Questions"
+	for _, p := range q.Path {
+		text += " > " + p
+	}
+	return text
+}
+
+// MailForTasks is the question on which mail for tasks depends.
+const MailForTasks = "send-email-for-task"
+
+// Questions are all questions, in the order of their paths.
+var Questions = []Question{{
+	ID:   MailForTasks,
+	Path: []string{"Communication and Information Exchange", "Business Process Management", "Business Task Management", "send e-mail for the task"},
+	Text: "Do you want to send an e-mail to key users when they get a task?",
+	Help: "Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never mailed.",
+}}
+
+// A ScopingProject is one implementation project of a tenant: its answers decide the tenant's scope.
+type ScopingProject struct {
+	ID        string
+	TenantID  string
+	Name      string
+	Answers   []Answer
+	CreatedAt time.Time
+	Version   int64
+}
+
+// FirstProject is the name of the project that every tenant begins with.
+const FirstProject = "First Implementation"
+
+// An Answer is who answered a question, how, and when.
+type Answer struct {
+	Question string
+	Yes      bool
+	By       string
+	At       time.Time
+}
+
+// InScope says whether any of the projects answers the question with yes.
+func InScope(projects []ScopingProject, question string) bool {
+	for _, p := range projects {
+		for _, a := range p.Answers {
+			if a.Question == question && a.Yes {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A Condition is one of the conditions for getting a mail, whether it holds, and how to fix it where it does not.
+type Condition struct {
+	Name  string
+	Holds bool
+	Fix   string // empty where it holds
+}
+
+// MailConditions are the three conditions under which a key user is mailed about a task (SAP KBA 2969948). assigned is
+// whether the person is a key user of the tenant, mail whether a mail server is configured.
+func MailConditions(inScope, assigned, subscribed bool) []Condition {
+	q := Questions[0]
+	conditions := []Condition{
+		{"the scoping question \"send e-mail for the task\" is answered yes", inScope, "Answer it with yes: " + q.PathText()},
+		{"the user has the task: is a key user of the tenant", assigned, "Make the person a key user of the tenant."},
+		{"the user chose Subscribe to Task", subscribed, "Open Business Task Management and choose Subscribe to Task; it applies from the next notice on."},
+	}
+	for i := range conditions {
+		if conditions[i].Holds {
+			conditions[i].Fix = ""
+		}
+	}
+	return conditions
+}
