@@ -1,0 +1,212 @@
+package localca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	zx509 "github.com/zmap/zcrypto/x509"
+	"github.com/zmap/zlint/v3"
+	"github.com/zmap/zlint/v3/lint"
+
+	"github.com/perennial-pki/perennial/internal/issuer"
+	"github.com/perennial-pki/perennial/internal/keyring"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var now = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+type memory []tenancy.Authority
+
+func (m *memory) Authorities(context.Context) ([]tenancy.Authority, error) { return *m, nil }
+
+func (m *memory) AddAuthority(_ context.Context, a tenancy.Authority) error {
+	*m = append(*m, a)
+	return nil
+}
+
+var config = Config{TrustDomain: "perennial.example.com", Organization: "Example Platform", CRLURL: "http://perennial.example.com/pki", LongestValidity: 365 * day}
+
+func open(t *testing.T, m *memory, keys *keyring.Keyring, at time.Time) *CA {
+	t.Helper()
+	ca, err := Open(t.Context(), config, m, keys, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func keys(t *testing.T) *keyring.Keyring {
+	t.Helper()
+	k, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func issue(t *testing.T, ca *CA, kind tenancy.KeyType, purpose tenancy.Purpose, at time.Time) (issuer.Issued, *x509.Certificate) {
+	t.Helper()
+	key, err := keyring.Generate(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: at, Validity: 365 * day})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(issued.DER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued, cert
+}
+
+// lints are zlint's rules for certificates in general; those of the CA/Browser Forum are for web servers.
+func lints(t *testing.T, der []byte) {
+	t.Helper()
+	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280, lint.RFC5480, lint.RFC8813, lint.Community}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := zx509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range zlint.LintCertificateEx(cert, registry).Results {
+		if r.Status >= lint.Warn {
+			t.Errorf("%s: %s %s: %s", cert.Subject, name, r.Status, r.Details)
+		}
+	}
+	if len(registry.Names()) < 100 {
+		t.Errorf("only %d lints", len(registry.Names()))
+	}
+}
+
+func TestEveryCertificateIsCleanForZlintAndVerifiesWithOpenSSL(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, a := range *m {
+		lints(t, a.DER)
+	}
+	root := write("root.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: (*m)[0].DER}))
+	for _, kind := range []tenancy.KeyType{tenancy.P256, tenancy.P384, tenancy.RSA2048, tenancy.RSA3072} {
+		for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+			issued, _ := issue(t, ca, kind, purpose, now)
+			lints(t, issued.DER)
+			chain := write("chain.pem", ca.Chain(issued.IssuerID))
+			leaf := write("leaf.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.DER}))
+			args := []string{"verify", "-x509_strict", "-purpose", "sslclient", "-attime", "1793491200", "-CAfile", root, "-untrusted", chain, leaf}
+			if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
+				t.Errorf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
+			}
+		}
+	}
+}
+
+func TestACertificateIsForClientAuthenticationOfOneTenant(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	issued, c := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
+	if len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth || c.IsCA {
+		t.Errorf("usages %v, CA %v", c.ExtKeyUsage, c.IsCA)
+	}
+	if len(c.URIs) != 1 || c.URIs[0].String() != "spiffe://perennial.example.com/tenant/acme" {
+		t.Errorf("SAN %v", c.URIs)
+	}
+	if c.NotBefore != now.Add(-5*time.Minute) || c.NotAfter.Sub(c.NotBefore) != 365*day {
+		t.Errorf("valid %s to %s", c.NotBefore, c.NotAfter)
+	}
+	if c.SerialNumber.BitLen() < 127 || c.SerialNumber.BitLen() > 128 {
+		t.Errorf("a serial number of %d bits", c.SerialNumber.BitLen())
+	}
+	if issued.Subject != c.Subject.String() || c.Subject.String() != "CN=acme,OU=Tenants,O=Example Platform" {
+		t.Errorf("subject %s, %s", issued.Subject, c.Subject)
+	}
+	_, m := issue(t, ca, tenancy.P256, tenancy.ForMUser, now)
+	if m.URIs[0].Path != "/tenant/acme/m-user" || m.Subject.String() == c.Subject.String() {
+		t.Errorf("M-user: %s %s", m.URIs[0], m.Subject)
+	}
+}
+
+func TestTheNameConstraintsForbidOtherDomains(t *testing.T) {
+	m := &memory{}
+	honest := open(t, m, keys(t), now)
+	thief := &CA{config: Config{TrustDomain: "bank.example.net", Organization: "x"}, issuing: honest.issuing}
+	_, forged := issue(t, thief, tenancy.P256, tenancy.ForTenant, now)
+	_, genuine := issue(t, honest, tenancy.P256, tenancy.ForTenant, now)
+	roots, chain := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(honest.roots[0].cert)
+	chain.AddCert(honest.issuing[0].cert)
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if _, err := genuine.Verify(opts); err != nil {
+		t.Error(err)
+	}
+	if _, err := forged.Verify(opts); err == nil || !strings.Contains(err.Error(), "not permitted") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheIssuingCAIsReplacedBelowTheSameRootBeforeACertificateCouldOutliveIt(t *testing.T) {
+	m, k := &memory{}, keys(t)
+	ca := open(t, m, k, now)
+	for month := range 12 * 24 {
+		at := now.AddDate(0, month, 0)
+		if err := ca.Refresh(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		if month > 12*22 { // the root ends: nothing can be issued below it
+			break
+		}
+		issue(t, ca, tenancy.P256, tenancy.ForTenant, at)
+	}
+	var roots int
+	for _, a := range *m {
+		if a.Kind == tenancy.RootAuthority {
+			roots++
+		}
+	}
+	if roots != 1 || len(*m) != 4 {
+		t.Errorf("%d roots of %d authorities", roots, len(*m))
+	}
+	again := open(t, m, k, now.AddDate(20, 0, 0))
+	if len(again.issuing) != 3 || !bytes.Equal(again.Bundle(), ca.Bundle()) {
+		t.Error("the authorities read back differently")
+	}
+}
+
+func TestTheCRLListsWhatWasRevoked(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	issued, _ := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
+	der, err := ca.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: issued.Serial, RevokedAt: now, RevokedFor: "compromised"}}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crl, err := x509.ParseRevocationList(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := crl.CheckSignatureFrom(ca.issuing[0].cert); err != nil {
+		t.Error(err)
+	}
+	if len(crl.RevokedCertificateEntries) != 1 || crl.RevokedCertificateEntries[0].ReasonCode != 1 {
+		t.Errorf("got %+v", crl.RevokedCertificateEntries)
+	}
+	if _, err := ca.CRL("other", nil, now); err == nil {
+		t.Error("a CRL of an unknown CA")
+	}
+}

@@ -1,0 +1,55 @@
+package keyring
+
+import (
+	"context"
+	"crypto"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Pool holds RSA keys that were made ahead, for they take about a thousand times longer than the others. Keys live in
+// memory only, and each is given out once.
+type Pool struct {
+	ready map[tenancy.KeyType]chan crypto.Signer
+}
+
+// NewPool makes a pool for at most size keys of each RSA type. It is empty until [Pool.Fill] runs.
+func NewPool(size int) *Pool {
+	return &Pool{map[tenancy.KeyType]chan crypto.Signer{
+		tenancy.RSA2048: make(chan crypto.Signer, size),
+		tenancy.RSA3072: make(chan crypto.Signer, size),
+	}}
+}
+
+// Fill makes keys of the type until the context ends, waiting while the pool is full. Types that are fast to make need
+// no pool: Fill returns at once.
+func (p *Pool) Fill(ctx context.Context, kind tenancy.KeyType) error {
+	ready, ok := p.ready[kind]
+	if !ok {
+		return nil
+	}
+	for {
+		key, err := Generate(kind)
+		if err != nil {
+			return err
+		}
+		select {
+		case ready <- key:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Take gives a key: from the pool where one is ready, else made now.
+func (p *Pool) Take(kind tenancy.KeyType) (crypto.Signer, error) {
+	select {
+	case key := <-p.ready[kind]: // a nil channel is never ready
+		return key, nil
+	default:
+		return Generate(kind)
+	}
+}
+
+// Ready says how many keys of the type are waiting.
+func (p *Pool) Ready(kind tenancy.KeyType) int { return len(p.ready[kind]) }
