@@ -383,6 +383,7 @@ const (
 type Authority struct {
 	ID        string
 	Kind      AuthorityKind
+	Position  int    // 1, 2, 3 ... among those of its kind
 	ParentID  string // empty for a root
 	DER       []byte
 	SealedKey []byte

@@ -152,21 +152,23 @@ func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, erro
 	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' AND not_after < ?", micros(now))
 }
 
-const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after"
+const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
-	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter})
+	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter}, &a.Position)
 }
 
 // Authorities lists the authorities of the local CA, oldest first.
 func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
-	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY not_before, id")
+	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY kind DESC, position")
 }
 
-// AddAuthority stores a new authority.
-func (t *Tx) AddAuthority(ctx context.Context, a tenancy.Authority) error {
-	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)", a.ID, a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter))
-	return err
+// AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.
+func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)", a.ID, a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position)
+		return err
+	})
 }
 
 // ResealAuthority replaces the sealed key of an authority.

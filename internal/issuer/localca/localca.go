@@ -85,16 +85,28 @@ type authority struct {
 // Open reads the authorities from storage and makes those that are missing or must be replaced at now.
 func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Keyring, now time.Time) (*CA, error) {
 	ca := &CA{config: config, storage: storage, keys: keys}
-	stored, err := storage.Authorities(ctx)
+	return ca, ca.Refresh(ctx, now)
+}
+
+// reload reads those authorities that are not known yet: other replicas make some too.
+func (ca *CA) reload(ctx context.Context) error {
+	stored, err := ca.storage.Authorities(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the local CA: %w", err)
+		return fmt.Errorf("read the local CA: %w", err)
 	}
 	for _, a := range stored {
+		known := len(ca.issuing)
+		if a.Kind == tenancy.RootAuthority {
+			known = len(ca.roots)
+		}
+		if a.Position <= known {
+			continue
+		}
 		if err := ca.load(a); err != nil {
-			return nil, fmt.Errorf("local CA %s: %w", a.ID, err)
+			return fmt.Errorf("local CA %s: %w", a.ID, err)
 		}
 	}
-	return ca, ca.Refresh(ctx, now)
+	return nil
 }
 
 func (ca *CA) load(a tenancy.Authority) error {
@@ -118,32 +130,35 @@ func (ca *CA) load(a tenancy.Authority) error {
 // SealContext is what an authority's key is sealed for.
 func SealContext(id string) string { return "authority/" + id }
 
-// Refresh makes the authorities that are missing or due at now: call it before every run.
+// Refresh reads what other replicas made, and makes the authorities that are missing or due at now: call it before every run.
 func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
+	if err := ca.reload(ctx); err != nil {
+		return err
+	}
 	if len(ca.roots) == 0 {
-		root, err := ca.make(tenancy.RootAuthority, nil, now)
-		if err != nil {
-			return fmt.Errorf("make the root CA: %w", err)
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now); err != nil {
+			return err
 		}
-		if err := ca.storage.AddAuthority(ctx, root.Authority); err != nil {
-			return fmt.Errorf("store the root CA: %w", err)
-		}
-		ca.roots = append(ca.roots, root)
 	}
-	if len(ca.issuing) > 0 && now.Before(ca.replaceAt()) {
-		return nil
+	if len(ca.issuing) == 0 || !now.Before(ca.replaceAt()) {
+		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now)
 	}
-	issuing, err := ca.make(tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now)
-	if err != nil {
-		return fmt.Errorf("make an issuing CA: %w", err)
-	}
-	if err := ca.storage.AddAuthority(ctx, issuing.Authority); err != nil {
-		return fmt.Errorf("store an issuing CA: %w", err)
-	}
-	ca.issuing = append(ca.issuing, issuing)
 	return nil
+}
+
+// add makes and stores the next authority of its kind. Where another replica was faster, its authority is taken.
+func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now time.Time) error {
+	made, err := ca.make(kind, parent, now)
+	if err != nil {
+		return fmt.Errorf("make a CA (%s): %w", kind, err)
+	}
+	err = ca.storage.AddAuthority(ctx, made)
+	if err != nil && !errors.Is(err, tenancy.ErrConflict) {
+		return fmt.Errorf("store a CA (%s): %w", kind, err)
+	}
+	return ca.reload(ctx)
 }
 
 // replaceAt is when the issuing CA must be replaced: one year of margin before a certificate could outlive it.
@@ -151,18 +166,18 @@ func (ca *CA) replaceAt() time.Time {
 	return ca.issuing[len(ca.issuing)-1].cert.NotAfter.Add(-ca.config.LongestValidity - 365*day)
 }
 
-func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time) (*authority, error) {
-	keyType, lifetime, name := tenancy.P256, issuingLifetime, "issuing CA"
+func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time) (none tenancy.Authority, err error) {
+	keyType, lifetime, name, position := tenancy.P256, issuingLifetime, "issuing CA", len(ca.issuing)+1
 	if parent == nil {
-		keyType, lifetime, name = tenancy.P384, rootLifetime, "root CA"
+		keyType, lifetime, name, position = tenancy.P384, rootLifetime, "root CA", len(ca.roots)+1
 	}
 	key, err := keyring.Generate(keyType)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
@@ -194,23 +209,23 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuerCert, key.Public(), signer)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	sealed, err := ca.keys.SealKey(key, SealContext(id.String()))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	return &authority{tenancy.Authority{
-		ID: id.String(), Kind: kind, ParentID: parentID, DER: der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
-	}, cert, key}, nil
+	return tenancy.Authority{
+		ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
+	}, nil
 }
 
 // newSerial is 128 bits from the system's random source.

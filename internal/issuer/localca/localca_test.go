@@ -28,6 +28,11 @@ type memory []tenancy.Authority
 func (m *memory) Authorities(context.Context) ([]tenancy.Authority, error) { return *m, nil }
 
 func (m *memory) AddAuthority(_ context.Context, a tenancy.Authority) error {
+	for _, b := range *m {
+		if a.Kind == b.Kind && a.Position == b.Position {
+			return tenancy.ErrConflict
+		}
+	}
 	*m = append(*m, a)
 	return nil
 }
@@ -186,6 +191,24 @@ func TestTheIssuingCAIsReplacedBelowTheSameRootBeforeACertificateCouldOutliveIt(
 	again := open(t, m, k, now.AddDate(20, 0, 0))
 	if len(again.issuing) != 3 || !bytes.Equal(again.Bundle(), ca.Bundle()) {
 		t.Error("the authorities read back differently")
+	}
+}
+
+func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
+	m, k := &memory{}, keys(t)
+	a, b := &CA{config: config, storage: m, keys: k}, &CA{config: config, storage: m, keys: k}
+	if err := a.Refresh(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	// b believes that there is nothing yet, as if it had read before a wrote.
+	if err := b.add(t.Context(), tenancy.RootAuthority, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Refresh(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	if len(*m) != 2 || !bytes.Equal(a.Bundle(), b.Bundle()) {
+		t.Errorf("%d authorities, or two bundles", len(*m))
 	}
 }
 

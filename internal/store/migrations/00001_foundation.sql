@@ -74,7 +74,9 @@ CREATE TABLE authorities (
     der        BYTEA NOT NULL,
     sealed_key BYTEA NOT NULL,
     not_before BIGINT NOT NULL,
-    not_after  BIGINT NOT NULL
+    not_after  BIGINT NOT NULL,
+    position   BIGINT NOT NULL, -- among those of its kind: replicas that make the next one together make one
+    UNIQUE (kind, position)
 );
 
 CREATE TABLE certificates (

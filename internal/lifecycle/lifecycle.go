@@ -1,0 +1,179 @@
+// Package lifecycle is the engine: it executes run dates, renews certificates, and tells people.
+//
+// It promises: a run date is executed once, also after downtime; one due certificate gets one successor and every key user
+// one task per notice, whatever the number of replicas, retries and crashes, since a certificate's renewal, its tasks, its
+// mails and the jobs that deliver them are one transaction, and the database refuses a second successor and a second notice
+// of one run; and a certificate that cannot be renewed now does not keep the others from it: it is tried again at every tick
+// until it is. Time is an argument everywhere.
+package lifecycle
+
+import (
+	"context"
+	"crypto"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/perennial-pki/perennial/internal/certfile"
+	"github.com/perennial-pki/perennial/internal/issuer"
+	"github.com/perennial-pki/perennial/internal/keyring"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Outbox takes mails for delivery, as part of the transaction that stores them.
+type Outbox interface {
+	Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error
+}
+
+// Keys gives private keys.
+type Keys interface {
+	Take(kind tenancy.KeyType) (crypto.Signer, error)
+}
+
+// Config is what the engine stands on.
+type Config struct {
+	Store  *store.Store
+	Issuer issuer.Issuer
+	Keys   Keys
+	Seal   *keyring.Keyring
+	Policy policy.Policy
+	// Outbox delivers mails; nil while no mail server is configured: mails wait then.
+	Outbox Outbox
+	// MailDomain is the right side of Message-IDs.
+	MailDomain string
+	Log        *slog.Logger
+	// Refresh is called before every run: the place to replace an issuing CA. It may be nil.
+	Refresh func(ctx context.Context, now time.Time) error
+}
+
+// An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.
+type Engine struct{ Config }
+
+// New makes an engine. The policy must be sound: the error is the policy's.
+func New(c Config) (*Engine, error) {
+	if err := c.Policy.Check(); err != nil {
+		return nil, err
+	}
+	return &Engine{c}, nil
+}
+
+// NewID is a new identifier: UUIDv7, so that identifiers sort by their making.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// SealContext is what a certificate's private key is sealed for.
+func SealContext(certificateID string) string { return "certificate/" + certificateID }
+
+// issue makes a key and its certificate. Nothing is stored.
+func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int, now time.Time) (c store.SealedCertificate, err error) {
+	key, err := e.Keys.Take(t.KeyType)
+	if err != nil {
+		return c, fmt.Errorf("make a key: %w", err)
+	}
+	issued, err := e.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now, Validity: e.Policy.Validity})
+	if err != nil {
+		return c, fmt.Errorf("issue: %w", err)
+	}
+	c.Certificate = tenancy.Certificate{
+		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial, Fingerprint: certfile.Fingerprint(issued.DER),
+		Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
+	}
+	c.SealedKey, err = e.Seal.SealKey(key, SealContext(c.ID))
+	return c, err
+}
+
+// PrivateKey opens the private key of a certificate, for presenting it. [tenancy.ErrNotFound] once it was destroyed.
+func (e *Engine) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.Signer, error) {
+	sealed, err := e.Store.SealedKey(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) == 0 {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the private key of generation %d was destroyed", c.Generation)
+	}
+	return e.Seal.OpenKey(sealed, SealContext(c.ID))
+}
+
+// CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
+func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant, error) {
+	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
+	if err := t.Check(); err != nil {
+		return t, err
+	}
+	var certs []store.SealedCertificate
+	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+		c, err := e.issue(ctx, t, purpose, 1, now)
+		if err != nil {
+			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		c.State = tenancy.Active
+		certs = append(certs, c)
+	}
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateTenant(ctx, t); err != nil {
+			if errors.Is(err, tenancy.ErrConflict) {
+				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
+			}
+			return err
+		}
+		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1}); err != nil {
+			return err
+		}
+		if err := tx.AddCertificates(ctx, certs); err != nil {
+			return err
+		}
+		events := []tenancy.Event{Event(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
+		for _, c := range certs {
+			events = append(events, Event(now, actor, "certificate.issued", t.Name, object(t, c.Certificate), certificateDetail(c.Certificate)))
+		}
+		return tx.Audit(ctx, events...)
+	})
+	return t, err
+}
+
+// Event makes an audit event.
+func Event(at time.Time, actor, action, tenant, object string, detail any) tenancy.Event {
+	e := tenancy.Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object, Detail: "{}"}
+	if detail != nil {
+		if data, err := json.Marshal(detail); err == nil {
+			e.Detail = string(data)
+		}
+	}
+	return e
+}
+
+func object(t tenancy.Tenant, c tenancy.Certificate) string {
+	return fmt.Sprintf("%s/%s/%d", t.Name, c.Purpose, c.Generation)
+}
+
+type certificateDetails struct {
+	Serial      string    `json:"serial"`
+	Fingerprint string    `json:"fingerprint_sha256"`
+	NotAfter    time.Time `json:"not_after"`
+	RunDate     string    `json:"run_date,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	Replaces    string    `json:"replaces,omitempty"`
+}
+
+func certificateDetail(c tenancy.Certificate) certificateDetails {
+	return certificateDetails{Serial: c.Serial, Fingerprint: c.Fingerprint, NotAfter: c.NotAfter}
+}
+
+// subject is the subject of a notice, to the letter of the published rules for the tenant certificate.
+func subject(kind tenancy.NoticeKind, purpose tenancy.Purpose) string {
+	text := policy.SubjectWarn
+	if kind == tenancy.Renewed {
+		text = policy.SubjectRenew
+	}
+	if purpose == tenancy.ForMUser {
+		text = strings.Replace(text, tenancy.ForTenant.Noun(), tenancy.ForMUser.Noun(), 1)
+	}
+	return text
+}
