@@ -224,7 +224,6 @@ func (k *Keyring) Rotate() error {
 	return k.write()
 }
 
-
 // Keys says how many key-encryption keys there are.
 func (k *Keyring) Keys() int {
 	k.mu.RLock()

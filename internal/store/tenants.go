@@ -130,6 +130,11 @@ func (r Reader) Receivers(ctx context.Context, tenantID, after string, limit int
 	return list(ctx, r, scanReceiver, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?", tenantID, after, limit)
 }
 
+// ReceiversOf reads the receivers of many tenants, by tenant ID.
+func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Receiver, error) {
+	return groupBy(ctx, r, scanReceiver, func(v tenancy.Receiver) string { return v.TenantID }, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id IN ", tenantIDs, " ORDER BY id")
+}
+
 // CreateReceiver stores a new receiver; [tenancy.ErrConflict] where the name is taken.
 func (t *Tx) CreateReceiver(ctx context.Context, v tenancy.Receiver) error {
 	_, err := t.exec(ctx, "INSERT INTO receivers ("+receiverColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

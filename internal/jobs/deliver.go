@@ -1,0 +1,157 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/mail"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Sender hands letters to a mail server: see [mail.Server.Send].
+type Sender interface {
+	Send(ctx context.Context, letters []mail.Addressed) []error
+}
+
+// A Deliverer delivers mails that are queued.
+type Deliverer struct {
+	Store  *store.Store
+	Sender Sender
+	// BaseURL is where people reach the service, for links; may be empty.
+	BaseURL string
+	Log     *slog.Logger
+}
+
+// Deliver sends those of the mails that are still queued, and stores each one's answer. Where some must be tried again, the
+// error says why; after the last try they are dead instead.
+func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
+	mails, err := d.Store.QueuedMails(ctx, mailIDs)
+	if err != nil || len(mails) == 0 {
+		return err
+	}
+	letters, tenants, err := d.letters(ctx, mails)
+	if err != nil {
+		return err
+	}
+	answers := d.Sender.Send(ctx, letters)
+	var again error
+	left := 0
+	var events []tenancy.Event
+	for i := range mails {
+		m := &mails[i]
+		m.Attempts++
+		switch answer := answers[i]; {
+		case answer == nil:
+			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
+			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
+		case errors.Is(answer, mail.ErrRejected) || lastTry:
+			m.State, m.LastError = tenancy.MailDead, answer.Error()
+			events = append(events, lifecycle.Event(now, "mail", "mail.dead", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
+			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID], "error", m.LastError)
+		default:
+			m.LastError = answer.Error()
+			again = answer
+			left++
+		}
+	}
+	// What the server took must be written down even when this process is asked to stop.
+	ctx = context.WithoutCancel(ctx)
+	err = d.Store.InTx(ctx, func(tx *store.Tx) error {
+		for _, m := range mails {
+			if err := tx.UpdateMail(ctx, m); err != nil {
+				return err
+			}
+		}
+		return tx.Audit(ctx, events...)
+	})
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		return fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
+	}
+	return nil
+}
+
+// letters gathers what each mail says.
+func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.Addressed, map[string]string, error) {
+	var noticeIDs, tenantIDs, certificateIDs []string
+	for _, m := range mails {
+		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
+	}
+	notices, err := d.Store.NoticesByID(ctx, noticeIDs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range notices {
+		certificateIDs = append(certificateIDs, n.CertificateID)
+		if n.SuccessorID != "" {
+			certificateIDs = append(certificateIDs, n.SuccessorID)
+		}
+	}
+	certs, err1 := d.Store.CertificatesByID(ctx, certificateIDs)
+	tenants, err2 := d.Store.TenantsByID(ctx, tenantIDs)
+	arrangements, err3 := d.Store.ArrangementsOf(ctx, tenantIDs)
+	receivers, err4 := d.Store.ReceiversOf(ctx, tenantIDs)
+	users, err5 := d.Store.KeyUsersOf(ctx, tenantIDs)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, nil, err
+	}
+	names := map[string]string{}
+	letters := make([]mail.Addressed, len(mails))
+	for i, m := range mails {
+		n, t := notices[m.NoticeID], tenants[m.TenantID]
+		names[t.ID] = t.Name
+		old := certs[n.CertificateID]
+		l := mail.Letter{
+			MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
+			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "", Designated: m.Designated, Reason: n.Reason,
+			Old: mail.DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.BaseURL,
+		}
+		presented := old.Generation
+		if n.SuccessorID != "" {
+			next := mail.DetailsOf(certs[n.SuccessorID])
+			l.New, presented = &next, next.Generation
+		}
+		if old.Purpose == tenancy.ForTenant {
+			l.Arrangements = affected(arrangements[t.ID], receivers[t.ID], presented)
+		}
+		if m.KeyUserID != "" && d.BaseURL != "" {
+			for _, u := range users[t.ID] {
+				if u.ID == m.KeyUserID {
+					l.Unsubscribe = d.BaseURL + "/unsubscribe/" + u.UnsubscribeToken
+				}
+			}
+		}
+		letters[i] = mail.Addressed{Kind: n.Kind, Letter: l}
+	}
+	return letters, names, nil
+}
+
+func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []mail.Affected {
+	byID := map[string]tenancy.Receiver{}
+	for _, r := range receivers {
+		byID[r.ID] = r
+	}
+	var all []mail.Affected
+	for _, a := range arrangements {
+		if a.Authentication != tenancy.ClientCertificate {
+			continue
+		}
+		r := byID[a.ReceiverID]
+		contact := r.ContactName
+		if r.ContactEmail != "" {
+			if contact != "" {
+				contact += ", "
+			}
+			contact += r.ContactEmail
+		}
+		all = append(all, mail.Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
+	}
+	return all
+}

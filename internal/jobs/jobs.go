@@ -1,0 +1,279 @@
+// Package jobs runs the background work on River, in the same database: an hourly tick that executes run dates, and the
+// delivery of mails.
+//
+// It promises that what a transaction queued is worked on after it committed and only then, is tried again with growing
+// pauses until it succeeds or is out of tries, and is taken over by another replica (on SQLite: by the next start) when this
+// process dies. A job may run twice; what it does is safe to repeat.
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// One job carries a page of mails, which is one conversation with the mail server.
+	mailsPerJob = 50
+	// 18 tries with River's pauses (n⁴ seconds) take almost four days: a mail server may be down over a weekend
+	// (RFC 5321, section 4.5.4.1, asks for four to five days).
+	deliveryTries = 18
+	deliveryQueue = "mail"
+	// deliveryTimeout bounds one try; it is below the lease.
+	deliveryTimeout = 5 * time.Minute
+	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
+	tickTimeout = 55 * time.Minute
+)
+
+// Config is what the jobs stand on.
+type Config struct {
+	Store     *store.Store
+	URL       string // of the database: PostgreSQL notifies through a connection of its own
+	Engine    *lifecycle.Engine
+	Deliverer *Deliverer // nil while no mail server is configured
+	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
+	Lease time.Duration
+	// TickEvery is the time between ticks; 0 for one hour.
+	TickEvery time.Duration
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Jobs is the queue and its workers.
+type Jobs struct {
+	config   Config
+	client   *river.Client[*sql.Tx]
+	listener *pgxpool.Pool // nil on SQLite
+}
+
+type tickArgs struct{}
+
+func (tickArgs) Kind() string { return "tick" }
+
+type deliverArgs struct {
+	MailIDs []string `json:"mail_ids"`
+}
+
+func (deliverArgs) Kind() string { return "deliver_mails" }
+
+type tickWorker struct {
+	river.WorkerDefaults[tickArgs]
+	config *Config
+	busy   sync.Mutex
+}
+
+func (w *tickWorker) Timeout(*river.Job[tickArgs]) time.Duration { return tickTimeout }
+
+func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
+	if !w.busy.TryLock() {
+		return nil // a long run is under way; the next tick looks again
+	}
+	defer w.busy.Unlock()
+	return w.config.Engine.Tick(ctx, w.config.Now())
+}
+
+type deliverWorker struct {
+	river.WorkerDefaults[deliverArgs]
+	config *Config
+}
+
+func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return deliveryTimeout }
+
+func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
+	if w.config.Deliverer == nil {
+		return errors.New("no mail server is configured any more: configure one, the mails are kept")
+	}
+	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
+}
+
+// Migrate brings the queue's tables up to date.
+func Migrate(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	driver := queueDriver(s, nil)
+	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: log})
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
+	return nil
+}
+
+func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql.Tx] {
+	switch {
+	case s.Engine() == store.SQLite:
+		return riversqlite.New(s.DB())
+	case listener != nil:
+		return riverdatabasesql.NewWithPgxListener(s.DB(), listener)
+	default:
+		return riverdatabasesql.New(s.DB())
+	}
+}
+
+// Outbox inserts delivery jobs, and works none: for commands that write but do not serve.
+type Outbox struct{ client *river.Client[*sql.Tx] }
+
+// NewOutbox makes an outbox on a migrated database.
+func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
+	client, err := river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
+	return &Outbox{client}, err
+}
+
+// Enqueue queues the delivery of mails, as part of the transaction.
+func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error {
+	var params []river.InsertManyParams
+	for len(mailIDs) > 0 {
+		n := min(mailsPerJob, len(mailIDs))
+		params = append(params, river.InsertManyParams{Args: deliverArgs{mailIDs[:n]}, InsertOpts: &river.InsertOpts{Queue: deliveryQueue, MaxAttempts: deliveryTries}})
+		mailIDs = mailIDs[n:]
+	}
+	_, err := o.client.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// New makes the queue and its workers. They work from [Jobs.Start] on.
+func New(ctx context.Context, config Config) (*Jobs, error) {
+	if config.Lease == 0 {
+		config.Lease = 10 * time.Minute
+	}
+	if config.TickEvery == 0 {
+		config.TickEvery = time.Hour
+	}
+	j := &Jobs{config: config}
+	if config.Store.Engine() == store.Postgres {
+		pool, err := pgxpool.New(ctx, config.URL)
+		if err != nil {
+			return nil, fmt.Errorf("connect the job queue to %s: %w", store.Masked(config.URL), err)
+		}
+		j.listener = pool
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &tickWorker{config: &j.config})
+	river.AddWorker(workers, &deliverWorker{config: &j.config})
+	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
+		Logger:               quiet(config.Log),
+		Workers:              workers,
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}},
+		RescueStuckJobsAfter: config.Lease,
+		JobTimeout:           min(config.Lease, time.Minute),
+		FetchPollInterval:    500 * time.Millisecond,
+		ErrorHandler:         errorHandler{config.Log},
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(config.TickEvery),
+			func() (river.JobArgs, *river.InsertOpts) { return tickArgs{}, tickOptions() }, nil)},
+	})
+	if err != nil {
+		j.close()
+		return nil, err
+	}
+	j.client = client
+	return j, nil
+}
+
+// Start takes up what an earlier process left, and works until [Jobs.Stop].
+func (j *Jobs) Start(ctx context.Context) error {
+	if j.config.Store.Engine() == store.SQLite {
+		// Nobody else serves this file: a job that seems to run was lost with the process before this one.
+		err := j.config.Store.InTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.SQL().ExecContext(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("take up lost jobs: %w", err)
+		}
+	}
+	if j.config.Deliverer != nil {
+		if err := j.queueWaiting(ctx); err != nil {
+			return fmt.Errorf("queue the mails that waited for a mail server: %w", err)
+		}
+	}
+	// The first tick does not wait for the election of a leader, which takes a while after a crash.
+	if _, err := j.client.Insert(ctx, tickArgs{}, tickOptions()); err != nil {
+		return err
+	}
+	return j.client.Start(context.WithoutCancel(ctx))
+}
+
+// tickOptions: a tick that fails is not repeated by itself, for the next one takes up what it left.
+func tickOptions() *river.InsertOpts { return &river.InsertOpts{MaxAttempts: 1} }
+
+func (j *Jobs) queueWaiting(ctx context.Context) error {
+	outbox := &Outbox{j.client}
+	for {
+		var ids []string
+		err := j.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if ids, err = tx.QueueMails(ctx, tenancy.MailWaiting, 1000); err != nil || len(ids) == 0 {
+				return err
+			}
+			return outbox.Enqueue(ctx, tx.SQL(), ids)
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+	}
+}
+
+// Stop lets the jobs that run end within the context's time, and asks the rest to break off.
+func (j *Jobs) Stop(ctx context.Context) error {
+	defer j.close()
+	if err := j.client.Stop(ctx); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return j.client.StopAndCancel(stop)
+	}
+	return nil
+}
+
+func (j *Jobs) close() {
+	if j.listener != nil {
+		j.listener.Close()
+	}
+}
+
+// errorHandler says of each failed try what failed; River alone would say it in its own words, several times.
+type errorHandler struct{ log *slog.Logger }
+
+func (h errorHandler) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	h.log.WarnContext(ctx, "job failed and will be tried again", "job", job.Kind, "attempt", job.Attempt, "of", job.MaxAttempts, "error", err)
+	return nil
+}
+
+func (h errorHandler) HandlePanic(ctx context.Context, job *rivertype.JobRow, value any, trace string) *river.ErrorHandlerResult {
+	h.log.ErrorContext(ctx, "job panicked and will be tried again", "job", job.Kind, "attempt", job.Attempt, "panic", value, "trace", trace)
+	return nil
+}
+
+// quiet is the log for River itself: only what an operator must act on.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelError}) }
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.level}
+}

@@ -1,0 +1,233 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/issuer/localca"
+	"github.com/perennial-pki/perennial/internal/keyring"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/mail"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+var log = slog.New(slog.DiscardHandler)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type fixture struct {
+	t      *testing.T
+	url    string
+	store  *store.Store
+	engine *lifecycle.Engine
+	now    time.Time
+	mu     sync.Mutex
+}
+
+func (f *fixture) clock() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now
+}
+
+// setUp makes tenants of one subscribed key user and one IT contact each, installed in January 2026.
+func setUp(t *testing.T, url string, tenants int) *fixture {
+	t.Helper()
+	ctx := t.Context()
+	f := &fixture{t: t, url: url, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}
+	var err error
+	f.store, err = store.Open(ctx, url)
+	check(t, err)
+	t.Cleanup(func() { f.store.Close() })
+	check(t, Migrate(ctx, f.store, log))
+	outbox, err := NewOutbox(f.store, log)
+	check(t, err)
+	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	check(t, err)
+	p, _ := policy.Preset("perennial")
+	ca, err := localca.Open(ctx, localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, f.store, keys, f.now)
+	check(t, err)
+	f.engine, err = lifecycle.New(lifecycle.Config{Store: f.store, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "p.example.com", Log: log})
+	check(t, err)
+	for i := range tenants {
+		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256}, "test", f.now)
+		check(t, err)
+		projects, err := f.store.ScopingProjects(ctx, tenant.ID)
+		check(t, err)
+		check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
+			user := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: "alice", Email: "alice@" + tenant.Name + ".example.com", SubscribedAt: f.now, UnsubscribeToken: lifecycle.NewID(), Version: 1}
+			return errors.Join(tx.CreateKeyUser(ctx, user),
+				tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: lifecycle.NewID(), Name: "Ina", Email: "ina@" + tenant.Name + ".example.com", Version: 1}}),
+				tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test", At: f.now}))
+		}))
+	}
+	check(t, f.engine.Tick(ctx, f.now))
+	return f
+}
+
+// work runs the jobs until the condition holds.
+func (f *fixture) work(d *Deliverer, until func() bool) {
+	f.t.Helper()
+	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine, Deliverer: d, Now: f.clock, Log: log})
+	check(f.t, err)
+	check(f.t, j.Start(f.t.Context()))
+	testenv.Eventually(f.t, until)
+	check(f.t, j.Stop(context.WithoutCancel(f.t.Context())))
+}
+
+func (f *fixture) unsent() map[tenancy.MailState]int {
+	f.t.Helper()
+	counts, err := f.store.CountMails(f.t.Context())
+	check(f.t, err)
+	return counts
+}
+
+func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		pit := testenv.StartMailpit(t)
+		f := setUp(t, url, 30)
+		templates, err := mail.LoadTemplates("")
+		check(t, err)
+		server, err := mail.NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates, pit.Roots)
+		check(t, err)
+		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+		f.work(&Deliverer{Store: f.store, Sender: server, BaseURL: "https://p.example.com", Log: log}, func() bool {
+			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
+			check(t, err)
+			return len(runs) == 1 && !runs[0].FinishedAt.IsZero() && runs[0].RunDate.Month() == time.November && len(f.unsent()) == 0
+		})
+		got := pit.Messages()
+		ids := map[string]bool{}
+		for _, m := range got {
+			ids[m.MessageID] = true
+			if m.Subject != "Tenant Certificate is going to expire soon" && m.Subject != "M-user Certificate is going to expire soon" {
+				t.Errorf("subject %q", m.Subject)
+			}
+			if strings.HasPrefix(m.To[0].Address, "alice") && !strings.Contains(m.Raw, "List-Unsubscribe: <https://p.example.com/unsubscribe/") {
+				t.Error("a subscriber cannot unsubscribe")
+			}
+		}
+		if len(got) != 60 || len(ids) != 60 {
+			t.Errorf("%d mails with %d Message-IDs", len(got), len(ids))
+		}
+		if _, err := f.store.VerifyEvents(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answers is a mail server that answers each letter as told.
+type answers struct {
+	mu     sync.Mutex
+	answer func(l mail.Addressed, try int) error
+	tries  map[string]int
+}
+
+func (a *answers) Send(_ context.Context, letters []mail.Addressed) []error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tries == nil {
+		a.tries = map[string]int{}
+	}
+	var errs []error
+	for _, l := range letters {
+		a.tries[l.MessageID]++
+		errs = append(errs, a.answer(l, a.tries[l.MessageID]))
+	}
+	return errs
+}
+
+func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 2)
+		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+		s := &answers{answer: func(l mail.Addressed, try int) error {
+			switch {
+			case strings.HasPrefix(l.Address, "ina@t0"):
+				return fmt.Errorf("%w: no such user", mail.ErrRejected)
+			case strings.HasPrefix(l.Address, "alice@t1") && try == 1:
+				return errors.New("the connection was dropped after DATA")
+			}
+			return nil
+		}}
+		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool {
+			n := f.unsent()
+			return n[tenancy.MailDead] == 1 && n[tenancy.MailQueued] == 0
+		})
+		dead, err := f.store.Mails(t.Context(), "", tenancy.MailDead, "", 10)
+		check(t, err)
+		if len(dead) != 1 || dead[0].Attempts != 1 || !strings.Contains(dead[0].LastError, "no such user") {
+			t.Errorf("dead: %+v", dead)
+		}
+		var tries []int
+		for _, n := range s.tries {
+			tries = append(tries, n)
+		}
+		slices.Sort(tries)
+		if !slices.Equal(tries, []int{1, 1, 1, 2}) {
+			t.Errorf("tries %v: only what failed is tried again, under its own Message-ID", tries)
+		}
+	})
+}
+
+func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+	check(t, err)
+	queued, _ := f.store.Mails(t.Context(), "", tenancy.MailQueued, "", 10)
+	d := &Deliverer{Store: f.store, Log: log, Sender: &answers{answer: func(mail.Addressed, int) error { return errors.New("down") }}}
+	ids := []string{queued[0].ID, queued[1].ID}
+	if err := d.Deliver(t.Context(), ids, false, f.now); err == nil || !strings.Contains(err.Error(), "2 of 2 mails are left to send: down") {
+		t.Errorf("got %v", err)
+	}
+	check(t, d.Deliver(t.Context(), ids, true, f.now))
+	if n := f.unsent(); n[tenancy.MailDead] != 2 {
+		t.Errorf("got %v", n)
+	}
+}
+
+func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 3)
+		f.engine.Outbox = nil
+		_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+		check(t, err)
+		if n := f.unsent(); n[tenancy.MailWaiting] != 6 {
+			t.Fatalf("got %v", n)
+		}
+		s := &answers{answer: func(mail.Addressed, int) error { return nil }}
+		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+		if len(s.tries) != 6 {
+			t.Errorf("%d mails sent", len(s.tries))
+		}
+	})
+}
+
+func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+	check(t, err)
+	if _, err := f.store.DB().Exec("UPDATE river_job SET state = 'running', attempted_at = CURRENT_TIMESTAMP, attempt = 1"); err != nil {
+		t.Fatal(err)
+	}
+	s := &answers{answer: func(mail.Addressed, int) error { return nil }}
+	f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+}

@@ -1,0 +1,188 @@
+package testenv
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Tool is the path of a program of the tools module, built when needed.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	cmd := exec.Command("go", "tool", "-n", name)
+	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "tools")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the tool %s could not be built from tools/go.mod: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// A Mailpit is a running mail server that keeps what it is sent.
+type Mailpit struct {
+	URL   string      // for --smtp: STARTTLS and a password are required
+	Roots *tls.Config // trusts its certificate
+	api   string
+	t     testing.TB
+}
+
+// A Received is a mail that a Mailpit was sent.
+type Received struct {
+	ID          string
+	MessageID   string
+	Subject     string
+	To          []struct{ Name, Address string }
+	Text        string
+	HTML        string
+	Attachments []struct{ PartID, FileName, ContentType string }
+	Raw         string
+}
+
+// StartMailpit starts a mail server that ends with the test.
+func StartMailpit(t testing.TB) *Mailpit {
+	t.Helper()
+	dir := t.TempDir()
+	roots := writeServerCertificate(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "auth"), []byte("perennial:s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	smtp, web := mustPort(t), mustPort(t)
+	cmd := exec.Command(Tool(t, "mailpit"), "--disable-version-check", "--quiet", "--database", filepath.Join(dir, "mailpit.db"),
+		"--smtp", fmt.Sprintf("127.0.0.1:%d", smtp), "--listen", fmt.Sprintf("127.0.0.1:%d", web),
+		"--smtp-tls-cert", filepath.Join(dir, "cert.pem"), "--smtp-tls-key", filepath.Join(dir, "key.pem"), "--smtp-require-starttls", "--smtp-auth-file", filepath.Join(dir, "auth"))
+	Start(t, cmd)
+	m := &Mailpit{URL: fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp), Roots: &tls.Config{RootCAs: roots}, api: fmt.Sprintf("http://127.0.0.1:%d/api/v1", web), t: t}
+	Eventually(t, func() bool { _, err := http.Get(m.api + "/info"); return err == nil })
+	return m
+}
+
+// Start starts a program that is killed when the test ends.
+func Start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+}
+
+// Eventually asks until the answer is yes, and fails the test after a minute.
+func Eventually(t testing.TB, yes func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !yes() {
+		select {
+		case <-ctx.Done():
+			t.Fatal("still not so after a minute")
+		case <-tick.C:
+		}
+	}
+}
+
+// Messages are the mails received so far, the latest first.
+func (m *Mailpit) Messages() []Received {
+	m.t.Helper()
+	var list struct{ Messages []struct{ ID string } }
+	m.get("/messages?limit=1000", &list)
+	all := make([]Received, len(list.Messages))
+	for i, v := range list.Messages {
+		m.get("/message/"+v.ID, &all[i])
+		all[i].Raw = m.text("/message/" + v.ID + "/raw")
+	}
+	return all
+}
+
+// Attachment is the content of an attachment.
+func (m *Mailpit) Attachment(r Received, name string) string {
+	m.t.Helper()
+	for _, a := range r.Attachments {
+		if a.FileName == name {
+			return m.text("/message/" + r.ID + "/part/" + a.PartID)
+		}
+	}
+	m.t.Fatalf("no attachment %s among %v", name, r.Attachments)
+	return ""
+}
+
+func (m *Mailpit) get(path string, v any) {
+	m.t.Helper()
+	if err := json.Unmarshal([]byte(m.text(path)), v); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *Mailpit) text(path string) string {
+	m.t.Helper()
+	res, err := http.Get(m.api + path)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		m.t.Fatalf("%s: %s, %v", path, res.Status, err)
+	}
+	return string(data)
+}
+
+func mustPort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func writeServerCertificate(t testing.TB, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return pool
+}
