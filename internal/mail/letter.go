@@ -93,10 +93,10 @@ func LoadTemplates(dir string) (*Templates, error) {
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
 	for _, kind := range []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed} {
-		if t.text[kind], err = texttemplate.New(string(kind) + ".txt").Funcs(funcs).ParseFS(files, string(kind)+".txt"); err != nil {
+		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(files, string(kind)+".txt"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		if t.html[kind], err = htmltemplate.New(string(kind) + ".html").Funcs(funcs).ParseFS(files, string(kind)+".html"); err != nil {
+		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(files, string(kind)+".html"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// A name that is misspelt shows now, not on the first of the month.

@@ -49,10 +49,16 @@ func (r Reader) Due(ctx context.Context, runDate, until, afterNotAfter time.Time
 		ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
 }
 
-// ActiveCertificates lists, fleet-wide and by expiry, the active certificates without a successor.
-func (r Reader) ActiveCertificates(ctx context.Context, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
-	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
-		WHERE successor_id = '' AND state = 'active' AND (not_after, id) > (?, ?) ORDER BY not_after, id LIMIT ?`, micros(afterNotAfter), afterID, limit)
+// A Validity is the validity of Count certificates.
+type Validity struct {
+	NotBefore, NotAfter time.Time
+	Count               int
+}
+
+// ActiveValidities lists the validities of all active certificates without a successor, each with how many have it.
+func (r Reader) ActiveValidities(ctx context.Context) ([]Validity, error) {
+	return list(ctx, r, func(s row) (v Validity, err error) { return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count) },
+		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' AND state = 'active' GROUP BY not_before, not_after")
 }
 
 // RevokedBy lists the revoked certificates that an authority issued and that have not expired at now.

@@ -167,6 +167,11 @@ func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailSt
 		tenantID, tenantID, string(state), string(state), after, limit)
 }
 
+// MailsOf lists the latest mails to a key user, the latest first.
+func (r Reader) MailsOf(ctx context.Context, keyUserID string, limit int) ([]tenancy.Mail, error) {
+	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.tenant_id = (SELECT tenant_id FROM key_users WHERE id = ?) AND m.key_user_id = ? ORDER BY m.id DESC LIMIT ?", keyUserID, keyUserID, limit)
+}
+
 // UpdateMail stores how a try to deliver ended.
 func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
 	return t.execOne(ctx, "UPDATE mails SET state = ?, attempts = ?, last_error = ?, sent_at = ? WHERE id = ?", m.State, m.Attempts, m.LastError, micros(m.SentAt), m.ID)
