@@ -15,9 +15,30 @@ import (
 
 // cli is the table of contents of the command line.
 type cli struct {
-	Forecast forecastCmd `cmd:"" help:"When will a certificate be renewed, and will I be warned? Needs no server."`
-	Policy   policyCmd   `cmd:"" help:"List, show and audit the rule sets."`
-	Version  versionCmd  `cmd:"" help:"Print version, commit and Go version."`
+	Serve  serveCmd  `cmd:"" group:"Service" help:"Run the service."`
+	Config configCmd `cmd:"" group:"Service" help:"Print what is in force and where each value comes from."`
+	Key    keyCmd    `cmd:"" group:"Service" help:"The keys that seal private keys."`
+	Audit  auditCmd  `cmd:"" group:"Service" help:"The audit log."`
+
+	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
+	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`
+	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`
+	Receiver    receiverCmd    `cmd:"" group:"Client" help:"Receivers: the systems that messages go to."`
+	Arrangement arrangementCmd `cmd:"" group:"Client" help:"Communication arrangements."`
+	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
+	Task        taskCmd        `cmd:"" group:"Client" help:"Tasks of key users."`
+	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users are mailed."`
+	MailCheck   mailCheckCmd   `cmd:"" group:"Client" help:"Why did I get no mail?"`
+	Outlook     outlookCmd     `cmd:"" group:"Client" help:"What the coming runs will do, over the whole fleet."`
+	Run         runCmd         `cmd:"" group:"Client" help:"Runs of the background job."`
+	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and where they are."`
+	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
+	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
+	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
+
+	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned?"`
+	Policy   policyCmd   `cmd:"" group:"Without a server" help:"List, show and audit the rule sets."`
+	Version  versionCmd  `cmd:"" group:"Without a server" help:"Print version, commit and Go version."`
 }
 
 // env is what a command gets from outside: its streams and its clock.
@@ -37,8 +58,13 @@ func main() {
 // run is the program: 0 for success, 1 where a command failed, 2 for a command line that cannot be read.
 func run(args []string, e env) int {
 	var c cli
+	file, err := readConfig(configPath(args))
+	if err != nil {
+		fmt.Fprintf(e.err, "perennial: %v\n", err)
+		return 1
+	}
 	exit := -1
-	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Exit(func(code int) { exit = code }),
+	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
 		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
@@ -55,7 +81,7 @@ func run(args []string, e env) int {
 		fmt.Fprintf(e.err, "perennial: %v\n", err)
 		return 2
 	}
-	if err := ctx.Run(e); err != nil {
+	if err := ctx.Run(); err != nil {
 		fmt.Fprintf(e.err, "perennial: %v\n", err)
 		return 1
 	}

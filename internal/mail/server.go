@@ -9,6 +9,7 @@ import (
 	"net/mail"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -139,4 +140,13 @@ func (s *Server) answer(m *gomail.Msg) error {
 		return fmt.Errorf("mail server %s: %w: %w", s.host, ErrRejected, refused)
 	}
 	return fmt.Errorf("mail server %s: %w", s.host, refused)
+}
+
+// ParseSender reads a sender's address and returns its domain.
+func ParseSender(from string) (domain string, err error) {
+	a, err := mail.ParseAddress(from)
+	if err != nil {
+		return "", fmt.Errorf("%q is no address: write one such as Perennial <perennial@example.com>", from)
+	}
+	return a.Address[strings.LastIndex(a.Address, "@")+1:], nil
 }

@@ -57,7 +57,9 @@ type Validity struct {
 
 // ActiveValidities lists the validities of all active certificates without a successor, each with how many have it.
 func (r Reader) ActiveValidities(ctx context.Context) ([]Validity, error) {
-	return list(ctx, r, func(s row) (v Validity, err error) { return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count) },
+	return list(ctx, r, func(s row) (v Validity, err error) {
+		return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
+	},
 		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' AND state = 'active' GROUP BY not_before, not_after")
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -79,4 +80,14 @@ func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
 			return chain, chain.End(head.Seq, head.Hash)
 		}
 	}
+}
+
+// HasEvent says whether an event has the hash, in hexadecimal.
+func (r Reader) HasEvent(ctx context.Context, hash string) (bool, error) {
+	sum, err := hex.DecodeString(hash)
+	if err != nil {
+		return false, tenancy.Invalid("hash", "%q is not hexadecimal", hash)
+	}
+	n, err := one(ctx, r, "event", scanOne[int], "SELECT COUNT(*) FROM events WHERE hash = ?", sum)
+	return n > 0, err
 }

@@ -110,7 +110,7 @@ func (t *Tx) Forget(ctx context.Context, tokenID, name string, before time.Time)
 func (s *Store) InstalledAt(ctx context.Context, now time.Time) (at time.Time, err error) {
 	const name = "installed_at"
 	err = s.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, now.UTC().Format(time.RFC3339Nano)); err != nil {
+		if _, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339Nano)); err != nil {
 			return err
 		}
 		v, err := tx.Setting(ctx, name)

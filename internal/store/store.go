@@ -109,6 +109,12 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	case ok && path == "":
 		return nil, errors.New("database sqlite: has no path: write sqlite:perennial.db")
 	case ok:
+		// The owner's alone, like the key file; SQLite gives its other files the same mode.
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open the SQLite database: %w", err)
+		}
+		f.Close()
 		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)"
 		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
 		writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
@@ -118,7 +124,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 		writer.SetMaxOpenConns(1)
 		if err := writer.PingContext(ctx); err != nil {
 			writer.Close()
-			return nil, fmt.Errorf("open the SQLite database %s: %w (does its folder exist, and may it be written?)", path, err)
+			return nil, fmt.Errorf("open the SQLite database %s: %w", path, err)
 		}
 		reader, err := sql.Open("sqlite", name+"&_pragma=query_only(ON)")
 		if err != nil {
@@ -373,4 +379,10 @@ func (r Reader) Setting(ctx context.Context, name string) (string, error) {
 func (t *Tx) SetSetting(ctx context.Context, name, value string) error {
 	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 	return err
+}
+
+// Claim writes a setting where it was never written, and says whether it did: what it stands for is done once.
+func (t *Tx) Claim(ctx context.Context, name, value string) (first bool, err error) {
+	n, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, value)
+	return n == 1, err
 }

@@ -28,6 +28,11 @@ func (r Reader) TenantsByID(ctx context.Context, ids []string) (map[string]tenan
 	return byID(ctx, r, scanTenant, func(t tenancy.Tenant) string { return t.ID }, "SELECT "+tenantColumns+" FROM tenants WHERE id IN ", ids)
 }
 
+// KeyTypes lists the key types that tenants use.
+func (r Reader) KeyTypes(ctx context.Context) ([]tenancy.KeyType, error) {
+	return list(ctx, r, scanOne[tenancy.KeyType], "SELECT DISTINCT key_type FROM tenants")
+}
+
 // CreateTenant stores a new tenant; [tenancy.ErrConflict] where its name is taken.
 func (t *Tx) CreateTenant(ctx context.Context, v tenancy.Tenant) error {
 	_, err := t.exec(ctx, "INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?, ?)", v.ID, v.Name, v.DisplayName, v.KeyType, micros(v.CreatedAt), v.Version)

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type receiverCmd struct {
+	Create receiverCreateCmd `cmd:"" help:"Create a receiver."`
+	List   receiverListCmd   `cmd:"" help:"List receivers."`
+	Delete receiverDeleteCmd `cmd:"" help:"Delete a receiver that no arrangement uses."`
+}
+
+type receiverCreateCmd struct {
+	client
+	Tenant       string `arg:""`
+	Name         string `arg:""`
+	DisplayName  string `help:"For people (default: the name)."`
+	ContactName  string `help:"Its administrator."`
+	ContactEmail string `help:"The administrator's address."`
+}
+
+func (c *receiverCreateCmd) Run(e env) error {
+	var r api.Receiver
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "receivers"), api.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail}, &r); err != nil {
+		return err
+	}
+	return c.show(e, r, "name", r.Name, "display name", r.DisplayName, "contact", r.ContactName, "email", r.ContactEmail)
+}
+
+type receiverListCmd struct {
+	client
+	Tenant string `arg:""`
+}
+
+func (c *receiverListCmd) Run(e env) error {
+	return list(&c.client, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL", "No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
+		func(r api.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
+}
+
+type receiverDeleteCmd struct {
+	client
+	Tenant string `arg:""`
+	Name   string `arg:""`
+}
+
+func (c *receiverDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "receivers", c.Name)) }
+
+type arrangementCmd struct {
+	Create arrangementCreateCmd `cmd:"" help:"Create an arrangement."`
+	List   arrangementListCmd   `cmd:"" help:"List arrangements."`
+	Show   arrangementShowCmd   `cmd:"" help:"Show an arrangement."`
+	Delete arrangementDeleteCmd `cmd:"" help:"Delete an arrangement."`
+}
+
+type arrangementCreateCmd struct {
+	client
+	Tenant         string `arg:""`
+	Name           string `arg:""`
+	Receiver       string `required:"" help:"The receiver's name."`
+	Endpoint       string `required:"" help:"Where messages go, for example https://erp.example.com/orders."`
+	Scenario       string `help:"What it is for."`
+	Authentication string `enum:"client-certificate,basic,none" default:"client-certificate" help:"client-certificate, basic or none."`
+	Strategy       string `enum:"immediate" default:"immediate" help:"How it rolls over: immediate."`
+}
+
+func (c *arrangementCreateCmd) Run(e env) error {
+	var a api.Arrangement
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "arrangements"), api.Arrangement{
+		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario, Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
+	}, &a); err != nil {
+		return err
+	}
+	return showArrangement(&c.client, e, a)
+}
+
+func showArrangement(c *client, e env, a api.Arrangement) error {
+	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario, "authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation)
+}
+
+type arrangementListCmd struct {
+	client
+	Tenant string `arg:""`
+}
+
+func (c *arrangementListCmd) Run(e env) error {
+	return list(&c.client, e, in(c.Tenant, "arrangements"), "NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
+		func(a api.Arrangement) []any {
+			return []any{a.Name, a.Receiver, a.Endpoint, a.Authentication, a.Strategy, a.Generation}
+		})
+}
+
+type arrangementShowCmd struct {
+	client
+	Tenant string `arg:""`
+	Name   string `arg:""`
+}
+
+func (c *arrangementShowCmd) Run(e env) error {
+	var a api.Arrangement
+	if _, err := c.send(http.MethodGet, in(c.Tenant, "arrangements", c.Name), nil, &a); err != nil {
+		return err
+	}
+	return showArrangement(&c.client, e, a)
+}
+
+type arrangementDeleteCmd struct {
+	client
+	Tenant string `arg:""`
+	Name   string `arg:""`
+}
+
+func (c *arrangementDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "arrangements", c.Name)) }

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type taskCmd struct {
+	List     taskListCmd     `cmd:"" help:"List tasks."`
+	Start    taskStartCmd    `cmd:"" help:"Take a task up."`
+	Complete taskCompleteCmd `cmd:"" help:"Complete a task, for oneself."`
+}
+
+type taskListCmd struct {
+	client
+	Tenant string `arg:""`
+	User   string `help:"Of this key user only."`
+	State  string `enum:",open,in-process,completed" default:"" help:"open, in-process or completed only."`
+}
+
+func (c *taskListCmd) Run(e env) error {
+	query := url.Values{}
+	if c.User != "" {
+		query.Set("user", c.User)
+	}
+	if c.State != "" {
+		query.Set("state", c.State)
+	}
+	return list(&c.client, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE", "No tasks.",
+		func(t api.Task) []any { return []any{t.ID, t.User, t.State, moment(t.DueAt), t.Subject, t.Note} })
+}
+
+type oneTask struct {
+	client
+	Tenant string `arg:""`
+	ID     string `arg:""`
+	Note   string `help:"A note for those who look later."`
+}
+
+func (c *oneTask) set(e env, state tenancy.TaskState) error {
+	path := in(c.Tenant, "tasks", c.ID)
+	header, err := c.send(http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	var t api.Task
+	body := map[string]string{"state": string(state)}
+	if c.Note != "" {
+		body["note"] = c.Note
+	}
+	if _, err := c.send(http.MethodPut, path, body, &t, "If-Match", header.Get("ETag")); err != nil {
+		return err
+	}
+	return c.show(e, t, "user", t.User, "subject", t.Subject, "state", t.State, "note", t.Note)
+}
+
+type taskStartCmd struct{ oneTask }
+
+func (c *taskStartCmd) Run(e env) error { return c.set(e, tenancy.TaskInProcess) }
+
+type taskCompleteCmd struct{ oneTask }
+
+func (c *taskCompleteCmd) Run(e env) error { return c.set(e, tenancy.TaskCompleted) }
+
+type runCmd struct {
+	List runListCmd `cmd:"" help:"List runs, the latest first."`
+	Now  runNowCmd  `cmd:"" help:"Run now for a date."`
+}
+
+type runListCmd struct{ client }
+
+func (c *runListCmd) Run(e env) error {
+	return list(&c.client, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR", "No runs yet.", func(r api.Run) []any {
+		return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
+	})
+}
+
+type runNowCmd struct {
+	client
+	Date string `arg:"" help:"The run date: 2026-11-01 or 2026-11-01T00:00:00Z, not in the future."`
+}
+
+func (c *runNowCmd) Run(e env) error {
+	date, err := parseInstant(c.Date)
+	if err != nil {
+		return err
+	}
+	var r api.Run
+	if _, err := c.send(http.MethodPost, "/runs", map[string]time.Time{"run_date": date}, &r); err != nil {
+		return err
+	}
+	return c.show(e, r, "run date", moment(r.RunDate), "warned", r.Warned, "renewed", r.Renewed, "late", r.Late, "failed", r.Failed)
+}
+
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Create a token: its secret is shown once."`
+	List   tokenListCmd   `cmd:"" help:"List tokens."`
+	Revoke tokenRevokeCmd `cmd:"" help:"End a token."`
+}
+
+type tokenCreateCmd struct {
+	client
+	Name    string `arg:"" help:"What it is for."`
+	Role    string `required:"" enum:"operator,key-user,sender" help:"operator, key-user or sender."`
+	Tenant  string `help:"The tenant, for key-user and sender."`
+	User    string `help:"The key user, for key-user."`
+	Expires string `placeholder:"DATE" help:"When it ends (default: in 90 days; at most one year)."`
+}
+
+func (c *tokenCreateCmd) Run(e env) error {
+	t := api.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
+	if c.Expires != "" {
+		at, err := parseInstant(c.Expires)
+		if err != nil {
+			return fmt.Errorf("--expires: %w", err)
+		}
+		t.ExpiresAt = at
+	}
+	if _, err := c.send(http.MethodPost, "/tokens", t, &t); err != nil {
+		return err
+	}
+	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires", when(t.ExpiresAt), "secret", t.Secret)
+}
+
+type tokenListCmd struct{ client }
+
+func (c *tokenListCmd) Run(e env) error {
+	return list(&c.client, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
+		func(t api.Token) []any {
+			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, when(t.ExpiresAt), when(t.LastUsedAt), when(t.RevokedAt)}
+		})
+}
+
+type tokenRevokeCmd struct {
+	client
+	ID string `arg:""`
+}
+
+func (c *tokenRevokeCmd) Run(env) error {
+	_, err := c.send(http.MethodDelete, "/tokens/"+url.PathEscape(c.ID), nil, nil)
+	return err
+}
+
+type deliveryCmd struct {
+	List    deliveryListCmd    `cmd:"" help:"List mails and where they are."`
+	Requeue deliveryRequeueCmd `cmd:"" help:"Try a dead mail again."`
+}
+
+type deliveryListCmd struct {
+	client
+	Tenant string `help:"Of this tenant only."`
+	State  string `enum:",waiting,queued,sent,dead" default:"" help:"waiting, queued, sent or dead only."`
+}
+
+func (c *deliveryListCmd) Run(e env) error {
+	path := "/deliveries"
+	if c.Tenant != "" {
+		path = in(c.Tenant, "deliveries")
+	}
+	if c.State != "" {
+		path += "?state=" + c.State
+	}
+	return list(&c.client, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
+		func(d api.Delivery) []any {
+			return []any{d.ID, d.Tenant, d.State, d.Attempts, d.Address, d.Subject, d.LastError}
+		})
+}
+
+type deliveryRequeueCmd struct {
+	client
+	ID string `arg:""`
+}
+
+func (c *deliveryRequeueCmd) Run(e env) error {
+	var d api.Delivery
+	if _, err := c.send(http.MethodPost, "/deliveries/"+url.PathEscape(c.ID)+"/requeue", nil, &d); err != nil {
+		return err
+	}
+	return c.show(e, d, "address", d.Address, "subject", d.Subject, "state", d.State)
+}
+
+type eventCmd struct {
+	List eventListCmd `cmd:"" help:"Read the audit log."`
+}
+
+type eventListCmd struct {
+	client
+	Tenant string `help:"Of this tenant only."`
+}
+
+func (c *eventListCmd) Run(e env) error {
+	path := "/events"
+	if c.Tenant != "" {
+		path = in(c.Tenant, "events")
+	}
+	return list(&c.client, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
+		func(v api.Event) []any {
+			return []any{v.Seq, moment(v.At), v.Actor, v.Action, v.Object, string(v.Detail)}
+		})
+}
+
+type authorityCmd struct {
+	List authorityListCmd `cmd:"" help:"List the authorities of the local CA and when they are replaced."`
+}
+
+type authorityListCmd struct{ client }
+
+func (c *authorityListCmd) Run(e env) error {
+	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tVALID UNTIL\tREPLACED\tID", "No authorities.",
+		func(a api.Authority) []any {
+			return []any{a.Kind, a.Subject, moment(a.NotAfter), moment(a.ReplaceAt), a.ID}
+		})
+}

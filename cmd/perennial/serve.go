@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/issuer/localca"
+	"github.com/perennial-pki/perennial/internal/jobs"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type serveCmd struct{ serviceFlags }
+
+// shutdownTime is how long requests and jobs may take to end.
+const shutdownTime = 20 * time.Second
+
+func (c *serveCmd) Run(e env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := c.logger(e)
+	slog.SetDefault(log)
+	scheme, err := c.checkTransport()
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	if c.BaseURL == "" {
+		c.BaseURL = scheme + "://" + listener.Addr().String()
+	} else if err := checkURL(c.BaseURL); err != nil {
+		return fmt.Errorf("--base-url: %w", err)
+	} else {
+		c.crlURL = c.BaseURL + "/pki"
+	}
+	p, err := c.open(ctx, e, log)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	config, err := c.tlsConfig(p.ca, e.now)
+	if err != nil {
+		return err
+	}
+	secret, err := firstToken(ctx, p.store, e.now())
+	if err != nil {
+		return err
+	}
+	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Lease: c.JobLease, Now: e.now, Log: log})
+	if err != nil {
+		return err
+	}
+	if err := queue.Start(ctx); err != nil {
+		return err
+	}
+	go p.fillPool(ctx, log)
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Now: e.now, Log: log}
+	apiConfig.Version, _ = buildVersion()
+	if p.outbox != nil {
+		apiConfig.Outbox = p.outbox
+	}
+	server := &http.Server{
+		Handler: api.New(apiConfig), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() {
+		if config != nil {
+			failed <- server.ServeTLS(listener, "", "")
+		} else {
+			failed <- server.Serve(listener)
+		}
+	}()
+	c.welcome(e, p, secret)
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		stop() // a second signal ends at once
+		log.Info("stopping")
+	}
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	if err == nil {
+		err = server.Shutdown(end)
+	}
+	return errors.Join(err, queue.Stop(end))
+}
+
+// welcome says where the service is and what to do first.
+func (c *serveCmd) welcome(e env, p *parts, secret string) {
+	mailing := "mails wait: no mail server is configured (--smtp)"
+	if p.deliverer != nil {
+		mailing = "through " + store.Masked(c.SMTP)
+	}
+	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  mail      %s\n",
+		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), mailing)
+	if c.TLS == "self" {
+		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint())
+	}
+	if secret != "" {
+		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\n", c.BaseURL, secret)
+	}
+}
+
+// checkTransport refuses plain HTTP where others could listen.
+func (c *serveCmd) checkTransport() (scheme string, err error) {
+	files := c.TLSCert != "" || c.TLSKey != ""
+	switch {
+	case files && (c.TLSCert == "" || c.TLSKey == ""):
+		return "", errors.New("--tls-cert and --tls-key go together")
+	case files && c.TLS != "":
+		return "", errors.New("use either --tls self or --tls-cert and --tls-key")
+	case files, c.TLS != "":
+		return "https", nil
+	case isLoopback(c.Listen), c.BehindProxy:
+		return "http", nil
+	}
+	return "", fmt.Errorf("%s can be reached from outside: give --tls-cert and --tls-key, --tls self (a certificate of the own CA), or --behind-proxy where a proxy does TLS; plain HTTP is for 127.0.0.1 only", c.Listen)
+}
+
+// tlsConfig is nil for plain HTTP.
+func (c *serveCmd) tlsConfig(ca *localca.CA, now func() time.Time) (*tls.Config, error) {
+	switch {
+	case c.TLS == "self":
+		host, _, err := net.SplitHostPort(strings.TrimPrefix(c.BaseURL, "https://"))
+		if err != nil {
+			host = strings.TrimPrefix(c.BaseURL, "https://")
+		}
+		server, err := ca.NewServerCertificate(host, now)
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: server.Get}, nil
+	case c.TLSCert != "":
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	}
+	return nil, nil
+}
+
+// fillPool makes RSA keys ahead, of the types that tenants use.
+func (p *parts) fillPool(ctx context.Context, log *slog.Logger) {
+	running := map[tenancy.KeyType]bool{}
+	look := time.NewTicker(time.Minute)
+	defer look.Stop()
+	for {
+		kinds, err := p.store.KeyTypes(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn("the RSA key pool does not know what tenants use", "error", err)
+		}
+		for _, kind := range kinds {
+			if !running[kind] {
+				running[kind] = true
+				go p.pool.Fill(ctx, kind)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// firstTokenLifetime is long enough to make tokens of one's own with it.
+const firstTokenLifetime = 30 * 24 * time.Hour
+
+// firstToken makes the first operator's token, once in the life of a database.
+func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret string, err error) {
+	const name = "first_token"
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		secret = ""
+		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
+		if err != nil || !first {
+			return err
+		}
+		secret = api.NewSecret()
+		t := tenancy.Token{ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now, ExpiresAt: now.Add(firstTokenLifetime)}
+		if err := tx.CreateToken(ctx, t, api.HashSecret(secret)); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID, map[string]any{"name": t.Name, "role": t.Role}))
+	})
+	return secret, err
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/mail"
+	"net/url"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type tenantCmd struct {
+	Create tenantCreateCmd `cmd:"" help:"Create a tenant with its first certificates."`
+	List   tenantListCmd   `cmd:"" help:"List tenants."`
+	Show   tenantShowCmd   `cmd:"" help:"Show a tenant."`
+	Set    tenantSetCmd    `cmd:"" help:"Change a tenant."`
+}
+
+type tenantCreateCmd struct {
+	client
+	Name        string `arg:"" help:"a-z, 0-9 and -, for example acme."`
+	DisplayName string `help:"For people (default: the name)."`
+	KeyType     string `enum:"p256,p384,rsa2048,rsa3072" default:"p256" help:"Of its certificates: p256, p384, rsa2048 or rsa3072."`
+}
+
+func (c *tenantCreateCmd) Run(e env) error {
+	var t api.Tenant
+	if _, err := c.send(http.MethodPost, "/tenants", api.Tenant{Name: c.Name, DisplayName: c.DisplayName, KeyType: tenancy.KeyType(c.KeyType)}, &t); err != nil {
+		return err
+	}
+	return showTenant(&c.client, e, t)
+}
+
+func showTenant(c *client, e env, t api.Tenant) error {
+	return c.show(e, t, "name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt))
+}
+
+type tenantListCmd struct{ client }
+
+func (c *tenantListCmd) Run(e env) error {
+	return list(&c.client, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED", "No tenants yet. Create one: perennial tenant create acme",
+		func(t api.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
+}
+
+type tenantShowCmd struct {
+	client
+	Name string `arg:""`
+}
+
+func (c *tenantShowCmd) Run(e env) error {
+	var t api.Tenant
+	if _, err := c.send(http.MethodGet, in(c.Name), nil, &t); err != nil {
+		return err
+	}
+	return showTenant(&c.client, e, t)
+}
+
+type tenantSetCmd struct {
+	client
+	Name        string `arg:""`
+	DisplayName string `help:"For people."`
+	KeyType     string `enum:",p256,p384,rsa2048,rsa3072" default:"" help:"Of its next certificates."`
+}
+
+func (c *tenantSetCmd) Run(e env) error {
+	changed, err := change(&c.client, in(c.Name), func(t *api.TenantChange) {
+		if c.DisplayName != "" {
+			t.DisplayName = c.DisplayName
+		}
+		if c.KeyType != "" {
+			t.KeyType = tenancy.KeyType(c.KeyType)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return showTenant(&c.client, e, api.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType})
+}
+
+type userCmd struct {
+	Create      userCreateCmd      `cmd:"" help:"Make a person a key user."`
+	List        userListCmd        `cmd:"" help:"List key users."`
+	Delete      userDeleteCmd      `cmd:"" help:"Take a key user away, with tasks and tokens."`
+	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: mail from the next notice on."`
+	Unsubscribe userUnsubscribeCmd `cmd:"" help:"No more mail."`
+}
+
+// oneUser names a key user.
+type oneUser struct {
+	client
+	Tenant string `arg:""`
+	Name   string `arg:""`
+}
+
+type userCreateCmd struct {
+	oneUser
+	Email string `arg:""`
+}
+
+func (c *userCreateCmd) Run(e env) error {
+	var u api.KeyUser
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "key-users"), api.KeyUser{Name: c.Name, Email: c.Email}, &u); err != nil {
+		return err
+	}
+	return showUser(&c.client, e, u)
+}
+
+func showUser(c *client, e env, u api.KeyUser) error {
+	return c.show(e, u, "name", u.Name, "email", u.Email, "subscribed", when(u.SubscribedAt))
+}
+
+type userListCmd struct {
+	client
+	Tenant string `arg:""`
+}
+
+func (c *userListCmd) Run(e env) error {
+	return list(&c.client, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED", "No key users: nobody gets tasks. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
+		func(u api.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
+}
+
+type userDeleteCmd struct{ oneUser }
+
+func (c *userDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "key-users", c.Name)) }
+
+type userSubscribeCmd struct{ oneUser }
+
+func (c *userSubscribeCmd) Run(e env) error { return c.subscription(e, http.MethodPut) }
+
+type userUnsubscribeCmd struct{ oneUser }
+
+func (c *userUnsubscribeCmd) Run(e env) error { return c.subscription(e, http.MethodDelete) }
+
+func (c *oneUser) subscription(e env, method string) error {
+	var u api.KeyUser
+	if _, err := c.send(method, in(c.Tenant, "key-users", c.Name, "subscription"), nil, &u); err != nil {
+		return err
+	}
+	return showUser(&c.client, e, u)
+}
+
+type contactCmd struct {
+	List contactListCmd `cmd:"" help:"List IT contacts; the first is the designated one."`
+	Set  contactSetCmd  `cmd:"" help:"Set the IT contacts, in their order."`
+}
+
+type contactListCmd struct {
+	client
+	Tenant string `arg:""`
+}
+
+func (c *contactListCmd) Run(e env) error {
+	n := 0
+	return list(&c.client, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL", "No IT contacts: nobody is mailed about the M-user.", func(v api.ITContact) []any {
+		n++
+		mark := ""
+		if n == 1 {
+			mark = "designated"
+		}
+		return []any{mark, v.Name, v.Email}
+	})
+}
+
+type contactSetCmd struct {
+	client
+	Tenant   string   `arg:""`
+	Contacts []string `arg:"" help:"Each as \"Name <address>\", the designated one first."`
+}
+
+func (c *contactSetCmd) Run(e env) error {
+	var contacts []api.ITContact
+	for _, text := range c.Contacts {
+		a, err := mail.ParseAddress(text)
+		if err != nil {
+			return fmt.Errorf("%q: write \"Ina Ivers <ina@example.com>\"", text)
+		}
+		if a.Name == "" {
+			a.Name = a.Address
+		}
+		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
+	}
+	if _, err := c.send(http.MethodPut, in(c.Tenant, "it-contacts"), contacts, nil); err != nil {
+		return err
+	}
+	return (&contactListCmd{c.client, c.Tenant}).Run(e)
+}
+
+type mailCheckCmd struct {
+	client
+	Tenant string `arg:""`
+	User   string `arg:""`
+}
+
+func (c *mailCheckCmd) Run(e env) error {
+	var v api.MailCheck
+	if _, err := c.send(http.MethodGet, in(c.Tenant, "mail-check")+"?user="+url.QueryEscape(c.User), nil, &v); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, v)
+	}
+	verdict := "gets no mail"
+	if v.GetsMail {
+		verdict = "gets mail from the next notice on"
+	}
+	fmt.Fprintf(e.out, "%s %s\n", printable(v.User), verdict)
+	for _, cond := range v.Conditions {
+		mark := "yes"
+		if !cond.Holds {
+			mark = "NO "
+		}
+		fmt.Fprintf(e.out, "  %s  %s\n", mark, cond.Condition)
+		if cond.Fix != "" {
+			fmt.Fprintf(e.out, "       %s\n", cond.Fix)
+		}
+	}
+	for _, d := range v.Deliveries {
+		fmt.Fprintf(e.out, "  %s  %s: %s %s\n", moment(d.CreatedAt), d.State, printable(d.Subject), printable(d.LastError))
+	}
+	return nil
+}
+
+type scopeCmd struct {
+	Show   scopeShowCmd   `cmd:"" help:"Show the questions of the tenant's scope."`
+	Answer scopeAnswerCmd `cmd:"" help:"Answer whether key users are mailed about tasks."`
+}
+
+type scopeShowCmd struct {
+	client
+	Tenant string `arg:""`
+}
+
+func (c *scopeShowCmd) Run(e env) error {
+	projects, err := all[api.Project](&c.client, in(c.Tenant, "scope"))
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, projects)
+	}
+	for _, p := range projects {
+		for _, q := range p.Questions {
+			fmt.Fprintf(e.out, "%s\n  %s\n  %s\n  answer: %s", printable(p.Name), q.Path, q.Text, q.Answer)
+			if q.AnsweredBy != "" {
+				fmt.Fprintf(e.out, " (%s, %s)", printable(q.AnsweredBy), moment(q.AnsweredAt))
+			}
+			fmt.Fprintln(e.out)
+		}
+	}
+	return nil
+}
+
+type scopeAnswerCmd struct {
+	client
+	Tenant  string `arg:""`
+	Answer  string `arg:"" enum:"yes,no" help:"yes or no."`
+	Project string `default:"First Implementation" help:"The implementation project."`
+}
+
+func (c *scopeAnswerCmd) Run(e env) error {
+	if _, err := c.send(http.MethodPut, in(c.Tenant, "scope", c.Project, tenancy.MailForTasks), map[string]string{"answer": c.Answer}, nil); err != nil {
+		return err
+	}
+	return (&scopeShowCmd{c.client, c.Tenant}).Run(e)
+}
