@@ -1,19 +1,97 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/perennial-pki/perennial/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"perennial": main})
+	testscript.Main(tests{m}, map[string]func(){"perennial": main})
 }
 
-// Each script is a transcript of the command line as other tools and people use it.
+// tests ends what the tests started before the process ends.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	code := t.m.Run()
+	testenv.End()
+	return code
+}
+
+// Each script is a transcript of the command line as other tools and people use it. Beside testscript's own commands there
+// are "serve FLAGS", which starts a service and points the client at it, "stop", which ends it cleanly, and "download PATH
+// FILE", which trusts any server.
 func TestTheCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": scriptServe, "stop": scriptStop, "download": scriptDownload},
 	})
+}
+
+type running struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = append(os.Environ(), "PERENNIAL_SMTP="+ts.Getenv("PERENNIAL_SMTP"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	r := &running{cmd, make(chan error, 1)}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		for _, word := range strings.Fields(lines.Text()) {
+			if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "PERENNIAL_") {
+				ts.Setenv(name, value)
+			}
+		}
+		if _, url, ok := strings.Cut(lines.Text(), "ready at "); ok {
+			ts.Setenv("PERENNIAL_URL", url)
+		}
+		if strings.HasPrefix(lines.Text(), "  mail ") && ts.Getenv("PERENNIAL_TOKEN") != "" || strings.HasPrefix(lines.Text(), "Then,") {
+			break
+		}
+	}
+	go func() {
+		for lines.Scan() {
+		}
+		r.ended <- cmd.Wait()
+	}()
+	services.Store(ts, r)
+	ts.Defer(func() { cmd.Process.Kill() })
+}
+
+var services sync.Map // of *running, by *testscript.TestScript: scripts run side by side
+
+func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
+	v, _ := services.Load(ts)
+	r := v.(*running)
+	ts.Check(r.cmd.Process.Signal(syscall.SIGTERM))
+	ts.Check(<-r.ended)
+}
+
+func scriptDownload(ts *testscript.TestScript, _ bool, args []string) {
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	res, err := c.Get(ts.Getenv("PERENNIAL_URL") + args[0])
+	ts.Check(err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }

@@ -77,14 +77,20 @@ type parts struct {
 }
 
 // open wires the parts, in the order in which they stand on each other.
-func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (p *parts, err error) {
-	p = &parts{}
+func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *parts, err error) {
+	p := &parts{}
 	if p.policy, err = loadPolicy(f.Policy); err != nil {
 		return nil, err
 	}
 	domain, err := mail.ParseSender(f.MailFrom)
 	if err != nil {
 		return nil, fmt.Errorf("--mail-from: %w", err)
+	}
+	var server *mail.Server
+	if f.SMTP != "" {
+		if server, err = f.mailServer(); err != nil {
+			return nil, err
+		}
 	}
 	if p.store, err = store.OpenExclusive(ctx, f.Database); err != nil {
 		return nil, err
@@ -109,12 +115,8 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (p *pa
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
 	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Refresh: p.ca.Refresh}
-	if f.SMTP != "" {
+	if server != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, log); err != nil {
-			return nil, err
-		}
-		server, err := f.mailServer()
-		if err != nil {
 			return nil, err
 		}
 		p.deliverer = &jobs.Deliverer{Store: p.store, Sender: server, BaseURL: f.BaseURL, Log: log}

@@ -32,9 +32,12 @@ var (
 // Main runs a package's tests and ends what they started: call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	postgresEnd()
+	End()
 	os.Exit(code)
 }
+
+// End ends what the tests of a package started; [Main] calls it.
+func End() { postgresEnd() }
 
 // Postgres is the URL of a new, empty database. The package's TestMain must call [Main].
 func Postgres(t testing.TB) string {

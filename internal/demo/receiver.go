@@ -1,0 +1,95 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A receiver is a real TLS server on loopback that decides in its own way whose messages it takes.
+type receiver struct {
+	name   string
+	how    string // in words
+	url    string
+	server *http.Server
+
+	mu     sync.Mutex
+	accept func(leaf *x509.Certificate) bool
+}
+
+// startReceiver starts a server. With verify, TLS itself asks for a certificate of a trusted CA; else any certificate
+// passes TLS, and accept decides alone.
+func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), clock func() time.Time, accept func(*x509.Certificate) bool) (*receiver, error) {
+	config := &tls.Config{GetCertificate: certificate, ClientAuth: tls.RequireAnyClientCert, ClientCAs: trusted, Time: clock, SessionTicketsDisabled: true}
+	if verify {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept}
+	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
+	go r.server.Serve(l)
+	return r, nil
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.accept(q.TLS.PeerCertificates[0]) {
+		http.Error(w, "unknown client certificate", http.StatusUnauthorized)
+		return
+	}
+	io.Copy(io.Discard, http.MaxBytesReader(w, q.Body, 1<<20))
+	fmt.Fprintln(w, "accepted")
+}
+
+// install is what the receiver's administrator does with a new certificate.
+func (r *receiver) install(accept func(*x509.Certificate) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accept = accept
+}
+
+// pinned accepts the certificates with these fingerprints only.
+func pinned(fingerprints ...string) func(*x509.Certificate) bool {
+	return func(leaf *x509.Certificate) bool {
+		for _, f := range fingerprints {
+			if certfile.Fingerprint(leaf.Raw) == f {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// send sends one message with a certificate, over a fresh connection, and says how it was answered.
+func send(ctx context.Context, url string, c tenancy.Certificate, chain [][]byte, key crypto.Signer, roots *x509.CertPool, clock func() time.Time) (status int, err error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		RootCAs: roots, Time: clock, Certificates: []tls.Certificate{{Certificate: append([][]byte{c.DER}, chain...), PrivateKey: key}},
+	}}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte("<order/>")))
+	if err != nil {
+		return 0, err
+	}
+	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
