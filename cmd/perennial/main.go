@@ -36,6 +36,7 @@ type cli struct {
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 
+	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Measure renewals against bare cryptography."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`
 	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned?"`
 	Policy   policyCmd   `cmd:"" group:"Without a server" help:"List, show and audit the rule sets."`

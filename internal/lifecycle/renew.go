@@ -34,14 +34,14 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 	tenants, err1 := r.TenantsByID(ctx, ids)
 	users, err2 := r.KeyUsersOf(ctx, ids)
 	contacts, err3 := r.ITContactsOf(ctx, ids)
-	projects, err4 := r.ScopingProjectsOf(ctx, ids)
+	inScope, err4 := r.InScope(ctx, tenancy.MailForTasks, ids)
 	arrangements, err5 := r.ArrangementsOf(ctx, ids)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 	all := make(map[string]people, len(ids))
 	for _, id := range ids {
-		all[id] = people{tenants[id], users[id], contacts[id], tenancy.InScope(projects[id], tenancy.MailForTasks), arrangements[id]}
+		all[id] = people{tenants[id], users[id], contacts[id], inScope[id], arrangements[id]}
 	}
 	return all, nil
 }

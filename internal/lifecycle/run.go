@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/store"
@@ -111,63 +112,61 @@ func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
 
 // A page is some of the certificates that a run looks at, and all that is needed to deal with them.
 type page struct {
-	afterNotAfter time.Time // where it begins
-	afterID       string
-	certs         []tenancy.Certificate
-	people        map[string]people
-	actions       []policy.Action
-	successors    []*store.SealedCertificate
-	failed        int
-	lastErr       error
-	err           error // the page could not be read
+	from       position
+	certs      []tenancy.Certificate
+	people     map[string]people
+	actions    []policy.Action
+	successors []*store.SealedCertificate
+	failed     int
+	lastErr    error
+	err        error // the page could not be read
 }
 
-// walk deals with every certificate that may be due: while one page is written, the next one's keys and certificates are
-// made.
+// A position is where a page begins: after the certificate with this expiry and ID.
+type position struct {
+	notAfter time.Time
+	id       string
+}
+
+// A walk is one try of a run over the certificates that may be due.
+type walk struct {
+	*Engine
+	runDate, now, until time.Time
+}
+
+// walk deals with every certificate that may be due. It is a pipeline: while one page is written, the keys and certificates
+// of the next are made, and the one after that is read.
 func (e *Engine) walk(ctx context.Context, runDate, now time.Time) (failed int, lastErr, err error) {
-	lifetime, err := e.Store.LongestLifetime(ctx)
+	longest, err := e.Store.LongestValidity(ctx, e.Policy.Validity)
 	if err != nil {
 		return 0, nil, err
 	}
-	until := runDate.Add(e.Policy.Horizon(max(lifetime, e.Policy.Validity)))
+	w := walk{e, runDate, now, runDate.Add(e.Policy.Horizon(longest))}
 	ctx, cancel := context.WithCancel(ctx)
-	pages := make(chan *page) // not buffered: one is prepared while one is written
+	read, ready := make(chan *page), make(chan *page)
 	defer func() {
 		cancel()
-		for range pages { // until the reader has ended
+		for range ready { // until both stages have ended
 		}
 	}()
+	go w.readAll(ctx, read)
 	go func() {
-		defer close(pages)
-		p := &page{}
-		for {
-			p = e.prepare(ctx, runDate, now, until, p.afterNotAfter, p.afterID)
+		defer close(ready)
+		for p := range read {
+			if p.err == nil {
+				w.prepare(ctx, p)
+			}
 			select {
-			case pages <- p:
+			case ready <- p:
 			case <-ctx.Done():
-				return
 			}
-			if p.err != nil || len(p.certs) < pageSize {
-				return
-			}
-			last := p.certs[len(p.certs)-1]
-			p = &page{afterNotAfter: last.NotAfter, afterID: last.ID}
 		}
 	}()
-	for p := range pages {
+	for p := range ready {
 		if p.err != nil {
 			return failed, lastErr, p.err
 		}
-		// A conflict means that somebody else dealt with one of these certificates meanwhile: read the page again.
-		for try := 1; ; try++ {
-			if err = e.writePage(ctx, p, runDate, now); !errors.Is(err, tenancy.ErrConflict) || try == 5 {
-				break
-			}
-			if p = e.prepare(ctx, runDate, now, until, p.afterNotAfter, p.afterID); p.err != nil {
-				return failed, lastErr, p.err
-			}
-		}
-		if err != nil {
+		if p, err = w.write(ctx, p); err != nil {
 			return failed, lastErr, err
 		}
 		if p.failed > 0 {
@@ -177,40 +176,76 @@ func (e *Engine) walk(ctx context.Context, runDate, now time.Time) (failed int, 
 	return failed, lastErr, ctx.Err()
 }
 
-// prepare reads a page, decides, and makes the successors, on all cores.
-func (e *Engine) prepare(ctx context.Context, runDate, now, until, afterNotAfter time.Time, afterID string) *page {
-	p := &page{afterNotAfter: afterNotAfter, afterID: afterID}
-	if p.certs, p.err = e.Store.Due(ctx, runDate, until, afterNotAfter, afterID, pageSize); p.err != nil || len(p.certs) == 0 {
-		return p
+// readAll reads page after page.
+func (w walk) readAll(ctx context.Context, read chan<- *page) {
+	defer close(read)
+	var from position
+	for {
+		p := w.read(ctx, from)
+		select {
+		case read <- p:
+		case <-ctx.Done():
+			return
+		}
+		if p.err != nil || len(p.certs) < pageSize {
+			return
+		}
+		last := p.certs[len(p.certs)-1]
+		from = position{last.NotAfter, last.ID}
 	}
-	if p.people, p.err = e.people(ctx, e.Store.Reader, p.certs); p.err != nil {
-		return p
+}
+
+func (w walk) read(ctx context.Context, from position) *page {
+	p := &page{from: from}
+	if p.certs, p.err = w.Store.Due(ctx, w.runDate, w.until, from.notAfter, from.id, pageSize); p.err == nil && len(p.certs) > 0 {
+		p.people, p.err = w.people(ctx, w.Store.Reader, p.certs)
 	}
+	return p
+}
+
+// write stores a page. A conflict means that somebody else dealt with one of its certificates meanwhile: then the page is
+// read and prepared again.
+func (w walk) write(ctx context.Context, p *page) (*page, error) {
+	for try := 1; ; try++ {
+		err := w.writePage(ctx, p, w.runDate, w.now)
+		if !errors.Is(err, tenancy.ErrConflict) || try == 5 {
+			return p, err
+		}
+		if p = w.read(ctx, p.from); p.err != nil {
+			return p, p.err
+		}
+		w.prepare(ctx, p)
+	}
+}
+
+// prepare decides, and makes the successors, on all cores.
+func (w walk) prepare(ctx context.Context, p *page) {
 	p.actions = make([]policy.Action, len(p.certs))
 	p.successors = make([]*store.SealedCertificate, len(p.certs))
 	errs := make([]error, len(p.certs))
-	work := make(chan int)
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for i := range work {
-				next, err := e.issue(ctx, p.people[p.certs[i].TenantID].tenant, p.certs[i].Purpose, p.certs[i].Generation+1, now)
-				p.successors[i], errs[i] = &next, err
-			}
-		})
-	}
-	announcesThePast := !e.Policy.Schedule.Next(runDate).After(now)
+	announcesThePast := !w.Policy.Schedule.Next(w.runDate).After(w.now)
+	var renew []int
 	for i, c := range p.certs {
-		a := e.Policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, runDate)
-		if a == policy.Warn && (announcesThePast || e.Policy.WarnOnce && !c.WarnedAt.IsZero()) {
+		a := w.Policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
+		if a == policy.Warn && (announcesThePast || w.Policy.WarnOnce && !c.WarnedAt.IsZero()) {
 			a = policy.Wait
 		}
 		p.actions[i] = a
 		if a == policy.Renew || a == policy.Expired {
-			work <- i
+			renew = append(renew, i)
 		}
 	}
-	close(work)
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(len(renew), runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
+				i := renew[n-1]
+				c, err := w.issue(ctx, p.people[p.certs[i].TenantID].tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
+				p.successors[i], errs[i] = &c, err
+			}
+		})
+	}
 	workers.Wait()
 	for i, err := range errs {
 		if err != nil {
@@ -219,7 +254,6 @@ func (e *Engine) prepare(ctx context.Context, runDate, now, until, afterNotAfter
 			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].tenant.Name, err)
 		}
 	}
-	return p
 }
 
 // writePage stores what was prepared, as one transaction.

@@ -31,22 +31,14 @@ func (r Reader) Certificates(ctx context.Context, tenantID, after string, limit 
 
 // CertificatesByID reads the certificates with these IDs.
 func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]tenancy.Certificate, error) {
-	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id IN ", ids)
-}
-
-// LongestLifetime is the longest lifetime among the certificates that still need a successor; 0 where there is none.
-func (r Reader) LongestLifetime(ctx context.Context) (time.Duration, error) {
-	us, err := one(ctx, r, "lifetime", scanOne[int64], "SELECT COALESCE(MAX(lifetime), 0) FROM certificates WHERE successor_id = '' AND state = 'active'")
-	return time.Duration(us) * time.Microsecond, err
+	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
 }
 
 // Due lists, by expiry, the active certificates without a successor that expire at or before until and that the run has not
 // dealt with yet, after the given position. It costs what it returns, whatever the size of the fleet.
 func (r Reader) Due(ctx context.Context, runDate, until, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
-	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates c
-		WHERE successor_id = '' AND state = 'active' AND not_after <= ? AND (not_after, id) > (?, ?)
-		AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.certificate_id = c.id AND n.run_date = ?)
-		ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
+		WHERE successor_id = '' AND state = 'active' AND not_after <= ? AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
 }
 
 // A Validity is the validity of Count certificates.
@@ -99,7 +91,7 @@ func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
 }
 
 var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text", "purpose text", "generation bigint", "state text", "serial text", "fingerprint text", "subject text",
-	"not_before bigint", "not_after bigint", "lifetime bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "warned_at bigint",
+	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "warned_at bigint", "noticed_run bigint",
 	"created_at bigint", "revoked_at bigint", "revoked_for text")
 
 // A SealedCertificate is a certificate with its sealed key, as it is stored.
@@ -113,7 +105,7 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
 		c := &certs[i]
 		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint, c.Subject,
-			micros(c.NotBefore), micros(c.NotAfter), c.NotAfter.Sub(c.NotBefore).Microseconds(), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.WarnedAt),
+			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.WarnedAt), micros(c.WarnedAt),
 			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor}
 	})
 	return err
@@ -139,14 +131,18 @@ func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
 }
 
 var markWarned = bulk{
-	each:    "UPDATE certificates SET warned_at = ? WHERE id = ? AND warned_at = 0",
-	all:     "UPDATE certificates SET warned_at = v.at FROM unnest($1::bigint[], $2::text[]) AS v (at, id) WHERE certificates.id = v.id AND warned_at = 0",
+	each: "UPDATE certificates SET noticed_run = ?1, warned_at = CASE WHEN warned_at = 0 THEN ?1 ELSE warned_at END WHERE id = ?2 AND noticed_run <> ?1",
+	all: `UPDATE certificates SET noticed_run = v.at, warned_at = CASE WHEN warned_at = 0 THEN v.at ELSE warned_at END
+		FROM unnest($1::bigint[], $2::text[]) AS v (at, id) WHERE certificates.id = v.id AND noticed_run <> v.at`,
 	columns: 2,
 }
 
-// MarkWarned stores the run date of the first warning.
+// MarkWarned stores that a run warned about certificates; [tenancy.ErrConflict] where it did so already.
 func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) error {
-	_, err := markWarned.write(ctx, t, len(ids), func(i int) []any { return []any{micros(runDate), ids[i]} })
+	n, err := markWarned.write(ctx, t, len(ids), func(i int) []any { return []any{micros(runDate), ids[i]} })
+	if err == nil && n != int64(len(ids)) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "a certificate was warned about by somebody else meanwhile")
+	}
 	return err
 }
 

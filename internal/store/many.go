@@ -59,8 +59,13 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 	}
 	defer stmt.Close()
 	var changed int64
+	// The driver guards every statement that can be cancelled with a goroutine: look between rows instead.
+	uncancelled := context.WithoutCancel(ctx)
 	for i := range n {
-		res, err := stmt.ExecContext(ctx, row(i)...)
+		if err := ctx.Err(); err != nil {
+			return changed, err
+		}
+		res, err := stmt.ExecContext(uncancelled, row(i)...)
 		if err != nil {
 			return changed, t.explain(err)
 		}

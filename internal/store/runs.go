@@ -77,12 +77,12 @@ func scanNotice(s row) (n tenancy.Notice, err error) {
 
 // NoticesByID reads the notices with these IDs.
 func (r Reader) NoticesByID(ctx context.Context, ids []string) (map[string]tenancy.Notice, error) {
-	return byID(ctx, r, scanNotice, func(n tenancy.Notice) string { return n.ID }, "SELECT "+noticeColumns+" FROM notices WHERE id IN ", ids)
+	return byID(ctx, r, scanNotice, func(n tenancy.Notice) string { return n.ID }, "SELECT "+noticeColumns+" FROM notices WHERE id ", ids)
 }
 
 // Notices lists the notices of a tenant.
 func (r Reader) Notices(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Notice, error) {
-	return list(ctx, r, scanNotice, "SELECT "+noticeColumns+" FROM notices WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?", tenantID, after, limit)
+	return list(ctx, r, scanNotice, "SELECT "+noticeColumns+" FROM notices WHERE certificate_id IN (SELECT id FROM certificates WHERE tenant_id = ?) AND id > ? ORDER BY id LIMIT ?", tenantID, after, limit)
 }
 
 var insertTasks = bulkInsert("tasks", "id text", "tenant_id text", "key_user_id text", "notice_id text", "state text", "note text", "completed_at bigint", "version bigint")
@@ -117,7 +117,7 @@ func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state ten
 
 // UpdateTask stores a change of state and note.
 func (t *Tx) UpdateTask(ctx context.Context, v tenancy.Task) error {
-	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, version = version + 1 WHERE id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.ID, v.Version)
+	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, version = version + 1 WHERE tenant_id = ? AND id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.TenantID, v.ID, v.Version)
 }
 
 var insertMails = bulkInsert("mails", "id text", "tenant_id text", "notice_id text", "key_user_id text", "name text", "address text", "designated bigint", "message_id text", "state text",
@@ -157,8 +157,8 @@ func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, 
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	in, args := inList(ids)
-	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id IN "+in+" ORDER BY m.id", args...)
+	in, args := r.among(ids)
+	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id "+in+" ORDER BY m.id", args...)
 }
 
 // Mails lists mails, of one tenant and in one state where these are given.

@@ -33,12 +33,12 @@ func (r Reader) ScopingProjects(ctx context.Context, tenantID string) ([]tenancy
 // ScopingProjectsOf reads the implementation projects of many tenants with their answers, by tenant ID.
 func (r Reader) ScopingProjectsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.ScopingProject, error) {
 	projects, err := groupBy(ctx, r, scanProject, func(p tenancy.ScopingProject) string { return p.TenantID },
-		"SELECT id, tenant_id, name, created_at, version FROM scoping_projects WHERE tenant_id IN ", tenantIDs, " ORDER BY id")
+		"SELECT id, tenant_id, name, created_at, version FROM scoping_projects WHERE tenant_id ", tenantIDs, " ORDER BY id")
 	if err != nil {
 		return nil, err
 	}
 	answers, err := groupBy(ctx, r, scanAnswer, func(a ownedAnswer) string { return a.project },
-		"SELECT project_id, question, yes, answered_by, answered_at FROM scoping_answers WHERE project_id IN (SELECT id FROM scoping_projects WHERE tenant_id IN ", tenantIDs, ") ORDER BY question")
+		"SELECT project_id, question, yes, answered_by, answered_at FROM scoping_answers WHERE project_id IN (SELECT id FROM scoping_projects WHERE tenant_id ", tenantIDs, ") ORDER BY question")
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +50,17 @@ func (r Reader) ScopingProjectsOf(ctx context.Context, tenantIDs []string) (map[
 		}
 	}
 	return projects, nil
+}
+
+// InScope says which of the tenants answered a question with yes, in any of their projects.
+func (r Reader) InScope(ctx context.Context, question string, tenantIDs []string) (map[string]bool, error) {
+	yes, err := groupBy(ctx, r, scanOne[string], func(id string) string { return id },
+		"SELECT DISTINCT p.tenant_id FROM scoping_projects p JOIN scoping_answers a ON a.project_id = p.id WHERE a.question = ? AND a.yes = 1 AND p.tenant_id ", tenantIDs, "", question)
+	in := make(map[string]bool, len(yes))
+	for id := range yes {
+		in[id] = true
+	}
+	return in, err
 }
 
 // CreateScopingProject stores a new project; [tenancy.ErrConflict] where the name is taken.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"testing/fstest" // a file system in memory
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -115,7 +116,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 			return nil, fmt.Errorf("open the SQLite database: %w", err)
 		}
 		f.Close()
-		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)"
+		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(10000)"
 		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
 		writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
 		if err != nil {
@@ -150,7 +151,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 }
 
 func (s *Store) migrate(ctx context.Context) error {
-	dir, err := fs.Sub(migrations, "migrations")
+	dir, err := s.migrations()
 	if err != nil {
 		return err
 	}
@@ -177,6 +178,24 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("migrate the schema: %w", err)
 	}
 	return nil
+}
+
+// migrations are the files in the words of the engine.
+func (s *Store) migrations() (fs.FS, error) {
+	// PostgreSQL compares text byte by byte, as SQLite does: a locale would order differently, and cost more.
+	words := strings.NewReplacer(" TEXT ", ` TEXT COLLATE "C" `)
+	if s.engine == SQLite {
+		words = strings.NewReplacer("BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY", "/*sqlite ", "", " */", "")
+	}
+	files := fstest.MapFS{}
+	return files, fs.WalkDir(migrations, "migrations", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(migrations, path)
+		files[d.Name()] = &fstest.MapFile{Data: []byte(words.Replace(string(data)))}
+		return err
+	})
 }
 
 // Close closes the database.
@@ -385,4 +404,18 @@ func (t *Tx) SetSetting(ctx context.Context, name, value string) error {
 func (t *Tx) Claim(ctx context.Context, name, value string) (first bool, err error) {
 	n, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, value)
 	return n == 1, err
+}
+
+// LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be this
+// one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
+func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
+	const name = "longest_validity"
+	v, err := s.Setting(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if longest, err = time.ParseDuration(v); err == nil && longest >= now {
+		return longest, nil
+	}
+	return now, s.InTx(ctx, func(tx *Tx) error { return tx.SetSetting(ctx, name, now.String()) })
 }

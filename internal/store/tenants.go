@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -25,7 +26,7 @@ func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy
 
 // TenantsByID reads the tenants with these IDs.
 func (r Reader) TenantsByID(ctx context.Context, ids []string) (map[string]tenancy.Tenant, error) {
-	return byID(ctx, r, scanTenant, func(t tenancy.Tenant) string { return t.ID }, "SELECT "+tenantColumns+" FROM tenants WHERE id IN ", ids)
+	return byID(ctx, r, scanTenant, func(t tenancy.Tenant) string { return t.ID }, "SELECT "+tenantColumns+" FROM tenants WHERE id ", ids)
 }
 
 // KeyTypes lists the key types that tenants use.
@@ -67,7 +68,7 @@ func (r Reader) KeyUsers(ctx context.Context, tenantID, after string, limit int)
 
 // KeyUsersOf reads the key users of many tenants, by tenant ID.
 func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.KeyUser, error) {
-	return groupBy(ctx, r, scanKeyUser, func(u tenancy.KeyUser) string { return u.TenantID }, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id IN ", tenantIDs, " ORDER BY id")
+	return groupBy(ctx, r, scanKeyUser, func(u tenancy.KeyUser) string { return u.TenantID }, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
 // CreateKeyUser stores a new key user; [tenancy.ErrConflict] where the name is taken.
@@ -84,8 +85,10 @@ func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 
 // DeleteKeyUser removes a key user, the user's tasks and tokens.
 func (t *Tx) DeleteKeyUser(ctx context.Context, u tenancy.KeyUser) error {
-	if _, err := t.exec(ctx, "DELETE FROM tokens WHERE key_user_id = ?", u.ID); err != nil {
-		return err
+	for _, owned := range []string{"tokens", "tasks"} {
+		if _, err := t.exec(ctx, "DELETE FROM "+owned+" WHERE key_user_id = ?", u.ID); err != nil {
+			return err
+		}
 	}
 	return t.execOne(ctx, "DELETE FROM key_users WHERE id = ? AND version = ?", u.ID, u.Version)
 }
@@ -103,7 +106,7 @@ func (r Reader) ITContacts(ctx context.Context, tenantID string) ([]tenancy.ITCo
 
 // ITContactsOf reads the IT contacts of many tenants, by tenant ID, each in its order.
 func (r Reader) ITContactsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.ITContact, error) {
-	return groupBy(ctx, r, scanITContact, func(c tenancy.ITContact) string { return c.TenantID }, "SELECT "+itContactColumns+" FROM it_contacts WHERE tenant_id IN ", tenantIDs, " ORDER BY position")
+	return groupBy(ctx, r, scanITContact, func(c tenancy.ITContact) string { return c.TenantID }, "SELECT "+itContactColumns+" FROM it_contacts WHERE tenant_id ", tenantIDs, " ORDER BY position")
 }
 
 // SetITContacts makes these the tenant's IT contacts, in this order.
@@ -137,7 +140,7 @@ func (r Reader) Receivers(ctx context.Context, tenantID, after string, limit int
 
 // ReceiversOf reads the receivers of many tenants, by tenant ID.
 func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Receiver, error) {
-	return groupBy(ctx, r, scanReceiver, func(v tenancy.Receiver) string { return v.TenantID }, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id IN ", tenantIDs, " ORDER BY id")
+	return groupBy(ctx, r, scanReceiver, func(v tenancy.Receiver) string { return v.TenantID }, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
 // CreateReceiver stores a new receiver; [tenancy.ErrConflict] where the name is taken.
@@ -176,7 +179,7 @@ func (r Reader) Arrangements(ctx context.Context, tenantID, after string, limit 
 
 // ArrangementsOf reads the arrangements of many tenants, by tenant ID.
 func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Arrangement, error) {
-	return groupBy(ctx, r, scanArrangement, func(a tenancy.Arrangement) string { return a.TenantID }, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id IN ", tenantIDs, " ORDER BY id")
+	return groupBy(ctx, r, scanArrangement, func(a tenancy.Arrangement) string { return a.TenantID }, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
 // CreateArrangement stores a new arrangement; [tenancy.ErrConflict] where the name is taken.
@@ -209,27 +212,28 @@ func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement) er
 	return err
 }
 
-// inList is "(?, ?, ...)" and its arguments.
-func inList(ids []string) (string, []any) {
-	marks, args := make([]byte, 0, 2*len(ids)+2), make([]any, len(ids))
-	marks = append(marks, '(')
+// among is the condition that a column is one of the IDs, and its arguments: a list for SQLite, one array for PostgreSQL,
+// which then prepares the statement once.
+func (r Reader) among(ids []string) (string, []any) {
+	if r.engine == Postgres {
+		return "= ANY (?)", []any{ids}
+	}
+	args := make([]any, len(ids))
 	for i, id := range ids {
-		if i > 0 {
-			marks = append(marks, ',')
-		}
-		marks = append(marks, '?')
 		args[i] = id
 	}
-	return string(append(marks, ')')), args
+	return "IN (" + strings.Repeat("?, ", len(ids)-1) + "?)", args
 }
 
-func groupBy[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string, ids []string, order string) (map[string][]T, error) {
+// groupBy reads the rows of a query that ends in a column that is among the IDs, and groups them. before are arguments that come before
+// the IDs.
+func groupBy[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string, ids []string, order string, before ...any) (map[string][]T, error) {
 	groups := map[string][]T{}
 	if len(ids) == 0 {
 		return groups, nil
 	}
-	in, args := inList(ids)
-	all, err := list(ctx, r, scan, query+in+order, args...)
+	in, args := r.among(ids)
+	all, err := list(ctx, r, scan, query+in+order, append(before, args...)...)
 	for _, v := range all {
 		groups[key(v)] = append(groups[key(v)], v)
 	}

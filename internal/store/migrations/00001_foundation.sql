@@ -1,4 +1,5 @@
--- One file serves both engines. Instants are microseconds since 1970 in UTC, so that both compare and index them alike;
+-- One file serves both engines; what stands in a comment that begins with "sqlite" is for SQLite
+-- alone, where a table without a rowid needs one tree less, and BIGINT PRIMARY KEY is read as INTEGER PRIMARY KEY: the rowid. Instants are microseconds since 1970 in UTC, so that both compare and index them alike;
 -- 0 stands for "not yet". Identifiers are UUIDv7 as text.
 
 -- +goose Up
@@ -26,7 +27,7 @@ CREATE TABLE key_users (
     created_at        BIGINT NOT NULL,
     version           BIGINT NOT NULL,
     UNIQUE (tenant_id, name)
-);
+) /*sqlite WITHOUT ROWID */;
 
 CREATE TABLE it_contacts (
     id         TEXT PRIMARY KEY,
@@ -90,21 +91,20 @@ CREATE TABLE certificates (
     subject      TEXT NOT NULL,
     not_before   BIGINT NOT NULL,
     not_after    BIGINT NOT NULL,
-    lifetime     BIGINT NOT NULL, -- not_after - not_before
     key_type     TEXT NOT NULL,
     der          BYTEA NOT NULL,
     issuer_id    TEXT NOT NULL,
     sealed_key   BYTEA,           -- NULL once destroyed
     successor_id TEXT NOT NULL,   -- '' until renewed
-    warned_at    BIGINT NOT NULL,
+    warned_at    BIGINT NOT NULL, -- run date of the first warning
+    noticed_run  BIGINT NOT NULL, -- run date of the latest warning: that run has dealt with it
     created_at   BIGINT NOT NULL,
     revoked_at   BIGINT NOT NULL,
     revoked_for  TEXT NOT NULL,
     UNIQUE (tenant_id, purpose, generation)
 );
--- What a run walks: the certificates that still need a successor, by expiry. And how long the longest of them lives.
+-- What a run walks: the certificates that still need a successor, by expiry.
 CREATE INDEX certificates_due ON certificates (not_after, id) WHERE successor_id = '' AND state = 'active';
-CREATE INDEX certificates_lifetime ON certificates (lifetime) WHERE successor_id = '' AND state = 'active';
 CREATE INDEX certificates_with_old_keys ON certificates (not_after) WHERE sealed_key IS NOT NULL AND successor_id <> '';
 CREATE INDEX certificates_revoked ON certificates (issuer_id) WHERE state = 'revoked';
 
@@ -120,10 +120,12 @@ CREATE TABLE runs (
     last_error  TEXT NOT NULL
 );
 
+-- Notices, tasks and mails are written by the thousand in one transaction, beside the certificates that they are about, which
+-- are never deleted: references would be checked for every row and could never fail.
 CREATE TABLE notices (
     id             TEXT PRIMARY KEY,
     tenant_id      TEXT NOT NULL,
-    certificate_id TEXT NOT NULL REFERENCES certificates (id),
+    certificate_id TEXT NOT NULL,
     successor_id   TEXT NOT NULL,
     kind           TEXT NOT NULL,
     subject        TEXT NOT NULL,
@@ -133,26 +135,25 @@ CREATE TABLE notices (
     created_at     BIGINT NOT NULL,
     -- Once: one certificate has one notice per run, and one successor.
     UNIQUE (certificate_id, run_date)
-);
-CREATE INDEX notices_by_tenant ON notices (tenant_id, id);
+) /*sqlite WITHOUT ROWID */;
 
 CREATE TABLE tasks (
-    id           TEXT PRIMARY KEY,
+    id           TEXT NOT NULL,
     tenant_id    TEXT NOT NULL,
-    key_user_id  TEXT NOT NULL REFERENCES key_users (id) ON DELETE CASCADE,
-    notice_id    TEXT NOT NULL REFERENCES notices (id),
+    key_user_id  TEXT NOT NULL,
+    notice_id    TEXT NOT NULL,
     state        TEXT NOT NULL,
     note         TEXT NOT NULL,
     completed_at BIGINT NOT NULL,
     version      BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, id),
     UNIQUE (key_user_id, notice_id)
-);
-CREATE INDEX tasks_by_tenant ON tasks (tenant_id, id);
+) /*sqlite WITHOUT ROWID */;
 
 CREATE TABLE mails (
     id          TEXT PRIMARY KEY,
     tenant_id   TEXT NOT NULL,
-    notice_id   TEXT NOT NULL REFERENCES notices (id),
+    notice_id   TEXT NOT NULL,
     key_user_id TEXT NOT NULL, -- '' for IT contacts; no reference: what was mailed stays known when the user is gone
     name        TEXT NOT NULL,
     address     TEXT NOT NULL,
@@ -162,7 +163,7 @@ CREATE TABLE mails (
     attempts    BIGINT NOT NULL,
     last_error  TEXT NOT NULL,
     sent_at     BIGINT NOT NULL
-);
+) /*sqlite WITHOUT ROWID */;
 CREATE INDEX mails_by_tenant ON mails (tenant_id, id);
 CREATE INDEX mails_unsent ON mails (state, id) WHERE state <> 'sent';
 

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/pprof"
+
+	"github.com/perennial-pki/perennial/internal/bench"
+)
+
+type benchCmd struct {
+	Renew benchRenewCmd `cmd:"" help:"Whole renewals a second, against bare cryptography on the same cores."`
+	Sweep benchSweepCmd `cmd:"" help:"How long a run takes in a large fleet."`
+}
+
+// benchFlags are common to all measurements.
+type benchFlags struct {
+	Database   string `env:"PERENNIAL_BENCH_DATABASE" help:"An empty database of the measurement's own (default: a temporary SQLite file)."`
+	Output     string `enum:"table,json" default:"table" help:"table or json."`
+	CPUProfile string `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile (pprof)."`
+}
+
+func (f *benchFlags) profiled(measure func() error) error {
+	if f.CPUProfile == "" {
+		return measure()
+	}
+	file, err := os.Create(f.CPUProfile)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return measure()
+}
+
+type benchRenewCmd struct {
+	benchFlags
+	Due int `default:"20000" help:"How many certificates are due."`
+}
+
+func (c *benchRenewCmd) Run(e env) error {
+	if c.Due < 1 {
+		return fmt.Errorf("--due: write at least 1")
+	}
+	return c.profiled(func() error {
+		r, err := bench.Renew(context.Background(), c.Database, c.Due)
+		if err != nil {
+			return err
+		}
+		if c.Output == "json" {
+			return writeJSON(e.out, r)
+		}
+		r.Print(e.out)
+		return nil
+	})
+}
+
+type benchSweepCmd struct {
+	benchFlags
+	Certificates int `default:"1000000" help:"How many certificates there are."`
+	Due          int `default:"0" help:"How many of them are due."`
+}
+
+func (c *benchSweepCmd) Run(e env) error {
+	return c.profiled(func() error {
+		r, err := bench.Sweep(context.Background(), c.Database, c.Certificates, c.Due)
+		if err != nil {
+			return err
+		}
+		if c.Output == "json" {
+			return writeJSON(e.out, r)
+		}
+		r.Print(e.out)
+		return nil
+	})
+}

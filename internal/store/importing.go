@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var (
+	insertTenants  = bulkInsert("tenants", "id text", "name text", "display_name text", "key_type text", "created_at bigint", "version bigint")
+	insertKeyUsers = bulkInsert("key_users", "id text", "tenant_id text", "name text", "email text", "subscribed_at bigint", "unsubscribe_token text", "created_at bigint", "version bigint")
+	insertProjects = bulkInsert("scoping_projects", "id text", "tenant_id text", "name text", "created_at bigint", "version bigint")
+	insertAnswers  = bulkInsert("scoping_answers", "project_id text", "question text", "yes bigint", "answered_by text", "answered_at bigint")
+)
+
+// Import stores many tenants with their people and certificates at once.
+func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenancy.KeyUser, projects []tenancy.ScopingProject, certs []SealedCertificate) error {
+	if _, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {
+		v := &tenants[i]
+		return []any{v.ID, v.Name, v.DisplayName, string(v.KeyType), micros(v.CreatedAt), v.Version}
+	}); err != nil {
+		return err
+	}
+	if _, err := insertKeyUsers.write(ctx, t, len(users), func(i int) []any {
+		u := &users[i]
+		return []any{u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt), u.Version}
+	}); err != nil {
+		return err
+	}
+	if _, err := insertProjects.write(ctx, t, len(projects), func(i int) []any {
+		p := &projects[i]
+		return []any{p.ID, p.TenantID, p.Name, micros(p.CreatedAt), p.Version}
+	}); err != nil {
+		return err
+	}
+	var answers []ownedAnswer
+	for _, p := range projects {
+		for _, a := range p.Answers {
+			answers = append(answers, ownedAnswer{p.ID, a})
+		}
+	}
+	if _, err := insertAnswers.write(ctx, t, len(answers), func(i int) []any {
+		a := &answers[i]
+		yes := int64(0)
+		if a.Yes {
+			yes = 1
+		}
+		return []any{a.project, a.Question, yes, a.By, micros(a.At)}
+	}); err != nil {
+		return err
+	}
+	return t.AddCertificates(ctx, certs)
+}
+
+// Analyze refreshes what the query planner knows, after an import.
+func (s *Store) Analyze(ctx context.Context) error {
+	_, err := s.writer.ExecContext(ctx, "ANALYZE")
+	return s.explain(err)
+}
+
+// MakeDue lets the n active certificates that expire first expire at the instant instead: for measurements.
+func (s *Store) MakeDue(ctx context.Context, n int, notAfter time.Time) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "UPDATE certificates SET not_after = ? WHERE id IN (SELECT id FROM certificates WHERE successor_id = '' AND state = 'active' ORDER BY not_after, id LIMIT ?)", micros(notAfter), n)
+		return err
+	})
+}
