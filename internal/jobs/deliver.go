@@ -15,7 +15,7 @@ import (
 
 // Sender hands letters to a mail server: see [mail.Server.Send].
 type Sender interface {
-	Send(ctx context.Context, letters []mail.Addressed) []error
+	Send(ctx context.Context, letters []mail.Addressed, answered func(i int, answer error) error) error
 }
 
 // A Deliverer delivers mails that are queued.
@@ -27,8 +27,8 @@ type Deliverer struct {
 	Log     *slog.Logger
 }
 
-// Deliver sends those of the mails that are still queued, and stores each one's answer. Where some must be tried again, the
-// error says why; after the last try they are dead instead.
+// Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash
+// repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead instead.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
 	mails, err := d.Store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
@@ -38,14 +38,13 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	if err != nil {
 		return err
 	}
-	answers := d.Sender.Send(ctx, letters)
 	var again error
 	left := 0
-	var events []tenancy.Event
-	for i := range mails {
+	err = d.Sender.Send(ctx, letters, func(i int, answer error) error {
 		m := &mails[i]
+		var events []tenancy.Event
 		m.Attempts++
-		switch answer := answers[i]; {
+		switch {
 		case answer == nil:
 			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
 			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
@@ -58,24 +57,19 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 			again = answer
 			left++
 		}
-	}
-	// What the server took must be written down even when this process is asked to stop.
-	ctx = context.WithoutCancel(ctx)
-	err = d.Store.InTx(ctx, func(tx *store.Tx) error {
-		for _, m := range mails {
-			if err := tx.UpdateMail(ctx, m); err != nil {
+		// What the server took must be written down even when this process is asked to stop.
+		stored := context.WithoutCancel(ctx)
+		return d.Store.InTx(stored, func(tx *store.Tx) error {
+			if err := tx.UpdateMail(stored, *m); err != nil {
 				return err
 			}
-		}
-		return tx.Audit(ctx, events...)
+			return tx.Audit(stored, events...)
+		})
 	})
-	if err != nil {
-		return err
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
 	}
-	if left > 0 {
-		return fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
-	}
-	return nil
+	return err
 }
 
 // letters gathers what each mail says.

@@ -35,8 +35,6 @@ const (
 	// (RFC 5321, section 4.5.4.1, asks for four to five days).
 	deliveryTries = 18
 	deliveryQueue = "mail"
-	// deliveryTimeout bounds one try; it is below the lease.
-	deliveryTimeout = 5 * time.Minute
 	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
 	tickTimeout = 55 * time.Minute
 )
@@ -93,7 +91,8 @@ type deliverWorker struct {
 	config *Config
 }
 
-func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return deliveryTimeout }
+// Timeout is half the lease: a delivery that is still under way is never taken for lost.
+func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
 	if w.config.Deliverer == nil {

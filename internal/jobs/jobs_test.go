@@ -141,18 +141,19 @@ type answers struct {
 	tries  map[string]int
 }
 
-func (a *answers) Send(_ context.Context, letters []mail.Addressed) []error {
+func (a *answers) Send(_ context.Context, letters []mail.Addressed, answered func(int, error) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.tries == nil {
 		a.tries = map[string]int{}
 	}
-	var errs []error
-	for _, l := range letters {
+	for i, l := range letters {
 		a.tries[l.MessageID]++
-		errs = append(errs, a.answer(l, a.tries[l.MessageID]))
+		if err := answered(i, a.answer(l, a.tries[l.MessageID])); err != nil {
+			return err
+		}
 	}
-	return errs
+	return nil
 }
 
 func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {

@@ -46,6 +46,30 @@ func server(t *testing.T, url string) *Server {
 	return s
 }
 
+// send collects the answers.
+func send(t *testing.T, s *Server, letters ...Addressed) []error {
+	t.Helper()
+	answers := make([]error, len(letters))
+	if err := s.Send(t.Context(), letters, func(i int, answer error) error {
+		answers[i] = answer
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+func TestNothingMoreIsSentOnceAnAnswerCannotBeWrittenDown(t *testing.T) {
+	url, seen := scripted(t, nil)
+	full := errors.New("disk full")
+	if err := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")}, func(int, error) error { return full }); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	if n := strings.Count(strings.Join(seen(), "\n"), "RCPT TO"); n != 1 {
+		t.Errorf("%d mails were sent", n)
+	}
+}
+
 func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	pit := testenv.StartMailpit(t)
 	s, err := NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates(t), pit.Roots)
@@ -55,7 +79,7 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	warning := letter("m2")
 	warning.Kind, warning.New, warning.Unsubscribe, warning.Subject = tenancy.Expiring, nil, "", "Tenant Certificate is going to expire soon"
 	warning.ITContact, warning.Designated, warning.RenewalOn = true, true, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i, err := range s.Send(t.Context(), []Addressed{letter("m1"), warning}) {
+	for i, err := range send(t, s, letter("m1"), warning) {
 		if err != nil {
 			t.Errorf("letter %d: %v", i, err)
 		}
@@ -181,7 +205,7 @@ func TestAnswersOfAServerAreFinalOnlyWhereTryingAgainIsUseless(t *testing.T) {
 			}
 			s := server(t, url)
 			s.timeout = 500 * time.Millisecond
-			err := s.Send(t.Context(), []Addressed{letter("m1")})[0]
+			err := send(t, s, letter("m1"))[0]
 			if err == nil || errors.Is(err, ErrRejected) != c.final || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
@@ -191,7 +215,7 @@ func TestAnswersOfAServerAreFinalOnlyWhereTryingAgainIsUseless(t *testing.T) {
 
 func TestOneRefusedRecipientDoesNotKeepTheOthersFromTheirMail(t *testing.T) {
 	url, seen := scripted(t, map[string]string{"RCPT": "550 no such user"})
-	answers := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")})
+	answers := send(t, server(t, url), letter("m1"), letter("m2"))
 	if !errors.Is(answers[0], ErrRejected) || !errors.Is(answers[1], ErrRejected) {
 		t.Errorf("got %v", answers)
 	}

@@ -86,54 +86,39 @@ type Addressed struct {
 	Letter
 }
 
-// Send hands all letters to the server in one conversation, and returns one answer for each: nil where the server took it,
-// [ErrRejected] where it never will, another error where it may later.
-func (s *Server) Send(ctx context.Context, letters []Addressed) []error {
-	answers := make([]error, len(letters))
-	fail := func(err error) []error {
-		for i := range answers {
-			answers[i] = err
-		}
-		return answers
-	}
-	messages := make([]*gomail.Msg, 0, len(letters))
-	index := make([]int, 0, len(letters))
-	for i, l := range letters {
-		m, err := s.templates.compose(l.Kind, l.Letter, s.from)
-		if err != nil {
-			answers[i] = fmt.Errorf("write the mail: %w", err)
-			continue
-		}
-		messages, index = append(messages, m), append(index, i)
-	}
-	if len(messages) == 0 {
-		return answers
-	}
+// Send hands all letters to the server in one conversation, and calls answered for each as soon as its answer is known: nil
+// where the server took it, [ErrRejected] where it never will, another error where it may later. Where answered returns an
+// error, the rest is not sent: what cannot be written down would be sent again. That error is returned.
+func (s *Server) Send(ctx context.Context, letters []Addressed, answered func(i int, answer error) error) error {
 	client, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)], gomail.WithTimeout(s.timeout))...)
-	if err != nil {
-		return fail(fmt.Errorf("mail server %s: %w", s.host, err))
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(len(letters))*5*time.Second)
+		defer cancel()
+		err = client.DialWithContext(ctx)
+		defer client.Close()
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(len(messages))*5*time.Second)
-	defer cancel()
-	if err := client.DialWithContext(ctx); err != nil {
-		return fail(fmt.Errorf("mail server %s: %w", s.host, err))
-	}
-	client.Send(messages...) // each message carries its own error
-	client.Close()
-	for i, m := range messages {
-		if !m.IsDelivered() {
-			answers[index[i]] = s.answer(m)
+	for i, l := range letters {
+		answer := err
+		if err != nil {
+			answer = fmt.Errorf("mail server %s: %w", s.host, err)
+		} else if m, err := s.templates.compose(l.Kind, l.Letter, s.from); err != nil {
+			answer = fmt.Errorf("write the mail: %w", err)
+		} else if err := client.Send(m); !m.IsDelivered() {
+			answer = s.answer(m, err)
+		}
+		if err := answered(i, answer); err != nil {
+			return err
 		}
 	}
-	return answers
+	return nil
 }
 
 // answer is why a message was not taken. Final are only refusals of this recipient or this content: an answer such as
 // "authentication required" is about the configuration, and an operator can mend that.
-func (s *Server) answer(m *gomail.Msg) error {
+func (s *Server) answer(m *gomail.Msg, err error) error {
 	var refused *gomail.SendError
 	if !errors.As(m.SendError(), &refused) {
-		return fmt.Errorf("mail server %s: the connection ended before the mail was sent", s.host)
+		return fmt.Errorf("mail server %s: the connection ended before the mail was sent: %w", s.host, err)
 	}
 	final := refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData || refused.Reason == gomail.ErrSMTPDataClose
 	if code := refused.ErrorCode(); final && code >= 500 && code <= 599 {

@@ -88,17 +88,17 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
-// Eventually asks until the answer is yes, and fails the test after a minute.
+// Eventually asks until the answer is yes, and fails the test after two minutes.
 func Eventually(t testing.TB, yes func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !yes() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("still not so after a minute")
+			t.Fatal("still not so after two minutes")
 		case <-tick.C:
 		}
 	}
