@@ -467,3 +467,32 @@ func TestAnUnsoundPolicyIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// SQLite's own limit on the size of the file stands for a disk that is full: the error is the same.
+func TestAFullDiskStopsARunAndLosesNothing(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	var tenants []tenancy.Tenant
+	for i := range 30 {
+		tenants = append(tenants, f.tenant(fmt.Sprintf("t%d", i), date("2026-01-15")))
+	}
+	limit := func(pages string) {
+		var n int
+		check(t, f.Store.DB().QueryRow("PRAGMA max_page_count = "+pages).Scan(&n))
+	}
+	limit("1") // no smaller than the file is
+	_, err := f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
+	if err == nil || !strings.Contains(err.Error(), "the database's disk is full: free space, nothing was lost") {
+		t.Fatalf("got %v", err)
+	}
+	if c := f.newest(tenants[0], tenancy.ForTenant); c.Generation != 1 {
+		t.Errorf("half of a renewal was written: %+v", c)
+	}
+	limit("1000000")
+	_, err = f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
+	check(t, err)
+	for _, tenant := range tenants {
+		if c := f.newest(tenant, tenancy.ForTenant); c.Generation != 2 || len(f.tasks(tenant)) != 3 {
+			t.Errorf("%s: %+v", tenant.Name, c)
+		}
+	}
+}

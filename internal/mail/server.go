@@ -35,7 +35,7 @@ type Server struct {
 func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*Server, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Path != "" && u.Path != "/" {
-		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT or smtps://...") // not the URL: it has a password
+		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start") // not the URL: it has a password
 	}
 	sender, err := mail.ParseAddress(from)
 	if err != nil {

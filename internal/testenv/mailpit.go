@@ -65,7 +65,7 @@ func StartMailpit(t testing.TB) *Mailpit {
 	if err := os.WriteFile(filepath.Join(dir, "auth"), []byte("perennial:s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	smtp, web := mustPort(t), mustPort(t)
+	smtp, web := Port(t), Port(t)
 	cmd := exec.Command(Tool(t, "mailpit"), "--disable-version-check", "--quiet", "--database", filepath.Join(dir, "mailpit.db"),
 		"--smtp", fmt.Sprintf("127.0.0.1:%d", smtp), "--listen", fmt.Sprintf("127.0.0.1:%d", web),
 		"--smtp-tls-cert", filepath.Join(dir, "cert.pem"), "--smtp-tls-key", filepath.Join(dir, "key.pem"), "--smtp-require-starttls", "--smtp-auth-file", filepath.Join(dir, "auth"))
@@ -73,19 +73,6 @@ func StartMailpit(t testing.TB) *Mailpit {
 	m := &Mailpit{URL: fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp), Roots: &tls.Config{RootCAs: roots}, api: fmt.Sprintf("http://127.0.0.1:%d/api/v1", web), t: t}
 	Eventually(t, func() bool { _, err := http.Get(m.api + "/info"); return err == nil })
 	return m
-}
-
-// Start starts a program that is killed when the test ends.
-func Start(t testing.TB, cmd *exec.Cmd) {
-	t.Helper()
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
 }
 
 // Eventually asks until the answer is yes, and fails the test after two minutes.
@@ -150,7 +137,8 @@ func (m *Mailpit) text(path string) string {
 	return string(data)
 }
 
-func mustPort(t testing.TB) int {
+// Port is a port of loopback that is free now.
+func Port(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strconv"
 	"sync"
@@ -96,17 +95,8 @@ func startPostgres() (url string, err error) {
 	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1",
 		"-c", "fsync=off", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	server.Dir, server.SysProcAttr = dir, attr()
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // Pdeathsig follows the thread that forked
-		err := server.Start()
-		started <- err
-		if err == nil {
-			server.Wait()
-		}
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := start(server)
+	if err != nil {
 		return "", err
 	}
 	postgresEnd = func() {

@@ -1,0 +1,47 @@
+# The same targets that CI runs. "make run" and "make test" do all set-up that they need.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+GO      ?= go
+FUZZ    ?= 20s
+
+.PHONY: run build test packages lint generate fresh fuzz bench demo clean
+
+run: build ## the service, on SQLite, in this folder
+	bin/perennial serve
+
+build:
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/perennial ./cmd/perennial
+
+test: packages ## everything, with the race detector, against real servers
+	$(GO) test -race -timeout 8m ./...
+
+packages: ## what the tests need of the system
+	@.ci/packages
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	"$$($(GO) -C tools tool -n staticcheck)" ./...
+
+generate: build ## docs/openapi.json, from the code
+	bin/perennial openapi > docs/openapi.json
+
+fresh: generate ## generated files and go.mod are as the code wants them
+	git diff --exit-code -- docs/openapi.json
+	$(GO) mod tidy -diff
+
+fuzz: ## every parser, FUZZ long each
+	$(GO) test ./policy -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
+	$(GO) test ./internal/certfile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
+	$(GO) test ./tenancy -run '^$$' -fuzz FuzzChecks -fuzztime $(FUZZ)
+
+bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
+	bin/perennial bench renew
+	bin/perennial bench sweep
+
+demo: build
+	bin/perennial demo
+
+clean:
+	rm -rf bin

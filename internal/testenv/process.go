@@ -1,0 +1,47 @@
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// start starts a program, and says when it has ended. A Pdeathsig follows the thread that forked, which therefore stays.
+func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+		}
+		close(done)
+	}()
+	return done, <-started
+}
+
+// Start starts a program that ends with the test, or with the test process if that comes first.
+func Start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	ended, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM) // so that it ends its own children
+		patience := time.NewTimer(10 * time.Second)
+		defer patience.Stop()
+		select {
+		case <-ended:
+		case <-patience.C:
+			cmd.Process.Kill()
+			<-ended
+		}
+	})
+}
