@@ -22,7 +22,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -39,7 +38,6 @@ type Keyring struct {
 	mu     sync.RWMutex
 	handle *keyset.Handle
 	aead   tink.AEAD
-	read   time.Time // modification time of the file when it was read
 }
 
 // ErrNoKeyFile says that there is no key file at the path.
@@ -108,9 +106,6 @@ func (k *Keyring) reload() error {
 	if err := k.use(handle); err != nil {
 		return fmt.Errorf("key file %s: %w", k.path, err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.read = info.ModTime()
 	return nil
 }
 
@@ -161,10 +156,8 @@ func (k *Keyring) Seal(secret []byte, context string) ([]byte, error) {
 // Open decrypts what Seal made. A key that another process added to the file meanwhile is picked up.
 func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 	secret, err := k.decrypt(sealed, context)
-	if err != nil && k.path != "" {
-		if info, statErr := os.Stat(k.path); statErr == nil && !info.ModTime().Equal(k.readAt()) && k.reload() == nil {
-			secret, err = k.decrypt(sealed, context)
-		}
+	if err != nil && k.path != "" && k.reload() == nil {
+		secret, err = k.decrypt(sealed, context)
 	}
 	if err != nil {
 		return nil, errors.New("a sealed key does not open: this is not the key file it was sealed with, or the database was changed")
@@ -176,12 +169,6 @@ func (k *Keyring) decrypt(sealed []byte, context string) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.aead.Decrypt(sealed, []byte(context))
-}
-
-func (k *Keyring) readAt() time.Time {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.read
 }
 
 // Current says whether a secret is sealed with the newest key.
