@@ -34,18 +34,9 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 		return 0, nil
 	}
 	if t.engine == Postgres {
-		arrays := make([]any, b.columns)
-		columns := make([][]any, b.columns)
-		for c := range columns {
-			columns[c] = make([]any, n)
-		}
-		for i := range n {
-			for c, v := range row(i) {
-				columns[c][i] = v
-			}
-		}
-		for c := range columns {
-			arrays[c] = columns[c]
+		arrays, err := columns(b.columns, n, row)
+		if err != nil {
+			return 0, err
 		}
 		res, err := t.tx.ExecContext(ctx, b.all, arrays...)
 		if err != nil {
@@ -76,4 +67,34 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 		changed += k
 	}
 	return changed, nil
+}
+
+// columns turns rows into one typed slice a column, which encodes in a fraction of the time that a slice of any takes.
+func columns(width, n int, row func(i int) []any) ([]any, error) {
+	arrays := make([]any, width)
+	for c, v := range row(0) {
+		switch v.(type) {
+		case string:
+			arrays[c] = make([]string, n)
+		case int64:
+			arrays[c] = make([]int64, n)
+		case []byte:
+			arrays[c] = make([][]byte, n)
+		default:
+			return nil, fmt.Errorf("column %d: %T cannot be written in bulk", c, v)
+		}
+	}
+	for i := range n {
+		for c, v := range row(i) {
+			switch column := arrays[c].(type) {
+			case []string:
+				column[i] = v.(string)
+			case []int64:
+				column[i] = v.(int64)
+			case [][]byte:
+				column[i] = v.([]byte)
+			}
+		}
+	}
+	return arrays, nil
 }
