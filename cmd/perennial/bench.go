@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime/pprof"
 
@@ -21,20 +22,31 @@ type benchFlags struct {
 	CPUProfile string `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile (pprof)."`
 }
 
-func (f *benchFlags) profiled(measure func() error) error {
-	if f.CPUProfile == "" {
-		return measure()
+// printer is a result that people can read.
+type printer interface{ Print(io.Writer) }
+
+// run measures, under the profiler where that is wanted, and prints the result.
+func (f *benchFlags) run(e env, measure func(ctx context.Context) (printer, error)) error {
+	if f.CPUProfile != "" {
+		file, err := os.Create(f.CPUProfile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
-	file, err := os.Create(f.CPUProfile)
+	r, err := measure(context.Background())
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return err
+	if f.Output == "json" {
+		return writeJSON(e.out, r)
 	}
-	defer pprof.StopCPUProfile()
-	return measure()
+	r.Print(e.out)
+	return nil
 }
 
 type benchRenewCmd struct {
@@ -46,17 +58,7 @@ func (c *benchRenewCmd) Run(e env) error {
 	if c.Due < 1 {
 		return fmt.Errorf("--due: write at least 1")
 	}
-	return c.profiled(func() error {
-		r, err := bench.Renew(context.Background(), c.Database, c.Due)
-		if err != nil {
-			return err
-		}
-		if c.Output == "json" {
-			return writeJSON(e.out, r)
-		}
-		r.Print(e.out)
-		return nil
-	})
+	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Renew(ctx, c.Database, c.Due) })
 }
 
 type benchSweepCmd struct {
@@ -66,15 +68,5 @@ type benchSweepCmd struct {
 }
 
 func (c *benchSweepCmd) Run(e env) error {
-	return c.profiled(func() error {
-		r, err := bench.Sweep(context.Background(), c.Database, c.Certificates, c.Due)
-		if err != nil {
-			return err
-		}
-		if c.Output == "json" {
-			return writeJSON(e.out, r)
-		}
-		r.Print(e.out)
-		return nil
-	})
+	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Sweep(ctx, c.Database, c.Certificates, c.Due) })
 }

@@ -68,12 +68,7 @@ func startSink(t *testing.T) (*sink, string) {
 	return s, "smtp://" + l.Addr().String() + "?tls=none"
 }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var check = testenv.Check
 
 // A crowd of tenants becomes due before every start, and the process is killed at a random moment after it. In the end every
 // due certificate has one successor, every key user one task, every subscriber the mail under one Message-ID.

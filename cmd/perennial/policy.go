@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -23,23 +24,42 @@ type policyListCmd struct {
 	Output string `enum:"table,json" default:"table" help:"table or json."`
 }
 
+// policyJSON is a policy for programs; the fields are those of a policy file.
+type policyJSON struct {
+	Name                 string  `json:"name"`
+	Source               string  `json:"source"`
+	Default              bool    `json:"default"`
+	Schedule             string  `json:"schedule"`
+	RenewWithin          string  `json:"renew_within"`
+	WarnFrom             string  `json:"warn_from"`
+	WarnTo               string  `json:"warn_to"`
+	WarnOnce             bool    `json:"warn_once"`
+	MailITContactsWithin *string `json:"mail_it_contacts_within,omitempty"`
+	MailMUserSince       *string `json:"mail_m_user_since,omitempty"`
+	Validity             string  `json:"validity"`
+}
+
+func viewPolicy(p policy.Policy) policyJSON {
+	v := policyJSON{
+		Name: p.Name, Source: p.Source, Default: p.Name == policy.Default, Schedule: p.Schedule.String(), RenewWithin: p.RenewWithin.String(), WarnFrom: p.WarnFrom.String(), WarnTo: p.WarnTo.String(),
+		WarnOnce: p.WarnOnce, Validity: policy.FormatDuration(p.Validity),
+	}
+	if !p.MailITContactsWithin.IsZero() {
+		v.MailITContactsWithin = new(p.MailITContactsWithin.String())
+	}
+	if !p.MailMUserSince.IsZero() {
+		v.MailMUserSince = new(p.MailMUserSince.Format(time.DateOnly))
+	}
+	return v
+}
+
 func (c policyListCmd) Run(e env) error {
 	if c.Output == "json" {
-		type row struct {
-			Name        string `json:"name"`
-			Schedule    string `json:"schedule"`
-			RenewWithin string `json:"renew_within"`
-			WarnFrom    string `json:"warn_from"`
-			WarnTo      string `json:"warn_to"`
-			Validity    string `json:"validity"`
-			Source      string `json:"source"`
-			Default     bool   `json:"default"`
-		}
-		var rows []row
+		var all []policyJSON
 		for _, p := range policy.Presets() {
-			rows = append(rows, row{p.Name, p.Schedule.String(), p.RenewWithin.String(), p.WarnFrom.String(), p.WarnTo.String(), policy.FormatDuration(p.Validity), p.Source, p.Name == policy.Default})
+			all = append(all, viewPolicy(p))
 		}
-		return writeJSON(e.out, rows)
+		return writeJSON(e.out, all)
 	}
 	return table(e.out, "NAME\tRENEWS WITHIN\tWARNS\tRUNS\tSOURCE", func(row func(...any)) {
 		for _, p := range policy.Presets() {
@@ -53,13 +73,17 @@ func (c policyListCmd) Run(e env) error {
 }
 
 type policyShowCmd struct {
-	Name string `arg:"" help:"A built-in policy, or the path of a policy file."`
+	Name   string `arg:"" help:"A built-in policy, or the path of a policy file."`
+	Output string `enum:"table,json" default:"table" help:"table (the form of a policy file) or json."`
 }
 
 func (c policyShowCmd) Run(e env) error {
 	p, err := loadPolicy(c.Name)
 	if err != nil {
 		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, viewPolicy(p))
 	}
 	_, err = io.WriteString(e.out, p.YAML())
 	return err

@@ -180,7 +180,12 @@ func (c *contactSetCmd) Run(e env) error {
 		}
 		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
 	}
-	if _, err := c.send(http.MethodPut, in(c.Tenant, "it-contacts"), contacts, nil); err != nil {
+	path := in(c.Tenant, "it-contacts")
+	header, err := c.send(http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := c.send(http.MethodPut, path, contacts, nil, "If-Match", header.Get("ETag")); err != nil {
 		return err
 	}
 	return (&contactListCmd{c.client, c.Tenant}).Run(e)

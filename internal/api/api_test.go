@@ -23,6 +23,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keyring"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -44,12 +45,7 @@ type fixture struct {
 	tokens map[string]string // "operator", "acme/alice" ...
 }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var check = testenv.Check
 
 // setUp makes two tenants, acme and globex, each with the key users alice and bob, a receiver and an arrangement, and a
 // warning that has gone out.
@@ -252,6 +248,15 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 	}
 	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", strings.Replace(body, "crm2", "crm3", 1), "Idempotency-Key: k1"); a.status != 422 {
 		t.Errorf("another request under the key: %d", a.status)
+	}
+	secret := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`, "Idempotency-Key: k2")["secret"].(string)
+	if again := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`, "Idempotency-Key: k2"); again["secret"] != secret {
+		t.Errorf("another token: %v", again)
+	}
+	var leaked int
+	check(t, f.store.DB().QueryRow("SELECT COUNT(*) FROM idempotency_keys WHERE instr(body, ?) > 0", secret).Scan(&leaked))
+	if leaked > 0 {
+		t.Error("a token's secret is readable at rest")
 	}
 	if a := f.call("globex/alice", "POST", "/tenants/globex/arrangements", body, "Idempotency-Key: k1"); a.status != 201 || a.header.Get("Idempotency-Replayed") != "" {
 		t.Errorf("a neighbour's key is another one: %d %s", a.status, a.raw)
@@ -495,7 +500,10 @@ func TestTokensExpireAreRevokedAndNeverShownAgain(t *testing.T) {
 
 func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 	f := setUp(t)
-	f.ok("operator", "PUT", "/tenants/acme/it-contacts", 200, `[{"name":"Ina","email":"ina@acme.example.com"},{"name":"Ivo","email":"ivo@acme.example.com"}]`)
+	f.ok("operator", "PUT", "/tenants/acme/it-contacts", 200, `[{"name":"Ina","email":"ina@acme.example.com"},{"name":"Ivo","email":"ivo@acme.example.com"}]`, `If-Match: "0"`)
+	if a := f.call("operator", "PUT", "/tenants/acme/it-contacts", `[]`, `If-Match: "0"`); a.status != 412 {
+		t.Errorf("contacts that were changed meanwhile: %d", a.status)
+	}
 	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), f.now)
 	check(t, err)
 	queued, err := f.store.Mails(t.Context(), "", tenancy.MailQueued, "", 10)

@@ -68,9 +68,15 @@ func (s *server) remember(next http.Handler) http.Handler {
 					w.Header()[name] = values
 				}
 			}
+			body, err := s.Engine.Seal.Open(found.Body, sealContext(token, key))
+			if err != nil {
+				s.Log.ErrorContext(ctx, "idempotency key", "error", err)
+				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key cannot be read any more: use a new one")
+				return
+			}
 			w.Header().Set("Idempotency-Replayed", "true")
 			w.WriteHeader(found.Status)
-			w.Write(found.Body)
+			w.Write(body)
 			return
 		}
 		answer := &buffer{header: w.Header()}
@@ -80,7 +86,12 @@ func (s *server) remember(next http.Handler) http.Handler {
 			if answer.status >= 500 { // nothing was done: the key may be used again
 				return tx.Forget(ctx, token, key, time.Time{})
 			}
-			return tx.RememberAnswer(ctx, token, key, store.Remembered{Status: answer.status, Header: string(header), Body: answer.body})
+			// Sealed, for it may be a new token's secret.
+			body, err := s.Engine.Seal.Seal(answer.body, sealContext(token, key))
+			if err != nil {
+				return err
+			}
+			return tx.RememberAnswer(ctx, token, key, store.Remembered{Status: answer.status, Header: string(header), Body: body})
 		})
 		if err != nil {
 			s.Log.ErrorContext(ctx, "the answer to an idempotency key was not stored", "error", err)
@@ -89,3 +100,5 @@ func (s *server) remember(next http.Handler) http.Handler {
 		w.Write(answer.body)
 	})
 }
+
+func sealContext(token, key string) string { return "answer/" + token + "/" + key }

@@ -198,33 +198,66 @@ func (s *server) people() {
 
 	register(s, http.MethodGet, "/tenants/{tenant}/mail-check", "Why did a user get no mail? Each condition, whether it holds, and how to fix it", 200, s.mailCheck)
 
-	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200, func(ctx context.Context, in *InTenant) (*List[ITContact], error) {
+	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200, func(ctx context.Context, in *InTenant) (*Contacts, error) {
 		t, err := s.tenant(ctx, in.Tenant)
 		if err != nil {
 			return nil, err
 		}
 		contacts, err := s.Store.ITContacts(ctx, t.ID)
-		return pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) ITContact { return ITContact{c.Name, c.Email} }), err
+		return viewContacts(contacts), err
 	})
 	register(s, http.MethodPut, "/tenants/{tenant}/it-contacts", "Set the IT contacts; the first is the designated one", 200, func(ctx context.Context, in *struct {
 		InTenant
+		Guarded
 		Body []ITContact `maxItems:"50"`
-	}) (*List[ITContact], error) {
+	}) (*Contacts, error) {
 		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		version, err := in.version()
 		if err != nil {
 			return nil, err
 		}
 		var contacts []tenancy.ITContact
 		for _, c := range in.Body {
-			contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email, CreatedAt: s.now(), Version: 1}
+			contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email, CreatedAt: s.now(), Version: version + 1}
 			if err := contact.Check(); err != nil {
 				return nil, err
 			}
 			contacts = append(contacts, contact)
 		}
-		err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)}, func(tx *store.Tx) error { return tx.SetITContacts(ctx, t.ID, contacts) })
-		return &List[ITContact]{Page[ITContact]{Items: append([]ITContact{}, in.Body...)}}, err
+		err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)}, func(tx *store.Tx) error {
+			before, err := tx.ITContacts(ctx, t.ID)
+			if err != nil {
+				return err
+			}
+			if listVersion(before) != version {
+				return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
+			}
+			return tx.SetITContacts(ctx, t.ID, contacts)
+		})
+		return viewContacts(contacts), err
 	})
+}
+
+// Contacts is the list of IT contacts, which is changed as a whole.
+type Contacts struct {
+	ETag string `header:"ETag"`
+	Body Page[ITContact]
+}
+
+func viewContacts(contacts []tenancy.ITContact) *Contacts {
+	list := pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) ITContact { return ITContact{c.Name, c.Email} })
+	return &Contacts{etag(listVersion(contacts)), list.Body}
+}
+
+// listVersion is the version that all contacts of one list have; 0 for an empty one.
+func listVersion(contacts []tenancy.ITContact) int64 {
+	if len(contacts) == 0 {
+		return 0
+	}
+	return contacts[0].Version
 }
 
 // oneself refuses a key user who acts for another one.

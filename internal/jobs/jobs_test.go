@@ -26,12 +26,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 var log = slog.New(slog.DiscardHandler)
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var check = testenv.Check
 
 type fixture struct {
 	t      *testing.T

@@ -85,12 +85,7 @@ func sqlite(t *testing.T, preset string, now time.Time) *fixture {
 	return setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), preset, now)
 }
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var check = testenv.Check
 
 func date(s string) time.Time {
 	t, err := time.Parse(time.DateOnly, s)
@@ -234,6 +229,24 @@ func TestARunDateIsExecutedOnceAlsoWhenTheClockJumpsBack(t *testing.T) {
 	}
 	if _, err := f.Run(t.Context(), date("2027-01-01"), date("2026-11-02")); !errors.Is(err, tenancy.ErrRefused) {
 		t.Errorf("a run of the future: %v", err)
+	}
+}
+
+func TestARunByHandDoesNotStandForAScheduledOne(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2026-10-01")))
+	_, err := f.Run(t.Context(), date("2026-11-05"), date("2026-11-05")) // down on the first of November
+	check(t, err)
+	check(t, f.Tick(t.Context(), date("2026-11-06")))
+	if r, err := f.Store.Run(t.Context(), date("2026-11-01")); err != nil || r.FinishedAt.IsZero() {
+		t.Errorf("the scheduled run: %+v, %v", r, err)
+	}
+	f.Policy.Schedule.Day = 15 // a changed schedule begins after the latest run
+	check(t, f.Tick(t.Context(), date("2026-11-20")))
+	runs, _ := f.Store.Runs(t.Context(), time.Time{}, 100)
+	if len(runs) != 12 || !runs[0].RunDate.Equal(date("2026-11-15")) {
+		t.Errorf("%d runs, the latest %+v", len(runs), runs[0])
 	}
 }
 

@@ -35,11 +35,8 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	last := installed
-	switch latest, err := e.Store.LatestRun(ctx); {
-	case err == nil && latest.RunDate.After(last):
-		last = latest.RunDate
-	case err != nil && !errors.Is(err, tenancy.ErrNotFound):
+	last, err := e.lastScheduled(ctx, installed)
+	if err != nil {
 		return err
 	}
 	for due := e.Policy.Schedule.Next(last); !due.After(now); due = e.Policy.Schedule.Next(due) {
@@ -48,6 +45,29 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A run
+// that somebody started by hand for another date does not stand for the ones before it. Where no run fits the schedule, it
+// was changed: then it begins after the latest run.
+func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
+	runs, err := e.Store.Runs(ctx, time.Time{}, 100)
+	if err != nil {
+		return installed, err
+	}
+	last := installed
+	for i, r := range runs {
+		if r.RunDate.Before(installed) {
+			break
+		}
+		if i == 0 {
+			last = r.RunDate
+		}
+		if e.Policy.Schedule.Latest(r.RunDate).Equal(r.RunDate) {
+			return r.RunDate, nil
+		}
+	}
+	return last, nil
 }
 
 // Run executes a run date, or takes up where an earlier try of it ended; once it is finished, it does nothing more. The

@@ -27,12 +27,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func check(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var check = testenv.Check
 
 type fixture struct {
 	t      *testing.T

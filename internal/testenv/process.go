@@ -45,3 +45,11 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 		}
 	})
 }
+
+// Check ends a test that cannot go on.
+func Check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
