@@ -419,7 +419,7 @@ func (s *story) theRepair(ctx context.Context) error {
 			return fmt.Errorf("the attachment %s: %w", name, err)
 		}
 		fmt.Fprintln(s.out)
-		s.say("alice forwards the mail; bank's administrator installs the attachment %s", name)
+		s.say("alice passes the attachment %s on, and bank's administrator installs it", name)
 		for _, r := range s.receivers {
 			if r.name == "bank" {
 				r.install(pinned(certfile.Fingerprint(certs[0].Raw)))
