@@ -38,12 +38,12 @@ type fleet struct {
 }
 
 // newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch tenants.
-func newFleet(ctx context.Context, url string) (f *fleet, err error) {
+func newFleet(ctx context.Context, url string) (_ *fleet, err error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
 		return nil, err
 	}
-	f = &fleet{clean: func() { os.RemoveAll(dir) }}
+	f := &fleet{clean: func() { os.RemoveAll(dir) }}
 	defer func() {
 		if err != nil {
 			f.close()
@@ -94,9 +94,16 @@ func (f *fleet) close() {
 	f.clean()
 }
 
-// fill stores tenants with one tenant certificate each, whose validity left at the run date is spread evenly over from to
-// to. With people, each tenant has three key users, one of them subscribed, and the scope sends mail.
-func (f *fleet) fill(ctx context.Context, n int, from, to time.Duration, people bool) error {
+// fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly over a
+// month; the others over a year after it. With people, each tenant has three key users, one of them subscribed, and the
+// scope sends mail.
+func (f *fleet) fill(ctx context.Context, n, due int, people bool) error {
+	left := func(i int) time.Duration {
+		if i < due {
+			return 32*policy.Day + time.Duration(float64(29*policy.Day)*float64(i)/float64(due))
+		}
+		return 94*policy.Day + time.Duration(float64(364*policy.Day)*float64(i-due)/float64(n-due))
+	}
 	const page = 2000
 	issued := runDate.AddDate(-1, 0, 0)
 	for start := 0; start < n; start += page {
@@ -108,10 +115,9 @@ func (f *fleet) fill(ctx context.Context, n int, from, to time.Duration, people 
 			for i := start; i < min(start+page, n); i++ {
 				t := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant", KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
 				tenants = append(tenants, t)
-				left := from + time.Duration(float64(to-from)*float64(i)/float64(n))
 				c := tenancy.Certificate{
 					ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
-					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left).Truncate(time.Second), KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
+					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
 				}
 				c.NotBefore = c.NotAfter.Add(-f.engine.Policy.Validity)
 				certs = append(certs, store.SealedCertificate{Certificate: c, SealedKey: []byte{0}})
@@ -156,7 +162,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 		return r, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, due, 32*policy.Day, 61*policy.Day, true); err != nil {
+	if err := f.fill(ctx, due, due, true); err != nil {
 		return r, err
 	}
 	before, err := f.crypto(ctx)
@@ -183,7 +189,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 
 // crypto makes keys and certificates on all cores for a while, and says how many a second.
 func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
-	const lasts = 2 * time.Second
+	const lasts = 3 * time.Second
 	var made atomic.Int64
 	var workers sync.WaitGroup
 	errs := make([]error, runtime.GOMAXPROCS(0))
@@ -222,18 +228,15 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 		return r, err
 	}
 	defer f.close()
-	if due > certificates {
-		return r, fmt.Errorf("%d due of %d certificates: write at most as many", due, certificates)
+	if certificates < 1 || due < 0 || due > certificates {
+		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due, certificates)
 	}
-	if err := f.fill(ctx, certificates, 94*policy.Day, 458*policy.Day, false); err != nil {
+	if err := f.fill(ctx, certificates, due, false); err != nil {
 		return r, err
 	}
 	runs := 9
 	if due > 0 {
 		runs = 1
-		if err := f.store.MakeDue(ctx, due, runDate.Add(40*policy.Day)); err != nil {
-			return r, err
-		}
 	}
 	var took []float64
 	for i := range runs {

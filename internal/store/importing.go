@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -57,12 +56,4 @@ func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenan
 func (s *Store) Analyze(ctx context.Context) error {
 	_, err := s.writer.ExecContext(ctx, "ANALYZE")
 	return s.explain(err)
-}
-
-// MakeDue lets the n active certificates that expire first expire at the instant instead: for measurements.
-func (s *Store) MakeDue(ctx context.Context, n int, notAfter time.Time) error {
-	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "UPDATE certificates SET not_after = ? WHERE id IN (SELECT id FROM certificates WHERE successor_id = '' AND state = 'active' ORDER BY not_after, id LIMIT ?)", micros(notAfter), n)
-		return err
-	})
 }

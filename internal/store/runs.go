@@ -87,7 +87,7 @@ func (r Reader) Notices(ctx context.Context, tenantID, after string, limit int) 
 
 var insertTasks = bulkInsert("tasks", "id text", "tenant_id text", "key_user_id text", "notice_id text", "state text", "note text", "completed_at bigint", "version bigint")
 
-// AddTasks stores tasks; [tenancy.ErrConflict] where a key user has one for the same notice.
+// AddTasks stores the tasks of notices that the same transaction stores.
 func (t *Tx) AddTasks(ctx context.Context, tasks []tenancy.Task) error {
 	_, err := insertTasks.write(ctx, t, len(tasks), func(i int) []any {
 		v := &tasks[i]

@@ -86,7 +86,7 @@ func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 // DeleteKeyUser removes a key user, the user's tasks and tokens.
 func (t *Tx) DeleteKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 	for _, owned := range []string{"tokens", "tasks"} {
-		if _, err := t.exec(ctx, "DELETE FROM "+owned+" WHERE key_user_id = ?", u.ID); err != nil {
+		if _, err := t.exec(ctx, "DELETE FROM "+owned+" WHERE tenant_id = ? AND key_user_id = ?", u.TenantID, u.ID); err != nil {
 			return err
 		}
 	}

@@ -146,8 +146,7 @@ CREATE TABLE tasks (
     note         TEXT NOT NULL,
     completed_at BIGINT NOT NULL,
     version      BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, id),
-    UNIQUE (key_user_id, notice_id)
+    PRIMARY KEY (tenant_id, id) -- one task per key user and notice: the notice, which is unique, is made with its tasks
 ) /*sqlite WITHOUT ROWID */;
 
 CREATE TABLE mails (
