@@ -5,7 +5,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
 
-.PHONY: run build test packages lint generate fresh fuzz bench demo clean
+.PHONY: run build test packages lint generate fresh fuzz properties bench demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -35,6 +35,11 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./policy -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 	$(GO) test ./internal/certfile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
 	$(GO) test ./tenancy -run '^$$' -fuzz FuzzChecks -fuzztime $(FUZZ)
+	$(GO) test ./internal/mail -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
+	$(GO) test ./cmd/perennial -run '^$$' -fuzz FuzzReadConfig -fuzztime $(FUZZ)
+
+properties: ## the invariants over many more drawn histories than "make test" takes
+	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
 
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew

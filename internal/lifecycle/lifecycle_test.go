@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -22,7 +23,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	// A drawn history takes a second under the race detector: few of them here, many in "make properties".
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		checks.Value.Set("8")
+	}
+	testenv.Main(m)
+}
 
 // outbox counts how often each mail was queued.
 type outbox struct {

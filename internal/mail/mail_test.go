@@ -254,3 +254,18 @@ func TestATemplateWithAMisspeltNameIsRefusedWhenLoaded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func FuzzServerURLs(f *testing.F) {
+	ts, err := LoadTemplates("")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("smtp://u:s3cret@mail.example.com:587?tls=required")
+	f.Add("smtps://h")
+	f.Add("smtp://%zz")
+	f.Fuzz(func(t *testing.T, url string) {
+		if s, err := NewServer(url, "a@b.example", ts, nil); err == nil && s.host == "" {
+			t.Fatalf("%q is a server without a host", url)
+		}
+	})
+}
