@@ -88,6 +88,33 @@ func (f *fixture) work(d *Deliverer, until func() bool) {
 	check(f.t, j.Stop(context.WithoutCancel(f.t.Context())))
 }
 
+func TestTheTickComesBackByItself(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 1)
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine, TickEvery: time.Second, Now: f.clock, Log: log})
+		check(t, err)
+		check(t, j.Start(t.Context()))
+		ran := func() bool {
+			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
+			check(t, err)
+			return len(runs) == 1 && !runs[0].FinishedAt.IsZero()
+		}
+		testenv.Eventually(t, func() bool { // the tick of the start is over
+			var ticks int
+			check(t, f.store.DB().QueryRow("SELECT COUNT(*) FROM river_job WHERE kind = 'tick' AND state = 'completed'").Scan(&ticks))
+			return ticks > 0
+		})
+		if ran() {
+			t.Error("a run before its date")
+		}
+		f.mu.Lock()
+		f.now = time.Date(2026, 2, 1, 0, 30, 0, 0, time.UTC) // the service goes on running into February
+		f.mu.Unlock()
+		testenv.Eventually(t, ran)
+		check(t, j.Stop(context.WithoutCancel(t.Context())))
+	})
+}
+
 func (f *fixture) unsent() map[tenancy.MailState]int {
 	f.t.Helper()
 	counts, err := f.store.CountMails(f.t.Context())
