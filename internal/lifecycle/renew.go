@@ -60,6 +60,14 @@ type batch struct {
 	late         int
 }
 
+// batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
+func batchFor(n int) *batch {
+	return &batch{
+		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n), notices: make([]tenancy.Notice, 0, n),
+		tasks: make([]tenancy.Task, 0, 3*n), mails: make([]tenancy.Mail, 0, n), events: make([]tenancy.Event, 0, n+1),
+	}
+}
+
 // cause is why a notice goes out: a run, or a person.
 type cause struct {
 	actor   string

@@ -278,15 +278,15 @@ func (w walk) prepare(ctx context.Context, p *page) {
 
 // writePage stores what was prepared, as one transaction.
 func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time) error {
-	var b batch
+	b := batchFor(len(p.certs))
 	why := cause{actor: actor(runDate), runDate: runDate}
 	for i, c := range p.certs {
 		switch p.actions[i] {
 		case policy.Warn:
-			e.warn(&b, p.people[c.TenantID], c, why, now)
+			e.warn(b, p.people[c.TenantID], c, why, now)
 		case policy.Renew, policy.Expired:
 			if p.successors[i] != nil {
-				e.replace(&b, p.people[c.TenantID], c, *p.successors[i], why, now)
+				e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, now)
 			}
 		}
 	}
@@ -294,7 +294,7 @@ func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time)
 		return nil
 	}
 	return e.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := e.write(ctx, tx, &b); err != nil {
+		if err := e.write(ctx, tx, b); err != nil {
 			return err
 		}
 		return tx.CountRun(ctx, runDate, b.warns, b.renew, b.late)

@@ -335,20 +335,26 @@ type row interface{ Scan(...any) error }
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, r Reader, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	var all []T
+	err := forEach(ctx, r, scan, func(v T) { all = append(all, v) }, query, args...)
+	return all, err
+}
+
+// forEach hands every row of a query to a function.
+func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), take func(T), query string, args ...any) error {
 	rows, err := r.q.QueryContext(ctx, r.sql(query), args...)
 	if err != nil {
-		return nil, r.explain(err)
+		return r.explain(err)
 	}
 	defer rows.Close()
-	var all []T
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, v)
+		take(v)
 	}
-	return all, r.explain(rows.Err())
+	return r.explain(rows.Err())
 }
 
 // one reads the row of a query that has at most one; [tenancy.ErrNotFound] where it has none, saying what was looked for.

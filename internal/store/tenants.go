@@ -233,19 +233,17 @@ func groupBy[T any](ctx context.Context, r Reader, scan func(row) (T, error), ke
 		return groups, nil
 	}
 	in, args := r.among(ids)
-	all, err := list(ctx, r, scan, query+in+order, append(before, args...)...)
-	for _, v := range all {
-		groups[key(v)] = append(groups[key(v)], v)
-	}
+	err := forEach(ctx, r, scan, func(v T) { groups[key(v)] = append(groups[key(v)], v) }, query+in+order, append(before, args...)...)
 	return groups, err
 }
 
 func byID[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string, ids []string) (map[string]T, error) {
-	groups, err := groupBy(ctx, r, scan, key, query, ids, "")
-	found := make(map[string]T, len(groups))
-	for k, v := range groups {
-		found[k] = v[0]
+	found := make(map[string]T, len(ids))
+	if len(ids) == 0 {
+		return found, nil
 	}
+	in, args := r.among(ids)
+	err := forEach(ctx, r, scan, func(v T) { found[key(v)] = v }, query+in, args...)
 	return found, err
 }
 
