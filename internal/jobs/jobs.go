@@ -101,10 +101,23 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
 }
 
-// Migrate brings the queue's tables up to date.
+// migrationLock is the advisory lock under which PostgreSQL's queue tables are migrated: any number that is ours alone.
+const migrationLock = 0x706572656e6e6961
+
+// Migrate brings the queue's tables up to date. Replicas that start together migrate one after the other.
 func Migrate(ctx context.Context, s *store.Store, log *slog.Logger) error {
-	driver := queueDriver(s, nil)
-	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: log})
+	if s.Engine() == store.Postgres {
+		conn, err := s.DB().Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("migrate the job queue: %w", err)
+		}
+		defer conn.Close()
+		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+			return fmt.Errorf("migrate the job queue: %w", err)
+		}
+		defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+	}
+	m, err := rivermigrate.New(queueDriver(s, nil), &rivermigrate.Config{Logger: log})
 	if err != nil {
 		return err
 	}

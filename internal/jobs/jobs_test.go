@@ -88,6 +88,24 @@ func (f *fixture) work(d *Deliverer, until func() bool) {
 	check(f.t, j.Stop(context.WithoutCancel(f.t.Context())))
 }
 
+func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
+	url := testenv.Postgres(t)
+	var replicas sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		replicas.Go(func() {
+			s, err := store.Open(t.Context(), url)
+			if err == nil {
+				err = Migrate(t.Context(), s, log)
+				s.Close()
+			}
+			errs[i] = err
+		})
+	}
+	replicas.Wait()
+	check(t, errors.Join(errs...))
+}
+
 func TestTheTickComesBackByItself(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
