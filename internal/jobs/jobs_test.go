@@ -90,17 +90,17 @@ func (f *fixture) work(d *Deliverer, until func() bool) {
 
 func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 	url := testenv.Postgres(t)
+	stores := make([]*store.Store, 6)
+	for i := range stores {
+		var err error
+		stores[i], err = store.Open(t.Context(), url)
+		check(t, err)
+		defer stores[i].Close()
+	}
 	var replicas sync.WaitGroup
-	errs := make([]error, 6)
-	for i := range errs {
-		replicas.Go(func() {
-			s, err := store.Open(t.Context(), url)
-			if err == nil {
-				err = Migrate(t.Context(), s, log)
-				s.Close()
-			}
-			errs[i] = err
-		})
+	errs := make([]error, len(stores))
+	for i, s := range stores {
+		replicas.Go(func() { errs[i] = Migrate(t.Context(), s, log) })
 	}
 	replicas.Wait()
 	check(t, errors.Join(errs...))
