@@ -24,13 +24,15 @@ type receiver struct {
 	url    string
 	server *http.Server
 
-	mu     sync.Mutex
-	accept func(leaf *x509.Certificate) bool
+	accept func(leaf *x509.Certificate) bool // nil where it pins a fingerprint instead
+
+	mu  sync.Mutex
+	pin string // the fingerprint it expects
 }
 
 // startReceiver starts a server. With verify, TLS itself asks for a certificate of a trusted CA; else any certificate
-// passes TLS, and accept decides alone.
-func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), clock func() time.Time, accept func(*x509.Certificate) bool) (*receiver, error) {
+// passes TLS, and the receiver decides by itself.
+func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), clock func() time.Time, accept func(*x509.Certificate) bool, pin string) (*receiver, error) {
 	config := &tls.Config{GetCertificate: certificate, ClientAuth: tls.RequireAnyClientCert, ClientCAs: trusted, Time: clock, SessionTicketsDisabled: true}
 	if verify {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
@@ -39,16 +41,19 @@ func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certif
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept}
+	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept, pin: pin}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go r.server.Serve(l)
 	return r, nil
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.accept(q.TLS.PeerCertificates[0]) {
+	leaf := q.TLS.PeerCertificates[0]
+	known := certfile.Fingerprint(leaf.Raw) == r.expects()
+	if r.accept != nil {
+		known = r.accept(leaf)
+	}
+	if !known {
 		http.Error(w, "unknown client certificate", http.StatusUnauthorized)
 		return
 	}
@@ -56,23 +61,18 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	fmt.Fprintln(w, "accepted")
 }
 
-// install is what the receiver's administrator does with a new certificate.
-func (r *receiver) install(accept func(*x509.Certificate) bool) {
+// expects is the fingerprint that the receiver knows; empty where it decides otherwise.
+func (r *receiver) expects() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.accept = accept
+	return r.pin
 }
 
-// pinned accepts the certificates with these fingerprints only.
-func pinned(fingerprints ...string) func(*x509.Certificate) bool {
-	return func(leaf *x509.Certificate) bool {
-		for _, f := range fingerprints {
-			if certfile.Fingerprint(leaf.Raw) == f {
-				return true
-			}
-		}
-		return false
-	}
+// install is what the receiver's administrator does with a new certificate, in the place of the old one.
+func (r *receiver) install(fingerprint string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pin = fingerprint
 }
 
 // send sends one message with a certificate, over a fresh connection, and says how it was answered.
