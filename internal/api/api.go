@@ -51,9 +51,17 @@ func New(c Config) http.Handler {
 	return s.observe(s.authenticate(s.remember(mux)))
 }
 
+const description = `Client certificates of many tenants, renewed on schedule without one message failing.
+
+* Every request carries a token: "Authorization: Bearer perennial_...". A key user's token sees one tenant; what belongs to another one does not exist for it.
+* Errors are problem details (RFC 9457); detail says what to do.
+* A change needs If-Match with the ETag of what was read: 428 without one, 412 where somebody else was faster.
+* A creation (POST) may carry an Idempotency-Key of up to 255 bytes: repeated within 24 hours, it is answered as the first time, with "Idempotency-Replayed: true".
+* Lists come in pages: next, where there is one, is the cursor of the next page.`
+
 func routes(c Config, mux *http.ServeMux) *server {
 	config := huma.DefaultConfig("Perennial", c.Version)
-	config.Info.Description = "Client certificates of many tenants, renewed on schedule without one message failing."
+	config.Info.Description = description
 	config.DocsPath = ""     // it would load scripts from elsewhere
 	config.CreateHooks = nil // no "$schema" in answers
 	config.SchemasPath = ""  // they are in the OpenAPI document
