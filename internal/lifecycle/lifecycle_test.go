@@ -292,6 +292,19 @@ func TestACertificateThatExpiredDuringDowntimeIsRenewedAndSaidToBeLate(t *testin
 	}
 }
 
+func TestARunRenewsWhatExpiredBeforeItsDate(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	run, err := f.Run(t.Context(), date("2027-03-01"), date("2027-03-01")) // the first run that this certificate meets
+	check(t, err)
+	if c := f.newest(acme, tenancy.ForTenant); run.Renewed != 2 || run.Late != 2 || c.Generation != 2 || c.State != tenancy.Active {
+		t.Errorf("run %+v, newest %+v", run, c)
+	}
+	if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate has been renewed" || got[0].DueAt != date("2027-03-01") {
+		t.Errorf("tasks %+v", got)
+	}
+}
+
 func TestASubscriptionAndAScopeAnswerApplyFromTheNextNoticeOn(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
