@@ -20,6 +20,9 @@ type keyRotateCmd struct{ databaseFlags }
 // Run is safe to repeat: a rotation that was cut off is finished by the next one, and adds another key.
 func (c *keyRotateCmd) Run(e env) error {
 	ctx := context.Background()
+	if err := store.CheckExists(c.Database); err != nil {
+		return err
+	}
 	s, err := store.OpenExclusive(ctx, c.Database)
 	if err != nil {
 		return err
@@ -59,6 +62,9 @@ type auditVerifyCmd struct {
 
 func (c *auditVerifyCmd) Run(e env) error {
 	ctx := context.Background()
+	if err := store.CheckExists(c.Database); err != nil {
+		return err
+	}
 	s, err := store.Open(ctx, c.Database)
 	if err != nil {
 		return err

@@ -102,6 +102,20 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
+// CheckExists refuses a SQLite file that is not there, for commands that look at a database: opening one would make it.
+func CheckExists(url string) error {
+	path, ok := sqlitePath(url)
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s: name the one that the service uses with --database", path)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
 func sqlitePath(url string) (string, bool) { return strings.CutPrefix(url, "sqlite:") }
 
 func connect(ctx context.Context, url string) (*Store, error) {
