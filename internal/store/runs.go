@@ -161,10 +161,17 @@ func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, 
 	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id "+in+" ORDER BY m.id", args...)
 }
 
-// Mails lists mails, of one tenant and in one state where these are given.
+// Mails lists mails, of one tenant and in one state where these are given. Each form of the question has its own statement,
+// so that each finds its index.
 func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailState, after string, limit int) ([]tenancy.Mail, error) {
-	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE (? = '' OR m.tenant_id = ?) AND (? = '' OR m.state = ?) AND m.id > ? ORDER BY m.id LIMIT ?",
-		tenantID, tenantID, string(state), string(state), after, limit)
+	where, args := "m.id > ?", []any{after}
+	if tenantID != "" {
+		where, args = where+" AND m.tenant_id = ?", append(args, tenantID)
+	}
+	if state != "" {
+		where, args = where+" AND m.state = ?", append(args, state)
+	}
+	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE "+where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
 }
 
 // MailsOf lists the latest mails to a key user, the latest first.
