@@ -171,6 +171,9 @@ func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailSt
 	if state != "" {
 		where, args = where+" AND m.state = ?", append(args, state)
 	}
+	if state != "" && state != tenancy.MailSent {
+		where += " AND m.state <> 'sent'" // so that the partial index can be used
+	}
 	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE "+where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
 }
 
@@ -186,7 +189,7 @@ func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
 
 // QueueMails turns mails from one state to queued, at most limit of them, and returns their IDs.
 func (t *Tx) QueueMails(ctx context.Context, from tenancy.MailState, limit int) ([]string, error) {
-	return list(ctx, t.Reader, scanOne[string], "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails WHERE state = ? ORDER BY id LIMIT ?) RETURNING id", from, limit)
+	return list(ctx, t.Reader, scanOne[string], "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails WHERE state = ? AND state <> 'sent' ORDER BY id LIMIT ?) RETURNING id", from, limit)
 }
 
 // CountMails counts the mails that are not sent, by state.

@@ -405,3 +405,17 @@ func TestAPasswordNeverShowsInAMessage(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestUnsentMailsAreFoundWithoutLookingAtTheSentOnes(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/p.db")
+	must(t, err)
+	defer s.Close()
+	plan, err := list(t.Context(), s.Reader, func(r row) (detail string, err error) {
+		var id, parent, unused int
+		return detail, r.Scan(&id, &parent, &unused, &detail)
+	}, "EXPLAIN QUERY PLAN SELECT id FROM mails m WHERE m.id > ? AND m.state = ? AND m.state <> 'sent' ORDER BY m.id LIMIT 10", "", "dead")
+	must(t, err)
+	if len(plan) != 1 || !strings.Contains(plan[0], "INDEX mails_unsent (state=? AND id>?)") {
+		t.Errorf("plan %q", plan)
+	}
+}
