@@ -50,6 +50,3 @@ func (p *Pool) Take(kind tenancy.KeyType) (crypto.Signer, error) {
 		return Generate(kind)
 	}
 }
-
-// Ready says how many keys of the type are waiting.
-func (p *Pool) Ready(kind tenancy.KeyType) int { return len(p.ready[kind]) }

@@ -19,7 +19,7 @@ import (
 const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did not
-// deal with every certificate. Call it often: where nothing is due it costs two small queries.
+// deal with every certificate. Call it often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	installed, err := e.Store.InstalledAt(ctx, now)
 	if err != nil {

@@ -41,11 +41,7 @@ func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenan
 	}
 	if _, err := insertAnswers.write(ctx, t, len(answers), func(i int) []any {
 		a := &answers[i]
-		yes := int64(0)
-		if a.Yes {
-			yes = 1
-		}
-		return []any{a.project, a.Question, yes, a.By, micros(a.At)}
+		return []any{a.project, a.Question, bit(a.Yes), a.By, micros(a.At)}
 	}); err != nil {
 		return err
 	}

@@ -127,11 +127,7 @@ var insertMails = bulkInsert("mails", "id text", "tenant_id text", "notice_id te
 func (t *Tx) AddMails(ctx context.Context, mails []tenancy.Mail) error {
 	_, err := insertMails.write(ctx, t, len(mails), func(i int) []any {
 		m := &mails[i]
-		var designated int64
-		if m.Designated {
-			designated = 1
-		}
-		return []any{m.ID, m.TenantID, m.NoticeID, m.KeyUserID, m.Name, m.Address, designated, m.MessageID, string(m.State), int64(m.Attempts), m.LastError, micros(m.SentAt)}
+		return []any{m.ID, m.TenantID, m.NoticeID, m.KeyUserID, m.Name, m.Address, bit(m.Designated), m.MessageID, string(m.State), int64(m.Attempts), m.LastError, micros(m.SentAt)}
 	})
 	return err
 }

@@ -74,12 +74,8 @@ func (t *Tx) AnswerQuestion(ctx context.Context, projectID string, version int64
 	if err := t.execOne(ctx, "UPDATE scoping_projects SET version = version + 1 WHERE id = ? AND version = ?", projectID, version); err != nil {
 		return err
 	}
-	yes := 0
-	if a.Yes {
-		yes = 1
-	}
 	_, err := t.exec(ctx, `INSERT INTO scoping_answers (project_id, question, yes, answered_by, answered_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (project_id, question) DO UPDATE SET yes = excluded.yes, answered_by = excluded.answered_by, answered_at = excluded.answered_at`, projectID, a.Question, yes, a.By, micros(a.At))
+		ON CONFLICT (project_id, question) DO UPDATE SET yes = excluded.yes, answered_by = excluded.answered_by, answered_at = excluded.answered_at`, projectID, a.Question, bit(a.Yes), a.By, micros(a.At))
 	return err
 }
 

@@ -405,6 +405,14 @@ func (i instant) Scan(v any) error {
 	return nil
 }
 
+// bit is how a yes or no is stored; both engines have integers.
+func bit(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // Setting reads a setting; empty where it was never written.
 func (r Reader) Setting(ctx context.Context, name string) (string, error) {
 	v, err := one(ctx, r, "setting", scanOne[string], "SELECT value FROM settings WHERE name = ?", name)
