@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -19,12 +18,10 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/certfile"
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/keyring"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/internal/testenv"
-	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/internal/testenv/enginetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -53,19 +50,10 @@ func setUp(t *testing.T) *fixture {
 	t.Helper()
 	ctx := t.Context()
 	f := &fixture{t: t, outbox: &outbox{}, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC), tokens: map[string]string{}}
-	log := slog.New(slog.DiscardHandler)
-	var err error
-	f.store, err = store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
-	check(t, err)
-	t.Cleanup(func() { f.store.Close() })
-	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
-	check(t, err)
-	p, _ := policy.Preset("perennial")
-	ca, err := localca.Open(ctx, localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, f.store, keys, f.now)
-	check(t, err)
-	f.engine, err = lifecycle.New(lifecycle.Config{Store: f.store, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox, MailDomain: "p.example.com", Log: log})
-	check(t, err)
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine, CA: ca, Outbox: f.outbox, Version: "test", Now: func() time.Time { return f.now }, Log: log}))
+	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now)
+	f.engine, f.store = engine, engine.Store
+	f.engine.Outbox = f.outbox
+	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine, CA: ca, Outbox: f.outbox, Version: "test", Now: func() time.Time { return f.now }, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
@@ -83,7 +71,7 @@ func setUp(t *testing.T) *fixture {
 		f.ok("operator", "POST", at+"/arrangements", 201, `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://erp.example.com/in"}`)
 	}
 	f.now = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
-	_, err = f.engine.Run(ctx, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now)
+	_, err := f.engine.Run(ctx, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now)
 	check(t, err)
 	return f
 }

@@ -12,13 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/keyring"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/mail"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/internal/testenv"
-	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/internal/testenv/enginetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -48,20 +46,12 @@ func setUp(t *testing.T, url string, tenants int) *fixture {
 	t.Helper()
 	ctx := t.Context()
 	f := &fixture{t: t, url: url, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}
-	var err error
-	f.store, err = store.Open(ctx, url)
-	check(t, err)
-	t.Cleanup(func() { f.store.Close() })
+	f.engine, _ = enginetest.New(t, url, f.now)
+	f.store = f.engine.Store
 	check(t, Migrate(ctx, f.store, log))
 	outbox, err := NewOutbox(f.store, log)
 	check(t, err)
-	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
-	check(t, err)
-	p, _ := policy.Preset("perennial")
-	ca, err := localca.Open(ctx, localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, f.store, keys, f.now)
-	check(t, err)
-	f.engine, err = lifecycle.New(lifecycle.Config{Store: f.store, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "p.example.com", Log: log})
-	check(t, err)
+	f.engine.Outbox = outbox
 	for i := range tenants {
 		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256}, "test", f.now)
 		check(t, err)

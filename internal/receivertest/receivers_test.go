@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,11 +18,9 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/keyring"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/internal/testenv"
-	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/internal/testenv/enginetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -42,18 +39,8 @@ func setUp(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{t: t, dir: t.TempDir()}
 	now := time.Now()
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(f.dir, "p.db"))
-	check(t, err)
-	t.Cleanup(func() { s.Close() })
-	keys, err := keyring.Create(filepath.Join(f.dir, "key"))
-	check(t, err)
-	p, err := policy.Preset(policy.Default)
-	check(t, err)
-	f.ca, err = localca.Open(t.Context(), localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
-	check(t, err)
-	f.engine, err = lifecycle.New(lifecycle.Config{Store: s, Issuer: f.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)})
-	check(t, err)
-	_, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.RSA2048}, "test", now)
+	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(f.dir, "p.db"), now)
+	_, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.RSA2048}, "test", now)
 	check(t, err)
 	f.write("ca.pem", f.ca.Bundle())
 	server, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)

@@ -1,0 +1,33 @@
+// Package enginetest gives the tests of the edges a real engine on a new database, with a local CA and a key file of its own.
+package enginetest
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/issuer/localca"
+	"github.com/perennial-pki/perennial/internal/keyring"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/policy"
+)
+
+// New makes an engine under the default policy, as if installed at now. It has no mail server: set its Outbox.
+func New(t testing.TB, url string, now time.Time) (*lifecycle.Engine, *localca.CA) {
+	t.Helper()
+	s, err := store.Open(t.Context(), url)
+	testenv.Check(t, err)
+	t.Cleanup(func() { s.Close() })
+	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	testenv.Check(t, err)
+	p, err := policy.Preset(policy.Default)
+	testenv.Check(t, err)
+	ca, err := localca.Open(t.Context(), localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
+	testenv.Check(t, err)
+	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)})
+	testenv.Check(t, err)
+	return engine, ca
+}
