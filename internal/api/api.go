@@ -262,6 +262,14 @@ func (s *server) change(ctx context.Context, action, tenant, object string, deta
 	})
 }
 
+// discard deletes a thing of a tenant, guarded by the version that the caller read, which it stores in the thing first.
+func (s *server) discard(ctx context.Context, g Guarded, version *int64, action, tenant, name string, fn func(tx *store.Tx) error) (_ *struct{}, err error) {
+	if *version, err = g.version(); err != nil {
+		return nil, err
+	}
+	return nil, s.change(ctx, action, tenant, tenant+"/"+name, nil, fn)
+}
+
 // now is the instant of a change, as exact as it is stored.
 func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 

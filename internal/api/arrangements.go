@@ -172,14 +172,11 @@ func (s *server) arrangements() {
 		if err != nil {
 			return nil, err
 		}
-		if r.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "receiver.deleted", t.Name, t.Name+"/"+r.Name, nil, func(tx *store.Tx) error { return tx.DeleteReceiver(ctx, r) })
+		out, err := s.discard(ctx, in.Guarded, &r.Version, "receiver.deleted", t.Name, r.Name, func(tx *store.Tx) error { return tx.DeleteReceiver(ctx, r) })
 		if errors.Is(err, tenancy.ErrConflict) {
 			err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
 		}
-		return nil, err
+		return out, err
 	})
 
 	register(s, http.MethodGet, "/tenants/{tenant}/arrangements", "List arrangements", 200, func(ctx context.Context, in *struct {
@@ -254,10 +251,7 @@ func (s *server) arrangements() {
 		if err != nil {
 			return nil, err
 		}
-		if a.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		return nil, s.change(ctx, "arrangement.deleted", t.Name, t.Name+"/"+a.Name, nil, func(tx *store.Tx) error { return tx.DeleteArrangement(ctx, a) })
+		return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error { return tx.DeleteArrangement(ctx, a) })
 	})
 }
 

@@ -171,10 +171,7 @@ func (s *server) people() {
 		if err != nil {
 			return nil, err
 		}
-		if u.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		return nil, s.change(ctx, "key-user.deleted", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return tx.DeleteKeyUser(ctx, u) })
+		return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error { return tx.DeleteKeyUser(ctx, u) })
 	})
 	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[KeyUser], error) {
 		return func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
