@@ -1,25 +1,158 @@
 package rollover
 
 import (
+	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func TestImmediateSwitchesAtOnceAndOnlyWhatPresentsACertificate(t *testing.T) {
-	a := tenancy.Arrangement{Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 3}
-	after, cutOver := Renewed(a, 4)
-	if !cutOver || after.Generation != 4 {
-		t.Errorf("got %+v, %v", after, cutOver)
+const aDay = 24 * time.Hour
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func at(days float64) time.Time { return epoch.Add(time.Duration(days * float64(aDay))) }
+
+// renewed is an arrangement that presents generation 1 when generation 2 was made on day 300 of 365.
+func renewed(s tenancy.Strategy) Rollover {
+	return Rollover{Strategy: s, Presents: 1, Generations: []Generation{
+		{Number: 1, NotBefore: at(0), NotAfter: at(365), PresentedAt: at(0)},
+		{Number: 2, NotBefore: at(300), NotAfter: at(665), NoticedUntil: at(300)},
+	}}
+}
+
+func (r Rollover) sees(number int, v Verdict, by Source, day float64) Rollover {
+	return r.Observe(Evidence{number, v, by, at(day)})
+}
+
+func TestEachStrategyMovesOnWhatItListensTo(t *testing.T) {
+	for _, c := range []struct {
+		strategy                       tenancy.Strategy
+		unheard, traffic, probe, words int // what is presented after each
+	}{
+		{tenancy.Immediate, 2, 2, 2, 2},
+		{tenancy.Confirmed, 1, 1, 2, 2},
+		{tenancy.Adaptive, 1, 2, 2, 2},
+		{tenancy.Manual, 1, 1, 1, 1},
+	} {
+		presents := func(r Rollover) int { r, _ = r.At(at(310)); return r.Presents }
+		r := renewed(c.strategy)
+		if got := presents(r); got != c.unheard {
+			t.Errorf("%s: presents %d though nothing is known", c.strategy, got)
+		}
+		for source, want := range map[Source]int{Traffic: c.traffic, Probe: c.probe, Person: c.words} {
+			if got := presents(r.sees(2, Accepted, source, 305)); got != want {
+				t.Errorf("%s: presents %d after %s, want %d", c.strategy, got, source, want)
+			}
+		}
+		if got := presents(r.sees(1, Accepted, Traffic, 305).sees(2, Refused, Probe, 306)); c.strategy != tenancy.Immediate && got != 1 {
+			t.Errorf("%s: presents %d although the receiver refuses it", c.strategy, got)
+		}
+		if r, _ := r.At(at(362.5)); r.Presents != 2 {
+			t.Errorf("%s: held on generation 1 until it expires", c.strategy)
+		}
 	}
-	if _, again := Renewed(after, 4); again {
-		t.Error("cut over twice")
+}
+
+func TestOnlyImmediateTriesNothingElse(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		if got := renewed(s).Order(at(310)); !slices.Equal(got, []int{1, 2}) || !renewed(s).Open(at(310)) {
+			t.Errorf("%s: %v", s, got)
+		}
 	}
-	basic := tenancy.Arrangement{Authentication: tenancy.Basic}
-	if got, cutOver := Renewed(basic, 4); cutOver || got != basic {
-		t.Errorf("got %+v", got)
+	r, _ := renewed(tenancy.Immediate).At(at(310))
+	if got := r.Order(at(310)); !slices.Equal(got, []int{2}) || r.Open(at(310)) {
+		t.Errorf("immediate: %v", got)
 	}
-	if Settled([]tenancy.Arrangement{after, basic, a}, 4) || !Settled([]tenancy.Arrangement{after, basic}, 4) || !Settled(nil, 4) {
-		t.Error("settled while an arrangement presents the old generation, or not settled although none does")
+	if got := renewed(tenancy.Adaptive).Order(at(366)); !slices.Equal(got, []int{2}) {
+		t.Errorf("an expired generation is named: %v", got)
+	}
+	if got := renewed(tenancy.Adaptive).Order(at(700)); !slices.Equal(got, []int{2}) {
+		t.Errorf("with nothing usable: %v, want the newest", got)
+	}
+}
+
+func TestARefusedGenerationIsTriedLastWhateverTheStrategyPresents(t *testing.T) {
+	r := renewed(tenancy.Manual).sees(1, Refused, Traffic, 310).sees(2, Accepted, Traffic, 310)
+	if got := r.Order(at(311)); !slices.Equal(got, []int{2, 1}) || r.Presents != 1 {
+		t.Errorf("tries %v, presents %d", got, r.Presents)
+	}
+}
+
+func TestAReceiverThatGoesBackIsFollowedAndSettlesLater(t *testing.T) {
+	r := renewed(tenancy.Adaptive)
+	states := []struct {
+		day  float64
+		step func(Rollover) Rollover
+		want State
+	}{
+		{301, func(r Rollover) Rollover { return r }, Announced},
+		{302, func(r Rollover) Rollover { return r.sees(2, Refused, Probe, 302) }, RefusedBy},
+		{303, func(r Rollover) Rollover { return r.sees(1, Refused, Traffic, 303).sees(2, Accepted, Traffic, 303) }, CutOver},
+		{304, func(r Rollover) Rollover { return r.sees(2, Refused, Traffic, 304).sees(1, Accepted, Traffic, 304) }, Regressed},
+		{305, func(r Rollover) Rollover { return r.sees(2, Accepted, Probe, 304.5) }, Regressed}, // traffic weighs more for a day
+		{306, func(r Rollover) Rollover { return r.sees(2, Accepted, Probe, 306) }, CutOver},
+		{307, func(r Rollover) Rollover { return r.sees(2, Accepted, Traffic, 307) }, CutOver},
+		{333, func(r Rollover) Rollover { return r }, CutOver},
+		{335, func(r Rollover) Rollover { return r }, Settled},
+	}
+	for _, s := range states {
+		r, _ = s.step(r).At(at(s.day))
+		if got := r.State(at(s.day)); got != s.want {
+			t.Fatalf("day %v: %s, want %s\n%+v", s.day, got, s.want, r)
+		}
+	}
+	if got := renewed(tenancy.Confirmed).sees(2, Accepted, Traffic, 303).State(at(304)); got != Trusted {
+		t.Errorf("accepted and not presented: %s", got)
+	}
+}
+
+func TestNoticeHoldsEveryStrategyAndGivesWayToNeed(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		r := renewed(s).with(2, func(g *Generation) { g.NoticedUntil = at(328) }).sees(2, Accepted, Person, 301)
+		if r, move := r.At(at(310)); move != nil {
+			t.Errorf("%s: presents %d before the notice has passed", s, r.Presents)
+		}
+		if _, _, err := r.Choose(2, at(310)); !errors.Is(err, tenancy.ErrRefused) {
+			t.Errorf("%s: chosen before the notice has passed (%v)", s, err)
+		}
+		revoked, move := r.with(1, func(g *Generation) { g.Revoked = true }).At(at(310))
+		if revoked.Presents != 2 || !move.Forced {
+			t.Errorf("%s: a revoked generation is not left at once: %+v", s, move)
+		}
+	}
+}
+
+func TestAPersonChoosesWithinTheRules(t *testing.T) {
+	r, move, err := renewed(tenancy.Manual).Choose(2, at(310))
+	if err != nil || r.Presents != 2 || move.From != 1 {
+		t.Fatalf("%+v %+v %v", r, move, err)
+	}
+	if back, _, err := r.Choose(1, at(320)); err != nil || back.Presents != 1 {
+		t.Errorf("back: %+v %v", back, err)
+	}
+	for _, bad := range []struct {
+		number int
+		day    float64
+	}{{3, 310}, {1, 363}, {1, 400}} {
+		if _, _, err := r.Choose(bad.number, at(bad.day)); !errors.Is(err, tenancy.ErrRefused) {
+			t.Errorf("generation %d on day %v: %v", bad.number, bad.day, err)
+		}
+	}
+}
+
+func TestEvidenceThatArrivesLateChangesNothing(t *testing.T) {
+	r := renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 310)
+	if late := r.sees(2, Refused, Traffic, 309); late.verdict(2) != Accepted {
+		t.Error("older evidence won")
+	}
+	if got := r.sees(7, Accepted, Traffic, 311); len(got.Generations) != 2 {
+		t.Error("a generation appeared from nowhere")
+	}
+	proved := renewed(tenancy.Confirmed).sees(2, Accepted, Probe, 305).sees(2, Accepted, Traffic, 306)
+	if proved, _ = proved.At(at(307)); proved.Presents != 2 {
+		t.Error("traffic took away what a probe had proved")
 	}
 }

@@ -113,9 +113,28 @@ const (
 // Strategy is how an arrangement rolls over from one generation to the next.
 type Strategy string
 
-// Immediate switches when the certificate is renewed, whatever the receiver accepts: right for receivers that trust the CA,
-// and the cause of the 401 at those that do not.
-const Immediate Strategy = "immediate"
+// All strategies leave a generation before it expires, and, but for immediate, try the other valid generation with the same
+// message where the receiver refuses the one that is presented.
+const (
+	// Immediate switches when the certificate is renewed, whatever the receiver accepts, and tries nothing else: right for
+	// receivers that trust the CA, and the cause of the 401 at those that do not.
+	Immediate Strategy = "immediate"
+	// Confirmed switches when a person or a probe says that the receiver accepts the new certificate.
+	Confirmed Strategy = "confirmed"
+	// Adaptive is the default: it also learns from the messages themselves, in both directions.
+	Adaptive Strategy = "adaptive"
+	// Manual switches when a person chooses the generation.
+	Manual Strategy = "manual"
+)
+
+// Check says what is wrong with the strategy, or nil. The error is an [ErrInvalid].
+func (s Strategy) Check() error {
+	switch s {
+	case Immediate, Confirmed, Adaptive, Manual:
+		return nil
+	}
+	return Invalid("strategy", "%q is not allowed: use adaptive, confirmed, manual or immediate", s)
+}
 
 // An Arrangement is one outbound integration: tenant x receiver x scenario x endpoint x authentication.
 type Arrangement struct {
@@ -129,8 +148,11 @@ type Arrangement struct {
 	Strategy       Strategy
 	// Generation is the generation of the tenant certificate that it presents; 0 where it presents none.
 	Generation int
-	CreatedAt  time.Time
-	Version    int64
+	// NeededOldAt is when a message last got through with an older generation after the newest was refused.
+	NeededOldAt time.Time
+	Egress      Egress
+	CreatedAt   time.Time
+	Version     int64
 }
 
 // Check says what is wrong with the arrangement, or nil. The error is an [ErrInvalid].
@@ -148,10 +170,13 @@ func (a Arrangement) Check() error {
 	default:
 		return Invalid("authentication", "%q is not allowed: use client-certificate, basic or none", a.Authentication)
 	}
-	if a.Strategy != Immediate {
-		return Invalid("strategy", "%q is not allowed: use immediate", a.Strategy)
+	if err := a.Strategy.Check(); err != nil {
+		return err
 	}
-	return checkEndpoint(a.Endpoint, a.Authentication)
+	if err := checkEndpoint(a.Endpoint, a.Authentication); err != nil {
+		return err
+	}
+	return a.Egress.Check()
 }
 
 // Purpose is what a tenant's certificate is for.
@@ -199,6 +224,8 @@ type Certificate struct {
 	IssuerID    string
 	// SuccessorID is the next generation, once there is one.
 	SuccessorID string
+	// NoticedUntil is when the key users' notice of it ends: before, it is presented only where it is needed.
+	NoticedUntil time.Time
 	// WarnedAt is the run date of the first warning; zero: none so far.
 	WarnedAt  time.Time
 	CreatedAt time.Time

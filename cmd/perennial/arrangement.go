@@ -63,7 +63,7 @@ type arrangementCreateCmd struct {
 	Endpoint       string `required:"" help:"Where messages go, for example https://erp.example.com/orders."`
 	Scenario       string `help:"What it is for."`
 	Authentication string `enum:"client-certificate,basic,none" default:"client-certificate" help:"client-certificate, basic or none."`
-	Strategy       string `enum:"immediate" default:"immediate" help:"How it rolls over: immediate."`
+	Strategy       string `enum:"adaptive,confirmed,manual,immediate" default:"adaptive" help:"How it rolls over: adaptive, confirmed, manual or immediate."`
 }
 
 func (c *arrangementCreateCmd) Run(e env) error {

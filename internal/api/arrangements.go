@@ -39,7 +39,8 @@ type Arrangement struct {
 	Scenario       string                 `json:"scenario,omitempty" doc:"What it is for."`
 	Endpoint       string                 `json:"endpoint" example:"https://erp.example.com/orders"`
 	Authentication tenancy.Authentication `json:"authentication,omitempty" enum:"client-certificate,basic,none" default:"client-certificate"`
-	Strategy       tenancy.Strategy       `json:"strategy,omitempty" enum:"immediate" default:"immediate" doc:"How it rolls over to the next generation."`
+	Strategy       tenancy.Strategy       `json:"strategy,omitempty" enum:"adaptive,confirmed,manual,immediate" default:"adaptive" doc:"How it rolls over to the next generation."`
+	Egress         tenancy.Egress         `json:"egress,omitzero" doc:"How the gateway sends its messages; what is left out has a default."`
 	Generation     int                    `json:"generation,omitempty" readOnly:"true" doc:"The generation of the tenant certificate that it presents."`
 	CreatedAt      time.Time              `json:"created_at,omitzero" readOnly:"true"`
 }
@@ -78,7 +79,7 @@ func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(t
 		names[r.ID] = r.Name
 	}
 	return func(a tenancy.Arrangement) Arrangement {
-		return Arrangement{a.Name, names[a.ReceiverID], a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, a.CreatedAt}
+		return Arrangement{a.Name, names[a.ReceiverID], a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress, a.Generation, a.CreatedAt}
 	}, err
 }
 
@@ -91,12 +92,12 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in Arrangement, a 
 	} else if err != nil {
 		return a, err
 	}
-	a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy = r.ID, in.Scenario, in.Endpoint, in.Authentication, in.Strategy
+	a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress = r.ID, in.Scenario, in.Endpoint, in.Authentication, in.Strategy, in.Egress
 	if a.Authentication == "" {
 		a.Authentication = tenancy.ClientCertificate
 	}
 	if a.Strategy == "" {
-		a.Strategy = tenancy.Immediate
+		a.Strategy = tenancy.Adaptive
 	}
 	switch {
 	case a.Authentication != tenancy.ClientCertificate:
@@ -207,7 +208,9 @@ func (s *server) arrangements() {
 		if err != nil {
 			return nil, err
 		}
-		err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error { return named("arrangement", a.Name, tx.CreateArrangement(ctx, a)) })
+		err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+			return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
+		})
 		return &Created[Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/arrangements/{arrangement}", "Get an arrangement", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Arrangement], error) {
@@ -233,6 +236,7 @@ func (s *server) arrangements() {
 		if a.Version, err = in.version(); err != nil {
 			return nil, err
 		}
+		before := a
 		if a, err = s.apply(ctx, t, in.Body, a); err != nil {
 			return nil, err
 		}
@@ -240,7 +244,17 @@ func (s *server) arrangements() {
 		if err != nil {
 			return nil, err
 		}
-		err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error { return tx.UpdateArrangement(ctx, a) })
+		err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+			if err := tx.UpdateArrangement(ctx, a); err != nil {
+				return err
+			}
+			if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
+				if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
+					return err
+				}
+			}
+			return presenting(ctx, tx, a)
+		})
 		return &Entity[Arrangement]{etag(a.Version + 1), view(a)}, err
 	})
 	register(s, http.MethodDelete, "/tenants/{tenant}/arrangements/{arrangement}", "Delete an arrangement", 204, func(ctx context.Context, in *struct {
@@ -251,8 +265,20 @@ func (s *server) arrangements() {
 		if err != nil {
 			return nil, err
 		}
-		return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error { return tx.DeleteArrangement(ctx, a) })
+		return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error {
+			tx.Changed(a.TenantID)
+			return tx.DeleteArrangement(ctx, a)
+		})
 	})
+}
+
+// presenting notes that an arrangement presents what it presents from now on.
+func presenting(ctx context.Context, tx *store.Tx, a tenancy.Arrangement) error {
+	tx.Changed(a.TenantID)
+	if a.Authentication != tenancy.ClientCertificate {
+		return nil
+	}
+	return tx.Activate(ctx, a.TenantID, a.Generation)
 }
 
 // sameName refuses a change of the name, which is the thing's address.

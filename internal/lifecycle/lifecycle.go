@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,14 +56,21 @@ type Config struct {
 }
 
 // An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.
-type Engine struct{ Config }
+type Engine struct {
+	Config
+	// surpriseFree says whether the policy's audit finds no renewal without a warning.
+	surpriseFree func() bool
+}
 
 // New makes an engine. The policy must be sound: the error is the policy's.
 func New(c Config) (*Engine, error) {
 	if err := c.Policy.Check(); err != nil {
 		return nil, err
 	}
-	return &Engine{c}, nil
+	return &Engine{c, sync.OnceValue(func() bool {
+		report, err := policy.Audit(c.Policy)
+		return err == nil && report.SurpriseFree
+	})}, nil
 }
 
 // NewID is a new identifier: UUIDv7, so that identifiers sort by their making.

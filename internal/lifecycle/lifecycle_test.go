@@ -445,25 +445,6 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 	}
 }
 
-func TestImmediateArrangementsAreCutOverWithTheRenewal(t *testing.T) {
-	f := sqlite(t, "perennial", date("2026-01-15"))
-	acme := f.tenant("acme", date("2026-01-15"))
-	check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		r := tenancy.Receiver{ID: NewID(), TenantID: acme.ID, Name: "erp", DisplayName: "ERP", CreatedAt: date("2026-01-15"), Version: 1}
-		a := tenancy.Arrangement{ID: NewID(), TenantID: acme.ID, ReceiverID: r.ID, Name: "crm-to-erp", Endpoint: "https://erp", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 1, Version: 1}
-		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), a))
-	}))
-	_, err := f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
-	check(t, err)
-	if a, _ := f.Store.Arrangement(t.Context(), acme.ID, "crm-to-erp"); a.Generation != 2 {
-		t.Errorf("presents generation %d", a.Generation)
-	}
-	events, _ := f.Store.Events(t.Context(), "acme", 0, 100)
-	if !slices.ContainsFunc(events, func(e tenancy.Event) bool { return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-erp" }) {
-		t.Error("the cut-over is not in the audit log")
-	}
-}
-
 func TestMailsWaitWhileThereIsNoMailServer(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	f.Outbox = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/store"
@@ -19,6 +20,8 @@ type people struct {
 	itContacts   []tenancy.ITContact
 	inScope      bool
 	arrangements []tenancy.Arrangement
+	inReach      []tenancy.Certificate       // generations of the tenant certificate, the oldest first
+	evidence     map[string][]store.Evidence // by arrangement ID
 }
 
 // people reads all that the certificates' tenants have, with one query a table.
@@ -39,9 +42,21 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
+	var presenting, arrangementIDs []string
+	for id, list := range arrangements {
+		presenting = append(presenting, id)
+		for _, a := range list {
+			arrangementIDs = append(arrangementIDs, a.ID)
+		}
+	}
+	inReach, err1 := r.InReachOf(ctx, presenting)
+	evidence, err2 := r.EvidenceOf(ctx, arrangementIDs)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
 	all := make(map[string]people, len(ids))
 	for _, id := range ids {
-		all[id] = people{tenants[id], users[id], contacts[id], inScope[id], arrangements[id]}
+		all[id] = people{tenants[id], users[id], contacts[id], inScope[id], arrangements[id], inReach[id], evidence}
 	}
 	return all, nil
 }
@@ -51,13 +66,20 @@ type batch struct {
 	warned       []string // certificate IDs
 	replaced     []tenancy.Certificate
 	successors   []store.SealedCertificate
-	cutOvers     []tenancy.Arrangement
+	cutOvers     []cutOver
 	notices      []tenancy.Notice
 	tasks        []tenancy.Task
 	mails        []tenancy.Mail
 	events       []tenancy.Event
 	warns, renew int
 	late         int
+}
+
+// A cutOver is an arrangement that presents something else now.
+type cutOver struct {
+	name        string
+	arrangement tenancy.Arrangement
+	move        rollover.Move
 }
 
 // batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
@@ -91,22 +113,19 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 	if old.NotAfter.Before(now) {
 		b.late++
 	}
-	var moved []tenancy.Arrangement
-	arrangements := p.arrangements
+	next.NoticedUntil = e.noticedUntil(old, why, now)
+	var moved []cutOver
 	if old.Purpose == tenancy.ForTenant {
-		arrangements = append([]tenancy.Arrangement(nil), arrangements...)
-		for i, a := range arrangements {
-			after, cutOver := rollover.Renewed(a, next.Generation)
-			arrangements[i] = after
-			if cutOver {
-				moved = append(moved, after)
-			}
-		}
-	} else {
-		arrangements = nil
+		moved = renewed(p, old, next.Certificate, now)
 	}
-	if rollover.Settled(arrangements, next.Generation) {
-		old.State, next.State = tenancy.Retired, tenancy.Active
+	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.arrangements, func(a tenancy.Arrangement) bool { return a.Authentication == tenancy.ClientCertificate }) {
+		// Nobody rolls over: the old one is not needed any more.
+		next.State = tenancy.Active
+		if old.State != tenancy.Revoked {
+			old.State = tenancy.Retired
+		}
+	} else if slices.ContainsFunc(moved, func(c cutOver) bool { return c.move.To == next.Generation }) {
+		next.State = tenancy.Active
 	}
 	old.SuccessorID = next.ID
 	b.replaced, b.successors = append(b.replaced, old), append(b.successors, next)
@@ -121,8 +140,8 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
 	b.events = append(b.events, Event(now, why.actor, "certificate.renewed", p.tenant.Name, object(p.tenant, next.Certificate), detail))
-	for _, a := range moved {
-		b.events = append(b.events, Event(now, why.actor, "arrangement.cut-over", p.tenant.Name, p.tenant.Name+"/"+a.Name, map[string]any{"generation": a.Generation, "strategy": a.Strategy}))
+	for _, c := range moved {
+		b.events = append(b.events, moveEvent(now, why.actor, p.tenant.Name, c.arrangement, c.move))
 	}
 }
 
@@ -162,7 +181,7 @@ func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Not
 }
 
 // write stores a batch. The audit log comes last: it is locked until the transaction ends.
-func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch) error {
+func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Time) error {
 	if err := tx.MarkWarned(ctx, b.warned, firstRunDate(b)); err != nil {
 		return err
 	}
@@ -172,8 +191,15 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch) error {
 	if err := tx.AddCertificates(ctx, b.successors); err != nil {
 		return err
 	}
-	if err := tx.CutOver(ctx, b.cutOvers); err != nil {
+	arrangements := make([]tenancy.Arrangement, len(b.cutOvers))
+	for i, c := range b.cutOvers {
+		arrangements[i] = c.arrangement
+	}
+	if err := tx.CutOver(ctx, arrangements, now); err != nil {
 		return err
+	}
+	for _, c := range b.replaced {
+		tx.Changed(c.TenantID)
 	}
 	if err := tx.AddNotices(ctx, b.notices); err != nil {
 		return err
@@ -243,25 +269,30 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	if err != nil {
 		return none, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
+	var b batch
 	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
 		all, err := e.people(ctx, tx.Reader, []tenancy.Certificate{old})
 		if err != nil {
 			return err
 		}
-		var b batch
-		e.replace(&b, all[t.ID], old, next, cause{actor: actor, reason: reason}, now)
-		next.State = b.successors[0].State
+		b = batch{}
+		replaced := old
 		if reason == Lost || reason == Compromised {
+			replaced.State = tenancy.Revoked
 			b.events = append(b.events, Event(now, actor, "certificate.revoked", t.Name, object(t, old), map[string]any{"reason": reason}))
 			if err := tx.Revoke(ctx, old.ID, reason, now); err != nil {
 				return err
 			}
-			b.replaced[0].State = tenancy.Revoked
 		}
-		return e.write(ctx, tx, &b)
+		e.replace(&b, all[t.ID], replaced, next, cause{actor: actor, reason: reason}, now)
+		next = b.successors[0]
+		return e.write(ctx, tx, &b, now)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
 		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(), t.Name)
+	}
+	if err == nil {
+		e.tellAll(ctx, b.cutOvers)
 	}
 	return next.Certificate, err
 }

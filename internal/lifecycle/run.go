@@ -19,7 +19,7 @@ import (
 const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did not
-// deal with every certificate. Call it often: where nothing is due it costs a few small queries.
+// deal with every certificate; then it brings the roll-overs to now. Call it often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	installed, err := e.Store.InstalledAt(ctx, now)
 	if err != nil {
@@ -44,7 +44,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, e.Roll(ctx, now))...)
 }
 
 // lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A run
@@ -293,10 +293,14 @@ func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time)
 	if len(b.notices) == 0 {
 		return nil
 	}
-	return e.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := e.write(ctx, tx, b); err != nil {
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := e.write(ctx, tx, b, now); err != nil {
 			return err
 		}
 		return tx.CountRun(ctx, runDate, b.warns, b.renew, b.late)
 	})
+	if err == nil {
+		e.tellAll(ctx, b.cutOvers)
+	}
+	return err
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, not_after, key_type, der, issuer_id, successor_id, warned_at, created_at, revoked_at, revoked_for"
+const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, not_after, key_type, der, issuer_id, successor_id, noticed_until, warned_at, created_at, revoked_at, revoked_for"
 
 func scanCertificate(s row) (c tenancy.Certificate, err error) {
 	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject, instant{&c.NotBefore}, instant{&c.NotAfter},
-		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.WarnedAt}, instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
+		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.WarnedAt}, instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
 }
 
 // Certificate finds one generation.
@@ -34,11 +34,11 @@ func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]
 	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
 }
 
-// Due lists, by expiry, the active certificates without a successor that expire at or before until and that the run has not
+// Due lists, by expiry, the certificates without a successor that expire at or before until and that the run has not
 // dealt with yet, after the given position. It costs what it returns, whatever the size of the fleet.
 func (r Reader) Due(ctx context.Context, runDate, until, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
-		WHERE successor_id = '' AND state = 'active' AND not_after <= ? AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
+		WHERE successor_id = '' AND not_after <= ? AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
 }
 
 // A Validity is the validity of Count certificates.
@@ -47,12 +47,12 @@ type Validity struct {
 	Count               int
 }
 
-// ActiveValidities lists the validities of all active certificates without a successor, each with how many have it.
+// ActiveValidities lists the validities of all certificates without a successor, each with how many have it.
 func (r Reader) ActiveValidities(ctx context.Context) ([]Validity, error) {
 	return list(ctx, r, func(s row) (v Validity, err error) {
 		return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
 	},
-		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' AND state = 'active' GROUP BY not_before, not_after")
+		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' GROUP BY not_before, not_after")
 }
 
 // RevokedBy lists the revoked certificates that an authority issued and that have not expired at now.
@@ -91,7 +91,7 @@ func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
 }
 
 var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text", "purpose text", "generation bigint", "state text", "serial text", "fingerprint text", "subject text",
-	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "warned_at bigint", "noticed_run bigint",
+	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "noticed_until bigint", "warned_at bigint", "noticed_run bigint",
 	"created_at bigint", "revoked_at bigint", "revoked_for text")
 
 // A SealedCertificate is a certificate with its sealed key, as it is stored.
@@ -105,7 +105,7 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
 		c := &certs[i]
 		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint, c.Subject,
-			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.WarnedAt), micros(c.WarnedAt),
+			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.NoticedUntil), micros(c.WarnedAt), micros(c.WarnedAt),
 			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor}
 	})
 	return err

@@ -9,7 +9,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,6 +48,7 @@ type Store struct {
 	writer *sql.DB
 	reader *sql.DB
 	lock   *os.File // held while this process is the only service on a SQLite file
+	hub    hub
 }
 
 // Reader reads: from a pool, or inside a transaction.
@@ -63,7 +66,8 @@ type querier interface {
 // A Tx is a transaction: it reads and writes.
 type Tx struct {
 	Reader
-	tx *sql.Tx
+	tx      *sql.Tx
+	changed map[string]bool // tenant IDs, for [Store.Changes]
 }
 
 // SQL is the transaction itself, for the job queue, which inserts into the same one.
@@ -252,10 +256,18 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	if err := fn(&Tx{Reader{tx, s.engine}, tx}); err != nil {
+	t := &Tx{Reader{tx, s.engine}, tx, map[string]bool{}}
+	if err := fn(t); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := t.announce(ctx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.hub.tell(t.changed)
+	return nil
 }
 
 // explain turns an engine's error into one of the kinds of package tenancy, where a caller decides by it, and says in words
@@ -403,6 +415,25 @@ func (i instant) Scan(v any) error {
 		*i.t = time.UnixMicro(n).UTC()
 	}
 	return nil
+}
+
+// document is how a value is stored as JSON.
+type document struct{ v any }
+
+func (d document) Scan(v any) error {
+	switch v := v.(type) {
+	case string:
+		return json.Unmarshal([]byte(v), d.v)
+	case []byte:
+		return json.Unmarshal(v, d.v)
+	}
+	return fmt.Errorf("document: got %T", v)
+}
+
+// Value implements [driver.Valuer].
+func (d document) Value() (driver.Value, error) {
+	data, err := json.Marshal(d.v)
+	return string(data), err
 }
 
 // bit is how a yes or no is stored; both engines have integers.

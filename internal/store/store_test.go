@@ -114,7 +114,7 @@ func TestAReceiverInUseIsNotDeleted(t *testing.T) {
 		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteReceiver(ctx, receiver) }), tenancy.ErrConflict)
 		arrangement.Generation = 2
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.CutOver(ctx, []tenancy.Arrangement{arrangement})
+			return tx.CutOver(ctx, []tenancy.Arrangement{arrangement}, now)
 		}))
 		got, err := s.Arrangement(t.Context(), tenant.ID, "crm-to-erp")
 		must(t, err)

@@ -161,10 +161,10 @@ func (t *Tx) DeleteReceiver(ctx context.Context, v tenancy.Receiver) error {
 	return t.execOne(ctx, "DELETE FROM receivers WHERE id = ? AND version = ?", v.ID, v.Version)
 }
 
-const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, generation, created_at, version"
+const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, generation, needed_old_at, egress, created_at, version"
 
 func scanArrangement(s row) (a tenancy.Arrangement, err error) {
-	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy, &a.Generation, instant{&a.CreatedAt}, &a.Version)
+	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy, &a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version)
 }
 
 // Arrangement finds an arrangement of a tenant by name.
@@ -184,32 +184,20 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 
 // CreateArrangement stores a new arrangement; [tenancy.ErrConflict] where the name is taken.
 func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error {
-	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, micros(a.CreatedAt), a.Version)
+	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, micros(a.NeededOldAt), document{&a.Egress}, micros(a.CreatedAt), a.Version)
 	return err
 }
 
 // UpdateArrangement stores a change of all but the name.
 func (t *Tx) UpdateArrangement(ctx context.Context, a tenancy.Arrangement) error {
-	return t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, strategy = ?, generation = ?, version = version + 1 WHERE id = ? AND version = ?",
-		a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, a.ID, a.Version)
+	return t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, strategy = ?, generation = ?, egress = ?, version = version + 1 WHERE id = ? AND version = ?",
+		a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, document{&a.Egress}, a.ID, a.Version)
 }
 
 // DeleteArrangement removes an arrangement.
 func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {
 	return t.execOne(ctx, "DELETE FROM arrangements WHERE id = ? AND version = ?", a.ID, a.Version)
-}
-
-var cutOver = bulk{
-	each:    "UPDATE arrangements SET generation = ?, version = version + 1 WHERE id = ?",
-	all:     "UPDATE arrangements SET generation = v.generation, version = version + 1 FROM unnest($1::bigint[], $2::text[]) AS v (generation, id) WHERE arrangements.id = v.id",
-	columns: 2,
-}
-
-// CutOver stores which generation each of the arrangements presents from now on.
-func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement) error {
-	_, err := cutOver.write(ctx, t, len(arrangements), func(i int) []any { return []any{int64(arrangements[i].Generation), arrangements[i].ID} })
-	return err
 }
 
 // among is the condition that a column is one of the IDs, and its arguments: a list for SQLite, one array for PostgreSQL,

@@ -1,0 +1,311 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// standardNotice is how long key users know of a new generation before it is presented without need. Where certificates live
+// for weeks, it is a quarter of their lifetime.
+const standardNotice = 28 * policy.Day
+
+// noticedUntil is when the notice of a successor ends. The warning of the run before was notice enough where it was given,
+// and where the policy gives none, none is due; only a run that is late, and a person, may renew without warning.
+func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) time.Time {
+	notice := min(standardNotice, e.Policy.Validity/4)
+	switch {
+	case !why.runDate.IsZero() && (!old.WarnedAt.IsZero() || !e.surpriseFree()):
+		return now
+	case !old.WarnedAt.IsZero() && old.WarnedAt.Add(notice).After(now):
+		return old.WarnedAt.Add(notice)
+	case !old.WarnedAt.IsZero():
+		return now
+	default:
+		return now.Add(notice)
+	}
+}
+
+// assemble puts together where an arrangement stands.
+func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []store.Evidence) rollover.Rollover {
+	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt, Generations: make([]rollover.Generation, len(certs))}
+	for i, c := range certs {
+		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
+		for _, known := range evidence {
+			if known.Generation == c.Generation {
+				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
+			}
+		}
+		r.Generations[i] = g
+	}
+	return r
+}
+
+// A Standing is an arrangement, where its roll-over stands, and the certificates that are within reach, the oldest first.
+type Standing struct {
+	Tenant       tenancy.Tenant
+	Arrangement  tenancy.Arrangement
+	Rollover     rollover.Rollover
+	Certificates []tenancy.Certificate
+	Evidence     []store.Evidence
+}
+
+// Name is how people call the arrangement.
+func (s Standing) Name() string { return s.Tenant.Name + "/" + s.Arrangement.Name }
+
+// Certificate finds a generation that is within reach.
+func (s Standing) Certificate(generation int) (c tenancy.Certificate, ok bool) {
+	for _, c := range s.Certificates {
+		if c.Generation == generation {
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// Standings reads where arrangements of a tenant stand: of all that present a certificate, or of one.
+func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant, arrangements []tenancy.Arrangement) ([]Standing, error) {
+	var presenting []tenancy.Arrangement
+	var ids []string
+	for _, a := range arrangements {
+		if a.Authentication == tenancy.ClientCertificate {
+			presenting, ids = append(presenting, a), append(ids, a.ID)
+		}
+	}
+	certs, err1 := r.InReachOf(ctx, []string{t.ID})
+	evidence, err2 := r.EvidenceOf(ctx, ids)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	all := make([]Standing, len(presenting))
+	for i, a := range presenting {
+		all[i] = Standing{t, a, assemble(a, certs[t.ID], evidence[a.ID]), certs[t.ID], evidence[a.ID]}
+	}
+	return all, nil
+}
+
+// Standing reads where an arrangement stands; [tenancy.ErrRefused] where it presents no certificate.
+func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant, a tenancy.Arrangement) (s Standing, err error) {
+	all, err := e.Standings(ctx, r, t, []tenancy.Arrangement{a})
+	switch {
+	case err != nil:
+		return s, err
+	case len(all) == 0:
+		return s, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s/%s presents no client certificate", t.Name, a.Name)
+	case len(all[0].Certificates) == 0:
+		return s, tenancy.Errorf(tenancy.ErrRefused, "tenant %s has no certificate that could be presented", t.Name)
+	}
+	return all[0], nil
+}
+
+// An Observation is evidence about a receiver, with what it answered.
+type Observation struct {
+	rollover.Evidence
+	Detail string
+}
+
+// Observe takes in what was found out about an arrangement's receiver, moves the roll-over on where that says so, and
+// returns where it stands then. What is known already costs one read.
+func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen []Observation, now time.Time) (s Standing, err error) {
+	return e.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *Standing) (*rollover.Move, error) {
+		for _, o := range seen {
+			o.At = o.At.UTC().Truncate(time.Microsecond)
+			before, known := s.Rollover.Generation(o.Generation)
+			if !known {
+				continue
+			}
+			s.Rollover = s.Rollover.Observe(o.Evidence)
+			after, _ := s.Rollover.Generation(o.Generation)
+			if after == before {
+				continue
+			}
+			row := store.Evidence{ArrangementID: arrangementID, Generation: o.Generation, PresentedAt: after.PresentedAt, Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By, Detail: o.Detail}
+			if err := tx.SetEvidence(ctx, row); err != nil {
+				return nil, err
+			}
+			if after.Verdict != before.Verdict {
+				event := Event(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(), map[string]any{"generation": o.Generation, "source": o.By, "detail": o.Detail})
+				if err := tx.Audit(ctx, event); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if s.Rollover.NeededOldAt != s.Arrangement.NeededOldAt {
+			if err := tx.SetNeededOld(ctx, arrangementID, s.Rollover.NeededOldAt); err != nil {
+				return nil, err
+			}
+		}
+		var move *rollover.Move
+		s.Rollover, move = s.Rollover.At(now)
+		return move, nil
+	})
+}
+
+// Choose cuts an arrangement over, or back, because a person says so.
+func (e *Engine) Choose(ctx context.Context, arrangementID string, generation int, actor string, now time.Time) (Standing, error) {
+	return e.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *Standing) (move *rollover.Move, err error) {
+		s.Rollover, move, err = s.Rollover.Choose(generation, now)
+		return move, err
+	})
+}
+
+// step does one step of a roll-over in a transaction that keeps others from it.
+func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time.Time, do func(*store.Tx, *Standing) (*rollover.Move, error)) (s Standing, err error) {
+	var move *rollover.Move
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		a, err := tx.LockArrangement(ctx, arrangementID)
+		if err != nil {
+			return err
+		}
+		tenants, err := tx.TenantsByID(ctx, []string{a.TenantID})
+		if err != nil {
+			return err
+		}
+		if s, err = e.Standing(ctx, tx.Reader, tenants[a.TenantID], a); err != nil {
+			return err
+		}
+		if move, err = do(tx, &s); err != nil || move == nil {
+			tx.Changed(a.TenantID) // what is known may order the tries anew
+			return err
+		}
+		return e.moved(ctx, tx, &s, *move, actor, now)
+	})
+	if err == nil && move != nil {
+		e.tellAll(ctx, []cutOver{{s.Name(), s.Arrangement, *move}})
+	}
+	return s, err
+}
+
+// moved stores a move and says so.
+func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *Standing, m rollover.Move, actor string, now time.Time) error {
+	s.Arrangement.Generation = m.To
+	if err := tx.CutOver(ctx, []tenancy.Arrangement{s.Arrangement}, now); err != nil {
+		return err
+	}
+	s.Arrangement.Version++ // as CutOver does
+	if err := tx.Activate(ctx, s.Tenant.ID, m.To); err != nil {
+		return err
+	}
+	tx.Changed(s.Tenant.ID)
+	return tx.Audit(ctx, moveEvent(now, actor, s.Tenant.Name, s.Arrangement, m))
+}
+
+// tellAll logs moves once they are stored: loudly where one may break delivery.
+func (e *Engine) tellAll(ctx context.Context, all []cutOver) {
+	for _, c := range all {
+		if c.move.Forced {
+			e.Log.ErrorContext(ctx, "a revoked certificate was left at once: messages fail until the receiver knows the new one", "arrangement", c.name, "from", c.move.From, "to", c.move.To, "why", c.move.Why)
+		} else {
+			e.Log.InfoContext(ctx, "cut over", "arrangement", c.name, "from", c.move.From, "to", c.move.To, "why", c.move.Why)
+		}
+	}
+}
+
+func moveEvent(now time.Time, actor, tenant string, a tenancy.Arrangement, m rollover.Move) tenancy.Event {
+	detail := map[string]any{"from": m.From, "generation": m.To, "strategy": a.Strategy, "why": m.Why}
+	if m.Forced {
+		detail["may_break_delivery"] = true
+	}
+	return Event(now, actor, "arrangement.cut-over", tenant, tenant+"/"+a.Name, detail)
+}
+
+// rollPage is how many tenants one look at open roll-overs reads at a time.
+const rollPage = 200
+
+// Roll brings every open roll-over to now: it leaves what expires, cuts over where the evidence says so, and retires the
+// generations that nobody needs any more. It costs in proportion to what is open.
+func (e *Engine) Roll(ctx context.Context, now time.Time) error {
+	var failures []error
+	for after := ""; ; {
+		ids, err := e.Store.Rolling(ctx, after, rollPage)
+		if err != nil || len(ids) == 0 {
+			return errors.Join(append(failures, err)...)
+		}
+		after = ids[len(ids)-1]
+		tenants, err1 := e.Store.TenantsByID(ctx, ids)
+		arrangements, err2 := e.Store.ArrangementsOf(ctx, ids)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := e.rollTenant(ctx, tenants[id], arrangements[id], now); err != nil {
+				failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", tenants[id].Name, err))
+			}
+		}
+	}
+}
+
+func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, now time.Time) error {
+	all, err := e.Standings(ctx, e.Store.Reader, t, arrangements)
+	if err != nil {
+		return err
+	}
+	settled := true
+	for _, s := range all {
+		_, move := s.Rollover.At(now)
+		if move != nil {
+			if s, err = e.Observe(ctx, s.Arrangement.ID, "roll-over", nil, now); err != nil {
+				return err
+			}
+		}
+		settled = settled && s.Rollover.State(now) == rollover.Settled
+	}
+	certs, err := e.Store.InReachOf(ctx, []string{t.ID})
+	if err != nil {
+		return err
+	}
+	return e.retire(ctx, t, certs[t.ID], settled, now)
+}
+
+// retire ends the replaced generations that are expired or, where every arrangement is settled, not needed any more.
+func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool, now time.Time) error {
+	for _, c := range certs {
+		if c.SuccessorID == "" || !settled && now.Before(c.NotAfter) {
+			continue
+		}
+		err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+			if err := tx.Retire(ctx, c.ID); err != nil {
+				return err
+			}
+			if newest := certs[len(certs)-1]; newest.ID != c.ID {
+				if err := tx.Activate(ctx, t.ID, newest.Generation); err != nil {
+					return err
+				}
+			}
+			tx.Changed(t.ID)
+			return tx.Audit(ctx, Event(now, "roll-over", "certificate.retired", t.Name, object(t, c), certificateDetail(c)))
+		})
+		if err != nil && !errors.Is(err, tenancy.ErrStale) { // another replica was faster
+			return err
+		}
+	}
+	return nil
+}
+
+// renewed is what the arrangements of a tenant do when the successor of a generation exists.
+func renewed(p people, old, next tenancy.Certificate, now time.Time) (moved []cutOver) {
+	certs := slices.Clone(p.inReach)
+	for i, c := range certs {
+		if c.ID == old.ID {
+			certs[i] = old // it may be revoked
+		}
+	}
+	certs = append(certs, next)
+	for _, a := range p.arrangements {
+		if a.Authentication != tenancy.ClientCertificate {
+			continue
+		}
+		if _, move := assemble(a, certs, p.evidence[a.ID]).At(now); move != nil {
+			a.Generation = move.To
+			moved = append(moved, cutOver{p.tenant.Name + "/" + a.Name, a, *move})
+		}
+	}
+	return moved
+}

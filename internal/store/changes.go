@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"sync"
+)
+
+// changes is the channel on which PostgreSQL carries news between replicas (NOTIFY); the payload is a tenant's ID.
+const changes = "perennial_changes"
+
+// Changed says that something which gateways keep in memory changed for a tenant: they hear of it when the transaction has
+// committed.
+func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = true }
+
+// announce tells other replicas, as part of the transaction.
+func (t *Tx) announce(ctx context.Context) error {
+	if t.engine != Postgres {
+		return nil
+	}
+	for id := range t.changed {
+		if _, err := t.exec(ctx, "SELECT pg_notify('"+changes+"', ?)", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A hub tells the listeners of this process.
+type hub struct {
+	mu        sync.Mutex
+	listeners map[int]func(tenantID string)
+	next      int
+}
+
+func (h *hub) tell(changed map[string]bool) {
+	if len(changed) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range changed {
+		for _, listen := range h.listeners {
+			listen(id)
+		}
+	}
+}
+
+// OnChange calls a function with the ID of every tenant for which [Tx.Changed] was said in this process, once that is
+// committed, until stop is called. The function must be quick. Other replicas are heard through [Store.Listen].
+func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.hub.listeners == nil {
+		s.hub.listeners = map[int]func(string){}
+	}
+	n := s.hub.next
+	s.hub.next++
+	s.hub.listeners[n] = listen
+	return func() {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		delete(s.hub.listeners, n)
+	}
+}

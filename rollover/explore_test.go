@@ -1,0 +1,245 @@
+package rollover
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// The exploration visits every state that a roll-over can reach over two renewals. It is harsher than the world: evidence
+// may be false, about any generation, from anybody, at any moment, which covers every receiver that changes what it accepts,
+// every message that is reported late, twice or never, and every crash between a message and its report; the clock may pass
+// any number of ticks unseen; certificates are renewed in time, early or twice, and revoked; notice was given in time or not.
+//
+// Certificates live for 112 days and are renewed when 56 are left, or early when 84 are. Instants are every 28 days, and the
+// day before each of them, which is inside the margin of a certificate that expires then.
+const (
+	lifetime = 112 * aDay
+	stride   = 28 * aDay
+	strides  = 8
+)
+
+func instant(i int) time.Time {
+	return epoch.Add(time.Duration((i+1)/2)*stride - time.Duration(i%2)*aDay)
+}
+
+// A node is a state of the world: the receiver is not part of it, since every set of generations that it could accept is
+// checked in every state.
+type node struct {
+	r       Rollover
+	instant int
+}
+
+func (n node) now() time.Time { return instant(n.instant) }
+
+// key tells states apart by all that decisions depend on: what is not usable any more counts by its number alone, and
+// instants count by what is compared with them.
+func (n node) key() string {
+	now, r := n.now(), n.r
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d p%d", n.instant, r.Presents)
+	for i, g := range r.Generations {
+		fmt.Fprintf(&b, "|%d", g.Number)
+		if i == len(r.Generations)-1 {
+			since := g.PresentedAt
+			if r.NeededOldAt.After(since) {
+				since = r.NeededOldAt
+			}
+			fmt.Fprintf(&b, "z%t s%d q%t", g.PresentedAt.IsZero(), min(now.Sub(since), Quiet), !g.VerdictAt.Before(since))
+		}
+		if !valid(g, now) {
+			fmt.Fprint(&b, g.Revoked)
+			continue
+		}
+		proved := g.Verdict == Accepted && g.By != Traffic
+		weighs := g.Verdict == Refused && g.By == Traffic && now.Sub(g.VerdictAt) < Reconsider
+		fmt.Fprintf(&b, "%d %d %s %t%t", g.NotAfter.Unix(), max(0, g.NoticedUntil.Sub(now)), g.Verdict, proved, weighs)
+	}
+	return b.String()
+}
+
+// next are all states that one step leads to. A step that presents something says so to the check.
+func (n node) next(moved func(before node, after Rollover, m *Move)) (all []node) {
+	now := n.now()
+	add := func(r Rollover) { all = append(all, node{r, n.instant}) }
+	newest := n.r.newest()
+	age := now.Sub(newest.NotBefore)
+	mustRenew := newest.NotAfter.Sub(now) <= 56*aDay
+	if len(n.r.Generations) < 3 && newest.Number < 3 && (mustRenew || age == stride) {
+		for _, notice := range []time.Duration{0, 28 * aDay} {
+			r := n.r
+			r.Generations = append(slices.Clone(r.Generations), Generation{Number: newest.Number + 1, NotBefore: now, NotAfter: now.Add(lifetime), NoticedUntil: now.Add(notice)})
+			add(r)
+			add(r.with(newest.Number, func(g *Generation) { g.Revoked = true })) // lost or compromised: revoked with its renewal
+		}
+	}
+	if r, move := n.r.At(now); move != nil {
+		moved(n, r, move)
+		add(r)
+	}
+	for _, g := range n.r.Generations {
+		if r, move, err := n.r.Choose(g.Number, now); err == nil && move != nil {
+			moved(n, r, move)
+			add(r)
+		}
+		for _, v := range []Verdict{Accepted, Refused} {
+			for _, by := range []Source{Traffic, Probe, Person} {
+				add(n.r.Observe(Evidence{g.Number, v, by, now}))
+			}
+		}
+	}
+	if len(n.r.Generations) > 1 {
+		oldest := n.r.Generations[0]
+		if n.r.State(now) == Settled || !valid(oldest, now) { // retired
+			r := n.r
+			r.Generations = slices.Clone(r.Generations[1:])
+			add(r)
+		}
+	}
+	if n.instant < 2*strides && (!mustRenew || newest.Number == 3) {
+		all = append(all, node{n.r, n.instant + 1})
+	}
+	return all
+}
+
+// valid and aboutToExpire are what the machine must find out by itself.
+func valid(g Generation, now time.Time) bool { return now.Before(g.NotAfter) && !g.Revoked }
+
+func aboutToExpire(g Generation, now time.Time) bool { return g.NotAfter.Sub(now) <= 3*aDay }
+
+// broken says which invariant does not hold in a state, or "".
+func (n node) broken() string {
+	now, order := n.now(), n.r.Order(n.now())
+	var usable []int
+	for _, g := range n.r.Generations {
+		if valid(g, now) {
+			usable = append(usable, g.Number)
+		}
+	}
+	if len(usable) == 0 {
+		return ""
+	}
+	// 1. Delivery: whatever the receiver accepts, it is tried.
+	for _, accepted := range usable {
+		if n.r.Strategy != tenancy.Immediate && !slices.Contains(order, accepted) {
+			return fmt.Sprintf("delivery: the receiver accepts generation %d alone, and %v are tried", accepted, order)
+		}
+	}
+	// 3. Never expired, never revoked.
+	for _, tried := range order {
+		if !slices.Contains(usable, tried) {
+			return fmt.Sprintf("never expired: generation %d is tried, and %v are usable", tried, usable)
+		}
+	}
+	r, _ := n.r.At(now)
+	presented, _ := r.Generation(r.Presents)
+	if !slices.Contains(usable, r.Presents) || aboutToExpire(presented, now) && r.Presents != usable[len(usable)-1] {
+		return fmt.Sprintf("never expired: generation %d is presented, and %v are usable", r.Presents, usable)
+	}
+	if again, move := r.At(now); move != nil {
+		return fmt.Sprintf("moved twice in one instant: to %d and to %d", r.Presents, again.Presents)
+	}
+	return ""
+}
+
+// surprising says whether a move is against invariant 2: it presents a generation before its notice has passed although the
+// one before could stay.
+func surprising(before node, m *Move) string {
+	now := before.now()
+	from, _ := before.r.Generation(m.From)
+	to, _ := before.r.Generation(m.To)
+	if m.To > m.From && now.Before(to.NoticedUntil) && valid(from, now) && !aboutToExpire(from, now) {
+		return fmt.Sprintf("no surprise: generation %d is presented on %s (%s), and the notice ends on %s", m.To, day(now), m.Why, day(to.NoticedUntil))
+	}
+	return ""
+}
+
+// explore visits every reachable state and says the first thing that is broken.
+func explore(s tenancy.Strategy) (states int, broken string) {
+	start := node{r: Rollover{Strategy: s, Presents: 1, Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
+	seen := map[string]bool{start.key(): true}
+	frontier := []node{start}
+	for len(frontier) > 0 && broken == "" {
+		n := frontier[len(frontier)-1]
+		frontier = frontier[:len(frontier)-1]
+		if broken = n.broken(); broken != "" {
+			return len(seen), fmt.Sprintf("%s\n%+v", broken, n)
+		}
+		for _, m := range n.next(func(before node, _ Rollover, move *Move) {
+			if wrong := surprising(before, move); wrong != "" {
+				broken = fmt.Sprintf("%s\n%+v", wrong, before)
+			}
+		}) {
+			if k := m.key(); !seen[k] {
+				seen[k] = true
+				frontier = append(frontier, m)
+			}
+		}
+	}
+	return len(seen), broken
+}
+
+func TestInvariantsHoldInEveryReachableState(t *testing.T) {
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		t.Run(string(s), func(t *testing.T) {
+			t.Parallel()
+			states, broken := explore(s)
+			if broken != "" {
+				t.Error(broken)
+			}
+			t.Logf("%d states", states)
+		})
+	}
+}
+
+// A mutant is the machine with one condition removed. The exploration must notice each.
+func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles the package anew for each mutant")
+	}
+	source, err := os.ReadFile("rollover.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := filepath.Abs("rollover.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mutant := range []struct{ name, condition, without, broken string }{
+		{"tries what has expired", "return !g.Revoked && now.Before(g.NotAfter)", "return !g.Revoked", "never expired"},
+		{"tries what is revoked", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)", "never expired"},
+		{"falls back for no strategy", "if r.Strategy == tenancy.Immediate {\n\t\treturn []int{first}", "if true {\n\t\treturn []int{first}", "delivery"},
+		{"forgets the margin", "case presented.ending(now) && ", "case false && ", "never expired"},
+		{"forgets the notice", "if now.Before(g.NoticedUntil) {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue", "no surprise"},
+	} {
+		t.Run(mutant.name, func(t *testing.T) {
+			t.Parallel()
+			if strings.Count(string(source), mutant.condition) != 1 {
+				t.Fatalf("the machine no longer has the condition %q once: name the one that took its place", mutant.condition)
+			}
+			dir := t.TempDir()
+			changed, overlay := filepath.Join(dir, "rollover.go"), filepath.Join(dir, "overlay.json")
+			replace, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for file, data := range map[string][]byte{changed: []byte(strings.Replace(string(source), mutant.condition, mutant.without, 1)), overlay: replace} {
+				if err := os.WriteFile(file, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestInvariantsHoldInEveryReachableState$", ".").CombinedOutput()
+			if err == nil || !strings.Contains(string(out), mutant.broken+":") {
+				t.Errorf("the exploration did not notice it (%v):\n%s", err, out)
+			}
+		})
+	}
+}
