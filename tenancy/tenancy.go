@@ -430,3 +430,19 @@ type Run struct {
 	Failed     int    // of the last try
 	LastError  string // of the last try; empty where none failed
 }
+
+// A Message is one entry of the message log: never a body, a header or a query.
+type Message struct {
+	ID            string
+	ArrangementID string
+	At            time.Time
+	Method        string
+	Path          string // at the receiver, without the query
+	Status        int    // that the sender got; 0 where none was sent
+	Generation    int    // of the last try
+	Attempts      int
+	Duration      time.Duration
+	Outcome       string // empty, or what went wrong and what was done about it
+	// Count is how many messages the entry stands for: where many succeed in one second, one stands for the rest.
+	Count int
+}

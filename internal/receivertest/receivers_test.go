@@ -1,4 +1,3 @@
-// Package receivertest renews certificates against the servers that receivers really run: nginx and HAProxy.
 package receivertest
 
 import (

@@ -37,7 +37,8 @@ CREATE TABLE messages (
     generation     BIGINT NOT NULL, -- the last one tried
     attempts       BIGINT NOT NULL,
     micros         BIGINT NOT NULL,
-    outcome        TEXT NOT NULL  -- '' or what went wrong
+    outcome        TEXT NOT NULL, -- empty, or what went wrong
+    count          BIGINT NOT NULL -- messages that the entry stands for
 ) /*sqlite WITHOUT ROWID */;
 CREATE INDEX messages_by_arrangement ON messages (arrangement_id, id);
 CREATE INDEX messages_by_age ON messages (at);

@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// memoryLimit is how much of a body is kept in memory; what goes beyond is kept in a temporary file.
+const memoryLimit = 1 << 20
+
+// errDetached is what a try reads that was given up.
+var errDetached = errors.New("this try was given up")
+
+// A kept body is read from its source once and can be sent again from the beginning: what a try reads is kept for the next
+// one, up to a limit. It is safe for the concurrent use that net/http makes of a request's body, which may be read for a
+// while after the answer has arrived.
+type kept struct {
+	source io.Reader
+	limit  int64
+	dir    string // of temporary files; empty for the system's
+
+	mu     sync.Mutex
+	memory []byte
+	file   *os.File
+	size   int64 // kept so far
+	lost   bool  // what was read cannot be sent again
+	err    error // how the source ended
+	last   *try
+}
+
+// A try reads a kept body from the beginning.
+type try struct {
+	body   *kept
+	offset int64
+	closed bool
+}
+
+// try starts to send the body, again where it was sent before; false where it cannot be sent again. The try before is
+// detached.
+func (k *kept) try() (*try, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lost {
+		return nil, false
+	}
+	if k.last != nil {
+		k.last.closed = true
+	}
+	k.last = &try{body: k}
+	return k.last, true
+}
+
+// release keeps nothing more: the receiver has accepted the message.
+func (k *kept) release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.limit = 0
+}
+
+// close ends every try and removes what was kept.
+func (k *kept) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lost = true
+	if k.last != nil {
+		k.last.closed = true
+	}
+	k.drop()
+}
+
+func (k *kept) drop() {
+	k.memory = nil
+	if k.file != nil {
+		k.file.Close()
+		k.file = nil
+	}
+}
+
+func (t *try) Read(p []byte) (int, error) {
+	k := t.body
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case t.closed:
+		return 0, errDetached
+	case t.offset < k.size:
+		n, err := k.again(p, t.offset)
+		t.offset += int64(n)
+		return n, err
+	case k.err != nil:
+		return 0, k.err
+	}
+	n, err := k.source.Read(p)
+	k.err = err
+	t.offset += int64(n)
+	k.keep(p[:n])
+	return n, err
+}
+
+// again reads what was kept.
+func (k *kept) again(p []byte, offset int64) (int, error) {
+	if k.lost {
+		return 0, errDetached
+	}
+	if offset < int64(len(k.memory)) {
+		return copy(p, k.memory[offset:]), nil
+	}
+	n, err := k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-int64(len(k.memory)))
+	if errors.Is(err, io.EOF) && n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// keep adds what was just read. A full disk loses the second try, not the message.
+func (k *kept) keep(p []byte) {
+	if k.lost || len(p) == 0 {
+		return
+	}
+	if k.size+int64(len(p)) > k.limit {
+		k.lost = true
+		k.drop()
+		return
+	}
+	if k.file == nil && len(k.memory)+len(p) <= memoryLimit {
+		k.memory = append(k.memory, p...)
+		k.size += int64(len(p))
+		return
+	}
+	if k.file == nil {
+		f, err := os.CreateTemp(k.dir, "perennial-body-*") // mode 0600
+		if err != nil {
+			k.lost = true
+			k.drop()
+			return
+		}
+		os.Remove(f.Name()) // it goes with the process, however that ends
+		k.file = f
+	}
+	if _, err := k.file.Write(p); err != nil {
+		k.lost = true
+		k.drop()
+		return
+	}
+	k.size += int64(len(p))
+}
+
+// Close ends the try; the source stays open for the next one.
+func (t *try) Close() error {
+	t.body.mu.Lock()
+	defer t.body.mu.Unlock()
+	t.closed = true
+	return nil
+}

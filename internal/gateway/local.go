@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Local is the control of a gateway in the service's own process.
+type Local struct {
+	Engine *lifecycle.Engine
+	// Chain is the certificates above an issuer's, as PEM.
+	Chain func(issuerID string) []byte
+	Now   func() time.Time
+}
+
+// Standing implements [Control].
+func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing, identities []outbound.Identity, err error) {
+	t, err := l.Engine.Store.Tenant(ctx, tenant)
+	if err != nil {
+		return s, nil, err
+	}
+	a, err := l.Engine.Store.Arrangement(ctx, t.ID, arrangement)
+	if err != nil {
+		return s, nil, err
+	}
+	if a.Authentication != tenancy.ClientCertificate {
+		return lifecycle.Standing{Tenant: t, Arrangement: a}, nil, nil
+	}
+	if s, err = l.Engine.Standing(ctx, l.Engine.Store.Reader, t, a); err != nil {
+		return s, nil, err
+	}
+	for _, c := range s.Certificates {
+		id, err := l.Identity(ctx, c)
+		if errors.Is(err, tenancy.ErrNotFound) { // retired a moment ago
+			continue
+		} else if err != nil {
+			return s, nil, err
+		}
+		identities = append(identities, id)
+	}
+	return s, identities, nil
+}
+
+// Identity opens the key of a generation.
+func (l Local) Identity(ctx context.Context, c tenancy.Certificate) (id outbound.Identity, err error) {
+	key, err := l.Engine.PrivateKey(ctx, c)
+	if err != nil {
+		return id, err
+	}
+	id = outbound.Identity{Generation: c.Generation, Certificate: tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}}
+	for block, rest := pem.Decode(l.Chain(c.IssuerID)); block != nil; block, rest = pem.Decode(rest) {
+		id.Certificate.Certificate = append(id.Certificate.Certificate, block.Bytes)
+	}
+	return id, nil
+}
+
+// Token implements [Control].
+func (l Local) Token(ctx context.Context, hash string) (tenancy.Token, error) {
+	t, err := l.Engine.Store.TokenByHash(ctx, hash)
+	if now := l.Now(); err == nil && (!t.RevokedAt.IsZero() || !now.Before(t.ExpiresAt)) {
+		err = tenancy.Errorf(tenancy.ErrNotFound, "this token is not valid any more")
+	}
+	return t, err
+}
+
+// Observe implements [Control].
+func (l Local) Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error {
+	_, err := l.Engine.Observe(ctx, arrangementID, "gateway", seen, l.Now())
+	return err
+}
+
+// Record implements [Control].
+func (l Local) Record(ctx context.Context, messages []tenancy.Message) error {
+	return l.Engine.Store.InTx(ctx, func(tx *store.Tx) error { return tx.AddMessages(ctx, messages) })
+}
+
+// OnChange implements [Control].
+func (l Local) OnChange(listen func(tenantID string)) (stop func()) {
+	return l.Engine.Store.OnChange(listen)
+}

@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"strconv"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// mostSeries is how many arrangements have time series of their own; all others share "other".
+const mostSeries = 1000
+
+var (
+	messagesTotal  = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_messages_total", Help: "Messages by arrangement and class of the answer's status (0: none)."}, []string{"arrangement", "class"})
+	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total", Help: "Messages that were tried more than once."}, []string{"arrangement"})
+)
+
+// Register adds the gateway's metrics.
+func Register(r prometheus.Registerer) { r.MustRegister(messagesTotal, fallbacksTotal) }
+
+// A series is the counters of one arrangement.
+type series struct {
+	byClass   [6]prometheus.Counter
+	fallbacks prometheus.Counter
+}
+
+var allSeries struct {
+	mu    sync.Mutex
+	known map[string]*series
+}
+
+// seriesOf finds the counters of an arrangement, or those that the late ones share.
+func seriesOf(name string) *series {
+	allSeries.mu.Lock()
+	defer allSeries.mu.Unlock()
+	if allSeries.known == nil {
+		allSeries.known = map[string]*series{}
+	}
+	if _, ok := allSeries.known[name]; !ok && len(allSeries.known) >= mostSeries {
+		name = "other"
+	}
+	if s, ok := allSeries.known[name]; ok {
+		return s
+	}
+	s := &series{fallbacks: fallbacksTotal.WithLabelValues(name)}
+	for i := range s.byClass {
+		s.byClass[i] = messagesTotal.WithLabelValues(name, strconv.Itoa(i))
+	}
+	allSeries.known[name] = s
+	return s
+}
+
+func (s *series) count(m *message) {
+	s.byClass[min(max(m.status/100, 0), 5)].Inc()
+	if m.attempts > 1 {
+		s.fallbacks.Inc()
+	}
+}

@@ -1,0 +1,216 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// idleRoute is how long what is known of an arrangement stays in memory without a message.
+const idleRoute = 10 * time.Minute
+
+// A route is what the gateway knows of one arrangement. Its connections belong to one generation each.
+type route struct {
+	address    address
+	standing   lifecycle.Standing
+	endpoint   *url.URL
+	refusals   []int
+	identities map[int]*identity
+	plain      *http.Transport // where it presents no certificate
+	series     *series
+
+	mu       sync.Mutex
+	rollover rollover.Rollover // with what this gateway saw itself
+	accepted map[int]time.Time // when this gateway last saw a generation accepted
+	usedAt   time.Time
+	pause    time.Duration // how long the last refusal of every generation is remembered
+	until    time.Time     // until when
+}
+
+func (r *route) name() string { return r.address.String() }
+
+// An identity is a generation with its connections, which are shared by the routes that follow each other.
+type identity struct {
+	outbound.Identity
+	certificateID string
+	settings      [sha256.Size]byte
+	transport     *http.Transport
+}
+
+// order says which generations to try, and whether more than the first one is to be: not while all of them were refused a
+// moment ago.
+func (r *route) order(now time.Time) (order []int, open bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.usedAt = now
+	order = r.rollover.Order(now)
+	return order, len(order) > 1 && !now.Before(r.until)
+}
+
+// routes are the arrangements in use.
+type routes struct {
+	mu      sync.RWMutex
+	known   map[address]*route
+	stale   map[address]*route // to be read anew; their connections may be used again
+	changes int                // counts what was forgotten
+}
+
+// get finds a route, or reads it.
+func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, error) {
+	rs.mu.RLock()
+	r := rs.known[to]
+	rs.mu.RUnlock()
+	if r != nil {
+		return r, nil
+	}
+	return rs.read(ctx, g, to)
+}
+
+// read reads a route anew, again where something changed meanwhile.
+func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
+	for {
+		rs.mu.RLock()
+		changes := rs.changes
+		rs.mu.RUnlock()
+		s, identities, err := g.Control.Standing(ctx, to.tenant, to.arrangement)
+		if err != nil {
+			return nil, err
+		}
+		r, err := rs.replace(g, to, s, identities, changes)
+		if r != nil || err != nil {
+			return r, err
+		}
+	}
+}
+
+// replace puts what was read in the place of what was known; nil where it may be out of date already.
+func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identities []outbound.Identity, changes int) (*route, error) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.changes != changes {
+		return nil, nil
+	}
+	before := rs.known[to]
+	if before == nil {
+		before = rs.stale[to]
+	}
+	r, err := newRoute(g.Network, to, s, identities, before)
+	if err != nil {
+		return nil, err
+	}
+	r.usedAt = g.Now()
+	rs.known[to] = r
+	delete(rs.stale, to)
+	if before != nil {
+		before.closeBut(r)
+	}
+	return r, nil
+}
+
+func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities []outbound.Identity, before *route) (*route, error) {
+	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{
+		address: to, standing: s, endpoint: endpoint, refusals: s.Arrangement.Egress.Refusals(), rollover: s.Rollover,
+		identities: map[int]*identity{}, accepted: map[int]time.Time{}, series: seriesOf(to.String()),
+	}
+	settings, err := json.Marshal([]any{s.Arrangement.Egress, s.Arrangement.Endpoint})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(settings)
+	for _, id := range identities {
+		c, _ := s.Certificate(id.Generation)
+		if before != nil {
+			if old := before.identities[id.Generation]; old != nil && old.certificateID == c.ID && old.settings == sum {
+				r.identities[id.Generation] = old
+				continue
+			}
+		}
+		one := &identity{Identity: id, certificateID: c.ID, settings: sum}
+		one.transport = n.Transport(&one.Identity, s.Arrangement.Egress)
+		r.identities[id.Generation] = one
+	}
+	if s.Arrangement.Authentication != tenancy.ClientCertificate {
+		r.plain = n.Transport(nil, s.Arrangement.Egress)
+	}
+	if before != nil {
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		for generation, at := range before.accepted {
+			r.accepted[generation] = at
+		}
+		r.pause, r.until = before.pause, before.until
+	}
+	return r, nil
+}
+
+// closeBut closes the idle connections of generations that the next route has no use for; those in use end with their
+// messages.
+func (r *route) closeBut(next *route) {
+	for generation, id := range r.identities {
+		if next == nil || next.identities[generation] != id {
+			id.transport.CloseIdleConnections()
+		}
+	}
+	if r.plain != nil {
+		r.plain.CloseIdleConnections()
+	}
+}
+
+// forget lets the routes of a tenant, or all, be read anew.
+func (rs *routes) forget(tenantID string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.changes++
+	for to, r := range rs.known {
+		if tenantID == "" || r.standing.Tenant.ID == tenantID {
+			rs.stale[to] = r
+			delete(rs.known, to)
+		}
+	}
+}
+
+// sweep drops what was not used for a while.
+func (g *Gateway) sweep(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		g.routes.drop(g.Now().Add(-idleRoute))
+	}
+}
+
+func (rs *routes) drop(before time.Time) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, all := range []map[address]*route{rs.known, rs.stale} {
+		for to, r := range all {
+			r.mu.Lock()
+			idle := r.usedAt.Before(before)
+			r.mu.Unlock()
+			if idle {
+				r.closeBut(nil)
+				delete(all, to)
+			}
+		}
+	}
+}
+
+// closeAll closes every idle connection.
+func (rs *routes) closeAll() { rs.drop(time.Unix(1<<40, 0)) }

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	tokenPrefix = "perennial_"
+	// tokenLife is how long a token is taken as valid without asking again; a revoked one is forgotten at once.
+	tokenLife = time.Minute
+)
+
+var (
+	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization where the receiver needs Authorization`)
+	errToken    = errors.New("this token is not known, or not valid any more")
+)
+
+// tokens are the senders' tokens that were used lately.
+type tokens struct {
+	mu    sync.RWMutex
+	known map[string]token // by hash
+}
+
+type token struct {
+	tenancy.Token
+	until time.Time
+}
+
+// forget drops the tokens of a tenant, or all.
+func (t *tokens) forget(tenantID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for hash, known := range t.known {
+		if tenantID == "" || known.TenantID == tenantID || known.TenantID == "" {
+			delete(t.known, hash)
+		}
+	}
+}
+
+// A trusted sender was authenticated by its connection; tenant is empty where it may send for all.
+type trusted struct{ tenant string }
+
+type trustedKey struct{}
+
+// mayUse says whether a request may use an arrangement. A sender of another tenant is answered as if the arrangement did not
+// exist, before anybody has looked whether it does.
+func (g *Gateway) mayUse(r *http.Request, to address) error {
+	if s, ok := r.Context().Value(trustedKey{}).(trusted); ok {
+		if s.tenant == "" || s.tenant == to.tenant {
+			return nil
+		}
+		return notTheirs(to)
+	}
+	secret, ok := strings.CutPrefix(r.Header.Get("Proxy-Authorization"), "Bearer ")
+	if !ok {
+		secret, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
+	if !ok || !strings.HasPrefix(secret, tokenPrefix) {
+		if g.Open {
+			return nil
+		}
+		return errNoSender
+	}
+	t, err := g.token(r.Context(), secret)
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return errToken
+	case err != nil:
+		return err
+	case t.Role != tenancy.RoleSender:
+		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: make one with perennial token create NAME --role sender --tenant %s", to.tenant)
+	case t.Tenant != to.tenant:
+		return notTheirs(to)
+	}
+	return nil
+}
+
+func notTheirs(to address) error {
+	return tenancy.Errorf(tenancy.ErrNotFound, "there is no arrangement %s", to)
+}
+
+func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, error) {
+	sum := sha256.Sum256([]byte(secret))
+	hash := hex.EncodeToString(sum[:])
+	now := g.Now()
+	g.tokens.mu.RLock()
+	known, ok := g.tokens.known[hash]
+	g.tokens.mu.RUnlock()
+	if ok && now.Before(known.until) && now.Before(known.ExpiresAt) {
+		return known.Token, nil
+	}
+	t, err := g.Control.Token(ctx, hash)
+	if err != nil {
+		return t, err
+	}
+	g.tokens.mu.Lock()
+	defer g.tokens.mu.Unlock()
+	g.tokens.known[hash] = token{t, now.Add(tokenLife)}
+	return t, nil
+}
+
+// refuse answers a sender that may not use what it asked for.
+func refuse(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, errNoSender), errors.Is(err, errToken):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="perennial gateway"`)
+		problem(w, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, tenancy.ErrNotFound):
+		problem(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, tenancy.ErrRefused):
+		problem(w, http.StatusForbidden, err.Error())
+	default:
+		problem(w, http.StatusServiceUnavailable, "the service cannot check this token at the moment: try again")
+	}
+}
+
+// problem answers with problem details (RFC 9457). The header tells a sender the gateway's answers from a receiver's.
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Perennial-Gateway", "1")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}

@@ -1,0 +1,153 @@
+// Package outbound makes connections to receivers that carry one generation of a tenant's certificate, and says what a
+// receiver's answer means for that generation.
+//
+// It promises: a connection presents the generation it was made for, also where the receiver names CAs that do not include
+// its issuer; nothing is resumed and no connection of one generation is used for another; the receiver is verified by the
+// system's CAs, the arrangement's, or its pinned key; and no address is dialled that the operator has not allowed, whatever
+// the name resolved to a moment ago.
+package outbound
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Network is how receivers are reached. The zero value reaches public addresses only.
+type Network struct {
+	// Allowed are ranges beside the public ones that receivers may be in.
+	Allowed []netip.Prefix
+	// Now is the clock for verification; nil for the system's.
+	Now func() time.Time
+}
+
+// An Identity is one generation that can be presented.
+type Identity struct {
+	Generation  int
+	Certificate tls.Certificate
+}
+
+// ErrForbiddenAddress says that the endpoint's address is in a range that is not allowed.
+var ErrForbiddenAddress = errors.New("this address is not allowed for receivers")
+
+// nat64 and the others below are ranges that netip does not tell apart from public ones.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),       // RFC 1122, section 3.2.1.3: this network
+	netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598: carrier-grade NAT; clouds keep metadata there too
+	netip.MustParsePrefix("192.0.0.0/24"),    // RFC 6890: protocol assignments
+	netip.MustParsePrefix("198.18.0.0/15"),   // RFC 2544: benchmarks
+	netip.MustParsePrefix("240.0.0.0/4"),     // RFC 1112: reserved, with the broadcast address
+	netip.MustParsePrefix("64:ff9b::/96"),    // RFC 6052: NAT64, which hides an IPv4 address
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // RFC 8215
+	netip.MustParsePrefix("2002::/16"),       // RFC 3056: 6to4, which hides one too
+	netip.MustParsePrefix("2001::/32"),       // RFC 4380: Teredo
+	netip.MustParsePrefix("fec0::/10"),       // RFC 3879: site-local
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // RFC 2765: IPv4-translated
+	netip.MustParsePrefix("100::/64"),        // RFC 6666: discard
+}
+
+// Check refuses an address that receivers may not have: loopback, link-local (which clouds keep their metadata at), private,
+// multicast and reserved ranges, unless the operator allowed them.
+func (n *Network) Check(address netip.Addr) error {
+	address = address.Unmap().WithZone("")
+	for _, p := range n.Allowed {
+		if p.Contains(address) {
+			return nil
+		}
+	}
+	forbidden := !address.IsGlobalUnicast() || address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast()
+	for _, p := range special {
+		forbidden = forbidden || p.Contains(address)
+	}
+	if forbidden {
+		return fmt.Errorf("%w: %s is not public; an operator can allow its range with --allow-target", ErrForbiddenAddress, address)
+	}
+	return nil
+}
+
+// control checks the address that is really dialled: what a name resolves to may change between two look-ups.
+func (n *Network) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrForbiddenAddress, address)
+	}
+	return n.Check(to.Addr())
+}
+
+func (n *Network) dialer() *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: n.control}
+}
+
+// ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say it.
+const ExpectContinue = time.Second
+
+// Transport makes connections to a receiver with one generation; nil presents none. Nothing is resumed.
+func (n *Network) Transport(id *Identity, egress tenancy.Egress) *http.Transport {
+	return &http.Transport{
+		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: 90 * time.Second,
+		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(), MaxResponseHeaderBytes: 256 << 10,
+		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
+	}
+}
+
+// TLS is the client side of TLS with one generation. Where the receiver asks for a certificate, asked is told which CAs it
+// named; asked may be nil.
+func (n *Network) TLS(id *Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now}
+	if id != nil {
+		c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if asked != nil {
+				asked(r.AcceptableCAs)
+			}
+			return &id.Certificate, nil
+		}
+	}
+	switch {
+	case egress.ServerCA != "":
+		c.RootCAs = x509.NewCertPool()
+		c.RootCAs.AppendCertsFromPEM([]byte(egress.ServerCA))
+	case egress.ServerKeyPin != "":
+		c.InsecureSkipVerify = true // VerifyConnection takes its place
+		c.VerifyConnection = func(s tls.ConnectionState) error {
+			if got := KeyPin(s.PeerCertificates[0]); got != egress.ServerKeyPin {
+				return fmt.Errorf("the receiver's public key is %s, and %s is pinned", got, egress.ServerKeyPin)
+			}
+			return nil
+		}
+	}
+	return c
+}
+
+// KeyPin is the pin of a certificate's public key (RFC 7469, section 2.4).
+func KeyPin(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Dial opens a fresh TLS connection for a probe.
+func (n *Network) Dial(ctx context.Context, address, serverName string, config *tls.Config) (*tls.Conn, error) {
+	raw, err := n.dialer().DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	config = config.Clone()
+	config.ServerName = serverName
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
