@@ -5,7 +5,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
 
-.PHONY: run build test packages lint generate fresh fuzz properties bench demo clean
+.PHONY: run build test packages lint generate fresh fuzz properties receivers bench demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -37,9 +37,14 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./tenancy -run '^$$' -fuzz FuzzChecks -fuzztime $(FUZZ)
 	$(GO) test ./internal/mail -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
 	$(GO) test ./cmd/perennial -run '^$$' -fuzz FuzzReadConfig -fuzztime $(FUZZ)
+	$(GO) test ./internal/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
+	$(GO) test ./internal/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
+
+receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
+	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
 
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew

@@ -77,7 +77,7 @@ func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 		t.Parallel()
 		mails, smtpURL := startSink(t)
 		dir := t.TempDir()
-		args := []string{"serve", "--listen", "127.0.0.1:0", "--database", url, "--key-file", filepath.Join(dir, "key"), "--smtp", smtpURL, "--job-lease", "4s", "--log-level", "error"}
+		args := []string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url, "--key-file", filepath.Join(dir, "key"), "--smtp", smtpURL, "--job-lease", "4s", "--log-level", "error"}
 		start := func() *exec.Cmd {
 			cmd := exec.Command("perennial", args...)
 			cmd.Stderr = os.Stderr

@@ -46,7 +46,7 @@ type running struct {
 }
 
 func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "PERENNIAL_SMTP="+ts.Getenv("PERENNIAL_SMTP"))
 	cmd.Stderr = os.Stderr
@@ -60,6 +60,9 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 			if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "PERENNIAL_") {
 				ts.Setenv(name, value)
 			}
+		}
+		if _, url, ok := strings.Cut(lines.Text(), "  messages  "); ok {
+			ts.Setenv("GATEWAY", strings.TrimSuffix(url, "/TENANT/ARRANGEMENT/..."))
 		}
 		if _, url, ok := strings.Cut(lines.Text(), "ready at "); ok {
 			ts.Setenv("PERENNIAL_URL", url)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/gateway"
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/jobs"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -22,7 +23,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-type serveCmd struct{ serviceFlags }
+type serveCmd struct {
+	serviceFlags
+	gatewayFlags
+}
 
 // shutdownTime is how long requests and jobs may take to end.
 const shutdownTime = 20 * time.Second
@@ -34,6 +38,9 @@ func (c *serveCmd) Run(e env) error {
 	slog.SetDefault(log)
 	scheme, err := c.checkTransport()
 	if err != nil {
+		return err
+	}
+	if err := c.gatewayFlags.check(c.BehindProxy); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", c.Listen)
@@ -69,7 +76,7 @@ func (c *serveCmd) Run(e env) error {
 		return err
 	}
 	go p.fillPool(ctx, log)
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Now: e.now, Log: log}
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox
@@ -78,7 +85,11 @@ func (c *serveCmd) Run(e env) error {
 		Handler: api.New(apiConfig), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
+	egress, err := c.gatewayFlags.start(gateway.Local{Engine: p.engine, Chain: p.ca.Chain, Now: e.now}, e, log, failed)
+	if err != nil {
+		return err
+	}
 	go func() {
 		if config != nil {
 			failed <- server.ServeTLS(listener, "", "")
@@ -86,7 +97,7 @@ func (c *serveCmd) Run(e env) error {
 			failed <- server.Serve(listener)
 		}
 	}()
-	c.welcome(e, p, secret)
+	c.welcome(e, p, egress, secret)
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -96,19 +107,23 @@ func (c *serveCmd) Run(e env) error {
 	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	if err == nil {
-		err = server.Shutdown(end)
+		err = errors.Join(egress.stop(end), server.Shutdown(end))
 	}
 	return errors.Join(err, queue.Stop(end))
 }
 
 // welcome says where the service is and what to do first.
-func (c *serveCmd) welcome(e env, p *parts, secret string) {
+func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret string) {
 	mailing := "mails wait: no mail server is configured (--smtp)"
 	if p.deliverer != nil {
 		mailing = "through " + store.Masked(c.SMTP)
 	}
-	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  mail      %s\n",
-		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), mailing)
+	messages := "off (--gateway)"
+	if egress != nil {
+		messages = egress.url() + "/TENANT/ARRANGEMENT/..."
+	}
+	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n  mail      %s\n",
+		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), messages, mailing)
 	if c.TLS == "self" {
 		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint())
 	}

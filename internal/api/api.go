@@ -20,6 +20,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -33,10 +34,12 @@ type Config struct {
 	Engine *lifecycle.Engine
 	CA     *localca.CA
 	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
-	Outbox  lifecycle.Outbox
-	Version string
-	Now     func() time.Time
-	Log     *slog.Logger
+	Outbox lifecycle.Outbox
+	// Collectors are metrics of other parts of the process.
+	Collectors []prometheus.Collector
+	Version    string
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 type server struct {

@@ -132,6 +132,7 @@ var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
+	r.MustRegister(s.Collectors...)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }
 

@@ -24,10 +24,15 @@ const (
 	smallBody = 64 << 10
 	// sure is how long an acceptance seen by this gateway counts as "a moment ago".
 	sure = 10 * time.Second
-	// A refusal of every generation is remembered from firstPause on, doubling up to longestPause: a receiver that refuses for
-	// other reasons is not asked again and again.
-	firstPause, longestPause = time.Second, 30 * time.Second
+	// deaf is how long a receiver is not asked any more that does not answer "Expect: 100-continue".
+	deaf = 10 * time.Minute
+	// unsettled is how long a receiver that changed its mind is taken to be in the middle of a change.
+	unsettled = time.Minute
 )
+
+// waits are the pauses between rounds with a receiver in the middle of a change: servers with several processes take up a new
+// configuration one after the other, and refuse with both for a moment.
+var waits = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
 
 // sender is the transport of the reverse proxy: it sends a message with one generation after the other until one is not
 // refused.
@@ -41,6 +46,7 @@ type attempt struct {
 	meaning    outbound.Meaning
 	detail     string
 	alert      bool // the refusal was of TLS: it can have no other reason than the certificate
+	reused     bool // the connection had been used before
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -50,7 +56,7 @@ func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.attempts = 1
 		return s.answered(m, attempt{}.with(m.route.plain.RoundTrip(r)))
 	}
-	order, open := m.route.order(s.Now())
+	order, open := m.route.order(m.sort(r), s.Now())
 	switch {
 	case len(order) == 0:
 		return nil, errors.New("the tenant has no certificate that can be presented: renew it")
@@ -59,6 +65,9 @@ func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return s.answered(m, s.fallBack(m, r, order))
 }
+
+// sort is what tells messages apart that a receiver may have different reasons to refuse.
+func (m *message) sort(r *http.Request) string { return r.Method + " " + m.rest }
 
 func (a attempt) with(res *http.Response, err error) attempt {
 	a.response, a.err = res, err
@@ -88,8 +97,8 @@ func (s sender) once(m *message, r *http.Request, generation int) attempt {
 		a.err = fmt.Errorf("the key of generation %d is not within reach", generation)
 		return a
 	}
-	a = a.with(id.transport.RoundTrip(r))
-	a.judge(m.route.refusals)
+	a = a.with(id.transport().RoundTrip(r))
+	a.judge(m.route.statuses)
 	if a.meaning == outbound.Accepted {
 		s.learn(m.route, []attempt{a})
 	}
@@ -122,10 +131,8 @@ func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 		}
 	}
 	var tries []attempt
-	tried := map[int]bool{}
 	for i := 0; i < len(order); i++ {
 		a, again := s.tryOne(m, r, order[i])
-		tried[order[i]] = true
 		tries = append(tries, a)
 		if a.meaning != outbound.Refused {
 			if m.kept != nil {
@@ -138,45 +145,65 @@ func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 			}
 			return a
 		}
+		// Its other connections were opened when the receiver may have thought otherwise.
+		m.route.reconnect(s.Network, a.generation)
 		if !again || r.Context().Err() != nil {
 			m.outcome = fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation, a.detail)
 			return a
 		}
 		if i == len(order)-1 {
-			order = append(order, s.afterAll(r.Context(), m, order, tried, len(tries))...)
+			order = append(order, s.afterAll(r.Context(), m, tries)...)
 		}
 		if i < len(order)-1 {
 			a.discard()
 		}
 	}
 	last := tries[len(tries)-1]
-	s.learnRefusals(m.route, tries)
+	s.learnRefusals(m, m.sort(r), tries)
 	m.outcome = "every generation was refused: " + describe(tries)
 	return last
 }
 
-// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet, and else
-// the first one once more, for a receiver that went back between two tries.
-func (s sender) afterAll(ctx context.Context, m *message, order []int, tried map[int]bool, tries int) []int {
-	if tries > len(tried) || len(order) < 2 {
+// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet; those that
+// were refused on a connection from before, which a server with several processes may still serve by its old configuration;
+// and the first one once more, for a receiver that went back between two tries. With one that is in the middle of a change
+// there are a few more rounds.
+func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int {
+	if len(waits) <= m.rounds || m.rounds > 0 && !m.route.isUnsettled(s.Now()) {
 		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(waits[m.rounds]):
+	}
+	m.rounds++
+	tried := map[int]attempt{}
+	for _, a := range tries {
+		tried[a.generation] = a
 	}
 	fresh, err := s.routes.read(ctx, s.Gateway, m.route.address)
 	if err != nil {
-		return order[:1]
+		fresh = m.route
 	}
 	m.route = fresh
-	var more []int
-	now, _ := fresh.order(s.Now())
-	for _, g := range now {
-		if !tried[g] {
-			more = append(more, g)
+	var unheard, again []int
+	order, _ := fresh.order("", s.Now())
+	for _, g := range order {
+		switch a, ok := tried[g]; {
+		case !ok:
+			unheard = append(unheard, g)
+		case g == tries[0].generation, a.reused, m.rounds > 1:
+			again = append(again, g)
 		}
 	}
-	if len(more) == 0 && fresh.identities[order[0]] != nil {
-		more = order[:1]
-	}
-	return more
+	return append(unheard, again...)
+}
+
+func (r *route) isUnsettled(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Sub(r.changedAt) < unsettled
 }
 
 func describe(tries []attempt) string {
@@ -202,8 +229,17 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept", m.route.standing.Arrangement.Egress.Keep())
 		return a, false
 	}
-	a = a.with(id.transport.RoundTrip(q))
-	a.judge(m.route.refusals)
+	var heard, reused atomic.Bool
+	q = q.WithContext(httptrace.WithClientTrace(q.Context(), &httptrace.ClientTrace{
+		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
+		Got100Continue: func() { heard.Store(true) },
+	}))
+	a = a.with(id.transport().RoundTrip(q))
+	a.reused = reused.Load()
+	a.judge(m.route.statuses)
+	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !heard.Load() {
+		m.route.isDeaf(s.Now())
+	}
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
 		s.examine(m, r, &a)
 	}
@@ -227,17 +263,36 @@ func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Re
 		return nil, false
 	}
 	q.Body = body
-	if r.ContentLength < 0 || r.ContentLength > smallBody || !m.route.sureOf(generation, s.Now()) {
+	q.GetBody = func() (io.ReadCloser, error) { // for net/http, where an idle connection turns out to be closed
+		body, ok := m.kept.try()
+		if !ok {
+			return nil, errDetached
+		}
+		return body, nil
+	}
+	if m.route.inDoubt(generation, r.ContentLength, s.Now()) {
 		q.Header.Set("Expect", "100-continue")
 	}
 	return q, true
 }
 
-func (r *route) sureOf(generation int, now time.Time) bool {
+// inDoubt says whether to ask before a body is sent.
+func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if now.Before(r.deafUntil) {
+		return false
+	}
 	at, ok := r.accepted[generation]
-	return ok && now.Sub(at) < sure
+	return size < 0 || size > smallBody || !ok || now.Sub(at) > sure
+}
+
+// isDeaf notes that the receiver takes a body without having said "100 Continue": asking it costs every message the time-out.
+// nginx is like that over HTTP/2, and shows its refusals all the same.
+func (r *route) isDeaf(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deafUntil = now.Add(deaf)
 }
 
 // examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the receiver may
@@ -250,7 +305,7 @@ func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	m.attempts++
 	if m.kept == nil && isSafe(r.Method) {
 		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
-		again.judge(m.route.refusals)
+		again.judge(m.route.statuses)
 		if again.meaning == outbound.Suspicious {
 			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
 		}
@@ -259,7 +314,7 @@ func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	}
 	meaning, detail := outbound.Nothing, ""
 	if m.kept != nil {
-		meaning, detail = s.ask(r, fresh, m.route.refusals)
+		meaning, detail = s.ask(r, fresh, m.route.statuses)
 	}
 	if meaning == outbound.Nothing {
 		egress := m.route.standing.Arrangement.Egress
@@ -326,7 +381,7 @@ func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, ord
 		}
 		fresh := s.Network.Transport(&id.Identity, m.route.standing.Arrangement.Egress)
 		fresh.DisableKeepAlives = true
-		meaning, _ := s.ask(r.WithContext(ctx), fresh, m.route.refusals)
+		meaning, _ := s.ask(r.WithContext(ctx), fresh, m.route.statuses)
 		if meaning == outbound.Nothing {
 			meaning = probe.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
 		}
@@ -356,19 +411,17 @@ func (s sender) learn(r *route, tries []attempt) {
 	}
 	if last.meaning == outbound.Accepted {
 		r.accepted[last.generation] = now
-		r.pause, r.until = 0, time.Time{}
 	}
 	s.tell(r, seen)
 }
 
 // learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application may
 // have any reason. It is remembered for a while.
-func (s sender) learnRefusals(r *route, tries []attempt) {
-	s.learn(r, tries)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.pause = min(max(2*r.pause, firstPause), longestPause)
-	r.until = s.Now().Add(r.pause)
+func (s sender) learnRefusals(m *message, of string, tries []attempt) {
+	s.learn(m.route, tries)
+	m.route.mu.Lock()
+	defer m.route.mu.Unlock()
+	m.route.refused.add(of, s.Now())
 }
 
 // tell reports what is news; r.mu is held. This gateway itself acts on it from the next message on.
@@ -379,6 +432,10 @@ func (s sender) tell(r *route, seen []lifecycle.Observation) {
 		needed := r.rollover.NeededOldAt
 		r.rollover = r.rollover.Observe(o.Evidence)
 		after, _ := r.rollover.Generation(o.Generation)
+		if known && after.Verdict != before.Verdict {
+			r.changedAt = o.At
+			clear(r.refused)
+		}
 		switch {
 		case !known:
 		case after.Verdict != before.Verdict, // it changed its mind

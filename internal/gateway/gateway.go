@@ -120,6 +120,7 @@ type message struct {
 	rest     string // escaped path behind the address
 	started  time.Time
 	attempts int
+	rounds   int    // in which every generation was tried again
 	last     int    // the generation of the last attempt
 	outcome  string // what went wrong
 	status   int

@@ -15,8 +15,10 @@ var (
 	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total", Help: "Messages that were tried more than once."}, []string{"arrangement"})
 )
 
-// Register adds the gateway's metrics.
-func Register(r prometheus.Registerer) { r.MustRegister(messagesTotal, fallbacksTotal) }
+// Collectors are the gateway's metrics.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{messagesTotal, fallbacksTotal}
+}
 
 // A series is the counters of one arrangement.
 type series struct {

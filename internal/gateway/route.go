@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -23,7 +25,7 @@ type route struct {
 	address    address
 	standing   lifecycle.Standing
 	endpoint   *url.URL
-	refusals   []int
+	statuses   []int // that mean a refusal
 	identities map[int]*identity
 	plain      *http.Transport // where it presents no certificate
 	series     *series
@@ -32,28 +34,84 @@ type route struct {
 	rollover rollover.Rollover // with what this gateway saw itself
 	accepted map[int]time.Time // when this gateway last saw a generation accepted
 	usedAt   time.Time
-	pause    time.Duration // how long the last refusal of every generation is remembered
-	until    time.Time     // until when
+	refused  refusals
+	// changedAt is when this gateway last saw a generation accepted that had been refused, or the other way round.
+	changedAt time.Time
+	deafUntil time.Time // until when the receiver is not asked before it gets a body
 }
 
 func (r *route) name() string { return r.address.String() }
+
+// refusals are the sorts of messages (method and path) that every generation was refused for. A receiver that has other
+// reasons than the certificate is not asked twice for every message; what it thinks of the certificate is asked again after a
+// while, and at once when it changes its mind about one.
+type refusals map[string]refusal
+
+type refusal struct {
+	count int
+	pause time.Duration
+	until time.Time
+}
+
+const (
+	// patience is how many messages of a sort are refused before it is remembered, from firstPause on, doubling up to
+	// longestPause.
+	patience                 = 3
+	firstPause, longestPause = time.Second, 30 * time.Second
+	// mostRefusals bounds the memory of one arrangement.
+	mostRefusals = 256
+)
+
+func (rs refusals) lately(of string, now time.Time) bool { return now.Before(rs[of].until) }
+
+func (rs refusals) add(of string, now time.Time) {
+	v, known := rs[of]
+	if !known && len(rs) >= mostRefusals {
+		for old := range rs { // any one
+			delete(rs, old)
+			break
+		}
+	}
+	if v.count++; v.count >= patience {
+		v.pause = min(max(2*v.pause, firstPause), longestPause)
+		v.until = now.Add(v.pause)
+	}
+	rs[of] = v
+}
+
+func (rs refusals) clone() refusals {
+	c := maps.Clone(rs)
+	if c == nil {
+		c = refusals{}
+	}
+	return c
+}
 
 // An identity is a generation with its connections, which are shared by the routes that follow each other.
 type identity struct {
 	outbound.Identity
 	certificateID string
 	settings      [sha256.Size]byte
-	transport     *http.Transport
+	connections   atomic.Pointer[http.Transport]
 }
 
-// order says which generations to try, and whether more than the first one is to be: not while all of them were refused a
-// moment ago.
-func (r *route) order(now time.Time) (order []int, open bool) {
+func (id *identity) transport() *http.Transport { return id.connections.Load() }
+
+// reconnect lets the next message with a generation open a connection of its own.
+func (r *route) reconnect(n *outbound.Network, generation int) {
+	if id := r.identities[generation]; id != nil {
+		id.connections.Swap(n.Transport(&id.Identity, r.standing.Arrangement.Egress)).CloseIdleConnections()
+	}
+}
+
+// order says which generations to try, and whether more than the first one is to be: not where all of them were refused a
+// moment ago for messages of the same sort.
+func (r *route) order(of string, now time.Time) (order []int, open bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.usedAt = now
 	order = r.rollover.Order(now)
-	return order, len(order) > 1 && !now.Before(r.until)
+	return order, len(order) > 1 && !r.refused.lately(of, now)
 }
 
 // routes are the arrangements in use.
@@ -122,8 +180,8 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 		return nil, err
 	}
 	r := &route{
-		address: to, standing: s, endpoint: endpoint, refusals: s.Arrangement.Egress.Refusals(), rollover: s.Rollover,
-		identities: map[int]*identity{}, accepted: map[int]time.Time{}, series: seriesOf(to.String()),
+		address: to, standing: s, endpoint: endpoint, statuses: s.Arrangement.Egress.Refusals(), rollover: s.Rollover,
+		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusals{}, series: seriesOf(to.String()),
 	}
 	settings, err := json.Marshal([]any{s.Arrangement.Egress, s.Arrangement.Endpoint})
 	if err != nil {
@@ -139,7 +197,7 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 			}
 		}
 		one := &identity{Identity: id, certificateID: c.ID, settings: sum}
-		one.transport = n.Transport(&one.Identity, s.Arrangement.Egress)
+		one.connections.Store(n.Transport(&one.Identity, s.Arrangement.Egress))
 		r.identities[id.Generation] = one
 	}
 	if s.Arrangement.Authentication != tenancy.ClientCertificate {
@@ -151,7 +209,7 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 		for generation, at := range before.accepted {
 			r.accepted[generation] = at
 		}
-		r.pause, r.until = before.pause, before.until
+		r.refused, r.changedAt, r.deafUntil = before.refused.clone(), before.changedAt, before.deafUntil
 	}
 	return r, nil
 }
@@ -161,7 +219,7 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 func (r *route) closeBut(next *route) {
 	for generation, id := range r.identities {
 		if next == nil || next.identities[generation] != id {
-			id.transport.CloseIdleConnections()
+			id.transport().CloseIdleConnections()
 		}
 	}
 	if r.plain != nil {

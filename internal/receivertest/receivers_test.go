@@ -46,12 +46,18 @@ func setUp(t *testing.T) *fixture {
 	check(t, err)
 	pair, err := server.Get(nil)
 	check(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	check(t, err)
-	f.write("server.pem", append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...))
+	f.write("server.pem", pemOf(t, *pair))
 	f.roots = x509.NewCertPool()
 	f.roots.AppendCertsFromPEM(f.ca.Bundle())
 	return f
+}
+
+// pemOf is a certificate and its key, in one file as HAProxy wants it.
+func pemOf(t *testing.T, pair tls.Certificate) []byte {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	check(t, err)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 }
 
 func (f *fixture) write(name string, data []byte) {
@@ -86,21 +92,25 @@ func (f *fixture) post(ctx context.Context, port, generation int) (status int, b
 	return res.StatusCode, string(data), err
 }
 
+// find is the path of a program of the system's packages.
+func find(t *testing.T, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} { // not on every user's path
+		if path := filepath.Join(dir, name); exec.Command("test", "-x", path).Run() == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s is not installed: apt-get install %s", name, name)
+	return ""
+}
+
 // start runs a server of the system's packages until it answers.
 func (f *fixture) start(port int, name string, args ...string) {
 	f.t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		for _, dir := range []string{"/usr/sbin", "/sbin"} { // not on every user's path
-			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-				path = filepath.Join(dir, name)
-			}
-		}
-	}
-	if path == "" {
-		f.t.Fatalf("%s is not installed: apt-get install %s", name, name)
-	}
-	testenv.Start(f.t, exec.Command(path, args...))
+	testenv.Start(f.t, exec.Command(find(f.t, name), args...))
 	testenv.Eventually(f.t, func() bool {
 		_, _, err := f.post(f.t.Context(), port, 1)
 		return err == nil

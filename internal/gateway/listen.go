@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Listen listens at HOST:PORT, or at "unix:PATH", where only the socket's owner is let in.
+func Listen(address string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(address, "unix:")
+	if !ok {
+		return net.Listen("tcp", address)
+	}
+	// A socket that an earlier process left is in the way; a living one answers.
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another gateway listens at %s", path)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o660)
+}
+
+// Server makes the HTTP server of a gateway. Headers are bounded in size and time; bodies are not, since they may stream.
+// Where config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
+func (g *Gateway) Server(config *tls.Config) *http.Server {
+	return &http.Server{
+		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ConnContext: g.connected, ErrorLog: slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// connected trusts the owner of the Unix socket that a connection came through: the user that this process runs as, and root.
+func (g *Gateway) connected(ctx context.Context, c net.Conn) context.Context {
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	uid, err := peer(conn)
+	if err != nil || uid != uint32(os.Getuid()) && uid != 0 {
+		return ctx
+	}
+	return context.WithValue(ctx, trustedKey{}, trusted{})
+}
+
+// peer is the user at the other end (SO_PEERCRED, unix(7)).
+func peer(conn *net.UnixConn) (uid uint32, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	controlErr := raw.Control(func(fd uintptr) {
+		var cred *unix.Ucred
+		if cred, err = unix.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			uid = cred.Uid
+		}
+	})
+	return uid, errors.Join(err, controlErr)
+}
+
+// authenticated lets a verified client certificate stand for a token.
+func authenticated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+			if tenant, ok := tenantOf(r.TLS); ok {
+				r = r.WithContext(context.WithValue(r.Context(), trustedKey{}, trusted{tenant}))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func tenantOf(s *tls.ConnectionState) (tenant string, ok bool) {
+	for _, u := range s.VerifiedChains[0][0].URIs {
+		if name, ok := strings.CutPrefix(u.Path, "/tenant/"); ok && tenancy.CheckName("tenant", name) == nil {
+			return name, true
+		}
+	}
+	return "", false
+}
