@@ -86,7 +86,7 @@ func (c *serveCmd) Run(e env) error {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 2)
-	egress, err := c.gatewayFlags.start(gateway.Local{Engine: p.engine, Chain: p.ca.Chain, Now: e.now}, e, log, failed)
+	egress, err := c.gatewayFlags.start(gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
 	if err != nil {
 		return err
 	}

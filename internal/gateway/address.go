@@ -41,7 +41,8 @@ func parseAddress(host, escapedPath, suffix string) (to address, rest string, er
 			rest = "/" + rest
 		}
 	}
-	if tenancy.CheckName("tenant", to.tenant) != nil || tenancy.CheckName("arrangement", to.arrangement) != nil {
+	if rest != "" && rest[0] != '/' || // "*", as OPTIONS may ask for
+		tenancy.CheckName("tenant", to.tenant) != nil || tenancy.CheckName("arrangement", to.arrangement) != nil {
 		return address{}, "", errAddress
 	}
 	for segment := range strings.SplitSeq(rest, "/") {

@@ -60,7 +60,7 @@ func setUp(t *testing.T) *fixture {
 	check(t, err)
 	f.server = *pair
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: f.engine, Chain: f.ca.Chain, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Control: gateway.Local{Engine: f.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Suffix: "gateway.test", TempDir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	f.gateway = httptest.NewServer(g)

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"time"
 
@@ -16,9 +14,7 @@ import (
 // Local is the control of a gateway in the service's own process.
 type Local struct {
 	Engine *lifecycle.Engine
-	// Chain is the certificates above an issuer's, as PEM.
-	Chain func(issuerID string) []byte
-	Now   func() time.Time
+	Now    func() time.Time
 }
 
 // Standing implements [Control].
@@ -38,28 +34,15 @@ func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s life
 		return s, nil, err
 	}
 	for _, c := range s.Certificates {
-		id, err := l.Identity(ctx, c)
+		p, err := l.Engine.Presentable(ctx, c)
 		if errors.Is(err, tenancy.ErrNotFound) { // retired a moment ago
 			continue
 		} else if err != nil {
 			return s, nil, err
 		}
-		identities = append(identities, id)
+		identities = append(identities, outbound.Identity{Generation: c.Generation, Certificate: p})
 	}
 	return s, identities, nil
-}
-
-// Identity opens the key of a generation.
-func (l Local) Identity(ctx context.Context, c tenancy.Certificate) (id outbound.Identity, err error) {
-	key, err := l.Engine.PrivateKey(ctx, c)
-	if err != nil {
-		return id, err
-	}
-	id = outbound.Identity{Generation: c.Generation, Certificate: tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}}
-	for block, rest := pem.Decode(l.Chain(c.IssuerID)); block != nil; block, rest = pem.Decode(rest) {
-		id.Certificate.Certificate = append(id.Certificate.Certificate, block.Bytes)
-	}
-	return id, nil
 }
 
 // Token implements [Control].

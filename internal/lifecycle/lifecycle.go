@@ -10,8 +10,10 @@ package lifecycle
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"database/sql"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +53,8 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
+	// Chain is the certificates above those of an issuing authority, as PEM; nil where there are none.
+	Chain func(issuerID string) []byte
 	// Refresh is called before every run: the place to replace an issuing CA. It may be nil.
 	Refresh func(ctx context.Context, now time.Time) error
 }
@@ -107,6 +111,23 @@ func (e *Engine) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the private key of generation %d was destroyed", c.Generation)
 	}
 	return e.Seal.OpenKey(sealed, SealContext(c.ID))
+}
+
+// Presentable is a certificate with its chain and private key, for a TLS handshake. [tenancy.ErrNotFound] once the key was
+// destroyed.
+func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.Certificate, err error) {
+	key, err := e.PrivateKey(ctx, c)
+	if err != nil {
+		return p, err
+	}
+	p = tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}
+	if e.Chain == nil {
+		return p, nil
+	}
+	for block, rest := pem.Decode(e.Chain(c.IssuerID)); block != nil; block, rest = pem.Decode(rest) {
+		p.Certificate = append(p.Certificate, block.Bytes)
+	}
+	return p, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.

@@ -103,7 +103,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(b.Close)
 	w.backend.url = b.URL
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: w.engine, Chain: w.ca.Chain, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Control: gateway.Local{Engine: w.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Open: true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	front := httptest.NewServer(g)
