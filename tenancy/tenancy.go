@@ -257,10 +257,11 @@ func (k KeyType) Check() error {
 // NoticeKind is what a notice says.
 type NoticeKind string
 
-// A notice announces a renewal, or reports one.
+// A notice announces a renewal, reports one, or says that receivers have not accepted the new certificate yet.
 const (
 	Expiring NoticeKind = "expiring"
 	Renewed  NoticeKind = "renewed"
+	Unready  NoticeKind = "unready"
 )
 
 // A Notice is one event about one certificate that people are told of. Tasks and mails hang on it.
@@ -445,4 +446,17 @@ type Message struct {
 	Outcome       string // empty, or what went wrong and what was done about it
 	// Count is how many messages the entry stands for: where many succeed in one second, one stands for the rest.
 	Count int
+}
+
+// A Link lets the administrator of a receiving system fetch the new certificate of one arrangement and say that it is
+// installed. Its secret is shown once and stored as a hash.
+type Link struct {
+	ID            string
+	ArrangementID string
+	Generation    int // the one to install: the link is for this roll-over alone
+	CreatedBy     string
+	CreatedAt     time.Time
+	ExpiresAt     time.Time
+	RevokedAt     time.Time
+	UsedAt        time.Time // when somebody last said "installed"
 }

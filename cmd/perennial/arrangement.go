@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
+	"strings"
 
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -51,6 +55,7 @@ func (c *receiverDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "recei
 type arrangementCmd struct {
 	Create arrangementCreateCmd `cmd:"" help:"Create an arrangement."`
 	List   arrangementListCmd   `cmd:"" help:"List arrangements."`
+	Change arrangementChangeCmd `cmd:"" help:"Change an arrangement; what is not given stays."`
 	Show   arrangementShowCmd   `cmd:"" help:"Show an arrangement."`
 	Delete arrangementDeleteCmd `cmd:"" help:"Delete an arrangement."`
 }
@@ -64,13 +69,84 @@ type arrangementCreateCmd struct {
 	Scenario       string `help:"What it is for."`
 	Authentication string `enum:"client-certificate,basic,none" default:"client-certificate" help:"client-certificate, basic or none."`
 	Strategy       string `enum:"adaptive,confirmed,manual,immediate" default:"adaptive" help:"How it rolls over: adaptive, confirmed, manual or immediate."`
+	egressFlags    `embed:""`
+}
+
+// egressFlags say how the gateway sends messages.
+type egressFlags struct {
+	Probe        string `placeholder:"\"GET /PATH\"" help:"The question that shows whether the receiver accepts a certificate."`
+	ServerCA     string `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) that the receiver's certificate is verified with, instead of the system's."`
+	ServerKeyPin string `name:"server-key-pin" placeholder:"sha256/..." help:"The receiver's public key, verified instead of a CA."`
+	KeepBytes    int64  `help:"The largest body that is kept for a second try (default 64 MiB)."`
+	Timeout      int    `placeholder:"SECONDS" help:"How long the receiver may take until its answer begins (default 60)."`
+	RefusedBy    []int  `placeholder:"STATUS" help:"The answers that mean that a certificate is refused (default 401,403)."`
+}
+
+// apply takes over what was given.
+func (f egressFlags) apply(e *tenancy.Egress) error {
+	if f.Probe != "" {
+		method, path, ok := strings.Cut(f.Probe, " ")
+		if !ok {
+			return fmt.Errorf("--probe: write a method and a path, such as \"GET /health\"")
+		}
+		e.Probe.Method, e.Probe.Path = method, path
+	}
+	if f.ServerCA != "" {
+		data, err := os.ReadFile(f.ServerCA)
+		if err != nil {
+			return fmt.Errorf("--server-ca: %w", err)
+		}
+		e.ServerCA, e.ServerKeyPin = string(data), ""
+	}
+	if f.ServerKeyPin != "" {
+		e.ServerKeyPin, e.ServerCA = f.ServerKeyPin, ""
+	}
+	if f.KeepBytes != 0 {
+		e.KeepBytes = f.KeepBytes
+	}
+	if f.Timeout != 0 {
+		e.TimeoutSeconds = f.Timeout
+	}
+	if len(f.RefusedBy) > 0 {
+		e.RefusalStatuses = f.RefusedBy
+	}
+	return nil
 }
 
 func (c *arrangementCreateCmd) Run(e env) error {
-	var a api.Arrangement
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "arrangements"), api.Arrangement{
+	a := api.Arrangement{
 		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario, Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
-	}, &a); err != nil {
+	}
+	if err := c.apply(&a.Egress); err != nil {
+		return err
+	}
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "arrangements"), a, &a); err != nil {
+		return err
+	}
+	return showArrangement(&c.client, e, a)
+}
+
+type arrangementChangeCmd struct {
+	client
+	Tenant      string `arg:""`
+	Name        string `arg:""`
+	Endpoint    string `help:"Where messages go."`
+	Strategy    string `enum:",adaptive,confirmed,manual,immediate" default:"" help:"How it rolls over: adaptive, confirmed, manual or immediate."`
+	egressFlags `embed:""`
+}
+
+func (c *arrangementChangeCmd) Run(e env) error {
+	var wrong error
+	a, err := change(&c.client, in(c.Tenant, "arrangements", c.Name), func(a *api.Arrangement) {
+		if c.Endpoint != "" {
+			a.Endpoint = c.Endpoint
+		}
+		if c.Strategy != "" {
+			a.Strategy = tenancy.Strategy(c.Strategy)
+		}
+		wrong = c.apply(&a.Egress)
+	})
+	if err := errors.Join(wrong, err); err != nil {
 		return err
 	}
 	return showArrangement(&c.client, e, a)

@@ -83,13 +83,9 @@ type runningGateway struct {
 }
 
 // start serves a gateway; nil where it is off.
-func (f *gatewayFlags) start(c gateway.Control, e env, log *slog.Logger, failed chan<- error) (*runningGateway, error) {
+func (f *gatewayFlags) start(network *outbound.Network, c gateway.Control, e env, log *slog.Logger, failed chan<- error) (*runningGateway, error) {
 	if f.Gateway == "off" {
 		return nil, nil
-	}
-	network, err := f.network()
-	if err != nil {
-		return nil, err
 	}
 	config, err := f.tls()
 	if err != nil {

@@ -25,6 +25,8 @@ type cli struct {
 	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`
 	Receiver    receiverCmd    `cmd:"" group:"Client" help:"Receivers: the systems that messages go to."`
 	Arrangement arrangementCmd `cmd:"" group:"Client" help:"Communication arrangements."`
+	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: where they stand, probes, links for receivers' administrators, messages."`
+	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`
 	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
 	Task        taskCmd        `cmd:"" group:"Client" help:"Tasks of key users."`
 	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users are mailed."`

@@ -36,7 +36,10 @@ func (t tests) Run() int {
 func TestTheCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": scriptServe, "stop": scriptStop, "download": scriptDownload},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve": scriptServe, "stop": scriptStop, "download": scriptDownload,
+			"receiver": scriptReceiver, "accepts": scriptAccepts, "post": scriptPost, "keep": scriptKeep,
+		},
 	})
 }
 

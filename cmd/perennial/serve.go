@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/jobs"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/probe"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -41,6 +42,10 @@ func (c *serveCmd) Run(e env) error {
 		return err
 	}
 	if err := c.gatewayFlags.check(c.BehindProxy); err != nil {
+		return err
+	}
+	network, err := c.network()
+	if err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", c.Listen)
@@ -68,7 +73,7 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Lease: c.JobLease, Now: e.now, Log: log})
+	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &probe.Prober{Engine: p.engine, Network: network, Now: e.now}, Lease: c.JobLease, Now: e.now, Log: log})
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,7 @@ func (c *serveCmd) Run(e env) error {
 		return err
 	}
 	go p.fillPool(ctx, log)
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Collectors: gateway.Collectors(), Now: e.now, Log: log}
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Network: network, BaseURL: c.BaseURL, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox
@@ -86,7 +91,7 @@ func (c *serveCmd) Run(e env) error {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 2)
-	egress, err := c.gatewayFlags.start(gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
+	egress, err := c.gatewayFlags.start(network, gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
 	if err != nil {
 		return err
 	}

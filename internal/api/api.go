@@ -24,6 +24,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -35,6 +36,10 @@ type Config struct {
 	CA     *localca.CA
 	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
 	Outbox lifecycle.Outbox
+	// Network is how receivers are asked.
+	Network *outbound.Network
+	// BaseURL is where people reach the service, for links.
+	BaseURL string
 	// Collectors are metrics of other parts of the process.
 	Collectors []prometheus.Collector
 	Version    string
@@ -74,6 +79,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.tenants()
 	s.people()
 	s.arrangements()
+	s.rollovers()
 	s.certificates()
 	s.tasks()
 	s.scope()

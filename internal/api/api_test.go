@@ -137,22 +137,23 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 	}
 	check(t, json.Unmarshal(spec, &api))
 	bodies := map[string]string{
-		"PUT /tenants/{tenant}":                               `{"display_name":"x","key_type":"p256"}`,
-		"POST /tenants/{tenant}/key-users":                    `{"name":"eve","email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/key-users/{user}":              `{"email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/it-contacts":                   `[]`,
-		"POST /tenants/{tenant}/receivers":                    `{"name":"x"}`,
-		"PUT /tenants/{tenant}/receivers/{receiver}":          `{"name":"erp"}`,
-		"POST /tenants/{tenant}/arrangements":                 `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"PUT /tenants/{tenant}/arrangements/{arrangement}":    `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
-		"PUT /tenants/{tenant}/tasks/{task}":                  `{"state":"completed"}`,
-		"POST /tenants/{tenant}/scope":                        `{"name":"x"}`,
-		"PUT /tenants/{tenant}/scope/{project}/{question}":    `{"answer":"yes"}`,
-		"POST /tenants/{tenant}/certificates/{purpose}/renew": `{}`,
+		"PUT /tenants/{tenant}":                                             `{"display_name":"x","key_type":"p256"}`,
+		"POST /tenants/{tenant}/key-users":                                  `{"name":"eve","email":"e@x.example"}`,
+		"PUT /tenants/{tenant}/key-users/{user}":                            `{"email":"e@x.example"}`,
+		"PUT /tenants/{tenant}/it-contacts":                                 `[]`,
+		"POST /tenants/{tenant}/receivers":                                  `{"name":"x"}`,
+		"PUT /tenants/{tenant}/receivers/{receiver}":                        `{"name":"erp"}`,
+		"POST /tenants/{tenant}/arrangements":                               `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+		"PUT /tenants/{tenant}/arrangements/{arrangement}":                  `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
+		"PUT /tenants/{tenant}/tasks/{task}":                                `{"state":"completed"}`,
+		"POST /tenants/{tenant}/scope":                                      `{"name":"x"}`,
+		"PUT /tenants/{tenant}/scope/{project}/{question}":                  `{"answer":"yes"}`,
+		"POST /tenants/{tenant}/certificates/{purpose}/renew":               `{}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose": `{"generation":1}`,
 		"POST /tenants": `{"name":"x"}`, "POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 	}
 	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}", "tenant", "{generation}", "1", "{task}", task,
-		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x")
+		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x", "{link}", "x")
 	seen := 0
 	for path, methods := range api.Paths {
 		path = strings.TrimPrefix(path, "/api/v1")

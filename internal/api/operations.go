@@ -299,6 +299,9 @@ func (s *server) tokens() {
 		if err != nil || !t.RevokedAt.IsZero() {
 			return nil, err
 		}
-		return nil, s.change(ctx, "token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name}, func(tx *store.Tx) error { return tx.RevokeToken(ctx, t.ID, s.now()) })
+		return nil, s.change(ctx, "token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name}, func(tx *store.Tx) error {
+			tx.Changed(t.TenantID) // gateways keep tokens in memory
+			return tx.RevokeToken(ctx, t.ID, s.now())
+		})
 	})
 }

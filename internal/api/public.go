@@ -31,6 +31,9 @@ func (s *server) public(mux *http.ServeMux) {
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
 	mux.HandleFunc("GET /unsubscribe/{token}", s.unsubscribePage)
 	mux.HandleFunc("POST /unsubscribe/{token}", s.unsubscribe)
+	mux.HandleFunc("GET /rollover/{secret}", s.linkPage)
+	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
+	mux.HandleFunc("POST /rollover/{secret}/installed", s.linkInstalled)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		page(w, http.StatusOK, "Perennial", "The service is running. Use the command line (perennial tenant list) or the API (/openapi.json).")
 	})
@@ -187,8 +190,10 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(r.Method, strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		if strings.HasPrefix(path, "/unsubscribe/") { // the rest is a secret
-			path = "/unsubscribe/..."
+		for _, secret := range []string{"/unsubscribe/", "/rollover/"} {
+			if strings.HasPrefix(path, secret) {
+				path = secret + "..."
+			}
 		}
 		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration", time.Since(started))
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/probe"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -45,6 +46,8 @@ type Config struct {
 	URL       string // of the database: PostgreSQL notifies through a connection of its own
 	Engine    *lifecycle.Engine
 	Deliverer *Deliverer // nil while no mail server is configured
+	// Prober asks receivers with an open roll-over, at every tick; it may be nil.
+	Prober *probe.Prober
 	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
 	Lease time.Duration
 	// TickEvery is the time between ticks; 0 for one hour.
@@ -83,7 +86,27 @@ func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
 		return nil // a long run is under way; the next tick looks again
 	}
 	defer w.busy.Unlock()
-	return w.config.Engine.Tick(ctx, w.config.Now())
+	err := w.config.Engine.Tick(ctx, w.config.Now())
+	if w.config.Prober != nil {
+		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx))
+	}
+	return errors.Join(err, w.forgetMessages(ctx))
+}
+
+// messagesKept is how long the message log is kept.
+const messagesKept = 30 * 24 * time.Hour
+
+func (w *tickWorker) forgetMessages(ctx context.Context) error {
+	for {
+		var n int64
+		err := w.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.ForgetMessages(ctx, w.config.Now().Add(-messagesKept), 5000)
+			return err
+		})
+		if err != nil || n < 5000 {
+			return err
+		}
+	}
 }
 
 type deliverWorker struct {

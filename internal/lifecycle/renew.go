@@ -148,7 +148,9 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 // notify completes a notice and makes the tasks and mails that it causes.
 func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
 	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = NewID(), p.tenant.ID, why.runDate, why.reason, now
-	n.Subject = subject(n.Kind, c.Purpose)
+	if n.Subject == "" {
+		n.Subject = subject(n.Kind, c.Purpose)
+	}
 	b.notices = append(b.notices, n)
 	mail := func(m tenancy.Mail) {
 		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.tenant.ID, n.ID, tenancy.MailWaiting

@@ -219,14 +219,25 @@ func moveEvent(now time.Time, actor, tenant string, a tenancy.Arrangement, m rol
 // rollPage is how many tenants one look at open roll-overs reads at a time.
 const rollPage = 200
 
-// Roll brings every open roll-over to now: it leaves what expires, cuts over where the evidence says so, and retires the
-// generations that nobody needs any more. It costs in proportion to what is open.
+// Roll brings every open roll-over to now: it leaves what expires, cuts over where the evidence says so, retires the
+// generations that nobody needs any more, and reminds people of receivers that do not act. It costs in proportion to what is
+// open.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
+	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
+		if err := e.rollTenant(ctx, t, arrangements, now); err != nil {
+			failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", t.Name, err))
+		}
+	})
+	return errors.Join(append(failures, err)...)
+}
+
+// rolling hands on every tenant with an open roll-over.
+func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenancy.Arrangement)) error {
 	for after := ""; ; {
 		ids, err := e.Store.Rolling(ctx, after, rollPage)
 		if err != nil || len(ids) == 0 {
-			return errors.Join(append(failures, err)...)
+			return err
 		}
 		after = ids[len(ids)-1]
 		tenants, err1 := e.Store.TenantsByID(ctx, ids)
@@ -235,11 +246,24 @@ func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 			return err
 		}
 		for _, id := range ids {
-			if err := e.rollTenant(ctx, tenants[id], arrangements[id], now); err != nil {
-				failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", tenants[id].Name, err))
-			}
+			each(tenants[id], arrangements[id])
 		}
 	}
+}
+
+// Open hands on where every arrangement with an open roll-over stands.
+func (e *Engine) Open(ctx context.Context, each func(Standing)) error {
+	var failures []error
+	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
+		all, err := e.Standings(ctx, e.Store.Reader, t, arrangements)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		for _, s := range all {
+			each(s)
+		}
+	})
+	return errors.Join(append(failures, err)...)
 }
 
 func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, now time.Time) error {
@@ -256,6 +280,9 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 			}
 		}
 		settled = settled && s.Rollover.State(now) == rollover.Settled
+	}
+	if err := e.remind(ctx, t, all, now); err != nil {
+		return err
 	}
 	certs, err := e.Store.InReachOf(ctx, []string{t.ID})
 	if err != nil {

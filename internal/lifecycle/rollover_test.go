@@ -197,3 +197,34 @@ func TestAReissueIsNotPresentedBeforeTheKeyUsersHadTheirNotice(t *testing.T) {
 		}
 	}
 }
+
+func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	f.arrangement(acme, "bank", tenancy.Adaptive)
+	shop := f.arrangement(acme, "shop", tenancy.Confirmed)
+	f.renews()
+	f.sees(shop, 2, rollover.Accepted, rollover.Probe, date("2026-12-02"))
+	subjects := func() (all []string) {
+		for _, task := range f.tasks(acme) {
+			if task.Kind == tenancy.Unready && task.KeyUser == "alice" {
+				all = append(all, task.Subject)
+			}
+		}
+		return all
+	}
+	// It expires on January 14th at 23:55. Two stages pass while the service is down.
+	for _, day := range []string{"2026-12-10", "2026-12-16", "2026-12-16", "2026-12-17", "2027-01-08", "2027-01-12", "2027-01-14"} {
+		check(t, f.Tick(t.Context(), date(day)))
+	}
+	want := []string{
+		"crm-to-bank has not accepted the new certificate yet, 29 days left", "crm-to-bank has not accepted the new certificate yet, 6 days left",
+		"Urgent: crm-to-bank has not accepted the new certificate, 2 days left", "LAST CALL: crm-to-bank has not accepted the new certificate, less than a day left",
+	}
+	if got := subjects(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := len(f.tasks(acme)); got != 3*(2+len(want)) { // warned, renewed and these, each to three key users
+		t.Errorf("%d tasks", got)
+	}
+}

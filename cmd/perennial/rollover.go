@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/rollover"
+)
+
+type rolloverCmd struct {
+	Show     rolloverShowCmd     `cmd:"" help:"Show where a roll-over stands."`
+	Choose   rolloverChooseCmd   `cmd:"" help:"Present a generation from now on."`
+	Probe    rolloverProbeCmd    `cmd:"" help:"Ask the receiver which generations it accepts."`
+	Link     rolloverLinkCmd     `cmd:"" help:"Make a link for the receiver's administrator: the new certificate, and a button that says it is installed."`
+	Links    rolloverLinksCmd    `cmd:"" help:"List such links."`
+	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke such a link."`
+	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages, and how they went."`
+	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that have not acted, by days left."`
+}
+
+// anArrangement names an arrangement as people do.
+type anArrangement struct {
+	client
+	Arrangement string `arg:"" placeholder:"TENANT/ARRANGEMENT"`
+}
+
+func (a *anArrangement) path(parts ...string) (string, error) {
+	tenant, name, ok := strings.Cut(a.Arrangement, "/")
+	if !ok {
+		return "", fmt.Errorf("%q: write TENANT/ARRANGEMENT, such as acme/crm-to-erp", a.Arrangement)
+	}
+	return in(tenant, append([]string{"arrangements", name}, parts...)...), nil
+}
+
+// ask sends a request about the arrangement.
+func (a *anArrangement) ask(method string, body, out any, parts ...string) error {
+	path, err := a.path(parts...)
+	if err == nil {
+		_, err = a.send(method, path, body, out)
+	}
+	return err
+}
+
+type rolloverShowCmd struct{ anArrangement }
+
+func (c *rolloverShowCmd) Run(e env) error {
+	var v api.Rollover
+	if err := c.ask(http.MethodGet, nil, &v, "rollover"); err != nil {
+		return err
+	}
+	return showRollover(&c.client, e, v)
+}
+
+func showRollover(c *client, e env, v api.Rollover) error {
+	tries := make([]string, len(v.Tries))
+	for i, n := range v.Tries {
+		tries[i] = fmt.Sprint(n)
+	}
+	risk := ""
+	if v.AtRisk {
+		risk = fmt.Sprintf("%.1f days left until the old certificate expires", v.DaysLeft)
+	}
+	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents, "tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
+		return err
+	}
+	fmt.Fprintln(e.out)
+	return table(e.out, "GENERATION\tVALID UNTIL\tTHE RECEIVER\tSINCE\tBY\tANSWER", func(row func(...any)) {
+		for _, g := range v.Generations {
+			says := string(g.Verdict)
+			if g.Verdict == rollover.Unknown {
+				says = "not heard"
+			}
+			row(g.Generation, moment(g.NotAfter), says, when(g.VerdictAt), g.Source, g.Answer)
+		}
+	})
+}
+
+type rolloverChooseCmd struct {
+	anArrangement
+	Generation int `arg:""`
+}
+
+func (c *rolloverChooseCmd) Run(e env) error {
+	var v api.Rollover
+	if err := c.ask(http.MethodPost, map[string]int{"generation": c.Generation}, &v, "rollover", "choose"); err != nil {
+		return err
+	}
+	return showRollover(&c.client, e, v)
+}
+
+type rolloverProbeCmd struct{ anArrangement }
+
+func (c *rolloverProbeCmd) Run(e env) error {
+	var v api.Probed
+	if err := c.ask(http.MethodPost, nil, &v, "rollover", "probe"); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, v)
+	}
+	if err := table(e.out, "GENERATION\tRESULT\tANSWER\tTOOK", func(row func(...any)) {
+		for _, r := range v.Results {
+			row(r.Generation, r.Result, r.Answer, fmt.Sprintf("%d ms", r.Milliseconds))
+		}
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "\nThe roll-over is %s and presents generation %d.\n", v.Rollover.State, v.Rollover.Presents)
+	return nil
+}
+
+type rolloverLinkCmd struct{ anArrangement }
+
+func (c *rolloverLinkCmd) Run(e env) error {
+	var v api.Link
+	if err := c.ask(http.MethodPost, nil, &v, "rollover", "links"); err != nil {
+		return err
+	}
+	return c.show(e, v, "link", v.URL, "id", v.ID, "generation", v.Generation, "valid until", moment(v.ExpiresAt))
+}
+
+type rolloverLinksCmd struct{ anArrangement }
+
+func (c *rolloverLinksCmd) Run(e env) error {
+	path, err := c.path("rollover", "links")
+	if err != nil {
+		return err
+	}
+	return list(&c.client, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED", "No links yet. Make one: perennial rollover link "+c.Arrangement, func(l api.Link) []any {
+		return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
+	})
+}
+
+type rolloverUnlinkCmd struct {
+	anArrangement
+	ID string `arg:""`
+}
+
+func (c *rolloverUnlinkCmd) Run(env) error {
+	return c.ask(http.MethodDelete, nil, nil, "rollover", "links", c.ID)
+}
+
+type rolloverMessagesCmd struct {
+	anArrangement
+	Limit int `default:"20" help:"How many."`
+}
+
+func (c *rolloverMessagesCmd) Run(e env) error {
+	path, err := c.path("messages")
+	if err != nil {
+		return err
+	}
+	var page api.Page[api.Message]
+	if _, err := c.send(http.MethodGet, path+"?limit="+url.QueryEscape(fmt.Sprint(c.Limit)), nil, &page); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, page.Items)
+	}
+	return table(e.out, "AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", func(row func(...any)) {
+		for _, m := range page.Items {
+			row(moment(m.At), m.Method+" "+m.Path, m.Status, m.Generation, m.Attempts, fmt.Sprintf("%.1f ms", m.Milliseconds), m.Count, m.Outcome)
+		}
+	})
+}
+
+type rolloverAtRiskCmd struct {
+	client
+	Tenant string `arg:"" optional:"" help:"Of one tenant; operators may leave it out."`
+}
+
+func (c *rolloverAtRiskCmd) Run(e env) error {
+	path := "/at-risk"
+	if c.Tenant != "" {
+		path = in(c.Tenant, "at-risk")
+	}
+	return list(&c.client, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.", func(v api.Rollover) []any {
+		return []any{fmt.Sprintf("%.1f", v.DaysLeft), v.Arrangement, v.State, v.Strategy, v.Presents}
+	})
+}
+
+type diagnoseCmd struct{ anArrangement }
+
+func (c *diagnoseCmd) Run(e env) error {
+	var d api.Diagnosis
+	if err := c.ask(http.MethodPost, nil, &d, "diagnosis"); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, d)
+	}
+	fmt.Fprintf(e.out, "%s: %s\n", d.Cause, printable(d.Summary))
+	for _, line := range d.Evidence {
+		fmt.Fprintf(e.out, "  - %s\n", printable(line))
+	}
+	fmt.Fprintf(e.out, "Next: %s\n", printable(d.NextStep))
+	return nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/receivertest"
+)
+
+var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScript
+
+// scriptReceiver starts a receiver that answers 401 to all but what "accepts FILE ..." names, and sets RECEIVER and PIN.
+func scriptReceiver(ts *testscript.TestScript, _ bool, _ []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "receiver"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	leaf, err := x509.ParseCertificate(der)
+	ts.Check(err)
+	s, err := receivertest.Start(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, receivertest.Options{Refuse: 401})
+	ts.Check(err)
+	ts.Defer(s.Close)
+	scriptReceivers.Store(ts, s)
+	ts.Setenv("RECEIVER", s.URL)
+	ts.Setenv("PIN", outbound.KeyPin(leaf))
+}
+
+// scriptAccepts makes the certificates in the files the only ones that the receiver takes.
+func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
+	var certs []*x509.Certificate
+	for _, f := range files {
+		block, _ := pem.Decode([]byte(ts.ReadFile(f)))
+		c, err := x509.ParseCertificate(block.Bytes)
+		ts.Check(err)
+		certs = append(certs, c)
+	}
+	s, _ := scriptReceivers.Load(ts)
+	s.(*receivertest.Server).Accept(certs...)
+}
+
+// scriptPost posts a message: to the gateway with the token in SENDER, or to the service's own pages; it prints the answer.
+func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
+	url := args[0]
+	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader("<order/>"))
+	ts.Check(err)
+	if secret := ts.Getenv("SENDER"); secret != "" {
+		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	res, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d %s", res.StatusCode, data)
+}
+
+// scriptKeep keeps what a pattern's group matches in the output of the last command as a variable: "keep NAME BEFORE".
+func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if rest, ok := strings.CutPrefix(line, args[1]); ok {
+			ts.Setenv(args[0], strings.TrimSpace(rest))
+			return
+		}
+	}
+	ts.Fatalf("no line begins with %q", args[1])
+}
