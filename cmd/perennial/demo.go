@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/signal"
@@ -9,7 +10,9 @@ import (
 )
 
 type demoCmd struct {
-	Policy string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file; sap-c4c shows the missing warning."`
+	Policy  string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file; sap-c4c shows the missing warning."`
+	Compare bool   `help:"Live one renewal twice, with the strategies immediate and adaptive, and count what fails."`
+	SVG     string `name:"svg" placeholder:"FILE" help:"With --compare: draw the hours with and without delivery."`
 }
 
 func (c *demoCmd) Run(e env) error {
@@ -19,5 +22,15 @@ func (c *demoCmd) Run(e env) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return demo.Run(ctx, e.out, p)
+	if !c.Compare {
+		return demo.Run(ctx, e.out, p)
+	}
+	if c.SVG == "" {
+		return demo.Compare(ctx, e.out, nil, p)
+	}
+	var picture bytes.Buffer
+	if err := demo.Compare(ctx, e.out, &picture, p); err != nil {
+		return err
+	}
+	return os.WriteFile(c.SVG, picture.Bytes(), 0o644)
 }

@@ -63,17 +63,19 @@ func Run(ctx context.Context, out io.Writer, p policy.Policy) error {
 		return err
 	}
 	s := &story{out: out, policy: p, now: begin}
-	defer func() {
-		for i := len(s.cleanup) - 1; i >= 0; i-- {
-			s.cleanup[i]()
-		}
-	}()
+	defer s.end()
 	for _, chapter := range []func(context.Context) error{s.setUp, s.tenantArrives, s.untilRenewed, s.theRefusal, s.theRepair} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *story) end() {
+	for i := len(s.cleanup) - 1; i >= 0; i-- {
+		s.cleanup[i]()
+	}
 }
 
 func (s *story) clock() time.Time {
@@ -140,7 +142,7 @@ func (s *story) setUp(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	s.deliverer = &jobs.Deliverer{Store: s.store, Sender: server, BaseURL: "https://platform.example.com", Log: log}
 	s.engine, err = lifecycle.New(lifecycle.Config{
-		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s, MailDomain: "platform.example.com", Log: log, Refresh: s.ca.Refresh,
+		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s, MailDomain: "platform.example.com", Log: log, Chain: s.ca.Chain, Refresh: s.ca.Refresh,
 	})
 	if err != nil {
 		return err
@@ -396,13 +398,13 @@ func (s *story) theRefusal(ctx context.Context) error {
 		return err
 	}
 	bank := s.receivers[len(s.receivers)-1]
-	if bank.expects() != old.Fingerprint {
+	if bank.expects()[0] != old.Fingerprint {
 		return fmt.Errorf("%s expects %s, which is not the generation before", bank.name, bank.expects())
 	}
 	fmt.Fprintln(s.out)
 	s.say("why does crm-to-bank fail?")
 	s.more("the certificate changed at %s, and the arrangement presents the new one since then:", moment(next.CreatedAt))
-	s.more("  bank still expects  %s  (generation %d)", bank.expects(), old.Generation)
+	s.more("  bank still expects  %s  (generation %d)", bank.expects()[0], old.Generation)
 	s.more("  it is presented     %s  (generation %d)", next.Fingerprint, next.Generation)
 	s.more("erp and shop do not look at the fingerprint, and take both")
 	return nil

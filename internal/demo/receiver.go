@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +27,8 @@ type receiver struct {
 
 	accept func(leaf *x509.Certificate) bool // nil where it pins a fingerprint instead
 
-	mu  sync.Mutex
-	pin string // the fingerprint it expects
+	mu   sync.Mutex
+	pins []string // the fingerprints it expects
 }
 
 // startReceiver starts a server. With verify, TLS itself asks for a certificate of a trusted CA; else any certificate
@@ -41,7 +42,7 @@ func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certif
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept, pin: pin}
+	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept, pins: []string{pin}}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go r.server.Serve(l)
 	return r, nil
@@ -49,7 +50,7 @@ func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certif
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	leaf := q.TLS.PeerCertificates[0]
-	known := certfile.Fingerprint(leaf.Raw) == r.expects()
+	known := slices.Contains(r.expects(), certfile.Fingerprint(leaf.Raw))
 	if r.accept != nil {
 		known = r.accept(leaf)
 	}
@@ -61,18 +62,18 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	fmt.Fprintln(w, "accepted")
 }
 
-// expects is the fingerprint that the receiver knows; empty where it decides otherwise.
-func (r *receiver) expects() string {
+// expects are the fingerprints that the receiver knows; it may decide otherwise.
+func (r *receiver) expects() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pin
+	return r.pins
 }
 
-// install is what the receiver's administrator does with a new certificate, in the place of the old one.
-func (r *receiver) install(fingerprint string) {
+// install is what the receiver's administrator does with certificates, in the place of those before.
+func (r *receiver) install(fingerprints ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pin = fingerprint
+	r.pins = fingerprints
 }
 
 // send sends one message with a certificate, over a fresh connection, and says how it was answered.

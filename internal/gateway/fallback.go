@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -230,7 +231,7 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 		return a, false
 	}
 	var heard, reused atomic.Bool
-	q = q.WithContext(httptrace.WithClientTrace(q.Context(), &httptrace.ClientTrace{
+	q = q.WithContext(quiet(q.Context(), &httptrace.ClientTrace{
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { heard.Store(true) },
 	}))
@@ -249,6 +250,31 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 		return a, !m.kept.lost
 	}
 	return a, true
+}
+
+// quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own trace
+// hands on every interim response.
+func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
+	if proxys := httptrace.ContextClientTrace(ctx); proxys != nil && proxys.Got1xxResponse != nil {
+		trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
+			if code == http.StatusContinue {
+				return nil
+			}
+			return proxys.Got1xxResponse(code, header)
+		}
+	}
+	return httptrace.WithClientTrace(untraced{ctx}, trace)
+}
+
+// untraced is a context without its trace: two would both be called.
+type untraced struct{ context.Context }
+
+func (u untraced) Value(key any) any {
+	v := u.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
 }
 
 // copyFor is the message for one more try. While it is in doubt whether the generation is accepted, the receiver is asked
@@ -341,7 +367,7 @@ func (s sender) ask(r *http.Request, fresh *http.Transport, refusals []int) (out
 	ctx, cancel := context.WithTimeout(r.Context(), probe.Timeout)
 	defer cancel()
 	var continues atomic.Bool
-	q := r.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got100Continue: func() {
+	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{Got100Continue: func() {
 		continues.Store(true)
 		cancel()
 	}}))

@@ -14,7 +14,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
+	"net/textproto"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,9 +153,17 @@ func (f *fixture) send(name, method string, size int) sent {
 
 func (f *fixture) do(r *http.Request, key string) sent {
 	f.t.Helper()
+	interim := 0
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+		interim++
+		return nil
+	}}))
 	res, err := f.gateway.Client().Do(r)
 	check(f.t, err)
 	defer res.Body.Close()
+	if interim > 0 {
+		f.t.Error("the sender got an interim response that it did not ask for")
+	}
 	data, err := io.ReadAll(res.Body)
 	check(f.t, err)
 	return sent{res.StatusCode, string(data), key}
