@@ -49,6 +49,7 @@ receivers: packages ## renewals against real servers while messages flow: a line
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew
 	bin/perennial bench sweep
+	bin/perennial bench gateway
 
 demo: build
 	bin/perennial demo

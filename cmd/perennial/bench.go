@@ -6,13 +6,15 @@ import (
 	"io"
 	"os"
 	"runtime/pprof"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/bench"
 )
 
 type benchCmd struct {
-	Renew benchRenewCmd `cmd:"" help:"Whole renewals a second, against bare cryptography on the same cores."`
-	Sweep benchSweepCmd `cmd:"" help:"How long a run takes in a large fleet."`
+	Renew   benchRenewCmd   `cmd:"" help:"Whole renewals a second, against bare cryptography on the same cores."`
+	Sweep   benchSweepCmd   `cmd:"" help:"How long a run takes in a large fleet."`
+	Gateway benchGatewayCmd `cmd:"" help:"Requests a second through the gateway, against a bare reverse proxy and nginx (needs wrk and nginx)."`
 }
 
 // benchFlags are common to all measurements.
@@ -69,4 +71,19 @@ type benchSweepCmd struct {
 
 func (c *benchSweepCmd) Run(e env) error {
 	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Sweep(ctx, c.Database, c.Certificates, c.Due) })
+}
+
+type benchGatewayCmd struct {
+	benchFlags
+	Rounds int           `default:"5" help:"How many times each proxy is measured, one after the other."`
+	Each   time.Duration `default:"3s" help:"How long each time."`
+}
+
+func (c *benchGatewayCmd) Run(e env) error {
+	if c.Rounds < 1 || c.Each < time.Second {
+		return fmt.Errorf("--rounds, --each: write at least 1 and 1s")
+	}
+	return c.run(e, func(ctx context.Context) (printer, error) {
+		return bench.Gateway(ctx, c.Database, c.Rounds, c.Each)
+	})
 }

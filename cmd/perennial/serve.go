@@ -81,6 +81,7 @@ func (c *serveCmd) Run(e env) error {
 		return err
 	}
 	go p.fillPool(ctx, log)
+	go p.store.Listen(ctx, c.Database, log)
 	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Network: network, BaseURL: c.BaseURL, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {

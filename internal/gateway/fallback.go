@@ -126,7 +126,7 @@ func (a *attempt) discard() {
 func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 	hasBody := r.Body != nil && r.Body != http.NoBody
 	if hasBody {
-		m.kept = &kept{source: r.Body, limit: m.route.standing.Arrangement.Egress.Keep(), dir: s.TempDir}
+		m.kept = keepBody(r.Body, r.ContentLength, m.route.standing.Arrangement.Egress.Keep(), s.TempDir)
 		if r.ContentLength > m.kept.limit {
 			order = s.probeFirst(r.Context(), m, r, order)
 		}

@@ -23,12 +23,32 @@ type kept struct {
 
 	mu     sync.Mutex
 	memory []byte
+	small  *[]byte // the pooled buffer behind memory, or nil
 	file   *os.File
 	size   int64 // kept so far
 	lost   bool  // what was read cannot be sent again
 	err    error // how the source ended
 	last   *try
 }
+
+// keepBody makes a kept body; size is its length, or negative where that is not known.
+func keepBody(source io.Reader, size, limit int64, dir string) *kept {
+	k := &kept{source: source, limit: limit, dir: dir}
+	if size > 0 && size <= smallBody {
+		k.small, _ = smallBodies.Get().(*[]byte)
+		if k.small == nil {
+			k.small = new([]byte)
+			*k.small = make([]byte, 0, smallBody)
+		}
+		k.memory = (*k.small)[:0]
+	} else if size > 0 {
+		k.memory = make([]byte, 0, min(size, memoryLimit))
+	}
+	return k
+}
+
+// smallBodies are the buffers of most messages, used again and again.
+var smallBodies sync.Pool
 
 // A try reads a kept body from the beginning.
 type try struct {
@@ -72,6 +92,10 @@ func (k *kept) close() {
 
 func (k *kept) drop() {
 	k.memory = nil
+	if k.small != nil {
+		smallBodies.Put(k.small)
+		k.small = nil
+	}
 	if k.file != nil {
 		k.file.Close()
 		k.file = nil

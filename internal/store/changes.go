@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // changes is the channel on which PostgreSQL carries news between replicas (NOTIFY); the payload is a tenant's ID.
@@ -60,5 +64,43 @@ func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
 		s.hub.mu.Lock()
 		defer s.hub.mu.Unlock()
 		delete(s.hub.listeners, n)
+	}
+}
+
+// Listen hears what other replicas changed and tells it as [Store.OnChange] does, until the context ends. While the
+// connection is lost nothing is heard; once it is back, the listeners are told "": anything may have changed. On SQLite there
+// are no other replicas, and it returns at once.
+func (s *Store) Listen(ctx context.Context, url string, log *slog.Logger) {
+	if s.engine != Postgres {
+		return
+	}
+	const retry = time.Second
+	for ctx.Err() == nil {
+		if err := s.listen(ctx, url); ctx.Err() == nil {
+			log.WarnContext(ctx, "news of other replicas are not heard at the moment", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(retry):
+			}
+		}
+	}
+}
+
+func (s *Store) listen(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+changes); err != nil {
+		return err
+	}
+	s.hub.tell(map[string]bool{"": true})
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		s.hub.tell(map[string]bool{n.Payload: true})
 	}
 }

@@ -1,0 +1,296 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/gateway"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// GatewayResult is requests a second through each proxy, in rounds one after the other so that all see the same machine, and
+// the medians of the ratios.
+type GatewayResult struct {
+	Rounds       int                  `json:"rounds"`
+	PerSecond    map[string][]float64 `json:"requests_per_second"`
+	AgainstBare  float64              `json:"settled_against_bare_reverse_proxy"`
+	AgainstNginx float64              `json:"settled_against_nginx"`
+	BareToNginx  float64              `json:"bare_reverse_proxy_against_nginx"`
+	OpenSmall    float64              `json:"open_against_settled_small"`
+	OpenLarge    float64              `json:"open_against_settled_64_kib"`
+}
+
+// Print prints the result for people.
+func (r GatewayResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%-26s requests a second, %d rounds\n", "", r.Rounds)
+	for _, name := range gatewayRuns {
+		fmt.Fprintf(w, "%-26s", name)
+		for _, v := range r.PerSecond[name] {
+			fmt.Fprintf(w, " %8.0f", v)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx              %.2f (goal 0.80; the bare ReverseProxy itself: %.2f)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB       %.2f (goal 0.90)\n",
+		r.AgainstBare, r.AgainstNginx, r.BareToNginx, r.OpenSmall, r.OpenLarge)
+}
+
+var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
+
+// Gateway measures the gateway against a bare httputil.ReverseProxy and nginx, with the same certificate and receiver (nginx)
+// and the same load (wrk): both have to be installed.
+func Gateway(ctx context.Context, database string, rounds int, each time.Duration) (r GatewayResult, err error) {
+	for _, program := range []string{"wrk", "nginx"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return r, fmt.Errorf("%s is not installed: apt-get install %s", program, program)
+		}
+	}
+	f, err := newFleet(ctx, database)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	dir, err := os.MkdirTemp("", "perennial-bench-")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	b := gatewayBench{fleet: f, dir: dir}
+	defer b.stop()
+	if err := b.start(ctx); err != nil {
+		return r, err
+	}
+	r = GatewayResult{Rounds: rounds, PerSecond: map[string][]float64{}}
+	for range rounds {
+		for _, name := range gatewayRuns {
+			perSecond, err := b.load(ctx, name, each)
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", name, err)
+			}
+			r.PerSecond[name] = append(r.PerSecond[name], perSecond)
+		}
+	}
+	r.AgainstBare = medianRatio(r.PerSecond["settled"], r.PerSecond["bare ReverseProxy"])
+	r.AgainstNginx = medianRatio(r.PerSecond["settled"], r.PerSecond["nginx"])
+	r.BareToNginx = medianRatio(r.PerSecond["bare ReverseProxy"], r.PerSecond["nginx"])
+	r.OpenSmall = medianRatio(r.PerSecond["open, POST 200 bytes"], r.PerSecond["settled, POST 200 bytes"])
+	r.OpenLarge = medianRatio(r.PerSecond["open, POST 64 KiB"], r.PerSecond["settled, POST 64 KiB"])
+	return r, nil
+}
+
+func medianRatio(a, b []float64) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
+
+type gatewayBench struct {
+	*fleet
+	dir   string
+	urls  map[string]string
+	ended []func()
+}
+
+func (b *gatewayBench) stop() {
+	for _, end := range slices.Backward(b.ended) {
+		end()
+	}
+}
+
+// serve serves a handler on loopback.
+func (b *gatewayBench) serve(h http.Handler) (url string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go s.Serve(l)
+	b.ended = append(b.ended, func() { s.Close() })
+	return "http://" + l.Addr().String(), nil
+}
+
+// start starts the receiver, two tenants (one settled, one with an open roll-over), and the proxies.
+func (b *gatewayBench) start(ctx context.Context) error {
+	now := time.Now()
+	receiver, proxy, err := b.nginx(now)
+	if err != nil {
+		return err
+	}
+	egress := tenancy.Egress{ServerCA: string(b.ca.Bundle())}
+	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	for _, name := range []string{"settled", "open"} {
+		t, err := b.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "bench", now)
+		if err != nil {
+			return err
+		}
+		err = b.store.InTx(ctx, func(tx *store.Tx) error {
+			r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
+			a := tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress, CreatedAt: now, Version: 1}
+			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, a))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := b.engine.RenewByHand(ctx, "open", tenancy.ForTenant, lifecycle.Reissue, "bench", now); err != nil {
+		return err
+	}
+	t, err := b.store.Tenant(ctx, "settled")
+	if err != nil {
+		return err
+	}
+	c, err := b.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return err
+	}
+	pair, err := b.engine.Presentable(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "client.pem"), pairPEM(pair), 0o600); err != nil {
+		return err
+	}
+	endpoint, err := url.Parse(receiver)
+	if err != nil {
+		return err
+	}
+	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&outbound.Identity{Generation: 1, Certificate: pair}, egress), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(endpoint) }, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
+	if err != nil {
+		return err
+	}
+	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: b.engine, Now: time.Now}, Network: network, Open: true, TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	b.ended = append(b.ended, g.Close)
+	ours, err := b.serve(g)
+	if err != nil {
+		return err
+	}
+	if err := b.runNginx(receiver); err != nil {
+		return err
+	}
+	b.urls = map[string]string{"bare ReverseProxy": bare, "nginx": proxy, "settled": ours + "/settled/erp", "open": ours + "/open/erp"}
+	return nil
+}
+
+// nginx writes the configuration of the receiver and of the proxy, in one nginx.
+func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) {
+	server, err := b.ca.NewServerCertificate("127.0.0.1", func() time.Time { return now })
+	if err != nil {
+		return "", "", err
+	}
+	pair, err := server.Get(nil)
+	if err != nil {
+		return "", "", err
+	}
+	var ports [2]int
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", "", err
+		}
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+	}
+	var conf bytes.Buffer
+	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents { worker_connections 4096; }\nhttp { access_log off; keepalive_requests 100000000; client_max_body_size 0; client_body_buffer_size 128k;\n", b.dir)
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		fmt.Fprintf(&conf, "%s_temp_path %s/tmp;\n", kind, b.dir)
+	}
+	fmt.Fprintf(&conf, `server { listen 127.0.0.1:%[1]d ssl; ssl_certificate %[3]s/server.pem; ssl_certificate_key %[3]s/server.pem; ssl_client_certificate %[3]s/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
+		location / { return 200 "accepted\n"; } }
+	upstream receiver { server 127.0.0.1:%[1]d; keepalive 64; keepalive_requests 100000000; }
+	server { listen 127.0.0.1:%[2]d; location / { proxy_pass https://receiver; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_ssl_certificate %[3]s/client.pem; proxy_ssl_certificate_key %[3]s/client.pem;
+		proxy_ssl_trusted_certificate %[3]s/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name 127.0.0.1; } } }`, ports[0], ports[1], b.dir)
+	return fmt.Sprintf("https://127.0.0.1:%d/", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1]), errors.Join(
+		os.WriteFile(filepath.Join(b.dir, "server.pem"), pairPEM(*pair), 0o600), os.WriteFile(filepath.Join(b.dir, "ca.pem"), b.ca.Bundle(), 0o600), os.WriteFile(filepath.Join(b.dir, "nginx.conf"), conf.Bytes(), 0o600))
+}
+
+func (b *gatewayBench) runNginx(receiver string) error {
+	cmd := exec.Command("nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.ended = append(b.ended, func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+	})
+	for range 100 {
+		conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"))
+		if err == nil {
+			return conn.Close()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.New("nginx does not answer")
+}
+
+func pairPEM(pair tls.Certificate) []byte {
+	var out []byte
+	for _, der := range pair.Certificate {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		panic(err) // a key that we made
+	}
+	return append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+}
+
+var (
+	rate  = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	wrong = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+)
+
+// load runs wrk against one proxy.
+func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration) (perSecond float64, err error) {
+	proxy, kind, _ := strings.Cut(name, ", ")
+	args := []string{"-t1", "-c32", "-d" + each.String(), b.urls[proxy] + "/"}
+	if kind != "" {
+		size := 200
+		if kind == "POST 64 KiB" {
+			size = 64 << 10
+		}
+		script := filepath.Join(b.dir, "post.lua")
+		if err := os.WriteFile(script, fmt.Appendf(nil, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size), 0o600); err != nil {
+			return 0, err
+		}
+		args = append([]string{"-s", script}, args...)
+	}
+	out, err := exec.CommandContext(ctx, "wrk", args...).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	if bad := wrong.FindSubmatch(out); bad != nil {
+		return 0, fmt.Errorf("%s answers were no success", bad[1])
+	}
+	found := rate.FindSubmatch(out)
+	if found == nil {
+		return 0, fmt.Errorf("wrk said %s", out)
+	}
+	return strconv.ParseFloat(string(found[1]), 64)
+}

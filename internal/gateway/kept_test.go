@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+)
+
+func TestAKeptBodyIsSentAgainFromTheBeginningWhereverItWasKept(t *testing.T) {
+	for _, size := range []int{0, 1, 200, smallBody, smallBody + 1, memoryLimit - 1, memoryLimit, memoryLimit + 1, 3 << 20} {
+		for _, known := range []bool{true, false} {
+			body := make([]byte, size)
+			rand.Read(body)
+			length := int64(size)
+			if !known {
+				length = -1
+			}
+			k := keepBody(iotest.HalfReader(bytes.NewReader(body)), length, 4<<20, t.TempDir())
+			for n, part := range []int{size / 3, size / 2, size, size} {
+				r, ok := k.try()
+				if !ok {
+					t.Fatalf("%d bytes: try %d is not possible", size, n)
+				}
+				got, err := io.ReadAll(io.LimitReader(r, int64(part)))
+				if err != nil || !bytes.Equal(got, body[:part]) {
+					t.Fatalf("%d bytes: try %d read %d of %d: %v", size, n, len(got), part, err)
+				}
+			}
+			k.close()
+		}
+	}
+}
+
+func TestABodyBeyondTheLimitGoesThroughOnce(t *testing.T) {
+	body := strings.Repeat("x", 300_000)
+	k := keepBody(strings.NewReader(body), -1, 100_000, t.TempDir())
+	r, _ := k.try()
+	if got, err := io.ReadAll(r); err != nil || string(got) != body {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if _, ok := k.try(); ok {
+		t.Error("it can be sent again, beyond what is kept")
+	}
+}
+
+func TestATryThatWasGivenUpReadsNothingMore(t *testing.T) {
+	k := keepBody(strings.NewReader("the body"), 8, 100, "")
+	first, _ := k.try()
+	first.Read(make([]byte, 3))
+	var all sync.WaitGroup
+	second, _ := k.try()
+	all.Go(func() {
+		if _, err := first.Read(make([]byte, 3)); !errors.Is(err, errDetached) {
+			t.Errorf("the first one read on: %v", err)
+		}
+	})
+	if got, err := io.ReadAll(second); err != nil || string(got) != "the body" {
+		t.Errorf("%q, %v", got, err)
+	}
+	all.Wait()
+}
+
+func TestAFullDiskLosesTheSecondTryAndNotTheMessage(t *testing.T) {
+	body := strings.Repeat("x", 2*memoryLimit)
+	dir := t.TempDir()
+	os.Remove(dir)
+	k := keepBody(strings.NewReader(body), int64(len(body)), 64<<20, dir)
+	r, _ := k.try()
+	if got, err := io.ReadAll(r); err != nil || len(got) != len(body) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	if _, ok := k.try(); ok {
+		t.Error("it can be sent again although it could not be kept")
+	}
+}
