@@ -460,3 +460,30 @@ type Link struct {
 	RevokedAt     time.Time
 	UsedAt        time.Time // when somebody last said "installed"
 }
+
+// ParkedState is how far a parked message is.
+type ParkedState string
+
+// A parked message waits until the receiver has answered it for good.
+const (
+	ParkedWaiting   ParkedState = "waiting"
+	ParkedDelivered ParkedState = "delivered"
+	ParkedFailed    ParkedState = "failed" // the receiver's answer is final, and no success
+)
+
+// A Parked message is stored for delivery; its headers and body are sealed.
+type Parked struct {
+	ID             string
+	ArrangementID  string
+	TenantID       string
+	IdempotencyKey string
+	Method         string
+	Path           string // without the query
+	State          ParkedState
+	Attempts       int
+	NextAt         time.Time // of the next attempt
+	Status         int       // of the last answer; 0 where none came
+	LastError      string
+	CreatedAt      time.Time
+	EndedAt        time.Time // zero while it waits
+}

@@ -9,9 +9,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/gateway"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/policy"
 )
 
 // gatewayFlags configure a gateway, in the service or alone.
@@ -126,4 +133,78 @@ func (r *runningGateway) stop(ctx context.Context) error {
 	err := r.server.Shutdown(ctx)
 	r.gateway.Close()
 	return err
+}
+
+type gatewayCmd struct {
+	gatewayFlags
+	Control     string     `required:"" env:"PERENNIAL_CONTROL" secret:"" placeholder:"URL" help:"The service's PostgreSQL database: postgres://..."`
+	KeyFile     string     `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"The key file of the service: private keys are sealed with it."`
+	Key         string     `env:"PERENNIAL_KEY" secret:"" help:"The content of the key file in base64, instead of --key-file."`
+	BehindProxy bool       `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+	LogFormat   string     `enum:"text,json" default:"text" env:"PERENNIAL_LOG_FORMAT" help:"text or json."`
+	LogLevel    slog.Level `default:"info" env:"PERENNIAL_LOG_LEVEL" help:"debug, info, warn or error."`
+}
+
+// open wires what a gateway stands on: no CA and no jobs.
+func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (_ *parts, err error) {
+	p := &parts{}
+	if p.policy, err = policy.Preset(policy.Default); err != nil { // it decides nothing here
+		return nil, err
+	}
+	if p.store, err = store.Open(ctx, c.Control); err != nil {
+		return nil, err
+	}
+	f := databaseFlags{Database: c.Control, KeyFile: c.KeyFile, Key: c.Key}
+	if sealed, err := p.store.Setting(ctx, keyCheck); err != nil || sealed == "" {
+		p.store.Close()
+		return nil, errors.Join(err, errors.New("there is no service on this database yet: start perennial serve first"))
+	}
+	if p.keys, err = f.keyring(ctx, p.store); err == nil {
+		p.engine, err = lifecycle.New(lifecycle.Config{Store: p.store, Seal: p.keys, Policy: p.policy, Log: log})
+	}
+	if err != nil {
+		p.store.Close()
+	}
+	return p, err
+}
+
+// Run serves a gateway alone: it renews nothing, and works with the service through the database they share.
+func (c *gatewayCmd) Run(e env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if !strings.HasPrefix(c.Control, "postgres") {
+		return fmt.Errorf("--control: %q is no PostgreSQL database: a SQLite file is the service's alone, which has a gateway of its own", store.Masked(c.Control))
+	}
+	if c.Gateway == "off" {
+		return errors.New("--gateway off leaves nothing to run")
+	}
+	if err := c.check(c.BehindProxy); err != nil {
+		return err
+	}
+	network, err := c.network()
+	if err != nil {
+		return err
+	}
+	log := newLogger(e, c.LogFormat, c.LogLevel)
+	p, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	go p.store.Listen(ctx, c.Control, log)
+	failed := make(chan error, 1)
+	running, err := c.start(network, gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.url(), store.Masked(c.Control))
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		stop()
+		log.Info("stopping")
+	}
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return errors.Join(err, running.stop(end))
 }

@@ -15,10 +15,11 @@ import (
 
 // cli is the table of contents of the command line.
 type cli struct {
-	Serve  serveCmd  `cmd:"" group:"Service" help:"Run the service."`
-	Config configCmd `cmd:"" group:"Service" help:"Print what is in force and where each value comes from."`
-	Key    keyCmd    `cmd:"" group:"Service" help:"The keys that seal private keys."`
-	Audit  auditCmd  `cmd:"" group:"Service" help:"The audit log."`
+	Serve   serveCmd   `cmd:"" group:"Service" help:"Run the service."`
+	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a gateway alone, beside a service on PostgreSQL."`
+	Config  configCmd  `cmd:"" group:"Service" help:"Print what is in force and where each value comes from."`
+	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
+	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
 
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
 	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`

@@ -1,25 +1,16 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/receivertest"
 )
 
@@ -27,19 +18,12 @@ var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScri
 
 // scriptReceiver starts a receiver that answers 401 to all but what "accepts FILE ..." names, and sets RECEIVER and PIN.
 func scriptReceiver(ts *testscript.TestScript, _ bool, _ []string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ts.Check(err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "receiver"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	ts.Check(err)
-	leaf, err := x509.ParseCertificate(der)
-	ts.Check(err)
-	s, err := receivertest.Start(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, receivertest.Options{Refuse: 401})
+	s, pin, err := newReceiver()
 	ts.Check(err)
 	ts.Defer(s.Close)
 	scriptReceivers.Store(ts, s)
 	ts.Setenv("RECEIVER", s.URL)
-	ts.Setenv("PIN", outbound.KeyPin(leaf))
+	ts.Setenv("PIN", pin)
 }
 
 // scriptAccepts makes the certificates in the files the only ones that the receiver takes.

@@ -55,9 +55,11 @@ type serviceFlags struct {
 	crlURL string
 }
 
-func (f *serviceFlags) logger(e env) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.LogLevel}
-	if f.LogFormat == "json" {
+func (f *serviceFlags) logger(e env) *slog.Logger { return newLogger(e, f.LogFormat, f.LogLevel) }
+
+func newLogger(e env, format string, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(e.err, options))
 	}
 	return slog.New(slog.NewTextHandler(e.err, options))
@@ -114,7 +116,7 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 		return nil, err
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
-	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Chain: p.ca.Chain, Refresh: p.ca.Refresh}
+	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Refresh: p.ca.Refresh}
 	if server != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, log); err != nil {
 			return nil, err

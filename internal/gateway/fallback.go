@@ -83,7 +83,8 @@ func (s sender) answered(m *message, a attempt) (*http.Response, error) {
 	if a.response != nil {
 		m.status = a.response.StatusCode
 	}
-	if a.meaning == outbound.Refused && m.outcome == "" {
+	m.refused = a.meaning == outbound.Refused
+	if m.refused && m.outcome == "" {
 		m.outcome = fmt.Sprintf("refused with generation %d: %s", a.generation, a.detail)
 	}
 	return a.response, a.err

@@ -36,6 +36,18 @@ type Control interface {
 	Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
+	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it.
+	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
+	// Parked finds a parked message of an arrangement.
+	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
+	// DueParked lists the first message of each arrangement that waits, where it is due.
+	DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error)
+	// ParkedAddress says where a parked message goes, and how long its receiver may take.
+	ParkedAddress(ctx context.Context, p tenancy.Parked) (ParkedAddress, time.Duration, error)
+	// ClaimParked takes a message for one attempt, until an instant, and opens it; false where another process was faster.
+	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
+	// UpdateParked stores how an attempt ended.
+	UpdateParked(ctx context.Context, p tenancy.Parked) error
 	// OnChange calls a function with a tenant's ID when something changed for it, or with "" where anything may have, until
 	// stop is called.
 	OnChange(listen func(tenantID string)) (stop func())
@@ -63,6 +75,7 @@ type Gateway struct {
 	tokens  tokens
 	reports reports
 	journal journal
+	parked  chan struct{} // wakes the delivery
 	stop    func()
 	ended   sync.WaitGroup
 }
@@ -79,6 +92,7 @@ func New(c Config) *Gateway {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.reports.wake = make(chan struct{}, 1)
 	g.journal.wake = make(chan struct{}, 1)
+	g.parked = make(chan struct{}, 1)
 	unlisten := c.Control.OnChange(g.changed)
 	g.stop = func() {
 		unlisten()
@@ -87,6 +101,7 @@ func New(c Config) *Gateway {
 	g.ended.Go(func() { g.report(ctx) })
 	g.ended.Go(func() { g.keepJournal(ctx) })
 	g.ended.Go(func() { g.sweep(ctx) })
+	g.ended.Go(func() { g.deliverParked(ctx) })
 	return g
 }
 
@@ -124,12 +139,17 @@ type message struct {
 	last     int    // the generation of the last attempt
 	outcome  string // what went wrong
 	status   int
+	refused  bool // by every generation
 	kept     *kept
 }
 
 type messageKey struct{}
 
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path, ok := strings.CutPrefix(r.URL.Path, statusPath); ok && r.Method == http.MethodGet {
+		g.parkedStatus(w, r, path)
+		return
+	}
 	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.Suffix)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
@@ -150,6 +170,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		g.Log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
 		problem(w, http.StatusServiceUnavailable, "the service does not know this arrangement at the moment: try again")
+		return
+	}
+	if wantsParking(r, route) {
+		g.park(w, r, to, rest, route)
 		return
 	}
 	m := &message{route: route, rest: rest, started: time.Now()}

@@ -47,6 +47,7 @@ type fixture struct {
 	acme    tenancy.Tenant
 	gateway *httptest.Server
 	token   string
+	stop    func() // the gateway
 }
 
 func setUp(t *testing.T) *fixture {
@@ -69,10 +70,11 @@ func setUp(t *testing.T) *fixture {
 		Suffix: "gateway.test", TempDir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	f.gateway = httptest.NewServer(g)
-	t.Cleanup(func() {
+	f.stop = sync.OnceFunc(func() {
 		f.gateway.Close()
 		g.Close()
 	})
+	t.Cleanup(f.stop)
 	f.token = f.sender("acme", time.Hour)
 	return f
 }

@@ -65,6 +65,60 @@ func (l Local) Record(ctx context.Context, messages []tenancy.Message) error {
 	return l.Engine.Store.InTx(ctx, func(tx *store.Tx) error { return tx.AddMessages(ctx, messages) })
 }
 
+// parkedContext is what a parked message is sealed for.
+func parkedContext(id string) string { return "parked/" + id }
+
+// Park implements [Control].
+func (l Local) Park(ctx context.Context, p tenancy.Parked, request []byte) (stored tenancy.Parked, err error) {
+	sealed, err := l.Engine.Seal.Seal(request, parkedContext(p.ID))
+	if err != nil {
+		return p, err
+	}
+	return stored, l.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+		stored, err = tx.Park(ctx, p, sealed)
+		return err
+	})
+}
+
+// Parked implements [Control].
+func (l Local) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
+	return l.Engine.Store.Parked(ctx, arrangementID, id)
+}
+
+// DueParked implements [Control].
+func (l Local) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
+	return l.Engine.Store.DueParked(ctx, now, limit)
+}
+
+// ParkedAddress implements [Control].
+func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (to ParkedAddress, timeout time.Duration, err error) {
+	a, err := l.Engine.Store.ArrangementByID(ctx, p.ArrangementID)
+	if err != nil {
+		return to, 0, err
+	}
+	tenants, err := l.Engine.Store.TenantsByID(ctx, []string{p.TenantID})
+	return ParkedAddress{tenants[p.TenantID].Name, a.Name}, a.Egress.Timeout(), err
+}
+
+// ClaimParked implements [Control].
+func (l Local) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error) {
+	err = l.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if claimed, err = tx.ClaimParked(ctx, p, until); err == nil && claimed {
+			request, err = tx.ParkedRequest(ctx, p.ID)
+		}
+		return err
+	})
+	if err == nil && claimed {
+		request, err = l.Engine.Seal.Open(request, parkedContext(p.ID))
+	}
+	return claimed, request, err
+}
+
+// UpdateParked implements [Control].
+func (l Local) UpdateParked(ctx context.Context, p tenancy.Parked) error {
+	return l.Engine.Store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateParked(ctx, p) })
+}
+
 // OnChange implements [Control].
 func (l Local) OnChange(listen func(tenantID string)) (stop func()) {
 	return l.Engine.Store.OnChange(listen)

@@ -138,11 +138,13 @@ func (g *Gateway) log(r *http.Request, m *message) {
 		path = m.rest
 	}
 	j.entries = append(j.entries, tenancy.Message{
-		ID: uuid.Must(uuid.NewV7()).String(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500), Status: m.status, Generation: m.last,
+		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500), Status: m.status, Generation: m.last,
 		Attempts: m.attempts, Duration: time.Since(m.started), Outcome: shortened(m.outcome, 500), Count: 1,
 	})
 	wake(j.wake)
 }
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func shortened(s string, most int) string {
 	if len(s) > most {

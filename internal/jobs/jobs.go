@@ -100,8 +100,11 @@ func (w *tickWorker) forgetMessages(ctx context.Context) error {
 	for {
 		var n int64
 		err := w.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-			n, err = tx.ForgetMessages(ctx, w.config.Now().Add(-messagesKept), 5000)
-			return err
+			before := w.config.Now().Add(-messagesKept)
+			if n, err = tx.ForgetMessages(ctx, before, 5000); err != nil {
+				return err
+			}
+			return tx.ForgetParked(ctx, before)
 		})
 		if err != nil || n < 5000 {
 			return err

@@ -13,7 +13,6 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,8 +52,6 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Chain is the certificates above those of an issuing authority, as PEM; nil where there are none.
-	Chain func(issuerID string) []byte
 	// Refresh is called before every run: the place to replace an issuing CA. It may be nil.
 	Refresh func(ctx context.Context, now time.Time) error
 }
@@ -120,14 +117,11 @@ func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.
 	if err != nil {
 		return p, err
 	}
-	p = tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}
-	if e.Chain == nil {
-		return p, nil
+	issuer, err := e.Store.AuthorityDER(ctx, c.IssuerID) // it may have been made by another replica a moment ago
+	if err != nil {
+		return p, fmt.Errorf("the authority that issued generation %d: %w", c.Generation, err)
 	}
-	for block, rest := pem.Decode(e.Chain(c.IssuerID)); block != nil; block, rest = pem.Decode(rest) {
-		p.Certificate = append(p.Certificate, block.Bytes)
-	}
-	return p, nil
+	return tls.Certificate{Certificate: [][]byte{c.DER, issuer}, PrivateKey: key}, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.

@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type Server struct {
 	mu       sync.Mutex
 	accepted map[string]bool // fingerprints, or what Know makes of a certificate
 	taken    map[string]int
+	order    []string
+	answer   int // instead of 200
 	asked    int // requests whose head arrived
 	options  Options
 	http     *http.Server
@@ -108,6 +111,20 @@ func (s *Server) Taken(key string) int {
 	return s.taken[key]
 }
 
+// Order is the Idempotency-Keys of the messages that were taken, in their order.
+func (s *Server) Order() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.order)
+}
+
+// Answer makes the server answer messages that it takes with this status; 0 for 200.
+func (s *Server) Answer(status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = status
+}
+
 // Asked is how many requests arrived, also those that were refused.
 func (s *Server) Asked() int {
 	s.mu.Lock()
@@ -147,8 +164,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.taken[r.Header.Get("Idempotency-Key")]++
+	key := r.Header.Get("Idempotency-Key")
+	s.taken[key]++
+	s.order = append(s.order, key)
+	answer := s.answer
 	s.mu.Unlock()
+	if answer != 0 {
+		w.WriteHeader(answer)
+		return
+	}
 	fmt.Fprintf(w, "accepted %d bytes of %s from %s\n", n, strings.TrimPrefix(r.URL.Path, "/"), r.TLS.PeerCertificates[0].SerialNumber.Text(16))
 }
 

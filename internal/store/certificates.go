@@ -167,6 +167,11 @@ func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
 	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY kind DESC, position")
 }
 
+// AuthorityDER is the certificate of an authority.
+func (r Reader) AuthorityDER(ctx context.Context, id string) ([]byte, error) {
+	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ?", id)
+}
+
 // AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {

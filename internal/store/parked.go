@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, method, path, state, attempts, next_at, status, last_error, created_at, ended_at"
+
+func scanParked(s row) (p tenancy.Parked, err error) {
+	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Method, &p.Path, &p.State, &p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
+}
+
+// Park stores a message for delivery, once for an Idempotency-Key of an arrangement, and returns what is stored under it.
+func (t *Tx) Park(ctx context.Context, p tenancy.Parked, sealed []byte) (tenancy.Parked, error) {
+	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
+		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Method, p.Path, p.State, micros(p.NextAt), micros(p.CreatedAt), sealed); err != nil {
+		return p, err
+	}
+	return one(ctx, t.Reader, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND idempotency_key = ?", p.ArrangementID, p.IdempotencyKey)
+}
+
+// Parked finds a parked message of an arrangement.
+func (r Reader) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
+	return one(ctx, r, "message "+id, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND id = ?", arrangementID, id)
+}
+
+// ParkedRequest is the sealed request of a parked message; empty once it has ended.
+func (r Reader) ParkedRequest(ctx context.Context, id string) ([]byte, error) {
+	return one(ctx, r, "message "+id, scanOne[[]byte], "SELECT sealed_request FROM parked WHERE id = ?", id)
+}
+
+// DueParked lists, of each arrangement, the first message that waits, where its next attempt is due: those after it wait for
+// it, so that they are delivered in order.
+func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
+	return list(ctx, r, scanParked, "SELECT "+parkedColumns+` FROM parked WHERE state = 'waiting' AND next_at <= ? AND id IN
+		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id) ORDER BY id LIMIT ?`, micros(now), limit)
+}
+
+// ClaimParked takes a due message for an attempt of this process until an instant; false where another one was faster.
+func (t *Tx) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (bool, error) {
+	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' AND next_at = ?", micros(until), p.ID, micros(p.NextAt))
+	return n == 1, err
+}
+
+// UpdateParked stores how an attempt ended; the request goes once the message has.
+func (t *Tx) UpdateParked(ctx context.Context, p tenancy.Parked) error {
+	_, err := t.exec(ctx, "UPDATE parked SET state = ?, next_at = ?, status = ?, last_error = ?, ended_at = ?, sealed_request = CASE WHEN ? = 'waiting' THEN sealed_request ELSE NULL END WHERE id = ?",
+		p.State, micros(p.NextAt), p.Status, p.LastError, micros(p.EndedAt), string(p.State), p.ID)
+	return err
+}
+
+// ForgetParked removes messages that ended before an instant.
+func (t *Tx) ForgetParked(ctx context.Context, before time.Time) error {
+	_, err := t.exec(ctx, "DELETE FROM parked WHERE state <> 'waiting' AND ended_at < ?", micros(before))
+	return err
+}
