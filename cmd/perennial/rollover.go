@@ -160,6 +160,10 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	if c.Output == "json" {
 		return writeJSON(e.out, page.Items)
 	}
+	if len(page.Items) == 0 {
+		_, err := fmt.Fprintln(e.out, "No messages in the log.")
+		return err
+	}
 	return table(e.out, "AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", func(row func(...any)) {
 		for _, m := range page.Items {
 			row(moment(m.At), m.Method+" "+m.Path, m.Status, m.Generation, m.Attempts, fmt.Sprintf("%.1f ms", m.Milliseconds), m.Count, m.Outcome)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -45,15 +46,26 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	return l, standing, c, nil
 }
 
-var linkPage = template.Must(template.New("link").Parse(`<!doctype html>
+// broken lets a long hexadecimal number break in lines on a phone, and be copied as a whole.
+func broken(hex string) template.HTML {
+	var b strings.Builder
+	for len(hex) > 16 {
+		b.WriteString(template.HTMLEscapeString(hex[:16]) + "<wbr>")
+		hex = hex[16:]
+	}
+	b.WriteString(template.HTMLEscapeString(hex))
+	return template.HTML(b.String())
+}
+
+var linkPage = template.Must(template.New("link").Funcs(template.FuncMap{"broken": broken}).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>New certificate of {{.Tenant}}</title></head>
 <body><main><h1>New certificate of {{.Tenant}}</h1>
 {{with .Message}}<p role="status"><strong>{{.}}</strong></p>{{end}}
 <p>{{.Tenant}} sends messages to <strong>{{.Endpoint}}</strong> with a client certificate, which has been renewed. Please add the new one beside the old one, or put it in its place: messages go on either way.</p>
 <dl>
 <dt>Subject</dt><dd>{{.Certificate.Subject}}</dd>
-<dt>Serial number</dt><dd>{{.Certificate.Serial}}</dd>
-<dt>SHA-256</dt><dd>{{.Certificate.Fingerprint}}</dd>
+<dt>Serial number</dt><dd>{{broken .Certificate.Serial}}</dd>
+<dt>SHA-256</dt><dd>{{broken .Certificate.Fingerprint}}</dd>
 <dt>Valid</dt><dd>{{.From}} until {{.Until}}</dd>
 {{with .OldUntil}}<dt>To be installed before</dt><dd>{{.}}, when the old one expires</dd>{{end}}
 </dl>

@@ -195,7 +195,7 @@ func (s *server) rollovers() {
 		if err != nil {
 			return nil, err
 		}
-		identities, err1 := s.prober().Identities(ctx, standing)
+		identities, err1 := probe.Identities(ctx, s.Engine, standing)
 		recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err

@@ -99,12 +99,24 @@ func (s sender) once(m *message, r *http.Request, generation int) attempt {
 		a.err = fmt.Errorf("the key of generation %d is not within reach", generation)
 		return a
 	}
-	a = a.with(id.transport().RoundTrip(r))
+	a = a.with(send(id.transport(), r, m.route))
 	a.judge(m.route.statuses)
-	if a.meaning == outbound.Accepted {
+	switch {
+	case a.meaning == outbound.Accepted:
 		s.learn(m.route, []attempt{a})
+	case a.meaning == outbound.Refused && r.ContentLength != 0:
+		// What was sent of a refused body may count against the connection for ever: HAProxy 2.6 does not give the flow control
+		// of HTTP/2 back, and the next messages would stall.
+		m.route.reconnect(s.Network, generation)
 	}
 	return a
+}
+
+// send sends a request, unless the receiver stops taking its body.
+func send(t *http.Transport, r *http.Request, to *route) (*http.Response, error) {
+	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
+	res, err := t.RoundTrip(r)
+	return res, stop(err)
 }
 
 func (a *attempt) judge(refusals []int) {
@@ -236,7 +248,7 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { heard.Store(true) },
 	}))
-	a = a.with(id.transport().RoundTrip(q))
+	a = a.with(send(id.transport(), q, m.route))
 	a.reused = reused.Load()
 	a.judge(m.route.statuses)
 	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !heard.Load() {

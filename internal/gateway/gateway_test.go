@@ -500,3 +500,28 @@ func TestACutOverInOneReplicaReachesTheOthers(t *testing.T) {
 		t.Errorf("it took %s", slowest)
 	}
 }
+
+func TestAReceiverThatStopsTakingABodyIsGivenUp(t *testing.T) {
+	f := setUp(t)
+	release := make(chan struct{})
+	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		r.Body.Read(make([]byte, 1))
+		<-release
+	}))
+	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{f.server}, ClientAuth: tls.RequireAnyClientCert}
+	receiver.StartTLS()
+	t.Cleanup(receiver.Close)
+	t.Cleanup(func() { close(release) })
+	a := f.arrangement("stuck", tenancy.Adaptive, receiver.URL)
+	a.Egress.TimeoutSeconds = 1
+	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		tx.Changed(f.acme.ID)
+		return tx.UpdateArrangement(t.Context(), a)
+	}))
+	for range 2 { // settled, and while a roll-over is open
+		if got := f.send("stuck", "POST", 30<<20); got.status != 504 || !strings.Contains(got.body, "taken nothing more of the body for 1s") {
+			t.Errorf("%+v", got)
+		}
+		f.renew()
+	}
+}

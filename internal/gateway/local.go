@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/probe"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -33,16 +33,8 @@ func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s life
 	if s, err = l.Engine.Standing(ctx, l.Engine.Store.Reader, t, a); err != nil {
 		return s, nil, err
 	}
-	for _, c := range s.Certificates {
-		p, err := l.Engine.Presentable(ctx, c)
-		if errors.Is(err, tenancy.ErrNotFound) { // retired a moment ago
-			continue
-		} else if err != nil {
-			return s, nil, err
-		}
-		identities = append(identities, outbound.Identity{Generation: c.Generation, Certificate: p})
-	}
-	return s, identities, nil
+	identities, err = probe.Identities(ctx, l.Engine, s)
+	return s, identities, err
 }
 
 // Token implements [Control].

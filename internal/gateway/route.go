@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// idleRoute is how long what is known of an arrangement stays in memory without a message.
-const idleRoute = 10 * time.Minute
+const (
+	// idleRoute is how long what is known of an arrangement stays in memory without a message.
+	idleRoute = 10 * time.Minute
+	// mostRoutes bounds it, at some ten kilobytes each: one that is dropped is read again, by its indexes.
+	mostRoutes = 15000
+)
 
 // A route is what the gateway knows of one arrangement. Its connections belong to one generation each.
 type route struct {
@@ -166,6 +171,9 @@ func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identiti
 		return nil, err
 	}
 	r.usedAt = g.Now()
+	if len(rs.known) >= mostRoutes {
+		rs.dropOldest(mostRoutes / 10)
+	}
 	rs.known[to] = r
 	delete(rs.stale, to)
 	if before != nil {
@@ -257,17 +265,34 @@ func (g *Gateway) sweep(ctx context.Context) {
 func (rs *routes) drop(before time.Time) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	rs.dropLocked(before)
+}
+
+func (rs *routes) dropLocked(before time.Time) {
 	for _, all := range []map[address]*route{rs.known, rs.stale} {
 		for to, r := range all {
-			r.mu.Lock()
-			idle := r.usedAt.Before(before)
-			r.mu.Unlock()
-			if idle {
+			if r.lastUsed().Before(before) {
 				r.closeBut(nil)
 				delete(all, to)
 			}
 		}
 	}
+}
+
+// dropOldest drops the n routes that have not been used for longest; rs.mu is held.
+func (rs *routes) dropOldest(n int) {
+	used := make([]time.Time, 0, len(rs.known))
+	for _, r := range rs.known {
+		used = append(used, r.lastUsed())
+	}
+	slices.SortFunc(used, time.Time.Compare)
+	rs.dropLocked(used[n])
+}
+
+func (r *route) lastUsed() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.usedAt
 }
 
 // closeAll closes every idle connection.

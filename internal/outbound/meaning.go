@@ -88,8 +88,9 @@ var alerts = []string{
 func OfError(err error) (m Meaning, detail string) {
 	var op *net.OpError
 	text := err.Error()
+	var late interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrForbiddenAddress):
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrForbiddenAddress):
 		return Nothing, text
 	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(text, "remote error: tls: "):
 		_, alert, _ := strings.Cut(text, "tls: ")

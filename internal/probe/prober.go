@@ -21,10 +21,10 @@ type Prober struct {
 }
 
 // Identities opens the generations of an arrangement that are within reach.
-func (p *Prober) Identities(ctx context.Context, s lifecycle.Standing) (all []outbound.Identity, err error) {
+func Identities(ctx context.Context, e *lifecycle.Engine, s lifecycle.Standing) (all []outbound.Identity, err error) {
 	for _, c := range s.Certificates {
-		presentable, err := p.Engine.Presentable(ctx, c)
-		if errors.Is(err, tenancy.ErrNotFound) {
+		presentable, err := e.Presentable(ctx, c)
+		if errors.Is(err, tenancy.ErrNotFound) { // retired a moment ago
 			continue
 		} else if err != nil {
 			return nil, err
@@ -41,7 +41,7 @@ func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, 
 	if err != nil {
 		return nil, s, err
 	}
-	identities, err := p.Identities(ctx, s)
+	identities, err := Identities(ctx, p.Engine, s)
 	if err != nil {
 		return nil, s, err
 	}
