@@ -44,7 +44,7 @@ properties: ## the invariants over many more drawn histories than "make test" ta
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
-	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
+	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
 
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew

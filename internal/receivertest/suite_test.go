@@ -441,7 +441,7 @@ func TestReceivers(t *testing.T) {
 	strategies := []tenancy.Strategy{tenancy.Adaptive, tenancy.Immediate}
 	each := int64(10)
 	if *full {
-		each = 60
+		each = 25
 	}
 	for _, k := range kinds {
 		for _, o := range orders {
