@@ -1,5 +1,7 @@
 # The same targets that CI runs. "make run" and "make test" do all set-up that they need.
 
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -c
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
