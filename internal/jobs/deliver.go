@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/mail"
 	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -93,7 +95,8 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 	arrangements, err3 := d.Store.ArrangementsOf(ctx, tenantIDs)
 	receivers, err4 := d.Store.ReceiversOf(ctx, tenantIDs)
 	users, err5 := d.Store.KeyUsersOf(ctx, tenantIDs)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	evidence, err6 := d.evidence(ctx, arrangements)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, nil, err
 	}
 	names := map[string]string{}
@@ -113,7 +116,13 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 			l.New, presented = &next, next.Generation
 		}
 		if old.Purpose == tenancy.ForTenant {
-			l.Arrangements = affected(arrangements[t.ID], receivers[t.ID], presented)
+			concerned := arrangements[t.ID]
+			if n.Kind == tenancy.Unready {
+				concerned = slices.DeleteFunc(slices.Clone(concerned), func(a tenancy.Arrangement) bool {
+					return slices.ContainsFunc(evidence[a.ID], func(e store.Evidence) bool { return e.Generation == presented && e.Verdict == rollover.Accepted })
+				})
+			}
+			l.Arrangements = affected(concerned, receivers[t.ID], presented)
 		}
 		if m.KeyUserID != "" && d.BaseURL != "" {
 			for _, u := range users[t.ID] {
@@ -125,6 +134,17 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 		letters[i] = mail.Addressed{Kind: n.Kind, Letter: l}
 	}
 	return letters, names, nil
+}
+
+// evidence is what is known of the receivers of arrangements.
+func (d *Deliverer) evidence(ctx context.Context, arrangements map[string][]tenancy.Arrangement) (map[string][]store.Evidence, error) {
+	var ids []string
+	for _, all := range arrangements {
+		for _, a := range all {
+			ids = append(ids, a.ID)
+		}
+	}
+	return d.Store.EvidenceOf(ctx, ids)
 }
 
 func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []mail.Affected {

@@ -37,7 +37,7 @@ func (s Standing) AtRisk(now time.Time) (left time.Duration, risk bool) {
 	return last.Sub(now), newest.Verdict != rollover.Accepted && last.After(now)
 }
 
-// remind makes tasks for the key users of a tenant whose receivers have not acted, once a stage: of several stages that passed
+// remind makes tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted, once a stage: of several stages that passed
 // unseen, the last one counts.
 func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, now time.Time) error {
 	var late []string
@@ -75,8 +75,6 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, n
 		var b batch
 		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter, Subject: unreadySubject(late, days, stage)}
 		e.notify(&b, people[t.ID], old, n, cause{actor: "roll-over"}, now)
-		// Mails about certificates have texts of their own; a reminder is a task.
-		b.mails = nil
 		b.events = append(b.events, Event(now, "roll-over", "arrangements.at-risk", t.Name, t.Name, map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage, "hosting_team": stage <= hostingFrom}))
 		return e.write(ctx, tx, &b, now)
 	})

@@ -224,6 +224,17 @@ func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
 	if got := subjects(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
+	subscribed := 0
+	mails, err := f.Store.Mails(t.Context(), acme.ID, "", "", 100)
+	check(t, err)
+	for _, m := range mails {
+		if slices.Contains(want, m.Subject) && m.Name == "alice" {
+			subscribed++
+		}
+	}
+	if subscribed != len(want) {
+		t.Errorf("%d reminders to the subscriber", subscribed)
+	}
 	if got := len(f.tasks(acme)); got != 3*(2+len(want)) { // warned, renewed and these, each to three key users
 		t.Errorf("%d tasks", got)
 	}

@@ -10,11 +10,14 @@ import (
 	"bytes"
 	"embed"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	htmltemplate "html/template"
 	"io/fs"
 	"net/mail"
 	"os"
+	"path/filepath"
+	"strings"
 	texttemplate "text/template"
 	"time"
 
@@ -83,20 +86,27 @@ type Templates struct {
 
 // LoadTemplates reads the templates from a folder, or the built-in ones for "".
 func LoadTemplates(dir string) (*Templates, error) {
-	files, err := fs.Sub(builtIn, "templates")
+	ours, err := fs.Sub(builtIn, "templates")
 	if err != nil {
 		return nil, err
 	}
-	if dir != "" {
-		files = os.DirFS(dir)
+	// A folder from before a kind of notice existed still works.
+	from := func(name string) fs.FS {
+		if dir == "" {
+			return ours
+		}
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, string(tenancy.Unready)) {
+			return ours
+		}
+		return os.DirFS(dir)
 	}
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
-	for _, kind := range []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed} {
-		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(files, string(kind)+".txt"); err != nil {
+	for _, kind := range []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready} {
+		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"), string(kind)+".txt"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(files, string(kind)+".html"); err != nil {
+		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(from(string(kind)+".html"), string(kind)+".html"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// A name that is misspelt shows now, not on the first of the month.
