@@ -17,7 +17,7 @@ func TestAdaptiveLosesNothingWhereImmediateDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, svg bytes.Buffer
-	if err := compare(t.Context(), &out, &svg, p, 11*time.Hour); err != nil {
+	if err := compare(t.Context(), &out, &svg, p, 25*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	lost := 0
