@@ -103,8 +103,8 @@ func (s sender) once(m *message, r *http.Request, generation int) attempt {
 	case a.meaning == outbound.Accepted:
 		s.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
-		// What was sent of a refused body may count against the connection for ever: HAProxy 2.6 does not give the flow control
-		// of HTTP/2 back, and the next messages would stall.
+		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the same
+		// HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
 		m.route.reconnect(s.Network, generation)
 	}
 	return a
