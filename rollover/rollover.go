@@ -122,17 +122,22 @@ func (r Rollover) with(number int, change func(*Generation)) Rollover {
 	return r
 }
 
+// usable are the generations that can authenticate at now, the newest first.
+func (r Rollover) usable(now time.Time) (numbers []int) {
+	for _, g := range slices.Backward(r.Generations) {
+		if g.usable(now) {
+			numbers = append(numbers, g.Number)
+		}
+	}
+	return numbers
+}
+
 // Order says which generations to try at now, the first one first. Immediate tries what it presents and nothing else. The
 // others begin with what they present, unless the receiver is known to refuse it and to accept another one, and go on with
 // every other usable generation, the newest first. Where nothing is usable any more, the newest that is not revoked is named:
 // some receivers do not look at the date, and the others say why.
 func (r Rollover) Order(now time.Time) []int {
-	var order []int
-	for _, g := range slices.Backward(r.Generations) {
-		if g.usable(now) {
-			order = append(order, g.Number)
-		}
-	}
+	order := r.usable(now)
 	if len(order) == 0 {
 		for _, g := range slices.Backward(r.Generations) {
 			if !g.Revoked {
@@ -241,12 +246,7 @@ func (r Rollover) moved(to int, now time.Time) Rollover {
 }
 
 func (r Rollover) destination(now time.Time) (to int, why string) {
-	var usable []int
-	for _, g := range slices.Backward(r.Generations) {
-		if g.usable(now) {
-			usable = append(usable, g.Number)
-		}
-	}
+	usable := r.usable(now)
 	if len(usable) == 0 {
 		return r.Presents, ""
 	}

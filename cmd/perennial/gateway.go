@@ -84,9 +84,9 @@ func (f *gatewayFlags) tls() (*tls.Config, error) {
 
 // A runningGateway is a gateway that serves.
 type runningGateway struct {
-	gateway  *gateway.Gateway
-	server   *http.Server
-	listener net.Listener
+	gateway *gateway.Gateway
+	server  *http.Server
+	url     string // where messages go
 }
 
 // start serves a gateway; nil where it is off.
@@ -102,27 +102,21 @@ func (f *gatewayFlags) start(network *outbound.Network, c gateway.Control, e env
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
-	r := &runningGateway{listener: l, gateway: gateway.New(gateway.Config{Control: c, Network: network, Suffix: f.GatewaySuffix, Open: f.GatewayOpen, Now: e.now, Log: log})}
+	r := &runningGateway{url: address(l, config != nil), gateway: gateway.New(gateway.Config{Control: c, Network: network, Suffix: f.GatewaySuffix, Open: f.GatewayOpen, Now: e.now, Log: log})}
 	r.server = r.gateway.Server(config)
-	go func() {
-		if config != nil {
-			failed <- r.server.ServeTLS(l, "", "")
-		} else {
-			failed <- r.server.Serve(l)
-		}
-	}()
+	go func() { failed <- serveHTTP(r.server, l) }()
 	return r, nil
 }
 
-// url is where messages go.
-func (r *runningGateway) url() string {
+// address is where a listener is reached.
+func address(l net.Listener, tls bool) string {
 	switch {
-	case r.listener.Addr().Network() == "unix":
-		return "unix:" + r.listener.Addr().String()
-	case r.server.TLSConfig != nil:
-		return "https://" + r.listener.Addr().String()
+	case l.Addr().Network() == "unix":
+		return "unix:" + l.Addr().String()
+	case tls:
+		return "https://" + l.Addr().String()
 	}
-	return "http://" + r.listener.Addr().String()
+	return "http://" + l.Addr().String()
 }
 
 // stop lets the messages under way end.
@@ -197,7 +191,7 @@ func (c *gatewayCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.url(), store.Masked(c.Control))
+	fmt.Fprintf(e.out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.url, store.Masked(c.Control))
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

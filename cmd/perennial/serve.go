@@ -96,13 +96,7 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		if config != nil {
-			failed <- server.ServeTLS(listener, "", "")
-		} else {
-			failed <- server.Serve(listener)
-		}
-	}()
+	go func() { failed <- serveHTTP(server, listener) }()
 	c.welcome(e, p, egress, secret)
 	select {
 	case err = <-failed:
@@ -118,6 +112,14 @@ func (c *serveCmd) Run(e env) error {
 	return errors.Join(err, queue.Stop(end))
 }
 
+// serveHTTP serves with TLS where the server has a configuration for it.
+func serveHTTP(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
+}
+
 // welcome says where the service is and what to do first.
 func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret string) {
 	mailing := "mails wait: no mail server is configured (--smtp)"
@@ -126,7 +128,7 @@ func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret strin
 	}
 	messages := "off (--gateway)"
 	if egress != nil {
-		messages = egress.url() + "/TENANT/ARRANGEMENT/..."
+		messages = egress.url + "/TENANT/ARRANGEMENT/..."
 	}
 	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n  mail      %s\n",
 		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), messages, mailing)
@@ -215,7 +217,7 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 		}
 		secret = api.NewSecret()
 		t := tenancy.Token{ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now, ExpiresAt: now.Add(firstTokenLifetime)}
-		if err := tx.CreateToken(ctx, t, api.HashSecret(secret)); err != nil {
+		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID, map[string]any{"name": t.Name, "role": t.Role}))

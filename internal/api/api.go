@@ -8,8 +8,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,12 +189,6 @@ func actor(ctx context.Context) string {
 	return string(p.Role) + " token " + p.Name
 }
 
-// HashSecret is how a token's secret is stored.
-func HashSecret(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
-
 // touchAfter is how exactly it is known when a token was used last: finer would make every read a write.
 const touchAfter = 10 * time.Minute
 
@@ -217,7 +209,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		now := s.Now()
-		t, err := s.Store.TokenByHash(r.Context(), HashSecret(secret))
+		t, err := s.Store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
 		switch {
 		case errors.Is(err, tenancy.ErrNotFound):
 			refuse("this token is not known")

@@ -57,7 +57,7 @@ func setUp(t *testing.T) *fixture {
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.CreateToken(ctx, tenancy.Token{ID: lifecycle.NewID(), Name: "first", Role: tenancy.RoleOperator, CreatedAt: f.now, ExpiresAt: f.now.AddDate(10, 0, 0)}, HashSecret("op-secret"))
+		return tx.CreateToken(ctx, tenancy.Token{ID: lifecycle.NewID(), Name: "first", Role: tenancy.RoleOperator, CreatedAt: f.now, ExpiresAt: f.now.AddDate(10, 0, 0)}, tenancy.HashSecret("op-secret"))
 	}))
 	for _, tenant := range []string{"acme", "globex"} {
 		f.ok("operator", "POST", "/tenants", 201, `{"name":"`+tenant+`","display_name":"Tenant `+tenant+`"}`)
@@ -468,7 +468,7 @@ func TestTokensExpireAreRevokedAndNeverShownAgain(t *testing.T) {
 	if !regexp.MustCompile(`^perennial_[A-Z2-7]{26}$`).MatchString(f.tokens["sender"]) || created["expires_at"] != "2027-01-31T00:00:00Z" {
 		t.Errorf("got %v", created)
 	}
-	if a := f.call("operator", "GET", "/tokens", ""); strings.Contains(a.raw, f.tokens["sender"]) || strings.Contains(a.raw, HashSecret(f.tokens["sender"])) {
+	if a := f.call("operator", "GET", "/tokens", ""); strings.Contains(a.raw, f.tokens["sender"]) || strings.Contains(a.raw, tenancy.HashSecret(f.tokens["sender"])) {
 		t.Error("the list shows a secret")
 	}
 	if a := f.call("sender", "GET", "/tenants/acme", ""); a.status != 403 {

@@ -22,7 +22,7 @@ var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any mo
 // linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that never
 // was.
 func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing lifecycle.Standing, c tenancy.Certificate, err error) {
-	if l, err = s.Store.LinkByHash(ctx, hashOf(secret)); err != nil {
+	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); err != nil {
 		return l, standing, c, errors.Join(errLink, err)
 	}
 	if !l.RevokedAt.IsZero() || !s.Now().Before(l.ExpiresAt) {

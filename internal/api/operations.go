@@ -106,7 +106,7 @@ const (
 )
 
 // NewSecret makes a token's secret: 130 bits, with a prefix by which scanners for leaked secrets know it.
-func NewSecret() string { return "perennial_" + rand.Text() }
+func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
 func (s *server) operations() {
 	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200, func(ctx context.Context, in *Paged) (*List[Run], error) {
@@ -284,7 +284,7 @@ func (s *server) tokens() {
 			return nil, err
 		}
 		secret := NewSecret()
-		err := s.change(ctx, "token.created", t.Tenant, t.ID, map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error { return tx.CreateToken(ctx, t, HashSecret(secret)) })
+		err := s.change(ctx, "token.created", t.Tenant, t.ID, map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error { return tx.CreateToken(ctx, t, tenancy.HashSecret(secret)) })
 		view := viewToken(t)
 		view.Secret = secret
 		return &Created[Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err

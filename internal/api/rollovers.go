@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
@@ -133,12 +131,6 @@ func viewLink(l tenancy.Link) Link {
 	return Link{l.ID, "", l.Generation, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.RevokedAt, l.UsedAt}
 }
 
-// hashOf is how a secret is stored.
-func hashOf(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
-
 func (s *server) prober() *probe.Prober {
 	return &probe.Prober{Engine: s.Engine, Network: s.Network, Now: s.Now}
 }
@@ -264,7 +256,7 @@ func (s *server) links(one string) {
 		secret, now := rand.Text(), s.now()
 		l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation, CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
 		err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(), map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
-			return tx.CreateLink(ctx, l, hashOf(secret))
+			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
 		})
 		v := viewLink(l)
 		v.URL = s.BaseURL + "/rollover/" + secret

@@ -17,8 +17,7 @@ import (
 // fresh connection each. Where that is closed as well, closing is how the receiver refuses.
 func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	id := m.route.identities[a.generation]
-	fresh := s.Network.Transport(&id.Identity, m.route.standing.Arrangement.Egress)
-	fresh.DisableKeepAlives = true
+	fresh := m.route.fresh(s.Network, id)
 	m.attempts++
 	if m.kept == nil && isSafe(r.Method) {
 		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
@@ -47,6 +46,13 @@ func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	default:
 		a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
 	}
+}
+
+// fresh makes a connection of its own for every request.
+func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
+	t := n.Transport(&id.Identity, r.standing.Arrangement.Egress)
+	t.DisableKeepAlives = true
+	return t
 }
 
 func isSafe(method string) bool {
@@ -96,9 +102,7 @@ func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, ord
 		if id == nil {
 			continue
 		}
-		fresh := s.Network.Transport(&id.Identity, m.route.standing.Arrangement.Egress)
-		fresh.DisableKeepAlives = true
-		meaning, _ := s.ask(r.WithContext(ctx), fresh, m.route.statuses)
+		meaning, _ := s.ask(r.WithContext(ctx), m.route.fresh(s.Network, id), m.route.statuses)
 		if meaning == outbound.Nothing {
 			meaning = probe.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
 		}

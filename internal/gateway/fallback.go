@@ -369,22 +369,22 @@ func (s sender) tell(r *route, seen []lifecycle.Observation) {
 	var news []lifecycle.Observation
 	for _, o := range seen {
 		before, known := r.rollover.Generation(o.Generation)
-		needed := r.rollover.NeededOldAt
-		r.rollover = r.rollover.Observe(o.Evidence)
-		after, _ := r.rollover.Generation(o.Generation)
-		if known && after.Verdict != before.Verdict {
+		if !known {
+			continue
+		}
+		next := r.rollover.Observe(o.Evidence)
+		after, _ := next.Generation(o.Generation)
+		changed := after.Verdict != before.Verdict
+		if changed {
 			r.changedAt = o.At
 			clear(r.refused)
 		}
-		switch {
-		case !known:
-		case after.Verdict != before.Verdict, // it changed its mind
-			before.VerdictAt.Before(before.PresentedAt),       // the first word since the cut-over
-			o.At.Sub(before.VerdictAt) > confirmEvery,         // still so
-			r.rollover.NeededOldAt.Sub(needed) > confirmEvery: // the old one is still needed
+		if changed ||
+			before.VerdictAt.Before(before.PresentedAt) || // the first word since the cut-over
+			o.At.Sub(before.VerdictAt) > confirmEvery || // still so
+			next.NeededOldAt.Sub(r.rollover.NeededOldAt) > confirmEvery { // the old one is still needed
+			r.rollover = next
 			news = append(news, o)
-		default: // as known: keep the older instant, so that it is confirmed after a while
-			r.rollover = withVerdictAt(r.rollover, o.Generation, before.VerdictAt, needed)
 		}
 	}
 	if len(news) == 0 {
@@ -396,14 +396,3 @@ func (s sender) tell(r *route, seen []lifecycle.Observation) {
 
 // confirmEvery is how often evidence that agrees with what is known is reported all the same.
 const confirmEvery = time.Hour
-
-func withVerdictAt(r rollover.Rollover, generation int, verdictAt, neededOldAt time.Time) rollover.Rollover {
-	generations := append([]rollover.Generation(nil), r.Generations...)
-	for i := range generations {
-		if generations[i].Number == generation {
-			generations[i].VerdictAt = verdictAt
-		}
-	}
-	r.Generations, r.NeededOldAt = generations, neededOldAt
-	return r
-}

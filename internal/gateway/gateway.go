@@ -43,7 +43,7 @@ type Control interface {
 	// DueParked lists the first message of each arrangement that waits, where it is due.
 	DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error)
 	// ParkedAddress says where a parked message goes, and how long its receiver may take.
-	ParkedAddress(ctx context.Context, p tenancy.Parked) (ParkedAddress, time.Duration, error)
+	ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error)
 	// ClaimParked takes a message for one attempt, until an instant, and opens it; false where another process was faster.
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
 	// UpdateParked stores how an attempt ended.
@@ -84,7 +84,7 @@ type Gateway struct {
 func New(c Config) *Gateway {
 	g := &Gateway{Config: c}
 	g.proxy = httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: sender{g}, ErrorHandler: g.failed, BufferPool: &buffers{}, FlushInterval: 0,
+		Rewrite: rewrite, Transport: sender{g}, ErrorHandler: g.failed, BufferPool: &buffers{},
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
@@ -205,12 +205,17 @@ func rewrite(p *httputil.ProxyRequest) {
 	}
 	p.Out.URL.Path, p.Out.URL.RawPath = unescape(raw), raw
 	p.Out.Host = endpoint.Host
-	p.Out.Header.Del("Prefer")
-	if strings.HasPrefix(p.Out.Header.Get("Authorization"), "Bearer "+tokenPrefix) {
-		p.Out.Header.Del("Authorization") // it was for the gateway
-	}
+	stripOurs(p.Out.Header)
 	if p.Out.Header.Get("User-Agent") == "" {
 		p.Out.Header.Set("User-Agent", "") // none, rather than Go's
+	}
+}
+
+// stripOurs takes out what was for the gateway.
+func stripOurs(h http.Header) {
+	h.Del("Prefer")
+	if strings.HasPrefix(h.Get("Authorization"), "Bearer "+tenancy.TokenPrefix) {
+		h.Del("Authorization")
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -85,9 +83,8 @@ func (f *fixture) sender(tenant string, life time.Duration) string {
 	owner, err := f.engine.Store.Tenant(f.t.Context(), tenant)
 	check(f.t, err)
 	secret := "perennial_" + rand.Text()
-	sum := sha256.Sum256([]byte(secret))
 	check(f.t, f.engine.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: lifecycle.NewID(), Name: "app", Role: tenancy.RoleSender, TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, hex.EncodeToString(sum[:]))
+		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: lifecycle.NewID(), Name: "app", Role: tenancy.RoleSender, TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, tenancy.HashSecret(secret))
 	}))
 	return secret
 }

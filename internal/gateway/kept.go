@@ -83,14 +83,15 @@ func (k *kept) release() {
 func (k *kept) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lost = true
 	if k.last != nil {
 		k.last.closed = true
 	}
-	k.drop()
+	k.lose()
 }
 
-func (k *kept) drop() {
+// lose gives up what was kept: the body cannot be sent again.
+func (k *kept) lose() {
+	k.lost = true
 	k.memory = nil
 	if k.small != nil {
 		smallBodies.Put(k.small)
@@ -144,8 +145,7 @@ func (k *kept) keep(p []byte) {
 		return
 	}
 	if k.size+int64(len(p)) > k.limit {
-		k.lost = true
-		k.drop()
+		k.lose()
 		return
 	}
 	if k.file == nil && len(k.memory)+len(p) <= memoryLimit {
@@ -156,16 +156,14 @@ func (k *kept) keep(p []byte) {
 	if k.file == nil {
 		f, err := os.CreateTemp(k.dir, "perennial-body-*") // mode 0600
 		if err != nil {
-			k.lost = true
-			k.drop()
+			k.lose()
 			return
 		}
 		os.Remove(f.Name()) // it goes with the process, however that ends
 		k.file = f
 	}
 	if _, err := k.file.Write(p); err != nil {
-		k.lost = true
-		k.drop()
+		k.lose()
 		return
 	}
 	k.size += int64(len(p))

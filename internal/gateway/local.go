@@ -83,13 +83,13 @@ func (l Local) DueParked(ctx context.Context, now time.Time, limit int) ([]tenan
 }
 
 // ParkedAddress implements [Control].
-func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (to ParkedAddress, timeout time.Duration, err error) {
+func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error) {
 	a, err := l.Engine.Store.ArrangementByID(ctx, p.ArrangementID)
 	if err != nil {
-		return to, 0, err
+		return "", "", 0, err
 	}
 	tenants, err := l.Engine.Store.TenantsByID(ctx, []string{p.TenantID})
-	return ParkedAddress{tenants[p.TenantID].Name, a.Name}, a.Egress.Timeout(), err
+	return tenants[p.TenantID].Name, a.Name, a.Egress.Timeout(), err
 }
 
 // ClaimParked implements [Control].

@@ -98,12 +98,10 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 // takes out the rest when the message is sent.
 func endToEnd(h http.Header) http.Header {
 	out := h.Clone()
-	for _, name := range []string{"Proxy-Authorization", "Prefer", "Expect", "Content-Length"} {
+	for _, name := range []string{"Proxy-Authorization", "Expect", "Content-Length"} {
 		out.Del(name)
 	}
-	if strings.HasPrefix(out.Get("Authorization"), "Bearer "+tokenPrefix) {
-		out.Del("Authorization")
-	}
+	stripOurs(out)
 	return out
 }
 
@@ -190,7 +188,8 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 
 // attempt sends one parked message, and says whether it has ended.
 func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
-	to, timeout, err := g.Control.ParkedAddress(ctx, p)
+	tenant, arrangement, timeout, err := g.Control.ParkedAddress(ctx, p)
+	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
 		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.Now(), "the arrangement was deleted"
 		return g.Control.UpdateParked(ctx, p) == nil
@@ -207,7 +206,7 @@ func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 	p.Attempts++
 	try, cancelTry := context.WithTimeout(ctx, timeout+tryBeyond)
 	defer cancelTry()
-	status, refused, err := g.sendParked(try, address{to.Tenant, to.Arrangement}, p, data)
+	status, refused, err := g.sendParked(try, to, p, data)
 	now := g.Now()
 	p.Status, p.LastError = status, ""
 	switch {
@@ -285,9 +284,3 @@ func (d *discarded) Write(p []byte) (int, error) {
 	d.WriteHeader(http.StatusOK)
 	return len(p), nil
 }
-
-// A ParkedAddress is where a parked message goes.
-type ParkedAddress struct{ Tenant, Arrangement string }
-
-// String is how people call it.
-func (a ParkedAddress) String() string { return a.Tenant + "/" + a.Arrangement }

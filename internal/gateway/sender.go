@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,7 +13,6 @@ import (
 )
 
 const (
-	tokenPrefix = "perennial_"
 	// tokenLife is how long a token is taken as valid without asking again; a revoked one is forgotten at once.
 	tokenLife = time.Minute
 )
@@ -65,7 +62,7 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	if !ok {
 		secret, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
-	if !ok || !strings.HasPrefix(secret, tokenPrefix) {
+	if !ok || !strings.HasPrefix(secret, tenancy.TokenPrefix) {
 		if g.Open {
 			return nil
 		}
@@ -90,8 +87,7 @@ func notTheirs(to address) error {
 }
 
 func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, error) {
-	sum := sha256.Sum256([]byte(secret))
-	hash := hex.EncodeToString(sum[:])
+	hash := tenancy.HashSecret(secret)
 	now := g.Now()
 	g.tokens.mu.RLock()
 	known, ok := g.tokens.known[hash]

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// errStalled says that a receiver stopped taking a body. net/http has no time-out for that: its own begins when the body has
+// A stalledError says that a receiver stopped taking a body. net/http has no time-out for that: its own begins when the body has
 // been sent.
 type stalledError struct{ limit time.Duration }
 

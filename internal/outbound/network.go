@@ -41,7 +41,7 @@ type Identity struct {
 // ErrForbiddenAddress says that the endpoint's address is in a range that is not allowed.
 var ErrForbiddenAddress = errors.New("this address is not allowed for receivers")
 
-// nat64 and the others below are ranges that netip does not tell apart from public ones.
+// special are ranges that netip does not tell apart from public ones.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // RFC 1122, section 3.2.1.3: this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598: carrier-grade NAT; clouds keep metadata there too
