@@ -339,11 +339,13 @@ type Mail struct {
 // Role is what a token may do.
 type Role string
 
-// Operators are the hosting team; a key user acts in one tenant, as one person; a sender may use arrangements.
+// Operators are the hosting team; a key user acts in one tenant, as one person; a sender may use arrangements; a gateway is
+// one that runs apart from the service, and gets the private keys of all tenants.
 const (
 	RoleOperator Role = "operator"
 	RoleKeyUser  Role = "key-user"
 	RoleSender   Role = "sender"
+	RoleGateway  Role = "gateway"
 )
 
 // A Token is an API credential; its secret is shown once and stored as a hash.
@@ -351,7 +353,7 @@ type Token struct {
 	ID         string
 	Name       string
 	Role       Role
-	TenantID   string // empty for operators
+	TenantID   string // empty for operators and gateways
 	Tenant     string // name
 	KeyUserID  string // only for key users
 	KeyUser    string // name
@@ -367,9 +369,9 @@ func (t Token) Check() error {
 		return err
 	}
 	switch t.Role {
-	case RoleOperator:
+	case RoleOperator, RoleGateway:
 		if t.TenantID != "" || t.KeyUserID != "" {
-			return Invalid("role", "an operator's token is for all tenants: leave tenant and user out")
+			return Invalid("role", "a token for the role %s is for all tenants: leave tenant and user out", t.Role)
 		}
 	case RoleKeyUser:
 		if t.TenantID == "" || t.KeyUserID == "" {
@@ -380,7 +382,7 @@ func (t Token) Check() error {
 			return Invalid("role", "a sender's token needs a tenant and no user")
 		}
 	default:
-		return Invalid("role", "%q is not allowed: use operator, key-user or sender", t.Role)
+		return Invalid("role", "%q is not allowed: use operator, key-user, sender or gateway", t.Role)
 	}
 	return nil
 }

@@ -3,17 +3,20 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 
+	"github.com/perennial-pki/perennial/internal/control"
 	"github.com/perennial-pki/perennial/internal/gateway"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
@@ -131,15 +134,56 @@ func (r *runningGateway) stop(ctx context.Context) error {
 
 type gatewayCmd struct {
 	gatewayFlags
-	Control     string     `required:"" env:"PERENNIAL_CONTROL" secret:"" placeholder:"URL" help:"The service's PostgreSQL database: postgres://..."`
-	KeyFile     string     `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"The key file of the service: private keys are sealed with it."`
+	Control     string     `required:"" env:"PERENNIAL_CONTROL" secret:"" placeholder:"URL" help:"The service: https://HOST (with a gateway's token), or its PostgreSQL database, postgres://... (with its key file)."`
+	Token       string     `env:"PERENNIAL_TOKEN" help:"A gateway's token (perennial token create NAME --role gateway), for https://; better given as PERENNIAL_TOKEN."`
+	CA          string     `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
+	KeyFile     string     `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"The key file of the service, for postgres://: private keys are sealed with it."`
 	Key         string     `env:"PERENNIAL_KEY" secret:"" help:"The content of the key file in base64, instead of --key-file."`
 	BehindProxy bool       `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
 	LogFormat   string     `enum:"text,json" default:"text" env:"PERENNIAL_LOG_FORMAT" help:"text or json."`
 	LogLevel    slog.Level `default:"info" env:"PERENNIAL_LOG_LEVEL" help:"debug, info, warn or error."`
 }
 
-// open wires what a gateway stands on: no CA and no jobs.
+// connect is the control of this gateway; close ends it.
+func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (control gateway.Control, close func() error, err error) {
+	u, err := url.Parse(c.Control)
+	switch {
+	case err != nil:
+		return nil, nil, errors.New("--control is no URL: give https://HOST, or postgres://...")
+	case strings.HasPrefix(u.Scheme, "postgres"):
+		p, err := c.open(ctx, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		go p.store.Listen(ctx, c.Control, log)
+		return gateway.Local{Engine: p.engine, Now: e.now}, p.store.Close, nil
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Host):
+		client, err := c.client(log)
+		if err == nil {
+			err = client.Check(ctx)
+		}
+		return client, func() error { return nil }, err
+	case u.Scheme == "http":
+		return nil, nil, fmt.Errorf("--control: %s would send the token readably: use https://", c.Control)
+	}
+	return nil, nil, fmt.Errorf("--control: %q is neither https://HOST nor postgres://...: a SQLite file is the service's alone, so give the service's address", store.Masked(c.Control))
+}
+
+func (c *gatewayCmd) client(log *slog.Logger) (*control.Client, error) {
+	if c.Token == "" {
+		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role gateway)")
+	}
+	var roots *x509.CertPool
+	if c.CA != "" {
+		var err error
+		if roots, err = readRoots(c.CA); err != nil {
+			return nil, fmt.Errorf("--ca: %w", err)
+		}
+	}
+	return control.NewClient(c.Control, c.Token, roots, log)
+}
+
+// open wires what a gateway beside the database stands on: no CA and no jobs.
 func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (_ *parts, err error) {
 	p := &parts{}
 	if p.policy, err = policy.Preset(policy.Default); err != nil { // it decides nothing here
@@ -162,13 +206,10 @@ func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (_ *parts, err 
 	return p, err
 }
 
-// Run serves a gateway alone: it renews nothing, and works with the service through the database they share.
+// Run serves a gateway alone: it renews nothing, and works with the service over HTTPS or through the database.
 func (c *gatewayCmd) Run(e env) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if !strings.HasPrefix(c.Control, "postgres") {
-		return fmt.Errorf("--control: %q is no PostgreSQL database: a SQLite file is the service's alone, which has a gateway of its own", store.Masked(c.Control))
-	}
 	if c.Gateway == "off" {
 		return errors.New("--gateway off leaves nothing to run")
 	}
@@ -180,14 +221,13 @@ func (c *gatewayCmd) Run(e env) error {
 		return err
 	}
 	log := newLogger(e, c.LogFormat, c.LogLevel)
-	p, err := c.open(ctx, log)
+	control, closeControl, err := c.connect(ctx, e, log)
 	if err != nil {
 		return err
 	}
-	defer p.store.Close()
-	go p.store.Listen(ctx, c.Control, log)
+	defer closeControl()
 	failed := make(chan error, 1)
-	running, err := c.start(network, gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
+	running, err := c.start(network, control, e, log, failed)
 	if err != nil {
 		return err
 	}

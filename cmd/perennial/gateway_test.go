@@ -116,12 +116,15 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 	receiver.Accept(leaf)
 	secret := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "app", "--role", "sender", "--tenant", "acme"))
 
-	start := func() *process {
-		return begin(t, "gateway", "--control", url, "--key-file", filepath.Join(dir, "key"), "--gateway", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--log-level", "error")
+	gatewayToken := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "dmz", "--role", "gateway"))
+	byDatabase := []string{"--control", url, "--key-file", filepath.Join(dir, "key")}
+	byAPI := []string{"--control", service.out["URL"], "--token", gatewayToken}
+	start := func(control []string) *process {
+		return begin(t, append([]string{"gateway", "--gateway", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--log-level", "error"}, control...)...)
 	}
 	var parked []string // in the order of their answers
-	for range 3 {
-		g := start()
+	for _, control := range [][]string{byDatabase, byAPI, byAPI} {
+		g := start(control)
 		var sender sync.WaitGroup
 		sender.Go(func() {
 			for {
@@ -148,7 +151,7 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 		g.kill()
 		sender.Wait()
 	}
-	g := start()
+	g := start(byAPI)
 	defer g.kill()
 	s, err := store.Open(t.Context(), url)
 	check(t, err)

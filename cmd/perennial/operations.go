@@ -106,7 +106,7 @@ type tokenCmd struct {
 type tokenCreateCmd struct {
 	client
 	Name    string `arg:"" help:"What it is for."`
-	Role    string `required:"" enum:"operator,key-user,sender" help:"operator, key-user or sender."`
+	Role    string `required:"" enum:"operator,key-user,sender,gateway" help:"operator, key-user, sender, or gateway (for perennial gateway --control https://...)."`
 	Tenant  string `help:"The tenant, for key-user and sender."`
 	User    string `help:"The key user, for key-user."`
 	Expires string `placeholder:"DATE" help:"When it ends (default: in 90 days; at most one year)."`

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/control"
 	"github.com/perennial-pki/perennial/internal/gateway"
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/jobs"
@@ -82,7 +83,12 @@ func (c *serveCmd) Run(e env) error {
 	}
 	go p.fillPool(ctx, log)
 	go p.store.Listen(ctx, c.Database, log)
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Network: network, BaseURL: c.BaseURL, Collectors: gateway.Collectors(), Now: e.now, Log: log}
+	ending, end := context.WithCancel(context.Background())
+	defer end()
+	gateways := func(name string) http.Handler {
+		return control.Handler{Control: gateway.Local{Engine: p.engine, Now: e.now, Name: name}, Ending: ending, Log: log}
+	}
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Network: network, BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox
@@ -91,6 +97,7 @@ func (c *serveCmd) Run(e env) error {
 		Handler: api.New(apiConfig), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(end)
 	failed := make(chan error, 2)
 	egress, err := c.gatewayFlags.start(network, gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
 	if err != nil {
@@ -104,12 +111,12 @@ func (c *serveCmd) Run(e env) error {
 		stop() // a second signal ends at once
 		log.Info("stopping")
 	}
-	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	rest, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
 	if err == nil {
-		err = errors.Join(egress.stop(end), server.Shutdown(end))
+		err = errors.Join(egress.stop(rest), server.Shutdown(rest))
 	}
-	return errors.Join(err, queue.Stop(end))
+	return errors.Join(err, queue.Stop(rest))
 }
 
 // serveHTTP serves with TLS where the server has a configuration for it.

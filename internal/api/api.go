@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/perennial-pki/perennial/internal/control"
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
@@ -38,6 +39,8 @@ type Config struct {
 	Network *outbound.Network
 	// BaseURL is where people reach the service, for links.
 	BaseURL string
+	// Gateways answers the gateway of this name, which runs apart, below [control.Path]; nil where none may.
+	Gateways func(name string) http.Handler
 	// Collectors are metrics of other parts of the process.
 	Collectors []prometheus.Collector
 	Version    string
@@ -83,6 +86,9 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.scope()
 	s.operations()
 	s.public(mux)
+	if c.Gateways != nil {
+		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
+	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
 	})
@@ -226,6 +232,9 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			return
 		case t.Role == tenancy.RoleSender:
 			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
+			return
+		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
+			writeProblem(w, http.StatusForbidden, "what is below "+control.Path+" is for gateways' tokens, and nothing else is: make one with perennial token create NAME --role gateway")
 			return
 		}
 		if now.Sub(t.LastUsedAt) > touchAfter {

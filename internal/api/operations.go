@@ -70,7 +70,7 @@ func viewDelivery(m tenancy.Mail, tenant string) Delivery {
 type Token struct {
 	ID         string       `json:"id,omitempty" readOnly:"true"`
 	Name       string       `json:"name" doc:"What it is for."`
-	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender"`
+	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
 	Tenant     string       `json:"tenant,omitempty"`
 	User       string       `json:"user,omitempty" doc:"The key user that a key-user token acts as."`
 	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"90 days from now where left out; at most one year."`

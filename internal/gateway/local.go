@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -11,10 +12,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Local is the control of a gateway in the service's own process.
+// Local is the control of a gateway in the service's own process, or beside its database.
 type Local struct {
 	Engine *lifecycle.Engine
 	Now    func() time.Time
+	// Name tells gateways apart in the audit log; empty for the service's own.
+	Name string
 }
 
 // Standing implements [Control].
@@ -48,7 +51,7 @@ func (l Local) Token(ctx context.Context, hash string) (tenancy.Token, error) {
 
 // Observe implements [Control].
 func (l Local) Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error {
-	_, err := l.Engine.Observe(ctx, arrangementID, "gateway", seen, l.Now())
+	_, err := l.Engine.Observe(ctx, arrangementID, strings.TrimSpace("gateway "+l.Name), seen, l.Now())
 	return err
 }
 

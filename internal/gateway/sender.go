@@ -15,6 +15,8 @@ import (
 const (
 	// tokenLife is how long a token is taken as valid without asking again; a revoked one is forgotten at once.
 	tokenLife = time.Minute
+	// tokenGrace is how much longer it is while the control does not answer: senders go on through an outage of the service.
+	tokenGrace = time.Hour
 )
 
 var (
@@ -96,7 +98,11 @@ func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, erro
 		return known.Token, nil
 	}
 	t, err := g.Control.Token(ctx, hash)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ok && !errors.Is(err, tenancy.ErrNotFound) && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt):
+		return known.Token, nil
+	default:
 		return t, err
 	}
 	g.tokens.mu.Lock()
