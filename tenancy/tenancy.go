@@ -257,11 +257,13 @@ func (k KeyType) Check() error {
 // NoticeKind is what a notice says.
 type NoticeKind string
 
-// A notice announces a renewal, reports one, or says that receivers have not accepted the new certificate yet.
+// A notice announces a renewal, reports one, says that receivers have not accepted the new certificate yet, or announces a new
+// authority.
 const (
-	Expiring NoticeKind = "expiring"
-	Renewed  NoticeKind = "renewed"
-	Unready  NoticeKind = "unready"
+	Expiring     NoticeKind = "expiring"
+	Renewed      NoticeKind = "renewed"
+	Unready      NoticeKind = "unready"
+	NewAuthority NoticeKind = "authority"
 )
 
 // A Notice is one event about one certificate that people are told of. Tasks and mails hang on it.
@@ -269,7 +271,7 @@ type Notice struct {
 	ID            string
 	TenantID      string
 	CertificateID string // the generation that expires or was renewed
-	SuccessorID   string // the new generation; empty in a warning
+	SuccessorID   string // the new generation, or the new authority; empty in a warning
 	Kind          NoticeKind
 	Subject       string
 	RunDate       time.Time // the run that caused it; zero for a renewal by hand
@@ -419,7 +421,20 @@ type Authority struct {
 	SealedKey []byte
 	NotBefore time.Time
 	NotAfter  time.Time
+	// SignsFrom is when an issuing authority begins to sign: before, it is announced. Zero: from its beginning on.
+	SignsFrom time.Time
 }
+
+// Trust is whether a receiver accepts certificates of an authority that was announced.
+type Trust string
+
+// Nothing is known until somebody asks. A receiver that looks at the very certificate is no obstacle for an authority: it is
+// trusted as much as the one before.
+const (
+	TrustUnknown Trust = ""
+	Trusted      Trust = "trusted"
+	Untrusted    Trust = "untrusted"
+)
 
 // A Run is one execution of the background job for one run date.
 type Run struct {
@@ -479,6 +494,7 @@ type Parked struct {
 	ArrangementID  string
 	TenantID       string
 	IdempotencyKey string
+	Digest         []byte // of what was parked, sealed where it is stored: the same key may not stand for another message
 	Method         string
 	Path           string // without the query
 	State          ParkedState

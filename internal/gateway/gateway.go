@@ -36,7 +36,8 @@ type Control interface {
 	Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
-	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it.
+	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it; [tenancy.ErrConflict] where
+	// that is another message.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)

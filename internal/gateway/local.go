@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -65,15 +67,27 @@ func parkedContext(id string) string { return "parked/" + id }
 
 // Park implements [Control].
 func (l Local) Park(ctx context.Context, p tenancy.Parked, request []byte) (stored tenancy.Parked, err error) {
-	sealed, err := l.Engine.Seal.Seal(request, parkedContext(p.ID))
-	if err != nil {
+	digest := p.Digest
+	sealed, err1 := l.Engine.Seal.Seal(request, parkedContext(p.ID))
+	p.Digest, err = l.Engine.Seal.Seal(digest, digestContext(p.ID)) // of a short message it would tell the message
+	if err = errors.Join(err1, err); err != nil {
 		return p, err
 	}
-	return stored, l.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+	err = l.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
 		stored, err = tx.Park(ctx, p, sealed)
 		return err
 	})
+	if err != nil || stored.ID == p.ID || len(stored.Digest) == 0 {
+		return stored, err
+	}
+	before, err := l.Engine.Seal.Open(stored.Digest, digestContext(stored.ID))
+	if err == nil && !bytes.Equal(before, digest) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "this Idempotency-Key was used for another message: use a new one")
+	}
+	return stored, err
 }
+
+func digestContext(id string) string { return "parked-digest/" + id }
 
 // Parked implements [Control].
 func (l Local) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {

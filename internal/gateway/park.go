@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,8 +83,13 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		return
 	}
 	now := g.Now().UTC().Truncate(time.Microsecond)
-	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID, IdempotencyKey: key, Method: shortened(r.Method, 20), Path: shortened(rest, 500), State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
-	if p, err = g.Control.Park(r.Context(), p, data); err != nil {
+	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID, IdempotencyKey: key, Digest: digest(r, rest, body), Method: shortened(r.Method, 20), Path: shortened(rest, 500), State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
+	p, err = g.Control.Park(r.Context(), p, data)
+	switch {
+	case errors.Is(err, tenancy.ErrConflict):
+		problem(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	case err != nil:
 		g.Log.ErrorContext(r.Context(), "a message could not be parked", "arrangement", to, "error", err)
 		problem(w, http.StatusServiceUnavailable, "the message could not be stored: send it again, with the same Idempotency-Key")
 		return
@@ -92,6 +98,14 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 	w.Header().Set("Preference-Applied", "respond-async")
 	w.Header().Set("Location", statusPath+to.String()+"/"+p.ID)
 	answerParked(w, http.StatusAccepted, p)
+}
+
+// digest tells messages apart: headers may differ when one is sent again.
+func digest(r *http.Request, rest string, body []byte) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q\n", r.Method, rest, r.URL.RawQuery)
+	h.Write(body)
+	return h.Sum(nil)
 }
 
 // endToEnd are the headers that go on to the receiver: not those of the connection, nor what was for the gateway. The proxy

@@ -113,6 +113,27 @@ func TestAParkedMessageIsSealedAndOnlyItsTenantSeesIt(t *testing.T) {
 	}
 }
 
+func TestAnIdempotencyKeyStandsForOneParkedMessage(t *testing.T) {
+	f := setUp(t)
+	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
+	first := f.park("bank", "k", "<order/>")
+	testenv.Eventually(t, func() bool { return f.status(first).State == "delivered" })
+	if again := f.park("bank", "k", "<order/>"); again != first {
+		t.Errorf("the same message is at %s and %s", first, again)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "POST", f.gateway.URL+"/acme/bank/order?secret=1", strings.NewReader("<other/>"))
+	check(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.token)
+	r.Header.Set("Prefer", "respond-async")
+	r.Header.Set("Idempotency-Key", "k")
+	if got := f.do(r, "k"); got.status != 422 || !strings.Contains(got.body, "another message") {
+		t.Errorf("another message: %+v", got)
+	}
+	if n := server.Taken("k"); n != 1 {
+		t.Errorf("taken %d times", n)
+	}
+}
+
 // A process that dies between two steps leaves a claim behind; when it has run out, another one takes the message up.
 func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 	f := setUp(t)

@@ -155,32 +155,3 @@ func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error
 func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, error) {
 	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' AND not_after < ?", micros(now))
 }
-
-const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position"
-
-func scanAuthority(s row) (a tenancy.Authority, err error) {
-	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter}, &a.Position)
-}
-
-// Authorities lists the authorities of the local CA, oldest first.
-func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
-	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY kind DESC, position")
-}
-
-// AuthorityDER is the certificate of an authority.
-func (r Reader) AuthorityDER(ctx context.Context, id string) ([]byte, error) {
-	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ?", id)
-}
-
-// AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.
-func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
-	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)", a.ID, a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position)
-		return err
-	})
-}
-
-// ResealAuthority replaces the sealed key of an authority.
-func (t *Tx) ResealAuthority(ctx context.Context, id string, sealed []byte) error {
-	return t.execOne(ctx, "UPDATE authorities SET sealed_key = ? WHERE id = ?", sealed, id)
-}

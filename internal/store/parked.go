@@ -7,16 +7,16 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, method, path, state, attempts, next_at, status, last_error, created_at, ended_at"
+const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, sealed_digest, method, path, state, attempts, next_at, status, last_error, created_at, ended_at"
 
 func scanParked(s row) (p tenancy.Parked, err error) {
-	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Method, &p.Path, &p.State, &p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
+	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State, &p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
 }
 
 // Park stores a message for delivery, once for an Idempotency-Key of an arrangement, and returns what is stored under it.
 func (t *Tx) Park(ctx context.Context, p tenancy.Parked, sealed []byte) (tenancy.Parked, error) {
-	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
-		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Method, p.Path, p.State, micros(p.NextAt), micros(p.CreatedAt), sealed); err != nil {
+	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
+		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Digest, p.Method, p.Path, p.State, micros(p.NextAt), micros(p.CreatedAt), sealed); err != nil {
 		return p, err
 	}
 	return one(ctx, t.Reader, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND idempotency_key = ?", p.ArrangementID, p.IdempotencyKey)
