@@ -149,7 +149,7 @@ func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (cont
 	u, err := url.Parse(c.Control)
 	switch {
 	case err != nil:
-		return nil, nil, errors.New("--control is no URL: give https://HOST, or postgres://...")
+		return nil, nil, errors.New("--control is no URL: give https://HOST, or a postgres:// address")
 	case strings.HasPrefix(u.Scheme, "postgres"):
 		p, err := c.open(ctx, log)
 		if err != nil {
@@ -166,7 +166,7 @@ func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (cont
 	case u.Scheme == "http":
 		return nil, nil, fmt.Errorf("--control: %s would send the token readably: use https://", c.Control)
 	}
-	return nil, nil, fmt.Errorf("--control: %q is neither https://HOST nor postgres://...: a SQLite file is the service's alone, so give the service's address", store.Masked(c.Control))
+	return nil, nil, fmt.Errorf("--control: %q is neither https://HOST nor a postgres:// address: a SQLite file is the service's alone, so give the service's address", store.Masked(c.Control))
 }
 
 func (c *gatewayCmd) client(log *slog.Logger) (*control.Client, error) {

@@ -203,16 +203,3 @@ func (c *eventListCmd) Run(e env) error {
 			return []any{v.Seq, moment(v.At), v.Actor, v.Action, v.Object, string(v.Detail)}
 		})
 }
-
-type authorityCmd struct {
-	List authorityListCmd `cmd:"" help:"List the authorities of the local CA and when they are replaced."`
-}
-
-type authorityListCmd struct{ client }
-
-func (c *authorityListCmd) Run(e env) error {
-	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tVALID UNTIL\tREPLACED\tID", "No authorities.",
-		func(a api.Authority) []any {
-			return []any{a.Kind, a.Subject, moment(a.NotAfter), moment(a.ReplaceAt), a.ID}
-		})
-}

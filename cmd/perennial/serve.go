@@ -140,7 +140,7 @@ func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret strin
 	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n  mail      %s\n",
 		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), messages, mailing)
 	if c.TLS == "self" {
-		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint())
+		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint(e.now()))
 	}
 	if secret != "" {
 		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\n", c.BaseURL, secret)

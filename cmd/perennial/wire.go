@@ -116,7 +116,7 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 		return nil, err
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
-	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Refresh: p.ca.Refresh}
+	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
 	if server != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, log); err != nil {
 			return nil, err

@@ -84,16 +84,6 @@ func viewToken(t tenancy.Token) Token {
 	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt, CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
-// Authority is a certificate authority of the local CA.
-type Authority struct {
-	ID        string                `json:"id"`
-	Kind      tenancy.AuthorityKind `json:"kind" enum:"root,issuing"`
-	Subject   string                `json:"subject"`
-	NotBefore time.Time             `json:"not_before"`
-	NotAfter  time.Time             `json:"not_after"`
-	ReplaceAt time.Time             `json:"replace_at" doc:"An issuing CA is replaced by itself then; for a root, plan its successor."`
-}
-
 // EventsPage asks for a page of the audit log.
 type EventsPage struct {
 	Cursor int64 `query:"cursor" minimum:"0" doc:"The number of the last entry that was read."`
@@ -164,16 +154,7 @@ func (s *server) operations() {
 	})
 	s.deliveries()
 	s.tokens()
-	register(s, http.MethodGet, "/authorities", "List the authorities of the local CA and when they are replaced", 200, func(ctx context.Context, _ *struct{}) (*List[Authority], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		out := &List[Authority]{}
-		for _, p := range s.CA.Plans() {
-			out.Body.Items = append(out.Body.Items, Authority{p.ID, p.Kind, p.Subject, p.NotBefore, p.NotAfter, p.ReplaceAt})
-		}
-		return out, nil
-	})
+	s.authorities()
 }
 
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[Event], error) {

@@ -173,7 +173,7 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	if runs, err := s.Store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
 	}
-	for _, p := range s.CA.Plans() {
+	for _, p := range s.CA.Plans(s.Now()) {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
 	}
 }

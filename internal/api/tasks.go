@@ -14,7 +14,7 @@ import (
 type Task struct {
 	ID          string             `json:"id"`
 	User        string             `json:"user"`
-	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready"`
+	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority"`
 	Subject     string             `json:"subject"`
 	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
 	Note        string             `json:"note,omitempty"`

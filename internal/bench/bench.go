@@ -82,7 +82,7 @@ func newFleet(ctx context.Context, url string) (_ *fleet, err error) {
 		return nil, err
 	}
 	f.engine, err = lifecycle.New(lifecycle.Config{
-		Store: f.store, Issuer: f.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Refresh: f.ca.Refresh,
+		Store: f.store, Issuer: f.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
 	})
 	return f, err
 }

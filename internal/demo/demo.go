@@ -142,7 +142,7 @@ func (s *story) setUp(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	s.deliverer = &jobs.Deliverer{Store: s.store, Sender: server, BaseURL: "https://platform.example.com", Log: log}
 	s.engine, err = lifecycle.New(lifecycle.Config{
-		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s, MailDomain: "platform.example.com", Log: log, Refresh: s.ca.Refresh,
+		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s, MailDomain: "platform.example.com", Log: log, Authorities: s.ca,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,8 @@ type Request struct {
 	Key      crypto.Signer
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
+	// Authority is the ID of the one that shall sign, for a probe; empty for the one whose turn it is.
+	Authority string
 }
 
 // An Issued certificate.

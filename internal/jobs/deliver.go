@@ -2,12 +2,14 @@ package jobs
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/certfile"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/mail"
 	"github.com/perennial-pki/perennial/internal/store"
@@ -86,7 +88,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 	}
 	for _, n := range notices {
 		certificateIDs = append(certificateIDs, n.CertificateID)
-		if n.SuccessorID != "" {
+		if n.SuccessorID != "" && n.Kind != tenancy.NewAuthority {
 			certificateIDs = append(certificateIDs, n.SuccessorID)
 		}
 	}
@@ -111,7 +113,12 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 			Old: mail.DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.BaseURL,
 		}
 		presented := old.Generation
-		if n.SuccessorID != "" {
+		switch {
+		case n.Kind == tenancy.NewAuthority:
+			if l.Authority, l.NewRoot, err = d.authority(ctx, n.SuccessorID); err != nil {
+				return nil, nil, err
+			}
+		case n.SuccessorID != "":
 			next := mail.DetailsOf(certs[n.SuccessorID])
 			l.New, presented = &next, next.Generation
 		}
@@ -134,6 +141,37 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 		letters[i] = mail.Addressed{Kind: n.Kind, Letter: l}
 	}
 	return letters, names, nil
+}
+
+// authority describes an announced authority, and the root above it where that was made for it.
+func (d *Deliverer) authority(ctx context.Context, id string) (authority, newRoot *mail.Details, err error) {
+	all, err := d.Store.Authorities(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range all {
+		if a.ID != id {
+			continue
+		}
+		if authority, err = authorityDetails(a); err != nil {
+			return nil, nil, err
+		}
+		for _, root := range all {
+			if root.ID == a.ParentID && root.NotBefore.Equal(a.NotBefore) {
+				newRoot, err = authorityDetails(root)
+			}
+		}
+		return authority, newRoot, err
+	}
+	return nil, nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no authority %s", id)
+}
+
+func authorityDetails(a tenancy.Authority) (*mail.Details, error) {
+	c, err := x509.ParseCertificate(a.DER)
+	if err != nil {
+		return nil, err
+	}
+	return &mail.Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16), Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
 }
 
 // evidence is what is known of the receivers of arrangements.

@@ -88,7 +88,7 @@ func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
 	defer w.busy.Unlock()
 	err := w.config.Engine.Tick(ctx, w.config.Now())
 	if w.config.Prober != nil {
-		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx))
+		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx), w.config.Prober.ProbeAnnounced(ctx))
 	}
 	return errors.Join(err, w.forgetMessages(ctx))
 }

@@ -52,8 +52,8 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Refresh is called before every run: the place to replace an issuing CA. It may be nil.
-	Refresh func(ctx context.Context, now time.Time) error
+	// Authorities are the issuer's own; nil where the issuer has its hierarchy elsewhere.
+	Authorities Authorities
 }
 
 // An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.

@@ -82,7 +82,7 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	check(t, err)
 	f := &fixture{t: t, outbox: &outbox{}, down: map[string]bool{}}
 	f.Engine, err = New(Config{
-		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Refresh: ca.Refresh,
+		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
 	})
 	check(t, err)
 	return f

@@ -19,7 +19,7 @@ import (
 const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did not
-// deal with every certificate; then it brings the roll-overs to now. Call it often: where nothing is due it costs a few small queries.
+// deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	installed, err := e.Store.InstalledAt(ctx, now)
 	if err != nil {
@@ -44,7 +44,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	return errors.Join(append(failures, e.Roll(ctx, now))...)
+	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now))...)
 }
 
 // lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A run
@@ -80,8 +80,8 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	if runDate.After(now) {
 		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future", runDate.Format(time.RFC3339))
 	}
-	if e.Refresh != nil {
-		if err := e.Refresh(ctx, now); err != nil {
+	if e.Authorities != nil {
+		if err := e.Authorities.Refresh(ctx, now); err != nil {
 			return tenancy.Run{}, err
 		}
 	}

@@ -45,6 +45,8 @@ type Letter struct {
 	Reason       string // of a renewal by hand: lost, compromised, reissue; else empty
 	Old          Details
 	New          *Details // nil in a warning
+	Authority    *Details // the new issuing CA, where one is announced; else nil
+	NewRoot      *Details // the root above it, where that is new too; else nil
 	RenewalOn    time.Time
 	Arrangements []Affected
 	ServiceURL   string // where tasks are; may be empty
@@ -84,6 +86,8 @@ type Templates struct {
 	html map[tenancy.NoticeKind]*htmltemplate.Template
 }
 
+var kinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
+
 // LoadTemplates reads the templates from a folder, or the built-in ones for "".
 func LoadTemplates(dir string) (*Templates, error) {
 	ours, err := fs.Sub(builtIn, "templates")
@@ -95,14 +99,14 @@ func LoadTemplates(dir string) (*Templates, error) {
 		if dir == "" {
 			return ours
 		}
-		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, string(tenancy.Unready)) {
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, string(tenancy.Expiring)) && !strings.HasPrefix(name, string(tenancy.Renewed)) {
 			return ours
 		}
 		return os.DirFS(dir)
 	}
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
-	for _, kind := range []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready} {
+	for _, kind := range kinds {
 		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"), string(kind)+".txt"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
@@ -110,7 +114,7 @@ func LoadTemplates(dir string) (*Templates, error) {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// A name that is misspelt shows now, not on the first of the month.
-		sample := Letter{New: &Details{}, Arrangements: []Affected{{}}}
+		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}}}
 		if _, _, err := t.render(kind, sample); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
@@ -148,11 +152,19 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 	}
 	m.SetBodyString(gomail.TypeTextPlain, text)
 	m.AddAlternativeString(gomail.TypeTextHTML, html)
-	if l.New != nil {
-		name := fmt.Sprintf("%s-generation-%d", l.Tenant, l.New.Generation)
-		armoured := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.New.DER})
+	attach := func(name string, c *Details) {
+		armoured := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.DER})
 		m.AttachReadSeeker(name+".pem", bytes.NewReader(armoured), gomail.WithFileContentType("application/x-pem-file"))
-		m.AttachReadSeeker(name+".cer", bytes.NewReader(l.New.DER), gomail.WithFileContentType("application/pkix-cert"))
+		m.AttachReadSeeker(name+".cer", bytes.NewReader(c.DER), gomail.WithFileContentType("application/pkix-cert"))
+	}
+	if l.New != nil {
+		attach(fmt.Sprintf("%s-generation-%d", l.Tenant, l.New.Generation), l.New)
+	}
+	if l.Authority != nil {
+		attach("issuing-ca", l.Authority)
+	}
+	if l.NewRoot != nil {
+		attach("root-ca", l.NewRoot)
 	}
 	return m, nil
 }

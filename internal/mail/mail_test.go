@@ -119,6 +119,42 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	}
 }
 
+func TestTheMailOfANewCACarriesItAndItsRootWhereThatIsNewToo(t *testing.T) {
+	pit := testenv.StartMailpit(t)
+	s, err := NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates(t), pit.Roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, fresh := letter("m1"), letter("m2")
+	ca, root := *same.New, *same.New
+	ca.Subject, root.Subject, root.DER = "CN=P issuing CA G2,O=P", "CN=P root CA G2,O=P", []byte{0x30, 3}
+	for _, l := range []*Addressed{&same, &fresh} {
+		l.Kind, l.New, l.Authority, l.RenewalOn = tenancy.NewAuthority, nil, &ca, time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+		l.Subject = "A new CA will issue your certificates from 1 March 2027 on"
+	}
+	fresh.NewRoot = &root
+	send(t, s, same, fresh)
+	for _, got := range pit.Messages() {
+		isNew := got.MessageID == "m2@p.example.com"
+		if strings.Contains(got.Text, "CN=P root CA G2,O=P") != isNew || strings.Contains(got.Text, "the root stays the same") == isNew || strings.Contains(got.HTML, "the root stays the same") == isNew {
+			t.Errorf("new root %v:\n%s", isNew, got.Text)
+		}
+		for _, want := range []string{"From 1 March 2027, 00:00 UTC on", "CN=P issuing CA G2,O=P", "perennial authority probe acme/ARRANGEMENT", "https://p.example.com/pki/ca.pem"} {
+			if !strings.Contains(got.Text, want) {
+				t.Errorf("the text lacks %q:\n%s", want, got.Text)
+			}
+		}
+		if der := pit.Attachment(got, "issuing-ca.cer"); der != "0\x02" {
+			t.Errorf("attachment %q", der)
+		}
+		if isNew {
+			if der := pit.Attachment(got, "root-ca.cer"); der != "0\x03" {
+				t.Errorf("attachment %q", der)
+			}
+		}
+	}
+}
+
 // scripted is a mail server that answers as told: each command's answer by its first word; an empty answer drops the
 // connection, "hang" never answers.
 func scripted(t *testing.T, answers map[string]string) (url string, seen func() []string) {

@@ -465,6 +465,13 @@ func (t *Tx) Claim(ctx context.Context, name, value string) (first bool, err err
 	return n == 1, err
 }
 
+// Advance changes a setting that was claimed from one value to another, and says whether it had the first one: of several
+// replicas, one gets on.
+func (t *Tx) Advance(ctx context.Context, name, from, to string) (bool, error) {
+	n, err := t.exec(ctx, "UPDATE settings SET value = ? WHERE name = ? AND value = ?", to, name, from)
+	return n == 1, err
+}
+
 // LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be this
 // one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
 func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {

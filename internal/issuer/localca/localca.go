@@ -1,8 +1,9 @@
 // Package localca is an issuer of its own: a root, and issuing CAs below it, kept sealed in the database.
 //
 // It promises certificates that follow RFC 5280 and serve client authentication only, that no certificate outlives the CA
-// that signed it, and that the issuing CA is replaced early enough for that: below the same root, so that a receiver which
-// trusts the root notices nothing. The issuing CAs are constrained to the installation's trust domain (RFC 5280, section
+// that signed it, and that the issuing CA is replaced early enough for that: its successor is made a year ahead, announced, and
+// signs only from its date on. It is below the same root, so that a receiver which trusts the root notices nothing, until the
+// root itself comes to its end: then a new one is made with it. The issuing CAs are constrained to the installation's trust domain (RFC 5280, section
 // 4.2.1.10): stolen, their key cannot make a certificate for a web site.
 package localca
 
@@ -36,8 +37,14 @@ const (
 
 	// A root lasts: replacing it means that every receiver must trust a new one.
 	rootLifetime = 25 * 365 * day
-	// An issuing CA is replaced below the same root, which costs nobody anything.
+	// An issuing CA is replaced below the same root, unless less than half of its lifetime is left of that one.
 	issuingLifetime = 10 * 365 * day
+
+	// The successor of an issuing CA is announced announcedFor before a certificate could outlive it, and signs from
+	// signsBefore before that on, or as soon as every receiver is known to trust it.
+	announcedFor, signsBefore = 365 * day, 90 * day
+	// Notice is how long a successor is announced where a person asks for it.
+	Notice = 93 * day
 
 	// Backdate is how long before its issuance a certificate's validity begins, so that receivers whose clock is a little
 	// slow accept it at once.
@@ -73,13 +80,14 @@ type CA struct {
 
 	mu      sync.RWMutex
 	roots   []*authority
-	issuing []*authority // the last one signs
+	issuing []*authority // by SignsFrom
 }
 
 type authority struct {
 	tenancy.Authority
 	cert *x509.Certificate
 	key  crypto.Signer
+	root *authority // above an issuing CA
 }
 
 // Open reads the authorities from storage and makes those that are missing or must be replaced at now.
@@ -100,6 +108,9 @@ func (ca *CA) reload(ctx context.Context) error {
 			known = len(ca.roots)
 		}
 		if a.Position <= known {
+			if a.Kind == tenancy.IssuingAuthority {
+				ca.issuing[a.Position-1].SignsFrom = a.SignsFrom
+			}
 			continue
 		}
 		if err := ca.load(a); err != nil {
@@ -118,12 +129,20 @@ func (ca *CA) load(a tenancy.Authority) error {
 	if err != nil {
 		return err
 	}
-	loaded := &authority{a, cert, key}
+	loaded := &authority{Authority: a, cert: cert, key: key}
 	if a.Kind == tenancy.RootAuthority {
 		ca.roots = append(ca.roots, loaded)
-	} else {
-		ca.issuing = append(ca.issuing, loaded)
+		return nil
 	}
+	for _, root := range ca.roots {
+		if root.ID == a.ParentID {
+			loaded.root = root
+		}
+	}
+	if loaded.root == nil {
+		return fmt.Errorf("its root %s is missing", a.ParentID)
+	}
+	ca.issuing = append(ca.issuing, loaded)
 	return nil
 }
 
@@ -138,22 +157,68 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if len(ca.roots) == 0 {
-		if err := ca.add(ctx, tenancy.RootAuthority, nil, now); err != nil {
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
 			return err
 		}
 	}
-	if len(ca.issuing) == 0 || !now.Before(ca.replaceAt()) {
-		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now)
+	if len(ca.issuing) == 0 {
+		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, time.Time{})
 	}
-	return nil
+	last := ca.issuing[len(ca.issuing)-1]
+	if last.SignsFrom.After(now) || now.Before(ca.announceAt(last)) {
+		return nil
+	}
+	from := ca.lastMoment(last).Add(-signsBefore)
+	if soonest := now.Add(Notice); from.Before(soonest) { // it was down in the meantime, or certificates live longer now
+		from = soonest
+	}
+	return ca.announce(ctx, now, from, last.root.cert.NotAfter.Before(now.Add(issuingLifetime/2)))
+}
+
+// Announce makes the successor of the issuing CA now, which signs from an instant on (zero: after [Notice]), below a new root
+// where one is wanted. [tenancy.ErrRefused] while one is announced.
+func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (tenancy.Authority, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.reload(ctx); err != nil {
+		return tenancy.Authority{}, err
+	}
+	if last := ca.issuing[len(ca.issuing)-1]; last.SignsFrom.After(now) {
+		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
+	}
+	switch {
+	case from.IsZero():
+		from = now.Add(Notice)
+	case from.Before(now):
+		return tenancy.Authority{}, tenancy.Invalid("signs_from", "is in the past")
+	}
+	err := ca.announce(ctx, now, from, newRoot)
+	return ca.issuing[len(ca.issuing)-1].Authority, err
+}
+
+// announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was asked.
+func (ca *CA) announce(ctx context.Context, now, from time.Time, newRoot bool) error {
+	if newRoot {
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+			return err
+		}
+	}
+	if last := ca.lastMoment(ca.issuing[len(ca.issuing)-1]); last.Before(from) {
+		from = last
+	}
+	if from.Before(now) {
+		from = now
+	}
+	return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, from.UTC().Truncate(time.Microsecond))
 }
 
 // add makes and stores the next authority of its kind. Where another replica was faster, its authority is taken.
-func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now time.Time) error {
+func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now, from time.Time) error {
 	made, err := ca.make(kind, parent, now)
 	if err != nil {
 		return fmt.Errorf("make a CA (%s): %w", kind, err)
 	}
+	made.SignsFrom = from
 	err = ca.storage.AddAuthority(ctx, made)
 	if err != nil && !errors.Is(err, tenancy.ErrConflict) {
 		return fmt.Errorf("store a CA (%s): %w", kind, err)
@@ -161,9 +226,52 @@ func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *autho
 	return ca.reload(ctx)
 }
 
-// replaceAt is when the issuing CA must be replaced: one year of margin before a certificate could outlive it.
-func (ca *CA) replaceAt() time.Time {
-	return ca.issuing[len(ca.issuing)-1].cert.NotAfter.Add(-ca.config.LongestValidity - 365*day)
+// lastMoment is when an issuing CA can sign a certificate of the longest validity for the last time.
+func (ca *CA) lastMoment(a *authority) time.Time {
+	return a.cert.NotAfter.Add(-ca.config.LongestValidity)
+}
+
+func (ca *CA) announceAt(a *authority) time.Time { return ca.lastMoment(a).Add(-announcedFor) }
+
+// signer is the issuing CA that signs at an instant: the last one whose date has come.
+func (ca *CA) signer(at time.Time) int {
+	for i := len(ca.issuing) - 1; i > 0; i-- {
+		if !ca.issuing[i].SignsFrom.After(at) {
+			return i
+		}
+	}
+	return 0
+}
+
+// signerOf is the issuing CA for a request: the one that is asked for, or the one that signs; where a certificate would outlive
+// that one, the next.
+func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error) {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	signing := ca.signer(r.At)
+	for i, a := range ca.issuing {
+		switch {
+		case r.Authority != "" && a.ID != r.Authority, r.Authority == "" && i < signing:
+		case !notAfter.After(a.cert.NotAfter):
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("a certificate until %s would outlive its issuing CA (until %s)", notAfter.Format(time.RFC3339), ca.issuing[signing].cert.NotAfter.Format(time.RFC3339))
+}
+
+// Signing is the issuing CA that signs at now.
+func (ca *CA) Signing(now time.Time) tenancy.Authority {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	return ca.issuing[ca.signer(now)].Authority
+}
+
+// Announced is the issuing CA that was made and does not sign yet at now, if there is one.
+func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	last := ca.issuing[len(ca.issuing)-1]
+	return last.Authority, last.SignsFrom.After(now)
 }
 
 func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time) (none tenancy.Authority, err error) {
@@ -183,7 +291,8 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		SerialNumber: serial,
 		Subject: pkix.Name{
 			Organization: []string{ca.config.Organization},
-			CommonName:   fmt.Sprintf("%s %s %s", ca.config.Organization, name, now.UTC().Format("2006")),
+			// Numbered: two authorities of one name could not be told apart by a receiver that maps the issuer.
+			CommonName: fmt.Sprintf("%s %s G%d", ca.config.Organization, name, position),
 		},
 		NotBefore:             now.Add(-Backdate).Truncate(time.Second),
 		BasicConstraintsValid: true,
@@ -266,9 +375,12 @@ func (ca *CA) subject(r issuer.Request) pkix.Name {
 
 // Issue signs a certificate.
 func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) {
-	ca.mu.RLock()
-	signer := ca.issuing[len(ca.issuing)-1]
-	ca.mu.RUnlock()
+	notBefore := r.At.Add(-Backdate).UTC().Truncate(time.Second)
+	notAfter := notBefore.Add(r.Validity)
+	signer, err := ca.signerOf(r, notAfter)
+	if err != nil {
+		return issuer.Issued{}, err
+	}
 	serial, err := newSerial()
 	if err != nil {
 		return issuer.Issued{}, err
@@ -284,16 +396,13 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               ca.subject(r),
-		NotBefore:             r.At.Add(-Backdate).UTC().Truncate(time.Second),
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
 		BasicConstraintsValid: true,
 		SubjectKeyId:          keyID,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain, Path: path}},
-	}
-	template.NotAfter = template.NotBefore.Add(r.Validity)
-	if template.NotAfter.After(signer.cert.NotAfter) {
-		return issuer.Issued{}, fmt.Errorf("a certificate until %s would outlive its issuing CA (until %s)", template.NotAfter.Format(time.RFC3339), signer.cert.NotAfter.Format(time.RFC3339))
 	}
 	if ca.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
@@ -345,7 +454,8 @@ func (ca *CA) Chain(issuerID string) []byte {
 	return nil
 }
 
-// Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain.
+// Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain, those
+// that are announced among them.
 func (ca *CA) Bundle() []byte {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -358,25 +468,46 @@ func (ca *CA) Bundle() []byte {
 	return out
 }
 
-// A Plan is one authority and when it will be replaced.
+// A Stage is where an authority is in its life.
+type Stage string
+
+// An announced authority does not sign yet, and a replaced one does not any more.
+const (
+	Announced Stage = "announced"
+	Signs     Stage = "signs"
+	Replaced  Stage = "replaced"
+)
+
+// A Plan is one authority, and when its successor is announced.
 type Plan struct {
 	tenancy.Authority
-	Subject   string
-	ReplaceAt time.Time // for a root: when to begin to tell the receivers of a new one
+	Subject    string
+	Stage      Stage
+	AnnounceAt time.Time // of its successor
 }
 
-// Plans lists the authorities, roots first.
-func (ca *CA) Plans() []Plan {
+// Plans lists the authorities at now, roots first.
+func (ca *CA) Plans(now time.Time) []Plan {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
+	signing := ca.signer(now)
+	stage := func(i, current int) Stage {
+		switch {
+		case i < current:
+			return Replaced
+		case i > current:
+			return Announced
+		}
+		return Signs
+	}
 	var plans []Plan
-	for _, a := range ca.roots {
-		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), a.NotAfter.Add(-issuingLifetime)})
+	for i, a := range ca.roots {
+		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), stage(i, ca.issuing[signing].root.Position-1), a.cert.NotAfter.Add(-issuingLifetime / 2)})
 	}
 	for i, a := range ca.issuing {
-		p := Plan{a.Authority, a.cert.Subject.String(), a.NotAfter.Add(-ca.config.LongestValidity - 365*day)}
-		if i < len(ca.issuing)-1 {
-			p.ReplaceAt = a.NotBefore // it was replaced already
+		p := Plan{a.Authority, a.cert.Subject.String(), stage(i, signing), ca.announceAt(a)}
+		if i+1 < len(ca.issuing) {
+			p.AnnounceAt = ca.issuing[i+1].NotBefore.Add(Backdate)
 		}
 		plans = append(plans, p)
 	}

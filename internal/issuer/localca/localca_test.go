@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,18 +167,34 @@ func TestTheNameConstraintsForbidOtherDomains(t *testing.T) {
 	}
 }
 
-func TestTheIssuingCAIsReplacedBelowTheSameRootBeforeACertificateCouldOutliveIt(t *testing.T) {
+func TestEveryAuthorityIsAnnouncedLongBeforeItSignsAndNothingEndsOverFortyYears(t *testing.T) {
 	m, k := &memory{}, keys(t)
 	ca := open(t, m, k, now)
-	for month := range 12 * 24 {
+	announced := map[string]time.Time{} // authorities, by when they were first in the bundle
+	signed := map[string]bool{}
+	for month := range 12 * 40 {
 		at := now.AddDate(0, month, 0)
 		if err := ca.Refresh(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
-		if month > 12*22 { // the root ends: nothing can be issued below it
-			break
+		for _, a := range *m {
+			if _, ok := announced[a.ID]; !ok {
+				announced[a.ID] = at
+			}
 		}
-		issue(t, ca, tenancy.P256, tenancy.ForTenant, at)
+		issued, leaf := issue(t, ca, tenancy.P256, tenancy.ForTenant, at)
+		if !signed[issued.IssuerID] && month > 0 && at.Sub(announced[issued.IssuerID]) < 270*day {
+			t.Errorf("%s signs %s after it was announced", issued.IssuerID, at.Sub(announced[issued.IssuerID]))
+		}
+		signed[issued.IssuerID] = true
+		roots, chain := x509.NewCertPool(), x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca.Bundle())
+		chain.AppendCertsFromPEM(ca.Chain(issued.IssuerID))
+		for _, moment := range []time.Time{at, leaf.NotAfter} {
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: moment, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+				t.Fatalf("month %d, at %s: %v", month, moment, err)
+			}
+		}
 	}
 	var roots int
 	for _, a := range *m {
@@ -185,12 +202,69 @@ func TestTheIssuingCAIsReplacedBelowTheSameRootBeforeACertificateCouldOutliveIt(
 			roots++
 		}
 	}
-	if roots != 1 || len(*m) != 4 {
-		t.Errorf("%d roots of %d authorities", roots, len(*m))
+	if roots != 2 {
+		t.Errorf("%d roots in forty years", roots)
 	}
-	again := open(t, m, k, now.AddDate(20, 0, 0))
-	if len(again.issuing) != 3 || !bytes.Equal(again.Bundle(), ca.Bundle()) {
+	again := open(t, m, k, now.AddDate(39, 0, 0))
+	if !bytes.Equal(again.Bundle(), ca.Bundle()) {
 		t.Error("the authorities read back differently")
+	}
+}
+
+func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	first := ca.Signing(now)
+	next, err := ca.Announce(t.Context(), now, time.Time{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, ok := ca.Announced(now); !ok || a.ID != next.ID || next.SignsFrom != now.Add(Notice) {
+		t.Errorf("announced %v, signs from %s", ok, next.SignsFrom)
+	}
+	if _, err := ca.Announce(t.Context(), now, time.Time{}, false); !errors.Is(err, tenancy.ErrRefused) {
+		t.Errorf("a second one: %v", err)
+	}
+	if c, _ := ca.serverCertificate("localhost", now); c.Leaf.CheckSignatureFrom(ca.roots[0].cert) != nil {
+		t.Error("the service's own certificate is of a root that nobody trusts yet")
+	}
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now, Validity: time.Hour, Authority: next.ID})
+	if err != nil || probe.IssuerID != next.ID {
+		t.Errorf("a probe is of %s: %v", probe.IssuerID, err)
+	}
+	for _, c := range []struct {
+		at   time.Time
+		want string
+	}{{now, first.ID}, {next.SignsFrom.Add(-time.Second), first.ID}, {next.SignsFrom, next.ID}} {
+		if issued, _ := issue(t, ca, tenancy.P256, tenancy.ForTenant, c.at); issued.IssuerID != c.want {
+			t.Errorf("at %s: %s signs", c.at, issued.IssuerID)
+		}
+	}
+	for _, p := range ca.Plans(now) {
+		want := map[string]Stage{first.ID: Signs, next.ID: Announced, ca.roots[0].ID: Signs, ca.roots[1].ID: Announced}[p.ID]
+		if p.Stage != want {
+			t.Errorf("%s: %s, want %s", p.Subject, p.Stage, want)
+		}
+	}
+}
+
+func TestASuccessorThatComesLateSignsBeforeACertificateCouldOutliveItsIssuer(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	late := ca.Signing(now).NotAfter.Add(-400 * day) // after years without a run
+	if err := ca.Refresh(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	next, ok := ca.Announced(late)
+	if !ok || next.SignsFrom.Sub(late) > 35*day {
+		t.Errorf("announced %v, signs from %s", ok, next.SignsFrom)
+	}
+	for at := late; at.Before(late.Add(60 * day)); at = at.Add(day) {
+		issue(t, ca, tenancy.P256, tenancy.ForTenant, at)
 	}
 }
 
@@ -201,7 +275,7 @@ func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
 		t.Fatal(err)
 	}
 	// b believes that there is nothing yet, as if it had read before a wrote.
-	if err := b.add(t.Context(), tenancy.RootAuthority, nil, now); err != nil {
+	if err := b.add(t.Context(), tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Refresh(t.Context(), now); err != nil {

@@ -54,7 +54,7 @@ func (s *ServerCertificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, error) {
 	ca.mu.RLock()
-	root := ca.roots[len(ca.roots)-1]
+	root := ca.issuing[ca.signer(now)].root // a root that is only announced is not trusted yet
 	ca.mu.RUnlock()
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
@@ -89,10 +89,10 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// RootFingerprint is the SHA-256 of the newest root, in lowercase hexadecimal.
-func (ca *CA) RootFingerprint() string {
+// RootFingerprint is the SHA-256 of the root that is in use at now, in lowercase hexadecimal.
+func (ca *CA) RootFingerprint(now time.Time) string {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
-	sum := sha256.Sum256(ca.roots[len(ca.roots)-1].DER)
+	sum := sha256.Sum256(ca.issuing[ca.signer(now)].root.DER)
 	return hex.EncodeToString(sum[:])
 }

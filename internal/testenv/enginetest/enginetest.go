@@ -27,7 +27,7 @@ func New(t testing.TB, url string, now time.Time) (*lifecycle.Engine, *localca.C
 	testenv.Check(t, err)
 	ca, err := localca.Open(t.Context(), localca.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
 	testenv.Check(t, err)
-	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)})
+	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca})
 	testenv.Check(t, err)
 	return engine, ca
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/issuer/localca"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type authorityCmd struct {
+	List     authorityListCmd     `cmd:"" help:"List the authorities of the local CA and when their successors are announced."`
+	Announce authorityAnnounceCmd `cmd:"" help:"Make and announce a new issuing CA."`
+	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
+	Probe    authorityProbeCmd    `cmd:"" help:"Ask a receiver whether it trusts the announced CA."`
+	Sign     authoritySignCmd     `cmd:"" help:"Let the announced CA sign from now on."`
+}
+
+type authorityListCmd struct{ client }
+
+func (c *authorityListCmd) Run(e env) error {
+	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID", "No authorities.",
+		func(a api.Authority) []any {
+			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.ID}
+		})
+}
+
+type authorityAnnounceCmd struct {
+	client
+	SignsFrom string `placeholder:"DATE" help:"When it begins to sign, at the latest (default: in 93 days)."`
+	NewRoot   bool   `help:"Below a new root: every receiver that trusts a CA must trust it."`
+}
+
+func (c *authorityAnnounceCmd) Run(e env) error {
+	body := map[string]any{"new_root": c.NewRoot}
+	if c.SignsFrom != "" {
+		at, err := parseInstant(c.SignsFrom)
+		if err != nil {
+			return fmt.Errorf("--signs-from: %w", err)
+		}
+		body["signs_from"] = at
+	}
+	var a api.Authority
+	if _, err := c.send(http.MethodPost, "/authorities", body, &a); err != nil {
+		return err
+	}
+	return c.showAuthority(e, a)
+}
+
+func (c *client) showAuthority(e env, a api.Authority) error {
+	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "signs from", when(a.SignsFrom), "valid until", moment(a.NotAfter))
+}
+
+// announced is the ID of the issuing CA that does not sign yet.
+func (c *client) announced() (string, error) {
+	authorities, err := all[api.Authority](c, "/authorities")
+	for _, a := range authorities {
+		if a.Stage == localca.Announced && a.Kind == tenancy.IssuingAuthority {
+			return url.PathEscape(a.ID), nil
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("no new CA is announced: perennial authority list says when one will be")
+	}
+	return "", err
+}
+
+type authorityWaitingCmd struct{ client }
+
+func (c *authorityWaitingCmd) Run(e env) error {
+	id, err := c.announced()
+	if err != nil {
+		return err
+	}
+	return list(&c.client, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER", "No receiver is waited for.", func(t api.Trust) []any {
+		trust := string(t.Trust)
+		if t.Trust == tenancy.TrustUnknown {
+			trust = "unknown"
+		}
+		return []any{t.Tenant + "/" + t.Arrangement, trust, when(t.At), t.By, t.Answer}
+	})
+}
+
+type authorityProbeCmd struct {
+	anArrangement
+	Installed bool `help:"Do not ask: its administrator says that the CA is installed."`
+}
+
+func (c *authorityProbeCmd) Run(e env) error {
+	var t api.AskedTrust
+	if err := c.ask(http.MethodPost, map[string]bool{"installed": c.Installed}, &t, "authority"); err != nil {
+		return err
+	}
+	trust := string(t.Trust.Trust)
+	if t.Trust.Trust == tenancy.TrustUnknown {
+		trust = "not known"
+	}
+	return c.show(e, t, "arrangement", t.Tenant+"/"+t.Arrangement, "new CA", trust, "answer", t.Answer)
+}
+
+type authoritySignCmd struct{ client }
+
+func (c *authoritySignCmd) Run(e env) error {
+	id, err := c.announced()
+	if err != nil {
+		return err
+	}
+	var a api.Authority
+	if _, err := c.send(http.MethodPost, "/authorities/"+id+"/sign", nil, &a); err != nil {
+		return err
+	}
+	return c.showAuthority(e, a)
+}
