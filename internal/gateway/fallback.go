@@ -111,7 +111,7 @@ func (s sender) once(m *message, r *http.Request, generation int) attempt {
 }
 
 // send sends a request, unless the receiver stops taking its body.
-func send(t *http.Transport, r *http.Request, to *route) (*http.Response, error) {
+func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, error) {
 	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
 	res, err := t.RoundTrip(r)
 	return res, stop(err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -32,7 +31,7 @@ type route struct {
 	endpoint   *url.URL
 	statuses   []int // that mean a refusal
 	identities map[int]*identity
-	plain      *http.Transport // where it presents no certificate
+	plain      *outbound.Connections // where it presents no certificate
 	series     *series
 
 	mu       sync.Mutex
@@ -97,15 +96,15 @@ type identity struct {
 	outbound.Identity
 	certificateID string
 	settings      [sha256.Size]byte
-	connections   atomic.Pointer[http.Transport]
+	connections   atomic.Pointer[outbound.Connections]
 }
 
-func (id *identity) transport() *http.Transport { return id.connections.Load() }
+func (id *identity) transport() *outbound.Connections { return id.connections.Load() }
 
 // reconnect lets the next message with a generation open a connection of its own.
 func (r *route) reconnect(n *outbound.Network, generation int) {
 	if id := r.identities[generation]; id != nil {
-		id.connections.Swap(n.Transport(&id.Identity, r.standing.Arrangement.Egress)).CloseIdleConnections()
+		id.connections.Swap(n.Connections(&id.Identity, r.standing.Arrangement.Egress)).CloseIdleConnections()
 	}
 }
 
@@ -205,11 +204,11 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 			}
 		}
 		one := &identity{Identity: id, certificateID: c.ID, settings: sum}
-		one.connections.Store(n.Transport(&one.Identity, s.Arrangement.Egress))
+		one.connections.Store(n.Connections(&one.Identity, s.Arrangement.Egress))
 		r.identities[id.Generation] = one
 	}
 	if s.Arrangement.Authentication != tenancy.ClientCertificate {
-		r.plain = n.Transport(nil, s.Arrangement.Egress)
+		r.plain = n.Connections(nil, s.Arrangement.Egress)
 	}
 	if before != nil {
 		before.mu.Lock()

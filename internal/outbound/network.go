@@ -85,8 +85,11 @@ func (n *Network) control(_ context.Context, _, address string, _ syscall.RawCon
 	return n.Check(to.Addr())
 }
 
+// dialTimeout bounds the making of a TCP connection.
+const dialTimeout = 10 * time.Second
+
 func (n *Network) dialer() *net.Dialer {
-	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: n.control}
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, ControlContext: n.control}
 }
 
 // ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say it.
@@ -96,8 +99,8 @@ const ExpectContinue = time.Second
 func (n *Network) Transport(id *Identity, egress tenancy.Egress) *http.Transport {
 	return &http.Transport{
 		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
-		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: 90 * time.Second,
-		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(), MaxResponseHeaderBytes: 256 << 10,
+		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
+		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(), MaxResponseHeaderBytes: maxHeader,
 		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
 }

@@ -1,0 +1,403 @@
+package outbound
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// idleConn is how long a connection is kept without a message.
+	idleConn = 90 * time.Second
+	// maxHeader bounds the head of an answer.
+	maxHeader = 256 << 10
+	// directBody is the largest body that is written before an answer is looked for: it fits into the socket's buffer, so that a
+	// receiver which answers without reading it cannot block us.
+	directBody = 16 << 10
+	// fewConnections is how many an arrangement must be allowed before they are shared between both ways.
+	fewConnections = 8
+	// afterBrokenWrite is how long an answer is waited for that came before the connection broke.
+	afterBrokenWrite = 200 * time.Millisecond
+)
+
+// Connections are those to the receiver of one arrangement with one generation. They implement [http.RoundTripper].
+//
+// There are two ways. net/http's transport takes every message. It keeps two goroutines for each connection and wakes both
+// for each message, which is what HTTP/2 and bodies of any size need, and costs a third of what a small message takes. So
+// once the receiver has shown that it speaks HTTP/1.1, a message without a body, or with a small one, is written and its answer
+// read by the goroutine that sends it, over connections of their own; what is parsed is parsed by net/http all the same.
+type Connections struct {
+	transport *http.Transport
+	network   *Network
+	config    *tls.Config
+	timeout   time.Duration
+	places    chan struct{} // for messages on their way directly; nil where all go through the transport
+	http1     atomic.Bool   // the receiver speaks HTTP/1.1
+
+	mu     sync.Mutex
+	idle   []*conn // the one that was used last at the end
+	closed bool
+	reaper *time.Timer // nil while nothing is idle
+}
+
+// Connections makes the connections to a receiver with one generation; nil presents none.
+func (n *Network) Connections(id *Identity, egress tenancy.Egress) *Connections {
+	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout()}
+	if most := egress.MaxConnections(); most >= fewConnections {
+		c.places = make(chan struct{}, most/2)
+		c.transport.MaxConnsPerHost -= most / 2
+		c.config = c.transport.TLSClientConfig.Clone()
+		c.config.NextProtos = []string{"http/1.1"}
+	}
+	return c
+}
+
+// CloseIdleConnections closes what is idle, and lets what is in use end with its message.
+func (c *Connections) CloseIdleConnections() {
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, idle := range c.idle {
+		idle.Close()
+	}
+	c.idle = nil
+}
+
+// RoundTrip implements [http.RoundTripper]. A message is sent again by itself only where nothing of it was written, or where it
+// may be repeated (RFC 9110, section 9.2.2) and no answer had begun, as net/http does.
+func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.isDirect(r) {
+		select {
+		case c.places <- struct{}{}:
+			return c.direct(r)
+		default: // the transport lets messages wait for a connection
+		}
+	}
+	res, err := c.transport.RoundTrip(r)
+	if err == nil && res.TLS != nil {
+		c.http1.Store(res.ProtoMajor == 1)
+	}
+	return res, err
+}
+
+func (c *Connections) isDirect(r *http.Request) bool {
+	switch {
+	case c.places == nil, !c.http1.Load(), r.URL.Scheme != "https", r.Method == http.MethodConnect, len(r.Trailer) > 0, len(r.TransferEncoding) > 0:
+		return false
+	case r.Header["Upgrade"] != nil, r.Header["Expect"] != nil:
+		return false
+	}
+	return r.ContentLength > 0 && r.ContentLength <= directBody || r.Body == nil || r.Body == http.NoBody
+}
+
+var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// direct sends a message whose place is taken.
+func (c *Connections) direct(r *http.Request) (*http.Response, error) {
+	buffer := messages.Get().(*bytes.Buffer)
+	defer messages.Put(buffer)
+	buffer.Reset()
+	if err := write(r, buffer); err != nil { // the sender's body broke off: the receiver hears nothing
+		<-c.places
+		return nil, err
+	}
+	for {
+		conn, reused, err := c.take(r)
+		if err != nil {
+			<-c.places
+			return nil, err
+		}
+		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+			trace.GotConn(httptrace.GotConnInfo{Conn: conn, Reused: reused})
+		}
+		written, res, err := conn.exchange(r, buffer.Bytes(), c)
+		if err == nil {
+			return res, nil
+		}
+		conn.Close()
+		if cause := context.Cause(r.Context()); cause != nil {
+			err = cause
+		} else if reused && (written == 0 || !conn.answered && isReplayable(r)) {
+			continue
+		}
+		<-c.places
+		return nil, err
+	}
+}
+
+// write writes a whole message. Where the sender's body fails, the error is the body's.
+func write(r *http.Request, to *bytes.Buffer) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r.Write(to)
+	}
+	body, q := &noting{ReadCloser: r.Body}, *r
+	q.Body = body
+	err := q.Write(to)
+	if err != nil && body.err != nil {
+		return body.err
+	}
+	return err
+}
+
+// noting notes why a body failed: net/http hides it.
+type noting struct {
+	io.ReadCloser
+	err error
+}
+
+func (n *noting) Read(p []byte) (int, error) {
+	k, err := n.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		n.err = err
+	}
+	return k, err
+}
+
+// isReplayable follows net/http.
+func isReplayable(r *http.Request) bool {
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+}
+
+// take finds an idle connection that is still open, or opens one.
+func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) {
+	for {
+		c.mu.Lock()
+		n := len(c.idle)
+		if n == 0 {
+			c.mu.Unlock()
+			break
+		}
+		one = c.idle[n-1]
+		c.idle[n-1] = nil
+		c.idle = c.idle[:n-1]
+		c.mu.Unlock()
+		if one.isOpen() {
+			return one, true, nil
+		}
+		one.Close()
+	}
+	port := r.URL.Port()
+	if port == "" {
+		port = "443"
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout+c.transport.TLSHandshakeTimeout)
+	defer cancel()
+	dialled, err := c.network.Dial(ctx, net.JoinHostPort(r.URL.Hostname(), port), r.URL.Hostname(), c.config)
+	if err != nil {
+		return nil, false, err
+	}
+	state := dialled.ConnectionState()
+	one = &conn{Conn: dialled, state: &state}
+	if raw, ok := dialled.NetConn().(syscall.Conn); ok {
+		one.raw, _ = raw.SyscallConn()
+	}
+	one.in = bufio.NewReaderSize(one, 16<<10)
+	return one, false, nil
+}
+
+// put takes a connection back whose answer was read to its end.
+func (c *Connections) put(one *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		one.Close()
+		return
+	}
+	one.since = time.Now()
+	c.idle = append(c.idle, one)
+	if c.reaper == nil {
+		c.reaper = time.AfterFunc(idleConn, c.reap)
+	}
+}
+
+// reap closes what has been idle for too long.
+func (c *Connections) reap() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := time.Now().Add(-idleConn)
+	old := 0
+	for old < len(c.idle) && !c.idle[old].since.After(before) {
+		c.idle[old].Close()
+		old++
+	}
+	c.idle = append([]*conn(nil), c.idle[old:]...)
+	if c.reaper = nil; len(c.idle) > 0 {
+		c.reaper = time.AfterFunc(idleConn, c.reap)
+	}
+}
+
+// A conn is a connection that one goroutine at a time uses.
+type conn struct {
+	net.Conn // TLS
+	state    *tls.ConnectionState
+	raw      syscall.RawConn
+	in       *bufio.Reader // reads from the conn, which bounds it
+	budget   int64         // of bytes that may still be read
+	answered bool          // something of the answer has come
+	since    time.Time     // when it became idle
+}
+
+var errHeader = fmt.Errorf("the head of the receiver's answer is longer than %d bytes", maxHeader)
+
+// Read bounds what is read.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.budget <= 0 {
+		return 0, errHeader
+	}
+	if int64(len(p)) > c.budget {
+		p = p[:c.budget]
+	}
+	n, err := c.Conn.Read(p)
+	c.budget -= int64(n)
+	c.answered = c.answered || n > 0
+	return n, err
+}
+
+// isOpen looks whether the receiver has closed an idle connection, or sent something that nobody asked for.
+func (c *conn) isOpen() bool {
+	if c.raw == nil || c.in.Buffered() > 0 {
+		return false
+	}
+	var peeked error
+	err := c.raw.Control(func(fd uintptr) { // not Read: an old deadline may have passed
+		var one [1]byte
+		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return err == nil && errors.Is(peeked, syscall.EAGAIN)
+}
+
+// A noAnswer is the time-out of the wait for an answer's head.
+type noAnswer struct{ after time.Duration }
+
+func (e noAnswer) Error() string { return "no answer began within " + e.after.String() }
+
+// Timeout makes it a time-out.
+func (noAnswer) Timeout() bool { return true }
+
+var past = time.Unix(1, 0)
+
+// exchange writes a message and reads the head of its answer; written is how much was, where it failed. Where it succeeds the
+// body gives connection and place back.
+func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (written int, res *http.Response, err error) {
+	c.answered, c.budget = false, maxHeader
+	c.SetDeadline(time.Now().Add(from.timeout))
+	ctx := r.Context()
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(past) })
+	written, broken := c.Write(message)
+	if broken != nil {
+		if written == 0 || ctx.Err() != nil {
+			stop()
+			return written, nil, broken
+		}
+		c.SetReadDeadline(time.Now().Add(afterBrokenWrite)) // it may have answered before it closed
+	}
+	res, err = c.readHead(r)
+	if err != nil {
+		stop()
+		var late interface{ Timeout() bool }
+		switch isLate := errors.As(err, &late) && late.Timeout(); {
+		case broken != nil && isLate:
+			err = broken
+		case isLate:
+			err = noAnswer{from.timeout}
+		}
+		return written, nil, err
+	}
+	c.budget = math.MaxInt64
+	if res.ContentLength < 0 || int64(c.in.Buffered()) < res.ContentLength { // else the body is here
+		c.SetDeadline(time.Time{})
+		if ctx.Err() != nil { // the deadline that would have ended the read was lifted
+			c.SetDeadline(past)
+		}
+	}
+	res.TLS = c.state
+	b := &answerBody{ReadCloser: res.Body, from: from, conn: c, ctx: ctx, stop: stop, reuse: !res.Close && !r.Close && broken == nil}
+	if res.Body == http.NoBody {
+		b.end(true)
+	} else {
+		res.Body = b
+	}
+	return written, res, nil
+}
+
+// readHead reads the head of the final answer, and hands on those of interim ones.
+func (c *conn) readHead(r *http.Request) (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(r.Context())
+	for {
+		res, err := http.ReadResponse(c.in, r)
+		switch {
+		case err != nil:
+			return nil, err
+		case res.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errors.New("the receiver switched protocols without being asked")
+		case res.StatusCode >= 200:
+			return res, nil
+		}
+		if trace != nil && trace.Got1xxResponse != nil {
+			if err := trace.Got1xxResponse(res.StatusCode, map[string][]string(res.Header)); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// An answerBody gives its connection back at its end.
+type answerBody struct {
+	io.ReadCloser
+	from  *Connections
+	conn  *conn
+	ctx   context.Context
+	stop  func() bool
+	reuse bool
+	ended atomic.Bool
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end(err == io.EOF)
+		if cause := context.Cause(b.ctx); cause != nil && err != io.EOF {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+// Close ends the message; where the answer was not read to its end, the connection cannot be used again.
+func (b *answerBody) Close() error {
+	b.end(false)
+	return nil
+}
+
+func (b *answerBody) end(complete bool) {
+	if b.ended.Swap(true) {
+		return
+	}
+	if unspoilt := b.stop(); complete && unspoilt && b.reuse && b.conn.in.Buffered() == 0 {
+		b.from.put(b.conn)
+	} else {
+		b.conn.Close()
+	}
+	<-b.from.places
+}
