@@ -26,11 +26,13 @@ lint:
 	$(GO) vet ./...
 	"$$($(GO) -C tools tool -n staticcheck)" ./...
 
-generate: build ## docs/openapi.json, from the code
+generate: ## the console's templates and docs/openapi.json, from the code
+	"$$($(GO) -C tools tool -n templ)" generate -path internal/web
+	@$(MAKE) build
 	bin/perennial openapi > docs/openapi.json
 
 fresh: generate ## generated files and go.mod are as the code wants them
-	git diff --exit-code -- docs/openapi.json
+	git diff --exit-code -- docs/openapi.json internal/web
 	$(GO) mod tidy -diff
 
 fuzz: ## every parser, FUZZ long each

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -21,13 +22,16 @@ import (
 	"github.com/perennial-pki/perennial/internal/jobs"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/probe"
+	"github.com/perennial-pki/perennial/internal/sample"
 	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/web"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type serveCmd struct {
 	serviceFlags
 	gatewayFlags
+	Sample bool `env:"PERENNIAL_SAMPLE" help:"Show a sample fleet, in a temporary database that is gone at the end."`
 }
 
 // shutdownTime is how long requests and jobs may take to end.
@@ -44,6 +48,13 @@ func (c *serveCmd) Run(e env) error {
 	}
 	if err := c.gatewayFlags.check(c.BehindProxy); err != nil {
 		return err
+	}
+	if c.Sample {
+		remove, err := c.useSample()
+		if err != nil {
+			return err
+		}
+		defer remove()
 	}
 	network, err := c.network()
 	if err != nil {
@@ -70,6 +81,12 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	var logins []sample.Login
+	if c.Sample {
+		if logins, err = sample.Fill(ctx, p.engine, p.ca, e.now); err != nil {
+			return err
+		}
+	}
 	secret, err := firstToken(ctx, p.store, e.now())
 	if err != nil {
 		return err
@@ -93,8 +110,9 @@ func (c *serveCmd) Run(e env) error {
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox
 	}
+	service := api.New(apiConfig)
 	server := &http.Server{
-		Handler: api.New(apiConfig), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, Now: e.now, Log: log}, service), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(end)
@@ -105,6 +123,9 @@ func (c *serveCmd) Run(e env) error {
 	}
 	go func() { failed <- serveHTTP(server, listener) }()
 	c.welcome(e, p, egress, secret)
+	for _, l := range logins {
+		fmt.Fprintf(e.out, "Sign in at %s as %-6s (%s) with the password %s\n", c.BaseURL, l.Name, l.Role, l.Password)
+	}
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -117,6 +138,20 @@ func (c *serveCmd) Run(e env) error {
 		err = errors.Join(egress.stop(rest), server.Shutdown(rest))
 	}
 	return errors.Join(err, queue.Stop(rest))
+}
+
+// useSample lets the service run on a temporary database, with receivers on loopback.
+func (c *serveCmd) useSample() (remove func(), err error) {
+	if c.SMTP != "" {
+		return nil, errors.New("--sample goes without --smtp: its mails would go to real addresses")
+	}
+	dir, err := os.MkdirTemp("", "perennial-sample-")
+	if err != nil {
+		return nil, err
+	}
+	c.Database, c.KeyFile, c.Key = "sqlite:"+filepath.Join(dir, "perennial.db"), filepath.Join(dir, "perennial.key"), ""
+	c.AllowTarget = append(c.AllowTarget, "127.0.0.0/8")
+	return func() { os.RemoveAll(dir) }, nil
 }
 
 // serveHTTP serves with TLS where the server has a configuration for it.
@@ -143,7 +178,7 @@ func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret strin
 		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint(e.now()))
 	}
 	if secret != "" {
-		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\n", c.BaseURL, secret)
+		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\nOr make your account for the console with it: %s/welcome\n", c.BaseURL, secret, c.BaseURL)
 	}
 }
 

@@ -81,10 +81,12 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.people()
 	s.arrangements()
 	s.rollovers()
+	s.linkOperations()
 	s.certificates()
 	s.tasks()
 	s.scope()
 	s.operations()
+	s.overview()
 	s.public(mux)
 	if c.Gateways != nil {
 		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
@@ -180,6 +182,12 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 
 type principalKey struct{}
 
+// WithPrincipal lets requests with this context act as a token, for the console, which signs people in by itself. A context
+// cannot come from outside of the process.
+func WithPrincipal(ctx context.Context, t tenancy.Token) context.Context {
+	return context.WithValue(ctx, principalKey{}, t)
+}
+
 // principal is the token of the request.
 func principal(ctx context.Context) tenancy.Token {
 	t, _ := ctx.Value(principalKey{}).(tenancy.Token)
@@ -192,6 +200,9 @@ func actor(ctx context.Context) string {
 	if p.Role == tenancy.RoleKeyUser {
 		return "key user " + p.Tenant + "/" + p.KeyUser
 	}
+	if p.ID == "" { // signed in to the console
+		return string(p.Role) + " " + p.Name
+	}
 	return string(p.Role) + " token " + p.Name
 }
 
@@ -201,7 +212,11 @@ const touchAfter = 10 * time.Minute
 // authenticate finds the token of requests to the API; all else passes without one.
 func (s *server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/api/") {
+		if !strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, linksPath) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if principal(r.Context()).Role != "" { // of the console
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -170,6 +170,9 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 			}
 			at := fill.Replace(path) + query
 			seen++
+			if strings.HasPrefix(path, "/links/") { // the secret stands for a token
+				continue
+			}
 			if a := f.call("", method, strings.ReplaceAll(at, "{tenant}", "acme"), body, `If-Match: "1"`); a.status != 401 {
 				t.Errorf("%s %s without a token: %d", method, path, a.status)
 			}
@@ -538,7 +541,7 @@ func TestTheFleetForecastCountsWhatTheRunsWillDo(t *testing.T) {
 
 func TestHealthAndMetricsNeedNoToken(t *testing.T) {
 	f := setUp(t)
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "perennial_last_run_date_seconds 1.7934912e+09", "/openapi.json": `"openapi":"3.1.0"`, "/": "The service is running"} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "perennial_last_run_date_seconds 1.7934912e+09", "/openapi.json": `"openapi":"3.1.0"`} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		data, _ := io.ReadAll(res.Body)

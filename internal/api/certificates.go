@@ -8,6 +8,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/certfile"
 	"github.com/perennial-pki/perennial/internal/publish"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -21,6 +22,7 @@ type Certificate struct {
 	Subject     string          `json:"subject"`
 	Serial      string          `json:"serial"`
 	Fingerprint string          `json:"fingerprint_sha256"`
+	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that can show no other, such as nginx and HAProxy."`
 	NotBefore   time.Time       `json:"not_before"`
 	NotAfter    time.Time       `json:"not_after"`
 	KeyType     tenancy.KeyType `json:"key_type"`
@@ -29,7 +31,7 @@ type Certificate struct {
 }
 
 func viewCertificate(c tenancy.Certificate) Certificate {
-	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
+	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, certfile.SHA1(c.DER), c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
 }
 
 // OneCertificate is the path of a generation.

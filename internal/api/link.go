@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/probe"
 	"github.com/perennial-pki/perennial/internal/publish"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/rollover"
@@ -46,62 +43,45 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	return l, standing, c, nil
 }
 
-// broken lets a long hexadecimal number break in lines on a phone, and be copied as a whole.
-func broken(hex string) template.HTML {
-	var b strings.Builder
-	for len(hex) > 16 {
-		b.WriteString(template.HTMLEscapeString(hex[:16]) + "<wbr>")
-		hex = hex[16:]
-	}
-	b.WriteString(template.HTMLEscapeString(hex))
-	return template.HTML(b.String())
+// Linked is what the administrator of a receiving system gets to see by a link.
+type Linked struct {
+	Tenant      string      `json:"tenant" doc:"Who asks."`
+	Endpoint    string      `json:"endpoint"`
+	Certificate Certificate `json:"certificate" doc:"The one to install."`
+	OldUntil    time.Time   `json:"old_until,omitzero" doc:"When the old certificate expires: the new one must be installed before."`
 }
 
-var linkPage = template.Must(template.New("link").Funcs(template.FuncMap{"broken": broken}).Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>New certificate of {{.Tenant}}</title></head>
-<body><main><h1>New certificate of {{.Tenant}}</h1>
-{{with .Message}}<p role="status"><strong>{{.}}</strong></p>{{end}}
-<p>{{.Tenant}} sends messages to <strong>{{.Endpoint}}</strong> with a client certificate, which has been renewed. Please add the new one beside the old one, or put it in its place: messages go on either way.</p>
-<dl>
-<dt>Subject</dt><dd>{{.Certificate.Subject}}</dd>
-<dt>Serial number</dt><dd>{{broken .Certificate.Serial}}</dd>
-<dt>SHA-256</dt><dd>{{broken .Certificate.Fingerprint}}</dd>
-<dt>Valid</dt><dd>{{.From}} until {{.Until}}</dd>
-{{with .OldUntil}}<dt>To be installed before</dt><dd>{{.}}, when the old one expires</dd>{{end}}
-</dl>
-<ul>
-<li><a href="{{.Path}}/certificate?format=pem">Certificate (PEM)</a></li>
-<li><a href="{{.Path}}/certificate?format=der">Certificate (DER, .cer)</a></li>
-<li><a href="{{.Path}}/certificate?format=pkcs7">Certificate and chain (PKCS#7)</a></li>
-<li><a href="{{.Path}}/certificate?format=chain">Chain of the CA (PEM)</a></li>
-</ul>
-<form method="post" action="{{.Path}}/installed"><button>It is installed: test it now</button></form>
-</main></body></html>
-`))
-
-func (s *server) linkPage(w http.ResponseWriter, r *http.Request) {
-	_, standing, c, err := s.linked(r.Context(), r.PathValue("secret"))
-	if err != nil {
-		s.linkFailed(w, r, err)
-		return
-	}
-	s.showLink(w, r, standing, c, "")
+// Tested is how the receiver answered the new certificate, once its administrator said that it is installed.
+type Tested struct {
+	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent where it could not be asked."`
+	Answer        string `json:"answer,omitempty"`
+	HandshakeOnly bool   `json:"handshake_only" doc:"Only TLS was asked."`
 }
 
-func (s *server) showLink(w http.ResponseWriter, r *http.Request, standing lifecycle.Standing, c tenancy.Certificate, message string) {
-	stamp := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
-	oldUntil := ""
-	if n := len(standing.Certificates); n > 1 {
-		oldUntil = stamp(standing.Certificates[n-2].NotAfter)
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	err := linkPage.Execute(w, map[string]any{
-		"Tenant": standing.Tenant.DisplayName, "Endpoint": standing.Arrangement.Endpoint, "Certificate": c, "From": stamp(c.NotBefore), "Until": stamp(c.NotAfter), "OldUntil": oldUntil,
-		"Path": "/rollover/" + r.PathValue("secret"), "Message": message,
+// OneLink is the path of a link, by its secret.
+type OneLink struct {
+	Secret string `path:"secret" maxLength:"100"`
+}
+
+// linksPath is below which no token is needed: a link's secret stands for one.
+const linksPath = "/api/v1/links/"
+
+func (s *server) linkOperations() {
+	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
+		_, standing, c, err := s.linked(ctx, in.Secret)
+		if err != nil {
+			return nil, err
+		}
+		out := Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c)}
+		if n := len(standing.Certificates); n > 1 {
+			out.OldUntil = standing.Certificates[n-2].NotAfter
+		}
+		return &Entity[Linked]{Body: out}, nil
 	})
-	if err != nil {
-		s.Log.WarnContext(r.Context(), "a page was cut off", "error", err)
-	}
+	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
+		out, err := s.installed(ctx, in.Secret)
+		return &Entity[Tested]{Body: out}, err
+	})
 }
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
@@ -136,13 +116,11 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 	w.Write(f.Data)
 }
 
-// linkInstalled takes the administrator's word, and asks the receiver at once.
-func (s *server) linkInstalled(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	l, standing, c, err := s.linked(ctx, r.PathValue("secret"))
+// installed takes the administrator's word, and asks the receiver at once.
+func (s *server) installed(ctx context.Context, secret string) (out Tested, err error) {
+	l, standing, _, err := s.linked(ctx, secret)
 	if err != nil {
-		s.linkFailed(w, r, err)
-		return
+		return out, err
 	}
 	now, who := s.now(), "link "+l.ID+" of "+standing.Name()
 	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
@@ -156,25 +134,13 @@ func (s *server) linkInstalled(w http.ResponseWriter, r *http.Request) {
 		standing, err = s.Engine.Observe(ctx, l.ArrangementID, who, []lifecycle.Observation{said}, now)
 	}
 	if err != nil {
-		s.linkFailed(w, r, err)
-		return
+		return out, err
 	}
-	results, after, err := s.prober().Probe(ctx, standing, who, l.Generation)
-	message := "Thank you. The receiver could not be asked just now: messages show whether it works."
-	if err == nil && len(results) == 1 {
-		standing, message = after, told(results[0])
+	results, _, err := s.prober().Probe(ctx, standing, who, l.Generation)
+	if err != nil || len(results) != 1 {
+		s.Log.WarnContext(ctx, "a receiver could not be asked", "arrangement", standing.Name(), "error", err)
+		return out, nil
 	}
-	s.showLink(w, r, standing, c, message)
-}
-
-func told(r probe.Result) string {
-	switch v := viewProbe(r); {
-	case v.Result == "accepted" && r.Handshake:
-		return "Thank you. The TLS handshake with the new certificate succeeded; what the application behind it checks shows with the next message."
-	case v.Result == "accepted":
-		return "Thank you. It works: the receiver accepted the new certificate (" + r.Detail + ")."
-	case v.Result == "refused", v.Result == "closed":
-		return "The receiver still refuses the new certificate (" + r.Detail + "). Please check it, and test again: messages go on with the old one meanwhile."
-	}
-	return "Thank you. The receiver gave no clear answer (" + r.Detail + "): messages show whether it works."
+	v := viewProbe(results[0])
+	return Tested{v.Result, v.Answer, v.HandshakeOnly}, nil
 }

@@ -31,12 +31,7 @@ func (s *server) public(mux *http.ServeMux) {
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
 	mux.HandleFunc("GET /unsubscribe/{token}", s.unsubscribePage)
 	mux.HandleFunc("POST /unsubscribe/{token}", s.unsubscribe)
-	mux.HandleFunc("GET /rollover/{secret}", s.linkPage)
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
-	mux.HandleFunc("POST /rollover/{secret}/installed", s.linkInstalled)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		page(w, http.StatusOK, "Perennial", "The service is running. Use the command line (perennial tenant list) or the API (/openapi.json).")
-	})
 }
 
 // ready says whether requests can be served: the database answers.
@@ -190,7 +185,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(r.Method, strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		for _, secret := range []string{"/unsubscribe/", "/rollover/"} {
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath} {
 			if strings.HasPrefix(path, secret) {
 				path = secret + "..."
 			}

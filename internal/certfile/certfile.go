@@ -6,6 +6,7 @@ package certfile
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -140,6 +141,12 @@ func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
 // Fingerprint is the SHA-256 of the whole certificate, 64 lowercase hexadecimal digits.
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// SHA1 is the SHA-1 of the whole certificate, in lowercase hexadecimal, for servers that can show no other fingerprint.
+func SHA1(der []byte) string {
+	sum := sha1.Sum(der)
 	return hex.EncodeToString(sum[:])
 }
 

@@ -39,6 +39,11 @@ func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tena
 		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id) ORDER BY id LIMIT ?`, micros(now), limit)
 }
 
+// CountParked counts the messages that wait.
+func (r Reader) CountParked(ctx context.Context) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM parked WHERE state = 'waiting'")
+}
+
 // ClaimParked takes a due message for an attempt of this process until an instant; false where another one was faster.
 func (t *Tx) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (bool, error) {
 	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' AND next_at = ?", micros(until), p.ID, micros(p.NextAt))

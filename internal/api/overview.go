@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Overview is what the hosting team looks at first.
+type Overview struct {
+	Policy     string     `json:"policy"`
+	LastRun    *Run       `json:"last_run,omitempty"`
+	NextRun    time.Time  `json:"next_run"`
+	MailsDead  int        `json:"mails_dead" doc:"Mails that will not be tried again unless somebody requeues them."`
+	MailsQueue int        `json:"mails_queued"`
+	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait for a mail server to be configured."`
+	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
+	Announced  *Authority `json:"announced_authority,omitempty" doc:"A new CA that does not sign yet."`
+}
+
+func (s *server) overview() {
+	register(s, http.MethodGet, "/overview", "What ran last, what runs next, and what needs somebody", 200, func(ctx context.Context, _ *struct{}) (*Entity[Overview], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		now := s.Now()
+		out := Overview{Policy: s.Engine.Policy.Name, NextRun: s.Engine.Policy.Schedule.Next(now)}
+		run, err := s.Store.LatestRun(ctx)
+		if err == nil {
+			view := viewRun(run)
+			out.LastRun = &view
+		} else if !errors.Is(err, tenancy.ErrNotFound) {
+			return nil, err
+		}
+		mails, err1 := s.Store.CountMails(ctx)
+		parked, err2 := s.Store.CountParked(ctx)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued], mails[tenancy.MailWaiting], parked
+		if a, ok := s.CA.Announced(now); ok {
+			if view, err := s.authority(a.ID); err == nil {
+				out.Announced = &view.Body
+			}
+		}
+		return &Entity[Overview]{Body: out}, nil
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
+		if err != nil {
+			return nil, err
+		}
+		all, err := s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
+		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		for _, standing := range all {
+			if len(standing.Certificates) > 0 {
+				out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+			}
+		}
+		return out, err
+	})
+}

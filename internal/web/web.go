@@ -1,0 +1,246 @@
+// Package web is the console: pages for key users, the hosting team and the administrators of receiving systems.
+//
+// It promises: the console is a client of the JSON API, in the same process, with the rights of who is signed in and no others,
+// so that what belongs to another tenant does not exist here either; every page works without script, with the keyboard alone,
+// and on a phone; no page loads anything from elsewhere; whatever people or receivers wrote is shown as text, never as
+// markup. A session's secret is only in the browser's cookie.
+package web
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Config is what the console stands on.
+type Config struct {
+	// API is the JSON API, which takes the principal of a request's context.
+	API   http.Handler
+	Store *store.Store
+	// BaseURL is where people reach the service: cookies are for https alone where it is.
+	BaseURL string
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+type console struct {
+	Config
+	secure bool
+	mux    *http.ServeMux
+	tries  tries
+}
+
+//go:embed assets
+var assets embed.FS
+
+// New is the handler of the console's pages. Everything else is answered by rest.
+func New(c Config, rest http.Handler) http.Handler {
+	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux()}
+	w.routes()
+	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
+	pages := headers(guard.Handler(w.identify(w.mux)))
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if _, pattern := w.mux.Handler(r); pattern == "" {
+			rest.ServeHTTP(rw, r)
+			return
+		}
+		pages.ServeHTTP(rw, r)
+	})
+}
+
+// headers let a page load nothing but our own stylesheet, be framed by nobody, and be kept by no cache.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *console) routes() {
+	static, err := fs.Sub(assets, "assets")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	files := http.StripPrefix("/assets/", http.FileServerFS(static))
+	c.mux.HandleFunc("GET /assets/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // its address has its hash
+		files.ServeHTTP(w, r)
+	})
+	c.open("GET /sign-in", c.signInPage)
+	c.open("POST /sign-in", c.signIn)
+	c.open("GET /welcome", c.welcomePage)
+	c.open("POST /welcome", c.welcome)
+	c.open("GET /rollover/{secret}", c.receiver)
+	c.open("POST /rollover/{secret}/installed", c.installed)
+	c.page("POST /sign-out", c.signOut)
+	c.page("GET /account", c.account)
+	c.page("POST /account", c.setPreferences)
+	c.page("POST /account/sessions/{session}/end", c.endSession)
+
+	c.page("GET /{$}", c.home)
+	c.page("GET /tenants", c.tenants)
+	c.page("POST /tenants", c.createTenant)
+	c.page("GET /runs", c.runs)
+	c.page("GET /at-risk", c.atRisk)
+	c.page("GET /deliveries", c.deliveries)
+	c.page("POST /deliveries/{delivery}/requeue", c.requeue)
+	c.page("GET /log", c.events)
+	c.page("GET /tokens", c.tokens)
+	c.page("POST /tokens", c.createToken)
+	c.page("POST /tokens/{token}/revoke", c.revokeToken)
+	c.page("GET /authorities", c.authorities)
+	c.page("GET /forecast", c.forecast)
+	c.page("GET /policy", c.policy)
+
+	c.page("GET /tenants/{tenant}", c.tenant)
+	c.page("GET /tenants/{tenant}/certificates", c.certificates)
+	c.page("POST /tenants/{tenant}/certificates/{purpose}/renew", c.renew)
+	c.page("GET /tenants/{tenant}/certificates/{purpose}/{generation}/{format}", c.download)
+	c.page("GET /tenants/{tenant}/rollovers", c.board)
+	c.page("GET /tenants/{tenant}/arrangements/new", c.newArrangement)
+	c.page("POST /tenants/{tenant}/arrangements", c.createArrangement)
+	c.page("GET /tenants/{tenant}/arrangements/{arrangement}", c.arrangement)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/probe", c.probe)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/choose", c.choose)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/link", c.link)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/links/{link}/revoke", c.revokeLink)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/diagnose", c.diagnose)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/strategy", c.setStrategy)
+	c.page("GET /tenants/{tenant}/arrangements/{arrangement}/messages", c.messages)
+	c.page("GET /tenants/{tenant}/tasks", c.tasks)
+	c.page("POST /tenants/{tenant}/tasks/{task}", c.setTask)
+	c.page("POST /tenants/{tenant}/subscription", c.subscribe)
+	c.page("GET /tenants/{tenant}/mail-check", c.mailCheck)
+	c.page("GET /tenants/{tenant}/scope", c.scope)
+	c.page("POST /tenants/{tenant}/scope", c.answer)
+	c.page("GET /tenants/{tenant}/people", c.people)
+	c.page("POST /tenants/{tenant}/people", c.addPerson)
+	c.page("GET /tenants/{tenant}/log", c.tenantEvents)
+}
+
+// A view is one request for a page, and who makes it.
+type view struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	words   words
+	account tenancy.Account // the zero value where nobody is signed in
+	session tenancy.Session
+	zone    *time.Location
+	now     time.Time
+	said    string // what the last form did
+}
+
+// T says something in the reader's language.
+func (v *view) T(text string, args ...any) string { return v.words.say(text, args...) }
+
+// Operator says whether the reader is of the hosting team.
+func (v *view) Operator() bool { return v.account.Role == tenancy.RoleOperator }
+
+func (v *view) ctx() context.Context { return v.r.Context() }
+
+type viewKey struct{}
+
+// identify finds out who is signed in.
+func (c *console) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &view{words: wordsFor(r.Header.Get("Accept-Language")), zone: time.UTC, now: c.Now()}
+		session, account, err := c.signedIn(r)
+		switch {
+		case err == nil:
+			v.session, v.account, v.zone = session, account, account.Location()
+			if account.Language != "" {
+				v.words = wordsFor(account.Language)
+			}
+			r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
+		case errors.Is(err, tenancy.ErrNotFound):
+			r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
+		default:
+			c.Log.ErrorContext(r.Context(), "session", "error", err)
+			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
+			return
+		}
+		v.w, v.r = w, r
+		v.said = c.takeSaid(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A handler answers one request.
+type handler func(v *view) error
+
+// open registers a page for everybody.
+func (c *console) open(pattern string, h handler) {
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		v := r.Context().Value(viewKey{}).(*view)
+		v.w, v.r = w, r
+		if err := h(v); err != nil {
+			c.failed(v, err)
+		}
+	})
+}
+
+// page registers a page for people who are signed in; others are sent to sign in first, and come back.
+func (c *console) page(pattern string, h handler) {
+	c.open(pattern, func(v *view) error {
+		if v.account.ID == "" {
+			to := "/sign-in"
+			if v.r.Method == http.MethodGet && v.r.URL.Path != "/" {
+				to += "?to=" + escape(v.r.URL.RequestURI())
+			}
+			http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+			return nil
+		}
+		return h(v)
+	})
+}
+
+// show writes a page.
+func (c *console) show(v *view, status int, title string, body templ.Component) error {
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	if err := layout(v, title, body).Render(v.ctx(), v.w); err != nil {
+		c.Log.DebugContext(v.ctx(), "a page was cut off", "error", err)
+	}
+	return nil
+}
+
+// failed says what went wrong, and what to do.
+func (c *console) failed(v *view, err error) {
+	var refused *refusal
+	if !errors.As(err, &refused) {
+		c.Log.ErrorContext(v.ctx(), "page", "path", v.r.URL.Path, "error", err)
+		c.show(v, http.StatusInternalServerError, v.T("That did not work"), messagePage(v, v.T("This is not your doing. Please try again; the service's log says more.")))
+		return
+	}
+	title := v.T("That did not work")
+	text := refused.Detail
+	switch refused.Status {
+	case http.StatusNotFound, http.StatusForbidden:
+		refused.Status, title, text = http.StatusNotFound, v.T("There is no such page"), v.T("It may have been deleted, or it is not yours. The menu shows what is.")
+	case http.StatusPreconditionFailed:
+		text = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
+	}
+	c.show(v, refused.Status, title, messagePage(v, text))
+}
+
+// done sends the reader on after a change, with a sentence about it.
+func (c *console) done(v *view, to, text string) error {
+	c.say(v.w, text)
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}

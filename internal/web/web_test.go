@@ -1,0 +1,169 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/sample"
+	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/testenv/enginetest"
+	"github.com/perennial-pki/perennial/internal/web"
+)
+
+var check = testenv.Check
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+type console struct {
+	t      *testing.T
+	url    string
+	logins []sample.Login
+}
+
+func open(t *testing.T) *console {
+	t.Helper()
+	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	logins, err := sample.Fill(ctx, engine, ca, time.Now)
+	check(t, err)
+	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Now: time.Now, Log: engine.Log})
+	s := httptest.NewServer(web.New(web.Config{API: service, Store: engine.Store, Now: time.Now, Log: engine.Log}, service))
+	t.Cleanup(s.Close)
+	return &console{t, s.URL, logins}
+}
+
+func (c *console) signIn(name string) *http.Client {
+	c.t.Helper()
+	jar, err := cookiejar.New(nil)
+	check(c.t, err)
+	client := &http.Client{Jar: jar}
+	for _, l := range c.logins {
+		if l.Name == name {
+			if status, body := c.post(client, "/sign-in", "name", l.Name, "password", l.Password); status != 200 || !strings.Contains(body, "Sign out") {
+				c.t.Fatalf("signing in: %d", status)
+			}
+		}
+	}
+	return client
+}
+
+func (c *console) get(client *http.Client, path string) (int, string) {
+	c.t.Helper()
+	res, err := client.Get(c.url + path)
+	check(c.t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	check(c.t, err)
+	return res.StatusCode, string(data)
+}
+
+func (c *console) post(client *http.Client, path string, form ...string) (int, string) {
+	c.t.Helper()
+	v := url.Values{}
+	for i := 0; i+1 < len(form); i += 2 {
+		v.Set(form[i], form[i+1])
+	}
+	res, err := client.PostForm(c.url+path, v)
+	check(c.t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	check(c.t, err)
+	return res.StatusCode, string(data)
+}
+
+var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new", "/mail-check?user=alice"}
+
+func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	for _, page := range append(ofTenant, "/arrangements/crm-to-bank", "/arrangements/crm-to-bank/messages") {
+		if status, _ := c.get(alice, "/tenants/acme"+page); status != 200 {
+			t.Errorf("%s: %d", page, status)
+		}
+		there, body := c.get(alice, "/tenants/globex"+page)
+		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
+			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
+		}
+	}
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/authorities", "/forecast", "/policy"} {
+		if status, _ := c.get(alice, page); status != 404 {
+			t.Errorf("%s, which is the hosting team's: %d", page, status)
+		}
+	}
+}
+
+func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/authorities", "/forecast", "/policy", "/account"}
+	for _, page := range ofTenant {
+		pages = append(pages, "/tenants/initech"+page)
+	}
+	for _, page := range pages {
+		status, body := c.get(olga, page)
+		if status != 200 || strings.Contains(body, "<Söhne>") || strings.Contains(body, "<script") {
+			t.Errorf("%s: %d", page, status)
+		}
+	}
+}
+
+func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	_, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/link")
+	_, after, ok := strings.Cut(page, "/rollover/")
+	if !ok {
+		t.Fatal("no link is shown")
+	}
+	link := "/rollover/" + after[:26]
+	nobody := &http.Client{}
+	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") {
+		t.Errorf("the page: %d", status)
+	}
+	if status, body := c.post(nobody, link+"/installed"); status != 200 || !strings.Contains(body, "still refuses the new certificate (401 Unauthorized)") {
+		t.Errorf("the test: %d", status)
+	}
+	if status, _ := c.get(nobody, link+"x"); status != 404 {
+		t.Errorf("a wrong link: %d", status)
+	}
+}
+
+func TestNobodyIsSignedInByGuessingOrFromElsewhere(t *testing.T) {
+	c := open(t)
+	jar, err := cookiejar.New(nil)
+	check(t, err)
+	eve := &http.Client{Jar: jar}
+	if status, body := c.get(eve, "/tenants/acme"); status != 200 || !strings.Contains(body, `name="password"`) {
+		t.Errorf("a page without signing in: %d", status)
+	}
+	last := 0
+	for range 7 {
+		last, _ = c.post(eve, "/sign-in", "name", "olga", "password", "a wrong password")
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the seventh wrong password: %d", last)
+	}
+	olga := c.signIn("alice")
+	r, err := http.NewRequest(http.MethodPost, c.url+"/tenants/acme/scope", strings.NewReader("answer=no"))
+	check(t, err)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	res, err := olga.Do(r)
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		t.Errorf("a form on another site: %d", res.StatusCode)
+	}
+}
