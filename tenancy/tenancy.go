@@ -365,6 +365,9 @@ type Token struct {
 	RevokedAt  time.Time
 }
 
+// Valid says whether the token can be used at now.
+func (t Token) Valid(now time.Time) bool { return t.RevokedAt.IsZero() && now.Before(t.ExpiresAt) }
+
 // Check says what is wrong with the token, or nil. The error is an [ErrInvalid].
 func (t Token) Check() error {
 	if err := CheckText("name", t.Name); err != nil {

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/perennial-pki/perennial/internal/api"
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -56,15 +56,14 @@ func (c *client) showAuthority(e env, a api.Authority) error {
 // announced is the ID of the issuing CA that does not sign yet.
 func (c *client) announced() (string, error) {
 	authorities, err := all[api.Authority](c, "/authorities")
-	for _, a := range authorities {
-		if a.Stage == localca.Announced && a.Kind == tenancy.IssuingAuthority {
-			return url.PathEscape(a.ID), nil
-		}
+	if err != nil {
+		return "", err
 	}
-	if err == nil {
-		err = fmt.Errorf("no new CA is announced: perennial authority list says when one will be")
+	a, ok := api.AnnouncedAuthority(authorities)
+	if !ok {
+		return "", errors.New("no new CA is announced: perennial authority list says when one will be")
 	}
-	return "", err
+	return url.PathEscape(a.ID), nil
 }
 
 type authorityWaitingCmd struct{ client }

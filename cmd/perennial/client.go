@@ -55,11 +55,11 @@ func (c *client) send(method, path string, in, out any, headers ...string) (http
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if c.CA != "" {
-		roots, err := readRoots(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
-		}
+	roots, err := readRoots("--ca", c.CA)
+	if err != nil {
+		return nil, err
+	}
+	if roots != nil {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	res, err := (&http.Client{Transport: transport}).Do(r)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,8 +76,8 @@ func (f *gatewayFlags) tls() (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if f.GatewayClientCA != "" {
-		if config.ClientCAs, err = readRoots(f.GatewayClientCA); err != nil {
-			return nil, fmt.Errorf("--gateway-client-ca: %w", err)
+		if config.ClientCAs, err = readRoots("--gateway-client-ca", f.GatewayClientCA); err != nil {
+			return nil, err
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
 	}
@@ -173,12 +172,9 @@ func (c *gatewayCmd) client(log *slog.Logger) (*control.Client, error) {
 	if c.Token == "" {
 		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role gateway)")
 	}
-	var roots *x509.CertPool
-	if c.CA != "" {
-		var err error
-		if roots, err = readRoots(c.CA); err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
-		}
+	roots, err := readRoots("--ca", c.CA)
+	if err != nil {
+		return nil, err
 	}
 	return control.NewClient(c.Control, c.Token, roots, log)
 }

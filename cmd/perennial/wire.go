@@ -135,23 +135,27 @@ func (f *serviceFlags) mailServer() (*mail.Server, error) {
 	}
 	var roots *tls.Config
 	if f.SMTPCA != "" {
-		pool, err := readRoots(f.SMTPCA)
+		pool, err := readRoots("--smtp-ca", f.SMTPCA)
 		if err != nil {
-			return nil, fmt.Errorf("--smtp-ca: %w", err)
+			return nil, err
 		}
 		roots = &tls.Config{RootCAs: pool}
 	}
 	return mail.NewServer(f.SMTP, f.MailFrom, templates, roots)
 }
 
-func readRoots(path string) (*x509.CertPool, error) {
+// readRoots reads the CAs that a flag names; nil, which stands for the system's, where it names no file.
+func readRoots(flag, path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s holds no certificate (PEM)", path)
+		return nil, fmt.Errorf("%s: %s holds no certificate (PEM)", flag, path)
 	}
 	return pool, nil
 }

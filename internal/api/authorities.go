@@ -24,6 +24,16 @@ type Authority struct {
 	AnnounceAt time.Time             `json:"announce_at" doc:"When its successor is made and announced."`
 }
 
+// AnnouncedAuthority finds the issuing CA in a list that does not sign yet, if there is one.
+func AnnouncedAuthority(all []Authority) (a Authority, ok bool) {
+	for _, a := range all {
+		if a.Stage == localca.Announced && a.Kind == tenancy.IssuingAuthority {
+			return a, true
+		}
+	}
+	return a, false
+}
+
 // Trust is whether a receiver accepts certificates of an announced authority.
 type Trust struct {
 	Tenant      string          `json:"tenant"`

@@ -25,15 +25,11 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	if !l.RevokedAt.IsZero() || !s.Now().Before(l.ExpiresAt) {
 		return l, standing, c, errLink
 	}
-	a, err := s.Store.ArrangementByID(ctx, l.ArrangementID)
+	t, a, err := s.Store.OwnedArrangement(ctx, l.ArrangementID)
 	if err != nil {
 		return l, standing, c, errors.Join(errLink, err)
 	}
-	tenants, err := s.Store.TenantsByID(ctx, []string{a.TenantID})
-	if err != nil {
-		return l, standing, c, err
-	}
-	if standing, err = s.Engine.Standing(ctx, s.Store.Reader, tenants[a.TenantID], a); err != nil {
+	if standing, err = s.Engine.Standing(ctx, s.Store.Reader, t, a); err != nil {
 		return l, standing, c, err
 	}
 	c, ok := standing.Certificate(l.Generation)

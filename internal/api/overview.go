@@ -48,22 +48,4 @@ func (s *server) overview() {
 		}
 		return &Entity[Overview]{Body: out}, nil
 	})
-	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
-		if err != nil {
-			return nil, err
-		}
-		all, err := s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
-		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
-		for _, standing := range all {
-			if len(standing.Certificates) > 0 {
-				out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
-			}
-		}
-		return out, err
-	})
 }

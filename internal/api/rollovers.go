@@ -220,17 +220,32 @@ func (s *server) rollovers() {
 		return s.atRisk(all), err
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
-		if err != nil {
-			return nil, err
-		}
-		all, err := s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
+		all, err := s.standings(ctx, in.Tenant)
 		return s.atRisk(all), err
 	})
+	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		all, err := s.standings(ctx, in.Tenant)
+		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		for _, standing := range all {
+			if len(standing.Certificates) > 0 {
+				out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+			}
+		}
+		return out, err
+	})
+}
+
+// standings is where every arrangement of a tenant stands that presents a certificate.
+func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Standing, error) {
+	t, err := s.tenant(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
+	if err != nil {
+		return nil, err
+	}
+	return s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
 }
 
 // atRisk are those of the arrangements that are at risk, the most urgent first.

@@ -45,7 +45,7 @@ func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s life
 // Token implements [Control].
 func (l Local) Token(ctx context.Context, hash string) (tenancy.Token, error) {
 	t, err := l.Engine.Store.TokenByHash(ctx, hash)
-	if now := l.Now(); err == nil && (!t.RevokedAt.IsZero() || !now.Before(t.ExpiresAt)) {
+	if err == nil && !t.Valid(l.Now()) {
 		err = tenancy.Errorf(tenancy.ErrNotFound, "this token is not valid any more")
 	}
 	return t, err
@@ -101,12 +101,8 @@ func (l Local) DueParked(ctx context.Context, now time.Time, limit int) ([]tenan
 
 // ParkedAddress implements [Control].
 func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error) {
-	a, err := l.Engine.Store.ArrangementByID(ctx, p.ArrangementID)
-	if err != nil {
-		return "", "", 0, err
-	}
-	tenants, err := l.Engine.Store.TenantsByID(ctx, []string{p.TenantID})
-	return tenants[p.TenantID].Name, a.Name, a.Egress.Timeout(), err
+	t, a, err := l.Engine.Store.OwnedArrangement(ctx, p.ArrangementID)
+	return t.Name, a.Name, a.Egress.Timeout(), err
 }
 
 // ClaimParked implements [Control].

@@ -101,6 +101,10 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, nil, err
 	}
+	authorities, err := d.authorities(ctx, notices)
+	if err != nil {
+		return nil, nil, err
+	}
 	names := map[string]string{}
 	letters := make([]mail.Addressed, len(mails))
 	for i, m := range mails {
@@ -115,7 +119,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 		presented := old.Generation
 		switch {
 		case n.Kind == tenancy.NewAuthority:
-			if l.Authority, l.NewRoot, err = d.authority(ctx, n.SuccessorID); err != nil {
+			if l.Authority, l.NewRoot, err = announced(authorities, n.SuccessorID); err != nil {
 				return nil, nil, err
 			}
 		case n.SuccessorID != "":
@@ -143,12 +147,18 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]mail.A
 	return letters, names, nil
 }
 
-// authority describes an announced authority, and the root above it where that was made for it.
-func (d *Deliverer) authority(ctx context.Context, id string) (authority, newRoot *mail.Details, err error) {
-	all, err := d.Store.Authorities(ctx)
-	if err != nil {
-		return nil, nil, err
+// authorities are those of the CA, where one of the notices announces one.
+func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.Notice) ([]tenancy.Authority, error) {
+	for _, n := range notices {
+		if n.Kind == tenancy.NewAuthority {
+			return d.Store.Authorities(ctx)
+		}
 	}
+	return nil, nil
+}
+
+// announced describes an authority that was announced, and the root above it where that was made for it.
+func announced(all []tenancy.Authority, id string) (authority, newRoot *mail.Details, err error) {
 	for _, a := range all {
 		if a.ID != id {
 			continue

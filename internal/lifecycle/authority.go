@@ -25,8 +25,8 @@ type Authorities interface {
 const toldAll = "~"
 
 // Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once, page by
-// page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs one query where
-// none is announced.
+// page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two small
+// queries where none is announced.
 func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	if e.Authorities == nil {
 		return nil

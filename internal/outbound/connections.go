@@ -68,9 +68,7 @@ func (n *Network) Connections(id *Identity, egress tenancy.Egress) *Connections 
 
 // CloseIdleConnections closes what is idle, and lets what is in use end with its message.
 func (c *Connections) CloseIdleConnections() {
-	if c.transport != nil {
-		c.transport.CloseIdleConnections()
-	}
+	c.transport.CloseIdleConnections()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true

@@ -131,14 +131,10 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 }
 
 func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announced tenancy.Authority) error {
-	a, err := p.Engine.Store.ArrangementByID(ctx, arrangementID)
+	t, a, err := p.Engine.Store.OwnedArrangement(ctx, arrangementID)
 	if err != nil || a.Egress.Probe.Method == "" {
 		return err
 	}
-	tenants, err := p.Engine.Store.TenantsByID(ctx, []string{a.TenantID})
-	if err != nil {
-		return err
-	}
-	_, _, err = p.ProbeAuthority(ctx, lifecycle.Standing{Tenant: tenants[a.TenantID], Arrangement: a}, announced, "probe")
+	_, _, err = p.ProbeAuthority(ctx, lifecycle.Standing{Tenant: t, Arrangement: a}, announced, "probe")
 	return err
 }

@@ -107,6 +107,15 @@ func (t *Tx) Retire(ctx context.Context, id string) error {
 	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL WHERE id = ? AND state IN ('standby', 'active') AND successor_id <> ''", id)
 }
 
+// OwnedArrangement finds an arrangement of any tenant, and whose it is.
+func (r Reader) OwnedArrangement(ctx context.Context, id string) (t tenancy.Tenant, a tenancy.Arrangement, err error) {
+	if a, err = r.ArrangementByID(ctx, id); err != nil {
+		return t, a, err
+	}
+	tenants, err := r.TenantsByID(ctx, []string{a.TenantID})
+	return tenants[a.TenantID], a, err
+}
+
 // ArrangementByID finds an arrangement of any tenant.
 func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrangement, error) {
 	return one(ctx, r, "such arrangement", scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE id = ?", id)
