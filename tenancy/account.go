@@ -14,9 +14,8 @@ type Account struct {
 	// Password is an argon2id hash in PHC form.
 	Password string
 	// TokenID is the token that invited the person: it makes one account.
-	TokenID  string
-	Language string // empty for the browser's
-	Zone     string // IANA name; empty for UTC
+	TokenID string
+	Zone    string // IANA name; empty for UTC
 	// Failures are wrong passwords since the last right one; LockedUntil is when the next try is taken.
 	Failures    int
 	LockedUntil time.Time

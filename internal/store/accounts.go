@@ -8,10 +8,10 @@ import (
 )
 
 const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.name FROM tenants t WHERE t.id = a.tenant_id), ''), a.key_user_id,
-	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.token_id, a.language, a.zone, a.failures, a.locked_until, a.created_at FROM accounts a `
+	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.token_id, a.zone, a.failures, a.locked_until, a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
-	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.TokenID, &a.Language, &a.Zone, &a.Failures, instant{&a.LockedUntil}, instant{&a.CreatedAt})
+	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.TokenID, &a.Zone, &a.Failures, instant{&a.LockedUntil}, instant{&a.CreatedAt})
 }
 
 // AccountByName finds the account that a person signs in with.
@@ -21,14 +21,14 @@ func (r Reader) AccountByName(ctx context.Context, name string) (tenancy.Account
 
 // CreateAccount stores an account; [tenancy.ErrConflict] where its name is taken or its token has made one.
 func (t *Tx) CreateAccount(ctx context.Context, a tenancy.Account) error {
-	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, token_id, language, zone, failures, locked_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
-		a.ID, a.Name, a.Role, a.TenantID, a.KeyUserID, a.Password, a.TokenID, a.Language, a.Zone, micros(a.CreatedAt))
+	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, token_id, zone, failures, locked_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
+		a.ID, a.Name, a.Role, a.TenantID, a.KeyUserID, a.Password, a.TokenID, a.Zone, micros(a.CreatedAt))
 	return err
 }
 
-// SetPreferences stores an account's language and time zone.
-func (t *Tx) SetPreferences(ctx context.Context, id, language, zone string) error {
-	return t.execOne(ctx, "UPDATE accounts SET language = ?, zone = ? WHERE id = ?", language, zone, id)
+// SetZone stores an account's time zone.
+func (t *Tx) SetZone(ctx context.Context, id, zone string) error {
+	return t.execOne(ctx, "UPDATE accounts SET zone = ? WHERE id = ?", zone, id)
 }
 
 // SetFailures stores how many wrong passwords there were, and until when no try is taken.

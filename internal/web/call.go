@@ -98,6 +98,18 @@ func get[T any](c *console, v *view, path string) (out T, err error) {
 	return out, err
 }
 
+// change reads a thing, changes it, and writes it back, unless somebody else changed it meanwhile.
+func change[T any](c *console, v *view, path string, edit func(*T)) error {
+	var thing T
+	header, err := c.call(v, http.MethodGet, path, nil, &thing)
+	if err != nil {
+		return err
+	}
+	edit(&thing)
+	_, err = c.call(v, http.MethodPut, path, thing, nil, "If-Match", header.Get("ETag"))
+	return err
+}
+
 // mostRows bounds what a page shows of a list; the rest is on the next page.
 const mostRows = 100
 

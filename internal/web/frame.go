@@ -80,7 +80,7 @@ func (v *view) isAt(path string) bool {
 	if strings.HasPrefix(at, in(v.tenantName(), "arrangements")) {
 		at = in(v.tenantName(), "rollovers")
 	}
-	return at == path || path != "/" && path != in(v.tenantName()) && strings.HasPrefix(at, path+"/") && !strings.HasPrefix(path, "/tenants") || at == path
+	return at == path || !strings.HasPrefix(path, "/tenants") && strings.HasPrefix(at, path+"/")
 }
 
 // A stateOf is a state as people see it: a word, and a tone that is a shape and a colour.

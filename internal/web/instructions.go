@@ -23,7 +23,7 @@ type linked struct {
 // An instruction is what to do at one kind of receiver.
 type instruction struct {
 	product string
-	how     string // in the catalogue
+	how     string
 	snippet string
 }
 

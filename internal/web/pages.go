@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -60,7 +62,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 	}
 	s.rollovers = rollovers.Items
 	for _, r := range s.rollovers {
-		if newest := r.Generations[len(r.Generations)-1]; newest.Verdict == "accepted" {
+		if newestOf(r).Verdict == rollover.Accepted {
 			s.ready++
 		}
 	}
@@ -86,19 +88,13 @@ func (v *view) sentence(s situation) string {
 		if f.Purpose != tenancy.ForTenant {
 			continue
 		}
-		open := 0
+		var until time.Time // when the old generation of an open roll-over expires
 		for _, r := range s.rollovers {
 			if len(r.Generations) > 1 {
-				open++
+				until = r.Generations[0].NotAfter
 			}
 		}
-		if open > 0 {
-			until := s.rollovers[0].Generations[0].NotAfter
-			for _, r := range s.rollovers {
-				if len(r.Generations) > 1 {
-					until = r.Generations[0].NotAfter
-				}
-			}
+		if !until.IsZero() {
 			switch {
 			case s.ready == len(s.rollovers):
 				return v.T("Your certificate has been renewed, and every receiver accepts the new one.")
@@ -216,14 +212,12 @@ func (c *console) authorities(v *view) error {
 		return err
 	}
 	var waiting []api.Trust
-	for _, a := range list.Items {
-		if a.Stage == "announced" && a.Kind == tenancy.IssuingAuthority {
-			page, err := get[api.Page[api.Trust]](c, v, "/authorities/"+a.ID+"/waiting")
-			if err != nil {
-				return err
-			}
-			waiting = page.Items
+	if a, ok := api.AnnouncedAuthority(list.Items); ok {
+		page, err := get[api.Page[api.Trust]](c, v, "/authorities/"+a.ID+"/waiting")
+		if err != nil {
+			return err
 		}
+		waiting = page.Items
 	}
 	return c.show(v, http.StatusOK, v.T("CA"), authoritiesPage(v, list.Items, waiting))
 }
@@ -336,21 +330,21 @@ func (c *console) tasks(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Tasks"), tasksPage(v, name, state, list, user, check))
 }
 
+// A taskChange is what a person may change of a task.
+type taskChange struct {
+	State tenancy.TaskState `json:"state"`
+	Note  string            `json:"note,omitempty"`
+}
+
 func (c *console) setTask(v *view) error {
 	name := v.r.PathValue("tenant")
-	path := in(name, "tasks", v.r.PathValue("task"))
-	body := map[string]string{"state": v.r.PostFormValue("state"), "note": v.r.PostFormValue("note")}
-	if _, err := c.call(v, http.MethodPut, path, body, nil, "If-Match", v.r.PostFormValue("version")); err != nil {
-		header, readErr := c.call(v, http.MethodGet, path, nil, nil)
-		if readErr != nil || v.r.PostFormValue("version") != "" {
-			return err
-		}
-		if _, err := c.call(v, http.MethodPut, path, body, nil, "If-Match", header.Get("ETag")); err != nil {
-			return err
-		}
+	state := tenancy.TaskState(v.r.PostFormValue("state"))
+	err := change(c, v, in(name, "tasks", v.r.PathValue("task")), func(t *taskChange) { t.State, t.Note = state, v.r.PostFormValue("note") })
+	if err != nil {
+		return err
 	}
 	said := v.T("The task is in process.")
-	if body["state"] == string(tenancy.TaskCompleted) {
+	if state == tenancy.TaskCompleted {
 		said = v.T("The task is completed, for you.")
 	}
 	return c.done(v, in(name, "tasks"), said)

@@ -13,21 +13,18 @@ import (
 
 // A month is what the runs of one month will do.
 type month struct {
-	name         string
-	full         string
-	warn, renew  int
-	warnH, rnwH  float64 // heights of the bars, in user units
-	x            float64
-	warnY, rnwY  float64
-	first        bool // of a year, or of the picture
-	warnX, rnwX  float64
-	width, baseY float64
+	name        string
+	full        string
+	warn, renew int
+	warnH, rnwH float64 // heights of the bars, in user units
+	x           float64
+	warnY, rnwY float64
+	first       bool // of a year, or of the picture
+	warnX, rnwX float64
+	width       float64
 }
 
-const (
-	chartWidth, chartHeight = 720.0, 150.0
-	chartBase               = 120.0
-)
+const chartWidth, chartBase = 720.0, 120.0
 
 // months are the coming twelve, from this one on.
 func months(v *view, runs []api.RunForecast) []month {
@@ -36,9 +33,6 @@ func months(v *view, runs []api.RunForecast) []month {
 	for i := range all {
 		at := start.AddDate(0, i, 0)
 		all[i].name = at.Format("Jan")
-		if v.words.months != nil {
-			all[i].name = string([]rune(v.words.months[at.Month()-1])[:3])
-		}
 		all[i].full = fmt.Sprintf("%s %d", all[i].name, at.Year())
 		all[i].first = i == 0 || at.Month() == time.January
 		for _, r := range runs {
@@ -55,7 +49,7 @@ func months(v *view, runs []api.RunForecast) []month {
 	slot := chartWidth / float64(len(all))
 	for i := range all {
 		m := &all[i]
-		m.x, m.width, m.baseY = slot*float64(i), slot*.3, chartBase
+		m.x, m.width = slot*float64(i), slot*.3
 		m.warnX, m.rnwX = m.x+slot*.18, m.x+slot*.52
 		m.warnH, m.rnwH = height(m.warn, most), height(m.renew, most)
 		m.warnY, m.rnwY = chartBase-m.warnH, chartBase-m.rnwH
@@ -75,10 +69,10 @@ func height(n, most int) float64 {
 type timeline struct {
 	height float64
 	bars   []bar
-	years  []mark2
+	years  []point
 	today  float64
-	runs   []mark2
-	dots   []mark2
+	runs   []point
+	dots   []point
 }
 
 type bar struct {
@@ -90,7 +84,7 @@ type bar struct {
 	inside      bool
 }
 
-type mark2 struct {
+type point struct {
 	x, y  float64
 	text  string
 	class string
@@ -169,21 +163,21 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 			class = "bar-old"
 		}
 		if at := presented[c.Generation]; !at.IsZero() {
-			t.dots = append(t.dots, mark2{x: scale(at), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("cut over on %s", v.Day(at))})
+			t.dots = append(t.dots, point{x: scale(at), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("cut over on %s", v.Day(at))})
 		}
 		add(c.NotBefore, c.NotAfter, class, v.T("Generation %d", c.Generation), v.T("Generation %d: valid from %s to %s, %s", c.Generation, v.Day(c.NotBefore), v.Day(c.NotAfter), v.certificateState(c).word))
 	}
 	if !renewal.IsZero() {
 		end := renewal.Add(newest.NotAfter.Sub(newest.NotBefore))
 		add(renewal, min2(end, to), "bar-next", v.T("Generation %d, planned", newest.Generation+1), v.T("Generation %d: planned for %s", newest.Generation+1, v.Day(renewal)))
-		t.runs = append(t.runs, mark2{x: scale(renewal), text: v.T("renewal on %s", v.Day(renewal)), class: "renewed"})
+		t.runs = append(t.runs, point{x: scale(renewal), text: v.T("renewal on %s", v.Day(renewal)), class: "renewed"})
 	}
 	if !warning.IsZero() {
-		t.runs = append(t.runs, mark2{x: scale(warning), text: v.T("warning on %s", v.Day(warning)), class: "warned"})
+		t.runs = append(t.runs, point{x: scale(warning), text: v.T("warning on %s", v.Day(warning)), class: "warned"})
 	}
 	t.today = scale(v.now)
 	for year := from.UTC().Year() + 1; year <= to.UTC().Year(); year++ {
-		t.years = append(t.years, mark2{x: scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)), text: fmt.Sprint(year)})
+		t.years = append(t.years, point{x: scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)), text: fmt.Sprint(year)})
 	}
 	t.height = lineTop + lineRow*float64(len(t.bars)) + 26
 	return t

@@ -153,16 +153,11 @@ func (c *console) diagnose(v *view) error {
 }
 
 func (c *console) setStrategy(v *view) error {
-	var a api.Arrangement
-	header, err := c.call(v, http.MethodGet, v.of(""), nil, &a)
-	if err != nil {
+	strategy := tenancy.Strategy(v.r.PostFormValue("strategy"))
+	if err := change(c, v, v.of(""), func(a *api.Arrangement) { a.Strategy = strategy }); err != nil {
 		return err
 	}
-	a.Strategy = tenancy.Strategy(v.r.PostFormValue("strategy"))
-	if _, err := c.call(v, http.MethodPut, v.of(""), a, nil, "If-Match", header.Get("ETag")); err != nil {
-		return err
-	}
-	return c.done(v, v.of(""), v.T("The strategy is %s now.", a.Strategy))
+	return c.done(v, v.of(""), v.T("The strategy is %s now.", strategy))
 }
 
 func (c *console) messages(v *view) error {
@@ -257,5 +252,5 @@ func (v *view) duration(ms float64) string {
 	if ms < 1000 {
 		return fmt.Sprintf("%.0f ms", ms)
 	}
-	return strings.Replace(fmt.Sprintf("%.1f s", ms/1000), ".", v.words.decimal, 1)
+	return fmt.Sprintf("%.1f s", ms/1000)
 }

@@ -186,7 +186,7 @@ func (c *console) welcome(v *view) error {
 	}
 	t, err := c.Store.TokenByHash(v.ctx(), tenancy.HashSecret(strings.TrimSpace(v.r.PostFormValue("token"))))
 	switch {
-	case errors.Is(err, tenancy.ErrNotFound), err == nil && (!t.RevokedAt.IsZero() || !now.Before(t.ExpiresAt)):
+	case errors.Is(err, tenancy.ErrNotFound), err == nil && !t.Valid(now):
 		return wrong(v.T("This token is not known, or not valid any more: ask who gave it to you for another one."))
 	case err != nil:
 		return err
@@ -196,7 +196,7 @@ func (c *console) welcome(v *view) error {
 		return wrong(err.Error())
 	}
 	if a.Password, err = password.Hash(v.r.PostFormValue("password")); err != nil {
-		return wrong(v.T(err.Error()))
+		return wrong(err.Error())
 	}
 	err = c.Store.InTx(v.ctx(), func(tx *store.Tx) error {
 		if err := tx.CreateAccount(v.ctx(), a); err != nil {
@@ -259,11 +259,11 @@ func (c *console) setPreferences(v *view) error {
 	if err := a.Check(); err != nil {
 		return &refusal{http.StatusUnprocessableEntity, err.Error()}
 	}
-	err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error { return tx.SetPreferences(v.ctx(), a.ID, a.Language, a.Zone) })
+	err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error { return tx.SetZone(v.ctx(), a.ID, a.Zone) })
 	if err != nil {
 		return err
 	}
-	return c.done(v, "/account", wordsFor(a.Language).say("Saved."))
+	return c.done(v, "/account", v.T("Saved."))
 }
 
 // say keeps a sentence for the next page, in the browser.

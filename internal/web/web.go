@@ -137,16 +137,12 @@ func (c *console) routes() {
 type view struct {
 	w       http.ResponseWriter
 	r       *http.Request
-	words   words
 	account tenancy.Account // the zero value where nobody is signed in
 	session tenancy.Session
 	zone    *time.Location
 	now     time.Time
 	said    string // what the last form did
 }
-
-// T says something in the reader's language.
-func (v *view) T(text string, args ...any) string { return v.words.say(text, args...) }
 
 // Operator says whether the reader is of the hosting team.
 func (v *view) Operator() bool { return v.account.Role == tenancy.RoleOperator }
@@ -158,22 +154,17 @@ type viewKey struct{}
 // identify finds out who is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &view{words: wordsFor(r.Header.Get("Accept-Language")), zone: time.UTC, now: c.Now()}
+		v := &view{zone: time.UTC, now: c.Now()}
 		session, account, err := c.signedIn(r)
 		switch {
 		case err == nil:
 			v.session, v.account, v.zone = session, account, account.Location()
-			if account.Language != "" {
-				v.words = wordsFor(account.Language)
-			}
-			r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
-		case errors.Is(err, tenancy.ErrNotFound):
-			r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
-		default:
+		case !errors.Is(err, tenancy.ErrNotFound):
 			c.Log.ErrorContext(r.Context(), "session", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
+		r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
 		v.w, v.r = w, r
 		v.said = c.takeSaid(w, r)
 		next.ServeHTTP(w, r)

@@ -120,6 +120,32 @@ func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	}
 }
 
+func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	_, page := c.get(alice, "/tenants/acme/tasks?state=open")
+	_, after, ok := strings.Cut(page, `action="/tenants/acme/tasks/`)
+	if !ok {
+		t.Fatal("no open task")
+	}
+	task := "/tenants/acme/tasks/" + after[:36]
+	if _, page := c.post(alice, task, "state", "in-process"); !strings.Contains(page, "The task is in process.") {
+		t.Error("the task is not taken up")
+	}
+	if _, page := c.post(alice, task, "state", "completed", "note", "told <Barbara>"); !strings.Contains(page, "The task is completed, for you.") || !strings.Contains(page, "Note: told &lt;Barbara&gt;") {
+		t.Error("the task is not completed with its note")
+	}
+	if _, page := c.post(alice, "/tenants/acme/scope", "project", "First Implementation", "question", "send-email-for-task", "answer", "no"); !strings.Contains(page, "Answered by key user acme/alice") {
+		t.Error("the question is not answered")
+	}
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy", "manual"); !strings.Contains(page, "The strategy is manual now.") {
+		t.Error("the strategy is not changed")
+	}
+	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page, "Times are in Europe/Berlin.") {
+		t.Error("the zone is not changed")
+	}
+}
+
 func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")

@@ -8,50 +8,17 @@ import (
 	"github.com/perennial-pki/perennial/internal/api"
 )
 
-// words are the texts of one language. What is asked for is the English text; a text that is missing is shown in English.
-type words struct {
-	Tag     string // BCP 47
-	texts   map[string]string
-	months  []string
-	decimal string
-}
-
-var (
-	english = words{Tag: "en", decimal: "."}
-)
-
-// wordsFor finds the language that a browser or an account asks for (RFC 9110, section 12.5.4, without weights: browsers send
-// their languages in order).
-func wordsFor(accept string) words {
-	for part := range strings.SplitSeq(accept, ",") {
-		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		tag, _, _ = strings.Cut(tag, "-")
-		switch strings.ToLower(tag) {
-		case "en":
-			return english
-		}
-	}
-	return english
-}
-
-func (w words) say(text string, args ...any) string {
-	if other, ok := w.texts[text]; ok {
-		text = other
-	}
+// T says something to the reader. The texts of pages go through it, so that another language finds them in one place; what is
+// data (the table of checks, the instructions) does not.
+func (v *view) T(text string, args ...any) string {
 	if len(args) == 0 {
 		return text
 	}
 	return fmt.Sprintf(text, args...)
 }
 
-// Day is a date as the reader writes it, in the reader's zone: "1 March 2027".
-func (v *view) Day(t time.Time) string {
-	t = t.In(v.zone)
-	if v.words.months == nil {
-		return t.Format("2 January 2006")
-	}
-	return fmt.Sprintf("%d. %s %d", t.Day(), v.words.months[t.Month()-1], t.Year())
-}
+// Day is a date in the reader's zone: "1 March 2027".
+func (v *view) Day(t time.Time) string { return t.In(v.zone).Format("2 January 2006") }
 
 // When is an instant with its zone.
 func (v *view) When(t time.Time) string {
@@ -101,9 +68,7 @@ func (v *view) Days(days float64) string {
 }
 
 // percent writes a share as people read it.
-func (v *view) percent(share float64) string {
-	return strings.Replace(fmt.Sprintf("%.1f %%", 100*share), ".", v.words.decimal, 1)
-}
+func (v *view) percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
 // said is what a receiver last answered about the newest generation.
 func said(v *view, r api.Rollover) string {

@@ -9,7 +9,6 @@ CREATE TABLE accounts (
     key_user_id   TEXT NOT NULL,
     password      TEXT NOT NULL,        -- argon2id in PHC form
     token_id      TEXT NOT NULL UNIQUE, -- the token that invited them: it makes one account
-    language      TEXT NOT NULL,        -- '' for the browser's
     zone          TEXT NOT NULL,        -- IANA name; '' for UTC
     failures      BIGINT NOT NULL,      -- wrong passwords since the last right one
     locked_until  BIGINT NOT NULL,
