@@ -81,6 +81,7 @@ type bar struct {
 	label       string
 	title       string
 	labelX      float64
+	anchor      string // "start", or "end" where the label is before the bar
 	inside      bool
 }
 
@@ -95,7 +96,8 @@ const (
 	lineTop   = 34.0
 	lineRow   = 34.0
 	lineBar   = 22.0
-	labelRoom = 130.0
+	labelRoom = 140.0
+	yearRoom  = 36.0
 )
 
 // line draws the generations of the tenant certificate, the latest four, and the next one where it is planned.
@@ -139,12 +141,12 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 		return lineWidth * float64(min(max(at.Sub(from), 0), to.Sub(from))) / float64(to.Sub(from))
 	}
 	add := func(start, end time.Time, class, label, title string) {
-		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)), class: class, label: label, title: title}
+		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)), class: class, label: label, title: title, anchor: "start"}
 		b.inside = b.width > labelRoom
 		b.labelX = b.x + 8
 		if !b.inside {
 			if b.labelX = b.x + b.width + 6; b.labelX > lineWidth-labelRoom {
-				b.labelX = math.Max(4, b.x-labelRoom+10)
+				b.labelX, b.anchor = b.x-6, "end"
 			}
 		}
 		t.bars = append(t.bars, b)
@@ -177,7 +179,9 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 	}
 	t.today = scale(v.now)
 	for year := from.UTC().Year() + 1; year <= to.UTC().Year(); year++ {
-		t.years = append(t.years, point{x: scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)), text: fmt.Sprint(year)})
+		if x := scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); x < lineWidth-yearRoom {
+			t.years = append(t.years, point{x: x, text: fmt.Sprint(year)})
+		}
 	}
 	t.height = lineTop + lineRow*float64(len(t.bars)) + 26
 	return t
