@@ -146,15 +146,20 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	}
 }
 
-func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
-	c := open(t)
-	alice := c.signIn("alice")
-	_, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/link")
+// newLink makes a link for the administrator of acme's bank.
+func (c *console) newLink() string {
+	c.t.Helper()
+	_, page := c.post(c.signIn("alice"), "/tenants/acme/arrangements/crm-to-bank/link")
 	_, after, ok := strings.Cut(page, "/rollover/")
 	if !ok {
-		t.Fatal("no link is shown")
+		c.t.Fatal("no link is shown")
 	}
-	link := "/rollover/" + after[:26]
+	return "/rollover/" + after[:26]
+}
+
+func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
+	c := open(t)
+	link := c.newLink()
 	nobody := &http.Client{}
 	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") {
 		t.Errorf("the page: %d", status)
