@@ -81,9 +81,9 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	var logins []sample.Login
+	var example sample.Sample
 	if c.Sample {
-		if logins, err = sample.Fill(ctx, p.engine, p.ca, e.now); err != nil {
+		if example, err = sample.Fill(ctx, p.engine, p.ca, e.now); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (c *serveCmd) Run(e env) error {
 	}
 	service := api.New(apiConfig)
 	server := &http.Server{
-		Handler: web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, Now: e.now, Log: log}, service), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, Now: e.now, Ending: ending, Log: log}, service), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(end)
@@ -123,8 +123,11 @@ func (c *serveCmd) Run(e env) error {
 	}
 	go func() { failed <- serveHTTP(server, listener) }()
 	c.welcome(e, p, egress, secret)
-	for _, l := range logins {
+	for _, l := range example.Logins {
 		fmt.Fprintf(e.out, "Sign in at %s as %-6s (%s) with the password %s\n", c.BaseURL, l.Name, l.Role, l.Password)
+	}
+	if c.Sample {
+		fmt.Fprintf(e.out, "The sample's bank and payroll know single certificates. Install one as their administrators would:\n  curl -k --data-binary @certificate.pem %s\n", example.Install)
 	}
 	select {
 	case err = <-failed:

@@ -36,6 +36,14 @@ type Login struct {
 	Role           tenancy.Role
 }
 
+// A Sample is what a newcomer needs to know.
+type Sample struct {
+	Logins []Login
+	// Install is where receivers that know single certificates take another one (POST, PEM), as their administrators would
+	// install it.
+	Install string
+}
+
 // A fleet is being filled.
 type fleet struct {
 	engine *lifecycle.Engine
@@ -58,14 +66,14 @@ func (k *knowledge) add(der []byte) {
 }
 
 // Fill fills an empty installation, as of now, and starts its receivers, which end with the context.
-func Fill(ctx context.Context, engine *lifecycle.Engine, ca *localca.CA, now func() time.Time) ([]Login, error) {
+func Fill(ctx context.Context, engine *lifecycle.Engine, ca *localca.CA, now func() time.Time) (Sample, error) {
 	f := &fleet{engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()), knows: &knowledge{prints: map[string]bool{}}}
 	if err := f.receivers(ctx, ca, now); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
 	start := f.now.AddDate(-1, 0, 0)
 	if _, err := engine.Store.InstalledAt(ctx, start); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
 	// How many days are left of each tenant's first certificate says where it is in its life.
 	for _, t := range []struct {
@@ -87,22 +95,23 @@ func Fill(ctx context.Context, engine *lifecycle.Engine, ca *localca.CA, now fun
 		{"hooli", "Hooli", 340, nil},
 	} {
 		if err := f.tenant(ctx, t.name, t.display, t.left, t.arrangements); err != nil {
-			return nil, fmt.Errorf("sample tenant %s: %w", t.name, err)
+			return Sample{}, fmt.Errorf("sample tenant %s: %w", t.name, err)
 		}
 	}
 	if err := f.year(ctx, start); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
 	if err := f.evidence(ctx); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
 	if err := engine.Roll(ctx, f.now); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
 	if err := f.mails(ctx); err != nil {
-		return nil, err
+		return Sample{}, err
 	}
-	return f.logins(ctx)
+	logins, err := f.logins(ctx)
+	return Sample{Logins: logins, Install: f.url + installPath}, err
 }
 
 type arrangement struct{ name, scenario, receiver, display, contact, path, probe string }
@@ -124,6 +133,10 @@ func (f *fleet) receivers(ctx context.Context, ca *localca.CA, now func() time.T
 		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own.Get, ClientAuth: tls.RequestClientCert},
 		ReadTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && r.URL.Path == installPath {
+				f.install(w, r)
+				return
+			}
 			io.Copy(io.Discard, r.Body)
 			if !f.accepts(r, roots) {
 				http.Error(w, "this certificate is not known here", http.StatusUnauthorized)
@@ -135,6 +148,26 @@ func (f *fleet) receivers(ctx context.Context, ca *localca.CA, now func() time.T
 	go server.ServeTLS(l, "", "")
 	context.AfterFunc(ctx, func() { server.Close() })
 	return nil
+}
+
+// installPath is where the receivers below /pinned take another certificate, as their administrators would install it.
+const installPath = "/pinned/install"
+
+func (f *fleet) install(w http.ResponseWriter, r *http.Request) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	certs, err := certfile.Parse(data, "")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	for _, c := range certs {
+		f.knows.add(c.Raw)
+	}
+	fmt.Fprintln(w, "installed")
 }
 
 func (f *fleet) accepts(r *http.Request, roots *x509.CertPool) bool {

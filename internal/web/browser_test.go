@@ -21,11 +21,15 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write a picture of each page to this folder")
 
+// patience is how long a page may take to become what is expected.
+const patience = 20 * time.Second
+
 // A tab is one page of a real browser.
 type tab struct {
-	t   *testing.T
-	ctx context.Context
-	url string
+	t        *testing.T
+	ctx      context.Context
+	url      string
+	keyboard bool // there is no mouse
 }
 
 // browser opens a tab of Debian's Chromium, without script where a page must do without.
@@ -38,8 +42,8 @@ func (c *console) browser(script bool) *tab {
 	c.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	c.t.Cleanup(cancel)
-	b := &tab{c.t, ctx, c.url}
-	b.do(chromedp.Navigate("about:blank"))
+	b := &tab{t: c.t, ctx: ctx, url: c.url}
+	check(c.t, chromedp.Do(ctx, chromedp.Navigate("about:blank"))) // the browser lives as long as this first context
 	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script})
 	b.size(1440)
 	return b
@@ -47,7 +51,9 @@ func (c *console) browser(script bool) *tab {
 
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatalf("%v, at %s", err, b.at())
 	}
 }
@@ -103,32 +109,63 @@ func find(text string) string {
 // press presses what has a text, and waits for the page that comes.
 func (b *tab) press(text string) {
 	b.t.Helper()
-	b.leave(chromedp.Click(find(text)))
+	step := chromedp.Click(find(text))
+	if b.keyboard {
+		b.reach(fmt.Sprintf(`e.matches("main *") && e.innerText.trim().replace(/\s+/g, " ") === %q`, text), text)
+		step = chromedp.KeyEvent("\r")
+	}
+	b.leave(step)
 }
 
-// leave does something that leads to another page, and waits until that is there.
+// fill types into a field.
+func (b *tab) fill(id, text string) {
+	b.t.Helper()
+	if !b.keyboard {
+		b.do(chromedp.SendKeys(chromedp.CSS("#"+id), text))
+		return
+	}
+	b.reach(fmt.Sprintf("e.id === %q", id), id)
+	b.do(chromedp.KeyEvent(text))
+}
+
+// reach goes on with the tabulator until the focus is at an element e that fits.
+func (b *tab) reach(fits, what string) {
+	b.t.Helper()
+	for range 120 {
+		if evaluate[bool](b, `(e => `+fits+`)(document.activeElement)`) {
+			if !evaluate[bool](b, `document.activeElement.matches(":focus-visible")`) {
+				b.t.Fatalf("%s has the focus, and one does not see it", what)
+			}
+			return
+		}
+		b.do(chromedp.KeyEvent("\t"))
+	}
+	b.t.Fatalf("%s cannot be reached with the keyboard at %s", what, b.at())
+}
+
+// text is that of the first element that a CSS selector finds.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+}
+
+// leave does something that leads to another page, or to another content, and waits until that is there.
 func (b *tab) leave(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	evaluate[bool](b, `document.body.dataset.seen = "1", true`)
+	evaluate[bool](b, `document.querySelector("main").dataset.seen = "1", true`)
 	b.do(steps...)
-	b.do(chromedp.WaitReady(chromedp.CSS("body:not([data-seen]) footer")))
+	b.do(chromedp.WaitReady(chromedp.CSS("main:not([data-seen])")), chromedp.WaitReady(chromedp.CSS("footer")))
 }
 
 // reads waits until the page says something.
 func (b *tab) reads(text string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.WaitVisible(fmt.Sprintf(`//body//*[contains(normalize-space(.), %q)]`, text)))
 	if err != nil {
 		b.t.Fatalf("%s does not say %q, but:\n%s", b.at(), text, evaluate[string](b, `document.body.innerText`))
 	}
-}
-
-// keys types as a person does who has no mouse.
-func (b *tab) keys(keys string) {
-	b.t.Helper()
-	b.do(chromedp.KeyEvent(keys))
 }
 
 // theme is what the person's system asks for.

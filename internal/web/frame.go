@@ -1,11 +1,18 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"mime"
+	"net/http"
+	"path"
 	"strings"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/rollover"
@@ -31,6 +38,59 @@ var hashes = func() map[string]string {
 	}
 	return all
 }()
+
+// files serves the assets: for ever, for their addresses have their hashes, and compressed where a browser can take it.
+func files(from fs.FS) http.Handler {
+	plain := http.FileServerFS(from)
+	packed := map[string][]byte{}
+	for name := range hashes {
+		data, err := fs.ReadFile(from, name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write(data) // to memory
+		z.Close()
+		packed[name] = b.Bytes()
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		data, ok := packed[r.URL.Path]
+		if !ok || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			plain.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Vary", "Accept-Encoding")
+		w.Write(data)
+	})
+}
+
+// htmxConfig lets htmx neither evaluate text as script nor write styles, which the policy forbids, nor keep pages of people who
+// have signed out; and lets it show what the server says of an error.
+const htmxConfig = `{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":".*","swap":true}]}`
+
+// liveTenant is whose events make the page look different: "" for all.
+func (v *view) liveTenant() string {
+	if v.Operator() {
+		return v.tenantName()
+	}
+	return v.account.Tenant
+}
+
+// here is the address at which the page can be read again, also where it is the answer to a form.
+func (v *view) here() string {
+	if v.r.Method == http.MethodGet {
+		return v.r.URL.RequestURI()
+	}
+	return v.of("") // forms that answer with a page are about an arrangement
+}
+
+// busy lets a form do its work within the page, where script runs: its button shows that it works, and the answer takes the
+// place of the page's content.
+var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main", "hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
 
 func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
 

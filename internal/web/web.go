@@ -30,7 +30,9 @@ type Config struct {
 	// BaseURL is where people reach the service: cookies are for https alone where it is.
 	BaseURL string
 	Now     func() time.Time
-	Log     *slog.Logger
+	// Ending ends streams to open pages, so that the service can stop.
+	Ending context.Context
+	Log    *slog.Logger
 }
 
 type console struct {
@@ -38,6 +40,7 @@ type console struct {
 	secure bool
 	mux    *http.ServeMux
 	tries  tries
+	watch  watch
 }
 
 //go:embed assets
@@ -58,11 +61,11 @@ func New(c Config, rest http.Handler) http.Handler {
 	})
 }
 
-// headers let a page load nothing but our own stylesheet, be framed by nobody, and be kept by no cache.
+// headers let a page load nothing but our own files, run no script within it, be framed by nobody, and be kept by no cache.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -76,11 +79,7 @@ func (c *console) routes() {
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	files := http.StripPrefix("/assets/", http.FileServerFS(static))
-	c.mux.HandleFunc("GET /assets/", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable") // its address has its hash
-		files.ServeHTTP(w, r)
-	})
+	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
 	c.open("GET /sign-in", c.signInPage)
 	c.open("POST /sign-in", c.signIn)
 	c.open("GET /welcome", c.welcomePage)
@@ -92,6 +91,7 @@ func (c *console) routes() {
 	c.page("POST /account", c.setPreferences)
 	c.page("POST /account/sessions/{session}/end", c.endSession)
 
+	c.page("GET /live", c.live)
 	c.page("GET /{$}", c.home)
 	c.page("GET /tenants", c.tenants)
 	c.page("POST /tenants", c.createTenant)
@@ -215,7 +215,7 @@ func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		c.Log.ErrorContext(v.ctx(), "page", "path", v.r.URL.Path, "error", err)
-		c.show(v, http.StatusInternalServerError, v.T("That did not work"), messagePage(v, v.T("This is not your doing. Please try again; the service's log says more.")))
+		c.show(v, http.StatusInternalServerError, v.T("That did not work"), messagePage(v, v.T("That did not work"), v.T("This is not your doing. Please try again; the service's log says more.")))
 		return
 	}
 	title := v.T("That did not work")
@@ -226,7 +226,7 @@ func (c *console) failed(v *view, err error) {
 	case http.StatusPreconditionFailed:
 		text = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
 	}
-	c.show(v, refused.Status, title, messagePage(v, text))
+	c.show(v, refused.Status, title, messagePage(v, title, text))
 }
 
 // done sends the reader on after a change, with a sentence about it.

@@ -10,10 +10,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/sample"
 	"github.com/perennial-pki/perennial/internal/testenv"
@@ -28,21 +30,46 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 type console struct {
 	t      *testing.T
 	url    string
-	logins []sample.Login
+	sample sample.Sample
+	engine *lifecycle.Engine
+	ahead  atomic.Int64 // how far the clock was put ahead
+}
+
+func (c *console) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// later lets time go by, in which the service does its hourly work.
+func (c *console) later(d time.Duration) {
+	c.t.Helper()
+	c.ahead.Add(int64(d))
+	check(c.t, c.engine.Roll(c.t.Context(), c.now()))
 }
 
 func open(t *testing.T) *console {
 	t.Helper()
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
 	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	logins, err := sample.Fill(ctx, engine, ca, time.Now)
+	c := &console{t: t, engine: engine}
+	var err error
+	c.sample, err = sample.Fill(ctx, engine, ca, time.Now)
 	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Now: time.Now, Log: engine.Log})
-	s := httptest.NewServer(web.New(web.Config{API: service, Store: engine.Store, Now: time.Now, Log: engine.Log}, service))
+	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Now: c.now, Log: engine.Log})
+	s := httptest.NewServer(web.New(web.Config{API: service, Store: engine.Store, Now: c.now, Ending: ctx, Log: engine.Log}, service))
 	t.Cleanup(s.Close)
-	return &console{t, s.URL, logins}
+	t.Cleanup(cancel) // streams end before the server waits for them
+	c.url = s.URL
+	return c
+}
+
+// password is that of an account of the sample.
+func (c *console) password(name string) string {
+	for _, l := range c.sample.Logins {
+		if l.Name == name {
+			return l.Password
+		}
+	}
+	c.t.Fatalf("nobody is called %s", name)
+	return ""
 }
 
 func (c *console) signIn(name string) *http.Client {
@@ -50,12 +77,8 @@ func (c *console) signIn(name string) *http.Client {
 	jar, err := cookiejar.New(nil)
 	check(c.t, err)
 	client := &http.Client{Jar: jar}
-	for _, l := range c.logins {
-		if l.Name == name {
-			if status, body := c.post(client, "/sign-in", "name", l.Name, "password", l.Password); status != 200 || !strings.Contains(body, "Sign out") {
-				c.t.Fatalf("signing in: %d", status)
-			}
-		}
+	if status, body := c.post(client, "/sign-in", "name", name, "password", c.password(name)); status != 200 || !strings.Contains(body, "Sign out") {
+		c.t.Fatalf("signing in: %d", status)
 	}
 	return client
 }
@@ -114,7 +137,7 @@ func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	}
 	for _, page := range pages {
 		status, body := c.get(olga, page)
-		if status != 200 || strings.Contains(body, "<Söhne>") || strings.Contains(body, "<script") {
+		if status != 200 || strings.Contains(body, "<Söhne>") || strings.Contains(body, "<script>") {
 			t.Errorf("%s: %d", page, status)
 		}
 	}

@@ -1,0 +1,117 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// lookEvery is how soon an open page hears of what happened.
+	lookEvery = time.Second
+	// longestLive ends a stream: the browser asks again, and whether it may is looked at anew.
+	longestLive = 10 * time.Minute
+)
+
+// A watch tells open pages that something was written to the audit log, in which every change of state has an entry, whichever
+// replica made it. One goroutine looks for all pages of a process, and none while no page is open.
+type watch struct {
+	mu    sync.Mutex
+	pages map[chan struct{}]string // the name of the tenant that the page is about, or "" for all
+}
+
+// open begins to tell a page, until close is called.
+func (w *watch) open(c *console, tenant string) (news <-chan struct{}, close func()) {
+	page := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pages == nil {
+		w.pages = map[chan struct{}]string{}
+	}
+	if w.pages[page] = tenant; len(w.pages) == 1 {
+		go w.look(c)
+	}
+	return page, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.pages, page)
+	}
+}
+
+func (w *watch) look(c *console) {
+	ctx := context.Background()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	last := int64(-1)
+	for range tick.C {
+		head, err := c.Store.EventHead(ctx)
+		var events []tenancy.Event
+		if err == nil && last >= 0 && head.Seq > last {
+			events, err = c.Store.Events(ctx, "", last, mostRows)
+		}
+		if err != nil { // pages ask by themselves now and then
+			c.Log.WarnContext(ctx, "open pages do not hear what happens at the moment", "error", err)
+			head.Seq = last
+		}
+		last = head.Seq
+		if !w.tell(events) {
+			return
+		}
+	}
+}
+
+// tell tells the pages that events are about, and says whether there are pages at all.
+func (w *watch) tell(events []tenancy.Event) (any bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	about := map[string]bool{"": len(events) > 0}
+	for _, e := range events {
+		about[e.Tenant] = true
+	}
+	for page, tenant := range w.pages {
+		if about[tenant] || len(events) == mostRows { // there may be more
+			select {
+			case page <- struct{}{}:
+			default: // it has not read the last one yet
+			}
+		}
+	}
+	return len(w.pages) > 0
+}
+
+// live is a stream of server-sent events: "changed" means that a page about the tenant, or about all, would look different.
+func (c *console) live(v *view) error {
+	tenant := v.r.URL.Query().Get("tenant")
+	if !v.Operator() && tenant != v.account.Tenant {
+		return &refusal{http.StatusNotFound, ""}
+	}
+	out := http.NewResponseController(v.w)
+	if err := out.SetWriteDeadline(time.Time{}); err != nil {
+		return err
+	}
+	news, stop := c.watch.open(c, tenant)
+	defer stop()
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	v.w.WriteHeader(http.StatusOK)
+	end := time.NewTimer(longestLive)
+	defer end.Stop()
+	for {
+		if err := out.Flush(); err != nil {
+			return nil // the page is closed
+		}
+		select {
+		case <-news:
+			fmt.Fprint(v.w, "event: changed\ndata: \n\n")
+		case <-end.C:
+			return nil
+		case <-c.Ending.Done():
+			return nil
+		case <-v.ctx().Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package web_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stories runs a story as people do who have all, who let no script run, and who have no mouse.
+func stories(t *testing.T, story func(c *console, b *tab)) {
+	for name, as := range map[string]struct{ script, keyboard bool }{"with script": {true, false}, "without script": {false, false}, "by keyboard": {true, true}} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			b := c.browser(as.script)
+			b.keyboard = as.keyboard
+			story(c, b)
+		})
+	}
+}
+
+// enter signs in as a person does.
+func (b *tab) enter(c *console, name string) {
+	b.t.Helper()
+	b.open("/sign-in")
+	b.fill("name", name)
+	b.fill("password", c.password(name))
+	b.press("Sign in")
+}
+
+// install is what the administrator of acme's bank does with the certificate that a page offers.
+func (c *console) install(link string) {
+	c.t.Helper()
+	status, pem := c.get(&http.Client{}, link+"/certificate?format=pem")
+	if status != 200 {
+		c.t.Fatalf("the certificate: %d", status)
+	}
+	bank := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer bank.CloseIdleConnections()
+	res, err := bank.Post(c.sample.Install, "application/x-pem-file", strings.NewReader(pem))
+	check(c.t, err)
+	defer res.Body.Close()
+	if text, _ := io.ReadAll(res.Body); string(text) != "installed\n" {
+		c.t.Fatalf("the bank: %s", text)
+	}
+}
+
+func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
+	stories(t, func(c *console, b *tab) {
+		b.enter(c, "alice")
+		b.reads("Your certificate has been renewed: 2 of 3 receivers are ready for the new one.")
+		b.press("crm-to-bank has not accepted the new certificate yet, 20 days left")
+		b.reads("A receiver has not shown that it accepts the new certificate. Remind its administrator.")
+		b.press("To the roll-overs")
+		b.reads("401 Unauthorized by a probe")
+		b.press("crm-to-bank")
+		b.reads("The receiver does not know generation 2 yet.")
+		b.press("Make the link")
+		b.reads("The link for Barbara Benz, shown only now")
+		secret := b.text("code")
+		c.install(secret[strings.Index(secret, "/rollover/"):])
+		b.press("Ask the receiver")
+		b.reads("generation 2: accepted (200 OK)")
+		b.reads("Nothing: generation 2 is presented.")
+		c.later(29 * 24 * time.Hour)
+		b.enter(c, "alice")
+		b.reads("Until then there is nothing to do.")
+		b.press("crm-to-bank")
+		b.reads("Nothing: messages go out with generation 2.")
+	})
+}
+
+func TestAReceiversAdministratorGoesFromTheLinkToGreen(t *testing.T) {
+	stories(t, func(c *console, b *tab) {
+		link := c.newLink()
+		b.open(link)
+		b.reads("Acme GmbH sends messages to your system with a client certificate, which has been renewed.")
+		b.press("It is installed: test it now")
+		b.reads("The receiver still refuses the new certificate (401 Unauthorized).")
+		c.install(link)
+		b.press("It is installed: test it now")
+		b.reads("It works: the receiver accepted the new certificate (200 OK).")
+	})
+}
+
+func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
+	stories(t, func(c *console, b *tab) {
+		b.enter(c, "olga")
+		b.reads("Something needs you")
+		b.press("1 arrangements at risk")
+		b.press("acme/crm-to-bank")
+		b.press("Why do messages fail?")
+		b.reads("Next:")
+		b.reads("generation 2")
+		b.open("/")
+		b.press("1 mails that failed")
+		b.reads("550 5.1.1 mailbox unavailable")
+		b.press("Try again")
+		b.reads("The mail is queued again.")
+	})
+}
+
+func TestAnOpenPageHearsWhatHappens(t *testing.T) {
+	c := open(t)
+	link := c.newLink()
+	b := c.browser(true)
+	b.take(c.signIn("alice"))
+	b.open("/tenants/acme/rollovers")
+	b.reads("401 Unauthorized by a probe")
+	c.install(link)
+	if status, _ := c.post(&http.Client{}, link+"/installed"); status != 200 {
+		t.Fatalf("the test: %d", status)
+	}
+	b.reads("2: Accepted 200 OK by a probe") // it was not loaded again
+}
