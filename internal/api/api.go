@@ -80,6 +80,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.tenants()
 	s.people()
 	s.arrangements()
+	s.trial()
 	s.rollovers()
 	s.linkOperations()
 	s.certificates()

@@ -100,7 +100,7 @@ func OfError(err error) (m Meaning, detail string) {
 			}
 		}
 		return Nothing, "TLS alert: " + alert
-	case isServerCertificate(err):
+	case IsServerCertificate(err):
 		return Nothing, text
 	case errors.As(err, &op) && op.Op == "dial":
 		return Nothing, text
@@ -113,11 +113,12 @@ func OfError(err error) (m Meaning, detail string) {
 	return Nothing, text
 }
 
-// isServerCertificate says whether it is we who do not trust the receiver.
-func isServerCertificate(err error) bool {
+// IsServerCertificate says whether it is we who do not trust the receiver.
+func IsServerCertificate(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) || errors.As(err, &host)
+	var pin pinError
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) || errors.As(err, &host) || errors.As(err, &pin)
 }

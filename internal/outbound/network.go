@@ -125,12 +125,19 @@ func (n *Network) TLS(id *Identity, egress tenancy.Egress, asked func(acceptable
 		c.InsecureSkipVerify = true // VerifyConnection takes its place
 		c.VerifyConnection = func(s tls.ConnectionState) error {
 			if got := KeyPin(s.PeerCertificates[0]); got != egress.ServerKeyPin {
-				return fmt.Errorf("the receiver's public key is %s, and %s is pinned", got, egress.ServerKeyPin)
+				return pinError{got, egress.ServerKeyPin}
 			}
 			return nil
 		}
 	}
 	return c
+}
+
+// pinError says that a receiver has another key than the pinned one.
+type pinError struct{ got, want string }
+
+func (e pinError) Error() string {
+	return fmt.Sprintf("the receiver's public key is %s, and %s is pinned", e.got, e.want)
 }
 
 // KeyPin is the pin of a certificate's public key (RFC 7469, section 2.4).

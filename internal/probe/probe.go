@@ -83,11 +83,7 @@ func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress ten
 }
 
 func (r *Result) handshake(ctx context.Context, n *outbound.Network, endpoint *url.URL, config *tls.Config) {
-	port := endpoint.Port()
-	if port == "" {
-		port = "443"
-	}
-	conn, err := n.Dial(ctx, net.JoinHostPort(endpoint.Hostname(), port), endpoint.Hostname(), config)
+	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
 	if err == nil {
 		defer conn.Close()
 		state := conn.ConnectionState()
@@ -147,6 +143,34 @@ func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url
 		}
 	}
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+}
+
+// Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first. Nothing is
+// sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown them.
+func Meet(ctx context.Context, n *outbound.Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+		shown = s.PeerCertificates
+		return nil
+	}}
+	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
+	if err == nil {
+		conn.Close()
+	}
+	if len(shown) > 0 {
+		return shown, nil
+	}
+	return nil, err
+}
+
+// address is what to connect to for an endpoint.
+func address(endpoint *url.URL) string {
+	port := endpoint.Port()
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(endpoint.Hostname(), port)
 }
 
 // Proves says what the result proves about the generation: a handshake alone proves no acceptance.

@@ -229,7 +229,7 @@ func (c *console) everyPage(link string) (of map[string][][2]string) {
 		},
 		"alice": {
 			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"}, {"rollover", "/tenants/acme/arrangements/crm-to-bank"},
-			{"messages", "/tenants/acme/arrangements/crm-to-bank/messages"}, {"new-arrangement", "/tenants/acme/arrangements/new"}, {"tasks", "/tenants/acme/tasks"}, {"mail-check", "/tenants/acme/mail-check?user=bob"},
+			{"messages", "/tenants/acme/arrangements/crm-to-bank/messages"}, {"new-arrangement", "/tenants/acme/arrangements/new"}, {"change-arrangement", "/tenants/acme/arrangements/crm-to-erp/edit"}, {"tasks", "/tenants/acme/tasks"}, {"mail-check", "/tenants/acme/mail-check?user=bob"},
 			{"scope", "/tenants/acme/scope"}, {"people", "/tenants/acme/people"}, {"tenant-log", "/tenants/acme/log"}, {"account", "/account"},
 		},
 	}

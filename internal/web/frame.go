@@ -176,6 +176,19 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 	return stateOf{"off", v.T("Not asked")}
 }
 
+// trialState is what a test before saving showed: a handshake alone shows no acceptance.
+func (v *view) trialState(r api.ProbeResult) stateOf {
+	switch {
+	case r.Result == "accepted" && r.HandshakeOnly:
+		return stateOf{"wait", v.T("not refused")}
+	case r.Result == "accepted":
+		return stateOf{"good", v.T("Accepted")}
+	case r.Result == "unclear":
+		return stateOf{"off", v.T("no clear answer")}
+	}
+	return stateOf{"bad", v.T("Refused")}
+}
+
 func (v *view) source(s rollover.Source) string {
 	switch s {
 	case rollover.Traffic:

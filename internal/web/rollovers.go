@@ -168,47 +168,6 @@ func (c *console) messages(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Messages"), messagesPage(v, list))
 }
 
-func (c *console) newArrangement(v *view) error {
-	return c.arrangementForm(v, http.StatusOK, "")
-}
-
-func (c *console) arrangementForm(v *view, status int, problem string) error {
-	name := v.r.PathValue("tenant")
-	receivers, err := get[api.Page[api.Receiver]](c, v, in(name, "receivers")+"?limit=500")
-	if err != nil {
-		return err
-	}
-	return c.show(v, status, v.T("New arrangement"), newArrangementPage(v, name, receivers.Items, problem))
-}
-
-// createArrangement makes an arrangement, and its receiver where that is new.
-func (c *console) createArrangement(v *view) error {
-	name, f := v.r.PathValue("tenant"), v.r.PostFormValue
-	fails := func(err error) error {
-		if r, ok := err.(*refusal); ok && r.Status != http.StatusNotFound {
-			return c.arrangementForm(v, r.Status, r.Detail)
-		}
-		return err
-	}
-	receiver := f("receiver")
-	if receiver == "" {
-		receiver = strings.TrimSpace(f("receiver_name"))
-		body := api.Receiver{Name: receiver, ContactName: f("contact_name"), ContactEmail: f("contact_email")}
-		if _, err := c.call(v, http.MethodPost, in(name, "receivers"), body, nil); err != nil {
-			return fails(err)
-		}
-	}
-	a := api.Arrangement{Name: strings.TrimSpace(f("name")), Receiver: receiver, Scenario: f("scenario"), Endpoint: strings.TrimSpace(f("endpoint")), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
-	a.Egress.ServerCA, a.Egress.ServerKeyPin = f("server_ca"), strings.TrimSpace(f("server_key_pin"))
-	if path := strings.TrimSpace(f("probe_path")); path != "" {
-		a.Egress.Probe = tenancy.Probe{Method: http.MethodGet, Path: path}
-	}
-	if _, err := c.call(v, http.MethodPost, in(name, "arrangements"), a, nil); err != nil {
-		return fails(err)
-	}
-	return c.done(v, in(name, "arrangements", a.Name), v.T("%s exists. Ask the receiver now whether it knows the certificate.", a.Name))
-}
-
 // A step is one of those from the notice to settled.
 type step struct {
 	text       string

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"crypto/tls"
+	"html"
 	"io"
 	"net/http"
 	"strings"
@@ -114,4 +115,61 @@ func TestAnOpenPageHearsWhatHappens(t *testing.T) {
 		t.Fatalf("the test: %d", status)
 	}
 	b.reads("2: Accepted 200 OK by a probe") // it was not loaded again
+}
+
+func TestAnArrangementIsTriedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
+	stories(t, func(c *console, b *tab) {
+		b.enter(c, "alice")
+		b.open("/tenants/acme/arrangements/new")
+		b.fill("name", "crm-to-press")
+		b.fill("endpoint", strings.TrimSuffix(c.sample.Install, "/pinned/install")+"/trusting")
+		b.fill("probe_path", "/trusting/health")
+		b.press("Test the connection")
+		b.reads("Is this the right server?")
+		b.reads("certificate signed by unknown authority")
+		b.press("It is the right one: trust its key")
+		b.reads("The receiver is who it should be.")
+		b.reads("Generation 2: Accepted 200 OK")
+		b.press("Create")
+		b.reads("crm-to-press exists.")
+		b.press("Change it")
+		b.fill("scenario", "Printing")
+		b.press("Save without a test")
+		b.reads("Printing ·")
+	})
+}
+
+func TestAnArrangementIsDeletedByItsName(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	if status, _ := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-bank"); status != 422 {
+		t.Errorf("another name: %d", status)
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop is deleted") {
+		t.Errorf("its name: %d", status)
+	}
+	if status, _ := c.get(alice, "/tenants/acme/arrangements/crm-to-shop"); status != 404 {
+		t.Errorf("it is still there: %d", status)
+	}
+}
+
+func TestWhatIsChangedMeanwhileIsNotOverwritten(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	_, page := c.get(alice, "/tenants/acme/arrangements/crm-to-shop/edit")
+	_, after, _ := strings.Cut(page, `name="etag" value="`)
+	etag, _, ok := strings.Cut(html.UnescapeString(after), `">`)
+	if !ok {
+		t.Fatal("the form does not know what it changes")
+	}
+	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
+	form := func(scenario string) []string {
+		return []string{"etag", etag, "receiver", "shop", "endpoint", endpoint, "scenario", scenario, "strategy", "adaptive"}
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("first")...); status != 200 || !strings.Contains(page, "Saved.") {
+		t.Errorf("the first: %d", status)
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 || !strings.Contains(page, "Somebody else changed this meanwhile") || !strings.Contains(page, `value="second"`) {
+		t.Errorf("the second, who had read the same: %d", status)
+	}
 }
