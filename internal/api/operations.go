@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -86,8 +87,10 @@ func viewToken(t tenancy.Token) Token {
 
 // EventsPage asks for a page of the audit log.
 type EventsPage struct {
-	Cursor int64 `query:"cursor" minimum:"0" doc:"The number of the last entry that was read."`
-	Limit  int   `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
+	Text   string `query:"text" maxLength:"200" doc:"Only entries in which it occurs, the latest first. A page looks at a bounded part of the log: it may be empty and have a next one."`
 }
 
 const (
@@ -152,12 +155,42 @@ func (s *server) operations() {
 		}
 		return s.events(ctx, t.Name, in.EventsPage)
 	})
+	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200, func(ctx context.Context, _ *struct{}) (*Entity[Verified], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		chain, err := s.Store.VerifyEvents(ctx)
+		out := Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
+		if broken := new(tenancy.ChainError); errors.As(err, &broken) {
+			out.Problem = broken.Error()
+		} else if err != nil {
+			return nil, err
+		}
+		return &Entity[Verified]{Body: out}, nil
+	})
 	s.deliveries()
 	s.tokens()
 	s.authorities()
 }
 
+// Verified is what walking the audit log showed.
+type Verified struct {
+	Unbroken bool      `json:"unbroken"`
+	Seq      int64     `json:"seq" doc:"The last entry that was verified."`
+	Hash     string    `json:"hash" doc:"Of that entry: keep it elsewhere, and nobody can take entries off the end unseen."`
+	At       time.Time `json:"at"`
+	Problem  string    `json:"problem,omitempty"`
+}
+
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[Event], error) {
+	if in.Text != "" || in.Order == "latest" {
+		rows, next, err := s.Store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
+		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
+		if next > 0 {
+			out.Body.Next = strconv.FormatInt(next, 10)
+		}
+		return out, err
+	}
 	rows, err := s.Store.Events(ctx, tenant, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, viewEvent), err
 }

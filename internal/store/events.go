@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"math"
+	"strings"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -41,17 +43,72 @@ func (r Reader) EventHead(ctx context.Context) (tenancy.Chain, error) {
 	return one(ctx, r, "audit log", scanHead, "SELECT seq, hash FROM event_head WHERE id = 1")
 }
 
+const eventColumns = "seq, at, actor, action, tenant, object, detail, prev, hash"
+
 func scanEvent(s row) (e tenancy.Event, err error) {
 	return e, s.Scan(&e.Seq, instant{&e.At}, &e.Actor, &e.Action, &e.Tenant, &e.Object, &e.Detail, &e.Prev, &e.Hash)
 }
 
 // Events lists events in their order, of one tenant where it is given (by name).
 func (r Reader) Events(ctx context.Context, tenant string, after int64, limit int) ([]tenancy.Event, error) {
-	const columns = "SELECT seq, at, actor, action, tenant, object, detail, prev, hash FROM events "
 	if tenant == "" {
-		return list(ctx, r, scanEvent, columns+"WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+		return r.events(ctx, "seq > ? ORDER BY seq LIMIT ?", after, limit)
 	}
-	return list(ctx, r, scanEvent, columns+"WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?", tenant, after, limit)
+	return r.events(ctx, "tenant = ? AND seq > ? ORDER BY seq LIMIT ?", tenant, after, limit)
+}
+
+func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenancy.Event, error) {
+	return list(ctx, r, scanEvent, "SELECT "+eventColumns+" FROM events WHERE "+where, args...)
+}
+
+// searchWindow is how many entries one search looks at: what a page costs does not grow with the log.
+const searchWindow = 20000
+
+// SearchEvents lists events backwards, of one tenant where it is given (by name): those before an entry (0: from the last one
+// on) in which a text occurs, whether in capitals or not. It looks at a bounded part of the log; next is where the search goes
+// on, 0 at the log's begin.
+func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event, next int64, err error) {
+	return r.searchEvents(ctx, tenant, text, before, limit, searchWindow)
+}
+
+func (r Reader) searchEvents(ctx context.Context, tenant, text string, before int64, limit, window int) (found []tenancy.Event, next int64, err error) {
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	where, args := "seq < ?", []any{before}
+	if tenant != "" {
+		where, args = "tenant = ? AND "+where, []any{tenant, before}
+	}
+	part, args := " FROM events WHERE "+where+" ORDER BY seq DESC LIMIT ?", append(args, window)
+	last, err := one(ctx, r, "audit log", scanOne[int64], "SELECT COALESCE(MIN(seq), 0) FROM (SELECT seq"+part+") AS w", args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	matches := ""
+	if text != "" {
+		pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(text)) + "%"
+		matches = " WHERE LOWER(actor || ' ' || action || ' ' || object || ' ' || detail) LIKE ? ESCAPE '\\'"
+		args = append(args, pattern)
+	}
+	found, err = list(ctx, r, scanEvent, "SELECT * FROM (SELECT "+eventColumns+part+") AS w"+matches+" ORDER BY seq DESC LIMIT ?", append(args, limit)...)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(found) == limit:
+		next = found[limit-1].Seq
+	case last > 1:
+		next = last
+	}
+	if tenant != "" && next == last { // others' entries may be all that come before
+		more, err := r.events(ctx, "tenant = ? AND seq < ? ORDER BY seq DESC LIMIT 1", tenant, last)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(more) == 0 {
+			next = 0
+		}
+	}
+	return found, next, nil
 }
 
 // VerifyEvents walks the whole audit log and returns its end; the error is a [*tenancy.ChainError] where an entry was

@@ -334,6 +334,42 @@ func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
 	}
 }
 
+func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var events []tenancy.Event
+			for i := range 40 {
+				tenant := []string{"acme", "globex"}[i%2]
+				events = append(events, tenancy.Event{At: now, Actor: "operator Olga", Action: "x.done", Tenant: tenant, Object: fmt.Sprintf("%s/%d%%_", tenant, i/10), Detail: "{}"})
+			}
+			return tx.Audit(ctx, events...)
+		}))
+		for _, c := range []struct {
+			tenant, text string
+			want         int
+		}{{"", "", 40}, {"acme", "", 20}, {"", "OLGA", 40}, {"globex", "GLOBEX/3%_", 5}, {"", "/2%", 10}, {"", "3_%", 0}, {"nobody", "", 0}} {
+			before, last, got := int64(0), int64(1<<60), 0
+			for pages := 0; ; pages++ {
+				found, next, err := s.searchEvents(t.Context(), c.tenant, c.text, before, 3, 7)
+				must(t, err)
+				for _, e := range found {
+					if e.Seq >= last || c.tenant != "" && e.Tenant != c.tenant {
+						t.Errorf("%q in %q: entry %d of %s after %d", c.text, c.tenant, e.Seq, e.Tenant, last)
+					}
+					last = e.Seq
+					got++
+				}
+				if before = next; next == 0 || pages > 100 {
+					break
+				}
+			}
+			if got != c.want {
+				t.Errorf("%q in %q: %d entries, want %d", c.text, c.tenant, got, c.want)
+			}
+		}
+	})
+}
+
 func TestTheLedgerTakesARunDateOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		for i := range 2 {

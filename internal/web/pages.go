@@ -164,20 +164,6 @@ func (c *console) requeue(v *view) error {
 	return c.done(v, "/deliveries?state=dead", v.T("The mail is queued again."))
 }
 
-func (c *console) events(v *view) error { return c.showEvents(v, "/events") }
-
-func (c *console) tenantEvents(v *view) error {
-	return c.showEvents(v, in(v.r.PathValue("tenant"), "events"))
-}
-
-func (c *console) showEvents(v *view, path string) error {
-	list, err := paged[api.Event](c, v, path)
-	if err != nil {
-		return err
-	}
-	return c.show(v, http.StatusOK, v.T("Audit log"), eventsPage(v, list))
-}
-
 func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
 
 func (c *console) showTokens(v *view, secret string) error {

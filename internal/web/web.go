@@ -37,10 +37,11 @@ type Config struct {
 
 type console struct {
 	Config
-	secure bool
-	mux    *http.ServeMux
-	tries  tries
-	watch  watch
+	secure   bool
+	mux      *http.ServeMux
+	tries    tries
+	watch    watch
+	verified verification
 }
 
 //go:embed assets
@@ -100,6 +101,8 @@ func (c *console) routes() {
 	c.page("GET /deliveries", c.deliveries)
 	c.page("POST /deliveries/{delivery}/requeue", c.requeue)
 	c.page("GET /log", c.events)
+	c.page("POST /log/verify", c.verifyEvents)
+	c.page("GET /log/export/{format}", c.exportEvents)
 	c.page("GET /tokens", c.tokens)
 	c.page("POST /tokens", c.createToken)
 	c.page("POST /tokens/{token}/revoke", c.revokeToken)
@@ -133,7 +136,8 @@ func (c *console) routes() {
 	c.page("POST /tenants/{tenant}/scope", c.answer)
 	c.page("GET /tenants/{tenant}/people", c.people)
 	c.page("POST /tenants/{tenant}/people", c.addPerson)
-	c.page("GET /tenants/{tenant}/log", c.tenantEvents)
+	c.page("GET /tenants/{tenant}/log", c.events)
+	c.page("GET /tenants/{tenant}/log/export/{format}", c.exportEvents)
 }
 
 // A view is one request for a page, and who makes it.

@@ -221,3 +221,25 @@ func TestNobodyIsSignedInByGuessingOrFromElsewhere(t *testing.T) {
 		t.Errorf("a form on another site: %d", res.StatusCode)
 	}
 }
+
+func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") || strings.Contains(page, "globex") {
+		t.Error("the search does not find initech's certificate, or finds more")
+	}
+	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entry here.") {
+		t.Error("a sign of the pattern is not taken as it is")
+	}
+	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") || !strings.Contains(page, "Unbroken up to No.") {
+		t.Error("the log is not verified")
+	}
+	_, all := c.get(olga, "/log/export/csv")
+	_, own := c.get(c.signIn("alice"), "/tenants/acme/log/export/jsonl")
+	if !strings.Contains(all, "globex/tenant/1") || !strings.Contains(own, `"object":"acme/tenant/1"`) || strings.Contains(own, "globex") {
+		t.Error("the exports do not hold what they should, or more")
+	}
+	if status, _ := c.get(c.signIn("alice"), "/tenants/globex/log/export/csv"); status != 404 {
+		t.Errorf("a neighbour's export: %d", status)
+	}
+}
