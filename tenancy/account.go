@@ -11,11 +11,14 @@ type Account struct {
 	Tenant    string // name
 	KeyUserID string // only for key users
 	KeyUser   string // name
-	// Password is an argon2id hash in PHC form.
+	// Password is an argon2id hash in PHC form; empty where the person signs in another way.
 	Password string
-	// TokenID is the token that invited the person: it makes one account.
-	TokenID string
-	Zone    string // IANA name; empty for UTC
+	// Origin is what made the account, once: "token ID", or "oidc ISSUER SUBJECT".
+	Origin   string
+	Zone     string // IANA name; empty for UTC
+	Language string // of the console, such as "de"; empty for the browser's
+	// HasCalendar: there is a secret address under which calendars read what will happen.
+	HasCalendar bool
 	// Failures are wrong passwords since the last right one; LockedUntil is when the next try is taken.
 	Failures    int
 	LockedUntil time.Time
@@ -38,10 +41,23 @@ func (a Account) Check() error {
 	if a.Role != RoleOperator && a.Role != RoleKeyUser {
 		return Invalid("role", "a token for the role %s makes no account: use an operator's or a key user's", a.Role)
 	}
+	if a.Language != "" && a.Language != "en" && a.Language != "de" {
+		return Invalid("language", "%q is not spoken here: en and de are", a.Language)
+	}
 	if _, err := time.LoadLocation(a.Zone); err != nil {
 		return Invalid("zone", "%q is no time zone: write one such as Europe/Berlin", a.Zone)
 	}
 	return nil
+}
+
+// A Passkey is a WebAuthn credential of an account.
+type Passkey struct {
+	ID         string // the credential's, in base64url
+	AccountID  string
+	Name       string
+	Credential string // JSON: the public key, and what its authenticator counts
+	CreatedAt  time.Time
+	UsedAt     time.Time
 }
 
 // A Session is a browser in which somebody is signed in. Its secret is in a cookie and stored as a hash.

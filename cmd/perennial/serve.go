@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -31,6 +32,7 @@ import (
 type serveCmd struct {
 	serviceFlags
 	gatewayFlags
+	oidcFlags
 	Sample bool `env:"PERENNIAL_SAMPLE" help:"Show a sample fleet, in a temporary database that is gone at the end."`
 }
 
@@ -47,6 +49,9 @@ func (c *serveCmd) Run(e env) error {
 		return err
 	}
 	if err := c.gatewayFlags.check(c.BehindProxy); err != nil {
+		return err
+	}
+	if err := c.oidcFlags.check(); err != nil {
 		return err
 	}
 	if c.Sample {
@@ -111,8 +116,12 @@ func (c *serveCmd) Run(e env) error {
 		apiConfig.Outbox = p.outbox
 	}
 	service := api.New(apiConfig)
+	console, err := web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, OIDC: c.oidcFlags.provider(), Now: e.now, Ending: ending, Log: log}, service)
+	if err != nil {
+		return err
+	}
 	server := &http.Server{
-		Handler: web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, Now: e.now, Ending: ending, Log: log}, service), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: console, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(end)
@@ -268,4 +277,38 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID, map[string]any{"name": t.Name, "role": t.Role}))
 	})
 	return secret, err
+}
+
+// oidcFlags are how people of the company sign in to the console.
+type oidcFlags struct {
+	Issuer   string   `name:"oidc-issuer" env:"PERENNIAL_OIDC_ISSUER" placeholder:"URL" help:"Let people sign in to the console with this OpenID Connect provider. It must know URL/sign-in/company/back as a redirect address."`
+	Client   string   `name:"oidc-client" env:"PERENNIAL_OIDC_CLIENT" placeholder:"ID" help:"The console's ID there."`
+	Secret   string   `name:"oidc-secret" env:"PERENNIAL_OIDC_SECRET" secret:"" help:"Its secret; give it as PERENNIAL_OIDC_SECRET."`
+	Name     string   `name:"oidc-name" default:"your company" env:"PERENNIAL_OIDC_NAME" help:"What the button says: Sign in with ..."`
+	Scopes   []string `name:"oidc-scopes" default:"profile,email" env:"PERENNIAL_OIDC_SCOPES" help:"What is asked for besides openid."`
+	Roles    string   `name:"oidc-roles-claim" default:"roles" env:"PERENNIAL_OIDC_ROLES_CLAIM" help:"The claim with a person's roles; a path such as realm_access.roles goes into others."`
+	Operator string   `name:"oidc-operator-role" default:"perennial-operator" env:"PERENNIAL_OIDC_OPERATOR_ROLE" help:"Who has this role is an operator."`
+	Tenant   string   `name:"oidc-tenant-claim" default:"tenant" env:"PERENNIAL_OIDC_TENANT_CLAIM" help:"The claim with the name of a key user's tenant."`
+	User     string   `name:"oidc-user-claim" default:"email" env:"PERENNIAL_OIDC_USER_CLAIM" help:"The claim that finds the key user, by e-mail address or name. email counts only when it is verified."`
+}
+
+func (f oidcFlags) check() error {
+	switch {
+	case f.Issuer == "" && f.Client == "":
+		return nil
+	case f.Issuer == "" || f.Client == "":
+		return errors.New("--oidc-issuer and --oidc-client go together")
+	}
+	u, err := url.Parse(f.Issuer)
+	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Host)) {
+		return fmt.Errorf("--oidc-issuer: %q: write an https URL such as https://login.example.com/realms/company; over plain http anybody between could sign in as anybody", f.Issuer)
+	}
+	return nil
+}
+
+func (f oidcFlags) provider() *web.OIDC {
+	if f.Issuer == "" {
+		return nil
+	}
+	return &web.OIDC{Issuer: f.Issuer, ClientID: f.Client, ClientSecret: f.Secret, Name: f.Name, Scopes: f.Scopes, RolesClaim: f.Roles, OperatorRole: f.Operator, TenantClaim: f.Tenant, UserClaim: f.User}
 }

@@ -326,7 +326,7 @@ func (f *fleet) logins(ctx context.Context) ([]Login, error) {
 	logins := []Login{{"olga", rand.Text()[:16], tenancy.RoleOperator}, {"alice", rand.Text()[:16], tenancy.RoleKeyUser}}
 	return logins, f.engine.Store.InTx(ctx, func(tx *store.Tx) error {
 		for _, l := range logins {
-			a := tenancy.Account{ID: lifecycle.NewID(), Name: l.Name, Role: l.Role, TokenID: "sample " + l.Name, CreatedAt: f.now}
+			a := tenancy.Account{ID: lifecycle.NewID(), Name: l.Name, Role: l.Role, Origin: "sample " + l.Name, CreatedAt: f.now}
 			if l.Role == tenancy.RoleKeyUser {
 				a.TenantID, a.KeyUserID = acme.ID, alice.ID
 			}

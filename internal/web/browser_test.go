@@ -106,10 +106,12 @@ func find(text string) string {
 	return fmt.Sprintf(`//main//*[self::button or self::a or self::summary][normalize-space()=%q]`, text)
 }
 
+func click(text string) chromedp.Action[chromedp.Void] { return chromedp.Click(find(text)) }
+
 // press presses what has a text, and waits for the page that comes.
 func (b *tab) press(text string) {
 	b.t.Helper()
-	step := chromedp.Click(find(text))
+	step := click(text)
 	if b.keyboard {
 		b.reach(fmt.Sprintf(`e.matches("main *") && e.innerText.trim().replace(/\s+/g, " ") === %q`, text), text)
 		step = chromedp.KeyEvent("\r")
@@ -225,7 +227,7 @@ func (c *console) everyPage(link string) (of map[string][][2]string) {
 		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
 		"olga": {
 			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"mails", "/deliveries"}, {"authorities", "/authorities"}, {"policy", "/policy"},
-			{"tokens", "/tokens"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
+			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
 		},
 		"alice": {
 			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"}, {"rollover", "/tenants/acme/arrangements/crm-to-bank"},

@@ -72,6 +72,9 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 		agent = agent[:200]
 	}
 	s := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""), Address: addressOf(v.r), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(longestSession)}
+	if how == "oidc" {
+		s.ExpiresAt = now.Add(oidcSession)
+	}
 	err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error {
 		if err := tx.ForgetSessions(v.ctx(), now); err != nil {
 			return err
@@ -99,7 +102,21 @@ func addressOf(r *http.Request) string {
 }
 
 func (c *console) signInPage(v *view) error {
-	return c.show(v, http.StatusOK, v.T("Sign in"), signInForm(v, ""))
+	return c.show(v, http.StatusOK, v.T("Sign in"), signInForm(v, "", c.ways()))
+}
+
+// ways are those to sign in besides a password.
+type ways struct {
+	passkey bool
+	company string // the provider's name
+}
+
+func (c *console) ways() ways {
+	w := ways{passkey: c.passkeys != nil}
+	if c.provider != nil {
+		w.company = c.provider.Name
+	}
+	return w
 }
 
 // local is where to go after signing in: a page of ours, whatever the address says.
@@ -112,14 +129,16 @@ func local(to string) string {
 
 func (c *console) signIn(v *view) error {
 	name, secret := strings.TrimSpace(v.r.PostFormValue("name")), v.r.PostFormValue("password")
-	wrong := func(status int, text string) error { return c.show(v, status, v.T("Sign in"), signInForm(v, text)) }
+	wrong := func(status int, text string) error {
+		return c.show(v, status, v.T("Sign in"), signInForm(v, text, c.ways()))
+	}
 	now := c.Now()
 	if !c.tries.take(addressOf(v.r), now) {
 		return wrong(http.StatusTooManyRequests, v.T("Too many tries from here: wait a minute."))
 	}
 	a, err := c.Store.AccountByName(v.ctx(), name)
-	if errors.Is(err, tenancy.ErrNotFound) {
-		password.Waste(secret) // so that time does not tell which names exist
+	if errors.Is(err, tenancy.ErrNotFound) || err == nil && a.Password == "" {
+		password.Waste(secret) // so that time does not tell which names exist, and have a password
 		return wrong(http.StatusUnauthorized, v.T("That name and password do not fit."))
 	} else if err != nil {
 		return err
@@ -191,19 +210,14 @@ func (c *console) welcome(v *view) error {
 	case err != nil:
 		return err
 	}
-	a := tenancy.Account{ID: lifecycle.NewID(), Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: t.Role, TenantID: t.TenantID, Tenant: t.Tenant, KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, TokenID: t.ID, CreatedAt: now}
+	a := tenancy.Account{ID: lifecycle.NewID(), Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: t.Role, TenantID: t.TenantID, Tenant: t.Tenant, KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: "token " + t.ID, CreatedAt: now}
 	if err := a.Check(); err != nil {
 		return wrong(err.Error())
 	}
 	if a.Password, err = password.Hash(v.r.PostFormValue("password")); err != nil {
 		return wrong(err.Error())
 	}
-	err = c.Store.InTx(v.ctx(), func(tx *store.Tx) error {
-		if err := tx.CreateAccount(v.ctx(), a); err != nil {
-			return err
-		}
-		return tx.Audit(v.ctx(), lifecycle.Event(now, string(a.Role)+" "+a.Name, "account.created", a.Tenant, a.Name, map[string]any{"token": t.ID}))
-	})
+	err = c.change(v, a, "account.created", map[string]any{"origin": a.Origin}, func(tx *store.Tx) error { return tx.CreateAccount(v.ctx(), a) })
 	if errors.Is(err, tenancy.ErrConflict) {
 		return wrong(v.T("This name is taken, or this token has made an account already: sign in with that one."))
 	} else if err != nil {
@@ -226,44 +240,21 @@ func (c *console) signOut(v *view) error {
 }
 
 func (c *console) end(v *view, id string) error {
-	err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error {
-		if err := tx.EndSession(v.ctx(), v.account.ID, id); err != nil {
-			return err
-		}
-		return tx.Audit(v.ctx(), lifecycle.Event(v.now, string(v.account.Role)+" "+v.account.Name, "session.ended", v.account.Tenant, v.account.Name, nil))
-	})
+	err := c.change(v, v.account, "session.ended", nil, func(tx *store.Tx) error { return tx.EndSession(v.ctx(), v.account.ID, id) })
 	if errors.Is(err, tenancy.ErrStale) { // it has ended already
 		return nil
 	}
 	return err
 }
 
-func (c *console) account(v *view) error {
-	sessions, err := c.Store.Sessions(v.ctx(), v.account.ID)
-	if err != nil {
-		return err
-	}
-	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, sessions))
-}
-
-func (c *console) endSession(v *view) error {
-	if err := c.end(v, v.r.PathValue("session")); err != nil {
-		return err
-	}
-	return c.done(v, "/account", v.T("That session has ended."))
-}
-
-func (c *console) setPreferences(v *view) error {
-	a := v.account
-	a.Zone = strings.TrimSpace(v.r.PostFormValue("zone"))
-	if err := a.Check(); err != nil {
-		return &refusal{http.StatusUnprocessableEntity, err.Error()}
-	}
-	err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error { return tx.SetZone(v.ctx(), a.ID, a.Zone) })
-	if err != nil {
-		return err
-	}
-	return c.done(v, "/account", v.T("Saved."))
+// change changes something of an account, by its owner, with an entry in the audit log.
+func (c *console) change(v *view, a tenancy.Account, action string, detail any, fn func(tx *store.Tx) error) error {
+	return c.Store.InTx(v.ctx(), func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Audit(v.ctx(), lifecycle.Event(c.Now(), string(a.Role)+" "+a.Name, action, a.Tenant, a.Name, detail))
+	})
 }
 
 // say keeps a sentence for the next page, in the browser.

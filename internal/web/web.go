@@ -10,6 +10,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -30,6 +32,8 @@ type Config struct {
 	// BaseURL is where people reach the service: cookies are for https alone where it is.
 	BaseURL string
 	Now     func() time.Time
+	// OIDC is how people of the company sign in; nil where they do not.
+	OIDC *OIDC
 	// Ending ends streams to open pages, so that the service can stop.
 	Ending context.Context
 	Log    *slog.Logger
@@ -37,9 +41,13 @@ type Config struct {
 
 type console struct {
 	Config
-	secure   bool
-	mux      *http.ServeMux
-	tries    tries
+	secure bool
+	mux    *http.ServeMux
+	tries  tries
+	// passkeys is nil where the service's address is no name.
+	passkeys *webauthn.WebAuthn
+	// provider is nil where there is none.
+	provider *provider
 	watch    watch
 	verified verification
 }
@@ -48,8 +56,15 @@ type console struct {
 var assets embed.FS
 
 // New is the handler of the console's pages. Everything else is answered by rest.
-func New(c Config, rest http.Handler) http.Handler {
+func New(c Config, rest http.Handler) (http.Handler, error) {
 	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux()}
+	if c.OIDC != nil {
+		w.provider = &provider{OIDC: *c.OIDC}
+	}
+	var err error
+	if w.passkeys, err = newPasskeys(c.BaseURL); err != nil {
+		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
+	}
 	w.routes()
 	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
 	pages := headers(guard.Handler(w.identify(w.mux)))
@@ -59,7 +74,7 @@ func New(c Config, rest http.Handler) http.Handler {
 			return
 		}
 		pages.ServeHTTP(rw, r)
-	})
+	}), nil
 }
 
 // headers let a page load nothing but our own files, run no script within it, be framed by nobody, and be kept by no cache.
@@ -83,6 +98,18 @@ func (c *console) routes() {
 	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
 	c.open("GET /sign-in", c.signInPage)
 	c.open("POST /sign-in", c.signIn)
+	if c.passkeys != nil {
+		c.open("POST /sign-in/passkey/begin", c.askPasskey)
+		c.open("POST /sign-in/passkey", c.signInByPasskey)
+		c.page("POST /account/passkeys/begin", c.beginPasskey)
+		c.page("POST /account/passkeys", c.addPasskey)
+		c.page("POST /account/passkeys/{passkey}/remove", c.removePasskey)
+	}
+	if c.provider != nil {
+		c.open("GET /sign-in/company", c.companySignIn)
+		c.open("GET /sign-in/company/back", c.companyBack)
+	}
+	c.open("GET /calendar/{secret}", c.calendar)
 	c.open("GET /welcome", c.welcomePage)
 	c.open("POST /welcome", c.welcome)
 	c.open("GET /rollover/{secret}", c.receiver)
@@ -92,6 +119,11 @@ func (c *console) routes() {
 	c.page("POST /account", c.setPreferences)
 	c.page("POST /account/sessions/{session}/end", c.endSession)
 
+	c.page("POST /account/password", c.setPassword)
+	c.page("POST /account/calendar", c.makeCalendar)
+	c.page("POST /account/calendar/revoke", c.revokeCalendar)
+	c.page("GET /accounts", c.accounts)
+	c.page("POST /accounts/{account}/delete", c.deleteAccount)
 	c.page("GET /live", c.live)
 	c.page("GET /{$}", c.home)
 	c.page("GET /tenants", c.tenants)
@@ -147,6 +179,7 @@ type view struct {
 	account tenancy.Account // the zero value where nobody is signed in
 	session tenancy.Session
 	zone    *time.Location
+	lang    string // "en" or "de"
 	now     time.Time
 	said    string // what the last form did
 }
@@ -161,11 +194,13 @@ type viewKey struct{}
 // identify finds out who is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &view{zone: time.UTC, now: c.Now()}
+		v := &view{w: w, r: r, zone: time.UTC, now: c.Now()}
+		v.speak(tenancy.Account{})
 		session, account, err := c.signedIn(r)
 		switch {
 		case err == nil:
 			v.session, v.account, v.zone = session, account, account.Location()
+			v.speak(account)
 		case !errors.Is(err, tenancy.ErrNotFound):
 			c.Log.ErrorContext(r.Context(), "session", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)

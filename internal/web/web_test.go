@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -44,7 +45,9 @@ func (c *console) later(d time.Duration) {
 	check(c.t, c.engine.Roll(c.t.Context(), c.now()))
 }
 
-func open(t *testing.T) *console {
+func open(t *testing.T) *console { return openWith(t, nil) }
+
+func openWith(t *testing.T, provider *web.OIDC) *console {
 	t.Helper()
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -54,10 +57,15 @@ func open(t *testing.T) *console {
 	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Now: c.now, Log: engine.Log})
-	s := httptest.NewServer(web.New(web.Config{API: service, Store: engine.Store, Now: c.now, Ending: ctx, Log: engine.Log}, service))
+	s := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	check(t, err)
+	c.url = "http://localhost:" + port // a name, for passkeys
+	s.Config.Handler, err = web.New(web.Config{API: service, Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now, Ending: ctx, Log: engine.Log}, service)
+	check(t, err)
+	s.Start()
 	t.Cleanup(s.Close)
 	t.Cleanup(cancel) // streams end before the server waits for them
-	c.url = s.URL
 	return c
 }
 
@@ -87,6 +95,11 @@ func (c *console) get(client *http.Client, path string) (int, string) {
 	c.t.Helper()
 	res, err := client.Get(c.url + path)
 	check(c.t, err)
+	return c.read(res)
+}
+
+func (c *console) read(res *http.Response) (int, string) {
+	c.t.Helper()
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	check(c.t, err)
@@ -101,10 +114,7 @@ func (c *console) post(client *http.Client, path string, form ...string) (int, s
 	}
 	res, err := client.PostForm(c.url+path, v)
 	check(c.t, err)
-	defer res.Body.Close()
-	data, err := io.ReadAll(res.Body)
-	check(c.t, err)
-	return res.StatusCode, string(data)
+	return c.read(res)
 }
 
 var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new", "/mail-check?user=alice"}
@@ -121,7 +131,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
 		}
 	}
-	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/authorities", "/forecast", "/policy"} {
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/authorities", "/forecast", "/policy"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is the hosting team's: %d", page, status)
 		}
@@ -131,7 +141,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/authorities", "/forecast", "/policy", "/account"}
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/authorities", "/forecast", "/policy", "/account"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)
 	}

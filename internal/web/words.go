@@ -5,20 +5,58 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// T says something to the reader. The texts of pages go through it, so that another language finds them in one place; what is
-// data (the table of checks, the instructions) does not.
+// languages are those that the console speaks; the first is what the texts are written in.
+var languages = language.NewMatcher([]language.Tag{language.English, language.German})
+
+// speak chooses the language: the account's, or else the browser's.
+func (v *view) speak(a tenancy.Account) {
+	if v.lang = a.Language; v.lang != "" {
+		return
+	}
+	tag, _ := language.MatchStrings(languages, v.r.Header.Get("Accept-Language"))
+	base, _ := tag.Base()
+	v.lang = base.String()
+}
+
+// T says something to the reader, in the reader's language. All texts of pages go through it; what is data (what a receiver
+// answered, the names of products, what the API says of an error) does not.
 func (v *view) T(text string, args ...any) string {
+	if v.lang == "de" {
+		if translated, ok := german[text]; ok {
+			text = translated
+		}
+	}
 	if len(args) == 0 {
 		return text
 	}
 	return fmt.Sprintf(text, args...)
 }
 
+// germanMonths are the months' names, for time has English ones only.
+var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"}
+
 // Day is a date in the reader's zone: "1 March 2027".
-func (v *view) Day(t time.Time) string { return t.In(v.zone).Format("2 January 2006") }
+func (v *view) Day(t time.Time) string {
+	t = t.In(v.zone)
+	if v.lang == "de" {
+		return fmt.Sprintf("%d. %s %d", t.Day(), germanMonths[t.Month()-1], t.Year())
+	}
+	return t.Format("2 January 2006")
+}
+
+// month is a month's short name.
+func (v *view) month(m time.Month) string {
+	if v.lang == "de" {
+		return string([]rune(germanMonths[m-1])[:3])
+	}
+	return m.String()[:3]
+}
 
 // When is an instant with its zone.
 func (v *view) When(t time.Time) string {
@@ -68,7 +106,13 @@ func (v *view) Days(days float64) string {
 }
 
 // percent writes a share as people read it.
-func (v *view) percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+func (v *view) percent(share float64) string {
+	text := fmt.Sprintf("%.1f %%", 100*share)
+	if v.lang == "de" {
+		text = strings.Replace(text, ".", ",", 1)
+	}
+	return text
+}
 
 // said is what a receiver last answered about the newest generation.
 func said(v *view, r api.Rollover) string {

@@ -1,0 +1,35 @@
+// The two ceremonies of WebAuthn, which no form can do. Everything is asked of the server and told to it.
+"use strict";
+(() => {
+  const post = async (path, body) => {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", Accept: "application/json" }, body: body ? JSON.stringify(body) : "" });
+    const text = await answer.text();
+    if (!answer.ok) {
+      throw new Error(new DOMParser().parseFromString(text, "text/html").querySelector("[role=alert]")?.textContent || answer.statusText);
+    }
+    return JSON.parse(text);
+  };
+  const ceremony = async (button) => {
+    const { ceremony: kind, begin, finish } = button.dataset;
+    const options = await post(begin);
+    const key = PublicKeyCredential;
+    const credential = kind === "create"
+      ? await navigator.credentials.create({ publicKey: key.parseCreationOptionsFromJSON(options) })
+      : await navigator.credentials.get({ publicKey: key.parseRequestOptionsFromJSON(options) });
+    const done = await post(finish + location.search, credential.toJSON());
+    location.assign(done.to);
+  };
+  for (const button of document.querySelectorAll("button[data-begin]")) {
+    if (!window.PublicKeyCredential?.parseCreationOptionsFromJSON) continue;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      ceremony(button).catch((error) => {
+        button.disabled = false;
+        const said = document.getElementById("passkey-said");
+        said.textContent = error.message;
+        said.hidden = false;
+      });
+    });
+  }
+})();
