@@ -44,6 +44,7 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
 	$(GO) test ./internal/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
 	$(GO) test ./internal/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
+	$(GO) test ./internal/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m

@@ -38,6 +38,7 @@ type cli struct {
 	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
+	Import      importCmd      `cmd:"" group:"Client" help:"Bring a fleet from elsewhere."`
 
 	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Measure renewals against bare cryptography."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`

@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/internal/control"
 	"github.com/perennial-pki/perennial/internal/gateway"
+	"github.com/perennial-pki/perennial/internal/importing"
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/jobs"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -96,7 +97,7 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &probe.Prober{Engine: p.engine, Network: network, Now: e.now}, Lease: c.JobLease, Now: e.now, Log: log})
+	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &probe.Prober{Engine: p.engine, Network: network, Now: e.now}, Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, Now: e.now, Log: log})
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (c *serveCmd) Run(e env) error {
 	gateways := func(name string) http.Handler {
 		return control.Handler{Control: gateway.Local{Engine: p.engine, Now: e.now, Name: name}, Ending: ending, Log: log}
 	}
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Network: network, BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Imports: queue, Network: network, BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox

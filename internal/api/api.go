@@ -35,6 +35,8 @@ type Config struct {
 	CA     *localca.CA
 	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
 	Outbox lifecycle.Outbox
+	// Imports lets imports go on.
+	Imports ImportQueue
 	// Network is how receivers are asked.
 	Network *outbound.Network
 	// BaseURL is where people reach the service, for links.
@@ -88,6 +90,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.scope()
 	s.operations()
 	s.overview()
+	s.imports()
 	s.public(mux)
 	if c.Gateways != nil {
 		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
@@ -128,8 +131,13 @@ func (b *buffer) Write(p []byte) (int, error) {
 
 // register adds an operation; errors of the domain become problems.
 func register[I, O any](s *server, method, path, summary string, status int, fn func(context.Context, *I) (*O, error)) {
+	registerLarge(s, method, path, summary, status, 1<<20, fn)
+}
+
+// registerLarge is register for an operation whose body may be larger than others.
+func registerLarge[I, O any](s *server, method, path, summary string, status int, most int64, fn func(context.Context, *I) (*O, error)) {
 	huma.Register(s.api, huma.Operation{
-		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: 1 << 20,
+		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: most,
 		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/tenants/{tenant}"), "/"), "/")[0]},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)

@@ -23,6 +23,7 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/perennial-pki/perennial/internal/importing"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/probe"
 	"github.com/perennial-pki/perennial/internal/store"
@@ -48,6 +49,8 @@ type Config struct {
 	Deliverer *Deliverer // nil while no mail server is configured
 	// Prober asks receivers with an open roll-over, at every tick; it may be nil.
 	Prober *probe.Prober
+	// Importer applies and undoes imports; it may be nil.
+	Importer *importing.Importer
 	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
 	Lease time.Duration
 	// TickEvery is the time between ticks; 0 for one hour.
@@ -72,6 +75,33 @@ type deliverArgs struct {
 }
 
 func (deliverArgs) Kind() string { return "deliver_mails" }
+
+type importArgs struct {
+	ID string `json:"id"`
+}
+
+func (importArgs) Kind() string { return "import" }
+
+type importWorker struct {
+	river.WorkerDefaults[importArgs]
+	config *Config
+}
+
+// Timeout is half the lease: what is not done by then is taken up by the next try.
+func (w *importWorker) Timeout(*river.Job[importArgs]) time.Duration { return w.config.Lease / 2 }
+
+func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) error {
+	if w.config.Importer == nil {
+		return errors.New("this service does not import")
+	}
+	return w.config.Importer.Work(ctx, job.Args.ID)
+}
+
+// EnqueueImport lets an import go on in the background, as part of the transaction.
+func (j *Jobs) EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error {
+	_, err := j.client.InsertTx(ctx, tx, importArgs{id}, nil)
+	return err
+}
 
 type tickWorker struct {
 	river.WorkerDefaults[tickArgs]
@@ -204,6 +234,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &tickWorker{config: &j.config})
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
+	river.AddWorker(workers, &importWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
 		Logger:               quiet(config.Log),
 		Workers:              workers,

@@ -11,11 +11,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,11 +119,16 @@ func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.
 	if err != nil {
 		return p, err
 	}
+	p = tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}
+	if c.IssuerID == "" { // it was imported without a chain
+		return p, nil
+	}
 	issuer, err := e.Store.AuthorityDER(ctx, c.IssuerID) // it may have been made by another replica a moment ago
 	if err != nil {
 		return p, fmt.Errorf("the authority that issued generation %d: %w", c.Generation, err)
 	}
-	return tls.Certificate{Certificate: [][]byte{c.DER, issuer}, PrivateKey: key}, nil
+	p.Certificate = append(p.Certificate, issuer)
+	return p, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
@@ -130,17 +137,52 @@ func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor strin
 	if err := t.Check(); err != nil {
 		return t, err
 	}
+	err := e.found(ctx, &t, nil, actor, now, nil)
+	return t, err
+}
+
+// An Adopted certificate comes from elsewhere, with its private key.
+type Adopted struct {
+	Purpose tenancy.Purpose
+	Leaf    *x509.Certificate
+	Issuer  []byte // DER of the authority that issued it; nil where that need not be shown
+	Key     crypto.Signer
+	KeyType tenancy.KeyType
+}
+
+// AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in the same
+// transaction, and says what happened in it.
+func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
+	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
+	if err := t.Check(); err != nil {
+		return t, err
+	}
+	err := e.found(ctx, &t, adopted, actor, now, more)
+	return t, err
+}
+
+// found stores a tenant with its first generations: those that come from elsewhere, and new ones for the other purposes.
+func (e *Engine) found(ctx context.Context, t *tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) error {
 	var certs []store.SealedCertificate
+	var issuers [][]byte
 	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-		c, err := e.issue(ctx, t, purpose, 1, now)
+		i := slices.IndexFunc(adopted, func(a Adopted) bool { return a.Purpose == purpose })
+		var c store.SealedCertificate
+		var err error
+		if i < 0 {
+			c, err = e.issue(ctx, *t, purpose, 1, now)
+		} else {
+			c, err = e.adopt(*t, adopted[i], now)
+			issuers = append(issuers, adopted[i].Issuer)
+		}
 		if err != nil {
-			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
+			return fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 		c.State = tenancy.Active
 		certs = append(certs, c)
 	}
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateTenant(ctx, t); err != nil {
+	return e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateTenant(ctx, *t); err != nil {
 			if errors.Is(err, tenancy.ErrConflict) {
 				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
 			}
@@ -149,16 +191,45 @@ func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor strin
 		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1}); err != nil {
 			return err
 		}
+		for _, der := range issuers {
+			if der == nil {
+				continue
+			}
+			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(der), der); err != nil {
+				return err
+			}
+		}
 		if err := tx.AddCertificates(ctx, certs); err != nil {
 			return err
 		}
+		if more != nil {
+			if err := more(tx, *t); err != nil {
+				return err
+			}
+		}
 		events := []tenancy.Event{Event(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
-		for _, c := range certs {
-			events = append(events, Event(now, actor, "certificate.issued", t.Name, object(t, c.Certificate), certificateDetail(c.Certificate)))
+		for i, c := range certs {
+			action := "certificate.issued"
+			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
+				action = "certificate.adopted"
+			}
+			events = append(events, Event(now, actor, action, t.Name, object(*t, c.Certificate), certificateDetail(c.Certificate)))
 		}
 		return tx.Audit(ctx, events...)
 	})
-	return t, err
+}
+
+// adopt seals the key of a certificate that comes from elsewhere.
+func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
+	c.Certificate = tenancy.Certificate{
+		ID: NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf), Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
+		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw, CreatedAt: now,
+	}
+	if a.Issuer != nil {
+		c.IssuerID = certfile.Fingerprint(a.Issuer)
+	}
+	c.SealedKey, err = e.Seal.SealKey(a.Key, SealContext(c.ID))
+	return c, err
 }
 
 // Event makes an audit event.

@@ -21,7 +21,7 @@ func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
 
 // AuthorityDER is the certificate of an authority.
 func (r Reader) AuthorityDER(ctx context.Context, id string) ([]byte, error) {
-	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ?", id)
+	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL SELECT der FROM foreign_issuers WHERE id = ?", id, id)
 }
 
 // AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.

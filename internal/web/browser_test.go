@@ -227,7 +227,7 @@ func (c *console) everyPage(link string) (of map[string][][2]string) {
 		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
 		"olga": {
 			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"mails", "/deliveries"}, {"authorities", "/authorities"}, {"policy", "/policy"},
-			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
+			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
 		},
 		"alice": {
 			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"}, {"rollover", "/tenants/acme/arrangements/crm-to-bank"},
@@ -241,8 +241,11 @@ func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
 	axe, err := os.ReadFile("../../tools/node_modules/axe-core/axe.min.js")
 	check(t, err)
 	c := open(t)
-	link := c.newLink()
-	for who, pages := range c.everyPage(link) {
+	_, _, wrong := c.hand(c.signIn("olga"), "tenants", "name\nBad Name\n", "people", "tenant,role,name,email\nacme,king,x,no address")
+	_, _, right := c.hand(c.signIn("olga"), "tenants", importedTenants)
+	pages := c.everyPage(c.newLink())
+	pages["olga"] = append(pages["olga"], [2]string{"import-problems", wrong}, [2]string{"import", right})
+	for who, pages := range pages {
 		b := c.browser(true)
 		if who != "" {
 			b.take(c.signIn(who))

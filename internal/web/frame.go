@@ -111,7 +111,7 @@ func (v *view) menu() []entry {
 	if v.Operator() {
 		return []entry{
 			{"/", v.T("Overview")}, {"/tenants", v.T("Tenants")}, {"/at-risk", v.T("At risk")}, {"/runs", v.T("Runs")}, {"/forecast", v.T("Forecast")}, {"/deliveries", v.T("Mails")}, {"/authorities", v.T("CA")},
-			{"/policy", v.T("Policy")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")}, {"/log", v.T("Audit log")},
+			{"/policy", v.T("Policy")}, {"/imports", v.T("Import")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")}, {"/log", v.T("Audit log")},
 		}
 	}
 	return v.tenantMenu("/", v.account.Tenant)

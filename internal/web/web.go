@@ -135,6 +135,10 @@ func (c *console) routes() {
 	c.page("GET /log", c.events)
 	c.page("POST /log/verify", c.verifyEvents)
 	c.page("GET /log/export/{format}", c.exportEvents)
+	c.page("GET /imports", c.imports)
+	c.page("POST /imports", c.checkImport)
+	c.page("GET /imports/{import}", c.importPage)
+	c.page("POST /imports/{import}/{verb}", c.moveImport)
 	c.page("GET /tokens", c.tokens)
 	c.page("POST /tokens", c.createToken)
 	c.page("POST /tokens/{token}/revoke", c.revokeToken)
@@ -209,9 +213,17 @@ func (c *console) identify(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
 		v.w, v.r = w, r
 		v.said = c.takeSaid(w, r)
+		most := int64(mostForm)
+		if r.URL.Path == importsPath {
+			most = mostFiles
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		next.ServeHTTP(w, r)
 	})
 }
+
+// mostForm bounds what a form may send: a page of text and a CA bundle.
+const mostForm = 1 << 20
 
 // A handler answers one request.
 type handler func(v *view) error

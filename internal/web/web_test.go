@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"database/sql"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/importing"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/sample"
@@ -34,6 +36,22 @@ type console struct {
 	sample sample.Sample
 	engine *lifecycle.Engine
 	ahead  atomic.Int64 // how far the clock was put ahead
+	queued []string     // imports that wait for their worker
+}
+
+// EnqueueImport lets an import wait until the test works on it.
+func (c *console) EnqueueImport(_ context.Context, _ *sql.Tx, id string) error {
+	c.queued = append(c.queued, id)
+	return nil
+}
+
+// work does what the background does.
+func (c *console) work() {
+	c.t.Helper()
+	for _, id := range c.queued {
+		check(c.t, (&importing.Importer{Engine: c.engine, Now: c.now}).Work(c.t.Context(), id))
+	}
+	c.queued = nil
 }
 
 func (c *console) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
@@ -56,7 +74,7 @@ func openWith(t *testing.T, provider *web.OIDC) *console {
 	c.sample, err = sample.Fill(ctx, engine, ca, time.Now)
 	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Now: c.now, Log: engine.Log})
+	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now, Log: engine.Log})
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
@@ -131,7 +149,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
 		}
 	}
-	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/authorities", "/forecast", "/policy"} {
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/authorities", "/forecast", "/policy"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is the hosting team's: %d", page, status)
 		}
@@ -141,7 +159,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/authorities", "/forecast", "/policy", "/account"}
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/authorities", "/forecast", "/policy", "/account"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)
 	}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type importCmd struct {
+	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files, name every problem by its line, and import them with --apply."`
+	List  importListCmd  `cmd:"" help:"List imports."`
+	Undo  importUndoCmd  `cmd:"" help:"Take an import back, as far as nobody uses what it made."`
+}
+
+type importCheckCmd struct {
+	client
+	Tenants      string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
+	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
+	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin."`
+	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated."`
+	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Of PKCS#12 files; better given as PERENNIAL_IMPORT_PASSWORD."`
+	Apply        bool     `help:"Import them, where nothing is wrong."`
+}
+
+func (c *importCheckCmd) Run(e env) error {
+	files := api.ImportFiles{Password: c.Password}
+	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People, c.Arrangements: &files.Arrangements} {
+		if name == "" {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		*to = string(data)
+	}
+	for _, name := range c.Certificates {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files.Certificates = append(files.Certificates, api.ImportCertificate{Name: filepath.Base(name), Data: data})
+	}
+	var made api.Import
+	if _, err := c.send(http.MethodPost, "/imports", files, &made); err != nil {
+		return err
+	}
+	if len(made.Problems) > 0 {
+		for _, p := range made.Problems {
+			if p.Line > 0 {
+				fmt.Fprintf(e.err, "%s:%d: %s\n", p.File, p.Line, p.Text)
+			} else {
+				fmt.Fprintf(e.err, "%s: %s\n", p.File, p.Text)
+			}
+		}
+		return fmt.Errorf("%d problems: nothing was imported", len(made.Problems))
+	}
+	if !c.Apply {
+		return c.show(e, made, "tenants", fmt.Sprint(made.Total), "problems", "none", "next", "the same with --apply")
+	}
+	return c.client.goOn(e, made.ID, "apply")
+}
+
+// importEvery is how often a command asks how far an import is.
+const importEvery = 300 * time.Millisecond
+
+// goOn lets an import go on, and waits for its end.
+func (c *client) goOn(e env, id, verb string) error {
+	path := "/imports/" + url.PathEscape(id)
+	var i api.Import
+	_, err := c.send(http.MethodPost, path+"/"+verb, nil, &i)
+	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
+		time.Sleep(importEvery)
+		_, err = c.send(http.MethodGet, path, nil, &i)
+	}
+	switch {
+	case err != nil:
+		return err
+	case i.LastError != "":
+		return fmt.Errorf("import %s stands still after %d of %d tenants: %s", i.ID, i.Done, i.Total, i.LastError)
+	}
+	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
+}
+
+type importListCmd struct{ client }
+
+func (c *importListCmd) Run(e env) error {
+	return list(&c.client, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.", func(i api.Import) []any {
+		return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt), i.CreatedBy}
+	})
+}
+
+type importUndoCmd struct {
+	client
+	ID string `arg:"" help:"The import's, as perennial import list shows it."`
+}
+
+func (c *importUndoCmd) Run(e env) error { return c.client.goOn(e, c.ID, "undo") }

@@ -1,0 +1,429 @@
+// Package importing brings a fleet from elsewhere: tenants, their people, their arrangements and the certificates that they have.
+//
+// It promises: nothing is stored while anything is wrong, and everything that is wrong is named with its file and line at once;
+// what was begun is finished after a crash, each tenant in one transaction; and an import can be taken back as long as nobody
+// uses what it made. Private keys are sealed from the moment they are read.
+package importing
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/csv"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// MaxLines bounds each table.
+const MaxLines = 100_000
+
+// mostProblems are told at once: more would help nobody.
+const mostProblems = 1000
+
+// Files are what a person hands over. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
+type Files struct {
+	Tenants      string        // name, display_name, key_type
+	People       string        // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
+	Arrangements string        // tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin
+	Certificates []Certificate // each with its private key
+	Password     string        // of PKCS#12 files
+}
+
+// A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name says whose it is: acme.pem is the
+// tenant certificate of acme, and acme.m-user.p12 that of its M-user.
+type Certificate struct {
+	Name string
+	Data []byte
+}
+
+// A Problem is something that is wrong.
+type Problem struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty" doc:"0: the file as a whole."`
+	Text string `json:"text"`
+}
+
+// A Unit is all that an import makes of one tenant.
+type Unit struct {
+	Tenant       string // name
+	Display      string
+	KeyType      tenancy.KeyType
+	New          bool // the tenant is made, too
+	KeyUsers     []Person
+	Contacts     []Person
+	Arrangements []Arrangement
+	Keys         []Key
+
+	line int
+}
+
+// A Person is a key user or an IT contact.
+type Person struct {
+	Name, Email string
+	Subscribed  bool
+	line        int
+}
+
+// An Arrangement comes with its receiver.
+type Arrangement struct {
+	tenancy.Arrangement
+	Receiver tenancy.Receiver
+	line     int
+}
+
+// A Key is a certificate with its private key.
+type Key struct {
+	Purpose tenancy.Purpose
+	Leaf    []byte // DER
+	Issuer  []byte // DER; nil where none came along
+	Private []byte // PKCS#8
+	KeyType tenancy.KeyType
+	file    string
+}
+
+// A reader collects what is wrong.
+type reader struct {
+	units    map[string]*Unit
+	order    []string
+	problems []Problem
+	now      time.Time
+}
+
+func (r *reader) wrong(file string, line int, format string, args ...any) {
+	if len(r.problems) < mostProblems {
+		r.problems = append(r.problems, Problem{file, line, fmt.Sprintf(format, args...)})
+	}
+}
+
+// check names what a rule of the domain says is wrong.
+func (r *reader) check(file string, line int, err error) {
+	if err != nil {
+		r.wrong(file, line, "%v", err)
+	}
+}
+
+// unit is that of a tenant.
+func (r *reader) unit(name string) *Unit {
+	u := r.units[name]
+	if u == nil {
+		u = &Unit{Tenant: name, Display: name, KeyType: tenancy.P256}
+		r.units[name] = u
+		r.order = append(r.order, name)
+	}
+	return u
+}
+
+// The names of the files in problems.
+const (
+	tenantsFile      = "tenants"
+	peopleFile       = "people"
+	arrangementsFile = "arrangements"
+)
+
+// Read reads files into one unit for each tenant, in the order in which they occur, and says what is wrong with them. It looks at
+// nothing but the files.
+func Read(f Files, now time.Time) ([]*Unit, []Problem) {
+	r := &reader{units: map[string]*Unit{}, now: now}
+	r.tenants(f.Tenants)
+	r.people(f.People)
+	r.arrangements(f.Arrangements)
+	for _, c := range f.Certificates {
+		if err := r.certificate(c, f.Password); err != nil {
+			r.wrong(c.Name, 0, "%v", err)
+		}
+	}
+	var units []*Unit
+	for _, name := range r.order {
+		units = append(units, r.units[name])
+	}
+	if len(units) == 0 && len(r.problems) == 0 {
+		r.wrong(tenantsFile, 0, "there is nothing in these files")
+	}
+	return units, r.problems
+}
+
+// table reads a CSV table: row gets each line's cells by the name of their column.
+func (r *reader) table(file, text string, columns, required []string, row func(line int, cell func(column string) string)) {
+	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as spreadsheets write it
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	in := csv.NewReader(strings.NewReader(text))
+	if first, _, _ := strings.Cut(text, "\n"); strings.Count(first, ";") > strings.Count(first, ",") {
+		in.Comma = ';'
+	}
+	in.FieldsPerRecord = -1
+	in.TrimLeadingSpace = true
+	head, err := in.Read()
+	if err != nil {
+		r.wrong(file, 1, "the header cannot be read: %v", err)
+		return
+	}
+	at := map[string]int{}
+	for i, name := range head {
+		name = strings.ToLower(strings.TrimSpace(name))
+		switch {
+		case !slices.Contains(columns, name):
+			r.wrong(file, 1, "%q is no column: there are %s", name, strings.Join(columns, ", "))
+		case hasKey(at, name):
+			r.wrong(file, 1, "the column %s is there twice", name)
+		}
+		at[name] = i
+	}
+	for _, name := range required {
+		if !hasKey(at, name) {
+			r.wrong(file, 1, "the column %s is missing", name)
+		}
+	}
+	if len(r.problems) > 0 && r.problems[len(r.problems)-1].File == file {
+		return
+	}
+	for n := 0; ; n++ {
+		cells, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		var parse *csv.ParseError
+		if errors.As(err, &parse) {
+			r.wrong(file, parse.StartLine, "cannot be read, nor what comes after it: %v", parse.Err)
+			return
+		}
+		line, _ := in.FieldPos(0)
+		switch {
+		case n == MaxLines:
+			r.wrong(file, line, "the table is longer than %d lines: import it in parts", MaxLines)
+			return
+		case len(cells) > len(head):
+			r.wrong(file, line, "has %d cells, and the header %d: is there a separator in a cell without quotes?", len(cells), len(head))
+			continue
+		}
+		row(line, func(column string) string {
+			if i, ok := at[column]; ok && i < len(cells) {
+				return strings.TrimSpace(cells[i])
+			}
+			return ""
+		})
+	}
+}
+
+func hasKey(m map[string]int, key string) bool {
+	_, ok := m[key]
+	return ok
+}
+
+func (r *reader) tenants(text string) {
+	r.table(tenantsFile, text, []string{"name", "display_name", "key_type"}, []string{"name"}, func(line int, cell func(string) string) {
+		name := cell("name")
+		if u := r.units[name]; u != nil {
+			r.wrong(tenantsFile, line, "%s is in line %d already", name, u.line)
+			return
+		}
+		u := r.unit(name)
+		u.New, u.line = true, line
+		if d := cell("display_name"); d != "" {
+			u.Display = d
+		}
+		if k := cell("key_type"); k != "" {
+			u.KeyType = tenancy.KeyType(strings.ToLower(k))
+		}
+		r.check(tenantsFile, line, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}.Check())
+	})
+}
+
+func (r *reader) people(text string) {
+	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed"}, []string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
+		p := Person{Name: cell("name"), Email: cell("email"), line: line}
+		r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))
+		u := r.unit(cell("tenant"))
+		switch yes := strings.ToLower(cell("subscribed")); yes {
+		case "yes":
+			p.Subscribed = true
+		case "", "no":
+		default:
+			r.wrong(peopleFile, line, "subscribed: write yes or no, not %q", yes)
+		}
+		switch role := cell("role"); role {
+		case "key-user":
+			r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email}.Check())
+			if i := slices.IndexFunc(u.KeyUsers, func(o Person) bool { return o.Name == p.Name }); i >= 0 {
+				r.wrong(peopleFile, line, "the key user %s of %s is in line %d already", p.Name, u.Tenant, u.KeyUsers[i].line)
+			}
+			u.KeyUsers = append(u.KeyUsers, p)
+		case "it-contact":
+			r.check(peopleFile, line, tenancy.ITContact{Name: p.Name, Email: p.Email}.Check())
+			if p.Subscribed {
+				r.wrong(peopleFile, line, "subscribed: IT contacts have no tasks to subscribe to")
+			}
+			u.Contacts = append(u.Contacts, p)
+		default:
+			r.wrong(peopleFile, line, "role: write key-user or it-contact, not %q", role)
+		}
+	})
+}
+
+func (r *reader) arrangements(text string) {
+	columns := []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email", "scenario", "endpoint", "strategy", "probe_path", "server_key_pin"}
+	r.table(arrangementsFile, text, columns, []string{"tenant", "name", "receiver", "endpoint"}, func(line int, cell func(string) string) {
+		a := Arrangement{line: line, Receiver: tenancy.Receiver{Name: cell("receiver"), DisplayName: cell("receiver_name"), ContactName: cell("contact_name"), ContactEmail: cell("contact_email")}}
+		if a.Receiver.DisplayName == "" {
+			a.Receiver.DisplayName = a.Receiver.Name
+		}
+		a.Arrangement = tenancy.Arrangement{Name: cell("name"), ReceiverID: "named", Scenario: cell("scenario"), Endpoint: cell("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(cell("strategy")), Generation: 1, Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
+		if a.Strategy == "" {
+			a.Strategy = tenancy.Adaptive
+		}
+		if path := cell("probe_path"); path != "" {
+			a.Egress.Probe = tenancy.Probe{Method: "GET", Path: path}
+		}
+		r.check(arrangementsFile, line, tenancy.CheckName("tenant", cell("tenant")))
+		r.check(arrangementsFile, line, a.Receiver.Check())
+		r.check(arrangementsFile, line, a.Arrangement.Check())
+		u := r.unit(cell("tenant"))
+		if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Name == a.Name }); i >= 0 {
+			r.wrong(arrangementsFile, line, "the arrangement %s of %s is in line %d already", a.Name, u.Tenant, u.Arrangements[i].line)
+		}
+		if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Receiver.Name == a.Receiver.Name }); i >= 0 && u.Arrangements[i].Receiver != a.Receiver {
+			r.wrong(arrangementsFile, line, "the receiver %s of %s is another one than in line %d", a.Receiver.Name, u.Tenant, u.Arrangements[i].line)
+		}
+		u.Arrangements = append(u.Arrangements, a)
+	})
+}
+
+// certificate reads a certificate with its key, and looks whether it can be used.
+func (r *reader) certificate(c Certificate, password string) error {
+	tenant, purpose := strings.TrimSuffix(path.Base(c.Name), path.Ext(c.Name)), tenancy.ForTenant
+	if name, ok := strings.CutSuffix(tenant, ".m-user"); ok {
+		tenant, purpose = name, tenancy.ForMUser
+	}
+	u := r.units[tenant]
+	if u == nil || !u.New {
+		return fmt.Errorf("belongs to %q by its name, which is not among the new tenants: name it TENANT.pem, TENANT.p12, or TENANT.m-user.p12", tenant)
+	}
+	if slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == purpose }) {
+		return fmt.Errorf("there is another file with the certificate of %s", tenant)
+	}
+	key, leaf, chain, err := open(c.Data, password)
+	if err != nil {
+		return err
+	}
+	switch public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); {
+	case !ok || !public.Equal(leaf.PublicKey):
+		return errors.New("the private key is not that of the certificate")
+	case leaf.IsCA:
+		return errors.New("this is the certificate of a CA, and not a client's")
+	case !r.now.Before(leaf.NotAfter):
+		return fmt.Errorf("expired on %s: the tenant gets a new one where the file is left out", leaf.NotAfter.UTC().Format("2 January 2006"))
+	case r.now.Before(leaf.NotBefore):
+		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format("2 January 2006"))
+	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return errors.New("is not for client authentication (extended key usage)")
+	}
+	k := Key{Purpose: purpose, Leaf: leaf.Raw, file: c.Name}
+	if k.KeyType, err = keyType(key); err != nil {
+		return err
+	}
+	if k.Private, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+		return errors.New("the private key cannot be encoded")
+	}
+	for _, above := range chain {
+		if leaf.CheckSignatureFrom(above) == nil && !bytes.Equal(above.RawSubject, above.RawIssuer) { // a root is never sent
+			k.Issuer = above.Raw
+		}
+	}
+	u.Keys = append(u.Keys, k)
+	return nil
+}
+
+func keyType(key crypto.Signer) (tenancy.KeyType, error) {
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		switch k.Curve {
+		case elliptic.P256():
+			return tenancy.P256, nil
+		case elliptic.P384():
+			return tenancy.P384, nil
+		}
+	case *rsa.PrivateKey:
+		switch k.N.BitLen() {
+		case 2048:
+			return tenancy.RSA2048, nil
+		case 3072:
+			return tenancy.RSA3072, nil
+		}
+		return "", fmt.Errorf("an RSA key of %d bits is not taken: 2048 and 3072 are", k.N.BitLen())
+	}
+	return "", errors.New("the private key is of a kind that is not taken: ECDSA P-256 and P-384, RSA 2048 and 3072 are")
+}
+
+// open reads a private key and the certificates that come with it.
+func open(data []byte, password string) (crypto.Signer, *x509.Certificate, []*x509.Certificate, error) {
+	if !bytes.Contains(data, []byte("-----BEGIN ")) {
+		private, leaf, chain, err := pkcs12.DecodeChain(data, password)
+		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+			return nil, nil, nil, errors.New("does not open with the password given")
+		} else if err != nil {
+			return nil, nil, nil, errors.New("is neither PEM nor PKCS#12 with a private key and its certificate")
+		}
+		key, ok := private.(crypto.Signer)
+		if !ok {
+			return nil, nil, nil, errors.New("holds a private key that cannot sign")
+		}
+		return key, leaf, chain, nil
+	}
+	var key crypto.Signer
+	var certs []*x509.Certificate
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		switch {
+		case block.Type == "CERTIFICATE":
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("holds a malformed certificate: %w", err)
+			}
+			certs = append(certs, c)
+		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+			return nil, nil, nil, errors.New("the private key is encrypted: hand it over as PKCS#12, with its password")
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			if key = parseKey(block.Bytes); key == nil {
+				return nil, nil, nil, errors.New("holds a private key that cannot be read")
+			}
+		}
+	}
+	switch {
+	case key == nil:
+		return nil, nil, nil, errors.New("holds no private key: without it the certificate cannot be presented")
+	case len(certs) == 0:
+		return nil, nil, nil, errors.New("holds no certificate")
+	}
+	return key, certs[0], certs[1:], nil
+}
+
+func parseKey(der []byte) crypto.Signer {
+	if k, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		signer, _ := k.(crypto.Signer)
+		return signer
+	}
+	if k, err := x509.ParseECPrivateKey(der); err == nil {
+		return k
+	}
+	if k, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return k
+	}
+	return nil
+}

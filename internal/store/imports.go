@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const importColumns = "id, state, created_by, created_at, total, done, problems, last_error"
+
+func scanImport(s row) (i tenancy.Import, err error) {
+	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Done, &i.Problems, &i.LastError)
+}
+
+// ImportByID finds an import.
+func (r Reader) ImportByID(ctx context.Context, id string) (tenancy.Import, error) {
+	return one(ctx, r, "such import", scanImport, "SELECT "+importColumns+" FROM imports WHERE id = ?", id)
+}
+
+// Imports lists imports, the latest first, before one.
+func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenancy.Import, error) {
+	if before == "" {
+		before = "~"
+	}
+	return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
+}
+
+// ImportPlan is the sealed plan of an import; nil once it was applied.
+func (r Reader) ImportPlan(ctx context.Context, id string) ([]byte, error) {
+	return one(ctx, r, "such import", scanOne[[]byte], "SELECT plan FROM imports WHERE id = ?", id)
+}
+
+// CreateImport stores an import with its sealed plan, and forgets the plans of those that nobody applied for a day: they have
+// private keys in them.
+func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte) error {
+	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?", micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Done, i.Problems, i.LastError, plan)
+	return err
+}
+
+// MoveImport changes the state of an import, where it is still in the one that it shall leave; [tenancy.ErrStale] otherwise.
+func (t *Tx) MoveImport(ctx context.Context, id string, from, to tenancy.ImportState) error {
+	if to == tenancy.ImportApplied || to == tenancy.ImportUndone {
+		if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE id = ?", id); err != nil {
+			return err
+		}
+	}
+	return t.execOne(ctx, "UPDATE imports SET state = ?, last_error = '' WHERE id = ? AND state = ?", to, id, from)
+}
+
+// FailImport notes why an import does not go on.
+func (t *Tx) FailImport(ctx context.Context, id, reason string) error {
+	return t.execOne(ctx, "UPDATE imports SET last_error = ? WHERE id = ?", reason, id)
+}
+
+// AddImported notes what an import made of a tenant; [tenancy.ErrConflict] where it did so already.
+func (t *Tx) AddImported(ctx context.Context, id, tenant, made string) error {
+	if _, err := t.exec(ctx, "INSERT INTO import_items (import_id, tenant, made) VALUES (?, ?, ?)", id, tenant, made); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE imports SET done = done + 1 WHERE id = ?", id)
+}
+
+// DropImported forgets what an import made of a tenant, which is undone.
+func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
+	if err := t.execOne(ctx, "DELETE FROM import_items WHERE import_id = ? AND tenant = ?", id, tenant); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE imports SET done = done - 1 WHERE id = ?", id)
+}
+
+// Imported lists what an import made, a tenant each, after one.
+func (r Reader) Imported(ctx context.Context, id, after string, limit int) ([]tenancy.Imported, error) {
+	return list(ctx, r, func(s row) (i tenancy.Imported, err error) { return i, s.Scan(&i.Tenant, &i.Made) }, "SELECT tenant, made FROM import_items WHERE import_id = ? AND tenant > ? ORDER BY tenant LIMIT ?", id, after, limit)
+}
+
+// AddForeignIssuer keeps the certificate of an authority that is not ours.
+func (t *Tx) AddForeignIssuer(ctx context.Context, id string, der []byte) error {
+	_, err := t.exec(ctx, "INSERT INTO foreign_issuers (id, der) VALUES (?, ?) ON CONFLICT (id) DO NOTHING", id, der)
+	return err
+}
+
+// EraseTenant removes a tenant and all that is its own but its part of the audit log and of the mails' history. It is for taking
+// an import back.
+func (t *Tx) EraseTenant(ctx context.Context, id string) error {
+	const arrangements = "(SELECT id FROM arrangements WHERE tenant_id = ?)"
+	for _, query := range []string{
+		"DELETE FROM evidence WHERE arrangement_id IN " + arrangements, "DELETE FROM messages WHERE arrangement_id IN " + arrangements, "DELETE FROM links WHERE arrangement_id IN " + arrangements,
+		"DELETE FROM parked WHERE arrangement_id IN " + arrangements, "DELETE FROM trust WHERE arrangement_id IN " + arrangements, "DELETE FROM arrangements WHERE tenant_id = ?",
+		"DELETE FROM receivers WHERE tenant_id = ?", "DELETE FROM scoping_answers WHERE project_id IN (SELECT id FROM scoping_projects WHERE tenant_id = ?)", "DELETE FROM scoping_projects WHERE tenant_id = ?",
+		"DELETE FROM accounts WHERE tenant_id = ?", "DELETE FROM tokens WHERE tenant_id = ?", "DELETE FROM key_users WHERE tenant_id = ?", "DELETE FROM it_contacts WHERE tenant_id = ?",
+		"DELETE FROM certificates WHERE tenant_id = ?", "DELETE FROM tenants WHERE id = ?",
+	} {
+		if _, err := t.exec(ctx, query, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
