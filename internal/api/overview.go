@@ -49,3 +49,35 @@ func (s *server) overview() {
 		return &Entity[Overview]{Body: out}, nil
 	})
 }
+
+// Parked is a message that waits for delivery.
+type Parked struct {
+	ID          string    `json:"id"`
+	Arrangement string    `json:"arrangement" doc:"With its tenant: acme/crm-to-erp."`
+	Method      string    `json:"method"`
+	Path        string    `json:"path"`
+	Since       time.Time `json:"since"`
+	Attempts    int       `json:"attempts"`
+	NextAt      time.Time `json:"next_at"`
+	LastError   string    `json:"last_error,omitempty"`
+}
+
+func (s *server) parked() {
+	register(s, http.MethodGet, "/parked", "List messages that wait for delivery, the oldest first", 200, func(ctx context.Context, in *Paged) (*List[Parked], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.WaitingParked(ctx, in.Cursor, in.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]string, len(rows))
+		for i, p := range rows {
+			ids[i] = p.ArrangementID
+		}
+		names, err := s.Store.ArrangementNames(ctx, ids)
+		return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) Parked {
+			return Parked{p.ID, names[p.ArrangementID], p.Method, p.Path, p.CreatedAt, p.Attempts, p.NextAt, p.LastError}
+		}), err
+	})
+}

@@ -226,7 +226,7 @@ func (c *console) everyPage(link string) (of map[string][][2]string) {
 	return map[string][][2]string{
 		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
 		"olga": {
-			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"mails", "/deliveries"}, {"authorities", "/authorities"}, {"policy", "/policy"},
+			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"mails", "/deliveries"}, {"parked", "/parked"}, {"authorities", "/authorities"}, {"policy", "/policy"},
 			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
 		},
 		"alice": {

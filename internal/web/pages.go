@@ -3,7 +3,9 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/mail"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -229,7 +231,36 @@ func (c *console) policy(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Policy"), policyPage(v, o.Policy, all))
+	chosen := func(name string, instead int) audited {
+		for _, one := range all {
+			if one.policy.Name == v.r.URL.Query().Get(name) {
+				return one
+			}
+		}
+		return all[instead]
+	}
+	return c.show(v, http.StatusOK, v.T("Policy"), policyPage(v, o.Policy, all, chosen("a", 0), chosen("b", 1)))
+}
+
+// comparePolicies says rule by rule how two policies differ.
+func comparePolicies(v *view, a, b audited) []difference {
+	row := func(field string, of func(audited) string) difference { return difference{field, of(a), of(b)} }
+	return []difference{
+		row(v.T("Runs"), func(a audited) string { return a.policy.Schedule.String() }),
+		row(v.T("Warns"), func(a audited) string { return v.T("with %s to %s left", a.policy.WarnFrom, a.policy.WarnTo) }),
+		row(v.T("Renews"), func(a audited) string { return v.T("with at most %s left", a.policy.RenewWithin) }),
+		row(v.T("Validity of new certificates"), func(a audited) string { return v.Days(a.policy.Validity.Hours() / 24) }),
+		row(v.T("Without a warning, in the long run"), func(a audited) string { return v.percent(a.report.SteadyState.Share) }),
+		row(v.T("Without a warning, of all dates"), func(a audited) string { return v.percent(a.report.Single.Share) }),
+	}
+}
+
+func (c *console) parked(v *view) error {
+	list, err := paged[api.Parked](c, v, "/parked")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Messages parked"), parkedPage(v, list))
 }
 
 type audited struct {
@@ -384,11 +415,54 @@ func (c *console) people(v *view) error {
 	if err != nil {
 		return err
 	}
-	contacts, err := get[api.Page[api.ITContact]](c, v, in(name, "it-contacts"))
+	var contacts api.Page[api.ITContact]
+	header, err := c.call(v, http.MethodGet, in(name, "it-contacts"), nil, &contacts)
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, contacts.Items))
+	lines := make([]string, len(contacts.Items))
+	for i, one := range contacts.Items {
+		lines[i] = (&mail.Address{Name: one.Name, Address: one.Email}).String()
+		if !strings.ContainsAny(one.Name, "\"<>@,;:\\()[]") { // as people write it, in any script
+			lines[i] = one.Name + " <" + one.Email + ">"
+		}
+	}
+	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), header.Get("ETag")))
+}
+
+// setContacts reads the IT contacts, a line each: Ina Ivers <ina@example.com>.
+func (c *console) setContacts(v *view) error {
+	name := v.r.PathValue("tenant")
+	contacts := []api.ITContact{}
+	n := 0
+	for line := range strings.Lines(v.r.PostFormValue("contacts")) {
+		n++
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		a, err := mail.ParseAddress(line)
+		if err != nil || a.Name == "" {
+			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, such as Ina Ivers <ina@example.com>.", n)}
+		}
+		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
+	}
+	if _, err := c.call(v, http.MethodPut, in(name, "it-contacts"), contacts, nil, "If-Match", v.r.PostFormValue("etag")); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "people"), v.T("Saved."))
+}
+
+func (c *console) removePerson(v *view) error {
+	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
+	path := in(name, "key-users", user)
+	header, err := c.call(v, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := c.call(v, http.MethodDelete, path, nil, nil, "If-Match", header.Get("ETag")); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "people"), v.T("%s is no key user any more, and cannot sign in.", user))
 }
 
 func (c *console) addPerson(v *view) error {

@@ -130,6 +130,7 @@ func (c *console) routes() {
 	c.page("POST /tenants", c.createTenant)
 	c.page("GET /runs", c.runs)
 	c.page("GET /at-risk", c.atRisk)
+	c.page("GET /parked", c.parked)
 	c.page("GET /deliveries", c.deliveries)
 	c.page("POST /deliveries/{delivery}/requeue", c.requeue)
 	c.page("GET /log", c.events)
@@ -172,6 +173,8 @@ func (c *console) routes() {
 	c.page("POST /tenants/{tenant}/scope", c.answer)
 	c.page("GET /tenants/{tenant}/people", c.people)
 	c.page("POST /tenants/{tenant}/people", c.addPerson)
+	c.page("POST /tenants/{tenant}/people/{user}/remove", c.removePerson)
+	c.page("POST /tenants/{tenant}/contacts", c.setContacts)
 	c.page("GET /tenants/{tenant}/log", c.events)
 	c.page("GET /tenants/{tenant}/log/export/{format}", c.exportEvents)
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"database/sql"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -149,7 +150,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
 		}
 	}
-	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/authorities", "/forecast", "/policy"} {
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is the hosting team's: %d", page, status)
 		}
@@ -159,7 +160,7 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/authorities", "/forecast", "/policy", "/account"}
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy", "/account"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)
 	}
@@ -269,5 +270,29 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	}
 	if status, _ := c.get(c.signIn("alice"), "/tenants/globex/log/export/csv"); status != 404 {
 		t.Errorf("a neighbour's export: %d", status)
+	}
+}
+
+func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email", "carol@acme.example.com"); !strings.Contains(page, "carol is a key user now") {
+		t.Error("she is not added")
+	}
+	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page, "carol is no key user any more") || strings.Contains(page, "carol@acme") {
+		t.Error("she is not removed")
+	}
+	_, page := c.get(alice, "/tenants/acme/people")
+	_, after, _ := strings.Cut(page, `name="etag" value="`)
+	etag, _, _ := strings.Cut(html.UnescapeString(after), `">`)
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "no address"); status != 422 || !strings.Contains(page, "Line 1: write a name and an address") {
+		t.Errorf("a line that is none: %d", status)
+	}
+
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com>"); status != 200 || !strings.Contains(page, "joerg@acme.example.com") || strings.Contains(page, "<b>") {
+		t.Errorf("a name with markup: %d", status)
+	}
+	if status, _ := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", ""); status != 412 {
+		t.Errorf("what somebody changed meanwhile: %d", status)
 	}
 }
