@@ -144,6 +144,8 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 		"POST /tenants/{tenant}/receivers":                                  `{"name":"x"}`,
 		"PUT /tenants/{tenant}/receivers/{receiver}":                        `{"name":"erp"}`,
 		"POST /tenants/{tenant}/arrangements":                               `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+		"POST /tenants/{tenant}/arrangements/trial":                         `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+		"POST /imports": `{}`,
 		"PUT /tenants/{tenant}/arrangements/{arrangement}":                  `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
 		"PUT /tenants/{tenant}/tasks/{task}":                                `{"state":"completed"}`,
 		"POST /tenants/{tenant}/scope":                                      `{"name":"x"}`,
@@ -154,7 +156,7 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 		"POST /authorities":                                                 `{}`, "POST /tenants": `{"name":"x"}`, "POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 	}
 	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}", "tenant", "{generation}", "1", "{task}", task,
-		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x")
+		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
 	seen := 0
 	for path, methods := range api.Paths {
 		path = strings.TrimPrefix(path, "/api/v1")

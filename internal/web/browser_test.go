@@ -274,3 +274,36 @@ func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
 		}
 	}
 }
+
+func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
+	c := open(t)
+	r, err := http.NewRequest(http.MethodGet, c.url+"/sign-in", nil)
+	check(t, err)
+	r.Header.Set("Accept-Language", "de-AT, fr;q=0.8")
+	res, err := http.DefaultClient.Do(r)
+	check(t, err)
+	if _, page := c.read(res); !strings.Contains(page, `<html lang="de">`) || !strings.Contains(page, "Anmelden") {
+		t.Error("the browser's language is not spoken")
+	}
+	for who, pages := range c.everyPage(c.newLink()) {
+		if who == "" {
+			continue
+		}
+		client := c.signIn(who)
+		if _, page := c.post(client, "/account", "language", "de", "zone", "Europe/Berlin"); !strings.Contains(page, "Gespeichert.") || !strings.Contains(page, "Zeiten in Europe/Berlin.") {
+			t.Error("the account's language is not spoken")
+		}
+		b := c.browser(true)
+		b.take(client)
+		for _, p := range pages {
+			b.open(p[1])
+			for _, width := range []int64{1440, 768, 360} {
+				b.size(width)
+				if found := b.cut(); len(found) > 0 {
+					t.Errorf("%s at %d px: %s", p[1], width, strings.Join(found, "\n"))
+				}
+			}
+			b.picture(p[0] + "-de")
+		}
+	}
+}

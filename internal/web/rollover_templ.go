@@ -664,9 +664,9 @@ func arrangementPage(v *view, r roll) templ.Component {
 								}
 								if g.Generation > r.rollover.Presents {
 									var templ_7745c5c3_Var35 string
-									templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Cut over"))
+									templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Cut over to this one"))
 									if templ_7745c5c3_Err != nil {
-										return templ.Error{Err: templ_7745c5c3_Err, FileName: `rollover.templ`, Line: 91, Col: 29}
+										return templ.Error{Err: templ_7745c5c3_Err, FileName: `rollover.templ`, Line: 91, Col: 41}
 									}
 									_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 									if templ_7745c5c3_Err != nil {

@@ -76,22 +76,24 @@ func (v *view) Away(t time.Time) string {
 	if past {
 		d = -d
 	}
-	n, unit := int64(d/(24*time.Hour)), "days"
+	count := func(unit time.Duration, one, many, oneAgo, manyAgo string) string {
+		if past {
+			one, many = oneAgo, manyAgo
+		}
+		if n := int64(d / unit); n != 1 {
+			return v.T(many, n)
+		}
+		return v.T(one)
+	}
 	switch {
 	case d < time.Minute:
 		return v.T("now")
 	case d < time.Hour:
-		n, unit = int64(d/time.Minute), "minutes"
+		return count(time.Minute, "in 1 minute", "in %d minutes", "1 minute ago", "%d minutes ago")
 	case d < 48*time.Hour:
-		n, unit = int64(d/time.Hour), "hours"
+		return count(time.Hour, "in 1 hour", "in %d hours", "1 hour ago", "%d hours ago")
 	}
-	if n == 1 {
-		unit = strings.TrimSuffix(unit, "s")
-	}
-	if past {
-		return v.T("%d "+unit+" ago", n)
-	}
-	return v.T("in %d "+unit, n)
+	return count(24*time.Hour, "in 1 day", "in %d days", "1 day ago", "%d days ago")
 }
 
 // Days is a number of days as people say it.

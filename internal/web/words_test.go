@@ -1,0 +1,85 @@
+package web
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// spoken are the texts that the package's code hands to T, whether as it is or through [view.Away].
+func spoken(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), e.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			args := call.Args
+			switch f := call.Fun.(type) {
+			case *ast.SelectorExpr:
+				if f.Sel.Name != "T" || len(args) == 0 {
+					return true
+				}
+				args = args[:1]
+			case *ast.Ident:
+				if f.Name != "count" || len(args) != 5 {
+					return true
+				}
+			default:
+				return true
+			}
+			for _, a := range args {
+				if text, ok := a.(*ast.BasicLit); ok && text.Kind == token.STRING {
+					s, err := strconv.Unquote(text.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all[s] = true
+				}
+			}
+			return true
+		})
+	}
+	return all
+}
+
+var verbs = regexp.MustCompile(`%[a-z]`)
+
+func TestEveryTextIsSpokenInGerman(t *testing.T) {
+	said := spoken(t)
+	if len(said) < 400 {
+		t.Fatalf("only %d texts were found", len(said))
+	}
+	for text := range said {
+		translated, ok := german[text]
+		if !ok {
+			t.Errorf("no German for %q", text)
+		} else if !slices.Equal(verbs.FindAllString(text, -1), verbs.FindAllString(translated, -1)) {
+			t.Errorf("%q takes something else than %q", translated, text)
+		}
+	}
+	for text := range german {
+		if !said[text] {
+			t.Errorf("nobody says %q any more", text)
+		}
+	}
+}
