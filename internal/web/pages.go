@@ -304,7 +304,11 @@ func (c *console) certificates(v *view) error {
 func (c *console) renew(v *view) error {
 	name, purpose := v.r.PathValue("tenant"), v.r.PathValue("purpose")
 	var made api.Certificate
-	if _, err := c.call(v, http.MethodPost, in(name, "certificates", purpose, "renew"), map[string]string{"reason": v.r.PostFormValue("reason")}, &made); err != nil {
+	body := map[string]string{}
+	if reason := v.r.PostFormValue("reason"); reason != "" {
+		body["reason"] = reason
+	}
+	if _, err := c.call(v, http.MethodPost, in(name, "certificates", purpose, "renew"), body, &made); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "certificates"), v.T("Generation %d exists. Receivers that know the old certificate need it now.", made.Generation))

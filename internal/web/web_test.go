@@ -193,6 +193,9 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy", "manual"); !strings.Contains(page, "The strategy is manual now.") {
 		t.Error("the strategy is not changed")
 	}
+	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 || !strings.Contains(page, "days") {
+		t.Errorf("a renewal by hand, while much validity is left: %d", status)
+	}
 	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page, "Times are in Europe/Berlin.") {
 		t.Error("the zone is not changed")
 	}

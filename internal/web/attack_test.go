@@ -1,0 +1,169 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+const payload = `"><img src=x onerror=alert(1)>'`
+
+func TestNoTextBecomesMarkupWhereverItIsTyped(t *testing.T) {
+	c := open(t)
+	alice, olga := c.signIn("alice"), c.signIn("olga")
+	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
+	_, tasks := c.get(alice, "/tenants/acme/tasks?state=open")
+	_, after, _ := strings.Cut(tasks, `action="/tenants/acme/tasks/`)
+	arrangement := []string{"name", payload, "receiver", payload, "receiver_name", payload, "contact_name", payload, "contact_email", payload, "scenario", payload, "endpoint", endpoint, "probe_path", "/" + payload, "server_ca", payload, "server_key_pin", payload, "strategy", payload}
+	valid := []string{"name", "crm-to-x", "receiver", "", "receiver_name", "x", "contact_name", payload, "contact_email", "x@example.com", "scenario", payload, "endpoint", endpoint, "strategy", "adaptive"}
+	for _, f := range []struct {
+		by   *http.Client
+		path string
+		form []string
+	}{
+		{alice, "/tenants/acme/tasks/" + after[:36], []string{"state", "in-process", "note", payload}},
+		{alice, "/tenants/acme/people", []string{"name", payload, "email", payload}},
+		{alice, "/tenants/acme/contacts", []string{"etag", payload, "contacts", payload}},
+		{alice, "/tenants/acme/scope", []string{"project", payload, "question", payload, "answer", payload}},
+		{alice, "/tenants/acme/arrangements", arrangement},
+		{alice, "/tenants/acme/arrangements", append(arrangement, "do", "try")},
+		{alice, "/tenants/acme/arrangements", valid},
+		{alice, "/tenants/acme/arrangements/crm-to-bank", append(arrangement, "etag", payload)},
+		{alice, "/tenants/acme/arrangements/crm-to-bank/delete", []string{"name", payload}},
+		{alice, "/tenants/acme/arrangements/crm-to-bank/choose", []string{"generation", payload}},
+		{alice, "/tenants/acme/arrangements/crm-to-bank/strategy", []string{"strategy", payload}},
+		{alice, "/tenants/acme/certificates/tenant/renew", []string{"reason", payload}},
+		{alice, "/account", []string{"zone", payload, "language", payload}},
+		{alice, "/account/password", []string{"old", payload, "new", payload}},
+		{olga, "/tenants", []string{"name", "mallory", "display_name", payload, "key_type", "p256"}},
+		{olga, "/tenants", []string{"name", payload, "display_name", payload, "key_type", payload}},
+		{olga, "/tokens", []string{"name", payload, "role", "operator"}},
+		{olga, "/tokens", []string{"name", payload, "role", payload, "tenant", payload, "user", payload}},
+		{jar(t), "/sign-in", []string{"name", payload, "password", payload, "to", payload}},
+		{jar(t), "/welcome", []string{"token", payload, "name", payload, "password", payload}},
+	} {
+		if _, page := c.post(f.by, f.path, f.form...); strings.Contains(page, "<img src=x") {
+			t.Errorf("the answer to %s has the markup", f.path)
+		}
+	}
+	seen := 0
+	query := url.QueryEscape(payload)
+	for _, p := range append(c.everyPage(c.newLink())["olga"], [2]string{"", "/tenants/mallory"}) {
+		_, page := c.get(olga, p[1]+"?text="+query+"&state="+query+"&from="+query+"&user="+query+"&to="+query+"&a="+query)
+		if strings.Contains(page, "<img src=x") {
+			t.Errorf("%s has the markup", p[1])
+		}
+		seen += strings.Count(page, "&lt;img src=x")
+	}
+	for _, p := range append(c.everyPage(c.newLink())["alice"], [2]string{"", "/tenants/acme/arrangements/crm-to-x"}) {
+		_, page := c.get(alice, p[1])
+		if strings.Contains(page, "<img src=x") {
+			t.Errorf("%s has the markup", p[1])
+		}
+		seen += strings.Count(page, "&lt;img src=x")
+	}
+	if seen < 5 { // a display name, a scenario, a contact, a note, a token's purpose
+		t.Errorf("the text was stored in %d places only: the test shows little", seen)
+	}
+}
+
+func TestEveryAnswerForbidsFramesAndForeignScript(t *testing.T) {
+	c := open(t)
+	for who, pages := range c.everyPage(c.newLink()) {
+		client := jar(t)
+		if who != "" {
+			client = c.signIn(who)
+		}
+		for _, p := range pages {
+			res, err := client.Get(c.url + p[1])
+			check(t, err)
+			res.Body.Close()
+			policy := res.Header.Get("Content-Security-Policy")
+			for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {
+				if !strings.Contains(policy, want) {
+					t.Errorf("%s: the policy %q lacks %s", p[1], policy, want)
+				}
+			}
+			if strings.Contains(policy, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %v", p[1], res.Header)
+			}
+		}
+	}
+}
+
+func TestNoAddressLeadsElsewhereOrSplitsAnAnswer(t *testing.T) {
+	c := open(t)
+	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "/ok\r\nSet-Cookie: x=y", "/\t/evil.example", "javascript:alert(1)"} {
+		client := jar(t)
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		res, err := client.PostForm(c.url+"/sign-in", url.Values{"name": {"alice"}, "password": {c.password("alice")}, "to": {to}})
+		check(t, err)
+		res.Body.Close()
+		if at := res.Header.Get("Location"); res.StatusCode != 303 || at != "/" {
+			t.Errorf("%q leads to %q", to, at)
+		}
+		for _, cookie := range res.Cookies() {
+			if cookie.Name == "x" {
+				t.Errorf("%q splits the answer", to)
+			}
+		}
+	}
+	alice := c.signIn("alice")
+	alice.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := alice.Get(c.url + "/tenants/acme%0d%0aSet-Cookie:%20x=y/tasks")
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != 404 || len(res.Cookies()) > 0 {
+		t.Errorf("a path with a line break: %d, %v", res.StatusCode, res.Cookies())
+	}
+}
+
+// Every form of a tenant, filled in by a neighbour's key user.
+func TestNoFormReachesANeighbour(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	for _, path := range []string{
+		"/certificates/tenant/renew", "/arrangements", "/arrangements/hr-to-payroll", "/arrangements/hr-to-payroll/delete", "/arrangements/hr-to-payroll/probe", "/arrangements/hr-to-payroll/choose", "/arrangements/hr-to-payroll/link",
+		"/arrangements/hr-to-payroll/links/x/revoke", "/arrangements/hr-to-payroll/diagnose", "/arrangements/hr-to-payroll/strategy", "/tasks/x", "/subscription", "/scope", "/people", "/people/bob/remove", "/contacts",
+	} {
+		there, body := c.post(alice, "/tenants/globex"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
+		nowhere, other := c.post(alice, "/tenants/nobody"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
+		if there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
+			t.Errorf("%s of a neighbour: %d, of nobody: %d", path, there, nowhere)
+		}
+	}
+	for _, path := range []string{"/tenants", "/tokens", "/tokens/x/revoke", "/deliveries/x/requeue", "/log/verify", "/imports", "/imports/x/apply", "/accounts/x/delete"} {
+		if status, _ := c.post(alice, path, "name", "x", "role", "operator"); status != 404 && status != 400 {
+			t.Errorf("%s, which is the hosting team's: %d", path, status)
+		}
+	}
+	if status, _ := c.get(alice, "/live?tenant=globex"); status != 404 {
+		t.Errorf("what happens at a neighbour's: %d", status)
+	}
+}
+
+func TestAPageIsSmallOnItsFirstLoad(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for _, p := range c.everyPage(c.newLink())["olga"] {
+		_, page := c.get(olga, p[1])
+		sum := len(page)
+		for _, part := range strings.Split(page, `"/assets/`)[1:] {
+			path, _, _ := strings.Cut(part, `"`)
+			r, err := http.NewRequest(http.MethodGet, c.url+"/assets/"+path, nil)
+			check(t, err)
+			r.Header.Set("Accept-Encoding", "gzip")
+			res, err := http.DefaultTransport.RoundTrip(r)
+			check(t, err)
+			_, data := c.read(res)
+			if res.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+				t.Errorf("%s: %v", path, res.Header)
+			}
+			sum += len(data)
+		}
+		if sum > 100<<10 {
+			t.Errorf("%s takes %d bytes", p[1], sum)
+		}
+	}
+}
