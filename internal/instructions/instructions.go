@@ -1,7 +1,7 @@
 // Package instructions says what the administrator of a receiving system has to do about a new certificate, product by product.
 //
-// It promises that the real fingerprint, serial number and subject are filled in, and that what it says of nginx, HAProxy, Apache
-// and Caddy works there: it is tested by running it. The other products are described as their makers' documents describe them.
+// It promises that the real fingerprint, serial number and subject are filled in, and that what it says of nginx, HAProxy and Apache
+// works there: it is tested by running it. The other products are described as their makers' documents describe them.
 package instructions
 
 import (
