@@ -7,7 +7,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
 
-.PHONY: run build test packages lint generate fresh fuzz properties receivers bench demo clean
+.PHONY: run build test packages lint generate fresh fuzz properties receivers bench screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -56,6 +56,10 @@ bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for Post
 	bin/perennial bench renew
 	bin/perennial bench sweep
 	bin/perennial bench gateway
+	bin/perennial bench console
+
+screenshots: packages ## what the console looks like, into docs/screenshots
+	$(GO) test ./internal/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"
 
 demo: build
 	bin/perennial demo

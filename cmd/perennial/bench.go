@@ -14,6 +14,7 @@ import (
 type benchCmd struct {
 	Renew   benchRenewCmd   `cmd:"" help:"Whole renewals a second, against bare cryptography on the same cores."`
 	Sweep   benchSweepCmd   `cmd:"" help:"How long a run takes in a large fleet."`
+	Console benchConsoleCmd `cmd:"" help:"How long the console's pages take at the server in a large fleet."`
 	Gateway benchGatewayCmd `cmd:"" help:"Requests a second through the gateway, against a bare reverse proxy and nginx (needs wrk and nginx)."`
 }
 
@@ -71,6 +72,22 @@ type benchSweepCmd struct {
 
 func (c *benchSweepCmd) Run(e env) error {
 	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Sweep(ctx, c.Database, c.Certificates, c.Due) })
+}
+
+type benchConsoleCmd struct {
+	benchFlags
+	Certificates int `default:"1000000" help:"How many certificates there are; a twelfth of them is renewed."`
+	Arrangements int `default:"300000" help:"How many arrangements there are, each of another tenant."`
+	Requests     int `default:"200" help:"How often each page is asked for."`
+}
+
+func (c *benchConsoleCmd) Run(e env) error {
+	if c.Certificates < 12 || c.Arrangements < 1 || c.Arrangements > c.Certificates || c.Requests < 1 {
+		return fmt.Errorf("write at least 12 certificates, one arrangement and one request, and not more arrangements than certificates")
+	}
+	return c.run(e, func(ctx context.Context) (printer, error) {
+		return bench.Console(ctx, c.Database, c.Certificates, c.Arrangements, c.Requests)
+	})
 }
 
 type benchGatewayCmd struct {

@@ -52,7 +52,9 @@ type Config struct {
 
 type server struct {
 	Config
-	api huma.API
+	api           huma.API
+	fleetAtRisk   *survey[[]lifecycle.Standing]
+	fleetForecast *survey[FleetForecast]
 }
 
 // New is the handler of everything under /.
@@ -78,7 +80,9 @@ func routes(c Config, mux *http.ServeMux) *server {
 	config.SchemasPath = ""  // they are in the OpenAPI document
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
-	s := &server{c, humago.New(mux, config)}
+	s := &server{Config: c, api: humago.New(mux, config)}
+	s.fleetAtRisk = &survey[[]lifecycle.Standing]{walk: s.surveyRisk, log: c.Log}
+	s.fleetForecast = &survey[FleetForecast]{walk: s.surveyForecast, log: c.Log}
 	s.tenants()
 	s.people()
 	s.arrangements()

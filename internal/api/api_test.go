@@ -145,7 +145,7 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 		"PUT /tenants/{tenant}/receivers/{receiver}":                        `{"name":"erp"}`,
 		"POST /tenants/{tenant}/arrangements":                               `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
 		"POST /tenants/{tenant}/arrangements/trial":                         `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"POST /imports": `{}`,
+		"POST /imports":                                                     `{}`,
 		"PUT /tenants/{tenant}/arrangements/{arrangement}":                  `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
 		"PUT /tenants/{tenant}/tasks/{task}":                                `{"state":"completed"}`,
 		"POST /tenants/{tenant}/scope":                                      `{"name":"x"}`,

@@ -151,36 +151,42 @@ func (s *server) certificates() {
 		}
 		return &Entity[TenantForecast]{Body: out}, nil
 	})
-	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet?", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
+	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
-		validities, err := s.Store.ActiveValidities(ctx)
-		if err != nil {
-			return nil, err
-		}
-		runs := map[time.Time]*RunForecast{}
-		for _, v := range validities {
-			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, s.Now()).Events {
-				r := runs[e.At]
-				if r == nil {
-					r = &RunForecast{RunDate: e.At}
-					runs[e.At] = r
-				}
-				if e.Action == policy.Warn {
-					r.Warn += v.Count
-				} else {
-					r.Renew += v.Count
-				}
+		f, _, err := s.fleetForecast.get(ctx)
+		return &Entity[FleetForecast]{Body: f}, err
+	})
+}
+
+// surveyForecast computes what the coming runs will do, over the whole fleet.
+func (s *server) surveyForecast(ctx context.Context) (FleetForecast, error) {
+	out := FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
+	validities, err := s.Store.ActiveValidities(ctx)
+	if err != nil {
+		return out, err
+	}
+	runs := map[time.Time]*RunForecast{}
+	for _, v := range validities {
+		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, s.Now()).Events {
+			r := runs[e.At]
+			if r == nil {
+				r = &RunForecast{RunDate: e.At}
+				runs[e.At] = r
+			}
+			if e.Action == policy.Warn {
+				r.Warn += v.Count
+			} else {
+				r.Renew += v.Count
 			}
 		}
-		out := FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
-		for _, r := range runs {
-			out.Runs = append(out.Runs, *r)
-		}
-		sort.Slice(out.Runs, func(i, j int) bool { return out.Runs[i].RunDate.Before(out.Runs[j].RunDate) })
-		return &Entity[FleetForecast]{Body: out}, nil
-	})
+	}
+	for _, r := range runs {
+		out.Runs = append(out.Runs, *r)
+	}
+	sort.Slice(out.Runs, func(i, j int) bool { return out.Runs[i].RunDate.Before(out.Runs[j].RunDate) })
+	return out, nil
 }
 
 func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Certificate, error) {

@@ -18,6 +18,8 @@ type Overview struct {
 	MailsQueue int        `json:"mails_queued"`
 	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait for a mail server to be configured."`
 	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
+	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
+	AsOf       time.Time  `json:"at_risk_as_of" doc:"When they were counted: of a large fleet a minute ago."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"A new CA that does not sign yet."`
 }
 
@@ -41,6 +43,11 @@ func (s *server) overview() {
 			return nil, err
 		}
 		out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued], mails[tenancy.MailWaiting], parked
+		risk, asOf, err := s.fleetAtRisk.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out.AtRisk, out.AsOf = len(risk), asOf.UTC()
 		if a, ok := s.CA.Announced(now); ok {
 			if view, err := s.authority(a.ID); err == nil {
 				out.Announced = &view.Body

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/diagnose"
@@ -211,17 +212,35 @@ func (s *server) rollovers() {
 		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
 	})
 	s.links(one)
-	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left", 200, func(ctx context.Context, _ *struct{}) (*List[Rollover], error) {
+	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[Rollover], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
-		var all []lifecycle.Standing
-		err := s.Engine.Open(ctx, func(standing lifecycle.Standing) { all = append(all, standing) })
-		return s.atRisk(all), err
+		all, _, err := s.fleetAtRisk.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		start := 0
+		if in.Cursor != "" {
+			if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
+				return nil, tenancy.Invalid("cursor", "is not one of this service")
+			}
+		}
+		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
+			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+		}
+		if start+in.Limit < len(all) {
+			out.Body.Next = strconv.Itoa(start + in.Limit)
+		}
+		return out, nil
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
 		all, err := s.standings(ctx, in.Tenant)
-		return s.atRisk(all), err
+		now := s.Now()
+		all = slices.DeleteFunc(all, func(standing lifecycle.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
+		byUrgency(all, now)
+		return pageOf(all, len(all), nil, func(standing lifecycle.Standing) Rollover { return viewRollover(standing, now) }), err
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
 		all, err := s.standings(ctx, in.Tenant)
@@ -248,17 +267,26 @@ func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Stan
 	return s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
 }
 
-// atRisk are those of the arrangements that are at risk, the most urgent first.
-func (s *server) atRisk(all []lifecycle.Standing) *List[Rollover] {
-	out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+// surveyRisk finds the arrangements of the whole fleet that are at risk, the most urgent first.
+func (s *server) surveyRisk(ctx context.Context) ([]lifecycle.Standing, error) {
+	var all []lifecycle.Standing
 	now := s.Now()
-	for _, standing := range all {
+	err := s.Engine.Open(ctx, func(standing lifecycle.Standing) {
 		if _, risk := standing.AtRisk(now); risk {
-			out.Body.Items = append(out.Body.Items, viewRollover(standing, now))
+			all = append(all, standing)
 		}
-	}
-	slices.SortStableFunc(out.Body.Items, func(a, b Rollover) int { return cmp.Compare(a.DaysLeft, b.DaysLeft) })
-	return out
+	})
+	byUrgency(all, now)
+	return all, err
+}
+
+// byUrgency sorts what is at risk, the most urgent first.
+func byUrgency(all []lifecycle.Standing, now time.Time) {
+	slices.SortStableFunc(all, func(a, b lifecycle.Standing) int {
+		left, _ := a.AtRisk(now)
+		other, _ := b.AtRisk(now)
+		return cmp.Compare(left, other)
+	})
 }
 
 func (s *server) links(one string) {

@@ -96,8 +96,8 @@ func (f *fleet) close() {
 
 // fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly over a
 // month; the others over a year after it. With people, each tenant has three key users, one of them subscribed, and the
-// scope sends mail.
-func (f *fleet) fill(ctx context.Context, n, due int, people bool) error {
+// scope sends mail. The first tenants have an arrangement each.
+func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) error {
 	left := func(i int) time.Duration {
 		if i < due {
 			return 32*policy.Day + time.Duration(float64(29*policy.Day)*float64(i)/float64(due))
@@ -134,7 +134,10 @@ func (f *fleet) fill(ctx context.Context, n, due int, people bool) error {
 					users = append(users, u)
 				}
 			}
-			return tx.Import(ctx, tenants, users, projects, certs)
+			if err := tx.Import(ctx, tenants, users, projects, certs); err != nil {
+				return err
+			}
+			return arrange(ctx, tx, tenants[:max(0, min(arranged-start, len(tenants)))], issued)
 		})
 		if err != nil {
 			return fmt.Errorf("fill the database: %w", err)
@@ -162,7 +165,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 		return r, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, due, due, true); err != nil {
+	if err := f.fill(ctx, due, due, 0, true); err != nil {
 		return r, err
 	}
 	before, err := f.crypto(ctx)
@@ -211,6 +214,20 @@ func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 }
 
 // SweepResult says how long a run takes in a large fleet.
+// arrange gives tenants an arrangement each.
+func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at time.Time) error {
+	var receivers []tenancy.Receiver
+	var arrangements []tenancy.Arrangement
+	for _, t := range tenants {
+		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at, Version: 1}
+		receivers = append(receivers, r)
+		arrangements = append(arrangements, tenancy.Arrangement{
+			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders", Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: at, Version: 1,
+		})
+	}
+	return tx.ImportArrangements(ctx, receivers, arrangements)
+}
+
 type SweepResult struct {
 	Database     string  `json:"database"`
 	Certificates int     `json:"certificates"`
@@ -231,7 +248,7 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 	if certificates < 1 || due < 0 || due > certificates {
 		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due, certificates)
 	}
-	if err := f.fill(ctx, certificates, due, false); err != nil {
+	if err := f.fill(ctx, certificates, due, 0, false); err != nil {
 		return r, err
 	}
 	runs := 9

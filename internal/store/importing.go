@@ -13,6 +13,26 @@ var (
 	insertAnswers  = bulkInsert("scoping_answers", "project_id text", "question text", "yes bigint", "answered_by text", "answered_at bigint")
 )
 
+var (
+	insertReceivers    = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text", "contact_name text", "contact_email text", "created_at bigint", "version bigint")
+	insertArrangements = bulkInsert("arrangements", "id text", "tenant_id text", "receiver_id text", "name text", "scenario text", "endpoint text", "authentication text", "strategy text", "generation bigint", "needed_old_at bigint", "egress text", "created_at bigint", "version bigint")
+)
+
+// ImportArrangements stores many arrangements with their receivers at once.
+func (t *Tx) ImportArrangements(ctx context.Context, receivers []tenancy.Receiver, arrangements []tenancy.Arrangement) error {
+	if _, err := insertReceivers.write(ctx, t, len(receivers), func(i int) []any {
+		r := &receivers[i]
+		return []any{r.ID, r.TenantID, r.Name, r.DisplayName, r.ContactName, r.ContactEmail, micros(r.CreatedAt), r.Version}
+	}); err != nil {
+		return err
+	}
+	_, err := insertArrangements.write(ctx, t, len(arrangements), func(i int) []any {
+		a := &arrangements[i]
+		return []any{a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, string(a.Authentication), string(a.Strategy), int64(a.Generation), micros(a.NeededOldAt), "{}", micros(a.CreatedAt), a.Version}
+	})
+	return err
+}
+
 // Import stores many tenants with their people and certificates at once.
 func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenancy.KeyUser, projects []tenancy.ScopingProject, certs []SealedCertificate) error {
 	if _, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {

@@ -24,7 +24,7 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	risk, err := get[api.Page[api.Rollover]](c, v, "/at-risk")
+	risk, err := get[api.Page[api.Rollover]](c, v, "/at-risk?limit=8")
 	if err != nil {
 		return err
 	}
@@ -140,11 +140,11 @@ func (c *console) runs(v *view) error {
 }
 
 func (c *console) atRisk(v *view) error {
-	list, err := get[api.Page[api.Rollover]](c, v, "/at-risk")
+	list, err := paged[api.Rollover](c, v, "/at-risk")
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("At risk"), atRiskPage(v, list.Items))
+	return c.show(v, http.StatusOK, v.T("At risk"), atRiskPage(v, list))
 }
 
 func (c *console) deliveries(v *view) error {
