@@ -117,7 +117,7 @@ func (c *serveCmd) Run(e env) error {
 		apiConfig.Outbox = p.outbox
 	}
 	service := api.New(apiConfig)
-	console, err := web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, OIDC: c.oidcFlags.provider(), Now: e.now, Ending: ending, Log: log}, service)
+	console, err := web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, BehindProxy: c.BehindProxy, OIDC: c.oidcFlags.provider(), Now: e.now, Ending: ending, Log: log}, service)
 	if err != nil {
 		return err
 	}

@@ -161,14 +161,15 @@ func (s *server) certificates() {
 }
 
 // surveyForecast computes what the coming runs will do, over the whole fleet.
-func (s *server) surveyForecast(ctx context.Context) (FleetForecast, error) {
-	out := FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
+func (s *server) surveyForecast(ctx context.Context) (out FleetForecast, size int, err error) {
+	out = FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
 	validities, err := s.Store.ActiveValidities(ctx)
 	if err != nil {
-		return out, err
+		return out, 0, err
 	}
 	runs := map[time.Time]*RunForecast{}
 	for _, v := range validities {
+		size += v.Count
 		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, s.Now()).Events {
 			r := runs[e.At]
 			if r == nil {
@@ -186,7 +187,7 @@ func (s *server) surveyForecast(ctx context.Context) (FleetForecast, error) {
 		out.Runs = append(out.Runs, *r)
 	}
 	sort.Slice(out.Runs, func(i, j int) bool { return out.Runs[i].RunDate.Before(out.Runs[j].RunDate) })
-	return out, nil
+	return out, size, nil
 }
 
 func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Certificate, error) {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -19,7 +21,7 @@ type Overview struct {
 	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait for a mail server to be configured."`
 	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
 	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
-	AsOf       time.Time  `json:"at_risk_as_of" doc:"When they were counted: of a large fleet a minute ago."`
+	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"When they were counted: of a large fleet a minute ago; absent while they are counted for the first time since the start."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"A new CA that does not sign yet."`
 }
 
@@ -44,10 +46,13 @@ func (s *server) overview() {
 		}
 		out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued], mails[tenancy.MailWaiting], parked
 		risk, asOf, err := s.fleetAtRisk.get(ctx)
-		if err != nil {
+		var counting huma.StatusError
+		if err != nil && !errors.As(err, &counting) {
 			return nil, err
 		}
-		out.AtRisk, out.AsOf = len(risk), asOf.UTC()
+		if out.AtRisk = len(risk); !asOf.IsZero() {
+			out.AsOf = asOf.UTC()
+		}
 		if a, ok := s.CA.Announced(now); ok {
 			if view, err := s.authority(a.ID); err == nil {
 				out.Announced = &view.Body

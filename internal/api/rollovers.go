@@ -268,16 +268,16 @@ func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Stan
 }
 
 // surveyRisk finds the arrangements of the whole fleet that are at risk, the most urgent first.
-func (s *server) surveyRisk(ctx context.Context) ([]lifecycle.Standing, error) {
-	var all []lifecycle.Standing
+func (s *server) surveyRisk(ctx context.Context) (all []lifecycle.Standing, size int, err error) {
 	now := s.Now()
-	err := s.Engine.Open(ctx, func(standing lifecycle.Standing) {
+	err = s.Engine.Open(ctx, func(standing lifecycle.Standing) {
+		size++
 		if _, risk := standing.AtRisk(now); risk {
 			all = append(all, standing)
 		}
 	})
 	byUrgency(all, now)
-	return all, err
+	return all, size, err
 }
 
 // byUrgency sorts what is at risk, the most urgent first.

@@ -54,7 +54,7 @@ func (c *console) setPreferences(v *view) error {
 func (c *console) setPassword(v *view) error {
 	now := c.Now()
 	switch {
-	case !c.tries.take(addressOf(v.r), now), now.Before(v.account.LockedUntil):
+	case !c.tries.take(c.addressOf(v.r), now), now.Before(v.account.LockedUntil):
 		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.", v.When(v.account.LockedUntil))}
 	case !password.Matches(v.account.Password, v.r.PostFormValue("old")):
 		if err := c.countFailure(v.ctx(), v.account, now); err != nil {

@@ -78,7 +78,7 @@ func refused(a *answer) error {
 	if err := json.Unmarshal(a.Bytes(), &p); err != nil || p.Detail == "" {
 		return fmt.Errorf("the API answered %d", a.status)
 	}
-	if a.status >= 500 {
+	if a.status >= 500 && a.status != http.StatusServiceUnavailable {
 		return fmt.Errorf("the API answered %d: %s", a.status, p.Detail)
 	}
 	text := p.Detail

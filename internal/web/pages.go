@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/mail"
@@ -24,12 +25,14 @@ func (c *console) home(v *view) error {
 	if err != nil {
 		return err
 	}
-	risk, err := get[api.Page[api.Rollover]](c, v, "/at-risk?limit=8")
-	if err != nil {
-		return err
+	var risk api.Page[api.Rollover]
+	var f api.FleetForecast
+	if !o.AsOf.IsZero() { // else the fleet is being counted
+		if risk, err = get[api.Page[api.Rollover]](c, v, "/at-risk?limit=8"); err != nil {
+			return err
+		}
 	}
-	f, err := get[api.FleetForecast](c, v, "/forecast")
-	if err != nil {
+	if f, err = get[api.FleetForecast](c, v, "/forecast"); err != nil && !isCounting(err) {
 		return err
 	}
 	first, err := get[api.Page[api.Tenant]](c, v, "/tenants?limit=1")
@@ -37,6 +40,12 @@ func (c *console) home(v *view) error {
 		return err
 	}
 	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, risk.Items, months(v, f.Runs), len(first.Items) == 0))
+}
+
+// isCounting says whether something of the fleet is not known yet, so soon after the start.
+func isCounting(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
 }
 
 func (c *console) tenant(v *view) error { return c.tenantHome(v, v.r.PathValue("tenant")) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 	if len(agent) > 200 {
 		agent = agent[:200]
 	}
-	s := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""), Address: addressOf(v.r), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(longestSession)}
+	s := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""), Address: c.addressOf(v.r), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(longestSession)}
 	if how == "oidc" {
 		s.ExpiresAt = now.Add(oidcSession)
 	}
@@ -93,7 +94,15 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 	return err
 }
 
-func addressOf(r *http.Request) string {
+// addressOf is where a request comes from. Behind a proxy that is what the proxy, and nobody before it, says: the last entry of
+// X-Forwarded-For.
+func (c *console) addressOf(r *http.Request) string {
+	if c.BehindProxy {
+		all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		if ip, err := netip.ParseAddr(strings.TrimSpace(all[len(all)-1])); err == nil {
+			return ip.String()
+		}
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -133,7 +142,7 @@ func (c *console) signIn(v *view) error {
 		return c.show(v, status, v.T("Sign in"), signInForm(v, text, c.ways()))
 	}
 	now := c.Now()
-	if !c.tries.take(addressOf(v.r), now) {
+	if !c.tries.take(c.addressOf(v.r), now) {
 		return wrong(http.StatusTooManyRequests, v.T("Too many tries from here: wait a minute."))
 	}
 	a, err := c.Store.AccountByName(v.ctx(), name)
@@ -200,7 +209,7 @@ func (c *console) welcome(v *view) error {
 		return c.show(v, http.StatusUnprocessableEntity, v.T("Welcome"), welcomeForm(v, text))
 	}
 	now := c.Now().UTC().Truncate(time.Microsecond)
-	if !c.tries.take(addressOf(v.r), now) {
+	if !c.tries.take(c.addressOf(v.r), now) {
 		return wrong(v.T("Too many tries from here: wait a minute."))
 	}
 	t, err := c.Store.TokenByHash(v.ctx(), tenancy.HashSecret(strings.TrimSpace(v.r.PostFormValue("token"))))

@@ -31,7 +31,9 @@ type Config struct {
 	Store *store.Store
 	// BaseURL is where people reach the service: cookies are for https alone where it is.
 	BaseURL string
-	Now     func() time.Time
+	// BehindProxy: people come through a proxy, which says where from.
+	BehindProxy bool
+	Now         func() time.Time
 	// OIDC is how people of the company sign in; nil where they do not.
 	OIDC *OIDC
 	// Ending ends streams to open pages, so that the service can stop.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -106,6 +107,9 @@ func (v *view) Days(days float64) string {
 	}
 	return v.T("%d days", int(days))
 }
+
+// N is a number as people read it: "83,333".
+func (v *view) N(n int) string { return message.NewPrinter(language.Make(v.lang)).Sprint(n) }
 
 // percent writes a share as people read it.
 func (v *view) percent(share float64) string {
