@@ -13,6 +13,7 @@ import (
 type rolloverCmd struct {
 	Show     rolloverShowCmd     `cmd:"" help:"Show where a roll-over stands."`
 	Choose   rolloverChooseCmd   `cmd:"" help:"Present a generation from now on."`
+	Confirm  rolloverConfirmCmd  `cmd:"" help:"Say that the receiver has installed a generation, as its administrator told you."`
 	Probe    rolloverProbeCmd    `cmd:"" help:"Ask the receiver which generations it accepts."`
 	Link     rolloverLinkCmd     `cmd:"" help:"Make a link for the receiver's administrator: the new certificate, and a button that says it is installed."`
 	Links    rolloverLinksCmd    `cmd:"" help:"List such links."`
@@ -86,6 +87,19 @@ type rolloverChooseCmd struct {
 func (c *rolloverChooseCmd) Run(e env) error {
 	var v api.Rollover
 	if err := c.ask(http.MethodPost, map[string]int{"generation": c.Generation}, &v, "rollover", "choose"); err != nil {
+		return err
+	}
+	return showRollover(&c.client, e, v)
+}
+
+type rolloverConfirmCmd struct {
+	anArrangement
+	Generation int `arg:""`
+}
+
+func (c *rolloverConfirmCmd) Run(e env) error {
+	var v api.Rollover
+	if err := c.ask(http.MethodPost, map[string]int{"generation": c.Generation}, &v, "rollover", "confirm"); err != nil {
 		return err
 	}
 	return showRollover(&c.client, e, v)

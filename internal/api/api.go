@@ -98,6 +98,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.overview()
 	s.imports()
 	s.parked()
+	s.forecastRun()
 	s.public(mux)
 	if c.Gateways != nil {
 		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })

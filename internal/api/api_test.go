@@ -151,9 +151,9 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 		"POST /tenants/{tenant}/scope":                                      `{"name":"x"}`,
 		"PUT /tenants/{tenant}/scope/{project}/{question}":                  `{"answer":"yes"}`,
 		"POST /tenants/{tenant}/certificates/{purpose}/renew":               `{}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose": `{"generation":1}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/authority":       `{}`,
-		"POST /authorities":                                                 `{}`, "POST /tenants": `{"name":"x"}`, "POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose": `{"generation":1}`, "POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/authority": `{}`,
+		"POST /authorities": `{}`, "POST /tenants": `{"name":"x"}`, "POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 	}
 	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}", "tenant", "{generation}", "1", "{task}", task,
 		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")

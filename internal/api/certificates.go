@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/http"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/certfile"
@@ -158,6 +160,72 @@ func (s *server) certificates() {
 		f, _, err := s.fleetForecast.get(ctx)
 		return &Entity[FleetForecast]{Body: f}, err
 	})
+}
+
+// DueCertificate is a certificate that a coming run warns of or renews.
+type DueCertificate struct {
+	Tenant     string          `json:"tenant"`
+	Purpose    tenancy.Purpose `json:"purpose"`
+	Generation int             `json:"generation"`
+	NotAfter   time.Time       `json:"not_after"`
+	Action     policy.Action   `json:"action" enum:"warn,renew"`
+}
+
+func (s *server) forecastRun() {
+	register(s, http.MethodGet, "/forecast/{run_date}", "Whom will a coming run warn, and whose certificates will it renew?", 200, func(ctx context.Context, in *struct {
+		Paged
+		RunDate time.Time `path:"run_date"`
+	}) (*List[DueCertificate], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		return s.due(ctx, in.RunDate.UTC(), in.Paged)
+	})
+}
+
+// due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.
+func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCertificate], error) {
+	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy.Validity)
+	if err != nil {
+		return nil, err
+	}
+	after, id := run, ""
+	if in.Cursor != "" {
+		at, rest, _ := strings.Cut(in.Cursor, "-")
+		micros, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return nil, tenancy.Invalid("cursor", "is not one of this service")
+		}
+		after, id = time.UnixMicro(micros), rest
+	}
+	out := &List[DueCertificate]{Page[DueCertificate]{Items: []DueCertificate{}}}
+	now := s.Now()
+	for {
+		certs, err := s.Store.Due(ctx, run, run.Add(s.Engine.Policy.Horizon(longest)), after, id, in.Limit)
+		if err != nil || len(certs) == 0 {
+			return out, err
+		}
+		var ids []string
+		for _, c := range certs {
+			ids = append(ids, c.TenantID)
+		}
+		tenants, err := s.Store.TenantsByID(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range certs {
+			if len(out.Body.Items) == in.Limit {
+				out.Body.Next = fmt.Sprintf("%d-%s", after.UnixMicro(), id)
+				return out, nil
+			}
+			after, id = c.NotAfter, c.ID
+			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, now).Events {
+				if e.At.Equal(run) {
+					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation, c.NotAfter, e.Action})
+				}
+			}
+		}
+	}
 }
 
 // surveyForecast computes what the coming runs will do, over the whole fleet.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lifecycle"
@@ -45,6 +46,7 @@ type Linked struct {
 	Endpoint    string      `json:"endpoint"`
 	Certificate Certificate `json:"certificate" doc:"The one to install."`
 	OldUntil    time.Time   `json:"old_until,omitzero" doc:"When the old certificate expires: the new one must be installed before."`
+	Contact     *ITContact  `json:"contact,omitempty" doc:"Whom to ask: the key user who made the link, or else the tenant's designated IT contact."`
 }
 
 // Tested is how the receiver answered the new certificate, once its administrator said that it is installed.
@@ -64,7 +66,7 @@ const linksPath = "/api/v1/links/"
 
 func (s *server) linkOperations() {
 	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
-		_, standing, c, err := s.linked(ctx, in.Secret)
+		l, standing, c, err := s.linked(ctx, in.Secret)
 		if err != nil {
 			return nil, err
 		}
@@ -72,12 +74,30 @@ func (s *server) linkOperations() {
 		if n := len(standing.Certificates); n > 1 {
 			out.OldUntil = standing.Certificates[n-2].NotAfter
 		}
-		return &Entity[Linked]{Body: out}, nil
+		out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
+		return &Entity[Linked]{Body: out}, err
 	})
 	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
 		out, err := s.installed(ctx, in.Secret)
 		return &Entity[Tested]{Body: out}, err
 	})
+}
+
+// linkContact is whom the administrator of a receiving system can ask; nil where nobody is known.
+func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*ITContact, error) {
+	if name, ok := strings.CutPrefix(l.CreatedBy, "key user "+t.Name+"/"); ok {
+		u, err := s.Store.KeyUser(ctx, t.ID, name)
+		if err == nil {
+			return &ITContact{Name: u.Name, Email: u.Email}, nil
+		} else if !errors.Is(err, tenancy.ErrNotFound) {
+			return nil, err
+		}
+	}
+	contacts, err := s.Store.ITContacts(ctx, t.ID)
+	if err != nil || len(contacts) == 0 {
+		return nil, err
+	}
+	return &ITContact{Name: contacts[0].Name, Email: contacts[0].Email}, nil
 }
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {

@@ -168,6 +168,26 @@ func (s *server) rollovers() {
 		}
 		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
 	})
+	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200, func(ctx context.Context, in *struct {
+		OneArrangement
+		Body struct {
+			Generation int `json:"generation" minimum:"1"`
+		}
+	}) (*Entity[Rollover], error) {
+		standing, err := s.standing(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := standing.Certificate(in.Body.Generation); !ok {
+			return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation, standing.Name())
+		}
+		now := s.now()
+		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted, By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
+		if standing, err = s.Engine.Observe(ctx, standing.Arrangement.ID, actor(ctx), []lifecycle.Observation{said}, now); err != nil {
+			return nil, err
+		}
+		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	})
 	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
 		standing, err := s.standing(ctx, *in)
 		if err != nil {

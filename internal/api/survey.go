@@ -18,7 +18,7 @@ const (
 	// surveyTime bounds one.
 	surveyTime = 10 * time.Minute
 	// firstSurvey is how long readers wait for the first one since the start.
-	firstSurvey = 3 * time.Second
+	firstSurvey = time.Second
 )
 
 // A survey is what a walk over the whole fleet showed, and when. Readers of a large fleet's get the latest result at once.

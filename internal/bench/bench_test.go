@@ -42,3 +42,16 @@ func TestASweepFindsExactlyWhatIsDue(t *testing.T) {
 		t.Error("more due than there are")
 	}
 }
+
+func TestTheConsoleIsMeasuredPageByPage(t *testing.T) {
+	r, err := Console(t.Context(), "", 240, 60, 2)
+	testenv.Check(t, err)
+	if r.Renewed != 20 || len(r.Pages) < 25 {
+		t.Errorf("%d renewed, %d pages", r.Renewed, len(r.Pages))
+	}
+	for _, p := range r.Pages {
+		if p.P50 <= 0 || p.P99 < p.P50 || p.Bytes < 500 {
+			t.Errorf("%+v", p)
+		}
+	}
+}

@@ -124,7 +124,7 @@ func TestNoFormReachesANeighbour(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	for _, path := range []string{
-		"/certificates/tenant/renew", "/arrangements", "/arrangements/hr-to-payroll", "/arrangements/hr-to-payroll/delete", "/arrangements/hr-to-payroll/probe", "/arrangements/hr-to-payroll/choose", "/arrangements/hr-to-payroll/link",
+		"/certificates/tenant/renew", "/arrangements", "/arrangements/hr-to-payroll", "/arrangements/hr-to-payroll/delete", "/arrangements/hr-to-payroll/probe", "/arrangements/hr-to-payroll/choose", "/arrangements/hr-to-payroll/confirm", "/arrangements/hr-to-payroll/link",
 		"/arrangements/hr-to-payroll/links/x/revoke", "/arrangements/hr-to-payroll/diagnose", "/arrangements/hr-to-payroll/strategy", "/tasks/x", "/subscription", "/scope", "/people", "/people/bob/remove", "/contacts",
 	} {
 		there, body := c.post(alice, "/tenants/globex"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")

@@ -221,12 +221,18 @@ func (b *tab) picture(name string) {
 	check(b.t, os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644))
 }
 
+// nextRun is the date of the coming run.
+func nextRun() string {
+	now := time.Now().UTC()
+	return time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
+}
+
 // everyPage is the console, by a name for its picture.
 func (c *console) everyPage(link string) (of map[string][][2]string) {
 	return map[string][][2]string{
 		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
 		"olga": {
-			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"mails", "/deliveries"}, {"parked", "/parked"}, {"authorities", "/authorities"}, {"policy", "/policy"},
+			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"forecast-run", "/forecast/" + nextRun()}, {"mails", "/deliveries"}, {"parked", "/parked"}, {"authorities", "/authorities"}, {"policy", "/policy"},
 			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
 		},
 		"alice": {

@@ -237,4 +237,7 @@ func (v *view) mailState(s tenancy.MailState) stateOf {
 	return stateOf{"wait", v.T("Queued")}
 }
 
+// pathParts are the steps from the implementation projects to a question.
+func pathParts(path string) []string { return strings.Split(path, " > ") }
+
 func (v *view) purpose(p tenancy.Purpose) string { return p.Noun() }

@@ -16,8 +16,9 @@ type linked struct {
 	Endpoint    string
 	Certificate api.Certificate
 	OldUntil    time.Time
-	Path        string // of the link
-	Message     string // how the test went
+	Contact     *api.ITContact // nil where nobody is known
+	Path        string         // of the link
+	Message     string         // how the test went
 }
 
 // instructionsFor says what to do about a certificate.

@@ -18,7 +18,7 @@ func (c *console) showLink(v *view, message string) error {
 	} else if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, "/rollover/" + escape(secret), message}))
+	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Contact, "/rollover/" + escape(secret), message}))
 }
 
 func isGone(err error) bool {

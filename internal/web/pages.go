@@ -227,6 +227,19 @@ func (c *console) forecast(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, months(v, f.Runs)))
 }
 
+// forecastRun says whom a coming run will warn, and whose certificates it will renew.
+func (c *console) forecastRun(v *view) error {
+	date, err := time.Parse(time.RFC3339, v.r.PathValue("date"))
+	if err != nil {
+		return &refusal{http.StatusNotFound, ""}
+	}
+	list, err := paged[api.DueCertificate](c, v, "/forecast/"+date.UTC().Format(time.RFC3339))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Run on %s", v.Day(date)), forecastRunPage(v, date, list))
+}
+
 // policy says the rules in words, and what the audit finds of each.
 func (c *console) policy(v *view) error {
 	if !v.Operator() {

@@ -118,14 +118,25 @@ func (v *view) result(result string) string {
 }
 
 func (c *console) choose(v *view) error {
+	return c.decide(v, "choose", func(n int) string { return v.T("Generation %d is presented from now on.", n) })
+}
+
+// confirm takes a person's word that the receiver's administrator has installed a generation.
+func (c *console) confirm(v *view) error {
+	return c.decide(v, "confirm", func(n int) string {
+		return v.T("Noted: generation %d is installed there. Messages or a question show whether it is so.", n)
+	})
+}
+
+func (c *console) decide(v *view, verb string, said func(generation int) string) error {
 	n, err := strconv.Atoi(v.r.PostFormValue("generation"))
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, v.T("Choose a generation.")}
 	}
-	if _, err := c.call(v, http.MethodPost, v.of("/rollover/choose"), map[string]int{"generation": n}, nil); err != nil {
+	if _, err := c.call(v, http.MethodPost, v.of("/rollover/"+verb), map[string]int{"generation": n}, nil); err != nil {
 		return err
 	}
-	return c.done(v, v.of(""), v.T("Generation %d is presented from now on.", n))
+	return c.done(v, v.of(""), said(n))
 }
 
 // link shows the new link in its answer, for it is shown once.

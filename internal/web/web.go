@@ -68,7 +68,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
 	}
 	w.routes()
-	go audits() // so that nobody waits for them
+	go audits()                              // so that nobody waits for them
 	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
 	pages := headers(guard.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -148,6 +148,7 @@ func (c *console) routes() {
 	c.page("POST /tokens/{token}/revoke", c.revokeToken)
 	c.page("GET /authorities", c.authorities)
 	c.page("GET /forecast", c.forecast)
+	c.page("GET /forecast/{date}", c.forecastRun)
 	c.page("GET /policy", c.policy)
 
 	c.page("GET /tenants/{tenant}", c.tenant)
@@ -163,6 +164,7 @@ func (c *console) routes() {
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/delete", c.deleteArrangement)
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/probe", c.probe)
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/choose", c.choose)
+	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/confirm", c.confirm)
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/link", c.link)
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/links/{link}/revoke", c.revokeLink)
 	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/diagnose", c.diagnose)

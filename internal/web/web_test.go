@@ -196,6 +196,12 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 || !strings.Contains(page, "days") {
 		t.Errorf("a renewal by hand, while much validity is left: %d", status)
 	}
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "by a person") {
+		t.Error("her word is not taken")
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 || !strings.Contains(page, "generation 7 is not within reach") {
+		t.Errorf("a generation that is not there: %d", status)
+	}
 	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page, "Times are in Europe/Berlin.") {
 		t.Error("the zone is not changed")
 	}
@@ -216,7 +222,7 @@ func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
 	c := open(t)
 	link := c.newLink()
 	nobody := &http.Client{}
-	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") {
+	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") || !strings.Contains(body, "alice@acme.example.com") {
 		t.Errorf("the page: %d", status)
 	}
 	if status, body := c.post(nobody, link+"/installed"); status != 200 || !strings.Contains(body, "still refuses the new certificate (401 Unauthorized)") {
@@ -297,5 +303,17 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 	}
 	if status, _ := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", ""); status != 412 {
 		t.Errorf("what somebody changed meanwhile: %d", status)
+	}
+}
+
+func TestTheForecastSaysToWhomItHappens(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	_, page := c.get(olga, "/forecast/"+nextRun())
+	if !strings.Contains(page, `href="/tenants/globex/certificates"`) && !strings.Contains(page, `href="/tenants/initech/certificates"`) || strings.Contains(page, "hooli") {
+		t.Errorf("the coming run:\n%s", page)
+	}
+	if status, _ := c.get(olga, "/forecast/tomorrow"); status != 404 {
+		t.Errorf("no date: %d", status)
 	}
 }
