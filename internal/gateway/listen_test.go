@@ -124,7 +124,7 @@ func TestConflictingLengthsReachNoReceiver(t *testing.T) {
 			t.Errorf("%.40q: %s", smuggled, answer)
 		}
 	}
-	if server.Asked() > 2 {
+	if server.Asked() > 3 { // three of them can be made one request each, the broken body as far as it came
 		t.Errorf("the receiver was asked %d times", server.Asked())
 	}
 }

@@ -195,6 +195,14 @@ func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
 		t.Errorf("what is there already: %s", again.Problems)
 	}
 
+	latest, err := e.Store.Imports(t.Context(), "", 1)
+	check(t, err)
+	earlier, err := e.Store.Imports(t.Context(), again.ID, 1)
+	check(t, err)
+	if len(latest) != 1 || latest[0].ID != again.ID || len(earlier) != 1 || earlier[0].ID != i.ID {
+		t.Errorf("the list is not the latest first: %v, %v", latest, earlier)
+	}
+
 	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 	check(t, m.Work(t.Context(), i.ID))
 	undone, err := e.Store.ImportByID(t.Context(), i.ID)

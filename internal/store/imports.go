@@ -21,7 +21,7 @@ func (r Reader) ImportByID(ctx context.Context, id string) (tenancy.Import, erro
 // Imports lists imports, the latest first, before one.
 func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenancy.Import, error) {
 	if before == "" {
-		before = "~"
+		return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports ORDER BY id DESC LIMIT ?", limit)
 	}
 	return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
 }

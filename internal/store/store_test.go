@@ -370,6 +370,28 @@ func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
 	})
 }
 
+func TestTheMessageLogIsReadBackwardsWhateverTheDatabasesOrderOfLetters(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		ids := []string{"019aa000-0000-7000-8000-000000000001", "019aa000-0000-7000-8000-00000000000f", "f19aa000-0000-7000-8000-000000000001"}
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var messages []tenancy.Message
+			for _, id := range ids {
+				messages = append(messages, tenancy.Message{ID: id, ArrangementID: "a", At: now, Method: "POST", Path: "/", Count: 1})
+			}
+			return tx.AddMessages(ctx, messages)
+		}))
+		before := ""
+		for i := len(ids) - 1; i >= 0; i-- {
+			page, err := s.Messages(t.Context(), "a", before, 1)
+			must(t, err)
+			if len(page) != 1 || page[0].ID != ids[i] {
+				t.Fatalf("before %q: %v, want %s", before, page, ids[i])
+			}
+			before = page[0].ID
+		}
+	})
+}
+
 func TestTheLedgerTakesARunDateOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		for i := range 2 {
