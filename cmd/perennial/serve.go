@@ -190,8 +190,8 @@ func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret strin
 	if c.TLS == "self" {
 		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint(e.now()))
 	}
-	if secret != "" {
-		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\nOr make your account for the console with it: %s/welcome\n", c.BaseURL, secret, c.BaseURL)
+	if secret != "" && !c.Sample {
+		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\nOr make your account for the console with it: %s/welcome\nOr look around in a sample fleet first: perennial serve --sample\n", c.BaseURL, secret, c.BaseURL)
 	}
 }
 

@@ -208,13 +208,11 @@ func (c *console) authorities(v *view) error {
 	if err != nil {
 		return err
 	}
-	var waiting []api.Trust
+	var waiting api.Page[api.Trust]
 	if a, ok := api.AnnouncedAuthority(list.Items); ok {
-		page, err := get[api.Page[api.Trust]](c, v, "/authorities/"+a.ID+"/waiting")
-		if err != nil {
+		if waiting, err = paged[api.Trust](c, v, "/authorities/"+a.ID+"/waiting"); err != nil {
 			return err
 		}
-		waiting = page.Items
 	}
 	return c.show(v, http.StatusOK, v.T("CA"), authoritiesPage(v, list.Items, waiting))
 }

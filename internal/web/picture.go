@@ -151,21 +151,17 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 		}
 		t.bars = append(t.bars, b)
 	}
-	presented := map[int]time.Time{} // the first cut-over to each generation
-	for _, r := range rollovers {
-		for _, g := range r.Generations {
-			if !g.PresentedAt.IsZero() && (presented[g.Generation].IsZero() || g.PresentedAt.Before(presented[g.Generation])) {
-				presented[g.Generation] = g.PresentedAt
-			}
-		}
-	}
 	for _, c := range shown {
 		class := map[tenancy.State]string{tenancy.Active: "bar-now", tenancy.Standby: "bar-next", tenancy.Revoked: "bar-bad"}[c.State]
 		if class == "" {
 			class = "bar-old"
 		}
-		if at := presented[c.Generation]; !at.IsZero() {
-			t.dots = append(t.dots, point{x: scale(at), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("cut over on %s", v.Day(at))})
+		for _, r := range rollovers { // each arrangement's cut-over to this generation
+			for _, g := range r.Generations {
+				if g.Generation == c.Generation && !g.PresentedAt.IsZero() {
+					t.dots = append(t.dots, point{x: scale(g.PresentedAt), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("%s: cut over on %s", short(r.Arrangement), v.Day(g.PresentedAt))})
+				}
+			}
 		}
 		add(c.NotBefore, c.NotAfter, class, v.T("Generation %d", c.Generation), v.T("Generation %d: valid from %s to %s, %s", c.Generation, v.Day(c.NotBefore), v.Day(c.NotAfter), v.certificateState(c).word))
 	}
