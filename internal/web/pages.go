@@ -21,6 +21,7 @@ func (c *console) home(v *view) error {
 	if !v.Operator() {
 		return c.tenantHome(v, v.account.Tenant)
 	}
+	go audits() // of the page that may come next: they take a second, once
 	o, err := get[api.Overview](c, v, "/overview")
 	if err != nil {
 		return err
