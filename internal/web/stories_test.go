@@ -14,7 +14,7 @@ import (
 func stories(t *testing.T, story func(c *console, b *tab)) {
 	for name, as := range map[string]struct{ script, keyboard bool }{"with script": {true, false}, "without script": {false, false}, "by keyboard": {true, true}} {
 		t.Run(name, func(t *testing.T) {
-			c := open(t)
+			c := openOwn(t)
 			b := c.browser(as.script)
 			b.keyboard = as.keyboard
 			story(c, b)
@@ -103,7 +103,7 @@ func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
 }
 
 func TestAnOpenPageHearsWhatHappens(t *testing.T) {
-	c := open(t)
+	c := openOwn(t)
 	link := c.newLink()
 	b := c.browser(true)
 	b.take(c.signIn("alice"))
@@ -117,25 +117,25 @@ func TestAnOpenPageHearsWhatHappens(t *testing.T) {
 }
 
 func TestAnArrangementIsTriedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
-	stories(t, func(c *console, b *tab) {
-		b.enter(c, "alice")
-		b.open("/tenants/acme/arrangements/new")
-		b.fill("name", "crm-to-press")
-		b.fill("endpoint", strings.TrimSuffix(c.sample.Install, "/pinned/install")+"/trusting")
-		b.fill("probe_path", "/trusting/health")
-		b.press("Test the connection")
-		b.reads("Is this the right server?")
-		b.reads("certificate signed by unknown authority")
-		b.press("It is the right one: trust its key")
-		b.reads("The receiver is who it should be.")
-		b.reads("Generation 2: Accepted 200 OK")
-		b.press("Create")
-		b.reads("crm-to-press exists.")
-		b.press("Change it")
-		b.fill("scenario", "Printing")
-		b.press("Save without a test")
-		b.reads("Printing ·")
-	})
+	c := open(t)
+	b := c.browser(false)
+	b.enter(c, "alice")
+	b.open("/tenants/acme/arrangements/new")
+	b.fill("name", "crm-to-press")
+	b.fill("endpoint", strings.TrimSuffix(c.sample.Install, "/pinned/install")+"/trusting")
+	b.fill("probe_path", "/trusting/health")
+	b.press("Test the connection")
+	b.reads("Is this the right server?")
+	b.reads("certificate signed by unknown authority")
+	b.press("It is the right one: trust its key")
+	b.reads("The receiver is who it should be.")
+	b.reads("Generation 2: Accepted 200 OK")
+	b.press("Create")
+	b.reads("crm-to-press exists.")
+	b.press("Change it")
+	b.fill("scenario", "Printing")
+	b.press("Save without a test")
+	b.reads("Printing ·")
 }
 
 func TestAnArrangementIsDeletedByItsName(t *testing.T) {

@@ -11,14 +11,17 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/internal/importing"
+	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/sample"
@@ -29,7 +32,16 @@ import (
 
 var check = testenv.Check
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+// ends is what is cleaned up after all tests.
+var ends []func()
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, end := range ends {
+		end()
+	}
+	os.Exit(code)
+}
 
 type console struct {
 	t      *testing.T
@@ -66,14 +78,49 @@ func (c *console) later(d time.Duration) {
 
 func open(t *testing.T) *console { return openWith(t, nil) }
 
+// filled is a sample fleet that was filled once, for tests that install nothing at its receivers: those would know it in all of
+// them.
+var filled struct {
+	sync.Mutex
+	dir    string
+	sample sample.Sample
+}
+
+// openWith opens the console on a copy of the sample fleet.
 func openWith(t *testing.T, provider *web.OIDC) *console {
 	t.Helper()
+	filled.Lock()
+	defer filled.Unlock()
+	if filled.dir == "" {
+		dir, err := os.MkdirTemp("", "perennial-web-test-")
+		check(t, err)
+		ends = append(ends, func() { os.RemoveAll(dir) })
+		check(t, os.Mkdir(filepath.Join(dir, "db"), 0o700))
+		engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "db", "p.db"), filepath.Join(dir, "key"), time.Now())
+		filled.sample, err = sample.Fill(context.Background(), engine, ca, time.Now)
+		check(t, err)
+		check(t, engine.Store.Close())
+		filled.dir = dir
+	}
+	dir := t.TempDir()
+	check(t, os.CopyFS(dir, os.DirFS(filepath.Join(filled.dir, "db"))))
+	engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "p.db"), filepath.Join(filled.dir, "key"), time.Now())
+	return serve(t, engine, ca, filled.sample, provider)
+}
+
+// openOwn opens the console on a sample fleet with receivers of its own, at which certificates can be installed.
+func openOwn(t *testing.T) *console {
+	t.Helper()
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
-	ctx, cancel := context.WithCancel(t.Context())
-	c := &console{t: t, engine: engine}
-	var err error
-	c.sample, err = sample.Fill(ctx, engine, ca, time.Now)
+	own, err := sample.Fill(t.Context(), engine, ca, time.Now)
 	check(t, err)
+	return serve(t, engine, ca, own, nil)
+}
+
+func serve(t *testing.T, engine *lifecycle.Engine, ca *localca.CA, fleet sample.Sample, provider *web.OIDC) *console {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &console{t: t, engine: engine, sample: fleet}
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now, Log: engine.Log})
 	s := httptest.NewUnstartedServer(nil)

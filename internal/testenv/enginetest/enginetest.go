@@ -2,6 +2,7 @@
 package enginetest
 
 import (
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -18,10 +19,19 @@ import (
 // New makes an engine under the default policy, as if installed at now. It has no mail server: set its Outbox.
 func New(t testing.TB, url string, now time.Time) (*lifecycle.Engine, *localca.CA) {
 	t.Helper()
+	return Open(t, url, filepath.Join(t.TempDir(), "key"), now)
+}
+
+// Open is New with a key file that may be there already, as the database may.
+func Open(t testing.TB, url, keyFile string, now time.Time) (*lifecycle.Engine, *localca.CA) {
+	t.Helper()
 	s, err := store.Open(t.Context(), url)
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
-	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	keys, err := keyring.Open(keyFile)
+	if errors.Is(err, keyring.ErrNoKeyFile) {
+		keys, err = keyring.Create(keyFile)
+	}
 	testenv.Check(t, err)
 	p, err := policy.Preset(policy.Default)
 	testenv.Check(t, err)
