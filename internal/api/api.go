@@ -61,8 +61,6 @@ type server struct {
 func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	s := routes(c, mux)
-	go s.fleetAtRisk.get(context.Background()) // so that nobody waits for the first ones
-	go s.fleetForecast.get(context.Background())
 	return s.observe(s.authenticate(s.remember(mux)))
 }
 

@@ -68,7 +68,6 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
 	}
 	w.routes()
-	go audits()                              // so that nobody waits for them
 	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
 	pages := headers(guard.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
