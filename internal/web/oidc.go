@@ -71,6 +71,9 @@ func (p *provider) oauth(found *oidc.Provider, base string) *oauth2.Config {
 type codeFlow struct{ State, Nonce, Verifier, To string }
 
 func (c *console) companySignIn(v *view) error {
+	if err := c.mayTry(v); err != nil {
+		return err
+	}
 	found, err := c.provider.discover(v.ctx())
 	if err != nil {
 		c.Log.ErrorContext(v.ctx(), "the provider for sign-in does not answer", "issuer", c.provider.Issuer, "error", err)

@@ -163,6 +163,9 @@ func (c *console) removePasskey(v *view) error {
 }
 
 func (c *console) askPasskey(v *view) error {
+	if err := c.mayTry(v); err != nil {
+		return err
+	}
 	options, half, err := c.passkeys.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return err

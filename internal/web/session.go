@@ -199,6 +199,14 @@ func (t *tries) take(address string, now time.Time) bool {
 	return t.counts[address] <= triesPerMinute
 }
 
+// mayTry bounds what an address may begin: each beginning is a row of the database.
+func (c *console) mayTry(v *view) error {
+	if !c.tries.take(c.addressOf(v.r), c.Now()) {
+		return &refusal{http.StatusTooManyRequests, v.T("Too many tries from here: wait a minute.")}
+	}
+	return nil
+}
+
 func (c *console) welcomePage(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Welcome"), welcomeForm(v, ""))
 }

@@ -176,6 +176,17 @@ func TestAPasskeyIsAddedAndSignsIn(t *testing.T) {
 	b.reads("This passkey is not known here.")
 }
 
+func TestAnAddressBeginsNoMoreSignInsThanPeopleDo(t *testing.T) {
+	c := open(t)
+	last := 0
+	for range 31 {
+		last, _ = c.post(jar(t), "/sign-in/passkey/begin")
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the 31st: %d", last)
+	}
+}
+
 func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
