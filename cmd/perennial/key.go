@@ -15,6 +15,9 @@ type keyCmd struct {
 	Rotate keyRotateCmd `cmd:"" help:"Add a new key-encryption key and re-seal every private key with it."`
 }
 
+// resealTold is after how many keys a line says how far it is.
+const resealTold = 10_000
+
 type keyRotateCmd struct{ databaseFlags }
 
 // Run is safe to repeat: a rotation that was cut off is finished by the next one, and adds another key.
@@ -35,7 +38,14 @@ func (c *keyRotateCmd) Run(e env) error {
 	if err := keys.Rotate(); err != nil {
 		return err
 	}
-	n, err := lifecycle.Reseal(ctx, s, keys, localca.SealContext)
+	// A line now and then, for a million keys take minutes.
+	told := 0
+	n, err := lifecycle.Reseal(ctx, s, keys, localca.SealContext, func(n int) {
+		if n >= told+resealTold {
+			told = n
+			fmt.Fprintf(e.err, "%d private keys re-sealed so far\n", n)
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("after %d keys: %w (the old key still opens the rest: run this again)", n, err)
 	}
