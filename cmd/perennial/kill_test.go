@@ -118,6 +118,10 @@ func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 		check(t, cmd.Process.Kill())
 		cmd.Wait()
 		verify(t, s, mails, tenants)
+		if t.Failed() {
+			runs, err := s.Runs(t.Context(), time.Time{}, 10)
+			t.Logf("the ledger: %+v, %v", runs, err)
+		}
 	})
 }
 
