@@ -115,7 +115,7 @@ func (g *Gateway) Close() {
 
 // changed forgets what is known of a tenant; what is in use is read anew before its next message.
 func (g *Gateway) changed(tenantID string) {
-	g.tokens.forget(tenantID)
+	g.tokens.forget(tenantID, g.Now())
 	g.routes.forget(tenantID)
 }
 

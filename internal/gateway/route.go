@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -124,7 +125,17 @@ type routes struct {
 	known   map[address]*route
 	stale   map[address]*route // to be read anew; their connections may be used again
 	changes int                // counts what was forgotten
+	// silentUntil is until when the control is not asked for what is stale: it did not answer.
+	silentUntil time.Time
 }
+
+const (
+	// askAgain is how long the control is left alone that did not answer.
+	askAgain = time.Second
+	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does not
+	// answer: messages go on through an outage of the service that began right after a change.
+	staleGrace = time.Hour
+)
 
 // get finds a route, or reads it.
 func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, error) {
@@ -137,13 +148,25 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	return rs.read(ctx, g, to)
 }
 
-// read reads a route anew, again where something changed meanwhile.
+// read reads a route anew, again where something changed meanwhile. While the control does not answer, what was known before the
+// change is better than nothing.
 func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
 	for {
 		rs.mu.RLock()
-		changes := rs.changes
+		changes, old := rs.changes, rs.stale[to]
+		silent := g.Now().Before(rs.silentUntil)
 		rs.mu.RUnlock()
+		if old != nil && silent {
+			return old, nil
+		}
 		s, identities, err := g.Control.Standing(ctx, to.tenant, to.arrangement)
+		var answer *tenancy.RuleError
+		if err != nil && old != nil && !errors.As(err, &answer) && g.Now().Before(old.lastUsed().Add(staleGrace)) {
+			rs.mu.Lock()
+			rs.silentUntil = g.Now().Add(askAgain)
+			rs.mu.Unlock()
+			return old, nil
+		}
 		if err != nil {
 			return nil, err
 		}

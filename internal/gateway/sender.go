@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// tokenLife is how long a token is taken as valid without asking again; a revoked one is forgotten at once.
+	// tokenLife is how long a token is taken as valid without asking again; after a change of its tenant it is asked about at once.
 	tokenLife = time.Minute
 	// tokenGrace is how much longer it is while the control does not answer: senders go on through an outage of the service.
 	tokenGrace = time.Hour
@@ -35,13 +35,17 @@ type token struct {
 	until time.Time
 }
 
-// forget drops the tokens of a tenant, or all.
-func (t *tokens) forget(tenantID string) {
+// forget lets the tokens of a tenant, or all, be asked about before they are taken again; those of an hour ago are dropped.
+func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for hash, known := range t.known {
-		if tenantID == "" || known.TenantID == tenantID || known.TenantID == "" {
+		switch {
+		case now.After(known.until.Add(tokenGrace)):
 			delete(t.known, hash)
+		case (tenantID == "" || known.TenantID == tenantID || known.TenantID == "") && known.until.After(now):
+			known.until = now
+			t.known[hash] = known
 		}
 	}
 }
@@ -100,7 +104,12 @@ func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, erro
 	t, err := g.Control.Token(ctx, hash)
 	switch {
 	case err == nil:
-	case ok && !errors.Is(err, tenancy.ErrNotFound) && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt):
+	case errors.Is(err, tenancy.ErrNotFound):
+		g.tokens.mu.Lock()
+		delete(g.tokens.known, hash)
+		g.tokens.mu.Unlock()
+		return t, err
+	case ok && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt):
 		return known.Token, nil
 	default:
 		return t, err
