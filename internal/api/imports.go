@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/importing"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -123,14 +122,11 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 	} else if plan == nil && to == tenancy.ImportApplying {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan is forgotten: check the files again")
 	}
-	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = s.change(ctx, "import."+string(to), "", id, nil, func(tx *store.Tx) error {
 		if err := tx.MoveImport(ctx, id, from, to); err != nil {
 			return err
 		}
-		if err := s.Imports.EnqueueImport(ctx, tx.SQL(), id); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, lifecycle.Event(s.Now(), actor(ctx), "import."+string(to), "", id, nil))
+		return s.Imports.EnqueueImport(ctx, tx.SQL(), id)
 	})
 	if err != nil {
 		return nil, err

@@ -133,12 +133,7 @@ func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
 func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant, error) {
-	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
-	if err := t.Check(); err != nil {
-		return t, err
-	}
-	err := e.found(ctx, &t, nil, actor, now, nil)
-	return t, err
+	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
 }
 
 // An Adopted certificate comes from elsewhere, with its private key.
@@ -151,18 +146,12 @@ type Adopted struct {
 }
 
 // AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in the same
-// transaction, and says what happened in it.
+// transaction; it may be nil.
 func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
 	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
 	if err := t.Check(); err != nil {
 		return t, err
 	}
-	err := e.found(ctx, &t, adopted, actor, now, more)
-	return t, err
-}
-
-// found stores a tenant with its first generations: those that come from elsewhere, and new ones for the other purposes.
-func (e *Engine) found(ctx context.Context, t *tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) error {
 	var certs []store.SealedCertificate
 	var issuers [][]byte
 	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
@@ -170,19 +159,19 @@ func (e *Engine) found(ctx context.Context, t *tenancy.Tenant, adopted []Adopted
 		var c store.SealedCertificate
 		var err error
 		if i < 0 {
-			c, err = e.issue(ctx, *t, purpose, 1, now)
+			c, err = e.issue(ctx, t, purpose, 1, now)
 		} else {
-			c, err = e.adopt(*t, adopted[i], now)
+			c, err = e.adopt(t, adopted[i], now)
 			issuers = append(issuers, adopted[i].Issuer)
 		}
 		if err != nil {
-			return fmt.Errorf("tenant %s: %w", t.Name, err)
+			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 		c.State = tenancy.Active
 		certs = append(certs, c)
 	}
-	return e.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateTenant(ctx, *t); err != nil {
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateTenant(ctx, t); err != nil {
 			if errors.Is(err, tenancy.ErrConflict) {
 				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
 			}
@@ -203,7 +192,7 @@ func (e *Engine) found(ctx context.Context, t *tenancy.Tenant, adopted []Adopted
 			return err
 		}
 		if more != nil {
-			if err := more(tx, *t); err != nil {
+			if err := more(tx, t); err != nil {
 				return err
 			}
 		}
@@ -213,10 +202,11 @@ func (e *Engine) found(ctx context.Context, t *tenancy.Tenant, adopted []Adopted
 			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
 				action = "certificate.adopted"
 			}
-			events = append(events, Event(now, actor, action, t.Name, object(*t, c.Certificate), certificateDetail(c.Certificate)))
+			events = append(events, Event(now, actor, action, t.Name, object(t, c.Certificate), certificateDetail(c.Certificate)))
 		}
 		return tx.Audit(ctx, events...)
 	})
+	return t, err
 }
 
 // adopt seals the key of a certificate that comes from elsewhere.

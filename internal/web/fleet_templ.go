@@ -2086,7 +2086,7 @@ func deliveriesPage(v *view, list api.Page[api.Delivery]) templ.Component {
 	})
 }
 
-func eventsPage(v *view, list api.Page[api.Event], verified api.Verified) templ.Component {
+func eventsPage(v *view, list api.Page[api.Event], verified *api.Verified) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2161,7 +2161,7 @@ func eventsPage(v *view, list api.Page[api.Event], verified api.Verified) templ.
 				return templ_7745c5c3_Err
 			}
 			switch {
-			case verified.At.IsZero():
+			case verified == nil:
 				templ_7745c5c3_Err = state(stateOf{"off", v.T("Not verified since the service started")}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -6,29 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/api"
 )
-
-// A verification is what the latest verification of the audit log showed, in this process.
-type verification struct {
-	mu   sync.Mutex
-	last api.Verified
-}
-
-func (m *verification) set(v api.Verified) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last = v
-}
-
-func (m *verification) get() api.Verified {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.last
-}
 
 // eventsPath is where the API has the audit log that the page is about: all of it, or a tenant's.
 func (v *view) eventsPath() string {
@@ -44,7 +25,7 @@ func (c *console) events(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Audit log"), eventsPage(v, list, c.verified.get()))
+	return c.show(v, http.StatusOK, v.T("Audit log"), eventsPage(v, list, c.verified.Load()))
 }
 
 func (c *console) verifyEvents(v *view) error {
@@ -52,7 +33,7 @@ func (c *console) verifyEvents(v *view) error {
 	if _, err := c.call(v, http.MethodPost, "/events/verify", nil, &verified); err != nil {
 		return err
 	}
-	c.verified.set(verified)
+	c.verified.Store(&verified)
 	if !verified.Unbroken {
 		return c.done(v, "/log", v.T("The log is broken: %s", verified.Problem))
 	}

@@ -183,17 +183,16 @@ func (c *console) accountOf(ctx context.Context, claims map[string]any, subject 
 		return a, err
 	}
 	now := c.Now().UTC().Truncate(time.Microsecond)
-	event := lifecycle.Event(now, "sign-in", "account.rights", a.Tenant, a.Name, map[string]any{"role": a.Role, "key_user": a.KeyUser})
 	switch {
 	case !known:
 		a.ID, a.Origin, a.CreatedAt = lifecycle.NewID(), origin, now
-		return a, c.createCompanyAccount(ctx, &a, claims, subject)
+		return a, c.createCompanyAccount(ctx, &a, claims)
 	case a.Role != before.Role || a.TenantID != before.TenantID || a.KeyUserID != before.KeyUserID:
 		err = c.Store.InTx(ctx, func(tx *store.Tx) error {
 			if err := tx.SetRights(ctx, a); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, event)
+			return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.rights", a.Tenant, a.Name, map[string]any{"role": a.Role, "key_user": a.KeyUser}))
 		})
 	}
 	return a, err
@@ -201,7 +200,7 @@ func (c *console) accountOf(ctx context.Context, claims map[string]any, subject 
 
 // createCompanyAccount stores a new account under the name that the provider knows the person by, or one made of it where that is
 // taken.
-func (c *console) createCompanyAccount(ctx context.Context, a *tenancy.Account, claims map[string]any, subject string) error {
+func (c *console) createCompanyAccount(ctx context.Context, a *tenancy.Account, claims map[string]any) error {
 	sum := sha256.Sum256([]byte(a.Origin))
 	unique := "person-" + hex.EncodeToString(sum[:6])
 	var err error

@@ -15,11 +15,13 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/a-h/templ"
 	"github.com/go-webauthn/webauthn/webauthn"
 
+	"github.com/perennial-pki/perennial/internal/api"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -51,7 +53,8 @@ type console struct {
 	// provider is nil where there is none.
 	provider *provider
 	watch    watch
-	verified verification
+	// verified is what the latest verification of the audit log showed, in this process; nil where there was none.
+	verified atomic.Pointer[api.Verified]
 }
 
 //go:embed assets
