@@ -87,6 +87,19 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
+// OpenInMemory opens an empty SQLite database that lives as long as the store is open and is nobody else's, for simulations.
+// It has one connection: what is inside a transaction must read through it.
+func OpenInMemory(ctx context.Context) (*Store, error) {
+	db := sql.OpenDB(&preparing{name: ":memory:?_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_txlock=immediate"})
+	db.SetMaxOpenConns(1)
+	s := &Store{Reader: Reader{db, SQLite}, writer: db, reader: db}
+	if err := s.migrate(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database in memory: %w", err)
+	}
+	return s, nil
+}
+
 // OpenExclusive is [Open] for a service: on SQLite it refuses a file that another service has open.
 func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	path, ok := sqlitePath(url)
@@ -136,20 +149,13 @@ func connect(ctx context.Context, url string) (*Store, error) {
 		f.Close()
 		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(10000)"
 		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
-		writer, err := sql.Open("sqlite", name+"&_txlock=immediate")
-		if err != nil {
-			return nil, err
-		}
+		writer := sql.OpenDB(&preparing{name: name + "&_txlock=immediate"})
 		writer.SetMaxOpenConns(1)
 		if err := writer.PingContext(ctx); err != nil {
 			writer.Close()
 			return nil, fmt.Errorf("open the SQLite database %s: %w", path, err)
 		}
-		reader, err := sql.Open("sqlite", name+"&_pragma=query_only(ON)")
-		if err != nil {
-			writer.Close()
-			return nil, err
-		}
+		reader := sql.OpenDB(&preparing{name: name + "&_pragma=query_only(ON)"})
 		reader.SetMaxOpenConns(8)
 		return &Store{Reader: Reader{reader, SQLite}, writer: writer, reader: reader}, nil
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):

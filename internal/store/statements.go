@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"database/sql/driver"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+// preparing opens connections to SQLite that keep the statements which they prepared: to parse and plan a query of ours takes
+// SQLite as long as to execute it. The driver has no such memory of its own, and database/sql cannot have one for the writer,
+// whose only connection is inside a transaction when a statement is needed. PostgreSQL's driver has it.
+type preparing struct {
+	driver sqlite.Driver
+	name   string
+}
+
+// Connect implements [driver.Connector].
+func (p *preparing) Connect(context.Context) (driver.Conn, error) {
+	c, err := p.driver.Open(p.name)
+	if err != nil {
+		return nil, err
+	}
+	return &preparedConn{sqliteConn: c.(sqliteConn), idle: map[string][]driver.Stmt{}}, nil
+}
+
+// Driver implements [driver.Connector].
+func (p *preparing) Driver() driver.Driver { return &p.driver }
+
+// sqliteConn is what the driver's connections can do.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// mostPrepared bounds how many statements a connection keeps: more than we and the job queue have. Lists of IDs make a
+// statement for each length.
+const mostPrepared = 500
+
+// A preparedConn is a connection with the statements that are prepared on it and not in use. database/sql uses a connection
+// from one goroutine at a time, but several rows may be open at once.
+type preparedConn struct {
+	sqliteConn
+	idle map[string][]driver.Stmt
+	kept int
+}
+
+type stmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// take is a statement for the query, to be given back once it is not in use any more; nil where it is none to be kept.
+func (c *preparedConn) take(ctx context.Context, query string) (stmt, error) {
+	if !keepable(query) {
+		return nil, nil
+	}
+	if idle := c.idle[query]; len(idle) > 0 {
+		c.idle[query] = idle[:len(idle)-1]
+		c.kept--
+		return idle[len(idle)-1].(stmt), nil
+	}
+	s, err := c.sqliteConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.(stmt), nil
+}
+
+// keepable are queries of one statement that is about rows. One with a semicolon may be several.
+func keepable(query string) bool {
+	verb, _, _ := strings.Cut(query, " ")
+	switch verb {
+	case "SELECT", "INSERT", "UPDATE", "DELETE":
+		return !strings.Contains(query, ";")
+	}
+	return false
+}
+
+func (c *preparedConn) give(query string, s stmt) {
+	if c.kept >= mostPrepared {
+		c.forget()
+	}
+	c.idle[query] = append(c.idle[query], s)
+	c.kept++
+}
+
+func (c *preparedConn) forget() {
+	for _, idle := range c.idle {
+		for _, s := range idle {
+			s.Close()
+		}
+	}
+	clear(c.idle)
+	c.kept = 0
+}
+
+// ExecContext implements [driver.ExecerContext].
+func (c *preparedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.sqliteConn.ExecContext(ctx, query, args)
+	}
+	defer c.give(query, s)
+	return s.ExecContext(ctx, args)
+}
+
+// QueryContext implements [driver.QueryerContext].
+func (c *preparedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.sqliteConn.QueryContext(ctx, query, args)
+	}
+	rows, err := s.QueryContext(ctx, args)
+	if err != nil {
+		c.give(query, s)
+		return nil, err
+	}
+	return &preparedRows{rows, func() { c.give(query, s) }}, nil
+}
+
+// PrepareContext implements [driver.ConnPrepareContext]: the statement is given back when it is closed.
+func (c *preparedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s, err := c.take(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return c.sqliteConn.PrepareContext(ctx, query)
+	}
+	return &borrowed{s, func() { c.give(query, s) }}, nil
+}
+
+// Close implements [driver.Conn].
+func (c *preparedConn) Close() error {
+	c.forget()
+	return c.sqliteConn.Close()
+}
+
+// A borrowed statement is given back when it is closed.
+type borrowed struct {
+	stmt
+	give func()
+}
+
+// Close implements [driver.Stmt].
+func (b *borrowed) Close() error {
+	b.give()
+	return nil
+}
+
+// preparedRows give their statement back when they are closed.
+type preparedRows struct {
+	driver.Rows
+	give func()
+}
+
+// Close implements [driver.Rows].
+func (r *preparedRows) Close() error {
+	err := r.Rows.Close()
+	r.give()
+	return err
+}

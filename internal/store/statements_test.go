@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+)
+
+func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "a.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.InTx(t.Context(), func(tx *Tx) error {
+		for i := range 3 {
+			if err := tx.SetSetting(t.Context(), fmt.Sprint("name-", i), "value"); err != nil {
+				return err
+			}
+		}
+		// The same query while its rows are being read.
+		const query = "SELECT name FROM settings WHERE name LIKE ? ORDER BY name"
+		outer := 0
+		return forEach(t.Context(), tx.Reader, scanOne[string], func(string) {
+			outer++
+			inner, err := list(t.Context(), tx.Reader, scanOne[string], query, "name-%")
+			if err != nil || len(inner) != 3 {
+				t.Errorf("inside row %d: %v, %v", outer, inner, err)
+			}
+		}, query, "name-%")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A statement that failed, and one whose context ended, are as good as new.
+	for range 2 {
+		if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO settings (name, value) VALUES (?, ?)", "name-0", ""); err == nil {
+			t.Error("a second row with the same key")
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := list(ended, s.Reader, scanOne[string], "SELECT name FROM settings ORDER BY name"); err == nil {
+			t.Error("a query whose context has ended")
+		}
+		if got, err := list(t.Context(), s.Reader, scanOne[string], "SELECT name FROM settings WHERE name LIKE 'name-%' ORDER BY name"); err != nil || len(got) != 3 {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	// Many different ones do not pile up.
+	for i := range 2 * mostPrepared {
+		if _, err := s.writer.ExecContext(t.Context(), fmt.Sprintf("UPDATE settings SET value = ? WHERE name = 'name-%d'", i), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := s.writer.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	err = conn.Raw(func(c any) error {
+		if kept := c.(*preparedConn).kept; kept > mostPrepared {
+			return fmt.Errorf("%d statements are kept", kept)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
