@@ -362,10 +362,28 @@ func (r Rollover) State(now time.Time) State {
 
 // quiet says whether the receiver has taken the newest generation long enough without needing an older one.
 func (r Rollover) quiet(now time.Time) bool {
-	newest := r.newest()
-	since := newest.PresentedAt
-	if r.NeededOldAt.After(since) {
-		since = r.NeededOldAt
-	}
+	newest, since := r.newest(), r.quietSince()
 	return newest.Verdict == Accepted && !newest.VerdictAt.Before(since) && now.Sub(since) >= Quiet
+}
+
+func (r Rollover) quietSince() time.Time {
+	if since := r.newest().PresentedAt; !r.NeededOldAt.After(since) {
+		return since
+	}
+	return r.NeededOldAt
+}
+
+// Next is the earliest instant after now at which [Rollover.At], [Rollover.Order] or [Rollover.State] may say something else
+// although nobody found out anything: what reaches no such instant need not be looked at. Zero where there is none.
+func (r Rollover) Next(now time.Time) (next time.Time) {
+	instants := []time.Time{r.quietSince().Add(Quiet)}
+	for _, g := range r.Generations {
+		instants = append(instants, g.NoticedUntil, g.LeaveAt(), g.NotAfter)
+	}
+	for _, t := range instants {
+		if t.After(now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next
 }

@@ -386,11 +386,18 @@ func attached(m received) string {
 }
 
 func (s *story) theRefusal(ctx context.Context) error {
-	if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": http.StatusUnauthorized}); err != nil {
-		return err
-	}
 	next, err := s.store.Newest(ctx, s.tenant.ID, tenancy.ForTenant)
 	if err != nil {
+		return err
+	}
+	if s.clock().Before(next.NoticedUntil) { // a policy that warns only days before
+		s.more("the key users were told too recently: the new certificate is not presented before %s", day(next.NoticedUntil))
+		s.at(next.NoticedUntil)
+		if err := s.engine.Tick(ctx, s.clock()); err != nil {
+			return err
+		}
+	}
+	if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": http.StatusUnauthorized}); err != nil {
 		return err
 	}
 	old, err := s.store.Certificate(ctx, s.tenant.ID, tenancy.ForTenant, next.Generation-1)

@@ -45,15 +45,22 @@ var ErrNoKeyFile = errors.New("there is no key file")
 
 // Create makes a new keyset in a new file of mode 0600.
 func Create(path string) (*Keyring, error) {
+	k, err := Ephemeral()
+	if err != nil {
+		return nil, err
+	}
+	k.path = path
+	return k, k.write()
+}
+
+// Ephemeral makes a new keyset that is gone with the process, for simulations.
+func Ephemeral() (*Keyring, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, err
 	}
-	k := &Keyring{path: path}
-	if err := k.use(handle); err != nil {
-		return nil, err
-	}
-	return k, k.write()
+	k := &Keyring{}
+	return k, k.use(handle)
 }
 
 // Open reads the keyset from a file that only its owner can read; [ErrNoKeyFile] where there is none.

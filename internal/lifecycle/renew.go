@@ -97,14 +97,25 @@ type cause struct {
 	reason  string    // of a person; may be empty
 }
 
-// warn announces the renewal of a certificate in the next run.
+// warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are not.
 func (e *Engine) warn(b *batch, p people, c tenancy.Certificate, why cause, now time.Time) {
 	b.warns++
 	b.warned = append(b.warned, c.ID)
-	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.Policy.Schedule.Next(why.runDate)}, why, now)
+	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)}, why, now)
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
 	b.events = append(b.events, Event(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
+}
+
+// renewsAfter is the first run after the given one that renews a certificate.
+func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
+	v := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+	for {
+		run = e.Policy.Schedule.Next(run)
+		if a := e.Policy.Decide(v, run); a == policy.Renew || a == policy.Expired {
+			return run
+		}
+	}
 }
 
 // replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells everybody.

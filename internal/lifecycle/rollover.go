@@ -17,16 +17,19 @@ import (
 // for weeks, it is a quarter of their lifetime.
 const standardNotice = 28 * policy.Day
 
-// noticedUntil is when the notice of a successor ends. The warning of the run before was notice enough where it was given,
-// and where the policy gives none, none is due; only a run that is late, and a person, may renew without warning.
+// NoticeUnder is how long key users know of a new generation before it is presented without need, where the policy warns of
+// every renewal.
+func NoticeUnder(p policy.Policy) time.Duration { return min(standardNotice, p.Validity/4) }
+
+// noticedUntil is when the notice of a successor ends. It began with the warning where one was given: that of a monthly run is
+// notice enough, that of a weekly one may not be. Where the policy gives none, none is due; only a run that is late, and a person,
+// may renew without warning.
 func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) time.Time {
-	notice := min(standardNotice, e.Policy.Validity/4)
+	notice := NoticeUnder(e.Policy)
 	switch {
-	case !why.runDate.IsZero() && (!old.WarnedAt.IsZero() || !e.surpriseFree()):
-		return now
 	case !old.WarnedAt.IsZero() && old.WarnedAt.Add(notice).After(now):
 		return old.WarnedAt.Add(notice)
-	case !old.WarnedAt.IsZero():
+	case !old.WarnedAt.IsZero(), !why.runDate.IsZero() && !e.surpriseFree():
 		return now
 	default:
 		return now.Add(notice)
@@ -225,11 +228,57 @@ const rollPage = 200
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
 	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
-		if err := e.rollTenant(ctx, t, arrangements, now); err != nil {
+		if _, _, err := e.rollTenant(ctx, t, arrangements, now); err != nil {
 			failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", t.Name, err))
 		}
 	})
 	return errors.Join(append(failures, err)...)
+}
+
+// RollTenant is [Engine.Roll] for one tenant; it returns where the arrangements stand then.
+func (e *Engine) RollTenant(ctx context.Context, tenantID string, now time.Time) ([]Standing, error) {
+	tenants, err1 := e.Store.TenantsByID(ctx, []string{tenantID})
+	arrangements, err2 := e.Store.ArrangementsOf(ctx, []string{tenantID})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	all, retired, err := e.rollTenant(ctx, tenants[tenantID], arrangements[tenantID], now)
+	if err != nil || !retired {
+		return all, err
+	}
+	for i, s := range all {
+		arrangements[tenantID][i] = s.Arrangement
+	}
+	return e.Standings(ctx, e.Store.Reader, tenants[tenantID], arrangements[tenantID][:len(all)])
+}
+
+// NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements all are,
+// if nobody finds out anything before: zero where there is none.
+func NextRoll(all []Standing, now time.Time) (next time.Time) {
+	consider := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	settled := true
+	for _, s := range all {
+		if len(s.Rollover.Generations) < 2 {
+			return time.Time{}
+		}
+		consider(s.Rollover.Next(now))
+		if left, risk := s.AtRisk(now); risk {
+			for _, days := range stages {
+				if until := left - time.Duration(days)*policy.Day; until > 0 {
+					consider(now.Add(until))
+				}
+			}
+		}
+		settled = settled && s.Rollover.State(now) == rollover.Settled
+	}
+	if settled && len(all) > 0 {
+		return now
+	}
+	return next
 }
 
 // rolling hands on every tenant with an open roll-over.
@@ -266,33 +315,33 @@ func (e *Engine) Open(ctx context.Context, each func(Standing)) error {
 	return errors.Join(append(failures, err)...)
 }
 
-func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, now time.Time) error {
-	all, err := e.Standings(ctx, e.Store.Reader, t, arrangements)
-	if err != nil {
-		return err
+// rollTenant brings the roll-overs of a tenant to now, and says whether a generation was retired.
+func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, now time.Time) (all []Standing, retired bool, err error) {
+	if all, err = e.Standings(ctx, e.Store.Reader, t, arrangements); err != nil {
+		return nil, false, err
 	}
 	settled := true
-	for _, s := range all {
-		_, move := s.Rollover.At(now)
-		if move != nil {
-			if s, err = e.Observe(ctx, s.Arrangement.ID, "roll-over", nil, now); err != nil {
-				return err
+	for i, s := range all {
+		if _, move := s.Rollover.At(now); move != nil {
+			if all[i], err = e.Observe(ctx, s.Arrangement.ID, "roll-over", nil, now); err != nil {
+				return nil, false, err
 			}
 		}
-		settled = settled && s.Rollover.State(now) == rollover.Settled
+		settled = settled && all[i].Rollover.State(now) == rollover.Settled
 	}
 	if err := e.remind(ctx, t, all, now); err != nil {
-		return err
+		return nil, false, err
 	}
 	certs, err := e.Store.InReachOf(ctx, []string{t.ID})
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	return e.retire(ctx, t, certs[t.ID], settled, now)
+	retired, err = e.retire(ctx, t, certs[t.ID], settled, now)
+	return all, retired, err
 }
 
 // retire ends the replaced generations that are expired or, where every arrangement is settled, not needed any more.
-func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool, now time.Time) error {
+func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool, now time.Time) (retired bool, err error) {
 	for _, c := range certs {
 		if c.SuccessorID == "" || !settled && now.Before(c.NotAfter) {
 			continue
@@ -310,10 +359,11 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 			return tx.Audit(ctx, Event(now, "roll-over", "certificate.retired", t.Name, object(t, c), certificateDetail(c)))
 		})
 		if err != nil && !errors.Is(err, tenancy.ErrStale) { // another replica was faster
-			return err
+			return retired, err
 		}
+		retired = true
 	}
-	return nil
+	return retired, nil
 }
 
 // renewed is what the arrangements of a tenant do when the successor of a generation exists.

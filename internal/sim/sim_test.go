@@ -1,0 +1,241 @@
+package sim
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// many takes many more seeds: go test ./internal/sim -args -many
+var many = flag.Bool("many", false, "simulate many more fleets")
+
+func config(t testing.TB, preset string, strategy tenancy.Strategy, tenants int) Config {
+	t.Helper()
+	p, err := policy.Preset(preset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{
+		Policy: p, Strategy: strategy, Tenants: tenants, Arrangements: 3, Years: 3, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1,
+		Receivers: Receivers{0.3, 0.1, 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day, ReactionMax: 45 * policy.Day, Idle: 0.05, Interval: time.Hour,
+	}
+}
+
+func simulate(t *testing.T, c Config) *Result {
+	t.Helper()
+	r, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func text(t *testing.T, r *Result) string {
+	t.Helper()
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %v", data, r.FailedByMonth)
+}
+
+// lived is a simulation that is executed in another mode.
+func lived(t *testing.T, c Config, m mode) string {
+	t.Helper()
+	r, err := run(t.Context(), c, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text(t, r)
+}
+
+func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
+	c := config(t, "sap-c4c", tenancy.Adaptive, 4)
+	c.Years, c.Arrangements = 2, 1
+	first := lived(t, c, mode{shard: 1})
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if second := lived(t, c, mode{shard: 3}); second != first {
+		t.Errorf("on one core:\n%s\nbefore:\n%s", second, first)
+	}
+	c.Seed = 2
+	if other := lived(t, c, mode{shard: 4}); other == first {
+		t.Error("another seed gives the same")
+	}
+}
+
+// The simulation calls the engine at the hours at which it has something to do. This shows that it has nothing to do at the
+// others.
+func TestCallingTheEngineEveryHourChangesNothing(t *testing.T) {
+	c := config(t, "perennial", tenancy.Adaptive, 2)
+	c.Years, c.Idle, c.Arrangements = 1, 0.3, 2
+	if hourly, seldom := lived(t, c, mode{shard: 1, everyHour: true}), lived(t, c, mode{shard: 1}); hourly != seldom {
+		t.Errorf("every hour:\n%s\nseldom:\n%s", hourly, seldom)
+	}
+}
+
+func TestWhileSomeGenerationIsAcceptedOnlyImmediateFails(t *testing.T) {
+	for _, validity := range []time.Duration{0, 47 * policy.Day, 398 * policy.Day} {
+		for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive} {
+			c := config(t, "sap-c4c", strategy, 2)
+			c.Years, c.Idle, c.Receivers = 2, 0.4, Receivers{Pin: 1}
+			if validity != 0 {
+				c.Policy.Validity = validity
+			}
+			if validity == 47*policy.Day {
+				c.Policy, c.Years = weekly, 1
+			}
+			r := simulate(t, c)
+			if got := r.FailedWhileAccepted; (got > 0) != (strategy == tenancy.Immediate) {
+				t.Errorf("%s, %s: %d messages failed while some generation was accepted", strategy, r.Validity, got)
+			}
+			if r.Failed == 0 || r.ExpiredInUse != 0 {
+				t.Errorf("%s, %s: %s", strategy, r.Validity, text(t, r))
+			}
+		}
+	}
+}
+
+// weekly is a policy for 47-day certificates, whose warning comes only a week before the renewal.
+var weekly = policy.Policy{
+	Name: "weekly", Schedule: policy.Schedule{Every: policy.Week, Weekday: time.Monday, Zone: time.UTC}, RenewWithin: policy.Days(16), WarnFrom: policy.Days(16), WarnTo: policy.Days(23), Validity: 47 * policy.Day,
+}
+
+func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
+	c := config(t, "sap-c4c", tenancy.Immediate, 6)
+	c.Receivers = Receivers{CA: 0.5, Subject: 0.5}
+	if r := simulate(t, c); r.Failed != 0 || r.Renewals < 15 || r.CutOvers != r.Renewals*c.Arrangements {
+		t.Error(text(t, r))
+	}
+}
+
+// With every receiver pinning, and everybody acting ten days after the notice and in the daytime, what fails under the strategy
+// immediate can be told beforehand: every message from the renewal to the deed.
+func TestWhatFailsUnderImmediateIsTheTimeUntilPeopleAct(t *testing.T) {
+	c := config(t, "sap-c4c", tenancy.Immediate, 10)
+	c.Receivers, c.Idle, c.ReactionMin, c.ReactionMax = Receivers{Pin: 1}, 0, 10*policy.Day, 10*policy.Day
+	r := simulate(t, c)
+	unwarned, warned := r.Renewals-r.WarnedRenewals, r.WarnedRenewals
+	// Who was warned has it ready and acts in the daytime of the day; the others ten days later.
+	low := time.Duration(unwarned*c.Arrangements)*(10*policy.Day+opens*time.Hour) + time.Duration(warned*c.Arrangements)*opens*time.Hour
+	high := low + time.Duration(r.Renewals*c.Arrangements)*(closes-opens)*time.Hour
+	low -= time.Duration(r.Renewals*c.Arrangements) * runTakes // the renewal was five minutes after midnight
+	low -= 10 * policy.Day * 3                                 // the last deeds may be after the end
+	if r.outage < low || r.outage > high {
+		t.Errorf("%v without delivery, and not %v to %v", r.outage, low, high)
+	}
+	if math.Abs(float64(r.Failed)-r.outage.Hours()) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal || r.Failed != r.FailedWhileAccepted {
+		t.Error(text(t, r))
+	}
+	var sum int64
+	for _, n := range r.FailedByMonth {
+		sum += n
+	}
+	if sum != r.Failed {
+		t.Errorf("%d failed, and %d by month", r.Failed, sum)
+	}
+}
+
+func TestTheShareOfWarnedRenewalsIsThatOfThePolicysAudit(t *testing.T) {
+	for _, name := range []string{"sap-c4c", "sap-c4c-92", "perennial"} {
+		c := config(t, name, tenancy.Immediate, 12)
+		c.Arrangements, c.Years, c.Receivers = 1, 8, Receivers{CA: 1}
+		report, err := policy.Audit(c.Policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := simulate(t, c)
+		// The first renewals are of certificates that the job did not issue.
+		got := 1 - float64(r.WarnedRenewals)/float64(r.Renewals)
+		first := float64(c.Tenants) / float64(r.Renewals)
+		want := report.SteadyState.Share*(1-first) + report.Single.Share*first
+		if math.Abs(got-want) > 0.1 {
+			t.Errorf("%s: %.3f of the renewals without a warning, and %.3f by the audit", name, got, want)
+		}
+	}
+}
+
+func TestMessagesAreCountedAsASenderSendsThem(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := sender{start.Add(7 * time.Minute), 13 * time.Minute}
+	var sent int64
+	for at := start; at.Before(start.Add(3 * time.Hour)); at = at.Add(time.Minute) {
+		if got := s.sentBefore(at); got != sent {
+			t.Fatalf("%s: %d sent, and not %d", at, got, sent)
+		}
+		if at.Equal(s.next(at)) {
+			sent++
+		}
+	}
+	if sent != 14 {
+		t.Errorf("%d messages", sent)
+	}
+}
+
+func TestPeopleActInTheDaytime(t *testing.T) {
+	c := config(t, "perennial", tenancy.Adaptive, 1)
+	renewed := time.Date(2026, 5, 1, 0, 5, 0, 0, time.UTC)
+	for n := range 500 {
+		p := c.planFor(draws(1, n, 1, 2), renewed.AddDate(0, 0, -30), renewed)
+		if h := p.at.Hour(); h < opens || h >= closes || p.at.Before(renewed) || p.at.After(renewed.AddDate(0, 0, 17)) {
+			t.Errorf("acts at %s", p.at)
+		}
+	}
+}
+
+func TestAConfigurationThatCannotBeSimulatedIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(*Config){
+		"a strategy that waits for a person": func(c *Config) { c.Strategy = tenancy.Manual },
+		"no tenants":                         func(c *Config) { c.Tenants = 0 },
+		"too many arrangements":              func(c *Config) { c.Arrangements = 3000 },
+		"no years":                           func(c *Config) { c.Years = 0 },
+		"shares that are not one":            func(c *Config) { c.Receivers.Pin = 0.7 },
+		"a negative share":                   func(c *Config) { c.Orders = Orders{-1, 2} },
+		"not a number":                       func(c *Config) { c.Idle = math.NaN() },
+		"a reaction that ends before":        func(c *Config) { c.ReactionMax = 1 },
+		"a flood":                            func(c *Config) { c.Interval = 1 },
+		"an unsound policy":                  func(c *Config) { c.Policy.RenewWithin = policy.Days(5) },
+	} {
+		c := config(t, "perennial", tenancy.Adaptive, 1)
+		spoil(&c)
+		if _, err := Run(t.Context(), c); err == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}
+
+func TestFleetsOfManySeedsKeepThePromise(t *testing.T) {
+	seeds := 3
+	if *many {
+		seeds = 200
+	}
+	for seed := range seeds {
+		r := draws(uint64(seed), 0, 0, 0)
+		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92"}[r.IntN(4)], tenancy.Adaptive, 2)
+		c.Years = 2
+		c.Seed, c.Idle, c.Orders = uint64(seed), r.Float64(), Orders{Add: 1}
+		if add := r.Float64(); add < 1 {
+			c.Orders = Orders{add, 1 - add}
+		}
+		c.Policy.Validity = time.Duration(47+r.IntN(352)) * policy.Day
+		c.ReactionMax = c.ReactionMin + time.Duration(r.IntN(120))*policy.Day
+		if got := simulate(t, c); got.FailedWhileAccepted != 0 || got.ExpiredInUse != 0 {
+			t.Errorf("seed %d: %s", seed, text(t, got))
+		}
+	}
+}
+
+func BenchmarkAdaptive(b *testing.B) {
+	c := config(b, "perennial", tenancy.Adaptive, 250)
+	for b.Loop() {
+		if _, err := Run(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
