@@ -48,6 +48,7 @@ fuzz: ## every parser, FUZZ long each
 
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
+	$(GO) test ./internal/sim -run ManySeeds -args -many
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
 	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'

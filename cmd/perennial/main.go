@@ -44,6 +44,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`
 	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned?"`
 	Policy   policyCmd   `cmd:"" group:"Without a server" help:"List, show and audit the rule sets."`
+	Simulate simulateCmd `cmd:"" group:"Without a server" help:"Years of a fleet in minutes: compare strategies and policies."`
 	Openapi  openapiCmd  `cmd:"" group:"Without a server" help:"Print the description of the API (OpenAPI 3.1)."`
 	Version  versionCmd  `cmd:"" group:"Without a server" help:"Print version, commit and Go version."`
 }

@@ -68,7 +68,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, n
 		if err != nil || !first {
 			return err
 		}
-		people, err := e.people(ctx, tx.Reader, []tenancy.Certificate{old})
+		people, err := e.audience(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
 		if err != nil {
 			return err
 		}

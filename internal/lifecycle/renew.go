@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,11 +36,9 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 		}
 	}
 	tenants, err1 := r.TenantsByID(ctx, ids)
-	users, err2 := r.KeyUsersOf(ctx, ids)
-	contacts, err3 := r.ITContactsOf(ctx, ids)
-	inScope, err4 := r.InScope(ctx, tenancy.MailForTasks, ids)
-	arrangements, err5 := r.ArrangementsOf(ctx, ids)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	all, err2 := e.audience(ctx, r, tenants)
+	arrangements, err3 := r.ArrangementsOf(ctx, ids)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	var presenting, arrangementIDs []string
@@ -54,9 +53,25 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	all := make(map[string]people, len(ids))
-	for _, id := range ids {
-		all[id] = people{tenants[id], users[id], contacts[id], inScope[id], arrangements[id], inReach[id], evidence}
+	for id, p := range all {
+		p.arrangements, p.inReach, p.evidence = arrangements[id], inReach[id], evidence
+		all[id] = p
+	}
+	return all, nil
+}
+
+// audience reads the part of people that a notice goes to.
+func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]people, error) {
+	ids := slices.Collect(maps.Keys(tenants))
+	users, err1 := r.KeyUsersOf(ctx, ids)
+	contacts, err2 := r.ITContactsOf(ctx, ids)
+	inScope, err3 := r.InScope(ctx, tenancy.MailForTasks, ids)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	all := make(map[string]people, len(tenants))
+	for id, t := range tenants {
+		all[id] = people{tenant: t, keyUsers: users[id], itContacts: contacts[id], inScope: inScope[id]}
 	}
 	return all, nil
 }

@@ -236,20 +236,20 @@ func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 }
 
 // RollTenant is [Engine.Roll] for one tenant; it returns where the arrangements stand then.
-func (e *Engine) RollTenant(ctx context.Context, tenantID string, now time.Time) ([]Standing, error) {
-	tenants, err1 := e.Store.TenantsByID(ctx, []string{tenantID})
-	arrangements, err2 := e.Store.ArrangementsOf(ctx, []string{tenantID})
-	if err := errors.Join(err1, err2); err != nil {
+func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time) ([]Standing, error) {
+	arrangements, err := e.Store.ArrangementsOf(ctx, []string{t.ID})
+	if err != nil {
 		return nil, err
 	}
-	all, retired, err := e.rollTenant(ctx, tenants[tenantID], arrangements[tenantID], now)
+	all, retired, err := e.rollTenant(ctx, t, arrangements[t.ID], now)
 	if err != nil || !retired {
 		return all, err
 	}
+	current := make([]tenancy.Arrangement, len(all))
 	for i, s := range all {
-		arrangements[tenantID][i] = s.Arrangement
+		current[i] = s.Arrangement
 	}
-	return e.Standings(ctx, e.Store.Reader, tenants[tenantID], arrangements[tenantID][:len(all)])
+	return e.Standings(ctx, e.Store.Reader, t, current)
 }
 
 // NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements all are,
@@ -332,7 +332,11 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if err := e.remind(ctx, t, all, now); err != nil {
 		return nil, false, err
 	}
-	certs, err := e.Store.InReachOf(ctx, []string{t.ID})
+	if len(all) > 0 {
+		retired, err = e.retire(ctx, t, all[0].Certificates, settled, now)
+		return all, retired, err
+	}
+	certs, err := e.Store.InReachOf(ctx, []string{t.ID}) // its last arrangement is gone
 	if err != nil {
 		return nil, false, err
 	}

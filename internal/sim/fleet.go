@@ -75,8 +75,8 @@ func (p *postbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
 
 // A tenant of the simulation.
 type tenant struct {
+	tenancy.Tenant
 	number       int
-	id, name     string
 	arrangements []*arrangement
 	generations  []generation
 	rollAt       time.Time // when the engine has something to do next
@@ -133,23 +133,24 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 	var arrangements []tenancy.Arrangement
 	for number := first; number < first+n; number++ {
 		r := draws(c.Seed, number, 0, 0)
-		t := &tenant{number: number, id: lifecycle.NewID(), name: fmt.Sprintf("tenant-%07d", number)}
+		name := fmt.Sprintf("tenant-%07d", number)
+		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: lifecycle.NewID(), Name: name, DisplayName: name, KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
 		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
 		if from.After(c.Start) { // the policy's certificates live shorter than those that it takes over
 			from = c.Start
 		}
 		w.registry.serial++
-		issued := w.registry.certificate(t.name, from, expires.Sub(from))
-		tenants = append(tenants, tenancy.Tenant{ID: t.id, Name: t.name, DisplayName: t.name, KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1})
+		issued := w.registry.certificate(t.Name, from, expires.Sub(from))
+		tenants = append(tenants, t.Tenant)
 		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{
-			ID: lifecycle.NewID(), TenantID: t.id, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
+			ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
 			Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: tenancy.P256, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: c.Start,
 		}, SealedKey: []byte{0}})
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.id, Name: tenancy.FirstProject, CreatedAt: c.Start, Version: 1,
+		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: c.Start, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
 		for i := range keyUsers {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.id, Name: fmt.Sprintf("user-%d", i), Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i), Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
 			if i < subscribers {
 				u.SubscribedAt = c.Start
 			}
@@ -160,10 +161,10 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 			r := draws(c.Seed, number, i+1, 0)
 			a := &arrangement{id: lifecycle.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r), sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
 			name := fmt.Sprintf("receiver-%d", i+1)
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.id, Name: name, DisplayName: name, CreatedAt: c.Start, Version: 1}
+			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start, Version: 1}
 			receivers = append(receivers, row)
 			arrangements = append(arrangements, tenancy.Arrangement{
-				ID: a.id, TenantID: t.id, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/", Authentication: tenancy.ClientCertificate, Strategy: c.Strategy, Generation: 1,
+				ID: a.id, TenantID: t.ID, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/", Authentication: tenancy.ClientCertificate, Strategy: c.Strategy, Generation: 1,
 				CreatedAt: c.Start, Version: 1,
 			})
 			t.arrangements = append(t.arrangements, a)

@@ -77,7 +77,7 @@ type Result struct {
 	// FailedByMonth are the failed messages of each month from the start on.
 	FailedByMonth []int64 `json:"-"`
 
-	outage time.Duration
+	outage int64 // milliseconds: a large fleet is without delivery for more than the 292 years of a time.Duration
 }
 
 // most is how much one simulation may be asked for: a slip of the keyboard must not take all memory.
@@ -175,7 +175,7 @@ func run(ctx context.Context, c Config, m mode) (*Result, error) {
 	for _, r := range shards {
 		sum.add(r)
 	}
-	sum.OutageHours = math.Round(sum.outage.Hours()*100) / 100
+	sum.OutageHours = math.Round(float64(sum.outage)/36_000) / 100
 	return sum, nil
 }
 

@@ -127,10 +127,10 @@ func TestWhatFailsUnderImmediateIsTheTimeUntilPeopleAct(t *testing.T) {
 	high := low + time.Duration(r.Renewals*c.Arrangements)*(closes-opens)*time.Hour
 	low -= time.Duration(r.Renewals*c.Arrangements) * runTakes // the renewal was five minutes after midnight
 	low -= 10 * policy.Day * 3                                 // the last deeds may be after the end
-	if r.outage < low || r.outage > high {
-		t.Errorf("%v without delivery, and not %v to %v", r.outage, low, high)
+	if r.OutageHours < low.Hours() || r.OutageHours > high.Hours() {
+		t.Errorf("%v hours without delivery, and not %v to %v", r.OutageHours, low.Hours(), high.Hours())
 	}
-	if math.Abs(float64(r.Failed)-r.outage.Hours()) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal || r.Failed != r.FailedWhileAccepted {
+	if math.Abs(float64(r.Failed)-r.OutageHours) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal || r.Failed != r.FailedWhileAccepted {
 		t.Error(text(t, r))
 	}
 	var sum int64

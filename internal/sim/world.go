@@ -3,7 +3,6 @@ package sim
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // runTakes is how long after a run date its renewals are made. Certificates are backdated by five minutes, so they are valid
@@ -100,7 +98,7 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 		return nil, err
 	}
 	for _, t := range w.tenants {
-		w.byName[t.name] = t
+		w.byName[t.Name] = t
 		w.expire(t, t.newest())
 		if err := w.read(ctx, t); err != nil {
 			return nil, err
@@ -150,13 +148,13 @@ func (w *world) planRun(runDate time.Time) {
 // renewed takes in that a tenant has a new generation: the gateway knows it, and the administrators of its receivers make
 // their plans.
 func (w *world) renewed(ctx context.Context, t *tenant) error {
-	certs, err := w.store.Certificates(ctx, t.id, "", math.MaxInt32)
+	certs, err := w.store.Certificates(ctx, t.ID, "", math.MaxInt32)
 	if err != nil {
 		return err
 	}
 	last := len(t.generations)
 	if len(certs) != last+1 {
-		return fmt.Errorf("invariant 4: tenant %s has %d generations after one renewal of %d", t.name, len(certs), last)
+		return fmt.Errorf("invariant 4: tenant %s has %d generations after one renewal of %d", t.Name, len(certs), last)
 	}
 	for _, c := range certs {
 		if c.Generation == last {
@@ -166,7 +164,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 				w.result.WarnedRenewals++
 			}
 			if !c.NotAfter.After(w.now) {
-				return fmt.Errorf("invariant 7: tenant %s: generation %d expired unrenewed", t.name, last)
+				return fmt.Errorf("invariant 7: tenant %s: generation %d expired unrenewed", t.Name, last)
 			}
 			t.generations = append(t.generations, generation{number: last + 1, noticedAt: noticed})
 		}
@@ -227,11 +225,11 @@ func (w *world) expire(t *tenant, g generation) {
 
 // read takes over where the arrangements of a tenant stand, as gateways do when they hear of a change.
 func (w *world) read(ctx context.Context, t *tenant) error {
-	arrangements, err := w.store.ArrangementsOf(ctx, []string{t.id})
+	arrangements, err := w.store.ArrangementsOf(ctx, []string{t.ID})
 	if err != nil {
 		return err
 	}
-	all, err := w.engine.Standings(ctx, w.store.Reader, tenancy.Tenant{ID: t.id, Name: t.name}, arrangements[t.id])
+	all, err := w.engine.Standings(ctx, w.store.Reader, t.Tenant, arrangements[t.ID])
 	if err != nil {
 		return err
 	}
@@ -281,7 +279,7 @@ func (w *world) checkNotice(a *arrangement, from, to int) error {
 	left, _ := a.standing.Rollover.Generation(from)
 	noticed := a.tenant.generations[to-1].noticedAt
 	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) {
-		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.name, to, policy.FormatDuration(w.now.Sub(noticed)))
+		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.Name, to, policy.FormatDuration(w.now.Sub(noticed)))
 	}
 	return nil
 }
@@ -313,7 +311,7 @@ func (w *world) roll(t *tenant, at time.Time) {
 }
 
 func (w *world) rollNow(ctx context.Context, t *tenant) error {
-	all, err := w.engine.RollTenant(ctx, t.id, w.now)
+	all, err := w.engine.RollTenant(ctx, t.Tenant, w.now)
 	if err != nil {
 		return err
 	}
@@ -333,18 +331,12 @@ func (w *world) rollHourly(t *tenant, from time.Time) {
 
 // close counts what people got, and checks that it is what they should get.
 func (w *world) close(ctx context.Context) error {
-	notices := 0
-	for _, t := range w.tenants {
-		sent, err1 := w.store.Notices(ctx, t.id, "", math.MaxInt32)
-		tasks, err2 := w.store.Tasks(ctx, t.id, "", "", "", math.MaxInt32)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		if len(tasks) != keyUsers*len(sent) {
-			return fmt.Errorf("invariant 5: tenant %s: %d tasks of %d notices to %d key users", t.name, len(tasks), len(sent), keyUsers)
-		}
-		notices += len(sent)
-		w.result.Tasks += len(tasks)
+	notices, tasks, err := w.store.CountNotices(ctx)
+	if err != nil {
+		return err
+	}
+	if w.result.Tasks = tasks; tasks != keyUsers*notices {
+		return fmt.Errorf("invariant 5: %d tasks of %d notices to %d key users each", tasks, notices, keyUsers)
 	}
 	if w.result.Mails = w.postbox.mails; w.result.Mails != subscribers*notices {
 		return fmt.Errorf("invariant 5: %d mails of %d notices to %d subscribers each", w.result.Mails, notices, subscribers)
@@ -378,7 +370,7 @@ func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err e
 	}
 	for _, g := range order {
 		if !a.tenant.generations[g-1].usable(now) && a.tenant.newest().usable(now) {
-			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.name, g)
+			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.Name, g)
 		}
 		// A receiver that refuses all of them may have any reason: that is no evidence.
 		if f.delivered {
@@ -434,7 +426,7 @@ func (w *world) count(a *arrangement) {
 	w.result.Messages += n
 	if !a.fate.delivered && w.now.After(a.since) {
 		w.result.Failed += n
-		w.result.outage += w.now.Sub(a.since)
+		w.result.outage += w.now.Sub(a.since).Milliseconds()
 		if a.fate.accepted {
 			w.result.FailedWhileAccepted += n
 		}

@@ -87,6 +87,11 @@ func (r Reader) Notices(ctx context.Context, tenantID, after string, limit int) 
 
 var insertTasks = bulkInsert("tasks", "id text", "tenant_id text", "key_user_id text", "notice_id text", "state text", "note text", "completed_at bigint", "version bigint")
 
+// CountNotices counts all notices and the tasks that they caused.
+func (r Reader) CountNotices(ctx context.Context) (notices, tasks int, err error) {
+	return notices, tasks, r.explain(r.q.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM notices), (SELECT count(*) FROM tasks)").Scan(&notices, &tasks))
+}
+
 // AddTasks stores the tasks of notices that the same transaction stores.
 func (t *Tx) AddTasks(ctx context.Context, tasks []tenancy.Task) error {
 	_, err := insertTasks.write(ctx, t, len(tasks), func(i int) []any {

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"fmt"
+	"html"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/perennial-pki/perennial/policy"
+)
+
+// Table compares results for people.
+func Table(w io.Writer, c Config, all []*Result) error {
+	first := all[0]
+	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every certificate of the CA, %s\nof the subject, %s what is installed. Administrators act %s to %s after the notice, %s of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s for each arrangement, %s in all.\n\n",
+		first.Tenants, first.Arrangements, first.Years, c.Start.Format("2006-01-02"), c.Seed, percent(c.Receivers.CA), percent(c.Receivers.Subject), percent(c.Receivers.Pin),
+		policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax), percent(c.Idle), percent(c.Orders.Add), percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "POLICY\tVALIDITY\tSTRATEGY\tRENEWALS\tWARNED\tFAILED\tBY RENEWAL\tALTHOUGH ACCEPTED\tHOURS OF OUTAGE\tCUT-OVERS\tTASKS\tMAILS\t")
+	for _, r := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t\n", r.Policy, r.Validity, r.Strategy, r.Renewals, percent(float64(r.WarnedRenewals)/float64(max(1, r.Renewals))),
+			grouped(r.Failed), grouped(r.FailedByRenewal), grouped(r.FailedWhileAccepted), grouped(int64(r.OutageHours)), r.CutOvers, r.Tasks, r.Mails)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(w, "\nBY RENEWAL: would have been delivered had the certificate not been renewed. ALTHOUGH ACCEPTED: the receiver accepted a valid\ncertificate of the tenant at that very instant; for adaptive this is 0, always. What else fails, fails because nobody installed\nthe new certificate before the old one expired.\n")
+	return err
+}
+
+func percent(share float64) string {
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
+}
+
+// grouped writes a number with its thousands apart.
+func grouped(n int64) string {
+	digits := fmt.Sprint(n)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// Picture draws the failed messages of each month as SVG: a row for each result, all to one scale.
+func Picture(w io.Writer, c Config, all []*Result) error {
+	const left, right, top, row, gap, width = 210, 220, 84, 74, 22, 760
+	months := len(all[0].FailedByMonth)
+	most := int64(1)
+	for _, r := range all {
+		most = max(most, slices.Max(r.FailedByMonth))
+	}
+	height := top + len(all)*(row+gap) + 40
+	x := func(month int) float64 { return left + float64(month)*float64(width)/float64(months) }
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" role="img" aria-labelledby="t d">
+<title id="t">Failed messages by month</title>
+<desc id="d">%s</desc>
+<rect width="100%%" height="100%%" fill="#fff"/>
+<text x="20" y="28" font-size="17" font-weight="bold">Failed messages by month</text>
+<text x="20" y="48">%d tenants, %d arrangements, %s messages in each row; highest bar: %s messages</text>
+`, left+width+right, height, html.EscapeString(described(all)), all[0].Tenants, all[0].Arrangements, grouped(all[0].Messages), grouped(most))
+	for i, r := range all {
+		y := top + i*(row+gap)
+		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20" y="%d">%s certificates</text>`+"\n",
+			y+22, r.Strategy, y+40, html.EscapeString(r.Policy), y+58, r.Validity)
+		for m, n := range r.FailedByMonth {
+			if n > 0 {
+				h := max(1, float64(row)*float64(n)/float64(most))
+				fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#c0392b"><title>%s: %s failed</title></rect>`+"\n", x(m)+1, float64(y+row)-h, x(1)-x(0)-2, h, c.Start.AddDate(0, m, 0).Format("January 2006"), grouped(n))
+			}
+		}
+		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d" y="%[5]d" font-weight="bold">%[6]s failed</text><text x="%[4]d" y="%[7]d">%[8]s although accepted</text><text x="%[4]d" y="%[9]d">%[10]s hours of outage</text>`+"\n",
+			left, left+width, y+row, left+width+14, y+22, grouped(r.Failed), y+40, grouped(r.FailedWhileAccepted), y+58, grouped(int64(r.OutageHours)))
+	}
+	for m := 0; m <= months; m += 12 {
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(m), height-18, c.Start.AddDate(0, m, 0).Format("2006-01"))
+	}
+	b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// described says in a sentence what the picture shows, for those who do not see it.
+func described(all []*Result) string {
+	parts := make([]string, len(all))
+	for i, r := range all {
+		parts[i] = fmt.Sprintf("%s under %s with %s certificates: %s of %s messages failed, %s of them although the receiver accepted a certificate", r.Strategy, r.Policy, r.Validity, grouped(r.Failed), grouped(r.Messages), grouped(r.FailedWhileAccepted))
+	}
+	return strings.Join(parts, "; ") + "."
+}
