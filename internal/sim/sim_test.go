@@ -217,13 +217,13 @@ func TestFleetsOfManySeedsKeepThePromise(t *testing.T) {
 	}
 	for seed := range seeds {
 		r := draws(uint64(seed), 0, 0, 0)
-		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92"}[r.IntN(4)], tenancy.Adaptive, 2)
+		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92", "short-lived"}[r.IntN(5)], tenancy.Adaptive, 2)
 		c.Years = 2
 		c.Seed, c.Idle, c.Orders = uint64(seed), r.Float64(), Orders{Add: 1}
 		if add := r.Float64(); add < 1 {
 			c.Orders = Orders{add, 1 - add}
 		}
-		c.Policy.Validity = time.Duration(47+r.IntN(352)) * policy.Day
+		c.Policy.Validity = time.Duration(94+r.IntN(305)) * policy.Day
 		c.ReactionMax = c.ReactionMin + time.Duration(r.IntN(120))*policy.Day
 		if got := simulate(t, c); got.FailedWhileAccepted != 0 || got.ExpiredInUse != 0 {
 			t.Errorf("seed %d: %s", seed, text(t, got))
