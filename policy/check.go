@@ -18,7 +18,7 @@ type UnsoundError struct {
 
 func (e *UnsoundError) Error() string {
 	return fmt.Sprintf("policy %s: a certificate that expires at %s would not be renewed: the run at %s finds %.2f days left (renew_within is %s), the next one at %s comes too late; "+
-		"renew_within must be at least as long as the longest time between two runs, %.2f days here",
+		"renew_within must be at least as long as the longest time between two runs (and the spread), %.2f days here",
 		e.Policy, e.NotAfter.Format(time.RFC3339), e.Before.Format(time.RFC3339), e.Left.Hours()/24, e.WithinSpan, e.After.Format(time.RFC3339), e.After.Sub(e.Before).Hours()/24)
 }
 
@@ -38,9 +38,12 @@ func (p Policy) Check() error {
 	for run := p.Schedule.Next(soundFrom); run.Before(soundUntil); {
 		next := p.Schedule.Next(run)
 		// A certificate that expires a second after the window of this run is renewed by the next one only if that one
-		// comes no later than the expiry.
-		if notAfter := run.Add(within + time.Second); notAfter.Before(next) {
-			return &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: next, Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
+		// comes, and has come to its end, no later than the expiry.
+		if notAfter := run.Add(within + time.Second); notAfter.Before(next.Add(p.Spread)) {
+			return &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: next.Add(p.Spread), Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
+		}
+		if next.Sub(run) <= p.Spread {
+			return fmt.Errorf("policy %s: spread is %s; it must be shorter than the time between two runs, %s here", p.Name, FormatDuration(p.Spread), FormatDuration(next.Sub(run)))
 		}
 		run = next
 	}
@@ -58,6 +61,8 @@ func (p Policy) checkWindows() error {
 	switch {
 	case p.Validity < time.Hour || p.Validity > 3650*Day:
 		return fmt.Errorf("validity is %s; allowed are 1h to 3650d", FormatDuration(p.Validity))
+	case p.Spread < 0:
+		return fmt.Errorf("spread is %s; it must not be negative", FormatDuration(p.Spread))
 	case within <= 0:
 		return fmt.Errorf("renew_within is %s; it must be longer than 0: renewal cannot be switched off", p.RenewWithin)
 	case within >= p.Validity:

@@ -62,6 +62,10 @@ func Read(r io.Reader) (Policy, error) {
 			p.Validity, err = ParseDuration(n.Value)
 			return err
 		}},
+		{"spread", false, func(n *yaml.Node) (err error) {
+			p.Spread, err = ParseDuration(n.Value)
+			return err
+		}},
 	})
 	if err != nil {
 		return Policy{}, err
@@ -229,6 +233,9 @@ func (p Policy) YAML() string {
 		fmt.Fprintf(&b, "mail_m_user_since: %s\n", p.MailMUserSince.Format(time.DateOnly))
 	}
 	fmt.Fprintf(&b, "validity: %s\n", FormatDuration(p.Validity))
+	if p.Spread != 0 {
+		fmt.Fprintf(&b, "spread: %s\n", FormatDuration(p.Spread))
+	}
 	return b.String()
 }
 

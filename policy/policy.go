@@ -42,6 +42,8 @@ type Policy struct {
 	MailMUserSince time.Time
 	// Validity is how long a new certificate is valid.
 	Validity time.Duration
+	// Spread: a run over many certificates is spread over this long, from the run date on. Zero: all at once.
+	Spread time.Duration
 }
 
 // A Validity is the period in which a certificate is valid (RFC 5280, section 4.1.2.5).

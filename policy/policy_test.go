@@ -255,3 +255,25 @@ func TestManualRenewalIsRefusedUntilThePolicyWarns(t *testing.T) {
 		t.Error("refused although the policy warns")
 	}
 }
+
+func TestASpreadMustLeaveTimeForEveryRenewal(t *testing.T) {
+	p, err := Preset(Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for spread, sound := range map[time.Duration]bool{0: true, 6 * time.Hour: true, 27 * Day: true, 28 * Day: false, -time.Hour: false} {
+		p.Spread = spread
+		if err := p.Check(); (err == nil) != sound {
+			t.Errorf("spread %v: %v", spread, err)
+		}
+		if again, err := Read(strings.NewReader(p.YAML())); spread >= 0 && (err != nil || again.Spread != spread) {
+			t.Errorf("spread %v is read as %v, %v", spread, again.Spread, err)
+		}
+	}
+	// 33 days before the expiry there are two days left at the next run: a spread of three would let it expire.
+	p.RenewWithin, p.Spread = Days(33), 3*Day
+	var unsound *UnsoundError
+	if err := p.Check(); !errors.As(err, &unsound) {
+		t.Errorf("%v", err)
+	}
+}

@@ -37,12 +37,16 @@ type policyJSON struct {
 	MailITContactsWithin *string `json:"mail_it_contacts_within,omitempty"`
 	MailMUserSince       *string `json:"mail_m_user_since,omitempty"`
 	Validity             string  `json:"validity"`
+	Spread               *string `json:"spread,omitempty"`
 }
 
 func viewPolicy(p policy.Policy) policyJSON {
 	v := policyJSON{
 		Name: p.Name, Source: p.Source, Default: p.Name == policy.Default, Schedule: p.Schedule.String(), RenewWithin: p.RenewWithin.String(), WarnFrom: p.WarnFrom.String(), WarnTo: p.WarnTo.String(),
 		WarnOnce: p.WarnOnce, Validity: policy.FormatDuration(p.Validity),
+	}
+	if p.Spread != 0 {
+		v.Spread = new(policy.FormatDuration(p.Spread))
 	}
 	if !p.MailITContactsWithin.IsZero() {
 		v.MailITContactsWithin = new(p.MailITContactsWithin.String())

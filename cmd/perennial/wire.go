@@ -47,6 +47,8 @@ type serviceFlags struct {
 	TrustDomain   string        `default:"perennial.internal" env:"PERENNIAL_TRUST_DOMAIN" help:"Names the installation in certificates: spiffe://TRUST-DOMAIN/tenant/NAME."`
 	Organization  string        `default:"Perennial" env:"PERENNIAL_ORGANIZATION" help:"O in the subject of every certificate."`
 	RSAPool       int           `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"RSA keys made ahead, where tenants use RSA."`
+	IssuerRate    float64       `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates a second that all replicas together ask the CA for; 0 for no limit."`
+	MailRate      float64       `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails a second that all replicas together hand to the mail server; 0 for no limit."`
 	JobLease      time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this is taken for lost and done again."`
 	LogFormat     string        `enum:"text,json" default:"text" env:"PERENNIAL_LOG_FORMAT" help:"text or json."`
 	LogLevel      slog.Level    `default:"info" env:"PERENNIAL_LOG_LEVEL" help:"debug, info, warn or error."`
@@ -81,6 +83,9 @@ type parts struct {
 // open wires the parts, in the order in which they stand on each other.
 func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *parts, err error) {
 	p := &parts{}
+	if !(f.IssuerRate >= 0) || !(f.MailRate >= 0) {
+		return nil, errors.New("--issuer-rate, --mail-rate: write 0 or more a second")
+	}
 	if p.policy, err = loadPolicy(f.Policy); err != nil {
 		return nil, err
 	}
@@ -117,6 +122,12 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
 	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
+	if engine.Spread, err = jobs.NewSpread(p.store, log); err != nil {
+		return nil, err
+	}
+	if engine.Pace = jobs.Pace(p.store, "issuer", f.IssuerRate, e.now); engine.Pace != nil {
+		engine.PartSize = partSize(f.IssuerRate)
+	}
 	if server != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, log); err != nil {
 			return nil, err
@@ -127,6 +138,10 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	p.engine, err = lifecycle.New(engine)
 	return p, err
 }
+
+// partSize is how many certificates a part of a run has where the CA is not asked for more than so many a second: half a minute's
+// work, since a part that takes longer than its lease is done again.
+func partSize(perSecond float64) int { return max(1, int(min(30*perSecond, lifecycle.DefaultPart))) }
 
 func (f *serviceFlags) mailServer() (*mail.Server, error) {
 	templates, err := mail.LoadTemplates(f.MailTemplates)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/certfile"
 	"github.com/perennial-pki/perennial/internal/publish"
+	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -189,19 +190,19 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 	if err != nil {
 		return nil, err
 	}
-	after, id := run, ""
+	after := store.Position{NotAfter: run}
 	if in.Cursor != "" {
 		at, rest, _ := strings.Cut(in.Cursor, "-")
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
 			return nil, tenancy.Invalid("cursor", "is not one of this service")
 		}
-		after, id = time.UnixMicro(micros), rest
+		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
 	}
 	out := &List[DueCertificate]{Page[DueCertificate]{Items: []DueCertificate{}}}
 	now := s.Now()
 	for {
-		certs, err := s.Store.Due(ctx, run, run.Add(s.Engine.Policy.Horizon(longest)), after, id, in.Limit)
+		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy.Horizon(longest))), in.Limit)
 		if err != nil || len(certs) == 0 {
 			return out, err
 		}
@@ -215,10 +216,10 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 		}
 		for _, c := range certs {
 			if len(out.Body.Items) == in.Limit {
-				out.Body.Next = fmt.Sprintf("%d-%s", after.UnixMicro(), id)
+				out.Body.Next = fmt.Sprintf("%d-%s", after.NotAfter.UnixMicro(), after.ID)
 				return out, nil
 			}
-			after, id = c.NotAfter, c.ID
+			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
 			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, now).Events {
 				if e.At.Equal(run) {
 					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation, c.NotAfter, e.Action})

@@ -37,6 +37,7 @@ const (
 	// (RFC 5321, section 4.5.4.1, asks for four to five days).
 	deliveryTries = 18
 	deliveryQueue = "mail"
+	partQueue     = "run"
 	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
 	tickTimeout = 55 * time.Minute
 )
@@ -53,6 +54,8 @@ type Config struct {
 	Importer *importing.Importer
 	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
 	Lease time.Duration
+	// MailRate is how many mails a second all replicas together hand to the mail server; 0 for no limit.
+	MailRate float64
 	// TickEvery is the time between ticks; 0 for one hour.
 	TickEvery time.Duration
 	Now       func() time.Time
@@ -75,6 +78,64 @@ type deliverArgs struct {
 }
 
 func (deliverArgs) Kind() string { return "deliver_mails" }
+
+type partArgs struct {
+	RunDate time.Time `json:"run_date"`
+	Part    int       `json:"part"`
+}
+
+func (partArgs) Kind() string { return "run_part" }
+
+type partWorker struct {
+	river.WorkerDefaults[partArgs]
+	config *Config
+}
+
+// Timeout is half the lease, as the claim of a part is: what is not done by then is taken up by the next tick.
+func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.config.Lease / 2 }
+
+func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
+	return w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, w.config.Now())
+}
+
+// A Spread hands the parts of runs to all replicas.
+type Spread struct{ client *river.Client[*sql.Tx] }
+
+// NewSpread makes a spread on a migrated database.
+func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
+	client, err := river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
+	return &Spread{client}, err
+}
+
+// Enqueue implements [lifecycle.Spread]. A part is not repeated by itself: the tick takes up what is left.
+func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
+	params := make([]river.InsertManyParams, len(parts))
+	for i, p := range parts {
+		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number}, InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: 1, ScheduledAt: p.BeginsAt}}
+	}
+	_, err := s.client.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// Pace waits until n more may be done of what all replicas together may do perSecond of under a name; nil for no limit.
+func Pace(s *store.Store, name string, perSecond float64, now func() time.Time) func(ctx context.Context, n int) error {
+	if perSecond <= 0 {
+		return nil
+	}
+	return func(ctx context.Context, n int) error {
+		for {
+			wait, err := s.Take(ctx, name, n, perSecond, now())
+			if err != nil || wait == 0 {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the limit %s of %g a second: %w", name, perSecond, context.Cause(ctx))
+			case <-time.After(wait):
+			}
+		}
+	}
+}
 
 type importArgs struct {
 	ID string `json:"id"`
@@ -153,6 +214,15 @@ func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return 
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
 	if w.config.Deliverer == nil {
 		return errors.New("no mail server is configured any more: configure one, the mails are kept")
+	}
+	if w.config.MailRate > 0 {
+		wait, err := w.config.Store.Take(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			return river.JobSnooze(wait) // that is no try
+		}
 	}
 	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
 }
@@ -235,10 +305,11 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	river.AddWorker(workers, &tickWorker{config: &j.config})
 	river.AddWorker(workers, &deliverWorker{config: &j.config})
 	river.AddWorker(workers, &importWorker{config: &j.config})
+	river.AddWorker(workers, &partWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
 		Logger:               quiet(config.Log),
 		Workers:              workers,
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}},
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchPollInterval:    500 * time.Millisecond,

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
 	"github.com/perennial-pki/perennial/internal/lifecycle"
 	"github.com/perennial-pki/perennial/internal/mail"
 	"github.com/perennial-pki/perennial/internal/store"
@@ -261,4 +264,87 @@ func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
 	}
 	s := &answers{answer: func(mail.Addressed, int) error { return nil }}
 	f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+}
+
+func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 12)
+		spread, err := NewSpread(f.store, log)
+		check(t, err)
+		f.engine.Spread, f.engine.PartSize = spread, 5
+		var asked []int
+		var mu sync.Mutex
+		f.engine.Pace = func(_ context.Context, n int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, n)
+			return nil
+		}
+		f.now = time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+		finished := func() bool {
+			run, err := f.store.LatestRun(t.Context())
+			return err == nil && run.Renewed > 0 && !run.FinishedAt.IsZero()
+		}
+		f.work(nil, finished)
+		run, err := f.store.LatestRun(t.Context())
+		check(t, err)
+		sum := 0
+		for _, n := range asked {
+			sum += n
+		}
+		if run.Renewed != 24 || len(asked) != 5 || sum != 24 {
+			t.Errorf("%+v; asked the issuer for %v", run, asked)
+		}
+	})
+}
+
+func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 0)
+		// Four replicas take two at a time for ten seconds of a clock that goes on when all of them wait.
+		start := f.now
+		taken, now := 0, start
+		for now.Before(start.Add(10 * time.Second)) {
+			next := now.Add(time.Minute)
+			for range 4 {
+				wait, err := f.store.Take(t.Context(), "issuer", 2, 5, now)
+				check(t, err)
+				if wait == 0 {
+					taken += 2
+				} else if at := now.Add(wait); at.Before(next) {
+					next = at
+				}
+			}
+			now = next
+		}
+		if taken != 50 {
+			t.Errorf("%d in ten seconds at five a second", taken)
+		}
+		// A replica whose clock was a year ahead does not stop the others for a year.
+		_, err := f.store.Take(t.Context(), "issuer", 1, 1, now.AddDate(1, 0, 0))
+		check(t, err)
+		if wait, err := f.store.Take(t.Context(), "issuer", 1, 1, now); err != nil || wait != 0 {
+			t.Errorf("wait %v, %v", wait, err)
+		}
+	})
+}
+
+func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
+	f := setUp(t, testenv.Postgres(t), 3)
+	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+	check(t, f.engine.Tick(t.Context(), f.clock()))
+	worker := deliverWorker{config: &Config{Store: f.store, Deliverer: &Deliverer{Store: f.store, Sender: &answers{}, Log: log}, MailRate: 1, Now: f.clock}}
+	mails, err := f.store.CountMails(t.Context())
+	check(t, err)
+	if mails[tenancy.MailQueued] == 0 {
+		t.Fatal("no mail")
+	}
+	if wait, err := f.store.Take(t.Context(), "mail", 60, 1, f.clock()); err != nil || wait != 0 {
+		t.Fatal(wait, err)
+	}
+	err = worker.Work(t.Context(), &river.Job[deliverArgs]{JobRow: &rivertype.JobRow{Attempt: 1, MaxAttempts: 1}, Args: deliverArgs{[]string{"a"}}})
+	var snooze *river.JobSnoozeError
+	if !errors.As(err, &snooze) || snooze.Duration != time.Minute {
+		t.Errorf("%v", err)
+	}
 }

@@ -56,6 +56,12 @@ type Config struct {
 	Log        *slog.Logger
 	// Authorities are the issuer's own; nil where the issuer has its hierarchy elsewhere.
 	Authorities Authorities
+	// Spread lets all replicas work on a run, and later where the policy spreads it; nil: who begins a run does all of it.
+	Spread Spread
+	// PartSize is how many certificates a part of a run has; 0 for [DefaultPart].
+	PartSize int
+	// Pace waits until the issuer may be asked for n more certificates; nil where it has no limit.
+	Pace func(ctx context.Context, n int) error
 }
 
 // An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.

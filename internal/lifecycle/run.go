@@ -86,20 +86,38 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		}
 	}
 	run := tenancy.Run{RunDate: runDate, Policy: e.Policy.Name, StartedAt: now}
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+	until, err := e.dueUntil(ctx, runDate)
+	if err != nil {
+		return run, err
+	}
+	var parts []store.Part
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		parts = nil
 		started, err := tx.StartRun(ctx, run)
 		if err != nil || !started {
 			return err
 		}
-		return tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate), map[string]any{"policy": e.Policy.Name}))
+		if err := tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate), map[string]any{"policy": e.Policy.Name})); err != nil {
+			return err
+		}
+		if parts, err = e.split(ctx, tx, runDate, until); err != nil || len(parts) == 0 {
+			return err
+		}
+		return errors.Join(tx.AddParts(ctx, parts), e.Spread.Enqueue(ctx, tx.SQL(), parts))
 	})
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	if run, err = e.Store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() {
+	if run, err = e.Store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() || len(parts) > 0 {
 		return run, err
 	}
-	failed, lastErr, err := e.walk(ctx, runDate, now)
+	if parts, err = e.Store.Parts(ctx, runDate); err != nil {
+		return run, err
+	}
+	if len(parts) > 0 {
+		return run, e.resume(ctx, parts, now)
+	}
+	failed, lastErr, err := e.walk(ctx, runDate, now, store.Position{}, store.End(until))
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
@@ -107,13 +125,7 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		if failed > 0 {
 			return tx.EndRun(ctx, runDate, time.Time{}, failed, lastErr.Error())
 		}
-		if _, err := tx.DestroyExpiredKeys(ctx, now); err != nil {
-			return err
-		}
-		if err := tx.EndRun(ctx, runDate, now, 0, ""); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, Event(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
+		return e.finish(ctx, tx, runDate, now)
 	})
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
@@ -128,11 +140,28 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	return run, nil
 }
 
+// finish notes that a run has dealt with every certificate.
+func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Time) error {
+	if _, err := tx.DestroyExpiredKeys(ctx, now); err != nil {
+		return err
+	}
+	if err := tx.EndRun(ctx, runDate, now, 0, ""); err != nil {
+		return err
+	}
+	return tx.Audit(ctx, Event(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
+}
+
+// dueUntil is the latest expiry that a run has to look at.
+func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
+	longest, err := e.Store.LongestValidity(ctx, e.Policy.Validity)
+	return runDate.Add(e.Policy.Horizon(longest)), err
+}
+
 func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
 
 // A page is some of the certificates that a run looks at, and all that is needed to deal with them.
 type page struct {
-	from       position
+	from       store.Position
 	certs      []tenancy.Certificate
 	people     map[string]people
 	actions    []policy.Action
@@ -142,26 +171,17 @@ type page struct {
 	err        error // the page could not be read
 }
 
-// A position is where a page begins: after the certificate with this expiry and ID.
-type position struct {
-	notAfter time.Time
-	id       string
-}
-
-// A walk is one try of a run over the certificates that may be due.
+// A walk is one try of a run over certificates that may be due.
 type walk struct {
 	*Engine
-	runDate, now, until time.Time
+	runDate, now time.Time
+	until        store.Position
 }
 
-// walk deals with every certificate that may be due. It is a pipeline: while one page is written, the keys and certificates
+// walk deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while one page is written, the keys and certificates
 // of the next are made, and the one after that is read.
-func (e *Engine) walk(ctx context.Context, runDate, now time.Time) (failed int, lastErr, err error) {
-	longest, err := e.Store.LongestValidity(ctx, e.Policy.Validity)
-	if err != nil {
-		return 0, nil, err
-	}
-	w := walk{e, runDate, now, runDate.Add(e.Policy.Horizon(longest))}
+func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr, err error) {
+	w := walk{e, runDate, now, until}
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
 	defer func() {
@@ -169,7 +189,7 @@ func (e *Engine) walk(ctx context.Context, runDate, now time.Time) (failed int, 
 		for range ready { // until both stages have ended
 		}
 	}()
-	go w.readAll(ctx, read)
+	go w.readAll(ctx, after, read)
 	go func() {
 		defer close(ready)
 		for p := range read {
@@ -197,9 +217,8 @@ func (e *Engine) walk(ctx context.Context, runDate, now time.Time) (failed int, 
 }
 
 // readAll reads page after page.
-func (w walk) readAll(ctx context.Context, read chan<- *page) {
+func (w walk) readAll(ctx context.Context, from store.Position, read chan<- *page) {
 	defer close(read)
-	var from position
 	for {
 		p := w.read(ctx, from)
 		select {
@@ -211,13 +230,13 @@ func (w walk) readAll(ctx context.Context, read chan<- *page) {
 			return
 		}
 		last := p.certs[len(p.certs)-1]
-		from = position{last.NotAfter, last.ID}
+		from = store.Position{NotAfter: last.NotAfter, ID: last.ID}
 	}
 }
 
-func (w walk) read(ctx context.Context, from position) *page {
+func (w walk) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
-	if p.certs, p.err = w.Store.Due(ctx, w.runDate, w.until, from.notAfter, from.id, pageSize); p.err == nil && len(p.certs) > 0 {
+	if p.certs, p.err = w.Store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
 		p.people, p.err = w.people(ctx, w.Store.Reader, p.certs)
 	}
 	return p
@@ -253,6 +272,14 @@ func (w walk) prepare(ctx context.Context, p *page) {
 		p.actions[i] = a
 		if a == policy.Renew || a == policy.Expired {
 			renew = append(renew, i)
+		}
+	}
+	if w.Pace != nil && len(renew) > 0 {
+		if err := w.Pace(ctx, len(renew)); err != nil {
+			for _, i := range renew {
+				errs[i] = err
+			}
+			renew = nil
 		}
 	}
 	var next atomic.Int64

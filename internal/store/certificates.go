@@ -34,11 +34,12 @@ func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]
 	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
 }
 
-// Due lists, by expiry, the certificates without a successor that expire at or before until and that the run has not
-// dealt with yet, after the given position. It costs what it returns, whatever the size of the fleet.
-func (r Reader) Due(ctx context.Context, runDate, until, afterNotAfter time.Time, afterID string, limit int) ([]tenancy.Certificate, error) {
+// Due lists, by expiry, the certificates without a successor after the one position and up to the other that the run has not
+// dealt with yet. It costs what it returns, whatever the size of the fleet.
+func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate, error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
-		WHERE successor_id = '' AND not_after <= ? AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`, micros(until), micros(afterNotAfter), afterID, micros(runDate), limit)
+		WHERE successor_id = '' AND (not_after, id) <= (?, ?) AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`,
+		micros(until.NotAfter), until.ID, micros(after.NotAfter), after.ID, micros(runDate), limit)
 }
 
 // A Validity is the validity of Count certificates.

@@ -131,16 +131,15 @@ func TestDueListsByExpiryWhatTheRunHasNotDealtWith(t *testing.T) {
 		}
 		until := now.AddDate(0, 0, 30)
 		due := func(run time.Time) (names string) {
-			var at time.Time
-			id := ""
+			var after Position
 			for { // pages of one
-				page, err := s.Due(t.Context(), run, until, at, id, 1)
+				page, err := s.Due(t.Context(), run, after, End(until), 1)
 				must(t, err)
 				if len(page) == 0 {
 					return names
 				}
 				names += page[0].ID
-				at, id = page[0].NotAfter, page[0].ID
+				after = Position{page[0].NotAfter, page[0].ID}
 			}
 		}
 		if got := due(now); got != "c-cc-ac-b" {

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A Position is a place among the certificates by expiry and ID.
+type Position struct {
+	NotAfter time.Time
+	ID       string
+}
+
+// End is the position after all certificates that expire at t or before.
+func End(t time.Time) Position { return Position{t, "~"} } // IDs are hexadecimal
+
+// A Part of a run are the certificates after the first position up to the last.
+type Part struct {
+	RunDate      time.Time
+	Number       int
+	After, Until Position
+	BeginsAt     time.Time
+	ClaimedUntil time.Time
+}
+
+const partColumns = "run_date, part, after_not_after, after_id, until_not_after, until_id, begins_at, claimed_until"
+
+func scanPart(s row) (p Part, err error) {
+	return p, s.Scan(instant{&p.RunDate}, &p.Number, instant{&p.After.NotAfter}, &p.After.ID, instant{&p.Until.NotAfter}, &p.Until.ID, instant{&p.BeginsAt}, instant{&p.ClaimedUntil})
+}
+
+// DueMarks are the positions of every n-th certificate that [Reader.Due] lists. It costs in proportion to what is due.
+func (r Reader) DueMarks(ctx context.Context, runDate, until time.Time, n int) ([]Position, error) {
+	return list(ctx, r, func(s row) (p Position, err error) { return p, s.Scan(instant{&p.NotAfter}, &p.ID) },
+		`SELECT not_after, id FROM (SELECT not_after, id, ROW_NUMBER() OVER (ORDER BY not_after, id) AS place FROM certificates
+		WHERE successor_id = '' AND not_after <= ? AND noticed_run <> ?) AS due WHERE place % ? = 0 ORDER BY not_after, id`, micros(until), micros(runDate), n)
+}
+
+// AddParts stores the parts of a run.
+func (t *Tx) AddParts(ctx context.Context, parts []Part) error {
+	for _, p := range parts {
+		_, err := t.exec(ctx, "INSERT INTO run_parts ("+partColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+			micros(p.RunDate), p.Number, micros(p.After.NotAfter), p.After.ID, micros(p.Until.NotAfter), p.Until.ID, micros(p.BeginsAt))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Parts lists the parts of a run that are not done.
+func (r Reader) Parts(ctx context.Context, runDate time.Time) ([]Part, error) {
+	return list(ctx, r, scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? ORDER BY part", micros(runDate))
+}
+
+// ClaimPart takes a part to work on until the given instant: [tenancy.ErrNotFound] where it is done, not to begin yet, or
+// somebody else's for now.
+func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now, until time.Time) (Part, error) {
+	return one(ctx, t.Reader, fmt.Sprintf("part %d to be done", number), scanPart, "UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND claimed_until <= ? RETURNING "+partColumns,
+		micros(until), micros(runDate), number, micros(now), micros(now))
+}
+
+// ReleasePart lets others try a part whose work failed, and says so in the run.
+func (t *Tx) ReleasePart(ctx context.Context, p Part, failed int, lastError string) error {
+	if _, err := t.exec(ctx, "UPDATE run_parts SET claimed_until = 0 WHERE run_date = ? AND part = ? AND claimed_until = ?", micros(p.RunDate), p.Number, micros(p.ClaimedUntil)); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE runs SET failed = ?, last_error = ? WHERE run_date = ?", failed, lastError, micros(p.RunDate))
+}
+
+// DonePart removes a part that is done, and says whether it was the last one of its run.
+func (t *Tx) DonePart(ctx context.Context, p Part) (last bool, err error) {
+	// Two that are done in the same moment would each see the other's part: the run's row lets one wait.
+	if err := t.execOne(ctx, "UPDATE runs SET failed = failed WHERE run_date = ?", micros(p.RunDate)); err != nil {
+		return false, err
+	}
+	n, err := t.exec(ctx, "DELETE FROM run_parts WHERE run_date = ? AND part = ?", micros(p.RunDate), p.Number)
+	if err != nil || n == 0 { // somebody else has done it
+		return false, err
+	}
+	left, err := t.Parts(ctx, p.RunDate)
+	return len(left) == 0, err
+}
+
+// Take takes n of what all replicas together may do perSecond of under a name. Where nothing is free yet it takes nothing, and
+// says how long to wait before trying again; otherwise zero.
+func (s *Store) Take(ctx context.Context, name string, n int, perSecond float64, now time.Time) (wait time.Duration, err error) {
+	takes := time.Duration(float64(n) / perSecond * float64(time.Second))
+	err = s.InTx(ctx, func(tx *Tx) error {
+		wait = 0
+		taken, err := tx.exec(ctx, "INSERT INTO limits (name, free_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET free_at = excluded.free_at WHERE limits.free_at <= ?",
+			name, micros(now.Add(takes)), micros(now))
+		if err != nil || taken > 0 {
+			return err
+		}
+		free, err := one(ctx, tx.Reader, "limit", func(s row) (t time.Time, err error) { return t, s.Scan(instant{&t}) }, "SELECT free_at FROM limits WHERE name = ?", name)
+		if err != nil {
+			return err
+		}
+		if wait = free.Sub(now); wait > takes+time.Hour { // somebody's clock was wrong
+			wait = 0
+			_, err = tx.exec(ctx, "UPDATE limits SET free_at = ? WHERE name = ?", micros(now.Add(takes)), name)
+		}
+		return err
+	})
+	return wait, err
+}
