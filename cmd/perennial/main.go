@@ -20,6 +20,8 @@ type cli struct {
 	Config  configCmd  `cmd:"" group:"Service" help:"Print what is in force and where each value comes from."`
 	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
+	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
+	Migrate migrateCmd `cmd:"" group:"Service" help:"Move everything from SQLite to PostgreSQL, verified by count and hash."`
 
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
 	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`

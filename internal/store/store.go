@@ -42,6 +42,9 @@ const (
 	Postgres Engine = "postgres"
 )
 
+// mostConnections bounds those of one process to PostgreSQL. Beside them the job queue and the listener for changes have a few.
+const mostConnections = 32
+
 // A Store is an open database. Its methods that read use a pool of readers.
 type Store struct {
 	Reader
@@ -161,13 +164,13 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
 		db, err := sql.Open("pgx", url)
 		if err == nil {
-			err = db.PingContext(ctx)
+			db.SetMaxOpenConns(mostConnections)
+			db.SetMaxIdleConns(mostConnections)
+			err = checkServer(ctx, db)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("connect to PostgreSQL at %s: %w", Masked(url), err)
 		}
-		db.SetMaxOpenConns(32)
-		db.SetMaxIdleConns(32)
 		return &Store{Reader: Reader{db, Postgres}, writer: db, reader: db}, nil
 	default:
 		return nil, fmt.Errorf("database %q: write sqlite:PATH or postgres://USER@HOST/NAME", Masked(url))

@@ -58,59 +58,151 @@ func Postgres(t testing.TB) string {
 }
 
 func startPostgres() (url string, err error) {
-	bin, err := postgresBin()
+	s, err := newServer()
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "perennial-postgres-")
-	if err != nil {
+	if err := s.init(); err != nil {
 		return "", err
+	}
+	if err := s.start(); err != nil {
+		return "", err
+	}
+	postgresEnd = s.remove
+	return s.base(), nil
+}
+
+// A Server is a PostgreSQL of a test's own, which it may stop, kill and follow with a standby.
+type Server struct {
+	// Addr is where it listens: 127.0.0.1 and a port.
+	Addr     string
+	bin, dir string
+	attr     func() *syscall.SysProcAttr
+	cmd      *exec.Cmd
+	ended    <-chan struct{}
+	port     int
+}
+
+// NewServer starts a PostgreSQL that ends with the test.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := newServer()
+	if err == nil {
+		t.Cleanup(s.remove)
+		err = s.init()
+	}
+	if err == nil {
+		err = s.start()
+	}
+	Check(t, err)
+	return s
+}
+
+// Standby starts a hot standby, which follows the server.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	other, err := newServer()
+	Check(t, err)
+	t.Cleanup(other.remove)
+	Check(t, other.command("pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "postgres", "-D", other.data(), "-R", "-X", "stream", "-c", "fast"))
+	Check(t, other.start())
+	return other
+}
+
+// Promote makes a primary of a standby.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	Check(t, s.command("pg_ctl", "promote", "-D", s.data(), "-w"))
+}
+
+// Restart ends the server, as a crash does or orderly, and starts it again.
+func (s *Server) Restart(t testing.TB, crash bool) {
+	t.Helper()
+	if crash {
+		s.Kill()
+	} else {
+		s.cmd.Process.Signal(syscall.SIGINT) // "fast": clients are cut off
+		<-s.ended
+	}
+	Check(t, s.start())
+}
+
+// Kill ends the server as a crash does.
+func (s *Server) Kill() {
+	s.cmd.Process.Signal(syscall.SIGQUIT)
+	<-s.ended
+}
+
+// URL is that of a database.
+func (s *Server) URL(name string) string { return s.base() + name }
+
+func (s *Server) base() string { return "postgres://postgres@" + s.Addr + "/" }
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func newServer() (s *Server, err error) {
+	s = &Server{}
+	if s.bin, err = postgresBin(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "perennial-postgres-"); err != nil {
+		return nil, err
 	}
 	// PostgreSQL refuses to run as root: another user owns it then.
-	attr := func() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }
+	s.attr = func() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
-			return "", fmt.Errorf("running as root needs a user \"postgres\": %w", err)
+			return nil, fmt.Errorf("running as root needs a user \"postgres\": %w", err)
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", err
+		if err := os.Chown(s.dir, uid, gid); err != nil {
+			return nil, err
 		}
-		attr = func() *syscall.SysProcAttr {
+		s.attr = func() *syscall.SysProcAttr {
 			return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 		}
 	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US", "-E", "UTF8")
-	initdb.Dir, initdb.SysProcAttr = dir, attr()
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("initdb: %w\n%s", err, out)
+	if s.port, err = freePort(); err != nil {
+		return nil, err
 	}
-	port, err := freePort()
-	if err != nil {
-		return "", err
+	s.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
+	return s, nil
+}
+
+func (s *Server) command(name string, args ...string) error {
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd.Dir, cmd.SysProcAttr = s.dir, s.attr()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
 	}
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1",
+	return nil
+}
+
+func (s *Server) init() error {
+	return s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US", "-E", "UTF8")
+}
+
+func (s *Server) start() (err error) {
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
 		"-c", "fsync=off", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
-	server.Dir, server.SysProcAttr = dir, attr()
-	ended, err := start(server)
-	if err != nil {
-		return "", err
+	s.cmd.Dir, s.cmd.SysProcAttr = s.dir, s.attr()
+	if s.ended, err = start(s.cmd); err != nil {
+		return err
 	}
-	postgresEnd = func() {
-		server.Process.Signal(syscall.SIGQUIT)
-		<-ended
-		os.RemoveAll(dir)
-	}
-	url = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/", port)
-	db, err := sql.Open("pgx", url+"postgres")
+	db, err := sql.Open("pgx", s.base()+"postgres")
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer db.Close()
-	return url, await(ended, db.PingContext)
+	return await(s.ended, db.PingContext)
+}
+
+func (s *Server) remove() {
+	if s.cmd != nil {
+		s.Kill()
+	}
+	os.RemoveAll(s.dir)
 }
 
 // await asks until the answer is good, the server ended, or half a minute has passed.

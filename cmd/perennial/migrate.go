@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/perennial-pki/perennial/internal/jobs"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/store"
+)
+
+type migrateCmd struct {
+	From string `required:"" placeholder:"sqlite:PATH" help:"The database that the service used; the service must be stopped."`
+	To   string `required:"" placeholder:"postgres://..." env:"PERENNIAL_MIGRATE_TO" help:"An empty database; better given as PERENNIAL_MIGRATE_TO where it has a password."`
+}
+
+// Run moves everything, or nothing. The database that it came from stays as it is.
+func (c *migrateCmd) Run(e env) error {
+	ctx := context.Background()
+	if err := store.CheckExists(c.From); err != nil {
+		return err
+	}
+	from, err := store.OpenExclusive(ctx, c.From) // refuses a file that a service has open
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := store.Open(ctx, c.To)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if err := jobs.Migrate(ctx, to, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	rows := 0
+	err = from.Move(ctx, to, func(tx *store.Tx) error {
+		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "database.moved", "", "database", map[string]any{"rows": rows}))
+	}, func(m store.Moved) {
+		rows += m.Rows
+		fmt.Fprintf(e.out, "%-18s %10d rows  SHA-256 %x\n", m.Table, m.Rows, m.Hash[:8])
+	})
+	if err != nil {
+		return fmt.Errorf("move %s to %s: %w", c.From, store.Masked(c.To), err)
+	}
+	fmt.Fprintf(e.out, "%d rows are in %s, each table with the same count and hash as before, and the audit log is whole.\nStart the service with --database %s and the same key file; keep %s until you have seen it work.\n", rows, store.Masked(c.To), store.Masked(c.To), c.From)
+	return nil
+}
+
+type backupCmd struct {
+	Database string `default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"The database; a service may use it meanwhile."`
+	File     string `arg:"" help:"A new file for the copy."`
+}
+
+// Run checks what it wrote: a backup that nobody read is none.
+func (c *backupCmd) Run(e env) error {
+	ctx := context.Background()
+	if err := store.CheckExists(c.Database); err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, c.Database)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Backup(ctx, c.File); err != nil {
+		return fmt.Errorf("back up %s: %w", store.Masked(c.Database), err)
+	}
+	written, err := store.Open(ctx, "sqlite:"+c.File)
+	if err != nil {
+		return err
+	}
+	defer written.Close()
+	head, err := written.VerifyEvents(ctx)
+	if err != nil {
+		return fmt.Errorf("the copy at %s: %w", c.File, err)
+	}
+	fmt.Fprintf(e.out, "%s is a copy with %d audit events, whose chain is whole. It needs the key file, which is not in it.\n", c.File, head.Seq)
+	return nil
+}

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// simple asks without preparing a statement, which a pooler may have prepared for somebody else.
+const simple = pgx.QueryExecModeSimpleProtocol
+
+// pooled says how a connection pooler between us and PostgreSQL changes sessions; "" where it does not.
+func pooled(ctx context.Context, db *sql.DB) (mode string, err error) {
+	first, err := db.Conn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer first.Close()
+	var told uint32
+	err = first.Raw(func(c any) error {
+		told = c.(*stdlib.Conn).Conn().PgConn().PID()
+		return nil
+	})
+	var pid uint32
+	if err == nil {
+		err = first.QueryRowContext(ctx, "SELECT pg_backend_pid()", simple).Scan(&pid)
+	}
+	if err != nil || pid == told { // a pooler makes up the process that it tells its clients
+		return "", err
+	}
+	// In session mode no other connection can be given the same process while the first one is open.
+	for range 8 {
+		second, err := db.Conn(ctx)
+		if err != nil {
+			return "", err
+		}
+		defer second.Close()
+		var other uint32
+		if err := second.QueryRowContext(ctx, "SELECT pg_backend_pid()", simple).Scan(&other); err != nil {
+			return "", err
+		}
+		if other == pid {
+			return "in transaction mode", nil
+		}
+	}
+	return "", nil
+}
+
+// checkServer refuses what cannot work: a read replica, and a pooler that gives every transaction another session.
+func checkServer(ctx context.Context, db *sql.DB) error {
+	var standby bool
+	if err := db.QueryRowContext(ctx, "SELECT pg_is_in_recovery()", simple).Scan(&standby); err != nil {
+		return err
+	}
+	if standby {
+		return errors.New("it is a read replica (a hot standby): name the primary, or all of them with target_session_attrs=read-write, as postgres://a,b/perennial?target_session_attrs=read-write")
+	}
+	mode, err := pooled(ctx, db)
+	if err != nil {
+		return err
+	}
+	if mode != "" {
+		return fmt.Errorf("a connection pooler %s is between: locks and notifications would be lost in it; connect to PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode, mostConnections)
+	}
+	return nil
+}
+
+// Backup writes a copy of a SQLite database to a new file, as of one instant, while others use it.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.engine != SQLite {
+		return errors.New("PostgreSQL has its own tool for this: pg_dump")
+	}
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s exists already: name a new file", path)
+	}
+	// SQLite makes the file with the mode of the process; this one is the owner's alone, like the database.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		os.Remove(path)
+		return s.explain(err)
+	}
+	return nil
+}
