@@ -7,7 +7,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
 
-.PHONY: run build test packages lint generate fresh fuzz properties receivers bench screenshots demo clean
+.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties receivers bench screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -20,6 +20,16 @@ test: packages ## everything, with the race detector, against real servers
 
 packages: ## what the tests need of the system
 	@.ci/packages
+
+release: ## the static binary that the container image has: the same bytes from the same source, wherever it is built
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/perennial ./cmd/perennial
+
+sbom: ## what the binary is made of (CycloneDX), read from the binary itself
+	@mkdir -p bin/release
+	"$$($(GO) -C tools tool -n cyclonedx-gomod)" app -json -licenses -output bin/release/perennial.cdx.json -main cmd/perennial .
+
+charts: ## the Helm chart and the compose file, with the code of Helm and Compose themselves
+	$(GO) -C tools test ./...
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }

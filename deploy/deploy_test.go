@@ -2,14 +2,19 @@
 package deploy
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -64,5 +69,65 @@ func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
 		if out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
+	}
+}
+
+func TestTheSystemdUnitIsHardened(t *testing.T) {
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "systemd/perennial.service").CombinedOutput()
+	level := regexp.MustCompile(`Overall exposure level for perennial\.service: ([0-9.]+)`).FindSubmatch(out)
+	if level == nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if exposure, err := strconv.ParseFloat(string(level[1]), 64); err != nil || exposure >= 2 {
+		t.Errorf("exposure %s", level[1])
+	}
+}
+
+// What the container image has in it is one file: it runs where there is nothing else, as nobody, on a file system that it
+// cannot write to, but for its own folder.
+func TestTheImagesBinaryRunsAloneUnprivilegedAndReadOnly(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may make an empty world for it")
+	}
+	root := t.TempDir()
+	build := exec.Command("make", "-s", "release")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	binary, err := os.ReadFile("../bin/release/perennial")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(root, "var/lib/perennial")
+	err = errors.Join(os.Chmod(root, 0o755), os.MkdirAll(state, 0o755), os.Chown(state, 65532, 65532), os.WriteFile(filepath.Join(root, "perennial"), binary, 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/perennial", "serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--policy", "perennial")
+	cmd.Dir = "/var/lib/perennial"
+	cmd.Env = []string{"PERENNIAL_LOG_FORMAT=json"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	line := bufio.NewScanner(out)
+	if !line.Scan() || !strings.HasPrefix(line.Text(), "Perennial is ready at http://127.0.0.1:") {
+		t.Fatalf("it says %q", line.Text())
+	}
+	res, err := http.Get(strings.TrimPrefix(line.Text(), "Perennial is ready at ") + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("/readyz: %s", res.Status)
 	}
 }

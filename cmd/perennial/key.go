@@ -12,7 +12,22 @@ import (
 )
 
 type keyCmd struct {
+	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, for installations whose secrets are made before the first start."`
 	Rotate keyRotateCmd `cmd:"" help:"Add a new key-encryption key and re-seal every private key with it."`
+}
+
+type keyNewCmd struct{}
+
+func (c *keyNewCmd) Run(e env) error {
+	k, err := keyring.Ephemeral()
+	if err != nil {
+		return err
+	}
+	data, err := k.Export()
+	if err == nil {
+		_, err = e.out.Write(data)
+	}
+	return err
 }
 
 // resealTold is after how many keys a line says how far it is.

@@ -9,8 +9,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+	_ "time/tzdata" // zones of policies, where the system has none
 
 	"github.com/alecthomas/kong"
+	mangokong "github.com/alecthomas/mango-kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+	"github.com/muesli/roff"
 )
 
 // cli is the table of contents of the command line.
@@ -49,6 +53,9 @@ type cli struct {
 	Simulate simulateCmd `cmd:"" group:"Without a server" help:"Years of a fleet in minutes: compare strategies and policies."`
 	Openapi  openapiCmd  `cmd:"" group:"Without a server" help:"Print the description of the API (OpenAPI 3.1)."`
 	Version  versionCmd  `cmd:"" group:"Without a server" help:"Print version, commit and Go version."`
+
+	Completion kongcompletion.Completion `cmd:"" group:"Without a server" help:"Complete commands and flags with the tabulator, in bash, zsh and fish."`
+	Man        manCmd                    `cmd:"" group:"Without a server" help:"Print the manual page (roff)."`
 }
 
 // env is what a command gets from outside: its streams and its clock.
@@ -75,10 +82,14 @@ func run(args []string, e env) int {
 	}
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
-		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
+		kong.Description("Client certificates of many tenants.\nThey are renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
 		panic(err) // the table of contents itself is wrong
+	}
+	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(code int) { exit = code }))
+	if exit >= 0 { // a shell asked what could come next
+		return exit
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -96,6 +107,13 @@ func run(args []string, e env) int {
 		return 1
 	}
 	return 0
+}
+
+type manCmd struct{}
+
+func (manCmd) Run(e env, app *kong.Kong) error {
+	_, err := fmt.Fprint(e.out, mangokong.NewManPage(1, app.Model).Build(roff.NewDocument()))
+	return err
 }
 
 type versionCmd struct{}

@@ -127,18 +127,27 @@ func (k *Keyring) use(handle *keyset.Handle) error {
 	return nil
 }
 
-// write replaces the file as a whole: a crash leaves the old one or the new one.
-func (k *Keyring) write() error {
+// Export is the content of a key file: whoever has it opens everything.
+func (k *Keyring) Export() ([]byte, error) {
 	var buf bytes.Buffer
 	if err := insecurecleartextkeyset.Write(k.handle, keyset.NewJSONWriter(&buf)); err != nil {
-		return errors.New("the keyset could not be written")
+		return nil, errors.New("the keyset could not be written")
+	}
+	return buf.Bytes(), nil
+}
+
+// write replaces the file as a whole: a crash leaves the old one or the new one.
+func (k *Keyring) write() error {
+	data, err := k.Export()
+	if err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(k.path), ".key-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(buf.Bytes())
+	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
