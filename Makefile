@@ -6,8 +6,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
+SEEDS   ?= 200
+FIRST   ?= 1
 
-.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties receivers bench screenshots demo clean
+.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties model faults receivers bench screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -59,6 +61,12 @@ fuzz: ## every parser, FUZZ long each
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
 	$(GO) test ./internal/sim -run ManySeeds -args -many
+
+model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants
+	model/check
+
+faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; about 17 s each)
+	$(GO) test ./cmd/perennial -count=1 -timeout 4h -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
 	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(tests{m}, map[string]func(){"perennial": main})
+	testscript.Main(tests{m}, map[string]func(){"perennial": main, "perennial-elsewhen": elsewhen})
 }
 
 // tests ends what the tests started before the process ends.

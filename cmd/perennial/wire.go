@@ -122,6 +122,7 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
 	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
+	engine.PartSize = runPart
 	if engine.Spread, err = jobs.NewSpread(p.store, log); err != nil {
 		return nil, err
 	}
@@ -138,6 +139,9 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	p.engine, err = lifecycle.New(engine)
 	return p, err
 }
+
+// runPart is how many certificates a part of a run has; 0 for the engine's own size. Tests cut runs smaller.
+var runPart int
 
 // partSize is how many certificates a part of a run has where the CA is not asked for more than so many a second: half a minute's
 // work, since a part that takes longer than its lease is done again.

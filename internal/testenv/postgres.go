@@ -86,9 +86,29 @@ type Server struct {
 // NewServer starts a PostgreSQL that ends with the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
+	return newServerOn(t, 0)
+}
+
+// NewServerOn is [NewServer] on a disk of the given size, in MiB: a file system in memory, which only root can make.
+func NewServerOn(t testing.TB, size int) *Server {
+	t.Helper()
+	return newServerOn(t, size)
+}
+
+func newServerOn(t testing.TB, size int) *Server {
+	t.Helper()
 	s, err := newServer()
 	if err == nil {
 		t.Cleanup(s.remove)
+		if size > 0 {
+			err = syscall.Mount("none", s.dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", size, s.attr().Credential.Uid, s.attr().Credential.Gid))
+			t.Cleanup(func() {
+				s.Kill()
+				syscall.Unmount(s.dir, syscall.MNT_DETACH)
+			})
+		}
+	}
+	if err == nil {
 		err = s.init()
 	}
 	if err == nil {
@@ -97,6 +117,9 @@ func NewServer(t testing.TB) *Server {
 	Check(t, err)
 	return s
 }
+
+// Dir is the folder that the server's files are in.
+func (s *Server) Dir() string { return s.dir }
 
 // Standby starts a hot standby, which follows the server.
 func (s *Server) Standby(t testing.TB) *Server {
@@ -129,6 +152,9 @@ func (s *Server) Restart(t testing.TB, crash bool) {
 
 // Kill ends the server as a crash does.
 func (s *Server) Kill() {
+	if s.cmd == nil {
+		return
+	}
 	s.cmd.Process.Signal(syscall.SIGQUIT)
 	<-s.ended
 }
@@ -199,9 +225,7 @@ func (s *Server) start() (err error) {
 }
 
 func (s *Server) remove() {
-	if s.cmd != nil {
-		s.Kill()
-	}
+	s.Kill()
 	os.RemoveAll(s.dir)
 }
 
