@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties model faults receivers bench screenshots demo clean
+.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties model faults receivers bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -76,6 +76,12 @@ bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for Post
 	bin/perennial bench sweep
 	bin/perennial bench gateway
 	bin/perennial bench console
+
+STEP_CA ?= github.com/smallstep/certificates/cmd/step-ca@v0.30.2
+
+bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, smtp-source (20 minutes; needs wrk)
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin $(GO) install $(STEP_CA)
+	$(GO) test ./internal/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca $(CURDIR)/bin/step-ca -service $(CURDIR)/bin/perennial
 
 screenshots: packages ## what the console looks like, into docs/screenshots
 	$(GO) test ./internal/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"

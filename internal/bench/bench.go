@@ -4,7 +4,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,8 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/issuer"
@@ -38,12 +35,17 @@ type fleet struct {
 }
 
 // newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch tenants.
-func newFleet(ctx context.Context, url string) (_ *fleet, err error) {
+func newFleet(ctx context.Context, url string) (*fleet, error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{clean: func() { os.RemoveAll(dir) }}
+	return newFleetIn(ctx, url, dir, func() { os.RemoveAll(dir) })
+}
+
+// newFleetIn is newFleet with a folder for its files: bench.key, and bench.db for "".
+func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, err error) {
+	f := &fleet{clean: clean}
 	defer func() {
 		if err != nil {
 			f.close()
@@ -168,7 +170,12 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 	if err := f.fill(ctx, due, due, 0, true); err != nil {
 		return r, err
 	}
-	before, err := f.crypto(ctx)
+	return f.renew(ctx, due, func() (float64, error) { return f.crypto(ctx) })
+}
+
+// renew measures a run, and before and after it what it is compared with.
+func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond float64, err error)) (r RenewResult, err error) {
+	before, err := against()
 	if err != nil {
 		return r, err
 	}
@@ -181,7 +188,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 	if run.Renewed != due {
 		return r, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
 	}
-	after, err := f.crypto(ctx)
+	after, err := against()
 	if err != nil {
 		return r, err
 	}
@@ -192,28 +199,15 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 
 // crypto makes keys and certificates on all cores for a while, and says how many a second.
 func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
-	const lasts = 3 * time.Second
-	var made atomic.Int64
-	var workers sync.WaitGroup
-	errs := make([]error, runtime.GOMAXPROCS(0))
-	started := time.Now()
-	for i := range errs {
-		workers.Go(func() {
-			for errs[i] == nil && time.Since(started) < lasts {
-				key, err := keyring.Generate(tenancy.P256)
-				if err == nil {
-					_, err = f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
-				}
-				errs[i] = err
-				made.Add(1)
-			}
-		})
-	}
-	workers.Wait()
-	return float64(made.Load()) / time.Since(started).Seconds(), errors.Join(errs...)
+	return onAllCores(func() error {
+		key, err := keyring.Generate(tenancy.P256)
+		if err == nil {
+			_, err = f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
+		}
+		return err
+	})
 }
 
-// SweepResult says how long a run takes in a large fleet.
 // arrange gives tenants an arrangement each.
 func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at time.Time) error {
 	var receivers []tenancy.Receiver
@@ -228,6 +222,7 @@ func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at tim
 	return tx.ImportArrangements(ctx, receivers, arrangements)
 }
 
+// SweepResult says how long a run takes in a large fleet.
 type SweepResult struct {
 	Database     string  `json:"database"`
 	Certificates int     `json:"certificates"`

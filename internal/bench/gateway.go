@@ -34,11 +34,12 @@ import (
 // GatewayResult is requests a second through each proxy, in rounds one after the other so that all see the same machine, and
 // the medians of the ratios.
 type GatewayResult struct {
-	Rounds       int                  `json:"rounds"`
-	PerSecond    map[string][]float64 `json:"requests_per_second"`
-	AgainstBare  float64              `json:"settled_against_bare_reverse_proxy"`
-	AgainstNginx float64              `json:"settled_against_nginx"`
-	BareToNginx  float64              `json:"bare_reverse_proxy_against_nginx"`
+	Rounds         int                  `json:"rounds"`
+	PerSecond      map[string][]float64 `json:"requests_per_second"`
+	AgainstBare    float64              `json:"settled_against_bare_reverse_proxy"`
+	AgainstNginx   float64              `json:"settled_against_nginx"`
+	AgainstHAProxy float64              `json:"settled_against_haproxy"`
+	BareToNginx    float64              `json:"bare_reverse_proxy_against_nginx"`
 	// BoundToNginx is a proxy without net/http's server, and without most of what a proxy does: see direct.go.
 	BoundToNginx float64 `json:"prototype_without_server_against_nginx"`
 	OpenSmall    float64 `json:"open_against_settled_small"`
@@ -58,16 +59,16 @@ func (r GatewayResult) Print(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx              %.2f (goal 0.80; the bare ReverseProxy itself: %.2f; a prototype without net/http's server: %.2f)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB       %.2f (goal 0.90)\nadded to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n",
-		r.AgainstBare, r.AgainstNginx, r.BareToNginx, r.BoundToNginx, r.OpenSmall, r.OpenLarge, r.AddedP99)
+	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx              %.2f (goal 0.80; the bare ReverseProxy itself: %.2f; a prototype without net/http's server: %.2f)\n  settled / HAProxy            %.2f (goal 0.80)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB       %.2f (goal 0.90)\nadded to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n",
+		r.AgainstBare, r.AgainstNginx, r.BareToNginx, r.BoundToNginx, r.AgainstHAProxy, r.OpenSmall, r.OpenLarge, r.AddedP99)
 }
 
-var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "prototype without server", "settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
+var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "prototype without server", "settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
 
-// Gateway measures the gateway against a bare httputil.ReverseProxy and nginx, with the same certificate and receiver (nginx)
-// and the same load (wrk): both have to be installed.
+// Gateway measures the gateway against a bare httputil.ReverseProxy, nginx and HAProxy, with the same certificate and receiver (nginx)
+// and the same load (wrk): they have to be installed.
 func Gateway(ctx context.Context, database string, rounds int, each time.Duration) (r GatewayResult, err error) {
-	for _, program := range []string{"wrk", "nginx"} {
+	for _, program := range []string{"wrk", "nginx", "haproxy"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return r, fmt.Errorf("%s is not installed: apt-get install %s", program, program)
 		}
@@ -108,6 +109,7 @@ func Gateway(ctx context.Context, database string, rounds int, each time.Duratio
 	r.AddedP99 = added[len(added)/2]
 	r.AgainstBare = medianRatio(r.PerSecond["settled"], r.PerSecond["bare ReverseProxy"])
 	r.AgainstNginx = medianRatio(r.PerSecond["settled"], r.PerSecond["nginx"])
+	r.AgainstHAProxy = medianRatio(r.PerSecond["settled"], r.PerSecond["haproxy"])
 	r.BareToNginx = medianRatio(r.PerSecond["bare ReverseProxy"], r.PerSecond["nginx"])
 	r.BoundToNginx = medianRatio(r.PerSecond["prototype without server"], r.PerSecond["nginx"])
 	r.OpenSmall = medianRatio(r.PerSecond["open, POST 200 bytes"], r.PerSecond["settled, POST 200 bytes"])
@@ -213,7 +215,11 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err := b.runNginx(receiver); err != nil {
 		return err
 	}
-	b.urls = map[string]string{"bare ReverseProxy": bare, "nginx": proxy, "settled": ours + "/settled/erp", "open": ours + "/open/erp", "prototype without server": "http://" + bound.Addr().String()}
+	haproxy, err := b.haproxy(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"))
+	if err != nil {
+		return err
+	}
+	b.urls = map[string]string{"haproxy": haproxy, "bare ReverseProxy": bare, "nginx": proxy, "settled": ours + "/settled/erp", "open": ours + "/open/erp", "prototype without server": "http://" + bound.Addr().String()}
 	return nil
 }
 
@@ -251,7 +257,39 @@ func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) 
 }
 
 func (b *gatewayBench) runNginx(receiver string) error {
-	cmd := exec.Command("nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
+	return b.run(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"), "nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
+}
+
+// haproxy starts HAProxy as an egress proxy with one thread, as nginx has one worker.
+func (b *gatewayBench) haproxy(receiver string) (url string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	address := l.Addr().String()
+	l.Close()
+	config := filepath.Join(b.dir, "haproxy.cfg")
+	text := fmt.Sprintf(`global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+listen egress
+  bind %[1]s
+  server receiver %[2]s ssl crt %[3]s/client.pem ca-file %[3]s/ca.pem verify required verifyhost 127.0.0.1 pool-max-conn 64
+`, address, receiver, b.dir)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	return "http://" + address, b.run(address, "haproxy", "-db", "-q", "-f", config)
+}
+
+// run starts a program and waits until it listens.
+func (b *gatewayBench) run(address, program string, args ...string) error {
+	cmd := exec.Command(program, args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
@@ -261,13 +299,13 @@ func (b *gatewayBench) runNginx(receiver string) error {
 		cmd.Wait()
 	})
 	for range 100 {
-		conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"))
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			return conn.Close()
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return errors.New("nginx does not answer")
+	return fmt.Errorf("%s does not answer", program)
 }
 
 func pairPEM(pair tls.Certificate) []byte {
