@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts test packages lint generate fresh fuzz properties model faults receivers bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test packages lint generate fresh fuzz properties model faults receivers bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -61,6 +61,9 @@ fuzz: ## every parser, FUZZ long each
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
 	$(GO) test ./internal/sim -run ManySeeds -args -many
+
+regression: packages ## what a renewal costs, in counts that repeat: 15 % more than is written down fails
+	$(GO) test ./internal/bench -count=1 -run Costs -v
 
 model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants
 	model/check

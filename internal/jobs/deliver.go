@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/certfile"
@@ -29,6 +30,59 @@ type Deliverer struct {
 	// BaseURL is where people reach the service, for links; may be empty.
 	BaseURL string
 	Log     *slog.Logger
+
+	ledger ledger
+}
+
+// An answer of the mail server, and what it means.
+type answered struct {
+	mail   tenancy.Mail
+	events []tenancy.Event
+}
+
+// ledger stores the answers of several conversations with one commit: while one is written, the others gather. Each
+// conversation waits until its own is stored.
+type ledger struct {
+	commit  sync.Mutex
+	mu      sync.Mutex
+	waiting []entry
+}
+
+type entry struct {
+	answered
+	stored chan error
+}
+
+func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
+	e := entry{v, make(chan error, 1)}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, e)
+	l.mu.Unlock()
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	select {
+	case err := <-e.stored: // by the one before
+		return err
+	default:
+	}
+	l.mu.Lock()
+	all := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	err := s.InTx(ctx, func(tx *store.Tx) error {
+		var events []tenancy.Event
+		for _, e := range all {
+			if err := tx.UpdateMail(ctx, e.mail); err != nil {
+				return err
+			}
+			events = append(events, e.events...)
+		}
+		return tx.Audit(ctx, events...)
+	})
+	for _, e := range all {
+		e.stored <- err
+	}
+	return <-e.stored
 }
 
 // Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash
@@ -62,13 +116,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 			left++
 		}
 		// What the server took must be written down even when this process is asked to stop.
-		stored := context.WithoutCancel(ctx)
-		return d.Store.InTx(stored, func(tx *store.Tx) error {
-			if err := tx.UpdateMail(stored, *m); err != nil {
-				return err
-			}
-			return tx.Audit(stored, events...)
-		})
+		return d.ledger.store(context.WithoutCancel(ctx), d.Store, answered{*m, events})
 	})
 	if err == nil && left > 0 {
 		err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)

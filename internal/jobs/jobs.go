@@ -32,7 +32,7 @@ import (
 
 const (
 	// One job carries a page of mails, which is one conversation with the mail server.
-	mailsPerJob = 50
+	mailsPerJob = 100
 	// 18 tries with River's pauses (n⁴ seconds) take almost four days: a mail server may be down over a weekend
 	// (RFC 5321, section 4.5.4.1, asks for four to five days).
 	deliveryTries = 18
@@ -312,6 +312,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
+		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one
 		FetchPollInterval:    500 * time.Millisecond,
 		ErrorHandler:         errorHandler{config.Log},
 		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(config.TickEvery),
