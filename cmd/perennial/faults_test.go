@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -93,7 +92,7 @@ type faultReplica struct {
 	listen  string
 	gateway string
 	ways    []*way // to the primary and the standby
-	output  bytes.Buffer
+	output  *os.File
 }
 
 // A way is a TCP proxy that can be cut.
@@ -249,8 +248,15 @@ func (r *faultReplica) start() {
 	r.cmd = exec.Command("perennial-elsewhen", "serve", "--listen", r.listen, "--gateway", r.gateway, "--database", url, "--key-file", filepath.Join(r.dir, "key"), "--smtp", r.smtpURL,
 		"--policy", filepath.Join(r.dir, "policy.yaml"), "--job-lease", "4s", "--log-level", "error", "--allow-target", "127.0.0.0/8")
 	r.cmd.Env = append(os.Environ(), "CLOCK="+r.clock)
-	r.cmd.Stdout, r.cmd.Stderr = &r.output, io.Discard
+	r.cmd.Stdout = r.output
 	check(r.t, r.cmd.Start())
+}
+
+// said is what the replica printed so far.
+func (r *faultReplica) said() string {
+	text, err := os.ReadFile(r.output.Name())
+	check(r.t, err)
+	return string(text)
 }
 
 func (r *faultReplica) kill() {
@@ -365,7 +371,7 @@ func newWorld(t *testing.T, seed int) *world {
 		if t.Failed() {
 			t.Logf("seed %d:\n%s", seed, strings.Join(w.notes, "\n"))
 			for _, r := range w.replicas {
-				t.Logf("replica %d says:\n%s", r.number, r.output.String())
+				t.Logf("replica %d says:\n%s", r.number, r.said())
 			}
 		}
 	})
@@ -388,6 +394,9 @@ func newWorld(t *testing.T, seed int) *world {
 		r := &faultReplica{world: w, number: i, clock: filepath.Join(w.dir, fmt.Sprint("clock", i)), listen: fmt.Sprint("127.0.0.1:", freePort(t)), gateway: fmt.Sprint("127.0.0.1:", freePort(t))}
 		r.ways = []*way{newWay(t, w.primary.Addr), newWay(t, w.standby.Addr)}
 		w.replicas = append(w.replicas, r)
+		r.output, err = os.Create(filepath.Join(w.dir, fmt.Sprint("output", i)))
+		check(t, err)
+		t.Cleanup(func() { r.output.Close() })
 		r.start()
 		t.Cleanup(r.kill)
 		if i == 0 { // it makes the key and the first token
@@ -397,7 +406,8 @@ func newWorld(t *testing.T, seed int) *world {
 	for _, r := range w.replicas {
 		testenv.Eventually(t, func() bool { return ready(r) })
 	}
-	_, token, _ := strings.Cut(w.replicas[0].output.String(), "PERENNIAL_TOKEN=")
+	testenv.Eventually(t, func() bool { return strings.Contains(w.replicas[0].said(), "Then,") })
+	_, token, _ := strings.Cut(w.replicas[0].said(), "PERENNIAL_TOKEN=")
 	w.token, _, _ = strings.Cut(token, "\n")
 	return w
 }

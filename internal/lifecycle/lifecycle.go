@@ -98,6 +98,11 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
+	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each time.
+	if v := (policy.Validity{NotBefore: issued.NotBefore, NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.Policy.RenewWithin.Of(v.Lifetime()))) || issued.NotBefore.After(now) {
+		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew again or nobody accepts yet: check the CA's limits and its clock",
+			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.Policy.Name)
+	}
 	c.Certificate = tenancy.Certificate{
 		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial, Fingerprint: certfile.Fingerprint(issued.DER),
 		Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/issuer"
 	"github.com/perennial-pki/perennial/internal/store"
 	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // spread remembers the parts that were handed out.
@@ -174,5 +176,51 @@ func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 	}
 	if run, err := f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
 		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+// A lying CA gives what was not asked for; a CA that is down for a week is up in time.
+type lying struct {
+	issuer.Issuer
+	lie *func(*issuer.Issued)
+}
+
+func (l lying) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	c, err := l.Issuer.Issue(ctx, r)
+	if *l.lie != nil {
+		(*l.lie)(&c)
+	}
+	return c, err
+}
+
+func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	var lie func(*issuer.Issued)
+	f.Issuer = lying{f.Issuer, &lie}
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	for name, l := range map[string]func(*issuer.Issued){
+		"a certificate that is due at once": func(c *issuer.Issued) { c.NotAfter = c.NotBefore.AddDate(0, 1, 0) },
+		"one that has expired":              func(c *issuer.Issued) { c.NotAfter = c.NotBefore },
+		"one of tomorrow":                   func(c *issuer.Issued) { c.NotBefore = c.NotBefore.AddDate(0, 0, 1) },
+	} {
+		lie = l
+		if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "check the CA's limits and its clock") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	lie = nil
+	f.down["acme"] = true
+	for day := 1; day < 8; day++ {
+		if err := f.Tick(t.Context(), date("2026-12-01").AddDate(0, 0, day)); err == nil {
+			t.Error("the CA is down, and nothing is said")
+		}
+	}
+	f.down["acme"] = false
+	check(t, f.Tick(t.Context(), date("2026-12-09")))
+	run, err := f.Store.Run(t.Context(), date("2026-12-01"))
+	check(t, err)
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 || run.FinishedAt.IsZero() || run.Renewed != 2 || run.Late != 0 {
+		t.Errorf("generation %d, %+v", c.Generation, run)
 	}
 }
