@@ -86,36 +86,33 @@ type Server struct {
 // NewServer starts a PostgreSQL that ends with the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	return newServerOn(t, 0)
+	s, err := newServer()
+	Check(t, err)
+	t.Cleanup(s.remove)
+	Check(t, s.init())
+	Check(t, s.start())
+	return s
 }
 
-// NewServerOn is [NewServer] on a disk of the given size, in MiB: a file system in memory, which only root can make.
-func NewServerOn(t testing.TB, size int) *Server {
-	t.Helper()
-	return newServerOn(t, size)
-}
-
-func newServerOn(t testing.TB, size int) *Server {
+// NewServerOn is [NewServer] on a disk of its own of the given size, in MiB: a file system in memory. Where the system lets
+// nobody mount one, small is false, and the server is on the system's disk.
+func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
 	s, err := newServer()
-	if err == nil {
-		t.Cleanup(s.remove)
-		if size > 0 {
-			err = syscall.Mount("none", s.dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", size, s.attr().Credential.Uid, s.attr().Credential.Gid))
-			t.Cleanup(func() {
-				s.Kill()
-				syscall.Unmount(s.dir, syscall.MNT_DETACH)
-			})
-		}
-	}
-	if err == nil {
-		err = s.init()
-	}
-	if err == nil {
-		err = s.start()
-	}
 	Check(t, err)
-	return s
+	t.Cleanup(s.remove)
+	if user := s.attr().Credential; user != nil {
+		small = syscall.Mount("none", s.dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", size, user.Uid, user.Gid)) == nil
+	}
+	if small {
+		t.Cleanup(func() {
+			s.Kill()
+			syscall.Unmount(s.dir, syscall.MNT_DETACH)
+		})
+	}
+	Check(t, s.init())
+	Check(t, s.start())
+	return s, small
 }
 
 // Dir is the folder that the server's files are in.
