@@ -40,7 +40,7 @@ import (
 )
 
 var (
-	seeds     = flag.Int("seeds", 1, "how many fault seeds")
+	seeds     = flag.Int("seeds", 0, "how many fault seeds: make faults")
 	firstSeed = flag.Int("first-seed", 1, "the first of them")
 )
 

@@ -42,7 +42,7 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	db, err := sql.Open("pgx", url)
 	testenv.Check(t, err)
 	defer db.Close()
-	type counts struct{ commits, inserted, updated float64 }
+	type counts struct{ inserted, updated float64 }
 	read := func() (c counts) {
 		// The counters are written when a session is idle for a moment, or asks for them itself.
 		testenv.Check(t, db.QueryRow("SELECT pg_stat_clear_snapshot()::text").Scan(new(string)))

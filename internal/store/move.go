@@ -26,7 +26,7 @@ type Moved struct {
 // The job queue's own tables are left out: mails on their way wait for the next start of the service, which queues them.
 func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told func(Moved)) error {
 	if s.engine != SQLite || to.engine != Postgres {
-		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH --to postgres://...")
+		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH and --to with the URL of a PostgreSQL database")
 	}
 	tables, err := list(ctx, s.Reader, scanOne[string], `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'river\_%' ESCAPE '\' AND name NOT LIKE 'goose\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
