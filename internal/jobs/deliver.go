@@ -69,7 +69,20 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 	all := l.waiting
 	l.waiting = nil
 	l.mu.Unlock()
-	err := s.InTx(ctx, func(tx *store.Tx) error {
+	err := write(ctx, s, all...)
+	for _, e := range all {
+		if err != nil && len(all) > 1 { // one of them, perhaps: it must not cost the others, whose mails would go out again
+			e.stored <- write(ctx, s, e)
+		} else {
+			e.stored <- err
+		}
+	}
+	return <-e.stored
+}
+
+// write stores answers in one transaction.
+func write(ctx context.Context, s *store.Store, all ...entry) error {
+	return s.InTx(ctx, func(tx *store.Tx) error {
 		var events []tenancy.Event
 		for _, e := range all {
 			if err := tx.UpdateMail(ctx, e.mail); err != nil {
@@ -79,10 +92,6 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 		}
 		return tx.Audit(ctx, events...)
 	})
-	for _, e := range all {
-		e.stored <- err
-	}
-	return <-e.stored
 }
 
 // Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash

@@ -91,7 +91,7 @@ type partWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease, as the claim of a part is: what is not done by then is taken up by the next tick.
+// Timeout is half the lease: what is not done by then is taken up by the next tick.
 func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
@@ -103,7 +103,7 @@ type Spread struct{ client *river.Client[*sql.Tx] }
 
 // NewSpread makes a spread on a migrated database.
 func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
-	client, err := river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
+	client, err := inserting(s, log)
 	return &Spread{client}, err
 }
 
@@ -269,8 +269,13 @@ type Outbox struct{ client *river.Client[*sql.Tx] }
 
 // NewOutbox makes an outbox on a migrated database.
 func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
-	client, err := river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
+	client, err := inserting(s, log)
 	return &Outbox{client}, err
+}
+
+// inserting is a client that inserts jobs and works none.
+func inserting(s *store.Store, log *slog.Logger) (*river.Client[*sql.Tx], error) {
+	return river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
 }
 
 // Enqueue queues the delivery of mails, as part of the transaction.

@@ -348,3 +348,25 @@ func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAnAnswerThatCannotBeStoredDoesNotCostThoseBesideIt(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+	check(t, f.engine.Tick(t.Context(), f.clock()))
+	tenants, err := f.store.Tenants(t.Context(), "", 1)
+	check(t, err)
+	mails, err := f.store.Mails(t.Context(), tenants[0].ID, "", "", 1)
+	check(t, err)
+	gone := entry{answered{mail: tenancy.Mail{ID: "gone"}}, make(chan error, 1)}
+	l := ledger{waiting: []entry{gone}} // another conversation's
+	mails[0].State = tenancy.MailSent
+	if err := l.store(t.Context(), f.store, answered{mail: mails[0]}); err != nil {
+		t.Error(err)
+	}
+	if err := <-gone.stored; !errors.Is(err, tenancy.ErrStale) {
+		t.Errorf("the mail that is gone: %v", err)
+	}
+	if m, err := f.store.Mail(t.Context(), mails[0].ID); err != nil || m.State != tenancy.MailSent {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
