@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/issuer"
@@ -206,6 +209,25 @@ func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 		}
 		return err
 	})
+}
+
+// onAllCores does something on all cores for a while, and says how often a second.
+func onAllCores(do func() error) (perSecond float64, err error) {
+	const lasts = 3 * time.Second
+	var made atomic.Int64
+	var workers sync.WaitGroup
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	started := time.Now()
+	for i := range errs {
+		workers.Go(func() {
+			for errs[i] == nil && time.Since(started) < lasts {
+				errs[i] = do()
+				made.Add(1)
+			}
+		})
+	}
+	workers.Wait()
+	return float64(made.Load()) / time.Since(started).Seconds(), errors.Join(errs...)
 }
 
 // arrange gives tenants an arrangement each.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,25 +64,6 @@ func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
 		_, err := f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
 		return err
 	})
-}
-
-// onAllCores does something on all cores for a while, and says how often a second.
-func onAllCores(do func() error) (perSecond float64, err error) {
-	const lasts = 3 * time.Second
-	var made atomic.Int64
-	var workers sync.WaitGroup
-	errs := make([]error, runtime.GOMAXPROCS(0))
-	started := time.Now()
-	for i := range errs {
-		workers.Go(func() {
-			for errs[i] == nil && time.Since(started) < lasts {
-				errs[i] = do()
-				made.Add(1)
-			}
-		})
-	}
-	workers.Wait()
-	return float64(made.Load()) / time.Since(started).Seconds(), errors.Join(errs...)
 }
 
 // MonthResult is the first of a month.

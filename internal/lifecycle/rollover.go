@@ -332,15 +332,15 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if err := e.remind(ctx, t, all, now); err != nil {
 		return nil, false, err
 	}
+	var certs []tenancy.Certificate
 	if len(all) > 0 {
-		retired, err = e.retire(ctx, t, all[0].Certificates, settled, now)
-		return all, retired, err
-	}
-	certs, err := e.Store.InReachOf(ctx, []string{t.ID}) // its last arrangement is gone
-	if err != nil {
+		certs = all[0].Certificates
+	} else if inReach, err := e.Store.InReachOf(ctx, []string{t.ID}); err != nil { // its last arrangement is gone
 		return nil, false, err
+	} else {
+		certs = inReach[t.ID]
 	}
-	retired, err = e.retire(ctx, t, certs[t.ID], settled, now)
+	retired, err = e.retire(ctx, t, certs, settled, now)
 	return all, retired, err
 }
 

@@ -104,7 +104,7 @@ type arrangement struct {
 	message  time.Time // when a message will show something new
 }
 
-// fleet opens an engine on an empty database and founds the tenants.
+// found opens an engine on an empty database and makes n tenants, from the first number on.
 func (w *world) found(ctx context.Context, first, n int) (err error) {
 	c := w.Config
 	if w.store, err = store.OpenInMemory(ctx); err != nil {

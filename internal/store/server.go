@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -66,27 +65,6 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	}
 	if mode != "" {
 		return fmt.Errorf("a connection pooler %s is between: locks and notifications would be lost in it; connect to PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode, mostConnections)
-	}
-	return nil
-}
-
-// Backup writes a copy of a SQLite database to a new file, as of one instant, while others use it.
-func (s *Store) Backup(ctx context.Context, path string) error {
-	if s.engine != SQLite {
-		return errors.New("PostgreSQL has its own tool for this: pg_dump")
-	}
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s exists already: name a new file", path)
-	}
-	// SQLite makes the file with the mode of the process; this one is the owner's alone, like the database.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	f.Close()
-	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
-		os.Remove(path)
-		return s.explain(err)
 	}
 	return nil
 }
