@@ -534,7 +534,7 @@ func (w *world) settle(s *store.Store) {
 	w.t.Helper()
 	w.mails.dies.Store(0)
 	due := policyOf(w.t, w.dir).Schedule.Latest(time.Now().Add(time.Duration(w.month)*31*policy.Day - 7*time.Hour)) // of the slowest clock
-	kicked := time.Now()
+	kicked, kicks := time.Now(), 0
 	testenv.Eventually(w.t, func() bool {
 		for _, r := range w.replicas {
 			r.alive()
@@ -547,8 +547,11 @@ func (w *world) settle(s *store.Store) {
 		}
 		// The tick is hourly, and nobody waits an hour here: a replica that starts looks at once.
 		if time.Since(kicked) > 5*time.Second {
+			r := w.replicas[kicks%len(w.replicas)]
+			w.note("  not settled: %d runs, mails %v, errors %v; replica %d is restarted", len(unfinished), counts, errors.Join(err, err1, err2), r.number)
 			kicked = time.Now()
-			w.replicas[0].restart()
+			kicks++
+			r.restart()
 		}
 		return false
 	})

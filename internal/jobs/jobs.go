@@ -38,6 +38,7 @@ const (
 	deliveryTries = 18
 	deliveryQueue = "mail"
 	partQueue     = "run"
+	partTries     = 4 // within two minutes; then the tick comes
 	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
 	tickTimeout = 55 * time.Minute
 )
@@ -91,11 +92,16 @@ type partWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease: what is not done by then is taken up by the next tick.
+// Timeout is half the lease: who is late has ended before somebody else may begin.
 func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
-	return w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, w.config.Now())
+	now := w.config.Now()
+	err := w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, now)
+	if later := (*lifecycle.NotYetError)(nil); errors.As(err, &later) {
+		return river.JobSnooze(max(later.At.Sub(now), time.Second)) // that is no try
+	}
+	return err
 }
 
 // A Spread hands the parts of runs to all replicas.
@@ -107,11 +113,12 @@ func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
 	return &Spread{client}, err
 }
 
-// Enqueue implements [lifecycle.Spread]. A part is not repeated by itself: the tick takes up what is left.
+// Enqueue implements [lifecycle.Spread]. A part that was lost with a replica, or failed, is tried again a few times soon; the
+// tick takes up what is left.
 func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
 	params := make([]river.InsertManyParams, len(parts))
 	for i, p := range parts {
-		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number}, InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: 1, ScheduledAt: p.BeginsAt}}
+		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number}, InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: partTries, ScheduledAt: p.BeginsAt}}
 	}
 	_, err := s.client.InsertManyFastTx(ctx, tx, params)
 	return err

@@ -298,6 +298,33 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 	})
 }
 
+func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 12)
+		spread, err := NewSpread(f.store, log)
+		check(t, err)
+		f.engine.Spread, f.engine.PartSize, f.engine.PartLease = spread, 5, 2*time.Second
+		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+		f.now = start
+		check(t, f.engine.Tick(t.Context(), start))
+		// A replica claimed a part and died. Its job is given to another one before the lease ends.
+		run, err := f.store.LatestRun(t.Context())
+		check(t, err)
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.ClaimPart(t.Context(), run.RunDate, 1, start, f.engine.PartLease)
+			return err
+		}))
+		began := time.Now()
+		f.work(nil, func() bool {
+			f.mu.Lock()
+			f.now = start.Add(time.Since(began))
+			f.mu.Unlock()
+			run, err := f.store.LatestRun(t.Context())
+			return err == nil && run.Renewed == 24 && !run.FinishedAt.IsZero()
+		})
+	})
+}
+
 func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 0)

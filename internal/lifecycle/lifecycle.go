@@ -60,6 +60,8 @@ type Config struct {
 	Spread Spread
 	// PartSize is how many certificates a part of a run has; 0 for [DefaultPart].
 	PartSize int
+	// PartLease is how long a part is somebody's who does not say that it is done; 0 for [DefaultPartLease].
+	PartLease time.Duration
 	// Pace waits until the issuer may be asked for n more certificates; nil where it has no limit.
 	Pace func(ctx context.Context, n int) error
 }

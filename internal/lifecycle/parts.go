@@ -15,14 +15,33 @@ const (
 	// DefaultPart is how many certificates a part of a run has: some seconds of work, so that replicas share it evenly, and that
 	// little is done again where one of them dies.
 	DefaultPart = 5000
-	// partLease is how long a part is somebody's who does not say that it is done.
-	partLease = 10 * time.Minute
+	// DefaultPartLease is how long a part is somebody's who does not say that it is done.
+	DefaultPartLease = 10 * time.Minute
 )
 
 // Spread hands out parts of a run.
 type Spread interface {
 	// Enqueue lets somebody call [Engine.RunPart] for each of the parts, from its BeginsAt on (zero: at once), after the transaction.
 	Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error
+}
+
+// A NotYetError says that a part of a run cannot be done before an instant: it begins then, or who works on it must have said
+// by then that it is done.
+type NotYetError struct {
+	RunDate time.Time
+	Part    int
+	At      time.Time
+}
+
+func (e *NotYetError) Error() string {
+	return fmt.Sprintf("part %d of run %s is somebody's, or begins, at %s", e.Part, runDateText(e.RunDate), e.At.UTC().Format(time.RFC3339))
+}
+
+func (e *Engine) partLease() time.Duration {
+	if e.PartLease == 0 {
+		return DefaultPartLease
+	}
+	return e.PartLease
 }
 
 // split cuts a run into parts: none where it is little work that need not wait.
@@ -55,7 +74,7 @@ func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Ti
 func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) error {
 	var left []store.Part
 	for _, p := range parts {
-		if !p.BeginsAt.After(now) && !p.ClaimedUntil.After(now) {
+		if p.FreeAt(now, e.partLease()).IsZero() {
 			left = append(left, p)
 		}
 	}
@@ -64,13 +83,16 @@ func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) 
 	}
 	var failures []error
 	for _, p := range left {
-		failures = append(failures, e.RunPart(ctx, p.RunDate, p.Number, now))
+		err := e.RunPart(ctx, p.RunDate, p.Number, now)
+		if taken := (*NotYetError)(nil); !errors.As(err, &taken) {
+			failures = append(failures, err)
+		}
 	}
 	return errors.Join(failures...)
 }
 
-// RunPart does one part of a run; nothing where it is done or somebody else's. The error says how many certificates are left
-// for the next try. With the last part the run is finished.
+// RunPart does one part of a run, and nothing where it is done. The error says how many certificates are left for the next try,
+// or is a [NotYetError]. With the last part the run is finished.
 func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error {
 	if e.Authorities != nil {
 		if err := e.Authorities.Refresh(ctx, now); err != nil {
@@ -79,11 +101,11 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 	}
 	var p store.Part
 	err := e.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-		p, err = tx.ClaimPart(ctx, runDate, number, now, now.Add(partLease))
+		p, err = tx.ClaimPart(ctx, runDate, number, now, e.partLease())
 		return err
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
-		return nil
+		return e.notYet(ctx, runDate, number, now)
 	}
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
@@ -115,4 +137,16 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 		e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late", run.Late)
 	}
 	return err
+}
+
+// notYet says when a part that was not to be had can be; nil where it is done.
+func (e *Engine) notYet(ctx context.Context, runDate time.Time, number int, now time.Time) error {
+	p, err := e.Store.Part(ctx, runDate, number)
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	}
+	return &NotYetError{runDate, number, p.FreeAt(now, e.partLease())}
 }

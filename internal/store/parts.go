@@ -24,6 +24,19 @@ type Part struct {
 	ClaimedUntil time.Time
 }
 
+// FreeAt is from when on the part may be taken, where claims are for a lease: zero for at once. A claim that reaches further was
+// made by a clock that was ahead, and is none.
+func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
+	free := p.BeginsAt
+	if p.ClaimedUntil.After(free) && !p.ClaimedUntil.After(now.Add(lease)) {
+		free = p.ClaimedUntil
+	}
+	if !free.After(now) {
+		return time.Time{}
+	}
+	return free
+}
+
 const partColumns = "run_date, part, after_not_after, after_id, until_not_after, until_id, begins_at, claimed_until"
 
 func scanPart(s row) (p Part, err error) {
@@ -49,16 +62,21 @@ func (t *Tx) AddParts(ctx context.Context, parts []Part) error {
 	return nil
 }
 
+// Part finds a part of a run that is not done.
+func (r Reader) Part(ctx context.Context, runDate time.Time, number int) (Part, error) {
+	return one(ctx, r, fmt.Sprintf("part %d", number), scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? AND part = ?", micros(runDate), number)
+}
+
 // Parts lists the parts of a run that are not done.
 func (r Reader) Parts(ctx context.Context, runDate time.Time) ([]Part, error) {
 	return list(ctx, r, scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? ORDER BY part", micros(runDate))
 }
 
-// ClaimPart takes a part to work on until the given instant: [tenancy.ErrNotFound] where it is done, not to begin yet, or
-// somebody else's for now.
-func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now, until time.Time) (Part, error) {
-	return one(ctx, t.Reader, fmt.Sprintf("part %d to be done", number), scanPart, "UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND claimed_until <= ? RETURNING "+partColumns,
-		micros(until), micros(runDate), number, micros(now), micros(now))
+// ClaimPart takes a part to work on for a lease: [tenancy.ErrNotFound] where it is done, or not to be had yet ([Part.FreeAt]).
+func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now time.Time, lease time.Duration) (Part, error) {
+	until := now.Add(lease)
+	return one(ctx, t.Reader, fmt.Sprintf("part %d to be done", number), scanPart, "UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND (claimed_until <= ? OR claimed_until > ?) RETURNING "+partColumns,
+		micros(until), micros(runDate), number, micros(now), micros(now), micros(until))
 }
 
 // ReleasePart lets others try a part whose work failed, and says so in the run.
