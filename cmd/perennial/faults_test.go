@@ -480,9 +480,6 @@ func (w *world) live() {
 		newest, err := s.Newest(t.Context(), acme.ID, tenancy.ForTenant)
 		check(t, err)
 		if newest.Fingerprint != known.Fingerprint {
-			// A gateway whose connection for news was lost with the database hears of the new generation when it is back, a second
-			// later: docs/guarantees.md. People take longer to act.
-			pause(3 * time.Second)
 			w.note("  the bank installs generation %d", newest.Generation)
 			if w.random.IntN(2) == 0 {
 				w.bank.install(known.Fingerprint, newest.Fingerprint)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -55,12 +56,14 @@ func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.attempts = 1
 		return s.answered(m, attempt{}.with(m.route.plain.RoundTrip(r)))
 	}
-	order, open := m.route.order(m.sort(r), s.Now())
+	order, lately := m.route.order(m.sort(r), s.Now())
 	switch {
 	case len(order) == 0:
 		return nil, errors.New("the tenant has no certificate that can be presented: renew it")
-	case !open:
+	case lately:
 		return s.answered(m, s.once(m, r, order[0]))
+	case len(order) == 1:
+		return s.answered(m, s.settled(m, r, order[0]))
 	}
 	return s.answered(m, s.fallBack(m, r, order))
 }
@@ -88,7 +91,43 @@ func (s sender) answered(m *message, a attempt) (*http.Response, error) {
 	return a.response, a.err
 }
 
-// once sends a message with the only generation there is: the body streams and nothing is kept.
+// settled sends a message with the only generation that is known. A body streams, and no more than its beginning is kept: enough
+// to send most messages again where there is a generation that this gateway should have heard of, and did not.
+func (s sender) settled(m *message, r *http.Request, generation int) attempt {
+	q := r
+	if r.Body != nil && r.Body != http.NoBody {
+		m.kept = keepBody(r.Body, r.ContentLength, min(smallBody, m.route.standing.Arrangement.Egress.Keep()), s.TempDir)
+		q = r.WithContext(r.Context())
+		m.kept.sendAs(q)
+	}
+	a := s.once(m, q, generation)
+	var unheard []int
+	if a.meaning == outbound.Refused || a.meaning == outbound.Suspicious {
+		m.route = s.routes.anew(r.Context(), s.Gateway, m.route)
+		order, _ := m.route.order("", s.Now())
+		unheard = slices.DeleteFunc(order, func(g int) bool { return g == generation })
+	}
+	if len(unheard) == 0 {
+		if m.kept != nil {
+			m.kept.release()
+		}
+		return a
+	}
+	if a.meaning == outbound.Suspicious && m.route.identities[generation] != nil {
+		s.examine(m, r, &a)
+	}
+	switch {
+	case a.meaning != outbound.Refused || r.Context().Err() != nil:
+		return a
+	case m.kept != nil && !m.kept.canBeSent():
+		m.outcome = tooLarge(a)
+		return a
+	}
+	a.discard()
+	return s.tryEach(m, r, unheard, []attempt{a})
+}
+
+// once sends a message with one generation, whatever the answer is.
 func (s sender) once(m *message, r *http.Request, generation int) attempt {
 	m.attempts++
 	a := attempt{generation: generation}
@@ -142,7 +181,11 @@ func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 			order = s.probeFirst(r.Context(), m, r, order)
 		}
 	}
-	var tries []attempt
+	return s.tryEach(m, r, order, nil)
+}
+
+// tryEach sends a message with one generation after the other; tries are those that were refused before.
+func (s sender) tryEach(m *message, r *http.Request, order []int, tries []attempt) attempt {
 	for i := 0; i < len(order); i++ {
 		a, again := s.tryOne(m, r, order[i])
 		tries = append(tries, a)
@@ -160,7 +203,7 @@ func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 		// Its other connections were opened when the receiver may have thought otherwise.
 		m.route.reconnect(s.Network, a.generation)
 		if !again || r.Context().Err() != nil {
-			m.outcome = fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation, a.detail)
+			m.outcome = tooLarge(a)
 			return a
 		}
 		if i == len(order)-1 {
@@ -174,6 +217,10 @@ func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
 	s.learnRefusals(m, m.sort(r), tries)
 	m.outcome = "every generation was refused: " + describe(tries)
 	return last
+}
+
+func tooLarge(a attempt) string {
+	return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation, a.detail)
 }
 
 // afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet; those that
@@ -194,13 +241,9 @@ func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int
 	for _, a := range tries {
 		tried[a.generation] = a
 	}
-	fresh, err := s.routes.read(ctx, s.Gateway, m.route.address)
-	if err != nil {
-		fresh = m.route
-	}
-	m.route = fresh
+	m.route = s.routes.anew(ctx, s.Gateway, m.route)
 	var unheard, again []int
-	order, _ := fresh.order("", s.Now())
+	order, _ := m.route.order("", s.Now())
 	for _, g := range order {
 		switch a, ok := tried[g]; {
 		case !ok:
@@ -255,12 +298,7 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
 		s.examine(m, r, &a)
 	}
-	if a.meaning == outbound.Refused && m.kept != nil {
-		m.kept.mu.Lock()
-		defer m.kept.mu.Unlock()
-		return a, !m.kept.lost
-	}
-	return a, true
+	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
 }
 
 // quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own trace
@@ -295,17 +333,8 @@ func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Re
 	if m.kept == nil {
 		return q, true
 	}
-	body, ok := m.kept.try()
-	if !ok {
+	if !m.kept.sendAs(q) {
 		return nil, false
-	}
-	q.Body = body
-	q.GetBody = func() (io.ReadCloser, error) { // for net/http, where an idle connection turns out to be closed
-		body, ok := m.kept.try()
-		if !ok {
-			return nil, errDetached
-		}
-		return body, nil
 	}
 	if m.route.inDoubt(generation, r.ContentLength, s.Now()) {
 		q.Header.Set("Expect", "100-continue")

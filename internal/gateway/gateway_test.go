@@ -63,18 +63,23 @@ func setUp(t *testing.T) *fixture {
 	pair, err := certificate.Get(nil)
 	check(t, err)
 	f.server = *pair
+	f.start(gateway.Local{Engine: f.engine, Now: time.Now})
+	f.token = f.sender("acme", time.Hour)
+	return f
+}
+
+// start starts the gateway, which must be stopped.
+func (f *fixture) start(control gateway.Control) {
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: f.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		Suffix: "gateway.test", TempDir: t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Suffix: "gateway.test", TempDir: f.t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	f.gateway = httptest.NewServer(g)
 	f.stop = sync.OnceFunc(func() {
 		f.gateway.Close()
 		g.Close()
 	})
-	t.Cleanup(f.stop)
-	f.token = f.sender("acme", time.Hour)
-	return f
+	f.t.Cleanup(f.stop)
 }
 
 // sender makes a sender's token of a tenant.

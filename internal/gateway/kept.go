@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 )
@@ -34,7 +35,7 @@ type kept struct {
 // keepBody makes a kept body; size is its length, or negative where that is not known.
 func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	k := &kept{source: source, limit: limit, dir: dir}
-	if size > 0 && size <= smallBody {
+	if size > 0 && min(size, limit) <= smallBody {
 		k.small, _ = smallBodies.Get().(*[]byte)
 		if k.small == nil {
 			k.small = new([]byte)
@@ -70,6 +71,30 @@ func (k *kept) try() (*try, bool) {
 	}
 	k.last = &try{body: k}
 	return k.last, true
+}
+
+// sendAs makes it the body of a request; false where it cannot be sent again.
+func (k *kept) sendAs(r *http.Request) bool {
+	body, ok := k.try()
+	if !ok {
+		return false
+	}
+	r.Body = body
+	r.GetBody = func() (io.ReadCloser, error) { // for net/http, where an idle connection turns out to be closed
+		body, ok := k.try()
+		if !ok {
+			return nil, errDetached
+		}
+		return body, nil
+	}
+	return true
+}
+
+// canBeSent says whether the body can be sent again.
+func (k *kept) canBeSent() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.lost
 }
 
 // release keeps nothing more: the receiver has accepted the message.

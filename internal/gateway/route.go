@@ -43,6 +43,9 @@ type route struct {
 	// changedAt is when this gateway last saw a generation accepted that had been refused, or the other way round.
 	changedAt time.Time
 	deafUntil time.Time // until when the receiver is not asked before it gets a body
+
+	reading sync.Mutex // held by who reads it anew after a refusal
+	readAt  time.Time  // when that was last done
 }
 
 func (r *route) name() string { return r.address.String() }
@@ -109,14 +112,12 @@ func (r *route) reconnect(n *outbound.Network, generation int) {
 	}
 }
 
-// order says which generations to try, and whether more than the first one is to be: not where all of them were refused a
-// moment ago for messages of the same sort.
-func (r *route) order(of string, now time.Time) (order []int, open bool) {
+// order says which generations to try, and whether all of them were refused a moment ago for messages of the same sort.
+func (r *route) order(of string, now time.Time) (order []int, lately bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.usedAt = now
-	order = r.rollover.Order(now)
-	return order, len(order) > 1 && !r.refused.lately(of, now)
+	return r.rollover.Order(now), r.refused.lately(of, now)
 }
 
 // routes are the arrangements in use.
@@ -132,6 +133,9 @@ type routes struct {
 const (
 	// askAgain is how long the control is left alone that did not answer.
 	askAgain = time.Second
+	// readAgain is how long what was read after a refusal counts for others; readTimeout is how long they wait for it.
+	readAgain   = 200 * time.Millisecond
+	readTimeout = 2 * time.Second
 	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does not
 	// answer: messages go on through an outage of the service that began right after a change.
 	staleGrace = time.Hour
@@ -177,6 +181,34 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 	}
 }
 
+// anew is what is known of a route whose every generation was refused, in case a change was not heard of: it is read anew, for
+// all messages together and not more often than every [readAgain]. While the control does not answer it is the route itself.
+func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	rs.mu.RLock()
+	known := rs.known[r.address]
+	rs.mu.RUnlock()
+	now := g.Now()
+	switch {
+	case known != nil && known != r:
+		return known
+	case known == r && now.Sub(r.readAt).Abs() < readAgain:
+		return r
+	}
+	r.readAt = now
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	fresh, err := rs.read(ctx, g, r.address)
+	if err != nil || fresh == r {
+		return r
+	}
+	fresh.reading.Lock()
+	defer fresh.reading.Unlock()
+	fresh.readAt = now
+	return fresh
+}
+
 // replace puts what was read in the place of what was known; nil where it may be out of date already.
 func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identities []outbound.Identity, changes int) (*route, error) {
 	rs.mu.Lock()
@@ -218,11 +250,13 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 		return nil, err
 	}
 	sum := sha256.Sum256(settings)
+	kept := 0
 	for _, id := range identities {
 		c, _ := s.Certificate(id.Generation)
 		if before != nil {
 			if old := before.identities[id.Generation]; old != nil && old.certificateID == c.ID && old.settings == sum {
 				r.identities[id.Generation] = old
+				kept++
 				continue
 			}
 		}
@@ -239,7 +273,10 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 		for generation, at := range before.accepted {
 			r.accepted[generation] = at
 		}
-		r.refused, r.changedAt, r.deafUntil = before.refused.clone(), before.changedAt, before.deafUntil
+		r.changedAt, r.deafUntil = before.changedAt, before.deafUntil
+		if len(r.identities) == kept { // one that is new was never refused
+			r.refused = before.refused.clone()
+		}
 	}
 	return r, nil
 }

@@ -1,0 +1,105 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/gateway"
+	"github.com/perennial-pki/perennial/internal/lifecycle"
+	"github.com/perennial-pki/perennial/internal/outbound"
+	"github.com/perennial-pki/perennial/internal/receivertest"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A deaf control tells of no change, as one does whose connection for news is lost, and counts what it is asked.
+type deaf struct {
+	gateway.Local
+	asked *atomic.Int32
+}
+
+func (deaf) OnChange(func(string)) func() { return func() {} }
+
+func (d deaf) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error) {
+	d.asked.Add(1)
+	return d.Local.Standing(ctx, tenant, arrangement)
+}
+
+func deafened(t *testing.T) (*fixture, *atomic.Int32) {
+	f := setUp(t)
+	f.stop()
+	d := deaf{gateway.Local{Engine: f.engine, Now: time.Now}, new(atomic.Int32)}
+	f.start(d)
+	return f, d.asked
+}
+
+func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T) {
+	f, _ := deafened(t)
+	type sending struct {
+		name, way, method string
+		size              int
+	}
+	var sendings []sending
+	servers := map[string]*receivertest.Server{}
+	for way, o := range ways {
+		for _, k := range []sending{{method: "GET"}, {method: "DELETE"}, {method: "POST", size: 200}, {method: "POST", size: 60 << 10}, {method: "PUT", size: -(60 << 10)}} {
+			if k.method == "DELETE" && (way == "close" || way == "reset") {
+				continue // it may have been done: only a message that can be asked about, or is safe, is sent again
+			}
+			k.name, k.way = fmt.Sprint("r", len(sendings)), way
+			sendings = append(sendings, k)
+			servers[k.name] = f.receiver(k.name, tenancy.Adaptive, o)
+			if got := f.send(k.name, "GET", 0); got.status != 200 {
+				t.Fatalf("%+v", got)
+			}
+		}
+	}
+	f.renew()
+	for _, k := range sendings {
+		server := servers[k.name]
+		server.Accept(f.generation(2))
+		if got := f.send(k.name, k.method, k.size); got.status != 200 || server.Taken(got.key) != 1 {
+			t.Errorf("%s: %s of %d bytes: %d, taken %d times: %s", k.way, k.method, k.size, got.status, server.Taken(got.key), got.body)
+		}
+	}
+}
+
+// What is larger than the gateway keeps in the settled state is answered as the receiver answers, and the next message knows better.
+func TestALargeMessageBeforeTheGatewayHasHeardGetsTheReceiversAnswerAndTheNextOneDoesNot(t *testing.T) {
+	f, _ := deafened(t)
+	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
+	if got := f.send("bank", "GET", 0); got.status != 200 {
+		t.Fatalf("%+v", got)
+	}
+	f.renew()
+	server.Accept(f.generation(2))
+	if got := f.send("bank", "POST", 3<<20); got.status != 401 {
+		t.Errorf("%+v", got)
+	}
+	if got := f.send("bank", "POST", 3<<20); got.status != 200 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A receiver that refuses everything for reasons of its own costs the control little, whatever its messages are.
+func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
+	f, asked := deafened(t)
+	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
+	server.Accept()
+	began := time.Now()
+	const messages = 100
+	for i := range messages {
+		if got := f.send("bank", "POST", 1+i); got.status != 401 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	most := 2 + time.Since(began)/(200*time.Millisecond)
+	if n := time.Duration(asked.Load()); n > most || n > messages/2 {
+		t.Errorf("the control was asked %d times for %d messages in %s", n, messages, time.Since(began))
+	}
+	if server.Asked() != messages {
+		t.Errorf("the receiver was asked %d times for %d messages", server.Asked(), messages)
+	}
+}
