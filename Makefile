@@ -68,8 +68,8 @@ regression: packages ## what a renewal costs, in counts that repeat: 15 % more t
 model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants
 	model/check
 
-faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; about 17 s each)
-	$(GO) test ./cmd/perennial -count=1 -timeout 4h -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
+faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; two at a time, about 20 s each)
+	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
 	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'

@@ -15,6 +15,8 @@ import (
 	mangokong "github.com/alecthomas/mango-kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/muesli/roff"
+
+	"github.com/perennial-pki/perennial/internal/issuer"
 )
 
 // cli is the table of contents of the command line.
@@ -63,6 +65,8 @@ type env struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	issuer   func(issuer.Issuer) issuer.Issuer // what stands before the CA; nil for nothing
+	partSize int                               // how many certificates a part of a run has; 0 for the engine's own size
 }
 
 // Set by the linker in release builds; otherwise the build information says what it knows.

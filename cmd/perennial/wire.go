@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/issuer"
 	"github.com/perennial-pki/perennial/internal/issuer/localca"
 	"github.com/perennial-pki/perennial/internal/jobs"
 	"github.com/perennial-pki/perennial/internal/keyring"
@@ -121,8 +122,12 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 		return nil, err
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
-	engine := lifecycle.Config{Store: p.store, Issuer: p.ca, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
-	engine.PartSize = runPart
+	var ca issuer.Issuer = p.ca
+	if e.issuer != nil {
+		ca = e.issuer(ca)
+	}
+	engine := lifecycle.Config{Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
+	engine.PartSize = e.partSize
 	if engine.Spread, err = jobs.NewSpread(p.store, log); err != nil {
 		return nil, err
 	}
@@ -139,9 +144,6 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	p.engine, err = lifecycle.New(engine)
 	return p, err
 }
-
-// runPart is how many certificates a part of a run has; 0 for the engine's own size. Tests cut runs smaller.
-var runPart int
 
 // partSize is how many certificates a part of a run has where the CA is not asked for more than so many a second: half a minute's
 // work, since a part that takes longer than its lease is done again.

@@ -87,7 +87,7 @@ func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, e
 		return nil, err
 	}
 	f.engine, err = lifecycle.New(lifecycle.Config{
-		Store: f.store, Issuer: f.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
+		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
 	})
 	return f, err
 }

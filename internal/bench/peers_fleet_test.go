@@ -192,7 +192,7 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 			return 0, 0, err
 		}
 		defer config.Store.Close()
-		config.Issuer, config.Spread, config.PartSize = counted{f.ca, &issued}, q, 1000
+		config.Issuer, config.Spread, config.PartSize = counted{issuer.Checked(f.ca), &issued}, q, 1000
 		if engines[i], err = lifecycle.New(config); err != nil {
 			return 0, 0, err
 		}

@@ -278,10 +278,6 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	if err != nil {
 		return issuer.Issued{}, err
 	}
-	path := "/tenant/" + r.Tenant
-	if r.Purpose == tenancy.ForMUser {
-		path += "/m-user"
-	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               ca.subject(r),
@@ -291,7 +287,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 		SubjectKeyId:          keyID,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		URIs:                  []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain, Path: path}},
+		URIs:                  []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain, Path: issuer.Path(r.Tenant, r.Purpose)}},
 	}
 	if ca.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
