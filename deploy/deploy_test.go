@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -83,13 +84,12 @@ func TestTheSystemdUnitIsHardened(t *testing.T) {
 	}
 }
 
-// What the container image has in it is one file: it runs where there is nothing else, as nobody, on a file system that it
-// cannot write to, but for its own folder.
-func TestTheImagesBinaryRunsAloneUnprivilegedAndReadOnly(t *testing.T) {
+// The container image is built as the Dockerfile says, by buildah, with what its first stage would bring (a compiler's image
+// cannot be had everywhere). What is in it runs as nobody, on a file system that it cannot write to, but for its own folder.
+func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root may make an empty world for it")
+		t.Skip("only root may build it without a daemon, and make an empty world for it")
 	}
-	root := t.TempDir()
 	build := exec.Command("make", "-s", "release")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
@@ -99,14 +99,54 @@ func TestTheImagesBinaryRunsAloneUnprivilegedAndReadOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := filepath.Join(root, "var/lib/perennial")
-	err = errors.Join(os.Chmod(root, 0o755), os.MkdirAll(state, 0o755), os.Chown(state, 65532, 65532), os.WriteFile(filepath.Join(root, "perennial"), binary, 0o755))
+	stage, storage := t.TempDir(), t.TempDir()
+	buildah := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("buildah", append([]string{"--root", storage + "/root", "--runroot", storage + "/run", "--storage-driver", "vfs"}, args...)...).Output()
+		if err != nil {
+			t.Fatalf("buildah %s: %v", args[0], errors.Join(err, stderrOf(err)))
+		}
+		return strings.TrimSpace(string(out))
+	}
+	err = errors.Join(os.MkdirAll(stage+"/etc/ssl/certs", 0o755), os.MkdirAll(stage+"/src/bin/release", 0o755), os.Mkdir(stage+"/empty", 0o755),
+		os.WriteFile(stage+"/etc/ssl/certs/ca-certificates.crt", nil, 0o644), os.WriteFile(stage+"/src/bin/release/perennial", binary, 0o755))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/perennial", "serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--policy", "perennial")
-	cmd.Dir = "/var/lib/perennial"
-	cmd.Env = []string{"PERENNIAL_LOG_FORMAT=json"}
+	buildah("build", "--isolation", "chroot", "--build-context", "build="+stage, "--file", "container/Dockerfile", "--tag", "perennial", ".")
+	var image struct {
+		OCIv1 struct {
+			Config struct {
+				User, WorkingDir     string
+				Env, Entrypoint, Cmd []string
+				Volumes              map[string]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(buildah("inspect", "--type", "image", "perennial")), &image); err != nil {
+		t.Fatal(err)
+	}
+	config := image.OCIv1.Config
+	if config.User != "65532:65532" || config.WorkingDir != "/var/lib/perennial" || config.Volumes["/var/lib/perennial"] == nil {
+		t.Errorf("%+v", config)
+	}
+	container := buildah("from", "perennial")
+	root := buildah("mount", container)
+	defer buildah("rm", container)
+	var files []string
+	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, strings.TrimPrefix(path, root))
+		}
+		return err
+	})
+	if !slices.Equal(files, []string{"/etc/ssl/certs/ca-certificates.crt", "/perennial"}) {
+		t.Errorf("the image has %v in it", files)
+	}
+	command := append(config.Entrypoint, config.Cmd...)
+	cmd := exec.Command(command[0], append(command[1:], "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0")...)
+	cmd.Dir = config.WorkingDir
+	cmd.Env = config.Env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -130,4 +170,12 @@ func TestTheImagesBinaryRunsAloneUnprivilegedAndReadOnly(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("/readyz: %s", res.Status)
 	}
+}
+
+// stderrOf is what a command that failed complained of.
+func stderrOf(err error) error {
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		return errors.New(string(e.Stderr))
+	}
+	return nil
 }

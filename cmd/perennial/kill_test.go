@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -24,8 +25,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// kills is how often the process is killed, on each engine.
-const kills = 50
+// kills is how often the process is killed, on each engine: go test ./cmd/perennial -run Killed -args -kills 50
+var kills = flag.Int("kills", 20, "how often the service is killed")
 
 // sink is a mail server that takes everything and counts each Message-ID.
 type sink struct {
@@ -93,7 +94,7 @@ func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 		}
 		random := rand.New(rand.NewPCG(1, 2))
 		tenants := 0
-		for range kills {
+		for range *kills {
 			addDue(t, url, tenants, 20)
 			tenants += 20
 			cmd := start()
