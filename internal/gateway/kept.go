@@ -11,6 +11,9 @@ import (
 // memoryLimit is how much of a body is kept in memory; what goes beyond is kept in a temporary file.
 const memoryLimit = 1 << 20
 
+// errTooLarge is why a body is not sent over another connection.
+var errTooLarge = errors.New("the connection was lost, and more of the body was sent than is kept")
+
 // errDetached is what a try reads that was given up.
 var errDetached = errors.New("this try was given up")
 
@@ -83,7 +86,7 @@ func (k *kept) sendAs(r *http.Request) bool {
 	r.GetBody = func() (io.ReadCloser, error) { // for net/http, where an idle connection turns out to be closed
 		body, ok := k.try()
 		if !ok {
-			return nil, errDetached
+			return nil, errTooLarge
 		}
 		return body, nil
 	}
