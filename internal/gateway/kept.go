@@ -25,7 +25,9 @@ type kept struct {
 	limit  int64
 	dir    string // of temporary files; empty for the system's
 
-	mu     sync.Mutex
+	reading sync.Mutex // held by the try that reads from the source, which may take as long as the sender does
+
+	mu     sync.Mutex // never held while the source is read
 	memory []byte
 	small  *[]byte // the pooled buffer behind memory, or nil
 	file   *os.File
@@ -132,24 +134,42 @@ func (k *kept) lose() {
 }
 
 func (t *try) Read(p []byte) (int, error) {
+	if n, done, err := t.readKept(p); done {
+		return n, err
+	}
+	k := t.body
+	k.reading.Lock()
+	defer k.reading.Unlock()
+	if n, done, err := t.readKept(p); done { // the try before this one was reading
+		return n, err
+	}
+	n, err := k.source.Read(p)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+	k.keep(p[:n], t.closed)
+	if t.closed {
+		return 0, errDetached // the next try reads it
+	}
+	t.offset += int64(n)
+	return n, err
+}
+
+// readKept reads what was kept, or how the body ended; it is not done where the source is to be read.
+func (t *try) readKept(p []byte) (n int, done bool, err error) {
 	k := t.body
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
 	case t.closed:
-		return 0, errDetached
+		return 0, true, errDetached
 	case t.offset < k.size:
-		n, err := k.again(p, t.offset)
+		n, err = k.again(p, t.offset)
 		t.offset += int64(n)
-		return n, err
-	case k.err != nil:
-		return 0, k.err
+		return n, true, err
+	default:
+		return 0, k.err != nil, k.err
 	}
-	n, err := k.source.Read(p)
-	k.err = err
-	t.offset += int64(n)
-	k.keep(p[:n])
-	return n, err
 }
 
 // again reads what was kept.
@@ -167,12 +187,13 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// keep adds what was just read. A full disk loses the second try, not the message.
-func (k *kept) keep(p []byte) {
+// keep adds what was just read. A full disk loses the second try, not the message. What a try has read that was given up
+// meanwhile is kept whatever the limit is: another one has the right to it.
+func (k *kept) keep(p []byte, givenUp bool) {
 	if k.lost || len(p) == 0 {
 		return
 	}
-	if k.size+int64(len(p)) > k.limit {
+	if k.size+int64(len(p)) > k.limit && !givenUp {
 		k.lose()
 		return
 	}

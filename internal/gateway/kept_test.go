@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -78,4 +79,55 @@ func TestAFullDiskLosesTheSecondTryAndNotTheMessage(t *testing.T) {
 	if _, ok := k.try(); ok {
 		t.Error("it can be sent again although it could not be kept")
 	}
+}
+
+// A sender that is slow keeps nobody from giving a try up, or from handing the answer on.
+func TestASlowSenderHoldsUpNothingButItsBody(t *testing.T) {
+	for _, limit := range []int64{100, 10} { // more and less than the body
+		source, sender := io.Pipe()
+		k := keepBody(source, -1, limit, "")
+		first, _ := k.try()
+		read := make(chan error)
+		go func() {
+			_, err := io.ReadAll(first)
+			read <- err
+		}()
+		sender.Write([]byte("the first,"))
+		for !k.has(10) {
+			runtime.Gosched()
+		}
+		// The first try waits for more. Another one begins, and is accepted.
+		if !k.canBeSent() {
+			t.Fatal("it cannot be sent again")
+		}
+		second, ok := k.try()
+		if !ok {
+			t.Fatal("there is no second try")
+		}
+		k.release()
+		got := make(chan string)
+		go func() {
+			all, err := io.ReadAll(second)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- string(all)
+		}()
+		sender.Write([]byte("the second,"))
+		sender.Write([]byte("the third"))
+		sender.Close()
+		if err := <-read; !errors.Is(err, errDetached) {
+			t.Errorf("the first try: %v", err)
+		}
+		if all := <-got; all != "the first,the second,the third" {
+			t.Errorf("limit %d: the second try read %q", limit, all)
+		}
+		k.close()
+	}
+}
+
+func (k *kept) has(size int64) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.size == size
 }
