@@ -40,30 +40,46 @@ type node struct {
 
 func (n node) now() time.Time { return instant(n.instant) }
 
-// key tells states apart by all that decisions depend on: what is not usable any more counts by its number alone, and
+// A key tells states apart by all that decisions depend on: what is not usable any more counts by its number alone, and
 // instants count by what is compared with them.
-func (n node) key() string {
+type key struct {
+	instant, presents int
+	generations       [3]generationKey
+	// Of the newest one.
+	unpresented, quiet bool
+	since              time.Duration
+}
+
+type generationKey struct {
+	number                  int
+	valid, revoked          bool
+	notAfter                int64
+	notice                  time.Duration
+	verdict                 Verdict
+	proved, weighs, present bool
+}
+
+func (n node) key() key {
 	now, r := n.now(), n.r
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d p%d", n.instant, r.Presents)
-	for i, g := range r.Generations {
-		fmt.Fprintf(&b, "|%d", g.Number)
-		if i == len(r.Generations)-1 {
-			since := g.PresentedAt
-			if r.NeededOldAt.After(since) {
-				since = r.NeededOldAt
-			}
-			fmt.Fprintf(&b, "z%t s%d q%t", g.PresentedAt.IsZero(), min(now.Sub(since), Quiet), !g.VerdictAt.Before(since))
-		}
-		if !valid(g, now) {
-			fmt.Fprint(&b, g.Revoked)
-			continue
-		}
-		proved := g.Verdict == Accepted && g.By != Traffic
-		weighs := g.Verdict == Refused && g.By == Traffic && now.Sub(g.VerdictAt) < Reconsider
-		fmt.Fprintf(&b, "%d %d %s %t%t", g.NotAfter.Unix(), max(0, g.NoticedUntil.Sub(now)), g.Verdict, proved, weighs)
+	k := key{instant: n.instant, presents: r.Presents}
+	newest := r.newest()
+	since := newest.PresentedAt
+	if r.NeededOldAt.After(since) {
+		since = r.NeededOldAt
 	}
-	return b.String()
+	k.unpresented, k.since, k.quiet = newest.PresentedAt.IsZero(), min(now.Sub(since), Quiet), !newest.VerdictAt.Before(since)
+	for i, g := range r.Generations {
+		v := generationKey{present: true, number: g.Number}
+		if valid(g, now) {
+			v.valid, v.notAfter, v.notice, v.verdict = true, g.NotAfter.Unix(), max(0, g.NoticedUntil.Sub(now)), g.Verdict
+			v.proved = g.Verdict == Accepted && g.By != Traffic
+			v.weighs = g.Verdict == Refused && g.By == Traffic && now.Sub(g.VerdictAt) < Reconsider
+		} else {
+			v.revoked = g.Revoked
+		}
+		k.generations[i] = v
+	}
+	return k
 }
 
 // next are all states that one step leads to. A step that presents something says so to the check.
@@ -165,7 +181,7 @@ func surprising(before node, m *Move) string {
 // explore visits every reachable state and says the first thing that is broken.
 func explore(s tenancy.Strategy) (states int, broken string) {
 	start := node{r: Rollover{Strategy: s, Presents: 1, Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
-	seen := map[string]bool{start.key(): true}
+	seen := map[key]bool{start.key(): true}
 	frontier := []node{start}
 	for len(frontier) > 0 && broken == "" {
 		n := frontier[len(frontier)-1]

@@ -181,7 +181,9 @@ func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 		}
 	}
 	last := s.parts[len(s.parts)-1]
-	check(t, f.RunPart(t.Context(), last.RunDate, last.Number, now)) // too early: nothing happens
+	if err, later := f.RunPart(t.Context(), last.RunDate, last.Number, now), (*NotYetError)(nil); !errors.As(err, &later) || !later.At.Equal(last.BeginsAt) {
+		t.Errorf("too early: %v", err)
+	}
 	if left, err := f.Store.Parts(t.Context(), now); err != nil || len(left) != len(s.parts) {
 		t.Errorf("%d parts left, %v", len(left), err)
 	}
