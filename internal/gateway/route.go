@@ -44,8 +44,8 @@ type route struct {
 	changedAt time.Time
 	deafUntil time.Time // until when the receiver is not asked before it gets a body
 
-	reading sync.Mutex // held by who reads it anew after a refusal
-	readAt  time.Time  // when that was last done
+	reading    sync.Mutex // held by who reads it anew after a refusal
+	freshUntil time.Time  // until when it is not read anew once more
 }
 
 func (r *route) name() string { return r.address.String() }
@@ -133,9 +133,11 @@ type routes struct {
 const (
 	// askAgain is how long the control is left alone that did not answer.
 	askAgain = time.Second
-	// readAgain is how long what was read after a refusal counts for others; readTimeout is how long they wait for it.
+	// readAgain is how long what was read after a refusal counts for others; readTimeout is how long they wait for it, and
+	// retryRead the pause between two tries: after a failover the connections to the old primary fail one by one.
 	readAgain   = 200 * time.Millisecond
 	readTimeout = 2 * time.Second
+	retryRead   = 20 * time.Millisecond
 	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does not
 	// answer: messages go on through an outage of the service that began right after a change.
 	staleGrace = time.Hour
@@ -149,28 +151,33 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	if r != nil {
 		return r, nil
 	}
-	return rs.read(ctx, g, to)
+	// While the control does not answer, what was known before a change is better than nothing.
+	rs.mu.RLock()
+	old, silent := rs.stale[to], g.Now().Before(rs.silentUntil)
+	rs.mu.RUnlock()
+	if old != nil && silent {
+		return old, nil
+	}
+	r, err := rs.read(ctx, g, to)
+	if err != nil && old != nil && !isAnswer(err) && g.Now().Before(old.lastUsed().Add(staleGrace)) {
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		rs.silentUntil = g.Now().Add(askAgain)
+		return old, nil
+	}
+	return r, err
 }
 
-// read reads a route anew, again where something changed meanwhile. While the control does not answer, what was known before the
-// change is better than nothing.
+// isAnswer says whether an error is what the control says, and not that it says nothing.
+func isAnswer(err error) bool { return errors.As(err, new(*tenancy.RuleError)) }
+
+// read reads a route anew, again where something changed meanwhile.
 func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
 	for {
 		rs.mu.RLock()
-		changes, old := rs.changes, rs.stale[to]
-		silent := g.Now().Before(rs.silentUntil)
+		changes := rs.changes
 		rs.mu.RUnlock()
-		if old != nil && silent {
-			return old, nil
-		}
 		s, identities, err := g.Control.Standing(ctx, to.tenant, to.arrangement)
-		var answer *tenancy.RuleError
-		if err != nil && old != nil && !errors.As(err, &answer) && g.Now().Before(old.lastUsed().Add(staleGrace)) {
-			rs.mu.Lock()
-			rs.silentUntil = g.Now().Add(askAgain)
-			rs.mu.Unlock()
-			return old, nil
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -182,31 +189,39 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 }
 
 // anew is what is known of a route whose every generation was refused, in case a change was not heard of: it is read anew, for
-// all messages together and not more often than every [readAgain]. While the control does not answer it is the route itself.
+// all messages together and not more often than every [readAgain]. Where the control does not answer for [readTimeout], it is the
+// route itself, and nobody waits again for [askAgain].
 func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	rs.mu.RLock()
 	known := rs.known[r.address]
 	rs.mu.RUnlock()
-	now := g.Now()
 	switch {
 	case known != nil && known != r:
 		return known
-	case known == r && now.Sub(r.readAt).Abs() < readAgain:
+	case g.Now().Before(r.freshUntil):
 		return r
 	}
-	r.readAt = now
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	fresh, err := rs.read(ctx, g, r.address)
-	if err != nil || fresh == r {
-		return r
+	for {
+		fresh, err := rs.read(ctx, g, r.address)
+		switch {
+		case err == nil:
+			fresh.reading.Lock() // of routes that follow each other, always the later one's last
+			defer fresh.reading.Unlock()
+			fresh.freshUntil = g.Now().Add(readAgain)
+			return fresh
+		case isAnswer(err) || ctx.Err() != nil:
+			r.freshUntil = g.Now().Add(askAgain)
+			return r
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryRead):
+		}
 	}
-	fresh.reading.Lock()
-	defer fresh.reading.Unlock()
-	fresh.readAt = now
-	return fresh
 }
 
 // replace puts what was read in the place of what was known; nil where it may be out of date already.

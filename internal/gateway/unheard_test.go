@@ -104,3 +104,45 @@ func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
 		t.Errorf("the receiver was asked %d times for %d messages", server.Asked(), messages)
 	}
 }
+
+// A control that is back after an outage, and one that answers only after its dead connections were tried, is asked all the same.
+func TestARefusalDuringAFailoverWaitsForTheControl(t *testing.T) {
+	f := setUp(t)
+	f.stop()
+	control := &silent{Local: gateway.Local{Engine: f.engine, Now: time.Now}}
+	f.start(control)
+	server := f.receiver("bank", tenancy.Adaptive, ways["close"])
+	wants := func(what string) {
+		t.Helper()
+		if got := f.send("bank", "POST", 200); got.status != 200 || server.Taken(got.key) != 1 {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	wants("in peace")
+	f.renew()
+	control.down.Store(true)
+	control.change(f.acme.ID)
+	wants("after a change that cannot be read")
+	server.Accept(f.generation(2))
+	back := make(chan struct{})
+	time.AfterFunc(300*time.Millisecond, func() {
+		control.down.Store(false)
+		close(back)
+	})
+	wants("while the control comes back")
+	select {
+	case <-back:
+	default:
+		t.Error("it did not wait for the control")
+	}
+
+	f.renew()
+	control.change(f.acme.ID)
+	wants("after another renewal")
+	control.down.Store(true)
+	control.change(f.acme.ID)
+	wants("after another change that cannot be read")
+	control.down.Store(false)
+	server.Accept(f.generation(3))
+	wants("right after it is back")
+}
