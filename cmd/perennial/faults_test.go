@@ -177,6 +177,9 @@ func (w *world) live() {
 	stop()
 	flows.Wait()
 	w.verify(s, acme)
+	if w.cutOvers < 2 && !t.Failed() {
+		t.Error("nothing was cut over: the world ended too early to see it")
+	}
 	t.Logf("seed %d, which refuses with %s: %d orders, %d mails, %d of them more than once under their Message-ID\n%s", w.seed, w.bank.refuses, w.sent.Load(), len(w.mails.ids), w.repeated(), strings.Join(w.notes, "\n"))
 }
 
