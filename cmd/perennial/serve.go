@@ -97,7 +97,6 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	p.engine.PartLease = c.JobLease
 	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &probe.Prober{Engine: p.engine, Network: network, Now: e.now}, Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now, Log: log})
 	if err != nil {
 		return err

@@ -127,7 +127,7 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 		ca = e.issuer(ca)
 	}
 	engine := lifecycle.Config{Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
-	engine.PartSize = e.partSize
+	engine.PartSize, engine.PartLease = e.partSize, f.JobLease
 	if engine.Spread, err = jobs.NewSpread(p.store, log); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -95,8 +96,7 @@ func (s sender) answered(m *message, a attempt) (*http.Response, error) {
 // to send most messages again where there is a generation that this gateway should have heard of, and did not.
 func (s sender) settled(m *message, r *http.Request, generation int) attempt {
 	q := r
-	if r.Body != nil && r.Body != http.NoBody {
-		m.kept = keepBody(r.Body, r.ContentLength, min(smallBody, m.route.standing.Arrangement.Egress.Keep()), s.TempDir)
+	if s.keep(m, r, smallBody); m.kept != nil {
 		q = r.WithContext(r.Context())
 		m.kept.sendAs(q)
 	}
@@ -125,6 +125,13 @@ func (s sender) settled(m *message, r *http.Request, generation int) attempt {
 	}
 	a.discard()
 	return s.tryEach(m, r, unheard, []attempt{a})
+}
+
+// keep keeps the body of a message that has one, up to a limit and the arrangement's.
+func (s sender) keep(m *message, r *http.Request, limit int64) {
+	if r.Body != nil && r.Body != http.NoBody {
+		m.kept = keepBody(r.Body, r.ContentLength, min(limit, m.route.standing.Arrangement.Egress.Keep()), s.TempDir)
+	}
 }
 
 // once sends a message with one generation, whatever the answer is.
@@ -174,12 +181,8 @@ func (a *attempt) discard() {
 
 // fallBack sends a message while a roll-over is open: with the next generation where one is refused.
 func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
-	hasBody := r.Body != nil && r.Body != http.NoBody
-	if hasBody {
-		m.kept = keepBody(r.Body, r.ContentLength, m.route.standing.Arrangement.Egress.Keep(), s.TempDir)
-		if r.ContentLength > m.kept.limit {
-			order = s.probeFirst(r.Context(), m, r, order)
-		}
+	if s.keep(m, r, math.MaxInt64); m.kept != nil && r.ContentLength > m.kept.limit {
+		order = s.probeFirst(r.Context(), m, r, order)
 	}
 	return s.tryEach(m, r, order, nil)
 }

@@ -102,7 +102,7 @@ func (k *kept) canBeSent() bool {
 	return !k.lost
 }
 
-// release keeps nothing more: the receiver has accepted the message.
+// release keeps nothing more: the message will not be sent again.
 func (k *kept) release() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

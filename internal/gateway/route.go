@@ -265,13 +265,13 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 		return nil, err
 	}
 	sum := sha256.Sum256(settings)
-	kept := 0
+	same := 0
 	for _, id := range identities {
 		c, _ := s.Certificate(id.Generation)
 		if before != nil {
 			if old := before.identities[id.Generation]; old != nil && old.certificateID == c.ID && old.settings == sum {
 				r.identities[id.Generation] = old
-				kept++
+				same++
 				continue
 			}
 		}
@@ -289,7 +289,7 @@ func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities 
 			r.accepted[generation] = at
 		}
 		r.changedAt, r.deafUntil = before.changedAt, before.deafUntil
-		if len(r.identities) == kept { // one that is new was never refused
+		if len(r.identities) == same { // one that is new was never refused
 			r.refused = before.refused.clone()
 		}
 	}

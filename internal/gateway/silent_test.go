@@ -19,16 +19,27 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// silent is a control that can stop answering, and whose changes a test makes.
+// silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the test makes
+// none it is one whose connection for news is lost.
 type silent struct {
 	gateway.Local
 	down   atomic.Bool
+	asked  atomic.Int32
 	change func(tenantID string)
+}
+
+// silence starts the fixture's gateway anew with such a control.
+func (f *fixture) silence() *silent {
+	f.stop()
+	s := &silent{Local: gateway.Local{Engine: f.engine, Now: time.Now}}
+	f.start(s)
+	return s
 }
 
 var errSilent = errors.New("the service does not answer")
 
 func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error) {
+	s.asked.Add(1)
 	if s.down.Load() {
 		return lifecycle.Standing{}, nil, errSilent
 	}

@@ -1,42 +1,17 @@
 package gateway_test
 
 import (
-	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/gateway"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/outbound"
 	"github.com/perennial-pki/perennial/internal/receivertest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A deaf control tells of no change, as one does whose connection for news is lost, and counts what it is asked.
-type deaf struct {
-	gateway.Local
-	asked *atomic.Int32
-}
-
-func (deaf) OnChange(func(string)) func() { return func() {} }
-
-func (d deaf) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error) {
-	d.asked.Add(1)
-	return d.Local.Standing(ctx, tenant, arrangement)
-}
-
-func deafened(t *testing.T) (*fixture, *atomic.Int32) {
-	f := setUp(t)
-	f.stop()
-	d := deaf{gateway.Local{Engine: f.engine, Now: time.Now}, new(atomic.Int32)}
-	f.start(d)
-	return f, d.asked
-}
-
 func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T) {
-	f, _ := deafened(t)
+	f := setUp(t)
+	f.silence()
 	type sending struct {
 		name, way, method string
 		size              int
@@ -69,7 +44,8 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 // What is larger than the gateway keeps in the settled state gets the receiver's refusal, unless that comes before so much was sent; the
 // next message knows better.
 func TestALargeMessageBeforeTheGatewayHasHeardMayBeRefusedAndTheNextOneIsNot(t *testing.T) {
-	f, _ := deafened(t)
+	f := setUp(t)
+	f.silence()
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
 	if got := f.send("bank", "GET", 0); got.status != 200 {
 		t.Fatalf("%+v", got)
@@ -86,7 +62,8 @@ func TestALargeMessageBeforeTheGatewayHasHeardMayBeRefusedAndTheNextOneIsNot(t *
 
 // A receiver that refuses everything for reasons of its own costs the control little, whatever its messages are.
 func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
-	f, asked := deafened(t)
+	f := setUp(t)
+	control := f.silence()
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
 	server.Accept()
 	began := time.Now()
@@ -97,7 +74,7 @@ func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
 		}
 	}
 	most := 2 + time.Since(began)/(200*time.Millisecond)
-	if n := time.Duration(asked.Load()); n > most || n > messages/2 {
+	if n := time.Duration(control.asked.Load()); n > most || n > messages/2 {
 		t.Errorf("the control was asked %d times for %d messages in %s", n, messages, time.Since(began))
 	}
 	if server.Asked() != messages {
@@ -108,9 +85,7 @@ func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
 // A control that is back after an outage, and one that answers only after its dead connections were tried, is asked all the same.
 func TestARefusalDuringAFailoverWaitsForTheControl(t *testing.T) {
 	f := setUp(t)
-	f.stop()
-	control := &silent{Local: gateway.Local{Engine: f.engine, Now: time.Now}}
-	f.start(control)
+	control := f.silence()
 	server := f.receiver("bank", tenancy.Adaptive, ways["close"])
 	wants := func(what string) {
 		t.Helper()
