@@ -42,31 +42,31 @@ lint:
 	"$$($(GO) -C tools tool -n staticcheck)" ./...
 
 generate: ## the console's templates and docs/openapi.json, from the code
-	"$$($(GO) -C tools tool -n templ)" generate -path internal/web
+	"$$($(GO) -C tools tool -n templ)" generate -path internal/front/web
 	@$(MAKE) build
 	bin/perennial openapi > docs/openapi.json
 
 fresh: generate ## generated files and go.mod are as the code wants them
-	git diff --exit-code -- docs/openapi.json internal/web
+	git diff --exit-code -- docs/openapi.json internal/front/web
 	$(GO) mod tidy -diff
 
 fuzz: ## every parser, FUZZ long each
 	$(GO) test ./policy -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
-	$(GO) test ./internal/certfile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
+	$(GO) test ./internal/keys/certfile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
 	$(GO) test ./tenancy -run '^$$' -fuzz FuzzChecks -fuzztime $(FUZZ)
-	$(GO) test ./internal/mail -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
+	$(GO) test ./internal/engine/notify -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
 	$(GO) test ./cmd/perennial -run '^$$' -fuzz FuzzReadConfig -fuzztime $(FUZZ)
-	$(GO) test ./internal/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
-	$(GO) test ./internal/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
-	$(GO) test ./internal/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
-	$(GO) test ./internal/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
+	$(GO) test ./internal/egress/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
+	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
+	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
+	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes
-	$(GO) test ./internal/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
-	$(GO) test ./internal/sim -run ManySeeds -args -many
+	$(GO) test ./internal/engine/lifecycle -run Invariant -rapid.checks=400 -timeout 60m
+	$(GO) test ./internal/lab/sim -run ManySeeds -args -many
 
 regression: packages ## what a renewal costs, in counts that repeat: 15 % more than is written down fails
-	$(GO) test ./internal/bench -count=1 -run Costs -v
+	$(GO) test ./internal/lab/bench -count=1 -run Costs -v
 
 model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants
 	model/check
@@ -75,7 +75,7 @@ faults: packages ## three replicas and one fault after the other, SEEDS of them 
 	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
-	@$(GO) test ./internal/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
+	@$(GO) test ./internal/testing/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
 
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew
@@ -87,10 +87,10 @@ STEP_CA ?= github.com/smallstep/certificates/cmd/step-ca@v0.30.2
 
 bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, smtp-source (20 minutes; needs wrk)
 	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin $(GO) install $(STEP_CA)
-	$(GO) test ./internal/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca $(CURDIR)/bin/step-ca -service $(CURDIR)/bin/perennial
+	$(GO) test ./internal/lab/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca $(CURDIR)/bin/step-ca -service $(CURDIR)/bin/perennial
 
 screenshots: packages ## what the console looks like, into docs/screenshots
-	$(GO) test ./internal/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"
+	$(GO) test ./internal/front/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"
 
 demo: build
 	bin/perennial demo

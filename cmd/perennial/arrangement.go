@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 )
 
 type backupCmd struct {

@@ -8,7 +8,7 @@ import (
 	"runtime/pprof"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/bench"
+	"github.com/perennial-pki/perennial/internal/lab/bench"
 )
 
 type benchCmd struct {

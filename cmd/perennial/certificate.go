@@ -6,7 +6,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/front/api"
 )
 
 type certificateCmd struct {

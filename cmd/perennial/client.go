@@ -14,7 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/front/api"
 )
 
 // client is how commands reach a running service.

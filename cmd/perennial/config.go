@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 )
 
 // maxConfig bounds a configuration file.

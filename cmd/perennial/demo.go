@@ -6,7 +6,7 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/perennial-pki/perennial/internal/demo"
+	"github.com/perennial-pki/perennial/internal/lab/demo"
 )
 
 type demoCmd struct {

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/keyring"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )

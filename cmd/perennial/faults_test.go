@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/store"
-	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )

@@ -31,11 +31,11 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/perennial-pki/perennial/internal/certfile"
-	"github.com/perennial-pki/perennial/internal/issuer"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/store"
-	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )

@@ -12,8 +12,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/perennial-pki/perennial/internal/certfile"
-	"github.com/perennial-pki/perennial/internal/publish"
+	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/policy"
 )
 

@@ -15,11 +15,11 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/perennial-pki/perennial/internal/control"
-	"github.com/perennial-pki/perennial/internal/gateway"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/outbound"
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 )
 

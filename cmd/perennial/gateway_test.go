@@ -25,10 +25,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/outbound"
-	"github.com/perennial-pki/perennial/internal/receivertest"
-	"github.com/perennial-pki/perennial/internal/store"
-	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/receivertest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
 // newReceiver starts a receiver with a certificate of its own.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 

@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/keyring"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
 type keyCmd struct {
@@ -55,7 +55,7 @@ func (c *keyRotateCmd) Run(e env) error {
 	}
 	// A line now and then, for a million keys take minutes.
 	told := 0
-	n, err := lifecycle.Reseal(ctx, s, keys, localca.SealContext, func(n int) {
+	n, err := lifecycle.Reseal(ctx, s, keys, local.SealContext, func(n int) {
 		if n >= told+resealTold {
 			told = n
 			fmt.Fprintf(e.err, "%d private keys re-sealed so far\n", n)

@@ -16,7 +16,7 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/muesli/roff"
 
-	"github.com/perennial-pki/perennial/internal/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
 
 // cli is the table of contents of the command line.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
 func TestMain(m *testing.M) {

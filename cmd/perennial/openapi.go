@@ -1,6 +1,6 @@
 package main
 
-import "github.com/perennial-pki/perennial/internal/api"
+import "github.com/perennial-pki/perennial/internal/front/api"
 
 type openapiCmd struct{}
 

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/api"
+	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 

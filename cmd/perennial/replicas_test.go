@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/store"
-	"github.com/perennial-pki/perennial/internal/testenv"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
 // replica starts a service that ends with the test.

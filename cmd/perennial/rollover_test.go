@@ -11,7 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/perennial-pki/perennial/internal/receivertest"
+	"github.com/perennial-pki/perennial/internal/testing/receivertest"
 )
 
 var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScript

@@ -16,17 +16,17 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/api"
-	"github.com/perennial-pki/perennial/internal/control"
-	"github.com/perennial-pki/perennial/internal/gateway"
-	"github.com/perennial-pki/perennial/internal/importing"
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/jobs"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/probe"
-	"github.com/perennial-pki/perennial/internal/sample"
-	"github.com/perennial-pki/perennial/internal/store"
-	"github.com/perennial-pki/perennial/internal/web"
+	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/sample"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -97,7 +97,7 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &probe.Prober{Engine: p.engine, Network: network, Now: e.now}, Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now, Log: log})
+	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &prober.Prober{Engine: p.engine, Network: network, Now: e.now}, Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now, Log: log})
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (c *serveCmd) checkTransport() (scheme string, err error) {
 }
 
 // tlsConfig is nil for plain HTTP.
-func (c *serveCmd) tlsConfig(ca *localca.CA, now func() time.Time) (*tls.Config, error) {
+func (c *serveCmd) tlsConfig(ca *local.CA, now func() time.Time) (*tls.Config, error) {
 	switch {
 	case c.TLS == "self":
 		host, _, err := net.SplitHostPort(strings.TrimPrefix(c.BaseURL, "https://"))

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/sim"
+	"github.com/perennial-pki/perennial/internal/lab/sim"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )

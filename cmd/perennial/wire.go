@@ -13,13 +13,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/issuer"
-	"github.com/perennial-pki/perennial/internal/issuer/localca"
-	"github.com/perennial-pki/perennial/internal/jobs"
-	"github.com/perennial-pki/perennial/internal/keyring"
-	"github.com/perennial-pki/perennial/internal/lifecycle"
-	"github.com/perennial-pki/perennial/internal/mail"
-	"github.com/perennial-pki/perennial/internal/store"
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -72,7 +72,7 @@ func newLogger(e env, format string, level slog.Level) *slog.Logger {
 type parts struct {
 	store  *store.Store
 	keys   *keyring.Keyring
-	ca     *localca.CA
+	ca     *local.CA
 	pool   *keyring.Pool
 	policy policy.Policy
 	engine *lifecycle.Engine
@@ -90,11 +90,11 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	if p.policy, err = loadPolicy(f.Policy); err != nil {
 		return nil, err
 	}
-	domain, err := mail.ParseSender(f.MailFrom)
+	domain, err := notify.ParseSender(f.MailFrom)
 	if err != nil {
 		return nil, fmt.Errorf("--mail-from: %w", err)
 	}
-	var server *mail.Server
+	var server *notify.Server
 	if f.SMTP != "" {
 		if server, err = f.mailServer(); err != nil {
 			return nil, err
@@ -114,11 +114,11 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	if p.keys, err = f.keyring(ctx, p.store); err != nil {
 		return nil, err
 	}
-	config := localca.Config{TrustDomain: f.TrustDomain, Organization: f.Organization, CRLURL: f.crlURL, LongestValidity: p.policy.Validity}
+	config := local.Config{TrustDomain: f.TrustDomain, Organization: f.Organization, CRLURL: f.crlURL, LongestValidity: p.policy.Validity}
 	if err = config.Check(); err != nil {
 		return nil, err
 	}
-	if p.ca, err = localca.Open(ctx, config, p.store, p.keys, e.now()); err != nil {
+	if p.ca, err = local.Open(ctx, config, p.store, p.keys, e.now()); err != nil {
 		return nil, err
 	}
 	p.pool = keyring.NewPool(f.RSAPool)
@@ -149,8 +149,8 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 // work, since a part that takes longer than its lease is done again.
 func partSize(perSecond float64) int { return max(1, int(min(30*perSecond, lifecycle.DefaultPart))) }
 
-func (f *serviceFlags) mailServer() (*mail.Server, error) {
-	templates, err := mail.LoadTemplates(f.MailTemplates)
+func (f *serviceFlags) mailServer() (*notify.Server, error) {
+	templates, err := notify.LoadTemplates(f.MailTemplates)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (f *serviceFlags) mailServer() (*mail.Server, error) {
 		}
 		roots = &tls.Config{RootCAs: pool}
 	}
-	return mail.NewServer(f.SMTP, f.MailFrom, templates, roots)
+	return notify.NewServer(f.SMTP, f.MailFrom, templates, roots)
 }
 
 // readRoots reads the CAs that a flag names; nil, which stands for the system's, where it names no file.

@@ -1,0 +1,217 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hpke"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Client is the control of a gateway that runs apart from the service. It implements [gateway.Control].
+type Client struct {
+	url   string
+	token string
+	key   hpke.PrivateKey // of this process alone
+	http  *http.Client
+	log   *slog.Logger
+}
+
+// NewClient makes a client of the service at an address, which is https:// unless it is of this machine, with the token of a
+// gateway. The service's certificate is verified with roots; nil stands for the system's.
+func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*Client, error) {
+	if _, err := url.Parse(address); err != nil {
+		return nil, err
+	}
+	key, err := kem.GenerateKey()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}
+	transport.ResponseHeaderTimeout, transport.MaxIdleConnsPerHost = 15*time.Second, 16
+	return &Client{strings.TrimSuffix(address, "/"), token, key, &http.Client{Transport: transport}, log}, nil
+}
+
+// Check asks whether the service knows this gateway.
+func (c *Client) Check(ctx context.Context) error {
+	_, err := c.DueParked(ctx, time.Unix(0, 0), 1)
+	return err
+}
+
+func (c *Client) request(ctx context.Context, method, name string, body io.Reader) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.url+Path+name, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	r.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("the service at %s does not answer: %w", c.url, err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer res.Body.Close()
+	var p problem
+	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
+		return nil, fmt.Errorf("the service at %s answered %s", c.url, res.Status)
+	}
+	if kind, ok := kinds[res.StatusCode]; ok {
+		return nil, tenancy.Errorf(kind, "%s", p.Detail)
+	}
+	return nil, fmt.Errorf("the service at %s answered %s: %s", c.url, res.Status, p.Detail)
+}
+
+// call makes one call.
+func call[O any](ctx context.Context, c *Client, name string, in any) (out O, err error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return out, err
+	}
+	res, err := c.request(ctx, http.MethodPost, name, bytes.NewReader(body))
+	if err != nil {
+		return out, err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(res.Body, mostBytes)).Decode(&out); err != nil {
+		return out, fmt.Errorf("the service at %s is no Perennial, or of another version: %w", c.url, err)
+	}
+	io.Copy(io.Discard, io.LimitReader(res.Body, 1<<10)) // so that the connection is used again
+	return out, nil
+}
+
+// Standing implements [gateway.Control].
+func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing, identities []outbound.Identity, err error) {
+	out, err := call[standingAnswer](ctx, c, "standing", standingOf{tenant, arrangement, c.key.PublicKey().Bytes()})
+	if err != nil {
+		return s, nil, err
+	}
+	for _, sealed := range out.Identities {
+		id, err := sealed.open(c.key, out.Standing.Arrangement.ID)
+		if err != nil {
+			return s, nil, err
+		}
+		identities = append(identities, id)
+	}
+	return out.Standing, identities, nil
+}
+
+// Token implements [gateway.Control].
+func (c *Client) Token(ctx context.Context, hash string) (tenancy.Token, error) {
+	return call[tenancy.Token](ctx, c, "token", hash)
+}
+
+// Observe implements [gateway.Control].
+func (c *Client) Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error {
+	_, err := call[nothing](ctx, c, "observe", observed{arrangementID, seen})
+	return err
+}
+
+// Record implements [gateway.Control].
+func (c *Client) Record(ctx context.Context, messages []tenancy.Message) error {
+	_, err := call[nothing](ctx, c, "record", messages)
+	return err
+}
+
+// Park implements [gateway.Control].
+func (c *Client) Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error) {
+	return call[tenancy.Parked](ctx, c, "park", parkedMessage{p, request})
+}
+
+// Parked implements [gateway.Control].
+func (c *Client) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
+	return call[tenancy.Parked](ctx, c, "parked", parkedOf{arrangementID, id})
+}
+
+// DueParked implements [gateway.Control].
+func (c *Client) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
+	return call[[]tenancy.Parked](ctx, c, "due-parked", dueAt{now, limit})
+}
+
+// ParkedAddress implements [gateway.Control].
+func (c *Client) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error) {
+	out, err := call[parkedAddress](ctx, c, "parked-address", p)
+	return out.Tenant, out.Arrangement, out.Timeout, err
+}
+
+// ClaimParked implements [gateway.Control]. Where the answer is lost, the message is taken up again when the claim ends.
+func (c *Client) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error) {
+	out, err := call[claim](ctx, c, "claim-parked", claimUntil{p, until})
+	return out.Claimed, out.Request, err
+}
+
+// UpdateParked implements [gateway.Control].
+func (c *Client) UpdateParked(ctx context.Context, p tenancy.Parked) error {
+	_, err := call[nothing](ctx, c, "update-parked", p)
+	return err
+}
+
+// OnChange implements [gateway.Control]. While the service cannot be heard nothing is told; once it is heard again, "" is:
+// anything may have changed.
+func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		const retry = time.Second
+		for ctx.Err() == nil {
+			if err := c.hear(ctx, listen); ctx.Err() == nil {
+				c.log.WarnContext(ctx, "changes are not heard at the moment", "error", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(retry):
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// hear reads the stream of changes until it ends or falls silent.
+func (c *Client) hear(ctx context.Context, listen func(tenantID string)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	res, err := c.request(ctx, http.MethodGet, "changes", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	watchdog := time.AfterFunc(silence, cancel)
+	defer watchdog.Stop()
+	lines := bufio.NewScanner(res.Body)
+	if lines.Scan() {
+		listen("")
+	}
+	for lines.Scan() {
+		watchdog.Reset(silence)
+		switch id := lines.Text(); id {
+		case "":
+		case anything:
+			listen("")
+		default:
+			listen(id)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return io.ErrUnexpectedEOF
+}

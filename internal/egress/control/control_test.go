@@ -1,0 +1,333 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/receivertest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var check = testenv.Check
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// A fixture is a service with the arrangement acme/erp, and a receiver that knows generation 1.
+type fixture struct {
+	t        *testing.T
+	engine   *lifecycle.Engine
+	ca       *local.CA
+	local    gateway.Local
+	service  *httptest.Server
+	end      func() // of streams
+	down     bool   // the service answers nothing
+	mu       sync.Mutex
+	wire     bytes.Buffer // what the service answered
+	later    atomic.Int64 // how much the gateway's clock is ahead
+	receiver *receivertest.Server
+	token    map[tenancy.Role]string
+}
+
+func setUp(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{t: t, token: map[tenancy.Role]string{}}
+	now := time.Now()
+	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
+	acme, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	check(t, err)
+	certificate, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
+	check(t, err)
+	pair, err := certificate.Get(nil)
+	check(t, err)
+	f.receiver, err = receivertest.Start(*pair, receivertest.Options{Refuse: 401})
+	check(t, err)
+	t.Cleanup(f.receiver.Close)
+	f.receiver.Accept(f.generation(1))
+	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now, Version: 1}
+	a := tenancy.Arrangement{
+		ID: lifecycle.NewID(), TenantID: acme.ID, ReceiverID: r.ID, Name: "erp", Endpoint: f.receiver.URL, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}, CreatedAt: now, Version: 1,
+	}
+	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		for _, role := range []tenancy.Role{tenancy.RoleOperator, tenancy.RoleGateway, tenancy.RoleSender} {
+			f.token[role] = tenancy.TokenPrefix + rand.Text()
+			one := tenancy.Token{ID: lifecycle.NewID(), Name: "dmz", Role: role, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
+			if role == tenancy.RoleSender {
+				one.TenantID = acme.ID
+			}
+			if err := tx.CreateToken(t.Context(), one, tenancy.HashSecret(f.token[role])); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), a))
+	}))
+	ending, end := context.WithCancel(t.Context())
+	f.end, f.local = end, gateway.Local{Engine: f.engine, Now: time.Now}
+	log := slog.New(slog.DiscardHandler)
+	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine, CA: f.ca, Now: time.Now, Log: log, Gateways: func(name string) http.Handler {
+		named := f.local
+		named.Name = name
+		return control.Handler{Control: named, Ending: ending, Log: log}
+	}})
+	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		down := f.down
+		f.mu.Unlock()
+		if down {
+			panic(http.ErrAbortHandler)
+		}
+		handler.ServeHTTP(recorded{w, f}, r)
+	}))
+	f.service.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	t.Cleanup(func() {
+		end()
+		f.service.Close()
+	})
+	return f
+}
+
+type recorded struct {
+	http.ResponseWriter
+	f *fixture
+}
+
+func (r recorded) Write(p []byte) (int, error) {
+	r.f.mu.Lock()
+	r.f.wire.Write(p)
+	r.f.mu.Unlock()
+	return r.ResponseWriter.Write(p)
+}
+
+func (r recorded) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (f *fixture) generation(n int) *x509.Certificate {
+	f.t.Helper()
+	acme, err := f.engine.Store.Tenant(f.t.Context(), "acme")
+	check(f.t, err)
+	c, err := f.engine.Store.Certificate(f.t.Context(), acme.ID, tenancy.ForTenant, n)
+	check(f.t, err)
+	parsed, err := x509.ParseCertificate(c.DER)
+	check(f.t, err)
+	return parsed
+}
+
+func (f *fixture) client() *control.Client {
+	f.t.Helper()
+	c, err := control.NewClient(f.service.URL, f.token[tenancy.RoleGateway], nil, slog.New(slog.DiscardHandler))
+	check(f.t, err)
+	return c
+}
+
+func (f *fixture) gatewayNow() time.Time { return time.Now().Add(time.Duration(f.later.Load())) }
+
+// gateway starts a gateway that knows the service by its address alone.
+func (f *fixture) gateway() (url string) {
+	f.t.Helper()
+	g := gateway.New(gateway.Config{Control: f.client(), Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: f.t.TempDir(), Now: f.gatewayNow, Log: slog.New(slog.DiscardHandler)})
+	server := httptest.NewServer(g)
+	f.t.Cleanup(func() {
+		server.Close()
+		g.Close()
+	})
+	return server.URL
+}
+
+func (f *fixture) send(gateway string, headers ...string) (status int) {
+	f.t.Helper()
+	r, err := http.NewRequest(http.MethodPost, gateway+"/acme/erp/order", strings.NewReader("<order/>"))
+	check(f.t, err)
+	r.Header.Set("Authorization", "Bearer "+f.token[tenancy.RoleSender])
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(r)
+	check(f.t, err)
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+func (f *fixture) renew() {
+	f.t.Helper()
+	_, err := f.engine.RenewByHand(f.t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", time.Now())
+	check(f.t, err)
+}
+
+func TestARenewalGoesThroughAGatewayThatIsApartWithoutAFailedMessage(t *testing.T) {
+	f := setUp(t)
+	url := f.gateway()
+	send := func() {
+		t.Helper()
+		if status := f.send(url); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+	}
+	send()
+	f.renew()
+	send()
+	f.receiver.Accept(f.generation(2))
+	send()
+	// What this gateway learned is known to the service, and says by whom.
+	testenv.Eventually(t, func() bool {
+		events, err := f.engine.Store.Events(t.Context(), "acme", 0, 100)
+		check(t, err)
+		for _, e := range events {
+			if e.Actor == "gateway dmz" && e.Action == "arrangement.refused" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func TestAParkedMessageGoesThroughAGatewayThatIsApart(t *testing.T) {
+	f := setUp(t)
+	url := f.gateway()
+	if status := f.send(url, "Prefer", "respond-async", "Idempotency-Key", "one"); status != 202 {
+		t.Fatalf("answered %d", status)
+	}
+	testenv.Eventually(t, func() bool { return f.receiver.Taken("one") == 1 })
+}
+
+func TestWhatCrossesIsWhatTheServiceKnowsAndNoPrivateKeyIsReadable(t *testing.T) {
+	f := setUp(t)
+	f.renew()
+	want, ids, err := f.local.Standing(t.Context(), "acme", "erp")
+	check(t, err)
+	got, opened, err := f.client().Standing(t.Context(), "acme", "erp")
+	check(t, err)
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(ids) != 2 || !reflect.DeepEqual(opened, ids) {
+		t.Error("the identities differ")
+	}
+	for _, id := range ids {
+		der, err := x509.MarshalPKCS8PrivateKey(id.Certificate.PrivateKey)
+		check(t, err)
+		for _, form := range []string{string(der), fmt.Sprintf("%q", der), base64.StdEncoding.EncodeToString(der)} {
+			if strings.Contains(f.wire.String(), form) {
+				t.Error("a private key can be read in an answer")
+			}
+		}
+	}
+	// Another process cannot open what was sealed for this one: the client makes a new key each time.
+	if _, _, err := f.client().Standing(t.Context(), "acme", "nothing"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("an arrangement that does not exist: %v", err)
+	}
+}
+
+func TestOnlyAGatewaysTokenOpensTheDoorOfGatewaysAndNoOther(t *testing.T) {
+	f := setUp(t)
+	ask := func(role tenancy.Role, method, path string) int {
+		t.Helper()
+		r, err := http.NewRequest(method, f.service.URL+path, strings.NewReader("{}"))
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.token[role])
+		res, err := http.DefaultClient.Do(r)
+		check(t, err)
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for _, c := range []struct {
+		role   tenancy.Role
+		method string
+		path   string
+		want   int
+	}{
+		{tenancy.RoleOperator, "POST", control.Path + "standing", 403},
+		{tenancy.RoleSender, "POST", control.Path + "standing", 403},
+		{tenancy.RoleOperator, "GET", control.Path + "changes", 403},
+		{"", "POST", control.Path + "standing", 401},
+		{tenancy.RoleGateway, "GET", "/api/v1/tenants", 403},
+		{tenancy.RoleGateway, "POST", control.Path + "standing", 422},
+		{tenancy.RoleGateway, "POST", control.Path + "nothing", 404},
+		{tenancy.RoleGateway, "GET", control.Path + "standing", 404},
+	} {
+		if got := ask(c.role, c.method, c.path); got != c.want {
+			t.Errorf("%s %s as %q: %d, want %d", c.method, c.path, c.role, got, c.want)
+		}
+	}
+}
+
+func TestAGatewayGoesOnWhileTheServiceIsDownAndReadsAnewWhenItIsBack(t *testing.T) {
+	f := setUp(t)
+	url := f.gateway()
+	f.renew()
+	if status := f.send(url); status != 200 {
+		t.Fatalf("answered %d", status)
+	}
+	f.mu.Lock()
+	f.down = true
+	f.mu.Unlock()
+	f.end() // of the streams that are open
+	f.service.CloseClientConnections()
+	f.receiver.Accept(f.generation(2)) // a receiver does not wait for us
+	if status := f.send(url); status != 200 {
+		t.Errorf("answered %d while the service is down", status)
+	}
+	f.later.Store(int64(30 * time.Minute))
+	if status := f.send(url); status != 200 {
+		t.Errorf("answered %d half an hour later", status)
+	}
+	f.later.Store(int64(2 * time.Hour))
+	if status := f.send(url); status != 503 {
+		t.Errorf("answered %d two hours later, when the token could not be checked for too long", status)
+	}
+	f.later.Store(0)
+	heard := make(chan string, 10)
+	stop := f.client().OnChange(func(id string) { heard <- id })
+	defer stop()
+	f.mu.Lock()
+	f.down = false
+	f.mu.Unlock()
+	if id := <-heard; id != "" {
+		t.Errorf("heard %q, want that anything may have changed", id)
+	}
+}
+
+func TestAnAnswerThatIsNoPerennialsIsAnErrorThatSaysSo(t *testing.T) {
+	other := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
+	other.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	roots := x509.NewCertPool()
+	roots.AddCert(other.Certificate())
+	c, err := control.NewClient(other.URL, "perennial_secret", roots, slog.New(slog.DiscardHandler))
+	check(t, err)
+	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "404") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	untrusting, err := control.NewClient(other.URL, "perennial_secret", nil, slog.New(slog.DiscardHandler))
+	check(t, err)
+	var unknown *tls.CertificateVerificationError
+	if err := untrusting.Check(t.Context()); !errors.As(err, &unknown) {
+		t.Errorf("got %v, want that its certificate is not trusted", err)
+	}
+}

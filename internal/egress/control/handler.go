@@ -1,0 +1,181 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Handler answers the gateways that run elsewhere, below [Path]. Who may ask is decided before.
+type Handler struct {
+	// Control is the control of a gateway in this process.
+	Control gateway.Control
+	// Ending is done when the service is about to end: streams end then.
+	Ending context.Context
+	Log    *slog.Logger
+}
+
+// operations are what a gateway may ask, by the last element of the path.
+var operations = map[string]func(h Handler, ctx context.Context, body io.Reader) (any, error){
+	"standing": operation(Handler.standing),
+	"token": operation(func(h Handler, ctx context.Context, hash string) (tenancy.Token, error) {
+		return h.Control.Token(ctx, hash)
+	}),
+	"observe": operation(func(h Handler, ctx context.Context, in observed) (nothing, error) {
+		return nothing{}, h.Control.Observe(ctx, in.ArrangementID, in.Seen)
+	}),
+	"record": operation(func(h Handler, ctx context.Context, in []tenancy.Message) (nothing, error) {
+		return nothing{}, h.Control.Record(ctx, in)
+	}),
+	"park": operation(func(h Handler, ctx context.Context, in parkedMessage) (tenancy.Parked, error) {
+		return h.Control.Park(ctx, in.Parked, in.Request)
+	}),
+	"parked": operation(func(h Handler, ctx context.Context, in parkedOf) (tenancy.Parked, error) {
+		return h.Control.Parked(ctx, in.ArrangementID, in.ID)
+	}),
+	"due-parked": operation(func(h Handler, ctx context.Context, in dueAt) ([]tenancy.Parked, error) {
+		return h.Control.DueParked(ctx, in.Now, min(in.Limit, 1000))
+	}),
+	"parked-address": operation(func(h Handler, ctx context.Context, in tenancy.Parked) (out parkedAddress, err error) {
+		out.Tenant, out.Arrangement, out.Timeout, err = h.Control.ParkedAddress(ctx, in)
+		return out, err
+	}),
+	"claim-parked": operation(func(h Handler, ctx context.Context, in claimUntil) (out claim, err error) {
+		out.Claimed, out.Request, err = h.Control.ClaimParked(ctx, in.Parked, in.Until)
+		return out, err
+	}),
+	"update-parked": operation(func(h Handler, ctx context.Context, in tenancy.Parked) (nothing, error) {
+		return nothing{}, h.Control.UpdateParked(ctx, in)
+	}),
+}
+
+func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(Handler, context.Context, io.Reader) (any, error) {
+	return func(h Handler, ctx context.Context, body io.Reader) (any, error) {
+		var in I
+		if err := json.NewDecoder(body).Decode(&in); err != nil {
+			return nil, tenancy.Errorf(tenancy.ErrInvalid, "this is not what a gateway asks: %v", err)
+		}
+		return do(h, ctx, in)
+	}
+}
+
+func (h Handler) standing(ctx context.Context, in standingOf) (out standingAnswer, err error) {
+	to, err := kem.NewPublicKey(in.SealTo)
+	if err != nil {
+		return out, tenancy.Errorf(tenancy.ErrInvalid, "the gateway's key is none")
+	}
+	s, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
+	if err != nil {
+		return out, err
+	}
+	out.Standing = s
+	for _, id := range identities {
+		sealed, err := sealIdentity(to, s.Arrangement.ID, id)
+		if err != nil {
+			return out, err
+		}
+		out.Identities = append(out.Identities, sealed)
+	}
+	return out, nil
+}
+
+func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, Path)
+	if name == "changes" && r.Method == http.MethodGet {
+		h.changes(w, r)
+		return
+	}
+	do, ok := operations[name]
+	if !ok || r.Method != http.MethodPost {
+		answerError(w, http.StatusNotFound, "there is no such operation: the gateway may be newer than the service")
+		return
+	}
+	out, err := do(h, r.Context(), http.MaxBytesReader(w, r.Body, mostBytes))
+	if err != nil {
+		status := statusOf(err)
+		if status == http.StatusInternalServerError && r.Context().Err() == nil {
+			h.Log.ErrorContext(r.Context(), "a gateway could not be answered", "operation", name, "error", err)
+			err = errors.New("the service cannot answer at the moment: its log says why")
+		}
+		answerError(w, status, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(out)
+}
+
+// kinds are the errors that a gateway decides by, and how they cross.
+var kinds = map[int]error{
+	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused, http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,
+	http.StatusGone: tenancy.ErrConflict,
+}
+
+func statusOf(err error) int {
+	for status, kind := range kinds {
+		if errors.Is(err, kind) {
+			return status
+		}
+	}
+	return http.StatusInternalServerError
+}
+
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func answerError(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(problem{http.StatusText(status), status, detail})
+}
+
+// anything is the line that says that something may have changed for any tenant.
+const anything = "*"
+
+// changes says, a line each, for which tenant something changed, until the gateway goes away; an empty line is a sign of life.
+func (h Handler) changes(w http.ResponseWriter, r *http.Request) {
+	answer := http.NewResponseController(w)
+	answer.SetReadDeadline(time.Time{}) // the server's would end the stream
+	news, tooMany := make(chan string, 256), make(chan struct{})
+	overflow := sync.OnceFunc(func() { close(tooMany) })
+	stop := h.Control.OnChange(func(tenantID string) {
+		select {
+		case news <- cmp.Or(tenantID, anything):
+		default:
+			overflow()
+		}
+	})
+	defer stop()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	life := time.NewTicker(heartbeat)
+	defer life.Stop()
+	for line := ""; ; {
+		if _, err := fmt.Fprintln(w, line); err != nil || answer.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-h.Ending.Done():
+			return
+		case <-tooMany: // the gateway asks again, and reads everything anew
+			return
+		case <-life.C:
+			line = ""
+		case line = <-news:
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the receiver may
+// have processed it: its head is sent with "Expect: 100-continue" and without the body, or the handshake is made, over a
+// fresh connection each. Where that is closed as well, closing is how the receiver refuses.
+func (s sender) examine(m *message, r *http.Request, a *attempt) {
+	id := m.route.identities[a.generation]
+	fresh := m.route.fresh(s.Network, id)
+	m.attempts++
+	if m.kept == nil && isSafe(r.Method) {
+		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
+		again.judge(m.route.statuses)
+		if again.meaning == outbound.Suspicious {
+			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
+		}
+		*a = again
+		return
+	}
+	meaning, detail := outbound.Nothing, ""
+	if m.kept != nil {
+		meaning, detail = s.ask(r, fresh, m.route.statuses)
+	}
+	if meaning == outbound.Nothing {
+		egress := m.route.standing.Arrangement.Egress
+		egress.Probe = tenancy.Probe{}
+		result := prober.Ask(r.Context(), s.Network, m.route.endpoint, egress, &id.Identity)
+		meaning, detail = result.Meaning, result.Detail
+	}
+	switch meaning {
+	case outbound.Refused:
+		a.meaning, a.detail = outbound.Refused, detail
+	case outbound.Suspicious:
+		a.meaning, a.detail = outbound.Refused, "the receiver closed the connection twice"
+	default:
+		a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
+	}
+}
+
+// fresh makes a connection of its own for every request.
+func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
+	t := n.Transport(&id.Identity, r.standing.Arrangement.Egress)
+	t.DisableKeepAlives = true
+	return t
+}
+
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// ask sends the head of a message and withholds its body: the receiver says "100 Continue", or refuses.
+func (s sender) ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
+	ctx, cancel := context.WithTimeout(r.Context(), prober.Timeout)
+	defer cancel()
+	var continues atomic.Bool
+	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{Got100Continue: func() {
+		continues.Store(true)
+		cancel()
+	}}))
+	q.Header.Set("Expect", "100-continue")
+	q.Body = withheld{cancel}
+	a := attempt{}.with(fresh.RoundTrip(q))
+	a.judge(refusals)
+	a.discard()
+	if continues.Load() {
+		return outbound.Accepted, "100 Continue"
+	}
+	if a.err != nil && errors.Is(a.err, errWithheld) {
+		return outbound.Nothing, "the receiver ignores Expect: 100-continue"
+	}
+	return a.meaning, a.detail
+}
+
+var errWithheld = errors.New("the body is withheld")
+
+// withheld is a body that nobody gets.
+type withheld struct{ cancel func() }
+
+func (b withheld) Read([]byte) (int, error) {
+	b.cancel()
+	return 0, errWithheld
+}
+
+func (withheld) Close() error { return nil }
+
+// probeFirst orders the generations anew for a body that is too large to be kept: the first one that the receiver does not
+// refuse goes first.
+func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, order []int) []int {
+	for i, generation := range order {
+		id := m.route.identities[generation]
+		if id == nil {
+			continue
+		}
+		meaning, _ := s.ask(r.WithContext(ctx), m.route.fresh(s.Network, id), m.route.statuses)
+		if meaning == outbound.Nothing {
+			meaning = prober.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
+		}
+		if meaning != outbound.Refused && meaning != outbound.Suspicious {
+			return append([]int{generation}, append(append([]int{}, order[:i]...), order[i+1:]...)...)
+		}
+	}
+	return order
+}

@@ -1,0 +1,430 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/rollover"
+)
+
+const (
+	// smallBody is sent without asking first while its generation was accepted a moment ago: up to this size the answer to a
+	// refused message is hardly ever lost, and if it is, the question is asked afterwards.
+	smallBody = 64 << 10
+	// sure is how long an acceptance seen by this gateway counts as "a moment ago".
+	sure = 10 * time.Second
+	// deaf is how long a receiver is not asked any more that does not answer "Expect: 100-continue".
+	deaf = 10 * time.Minute
+	// unsettled is how long a receiver that changed its mind is taken to be in the middle of a change.
+	unsettled = time.Minute
+)
+
+// waits are the pauses between rounds with a receiver in the middle of a change: servers with several processes take up a new
+// configuration one after the other, and refuse with both for a moment.
+var waits = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
+
+// sender is the transport of the reverse proxy: it sends a message with one generation after the other until one is not
+// refused.
+type sender struct{ *Gateway }
+
+// An attempt is how one generation fared.
+type attempt struct {
+	generation int
+	response   *http.Response
+	err        error
+	meaning    outbound.Meaning
+	detail     string
+	alert      bool // the refusal was of TLS: it can have no other reason than the certificate
+	reused     bool // the connection had been used before
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
+	m := r.Context().Value(messageKey{}).(*message)
+	if m.route.plain != nil {
+		m.attempts = 1
+		return s.answered(m, attempt{}.with(m.route.plain.RoundTrip(r)))
+	}
+	order, lately := m.route.order(m.sort(r), s.Now())
+	switch {
+	case len(order) == 0:
+		return nil, errors.New("the tenant has no certificate that can be presented: renew it")
+	case lately:
+		return s.answered(m, s.once(m, r, order[0]))
+	case len(order) == 1:
+		return s.answered(m, s.settled(m, r, order[0]))
+	}
+	return s.answered(m, s.fallBack(m, r, order))
+}
+
+// sort is what tells messages apart that a receiver may have different reasons to refuse.
+func (m *message) sort(r *http.Request) string { return r.Method + " " + m.rest }
+
+func (a attempt) with(res *http.Response, err error) attempt {
+	a.response, a.err = res, err
+	return a
+}
+
+// answered notes how a message ended and hands the answer to the proxy.
+func (s sender) answered(m *message, a attempt) (*http.Response, error) {
+	if a.generation != 0 {
+		m.last = a.generation
+	}
+	if a.response != nil {
+		m.status = a.response.StatusCode
+	}
+	m.refused = a.meaning == outbound.Refused
+	if m.refused && m.outcome == "" {
+		m.outcome = fmt.Sprintf("refused with generation %d: %s", a.generation, a.detail)
+	}
+	return a.response, a.err
+}
+
+// settled sends a message with the only generation that is known. A body streams, and no more than its beginning is kept: enough
+// to send most messages again where there is a generation that this gateway should have heard of, and did not.
+func (s sender) settled(m *message, r *http.Request, generation int) attempt {
+	q := r
+	if s.keep(m, r, smallBody); m.kept != nil {
+		q = r.WithContext(r.Context())
+		m.kept.sendAs(q)
+	}
+	a := s.once(m, q, generation)
+	var unheard []int
+	if a.meaning == outbound.Refused || a.meaning == outbound.Suspicious {
+		m.route = s.routes.anew(r.Context(), s.Gateway, m.route)
+		order, _ := m.route.order("", s.Now())
+		unheard = slices.DeleteFunc(order, func(g int) bool { return g == generation })
+	}
+	if len(unheard) == 0 {
+		if m.kept != nil {
+			m.kept.release()
+		}
+		return a
+	}
+	if a.meaning == outbound.Suspicious && m.route.identities[generation] != nil {
+		s.examine(m, r, &a)
+	}
+	switch {
+	case a.meaning != outbound.Refused || r.Context().Err() != nil:
+		return a
+	case m.kept != nil && !m.kept.canBeSent():
+		m.outcome = tooLarge(a)
+		return a
+	}
+	a.discard()
+	return s.tryEach(m, r, unheard, []attempt{a})
+}
+
+// keep keeps the body of a message that has one, up to a limit and the arrangement's.
+func (s sender) keep(m *message, r *http.Request, limit int64) {
+	if r.Body != nil && r.Body != http.NoBody {
+		m.kept = keepBody(r.Body, r.ContentLength, min(limit, m.route.standing.Arrangement.Egress.Keep()), s.TempDir)
+	}
+}
+
+// once sends a message with one generation, whatever the answer is.
+func (s sender) once(m *message, r *http.Request, generation int) attempt {
+	m.attempts++
+	a := attempt{generation: generation}
+	id := m.route.identities[generation]
+	if id == nil {
+		a.err = fmt.Errorf("the key of generation %d is not within reach", generation)
+		return a
+	}
+	a = a.with(send(id.transport(), r, m.route))
+	a.judge(m.route.statuses)
+	switch {
+	case a.meaning == outbound.Accepted:
+		s.learn(m.route, []attempt{a})
+	case a.meaning == outbound.Refused && r.ContentLength != 0:
+		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the same
+		// HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
+		m.route.reconnect(s.Network, generation)
+	}
+	return a
+}
+
+// send sends a request, unless the receiver stops taking its body.
+func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, error) {
+	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
+	res, err := t.RoundTrip(r)
+	return res, stop(err)
+}
+
+func (a *attempt) judge(refusals []int) {
+	if a.err != nil {
+		a.meaning, a.detail = outbound.OfError(a.err)
+		a.alert = a.meaning == outbound.Refused
+		return
+	}
+	a.meaning, a.detail = outbound.OfResponse(a.response, refusals)
+}
+
+func (a *attempt) discard() {
+	if a.response != nil {
+		io.Copy(io.Discard, io.LimitReader(a.response.Body, 32<<10))
+		a.response.Body.Close()
+	}
+}
+
+// fallBack sends a message while a roll-over is open: with the next generation where one is refused.
+func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
+	if s.keep(m, r, math.MaxInt64); m.kept != nil && r.ContentLength > m.kept.limit {
+		order = s.probeFirst(r.Context(), m, r, order)
+	}
+	return s.tryEach(m, r, order, nil)
+}
+
+// tryEach sends a message with one generation after the other; tries are those that were refused before.
+func (s sender) tryEach(m *message, r *http.Request, order []int, tries []attempt) attempt {
+	for i := 0; i < len(order); i++ {
+		a, again := s.tryOne(m, r, order[i])
+		tries = append(tries, a)
+		if a.meaning != outbound.Refused {
+			if m.kept != nil {
+				m.kept.release()
+			}
+			s.learn(m.route, tries)
+			if len(tries) > 1 && a.meaning == outbound.Accepted {
+				first := tries[0]
+				m.outcome = fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", first.generation, first.detail, a.generation)
+			}
+			return a
+		}
+		// Its other connections were opened when the receiver may have thought otherwise.
+		m.route.reconnect(s.Network, a.generation)
+		if !again || r.Context().Err() != nil {
+			m.outcome = tooLarge(a)
+			return a
+		}
+		if i == len(order)-1 {
+			order = append(order, s.afterAll(r.Context(), m, tries)...)
+		}
+		if i < len(order)-1 {
+			a.discard()
+		}
+	}
+	last := tries[len(tries)-1]
+	s.learnRefusals(m, m.sort(r), tries)
+	m.outcome = "every generation was refused: " + describe(tries)
+	return last
+}
+
+func tooLarge(a attempt) string {
+	return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation, a.detail)
+}
+
+// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet; those that
+// were refused on a connection from before, which a server with several processes may still serve by its old configuration;
+// and the first one once more, for a receiver that went back between two tries. With one that is in the middle of a change
+// there are a few more rounds.
+func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int {
+	if len(waits) <= m.rounds || m.rounds > 0 && !m.route.isUnsettled(s.Now()) {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(waits[m.rounds]):
+	}
+	m.rounds++
+	tried := map[int]attempt{}
+	for _, a := range tries {
+		tried[a.generation] = a
+	}
+	m.route = s.routes.anew(ctx, s.Gateway, m.route)
+	var unheard, again []int
+	order, _ := m.route.order("", s.Now())
+	for _, g := range order {
+		switch a, ok := tried[g]; {
+		case !ok:
+			unheard = append(unheard, g)
+		case g == tries[0].generation, a.reused, m.rounds > 1:
+			again = append(again, g)
+		}
+	}
+	return append(unheard, again...)
+}
+
+func (r *route) isUnsettled(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Sub(r.changedAt) < unsettled
+}
+
+func describe(tries []attempt) string {
+	parts := make([]string, len(tries))
+	for i, a := range tries {
+		parts[i] = fmt.Sprintf("%s with generation %d", a.detail, a.generation)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// tryOne sends the message with one generation; again is false where its body cannot be sent another time.
+func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, again bool) {
+	m.attempts++
+	id := m.route.identities[generation]
+	a.generation = generation
+	if id == nil {
+		a.meaning, a.detail = outbound.Refused, "its key is not within reach"
+		a.err = fmt.Errorf("generation %d cannot be presented any more", generation)
+		return a, true
+	}
+	q, ok := s.copyFor(m, r, generation)
+	if !ok {
+		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept", m.route.standing.Arrangement.Egress.Keep())
+		return a, false
+	}
+	var heard, reused atomic.Bool
+	q = q.WithContext(quiet(q.Context(), &httptrace.ClientTrace{
+		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
+		Got100Continue: func() { heard.Store(true) },
+	}))
+	a = a.with(send(id.transport(), q, m.route))
+	a.reused = reused.Load()
+	a.judge(m.route.statuses)
+	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !heard.Load() {
+		m.route.isDeaf(s.Now())
+	}
+	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
+		s.examine(m, r, &a)
+	}
+	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
+}
+
+// quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own trace
+// hands on every interim response.
+func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
+	if proxys := httptrace.ContextClientTrace(ctx); proxys != nil && proxys.Got1xxResponse != nil {
+		trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
+			if code == http.StatusContinue {
+				return nil
+			}
+			return proxys.Got1xxResponse(code, header)
+		}
+	}
+	return httptrace.WithClientTrace(untraced{ctx}, trace)
+}
+
+// untraced is a context without its trace: two would both be called.
+type untraced struct{ context.Context }
+
+func (u untraced) Value(key any) any {
+	v := u.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// copyFor is the message for one more try. While it is in doubt whether the generation is accepted, the receiver is asked
+// before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
+func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Request, ok bool) {
+	q = r.Clone(r.Context())
+	if m.kept == nil {
+		return q, true
+	}
+	if !m.kept.sendAs(q) {
+		return nil, false
+	}
+	if m.route.inDoubt(generation, r.ContentLength, s.Now()) {
+		q.Header.Set("Expect", "100-continue")
+	}
+	return q, true
+}
+
+// inDoubt says whether to ask before a body is sent.
+func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.deafUntil) {
+		return false
+	}
+	at, ok := r.accepted[generation]
+	return size < 0 || size > smallBody || !ok || now.Sub(at) > sure
+}
+
+// isDeaf notes that the receiver takes a body without having said "100 Continue": asking it costs every message the time-out.
+// nginx is like that over HTTP/2, and shows its refusals all the same.
+func (r *route) isDeaf(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deafUntil = now.Add(deaf)
+}
+
+// learn takes in that the last of the tries was accepted, and what that says about the ones before it.
+func (s sender) learn(r *route, tries []attempt) {
+	now := s.Now()
+	last := tries[len(tries)-1]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var seen []lifecycle.Observation
+	for _, a := range tries {
+		verdict := rollover.Accepted
+		switch {
+		case a.meaning == outbound.Refused && (a.alert || last.meaning == outbound.Accepted):
+			verdict = rollover.Refused
+		case a.meaning != outbound.Accepted:
+			continue
+		}
+		seen = append(seen, lifecycle.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict, By: rollover.Traffic, At: now}, Detail: a.detail})
+	}
+	if last.meaning == outbound.Accepted {
+		r.accepted[last.generation] = now
+	}
+	s.tell(r, seen)
+}
+
+// learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application may
+// have any reason. It is remembered for a while.
+func (s sender) learnRefusals(m *message, of string, tries []attempt) {
+	s.learn(m.route, tries)
+	m.route.mu.Lock()
+	defer m.route.mu.Unlock()
+	m.route.refused.add(of, s.Now())
+}
+
+// tell reports what is news; r.mu is held. This gateway itself acts on it from the next message on.
+func (s sender) tell(r *route, seen []lifecycle.Observation) {
+	var news []lifecycle.Observation
+	for _, o := range seen {
+		before, known := r.rollover.Generation(o.Generation)
+		if !known {
+			continue
+		}
+		next := r.rollover.Observe(o.Evidence)
+		after, _ := next.Generation(o.Generation)
+		changed := after.Verdict != before.Verdict
+		if changed {
+			r.changedAt = o.At
+			clear(r.refused)
+		}
+		if changed ||
+			before.VerdictAt.Before(before.PresentedAt) || // the first word since the cut-over
+			o.At.Sub(before.VerdictAt) > confirmEvery || // still so
+			next.NeededOldAt.Sub(r.rollover.NeededOldAt) > confirmEvery { // the old one is still needed
+			r.rollover = next
+			news = append(news, o)
+		}
+	}
+	if len(news) == 0 {
+		return
+	}
+	r.rollover, _ = r.rollover.At(s.Now())
+	s.reports.add(r.standing.Arrangement.ID, news)
+}
+
+// confirmEvery is how often evidence that agrees with what is known is reported all the same.
+const confirmEvery = time.Hour

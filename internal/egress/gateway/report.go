@@ -1,0 +1,190 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// reports are observations on their way to the control: the gateway acts on them itself meanwhile, and what is lost with the
+// process is seen again with the next message.
+type reports struct {
+	mu      sync.Mutex
+	pending map[string][]lifecycle.Observation // by arrangement ID
+	wake    chan struct{}
+}
+
+// mostPending bounds what waits for one arrangement while the control does not answer: the latest counts.
+const mostPending = 64
+
+func (r *reports) add(arrangementID string, seen []lifecycle.Observation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending == nil {
+		r.pending = map[string][]lifecycle.Observation{}
+	}
+	all := append(r.pending[arrangementID], seen...)
+	r.pending[arrangementID] = all[max(0, len(all)-mostPending):]
+	wake(r.wake)
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (r *reports) take() map[string][]lifecycle.Observation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.pending
+	r.pending = nil
+	return all
+}
+
+// report hands observations on as they come, and again where the control does not take them.
+func (g *Gateway) report(ctx context.Context) {
+	const retry = time.Second
+	for {
+		select {
+		case <-ctx.Done():
+			g.reportAll(context.WithoutCancel(ctx))
+			return
+		case <-g.reports.wake:
+		}
+		if !g.reportAll(ctx) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(retry):
+				wake(g.reports.wake)
+			}
+		}
+	}
+}
+
+func (g *Gateway) reportAll(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	done := true
+	for id, seen := range g.reports.take() {
+		err := g.Control.Observe(ctx, id, seen)
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, tenancy.ErrRefused): // deleted meanwhile
+		case err != nil:
+			g.Log.WarnContext(ctx, "what a receiver answered could not be reported yet", "arrangement", id, "error", err)
+			g.reports.add(id, seen)
+			done = false
+		}
+	}
+	return done
+}
+
+// journal gathers entries of the message log and writes them in batches.
+type journal struct {
+	mu      sync.Mutex
+	second  int64
+	counts  map[string]int // successes of this second, by arrangement ID
+	entries []tenancy.Message
+	rest    map[string]int // index of the entry that stands for the rest
+	lost    int
+	wake    chan struct{}
+}
+
+const (
+	// successesPerSecond is how many successes of one arrangement are logged one by one in a second; the last one stands for
+	// the rest. Everything else is logged message by message.
+	successesPerSecond = 5
+	// mostEntries bounds what waits for the database.
+	mostEntries = 10000
+	// journalEvery is how often entries are written.
+	journalEvery = 500 * time.Millisecond
+)
+
+// log notes how a message went.
+func (g *Gateway) log(r *http.Request, m *message) {
+	m.route.series.count(m)
+	a := m.route.standing.Arrangement
+	j := &g.journal
+	now := g.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if now.Unix() != j.second || j.counts == nil {
+		j.second, j.counts, j.rest = now.Unix(), map[string]int{}, map[string]int{}
+	}
+	success := m.status >= 200 && m.status < 400 && m.attempts < 2
+	if success {
+		if j.counts[a.ID]++; j.counts[a.ID] > successesPerSecond {
+			if i, ok := j.rest[a.ID]; ok && i < len(j.entries) && j.entries[i].ArrangementID == a.ID {
+				j.entries[i].Count++
+				return
+			}
+			j.rest[a.ID] = len(j.entries)
+		}
+	}
+	if len(j.entries) >= mostEntries {
+		j.lost++
+		return
+	}
+	path := r.URL.EscapedPath()
+	if m.rest != "" {
+		path = m.rest
+	}
+	j.entries = append(j.entries, tenancy.Message{
+		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500), Status: m.status, Generation: m.last,
+		Attempts: m.attempts, Duration: time.Since(m.started), Outcome: shortened(m.outcome, 500), Count: 1,
+	})
+	wake(j.wake)
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func shortened(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// keepJournal writes what was gathered.
+func (g *Gateway) keepJournal(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			g.writeJournal(context.WithoutCancel(ctx))
+			return
+		case <-g.journal.wake:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(journalEvery):
+			g.writeJournal(ctx)
+		}
+	}
+}
+
+func (g *Gateway) writeJournal(ctx context.Context) {
+	j := &g.journal
+	j.mu.Lock()
+	entries, lost := j.entries, j.lost
+	j.entries, j.lost, j.rest, j.counts = nil, 0, nil, nil
+	j.mu.Unlock()
+	if lost > 0 {
+		g.Log.WarnContext(ctx, "the message log fell behind", "entries_lost", lost)
+	}
+	if len(entries) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := g.Control.Record(ctx, entries); err != nil {
+		g.Log.WarnContext(ctx, "the message log could not be written", "entries_lost", len(entries), "error", err)
+	}
+}

@@ -1,0 +1,103 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the test makes
+// none it is one whose connection for news is lost.
+type silent struct {
+	gateway.Local
+	down   atomic.Bool
+	asked  atomic.Int32
+	change func(tenantID string)
+}
+
+// silence starts the fixture's gateway anew with such a control.
+func (f *fixture) silence() *silent {
+	f.stop()
+	s := &silent{Local: gateway.Local{Engine: f.engine, Now: time.Now}}
+	f.start(s)
+	return s
+}
+
+var errSilent = errors.New("the service does not answer")
+
+func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error) {
+	s.asked.Add(1)
+	if s.down.Load() {
+		return lifecycle.Standing{}, nil, errSilent
+	}
+	return s.Local.Standing(ctx, tenant, arrangement)
+}
+
+func (s *silent) Token(ctx context.Context, hash string) (tenancy.Token, error) {
+	if s.down.Load() {
+		return tenancy.Token{}, errSilent
+	}
+	return s.Local.Token(ctx, hash)
+}
+
+func (s *silent) OnChange(listen func(tenantID string)) (stop func()) {
+	s.change = listen
+	return func() {}
+}
+
+func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
+	f := setUp(t)
+	f.receiver("bank", tenancy.Adaptive, ways["401"])
+	f.token = f.sender("acme", 24*time.Hour)
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	control := &silent{Local: gateway.Local{Engine: f.engine, Now: now}}
+	g := gateway.New(gateway.Config{Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(), Now: now, Log: slog.New(slog.DiscardHandler)})
+	server := httptest.NewServer(g)
+	t.Cleanup(func() {
+		server.Close()
+		g.Close()
+	})
+	wants := func(what string, want int) {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPost, server.URL+"/acme/bank/order", strings.NewReader("<order/>"))
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.token)
+		res, err := http.DefaultClient.Do(r)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", what, res.StatusCode, want)
+		}
+	}
+	wants("in peace", 200)
+	control.down.Store(true)
+	control.change("")
+	wants("after a change, with the service down", 200)
+	control.change(f.acme.ID)
+	ahead.Store(int64(30 * time.Minute))
+	wants("half an hour later", 200)
+	ahead.Store(int64(3 * time.Hour))
+	wants("hours after the last message", 503)
+	control.down.Store(false)
+	wants("with the service back", 200)
+
+	tokens, err := f.engine.Store.Tokens(t.Context(), "", 10)
+	check(t, err)
+	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.RevokeToken(t.Context(), tokens[len(tokens)-1].ID, time.Now()) }))
+	control.change(f.acme.ID)
+	wants("with a revoked token", 401)
+}

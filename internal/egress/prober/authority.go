@@ -1,0 +1,140 @@
+package prober
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// questionLifetime is how long the certificates are valid that are made for a question.
+const questionLifetime = time.Hour
+
+// ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before there is
+// one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the announced
+// authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
+func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, announced tenancy.Authority, actor string) (v store.Trust, results []Result, err error) {
+	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	if err != nil {
+		return v, nil, err
+	}
+	for _, authority := range []string{announced.ID, p.Engine.Authorities.Signing(p.Now()).ID} {
+		id, err := p.question(ctx, s.Tenant, authority)
+		if err != nil {
+			return v, nil, err
+		}
+		results = append(results, Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id))
+	}
+	verdict, why := trusts(results[0], results[1])
+	if verdict == tenancy.TrustUnknown {
+		return store.Trust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name, At: p.Now(), Source: rollover.Probe, Detail: why}, results, nil
+	}
+	v, err = p.Engine.Trust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
+	return v, results, err
+}
+
+// question makes a certificate of the tenant that is presented once.
+func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID string) (id outbound.Identity, err error) {
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		return id, err
+	}
+	issued, err := p.Engine.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key, At: p.Now(), Validity: questionLifetime, Authority: authorityID})
+	if err != nil {
+		return id, err
+	}
+	above, err := p.Engine.Store.AuthorityDER(ctx, issued.IssuerID)
+	return outbound.Identity{Certificate: tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}}, err
+}
+
+// trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority that
+// signs now.
+func trusts(next, current Result) (tenancy.Trust, string) {
+	switch {
+	case next.Proves() == outbound.Accepted:
+		return tenancy.Trusted, next.Detail
+	case next.Meaning == outbound.Refused && current.Meaning == outbound.Accepted:
+		return tenancy.Untrusted, fmt.Sprintf("%s, and a certificate of the present CA is accepted", next.Detail)
+	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status && next.Status != 0 && next.Status != http.StatusBadRequest:
+		return tenancy.Trusted, fmt.Sprintf("%s for a new certificate of either CA: the receiver knows certificates one by one, so the CA makes no difference", next.Detail)
+	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status:
+		// In TLS, or by nginx in TLS's place: it may be the date, or any other reason that both have.
+		return tenancy.TrustUnknown, fmt.Sprintf("%s for a new certificate of either CA: that says nothing about the new one", next.Detail)
+	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused:
+		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with a certificate of the present CA", next.Detail, current.Detail)
+	case next.Handshake && next.Meaning == outbound.Accepted:
+		return tenancy.TrustUnknown, "the TLS handshake succeeded, which proves nothing: give the arrangement a probe"
+	}
+	return tenancy.TrustUnknown, next.Detail
+}
+
+const (
+	// receiversAtOnce bounds how many receivers are asked at the same time, and trustPage how many are read.
+	receiversAtOnce = 16
+	trustPage       = 500
+)
+
+// ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those arrangements
+// that have a probe of their own. Bare handshakes are not made unasked.
+func (p *Prober) ProbeAnnounced(ctx context.Context) error {
+	if p.Engine.Authorities == nil {
+		return nil
+	}
+	now := p.Now()
+	a, ok := p.Engine.Authorities.Announced(now)
+	if !ok {
+		return nil
+	}
+	first := false
+	err := p.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+		first, err = tx.Claim(ctx, "authority-asked/"+a.ID+"/"+now.UTC().Format(time.DateOnly), now.UTC().Format(time.RFC3339))
+		return err
+	})
+	if err != nil || !first {
+		return err
+	}
+	var mu sync.Mutex
+	var failures []error
+	for after := ""; ; {
+		page, err := p.Engine.Store.NotTrusting(ctx, a.ID, after, trustPage)
+		if err != nil || len(page) == 0 {
+			return errors.Join(append(failures, err)...)
+		}
+		after = page[len(page)-1].ArrangementID
+		var asked sync.WaitGroup
+		places := make(chan struct{}, receiversAtOnce)
+		for _, one := range page {
+			places <- struct{}{}
+			asked.Go(func() {
+				defer func() { <-places }()
+				if err := p.askAnnounced(ctx, one.ArrangementID, a); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failures = append(failures, fmt.Errorf("arrangement %s/%s: %w", one.Tenant, one.Arrangement, err))
+				}
+			})
+		}
+		asked.Wait()
+	}
+}
+
+func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announced tenancy.Authority) error {
+	t, a, err := p.Engine.Store.OwnedArrangement(ctx, arrangementID)
+	if err != nil || a.Egress.Probe.Method == "" {
+		return err
+	}
+	_, _, err = p.ProbeAuthority(ctx, lifecycle.Standing{Tenant: t, Arrangement: a}, announced, "probe")
+	return err
+}

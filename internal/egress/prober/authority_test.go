@@ -1,0 +1,243 @@
+package prober_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var check = testenv.Check
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// A world is a tenant with one arrangement, and a new issuing CA that is announced.
+type world struct {
+	t           *testing.T
+	engine      *lifecycle.Engine
+	ca          *local.CA
+	acme        tenancy.Tenant
+	before      []byte // the CA bundle from before the announcement
+	announced   tenancy.Authority
+	server      tls.Certificate
+	prober      prober.Prober
+	arrangement tenancy.Arrangement
+}
+
+func newWorld(t *testing.T, newRoot bool) *world {
+	t.Helper()
+	w := &world{t: t}
+	now := time.Now()
+	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
+	var err error
+	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	check(t, err)
+	w.before = w.ca.Bundle()
+	certificate, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
+	check(t, err)
+	pair, err := certificate.Get(nil)
+	check(t, err)
+	w.server = *pair
+	w.announced, err = w.ca.Announce(t.Context(), now, time.Time{}, newRoot)
+	check(t, err)
+	w.arrangement = tenancy.Arrangement{
+		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: "r", Name: "erp", Endpoint: "https://127.0.0.1:1/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+		Egress: tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}}, CreatedAt: now, Version: 1,
+	}
+	r := tenancy.Receiver{ID: "r", TenantID: w.acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now, Version: 1}
+	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement))
+	}))
+	w.prober = prober.Prober{Engine: w.engine, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
+	return w
+}
+
+func (w *world) ask(endpoint string) store.Trust {
+	w.t.Helper()
+	a := w.arrangement
+	a.Endpoint = endpoint
+	got, results, err := w.prober.ProbeAuthority(w.t.Context(), lifecycle.Standing{Tenant: w.acme, Arrangement: a}, w.announced, "test")
+	check(w.t, err)
+	if len(results) != 2 {
+		w.t.Fatalf("%d questions", len(results))
+	}
+	return got
+}
+
+// serve starts a receiver that trusts CAs in the way of TLS, or, without any, looks at certificates by itself.
+func (w *world) serve(trusts []byte, h http.HandlerFunc) string {
+	w.t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.server}, ClientAuth: tls.RequestClientCert}
+	if trusts != nil {
+		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		s.TLS.ClientCAs.AppendCertsFromPEM(trusts)
+	}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	w.t.Cleanup(s.Close)
+	return s.URL
+}
+
+// nginx starts a receiver that verifies against CAs.
+func (w *world) nginx(trusts []byte) string {
+	w.t.Helper()
+	program, err := exec.LookPath("nginx")
+	check(w.t, err)
+	dir, port := w.t.TempDir(), testenv.Port(w.t)
+	key, err := x509.MarshalPKCS8PrivateKey(w.server.PrivateKey)
+	check(w.t, err)
+	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	config := fmt.Sprintf(`user root; daemon off; pid nginx.pid; error_log error.log; events {}
+		http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
+		server { listen 127.0.0.1:%d ssl; ssl_certificate server.pem; ssl_certificate_key server.pem; ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
+		location / { return 200 "ok"; } } }`, port)
+	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": trusts, "nginx.conf": []byte(config)} {
+		check(w.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	testenv.Start(w.t, exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf")))
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	testenv.Eventually(w.t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	return "https://" + address
+}
+
+// only takes some of the certificates of a bundle: 0 is the first.
+func only(bundle []byte, which ...int) (out []byte) {
+	for i := 0; len(bundle) > 0; i++ {
+		var block *pem.Block
+		block, bundle = pem.Decode(bundle)
+		for _, n := range which {
+			if n == i {
+				out = append(out, pem.EncodeToMemory(block)...)
+			}
+		}
+	}
+	return out
+}
+
+func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t *testing.T) {
+	ok := func(w http.ResponseWriter, _ *http.Request) {}
+	root, issuing := 0, 1 // in the bundle from before
+	for _, c := range []struct {
+		name    string
+		newRoot bool
+		url     func(w *world) string
+		want    tenancy.Trust
+		says    string
+	}{
+		{"trusts the root, which stays", false, func(w *world) string { return w.serve(only(w.before, root), ok) }, tenancy.Trusted, "200"},
+		{"trusts the old issuing CA alone", false, func(w *world) string { return w.serve(only(w.before, issuing), ok) }, tenancy.Untrusted, "unknown certificate authority"},
+		{"trusts both issuing CAs", false, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "200"},
+		{"trusts the old root alone", true, func(w *world) string { return w.serve(only(w.before, root), ok) }, tenancy.Untrusted, "the present CA is accepted"},
+		{"trusts both roots", true, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "200"},
+		{"knows certificates one by one", true, func(w *world) string {
+			return w.serve(nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+		}, tenancy.Trusted, "one by one"},
+		{"knows certificates one by one, and trusts the old CA", true, func(w *world) string {
+			return w.serve(w.before, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+		}, tenancy.Untrusted, "401"},
+		{"maps issuer and subject", false, func(v *world) string {
+			present := v.ca.Signing(time.Now()).DER
+			return v.serve(nil, func(w http.ResponseWriter, r *http.Request) {
+				if ca, err := x509.ParseCertificate(present); err != nil || r.TLS.PeerCertificates[0].Issuer.String() != ca.Subject.String() {
+					w.WriteHeader(http.StatusForbidden)
+				}
+			})
+		}, tenancy.Untrusted, "403"},
+		{"nginx that trusts the old root", true, func(w *world) string { return w.nginx(only(w.before, root)) }, tenancy.Untrusted, "400"},
+		{"nginx that trusts both roots", true, func(w *world) string { return w.nginx(w.ca.Bundle()) }, tenancy.Trusted, "200"},
+		{"is down", false, func(*world) string { return "https://127.0.0.1:1/" }, tenancy.TrustUnknown, "refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, c.newRoot)
+			got := w.ask(c.url(w))
+			if got.Verdict != c.want || !strings.Contains(got.Detail, c.says) {
+				t.Errorf("%q: %s", got.Verdict, got.Detail)
+			}
+			stored, err := w.engine.Store.TrustOf(t.Context(), w.announced.ID, w.arrangement.ID)
+			check(t, err)
+			if stored.Verdict != c.want {
+				t.Errorf("stored %q", stored.Verdict)
+			}
+		})
+	}
+}
+
+func TestABareHandshakeShowsNoTrust(t *testing.T) {
+	w := newWorld(t, true)
+	w.arrangement.Egress.Probe = tenancy.Probe{}
+	if got := w.ask(w.serve(w.ca.Bundle(), func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
+		t.Errorf("%q: %s", got.Verdict, got.Detail)
+	}
+	if got := w.ask(w.serve(w.before, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.Untrusted {
+		t.Errorf("%q: %s", got.Verdict, got.Detail)
+	}
+}
+
+func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
+	w := newWorld(t, true)
+	asked := 0
+	url := w.serve(w.before, func(http.ResponseWriter, *http.Request) { asked++ })
+	a := w.arrangement
+	a.Endpoint = url
+	update := func() {
+		t.Helper()
+		check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateArrangement(t.Context(), a) }))
+		a.Version++
+	}
+	update()
+	now := time.Now()
+	w.prober.Now = func() time.Time { return now }
+	verdict := func() tenancy.Trust {
+		t.Helper()
+		check(t, w.prober.ProbeAnnounced(t.Context()))
+		got, err := w.engine.Store.TrustOf(t.Context(), w.announced.ID, a.ID)
+		check(t, err)
+		return got.Verdict
+	}
+	if got := verdict(); got != tenancy.Untrusted || asked != 1 { // the question with the present CA arrives
+		t.Errorf("%q after %d", got, asked)
+	}
+	if verdict(); asked != 1 {
+		t.Error("asked twice in a day")
+	}
+	a.Endpoint = w.serve(w.ca.Bundle(), func(http.ResponseWriter, *http.Request) {})
+	update()
+	now = now.Add(24 * time.Hour)
+	if got := verdict(); got != tenancy.Untrusted {
+		t.Errorf("%q of a receiver that refuses both because of the date", got)
+	}
+	now = time.Now()
+	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM settings WHERE name LIKE 'authority-asked/%'") // as on another day
+	if got := verdict(); got != tenancy.Trusted {
+		t.Errorf("%q", got)
+	}
+}

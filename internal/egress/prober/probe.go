@@ -1,0 +1,196 @@
+// Package prober asks a receiver whether it accepts one generation of a tenant's certificate.
+//
+// It promises: every question goes over a fresh connection that resumes nothing, presents exactly the generation that was
+// asked about, changes nothing at the receiver (only GET, HEAD and OPTIONS are sent), follows no redirect, and ends within
+// the given time. A bare handshake, where nothing else is allowed, can prove a refusal and never an acceptance: a receiver
+// that looks at fingerprints does so after it.
+package prober
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// Timeout bounds one question.
+	Timeout = 15 * time.Second
+	// alertWait is how long after a handshake an alert may take to arrive: TLS 1.3 tells a client of a refusal only when the
+	// client's handshake is over.
+	alertWait = 700 * time.Millisecond
+)
+
+// A Result is what a receiver answered.
+type Result struct {
+	Generation int // 0 where none was presented
+	Meaning    outbound.Meaning
+	Detail     string
+	Status     int // of HTTP; 0 after a bare handshake
+	// Handshake: only a handshake was made.
+	Handshake bool
+	// Asked: the receiver asked for a client certificate.
+	Asked bool
+	// AcceptableCAs are the names (RFC 4514) of the CAs that the receiver said it accepts; none where it named none.
+	AcceptableCAs []string
+	TLSVersion    uint16
+	// ServerDate is the receiver's clock as its answer had it; zero where it gave none.
+	ServerDate time.Time
+	// Server is the leaf of the receiver; nil where it was not seen.
+	Server *x509.Certificate
+	Err    error
+	Took   time.Duration
+}
+
+// Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without any.
+func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress, id *outbound.Identity) Result {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	started := time.Now()
+	r := Result{Handshake: egress.Probe.Method == ""}
+	if id != nil {
+		r.Generation = id.Generation
+	}
+	var mu sync.Mutex
+	config := n.TLS(id, egress, func(acceptable [][]byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		r.Asked = true
+		r.AcceptableCAs = names(acceptable)
+	})
+	if r.Handshake {
+		r.handshake(ctx, n, endpoint, config)
+	} else {
+		r.request(ctx, n, endpoint, egress, id, config)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	r.Took = time.Since(started)
+	return r
+}
+
+func (r *Result) handshake(ctx context.Context, n *outbound.Network, endpoint *url.URL, config *tls.Config) {
+	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
+	if err == nil {
+		defer conn.Close()
+		state := conn.ConnectionState()
+		r.TLSVersion, r.Server = state.Version, state.PeerCertificates[0]
+		deadline := time.Now().Add(alertWait)
+		if by, ok := ctx.Deadline(); ok && by.Before(deadline) {
+			deadline = by
+		}
+		conn.SetReadDeadline(deadline)
+		_, err = conn.Read(make([]byte, 1))
+		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
+			r.Meaning, r.Detail = outbound.Accepted, "the TLS handshake succeeded"
+			return
+		}
+	}
+	r.Err = err
+	r.Meaning, r.Detail = outbound.OfError(err)
+}
+
+func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress, id *outbound.Identity, config *tls.Config) {
+	transport := n.Transport(id, egress)
+	transport.TLSClientConfig = config
+	transport.DisableKeepAlives = true
+	defer transport.CloseIdleConnections()
+	to := *endpoint
+	path, err := url.ParseRequestURI(egress.Probe.Path)
+	if err != nil {
+		r.Err, r.Detail = err, err.Error()
+		return
+	}
+	to.Path, to.RawPath, to.RawQuery = path.Path, path.RawPath, path.RawQuery
+	q, err := http.NewRequestWithContext(ctx, egress.Probe.Method, to.String(), nil)
+	if err != nil {
+		r.Err, r.Detail = err, err.Error()
+		return
+	}
+	q.Header.Set("User-Agent", "Perennial-Probe")
+	res, err := transport.RoundTrip(q)
+	if err != nil {
+		r.Err = err
+		r.Meaning, r.Detail = outbound.OfError(err)
+		return
+	}
+	defer res.Body.Close()
+	r.Status = res.StatusCode
+	r.ServerDate, _ = http.ParseTime(res.Header.Get("Date"))
+	if res.TLS != nil {
+		r.TLSVersion, r.Server = res.TLS.Version, res.TLS.PeerCertificates[0]
+	}
+	r.Meaning, r.Detail = outbound.OfResponse(res, egress.Refusals())
+	if len(egress.Probe.Statuses) > 0 {
+		switch {
+		case slices.Contains(egress.Probe.Statuses, res.StatusCode):
+			r.Meaning = outbound.Accepted
+		case r.Meaning == outbound.Accepted:
+			r.Meaning = outbound.Nothing
+		}
+	}
+	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+}
+
+// Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first. Nothing is
+// sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown them.
+func Meet(ctx context.Context, n *outbound.Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+		shown = s.PeerCertificates
+		return nil
+	}}
+	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
+	if err == nil {
+		conn.Close()
+	}
+	if len(shown) > 0 {
+		return shown, nil
+	}
+	return nil, err
+}
+
+// address is what to connect to for an endpoint.
+func address(endpoint *url.URL) string {
+	port := endpoint.Port()
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(endpoint.Hostname(), port)
+}
+
+// Proves says what the result proves about the generation: a handshake alone proves no acceptance.
+func (r Result) Proves() outbound.Meaning {
+	if r.Handshake && r.Meaning == outbound.Accepted {
+		return outbound.Nothing
+	}
+	return r.Meaning
+}
+
+// names are the distinguished names in a CertificateRequest, for people.
+func names(raw [][]byte) (all []string) {
+	for _, der := range raw {
+		var rdn pkix.RDNSequence
+		if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
+			continue
+		}
+		var n pkix.Name
+		n.FillFromRDNSequence(&rdn)
+		all = append(all, n.String())
+	}
+	return all
+}

@@ -1,0 +1,439 @@
+package importing
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// An Importer checks, applies and undoes imports.
+type Importer struct {
+	Engine *lifecycle.Engine
+	Now    func() time.Time
+}
+
+// sealedFor is what a plan is sealed for.
+func sealedFor(id string) string { return "import/" + id }
+
+// Check reads files, looks what they would change, and keeps the plan where nothing is wrong. Nothing of it is done yet.
+func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Import, error) {
+	now := m.Now().UTC().Truncate(time.Microsecond)
+	units, problems := Read(f, now)
+	more, err := m.against(ctx, units)
+	if err != nil {
+		return tenancy.Import{}, err
+	}
+	problems = append(problems, more...)
+	if len(problems) > mostProblems {
+		problems = problems[:mostProblems]
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		if a.File != b.File {
+			return slices.Index([]string{tenantsFile, peopleFile, arrangementsFile}, a.File) - slices.Index([]string{tenantsFile, peopleFile, arrangementsFile}, b.File)
+		}
+		return a.Line - b.Line
+	})
+	i := tenancy.Import{ID: lifecycle.NewID(), State: tenancy.ImportChecked, CreatedBy: actor, CreatedAt: now, Total: len(units)}
+	list, err := json.Marshal(append([]Problem{}, problems...))
+	if err != nil {
+		return i, err
+	}
+	i.Problems = string(list)
+	var sealed []byte
+	if len(problems) == 0 {
+		plan, err := json.Marshal(units)
+		if err != nil {
+			return i, err
+		}
+		if sealed, err = m.Engine.Seal.Seal(plan, sealedFor(i.ID)); err != nil {
+			return i, err
+		}
+	}
+	return i, m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateImport(ctx, i, sealed); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(now, actor, "import.checked", "", i.ID, map[string]any{"tenants": i.Total, "problems": len(problems)}))
+	})
+}
+
+// against looks what of the units is there already, or is not there and should be.
+func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Problem, err error) {
+	wrong := func(file string, line int, format string, args ...any) {
+		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
+	}
+	s := m.Engine.Store
+	for _, u := range units {
+		t, err := s.Tenant(ctx, u.Tenant)
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound) && u.New:
+			continue
+		case errors.Is(err, tenancy.ErrNotFound):
+			file, line := u.first()
+			wrong(file, line, "there is no tenant %q, neither here nor in the table of tenants", u.Tenant)
+			continue
+		case err != nil:
+			return nil, err
+		case u.New:
+			wrong(tenantsFile, u.line, "the tenant %s exists already: leave it out, its people and arrangements can still be added", u.Tenant)
+		}
+		for _, p := range u.KeyUsers {
+			if _, err := s.KeyUser(ctx, t.ID, p.Name); err == nil {
+				wrong(peopleFile, p.line, "%s has a key user %s already", u.Tenant, p.Name)
+			} else if !errors.Is(err, tenancy.ErrNotFound) {
+				return nil, err
+			}
+		}
+		for _, a := range u.Arrangements {
+			if _, err := s.Arrangement(ctx, t.ID, a.Name); err == nil {
+				wrong(arrangementsFile, a.line, "%s has an arrangement %s already", u.Tenant, a.Name)
+			} else if !errors.Is(err, tenancy.ErrNotFound) {
+				return nil, err
+			}
+		}
+	}
+	return problems, nil
+}
+
+// first is where a unit occurs first.
+func (u *Unit) first() (file string, line int) {
+	switch {
+	case len(u.KeyUsers) > 0:
+		return peopleFile, u.KeyUsers[0].line
+	case len(u.Contacts) > 0:
+		return peopleFile, u.Contacts[0].line
+	}
+	return arrangementsFile, u.Arrangements[0].line
+}
+
+// made is what an import made of a tenant.
+type made struct {
+	TenantID     string   `json:"tenant_id"`
+	New          bool     `json:"new,omitempty"`
+	KeyUsers     []string `json:"key_users,omitempty"` // names
+	Contacts     []string `json:"contacts,omitempty"`  // identifiers
+	Receivers    []string `json:"receivers,omitempty"`
+	Arrangements []string `json:"arrangements,omitempty"`
+}
+
+// Work goes on with an import that is being applied or undone, from where it was: it may be called again after a crash. A tenant
+// is one transaction.
+func (m *Importer) Work(ctx context.Context, id string) error {
+	s := m.Engine.Store
+	i, err := s.ImportByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	switch i.State {
+	case tenancy.ImportApplying:
+		err = m.apply(ctx, i)
+	case tenancy.ImportUndoing:
+		err = m.undo(ctx, i)
+	default:
+		return nil
+	}
+	var rule *tenancy.RuleError
+	if errors.As(err, &rule) { // trying again would not help: a person must see it
+		return s.InTx(ctx, func(tx *store.Tx) error { return tx.FailImport(ctx, id, rule.Error()) })
+	}
+	return err
+}
+
+func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
+	s := m.Engine.Store
+	sealed, err := s.ImportPlan(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	plan, err := m.Engine.Seal.Open(sealed, sealedFor(i.ID))
+	if err != nil {
+		return err
+	}
+	var units []*Unit
+	if err := json.Unmarshal(plan, &units); err != nil {
+		return err
+	}
+	done, err := m.done(ctx, i.ID)
+	if err != nil {
+		return err
+	}
+	for _, u := range units {
+		if done[u.Tenant] {
+			continue
+		}
+		if err := m.make(ctx, i, u); err != nil {
+			return err
+		}
+	}
+	return m.end(ctx, i, tenancy.ImportApplied, "import.applied")
+}
+
+func (m *Importer) done(ctx context.Context, id string) (map[string]bool, error) {
+	done, after := map[string]bool{}, ""
+	for {
+		page, err := m.Engine.Store.Imported(ctx, id, after, 1000)
+		if err != nil || len(page) == 0 {
+			return done, err
+		}
+		for _, one := range page {
+			done[one.Tenant] = true
+			after = one.Tenant
+		}
+	}
+}
+
+func (m *Importer) end(ctx context.Context, i tenancy.Import, state tenancy.ImportState, action string) error {
+	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.MoveImport(ctx, i.ID, i.State, state); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(m.Now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
+	})
+}
+
+// make makes what a unit says, and notes it, in one transaction.
+func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
+	now := m.Now().UTC().Truncate(time.Microsecond)
+	within := func(tx *store.Tx, t tenancy.Tenant) error {
+		done, err := m.fill(ctx, tx, t, u, now)
+		if err != nil {
+			return err
+		}
+		done.New = u.New
+		text, err := json.Marshal(done)
+		if err != nil {
+			return err
+		}
+		return tx.AddImported(ctx, i.ID, u.Tenant, string(text))
+	}
+	if u.New {
+		var adopted []lifecycle.Adopted
+		for _, k := range u.Keys {
+			leaf, err := x509.ParseCertificate(k.Leaf)
+			if err != nil {
+				return err
+			}
+			private, err := x509.ParsePKCS8PrivateKey(k.Private)
+			if err != nil {
+				return errors.New("a private key of the plan cannot be read")
+			}
+			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Issuer: k.Issuer, Key: private.(crypto.Signer), KeyType: k.KeyType})
+		}
+		_, err := m.Engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}, adopted, i.CreatedBy, now, within)
+		return err
+	}
+	t, err := m.Engine.Store.Tenant(ctx, u.Tenant)
+	if err != nil {
+		return err
+	}
+	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := within(tx, t); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name, map[string]any{"import": i.ID, "key_users": len(u.KeyUsers), "arrangements": len(u.Arrangements)}))
+	})
+}
+
+// fill adds people and arrangements to a tenant.
+func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *Unit, now time.Time) (done made, err error) {
+	done.TenantID = t.ID
+	for _, p := range u.KeyUsers {
+		k := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, UnsubscribeToken: rand.Text(), CreatedAt: now, Version: 1}
+		if p.Subscribed {
+			k.SubscribedAt = now
+		}
+		if err := tx.CreateKeyUser(ctx, k); err != nil {
+			return done, exists(err, "%s has a key user %s meanwhile", t.Name, p.Name)
+		}
+		done.KeyUsers = append(done.KeyUsers, p.Name)
+	}
+	contacts, err := tx.ITContacts(ctx, t.ID)
+	if err != nil {
+		return done, err
+	}
+	for _, p := range u.Contacts {
+		c := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now, Version: 1}
+		contacts = append(contacts, c)
+		done.Contacts = append(done.Contacts, c.ID)
+	}
+	if len(u.Contacts) > 0 {
+		if err := tx.SetITContacts(ctx, t.ID, contacts); err != nil {
+			return done, err
+		}
+	}
+	newest, err := tx.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return done, err
+	}
+	receivers := map[string]string{}
+	for _, a := range u.Arrangements {
+		r := a.Receiver
+		if receivers[r.Name] == "" {
+			known, err := tx.Receiver(ctx, t.ID, r.Name)
+			switch {
+			case err == nil:
+				receivers[r.Name] = known.ID
+			case !errors.Is(err, tenancy.ErrNotFound):
+				return done, err
+			default:
+				r.ID, r.TenantID, r.CreatedAt, r.Version = lifecycle.NewID(), t.ID, now, 1
+				if err := tx.CreateReceiver(ctx, r); err != nil {
+					return done, err
+				}
+				receivers[r.Name] = r.ID
+				done.Receivers = append(done.Receivers, r.Name)
+			}
+		}
+		v := a.Arrangement
+		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = lifecycle.NewID(), t.ID, receivers[r.Name], newest.Generation, now, 1
+		if err := tx.CreateArrangement(ctx, v); err != nil {
+			return done, exists(err, "%s has an arrangement %s meanwhile", t.Name, v.Name)
+		}
+		done.Arrangements = append(done.Arrangements, v.Name)
+	}
+	if len(u.Arrangements) > 0 {
+		tx.Changed(t.ID)
+		err = tx.Activate(ctx, t.ID, newest.Generation)
+	}
+	return done, err
+}
+
+// exists says what stands in the way, where it is a conflict.
+func exists(err error, format string, args ...any) error {
+	if errors.Is(err, tenancy.ErrConflict) {
+		return tenancy.Errorf(tenancy.ErrConflict, format, args...)
+	}
+	return err
+}
+
+func (m *Importer) undo(ctx context.Context, i tenancy.Import) error {
+	for {
+		page, err := m.Engine.Store.Imported(ctx, i.ID, "", 100)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			return m.end(ctx, i, tenancy.ImportUndone, "import.undone")
+		}
+		for _, one := range page {
+			if err := m.takeBack(ctx, i, one); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// takeBack removes what an import made of a tenant, unless somebody uses it.
+func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.Imported) error {
+	var done made
+	if err := json.Unmarshal([]byte(one.Made), &done); err != nil {
+		return err
+	}
+	now := m.Now()
+	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := m.unused(ctx, tx, one.Tenant, done); err != nil {
+			return err
+		}
+		var err error
+		if done.New {
+			err = tx.EraseTenant(ctx, done.TenantID)
+		} else {
+			err = m.empty(ctx, tx, done)
+		}
+		if err != nil {
+			return err
+		}
+		tx.Changed(done.TenantID)
+		if err := tx.DropImported(ctx, i.ID, one.Tenant); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "import.taken-back", one.Tenant, one.Tenant, done))
+	})
+}
+
+// unused refuses where what was imported has got a history: a renewal, or messages.
+func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done made) error {
+	if done.New {
+		certs, err := tx.Certificates(ctx, done.TenantID, "", 10)
+		if err != nil {
+			return err
+		}
+		for _, c := range certs {
+			if c.SuccessorID != "" || !c.WarnedAt.IsZero() {
+				return tenancy.Errorf(tenancy.ErrRefused, "%s has a renewal under way or behind it: it is not taken back, nor those after it", tenant)
+			}
+		}
+	}
+	for _, name := range done.Arrangements {
+		a, err := tx.Arrangement(ctx, done.TenantID, name)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if messages, err := tx.Messages(ctx, a.ID, "", 1); err != nil {
+			return err
+		} else if len(messages) > 0 {
+			return tenancy.Errorf(tenancy.ErrRefused, "messages went out on %s/%s: it is not taken back, nor those after it", tenant, name)
+		}
+	}
+	return nil
+}
+
+// empty removes from a tenant that was there before what the import added.
+func (m *Importer) empty(ctx context.Context, tx *store.Tx, done made) error {
+	gone := func(err error) error { // somebody removed it already
+		if errors.Is(err, tenancy.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	for _, name := range done.Arrangements {
+		a, err := tx.Arrangement(ctx, done.TenantID, name)
+		if err == nil {
+			err = tx.DeleteArrangement(ctx, a)
+		}
+		if gone(err) != nil {
+			return err
+		}
+	}
+	for _, name := range done.Receivers {
+		r, err := tx.Receiver(ctx, done.TenantID, name)
+		if err == nil {
+			err = tx.DeleteReceiver(ctx, r)
+		}
+		if errors.Is(err, tenancy.ErrConflict) {
+			return tenancy.Errorf(tenancy.ErrRefused, "the receiver %s has got another arrangement: delete that one first", name)
+		}
+		if gone(err) != nil {
+			return err
+		}
+	}
+	for _, name := range done.KeyUsers {
+		u, err := tx.KeyUser(ctx, done.TenantID, name)
+		if err == nil {
+			err = tx.DeleteKeyUser(ctx, u)
+		}
+		if gone(err) != nil {
+			return err
+		}
+	}
+	if len(done.Contacts) == 0 {
+		return nil
+	}
+	contacts, err := tx.ITContacts(ctx, done.TenantID)
+	if err != nil {
+		return err
+	}
+	return tx.SetITContacts(ctx, done.TenantID, slices.DeleteFunc(contacts, func(c tenancy.ITContact) bool { return slices.Contains(done.Contacts, c.ID) }))
+}

@@ -1,0 +1,273 @@
+package importing
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var check = testenv.Check
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+var now = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// foreign is a CA that is not ours, and a client certificate of it.
+type foreign struct {
+	above, leaf *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func issue(t testing.TB, expires time.Time, usage x509.ExtKeyUsage) foreign {
+	t.Helper()
+	made := func(name string, isCA bool, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+		signer, err := keyring.Generate(tenancy.P256)
+		check(t, err)
+		key := signer.(*ecdsa.PrivateKey)
+		serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+		check(t, err)
+		c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: expires, IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+		if !isCA {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{usage}
+		}
+		if parent == nil {
+			parent, by = c, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), by)
+		check(t, err)
+		c, err = x509.ParseCertificate(der)
+		check(t, err)
+		return c, key
+	}
+	root, rootKey := made("Passport Root", true, nil, nil)
+	above, aboveKey := made("Passport CA", true, root, rootKey)
+	leaf, key := made("acme", false, above, aboveKey)
+	return foreign{above, leaf, key}
+}
+
+func (f foreign) pem(t testing.TB) []byte {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(f.key)
+	check(t, err)
+	out := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.leaf.Raw})...)
+	return append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.above.Raw})...)
+}
+
+func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
+	expired, server, good := issue(t, now.AddDate(0, 0, -1), x509.ExtKeyUsageClientAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	p12, err := pkcs12.Modern.Encode(good.key, good.leaf, nil, "right")
+	check(t, err)
+	f := Files{
+		Tenants:      "\ufeffName;Display_Name;Key_Type\nacme;Acme GmbH;p256\nacme;again;p256\n\nBad Name;x;p256\nglobex;\"Globex; Inc.\";des\ninitech;;;;;;\nhooli;;\n",
+		People:       "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\nacme,key-user,alice,alice@example.com,maybe\nacme,boss,bob,bob@example.com,\nacme,it-contact,Ina,no address,yes\n",
+		Arrangements: "tenant,name,receiver,endpoint,receiver_name\nacme,a,erp,https://erp.example.com,ERP\nacme,a,erp,http://erp.example.com,ERP\nacme,b,erp,https://erp.example.com,Another\n\"acme,c",
+		Certificates: []Certificate{{"acme.pem", good.pem(t)}, {"acme.m-user.p12", p12}, {"globex.pem", expired.pem(t)}, {"hooli.pem", server.pem(t)}, {"nobody.pem", good.pem(t)}, {"globex.m-user.pem", []byte("hello")}},
+		Password:     "wrong",
+	}
+	_, problems := Read(f, now)
+	var got []string
+	for _, p := range problems {
+		got = append(got, strings.TrimSpace(p.File+" "+string(rune('0'+p.Line))+": "+p.Text))
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{
+		"tenants 3: acme is in line 2 already", "tenants 5: name", "tenants 6: key_type", "tenants 7: has 7 cells, and the header 3",
+		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is in line 2 already", "people 4: role: write key-user or it-contact", "people 5: email", "people 5: subscribed: IT contacts",
+		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is in line 2 already", "arrangements 4: the receiver erp of acme is another one than in line 2", "arrangements 5: cannot be read",
+		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026", "hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`, "globex.m-user.pem 0: is neither PEM nor",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing says %q", want)
+		}
+	}
+	if len(problems) != 18 {
+		t.Errorf("%d problems:\n%s", len(problems), all)
+	}
+	for _, table := range []string{"tenant\nacme", "name,name\nacme,x", "name,colour\nacme,x"} {
+		if _, problems := Read(Files{Tenants: table}, now); len(problems) == 0 || problems[0].Line != 1 {
+			t.Errorf("the header of %q passes", table)
+		}
+	}
+}
+
+// world is a service with one tenant.
+func world(t *testing.T, url string) (*Importer, *lifecycle.Engine) {
+	t.Helper()
+	engine, _ := enginetest.New(t, url, now)
+	_, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "Globex", KeyType: tenancy.P256}, "test", now)
+	check(t, err)
+	return &Importer{Engine: engine, Now: func() time.Time { return now }}, engine
+}
+
+func files(t *testing.T) (Files, foreign) {
+	t.Helper()
+	f := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	p12, err := pkcs12.Modern.Encode(f.key, f.leaf, []*x509.Certificate{f.above}, "secret")
+	check(t, err)
+	return Files{
+		Tenants:      "name,display_name\nacme,\"Acme \"\"Söhne\"\" <&> GmbH\"\nhooli,\n",
+		People:       "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\nglobex,key-user,gina,gina@example.com,no\nglobex,it-contact,Ina Ivers,ina@example.com,\n",
+		Arrangements: "tenant,name,receiver,endpoint\nacme,crm-to-erp,erp,https://erp.example.com/orders\nacme,crm-to-bi,erp,https://erp.example.com/bi\nglobex,hr-to-pay,pay,https://pay.example.com\n",
+		Certificates: []Certificate{{"acme.p12", p12}}, Password: "secret",
+	}, f
+}
+
+func (m *Importer) move(t *testing.T, id string, from, to tenancy.ImportState) {
+	t.Helper()
+	check(t, m.Engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.MoveImport(t.Context(), id, from, to) }))
+}
+
+func TestAFleetIsImportedAndTakenBack(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) { aFleetIsImportedAndTakenBack(t, url) })
+}
+
+func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
+	m, e := world(t, url)
+	f, foreign := files(t)
+	i, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	if i.Problems != "[]" || i.Total != 3 {
+		t.Fatalf("%d tenants, %s", i.Total, i.Problems)
+	}
+	if plan, err := e.Store.ImportPlan(t.Context(), i.ID); err != nil || strings.Contains(string(plan), "alice") {
+		t.Errorf("the plan is not sealed: %v", err)
+	}
+	if _, err := e.Store.Tenant(t.Context(), "acme"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Fatal("a check changed something")
+	}
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+
+	// It breaks off in the middle, as a process does that is killed, and is taken up.
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := e.Store.OnChange(func(string) { cancel() })
+	m.Work(ctx, i.ID)
+	stop()
+	begun, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if begun.State != tenancy.ImportApplying || begun.Done != 1 {
+		t.Fatalf("it was not broken off: %s, %d", begun.State, begun.Done)
+	}
+	check(t, m.Work(t.Context(), i.ID))
+	done, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if done.State != tenancy.ImportApplied || done.Done != 3 {
+		t.Fatalf("%s, %d of %d: %s", done.State, done.Done, done.Total, done.LastError)
+	}
+	acme, err := e.Store.Tenant(t.Context(), "acme")
+	check(t, err)
+	cert, err := e.Store.Newest(t.Context(), acme.ID, tenancy.ForTenant)
+	check(t, err)
+	shown, err := e.Presentable(t.Context(), cert)
+	check(t, err)
+	if string(cert.DER) != string(foreign.leaf.Raw) || !foreign.key.Equal(shown.PrivateKey) || len(shown.Certificate) != 2 || string(shown.Certificate[1]) != string(foreign.above.Raw) {
+		t.Error("the imported certificate is not presented with its key and its CA")
+	}
+	globex, err := e.Store.Tenant(t.Context(), "globex")
+	check(t, err)
+	if _, err := e.Store.KeyUser(t.Context(), globex.ID, "gina"); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.Store.VerifyEvents(t.Context()); err != nil {
+		t.Error(err)
+	}
+
+	again, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	if n := strings.Count(again.Problems, `"text"`); n != 7 {
+		t.Errorf("what is there already: %s", again.Problems)
+	}
+
+	latest, err := e.Store.Imports(t.Context(), "", 1)
+	check(t, err)
+	earlier, err := e.Store.Imports(t.Context(), again.ID, 1)
+	check(t, err)
+	if len(latest) != 1 || latest[0].ID != again.ID || len(earlier) != 1 || earlier[0].ID != i.ID {
+		t.Errorf("the list is not the latest first: %v, %v", latest, earlier)
+	}
+
+	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	check(t, m.Work(t.Context(), i.ID))
+	undone, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if undone.State != tenancy.ImportUndone || undone.Done != 0 {
+		t.Fatalf("%s: %s", undone.State, undone.LastError)
+	}
+	for _, name := range []string{"acme", "hooli"} {
+		if _, err := e.Store.Tenant(t.Context(), name); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	if _, err := e.Store.KeyUser(t.Context(), globex.ID, "gina"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("gina is still there: %v", err)
+	}
+	if contacts, err := e.Store.ITContacts(t.Context(), globex.ID); err != nil || len(contacts) > 0 {
+		t.Errorf("contacts: %v, %v", contacts, err)
+	}
+	if _, err := e.Store.VerifyEvents(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsInUseIsNotTakenBack(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) { whatIsInUseIsNotTakenBack(t, url) })
+}
+
+func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
+	m, e := world(t, url)
+	f, _ := files(t)
+	i, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	check(t, m.Work(t.Context(), i.ID))
+	acme, err := e.Store.Tenant(t.Context(), "acme")
+	check(t, err)
+	a, err := e.Store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
+	check(t, err)
+	check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: lifecycle.NewID(), ArrangementID: a.ID, At: now, Method: "POST", Path: "/", Status: 200, Generation: 1, Attempts: 1, Count: 1}})
+	}))
+	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	check(t, m.Work(t.Context(), i.ID))
+	stands, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if stands.State != tenancy.ImportUndoing || !strings.Contains(stands.LastError, "messages went out on acme/crm-to-erp") {
+		t.Errorf("%s: %q", stands.State, stands.LastError)
+	}
+	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {
+		t.Errorf("acme: %v", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("name,display_name\nacme,x\n", "tenant,role,name,email\nacme,key-user,alice,a@example.com", "tenant,name,receiver,endpoint\nacme,a,b,https://c.example", []byte("-----BEGIN CERTIFICATE-----"))
+	f.Add("\ufeffname;key_type\n\"a", "tenant\n\n", ";;;", []byte{0x30, 0x82})
+	f.Fuzz(func(t *testing.T, tenants, people, arrangements string, cert []byte) {
+		units, problems := Read(Files{Tenants: tenants, People: people, Arrangements: arrangements, Certificates: []Certificate{{"acme.pem", cert}}}, now)
+		if len(problems) > 0 {
+			return
+		}
+		for _, u := range units { // what passes can be stored
+			if err := tenancy.CheckName("tenant", u.Tenant); err != nil {
+				t.Errorf("%q passes: %v", u.Tenant, err)
+			}
+		}
+	})
+}

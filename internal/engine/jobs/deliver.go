@@ -1,0 +1,276 @@
+package jobs
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Sender hands letters to a mail server: see [notify.Server.Send].
+type Sender interface {
+	Send(ctx context.Context, letters []notify.Addressed, answered func(i int, answer error) error) error
+}
+
+// A Deliverer delivers mails that are queued.
+type Deliverer struct {
+	Store  *store.Store
+	Sender Sender
+	// BaseURL is where people reach the service, for links; may be empty.
+	BaseURL string
+	Log     *slog.Logger
+
+	ledger ledger
+}
+
+// An answer of the mail server, and what it means.
+type answered struct {
+	mail   tenancy.Mail
+	events []tenancy.Event
+}
+
+// ledger stores the answers of several conversations with one commit: while one is written, the others gather. Each
+// conversation waits until its own is stored.
+type ledger struct {
+	commit  sync.Mutex
+	mu      sync.Mutex
+	waiting []entry
+}
+
+type entry struct {
+	answered
+	stored chan error
+}
+
+func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
+	e := entry{v, make(chan error, 1)}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, e)
+	l.mu.Unlock()
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	select {
+	case err := <-e.stored: // by the one before
+		return err
+	default:
+	}
+	l.mu.Lock()
+	all := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	err := write(ctx, s, all...)
+	for _, e := range all {
+		if err != nil && len(all) > 1 { // one of them, perhaps: it must not cost the others, whose mails would go out again
+			e.stored <- write(ctx, s, e)
+		} else {
+			e.stored <- err
+		}
+	}
+	return <-e.stored
+}
+
+// write stores answers in one transaction.
+func write(ctx context.Context, s *store.Store, all ...entry) error {
+	return s.InTx(ctx, func(tx *store.Tx) error {
+		var events []tenancy.Event
+		for _, e := range all {
+			if err := tx.UpdateMail(ctx, e.mail); err != nil {
+				return err
+			}
+			events = append(events, e.events...)
+		}
+		return tx.Audit(ctx, events...)
+	})
+}
+
+// Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash
+// repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead instead.
+func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
+	mails, err := d.Store.QueuedMails(ctx, mailIDs)
+	if err != nil || len(mails) == 0 {
+		return err
+	}
+	letters, tenants, err := d.letters(ctx, mails)
+	if err != nil {
+		return err
+	}
+	var again error
+	left := 0
+	err = d.Sender.Send(ctx, letters, func(i int, answer error) error {
+		m := &mails[i]
+		var events []tenancy.Event
+		m.Attempts++
+		switch {
+		case answer == nil:
+			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
+			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
+		case errors.Is(answer, notify.ErrRejected) || lastTry:
+			m.State, m.LastError = tenancy.MailDead, answer.Error()
+			events = append(events, lifecycle.Event(now, "mail", "mail.dead", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
+			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID], "error", m.LastError)
+		default:
+			m.LastError = answer.Error()
+			again = answer
+			left++
+		}
+		// What the server took must be written down even when this process is asked to stop.
+		return d.ledger.store(context.WithoutCancel(ctx), d.Store, answered{*m, events})
+	})
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
+	}
+	return err
+}
+
+// letters gathers what each mail says.
+func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify.Addressed, map[string]string, error) {
+	var noticeIDs, tenantIDs, certificateIDs []string
+	for _, m := range mails {
+		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
+	}
+	notices, err := d.Store.NoticesByID(ctx, noticeIDs)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range notices {
+		certificateIDs = append(certificateIDs, n.CertificateID)
+		if n.SuccessorID != "" && n.Kind != tenancy.NewAuthority {
+			certificateIDs = append(certificateIDs, n.SuccessorID)
+		}
+	}
+	certs, err1 := d.Store.CertificatesByID(ctx, certificateIDs)
+	tenants, err2 := d.Store.TenantsByID(ctx, tenantIDs)
+	arrangements, err3 := d.Store.ArrangementsOf(ctx, tenantIDs)
+	receivers, err4 := d.Store.ReceiversOf(ctx, tenantIDs)
+	users, err5 := d.Store.KeyUsersOf(ctx, tenantIDs)
+	evidence, err6 := d.evidence(ctx, arrangements)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+		return nil, nil, err
+	}
+	authorities, err := d.authorities(ctx, notices)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := map[string]string{}
+	letters := make([]notify.Addressed, len(mails))
+	for i, m := range mails {
+		n, t := notices[m.NoticeID], tenants[m.TenantID]
+		names[t.ID] = t.Name
+		old := certs[n.CertificateID]
+		l := notify.Letter{
+			MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
+			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "", Designated: m.Designated, Reason: n.Reason,
+			Old: notify.DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.BaseURL,
+		}
+		presented := old.Generation
+		switch {
+		case n.Kind == tenancy.NewAuthority:
+			if l.Authority, l.NewRoot, err = announced(authorities, n.SuccessorID); err != nil {
+				return nil, nil, err
+			}
+		case n.SuccessorID != "":
+			next := notify.DetailsOf(certs[n.SuccessorID])
+			l.New, presented = &next, next.Generation
+		}
+		if old.Purpose == tenancy.ForTenant {
+			concerned := arrangements[t.ID]
+			if n.Kind == tenancy.Unready {
+				concerned = slices.DeleteFunc(slices.Clone(concerned), func(a tenancy.Arrangement) bool {
+					return slices.ContainsFunc(evidence[a.ID], func(e store.Evidence) bool { return e.Generation == presented && e.Verdict == rollover.Accepted })
+				})
+			}
+			l.Arrangements = affected(concerned, receivers[t.ID], presented)
+		}
+		if m.KeyUserID != "" && d.BaseURL != "" {
+			for _, u := range users[t.ID] {
+				if u.ID == m.KeyUserID {
+					l.Unsubscribe = d.BaseURL + "/unsubscribe/" + u.UnsubscribeToken
+				}
+			}
+		}
+		letters[i] = notify.Addressed{Kind: n.Kind, Letter: l}
+	}
+	return letters, names, nil
+}
+
+// authorities are those of the CA, where one of the notices announces one.
+func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.Notice) ([]tenancy.Authority, error) {
+	for _, n := range notices {
+		if n.Kind == tenancy.NewAuthority {
+			return d.Store.Authorities(ctx)
+		}
+	}
+	return nil, nil
+}
+
+// announced describes an authority that was announced, and the root above it where that was made for it.
+func announced(all []tenancy.Authority, id string) (authority, newRoot *notify.Details, err error) {
+	for _, a := range all {
+		if a.ID != id {
+			continue
+		}
+		if authority, err = authorityDetails(a); err != nil {
+			return nil, nil, err
+		}
+		for _, root := range all {
+			if root.ID == a.ParentID && root.NotBefore.Equal(a.NotBefore) {
+				newRoot, err = authorityDetails(root)
+			}
+		}
+		return authority, newRoot, err
+	}
+	return nil, nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no authority %s", id)
+}
+
+func authorityDetails(a tenancy.Authority) (*notify.Details, error) {
+	c, err := x509.ParseCertificate(a.DER)
+	if err != nil {
+		return nil, err
+	}
+	return &notify.Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16), Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
+}
+
+// evidence is what is known of the receivers of arrangements.
+func (d *Deliverer) evidence(ctx context.Context, arrangements map[string][]tenancy.Arrangement) (map[string][]store.Evidence, error) {
+	var ids []string
+	for _, all := range arrangements {
+		for _, a := range all {
+			ids = append(ids, a.ID)
+		}
+	}
+	return d.Store.EvidenceOf(ctx, ids)
+}
+
+func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []notify.Affected {
+	byID := map[string]tenancy.Receiver{}
+	for _, r := range receivers {
+		byID[r.ID] = r
+	}
+	var all []notify.Affected
+	for _, a := range arrangements {
+		if a.Authentication != tenancy.ClientCertificate {
+			continue
+		}
+		r := byID[a.ReceiverID]
+		contact := r.ContactName
+		if r.ContactEmail != "" {
+			if contact != "" {
+				contact += ", "
+			}
+			contact += r.ContactEmail
+		}
+		all = append(all, notify.Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
+	}
+	return all
+}

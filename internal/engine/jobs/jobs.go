@@ -1,0 +1,432 @@
+// Package jobs runs the background work on River, in the same database: an hourly tick that executes run dates, and the
+// delivery of mails.
+//
+// It promises that what a transaction queued is worked on after it committed and only then, is tried again with growing
+// pauses until it succeeds or is out of tries, and is taken over by another replica (on SQLite: by the next start) when this
+// process dies. A job may run twice; what it does is safe to repeat.
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// One job carries a page of mails, which is one conversation with the mail server.
+	mailsPerJob = 100
+	// 18 tries with River's pauses (n⁴ seconds) take almost four days: a mail server may be down over a weekend
+	// (RFC 5321, section 4.5.4.1, asks for four to five days).
+	deliveryTries = 18
+	deliveryQueue = "mail"
+	partQueue     = "run"
+	partTries     = 4 // within two minutes; then the tick comes
+	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
+	tickTimeout = 55 * time.Minute
+)
+
+// Config is what the jobs stand on.
+type Config struct {
+	Store     *store.Store
+	URL       string // of the database: PostgreSQL notifies through a connection of its own
+	Engine    *lifecycle.Engine
+	Deliverer *Deliverer // nil while no mail server is configured
+	// Prober asks receivers with an open roll-over, at every tick; it may be nil.
+	Prober *prober.Prober
+	// Importer applies and undoes imports; it may be nil.
+	Importer *importing.Importer
+	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
+	Lease time.Duration
+	// MailRate is how many mails a second all replicas together hand to the mail server; 0 for no limit.
+	MailRate float64
+	// TickEvery is the time between ticks; 0 for one hour.
+	TickEvery time.Duration
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Jobs is the queue and its workers.
+type Jobs struct {
+	config   Config
+	client   *river.Client[*sql.Tx]
+	listener *pgxpool.Pool // nil on SQLite
+}
+
+type tickArgs struct{}
+
+func (tickArgs) Kind() string { return "tick" }
+
+type deliverArgs struct {
+	MailIDs []string `json:"mail_ids"`
+}
+
+func (deliverArgs) Kind() string { return "deliver_mails" }
+
+type partArgs struct {
+	RunDate time.Time `json:"run_date"`
+	Part    int       `json:"part"`
+}
+
+func (partArgs) Kind() string { return "run_part" }
+
+type partWorker struct {
+	river.WorkerDefaults[partArgs]
+	config *Config
+}
+
+// Timeout is half the lease: who is late has ended before somebody else may begin.
+func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.config.Lease / 2 }
+
+func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
+	now := w.config.Now()
+	err := w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, now)
+	if later := (*lifecycle.NotYetError)(nil); errors.As(err, &later) {
+		return river.JobSnooze(max(later.At.Sub(now), time.Second)) // that is no try
+	}
+	return err
+}
+
+// A Spread hands the parts of runs to all replicas.
+type Spread struct{ client *river.Client[*sql.Tx] }
+
+// NewSpread makes a spread on a migrated database.
+func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
+	client, err := inserting(s, log)
+	return &Spread{client}, err
+}
+
+// Enqueue implements [lifecycle.Spread]. A part that was lost with a replica, or failed, is tried again a few times soon; the
+// tick takes up what is left.
+func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
+	params := make([]river.InsertManyParams, len(parts))
+	for i, p := range parts {
+		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number}, InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: partTries, ScheduledAt: p.BeginsAt}}
+	}
+	_, err := s.client.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// Pace waits until n more may be done of what all replicas together may do perSecond of under a name; nil for no limit.
+func Pace(s *store.Store, name string, perSecond float64, now func() time.Time) func(ctx context.Context, n int) error {
+	if perSecond <= 0 {
+		return nil
+	}
+	return func(ctx context.Context, n int) error {
+		for {
+			wait, err := s.Take(ctx, name, n, perSecond, now())
+			if err != nil || wait == 0 {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("wait for the limit %s of %g a second: %w", name, perSecond, context.Cause(ctx))
+			case <-time.After(wait):
+			}
+		}
+	}
+}
+
+type importArgs struct {
+	ID string `json:"id"`
+}
+
+func (importArgs) Kind() string { return "import" }
+
+type importWorker struct {
+	river.WorkerDefaults[importArgs]
+	config *Config
+}
+
+// Timeout is half the lease: what is not done by then is taken up by the next try.
+func (w *importWorker) Timeout(*river.Job[importArgs]) time.Duration { return w.config.Lease / 2 }
+
+func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) error {
+	if w.config.Importer == nil {
+		return errors.New("this service does not import")
+	}
+	return w.config.Importer.Work(ctx, job.Args.ID)
+}
+
+// EnqueueImport lets an import go on in the background, as part of the transaction.
+func (j *Jobs) EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error {
+	_, err := j.client.InsertTx(ctx, tx, importArgs{id}, nil)
+	return err
+}
+
+type tickWorker struct {
+	river.WorkerDefaults[tickArgs]
+	config *Config
+	busy   sync.Mutex
+}
+
+func (w *tickWorker) Timeout(*river.Job[tickArgs]) time.Duration { return tickTimeout }
+
+func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
+	if !w.busy.TryLock() {
+		return nil // a long run is under way; the next tick looks again
+	}
+	defer w.busy.Unlock()
+	err := w.config.Engine.Tick(ctx, w.config.Now())
+	if w.config.Prober != nil {
+		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx), w.config.Prober.ProbeAnnounced(ctx))
+	}
+	return errors.Join(err, w.forgetMessages(ctx))
+}
+
+// messagesKept is how long the message log is kept.
+const messagesKept = 30 * 24 * time.Hour
+
+func (w *tickWorker) forgetMessages(ctx context.Context) error {
+	for {
+		var n int64
+		err := w.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+			before := w.config.Now().Add(-messagesKept)
+			if n, err = tx.ForgetMessages(ctx, before, 5000); err != nil {
+				return err
+			}
+			return tx.ForgetParked(ctx, before)
+		})
+		if err != nil || n < 5000 {
+			return err
+		}
+	}
+}
+
+type deliverWorker struct {
+	river.WorkerDefaults[deliverArgs]
+	config *Config
+}
+
+// Timeout is half the lease: a delivery that is still under way is never taken for lost.
+func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return w.config.Lease / 2 }
+
+func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
+	if w.config.Deliverer == nil {
+		return errors.New("no mail server is configured any more: configure one, the mails are kept")
+	}
+	if w.config.MailRate > 0 {
+		wait, err := w.config.Store.Take(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			return river.JobSnooze(wait) // that is no try
+		}
+	}
+	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
+}
+
+// migrationLock is the advisory lock under which PostgreSQL's queue tables are migrated: any number that is ours alone.
+const migrationLock = 0x706572656e6e6961
+
+// Migrate brings the queue's tables up to date. Replicas that start together migrate one after the other.
+func Migrate(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	if s.Engine() == store.Postgres {
+		conn, err := s.DB().Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("migrate the job queue: %w", err)
+		}
+		defer conn.Close()
+		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+			return fmt.Errorf("migrate the job queue: %w", err)
+		}
+		defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+	}
+	m, err := rivermigrate.New(queueDriver(s, nil), &rivermigrate.Config{Logger: log})
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
+	return nil
+}
+
+func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql.Tx] {
+	switch {
+	case s.Engine() == store.SQLite:
+		return riversqlite.New(s.DB())
+	case listener != nil:
+		return riverdatabasesql.NewWithPgxListener(s.DB(), listener)
+	default:
+		return riverdatabasesql.New(s.DB())
+	}
+}
+
+// Outbox inserts delivery jobs, and works none: for commands that write but do not serve.
+type Outbox struct{ client *river.Client[*sql.Tx] }
+
+// NewOutbox makes an outbox on a migrated database.
+func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
+	client, err := inserting(s, log)
+	return &Outbox{client}, err
+}
+
+// inserting is a client that inserts jobs and works none.
+func inserting(s *store.Store, log *slog.Logger) (*river.Client[*sql.Tx], error) {
+	return river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
+}
+
+// Enqueue queues the delivery of mails, as part of the transaction.
+func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error {
+	var params []river.InsertManyParams
+	for len(mailIDs) > 0 {
+		n := min(mailsPerJob, len(mailIDs))
+		params = append(params, river.InsertManyParams{Args: deliverArgs{mailIDs[:n]}, InsertOpts: &river.InsertOpts{Queue: deliveryQueue, MaxAttempts: deliveryTries}})
+		mailIDs = mailIDs[n:]
+	}
+	_, err := o.client.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// New makes the queue and its workers. They work from [Jobs.Start] on.
+func New(ctx context.Context, config Config) (*Jobs, error) {
+	if config.Lease == 0 {
+		config.Lease = 10 * time.Minute
+	}
+	if config.TickEvery == 0 {
+		config.TickEvery = time.Hour
+	}
+	j := &Jobs{config: config}
+	if config.Store.Engine() == store.Postgres {
+		pool, err := pgxpool.New(ctx, config.URL)
+		if err != nil {
+			return nil, fmt.Errorf("connect the job queue to %s: %w", store.Masked(config.URL), err)
+		}
+		j.listener = pool
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &tickWorker{config: &j.config})
+	river.AddWorker(workers, &deliverWorker{config: &j.config})
+	river.AddWorker(workers, &importWorker{config: &j.config})
+	river.AddWorker(workers, &partWorker{config: &j.config})
+	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
+		Logger:               quiet(config.Log),
+		Workers:              workers,
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
+		RescueStuckJobsAfter: config.Lease,
+		JobTimeout:           min(config.Lease, time.Minute),
+		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one
+		FetchPollInterval:    500 * time.Millisecond,
+		ErrorHandler:         errorHandler{config.Log},
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(config.TickEvery),
+			func() (river.JobArgs, *river.InsertOpts) { return tickArgs{}, tickOptions() }, nil)},
+	})
+	if err != nil {
+		j.close()
+		return nil, err
+	}
+	j.client = client
+	return j, nil
+}
+
+// Start takes up what an earlier process left, and works until [Jobs.Stop].
+func (j *Jobs) Start(ctx context.Context) error {
+	if j.config.Store.Engine() == store.SQLite {
+		// Nobody else serves this file: a job that seems to run was lost with the process before this one.
+		err := j.config.Store.InTx(ctx, func(tx *store.Tx) error {
+			_, err := tx.SQL().ExecContext(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("take up lost jobs: %w", err)
+		}
+	}
+	if j.config.Deliverer != nil {
+		if err := j.queueWaiting(ctx); err != nil {
+			return fmt.Errorf("queue the mails that waited for a mail server: %w", err)
+		}
+	}
+	// The first tick does not wait for the election of a leader, which takes a while after a crash.
+	if _, err := j.client.Insert(ctx, tickArgs{}, tickOptions()); err != nil {
+		return err
+	}
+	return j.client.Start(context.WithoutCancel(ctx))
+}
+
+// tickOptions: a tick that fails is not repeated by itself, for the next one takes up what it left.
+func tickOptions() *river.InsertOpts { return &river.InsertOpts{MaxAttempts: 1} }
+
+func (j *Jobs) queueWaiting(ctx context.Context) error {
+	outbox := &Outbox{j.client}
+	for {
+		var ids []string
+		err := j.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if ids, err = tx.QueueMails(ctx, tenancy.MailWaiting, 1000); err != nil || len(ids) == 0 {
+				return err
+			}
+			return outbox.Enqueue(ctx, tx.SQL(), ids)
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+	}
+}
+
+// Stop lets the jobs that run end within the context's time, and asks the rest to break off.
+func (j *Jobs) Stop(ctx context.Context) error {
+	defer j.close()
+	if err := j.client.Stop(ctx); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return j.client.StopAndCancel(stop)
+	}
+	return nil
+}
+
+func (j *Jobs) close() {
+	if j.listener != nil {
+		j.listener.Close()
+	}
+}
+
+// errorHandler says of each failed try what failed; River alone would say it in its own words, several times.
+type errorHandler struct{ log *slog.Logger }
+
+func (h errorHandler) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	h.log.WarnContext(ctx, "job failed and will be tried again", "job", job.Kind, "attempt", job.Attempt, "of", job.MaxAttempts, "error", err)
+	return nil
+}
+
+func (h errorHandler) HandlePanic(ctx context.Context, job *rivertype.JobRow, value any, trace string) *river.ErrorHandlerResult {
+	h.log.ErrorContext(ctx, "job panicked and will be tried again", "job", job.Kind, "attempt", job.Attempt, "panic", value, "trace", trace)
+	return nil
+}
+
+// quiet is the log for River itself: only what an operator must act on.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelError}) }
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.level}
+}

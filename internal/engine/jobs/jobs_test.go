@@ -1,0 +1,399 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+var log = slog.New(slog.DiscardHandler)
+
+var check = testenv.Check
+
+type fixture struct {
+	t      *testing.T
+	url    string
+	store  *store.Store
+	engine *lifecycle.Engine
+	now    time.Time
+	mu     sync.Mutex
+}
+
+func (f *fixture) clock() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now
+}
+
+// setUp makes tenants of one subscribed key user and one IT contact each, installed in January 2026.
+func setUp(t *testing.T, url string, tenants int) *fixture {
+	t.Helper()
+	ctx := t.Context()
+	f := &fixture{t: t, url: url, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}
+	f.engine, _ = enginetest.New(t, url, f.now)
+	f.store = f.engine.Store
+	check(t, Migrate(ctx, f.store, log))
+	outbox, err := NewOutbox(f.store, log)
+	check(t, err)
+	f.engine.Outbox = outbox
+	for i := range tenants {
+		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256}, "test", f.now)
+		check(t, err)
+		projects, err := f.store.ScopingProjects(ctx, tenant.ID)
+		check(t, err)
+		check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
+			user := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: "alice", Email: "alice@" + tenant.Name + ".example.com", SubscribedAt: f.now, UnsubscribeToken: lifecycle.NewID(), Version: 1}
+			return errors.Join(tx.CreateKeyUser(ctx, user),
+				tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: lifecycle.NewID(), Name: "Ina", Email: "ina@" + tenant.Name + ".example.com", Version: 1}}),
+				tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test", At: f.now}))
+		}))
+	}
+	check(t, f.engine.Tick(ctx, f.now))
+	return f
+}
+
+// work runs the jobs until the condition holds.
+func (f *fixture) work(d *Deliverer, until func() bool) {
+	f.t.Helper()
+	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine, Deliverer: d, Now: f.clock, Log: log})
+	check(f.t, err)
+	check(f.t, j.Start(f.t.Context()))
+	testenv.Eventually(f.t, until)
+	check(f.t, j.Stop(context.WithoutCancel(f.t.Context())))
+}
+
+func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
+	url := testenv.Postgres(t)
+	stores := make([]*store.Store, 6)
+	for i := range stores {
+		var err error
+		stores[i], err = store.Open(t.Context(), url)
+		check(t, err)
+		defer stores[i].Close()
+	}
+	var replicas sync.WaitGroup
+	errs := make([]error, len(stores))
+	for i, s := range stores {
+		replicas.Go(func() { errs[i] = Migrate(t.Context(), s, log) })
+	}
+	replicas.Wait()
+	check(t, errors.Join(errs...))
+}
+
+func TestTheTickComesBackByItself(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 1)
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine, TickEvery: time.Second, Now: f.clock, Log: log})
+		check(t, err)
+		check(t, j.Start(t.Context()))
+		ran := func() bool {
+			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
+			check(t, err)
+			return len(runs) == 1 && !runs[0].FinishedAt.IsZero()
+		}
+		testenv.Eventually(t, func() bool { // the tick of the start is over
+			var ticks int
+			check(t, f.store.DB().QueryRow("SELECT COUNT(*) FROM river_job WHERE kind = 'tick' AND state = 'completed'").Scan(&ticks))
+			return ticks > 0
+		})
+		if ran() {
+			t.Error("a run before its date")
+		}
+		f.mu.Lock()
+		f.now = time.Date(2026, 2, 1, 0, 30, 0, 0, time.UTC) // the service goes on running into February
+		f.mu.Unlock()
+		testenv.Eventually(t, ran)
+		check(t, j.Stop(context.WithoutCancel(t.Context())))
+	})
+}
+
+func (f *fixture) unsent() map[tenancy.MailState]int {
+	f.t.Helper()
+	counts, err := f.store.CountMails(f.t.Context())
+	check(f.t, err)
+	return counts
+}
+
+func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		pit := testenv.StartMailpit(t)
+		f := setUp(t, url, 30)
+		templates, err := notify.LoadTemplates("")
+		check(t, err)
+		server, err := notify.NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates, pit.Roots)
+		check(t, err)
+		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+		f.work(&Deliverer{Store: f.store, Sender: server, BaseURL: "https://p.example.com", Log: log}, func() bool {
+			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
+			check(t, err)
+			return len(runs) == 1 && !runs[0].FinishedAt.IsZero() && runs[0].RunDate.Month() == time.November && len(f.unsent()) == 0
+		})
+		got := pit.Messages()
+		ids := map[string]bool{}
+		for _, m := range got {
+			ids[m.MessageID] = true
+			if m.Subject != "Tenant Certificate is going to expire soon" && m.Subject != "M-user Certificate is going to expire soon" {
+				t.Errorf("subject %q", m.Subject)
+			}
+			if strings.HasPrefix(m.To[0].Address, "alice") && !strings.Contains(m.Raw, "List-Unsubscribe: <https://p.example.com/unsubscribe/") {
+				t.Error("a subscriber cannot unsubscribe")
+			}
+		}
+		if len(got) != 60 || len(ids) != 60 {
+			t.Errorf("%d mails with %d Message-IDs", len(got), len(ids))
+		}
+		if _, err := f.store.VerifyEvents(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answers is a mail server that answers each letter as told.
+type answers struct {
+	mu     sync.Mutex
+	answer func(l notify.Addressed, try int) error
+	tries  map[string]int
+}
+
+func (a *answers) Send(_ context.Context, letters []notify.Addressed, answered func(int, error) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.tries == nil {
+		a.tries = map[string]int{}
+	}
+	for i, l := range letters {
+		a.tries[l.MessageID]++
+		if err := answered(i, a.answer(l, a.tries[l.MessageID])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 2)
+		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+		s := &answers{answer: func(l notify.Addressed, try int) error {
+			switch {
+			case strings.HasPrefix(l.Address, "ina@t0"):
+				return fmt.Errorf("%w: no such user", notify.ErrRejected)
+			case strings.HasPrefix(l.Address, "alice@t1") && try == 1:
+				return errors.New("the connection was dropped after DATA")
+			}
+			return nil
+		}}
+		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool {
+			n := f.unsent()
+			return n[tenancy.MailDead] == 1 && n[tenancy.MailQueued] == 0
+		})
+		dead, err := f.store.Mails(t.Context(), "", tenancy.MailDead, "", 10)
+		check(t, err)
+		if len(dead) != 1 || dead[0].Attempts != 1 || !strings.Contains(dead[0].LastError, "no such user") {
+			t.Errorf("dead: %+v", dead)
+		}
+		var tries []int
+		for _, n := range s.tries {
+			tries = append(tries, n)
+		}
+		slices.Sort(tries)
+		if !slices.Equal(tries, []int{1, 1, 1, 2}) {
+			t.Errorf("tries %v: only what failed is tried again, under its own Message-ID", tries)
+		}
+	})
+}
+
+func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+	check(t, err)
+	queued, _ := f.store.Mails(t.Context(), "", tenancy.MailQueued, "", 10)
+	d := &Deliverer{Store: f.store, Log: log, Sender: &answers{answer: func(notify.Addressed, int) error { return errors.New("down") }}}
+	ids := []string{queued[0].ID, queued[1].ID}
+	if err := d.Deliver(t.Context(), ids, false, f.now); err == nil || !strings.Contains(err.Error(), "2 of 2 mails are left to send: down") {
+		t.Errorf("got %v", err)
+	}
+	check(t, d.Deliver(t.Context(), ids, true, f.now))
+	if n := f.unsent(); n[tenancy.MailDead] != 2 {
+		t.Errorf("got %v", n)
+	}
+}
+
+func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 3)
+		f.engine.Outbox = nil
+		_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+		check(t, err)
+		if n := f.unsent(); n[tenancy.MailWaiting] != 6 {
+			t.Fatalf("got %v", n)
+		}
+		s := &answers{answer: func(notify.Addressed, int) error { return nil }}
+		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+		if len(s.tries) != 6 {
+			t.Errorf("%d mails sent", len(s.tries))
+		}
+	})
+}
+
+func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
+	check(t, err)
+	if _, err := f.store.DB().Exec("UPDATE river_job SET state = 'running', attempted_at = CURRENT_TIMESTAMP, attempt = 1"); err != nil {
+		t.Fatal(err)
+	}
+	s := &answers{answer: func(notify.Addressed, int) error { return nil }}
+	f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+}
+
+func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 12)
+		spread, err := NewSpread(f.store, log)
+		check(t, err)
+		f.engine.Spread, f.engine.PartSize = spread, 5
+		var asked []int
+		var mu sync.Mutex
+		f.engine.Pace = func(_ context.Context, n int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, n)
+			return nil
+		}
+		f.now = time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+		finished := func() bool {
+			run, err := f.store.LatestRun(t.Context())
+			return err == nil && run.Renewed > 0 && !run.FinishedAt.IsZero()
+		}
+		f.work(nil, finished)
+		run, err := f.store.LatestRun(t.Context())
+		check(t, err)
+		sum := 0
+		for _, n := range asked {
+			sum += n
+		}
+		if run.Renewed != 24 || len(asked) != 5 || sum != 24 {
+			t.Errorf("%+v; asked the issuer for %v", run, asked)
+		}
+	})
+}
+
+func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 12)
+		spread, err := NewSpread(f.store, log)
+		check(t, err)
+		f.engine.Spread, f.engine.PartSize, f.engine.PartLease = spread, 5, 2*time.Second
+		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+		f.now = start
+		check(t, f.engine.Tick(t.Context(), start))
+		// A replica claimed a part and died. Its job is given to another one before the lease ends.
+		run, err := f.store.LatestRun(t.Context())
+		check(t, err)
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.ClaimPart(t.Context(), run.RunDate, 1, start, f.engine.PartLease)
+			return err
+		}))
+		began := time.Now()
+		f.work(nil, func() bool {
+			f.mu.Lock()
+			f.now = start.Add(time.Since(began))
+			f.mu.Unlock()
+			run, err := f.store.LatestRun(t.Context())
+			return err == nil && run.Renewed == 24 && !run.FinishedAt.IsZero()
+		})
+	})
+}
+
+func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 0)
+		// Four replicas take two at a time for ten seconds of a clock that goes on when all of them wait.
+		start := f.now
+		taken, now := 0, start
+		for now.Before(start.Add(10 * time.Second)) {
+			next := now.Add(time.Minute)
+			for range 4 {
+				wait, err := f.store.Take(t.Context(), "issuer", 2, 5, now)
+				check(t, err)
+				if wait == 0 {
+					taken += 2
+				} else if at := now.Add(wait); at.Before(next) {
+					next = at
+				}
+			}
+			now = next
+		}
+		if taken != 50 {
+			t.Errorf("%d in ten seconds at five a second", taken)
+		}
+		// A replica whose clock was a year ahead does not stop the others for a year.
+		_, err := f.store.Take(t.Context(), "issuer", 1, 1, now.AddDate(1, 0, 0))
+		check(t, err)
+		if wait, err := f.store.Take(t.Context(), "issuer", 1, 1, now); err != nil || wait != 0 {
+			t.Errorf("wait %v, %v", wait, err)
+		}
+	})
+}
+
+func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
+	f := setUp(t, testenv.Postgres(t), 3)
+	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+	check(t, f.engine.Tick(t.Context(), f.clock()))
+	worker := deliverWorker{config: &Config{Store: f.store, Deliverer: &Deliverer{Store: f.store, Sender: &answers{}, Log: log}, MailRate: 1, Now: f.clock}}
+	mails, err := f.store.CountMails(t.Context())
+	check(t, err)
+	if mails[tenancy.MailQueued] == 0 {
+		t.Fatal("no mail")
+	}
+	if wait, err := f.store.Take(t.Context(), "mail", 60, 1, f.clock()); err != nil || wait != 0 {
+		t.Fatal(wait, err)
+	}
+	err = worker.Work(t.Context(), &river.Job[deliverArgs]{JobRow: &rivertype.JobRow{Attempt: 1, MaxAttempts: 1}, Args: deliverArgs{[]string{"a"}}})
+	var snooze *river.JobSnoozeError
+	if !errors.As(err, &snooze) || snooze.Duration != time.Minute {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnAnswerThatCannotBeStoredDoesNotCostThoseBesideIt(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
+	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+	check(t, f.engine.Tick(t.Context(), f.clock()))
+	tenants, err := f.store.Tenants(t.Context(), "", 1)
+	check(t, err)
+	mails, err := f.store.Mails(t.Context(), tenants[0].ID, "", "", 1)
+	check(t, err)
+	gone := entry{answered{mail: tenancy.Mail{ID: "gone"}}, make(chan error, 1)}
+	l := ledger{waiting: []entry{gone}} // another conversation's
+	mails[0].State = tenancy.MailSent
+	if err := l.store(t.Context(), f.store, answered{mail: mails[0]}); err != nil {
+		t.Error(err)
+	}
+	if err := <-gone.stored; !errors.Is(err, tenancy.ErrStale) {
+		t.Errorf("the mail that is gone: %v", err)
+	}
+	if m, err := f.store.Mail(t.Context(), mails[0].ID); err != nil || m.State != tenancy.MailSent {
+		t.Errorf("%+v, %v", m, err)
+	}
+}

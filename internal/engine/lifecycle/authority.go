@@ -1,0 +1,161 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Authorities is an issuer's own hierarchy, whose next authority is announced before it signs.
+type Authorities interface {
+	// Refresh reads what other replicas made, and makes what is due at now.
+	Refresh(ctx context.Context, now time.Time) error
+	// Signing is the authority that signs at now.
+	Signing(now time.Time) tenancy.Authority
+	// Announced is the one that will, if there is one.
+	Announced(now time.Time) (tenancy.Authority, bool)
+}
+
+// toldAll is the progress of an announcement that has reached everybody.
+const toldAll = "~"
+
+// Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once, page by
+// page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two small
+// queries where none is announced.
+func (e *Engine) Announce(ctx context.Context, now time.Time) error {
+	if e.Authorities == nil {
+		return nil
+	}
+	if err := e.Authorities.Refresh(ctx, now); err != nil {
+		return err
+	}
+	if err := e.noteSigning(ctx, e.Authorities.Signing(now), now); err != nil {
+		return err
+	}
+	a, ok := e.Authorities.Announced(now)
+	if !ok {
+		return nil
+	}
+	for {
+		if told, err := e.announcePage(ctx, a, now); err != nil {
+			return fmt.Errorf("announce the issuing CA %s: %w", a.ID, err)
+		} else if told {
+			break
+		}
+	}
+	if now.Before(a.NotBefore.Add(standardNotice)) {
+		return nil
+	}
+	waiting, err := e.Store.NotTrusting(ctx, a.ID, "", 1)
+	if err != nil || len(waiting) > 0 {
+		return err
+	}
+	err = e.SignFrom(ctx, a.ID, "announcement", now)
+	if errors.Is(err, tenancy.ErrStale) { // another replica was faster
+		return nil
+	}
+	return err
+}
+
+// SignFrom lets an announced authority sign from now on.
+func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) error {
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.SignFrom(ctx, id, now); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, Event(now, actor, "authority.brought-forward", "", id, nil))
+	})
+	if err == nil {
+		err = e.Authorities.Refresh(ctx, now)
+	}
+	return err
+}
+
+// noteSigning writes into the audit log from when on an authority signs.
+func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.Time) error {
+	name := "signs/" + a.ID
+	if known, err := e.Store.Setting(ctx, name); err != nil || known != "" {
+		return err
+	}
+	return e.Store.InTx(ctx, func(tx *store.Tx) error {
+		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
+		if err != nil || !first {
+			return err
+		}
+		return tx.Audit(ctx, Event(now, "issuer", "authority.signs", "", a.ID, map[string]any{"not_after": a.NotAfter}))
+	})
+}
+
+// announcePage tells one page of tenants, in one transaction with how far the announcement is.
+func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (told bool, err error) {
+	name := "announced/" + a.ID
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Claim(ctx, name, ""); err != nil {
+			return err
+		}
+		after, err := tx.Setting(ctx, name)
+		if told = after == toldAll; err != nil || told {
+			return err
+		}
+		ids, err := tx.Presenting(ctx, after, rollPage)
+		if err != nil {
+			return err
+		}
+		next := toldAll
+		if len(ids) == rollPage {
+			next = ids[len(ids)-1]
+		}
+		if first, err := tx.Advance(ctx, name, after, next); err != nil || !first { // another replica tells this page
+			return err
+		}
+		told = next == toldAll
+		b := batchFor(0)
+		if after == "" {
+			b.events = append(b.events, Event(now, "issuer", "authority.announced", "", a.ID, map[string]any{"signs_from": a.SignsFrom, "not_after": a.NotAfter}))
+		}
+		newest, err := tx.InReachOf(ctx, ids)
+		if err != nil {
+			return err
+		}
+		var certs []tenancy.Certificate
+		for _, id := range ids {
+			if all := newest[id]; len(all) > 0 {
+				certs = append(certs, all[len(all)-1])
+			}
+		}
+		people, err := e.people(ctx, tx.Reader, certs)
+		if err != nil {
+			return err
+		}
+		for _, c := range certs {
+			e.notify(b, people[c.TenantID], c, tenancy.Notice{
+				Kind: tenancy.NewAuthority, CertificateID: c.ID, SuccessorID: a.ID, DueAt: a.SignsFrom,
+				Subject: "A new CA will issue your certificates from " + a.SignsFrom.UTC().Format("2 January 2006") + " on",
+			}, cause{actor: "issuer"}, now)
+		}
+		return e.write(ctx, tx, b, now)
+	})
+	return told, err
+}
+
+// Trust takes in whether the receiver of an arrangement trusts an authority.
+func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust, by rollover.Source, detail string, now time.Time) (v store.Trust, err error) {
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		before, err := tx.TrustOf(ctx, authorityID, arrangementID)
+		if err != nil {
+			return err
+		}
+		v = before
+		v.Verdict, v.At, v.Source, v.Detail = verdict, now, by, detail
+		if err := tx.SetTrust(ctx, authorityID, v); err != nil || v.Verdict == before.Verdict {
+			return err
+		}
+		return tx.Audit(ctx, Event(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement, map[string]any{"authority": authorityID, "source": by, "detail": detail}))
+	})
+	return v, err
+}

@@ -1,0 +1,276 @@
+// Package lifecycle is the engine: it executes run dates, renews certificates, and tells people.
+//
+// It promises: a run date is executed once, also after downtime; one due certificate gets one successor and every key user
+// one task per notice, whatever the number of replicas, retries and crashes, since a certificate's renewal, its tasks, its
+// mails and the jobs that deliver them are one transaction, and the database refuses a second successor and a second notice
+// of one run; and a certificate that cannot be renewed now does not keep the others from it: it is tried again at every tick
+// until it is. Time is an argument everywhere.
+package lifecycle
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Outbox takes mails for delivery, as part of the transaction that stores them.
+type Outbox interface {
+	Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error
+}
+
+// Keys gives private keys.
+type Keys interface {
+	Take(kind tenancy.KeyType) (crypto.Signer, error)
+}
+
+// Config is what the engine stands on.
+type Config struct {
+	Store  *store.Store
+	Issuer issuer.Issuer
+	Keys   Keys
+	Seal   *keyring.Keyring
+	Policy policy.Policy
+	// Outbox delivers mails; nil while no mail server is configured: mails wait then.
+	Outbox Outbox
+	// MailDomain is the right side of Message-IDs.
+	MailDomain string
+	Log        *slog.Logger
+	// Authorities are the issuer's own; nil where the issuer has its hierarchy elsewhere.
+	Authorities Authorities
+	// Spread lets all replicas work on a run, and later where the policy spreads it; nil: who begins a run does all of it.
+	Spread Spread
+	// PartSize is how many certificates a part of a run has; 0 for [DefaultPart].
+	PartSize int
+	// PartLease is how long a part is somebody's who does not say that it is done; 0 for [DefaultPartLease].
+	PartLease time.Duration
+	// Pace waits until the issuer may be asked for n more certificates; nil where it has no limit.
+	Pace func(ctx context.Context, n int) error
+}
+
+// An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.
+type Engine struct {
+	Config
+	// surpriseFree says whether the policy's audit finds no renewal without a warning.
+	surpriseFree func() bool
+}
+
+// New makes an engine. The policy must be sound: the error is the policy's.
+func New(c Config) (*Engine, error) {
+	if err := c.Policy.Check(); err != nil {
+		return nil, err
+	}
+	return &Engine{c, sync.OnceValue(func() bool {
+		report, err := policy.Audit(c.Policy)
+		return err == nil && report.SurpriseFree
+	})}, nil
+}
+
+// NewID is a new identifier: UUIDv7, so that identifiers sort by their making.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// SealContext is what a certificate's private key is sealed for.
+func SealContext(certificateID string) string { return "certificate/" + certificateID }
+
+// issue makes a key and its certificate. Nothing is stored.
+func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int, now time.Time) (c store.SealedCertificate, err error) {
+	key, err := e.Keys.Take(t.KeyType)
+	if err != nil {
+		return c, fmt.Errorf("make a key: %w", err)
+	}
+	issued, err := e.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now, Validity: e.Policy.Validity})
+	if err != nil {
+		return c, fmt.Errorf("issue: %w", err)
+	}
+	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each time.
+	if v := (policy.Validity{NotBefore: issued.NotBefore, NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.Policy.RenewWithin.Of(v.Lifetime()))) || issued.NotBefore.After(now) {
+		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew again or nobody accepts yet: check the CA's limits and its clock",
+			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.Policy.Name)
+	}
+	c.Certificate = tenancy.Certificate{
+		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial, Fingerprint: certfile.Fingerprint(issued.DER),
+		Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
+	}
+	c.SealedKey, err = e.Seal.SealKey(key, SealContext(c.ID))
+	return c, err
+}
+
+// PrivateKey opens the private key of a certificate, for presenting it. [tenancy.ErrNotFound] once it was destroyed.
+func (e *Engine) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.Signer, error) {
+	sealed, err := e.Store.SealedKey(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) == 0 {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the private key of generation %d was destroyed", c.Generation)
+	}
+	return e.Seal.OpenKey(sealed, SealContext(c.ID))
+}
+
+// Presentable is a certificate with its chain and private key, for a TLS handshake. [tenancy.ErrNotFound] once the key was
+// destroyed.
+func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.Certificate, err error) {
+	key, err := e.PrivateKey(ctx, c)
+	if err != nil {
+		return p, err
+	}
+	p = tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}
+	if c.IssuerID == "" { // it was imported without a chain
+		return p, nil
+	}
+	issuer, err := e.Store.AuthorityDER(ctx, c.IssuerID) // it may have been made by another replica a moment ago
+	if err != nil {
+		return p, fmt.Errorf("the authority that issued generation %d: %w", c.Generation, err)
+	}
+	p.Certificate = append(p.Certificate, issuer)
+	return p, nil
+}
+
+// CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
+func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant, error) {
+	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
+}
+
+// An Adopted certificate comes from elsewhere, with its private key.
+type Adopted struct {
+	Purpose tenancy.Purpose
+	Leaf    *x509.Certificate
+	Issuer  []byte // DER of the authority that issued it; nil where that need not be shown
+	Key     crypto.Signer
+	KeyType tenancy.KeyType
+}
+
+// AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in the same
+// transaction; it may be nil.
+func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
+	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
+	if err := t.Check(); err != nil {
+		return t, err
+	}
+	var certs []store.SealedCertificate
+	var issuers [][]byte
+	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+		i := slices.IndexFunc(adopted, func(a Adopted) bool { return a.Purpose == purpose })
+		var c store.SealedCertificate
+		var err error
+		if i < 0 {
+			c, err = e.issue(ctx, t, purpose, 1, now)
+		} else {
+			c, err = e.adopt(t, adopted[i], now)
+			issuers = append(issuers, adopted[i].Issuer)
+		}
+		if err != nil {
+			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		c.State = tenancy.Active
+		certs = append(certs, c)
+	}
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateTenant(ctx, t); err != nil {
+			if errors.Is(err, tenancy.ErrConflict) {
+				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
+			}
+			return err
+		}
+		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1}); err != nil {
+			return err
+		}
+		for _, der := range issuers {
+			if der == nil {
+				continue
+			}
+			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(der), der); err != nil {
+				return err
+			}
+		}
+		if err := tx.AddCertificates(ctx, certs); err != nil {
+			return err
+		}
+		if more != nil {
+			if err := more(tx, t); err != nil {
+				return err
+			}
+		}
+		events := []tenancy.Event{Event(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
+		for i, c := range certs {
+			action := "certificate.issued"
+			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
+				action = "certificate.adopted"
+			}
+			events = append(events, Event(now, actor, action, t.Name, object(t, c.Certificate), certificateDetail(c.Certificate)))
+		}
+		return tx.Audit(ctx, events...)
+	})
+	return t, err
+}
+
+// adopt seals the key of a certificate that comes from elsewhere.
+func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
+	c.Certificate = tenancy.Certificate{
+		ID: NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf), Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
+		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw, CreatedAt: now,
+	}
+	if a.Issuer != nil {
+		c.IssuerID = certfile.Fingerprint(a.Issuer)
+	}
+	c.SealedKey, err = e.Seal.SealKey(a.Key, SealContext(c.ID))
+	return c, err
+}
+
+// Event makes an audit event.
+func Event(at time.Time, actor, action, tenant, object string, detail any) tenancy.Event {
+	e := tenancy.Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object, Detail: "{}"}
+	if detail != nil {
+		if data, err := json.Marshal(detail); err == nil {
+			e.Detail = string(data)
+		}
+	}
+	return e
+}
+
+func object(t tenancy.Tenant, c tenancy.Certificate) string {
+	return fmt.Sprintf("%s/%s/%d", t.Name, c.Purpose, c.Generation)
+}
+
+type certificateDetails struct {
+	Serial      string    `json:"serial"`
+	Fingerprint string    `json:"fingerprint_sha256"`
+	NotAfter    time.Time `json:"not_after"`
+	RunDate     string    `json:"run_date,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	Replaces    string    `json:"replaces,omitempty"`
+}
+
+func certificateDetail(c tenancy.Certificate) certificateDetails {
+	return certificateDetails{Serial: c.Serial, Fingerprint: c.Fingerprint, NotAfter: c.NotAfter}
+}
+
+// subject is the subject of a notice, to the letter of the published rules for the tenant certificate.
+func subject(kind tenancy.NoticeKind, purpose tenancy.Purpose) string {
+	text := policy.SubjectWarn
+	if kind == tenancy.Renewed {
+		text = policy.SubjectRenew
+	}
+	if purpose == tenancy.ForMUser {
+		text = strings.Replace(text, tenancy.ForTenant.Noun(), tenancy.ForMUser.Noun(), 1)
+	}
+	return text
+}

@@ -1,0 +1,512 @@
+package lifecycle
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestMain(m *testing.M) {
+	// A drawn history takes a second under the race detector: few of them here, many in "make properties".
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		checks.Value.Set("8")
+	}
+	testenv.Main(m)
+}
+
+// outbox counts how often each mail was queued.
+type outbox struct {
+	mu     sync.Mutex
+	queued map[string]int
+}
+
+func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queued == nil {
+		o.queued = map[string]int{}
+	}
+	for _, id := range ids {
+		o.queued[id]++
+	}
+	return nil
+}
+
+// flaky fails for some tenants.
+type flaky struct {
+	issuer.Issuer
+	down map[string]bool
+}
+
+func (f flaky) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	if f.down[r.Tenant] {
+		return issuer.Issued{}, errors.New("the CA is down")
+	}
+	return f.Issuer.Issue(ctx, r)
+}
+
+type fixture struct {
+	*Engine
+	t      *testing.T
+	outbox *outbox
+	down   map[string]bool
+}
+
+func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
+	t.Helper()
+	s, err := store.Open(t.Context(), url)
+	check(t, err)
+	t.Cleanup(func() { s.Close() })
+	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	check(t, err)
+	p, err := policy.Preset(preset)
+	check(t, err)
+	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
+	check(t, err)
+	f := &fixture{t: t, outbox: &outbox{}, down: map[string]bool{}}
+	f.Engine, err = New(Config{
+		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
+	})
+	check(t, err)
+	return f
+}
+
+func sqlite(t *testing.T, preset string, now time.Time) *fixture {
+	return setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), preset, now)
+}
+
+var check = testenv.Check
+
+func date(s string) time.Time {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// tenant makes a tenant with three key users, of whom alice is subscribed, two IT contacts, and the scope answered yes.
+func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
+	f.t.Helper()
+	ctx := f.t.Context()
+	tenant, err := f.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "test", now)
+	check(f.t, err)
+	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
+		for _, u := range []string{"alice", "bob", "carol"} {
+			user := tenancy.KeyUser{ID: NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com", UnsubscribeToken: NewID(), CreatedAt: now, Version: 1}
+			if u == "alice" {
+				user.SubscribedAt = now
+			}
+			if err := tx.CreateKeyUser(ctx, user); err != nil {
+				return err
+			}
+		}
+		var contacts []tenancy.ITContact
+		for _, c := range []string{"first", "second"} {
+			contacts = append(contacts, tenancy.ITContact{ID: NewID(), TenantID: tenant.ID, Name: c, Email: c + "@" + name + ".example.com", CreatedAt: now, Version: 1})
+		}
+		return tx.SetITContacts(ctx, tenant.ID, contacts)
+	}))
+	f.scope(tenant, true, now)
+	return tenant
+}
+
+func (f *fixture) scope(tenant tenancy.Tenant, yes bool, now time.Time) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	projects, err := f.Store.ScopingProjects(ctx, tenant.ID)
+	check(f.t, err)
+	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version, tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "test", At: now})
+	}))
+}
+
+func (f *fixture) tasks(tenant tenancy.Tenant) []tenancy.Task {
+	f.t.Helper()
+	tasks, err := f.Store.Tasks(f.t.Context(), tenant.ID, "", "", "", 1000)
+	check(f.t, err)
+	return tasks
+}
+
+// mailed lists "address subject" of every mail, sorted.
+func (f *fixture) mailed(tenant tenancy.Tenant) []string {
+	f.t.Helper()
+	mails, err := f.Store.Mails(f.t.Context(), tenant.ID, "", "", 1000)
+	check(f.t, err)
+	var all []string
+	for _, m := range mails {
+		name, _, _ := strings.Cut(m.Address, "@")
+		all = append(all, name+": "+m.Subject)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (f *fixture) newest(tenant tenancy.Tenant, p tenancy.Purpose) tenancy.Certificate {
+	f.t.Helper()
+	c, err := f.Store.Newest(f.t.Context(), tenant.ID, p)
+	check(f.t, err)
+	return c
+}
+
+func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, "perennial", date("2026-01-15"))
+		acme := f.tenant("acme", date("2026-01-15"))
+		check(t, f.Tick(t.Context(), date("2026-01-15"))) // the installation begins here
+		check(t, f.Tick(t.Context(), date("2026-11-01").Add(time.Hour)))
+		if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate is going to expire soon" || got[0].DueAt != date("2026-12-01") {
+			t.Errorf("tasks after the warning: %+v", got)
+		}
+		want := []string{
+			"alice: Tenant Certificate is going to expire soon",
+			"first: M-user Certificate is going to expire soon", "second: M-user Certificate is going to expire soon",
+		}
+		if got := f.mailed(acme); !slices.Equal(got, want) {
+			t.Errorf("mails after the warning: %q", got)
+		}
+		check(t, f.Tick(t.Context(), date("2026-12-01").Add(time.Hour)))
+		if got := f.tasks(acme); len(got) != 6 || got[5].Subject != "Tenant Certificate has been renewed" {
+			t.Errorf("tasks after the renewal: %+v", got)
+		}
+		if got := f.mailed(acme); len(got) != 6 {
+			t.Errorf("mails after the renewal: %q", got)
+		}
+		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+			c := f.newest(acme, p)
+			if c.Generation != 2 || c.State != tenancy.Active || c.NotBefore != date("2026-12-01").Add(time.Hour-local.Backdate) {
+				t.Errorf("%s: %+v", p, c)
+			}
+			old, _ := f.Store.Certificate(t.Context(), acme.ID, p, 1)
+			if old.State != tenancy.Retired || old.SuccessorID != c.ID || old.Subject != c.Subject || old.Fingerprint == c.Fingerprint {
+				t.Errorf("%s: the old one is %+v", p, old)
+			}
+			if _, err := f.PrivateKey(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		}
+		for id, n := range f.outbox.queued {
+			if n != 1 {
+				t.Errorf("mail %s was queued %d times", id, n)
+			}
+		}
+		run, err := f.Store.Run(t.Context(), date("2026-12-01"))
+		check(t, err)
+		if run.Renewed != 2 || run.FinishedAt.IsZero() || len(f.outbox.queued) != 6 {
+			t.Errorf("run %+v, %d mails queued", run, len(f.outbox.queued))
+		}
+		if _, err := f.Store.VerifyEvents(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestARunDateIsExecutedOnceAlsoWhenTheClockJumpsBack(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	for _, at := range []time.Time{date("2026-11-01"), date("2026-11-01"), date("2026-10-31"), date("2026-11-01").Add(time.Hour), date("2026-11-30")} {
+		check(t, f.Tick(t.Context(), at))
+	}
+	if got := f.tasks(acme); len(got) != 3 {
+		t.Errorf("%d tasks", len(got))
+	}
+	if _, err := f.Run(t.Context(), date("2026-11-01"), date("2026-11-02")); err != nil {
+		t.Error(err)
+	}
+	if got := f.tasks(acme); len(got) != 3 {
+		t.Errorf("%d tasks after the run was asked for again", len(got))
+	}
+	if _, err := f.Run(t.Context(), date("2027-01-01"), date("2026-11-02")); !errors.Is(err, tenancy.ErrRefused) {
+		t.Errorf("a run of the future: %v", err)
+	}
+}
+
+func TestARunByHandDoesNotStandForAScheduledOne(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2026-10-01")))
+	_, err := f.Run(t.Context(), date("2026-11-05"), date("2026-11-05")) // down on the first of November
+	check(t, err)
+	check(t, f.Tick(t.Context(), date("2026-11-06")))
+	if r, err := f.Store.Run(t.Context(), date("2026-11-01")); err != nil || r.FinishedAt.IsZero() {
+		t.Errorf("the scheduled run: %+v, %v", r, err)
+	}
+	f.Policy.Schedule.Day = 15 // a changed schedule begins after the latest run
+	check(t, f.Tick(t.Context(), date("2026-11-20")))
+	runs, _ := f.Store.Runs(t.Context(), time.Time{}, 100)
+	if len(runs) != 12 || !runs[0].RunDate.Equal(date("2026-11-15")) {
+		t.Errorf("%d runs, the latest %+v", len(runs), runs[0])
+	}
+}
+
+func TestAfterDowntimeEveryRunDateIsCaughtUpAndNoWarningIsFalse(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2026-12-10"))) // down since January
+	runs, err := f.Store.Runs(t.Context(), time.Time{}, 100)
+	check(t, err)
+	if len(runs) != 11 {
+		t.Errorf("%d runs in the ledger", len(runs))
+	}
+	for _, task := range f.tasks(acme) {
+		if task.Kind != tenancy.Renewed {
+			t.Errorf("a warning of a renewal that had happened: %+v", task)
+		}
+	}
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 {
+		t.Errorf("generation %d", c.Generation)
+	}
+}
+
+func TestACertificateThatExpiredDuringDowntimeIsRenewedAndSaidToBeLate(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2027-03-05")))
+	runs, _ := f.Store.Runs(t.Context(), time.Time{}, 100)
+	late := 0
+	for _, r := range runs {
+		late += r.Late
+	}
+	if c := f.newest(acme, tenancy.ForTenant); late != 2 || c.NotBefore.Before(date("2027-03-04")) {
+		t.Errorf("%d late, newest %+v", late, c)
+	}
+}
+
+func TestARunRenewsWhatExpiredBeforeItsDate(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	run, err := f.Run(t.Context(), date("2027-03-01"), date("2027-03-01")) // the first run that this certificate meets
+	check(t, err)
+	if c := f.newest(acme, tenancy.ForTenant); run.Renewed != 2 || run.Late != 2 || c.Generation != 2 || c.State != tenancy.Active {
+		t.Errorf("run %+v, newest %+v", run, c)
+	}
+	if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate has been renewed" || got[0].DueAt != date("2027-03-01") {
+		t.Errorf("tasks %+v", got)
+	}
+}
+
+func TestASubscriptionAndAScopeAnswerApplyFromTheNextNoticeOn(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	f.scope(acme, false, date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	for _, m := range f.mailed(acme) {
+		if strings.HasPrefix(m, "alice") {
+			t.Error("mailed out of scope: " + m)
+		}
+	}
+	f.scope(acme, true, date("2026-11-05"))
+	bob, err := f.Store.KeyUser(t.Context(), acme.ID, "bob")
+	check(t, err)
+	bob.SubscribedAt = date("2026-11-20")
+	check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateKeyUser(t.Context(), bob) }))
+	check(t, f.Tick(t.Context(), date("2026-12-01")))
+	got := slices.DeleteFunc(f.mailed(acme), func(m string) bool { return strings.Contains(m, "M-user") })
+	if want := []string{"alice: Tenant Certificate has been renewed", "bob: Tenant Certificate has been renewed"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestThePresetsMailITContactsAsPublished(t *testing.T) {
+	for _, c := range []struct {
+		preset, issued, run string
+		want                []string
+	}{
+		{"sap-c4c", "2023-11-20", "2024-09-01", nil}, // before 2024-11-01 nobody was mailed about the M-user
+		{"sap-c4c", "2024-01-20", "2024-11-01", []string{"first: M-user Certificate is going to expire soon", "second: M-user Certificate is going to expire soon"}},
+		{"sap-c4c-92", "2024-02-01", "2024-11-01", []string{
+			"first: M-user Certificate is going to expire soon", "first: Tenant Certificate is going to expire soon",
+			"second: M-user Certificate is going to expire soon", "second: Tenant Certificate is going to expire soon",
+		}},
+	} {
+		f := sqlite(t, c.preset, date(c.issued))
+		acme := f.tenant("acme", date(c.issued))
+		f.scope(acme, false, date(c.issued))
+		if _, err := f.Run(t.Context(), date(c.run), date(c.run)); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.tasks(acme)) != 3 {
+			t.Errorf("%s, run %s: %d tasks", c.preset, c.run, len(f.tasks(acme)))
+		}
+		if got := f.mailed(acme); !slices.Equal(got, c.want) {
+			t.Errorf("%s, run %s: %q", c.preset, c.run, got)
+		}
+	}
+}
+
+func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	a, b := f.tenant("a", date("2026-01-15")), f.tenant("b", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-11-15")))
+	f.down["a"] = true
+	err := f.Tick(t.Context(), date("2026-12-01"))
+	if err == nil || !strings.Contains(err.Error(), "2 certificates could not be renewed and will be tried again") || !strings.Contains(err.Error(), "of a: issue: the CA is down") {
+		t.Errorf("got %v", err)
+	}
+	if f.newest(a, tenancy.ForTenant).Generation != 1 || f.newest(b, tenancy.ForTenant).Generation != 2 {
+		t.Error("the wrong one was renewed")
+	}
+	run, _ := f.Store.Run(t.Context(), date("2026-12-01"))
+	if run.Failed != 2 || run.LastError == "" || !run.FinishedAt.IsZero() {
+		t.Errorf("run %+v", run)
+	}
+	f.down["a"] = false
+	check(t, f.Tick(t.Context(), date("2026-12-01").Add(time.Hour)))
+	if f.newest(a, tenancy.ForTenant).Generation != 2 || f.newest(b, tenancy.ForTenant).Generation != 2 {
+		t.Error("the second try did not renew exactly what was left")
+	}
+	if run, _ = f.Store.Run(t.Context(), date("2026-12-01")); run.Renewed != 4 || run.FinishedAt.IsZero() || run.Failed != 0 {
+		t.Errorf("run %+v", run)
+	}
+}
+
+func TestReplicasThatRunTogetherRenewOnce(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, "perennial", date("2026-01-15"))
+		var tenants []tenancy.Tenant
+		for i := range 40 {
+			tenants = append(tenants, f.tenant(fmt.Sprintf("t%d", i), date("2026-01-15")))
+		}
+		var replicas sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			replicas.Go(func() { _, errs[i] = f.Run(t.Context(), date("2026-12-01"), date("2026-12-01")) })
+		}
+		replicas.Wait()
+		check(t, errors.Join(errs...))
+		for _, tenant := range tenants {
+			all, _ := f.Store.Certificates(t.Context(), tenant.ID, "", 100)
+			if tasks := f.tasks(tenant); len(all) != 4 || len(tasks) != 3 {
+				t.Fatalf("%s: %d certificates, %d tasks", tenant.Name, len(all), len(tasks))
+			}
+		}
+		run, _ := f.Store.Run(t.Context(), date("2026-12-01"))
+		if run.Renewed != 80 {
+			t.Errorf("run %+v", run)
+		}
+		if _, err := f.Store.VerifyEvents(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "", "alice", date("2026-06-01"))
+	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "Renew is possible from 2026-10-13 23:55 UTC on") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "because", "alice", date("2026-06-01")); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+	c, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "operator", date("2026-06-01"))
+	check(t, err)
+	old, _ := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+	if c.Generation != 2 || c.State != tenancy.Active || old.State != tenancy.Revoked || old.RevokedFor != "compromised" {
+		t.Errorf("new %+v, old %+v", c, old)
+	}
+	if _, err := f.PrivateKey(t.Context(), old); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the compromised key is still there: %v", err)
+	}
+	if got := f.tasks(acme); len(got) != 3 || got[0].Kind != tenancy.Renewed {
+		t.Errorf("tasks %+v", got)
+	}
+	revoked, err := f.Store.RevokedBy(t.Context(), old.IssuerID, date("2026-06-02"))
+	if err != nil || len(revoked) != 1 {
+		t.Errorf("revoked: %v, %v", revoked, err)
+	}
+	if c, err = f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "", "alice", date("2027-04-01")); err != nil || c.Generation != 3 {
+		t.Errorf("little validity left: %+v, %v", c, err)
+	}
+	if _, err := f.RenewByHand(t.Context(), "nobody", tenancy.ForTenant, "", "alice", date("2027-04-01")); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMailsWaitWhileThereIsNoMailServer(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	f.Outbox = nil
+	acme := f.tenant("acme", date("2026-01-15"))
+	_, err := f.Run(t.Context(), date("2026-11-01"), date("2026-11-01"))
+	check(t, err)
+	waiting, err := f.Store.Mails(t.Context(), acme.ID, tenancy.MailWaiting, "", 10)
+	if err != nil || len(waiting) != 3 {
+		t.Errorf("%d waiting, %v", len(waiting), err)
+	}
+}
+
+func TestAShortLivedCertificateIsWarnedAboutOnce(t *testing.T) {
+	f := sqlite(t, "short-lived", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	for day := range 47 {
+		check(t, f.Tick(t.Context(), date("2026-01-15").AddDate(0, 0, day)))
+	}
+	kinds := map[tenancy.NoticeKind]int{}
+	for _, task := range f.tasks(acme) {
+		kinds[task.Kind]++
+	}
+	if kinds[tenancy.Expiring] != 3 || kinds[tenancy.Renewed] != 3 {
+		t.Errorf("tasks %v", kinds)
+	}
+}
+
+func TestAnUnsoundPolicyIsRefused(t *testing.T) {
+	p, _ := policy.Preset("perennial")
+	p.RenewWithin = policy.Days(10)
+	var unsound *policy.UnsoundError
+	if _, err := New(Config{Policy: p}); !errors.As(err, &unsound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// SQLite's own limit on the size of the file stands for a disk that is full: the error is the same.
+func TestAFullDiskStopsARunAndLosesNothing(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	var tenants []tenancy.Tenant
+	for i := range 30 {
+		tenants = append(tenants, f.tenant(fmt.Sprintf("t%d", i), date("2026-01-15")))
+	}
+	limit := func(pages string) {
+		var n int
+		check(t, f.Store.DB().QueryRow("PRAGMA max_page_count = "+pages).Scan(&n))
+	}
+	limit("1") // no smaller than the file is
+	_, err := f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
+	if err == nil || !strings.Contains(err.Error(), "the database's disk is full: free space, nothing was lost") {
+		t.Fatalf("got %v", err)
+	}
+	if c := f.newest(tenants[0], tenancy.ForTenant); c.Generation != 1 {
+		t.Errorf("half of a renewal was written: %+v", c)
+	}
+	limit("1000000")
+	_, err = f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
+	check(t, err)
+	for _, tenant := range tenants {
+		if c := f.newest(tenant, tenancy.ForTenant); c.Generation != 2 || len(f.tasks(tenant)) != 3 {
+			t.Errorf("%s: %+v", tenant.Name, c)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package lifecycle
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// spread remembers the parts that were handed out.
+type spread struct{ parts []store.Part }
+
+func (s *spread) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
+	s.parts = append(s.parts, parts...)
+	return nil
+}
+
+// split is a fixture whose runs have parts of four certificates, and whose ten tenants are due in December.
+func split(t *testing.T, url string) (*fixture, *spread) {
+	f := setUp(t, url, "perennial", date("2026-01-15"))
+	for i := range 10 {
+		f.tenant(fmt.Sprint("t", i), date("2026-01-15"))
+	}
+	check(t, f.Tick(t.Context(), date("2026-10-02")))
+	s := &spread{}
+	f.Spread, f.PartSize = s, 4
+	return f, s
+}
+
+func TestReplicasShareTheWorkOfARun(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f, s := split(t, url)
+		now := date("2026-12-01")
+		check(t, f.Tick(t.Context(), now)) // twenty certificates, tenants' and M-users': a warning that comes too late is none
+		runs, err := f.Store.UnfinishedRuns(t.Context())
+		check(t, err)
+		if len(runs) != 2 || len(s.parts) != 12 {
+			t.Fatalf("%d runs in %d parts", len(runs), len(s.parts))
+		}
+		// Three replicas, each of which hears of every part twice.
+		var replicas sync.WaitGroup
+		errs := make(chan error, 100)
+		for range 3 {
+			replicas.Go(func() {
+				for _, p := range append(s.parts, s.parts...) {
+					if err := f.RunPart(t.Context(), p.RunDate, p.Number, now); err != nil && !errors.As(err, new(*NotYetError)) {
+						errs <- err
+					}
+				}
+			})
+		}
+		replicas.Wait()
+		close(errs)
+		for err := range errs {
+			t.Error(err)
+		}
+		for _, run := range runs {
+			got, err := f.Store.Run(t.Context(), run.RunDate)
+			check(t, err)
+			if got.FinishedAt.IsZero() || got.Warned != 0 || got.Renewed != map[bool]int{true: 20}[run.RunDate.Equal(now)] {
+				t.Errorf("%+v", got)
+			}
+			finished := 0
+			events, err := f.Store.Events(t.Context(), "", 0, 10_000)
+			check(t, err)
+			for _, e := range events {
+				if e.Action == "run.finished" && e.Object == runDateText(run.RunDate) {
+					finished++
+				}
+			}
+			if finished != 1 {
+				t.Errorf("%s finished %d times", runDateText(run.RunDate), finished)
+			}
+		}
+		check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+		if len(s.parts) != 12 {
+			t.Error("a run that is finished was handed out again")
+		}
+	})
+}
+
+func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f, s := split(t, url)
+		now := date("2026-11-01")
+		check(t, f.Tick(t.Context(), now))
+		f.down["t3"] = true
+		parts := s.parts
+		s.parts = nil
+		// One dies: it claimed a part and says nothing more.
+		check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.ClaimPart(t.Context(), parts[0].RunDate, 1, now, DefaultPartLease)
+			return err
+		}))
+		for _, p := range parts {
+			err := f.RunPart(t.Context(), p.RunDate, p.Number, now)
+			later := (*NotYetError)(nil)
+			if p.RunDate.Equal(parts[0].RunDate) && p.Number == 1 {
+				if !errors.As(err, &later) || !later.At.Equal(now.Add(DefaultPartLease)) {
+					t.Errorf("a part that is somebody's: %v", err)
+				}
+				// A claim of a clock that was hours ahead keeps nobody away.
+				before := now.Add(-6 * time.Hour)
+				if free := (store.Part{ClaimedUntil: now.Add(DefaultPartLease)}).FreeAt(before, DefaultPartLease); !free.IsZero() {
+					t.Errorf("it is free at %s", free)
+				}
+			} else {
+				check(t, err)
+			}
+		}
+		check(t, f.Tick(t.Context(), now.Add(time.Minute)))
+		if len(s.parts) != 0 {
+			t.Errorf("%d parts are handed out while somebody may work on them", len(s.parts))
+		}
+		check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+		if len(s.parts) != 1 || s.parts[0].Number != 1 {
+			t.Fatalf("handed out: %+v", s.parts)
+		}
+		// Without anybody to hand it to, the tick does it.
+		f.Spread = nil
+		check(t, f.Tick(t.Context(), now.Add(2*time.Hour)))
+		if run, err := f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
+			t.Errorf("%+v, %v", run, err)
+		}
+	})
+}
+
+func TestAPartThatFailedIsTriedAgain(t *testing.T) {
+	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	now := date("2026-12-01")
+	for _, p := range s.parts {
+		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now))
+	}
+	s.parts = nil
+	f.down["t3"] = true
+	check(t, f.Tick(t.Context(), now))
+	failed := 0
+	for _, p := range s.parts {
+		if err := f.RunPart(t.Context(), p.RunDate, p.Number, now); err != nil {
+			failed++
+			if !strings.Contains(err.Error(), "the CA is down") {
+				t.Error(err)
+			}
+		}
+	}
+	run, err := f.Store.Run(t.Context(), now)
+	check(t, err)
+	if failed == 0 || !run.FinishedAt.IsZero() || run.Failed == 0 || run.Renewed != 18 {
+		t.Errorf("%d parts failed: %+v", failed, run)
+	}
+	f.down["t3"] = false
+	s.parts = nil
+	check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+	for _, p := range s.parts {
+		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(time.Hour)))
+	}
+	if run, err = f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 || run.Failed != 0 {
+		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
+	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
+	f.Policy.Spread = 6 * time.Hour
+	now := date("2026-11-01")
+	check(t, f.Tick(t.Context(), now))
+	for i, p := range s.parts[1:] {
+		i++
+		if want := now.Add(time.Duration(i) * f.Policy.Spread / time.Duration(len(s.parts))); !p.BeginsAt.Equal(want) {
+			t.Errorf("part %d begins at %s, and not at %s", p.Number, p.BeginsAt, want)
+		}
+	}
+	last := s.parts[len(s.parts)-1]
+	if err, later := f.RunPart(t.Context(), last.RunDate, last.Number, now), (*NotYetError)(nil); !errors.As(err, &later) || !later.At.Equal(last.BeginsAt) {
+		t.Errorf("too early: %v", err)
+	}
+	if left, err := f.Store.Parts(t.Context(), now); err != nil || len(left) != len(s.parts) {
+		t.Errorf("%d parts left, %v", len(left), err)
+	}
+	for _, p := range s.parts {
+		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(f.Policy.Spread)))
+	}
+	if run, err := f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
+		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+// A lying CA gives what was not asked for; a CA that is down for a week is up in time.
+type lying struct {
+	issuer.Issuer
+	lie *func(*issuer.Issued)
+}
+
+func (l lying) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	c, err := l.Issuer.Issue(ctx, r)
+	if *l.lie != nil {
+		(*l.lie)(&c)
+	}
+	return c, err
+}
+
+func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	var lie func(*issuer.Issued)
+	f.Issuer = lying{f.Issuer, &lie}
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	for name, l := range map[string]func(*issuer.Issued){
+		"a certificate that is due at once": func(c *issuer.Issued) { c.NotAfter = c.NotBefore.AddDate(0, 1, 0) },
+		"one that has expired":              func(c *issuer.Issued) { c.NotAfter = c.NotBefore },
+		"one of tomorrow":                   func(c *issuer.Issued) { c.NotBefore = c.NotBefore.AddDate(0, 0, 1) },
+	} {
+		lie = l
+		if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "check the CA's limits and its clock") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	lie = nil
+	f.down["acme"] = true
+	for day := 1; day < 8; day++ {
+		if err := f.Tick(t.Context(), date("2026-12-01").AddDate(0, 0, day)); err == nil {
+			t.Error("the CA is down, and nothing is said")
+		}
+	}
+	f.down["acme"] = false
+	check(t, f.Tick(t.Context(), date("2026-12-09")))
+	run, err := f.Store.Run(t.Context(), date("2026-12-01"))
+	check(t, err)
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 || run.FinishedAt.IsZero() || run.Renewed != 2 || run.Late != 0 {
+		t.Errorf("generation %d, %+v", c.Generation, run)
+	}
+}

@@ -1,0 +1,326 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// people are those who hear of a tenant's certificates, as of one instant.
+type people struct {
+	tenant       tenancy.Tenant
+	keyUsers     []tenancy.KeyUser
+	itContacts   []tenancy.ITContact
+	inScope      bool
+	arrangements []tenancy.Arrangement
+	inReach      []tenancy.Certificate       // generations of the tenant certificate, the oldest first
+	evidence     map[string][]store.Evidence // by arrangement ID
+}
+
+// people reads all that the certificates' tenants have, with one query a table.
+func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]people, error) {
+	var ids []string
+	seen := make(map[string]bool, len(certs))
+	for _, c := range certs {
+		if !seen[c.TenantID] {
+			seen[c.TenantID] = true
+			ids = append(ids, c.TenantID)
+		}
+	}
+	tenants, err1 := r.TenantsByID(ctx, ids)
+	all, err2 := e.audience(ctx, r, tenants)
+	arrangements, err3 := r.ArrangementsOf(ctx, ids)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	var presenting, arrangementIDs []string
+	for id, list := range arrangements {
+		presenting = append(presenting, id)
+		for _, a := range list {
+			arrangementIDs = append(arrangementIDs, a.ID)
+		}
+	}
+	inReach, err1 := r.InReachOf(ctx, presenting)
+	evidence, err2 := r.EvidenceOf(ctx, arrangementIDs)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	for id, p := range all {
+		p.arrangements, p.inReach, p.evidence = arrangements[id], inReach[id], evidence
+		all[id] = p
+	}
+	return all, nil
+}
+
+// audience reads the part of people that a notice goes to.
+func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]people, error) {
+	ids := slices.Collect(maps.Keys(tenants))
+	users, err1 := r.KeyUsersOf(ctx, ids)
+	contacts, err2 := r.ITContactsOf(ctx, ids)
+	inScope, err3 := r.InScope(ctx, tenancy.MailForTasks, ids)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	all := make(map[string]people, len(tenants))
+	for id, t := range tenants {
+		all[id] = people{tenant: t, keyUsers: users[id], itContacts: contacts[id], inScope: inScope[id]}
+	}
+	return all, nil
+}
+
+// batch gathers what one transaction writes.
+type batch struct {
+	warned       []string // certificate IDs
+	replaced     []tenancy.Certificate
+	successors   []store.SealedCertificate
+	cutOvers     []cutOver
+	notices      []tenancy.Notice
+	tasks        []tenancy.Task
+	mails        []tenancy.Mail
+	events       []tenancy.Event
+	warns, renew int
+	late         int
+}
+
+// A cutOver is an arrangement that presents something else now.
+type cutOver struct {
+	name        string
+	arrangement tenancy.Arrangement
+	move        rollover.Move
+}
+
+// batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
+func batchFor(n int) *batch {
+	return &batch{
+		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n), notices: make([]tenancy.Notice, 0, n),
+		tasks: make([]tenancy.Task, 0, 3*n), mails: make([]tenancy.Mail, 0, n), events: make([]tenancy.Event, 0, n+1),
+	}
+}
+
+// cause is why a notice goes out: a run, or a person.
+type cause struct {
+	actor   string
+	runDate time.Time // zero for a person
+	reason  string    // of a person; may be empty
+}
+
+// warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are not.
+func (e *Engine) warn(b *batch, p people, c tenancy.Certificate, why cause, now time.Time) {
+	b.warns++
+	b.warned = append(b.warned, c.ID)
+	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)}, why, now)
+	detail := certificateDetail(c)
+	detail.RunDate = runDateText(why.runDate)
+	b.events = append(b.events, Event(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
+}
+
+// renewsAfter is the first run after the given one that renews a certificate.
+func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
+	v := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
+	for {
+		run = e.Policy.Schedule.Next(run)
+		if a := e.Policy.Decide(v, run); a == policy.Renew || a == policy.Expired {
+			return run
+		}
+	}
+}
+
+// replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells everybody.
+func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store.SealedCertificate, why cause, now time.Time) {
+	b.renew++
+	if old.NotAfter.Before(now) {
+		b.late++
+	}
+	next.NoticedUntil = e.noticedUntil(old, why, now)
+	var moved []cutOver
+	if old.Purpose == tenancy.ForTenant {
+		moved = renewed(p, old, next.Certificate, now)
+	}
+	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.arrangements, func(a tenancy.Arrangement) bool { return a.Authentication == tenancy.ClientCertificate }) {
+		// Nobody rolls over: the old one is not needed any more.
+		next.State = tenancy.Active
+		if old.State != tenancy.Revoked {
+			old.State = tenancy.Retired
+		}
+	} else if slices.ContainsFunc(moved, func(c cutOver) bool { return c.move.To == next.Generation }) {
+		next.State = tenancy.Active
+	}
+	old.SuccessorID = next.ID
+	b.replaced, b.successors = append(b.replaced, old), append(b.successors, next)
+	b.cutOvers = append(b.cutOvers, moved...)
+
+	// Where an arrangement was cut over, its receiver needs the new certificate at once.
+	due := old.NotAfter
+	if len(moved) > 0 || due.Before(now) {
+		due = now
+	}
+	e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Renewed, CertificateID: old.ID, SuccessorID: next.ID, DueAt: due}, why, now)
+	detail := certificateDetail(next.Certificate)
+	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
+	b.events = append(b.events, Event(now, why.actor, "certificate.renewed", p.tenant.Name, object(p.tenant, next.Certificate), detail))
+	for _, c := range moved {
+		b.events = append(b.events, moveEvent(now, why.actor, p.tenant.Name, c.arrangement, c.move))
+	}
+}
+
+// notify completes a notice and makes the tasks and mails that it causes.
+func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
+	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = NewID(), p.tenant.ID, why.runDate, why.reason, now
+	if n.Subject == "" {
+		n.Subject = subject(n.Kind, c.Purpose)
+	}
+	b.notices = append(b.notices, n)
+	mail := func(m tenancy.Mail) {
+		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.tenant.ID, n.ID, tenancy.MailWaiting
+		m.MessageID = m.ID + "@" + e.MailDomain
+		if e.Outbox != nil {
+			m.State = tenancy.MailQueued
+		}
+		b.mails = append(b.mails, m)
+	}
+	at := why.runDate
+	if at.IsZero() {
+		at = now
+	}
+	mailContacts := e.Policy.MailsITContacts(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, at)
+	if c.Purpose == tenancy.ForMUser {
+		mailContacts = e.Policy.MailsMUser(at)
+	} else {
+		for _, u := range p.keyUsers {
+			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.tenant.ID, KeyUserID: u.ID, NoticeID: n.ID, State: tenancy.TaskOpen, Version: 1})
+			if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
+				mail(tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email})
+			}
+		}
+	}
+	if mailContacts {
+		for _, contact := range p.itContacts {
+			mail(tenancy.Mail{Name: contact.Name, Address: contact.Email, Designated: contact.Position == 1})
+		}
+	}
+}
+
+// write stores a batch. The audit log comes last: it is locked until the transaction ends.
+func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Time) error {
+	if err := tx.MarkWarned(ctx, b.warned, firstRunDate(b)); err != nil {
+		return err
+	}
+	if err := tx.Succeed(ctx, b.replaced); err != nil {
+		return err
+	}
+	if err := tx.AddCertificates(ctx, b.successors); err != nil {
+		return err
+	}
+	arrangements := make([]tenancy.Arrangement, len(b.cutOvers))
+	for i, c := range b.cutOvers {
+		arrangements[i] = c.arrangement
+	}
+	if err := tx.CutOver(ctx, arrangements, now); err != nil {
+		return err
+	}
+	for _, c := range b.replaced {
+		tx.Changed(c.TenantID)
+	}
+	if err := tx.AddNotices(ctx, b.notices); err != nil {
+		return err
+	}
+	if err := tx.AddTasks(ctx, b.tasks); err != nil {
+		return err
+	}
+	if err := tx.AddMails(ctx, b.mails); err != nil {
+		return err
+	}
+	if e.Outbox != nil && len(b.mails) > 0 {
+		ids := make([]string, len(b.mails))
+		for i, m := range b.mails {
+			ids[i] = m.ID
+		}
+		if err := e.Outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+			return fmt.Errorf("queue mails: %w", err)
+		}
+	}
+	return tx.Audit(ctx, b.events...)
+}
+
+func firstRunDate(b *batch) time.Time {
+	if len(b.notices) == 0 {
+		return time.Time{}
+	}
+	return b.notices[0].RunDate
+}
+
+func runDateText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// The reasons for which an operator may renew by hand at any time.
+const (
+	Lost        = "lost"
+	Compromised = "compromised"
+	Reissue     = "reissue"
+)
+
+// RenewByHand renews a tenant's certificate now. Without a reason it is refused while more validity is left than the policy
+// warns at. A lost or compromised generation is revoked at once, and every arrangement leaves it.
+func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string, now time.Time) (tenancy.Certificate, error) {
+	var none tenancy.Certificate
+	switch reason {
+	case "", Lost, Compromised, Reissue:
+	default:
+		return none, tenancy.Invalid("reason", "%q is not allowed: use lost, compromised or reissue", reason)
+	}
+	t, err := e.Store.Tenant(ctx, tenantName)
+	if err != nil {
+		return none, err
+	}
+	old, err := e.Store.Newest(ctx, t.ID, purpose)
+	if err != nil {
+		return none, err
+	}
+	v := policy.Validity{NotBefore: old.NotBefore, NotAfter: old.NotAfter}
+	if ok, from := e.Policy.MayRenewByHand(v, now); reason == "" && !ok {
+		return none, tenancy.Errorf(tenancy.ErrRefused, "the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job renews it in time anyway",
+			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24, from.Format("2006-01-02 15:04 MST"))
+	}
+	next, err := e.issue(ctx, t, purpose, old.Generation+1, now)
+	if err != nil {
+		return none, fmt.Errorf("tenant %s: %w", t.Name, err)
+	}
+	var b batch
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		all, err := e.people(ctx, tx.Reader, []tenancy.Certificate{old})
+		if err != nil {
+			return err
+		}
+		b = batch{}
+		replaced := old
+		if reason == Lost || reason == Compromised {
+			replaced.State = tenancy.Revoked
+			b.events = append(b.events, Event(now, actor, "certificate.revoked", t.Name, object(t, old), map[string]any{"reason": reason}))
+			if err := tx.Revoke(ctx, old.ID, reason, now); err != nil {
+				return err
+			}
+		}
+		e.replace(&b, all[t.ID], replaced, next, cause{actor: actor, reason: reason}, now)
+		next = b.successors[0]
+		return e.write(ctx, tx, &b, now)
+	})
+	if errors.Is(err, tenancy.ErrConflict) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(), t.Name)
+	}
+	if err == nil {
+		e.tellAll(ctx, b.cutOvers)
+	}
+	return next.Certificate, err
+}

@@ -1,0 +1,61 @@
+package lifecycle
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+)
+
+// Reseal seals every private key that is not sealed with the newest key-encryption key anew, in pages, and says how many.
+// Stopped at any point, it goes on where it was when it is called again. authority is what an authority's key is sealed for; progress
+// hears after each page how many keys were re-sealed so far.
+func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, authority func(id string) string, progress func(n int)) (n int, err error) {
+	reseal := func(sealed []byte, context string) ([]byte, error) {
+		secret, err := keys.Open(sealed, context)
+		if err != nil {
+			return nil, err
+		}
+		return keys.Seal(secret, context)
+	}
+	authorities, err := s.Authorities(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range authorities {
+		if keys.Current(a.SealedKey) {
+			continue
+		}
+		sealed, err := reseal(a.SealedKey, authority(a.ID))
+		if err != nil {
+			return n, err
+		}
+		if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.ResealAuthority(ctx, a.ID, sealed) }); err != nil {
+			return n, err
+		}
+		n++
+	}
+	for after := ""; ; {
+		page, err := s.SealedKeys(ctx, after, pageSize)
+		if err != nil || len(page) == 0 {
+			return n, err
+		}
+		after = page[len(page)-1].ID
+		var before, fresh []store.Sealed
+		for _, old := range page {
+			if keys.Current(old.Key) {
+				continue
+			}
+			sealed, err := reseal(old.Key, SealContext(old.ID))
+			if err != nil {
+				return n, err
+			}
+			before, fresh = append(before, old), append(fresh, store.Sealed{ID: old.ID, Key: sealed})
+		}
+		if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.Reseal(ctx, before, fresh) }); err != nil {
+			return n, err
+		}
+		n += len(fresh)
+		progress(n)
+	}
+}

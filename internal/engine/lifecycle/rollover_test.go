@@ -1,0 +1,241 @@
+package lifecycle
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// arrangement makes an arrangement that presents generation 1.
+func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy) tenancy.Arrangement {
+	f.t.Helper()
+	r := tenancy.Receiver{ID: NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: t.CreatedAt, Version: 1}
+	a := tenancy.Arrangement{ID: NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-" + name, Endpoint: "https://" + name, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1, CreatedAt: t.CreatedAt, Version: 1}
+	check(f.t, f.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.CreateReceiver(f.t.Context(), r), tx.CreateArrangement(f.t.Context(), a))
+	}))
+	return a
+}
+
+// renews lets the background job warn on November 1st and renew on December 1st.
+func (f *fixture) renews() {
+	f.t.Helper()
+	for _, day := range []string{"2026-01-15", "2026-11-01", "2026-12-01"} {
+		check(f.t, f.Tick(f.t.Context(), date(day)))
+	}
+}
+
+func (f *fixture) standing(t tenancy.Tenant, name string) Standing {
+	f.t.Helper()
+	a, err := f.Store.Arrangement(f.t.Context(), t.ID, "crm-to-"+name)
+	check(f.t, err)
+	s, err := f.Standing(f.t.Context(), f.Store.Reader, t, a)
+	check(f.t, err)
+	return s
+}
+
+func (f *fixture) sees(a tenancy.Arrangement, generation int, v rollover.Verdict, by rollover.Source, now time.Time) Standing {
+	f.t.Helper()
+	s, err := f.Observe(f.t.Context(), a.ID, "test", []Observation{{rollover.Evidence{Generation: generation, Verdict: v, By: by, At: now}, "200 OK"}}, now)
+	check(f.t, err)
+	return s
+}
+
+func (f *fixture) actions(tenant, object string) (all []string) {
+	f.t.Helper()
+	events, err := f.Store.Events(f.t.Context(), tenant, 0, 1000)
+	check(f.t, err)
+	for _, e := range events {
+		if e.Object == object {
+			all = append(all, e.Action)
+		}
+	}
+	return all
+}
+
+func TestARenewalReachesEveryArrangementInTheWayOfItsStrategy(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, "perennial", date("2026-01-15"))
+		acme := f.tenant("acme", date("2026-01-15"))
+		bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+		f.arrangement(acme, "erp", tenancy.Immediate)
+		shop := f.arrangement(acme, "shop", tenancy.Manual)
+		f.renews()
+
+		if got := f.standing(acme, "erp"); got.Rollover.Presents != 2 || got.Rollover.State(date("2026-12-01")) != rollover.CutOver {
+			t.Errorf("immediate: %+v", got.Rollover)
+		}
+		if got := f.actions("acme", "acme/crm-to-erp"); !slices.Equal(got, []string{"arrangement.cut-over"}) {
+			t.Errorf("events %v", got)
+		}
+		for _, name := range []string{"bank", "shop"} {
+			if got := f.standing(acme, name); got.Rollover.Presents != 1 || got.Rollover.State(date("2026-12-01")) != rollover.Announced || len(got.Rollover.Order(date("2026-12-01"))) != 2 {
+				t.Errorf("%s: %+v", name, got.Rollover)
+			}
+		}
+
+		// The bank installs the new one in the place of the old one; shop's administrator is asked and chosen by a person.
+		f.sees(bank, 1, rollover.Refused, rollover.Traffic, date("2026-12-05"))
+		if got := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05")); got.Rollover.Presents != 2 || got.Arrangement.Generation != 2 {
+			t.Errorf("bank: %+v", got.Rollover)
+		}
+		if got := f.actions("acme", "acme/crm-to-bank"); !slices.Equal(got, []string{"arrangement.refused", "arrangement.accepted", "arrangement.cut-over"}) {
+			t.Errorf("events %v", got)
+		}
+		f.sees(shop, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05"))
+		if got := f.standing(acme, "shop"); got.Rollover.Presents != 1 || got.Rollover.State(date("2026-12-05")) != rollover.Trusted {
+			t.Errorf("shop: %+v", got.Rollover)
+		}
+		if _, err := f.Choose(t.Context(), shop.ID, 2, "alice", date("2026-12-06")); err != nil {
+			t.Error(err)
+		}
+		old, err := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+		check(t, err)
+		if _, err := f.PrivateKey(t.Context(), old); err != nil || old.State != tenancy.Active {
+			t.Errorf("the old generation is out of reach: %s, %v", old.State, err)
+		}
+	})
+}
+
+func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank, erp := f.arrangement(acme, "bank", tenancy.Adaptive), f.arrangement(acme, "erp", tenancy.Adaptive)
+	state := func() tenancy.State {
+		c, err := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+		check(t, err)
+		if _, err := f.PrivateKey(t.Context(), c); (c.State == tenancy.Retired) != errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("%s, and its key: %v", c.State, err)
+		}
+		return c.State
+	}
+	f.renews()
+	for _, day := range []string{"2026-12-02", "2026-12-03"} { // the second one is after the cut-over, which the first one causes
+		f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date(day))
+		f.sees(erp, 2, rollover.Accepted, rollover.Probe, date(day))
+	}
+	check(t, f.Tick(t.Context(), date("2026-12-29")))
+	if got := state(); got != tenancy.Active {
+		t.Fatalf("%s after 27 days", got)
+	}
+	f.sees(bank, 2, rollover.Refused, rollover.Traffic, date("2026-12-29")) // it went back
+	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-12-29"))
+	check(t, f.Tick(t.Context(), date("2026-12-31")))
+	if got := state(); got != tenancy.Active || f.standing(acme, "bank").Rollover.Presents != 1 {
+		t.Fatalf("%s although the bank needs it", got)
+	}
+	// It never acts: three days before the old one expires the arrangement leaves it, and then it is retired.
+	check(t, f.Tick(t.Context(), date("2027-01-13")))
+	if got := f.standing(acme, "bank"); got.Rollover.Presents != 2 || !slices.Equal(got.Rollover.Order(date("2027-01-13")), []int{1, 2}) {
+		t.Errorf("%+v", got.Rollover)
+	}
+	check(t, f.Tick(t.Context(), date("2027-01-16")))
+	if got := state(); got != tenancy.Retired {
+		t.Errorf("%s after it expired", got)
+	}
+	if got := f.newest(acme, tenancy.ForTenant); got.State != tenancy.Active {
+		t.Errorf("the newest is %s", got.State)
+	}
+}
+
+func TestASettledTenantIsRetiredEarly(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	f.renews()
+	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
+	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
+	check(t, f.Tick(t.Context(), date("2026-12-31")))
+	if c, _ := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1); c.State != tenancy.Retired {
+		t.Errorf("%s, 29 days after the cut-over", c.State)
+	}
+	if got := f.standing(acme, "bank"); got.Rollover.State(date("2026-12-31")) != rollover.Settled || got.Rollover.Open(date("2026-12-31")) {
+		t.Errorf("%+v", got.Rollover)
+	}
+}
+
+func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		f.arrangement(acme, string(s), s)
+	}
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "alice", date("2026-06-01"))
+	check(t, err)
+	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
+		if got := f.standing(acme, string(s)); got.Rollover.Presents != 2 || !slices.Equal(got.Rollover.Order(date("2026-06-01")), []int{2}) {
+			t.Errorf("%s: %+v", s, got.Rollover)
+		}
+	}
+	events, err := f.Store.Events(t.Context(), "acme", 0, 1000)
+	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
+		return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-manual" && e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual","why":"generation 1 was revoked"}`
+	}) || err != nil {
+		t.Errorf("it does not say so: %v %v", events, err)
+	}
+}
+
+func TestAReissueIsNotPresentedBeforeTheKeyUsersHadTheirNotice(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	f.arrangement(acme, "erp", tenancy.Immediate)
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "alice", date("2026-06-01"))
+	check(t, err)
+	for _, step := range []struct {
+		day  string
+		want int
+	}{{"2026-06-02", 1}, {"2026-06-28", 1}, {"2026-06-29", 2}} {
+		check(t, f.Tick(t.Context(), date(step.day)))
+		if got := f.standing(acme, "erp"); got.Rollover.Presents != step.want {
+			t.Errorf("%s: presents %d", step.day, got.Rollover.Presents)
+		}
+	}
+}
+
+func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	f.arrangement(acme, "bank", tenancy.Adaptive)
+	shop := f.arrangement(acme, "shop", tenancy.Confirmed)
+	f.renews()
+	f.sees(shop, 2, rollover.Accepted, rollover.Probe, date("2026-12-02"))
+	subjects := func() (all []string) {
+		for _, task := range f.tasks(acme) {
+			if task.Kind == tenancy.Unready && task.KeyUser == "alice" {
+				all = append(all, task.Subject)
+			}
+		}
+		return all
+	}
+	// It expires on January 14th at 23:55. Two stages pass while the service is down.
+	for _, day := range []string{"2026-12-10", "2026-12-16", "2026-12-16", "2026-12-17", "2027-01-08", "2027-01-12", "2027-01-14"} {
+		check(t, f.Tick(t.Context(), date(day)))
+	}
+	want := []string{
+		"crm-to-bank has not accepted the new certificate yet, 29 days left", "crm-to-bank has not accepted the new certificate yet, 6 days left",
+		"Urgent: crm-to-bank has not accepted the new certificate, 2 days left", "LAST CALL: crm-to-bank has not accepted the new certificate, less than a day left",
+	}
+	if got := subjects(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	subscribed := 0
+	mails, err := f.Store.Mails(t.Context(), acme.ID, "", "", 100)
+	check(t, err)
+	for _, m := range mails {
+		if slices.Contains(want, m.Subject) && m.Name == "alice" {
+			subscribed++
+		}
+	}
+	if subscribed != len(want) {
+		t.Errorf("%d reminders to the subscriber", subscribed)
+	}
+	if got := len(f.tasks(acme)); got != 3*(2+len(want)) { // warned, renewed and these, each to three key users
+		t.Errorf("%d tasks", got)
+	}
+}

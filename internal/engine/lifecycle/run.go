@@ -1,0 +1,333 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// pageSize is how many certificates one transaction deals with: large enough that commits cost little, small enough that a
+// crash loses little work and the audit log is not locked for long.
+const pageSize = 500
+
+// Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did not
+// deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it often: where nothing is due it costs a few small queries.
+func (e *Engine) Tick(ctx context.Context, now time.Time) error {
+	installed, err := e.Store.InstalledAt(ctx, now)
+	if err != nil {
+		return err
+	}
+	unfinished, err := e.Store.UnfinishedRuns(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, r := range unfinished {
+		if _, err := e.Run(ctx, r.RunDate, now); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	last, err := e.lastScheduled(ctx, installed)
+	if err != nil {
+		return err
+	}
+	for due := e.Policy.Schedule.Next(last); !due.After(now); due = e.Policy.Schedule.Next(due) {
+		if _, err := e.Run(ctx, due, now); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now))...)
+}
+
+// lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A run
+// that somebody started by hand for another date does not stand for the ones before it. Where no run fits the schedule, it
+// was changed: then it begins after the latest run.
+func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
+	runs, err := e.Store.Runs(ctx, time.Time{}, 100)
+	if err != nil {
+		return installed, err
+	}
+	last := installed
+	for i, r := range runs {
+		if r.RunDate.Before(installed) {
+			break
+		}
+		if i == 0 {
+			last = r.RunDate
+		}
+		if e.Policy.Schedule.Latest(r.RunDate).Equal(r.RunDate) {
+			return r.RunDate, nil
+		}
+	}
+	return last, nil
+}
+
+// Run executes a run date, or takes up where an earlier try of it ended; once it is finished, it does nothing more. The
+// error says how many certificates are left for the next try; the others are done.
+//
+// Decisions are made for the run date, whenever it is executed. After downtime, warnings are left out where the run that
+// they announce is in the past already: it follows at once.
+func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, error) {
+	runDate = runDate.UTC()
+	if runDate.After(now) {
+		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future", runDate.Format(time.RFC3339))
+	}
+	if e.Authorities != nil {
+		if err := e.Authorities.Refresh(ctx, now); err != nil {
+			return tenancy.Run{}, err
+		}
+	}
+	run := tenancy.Run{RunDate: runDate, Policy: e.Policy.Name, StartedAt: now}
+	until, err := e.dueUntil(ctx, runDate)
+	if err != nil {
+		return run, err
+	}
+	var parts []store.Part
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		parts = nil
+		started, err := tx.StartRun(ctx, run)
+		if err != nil || !started {
+			return err
+		}
+		if err := tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate), map[string]any{"policy": e.Policy.Name})); err != nil {
+			return err
+		}
+		if parts, err = e.split(ctx, tx, runDate, until); err != nil || len(parts) == 0 {
+			return err
+		}
+		return errors.Join(tx.AddParts(ctx, parts), e.Spread.Enqueue(ctx, tx.SQL(), parts))
+	})
+	if err != nil {
+		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	}
+	if run, err = e.Store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() || len(parts) > 0 {
+		return run, err
+	}
+	if parts, err = e.Store.Parts(ctx, runDate); err != nil {
+		return run, err
+	}
+	if len(parts) > 0 {
+		return run, e.resume(ctx, parts, now)
+	}
+	failed, lastErr, err := e.walk(ctx, runDate, now, store.Position{}, store.End(until))
+	if err != nil {
+		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	}
+	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if failed > 0 {
+			return tx.EndRun(ctx, runDate, time.Time{}, failed, lastErr.Error())
+		}
+		return e.finish(ctx, tx, runDate, now)
+	})
+	if err != nil {
+		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	}
+	if run, err = e.Store.Run(ctx, runDate); err != nil {
+		return run, err
+	}
+	e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late", run.Late, "failed", failed)
+	if failed > 0 {
+		return run, fmt.Errorf("run %s: %d certificates could not be renewed and will be tried again, the last one because: %w", runDateText(runDate), failed, lastErr)
+	}
+	return run, nil
+}
+
+// finish notes that a run has dealt with every certificate.
+func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Time) error {
+	if _, err := tx.DestroyExpiredKeys(ctx, now); err != nil {
+		return err
+	}
+	if err := tx.EndRun(ctx, runDate, now, 0, ""); err != nil {
+		return err
+	}
+	return tx.Audit(ctx, Event(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
+}
+
+// dueUntil is the latest expiry that a run has to look at.
+func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
+	longest, err := e.Store.LongestValidity(ctx, e.Policy.Validity)
+	return runDate.Add(e.Policy.Horizon(longest)), err
+}
+
+func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
+
+// A page is some of the certificates that a run looks at, and all that is needed to deal with them.
+type page struct {
+	from       store.Position
+	certs      []tenancy.Certificate
+	people     map[string]people
+	actions    []policy.Action
+	successors []*store.SealedCertificate
+	failed     int
+	lastErr    error
+	err        error // the page could not be read
+}
+
+// A walk is one try of a run over certificates that may be due.
+type walk struct {
+	*Engine
+	runDate, now time.Time
+	until        store.Position
+}
+
+// walk deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while one page is written, the keys and certificates
+// of the next are made, and the one after that is read.
+func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr, err error) {
+	w := walk{e, runDate, now, until}
+	ctx, cancel := context.WithCancel(ctx)
+	read, ready := make(chan *page), make(chan *page)
+	defer func() {
+		cancel()
+		for range ready { // until both stages have ended
+		}
+	}()
+	go w.readAll(ctx, after, read)
+	go func() {
+		defer close(ready)
+		for p := range read {
+			if p.err == nil {
+				w.prepare(ctx, p)
+			}
+			select {
+			case ready <- p:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	for p := range ready {
+		if p.err != nil {
+			return failed, lastErr, p.err
+		}
+		if p, err = w.write(ctx, p); err != nil {
+			return failed, lastErr, err
+		}
+		if p.failed > 0 {
+			failed, lastErr = failed+p.failed, p.lastErr
+		}
+	}
+	return failed, lastErr, ctx.Err()
+}
+
+// readAll reads page after page.
+func (w walk) readAll(ctx context.Context, from store.Position, read chan<- *page) {
+	defer close(read)
+	for {
+		p := w.read(ctx, from)
+		select {
+		case read <- p:
+		case <-ctx.Done():
+			return
+		}
+		if p.err != nil || len(p.certs) < pageSize {
+			return
+		}
+		last := p.certs[len(p.certs)-1]
+		from = store.Position{NotAfter: last.NotAfter, ID: last.ID}
+	}
+}
+
+func (w walk) read(ctx context.Context, from store.Position) *page {
+	p := &page{from: from}
+	if p.certs, p.err = w.Store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
+		p.people, p.err = w.people(ctx, w.Store.Reader, p.certs)
+	}
+	return p
+}
+
+// write stores a page. A conflict means that somebody else dealt with one of its certificates meanwhile: then the page is
+// read and prepared again.
+func (w walk) write(ctx context.Context, p *page) (*page, error) {
+	for try := 1; ; try++ {
+		err := w.writePage(ctx, p, w.runDate, w.now)
+		if !errors.Is(err, tenancy.ErrConflict) || try == 5 {
+			return p, err
+		}
+		if p = w.read(ctx, p.from); p.err != nil {
+			return p, p.err
+		}
+		w.prepare(ctx, p)
+	}
+}
+
+// prepare decides, and makes the successors, on all cores.
+func (w walk) prepare(ctx context.Context, p *page) {
+	p.actions = make([]policy.Action, len(p.certs))
+	p.successors = make([]*store.SealedCertificate, len(p.certs))
+	errs := make([]error, len(p.certs))
+	announcesThePast := !w.Policy.Schedule.Next(w.runDate).After(w.now)
+	var renew []int
+	for i, c := range p.certs {
+		a := w.Policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
+		if a == policy.Warn && (announcesThePast || w.Policy.WarnOnce && !c.WarnedAt.IsZero()) {
+			a = policy.Wait
+		}
+		p.actions[i] = a
+		if a == policy.Renew || a == policy.Expired {
+			renew = append(renew, i)
+		}
+	}
+	if w.Pace != nil && len(renew) > 0 {
+		if err := w.Pace(ctx, len(renew)); err != nil {
+			for _, i := range renew {
+				errs[i] = err
+			}
+			renew = nil
+		}
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(len(renew), runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
+				i := renew[n-1]
+				c, err := w.issue(ctx, p.people[p.certs[i].TenantID].tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
+				p.successors[i], errs[i] = &c, err
+			}
+		})
+	}
+	workers.Wait()
+	for i, err := range errs {
+		if err != nil {
+			p.successors[i] = nil
+			p.failed++
+			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].tenant.Name, err)
+		}
+	}
+}
+
+// writePage stores what was prepared, as one transaction.
+func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time) error {
+	b := batchFor(len(p.certs))
+	why := cause{actor: actor(runDate), runDate: runDate}
+	for i, c := range p.certs {
+		switch p.actions[i] {
+		case policy.Warn:
+			e.warn(b, p.people[c.TenantID], c, why, now)
+		case policy.Renew, policy.Expired:
+			if p.successors[i] != nil {
+				e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, now)
+			}
+		}
+	}
+	if len(b.notices) == 0 {
+		return nil
+	}
+	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := e.write(ctx, tx, b, now); err != nil {
+			return err
+		}
+		return tx.CountRun(ctx, runDate, b.warns, b.renew, b.late)
+	})
+	if err == nil {
+		e.tellAll(ctx, b.cutOvers)
+	}
+	return err
+}

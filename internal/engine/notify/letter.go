@@ -1,0 +1,170 @@
+// Package notify writes the mails about certificates and hands them to a mail server.
+//
+// It promises: the subject is the notice's, to the letter; the same mail always has the same Message-ID, so that one that a
+// server took twice can be recognised; the new certificate is attached, never a key; and an answer of the server is either
+// final (the address does not exist: trying again is useless) or not. What it cannot promise: that a mail is sent once. A
+// server that takes a mail and dies before it says so is sent it again.
+package notify
+
+import (
+	"bytes"
+	"embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"io/fs"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+//go:embed templates
+var builtIn embed.FS
+
+// A Letter is all that a mail about one notice says to one person.
+type Letter struct {
+	MessageID string // without angle brackets
+	Subject   string
+	Date      time.Time
+	Name      string
+	Address   string
+
+	Tenant       string // name
+	TenantTitle  string // display name
+	Certificate  string // "Tenant Certificate" or "M-user Certificate"
+	ITContact    bool   // the recipient is an IT contact, not a key user
+	Designated   bool   // the IT contact listed first
+	Reason       string // of a renewal by hand: lost, compromised, reissue; else empty
+	Old          Details
+	New          *Details // nil in a warning
+	Authority    *Details // the new issuing CA, where one is announced; else nil
+	NewRoot      *Details // the root above it, where that is new too; else nil
+	RenewalOn    time.Time
+	Arrangements []Affected
+	ServiceURL   string // where tasks are; may be empty
+	Unsubscribe  string // the one-click link; empty for IT contacts
+}
+
+// Details are what a receiver's administrator needs of a certificate.
+type Details struct {
+	Generation  int
+	Subject     string
+	Serial      string
+	Fingerprint string
+	NotBefore   time.Time
+	NotAfter    time.Time
+	DER         []byte
+}
+
+// DetailsOf takes the details from a certificate.
+func DetailsOf(c tenancy.Certificate) Details {
+	return Details{c.Generation, c.Subject, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter, c.DER}
+}
+
+// Affected is an arrangement that presents the certificate.
+type Affected struct {
+	Arrangement string
+	Scenario    string
+	Receiver    string
+	Endpoint    string
+	Contact     string // the receiver's administrator; may be empty
+	// Switched: it presents the new certificate already.
+	Switched bool
+}
+
+// Templates are the texts of the mails: one text and one HTML file for each kind of notice.
+type Templates struct {
+	text map[tenancy.NoticeKind]*texttemplate.Template
+	html map[tenancy.NoticeKind]*htmltemplate.Template
+}
+
+var kinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
+
+// LoadTemplates reads the templates from a folder, or the built-in ones for "".
+func LoadTemplates(dir string) (*Templates, error) {
+	ours, err := fs.Sub(builtIn, "templates")
+	if err != nil {
+		return nil, err
+	}
+	// A folder from before a kind of notice existed still works.
+	from := func(name string) fs.FS {
+		if dir == "" {
+			return ours
+		}
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, string(tenancy.Expiring)) && !strings.HasPrefix(name, string(tenancy.Renewed)) {
+			return ours
+		}
+		return os.DirFS(dir)
+	}
+	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
+	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
+	for _, kind := range kinds {
+		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"), string(kind)+".txt"); err != nil {
+			return nil, fmt.Errorf("mail templates: %w", err)
+		}
+		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(from(string(kind)+".html"), string(kind)+".html"); err != nil {
+			return nil, fmt.Errorf("mail templates: %w", err)
+		}
+		// A name that is misspelt shows now, not on the first of the month.
+		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}}}
+		if _, _, err := t.render(kind, sample); err != nil {
+			return nil, fmt.Errorf("mail templates: %w", err)
+		}
+	}
+	return t, nil
+}
+
+func (t *Templates) render(kind tenancy.NoticeKind, l Letter) (text, html string, err error) {
+	var plain, rich bytes.Buffer
+	if err := t.text[kind].Execute(&plain, l); err != nil {
+		return "", "", err
+	}
+	if err := t.html[kind].Execute(&rich, l); err != nil {
+		return "", "", err
+	}
+	return plain.String(), rich.String(), nil
+}
+
+// compose makes the message (RFC 5322): text and HTML, the new certificate attached, marked as sent by a machine.
+func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address) (*gomail.Msg, error) {
+	text, html, err := t.render(kind, l)
+	if err != nil {
+		return nil, err
+	}
+	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	m.FromMailAddress(&from)
+	m.ToMailAddress(&mail.Address{Name: l.Name, Address: l.Address})
+	m.Subject(l.Subject)
+	m.SetDateWithValue(l.Date)
+	m.SetMessageIDWithValue(l.MessageID)
+	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5
+	if l.Unsubscribe != "" {                           // RFC 8058, section 3.1
+		m.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribe, "<"+l.Unsubscribe+">")
+		m.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+	}
+	m.SetBodyString(gomail.TypeTextPlain, text)
+	m.AddAlternativeString(gomail.TypeTextHTML, html)
+	attach := func(name string, c *Details) {
+		armoured := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.DER})
+		m.AttachReadSeeker(name+".pem", bytes.NewReader(armoured), gomail.WithFileContentType("application/x-pem-file"))
+		m.AttachReadSeeker(name+".cer", bytes.NewReader(c.DER), gomail.WithFileContentType("application/pkix-cert"))
+	}
+	if l.New != nil {
+		attach(fmt.Sprintf("%s-generation-%d", l.Tenant, l.New.Generation), l.New)
+	}
+	if l.Authority != nil {
+		attach("issuing-ca", l.Authority)
+	}
+	if l.NewRoot != nil {
+		attach("root-ca", l.NewRoot)
+	}
+	return m, nil
+}

@@ -1,0 +1,307 @@
+package notify
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func templates(t *testing.T) *Templates {
+	t.Helper()
+	ts, err := LoadTemplates("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ts
+}
+
+func letter(id string) Addressed {
+	at := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	old := Details{3, "CN=acme", "0a", strings.Repeat("a", 64), at.AddDate(-1, 0, 0), at.AddDate(0, 1, 0), []byte{1}}
+	next := Details{4, "CN=acme", "0b", strings.Repeat("b", 64), at, at.AddDate(1, 0, 0), []byte{0x30, 2}}
+	return Addressed{tenancy.Renewed, Letter{
+		MessageID: id + "@p.example.com", Subject: "Tenant Certificate has been renewed", Date: at, Name: "Álice \"A\" <x@y>", Address: "alice@acme.example.com",
+		Tenant: "acme", TenantTitle: "Acme & <Söhne>", Certificate: "Tenant Certificate", Old: old, New: &next,
+		Arrangements: []Affected{{"crm-to-erp", "orders", "ERP", "https://erp.example.com/orders", "Eve, eve@erp.example.com", true}},
+		ServiceURL:   "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/abc",
+	}}
+}
+
+func server(t *testing.T, url string) *Server {
+	t.Helper()
+	s, err := NewServer(url, "Perennial <noreply@p.example.com>", templates(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// send collects the answers.
+func send(t *testing.T, s *Server, letters ...Addressed) []error {
+	t.Helper()
+	answers := make([]error, len(letters))
+	if err := s.Send(t.Context(), letters, func(i int, answer error) error {
+		answers[i] = answer
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+func TestNothingMoreIsSentOnceAnAnswerCannotBeWrittenDown(t *testing.T) {
+	url, seen := scripted(t, nil)
+	full := errors.New("disk full")
+	if err := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")}, func(int, error) error { return full }); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	if n := strings.Count(strings.Join(seen(), "\n"), "RCPT TO"); n != 1 {
+		t.Errorf("%d mails were sent", n)
+	}
+}
+
+func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
+	pit := testenv.StartMailpit(t)
+	s, err := NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates(t), pit.Roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warning := letter("m2")
+	warning.Kind, warning.New, warning.Unsubscribe, warning.Subject = tenancy.Expiring, nil, "", "Tenant Certificate is going to expire soon"
+	warning.ITContact, warning.Designated, warning.RenewalOn = true, true, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i, err := range send(t, s, letter("m1"), warning) {
+		if err != nil {
+			t.Errorf("letter %d: %v", i, err)
+		}
+	}
+	got := pit.Messages()
+	if len(got) != 2 {
+		t.Fatalf("%d mails arrived", len(got))
+	}
+	w, r := got[0], got[1]
+	if r.Subject == "Tenant Certificate is going to expire soon" {
+		w, r = r, w
+	}
+	if r.MessageID != "m1@p.example.com" || r.Subject != "Tenant Certificate has been renewed" || r.To[0].Name != "Álice \"A\" <x@y>" {
+		t.Errorf("got %+v", r)
+	}
+	for _, want := range []string{"Serial number: 0b", strings.Repeat("b", 64), strings.Repeat("a", 64), "crm-to-erp: messages to ERP", "Acme & <Söhne>", "Administrator there: Eve, eve@erp.example.com"} {
+		if !strings.Contains(r.Text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, r.Text)
+		}
+	}
+	if !strings.Contains(r.HTML, "Acme &amp; &lt;Söhne&gt;") {
+		t.Errorf("HTML is not escaped:\n%s", r.HTML)
+	}
+	for _, want := range []string{"Auto-Submitted: auto-generated", "List-Unsubscribe: <https://p.example.com/unsubscribe/abc>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"} {
+		if !strings.Contains(r.Raw, want) {
+			t.Errorf("the mail lacks %q", want)
+		}
+	}
+	if pem := pit.Attachment(r, "acme-generation-4.pem"); !strings.HasPrefix(pem, "-----BEGIN CERTIFICATE-----") {
+		t.Errorf("attachment %q", pem)
+	}
+	if der := pit.Attachment(r, "acme-generation-4.cer"); der != "0\x02" {
+		t.Errorf("attachment %q", der)
+	}
+	if strings.Contains(w.Raw, "List-Unsubscribe") || len(w.Attachments) != 0 || !strings.Contains(w.Text, "designated IT contact of acme") || !strings.Contains(w.Text, "renewed automatically on 1 January 2027, 00:00 UTC") {
+		t.Errorf("the warning: %+v", w)
+	}
+}
+
+func TestTheMailOfANewCACarriesItAndItsRootWhereThatIsNewToo(t *testing.T) {
+	pit := testenv.StartMailpit(t)
+	s, err := NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates(t), pit.Roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, fresh := letter("m1"), letter("m2")
+	ca, root := *same.New, *same.New
+	ca.Subject, root.Subject, root.DER = "CN=P issuing CA G2,O=P", "CN=P root CA G2,O=P", []byte{0x30, 3}
+	for _, l := range []*Addressed{&same, &fresh} {
+		l.Kind, l.New, l.Authority, l.RenewalOn = tenancy.NewAuthority, nil, &ca, time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+		l.Subject = "A new CA will issue your certificates from 1 March 2027 on"
+	}
+	fresh.NewRoot = &root
+	send(t, s, same, fresh)
+	for _, got := range pit.Messages() {
+		isNew := got.MessageID == "m2@p.example.com"
+		if strings.Contains(got.Text, "CN=P root CA G2,O=P") != isNew || strings.Contains(got.Text, "the root stays the same") == isNew || strings.Contains(got.HTML, "the root stays the same") == isNew {
+			t.Errorf("new root %v:\n%s", isNew, got.Text)
+		}
+		for _, want := range []string{"From 1 March 2027, 00:00 UTC on", "CN=P issuing CA G2,O=P", "perennial authority probe acme/ARRANGEMENT", "https://p.example.com/pki/ca.pem"} {
+			if !strings.Contains(got.Text, want) {
+				t.Errorf("the text lacks %q:\n%s", want, got.Text)
+			}
+		}
+		if der := pit.Attachment(got, "issuing-ca.cer"); der != "0\x02" {
+			t.Errorf("attachment %q", der)
+		}
+		if isNew {
+			if der := pit.Attachment(got, "root-ca.cer"); der != "0\x03" {
+				t.Errorf("attachment %q", der)
+			}
+		}
+	}
+}
+
+// scripted is a mail server that answers as told: each command's answer by its first word; an empty answer drops the
+// connection, "hang" never answers.
+func scripted(t *testing.T, answers map[string]string) (url string, seen func() []string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var mu sync.Mutex
+	var lines []string
+	serve := func(c net.Conn) {
+		defer c.Close()
+		fmt.Fprint(c, "220 ready\r\n")
+		in := bufio.NewScanner(c)
+		body := false
+		for in.Scan() {
+			line := in.Text()
+			mu.Lock()
+			lines = append(lines, line)
+			mu.Unlock()
+			word, _, _ := strings.Cut(strings.ToUpper(line), " ")
+			if body {
+				if line != "." {
+					continue
+				}
+				body, word = false, "BODY"
+			}
+			answer, known := answers[word]
+			switch {
+			case answer == "hang":
+				in.Scan() // until the client gives up
+				return
+			case known && answer == "":
+				return
+			case known:
+			case word == "DATA":
+				answer = "354 go on"
+			default:
+				answer = "250 ok"
+			}
+			body = word == "DATA" && strings.HasPrefix(answer, "354")
+			fmt.Fprint(c, answer+"\r\n")
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return "smtp://" + l.Addr().String() + "?tls=none", func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), lines...)
+	}
+}
+
+func TestAnswersOfAServerAreFinalOnlyWhereTryingAgainIsUseless(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers map[string]string
+		final   bool
+		want    string
+	}{
+		{"busy", map[string]string{"MAIL": "451 try later"}, false, "451"},
+		{"mailbox full", map[string]string{"RCPT": "452 mailbox full"}, false, "452"},
+		{"no such user", map[string]string{"RCPT": "550 5.1.1 no such user"}, true, "no such user"},
+		{"content refused", map[string]string{"BODY": "554 spam"}, true, "554"},
+		{"sender not allowed: configuration", map[string]string{"MAIL": "530 authentication required"}, false, "530"},
+		{"drops after DATA", map[string]string{"BODY": ""}, false, "mail server 127.0.0.1"},
+		{"drops at once", map[string]string{"EHLO": "", "HELO": ""}, false, "mail server 127.0.0.1"},
+		{"hangs", map[string]string{"RCPT": "hang"}, false, "mail server 127.0.0.1"},
+		{"no TLS offered but required", nil, false, "STARTTLS"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			url, _ := scripted(t, c.answers)
+			if c.answers == nil {
+				url = strings.TrimSuffix(url, "?tls=none")
+			}
+			s := server(t, url)
+			s.timeout = 500 * time.Millisecond
+			err := send(t, s, letter("m1"))[0]
+			if err == nil || errors.Is(err, ErrRejected) != c.final || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestOneRefusedRecipientDoesNotKeepTheOthersFromTheirMail(t *testing.T) {
+	url, seen := scripted(t, map[string]string{"RCPT": "550 no such user"})
+	answers := send(t, server(t, url), letter("m1"), letter("m2"))
+	if !errors.Is(answers[0], ErrRejected) || !errors.Is(answers[1], ErrRejected) {
+		t.Errorf("got %v", answers)
+	}
+	if n := strings.Count(strings.Join(seen(), "\n"), "RCPT TO"); n != 2 {
+		t.Errorf("%d recipients were offered", n)
+	}
+}
+
+func TestServerURLsAreReadWithoutShowingThePassword(t *testing.T) {
+	for _, good := range []string{"smtp://mail.example.com", "smtp://u:p@mail.example.com:2525", "smtps://u:p@mail.example.com", "smtp://127.0.0.1:25?tls=none", "smtp://localhost?tls=none"} {
+		if _, err := NewServer(good, "a@b.example", templates(t), nil); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "mail.example.com", "http://u:s3cret@h", "smtp://u:s3cret@h:x", "smtp://u:s3cret@mail.example.com?tls=none", "smtp://u:s3cret@h?tls=maybe", "smtp://u:s3cret@h/path", "smtp://u:s3cret@%zz"} {
+		_, err := NewServer(bad, "a@b.example", templates(t), nil)
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := NewServer("smtp://h", "nobody", templates(t), nil); err == nil {
+		t.Error("a sender without address")
+	}
+}
+
+func TestATemplateWithAMisspeltNameIsRefusedWhenLoaded(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"expiring.txt", "expiring.html", "renewed.html"} {
+		os.WriteFile(filepath.Join(dir, name), []byte("Dear {{.Name}}"), 0o600)
+	}
+	os.WriteFile(filepath.Join(dir, "renewed.txt"), []byte("Dear {{.Nmae}}"), 0o600)
+	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.txt:1") || !strings.Contains(err.Error(), "Nmae") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := LoadTemplates(t.TempDir()); err == nil || !strings.Contains(err.Error(), "expiring.txt") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzServerURLs(f *testing.F) {
+	ts, err := LoadTemplates("")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("smtp://u:s3cret@mail.example.com:587?tls=required")
+	f.Add("smtps://h")
+	f.Add("smtp://%zz")
+	f.Fuzz(func(t *testing.T, url string) {
+		if s, err := NewServer(url, "a@b.example", ts, nil); err == nil && s.host == "" {
+			t.Fatalf("%q is a server without a host", url)
+		}
+	})
+}

@@ -1,0 +1,382 @@
+// Package api is the JSON API under /api/v1, and the few public pages beside it: health, metrics, the CA's certificates and
+// revocation lists, and the one-click link of mails.
+//
+// It promises: OpenAPI 3.1 that is made from the code, errors as RFC 9457 problems that say what to do, changes guarded by
+// ETag and If-Match, creations that can be repeated under an Idempotency-Key, and that a tenant's token can neither see nor
+// guess anything of another tenant: what belongs to another one answers exactly as what does not exist.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Config is what the API stands on.
+type Config struct {
+	Store  *store.Store
+	Engine *lifecycle.Engine
+	CA     *local.CA
+	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
+	Outbox lifecycle.Outbox
+	// Imports lets imports go on.
+	Imports ImportQueue
+	// Network is how receivers are asked.
+	Network *outbound.Network
+	// BaseURL is where people reach the service, for links.
+	BaseURL string
+	// Gateways answers the gateway of this name, which runs apart, below [control.Path]; nil where none may.
+	Gateways func(name string) http.Handler
+	// Collectors are metrics of other parts of the process.
+	Collectors []prometheus.Collector
+	Version    string
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+type server struct {
+	Config
+	api           huma.API
+	fleetAtRisk   *survey[[]lifecycle.Standing]
+	fleetForecast *survey[FleetForecast]
+}
+
+// New is the handler of everything under /.
+func New(c Config) http.Handler {
+	mux := http.NewServeMux()
+	s := routes(c, mux)
+	return s.observe(s.authenticate(s.remember(mux)))
+}
+
+const description = `Client certificates of many tenants, renewed on schedule without one message failing.
+
+* Every request carries a token: "Authorization: Bearer perennial_...". A key user's token sees one tenant; what belongs to another one does not exist for it.
+* Errors are problem details (RFC 9457); detail says what to do.
+* A change needs If-Match with the ETag of what was read: 428 without one, 412 where somebody else was faster.
+* A creation (POST) may carry an Idempotency-Key of up to 255 bytes: repeated within 24 hours, it is answered as the first time, with "Idempotency-Replayed: true".
+* Lists come in pages: next, where there is one, is the cursor of the next page.`
+
+func routes(c Config, mux *http.ServeMux) *server {
+	config := huma.DefaultConfig("Perennial", c.Version)
+	config.Info.Description = description
+	config.DocsPath = ""     // it would load scripts from elsewhere
+	config.CreateHooks = nil // no "$schema" in answers
+	config.SchemasPath = ""  // they are in the OpenAPI document
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Security = []map[string][]string{{"token": {}}}
+	s := &server{Config: c, api: humago.New(mux, config)}
+	s.fleetAtRisk = &survey[[]lifecycle.Standing]{walk: s.surveyRisk, log: c.Log}
+	s.fleetForecast = &survey[FleetForecast]{walk: s.surveyForecast, log: c.Log}
+	s.tenants()
+	s.people()
+	s.arrangements()
+	s.trial()
+	s.rollovers()
+	s.linkOperations()
+	s.certificates()
+	s.tasks()
+	s.scope()
+	s.operations()
+	s.overview()
+	s.imports()
+	s.parked()
+	s.forecastRun()
+	s.public(mux)
+	if c.Gateways != nil {
+		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
+	})
+	return s
+}
+
+// OpenAPI is the API's description (OpenAPI 3.1) as indented JSON.
+func OpenAPI(version string) ([]byte, error) {
+	s := routes(Config{Version: version}, http.NewServeMux())
+	out, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	return append(out, '\n'), err
+}
+
+// buffer is an answer that is kept.
+type buffer struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (b *buffer) Header() http.Header { return b.header }
+
+func (b *buffer) WriteHeader(status int) {
+	if b.status == 0 {
+		b.status = status
+	}
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.WriteHeader(http.StatusOK)
+	b.body = append(b.body, p...)
+	return len(p), nil
+}
+
+// register adds an operation; errors of the domain become problems.
+func register[I, O any](s *server, method, path, summary string, status int, fn func(context.Context, *I) (*O, error)) {
+	registerLarge(s, method, path, summary, status, 1<<20, fn)
+}
+
+// registerLarge is register for an operation whose body may be larger than others.
+func registerLarge[I, O any](s *server, method, path, summary string, status int, most int64, fn func(context.Context, *I) (*O, error)) {
+	huma.Register(s.api, huma.Operation{
+		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: most,
+		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/tenants/{tenant}"), "/"), "/")[0]},
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+func operationID(method, path string) string {
+	id := strings.ToLower(method)
+	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '{' || r == '}' }) {
+		id += "-" + part
+	}
+	return id
+}
+
+// problem is the RFC 9457 answer to an error. What is not the caller's doing is logged, and its details stay here.
+func (s *server) problem(ctx context.Context, err error) error {
+	var rule *tenancy.RuleError
+	var status huma.StatusError
+	message := err.Error()
+	switch {
+	case errors.As(err, &status):
+		return err
+	case errors.Is(err, tenancy.ErrNotFound):
+		return huma.Error404NotFound(message)
+	case errors.Is(err, tenancy.ErrInvalid):
+		if errors.As(err, &rule) && rule.Field != "" {
+			return huma.Error422UnprocessableEntity(message, &huma.ErrorDetail{Location: "body." + rule.Field, Message: rule.Message})
+		}
+		return huma.Error422UnprocessableEntity(message)
+	case errors.Is(err, tenancy.ErrConflict), errors.Is(err, tenancy.ErrRefused):
+		return huma.Error409Conflict(message)
+	case errors.Is(err, tenancy.ErrStale):
+		return huma.Error412PreconditionFailed(message)
+	case errors.Is(err, context.Canceled):
+		return huma.Error503ServiceUnavailable("the request was ended before it was done")
+	}
+	s.Log.ErrorContext(ctx, "request failed", "error", err)
+	return huma.Error500InternalServerError("this is not your doing: the service's log says more")
+}
+
+// writeProblem answers outside of huma in the same form.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(&huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
+}
+
+type principalKey struct{}
+
+// WithPrincipal lets requests with this context act as a token, for the console, which signs people in by itself. A context
+// cannot come from outside of the process.
+func WithPrincipal(ctx context.Context, t tenancy.Token) context.Context {
+	return context.WithValue(ctx, principalKey{}, t)
+}
+
+// principal is the token of the request.
+func principal(ctx context.Context) tenancy.Token {
+	t, _ := ctx.Value(principalKey{}).(tenancy.Token)
+	return t
+}
+
+// actor names who did something, for the audit log.
+func actor(ctx context.Context) string {
+	p := principal(ctx)
+	if p.Role == tenancy.RoleKeyUser {
+		return "key user " + p.Tenant + "/" + p.KeyUser
+	}
+	if p.ID == "" { // signed in to the console
+		return string(p.Role) + " " + p.Name
+	}
+	return string(p.Role) + " token " + p.Name
+}
+
+// touchAfter is how exactly it is known when a token was used last: finer would make every read a write.
+const touchAfter = 10 * time.Minute
+
+// authenticate finds the token of requests to the API; all else passes without one.
+func (s *server) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, linksPath) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if principal(r.Context()).Role != "" { // of the console
+			next.ServeHTTP(w, r)
+			return
+		}
+		refuse := func(detail string) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="perennial"`)
+			writeProblem(w, http.StatusUnauthorized, detail)
+		}
+		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !ok {
+			refuse("send a token: Authorization: Bearer ...")
+			return
+		}
+		now := s.Now()
+		t, err := s.Store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound):
+			refuse("this token is not known")
+			return
+		case err != nil:
+			s.Log.ErrorContext(r.Context(), "authentication failed", "error", err)
+			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
+			return
+		case !t.RevokedAt.IsZero():
+			refuse("this token was revoked on " + t.RevokedAt.Format("2006-01-02 15:04 MST"))
+			return
+		case !now.Before(t.ExpiresAt):
+			refuse("this token expired on " + t.ExpiresAt.Format("2006-01-02 15:04 MST"))
+			return
+		case t.Role == tenancy.RoleSender:
+			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
+			return
+		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
+			writeProblem(w, http.StatusForbidden, "what is below "+control.Path+" is for gateways' tokens, and nothing else is: make one with perennial token create NAME --role gateway")
+			return
+		}
+		if now.Sub(t.LastUsedAt) > touchAfter {
+			if err := s.Store.InTx(r.Context(), func(tx *store.Tx) error { return tx.TouchToken(r.Context(), t.ID, now) }); err != nil {
+				s.Log.WarnContext(r.Context(), "the use of a token was not noted", "token", t.ID, "error", err)
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, t)))
+	})
+}
+
+// operator refuses everybody but operators.
+func operator(ctx context.Context) error {
+	if principal(ctx).Role != tenancy.RoleOperator {
+		return huma.Error403Forbidden("this needs an operator's token")
+	}
+	return nil
+}
+
+// tenant finds the tenant that a request is about. Another tenant than the token's does not exist for it.
+func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error) {
+	if p := principal(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
+		return tenancy.Tenant{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no tenant %s", name)
+	}
+	return s.Store.Tenant(ctx, name)
+}
+
+// change makes a change and its audit event in one transaction.
+func (s *server) change(ctx context.Context, action, tenant, object string, detail any, fn func(tx *store.Tx) error) error {
+	return s.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(s.Now(), actor(ctx), action, tenant, object, detail))
+	})
+}
+
+// discard deletes a thing of a tenant, guarded by the version that the caller read, which it stores in the thing first.
+func (s *server) discard(ctx context.Context, g Guarded, version *int64, action, tenant, name string, fn func(tx *store.Tx) error) (_ *struct{}, err error) {
+	if *version, err = g.version(); err != nil {
+		return nil, err
+	}
+	return nil, s.change(ctx, action, tenant, tenant+"/"+name, nil, fn)
+}
+
+// now is the instant of a change, as exact as it is stored.
+func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// InTenant is the path of everything that belongs to a tenant.
+type InTenant struct {
+	Tenant string `path:"tenant" maxLength:"63" doc:"The tenant's name."`
+}
+
+// Guarded is the precondition of a change (RFC 9110, section 13.1.1).
+type Guarded struct {
+	IfMatch string `header:"If-Match" doc:"The ETag of what was read."`
+}
+
+// version is what the caller read; an error where the precondition is missing or can never hold.
+func (g Guarded) version() (v int64, err error) {
+	switch {
+	case g.IfMatch == "":
+		return 0, huma.NewError(http.StatusPreconditionRequired, "send If-Match with the ETag of what you read, so that nobody's change is lost")
+	default:
+		if _, err := fmt.Sscanf(g.IfMatch, `"%d"`, &v); err != nil {
+			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is no ETag of this service: read it again", g.IfMatch)
+		}
+	}
+	return v, nil
+}
+
+func etag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
+
+// Entity is an answer with one thing and its ETag.
+type Entity[T any] struct {
+	ETag string `header:"ETag"`
+	Body T
+}
+
+// Created is Entity for a thing that was just made, with its address.
+type Created[T any] struct {
+	ETag     string `header:"ETag"`
+	Location string `header:"Location"`
+	Body     T
+}
+
+// Paged asks for a page.
+type Paged struct {
+	Cursor string `query:"cursor" doc:"Where the page begins: next of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+// Page is a page of a list.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent on the last."`
+}
+
+// List is an answer with a page.
+type List[T any] struct {
+	Body Page[T]
+}
+
+// pageOf shows at most limit rows; rows were read with one more than that.
+func pageOf[T, V any](rows []T, limit int, cursor func(T) string, view func(T) V) *List[V] {
+	out := &List[V]{Page[V]{Items: []V{}}}
+	for i, row := range rows {
+		if i == limit {
+			out.Body.Next = cursor(rows[i-1])
+			break
+		}
+		out.Body.Items = append(out.Body.Items, view(row))
+	}
+	return out
+}

@@ -1,0 +1,268 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Certificate is one generation.
+type Certificate struct {
+	Purpose     tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
+	Generation  int             `json:"generation"`
+	State       tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
+	Subject     string          `json:"subject"`
+	Serial      string          `json:"serial"`
+	Fingerprint string          `json:"fingerprint_sha256"`
+	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that can show no other, such as nginx and HAProxy."`
+	NotBefore   time.Time       `json:"not_before"`
+	NotAfter    time.Time       `json:"not_after"`
+	KeyType     tenancy.KeyType `json:"key_type"`
+	RevokedAt   time.Time       `json:"revoked_at,omitzero"`
+	RevokedFor  string          `json:"revoked_for,omitempty"`
+}
+
+func viewCertificate(c tenancy.Certificate) Certificate {
+	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, certfile.SHA1(c.DER), c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
+}
+
+// OneCertificate is the path of a generation.
+type OneCertificate struct {
+	InTenant
+	Purpose    tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+	Generation int             `path:"generation" minimum:"1" maximum:"1000000"`
+}
+
+// Download is a file.
+type Download struct {
+	ContentType string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+// TenantForecast is what will happen to a tenant's certificates.
+type TenantForecast struct {
+	Policy       string                `json:"policy"`
+	Certificates []CertificateForecast `json:"certificates"`
+}
+
+// CertificateForecast is what will happen to one generation.
+type CertificateForecast struct {
+	Purpose    tenancy.Purpose `json:"purpose"`
+	Generation int             `json:"generation"`
+	NotAfter   time.Time       `json:"not_after"`
+	Events     []ForecastEvent `json:"events"`
+	Surprise   bool            `json:"surprise" doc:"It is renewed without an earlier warning."`
+}
+
+// ForecastEvent is what one run will do.
+type ForecastEvent struct {
+	At       time.Time     `json:"at"`
+	Action   policy.Action `json:"action" enum:"warn,renew,expired"`
+	DaysLeft float64       `json:"days_left"`
+}
+
+// FleetForecast is what the coming runs will do.
+type FleetForecast struct {
+	Policy string        `json:"policy"`
+	Runs   []RunForecast `json:"runs"`
+}
+
+// RunForecast is what one run will do.
+type RunForecast struct {
+	RunDate time.Time `json:"run_date"`
+	Warn    int       `json:"warn"`
+	Renew   int       `json:"renew"`
+}
+
+func (s *server) certificates() {
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates", "List all generations", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Paged
+	}) (*List[Certificate], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}", "Get a generation", 200, func(ctx context.Context, in *OneCertificate) (*Entity[Certificate], error) {
+		c, err := s.certificate(ctx, *in)
+		return &Entity[Certificate]{Body: viewCertificate(c)}, err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}/download", "Download a certificate; never its key", 200, func(ctx context.Context, in *struct {
+		OneCertificate
+		Format publish.Format `query:"format" enum:"pem,der,pkcs7" default:"pem"`
+	}) (*Download, error) {
+		c, err := s.certificate(ctx, in.OneCertificate)
+		if err != nil {
+			return nil, err
+		}
+		f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
+		name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
+		return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
+	})
+	register(s, http.MethodPost, "/tenants/{tenant}/certificates/{purpose}/renew", "Renew now; refused with the reason while much validity is left", 201, func(ctx context.Context, in *struct {
+		InTenant
+		Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+		Body    struct {
+			Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
+		}
+	}) (*Created[Certificate], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		if in.Body.Reason != "" {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+		}
+		c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
+		return &Created[Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose, c.Generation), Body: viewCertificate(c)}, err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/forecast", "When will the certificates be renewed, and will there be a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[TenantForecast], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		out := TenantForecast{Policy: s.Engine.Policy.Name}
+		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+			c, err := s.Store.Newest(ctx, t.ID, p)
+			if err != nil {
+				return nil, err
+			}
+			f := s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
+			// A warning that was sent already makes the renewal no surprise.
+			view := CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter, Surprise: f.Surprise && c.WarnedAt.IsZero()}
+			for _, e := range f.Events {
+				view.Events = append(view.Events, ForecastEvent{e.At, e.Action, math.Round(e.DaysLeft*100) / 100})
+			}
+			out.Certificates = append(out.Certificates, view)
+		}
+		return &Entity[TenantForecast]{Body: out}, nil
+	})
+	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		f, _, err := s.fleetForecast.get(ctx)
+		return &Entity[FleetForecast]{Body: f}, err
+	})
+}
+
+// DueCertificate is a certificate that a coming run warns of or renews.
+type DueCertificate struct {
+	Tenant     string          `json:"tenant"`
+	Purpose    tenancy.Purpose `json:"purpose"`
+	Generation int             `json:"generation"`
+	NotAfter   time.Time       `json:"not_after"`
+	Action     policy.Action   `json:"action" enum:"warn,renew"`
+}
+
+func (s *server) forecastRun() {
+	register(s, http.MethodGet, "/forecast/{run_date}", "Whom will a coming run warn, and whose certificates will it renew?", 200, func(ctx context.Context, in *struct {
+		Paged
+		RunDate time.Time `path:"run_date"`
+	}) (*List[DueCertificate], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		return s.due(ctx, in.RunDate.UTC(), in.Paged)
+	})
+}
+
+// due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.
+func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCertificate], error) {
+	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy.Validity)
+	if err != nil {
+		return nil, err
+	}
+	after := store.Position{NotAfter: run}
+	if in.Cursor != "" {
+		at, rest, _ := strings.Cut(in.Cursor, "-")
+		micros, err := strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			return nil, tenancy.Invalid("cursor", "is not one of this service")
+		}
+		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
+	}
+	out := &List[DueCertificate]{Page[DueCertificate]{Items: []DueCertificate{}}}
+	now := s.Now()
+	for {
+		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy.Horizon(longest))), in.Limit)
+		if err != nil || len(certs) == 0 {
+			return out, err
+		}
+		var ids []string
+		for _, c := range certs {
+			ids = append(ids, c.TenantID)
+		}
+		tenants, err := s.Store.TenantsByID(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range certs {
+			if len(out.Body.Items) == in.Limit {
+				out.Body.Next = fmt.Sprintf("%d-%s", after.NotAfter.UnixMicro(), after.ID)
+				return out, nil
+			}
+			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
+			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, now).Events {
+				if e.At.Equal(run) {
+					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation, c.NotAfter, e.Action})
+				}
+			}
+		}
+	}
+}
+
+// surveyForecast computes what the coming runs will do, over the whole fleet.
+func (s *server) surveyForecast(ctx context.Context) (out FleetForecast, size int, err error) {
+	out = FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
+	validities, err := s.Store.ActiveValidities(ctx)
+	if err != nil {
+		return out, 0, err
+	}
+	runs := map[time.Time]*RunForecast{}
+	for _, v := range validities {
+		size += v.Count
+		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, s.Now()).Events {
+			r := runs[e.At]
+			if r == nil {
+				r = &RunForecast{RunDate: e.At}
+				runs[e.At] = r
+			}
+			if e.Action == policy.Warn {
+				r.Warn += v.Count
+			} else {
+				r.Renew += v.Count
+			}
+		}
+	}
+	for _, r := range runs {
+		out.Runs = append(out.Runs, *r)
+	}
+	sort.Slice(out.Runs, func(i, j int) bool { return out.Runs[i].RunDate.Before(out.Runs[j].RunDate) })
+	return out, size, nil
+}
+
+func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Certificate, error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return tenancy.Certificate{}, err
+	}
+	return s.Store.Certificate(ctx, t.ID, in.Purpose, in.Generation)
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any more")
+
+// linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that never
+// was.
+func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing lifecycle.Standing, c tenancy.Certificate, err error) {
+	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); err != nil {
+		return l, standing, c, errors.Join(errLink, err)
+	}
+	if !l.RevokedAt.IsZero() || !s.Now().Before(l.ExpiresAt) {
+		return l, standing, c, errLink
+	}
+	t, a, err := s.Store.OwnedArrangement(ctx, l.ArrangementID)
+	if err != nil {
+		return l, standing, c, errors.Join(errLink, err)
+	}
+	if standing, err = s.Engine.Standing(ctx, s.Store.Reader, t, a); err != nil {
+		return l, standing, c, err
+	}
+	c, ok := standing.Certificate(l.Generation)
+	if !ok || c.SuccessorID != "" {
+		return l, standing, c, errLink
+	}
+	return l, standing, c, nil
+}
+
+// Linked is what the administrator of a receiving system gets to see by a link.
+type Linked struct {
+	Tenant      string      `json:"tenant" doc:"Who asks."`
+	Endpoint    string      `json:"endpoint"`
+	Certificate Certificate `json:"certificate" doc:"The one to install."`
+	OldUntil    time.Time   `json:"old_until,omitzero" doc:"When the old certificate expires: the new one must be installed before."`
+	Contact     *ITContact  `json:"contact,omitempty" doc:"Whom to ask: the key user who made the link, or else the tenant's designated IT contact."`
+}
+
+// Tested is how the receiver answered the new certificate, once its administrator said that it is installed.
+type Tested struct {
+	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent where it could not be asked."`
+	Answer        string `json:"answer,omitempty"`
+	HandshakeOnly bool   `json:"handshake_only" doc:"Only TLS was asked."`
+}
+
+// OneLink is the path of a link, by its secret.
+type OneLink struct {
+	Secret string `path:"secret" maxLength:"100"`
+}
+
+// linksPath is below which no token is needed: a link's secret stands for one.
+const linksPath = "/api/v1/links/"
+
+func (s *server) linkOperations() {
+	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
+		l, standing, c, err := s.linked(ctx, in.Secret)
+		if err != nil {
+			return nil, err
+		}
+		out := Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c)}
+		if n := len(standing.Certificates); n > 1 {
+			out.OldUntil = standing.Certificates[n-2].NotAfter
+		}
+		out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
+		return &Entity[Linked]{Body: out}, err
+	})
+	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
+		out, err := s.installed(ctx, in.Secret)
+		return &Entity[Tested]{Body: out}, err
+	})
+}
+
+// linkContact is whom the administrator of a receiving system can ask; nil where nobody is known.
+func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*ITContact, error) {
+	if name, ok := strings.CutPrefix(l.CreatedBy, "key user "+t.Name+"/"); ok {
+		u, err := s.Store.KeyUser(ctx, t.ID, name)
+		if err == nil {
+			return &ITContact{Name: u.Name, Email: u.Email}, nil
+		} else if !errors.Is(err, tenancy.ErrNotFound) {
+			return nil, err
+		}
+	}
+	contacts, err := s.Store.ITContacts(ctx, t.ID)
+	if err != nil || len(contacts) == 0 {
+		return nil, err
+	}
+	return &ITContact{Name: contacts[0].Name, Email: contacts[0].Email}, nil
+}
+
+func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, tenancy.ErrNotFound) || errors.Is(err, tenancy.ErrRefused) {
+		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off, expired or revoked, or the certificate was replaced meanwhile: ask for a new one.")
+		return
+	}
+	s.Log.ErrorContext(r.Context(), "link", "error", err)
+	page(w, http.StatusInternalServerError, "That did not work", "Please try again later.")
+}
+
+func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
+	_, standing, c, err := s.linked(r.Context(), r.PathValue("secret"))
+	if err != nil {
+		s.linkFailed(w, r, err)
+		return
+	}
+	format := r.URL.Query().Get("format")
+	f, err := publish.File{Extension: "-chain.pem", ContentType: "application/x-pem-file", Data: s.CA.Chain(c.IssuerID)}, error(nil)
+	if format != "chain" {
+		if format == "" {
+			format = string(publish.PEM)
+		}
+		f, err = publish.Certificate(publish.Format(format), c.DER, s.CA.Chain(c.IssuerID))
+	}
+	if err != nil {
+		page(w, http.StatusBadRequest, "There is no such format", "Use pem, der, pkcs7 or chain.")
+		return
+	}
+	w.Header().Set("Content-Type", f.ContentType)
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-generation-%d%s"`, standing.Tenant.Name, c.Generation, f.Extension))
+	w.Write(f.Data)
+}
+
+// installed takes the administrator's word, and asks the receiver at once.
+func (s *server) installed(ctx context.Context, secret string) (out Tested, err error) {
+	l, standing, _, err := s.linked(ctx, secret)
+	if err != nil {
+		return out, err
+	}
+	now, who := s.now(), "link "+l.ID+" of "+standing.Name()
+	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.UseLink(ctx, l.ID, now); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", standing.Tenant.Name, standing.Name(), map[string]any{"generation": l.Generation}))
+	})
+	if err == nil {
+		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted, By: rollover.Person, At: now}, Detail: "the receiver's administrator says that it is installed"}
+		standing, err = s.Engine.Observe(ctx, l.ArrangementID, who, []lifecycle.Observation{said}, now)
+	}
+	if err != nil {
+		return out, err
+	}
+	results, _, err := s.prober().Probe(ctx, standing, who, l.Generation)
+	if err != nil || len(results) != 1 {
+		s.Log.WarnContext(ctx, "a receiver could not be asked", "arrangement", standing.Name(), "error", err)
+		return out, nil
+	}
+	v := viewProbe(results[0])
+	return Tested{v.Result, v.Answer, v.HandshakeOnly}, nil
+}

@@ -1,0 +1,321 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Run is one execution of the background job.
+type Run struct {
+	RunDate    time.Time `json:"run_date"`
+	Policy     string    `json:"policy"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at,omitzero" doc:"Absent until every due certificate was dealt with."`
+	Warned     int       `json:"warned"`
+	Renewed    int       `json:"renewed"`
+	Late       int       `json:"late" doc:"Of the renewed: those that had expired before."`
+	Failed     int       `json:"failed" doc:"Left for the next try."`
+	LastError  string    `json:"last_error,omitempty"`
+}
+
+func viewRun(r tenancy.Run) Run {
+	return Run{r.RunDate, r.Policy, r.StartedAt, r.FinishedAt, r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
+}
+
+// Event is an entry of the audit log.
+type Event struct {
+	Seq    int64           `json:"seq"`
+	At     time.Time       `json:"at"`
+	Actor  string          `json:"actor"`
+	Action string          `json:"action"`
+	Tenant string          `json:"tenant,omitempty"`
+	Object string          `json:"object,omitempty"`
+	Detail json.RawMessage `json:"detail"`
+	Hash   string          `json:"hash"`
+}
+
+func viewEvent(e tenancy.Event) Event {
+	return Event{e.Seq, e.At, e.Actor, e.Action, e.Tenant, e.Object, json.RawMessage(e.Detail), hex.EncodeToString(e.Hash)}
+}
+
+// Delivery is a mail and where it is.
+type Delivery struct {
+	ID        string            `json:"id"`
+	Tenant    string            `json:"tenant"`
+	Subject   string            `json:"subject"`
+	Name      string            `json:"name"`
+	Address   string            `json:"address"`
+	MessageID string            `json:"message_id"`
+	State     tenancy.MailState `json:"state" enum:"waiting,queued,sent,dead"`
+	Attempts  int               `json:"attempts"`
+	LastError string            `json:"last_error,omitempty"`
+	CreatedAt time.Time         `json:"created_at"`
+	SentAt    time.Time         `json:"sent_at,omitzero"`
+}
+
+func viewDelivery(m tenancy.Mail, tenant string) Delivery {
+	return Delivery{m.ID, tenant, m.Subject, m.Name, m.Address, m.MessageID, m.State, m.Attempts, m.LastError, m.CreatedAt, m.SentAt}
+}
+
+// Token is an API credential.
+type Token struct {
+	ID         string       `json:"id,omitempty" readOnly:"true"`
+	Name       string       `json:"name" doc:"What it is for."`
+	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
+	Tenant     string       `json:"tenant,omitempty"`
+	User       string       `json:"user,omitempty" doc:"The key user that a key-user token acts as."`
+	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"90 days from now where left out; at most one year."`
+	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
+	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
+	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
+	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
+}
+
+func viewToken(t tenancy.Token) Token {
+	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt, CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+}
+
+// EventsPage asks for a page of the audit log.
+type EventsPage struct {
+	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
+	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
+	Text   string `query:"text" maxLength:"200" doc:"Only entries in which it occurs, the latest first. A page looks at a bounded part of the log: it may be empty and have a next one."`
+}
+
+const (
+	tokenLifetime    = 90 * 24 * time.Hour
+	tokenMaxLifetime = 366 * 24 * time.Hour
+)
+
+// NewSecret makes a token's secret: 130 bits, with a prefix by which scanners for leaked secrets know it.
+func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
+
+func (s *server) operations() {
+	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200, func(ctx context.Context, in *Paged) (*List[Run], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		var before time.Time
+		if in.Cursor != "" {
+			var err error
+			if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
+				return nil, tenancy.Invalid("cursor", "is not one of this service")
+			}
+		}
+		rows, err := s.Store.Runs(ctx, before, in.Limit+1)
+		return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
+	})
+	register(s, http.MethodGet, "/runs/{run_date}", "Get a run", 200, func(ctx context.Context, in *struct {
+		RunDate time.Time `path:"run_date"`
+	}) (*Entity[Run], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		r, err := s.Store.Run(ctx, in.RunDate)
+		return &Entity[Run]{Body: viewRun(r)}, err
+	})
+	register(s, http.MethodPost, "/runs", "Run now for a date: once, like every run", 200, func(ctx context.Context, in *struct {
+		Body struct {
+			RunDate time.Time `json:"run_date" doc:"Not in the future."`
+		}
+	}) (*Entity[Run], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		if in.Body.RunDate.UnixMicro() <= 0 {
+			return nil, tenancy.Invalid("run_date", "is before 1970")
+		}
+		r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
+		return &Entity[Run]{Body: viewRun(r)}, err
+	})
+	register(s, http.MethodGet, "/events", "Read the audit log", 200, func(ctx context.Context, in *EventsPage) (*List[Event], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		return s.events(ctx, "", *in)
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/events", "Read a tenant's part of the audit log", 200, func(ctx context.Context, in *struct {
+		InTenant
+		EventsPage
+	}) (*List[Event], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		return s.events(ctx, t.Name, in.EventsPage)
+	})
+	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200, func(ctx context.Context, _ *struct{}) (*Entity[Verified], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		chain, err := s.Store.VerifyEvents(ctx)
+		out := Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
+		if broken := new(tenancy.ChainError); errors.As(err, &broken) {
+			out.Problem = broken.Error()
+		} else if err != nil {
+			return nil, err
+		}
+		return &Entity[Verified]{Body: out}, nil
+	})
+	s.deliveries()
+	s.tokens()
+	s.authorities()
+}
+
+// Verified is what walking the audit log showed.
+type Verified struct {
+	Unbroken bool      `json:"unbroken"`
+	Seq      int64     `json:"seq" doc:"The last entry that was verified."`
+	Hash     string    `json:"hash" doc:"Of that entry: keep it elsewhere, and nobody can take entries off the end unseen."`
+	At       time.Time `json:"at"`
+	Problem  string    `json:"problem,omitempty"`
+}
+
+func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[Event], error) {
+	if in.Text != "" || in.Order == "latest" {
+		rows, next, err := s.Store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
+		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
+		if next > 0 {
+			out.Body.Next = strconv.FormatInt(next, 10)
+		}
+		return out, err
+	}
+	rows, err := s.Store.Events(ctx, tenant, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, viewEvent), err
+}
+
+func (s *server) deliveries() {
+	list := func(ctx context.Context, tenantID string, state tenancy.MailState, in Paged) (*List[Delivery], error) {
+		rows, err := s.Store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]string, len(rows))
+		for i, m := range rows {
+			ids[i] = m.TenantID
+		}
+		tenants, err := s.Store.TenantsByID(ctx, ids)
+		return pageOf(rows, in.Limit, func(m tenancy.Mail) string { return m.ID }, func(m tenancy.Mail) Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
+	}
+	register(s, http.MethodGet, "/deliveries", "List mails and where they are", 200, func(ctx context.Context, in *struct {
+		Paged
+		State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+	}) (*List[Delivery], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		return list(ctx, "", in.State, in.Paged)
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/deliveries", "List a tenant's mails and where they are", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Paged
+		State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+	}) (*List[Delivery], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		return list(ctx, t.ID, in.State, in.Paged)
+	})
+	register(s, http.MethodPost, "/deliveries/{delivery}/requeue", "Try a dead mail again", 200, func(ctx context.Context, in *struct {
+		ID string `path:"delivery" maxLength:"64"`
+	}) (*Entity[Delivery], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		m, err := s.Store.Mail(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if m.State != tenancy.MailDead {
+			return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
+		}
+		tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
+		if err != nil {
+			return nil, err
+		}
+		m.State = tenancy.MailWaiting
+		if s.Outbox != nil {
+			m.State = tenancy.MailQueued
+		}
+		name := tenants[m.TenantID].Name
+		err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
+			if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
+				return err
+			}
+			return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
+		})
+		return &Entity[Delivery]{Body: viewDelivery(m, name)}, err
+	})
+}
+
+func (s *server) tokens() {
+	register(s, http.MethodGet, "/tokens", "List tokens, without their secrets", 200, func(ctx context.Context, in *Paged) (*List[Token], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+	})
+	register(s, http.MethodPost, "/tokens", "Create a token: its secret is shown once", 201, func(ctx context.Context, in *struct{ Body Token }) (*Created[Token], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		now := s.now()
+		t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant, KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
+		if t.ExpiresAt.IsZero() {
+			t.ExpiresAt = now.Add(tokenLifetime)
+		}
+		if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
+			return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
+		}
+		if t.Tenant != "" {
+			tenant, err := s.Store.Tenant(ctx, t.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			t.TenantID = tenant.ID
+			if t.KeyUser != "" {
+				u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
+				if err != nil {
+					return nil, err
+				}
+				t.KeyUserID = u.ID
+			}
+		}
+		if err := t.Check(); err != nil {
+			return nil, err
+		}
+		secret := NewSecret()
+		err := s.change(ctx, "token.created", t.Tenant, t.ID, map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error { return tx.CreateToken(ctx, t, tenancy.HashSecret(secret)) })
+		view := viewToken(t)
+		view.Secret = secret
+		return &Created[Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
+	})
+	register(s, http.MethodDelete, "/tokens/{token}", "Revoke a token", 204, func(ctx context.Context, in *struct {
+		ID string `path:"token" maxLength:"64"`
+	}) (*struct{}, error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		t, err := s.Store.Token(ctx, in.ID)
+		if err != nil || !t.RevokedAt.IsZero() {
+			return nil, err
+		}
+		return nil, s.change(ctx, "token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name}, func(tx *store.Tx) error {
+			tx.Changed(t.TenantID) // gateways keep tokens in memory
+			return tx.RevokeToken(ctx, t.ID, s.now())
+		})
+	})
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// public adds what needs no token.
+func (s *server) public(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics())
+	mux.HandleFunc("GET /pki/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		w.Write(s.CA.Bundle())
+	})
+	mux.HandleFunc("GET /pki/{crl}", s.crl)
+	mux.HandleFunc("GET /unsubscribe/{token}", s.unsubscribePage)
+	mux.HandleFunc("POST /unsubscribe/{token}", s.unsubscribe)
+	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
+}
+
+// ready says whether requests can be served: the database answers.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	if err := s.Store.Ping(ctx); err != nil {
+		s.Log.ErrorContext(ctx, "not ready", "error", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+func (s *server) crl(w http.ResponseWriter, r *http.Request) {
+	id, ok := strings.CutSuffix(r.PathValue("crl"), ".crl")
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	now := s.Now()
+	revoked, err := s.Store.RevokedBy(r.Context(), id, now)
+	var der []byte
+	if err == nil {
+		der, err = s.CA.CRL(id, revoked, now)
+	}
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		http.NotFound(w, r)
+	case err != nil:
+		s.Log.ErrorContext(r.Context(), "revocation list", "error", err)
+		http.Error(w, "the revocation list cannot be made now", http.StatusInternalServerError)
+	default:
+		w.Header().Set("Content-Type", "application/pkix-crl") // RFC 2585, section 4.2
+		w.Write(der)
+	}
+}
+
+// unsubscribePage asks before it does anything: a mail scanner that follows links must not unsubscribe anybody.
+func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.Store.KeyUserByUnsubscribeToken(r.Context(), r.PathValue("token")); err != nil {
+		s.unsubscribeFailed(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, pageHTML, "Unsubscribe", `You will get no more mail about tasks. The tasks themselves stay.</p><form method="post"><button>Unsubscribe</button></form><p>`)
+}
+
+// unsubscribe is the one-click link of RFC 8058: a POST, without cookies, that does it at once.
+func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	u, err := s.Store.KeyUserByUnsubscribeToken(ctx, r.PathValue("token"))
+	if err == nil && !u.SubscribedAt.IsZero() {
+		var tenants map[string]tenancy.Tenant
+		if tenants, err = s.Store.TenantsByID(ctx, []string{u.TenantID}); err == nil {
+			name := tenants[u.TenantID].Name
+			u.SubscribedAt = time.Time{}
+			err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+				if err := tx.UpdateKeyUser(ctx, u); err != nil {
+					return err
+				}
+				return tx.Audit(ctx, lifecycle.Event(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name, name+"/"+u.Name, nil))
+			})
+		}
+	}
+	if err != nil {
+		s.unsubscribeFailed(w, r, err)
+		return
+	}
+	page(w, http.StatusOK, "You are unsubscribed", "You will get no more mail about tasks. To get it again, choose Subscribe to Task.")
+}
+
+func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, tenancy.ErrNotFound) {
+		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off: copy it as a whole from the mail.")
+		return
+	}
+	s.Log.ErrorContext(r.Context(), "unsubscribe", "error", err)
+	page(w, http.StatusInternalServerError, "That did not work", "Please try again later.")
+}
+
+const pageHTML = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%[1]s</title></head>
+<body><main><h1>%[1]s</h1><p>%[2]s</p></main></body></html>
+`
+
+func page(w http.ResponseWriter, status int, title, text string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, pageHTML, html.EscapeString(title), html.EscapeString(text))
+}
+
+var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total", Help: "HTTP requests by method and status."}, []string{"method", "status"})
+
+// metrics are Prometheus metrics; what the database knows is read when it is asked for.
+func (s *server) metrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
+	r.MustRegister(s.Collectors...)
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+var (
+	mailsDesc    = prometheus.NewDesc("perennial_mails", "Mails that are not sent, by state.", []string{"state"}, nil)
+	runDateDesc  = prometheus.NewDesc("perennial_last_run_date_seconds", "Run date of the latest run.", nil, nil)
+	runFailed    = prometheus.NewDesc("perennial_last_run_failed", "Certificates that the latest run left for its next try.", nil, nil)
+	runUnended   = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.", nil, nil)
+	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the local CA expires.", []string{"kind", "id"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (s *server) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, runFailed, runUnended, caExpiryDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector]. What cannot be read is left out.
+func (s *server) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	if counts, err := s.Store.CountMails(ctx); err == nil {
+		for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued, tenancy.MailDead} {
+			gauge(mailsDesc, float64(counts[state]), string(state))
+		}
+	}
+	if run, err := s.Store.LatestRun(ctx); err == nil {
+		gauge(runDateDesc, float64(run.RunDate.Unix()))
+		gauge(runFailed, float64(run.Failed))
+	}
+	if runs, err := s.Store.UnfinishedRuns(ctx); err == nil {
+		gauge(runUnended, float64(len(runs)))
+	}
+	for _, p := range s.CA.Plans(s.Now()) {
+		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
+	}
+}
+
+// observe sets the headers of every answer, counts, and logs.
+func (s *server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("Cache-Control", "no-store")
+		started := time.Now()
+		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(status, r)
+		requests.WithLabelValues(r.Method, strconv.Itoa(status.status)).Inc()
+		path := r.URL.Path
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath} {
+			if strings.HasPrefix(path, secret) {
+				path = secret + "..."
+			}
+		}
+		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration", time.Since(started))
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

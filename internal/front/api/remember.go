@@ -1,0 +1,104 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+)
+
+// rememberFor is how long an Idempotency-Key stands for its request.
+const rememberFor = 24 * time.Hour
+
+// remember answers a creation that is repeated under its Idempotency-Key as it was answered the first time.
+func (s *server) remember(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get("Idempotency-Key")
+		if r.Method != http.MethodPost || key == "" || !strings.HasPrefix(r.URL.Path, "/api/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if len(key) > 255 {
+			writeProblem(w, http.StatusBadRequest, "the Idempotency-Key is longer than 255 bytes")
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			var tooLarge *http.MaxBytesError
+			if errors.As(err, &tooLarge) {
+				writeProblem(w, http.StatusRequestEntityTooLarge, "the request is larger than 1 MiB")
+			} else {
+				writeProblem(w, http.StatusBadRequest, "the request was not read to its end")
+			}
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), body...))
+		hash := hex.EncodeToString(sum[:])
+		ctx, token, now := r.Context(), principal(r.Context()).ID, s.Now()
+		var found *store.Remembered
+		err = s.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if err = tx.Forget(ctx, "", "", now.Add(-rememberFor)); err == nil {
+				found, err = tx.Remember(ctx, token, key, hash, now)
+			}
+			return err
+		})
+		switch {
+		case err != nil:
+			s.Log.ErrorContext(ctx, "idempotency key", "error", err)
+			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
+			return
+		case found != nil && found.RequestHash != hash:
+			writeProblem(w, http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: use a new one")
+			return
+		case found != nil && found.Status == 0:
+			writeProblem(w, http.StatusConflict, "the first request with this Idempotency-Key is under way or was cut off: look whether it was done, and use a new key if not")
+			return
+		case found != nil:
+			var header http.Header
+			if json.Unmarshal([]byte(found.Header), &header) == nil {
+				for name, values := range header {
+					w.Header()[name] = values
+				}
+			}
+			body, err := s.Engine.Seal.Open(found.Body, sealContext(token, key))
+			if err != nil {
+				s.Log.ErrorContext(ctx, "idempotency key", "error", err)
+				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key cannot be read any more: use a new one")
+				return
+			}
+			w.Header().Set("Idempotency-Replayed", "true")
+			w.WriteHeader(found.Status)
+			w.Write(body)
+			return
+		}
+		answer := &buffer{header: w.Header()}
+		next.ServeHTTP(answer, r)
+		header, _ := json.Marshal(answer.header)
+		err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+			if answer.status >= 500 { // nothing was done: the key may be used again
+				return tx.Forget(ctx, token, key, time.Time{})
+			}
+			// Sealed, for it may be a new token's secret.
+			body, err := s.Engine.Seal.Seal(answer.body, sealContext(token, key))
+			if err != nil {
+				return err
+			}
+			return tx.RememberAnswer(ctx, token, key, store.Remembered{Status: answer.status, Header: string(header), Body: body})
+		})
+		if err != nil {
+			s.Log.ErrorContext(ctx, "the answer to an idempotency key was not stored", "error", err)
+		}
+		w.WriteHeader(answer.status)
+		w.Write(answer.body)
+	})
+}
+
+func sealContext(token, key string) string { return "answer/" + token + "/" + key }

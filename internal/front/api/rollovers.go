@@ -1,0 +1,361 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/diagnose"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Rollover is where an arrangement stands between the generations that are within reach.
+type Rollover struct {
+	Arrangement string              `json:"arrangement" example:"acme/crm-to-erp"`
+	Strategy    tenancy.Strategy    `json:"strategy"`
+	State       rollover.State      `json:"state" enum:"announced,trusted,cut-over,settled,refused,regressed"`
+	Presents    int                 `json:"presents" doc:"The generation that is presented."`
+	Tries       []int               `json:"tries" doc:"The generations that a message is tried with, the first one first."`
+	AtRisk      bool                `json:"at_risk" doc:"The receiver has not shown that it accepts the newest generation, and the old one expires."`
+	DaysLeft    float64             `json:"days_left,omitempty" doc:"Until the old generation expires; 0 where there is none."`
+	Generations []RolloverKnowledge `json:"generations"`
+}
+
+// RolloverKnowledge is what is known of one generation at the receiver.
+type RolloverKnowledge struct {
+	Generation   int              `json:"generation"`
+	Fingerprint  string           `json:"fingerprint_sha256"`
+	NotAfter     time.Time        `json:"not_after"`
+	LeaveAt      time.Time        `json:"leave_at" doc:"When the arrangement leaves it at the latest."`
+	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"When the key users' notice of it ends: before, it is presented only where needed."`
+	PresentedAt  time.Time        `json:"presented_at,omitzero"`
+	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused" doc:"What the receiver last said to it; absent where nothing is known."`
+	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
+	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`
+	Answer       string           `json:"answer,omitempty" doc:"What the receiver answered."`
+}
+
+func viewRollover(s lifecycle.Standing, now time.Time) Rollover {
+	left, risk := s.AtRisk(now)
+	v := Rollover{
+		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents, Tries: s.Rollover.Order(now),
+		AtRisk: risk, DaysLeft: max(0, float64(left*100/policy.Day)/100),
+	}
+	for _, g := range s.Rollover.Generations {
+		c, _ := s.Certificate(g.Number)
+		k := RolloverKnowledge{g.Number, c.Fingerprint, g.NotAfter, g.LeaveAt(), g.NoticedUntil, g.PresentedAt, g.Verdict, g.VerdictAt, g.By, ""}
+		for _, e := range s.Evidence {
+			if e.Generation == g.Number {
+				k.Answer = e.Detail
+			}
+		}
+		v.Generations = append(v.Generations, k)
+	}
+	return v
+}
+
+// ProbeResult is one question to a receiver.
+type ProbeResult struct {
+	Generation    int      `json:"generation,omitempty" doc:"0: no certificate was presented."`
+	Result        string   `json:"result" enum:"accepted,refused,closed,unclear"`
+	Answer        string   `json:"answer"`
+	HandshakeOnly bool     `json:"handshake_only" doc:"Only TLS was asked: that can prove a refusal, and no acceptance."`
+	AcceptableCAs []string `json:"acceptable_cas,omitempty" doc:"The CAs that the receiver named."`
+	Milliseconds  int64    `json:"milliseconds"`
+}
+
+func viewProbe(r prober.Result) ProbeResult {
+	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused", outbound.Suspicious: "closed"}[r.Meaning]
+	if meaning == "" {
+		meaning = "unclear"
+	}
+	return ProbeResult{r.Generation, meaning, r.Detail, r.Handshake, r.AcceptableCAs, r.Took.Milliseconds()}
+}
+
+// Probed is what a probe found, and where the roll-over stands then.
+type Probed struct {
+	Results  []ProbeResult `json:"results"`
+	Rollover Rollover      `json:"rollover"`
+}
+
+// Diagnosis is why messages fail.
+type Diagnosis struct {
+	Cause    diagnose.Cause `json:"cause"`
+	Summary  string         `json:"summary"`
+	Evidence []string       `json:"evidence"`
+	NextStep string         `json:"next_step"`
+	Results  []ProbeResult  `json:"results"`
+}
+
+// Message is an entry of the message log.
+type Message struct {
+	ID           string    `json:"id"`
+	At           time.Time `json:"at"`
+	Method       string    `json:"method"`
+	Path         string    `json:"path"`
+	Status       int       `json:"status" doc:"That the sender got; 0 where none was sent, 499 where it went away."`
+	Generation   int       `json:"generation"`
+	Attempts     int       `json:"attempts"`
+	Milliseconds float64   `json:"milliseconds"`
+	Outcome      string    `json:"outcome,omitempty" doc:"What went wrong, and what was done about it."`
+	Count        int       `json:"count" doc:"How many messages the entry stands for."`
+}
+
+func viewMessage(m tenancy.Message) Message {
+	return Message{m.ID, m.At, m.Method, m.Path, m.Status, m.Generation, m.Attempts, float64(m.Duration.Microseconds()) / 1000, m.Outcome, m.Count}
+}
+
+// Link is a link for the administrator of a receiving system.
+type Link struct {
+	ID         string    `json:"id" readOnly:"true"`
+	URL        string    `json:"url,omitempty" readOnly:"true" doc:"Shown only when the link is made."`
+	Generation int       `json:"generation" readOnly:"true" doc:"The generation to install."`
+	CreatedBy  string    `json:"created_by,omitempty" readOnly:"true"`
+	CreatedAt  time.Time `json:"created_at,omitzero" readOnly:"true"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero" readOnly:"true"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero" readOnly:"true"`
+	UsedAt     time.Time `json:"used_at,omitzero" readOnly:"true" doc:"When somebody last said that it is installed."`
+}
+
+func viewLink(l tenancy.Link) Link {
+	return Link{l.ID, "", l.Generation, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.RevokedAt, l.UsedAt}
+}
+
+func (s *server) prober() *prober.Prober {
+	return &prober.Prober{Engine: s.Engine, Network: s.Network, Now: s.Now}
+}
+
+func (s *server) standing(ctx context.Context, in OneArrangement) (lifecycle.Standing, error) {
+	t, a, err := s.arrangement(ctx, in)
+	if err != nil {
+		return lifecycle.Standing{}, err
+	}
+	return s.Engine.Standing(ctx, s.Store.Reader, t, a)
+}
+
+func (s *server) rollovers() {
+	const one = "/tenants/{tenant}/arrangements/{arrangement}"
+	register(s, http.MethodGet, one+"/rollover", "Where the roll-over stands", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Rollover], error) {
+		standing, err := s.standing(ctx, *in)
+		if err != nil {
+			return nil, err
+		}
+		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	})
+	register(s, http.MethodPost, one+"/rollover/choose", "Present a generation from now on", 200, func(ctx context.Context, in *struct {
+		OneArrangement
+		Body struct {
+			Generation int `json:"generation" minimum:"1"`
+		}
+	}) (*Entity[Rollover], error) {
+		standing, err := s.standing(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx), s.now()); err != nil {
+			return nil, err
+		}
+		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	})
+	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200, func(ctx context.Context, in *struct {
+		OneArrangement
+		Body struct {
+			Generation int `json:"generation" minimum:"1"`
+		}
+	}) (*Entity[Rollover], error) {
+		standing, err := s.standing(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := standing.Certificate(in.Body.Generation); !ok {
+			return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation, standing.Name())
+		}
+		now := s.now()
+		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted, By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
+		if standing, err = s.Engine.Observe(ctx, standing.Arrangement.ID, actor(ctx), []lifecycle.Observation{said}, now); err != nil {
+			return nil, err
+		}
+		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	})
+	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
+		standing, err := s.standing(ctx, *in)
+		if err != nil {
+			return nil, err
+		}
+		results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
+		if err != nil {
+			return nil, err
+		}
+		out := Probed{Rollover: viewRollover(standing, s.Now())}
+		for _, r := range results {
+			out.Results = append(out.Results, viewProbe(r))
+		}
+		return &Entity[Probed]{Body: out}, nil
+	})
+	register(s, http.MethodPost, one+"/diagnosis", "Find out why messages fail", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Diagnosis], error) {
+		standing, err := s.standing(ctx, *in)
+		if err != nil {
+			return nil, err
+		}
+		identities, err1 := prober.Identities(ctx, s.Engine, standing)
+		recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
+		out := Diagnosis{Cause: d.Cause, Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
+		for _, r := range d.Results {
+			out.Results = append(out.Results, viewProbe(r))
+		}
+		return &Entity[Diagnosis]{Body: out}, nil
+	})
+	register(s, http.MethodGet, one+"/messages", "The message log, the latest first", 200, func(ctx context.Context, in *struct {
+		OneArrangement
+		Paged
+	}) (*List[Message], error) {
+		_, a, err := s.arrangement(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+	})
+	s.links(one)
+	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[Rollover], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		all, _, err := s.fleetAtRisk.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		start := 0
+		if in.Cursor != "" {
+			if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
+				return nil, tenancy.Invalid("cursor", "is not one of this service")
+			}
+		}
+		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
+			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+		}
+		if start+in.Limit < len(all) {
+			out.Body.Next = strconv.Itoa(start + in.Limit)
+		}
+		return out, nil
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		all, err := s.standings(ctx, in.Tenant)
+		now := s.Now()
+		all = slices.DeleteFunc(all, func(standing lifecycle.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
+		byUrgency(all, now)
+		return pageOf(all, len(all), nil, func(standing lifecycle.Standing) Rollover { return viewRollover(standing, now) }), err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		all, err := s.standings(ctx, in.Tenant)
+		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		for _, standing := range all {
+			if len(standing.Certificates) > 0 {
+				out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+			}
+		}
+		return out, err
+	})
+}
+
+// standings is where every arrangement of a tenant stands that presents a certificate.
+func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Standing, error) {
+	t, err := s.tenant(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
+	if err != nil {
+		return nil, err
+	}
+	return s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
+}
+
+// surveyRisk finds the arrangements of the whole fleet that are at risk, the most urgent first.
+func (s *server) surveyRisk(ctx context.Context) (all []lifecycle.Standing, size int, err error) {
+	now := s.Now()
+	err = s.Engine.Open(ctx, func(standing lifecycle.Standing) {
+		size++
+		if _, risk := standing.AtRisk(now); risk {
+			all = append(all, standing)
+		}
+	})
+	byUrgency(all, now)
+	return all, size, err
+}
+
+// byUrgency sorts what is at risk, the most urgent first.
+func byUrgency(all []lifecycle.Standing, now time.Time) {
+	slices.SortStableFunc(all, func(a, b lifecycle.Standing) int {
+		left, _ := a.AtRisk(now)
+		other, _ := b.AtRisk(now)
+		return cmp.Compare(left, other)
+	})
+}
+
+func (s *server) links(one string) {
+	register(s, http.MethodPost, one+"/rollover/links", "Make a link for the receiver's administrator", 201, func(ctx context.Context, in *OneArrangement) (*Created[Link], error) {
+		standing, err := s.standing(ctx, *in)
+		if err != nil {
+			return nil, err
+		}
+		newest := standing.Certificates[len(standing.Certificates)-1]
+		secret, now := rand.Text(), s.now()
+		l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation, CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
+		err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(), map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
+			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
+		})
+		v := viewLink(l)
+		v.URL = s.BaseURL + "/rollover/" + secret
+		return &Created[Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID, v}, err
+	})
+	register(s, http.MethodGet, one+"/rollover/links", "List the links for the receiver's administrator", 200, func(ctx context.Context, in *struct {
+		OneArrangement
+		Paged
+	}) (*List[Link], error) {
+		_, a, err := s.arrangement(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
+	})
+	register(s, http.MethodDelete, one+"/rollover/links/{link}", "Revoke a link", 204, func(ctx context.Context, in *struct {
+		OneArrangement
+		Link string `path:"link" maxLength:"36"`
+	}) (*struct{}, error) {
+		t, a, err := s.arrangement(ctx, in.OneArrangement)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.change(ctx, "link.revoked", t.Name, t.Name+"/"+a.Name, map[string]any{"link": in.Link}, func(tx *store.Tx) error { return tx.RevokeLink(ctx, a.ID, in.Link, s.now()) })
+	})
+}
+
+// longestLink bounds how long a link is valid.
+const longestLink = 90 * policy.Day
+
+// linkExpiry is when the roll-over that a link is for is over at the latest.
+func linkExpiry(standing lifecycle.Standing, now time.Time) time.Time {
+	until := now.Add(longestLink)
+	if n := len(standing.Certificates); n > 1 && standing.Certificates[n-2].NotAfter.Before(until) {
+		until = standing.Certificates[n-2].NotAfter
+	}
+	return until
+}

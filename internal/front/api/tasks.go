@@ -1,0 +1,193 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Task is one key user's task.
+type Task struct {
+	ID          string             `json:"id"`
+	User        string             `json:"user"`
+	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority"`
+	Subject     string             `json:"subject"`
+	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
+	Note        string             `json:"note,omitempty"`
+	DueAt       time.Time          `json:"due_at"`
+	CreatedAt   time.Time          `json:"created_at"`
+	CompletedAt time.Time          `json:"completed_at,omitzero"`
+}
+
+func viewTask(t tenancy.Task) Task {
+	return Task{t.ID, t.KeyUser, t.Kind, t.Subject, t.State, t.Note, t.DueAt, t.CreatedAt, t.CompletedAt}
+}
+
+// OneTask is the path of a task.
+type OneTask struct {
+	InTenant
+	ID string `path:"task" maxLength:"64"`
+}
+
+func (s *server) tasks() {
+	register(s, http.MethodGet, "/tenants/{tenant}/tasks", "List tasks", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Paged
+		User  string            `query:"user" maxLength:"63" doc:"Of this key user only."`
+		State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"In this state only."`
+	}) (*List[Task], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		var userID string
+		if in.User != "" {
+			u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+			if err != nil {
+				return nil, err
+			}
+			userID = u.ID
+		}
+		rows, err := s.Store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/tasks/{task}", "Get a task", 200, func(ctx context.Context, in *OneTask) (*Entity[Task], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		task, err := s.Store.Task(ctx, t.ID, in.ID)
+		return &Entity[Task]{etag(task.Version), viewTask(task)}, err
+	})
+	register(s, http.MethodPut, "/tenants/{tenant}/tasks/{task}", "Take a task up, or complete it: for oneself", 200, func(ctx context.Context, in *struct {
+		OneTask
+		Guarded
+		Body struct {
+			State tenancy.TaskState `json:"state" enum:"open,in-process,completed"`
+			Note  string            `json:"note,omitempty"`
+		}
+	}) (*Entity[Task], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		task, err := s.Store.Task(ctx, t.ID, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := oneself(ctx, tenancy.KeyUser{ID: task.KeyUserID, Name: task.KeyUser}, "change this task"); err != nil {
+			return nil, err
+		}
+		if task.Version, err = in.version(); err != nil {
+			return nil, err
+		}
+		if err := tenancy.CheckNote("note", in.Body.Note); err != nil {
+			return nil, err
+		}
+		task.State, task.Note, task.CompletedAt = in.Body.State, in.Body.Note, time.Time{}
+		if task.State == tenancy.TaskCompleted {
+			task.CompletedAt = s.now()
+		}
+		err = s.change(ctx, "task."+string(task.State), t.Name, task.ID, map[string]any{"user": task.KeyUser}, func(tx *store.Tx) error { return tx.UpdateTask(ctx, task) })
+		return &Entity[Task]{etag(task.Version + 1), viewTask(task)}, err
+	})
+}
+
+// Project is an implementation project with the questions of its scope.
+type Project struct {
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"created_at,omitzero" readOnly:"true"`
+	Questions []Question `json:"questions" readOnly:"true" required:"false"`
+}
+
+// Question is a question of the scope and its answer.
+type Question struct {
+	ID         string    `json:"id"`
+	Path       string    `json:"path" doc:"Where people find it."`
+	Text       string    `json:"text"`
+	Help       string    `json:"help"`
+	Answer     string    `json:"answer" enum:"yes,no,unanswered"`
+	AnsweredBy string    `json:"answered_by,omitempty"`
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+}
+
+func viewProject(p tenancy.ScopingProject) Project {
+	view := Project{p.Name, p.CreatedAt, []Question{}}
+	for _, q := range tenancy.Questions {
+		question := Question{ID: q.ID, Path: q.PathText(), Text: q.Text, Help: q.Help, Answer: "unanswered"}
+		for _, a := range p.Answers {
+			if a.Question == q.ID {
+				question.Answer, question.AnsweredBy, question.AnsweredAt = "no", a.By, a.At
+				if a.Yes {
+					question.Answer = "yes"
+				}
+			}
+		}
+		view.Questions = append(view.Questions, question)
+	}
+	return view
+}
+
+func (s *server) scope() {
+	register(s, http.MethodGet, "/tenants/{tenant}/scope", "List implementation projects with their questions", 200, func(ctx context.Context, in *InTenant) (*List[Project], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		projects, err := s.Store.ScopingProjects(ctx, t.ID)
+		return pageOf(projects, len(projects), nil, viewProject), err
+	})
+	register(s, http.MethodPost, "/tenants/{tenant}/scope", "Create an implementation project", 201, func(ctx context.Context, in *struct {
+		InTenant
+		Body Project
+	}) (*Created[Project], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		p := tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(), Version: 1}
+		if err := tenancy.CheckText("name", p.Name); err != nil {
+			return nil, err
+		}
+		err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
+			return named("project", p.Name, tx.CreateScopingProject(ctx, p))
+		})
+		return &Created[Project]{ETag: etag(1), Body: viewProject(p)}, err
+	})
+	register(s, http.MethodPut, "/tenants/{tenant}/scope/{project}/{question}", "Answer a question: applies from the next notice on", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Project  string `path:"project" maxLength:"200"`
+		Question string `path:"question" maxLength:"63"`
+		Body     struct {
+			Answer string `json:"answer" enum:"yes,no"`
+		}
+	}) (*Entity[Project], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		if in.Question != tenancy.MailForTasks {
+			return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no question %s", in.Question)
+		}
+		projects, err := s.Store.ScopingProjects(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range projects {
+			if p.Name != in.Project {
+				continue
+			}
+			answer := tenancy.Answer{Question: in.Question, Yes: in.Body.Answer == "yes", By: actor(ctx), At: s.now()}
+			err := s.change(ctx, "scope.answered", t.Name, p.Name+"/"+in.Question, map[string]any{"answer": in.Body.Answer}, func(tx *store.Tx) error {
+				return tx.AnswerQuestion(ctx, p.ID, p.Version, answer)
+			})
+			p.Answers = []tenancy.Answer{answer}
+			return &Entity[Project]{etag(p.Version + 1), viewProject(p)}, err
+		}
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
+	})
+}

@@ -1,0 +1,329 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Tenant is a tenant.
+type Tenant struct {
+	Name        string          `json:"name" example:"acme" doc:"For URLs: a DNS label."`
+	DisplayName string          `json:"display_name,omitempty" doc:"For people; the name where left out."`
+	KeyType     tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,rsa2048,rsa3072" default:"p256" doc:"Of the next certificates."`
+	CreatedAt   time.Time       `json:"created_at,omitzero" readOnly:"true"`
+}
+
+// TenantChange is what can be changed of a tenant.
+type TenantChange struct {
+	DisplayName string          `json:"display_name"`
+	KeyType     tenancy.KeyType `json:"key_type" enum:"p256,p384,rsa2048,rsa3072"`
+}
+
+func viewTenant(t tenancy.Tenant) Tenant {
+	return Tenant{t.Name, t.DisplayName, t.KeyType, t.CreatedAt}
+}
+
+// There is no deletion of a tenant: it would let certificates expire unrenewed.
+func (s *server) tenants() {
+	register(s, http.MethodGet, "/tenants", "List tenants", 200, func(ctx context.Context, in *Paged) (*List[Tenant], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
+	})
+	register(s, http.MethodPost, "/tenants", "Create a tenant with its first certificates", 201, func(ctx context.Context, in *struct{ Body Tenant }) (*Created[Tenant], error) {
+		if err := operator(ctx); err != nil {
+			return nil, err
+		}
+		t := tenancy.Tenant{Name: in.Body.Name, DisplayName: in.Body.DisplayName, KeyType: in.Body.KeyType}
+		if t.DisplayName == "" {
+			t.DisplayName = t.Name
+		}
+		if t.KeyType == "" {
+			t.KeyType = tenancy.P256
+		}
+		t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
+		return &Created[Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}", "Get a tenant", 200, func(ctx context.Context, in *InTenant) (*Entity[Tenant], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		return &Entity[Tenant]{etag(t.Version), viewTenant(t)}, err
+	})
+	register(s, http.MethodPut, "/tenants/{tenant}", "Change a tenant", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Guarded
+		Body TenantChange
+	}) (*Entity[Tenant], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		if t.Version, err = in.version(); err != nil {
+			return nil, err
+		}
+		t.DisplayName, t.KeyType = in.Body.DisplayName, in.Body.KeyType
+		if err := t.Check(); err != nil {
+			return nil, err
+		}
+		err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error { return tx.UpdateTenant(ctx, t) })
+		return &Entity[Tenant]{etag(t.Version + 1), viewTenant(t)}, err
+	})
+}
+
+// KeyUser is a key user.
+type KeyUser struct {
+	Name         string    `json:"name" example:"alice"`
+	Email        string    `json:"email" example:"alice@acme.example.com"`
+	SubscribedAt time.Time `json:"subscribed_at,omitzero" readOnly:"true" doc:"When the user chose Subscribe to Task; absent while not subscribed."`
+	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
+}
+
+func viewKeyUser(u tenancy.KeyUser) KeyUser {
+	return KeyUser{u.Name, u.Email, u.SubscribedAt, u.CreatedAt}
+}
+
+// ITContact is an IT contact; the one listed first is the designated one.
+type ITContact struct {
+	Name  string `json:"name"`
+	Email string `json:"email"`
+}
+
+// OneKeyUser is the path of a key user.
+type OneKeyUser struct {
+	InTenant
+	User string `path:"user" maxLength:"63"`
+}
+
+func (s *server) keyUser(ctx context.Context, in OneKeyUser) (tenancy.Tenant, tenancy.KeyUser, error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return t, tenancy.KeyUser{}, err
+	}
+	u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+	return t, u, err
+}
+
+func (s *server) people() {
+	register(s, http.MethodGet, "/tenants/{tenant}/key-users", "List key users", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Paged
+	}) (*List[KeyUser], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
+		return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
+	})
+	register(s, http.MethodPost, "/tenants/{tenant}/key-users", "Make a person a key user", 201, func(ctx context.Context, in *struct {
+		InTenant
+		Body KeyUser
+	}) (*Created[KeyUser], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email, UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
+		if err := u.Check(); err != nil {
+			return nil, err
+		}
+		err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return named("key user", u.Name, tx.CreateKeyUser(ctx, u)) })
+		return &Created[KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
+	})
+	register(s, http.MethodGet, "/tenants/{tenant}/key-users/{user}", "Get a key user", 200, func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
+		_, u, err := s.keyUser(ctx, *in)
+		return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, err
+	})
+	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}", "Change a key user's address", 200, func(ctx context.Context, in *struct {
+		OneKeyUser
+		Guarded
+		Body struct {
+			Email string `json:"email"`
+		}
+	}) (*Entity[KeyUser], error) {
+		t, u, err := s.keyUser(ctx, in.OneKeyUser)
+		if err != nil {
+			return nil, err
+		}
+		if u.Version, err = in.version(); err != nil {
+			return nil, err
+		}
+		u.Email = in.Body.Email
+		if err := u.Check(); err != nil {
+			return nil, err
+		}
+		err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) })
+		return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+	})
+	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}", "Take a key user away, with tasks and tokens", 204, func(ctx context.Context, in *struct {
+		OneKeyUser
+		Guarded
+	}) (*struct{}, error) {
+		t, u, err := s.keyUser(ctx, in.OneKeyUser)
+		if err != nil {
+			return nil, err
+		}
+		return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error { return tx.DeleteKeyUser(ctx, u) })
+	})
+	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[KeyUser], error) {
+		return func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
+			t, u, err := s.keyUser(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			if err := oneself(ctx, u, "subscribe or unsubscribe"); err != nil {
+				return nil, err
+			}
+			if u.SubscribedAt.IsZero() == at().IsZero() { // nothing changes
+				return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
+			}
+			u.SubscribedAt = at()
+			err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) })
+			return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+		}
+	}
+	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}/subscription", "Subscribe to Task: applies from the next notice on", 200, subscribe("key-user.subscribed", s.now))
+	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}/subscription", "Unsubscribe", 200, subscribe("key-user.unsubscribed", func() time.Time { return time.Time{} }))
+
+	register(s, http.MethodGet, "/tenants/{tenant}/mail-check", "Why did a user get no mail? Each condition, whether it holds, and how to fix it", 200, s.mailCheck)
+
+	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200, func(ctx context.Context, in *InTenant) (*Contacts, error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		contacts, err := s.Store.ITContacts(ctx, t.ID)
+		return viewContacts(contacts), err
+	})
+	register(s, http.MethodPut, "/tenants/{tenant}/it-contacts", "Set the IT contacts; the first is the designated one", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Guarded
+		Body []ITContact `maxItems:"50"`
+	}) (*Contacts, error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		version, err := in.version()
+		if err != nil {
+			return nil, err
+		}
+		var contacts []tenancy.ITContact
+		for _, c := range in.Body {
+			contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email, CreatedAt: s.now(), Version: version + 1}
+			if err := contact.Check(); err != nil {
+				return nil, err
+			}
+			contacts = append(contacts, contact)
+		}
+		err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)}, func(tx *store.Tx) error {
+			before, err := tx.ITContacts(ctx, t.ID)
+			if err != nil {
+				return err
+			}
+			if listVersion(before) != version {
+				return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
+			}
+			return tx.SetITContacts(ctx, t.ID, contacts)
+		})
+		return viewContacts(contacts), err
+	})
+}
+
+// Contacts is the list of IT contacts, which is changed as a whole.
+type Contacts struct {
+	ETag string `header:"ETag"`
+	Body Page[ITContact]
+}
+
+func viewContacts(contacts []tenancy.ITContact) *Contacts {
+	list := pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) ITContact { return ITContact{c.Name, c.Email} })
+	return &Contacts{etag(listVersion(contacts)), list.Body}
+}
+
+// listVersion is the version that all contacts of one list have; 0 for an empty one.
+func listVersion(contacts []tenancy.ITContact) int64 {
+	if len(contacts) == 0 {
+		return 0
+	}
+	return contacts[0].Version
+}
+
+// oneself refuses a key user who acts for another one.
+func oneself(ctx context.Context, u tenancy.KeyUser, what string) error {
+	if p := principal(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
+		return tenancy.Errorf(tenancy.ErrRefused, "only %s can %s for %s", u.Name, what, u.Name)
+	}
+	return nil
+}
+
+// named says of what a conflict is.
+func named(what, name string, err error) error {
+	if errors.Is(err, tenancy.ErrConflict) {
+		return tenancy.Errorf(tenancy.ErrConflict, "%s %s exists already", what, name)
+	}
+	return err
+}
+
+// MailCheck is why a user gets mail, or not.
+type MailCheck struct {
+	User       string      `json:"user"`
+	GetsMail   bool        `json:"gets_mail" doc:"All conditions hold: the next notice is mailed."`
+	Conditions []Condition `json:"conditions"`
+	Deliveries []Delivery  `json:"deliveries" doc:"The user's latest mails."`
+}
+
+// Condition is one condition for getting mail.
+type Condition struct {
+	Condition string `json:"condition"`
+	Holds     bool   `json:"holds"`
+	Fix       string `json:"fix,omitempty"`
+}
+
+func (s *server) mailCheck(ctx context.Context, in *struct {
+	InTenant
+	User string `query:"user" required:"true" maxLength:"63"`
+}) (*Entity[MailCheck], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+	assigned := err == nil
+	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return nil, err
+	}
+	conditions := tenancy.MailConditions(tenancy.InScope(projects, tenancy.MailForTasks), assigned, !u.SubscribedAt.IsZero())
+	if s.Outbox == nil {
+		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Fix: "The hosting team must start the service with --smtp; mails wait until then."})
+	} else {
+		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: true})
+	}
+	check := MailCheck{User: in.User, GetsMail: true, Deliveries: []Delivery{}}
+	for _, c := range conditions {
+		check.GetsMail = check.GetsMail && c.Holds
+		check.Conditions = append(check.Conditions, Condition{c.Name, c.Holds, c.Fix})
+	}
+	if assigned {
+		mails, err := s.Store.MailsOf(ctx, u.ID, 10)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range mails {
+			check.Deliveries = append(check.Deliveries, viewDelivery(m, t.Name))
+		}
+	}
+	return &Entity[MailCheck]{Body: check}, nil
+}

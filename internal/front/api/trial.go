@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// ServerCertificate is what a receiver showed of itself.
+type ServerCertificate struct {
+	Subject     string    `json:"subject"`
+	Issuer      string    `json:"issuer"`
+	Names       []string  `json:"names,omitempty" doc:"DNS names and addresses that it is for."`
+	NotAfter    time.Time `json:"not_after"`
+	Fingerprint string    `json:"fingerprint_sha256"`
+	KeyPin      string    `json:"key_pin" doc:"For egress.server_key_pin, where a person has confirmed it."`
+	Trusted     bool      `json:"trusted" doc:"It is verified with what the arrangement says: the system's CAs, its own, or a pin."`
+}
+
+// Trial is how an arrangement would fare.
+type Trial struct {
+	Server  *ServerCertificate `json:"server,omitempty" doc:"Absent where the receiver showed no certificate: problem says why."`
+	Problem string             `json:"problem,omitempty" doc:"Why the receiver could not be reached, or is not trusted."`
+	Results []ProbeResult      `json:"results,omitempty" doc:"Of a trusted receiver: which generations it accepts."`
+}
+
+func (s *server) trial() {
+	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/trial", "Try an arrangement without saving it", 200, func(ctx context.Context, in *struct {
+		InTenant
+		Body Arrangement
+	}) (*Entity[Trial], error) {
+		t, err := s.tenant(ctx, in.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		a := tenancy.Arrangement{
+			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario, Endpoint: in.Body.Endpoint,
+			Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(), Version: 1,
+		}
+		newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
+		if err != nil {
+			return nil, err
+		}
+		if a.Generation = newest.Generation; a.Name == "" {
+			a.Name = "trial"
+		}
+		if err := a.Check(); err != nil {
+			return nil, err
+		}
+		out, err := s.try(ctx, t, a)
+		return &Entity[Trial]{Body: out}, err
+	})
+}
+
+// try looks who a receiver is, and asks it with each generation where it is who the arrangement wants.
+func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) (out Trial, err error) {
+	endpoint, err := url.Parse(a.Endpoint)
+	if err != nil {
+		return out, tenancy.Invalid("endpoint", "is no address")
+	}
+	shown, err := prober.Meet(ctx, s.Network, endpoint)
+	if err != nil {
+		_, out.Problem = outbound.OfError(err)
+		return out, nil
+	}
+	leaf := shown[0]
+	out.Server = &ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
+	for _, ip := range leaf.IPAddresses {
+		out.Server.Names = append(out.Server.Names, ip.String())
+	}
+	standing, err := s.Engine.Standing(ctx, s.Store.Reader, t, a)
+	if err != nil {
+		return out, err
+	}
+	identities, err := prober.Identities(ctx, s.Engine, standing)
+	if err != nil {
+		return out, err
+	}
+	for i := range identities {
+		r := prober.Ask(ctx, s.Network, endpoint, a.Egress, &identities[i])
+		if r.Err != nil && outbound.IsServerCertificate(r.Err) {
+			out.Problem = r.Detail
+			return out, nil
+		}
+		out.Results = append(out.Results, viewProbe(r))
+	}
+	out.Server.Trusted = true
+	return out, nil
+}

@@ -1,0 +1,138 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// An arrangementForm is what a person fills in to make or to change an arrangement.
+type arrangementForm struct {
+	api.Arrangement
+	tenant    string
+	etag      string // of what is changed; empty for a new one
+	added     api.Receiver
+	receivers []api.Receiver
+	trial     *api.Trial
+	problem   string
+}
+
+func (f arrangementForm) action() string {
+	if f.etag == "" {
+		return in(f.tenant, "arrangements")
+	}
+	return in(f.tenant, "arrangements", f.Name)
+}
+
+// filledIn reads the form.
+func (v *view) filledIn() arrangementForm {
+	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"), added: api.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
+	form.Arrangement = api.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"), Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
+	if name := v.r.PathValue("arrangement"); name != "" {
+		form.Name = name
+	}
+	form.Egress.ServerCA, form.Egress.ServerKeyPin = v.r.PostFormValue("server_ca"), f("server_key_pin")
+	if path := f("probe_path"); path != "" {
+		form.Egress.Probe = tenancy.Probe{Method: http.MethodGet, Path: path}
+	}
+	return form
+}
+
+func (c *console) newArrangement(v *view) error {
+	return c.showArrangementForm(v, http.StatusOK, arrangementForm{tenant: v.r.PathValue("tenant")})
+}
+
+func (c *console) editArrangement(v *view) error {
+	form := arrangementForm{tenant: v.r.PathValue("tenant")}
+	header, err := c.call(v, http.MethodGet, v.of(""), nil, &form.Arrangement)
+	if err != nil {
+		return err
+	}
+	form.etag = header.Get("ETag")
+	return c.showArrangementForm(v, http.StatusOK, form)
+}
+
+func (c *console) showArrangementForm(v *view, status int, form arrangementForm) error {
+	receivers, err := get[api.Page[api.Receiver]](c, v, in(form.tenant, "receivers")+"?limit=500")
+	if err != nil {
+		return err
+	}
+	form.receivers = receivers.Items
+	title := v.T("New arrangement")
+	if form.etag != "" {
+		title = v.T("Change %s", form.Name)
+	}
+	return c.show(v, status, title, arrangementFormPage(v, title, form))
+}
+
+// saveArrangement makes or changes an arrangement, and its receiver where that is new; or tries it, and changes nothing.
+func (c *console) saveArrangement(v *view) error {
+	form := v.filledIn()
+	fails := func(err error) error {
+		var r *refusal
+		if !errors.As(err, &r) || r.Status == http.StatusNotFound {
+			return err
+		}
+		if form.problem = r.Detail; r.Status == http.StatusPreconditionFailed {
+			form.problem = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
+		}
+		return c.showArrangementForm(v, r.Status, form)
+	}
+	switch v.r.PostFormValue("do") {
+	case "trust":
+		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
+		fallthrough
+	case "try":
+		form.trial = new(api.Trial)
+		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements", "trial"), form.Arrangement, form.trial); err != nil {
+			form.trial = nil
+			return fails(err)
+		}
+		return c.showArrangementForm(v, http.StatusOK, form)
+	}
+	if form.Receiver == "" {
+		if _, err := c.call(v, http.MethodPost, in(form.tenant, "receivers"), form.added, nil); err != nil {
+			return fails(err)
+		}
+		form.Receiver = form.added.Name
+	}
+	if form.etag == "" {
+		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements"), form.Arrangement, nil); err != nil {
+			return fails(err)
+		}
+		return c.done(v, in(form.tenant, "arrangements", form.Name), v.T("%s exists. Its roll-overs are seen here.", form.Name))
+	}
+	var kept api.Arrangement // what the form does not show
+	if _, err := c.call(v, http.MethodGet, v.of(""), nil, &kept); err != nil {
+		return err
+	}
+	form.Authentication = kept.Authentication
+	egress := form.Egress
+	form.Egress = kept.Egress
+	form.Egress.ServerCA, form.Egress.ServerKeyPin = egress.ServerCA, egress.ServerKeyPin
+	if egress.Probe.Path != kept.Egress.Probe.Path {
+		form.Egress.Probe = egress.Probe
+	}
+	if _, err := c.call(v, http.MethodPut, v.of(""), form.Arrangement, nil, "If-Match", form.etag); err != nil {
+		return fails(err)
+	}
+	return c.done(v, v.of(""), v.T("Saved."))
+}
+
+func (c *console) deleteArrangement(v *view) error {
+	header, err := c.call(v, http.MethodGet, v.of(""), nil, nil)
+	if err != nil {
+		return err
+	}
+	if v.r.PostFormValue("name") != v.r.PathValue("arrangement") {
+		return &refusal{http.StatusUnprocessableEntity, v.T("Type the name of the arrangement to delete it: nothing was deleted.")}
+	}
+	if _, err := c.call(v, http.MethodDelete, v.of(""), nil, nil, "If-Match", header.Get("ETag")); err != nil {
+		return err
+	}
+	return c.done(v, in(v.r.PathValue("tenant"), "rollovers"), v.T("%s is deleted: no message goes out on it any more.", v.r.PathValue("arrangement")))
+}

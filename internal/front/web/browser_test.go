@@ -1,0 +1,319 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+var screenshots = flag.String("screenshots", "", "write a picture of each page to this folder")
+
+// patience is how long a page may take to become what is expected.
+const patience = 20 * time.Second
+
+// A tab is one page of a real browser.
+type tab struct {
+	t        *testing.T
+	ctx      context.Context
+	url      string
+	keyboard bool // there is no mouse
+}
+
+// browser opens a tab of Debian's Chromium, without script where a page must do without.
+func (c *console) browser(script bool) *tab {
+	c.t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "en"))
+	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
+	c.t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	c.t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	c.t.Cleanup(cancel)
+	b := &tab{t: c.t, ctx: ctx, url: c.url}
+	check(c.t, chromedp.Do(ctx, chromedp.Navigate("about:blank"))) // the browser lives as long as this first context
+	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script})
+	b.size(1440)
+	return b
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%v, at %s", err, b.at())
+	}
+}
+
+func command[P, R any](b *tab, c cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	r, err := chromedp.Call(b.ctx, c, params)
+	check(b.t, err)
+	return r
+}
+
+// evaluate runs a script of the test's in the page, whose own script and policy it does not need.
+func evaluate[T any](b *tab, script string) T {
+	b.t.Helper()
+	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	check(b.t, err)
+	return out
+}
+
+func (b *tab) at() string {
+	url, err := chromedp.Run(b.ctx, chromedp.Location())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimPrefix(url, b.url)
+}
+
+func (b *tab) size(width int64) {
+	b.t.Helper()
+	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1})
+}
+
+func (b *tab) open(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(b.url + path))
+}
+
+// take gives the tab the cookies of a client that is signed in.
+func (b *tab) take(client *http.Client) {
+	b.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, b.url, nil)
+	check(b.t, err)
+	for _, c := range client.Jar.Cookies(r.URL) {
+		command(b, network.SetCookie, network.SetCookieParams{Name: c.Name, Value: c.Value, URL: b.url})
+	}
+}
+
+// find is a button, a link or a summary with a text, in the page's own part.
+func find(text string) string {
+	return fmt.Sprintf(`//main//*[self::button or self::a or self::summary][normalize-space()=%q]`, text)
+}
+
+func click(text string) chromedp.Action[chromedp.Void] { return chromedp.Click(find(text)) }
+
+// press presses what has a text, and waits for the page that comes.
+func (b *tab) press(text string) {
+	b.t.Helper()
+	step := click(text)
+	if b.keyboard {
+		b.reach(fmt.Sprintf(`e.matches("main *") && e.innerText.trim().replace(/\s+/g, " ") === %q`, text), text)
+		step = chromedp.KeyEvent("\r")
+	}
+	b.leave(step)
+}
+
+// fill types into a field.
+func (b *tab) fill(id, text string) {
+	b.t.Helper()
+	if !b.keyboard {
+		b.do(chromedp.SendKeys(chromedp.CSS("#"+id), text))
+		return
+	}
+	b.reach(fmt.Sprintf("e.id === %q", id), id)
+	b.do(chromedp.KeyEvent(text))
+}
+
+// reach goes on with the tabulator until the focus is at an element e that fits.
+func (b *tab) reach(fits, what string) {
+	b.t.Helper()
+	for range 120 {
+		if evaluate[bool](b, `(e => `+fits+`)(document.activeElement)`) {
+			if !evaluate[bool](b, `document.activeElement.matches(":focus-visible")`) {
+				b.t.Fatalf("%s has the focus, and one does not see it", what)
+			}
+			return
+		}
+		b.do(chromedp.KeyEvent("\t"))
+	}
+	b.t.Fatalf("%s cannot be reached with the keyboard at %s", what, b.at())
+}
+
+// text is that of the first element that a CSS selector finds.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+}
+
+// leave does something that leads to another page, or to another content, and waits until that is there.
+func (b *tab) leave(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	evaluate[bool](b, `document.querySelector("main").dataset.seen = "1", true`)
+	b.do(steps...)
+	b.do(chromedp.WaitReady(chromedp.CSS("main:not([data-seen])")), chromedp.WaitReady(chromedp.CSS("footer")))
+}
+
+// reads waits until the page says something.
+func (b *tab) reads(text string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.WaitVisible(fmt.Sprintf(`//body//*[contains(normalize-space(.), %q)]`, text)))
+	if err != nil {
+		b.t.Fatalf("%s does not say %q, but:\n%s", b.at(), text, evaluate[string](b, `document.body.innerText`))
+	}
+}
+
+// theme is what the person's system asks for.
+func (b *tab) theme(scheme string) {
+	b.t.Helper()
+	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+}
+
+// violation is one of axe's.
+type violation struct {
+	ID    string `json:"id"`
+	Help  string `json:"help"`
+	Nodes []struct {
+		HTML    string `json:"html"`
+		Summary string `json:"failureSummary"`
+	} `json:"nodes"`
+}
+
+// accessible says what axe-core finds against WCAG 2.2 AA.
+func (b *tab) accessible(axe string) []violation {
+	b.t.Helper()
+	if !evaluate[bool](b, `typeof axe !== "undefined"`) {
+		evaluate[bool](b, axe+"; true")
+	}
+	return evaluate[[]violation](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => r.violations)`)
+}
+
+// cut are parts of a page that do not fit into its width.
+func (b *tab) cut() []string {
+	b.t.Helper()
+	return evaluate[[]string](b, `(() => {
+		const wide = document.documentElement.clientWidth, found = [];
+		if (document.documentElement.scrollWidth > wide) found.push("the page scrolls: " + document.documentElement.scrollWidth + " px");
+		for (const e of document.querySelectorAll("main *, header *, footer *")) {
+			if (e.closest("svg") || e.closest("thead") || e.classList.contains("skip") || !e.checkVisibility()) continue;
+			const box = e.getBoundingClientRect();
+			if (box.width > 0 && (box.right > wide + 1 || box.left < -1)) found.push("cut: " + e.outerHTML.slice(0, 120));
+			if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible" && !["INPUT", "TEXTAREA", "SELECT"].includes(e.tagName)) found.push("scrolls: " + e.outerHTML.slice(0, 120));
+		}
+		return found.slice(0, 5);
+	})()`)
+}
+
+// picture keeps what the page looks like.
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	if *screenshots == "" {
+		return
+	}
+	size := command(b, page.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
+	beyond, quality := true, int64(82)
+	picture := command(b, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: &quality, CaptureBeyondViewport: &beyond, Clip: &page.Viewport{Width: size.Width, Height: min(size.Height, 1600), Scale: 1}}).Data
+	check(b.t, os.MkdirAll(*screenshots, 0o755))
+	check(b.t, os.WriteFile(filepath.Join(*screenshots, name+".webp"), picture, 0o644))
+}
+
+// nextRun is the date of the coming run.
+func nextRun() string {
+	now := time.Now().UTC()
+	return time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
+}
+
+// everyPage is the console, by a name for its picture.
+func (c *console) everyPage(link string) (of map[string][][2]string) {
+	return map[string][][2]string{
+		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
+		"olga": {
+			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"forecast-run", "/forecast/" + nextRun()}, {"mails", "/deliveries"}, {"parked", "/parked"}, {"authorities", "/authorities"}, {"policy", "/policy"},
+			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
+		},
+		"alice": {
+			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"}, {"rollover", "/tenants/acme/arrangements/crm-to-bank"},
+			{"messages", "/tenants/acme/arrangements/crm-to-bank/messages"}, {"new-arrangement", "/tenants/acme/arrangements/new"}, {"change-arrangement", "/tenants/acme/arrangements/crm-to-erp/edit"}, {"tasks", "/tenants/acme/tasks"}, {"mail-check", "/tenants/acme/mail-check?user=bob"},
+			{"scope", "/tenants/acme/scope"}, {"people", "/tenants/acme/people"}, {"tenant-log", "/tenants/acme/log"}, {"account", "/account"},
+		},
+	}
+}
+
+func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
+	axe, err := os.ReadFile("../../../tools/node_modules/axe-core/axe.min.js")
+	check(t, err)
+	c := open(t)
+	_, _, wrong := c.hand(c.signIn("olga"), "tenants", "name\nBad Name\n", "people", "tenant,role,name,email\nacme,king,x,no address")
+	_, _, right := c.hand(c.signIn("olga"), "tenants", importedTenants)
+	pages := c.everyPage(c.newLink())
+	pages["olga"] = append(pages["olga"], [2]string{"import-problems", wrong}, [2]string{"import", right})
+	for who, pages := range pages {
+		b := c.browser(true)
+		if who != "" {
+			b.take(c.signIn(who))
+		}
+		for _, p := range pages {
+			b.open(p[1])
+			for _, theme := range []string{"light", "dark"} {
+				b.theme(theme)
+				for _, v := range b.accessible(string(axe)) {
+					text, _ := json.MarshalIndent(v, "", " ")
+					t.Errorf("%s, %s: %s", p[1], theme, text)
+				}
+				if theme == "light" {
+					b.picture(p[0])
+				} else if *screenshots != "" && slices.Contains([]string{"overview", "tenant", "rollover", "receiver"}, p[0]) {
+					b.size(360)
+					b.picture(p[0] + "-phone-dark")
+				}
+			}
+			for _, width := range []int64{360, 768, 1440} {
+				b.size(width)
+				if found := b.cut(); len(found) > 0 {
+					t.Errorf("%s at %d px: %s", p[1], width, strings.Join(found, "\n"))
+				}
+			}
+		}
+	}
+}
+
+func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
+	c := open(t)
+	r, err := http.NewRequest(http.MethodGet, c.url+"/sign-in", nil)
+	check(t, err)
+	r.Header.Set("Accept-Language", "de-AT, fr;q=0.8")
+	res, err := http.DefaultClient.Do(r)
+	check(t, err)
+	if _, page := c.read(res); !strings.Contains(page, `<html lang="de">`) || !strings.Contains(page, "Anmelden") {
+		t.Error("the browser's language is not spoken")
+	}
+	for who, pages := range c.everyPage(c.newLink()) {
+		if who == "" {
+			continue
+		}
+		client := c.signIn(who)
+		if _, page := c.post(client, "/account", "language", "de", "zone", "Europe/Berlin"); !strings.Contains(page, "Gespeichert.") || !strings.Contains(page, "Zeiten in Europe/Berlin.") {
+			t.Error("the account's language is not spoken")
+		}
+		b := c.browser(true)
+		b.take(client)
+		for _, p := range pages {
+			b.open(p[1])
+			for _, width := range []int64{768, 360} { // German words are longer
+				b.size(width)
+				if found := b.cut(); len(found) > 0 {
+					t.Errorf("%s at %d px: %s", p[1], width, strings.Join(found, "\n"))
+				}
+			}
+			b.picture(p[0] + "-de")
+		}
+	}
+}

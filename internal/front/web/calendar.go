@@ -1,0 +1,88 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// calendar is what will happen, for the calendar of who has its secret address.
+func (c *console) calendar(v *view) error {
+	secret, _ := strings.CutSuffix(v.r.PathValue("secret"), ".ics")
+	a, err := c.Store.AccountByCalendar(v.ctx(), tenancy.HashSecret(secret))
+	if errors.Is(err, tenancy.ErrNotFound) || err == nil && a.Role == tenancy.RoleKeyUser && a.KeyUser == "" {
+		http.Error(v.w, "this calendar is not known, or was revoked", http.StatusNotFound)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	v.account, v.zone = a, a.Location()
+	v.speak(a)
+	var entries []publish.CalendarEntry
+	name := "Perennial"
+	if a.Role == tenancy.RoleOperator {
+		entries, err = c.fleetEntries(v)
+	} else {
+		name += " · " + a.Tenant
+		entries, err = c.tenantEntries(v, a.Tenant)
+	}
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := publish.Calendar(&out, name, entries, v.now); err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "text/calendar; charset=utf-8")
+	_, err = v.w.Write(out.Bytes())
+	return err
+}
+
+func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err error) {
+	f, err := get[api.FleetForecast](c, v, "/forecast")
+	for _, r := range f.Runs {
+		if r.Warn+r.Renew > 0 {
+			entries = append(entries, publish.CalendarEntry{
+				UID: "run-" + r.RunDate.UTC().Format("20060102T150405Z") + "@perennial", At: r.RunDate,
+				Summary: v.T("Run: %d renewals, %d warnings", r.Renew, r.Warn), Description: c.BaseURL + "/forecast",
+			})
+		}
+	}
+	return entries, err
+}
+
+func (c *console) tenantEntries(v *view, tenant string) (entries []publish.CalendarEntry, err error) {
+	f, err := get[api.TenantForecast](c, v, in(tenant, "forecast"))
+	if err != nil {
+		return nil, err
+	}
+	for _, cert := range f.Certificates {
+		for _, e := range cert.Events {
+			summary := v.T("%s: renewal", v.purpose(cert.Purpose))
+			if e.Action == policy.Warn {
+				summary = v.T("%s: warning, renewal in the next run", v.purpose(cert.Purpose))
+			}
+			entries = append(entries, publish.CalendarEntry{
+				UID: fmt.Sprintf("%s-%s-%d-%s@perennial", tenant, cert.Purpose, cert.Generation, e.Action), At: e.At, Summary: summary, Description: c.BaseURL + in(tenant, "certificates"),
+			})
+		}
+	}
+	rollovers, err := get[api.Page[api.Rollover]](c, v, in(tenant, "rollovers"))
+	for _, r := range rollovers.Items {
+		if len(r.Generations) > 1 {
+			old := r.Generations[0]
+			entries = append(entries, publish.CalendarEntry{
+				UID: fmt.Sprintf("%s-old-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), old.Generation), At: old.NotAfter,
+				Summary: v.T("%s: the old certificate expires (%s)", short(r.Arrangement), v.rolling(r).word), Description: c.BaseURL + arrangementPath(r.Arrangement),
+			})
+		}
+	}
+	return entries, err
+}

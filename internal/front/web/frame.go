@@ -1,0 +1,243 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+type instant = time.Time
+
+// hashes of the assets, so that a browser may keep each for ever.
+var hashes = func() map[string]string {
+	all := map[string]string{}
+	err := fs.WalkDir(assets, "assets", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := assets.ReadFile(path)
+		sum := sha256.Sum256(data)
+		all[strings.TrimPrefix(path, "assets/")] = hex.EncodeToString(sum[:6])
+		return err
+	})
+	if err != nil {
+		panic(err) // they are embedded
+	}
+	return all
+}()
+
+// files serves the assets: for ever, for their addresses have their hashes, and compressed where a browser can take it.
+func files(from fs.FS) http.Handler {
+	plain := http.FileServerFS(from)
+	packed := map[string][]byte{}
+	for name := range hashes {
+		data, err := fs.ReadFile(from, name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write(data) // to memory
+		z.Close()
+		packed[name] = b.Bytes()
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		data, ok := packed[r.URL.Path]
+		if !ok || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			plain.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(r.URL.Path)))
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Vary", "Accept-Encoding")
+		w.Write(data)
+	})
+}
+
+// htmxConfig lets htmx neither evaluate text as script nor write styles, which the policy forbids, nor keep pages of people who
+// have signed out; and lets it show what the server says of an error.
+const htmxConfig = `{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":".*","swap":true}]}`
+
+// liveTenant is whose events make the page look different: "" for all.
+func (v *view) liveTenant() string {
+	if v.Operator() {
+		return v.tenantName()
+	}
+	return v.account.Tenant
+}
+
+// here is the address at which the page can be read again, also where it is the answer to a form.
+func (v *view) here() string {
+	if v.r.Method == http.MethodGet {
+		return v.r.URL.RequestURI()
+	}
+	return v.of("") // forms that answer with a page are about an arrangement
+}
+
+// busy lets a form do its work within the page, where script runs: its button shows that it works, and the answer takes the
+// place of the page's content.
+var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main", "hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
+
+func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
+
+// zones are offered; every other one of the IANA database is taken as well.
+var zones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney"}
+
+func (v *view) zoneName() string {
+	if v.account.Zone == "" {
+		return "UTC"
+	}
+	return v.account.Zone
+}
+
+type entry struct{ path, text string }
+
+// menu is what the reader can go to.
+func (v *view) menu() []entry {
+	if v.Operator() {
+		return []entry{
+			{"/", v.T("Overview")}, {"/tenants", v.T("Tenants")}, {"/at-risk", v.T("At risk")}, {"/runs", v.T("Runs")}, {"/forecast", v.T("Forecast")}, {"/deliveries", v.T("Mails")}, {"/authorities", v.T("CA")},
+			{"/policy", v.T("Policy")}, {"/imports", v.T("Import")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")}, {"/log", v.T("Audit log")},
+		}
+	}
+	return v.tenantMenu("/", v.account.Tenant)
+}
+
+// tenantName is the tenant that the page is about, where it is about one.
+func (v *view) tenantName() string { return v.r.PathValue("tenant") }
+
+// submenu is a tenant's, for an operator who looks at one.
+func (v *view) submenu() []entry {
+	if name := v.tenantName(); v.Operator() && name != "" {
+		return v.tenantMenu(in(name), name)
+	}
+	return nil
+}
+
+func (v *view) tenantMenu(first, name string) []entry {
+	return []entry{
+		{first, v.T("Overview")}, {in(name, "tasks"), v.T("Tasks")}, {in(name, "certificates"), v.T("Certificates")}, {in(name, "rollovers"), v.T("Roll-overs")},
+		{in(name, "scope"), v.T("Business Configuration")}, {in(name, "people"), v.T("People")}, {in(name, "log"), v.T("Audit log")},
+	}
+}
+
+func (v *view) isAt(path string) bool {
+	at := v.r.URL.Path
+	if strings.HasPrefix(at, in(v.tenantName(), "arrangements")) {
+		at = in(v.tenantName(), "rollovers")
+	}
+	return at == path || !strings.HasPrefix(path, "/tenants") && strings.HasPrefix(at, path+"/")
+}
+
+// A stateOf is a state as people see it: a word, and a tone that is a shape and a colour.
+type stateOf struct{ tone, word string }
+
+// rolling is where a roll-over stands.
+func (v *view) rolling(r api.Rollover) stateOf {
+	if r.AtRisk && r.DaysLeft <= 30 {
+		return stateOf{"bad", v.T("At risk")}
+	}
+	switch r.State {
+	case rollover.Settled:
+		return stateOf{"good", v.T("Settled")}
+	case rollover.CutOver:
+		return stateOf{"good", v.T("Cut over")}
+	case rollover.Trusted:
+		return stateOf{"good", v.T("Ready")}
+	case rollover.RefusedBy:
+		return stateOf{"bad", v.T("Refused")}
+	case rollover.Regressed:
+		return stateOf{"bad", v.T("Went back")}
+	}
+	return stateOf{"wait", v.T("Waiting")}
+}
+
+func (v *view) verdict(verdict rollover.Verdict) stateOf {
+	switch verdict {
+	case rollover.Accepted:
+		return stateOf{"good", v.T("Accepted")}
+	case rollover.Refused:
+		return stateOf{"bad", v.T("Refused")}
+	}
+	return stateOf{"off", v.T("Not asked")}
+}
+
+// trialState is what a test before saving showed: a handshake alone shows no acceptance.
+func (v *view) trialState(r api.ProbeResult) stateOf {
+	switch {
+	case r.Result == "accepted" && r.HandshakeOnly:
+		return stateOf{"wait", v.T("not refused")}
+	case r.Result == "accepted":
+		return stateOf{"good", v.T("Accepted")}
+	case r.Result == "unclear":
+		return stateOf{"off", v.T("no clear answer")}
+	}
+	return stateOf{"bad", v.T("Refused")}
+}
+
+func (v *view) source(s rollover.Source) string {
+	switch s {
+	case rollover.Traffic:
+		return v.T("by messages")
+	case rollover.Probe:
+		return v.T("by a probe")
+	case rollover.Person:
+		return v.T("by a person")
+	}
+	return ""
+}
+
+func (v *view) certificateState(c api.Certificate) stateOf {
+	switch {
+	case c.State == tenancy.Revoked:
+		return stateOf{"bad", v.T("Revoked")}
+	case !v.now.Before(c.NotAfter):
+		return stateOf{"off", v.T("Expired")}
+	case c.State == tenancy.Active:
+		return stateOf{"good", v.T("In use")}
+	case c.State == tenancy.Standby:
+		return stateOf{"wait", v.T("Standby")}
+	}
+	return stateOf{"off", v.T("Retired")}
+}
+
+func (v *view) taskState(s tenancy.TaskState) stateOf {
+	switch s {
+	case tenancy.TaskCompleted:
+		return stateOf{"good", v.T("Completed")}
+	case tenancy.TaskInProcess:
+		return stateOf{"wait", v.T("In process")}
+	}
+	return stateOf{"wait", v.T("Open")}
+}
+
+func (v *view) mailState(s tenancy.MailState) stateOf {
+	switch s {
+	case tenancy.MailSent:
+		return stateOf{"good", v.T("Sent")}
+	case tenancy.MailDead:
+		return stateOf{"bad", v.T("Failed")}
+	case tenancy.MailWaiting:
+		return stateOf{"off", v.T("No mail server")}
+	}
+	return stateOf{"wait", v.T("Queued")}
+}
+
+// pathParts are the steps from the implementation projects to a question.
+func pathParts(path string) []string { return strings.Split(path, " > ") }
+
+func (v *view) purpose(p tenancy.Purpose) string { return p.Noun() }

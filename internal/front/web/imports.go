@@ -1,0 +1,111 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	importsPath = "/imports"
+	// mostFiles bounds what one import hands over; half of it is kept in memory at most.
+	mostFiles  = 48 << 20
+	mostMemory = 16 << 20
+)
+
+func (c *console) imports(v *view) error {
+	list, err := paged[api.Import](c, v, importsPath)
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Import"), importsPage(v, list))
+}
+
+// checkImport hands the files over, which changes nothing yet.
+func (c *console) checkImport(v *view) error {
+	var large *http.MaxBytesError
+	switch err := v.r.ParseMultipartForm(mostMemory); {
+	case errors.As(err, &large):
+		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB together: import them in parts.", mostFiles>>20)}
+	case err != nil:
+		return &refusal{http.StatusBadRequest, v.T("The files did not arrive whole: please try again.")}
+	}
+	defer v.r.MultipartForm.RemoveAll()
+	read := func(h *multipart.FileHeader) ([]byte, error) {
+		f, err := h.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(f)
+	}
+	files := api.ImportFiles{Password: v.r.PostFormValue("password")}
+	for name, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People, "arrangements": &files.Arrangements} {
+		for _, h := range v.r.MultipartForm.File[name] {
+			data, err := read(h)
+			if err != nil {
+				return err
+			}
+			*to = string(data)
+		}
+	}
+	for _, h := range v.r.MultipartForm.File["certificates"] {
+		data, err := read(h)
+		if err != nil {
+			return err
+		}
+		if len(data) > 0 { // a browser sends an empty file where none was chosen
+			files.Certificates = append(files.Certificates, api.ImportCertificate{Name: h.Filename, Data: data})
+		}
+	}
+	var made api.Import
+	if _, err := c.call(v, http.MethodPost, importsPath, files, &made); err != nil {
+		return err
+	}
+	http.Redirect(v.w, v.r, importsPath+"/"+made.ID, http.StatusSeeOther)
+	return nil
+}
+
+func (c *console) importPage(v *view) error {
+	i, err := get[api.Import](c, v, importsPath+"/"+escape(v.r.PathValue("import")))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Import"), importPage(v, i))
+}
+
+func (c *console) moveImport(v *view) error {
+	verb := v.r.PathValue("verb")
+	if verb != "apply" && verb != "undo" {
+		return &refusal{http.StatusNotFound, ""}
+	}
+	path := importsPath + "/" + escape(v.r.PathValue("import"))
+	if _, err := c.call(v, http.MethodPost, path+"/"+verb, nil, nil); err != nil {
+		return err
+	}
+	return c.done(v, path, v.T("It goes on in the background, also when you close this page."))
+}
+
+func (v *view) importState(i api.Import) stateOf {
+	switch {
+	case len(i.Problems) > 0:
+		return stateOf{"bad", v.T("Has problems")}
+	case i.LastError != "":
+		return stateOf{"bad", v.T("Stands still")}
+	}
+	switch i.State {
+	case tenancy.ImportApplied:
+		return stateOf{"good", v.T("Applied")}
+	case tenancy.ImportApplying:
+		return stateOf{"wait", v.T("Being applied")}
+	case tenancy.ImportUndoing:
+		return stateOf{"wait", v.T("Being undone")}
+	case tenancy.ImportUndone:
+		return stateOf{"off", v.T("Undone")}
+	}
+	return stateOf{"wait", v.T("Checked, nothing changed yet")}
+}

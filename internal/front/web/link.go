@@ -1,0 +1,49 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+)
+
+// receiver shows what a link for a receiver's administrator is for.
+func (c *console) receiver(v *view) error { return c.showLink(v, "") }
+
+func (c *console) showLink(v *view, message string) error {
+	secret := v.r.PathValue("secret")
+	l, err := get[api.Linked](c, v, "/links/"+escape(secret))
+	if isGone(err) {
+		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
+	} else if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Contact, "/rollover/" + escape(secret), message}))
+}
+
+func isGone(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && (r.Status == http.StatusNotFound || r.Status == http.StatusConflict)
+}
+
+// installed takes the administrator's word, asks the receiver at once, and shows what it answered.
+func (c *console) installed(v *view) error {
+	var tested api.Tested
+	_, err := c.call(v, http.MethodPost, "/links/"+escape(v.r.PathValue("secret"))+"/installed", nil, &tested)
+	if isGone(err) {
+		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
+	} else if err != nil {
+		return err
+	}
+	switch {
+	case tested.Result == "accepted" && tested.HandshakeOnly:
+		return c.showLink(v, v.T("Thank you. The TLS handshake with the new certificate succeeded; what the application behind it checks shows with the next message."))
+	case tested.Result == "accepted":
+		return c.showLink(v, v.T("Thank you. It works: the receiver accepted the new certificate (%s).", tested.Answer))
+	case tested.Result == "refused", tested.Result == "closed":
+		return c.showLink(v, v.T("The receiver still refuses the new certificate (%s). Please check it, and test again: messages go on with the old one meanwhile.", tested.Answer))
+	case tested.Result == "":
+		return c.showLink(v, v.T("Thank you. The receiver could not be asked just now: messages show whether it works."))
+	}
+	return c.showLink(v, v.T("Thank you. The receiver gave no clear answer (%s): messages show whether it works.", tested.Answer))
+}

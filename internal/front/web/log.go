@@ -1,0 +1,89 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+)
+
+// eventsPath is where the API has the audit log that the page is about: all of it, or a tenant's.
+func (v *view) eventsPath() string {
+	if name := v.tenantName(); name != "" {
+		return in(name, "events")
+	}
+	return "/events"
+}
+
+func (c *console) events(v *view) error {
+	query := url.Values{"order": {"latest"}, "text": {v.r.URL.Query().Get("text")}}
+	list, err := paged[api.Event](c, v, v.eventsPath()+"?"+query.Encode())
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Audit log"), eventsPage(v, list, c.verified.Load()))
+}
+
+func (c *console) verifyEvents(v *view) error {
+	var verified api.Verified
+	if _, err := c.call(v, http.MethodPost, "/events/verify", nil, &verified); err != nil {
+		return err
+	}
+	c.verified.Store(&verified)
+	if !verified.Unbroken {
+		return c.done(v, "/log", v.T("The log is broken: %s", verified.Problem))
+	}
+	return c.done(v, "/log", v.T("All %d entries were read: none is missing or changed.", verified.Seq))
+}
+
+// exportTime is how long an export may take.
+const exportTime = 10 * time.Minute
+
+// exportEvents writes the whole log, as JSON lines or as CSV: page by page, for it may be long.
+func (c *console) exportEvents(v *view) error {
+	format := v.r.PathValue("format")
+	if format != "csv" && format != "jsonl" {
+		return &refusal{http.StatusNotFound, ""}
+	}
+	path := v.eventsPath() + "?limit=500"
+	list, err := get[api.Page[api.Event]](c, v, path) // before the first byte, so that a refusal is seen as one
+	if err != nil {
+		return err
+	}
+	if err := http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(exportTime)); err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", map[string]string{"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}[format])
+	v.w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", "audit-log."+format))
+	table, lines := csv.NewWriter(v.w), json.NewEncoder(v.w)
+	if format == "csv" {
+		table.Write([]string{"seq", "at", "actor", "action", "tenant", "object", "detail", "hash"})
+	}
+	for {
+		for _, e := range list.Items {
+			if format == "jsonl" {
+				err = lines.Encode(e)
+			} else {
+				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), cell(e.Actor), e.Action, e.Tenant, cell(e.Object), string(e.Detail), e.Hash})
+			}
+		}
+		if table.Flush(); err != nil || list.Next == "" {
+			return nil // what is wrong is the connection
+		}
+		if list, err = get[api.Page[api.Event]](c, v, path+"&cursor="+escape(list.Next)); err != nil {
+			panic(http.ErrAbortHandler) // half a log must not look like a whole one
+		}
+	}
+}
+
+// cell keeps a spreadsheet from taking a name for a formula.
+func cell(text string) string {
+	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' || text[0] == '\r') {
+		return "'" + text
+	}
+	return text
+}

@@ -1,0 +1,194 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A month is what the runs of one month will do.
+type month struct {
+	name        string
+	full        string
+	warn, renew int
+	warnH, rnwH float64 // heights of the bars, in user units
+	x           float64
+	warnY, rnwY float64
+	first       bool // of a year, or of the picture
+	warnX, rnwX float64
+	width       float64
+}
+
+const chartWidth, chartBase = 720.0, 120.0
+
+// months are the coming twelve, from this one on.
+func months(v *view, runs []api.RunForecast) []month {
+	start := time.Date(v.now.UTC().Year(), v.now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	all := make([]month, 12)
+	for i := range all {
+		at := start.AddDate(0, i, 0)
+		all[i].name = v.month(at.Month())
+		all[i].full = fmt.Sprintf("%s %d", all[i].name, at.Year())
+		all[i].first = i == 0 || at.Month() == time.January
+		for _, r := range runs {
+			if r.RunDate.UTC().Year() == at.Year() && r.RunDate.UTC().Month() == at.Month() {
+				all[i].warn += r.Warn
+				all[i].renew += r.Renew
+			}
+		}
+	}
+	most := 1
+	for _, m := range all {
+		most = max(most, m.warn, m.renew)
+	}
+	slot := chartWidth / float64(len(all))
+	for i := range all {
+		m := &all[i]
+		m.x, m.width = slot*float64(i), slot*.3
+		m.warnX, m.rnwX = m.x+slot*.18, m.x+slot*.52
+		m.warnH, m.rnwH = height(m.warn, most), height(m.renew, most)
+		m.warnY, m.rnwY = chartBase-m.warnH, chartBase-m.rnwH
+	}
+	return all
+}
+
+// height is that of a bar; the smallest number can still be seen.
+func height(n, most int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return math.Max(3, 95*float64(n)/float64(most))
+}
+
+// A timeline shows generations as bars: their overlap, today, and what is planned.
+type timeline struct {
+	height float64
+	bars   []bar
+	years  []point
+	today  float64
+	runs   []point
+	dots   []point
+}
+
+type bar struct {
+	x, y, width float64
+	class       string
+	label       string
+	title       string
+	labelX      float64
+	anchor      string // "start", or "end" where the label is before the bar
+	inside      bool
+}
+
+type point struct {
+	x, y  float64
+	text  string
+	class string
+}
+
+const (
+	lineWidth = 720.0
+	lineTop   = 34.0
+	lineRow   = 34.0
+	lineBar   = 22.0
+	labelRoom = 140.0
+	yearRoom  = 36.0
+)
+
+// line draws the generations of the tenant certificate, the latest four, and the next one where it is planned.
+func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []api.Rollover) (t timeline) {
+	var shown []api.Certificate
+	for _, c := range certs {
+		if c.Purpose == tenancy.ForTenant {
+			shown = append(shown, c)
+		}
+	}
+	if len(shown) == 0 {
+		return t
+	}
+	slices.SortFunc(shown, func(a, b api.Certificate) int { return a.Generation - b.Generation })
+	shown = shown[max(0, len(shown)-4):]
+	var renewal, warning time.Time
+	for _, c := range f.Certificates {
+		if c.Purpose != tenancy.ForTenant {
+			continue
+		}
+		for _, e := range c.Events {
+			if e.Action == policy.Renew && renewal.IsZero() {
+				renewal = e.At
+			}
+			if e.Action == policy.Warn && warning.IsZero() {
+				warning = e.At
+			}
+		}
+	}
+	newest := shown[len(shown)-1]
+	from, to := shown[0].NotBefore, newest.NotAfter
+	if !renewal.IsZero() && renewal.Add(newest.NotAfter.Sub(newest.NotBefore)/3).After(to) {
+		to = renewal.Add(newest.NotAfter.Sub(newest.NotBefore) / 3)
+	}
+	if to.Before(v.now) {
+		to = v.now
+	}
+	pad := to.Sub(from) / 40
+	from, to = from.Add(-pad), to.Add(pad)
+	scale := func(at time.Time) float64 {
+		return lineWidth * float64(min(max(at.Sub(from), 0), to.Sub(from))) / float64(to.Sub(from))
+	}
+	add := func(start, end time.Time, class, label, title string) {
+		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)), class: class, label: label, title: title, anchor: "start"}
+		b.inside = b.width > labelRoom
+		b.labelX = b.x + 8
+		if !b.inside {
+			if b.labelX = b.x + b.width + 6; b.labelX > lineWidth-labelRoom {
+				b.labelX, b.anchor = b.x-6, "end"
+			}
+		}
+		t.bars = append(t.bars, b)
+	}
+	for _, c := range shown {
+		class := map[tenancy.State]string{tenancy.Active: "bar-now", tenancy.Standby: "bar-next", tenancy.Revoked: "bar-bad"}[c.State]
+		if class == "" {
+			class = "bar-old"
+		}
+		for _, r := range rollovers { // each arrangement's cut-over to this generation
+			for _, g := range r.Generations {
+				if g.Generation == c.Generation && !g.PresentedAt.IsZero() {
+					t.dots = append(t.dots, point{x: scale(g.PresentedAt), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("%s: cut over on %s", short(r.Arrangement), v.Day(g.PresentedAt))})
+				}
+			}
+		}
+		add(c.NotBefore, c.NotAfter, class, v.T("Generation %d", c.Generation), v.T("Generation %d: valid from %s to %s, %s", c.Generation, v.Day(c.NotBefore), v.Day(c.NotAfter), v.certificateState(c).word))
+	}
+	if !renewal.IsZero() {
+		end := renewal.Add(newest.NotAfter.Sub(newest.NotBefore))
+		add(renewal, min2(end, to), "bar-next", v.T("Generation %d, planned", newest.Generation+1), v.T("Generation %d: planned for %s", newest.Generation+1, v.Day(renewal)))
+		t.runs = append(t.runs, point{x: scale(renewal), text: v.T("renewal on %s", v.Day(renewal)), class: "renewed"})
+	}
+	if !warning.IsZero() {
+		t.runs = append(t.runs, point{x: scale(warning), text: v.T("warning on %s", v.Day(warning)), class: "warned"})
+	}
+	t.today = scale(v.now)
+	for year := from.UTC().Year() + 1; year <= to.UTC().Year(); year++ {
+		if x := scale(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)); x < lineWidth-yearRoom {
+			t.years = append(t.years, point{x: x, text: fmt.Sprint(year)})
+		}
+	}
+	t.height = lineTop + lineRow*float64(len(t.bars)) + 26
+	return t
+}
+
+func min2(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// num writes a coordinate.
+func num(f float64) string { return fmt.Sprintf("%.1f", f) }

@@ -1,0 +1,226 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func (c *console) board(v *view) error {
+	name := v.r.PathValue("tenant")
+	t, err := get[api.Tenant](c, v, in(name))
+	if err != nil {
+		return err
+	}
+	list, err := get[api.Page[api.Rollover]](c, v, in(name, "rollovers"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Roll-overs"), boardPage(v, t, list.Items))
+}
+
+// A roll is all that is known of one arrangement.
+type roll struct {
+	tenant      string
+	arrangement api.Arrangement
+	receiver    api.Receiver
+	rollover    *api.Rollover // nil where it presents no certificate
+	newest      api.Certificate
+	links       []api.Link
+	messages    []api.Message
+	diagnosis   *api.Diagnosis
+	link        string // one that was just made
+}
+
+// newestOf is what is known of the newest generation.
+func newestOf(r api.Rollover) api.RolloverKnowledge { return r.Generations[len(r.Generations)-1] }
+
+// short is the arrangement's name without its tenant's.
+func short(name string) string {
+	_, after, _ := strings.Cut(name, "/")
+	return after
+}
+
+func tenantOf(name string) string {
+	before, _, _ := strings.Cut(name, "/")
+	return before
+}
+
+// arrangementPath is the page of an arrangement that is named as people do: tenant/arrangement.
+func arrangementPath(name string) string { return in(tenantOf(name), "arrangements", short(name)) }
+
+func (c *console) arrangement(v *view) error { return c.showArrangement(v, roll{}) }
+
+func (c *console) showArrangement(v *view, r roll) (err error) {
+	r.tenant = v.r.PathValue("tenant")
+	path := in(r.tenant, "arrangements", v.r.PathValue("arrangement"))
+	if r.arrangement, err = get[api.Arrangement](c, v, path); err != nil {
+		return err
+	}
+	if r.receiver, err = get[api.Receiver](c, v, in(r.tenant, "receivers", r.arrangement.Receiver)); err != nil {
+		return err
+	}
+	if r.arrangement.Authentication == tenancy.ClientCertificate {
+		standing, err := get[api.Rollover](c, v, path+"/rollover")
+		if err != nil {
+			return err
+		}
+		r.rollover = &standing
+		newest := strconv.Itoa(newestOf(standing).Generation)
+		if r.newest, err = get[api.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant), newest)); err != nil {
+			return err
+		}
+		links, err := get[api.Page[api.Link]](c, v, path+"/rollover/links")
+		if err != nil {
+			return err
+		}
+		r.links = links.Items
+	}
+	messages, err := get[api.Page[api.Message]](c, v, path+"/messages?limit=10")
+	if err != nil {
+		return err
+	}
+	r.messages = messages.Items
+	return c.show(v, http.StatusOK, r.arrangement.Name, arrangementPage(v, r))
+}
+
+// of is the path of what the page is about, and the rest.
+func (v *view) of(rest string) string {
+	return in(v.r.PathValue("tenant"), "arrangements", v.r.PathValue("arrangement")) + rest
+}
+
+func (c *console) probe(v *view) error {
+	var probed api.Probed
+	if _, err := c.call(v, http.MethodPost, v.of("/rollover/probe"), nil, &probed); err != nil {
+		return err
+	}
+	var parts []string
+	for _, r := range probed.Results {
+		parts = append(parts, v.T("generation %d: %s (%s)", r.Generation, v.result(r.Result), r.Answer))
+	}
+	return c.done(v, v.of(""), v.T("The receiver was asked. %s", strings.Join(parts, "; ")+"."))
+}
+
+func (v *view) result(result string) string {
+	switch result {
+	case "accepted":
+		return v.T("accepted")
+	case "refused":
+		return v.T("refused")
+	case "closed":
+		return v.T("closed the connection")
+	}
+	return v.T("no clear answer")
+}
+
+func (c *console) choose(v *view) error {
+	return c.decide(v, "choose", func(n int) string { return v.T("Generation %d is presented from now on.", n) })
+}
+
+// confirm takes a person's word that the receiver's administrator has installed a generation.
+func (c *console) confirm(v *view) error {
+	return c.decide(v, "confirm", func(n int) string {
+		return v.T("Noted: generation %d is installed there. Messages or a question show whether it is so.", n)
+	})
+}
+
+func (c *console) decide(v *view, verb string, said func(generation int) string) error {
+	n, err := strconv.Atoi(v.r.PostFormValue("generation"))
+	if err != nil {
+		return &refusal{http.StatusUnprocessableEntity, v.T("Choose a generation.")}
+	}
+	if _, err := c.call(v, http.MethodPost, v.of("/rollover/"+verb), map[string]int{"generation": n}, nil); err != nil {
+		return err
+	}
+	return c.done(v, v.of(""), said(n))
+}
+
+// link shows the new link in its answer, for it is shown once.
+func (c *console) link(v *view) error {
+	var made api.Link
+	if _, err := c.call(v, http.MethodPost, v.of("/rollover/links"), nil, &made); err != nil {
+		return err
+	}
+	return c.showArrangement(v, roll{link: made.URL})
+}
+
+func (c *console) revokeLink(v *view) error {
+	if _, err := c.call(v, http.MethodDelete, v.of("/rollover/links/"+escape(v.r.PathValue("link"))), nil, nil); err != nil {
+		return err
+	}
+	return c.done(v, v.of(""), v.T("The link is revoked."))
+}
+
+func (c *console) diagnose(v *view) error {
+	var d api.Diagnosis
+	if _, err := c.call(v, http.MethodPost, v.of("/diagnosis"), nil, &d); err != nil {
+		return err
+	}
+	return c.showArrangement(v, roll{diagnosis: &d})
+}
+
+func (c *console) setStrategy(v *view) error {
+	strategy := tenancy.Strategy(v.r.PostFormValue("strategy"))
+	if err := change(c, v, v.of(""), func(a *api.Arrangement) { a.Strategy = strategy }); err != nil {
+		return err
+	}
+	return c.done(v, v.of(""), v.T("The strategy is %s now.", strategy))
+}
+
+func (c *console) messages(v *view) error {
+	list, err := paged[api.Message](c, v, v.of("/messages"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Messages"), messagesPage(v, list))
+}
+
+// A step is one of those from the notice to settled.
+type step struct {
+	text       string
+	past, here bool
+}
+
+// steps are where a roll-over is on its way.
+func (v *view) steps(r api.Rollover) []step {
+	names := []string{v.T("Announced"), v.T("Receiver ready"), v.T("Cut over"), v.T("Settled")}
+	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2, "settled": 3}[string(r.State)]
+	steps := make([]step, len(names))
+	for i, name := range names {
+		steps[i] = step{name, i < at, i == at}
+	}
+	return steps
+}
+
+// advice answers "so what do I do?".
+func (v *view) advice(r roll) string {
+	roll := *r.rollover
+	newest := newestOf(roll)
+	switch roll.State {
+	case "settled":
+		return v.T("Nothing: messages go out with generation %d.", roll.Presents)
+	case "cut-over":
+		return v.T("Nothing: generation %d is presented. The old one stays within reach until the receiver has not needed it for 28 days.", roll.Presents)
+	case "trusted":
+		if roll.Strategy == tenancy.Manual {
+			return v.T("The receiver accepts generation %d: present it when you like.", newest.Generation)
+		}
+		return v.T("Nothing: the receiver accepts generation %d, which is presented from %s on.", newest.Generation, v.Day(newest.NoticedUntil))
+	case "regressed":
+		return v.T("The receiver went back to the old certificate. Messages go on with it; ask its administrator to install generation %d again.", newest.Generation)
+	case "refused":
+		return v.T("The receiver does not know generation %d yet. Send its administrator the link below; messages go on with the old certificate.", newest.Generation)
+	}
+	return v.T("Send the receiver's administrator the link below, with the new certificate. Messages go on with the old one meanwhile.")
+}
+
+func (v *view) duration(ms float64) string {
+	if ms < 1000 {
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", ms/1000)
+}

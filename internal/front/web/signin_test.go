@@ -1,0 +1,279 @@
+package web_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/zitadel/oidc/v3/example/server/exampleop"
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/perennial-pki/perennial/internal/front/web"
+)
+
+// provider is a real OpenID provider, whose claims a test chooses.
+type provider struct {
+	*storage.Storage
+	claims map[string]any
+	user   *storage.User
+}
+
+func (p *provider) GetUserByID(string) *storage.User       { return p.user }
+func (p *provider) GetUserByUsername(string) *storage.User { return p.user }
+func (p *provider) ExampleClientID() string                { return "service" }
+
+func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
+	for name, value := range p.claims {
+		info.AppendClaims(name, value)
+	}
+	return p.Storage.SetUserinfoFromRequest(ctx, info, r, scopes)
+}
+
+const providersPassword = "a password that only the provider knows"
+
+func openWithProvider(t *testing.T) (*console, *provider) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	check(t, err)
+	issuer := "http://localhost:" + port + "/"
+	p := &provider{user: &storage.User{ID: "id1", Username: "alice@acme.example.com", Password: providersPassword, FirstName: "Alice", Email: "alice@acme.example.com", EmailVerified: true}}
+	clients := map[string]*storage.Client{}
+	p.Storage = storage.NewStorageWithClients(p, clients)
+	s.Config.Handler = exampleop.SetupServer(issuer, p, nil, false)
+	s.Start()
+	t.Cleanup(s.Close)
+	c := openWith(t, &web.OIDC{Issuer: issuer, ClientID: "perennial", ClientSecret: "secret", Name: "Acme", Scopes: []string{"profile", "email"}, RolesClaim: "roles", OperatorRole: "perennial-operator", TenantClaim: "tenant", UserClaim: "email"})
+	clients["perennial"] = storage.WebClient("perennial", "secret", c.url+"/sign-in/company/back")
+	return c, p
+}
+
+// fromTheCompany signs in at the provider, and comes back to the console.
+func (c *console) fromTheCompany(client *http.Client, to string) (int, string) {
+	c.t.Helper()
+	res, err := client.Get(c.url + "/sign-in/company?to=" + url.QueryEscape(to))
+	check(c.t, err)
+	res.Body.Close()
+	id := res.Request.URL.Query().Get("authRequestID")
+	if id == "" {
+		c.t.Fatalf("this is not the provider's page: %s", res.Request.URL)
+	}
+	form := *res.Request.URL
+	form.RawQuery = ""
+	res, err = client.PostForm(form.String(), url.Values{"username": {"alice@acme.example.com"}, "password": {providersPassword}, "id": {id}})
+	check(c.t, err)
+	defer res.Body.Close()
+	return c.read(res)
+}
+
+func jar(t *testing.T) *http.Client {
+	t.Helper()
+	j, err := cookiejar.New(nil)
+	check(t, err)
+	return &http.Client{Jar: j}
+}
+
+func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
+	c, p := openWithProvider(t)
+	if _, page := c.get(jar(t), "/sign-in"); !strings.Contains(page, "Sign in with Acme") {
+		t.Error("the way is not offered")
+	}
+	p.claims = map[string]any{"tenant": "acme"}
+	alice := jar(t)
+	if status, page := c.fromTheCompany(alice, "/tenants/acme/tasks"); status != 200 || !strings.Contains(page, "Tasks · Perennial") {
+		t.Fatalf("a key user: %d\n%s", status, page)
+	}
+	if status, _ := c.get(alice, "/tenants/globex"); status != 404 {
+		t.Errorf("a neighbour: %d", status)
+	}
+	if _, page := c.get(alice, "/account"); !strings.Contains(page, "alice@acme.example.com") || !strings.Contains(page, "Key user alice of acme") || strings.Contains(page, "Old password") {
+		t.Error("the account is not that of the key user whom the claims name")
+	}
+
+	p.claims = map[string]any{"roles": []string{"perennial-operator"}}
+	olga := jar(t)
+	if status, page := c.fromTheCompany(olga, "/"); status != 200 || !strings.Contains(page, "Overview") {
+		t.Fatalf("an operator: %d", status)
+	}
+	if status, page := c.get(olga, "/accounts"); status != 200 || strings.Count(page, `<th scope="row">alice@acme.example.com</th>`) != 1 {
+		t.Errorf("%d, and the person has not one account", status)
+	}
+
+	for name, claims := range map[string]map[string]any{"no claims": {}, "two tenants": {"tenant": []string{"acme", "globex"}}, "another tenant": {"tenant": "initech"}, "no such tenant": {"tenant": "nobody"}} {
+		p.claims = claims
+		if status, page := c.fromTheCompany(jar(t), "/"); status != 403 || !strings.Contains(page, "no rights here") {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if status, page := c.get(olga, "/runs"); status != 200 || !strings.Contains(page, "Sign in with Acme") {
+		t.Errorf("what was granted earlier goes on: %d", status)
+	}
+
+	p.claims, p.user.EmailVerified = map[string]any{"tenant": "acme"}, false
+	if status, page := c.fromTheCompany(jar(t), "/"); status != 403 || !strings.Contains(page, "not verified") {
+		t.Errorf("an address that anybody could have written: %d", status)
+	}
+}
+
+func TestASignInThatSomebodyElseBeganIsRefused(t *testing.T) {
+	c, p := openWithProvider(t)
+	p.claims = map[string]any{"tenant": "acme"}
+	if status, page := c.get(jar(t), "/sign-in/company/back?code=x&state=y"); status != 409 || !strings.Contains(page, "begun in another browser") {
+		t.Errorf("without a beginning: %d", status)
+	}
+	victim := jar(t)
+	res, err := victim.Get(c.url + "/sign-in/company")
+	check(t, err)
+	res.Body.Close()
+	if status, _ := c.get(victim, "/sign-in/company/back?code=x&state=of-the-attacker"); status != 403 {
+		t.Errorf("with another state: %d", status)
+	}
+	if status, _ := c.get(victim, "/sign-in/company/back?code=x&state=of-the-attacker"); status != 409 {
+		t.Errorf("a second time: %d", status)
+	}
+	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "/%0d%0aLocation: https://evil.example"} {
+		client := jar(t)
+		if status, _ := c.fromTheCompany(client, to); status != 200 && status != 404 {
+			t.Errorf("back to %s: %d", to, status)
+		}
+	}
+}
+
+func TestAPasskeyIsAddedAndSignsIn(t *testing.T) {
+	c := open(t)
+	b := c.browser(true)
+	command(b, webauthn.Enable, webauthn.EnableParams{})
+	command(b, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+	}})
+	b.enter(c, "alice")
+	b.open("/account")
+	b.press("Add a passkey")
+	b.reads("The passkey is added: you can sign in with it.")
+	b.open("/")
+	command(b, network.ClearBrowserCookies, cdp.Empty{})
+	b.open("/sign-in?to=/tenants/acme/tasks")
+	b.press("Sign in with a passkey")
+	b.reads("Take it up")
+	b.open("/account")
+	b.press("Remove")
+	b.reads("The passkey is removed.")
+	command(b, network.ClearBrowserCookies, cdp.Empty{})
+	b.open("/sign-in")
+	b.do(click("Sign in with a passkey"))
+	b.reads("This passkey is not known here.")
+}
+
+func TestAnAddressBeginsNoMoreSignInsThanPeopleDo(t *testing.T) {
+	c := open(t)
+	last := 0
+	for range 31 {
+		last, _ = c.post(jar(t), "/sign-in/passkey/begin")
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the 31st: %d", last)
+	}
+}
+
+func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	_, page := c.post(alice, "/account/calendar")
+	address := regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)
+	nobody := &http.Client{}
+	status, calendar := c.get(nobody, address)
+	if status != 200 || !strings.Contains(calendar, "BEGIN:VEVENT") || !strings.Contains(calendar, "SUMMARY:crm-to-bank: the old certificate expires") || strings.Contains(calendar, "globex") {
+		t.Errorf("%d\n%s", status, calendar)
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(calendar, "\r\n"), "\r\n") { // RFC 5545, section 3.1
+		if len(line) > 75 {
+			t.Errorf("a line of %d octets: %s", len(line), line)
+		}
+	}
+	_, again := c.post(alice, "/account/calendar")
+	if status, _ := c.get(nobody, address); status != 404 {
+		t.Errorf("the earlier address: %d", status)
+	}
+	address = regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(again)
+	if _, page := c.post(alice, "/account/calendar/revoke"); !strings.Contains(page, "address is revoked") {
+		t.Error("it is not revoked")
+	}
+	if status, _ := c.get(nobody, address); status != 404 {
+		t.Errorf("the revoked address: %d", status)
+	}
+	_, page = c.post(c.signIn("olga"), "/account/calendar")
+	if status, calendar := c.get(nobody, regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)); status != 200 || !strings.Contains(calendar, "SUMMARY:Run: ") {
+		t.Errorf("an operator's: %d\n%s", status, calendar)
+	}
+}
+
+func TestAPasswordIsChangedAndOtherBrowsersAreSignedOut(t *testing.T) {
+	c := open(t)
+	here, there := c.signIn("alice"), c.signIn("alice")
+	const better = "an even better sentence"
+	if status, _ := c.post(here, "/account/password", "old", "not the old one", "new", better); status != 422 {
+		t.Errorf("with a wrong password: %d", status)
+	}
+	if status, _ := c.post(here, "/account/password", "old", c.password("alice"), "new", "short"); status != 422 {
+		t.Errorf("with a short one: %d", status)
+	}
+	if _, page := c.post(here, "/account/password", "old", c.password("alice"), "new", better); !strings.Contains(page, "The password is changed.") {
+		t.Error("it is not changed")
+	}
+	if _, page := c.get(there, "/account"); !strings.Contains(page, `name="password"`) {
+		t.Error("another browser is still signed in")
+	}
+	if status, _ := c.post(jar(t), "/sign-in", "name", "alice", "password", c.password("alice")); status != 401 {
+		t.Errorf("the old password: %d", status)
+	}
+	if status, _ := c.post(jar(t), "/sign-in", "name", "alice", "password", better); status != 200 {
+		t.Errorf("the new password: %d", status)
+	}
+}
+
+func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
+	c := open(t)
+	alice, olga := c.signIn("alice"), c.signIn("olga")
+	_, page := c.get(olga, "/accounts")
+	id := regexp.MustCompile(`/accounts/([0-9a-f-]{36})/delete`).FindString(page)
+	if status, _ := c.post(alice, id); status != 404 {
+		t.Errorf("by a key user: %d", status)
+	}
+	if _, page := c.post(olga, id); !strings.Contains(page, "alice cannot sign in any more") {
+		t.Error("it is not deleted")
+	}
+	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {
+		t.Error("who is gone is still signed in")
+	}
+}
+
+func TestASessionEndsAndCannotBePlanted(t *testing.T) {
+	c := open(t)
+	planted := jar(t)
+	u, err := url.Parse(c.url)
+	check(t, err)
+	planted.Jar.SetCookies(u, []*http.Cookie{{Name: "perennial", Value: "PLANTED"}})
+	c.post(planted, "/sign-in", "name", "alice", "password", c.password("alice"))
+	for _, cookie := range planted.Jar.Cookies(u) {
+		if cookie.Value == "PLANTED" {
+			t.Error("signing in kept the secret that somebody else knows")
+		}
+	}
+	alice := c.signIn("alice")
+	c.ahead.Add(int64(13 * time.Hour))
+	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {
+		t.Error("a session that nobody used for 13 hours goes on")
+	}
+}

@@ -1,0 +1,366 @@
+package web_test
+
+import (
+	"context"
+	"database/sql"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/sample"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+)
+
+var check = testenv.Check
+
+// ends is what is cleaned up after all tests.
+var ends []func()
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, end := range ends {
+		end()
+	}
+	os.Exit(code)
+}
+
+type console struct {
+	t      *testing.T
+	url    string
+	sample sample.Sample
+	engine *lifecycle.Engine
+	ahead  atomic.Int64 // how far the clock was put ahead
+	queued []string     // imports that wait for their worker
+}
+
+// EnqueueImport lets an import wait until the test works on it.
+func (c *console) EnqueueImport(_ context.Context, _ *sql.Tx, id string) error {
+	c.queued = append(c.queued, id)
+	return nil
+}
+
+// work does what the background does.
+func (c *console) work() {
+	c.t.Helper()
+	for _, id := range c.queued {
+		check(c.t, (&importing.Importer{Engine: c.engine, Now: c.now}).Work(c.t.Context(), id))
+	}
+	c.queued = nil
+}
+
+func (c *console) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// later lets time go by, in which the service does its hourly work.
+func (c *console) later(d time.Duration) {
+	c.t.Helper()
+	c.ahead.Add(int64(d))
+	check(c.t, c.engine.Roll(c.t.Context(), c.now()))
+}
+
+func open(t *testing.T) *console { return openWith(t, nil) }
+
+// filled is a sample fleet that was filled once, for tests that install nothing at its receivers: those would know it in all of
+// them.
+var filled struct {
+	sync.Mutex
+	dir    string
+	sample sample.Sample
+}
+
+// openWith opens the console on a copy of the sample fleet.
+func openWith(t *testing.T, provider *web.OIDC) *console {
+	t.Helper()
+	filled.Lock()
+	defer filled.Unlock()
+	if filled.dir == "" {
+		dir, err := os.MkdirTemp("", "perennial-web-test-")
+		check(t, err)
+		ends = append(ends, func() { os.RemoveAll(dir) })
+		check(t, os.Mkdir(filepath.Join(dir, "db"), 0o700))
+		engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "db", "p.db"), filepath.Join(dir, "key"), time.Now())
+		filled.sample, err = sample.Fill(context.Background(), engine, ca, time.Now)
+		check(t, err)
+		check(t, engine.Store.Close())
+		filled.dir = dir
+	}
+	dir := t.TempDir()
+	check(t, os.CopyFS(dir, os.DirFS(filepath.Join(filled.dir, "db"))))
+	engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "p.db"), filepath.Join(filled.dir, "key"), time.Now())
+	return serve(t, engine, ca, filled.sample, provider)
+}
+
+// openOwn opens the console on a sample fleet with receivers of its own, at which certificates can be installed.
+func openOwn(t *testing.T) *console {
+	t.Helper()
+	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
+	own, err := sample.Fill(t.Context(), engine, ca, time.Now)
+	check(t, err)
+	return serve(t, engine, ca, own, nil)
+}
+
+func serve(t *testing.T, engine *lifecycle.Engine, ca *local.CA, fleet sample.Sample, provider *web.OIDC) *console {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &console{t: t, engine: engine, sample: fleet}
+	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now, Log: engine.Log})
+	s := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	check(t, err)
+	c.url = "http://localhost:" + port // a name, for passkeys
+	s.Config.Handler, err = web.New(web.Config{API: service, Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now, Ending: ctx, Log: engine.Log}, service)
+	check(t, err)
+	s.Start()
+	t.Cleanup(s.Close)
+	t.Cleanup(cancel) // streams end before the server waits for them
+	return c
+}
+
+// password is that of an account of the sample.
+func (c *console) password(name string) string {
+	for _, l := range c.sample.Logins {
+		if l.Name == name {
+			return l.Password
+		}
+	}
+	c.t.Fatalf("nobody is called %s", name)
+	return ""
+}
+
+func (c *console) signIn(name string) *http.Client {
+	c.t.Helper()
+	jar, err := cookiejar.New(nil)
+	check(c.t, err)
+	client := &http.Client{Jar: jar}
+	if status, body := c.post(client, "/sign-in", "name", name, "password", c.password(name)); status != 200 || !strings.Contains(body, "Sign out") {
+		c.t.Fatalf("signing in: %d", status)
+	}
+	return client
+}
+
+func (c *console) get(client *http.Client, path string) (int, string) {
+	c.t.Helper()
+	res, err := client.Get(c.url + path)
+	check(c.t, err)
+	return c.read(res)
+}
+
+func (c *console) read(res *http.Response) (int, string) {
+	c.t.Helper()
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	check(c.t, err)
+	return res.StatusCode, string(data)
+}
+
+func (c *console) post(client *http.Client, path string, form ...string) (int, string) {
+	c.t.Helper()
+	v := url.Values{}
+	for i := 0; i+1 < len(form); i += 2 {
+		v.Set(form[i], form[i+1])
+	}
+	res, err := client.PostForm(c.url+path, v)
+	check(c.t, err)
+	return c.read(res)
+}
+
+var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new", "/mail-check?user=alice"}
+
+func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	for _, page := range append(ofTenant, "/arrangements/crm-to-bank", "/arrangements/crm-to-bank/messages") {
+		if status, _ := c.get(alice, "/tenants/acme"+page); status != 200 {
+			t.Errorf("%s: %d", page, status)
+		}
+		there, body := c.get(alice, "/tenants/globex"+page)
+		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
+			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
+		}
+	}
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy"} {
+		if status, _ := c.get(alice, page); status != 404 {
+			t.Errorf("%s, which is the hosting team's: %d", page, status)
+		}
+	}
+}
+
+func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy", "/account"}
+	for _, page := range ofTenant {
+		pages = append(pages, "/tenants/initech"+page)
+	}
+	for _, page := range pages {
+		status, body := c.get(olga, page)
+		if status != 200 || strings.Contains(body, "<Söhne>") || strings.Contains(body, "<script>") {
+			t.Errorf("%s: %d", page, status)
+		}
+	}
+}
+
+func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	_, page := c.get(alice, "/tenants/acme/tasks?state=open")
+	_, after, ok := strings.Cut(page, `action="/tenants/acme/tasks/`)
+	if !ok {
+		t.Fatal("no open task")
+	}
+	task := "/tenants/acme/tasks/" + after[:36]
+	if _, page := c.post(alice, task, "state", "in-process"); !strings.Contains(page, "The task is in process.") {
+		t.Error("the task is not taken up")
+	}
+	if _, page := c.post(alice, task, "state", "completed", "note", "told <Barbara>"); !strings.Contains(page, "The task is completed, for you.") || !strings.Contains(page, "Note: told &lt;Barbara&gt;") {
+		t.Error("the task is not completed with its note")
+	}
+	if _, page := c.post(alice, "/tenants/acme/scope", "project", "First Implementation", "question", "send-email-for-task", "answer", "no"); !strings.Contains(page, "Answered by key user acme/alice") {
+		t.Error("the question is not answered")
+	}
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy", "manual"); !strings.Contains(page, "The strategy is manual now.") {
+		t.Error("the strategy is not changed")
+	}
+	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 || !strings.Contains(page, "days") {
+		t.Errorf("a renewal by hand, while much validity is left: %d", status)
+	}
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "by a person") {
+		t.Error("her word is not taken")
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 || !strings.Contains(page, "generation 7 is not within reach") {
+		t.Errorf("a generation that is not there: %d", status)
+	}
+	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page, "Times are in Europe/Berlin.") {
+		t.Error("the zone is not changed")
+	}
+}
+
+// newLink makes a link for the administrator of acme's bank.
+func (c *console) newLink() string {
+	c.t.Helper()
+	_, page := c.post(c.signIn("alice"), "/tenants/acme/arrangements/crm-to-bank/link")
+	_, after, ok := strings.Cut(page, "/rollover/")
+	if !ok {
+		c.t.Fatal("no link is shown")
+	}
+	return "/rollover/" + after[:26]
+}
+
+func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
+	c := open(t)
+	link := c.newLink()
+	nobody := &http.Client{}
+	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") || !strings.Contains(body, "alice@acme.example.com") {
+		t.Errorf("the page: %d", status)
+	}
+	if status, body := c.post(nobody, link+"/installed"); status != 200 || !strings.Contains(body, "still refuses the new certificate (401 Unauthorized)") {
+		t.Errorf("the test: %d", status)
+	}
+	if status, _ := c.get(nobody, link+"x"); status != 404 {
+		t.Errorf("a wrong link: %d", status)
+	}
+}
+
+func TestNobodyIsSignedInByGuessingOrFromElsewhere(t *testing.T) {
+	c := open(t)
+	jar, err := cookiejar.New(nil)
+	check(t, err)
+	eve := &http.Client{Jar: jar}
+	if status, body := c.get(eve, "/tenants/acme"); status != 200 || !strings.Contains(body, `name="password"`) {
+		t.Errorf("a page without signing in: %d", status)
+	}
+	last := 0
+	for range 7 {
+		last, _ = c.post(eve, "/sign-in", "name", "olga", "password", "a wrong password")
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the seventh wrong password: %d", last)
+	}
+	olga := c.signIn("alice")
+	r, err := http.NewRequest(http.MethodPost, c.url+"/tenants/acme/scope", strings.NewReader("answer=no"))
+	check(t, err)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	res, err := olga.Do(r)
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != http.StatusForbidden {
+		t.Errorf("a form on another site: %d", res.StatusCode)
+	}
+}
+
+func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") || strings.Contains(page, "globex") {
+		t.Error("the search does not find initech's certificate, or finds more")
+	}
+	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entry here.") {
+		t.Error("a sign of the pattern is not taken as it is")
+	}
+	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") || !strings.Contains(page, "Unbroken up to No.") {
+		t.Error("the log is not verified")
+	}
+	_, all := c.get(olga, "/log/export/csv")
+	_, own := c.get(c.signIn("alice"), "/tenants/acme/log/export/jsonl")
+	if !strings.Contains(all, "globex/tenant/1") || !strings.Contains(own, `"object":"acme/tenant/1"`) || strings.Contains(own, "globex") {
+		t.Error("the exports do not hold what they should, or more")
+	}
+	if status, _ := c.get(c.signIn("alice"), "/tenants/globex/log/export/csv"); status != 404 {
+		t.Errorf("a neighbour's export: %d", status)
+	}
+}
+
+func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
+	c := open(t)
+	alice := c.signIn("alice")
+	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email", "carol@acme.example.com"); !strings.Contains(page, "carol is a key user now") {
+		t.Error("she is not added")
+	}
+	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page, "carol is no key user any more") || strings.Contains(page, "carol@acme") {
+		t.Error("she is not removed")
+	}
+	_, page := c.get(alice, "/tenants/acme/people")
+	_, after, _ := strings.Cut(page, `name="etag" value="`)
+	etag, _, _ := strings.Cut(html.UnescapeString(after), `">`)
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "no address"); status != 422 || !strings.Contains(page, "Line 1: write a name and an address") {
+		t.Errorf("a line that is none: %d", status)
+	}
+
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com>"); status != 200 || !strings.Contains(page, "joerg@acme.example.com") || strings.Contains(page, "<b>") {
+		t.Errorf("a name with markup: %d", status)
+	}
+	if status, _ := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", ""); status != 412 {
+		t.Errorf("what somebody changed meanwhile: %d", status)
+	}
+}
+
+func TestTheForecastSaysToWhomItHappens(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	_, page := c.get(olga, "/forecast/"+nextRun())
+	if !strings.Contains(page, `href="/tenants/globex/certificates"`) && !strings.Contains(page, `href="/tenants/initech/certificates"`) || strings.Contains(page, "hooli") {
+		t.Errorf("the coming run:\n%s", page)
+	}
+	if status, _ := c.get(olga, "/forecast/tomorrow"); status != 404 {
+		t.Errorf("no date: %d", status)
+	}
+}

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// languages are those that the console speaks; the first is what the texts are written in.
+var languages = language.NewMatcher([]language.Tag{language.English, language.German})
+
+// speak chooses the language: the account's, or else the browser's.
+func (v *view) speak(a tenancy.Account) {
+	if v.lang = a.Language; v.lang != "" {
+		return
+	}
+	tag, _ := language.MatchStrings(languages, v.r.Header.Get("Accept-Language"))
+	base, _ := tag.Base()
+	v.lang = base.String()
+}
+
+// T says something to the reader, in the reader's language. All texts of pages go through it; what is data (what a receiver
+// answered, the names of products, what the API says of an error) does not.
+func (v *view) T(text string, args ...any) string {
+	if v.lang == "de" {
+		if translated, ok := german[text]; ok {
+			text = translated
+		}
+	}
+	if len(args) == 0 {
+		return text
+	}
+	return fmt.Sprintf(text, args...)
+}
+
+// germanMonths are the months' names, for time has English ones only.
+var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"}
+
+// Day is a date in the reader's zone: "1 March 2027".
+func (v *view) Day(t time.Time) string {
+	t = t.In(v.zone)
+	if v.lang == "de" {
+		return fmt.Sprintf("%d. %s %d", t.Day(), germanMonths[t.Month()-1], t.Year())
+	}
+	return t.Format("2 January 2006")
+}
+
+// month is a month's short name.
+func (v *view) month(m time.Month) string {
+	if v.lang == "de" {
+		return string([]rune(germanMonths[m-1])[:3])
+	}
+	return m.String()[:3]
+}
+
+// When is an instant with its zone.
+func (v *view) When(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return v.Day(t) + t.In(v.zone).Format(", 15:04 MST")
+}
+
+// UTC is an instant for machines and for hovering.
+func UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
+
+// Away is how far an instant is away: "in 12 days", "3 hours ago".
+func (v *view) Away(t time.Time) string {
+	d := t.Sub(v.now)
+	past := d < 0
+	if past {
+		d = -d
+	}
+	count := func(unit time.Duration, one, many, oneAgo, manyAgo string) string {
+		if past {
+			one, many = oneAgo, manyAgo
+		}
+		if n := int64(d / unit); n != 1 {
+			return v.T(many, n)
+		}
+		return v.T(one)
+	}
+	switch {
+	case d < time.Minute:
+		return v.T("now")
+	case d < time.Hour:
+		return count(time.Minute, "in 1 minute", "in %d minutes", "1 minute ago", "%d minutes ago")
+	case d < 48*time.Hour:
+		return count(time.Hour, "in 1 hour", "in %d hours", "1 hour ago", "%d hours ago")
+	}
+	return count(24*time.Hour, "in 1 day", "in %d days", "1 day ago", "%d days ago")
+}
+
+// Days is a number of days as people say it.
+func (v *view) Days(days float64) string {
+	switch {
+	case days < 1:
+		return v.T("less than a day")
+	case days < 2:
+		return v.T("1 day")
+	}
+	return v.T("%d days", int(days))
+}
+
+// N is a number as people read it: "83,333".
+func (v *view) N(n int) string { return message.NewPrinter(language.Make(v.lang)).Sprint(n) }
+
+// percent writes a share as people read it.
+func (v *view) percent(share float64) string {
+	text := fmt.Sprintf("%.1f %%", 100*share)
+	if v.lang == "de" {
+		text = strings.Replace(text, ".", ",", 1)
+	}
+	return text
+}
+
+// said is what a receiver last answered about the newest generation.
+func said(v *view, r api.Rollover) string {
+	n := newestOf(r)
+	if n.Verdict == "" {
+		return v.T("nothing yet")
+	}
+	return strings.TrimSpace(n.Answer + " " + v.source(n.Source))
+}

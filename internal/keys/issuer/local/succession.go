@@ -1,0 +1,167 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Refresh reads what other replicas made, and makes the authorities that are missing or due at now: call it before every run.
+func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.reload(ctx); err != nil {
+		return err
+	}
+	if len(ca.roots) == 0 {
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+			return err
+		}
+	}
+	if len(ca.issuing) == 0 {
+		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, time.Time{})
+	}
+	last := ca.issuing[len(ca.issuing)-1]
+	if last.SignsFrom.After(now) || now.Before(ca.announceAt(last)) {
+		return nil
+	}
+	from := ca.lastMoment(last).Add(-signsBefore)
+	if soonest := now.Add(Notice); from.Before(soonest) { // it was down in the meantime, or certificates live longer now
+		from = soonest
+	}
+	return ca.announce(ctx, now, from, last.root.cert.NotAfter.Before(now.Add(issuingLifetime/2)))
+}
+
+// Announce makes the successor of the issuing CA now, which signs from an instant on (zero: after [Notice]), below a new root
+// where one is wanted. [tenancy.ErrRefused] while one is announced.
+func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (tenancy.Authority, error) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if err := ca.reload(ctx); err != nil {
+		return tenancy.Authority{}, err
+	}
+	if last := ca.issuing[len(ca.issuing)-1]; last.SignsFrom.After(now) {
+		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
+	}
+	switch {
+	case from.IsZero():
+		from = now.Add(Notice)
+	case from.Before(now):
+		return tenancy.Authority{}, tenancy.Invalid("signs_from", "is in the past")
+	}
+	err := ca.announce(ctx, now, from, newRoot)
+	return ca.issuing[len(ca.issuing)-1].Authority, err
+}
+
+// announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was asked.
+func (ca *CA) announce(ctx context.Context, now, from time.Time, newRoot bool) error {
+	if newRoot {
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+			return err
+		}
+	}
+	if last := ca.lastMoment(ca.issuing[len(ca.issuing)-1]); last.Before(from) {
+		from = last
+	}
+	if from.Before(now) {
+		from = now
+	}
+	return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, from.UTC().Truncate(time.Microsecond))
+}
+
+// lastMoment is when an issuing CA can sign a certificate of the longest validity for the last time.
+func (ca *CA) lastMoment(a *authority) time.Time {
+	return a.cert.NotAfter.Add(-ca.config.LongestValidity)
+}
+
+func (ca *CA) announceAt(a *authority) time.Time { return ca.lastMoment(a).Add(-announcedFor) }
+
+// signer is the issuing CA that signs at an instant: the last one whose date has come.
+func (ca *CA) signer(at time.Time) int {
+	for i := len(ca.issuing) - 1; i > 0; i-- {
+		if !ca.issuing[i].SignsFrom.After(at) {
+			return i
+		}
+	}
+	return 0
+}
+
+// signerOf is the issuing CA for a request: the one that is asked for, or the one that signs; where a certificate would outlive
+// that one, the next.
+func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error) {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	signing := ca.signer(r.At)
+	for i, a := range ca.issuing {
+		switch {
+		case r.Authority != "" && a.ID != r.Authority, r.Authority == "" && i < signing:
+		case !notAfter.After(a.cert.NotAfter):
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("a certificate until %s would outlive its issuing CA (until %s)", notAfter.Format(time.RFC3339), ca.issuing[signing].cert.NotAfter.Format(time.RFC3339))
+}
+
+// Signing is the issuing CA that signs at now.
+func (ca *CA) Signing(now time.Time) tenancy.Authority {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	return ca.issuing[ca.signer(now)].Authority
+}
+
+// Announced is the issuing CA that was made and does not sign yet at now, if there is one.
+func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	last := ca.issuing[len(ca.issuing)-1]
+	return last.Authority, last.SignsFrom.After(now)
+}
+
+// A Stage is where an authority is in its life.
+type Stage string
+
+// An announced authority does not sign yet, and a replaced one does not any more.
+const (
+	Announced Stage = "announced"
+	Signs     Stage = "signs"
+	Replaced  Stage = "replaced"
+)
+
+// A Plan is one authority, and when its successor is announced.
+type Plan struct {
+	tenancy.Authority
+	Subject    string
+	Stage      Stage
+	AnnounceAt time.Time // of its successor
+}
+
+// Plans lists the authorities at now, roots first.
+func (ca *CA) Plans(now time.Time) []Plan {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	signing := ca.signer(now)
+	stage := func(i, current int) Stage {
+		switch {
+		case i < current:
+			return Replaced
+		case i > current:
+			return Announced
+		}
+		return Signs
+	}
+	var plans []Plan
+	for i, a := range ca.roots {
+		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), stage(i, ca.issuing[signing].root.Position-1), a.cert.NotAfter.Add(-issuingLifetime / 2)})
+	}
+	for i, a := range ca.issuing {
+		p := Plan{a.Authority, a.cert.Subject.String(), stage(i, signing), ca.announceAt(a)}
+		if i+1 < len(ca.issuing) {
+			p.AnnounceAt = ca.issuing[i+1].NotBefore.Add(Backdate)
+		}
+		plans = append(plans, p)
+	}
+	return plans
+}

@@ -1,0 +1,300 @@
+// Package bench measures the engine against bare cryptography in one run, since absolute times of a machine that is shared
+// say little.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// runDate is the run that is measured.
+var runDate = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// fleet is an engine on a new database.
+type fleet struct {
+	store  *store.Store
+	ca     *local.CA
+	engine *lifecycle.Engine
+	clean  func()
+}
+
+// newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch tenants.
+func newFleet(ctx context.Context, url string) (*fleet, error) {
+	dir, err := os.MkdirTemp("", "perennial-bench-")
+	if err != nil {
+		return nil, err
+	}
+	return newFleetIn(ctx, url, dir, func() { os.RemoveAll(dir) })
+}
+
+// newFleetIn is newFleet with a folder for its files: bench.key, and bench.db for "".
+func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, err error) {
+	f := &fleet{clean: clean}
+	defer func() {
+		if err != nil {
+			f.close()
+		}
+	}()
+	if url == "" {
+		url = "sqlite:" + filepath.Join(dir, "bench.db")
+	}
+	log := slog.New(slog.DiscardHandler)
+	if f.store, err = store.OpenExclusive(ctx, url); err != nil {
+		return nil, err
+	}
+	tenants, err := f.store.Tenants(ctx, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(tenants) > 0 {
+		return nil, fmt.Errorf("the database %s has tenants: a bench needs an empty one of its own", store.Masked(url))
+	}
+	if err = jobs.Migrate(ctx, f.store, log); err != nil {
+		return nil, err
+	}
+	outbox, err := jobs.NewOutbox(f.store, log)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyring.Create(filepath.Join(dir, "bench.key"))
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Preset(policy.Default)
+	if err != nil {
+		return nil, err
+	}
+	if f.ca, err = local.Open(ctx, local.Config{TrustDomain: "bench.example.com", Organization: "Bench", LongestValidity: p.Validity}, f.store, keys, runDate); err != nil {
+		return nil, err
+	}
+	f.engine, err = lifecycle.New(lifecycle.Config{
+		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
+	})
+	return f, err
+}
+
+func (f *fleet) close() {
+	if f.store != nil {
+		f.store.Close()
+	}
+	f.clean()
+}
+
+// fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly over a
+// month; the others over a year after it. With people, each tenant has three key users, one of them subscribed, and the
+// scope sends mail. The first tenants have an arrangement each.
+func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) error {
+	left := func(i int) time.Duration {
+		if i < due {
+			return 32*policy.Day + time.Duration(float64(29*policy.Day)*float64(i)/float64(due))
+		}
+		return 94*policy.Day + time.Duration(float64(364*policy.Day)*float64(i-due)/float64(n-due))
+	}
+	const page = 2000
+	issued := runDate.AddDate(-1, 0, 0)
+	for start := 0; start < n; start += page {
+		err := f.store.InTx(ctx, func(tx *store.Tx) error {
+			var tenants []tenancy.Tenant
+			var users []tenancy.KeyUser
+			var projects []tenancy.ScopingProject
+			var certs []store.SealedCertificate
+			for i := start; i < min(start+page, n); i++ {
+				t := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant", KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
+				tenants = append(tenants, t)
+				c := tenancy.Certificate{
+					ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
+					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
+				}
+				c.NotBefore = c.NotAfter.Add(-f.engine.Policy.Validity)
+				certs = append(certs, store.SealedCertificate{Certificate: c, SealedKey: []byte{0}})
+				if !people {
+					continue
+				}
+				projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: issued, Version: 1,
+					Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "bench", At: issued}}})
+				for _, name := range []string{"alice", "bob", "carol"} {
+					u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com", UnsubscribeToken: lifecycle.NewID(), CreatedAt: issued, Version: 1}
+					if name == "alice" {
+						u.SubscribedAt = issued
+					}
+					users = append(users, u)
+				}
+			}
+			if err := tx.Import(ctx, tenants, users, projects, certs); err != nil {
+				return err
+			}
+			return arrange(ctx, tx, tenants[:max(0, min(arranged-start, len(tenants)))], issued)
+		})
+		if err != nil {
+			return fmt.Errorf("fill the database: %w", err)
+		}
+	}
+	return f.store.Analyze(ctx)
+}
+
+// RenewResult compares whole renewals with bare cryptography on the same cores.
+type RenewResult struct {
+	Database          string  `json:"database"`
+	Due               int     `json:"due"`
+	Cores             int     `json:"cores"`
+	Seconds           float64 `json:"seconds"`
+	RenewalsPerSecond float64 `json:"renewals_per_second"`
+	CryptoPerSecond   float64 `json:"crypto_per_second"`
+	Ratio             float64 `json:"ratio"`
+}
+
+// Renew measures a run that renews due certificates: key, certificate, sealing, three tasks, a mail and its job, an audit
+// event, committed. CryptoPerSecond is nothing but the key and the certificate, on all cores, measured before and after.
+func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) {
+	f, err := newFleet(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	if err := f.fill(ctx, due, due, 0, true); err != nil {
+		return r, err
+	}
+	return f.renew(ctx, due, func() (float64, error) { return f.crypto(ctx) })
+}
+
+// renew measures a run, and before and after it what it is compared with.
+func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond float64, err error)) (r RenewResult, err error) {
+	before, err := against()
+	if err != nil {
+		return r, err
+	}
+	started := time.Now()
+	run, err := f.engine.Run(ctx, runDate, runDate)
+	if err != nil {
+		return r, err
+	}
+	seconds := time.Since(started).Seconds()
+	if run.Renewed != due {
+		return r, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+	}
+	after, err := against()
+	if err != nil {
+		return r, err
+	}
+	r = RenewResult{Database: string(f.store.Engine()), Due: due, Cores: runtime.GOMAXPROCS(0), Seconds: seconds, RenewalsPerSecond: float64(due) / seconds, CryptoPerSecond: (before + after) / 2}
+	r.Ratio = r.RenewalsPerSecond / r.CryptoPerSecond
+	return r, nil
+}
+
+// crypto makes keys and certificates on all cores for a while, and says how many a second.
+func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
+	return onAllCores(func() error {
+		key, err := keyring.Generate(tenancy.P256)
+		if err == nil {
+			_, err = f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
+		}
+		return err
+	})
+}
+
+// onAllCores does something on all cores for a while, and says how often a second.
+func onAllCores(do func() error) (perSecond float64, err error) {
+	const lasts = 3 * time.Second
+	var made atomic.Int64
+	var workers sync.WaitGroup
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	started := time.Now()
+	for i := range errs {
+		workers.Go(func() {
+			for errs[i] == nil && time.Since(started) < lasts {
+				errs[i] = do()
+				made.Add(1)
+			}
+		})
+	}
+	workers.Wait()
+	return float64(made.Load()) / time.Since(started).Seconds(), errors.Join(errs...)
+}
+
+// arrange gives tenants an arrangement each.
+func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at time.Time) error {
+	var receivers []tenancy.Receiver
+	var arrangements []tenancy.Arrangement
+	for _, t := range tenants {
+		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at, Version: 1}
+		receivers = append(receivers, r)
+		arrangements = append(arrangements, tenancy.Arrangement{
+			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders", Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: at, Version: 1,
+		})
+	}
+	return tx.ImportArrangements(ctx, receivers, arrangements)
+}
+
+// SweepResult says how long a run takes in a large fleet.
+type SweepResult struct {
+	Database     string  `json:"database"`
+	Certificates int     `json:"certificates"`
+	Due          int     `json:"due"`
+	Runs         int     `json:"runs"`
+	MedianMS     float64 `json:"median_ms"`
+	WorstMS      float64 `json:"worst_ms"`
+}
+
+// Sweep measures runs over a fleet of which only due certificates can be renewed. Without due ones it measures nine run
+// dates, the first of them cold.
+func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResult, err error) {
+	f, err := newFleet(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	if certificates < 1 || due < 0 || due > certificates {
+		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due, certificates)
+	}
+	if err := f.fill(ctx, certificates, due, 0, false); err != nil {
+		return r, err
+	}
+	runs := 9
+	if due > 0 {
+		runs = 1
+	}
+	var took []float64
+	for i := range runs {
+		at := runDate.Add(-time.Duration(i) * time.Hour)
+		started := time.Now()
+		run, err := f.engine.Run(ctx, at, runDate)
+		if err != nil {
+			return r, err
+		}
+		took = append(took, float64(time.Since(started).Microseconds())/1000)
+		if run.Renewed != due {
+			return r, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+		}
+	}
+	slices.Sort(took)
+	return SweepResult{string(f.store.Engine()), certificates, due, runs, took[len(took)/2], took[len(took)-1]}, nil
+}
+
+// Print writes a result for people.
+func (r RenewResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %d renewals in %.2f s, %.0f/s; bare key and certificate on %d cores %.0f/s; ratio %.2f\n", r.Database, r.Due, r.Seconds, r.RenewalsPerSecond, r.Cores, r.CryptoPerSecond, r.Ratio)
+}
+
+// Print writes a result for people.
+func (r SweepResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %d runs over %d certificates, %d due: median %.1f ms, worst %.1f ms\n", r.Database, r.Runs, r.Certificates, r.Due, r.MedianMS, r.WorstMS)
+}

@@ -1,0 +1,189 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// ConsoleResult is how long the pages of the console take at the server.
+type ConsoleResult struct {
+	Database     string       `json:"database"`
+	Certificates int          `json:"certificates"`
+	Arrangements int          `json:"arrangements"`
+	Renewed      int          `json:"renewed"`
+	CountedAfter float64      `json:"counted_after_seconds"` // since the start, until the overview knows the whole fleet
+	Pages        []PageResult `json:"pages"`
+}
+
+// PageResult is one page's.
+type PageResult struct {
+	Page  string  `json:"page"`
+	First float64 `json:"first_ms"` // what is computed once
+	P50   float64 `json:"p50_ms"`
+	P99   float64 `json:"p99_ms"`
+	Bytes int     `json:"bytes"`
+}
+
+// Console measures the pages of the console over a fleet of which a twelfth was renewed by the last run, and no receiver has
+// acted.
+func Console(ctx context.Context, url string, certificates, arrangements, requests int) (r ConsoleResult, err error) {
+	f, err := newFleet(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	due := certificates / 12
+	if err := f.fill(ctx, certificates, due, arrangements, true); err != nil {
+		return r, err
+	}
+	if err := f.mUser(ctx, "tenant-0"); err != nil {
+		return r, err
+	}
+	run, err := f.engine.Run(ctx, runDate, runDate)
+	if err != nil {
+		return r, err
+	}
+	r = ConsoleResult{Database: string(f.store.Engine()), Certificates: certificates, Arrangements: arrangements, Renewed: run.Renewed}
+	now := func() time.Time { return runDate.Add(26 * time.Hour) }
+	log := slog.New(slog.DiscardHandler)
+	service := api.New(api.Config{Store: f.store, Engine: f.engine, CA: f.ca, Network: &outbound.Network{}, Now: now, Log: log})
+	console, err := web.New(web.Config{API: service, Store: f.store, Now: now, Ending: ctx, Log: log}, service)
+	if err != nil {
+		return r, err
+	}
+	first := fmt.Sprintf("/tenants/tenant-%d", 0)
+	for _, who := range []struct {
+		role  tenancy.Role
+		pages []string
+	}{
+		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/runs", "/forecast", "/deliveries", "/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log", "/log?text=tenant-77", "/log?text=nothing+has+this"}},
+		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers", first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new", first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},
+	} {
+		cookie, err := signIn(ctx, f.store, console, who.role, now())
+		if err != nil {
+			return r, err
+		}
+		if who.role == tenancy.RoleOperator {
+			started := time.Now()
+			for counting := true; counting; {
+				w := ask(console, cookie, "/")
+				counting = strings.Contains(w.Body.String(), "being counted")
+			}
+			r.CountedAfter = time.Since(started).Seconds()
+		}
+		for _, page := range who.pages {
+			p, err := measurePage(console, cookie, page, requests)
+			if err != nil {
+				return r, err
+			}
+			p.Page = string(who.role) + " " + p.Page
+			r.Pages = append(r.Pages, p)
+		}
+	}
+	return r, nil
+}
+
+// mUser gives a tenant the certificate of its M-user, which the fleet lacks.
+func (f *fleet) mUser(ctx context.Context, tenant string) error {
+	t, err := f.store.Tenant(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	c, err := f.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return err
+	}
+	c.ID, c.Purpose, c.NotAfter = lifecycle.NewID(), tenancy.ForMUser, runDate.AddDate(0, 6, 0)
+	return f.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.AddCertificates(ctx, []store.SealedCertificate{{Certificate: c, SealedKey: []byte{0}}})
+	})
+}
+
+// signIn makes an account and signs it in.
+func signIn(ctx context.Context, s *store.Store, console http.Handler, role tenancy.Role, now time.Time) (*http.Cookie, error) {
+	const secret = "a password for a measurement"
+	hash, err := password.Hash(secret)
+	if err != nil {
+		return nil, err
+	}
+	a := tenancy.Account{ID: lifecycle.NewID(), Name: "bench-" + string(role), Role: role, Password: hash, Origin: "bench " + string(role), CreatedAt: now}
+	if role == tenancy.RoleKeyUser {
+		t, err := s.Tenant(ctx, "tenant-0")
+		if err != nil {
+			return nil, err
+		}
+		u, err := s.KeyUser(ctx, t.ID, "alice")
+		if err != nil {
+			return nil, err
+		}
+		a.TenantID, a.KeyUserID = t.ID, u.ID
+	}
+	if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.CreateAccount(ctx, a) }); err != nil {
+		return nil, err
+	}
+	q := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(url.Values{"name": {a.Name}, "password": {secret}}.Encode()))
+	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	console.ServeHTTP(w, q)
+	for _, c := range w.Result().Cookies() {
+		if c.Name == "perennial" {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("signing in: %d", w.Code)
+}
+
+func ask(console http.Handler, cookie *http.Cookie, page string) *httptest.ResponseRecorder {
+	q := httptest.NewRequest(http.MethodGet, page, nil)
+	q.AddCookie(cookie)
+	w := httptest.NewRecorder()
+	console.ServeHTTP(w, q)
+	return w
+}
+
+// measurePage asks for a page many times, one after the other.
+func measurePage(console http.Handler, cookie *http.Cookie, page string, requests int) (p PageResult, err error) {
+	p.Page = page
+	var took []float64
+	for i := range requests + 1 {
+		started := time.Now()
+		w := ask(console, cookie, page)
+		ms := float64(time.Since(started).Microseconds()) / 1000
+		if w.Code != http.StatusOK {
+			return p, fmt.Errorf("%s: %d", page, w.Code)
+		}
+		if i == 0 {
+			p.First, p.Bytes = ms, w.Body.Len()
+			continue
+		}
+		took = append(took, ms)
+	}
+	slices.Sort(took)
+	p.P50, p.P99 = took[len(took)/2], took[len(took)*99/100]
+	return p, nil
+}
+
+// Print writes a result for people.
+func (r ConsoleResult) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %d certificates, %d arrangements, %d renewed by the last run; the overview knows all %.0f s after the start\n", r.Database, r.Certificates, r.Arrangements, r.Renewed, r.CountedAfter)
+	fmt.Fprintf(w, "%-60s %9s %9s %9s %9s\n", "page", "first ms", "p50 ms", "p99 ms", "bytes")
+	for _, p := range r.Pages {
+		fmt.Fprintf(w, "%-60s %9.1f %9.1f %9.1f %9d\n", p.Page, p.First, p.P50, p.P99, p.Bytes)
+	}
+}

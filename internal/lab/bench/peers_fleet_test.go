@@ -1,0 +1,237 @@
+package bench
+
+import (
+	"context"
+	"crypto"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// filled is a pool of keys that never runs dry: making RSA keys is what a pool does ahead.
+type filled struct {
+	keys []crypto.Signer
+	next atomic.Int64
+}
+
+// Take implements [lifecycle.Keys].
+func (f *filled) Take(tenancy.KeyType) (crypto.Signer, error) {
+	return f.keys[int(f.next.Add(1))%len(f.keys)], nil
+}
+
+// RSA compares renewals of RSA 2048 certificates, whose keys are in the pool already, with bare certificates of the same keys.
+func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
+	f, err := newFleet(ctx, url)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	pool := &filled{}
+	for range 16 {
+		key, err := keyring.Generate(tenancy.RSA2048)
+		if err != nil {
+			return r, err
+		}
+		pool.keys = append(pool.keys, key)
+	}
+	f.engine.Keys = pool
+	if err := f.fill(ctx, due, due, 0, true); err != nil {
+		return r, err
+	}
+	sign := func() (float64, error) { return f.signatures(ctx, pool) }
+	return f.renew(ctx, due, sign)
+}
+
+// signatures makes certificates of keys that are there, on all cores for a while, and says how many a second.
+func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
+	return onAllCores(func() error {
+		key, _ := pool.Take(tenancy.RSA2048)
+		_, err := f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
+		return err
+	})
+}
+
+// MonthResult is the first of a month.
+type MonthResult struct {
+	Tenants int     `json:"tenants"`
+	Due     int     `json:"due"`
+	Mails   int     `json:"mails"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Month measures the first of a month: a twelfth of the tenants is due, each with three key users, one of them subscribed; until
+// everything is renewed and every mail queued. What it leaves in the folder is bench.db and bench.key.
+func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err error) {
+	f, err := newFleetIn(ctx, "", dir, func() {})
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	due := tenants / 12
+	if err := f.fill(ctx, tenants, due, 0, true); err != nil {
+		return r, err
+	}
+	started := time.Now()
+	run, err := f.engine.Run(ctx, runDate, runDate)
+	if err != nil {
+		return r, err
+	}
+	r = MonthResult{Tenants: tenants, Due: due, Seconds: time.Since(started).Seconds()}
+	mails, err := f.store.CountMails(ctx)
+	if err != nil {
+		return r, err
+	}
+	if r.Mails = mails[tenancy.MailQueued]; run.Renewed != due || r.Mails != due {
+		return r, fmt.Errorf("%d were renewed and %d mails queued, and not %d", run.Renewed, r.Mails, due)
+	}
+	return r, nil
+}
+
+// Deliver measures how many mails a second go to a mail server, from the queue to the answer that is stored, and how long one
+// is on average.
+func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64, err error) {
+	f, err := newFleet(ctx, "")
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	if err := f.fill(ctx, mails, mails, 0, true); err != nil {
+		return 0, err
+	}
+	if _, err := f.engine.Run(ctx, runDate, runDate); err != nil {
+		return 0, err
+	}
+	templates, err := notify.LoadTemplates("")
+	if err != nil {
+		return 0, err
+	}
+	server, err := notify.NewServer(smtpURL, "Perennial <perennial@bench.example.com>", templates, nil)
+	if err != nil {
+		return 0, err
+	}
+	log := slog.New(slog.DiscardHandler)
+	queue, err := jobs.New(ctx, jobs.Config{Store: f.store, Engine: f.engine, Deliverer: &jobs.Deliverer{Store: f.store, Sender: server, Log: log}, Now: func() time.Time { return runDate }, Log: log})
+	if err != nil {
+		return 0, err
+	}
+	started := time.Now()
+	if err := queue.Start(ctx); err != nil {
+		return 0, err
+	}
+	defer queue.Stop(context.WithoutCancel(ctx))
+	for {
+		left, err := f.store.CountMails(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if len(left) == 0 {
+			return float64(mails) / time.Since(started).Seconds(), nil
+		}
+		if left[tenancy.MailDead] > 0 {
+			return 0, fmt.Errorf("%d mails are dead", left[tenancy.MailDead])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A queue hands the parts of a run to replicas in this process.
+type queue struct{ parts chan store.Part }
+
+// Enqueue implements [lifecycle.Spread].
+func (q queue) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
+	for _, p := range parts {
+		q.parts <- p
+	}
+	return nil
+}
+
+// counted counts certificates.
+type counted struct {
+	issuer.Issuer
+	issued *atomic.Int64
+}
+
+// Issue implements [issuer.Issuer].
+func (c counted) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	c.issued.Add(1)
+	return c.Issuer.Issue(ctx, r)
+}
+
+// Replicas measures a run of one database by so many replicas, each with its own connections: in seconds, and how many
+// certificates were made for nothing.
+func Replicas(ctx context.Context, url string, replicas, due int) (seconds float64, wasted int, err error) {
+	f, err := newFleet(ctx, url)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.close()
+	if err := f.fill(ctx, due, due, 0, true); err != nil {
+		return 0, 0, err
+	}
+	var issued atomic.Int64
+	q := queue{make(chan store.Part, due)}
+	engines := make([]*lifecycle.Engine, replicas)
+	for i := range engines {
+		config := f.engine.Config
+		if config.Store, err = store.Open(ctx, url); err != nil {
+			return 0, 0, err
+		}
+		defer config.Store.Close()
+		config.Issuer, config.Spread, config.PartSize = counted{issuer.Checked(f.ca), &issued}, q, 1000
+		if engines[i], err = lifecycle.New(config); err != nil {
+			return 0, 0, err
+		}
+	}
+	started := time.Now()
+	if _, err := engines[0].Run(ctx, runDate, runDate); err != nil {
+		return 0, 0, err
+	}
+	close(q.parts)
+	var workers sync.WaitGroup
+	errs := make([]error, replicas)
+	for i, e := range engines {
+		workers.Go(func() {
+			for p := range q.parts {
+				errs[i] = errors.Join(errs[i], e.RunPart(ctx, p.RunDate, p.Number, runDate))
+			}
+		})
+	}
+	workers.Wait()
+	seconds = time.Since(started).Seconds()
+	run, err := f.store.Run(ctx, runDate)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return 0, 0, err
+	}
+	if run.Renewed != due || run.FinishedAt.IsZero() {
+		return 0, 0, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+	}
+	return seconds, int(issued.Load()) - due, nil
+}
+
+// A Row of the table of peers.
+type Row struct{ Work, Against, Result, Goal string }
+
+// PrintRows prints the table in Markdown.
+func PrintRows(w io.Writer, rows []Row) {
+	fmt.Fprintf(w, "| work | against | result | goal |\n|---|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", r.Work, r.Against, r.Result, r.Goal)
+	}
+}
+
+func ratio(a, b float64) string { return fmt.Sprintf("%.2f", math.Round(100*a/b)/100) }

@@ -1,0 +1,206 @@
+package sim
+
+import (
+	"context"
+	"crypto"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// First certificates expire this long after the start.
+const (
+	firstExpiry = 93 * policy.Day
+	lastExpiry  = 458 * policy.Day
+)
+
+// A registry stands for the CA: its certificates are numbers, since nobody looks into them here. It remembers for whom it
+// issued.
+type registry struct {
+	mu      sync.Mutex
+	serial  uint64
+	tenants []string
+}
+
+// Issue implements [issuer.Issuer].
+func (r *registry) Issue(_ context.Context, q issuer.Request) (issuer.Issued, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serial++
+	r.tenants = append(r.tenants, q.Tenant)
+	return r.certificate(q.Tenant, q.At.Add(-local.Backdate), q.Validity), nil
+}
+
+func (r *registry) certificate(tenant string, from time.Time, validity time.Duration) issuer.Issued {
+	return issuer.Issued{DER: binary.BigEndian.AppendUint64(nil, r.serial), Serial: fmt.Sprintf("%016x", r.serial), Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
+}
+
+// take returns the tenants for which certificates were issued since it was called last, each once, in order.
+func (r *registry) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.tenants
+	r.tenants = nil
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// oneKey gives the same key again and again: nothing is signed here.
+type oneKey struct{ key crypto.Signer }
+
+// Take implements [lifecycle.Keys].
+func (k oneKey) Take(tenancy.KeyType) (crypto.Signer, error) { return k.key, nil }
+
+// postbox counts mails.
+type postbox struct{ mails int }
+
+// Enqueue implements [lifecycle.Outbox].
+func (p *postbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
+	p.mails += len(ids)
+	return nil
+}
+
+// A tenant of the simulation.
+type tenant struct {
+	tenancy.Tenant
+	number       int
+	arrangements []*arrangement
+	generations  []generation
+	rollAt       time.Time // when the engine has something to do next
+}
+
+// A generation of a tenant's certificate, whether it is retired or not.
+type generation struct {
+	number    int
+	notAfter  time.Time
+	noticedAt time.Time // the first notice about it
+}
+
+// An arrangement of the simulation.
+type arrangement struct {
+	sender
+	receiver
+	id       string
+	tenant   *tenant
+	number   int
+	standing lifecycle.Standing // as the gateway knows it
+	pending  int                // times that its administrator will act
+	served   generation         // what got messages through before the latest renewal
+	since    time.Time          // messages are counted up to here
+	fate     fate
+	message  time.Time // when a message will show something new
+}
+
+// found opens an engine on an empty database and makes n tenants, from the first number on.
+func (w *world) found(ctx context.Context, first, n int) (err error) {
+	c := w.Config
+	if w.store, err = store.OpenInMemory(ctx); err != nil {
+		return err
+	}
+	seal, err := keyring.Ephemeral()
+	if err != nil {
+		return err
+	}
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		return err
+	}
+	w.registry, w.postbox = &registry{}, &postbox{}
+	w.engine, err = lifecycle.New(lifecycle.Config{
+		Store: w.store, Issuer: w.registry, Keys: oneKey{key}, Seal: seal, Policy: c.Policy, Outbox: w.postbox, MailDomain: "example.com", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	var tenants []tenancy.Tenant
+	var users []tenancy.KeyUser
+	var projects []tenancy.ScopingProject
+	var certs []store.SealedCertificate
+	var receivers []tenancy.Receiver
+	var arrangements []tenancy.Arrangement
+	for number := first; number < first+n; number++ {
+		r := draws(c.Seed, number, 0, 0)
+		name := fmt.Sprintf("tenant-%07d", number)
+		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: lifecycle.NewID(), Name: name, DisplayName: name, KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
+		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
+		from := expires.Add(-c.Policy.Validity)
+		if from.After(c.Start) { // the policy's certificates live shorter than those that it takes over
+			from = c.Start
+		}
+		w.registry.serial++
+		issued := w.registry.certificate(t.Name, from, expires.Sub(from))
+		tenants = append(tenants, t.Tenant)
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{
+			ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
+			Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: tenancy.P256, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: c.Start,
+		}, SealedKey: []byte{0}})
+		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: c.Start, Version: 1,
+			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
+		for i := range keyUsers {
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i), Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
+			if i < subscribers {
+				u.SubscribedAt = c.Start
+			}
+			users = append(users, u)
+		}
+		t.generations = []generation{{number: 1, notAfter: issued.NotAfter}}
+		for i := range c.Arrangements {
+			r := draws(c.Seed, number, i+1, 0)
+			a := &arrangement{id: lifecycle.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r), sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
+			name := fmt.Sprintf("receiver-%d", i+1)
+			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start, Version: 1}
+			receivers = append(receivers, row)
+			arrangements = append(arrangements, tenancy.Arrangement{
+				ID: a.id, TenantID: t.ID, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/", Authentication: tenancy.ClientCertificate, Strategy: c.Strategy, Generation: 1,
+				CreatedAt: c.Start, Version: 1,
+			})
+			t.arrangements = append(t.arrangements, a)
+		}
+		w.tenants = append(w.tenants, t)
+	}
+	return w.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.Import(ctx, tenants, users, projects, certs); err != nil {
+			return err
+		}
+		return tx.ImportArrangements(ctx, receivers, arrangements)
+	})
+}
+
+// Each tenant has three key users, and one of them subscribed to mails.
+const (
+	keyUsers    = 3
+	subscribers = 1
+)
+
+// usable says whether the generation is valid at now.
+func (g generation) usable(now time.Time) bool { return now.Before(g.notAfter) }
+
+// newest is the tenant's latest generation.
+func (t *tenant) newest() generation { return t.generations[len(t.generations)-1] }
+
+// shows is what the gateway would report of a message: what it learnt that is news to the engine. A gateway that goes on seeing
+// the same reports it once an hour, which moves nothing, and is left out.
+func shows(r rollover.Rollover, seen []lifecycle.Observation) (news []lifecycle.Observation) {
+	for _, o := range seen {
+		before, _ := r.Generation(o.Generation)
+		r = r.Observe(o.Evidence)
+		after, _ := r.Generation(o.Generation)
+		if after.Verdict != before.Verdict || before.VerdictAt.Before(before.PresentedAt) {
+			news = append(news, o)
+		}
+	}
+	return news
+}

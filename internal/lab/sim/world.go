@@ -1,0 +1,445 @@
+package sim
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+)
+
+// runTakes is how long after a run date its renewals are made. Certificates are backdated by five minutes, so they are valid
+// from five minutes after the run on, as those of the published rules' audit.
+const runTakes = 10 * time.Minute
+
+// A world is one shard of the fleet at one instant.
+type world struct {
+	Config
+	store    *store.Store
+	engine   *lifecycle.Engine
+	registry *registry
+	postbox  *postbox
+	tenants  []*tenant
+	byName   map[string]*tenant
+	queue    queue
+	seq      int
+	now, end time.Time
+	months   []time.Time // the end of each
+	result   *Result
+	// notice is how long before it is presented key users must know of a new generation; zero where the policy promises nothing.
+	notice    time.Duration
+	everyHour bool
+}
+
+// An event is something that will happen.
+type event struct {
+	at   time.Time
+	kind int // at the same instant, the lower kind comes first
+	seq  int
+	do   func(context.Context) error
+}
+
+const (
+	expires = iota
+	runs
+	rolls
+	acts
+	tells
+	sends
+)
+
+type queue []event
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if c := q[i].at.Compare(q[j].at); c != 0 {
+		return c < 0
+	}
+	if q[i].kind != q[j].kind {
+		return q[i].kind < q[j].kind
+	}
+	return q[i].seq < q[j].seq
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(v any)   { *q = append(*q, v.(event)) }
+func (q *queue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+func (w *world) plan(at time.Time, kind int, do func(context.Context) error) {
+	if at.Before(w.end) {
+		w.seq++
+		heap.Push(&w.queue, event{at, kind, w.seq, do})
+	}
+}
+
+func newWorld(c Config, notice time.Duration, everyHour bool) *world {
+	w := &world{Config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0), byName: map[string]*tenant{}, result: newResult(c)}
+	for m := range 12 * c.Years {
+		w.months = append(w.months, c.Start.AddDate(0, m+1, 0))
+	}
+	return w
+}
+
+// live is the life of n tenants from the first one on.
+func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
+	err := w.found(ctx, first, n)
+	if w.store != nil {
+		defer w.store.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range w.tenants {
+		w.byName[t.Name] = t
+		w.expire(t, t.newest())
+		if err := w.read(ctx, t); err != nil {
+			return nil, err
+		}
+		if w.everyHour {
+			w.rollHourly(t, w.now)
+		}
+	}
+	w.planRun(w.Policy.Schedule.Next(w.Start))
+	going := ctx
+	ctx = context.WithoutCancel(ctx) // SQLite's driver guards every statement that can be cancelled with a goroutine
+	for len(w.queue) > 0 && going.Err() == nil {
+		e := heap.Pop(&w.queue).(event)
+		w.now = e.at
+		if err := e.do(ctx); err != nil {
+			return nil, fmt.Errorf("at %s: %w", w.now.Format(time.RFC3339), err)
+		}
+	}
+	if going.Err() != nil {
+		return nil, context.Cause(going)
+	}
+	w.now = w.end
+	for _, t := range w.tenants {
+		for _, a := range t.arrangements {
+			w.count(a)
+		}
+	}
+	return w.result, w.close(ctx)
+}
+
+// planRun lets a run happen, and then the next one.
+func (w *world) planRun(runDate time.Time) {
+	w.plan(runDate.Add(runTakes), runs, func(ctx context.Context) error {
+		if _, err := w.engine.Run(ctx, runDate, w.now); err != nil {
+			return err
+		}
+		for _, name := range w.registry.take() {
+			if err := w.renewed(ctx, w.byName[name]); err != nil {
+				return err
+			}
+		}
+		w.planRun(w.Policy.Schedule.Next(runDate))
+		return nil
+	})
+}
+
+// renewed takes in that a tenant has a new generation: the gateway knows it, and the administrators of its receivers make
+// their plans.
+func (w *world) renewed(ctx context.Context, t *tenant) error {
+	certs, err := w.store.Certificates(ctx, t.ID, "", math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	last := len(t.generations)
+	if len(certs) != last+1 {
+		return fmt.Errorf("invariant 4: tenant %s has %d generations after one renewal of %d", t.Name, len(certs), last)
+	}
+	for _, c := range certs {
+		if c.Generation == last {
+			noticed := w.now
+			if !c.WarnedAt.IsZero() {
+				noticed = c.WarnedAt
+				w.result.WarnedRenewals++
+			}
+			if !c.NotAfter.After(w.now) {
+				return fmt.Errorf("invariant 7: tenant %s: generation %d expired unrenewed", t.Name, last)
+			}
+			t.generations = append(t.generations, generation{number: last + 1, noticedAt: noticed})
+		}
+	}
+	for _, c := range certs {
+		if c.Generation == last+1 {
+			t.generations[last].notAfter = c.NotAfter
+		}
+	}
+	w.result.Renewals++
+	newest := t.newest()
+	w.expire(t, newest)
+	for _, a := range t.arrangements {
+		w.count(a)
+		if a.fate.delivered {
+			a.served = t.generations[a.fate.with-1]
+		}
+		if p := w.planFor(draws(w.Seed, t.number, a.number, newest.number), newest.noticedAt, w.now); a.pins && !p.idle {
+			w.act(a, p)
+		}
+	}
+	return w.read(ctx, t)
+}
+
+// act lets an administrator install the newest generation of that time.
+func (w *world) act(a *arrangement, p plan) {
+	a.pending++
+	w.plan(p.at, acts, func(context.Context) error {
+		w.count(a)
+		a.pending--
+		newest := a.tenant.newest().number
+		a.install(newest)
+		w.look(a)
+		if p.confirms {
+			w.plan(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
+				return w.observe(ctx, a, "administrator", lifecycle.Observation{Evidence: rollover.Evidence{Generation: newest, Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
+			})
+		}
+		return nil
+	})
+}
+
+// expire looks at what changes when a generation expires.
+func (w *world) expire(t *tenant, g generation) {
+	w.plan(g.notAfter, expires, func(context.Context) error {
+		inUse := false
+		for _, a := range t.arrangements {
+			w.count(a)
+			inUse = inUse || a.standing.Rollover.Presents == g.number
+			w.look(a)
+		}
+		if inUse {
+			w.result.ExpiredInUse++
+		}
+		return nil
+	})
+}
+
+// read takes over where the arrangements of a tenant stand, as gateways do when they hear of a change.
+func (w *world) read(ctx context.Context, t *tenant) error {
+	arrangements, err := w.store.ArrangementsOf(ctx, []string{t.ID})
+	if err != nil {
+		return err
+	}
+	all, err := w.engine.Standings(ctx, w.store.Reader, t.Tenant, arrangements[t.ID])
+	if err != nil {
+		return err
+	}
+	return w.take(t, all...)
+}
+
+// observe reports evidence to the engine.
+func (w *world) observe(ctx context.Context, a *arrangement, actor string, seen ...lifecycle.Observation) error {
+	s, err := w.engine.Observe(ctx, a.id, actor, seen, w.now)
+	if err != nil {
+		return err
+	}
+	return w.take(a.tenant, s)
+}
+
+// take takes over where arrangements of a tenant stand now.
+func (w *world) take(t *tenant, standings ...lifecycle.Standing) error {
+	for _, s := range standings {
+		for _, a := range t.arrangements {
+			if a.id != s.Arrangement.ID {
+				continue
+			}
+			w.count(a)
+			if from := a.standing.Rollover.Presents; from != 0 && from != s.Rollover.Presents {
+				w.result.CutOvers++
+				if err := w.checkNotice(a, from, s.Rollover.Presents); err != nil {
+					return err
+				}
+			}
+			a.standing = s
+			w.look(a)
+		}
+	}
+	all := make([]lifecycle.Standing, len(t.arrangements))
+	for i, a := range t.arrangements {
+		all[i] = a.standing
+	}
+	if next := lifecycle.NextRoll(all, w.now); !next.IsZero() {
+		w.roll(t, tick(next))
+	}
+	return nil
+}
+
+// checkNotice checks that a new generation is not presented before its notice has passed, where the policy warns of every
+// renewal.
+func (w *world) checkNotice(a *arrangement, from, to int) error {
+	left, _ := a.standing.Rollover.Generation(from)
+	noticed := a.tenant.generations[to-1].noticedAt
+	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) {
+		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.Name, to, policy.FormatDuration(w.now.Sub(noticed)))
+	}
+	return nil
+}
+
+// tick is the full hour at or after t: the service looks at its roll-overs once an hour.
+func tick(t time.Time) time.Time {
+	if hour := t.Truncate(time.Hour); hour.Before(t) {
+		return hour.Add(time.Hour)
+	}
+	return t
+}
+
+// roll lets the engine look at a tenant at the given hour, unless it turns out to be needed at another one.
+func (w *world) roll(t *tenant, at time.Time) {
+	if !at.After(w.now) { // this hour's look is over
+		at = tick(w.now.Add(1))
+	}
+	if at.Equal(t.rollAt) {
+		return
+	}
+	t.rollAt = at
+	w.plan(at, rolls, func(ctx context.Context) error {
+		if !t.rollAt.Equal(w.now) {
+			return nil
+		}
+		t.rollAt = time.Time{}
+		return w.rollNow(ctx, t)
+	})
+}
+
+func (w *world) rollNow(ctx context.Context, t *tenant) error {
+	all, err := w.engine.RollTenant(ctx, t.Tenant, w.now)
+	if err != nil {
+		return err
+	}
+	return w.take(t, all...)
+}
+
+// rollHourly lets the engine look at a tenant at every hour at which a roll-over is open, as the service does.
+func (w *world) rollHourly(t *tenant, from time.Time) {
+	w.plan(tick(from.Add(1)), rolls, func(ctx context.Context) error {
+		w.rollHourly(t, w.now)
+		if len(t.arrangements[0].standing.Rollover.Generations) < 2 {
+			return nil
+		}
+		return w.rollNow(ctx, t)
+	})
+}
+
+// close counts what people got, and checks that it is what they should get.
+func (w *world) close(ctx context.Context) error {
+	notices, tasks, err := w.store.CountNotices(ctx)
+	if err != nil {
+		return err
+	}
+	if w.result.Tasks = tasks; tasks != keyUsers*notices {
+		return fmt.Errorf("invariant 5: %d tasks of %d notices to %d key users each", tasks, notices, keyUsers)
+	}
+	if w.result.Mails = w.postbox.mails; w.result.Mails != subscribers*notices {
+		return fmt.Errorf("invariant 5: %d mails of %d notices to %d subscribers each", w.result.Mails, notices, subscribers)
+	}
+	if _, err := w.store.VerifyEvents(ctx); err != nil {
+		return fmt.Errorf("invariant 8: %w", err)
+	}
+	return nil
+}
+
+// A fate is what becomes of the messages of an arrangement until something changes.
+type fate struct {
+	delivered bool
+	with      int // the generation that gets them through
+	accepted  bool
+	byRenewal bool
+}
+
+// try is a message at now, as the gateway sends it: with one generation after the other.
+func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err error) {
+	now, r := w.now, a.standing.Rollover
+	order := r.Order(now)
+	for i, g := range order {
+		if a.accepts(g) && a.tenant.generations[g-1].usable(now) {
+			f.delivered, f.with, order = true, g, order[:i+1]
+			break
+		}
+	}
+	for _, g := range a.tenant.generations {
+		f.accepted = f.accepted || g.usable(now) && a.accepts(g.number)
+	}
+	for _, g := range order {
+		if !a.tenant.generations[g-1].usable(now) && a.tenant.newest().usable(now) {
+			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.Name, g)
+		}
+		// A receiver that refuses all of them may have any reason: that is no evidence.
+		if f.delivered {
+			o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused, By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
+			if g == f.with {
+				o.Verdict, o.Detail = rollover.Accepted, "200 OK"
+			}
+			seen = append(seen, o)
+		}
+	}
+	f.byRenewal = !f.delivered && a.served.usable(now)
+	return f, shows(r, seen), nil
+}
+
+// look foresees the fate of the messages from now on, and lets the next one happen by itself where it shows something new.
+func (w *world) look(a *arrangement) {
+	f, news, _ := w.try(a) // an error shows when the message happens
+	a.fate = f
+	if len(news) == 0 && (f.delivered || a.pending > 0) {
+		return
+	}
+	at := a.next(w.now)
+	if at.Equal(a.message) {
+		return
+	}
+	a.message = at
+	w.plan(at, sends, func(ctx context.Context) error {
+		a.message = time.Time{}
+		return w.send(ctx, a)
+	})
+}
+
+// send sends a message.
+func (w *world) send(ctx context.Context, a *arrangement) error {
+	w.count(a)
+	f, news, err := w.try(a)
+	switch {
+	case err != nil:
+		return err
+	case !f.delivered && a.pending == 0: // somebody will look after it now
+		w.act(a, plan{at: w.now.Add(idleWaits)})
+	case len(news) > 0:
+		return w.observe(ctx, a, "gateway", news...)
+	}
+	w.look(a)
+	return nil
+}
+
+// count counts the messages of an arrangement up to now.
+func (w *world) count(a *arrangement) {
+	from, to := a.sentBefore(a.since), a.sentBefore(w.now)
+	n := to - from
+	w.result.Messages += n
+	if !a.fate.delivered && w.now.After(a.since) {
+		w.result.Failed += n
+		w.result.outage += w.now.Sub(a.since).Milliseconds()
+		if a.fate.accepted {
+			w.result.FailedWhileAccepted += n
+		}
+		if a.fate.byRenewal {
+			w.result.FailedByRenewal += n
+		}
+		for m := range w.months {
+			if upTo := a.sentBefore(w.months[m]); upTo > from {
+				part := min(upTo, to) - from
+				w.result.FailedByMonth[m] += part
+				from += part
+			}
+		}
+	}
+	a.since = w.now
+}
