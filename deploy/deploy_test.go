@@ -66,7 +66,8 @@ func TestAlertsAndDashboardAskForMetricsThatThereAre(t *testing.T) {
 }
 
 func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
-	for _, args := range [][]string{{"check", "rules", "prometheus/alerts.yml"}, {"test", "rules", "prometheus/alerts_test.yml"}} {
+	for _, args := range [][]string{{"check", "rules", "prometheus/alerts.yml"},
+		{"test", "rules", "prometheus/alerts_test.yml"}} {
 		if out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -84,8 +85,9 @@ func TestTheSystemdUnitIsHardened(t *testing.T) {
 	}
 }
 
-// The container image is built as the Dockerfile says, by buildah, with what its first stage would bring (a compiler's image
-// cannot be had everywhere). What is in it runs as nobody, on a file system that it cannot write to, but for its own folder.
+// The container image is built as the Dockerfile says, by buildah, with what its first stage would bring (a compiler's
+// image cannot be had everywhere). What is in it runs as nobody, on a file system that it cannot write to, but for its
+// own folder.
 func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root may build it without a daemon, and make an empty world for it")
@@ -102,18 +104,22 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	stage, storage := t.TempDir(), t.TempDir()
 	buildah := func(args ...string) string {
 		t.Helper()
-		out, err := exec.Command("buildah", append([]string{"--root", storage + "/root", "--runroot", storage + "/run", "--storage-driver", "vfs"}, args...)...).Output()
+		out, err := exec.Command("buildah", append([]string{"--root", storage + "/root", "--runroot", storage + "/run",
+			"--storage-driver", "vfs"}, args...)...).Output()
 		if err != nil {
 			t.Fatalf("buildah %s: %v", args[0], errors.Join(err, stderrOf(err)))
 		}
 		return strings.TrimSpace(string(out))
 	}
-	err = errors.Join(os.MkdirAll(stage+"/etc/ssl/certs", 0o755), os.MkdirAll(stage+"/src/bin/release", 0o755), os.Mkdir(stage+"/empty", 0o755),
-		os.WriteFile(stage+"/etc/ssl/certs/ca-certificates.crt", nil, 0o644), os.WriteFile(stage+"/src/bin/release/perennial", binary, 0o755))
+	err = errors.Join(os.MkdirAll(stage+"/etc/ssl/certs", 0o755), os.MkdirAll(stage+"/src/bin/release", 0o755),
+		os.Mkdir(stage+"/empty", 0o755),
+		os.WriteFile(stage+"/etc/ssl/certs/ca-certificates.crt", nil, 0o644),
+		os.WriteFile(stage+"/src/bin/release/perennial", binary, 0o755))
 	if err != nil {
 		t.Fatal(err)
 	}
-	buildah("build", "--isolation", "chroot", "--build-context", "build="+stage, "--file", "container/Dockerfile", "--tag", "perennial", ".")
+	buildah("build", "--isolation", "chroot", "--build-context", "build="+stage, "--file", "container/Dockerfile", "--tag",
+		"perennial", ".")
 	var image struct {
 		OCIv1 struct {
 			Config struct {
@@ -127,7 +133,8 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 		t.Fatal(err)
 	}
 	config := image.OCIv1.Config
-	if config.User != "65532:65532" || config.WorkingDir != "/var/lib/perennial" || config.Volumes["/var/lib/perennial"] == nil {
+	if config.User != "65532:65532" || config.WorkingDir != "/var/lib/perennial" ||
+		config.Volumes["/var/lib/perennial"] == nil {
 		t.Errorf("%+v", config)
 	}
 	container := buildah("from", "perennial")
@@ -147,7 +154,8 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	cmd := exec.Command(command[0], append(command[1:], "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0")...)
 	cmd.Dir = config.WorkingDir
 	cmd.Env = config.Env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532},
+		Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

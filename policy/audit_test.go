@@ -21,7 +21,8 @@ func TestAuditReproducesThePublishedFigures(t *testing.T) {
 			t.Errorf("%s: got %+v", c.name, r)
 		}
 	}
-	for name, want := range map[string][2]float64{"sap-c4c-60": {0.019, 0.091}, "sap-c4c-92": {0.019, 0.374}, "perennial": {0, 0}} {
+	for name, want := range map[string][2]float64{"sap-c4c-60": {0.019, 0.091}, "sap-c4c-92": {0.019, 0.374},
+		"perennial": {0, 0}} {
 		p, _ := Preset(name)
 		r, err := Audit(p)
 		if err != nil {

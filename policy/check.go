@@ -17,9 +17,11 @@ type UnsoundError struct {
 }
 
 func (e *UnsoundError) Error() string {
-	return fmt.Sprintf("policy %s: a certificate that expires at %s would not be renewed: the run at %s finds %.2f days left (renew_within is %s), the next one at %s comes too late; "+
+	return fmt.Sprintf("policy %s: a certificate that expires at %s would not be renewed: the run at %s finds %.2f days "+
+		"left (renew_within is %s), the next one at %s comes too late; "+
 		"renew_within must be at least as long as the longest time between two runs (and the spread), %.2f days here",
-		e.Policy, e.NotAfter.Format(time.RFC3339), e.Before.Format(time.RFC3339), e.Left.Hours()/24, e.WithinSpan, e.After.Format(time.RFC3339), e.After.Sub(e.Before).Hours()/24)
+		e.Policy, e.NotAfter.Format(time.RFC3339), e.Before.Format(time.RFC3339), e.Left.Hours()/24, e.WithinSpan,
+		e.After.Format(time.RFC3339), e.After.Sub(e.Before).Hours()/24)
 }
 
 // soundFrom and soundUntil bound the runs that Check looks at: 28 years are a whole cycle of weekdays and leap years.
@@ -28,8 +30,8 @@ var (
 	soundUntil = soundFrom.AddDate(28, 0, 0)
 )
 
-// Check says why the policy cannot be used, or nil. The error is an [*UnsoundError] where some certificate of the policy's
-// validity could expire unrenewed.
+// Check says why the policy cannot be used, or nil. The error is an [*UnsoundError] where some certificate of the
+// policy's validity could expire unrenewed.
 func (p Policy) Check() error {
 	if err := p.checkWindows(); err != nil {
 		return fmt.Errorf("policy %s: %w", p.Name, err)
@@ -40,10 +42,12 @@ func (p Policy) Check() error {
 		// A certificate that expires a second after the window of this run is renewed by the next one only if that one
 		// comes, and has come to its end, no later than the expiry.
 		if notAfter := run.Add(within + time.Second); notAfter.Before(next.Add(p.Spread)) {
-			return &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: next.Add(p.Spread), Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
+			return &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: next.Add(p.Spread),
+				Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
 		}
 		if next.Sub(run) <= p.Spread {
-			return fmt.Errorf("policy %s: spread is %s; it must be shorter than the time between two runs, %s here", p.Name, FormatDuration(p.Spread), FormatDuration(next.Sub(run)))
+			return fmt.Errorf("policy %s: spread is %s; it must be shorter than the time between two runs, %s here", p.Name,
+				FormatDuration(p.Spread), FormatDuration(next.Sub(run)))
 		}
 		run = next
 	}
@@ -66,15 +70,18 @@ func (p Policy) checkWindows() error {
 	case within <= 0:
 		return fmt.Errorf("renew_within is %s; it must be longer than 0: renewal cannot be switched off", p.RenewWithin)
 	case within >= p.Validity:
-		return fmt.Errorf("renew_within (%s) must be shorter than validity (%s), or every run would renew", p.RenewWithin, FormatDuration(p.Validity))
+		return fmt.Errorf("renew_within (%s) must be shorter than validity (%s), or every run would renew", p.RenewWithin,
+			FormatDuration(p.Validity))
 	case from < 0:
 		return fmt.Errorf("warn_from is %s; it must not be negative", p.WarnFrom)
 	case to < from:
 		return fmt.Errorf("warn_to (%s) must not be shorter than warn_from (%s)", p.WarnTo, p.WarnFrom)
 	case to <= within:
-		return fmt.Errorf("warn_to (%s) must be longer than renew_within (%s), or no warning would ever be sent", p.WarnTo, p.RenewWithin)
+		return fmt.Errorf("warn_to (%s) must be longer than renew_within (%s), or no warning would ever be sent", p.WarnTo,
+			p.RenewWithin)
 	case to >= p.Validity:
-		return fmt.Errorf("warn_to (%s) must be shorter than validity (%s), or every run would warn", p.WarnTo, FormatDuration(p.Validity))
+		return fmt.Errorf("warn_to (%s) must be shorter than validity (%s), or every run would warn", p.WarnTo,
+			FormatDuration(p.Validity))
 	}
 	return nil
 }

@@ -28,7 +28,8 @@ func Read(r io.Reader) (Policy, error) {
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			return Policy{}, errors.New("the file is empty: write at least name, schedule, renew_within, warn_from, warn_to and validity")
+			return Policy{}, errors.New("the file is empty: write at least name, schedule, renew_within, warn_from, warn_to " +
+				"and validity")
 		}
 		return Policy{}, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
@@ -40,7 +41,9 @@ func Read(r io.Reader) (Policy, error) {
 	err = eachKey(doc.Content[0], []field{
 		{"name", true, func(n *yaml.Node) error {
 			p.Name = n.Value
-			if strings.TrimSpace(p.Name) == "" || len(p.Name) > 64 || strings.ContainsFunc(p.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			if strings.TrimSpace(p.Name) == "" || len(p.Name) > 64 || strings.ContainsFunc(p.Name, func(r rune) bool {
+				return r < ' ' || r == 0x7f
+			}) {
 				return errors.New("allowed are 1 to 64 printable characters")
 			}
 			return nil

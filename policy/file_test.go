@@ -25,11 +25,13 @@ func TestPolicyFilesAreReadStrictly(t *testing.T) {
 		{"no name", "name: ours\n", "", "name is missing"},
 		{"control character in the name", "name: ours", `name: "a\u0007b"`, "line 1: name: allowed are 1 to 64 printable"},
 		{"negative", "60d", "-60d", "line 4: warn_from: -60d is negative"},
-		{"renewal switched off", "renew_within: 62d", "renew_within: 0d", "line 3: renew_within is 0d; it must be longer than 0: renewal cannot be switched off"},
+		{"renewal switched off", "renew_within: 62d", "renew_within: 0d", "line 3: renew_within is 0d; it must be longer " +
+			"than 0: renewal cannot be switched off"},
 		{"no window", "warn_to: 93d", "warn_to: 50d", "line 5: warn_to (50d) must not be shorter than warn_from (60d)"},
 		{"warning inside renewal", "warn_to: 93d", "warn_to: 61d", "no warning would ever be sent"},
 		{"longer than the lifetime", "renew_within: 62d", "renew_within: 400d", "must be shorter than validity (365d)"},
-		{"share above one", "renew_within: 62d", "renew_within: 1.5", "line 3: renew_within: \"1.5\" is no share of a lifetime"},
+		{"share above one", "renew_within: 62d", "renew_within: 1.5",
+			"line 3: renew_within: \"1.5\" is no share of a lifetime"},
 		{"no duration", "validity: 365d", "validity: a year", `line 6: validity: "a year" is no duration`},
 		{"zone", "zone: UTC", "zone: Mars/Base", `line 2: zone: "Mars/Base" is no time zone`},
 		{"time of day", `"00:00"`, `"24:00"`, `line 2: at: "24:00" is no time of day`},
@@ -57,7 +59,8 @@ func TestAPolicyThatLetsACertificateExpireIsRefusedWithTheDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unsound *UnsoundError
-	if err := p.Check(); !errors.As(err, &unsound) || !strings.Contains(err.Error(), "expires at 2025-02-21T00:00:01Z would not be renewed") {
+	if err := p.Check(); !errors.As(err, &unsound) ||
+		!strings.Contains(err.Error(), "expires at 2025-02-21T00:00:01Z would not be renewed") {
 		t.Fatalf("got %v", err)
 	}
 	if r, err := Audit(p); err != nil || r.Sound || r.CounterExample == "" {

@@ -19,8 +19,8 @@ type Forecast struct {
 
 // Forecast says what happens to a certificate from the first run at or after from.
 //
-// A certificate that has expired at from, or expires before the first run can renew it, ends in an Expired event: at from
-// itself, or at the run that comes too late.
+// A certificate that has expired at from, or expires before the first run can renew it, ends in an Expired event: at
+// from itself, or at the run that comes too late.
 func (p Policy) Forecast(v Validity, from time.Time) Forecast {
 	var f Forecast
 	add := func(at time.Time, a Action) {

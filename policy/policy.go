@@ -1,8 +1,8 @@
 // Package policy decides when a certificate is announced and when it is renewed.
 //
 // It promises: for a policy that [Policy.Check] accepts, every certificate is renewed before it expires, whatever the
-// instant of its expiry, as long as the runs take place. It reads no clock and does no I/O: the caller says which run it
-// is asking about. A day is always 24 hours, and every bound is inclusive.
+// instant of its expiry, as long as the runs take place. It reads no clock and does no I/O: the caller says which run
+// it is asking about. A day is always 24 hours, and every bound is inclusive.
 package policy
 
 import (
@@ -94,8 +94,8 @@ func (p Policy) Decide(v Validity, run time.Time) Action {
 	}
 }
 
-// Horizon is the most validity that a certificate of at most the given lifetime can have left for [Policy.Decide] to say
-// anything but Wait. A caller that looks only at certificates within the horizon misses none.
+// Horizon is the most validity that a certificate of at most the given lifetime can have left for [Policy.Decide] to
+// say anything but Wait. A caller that looks only at certificates within the horizon misses none.
 func (p Policy) Horizon(lifetime time.Duration) time.Duration {
 	return max(p.RenewWithin.Of(lifetime), p.WarnTo.Of(lifetime))
 }
@@ -174,7 +174,8 @@ func ParseDuration(s string) (time.Duration, error) {
 func ParseSpan(s string) (Span, error) {
 	if share, err := strconv.ParseFloat(s, 64); err == nil {
 		if !(share > 0 && share < 1) {
-			return Span{}, fmt.Errorf("%q is no share of a lifetime: write a number between 0 and 1 such as 0.33, or a duration such as 62d", s)
+			return Span{}, fmt.Errorf("%q is no share of a lifetime: write a number between 0 and 1 such as 0.33, or a "+
+				"duration such as 62d", s)
 		}
 		return Span{Share: share}, nil
 	}

@@ -142,7 +142,8 @@ func TestARunDateDecidesTheSameHoweverLateItIsExecuted(t *testing.T) {
 }
 
 func genSchedule(t *rapid.T) Schedule {
-	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo", "America/Santiago", "Pacific/Apia", "Asia/Beirut"}
+	zones := []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo",
+		"America/Santiago", "Pacific/Apia", "Asia/Beirut"}
 	zone, err := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
 	if err != nil {
 		t.Fatal(err)
@@ -171,11 +172,13 @@ func TestRunsOfAScheduleAreRegularInEveryZone(t *testing.T) {
 		if s.Latest(next) != next {
 			t.Fatalf("%s is no run by itself", next)
 		}
-		longest := map[Every]time.Duration{Month: 31*Day + 25*time.Hour, Week: 7*Day + 25*time.Hour, Daily: 2*Day + time.Hour}[s.Every]
+		longest := map[Every]time.Duration{Month: 31*Day + 25*time.Hour, Week: 7*Day + 25*time.Hour,
+			Daily: 2*Day + time.Hour}[s.Every]
 		if gap := next.Sub(latest); gap > longest {
 			t.Fatalf("%s between two runs", gap)
 		}
-		if local := next.In(s.Zone); s.Every == Month && local.Day() != s.Day && local.AddDate(0, 0, 1).Day() != 1 && local.Day() != s.Day+1 {
+		if local := next.In(s.Zone); s.Every == Month && local.Day() != s.Day && local.AddDate(0, 0, 1).Day() != 1 &&
+			local.Day() != s.Day+1 {
 			t.Fatalf("day %d became %s", s.Day, local)
 		}
 	})
@@ -195,17 +198,27 @@ func TestTimesOfDayAroundDaylightSaving(t *testing.T) {
 		after    string
 		want     string
 	}{
-		{"skipped: the first instant behind the gap", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"},
-		{"twice: the first time", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"},
-		{"the day after is ordinary", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")}, "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
-		{"midnight is skipped", Schedule{Every: Daily, Zone: zone("America/Santiago")}, "2026-09-05T12:00:00Z", "2026-09-06T04:00:00Z"},
-		{"half an hour of daylight saving", Schedule{Every: Daily, Hour: 2, Minute: 15, Zone: zone("Australia/Lord_Howe")}, "2026-10-03T12:00:00Z", "2026-10-03T15:30:00Z"},
-		{"day 31 in February", Schedule{Every: Month, Day: 31, Zone: time.UTC}, "2027-02-01T00:00:00Z", "2027-02-28T00:00:00Z"},
-		{"day 29 in a leap year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2028-02-01T00:00:00Z", "2028-02-29T00:00:00Z"},
-		{"day 29 in another year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2027-02-01T00:00:00Z", "2027-02-28T00:00:00Z"},
+		{"skipped: the first instant behind the gap", Schedule{Every: Daily, Hour: 2, Minute: 30,
+			Zone: zone("Europe/Berlin")}, "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"},
+		{"twice: the first time", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")},
+			"2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"},
+		{"the day after is ordinary", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")},
+			"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
+		{"midnight is skipped", Schedule{Every: Daily, Zone: zone("America/Santiago")}, "2026-09-05T12:00:00Z",
+			"2026-09-06T04:00:00Z"},
+		{"half an hour of daylight saving", Schedule{Every: Daily, Hour: 2, Minute: 15, Zone: zone("Australia/Lord_Howe")},
+			"2026-10-03T12:00:00Z", "2026-10-03T15:30:00Z"},
+		{"day 31 in February", Schedule{Every: Month, Day: 31, Zone: time.UTC}, "2027-02-01T00:00:00Z",
+			"2027-02-28T00:00:00Z"},
+		{"day 29 in a leap year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2028-02-01T00:00:00Z",
+			"2028-02-29T00:00:00Z"},
+		{"day 29 in another year", Schedule{Every: Month, Day: 29, Zone: time.UTC}, "2027-02-01T00:00:00Z",
+			"2027-02-28T00:00:00Z"},
 		{"day 30 in April", Schedule{Every: Month, Day: 31, Zone: time.UTC}, "2027-04-01T00:00:00Z", "2027-04-30T00:00:00Z"},
-		{"weekly", Schedule{Every: Week, Weekday: time.Monday, Hour: 6, Zone: time.UTC}, "2026-11-24T00:00:00Z", "2026-11-30T06:00:00Z"},
-		{"exactly at a run: the next one", Schedule{Every: Month, Day: 1, Zone: time.UTC}, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"},
+		{"weekly", Schedule{Every: Week, Weekday: time.Monday, Hour: 6, Zone: time.UTC}, "2026-11-24T00:00:00Z",
+			"2026-11-30T06:00:00Z"},
+		{"exactly at a run: the next one", Schedule{Every: Month, Day: 1, Zone: time.UTC}, "2026-11-01T00:00:00Z",
+			"2026-12-01T00:00:00Z"},
 	} {
 		after, _ := time.Parse(time.RFC3339, c.after)
 		if got := c.schedule.Next(after).Format(time.RFC3339); got != c.want {
@@ -214,11 +227,12 @@ func TestTimesOfDayAroundDaylightSaving(t *testing.T) {
 	}
 }
 
-// The promise of the package, over policies of every kind: what Check accepts renews every certificate before it expires,
-// and what it refuses as unsound is shown by a certificate that does expire.
+// The promise of the package, over policies of every kind: what Check accepts renews every certificate before it
+// expires, and what it refuses as unsound is shown by a certificate that does expire.
 func TestAcceptedPoliciesLetNothingExpireAndRefusedOnesShowWhatWould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := Policy{Name: "drawn", Schedule: genSchedule(t), Validity: time.Duration(rapid.IntRange(5*24, 800*24).Draw(t, "validity")) * time.Hour}
+		p := Policy{Name: "drawn", Schedule: genSchedule(t),
+			Validity: time.Duration(rapid.IntRange(5*24, 800*24).Draw(t, "validity")) * time.Hour}
 		hours := func(label string) Span {
 			return Span{Fixed: time.Duration(rapid.IntRange(0, 120*24).Draw(t, label)) * time.Hour}
 		}
@@ -261,7 +275,8 @@ func TestASpreadMustLeaveTimeForEveryRenewal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for spread, sound := range map[time.Duration]bool{0: true, 6 * time.Hour: true, 27 * Day: true, 28 * Day: false, -time.Hour: false} {
+	for spread, sound := range map[time.Duration]bool{0: true, 6 * time.Hour: true, 27 * Day: true, 28 * Day: false,
+		-time.Hour: false} {
 		p.Spread = spread
 		if err := p.Check(); (err == nil) != sound {
 			t.Errorf("spread %v: %v", spread, err)

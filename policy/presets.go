@@ -56,5 +56,6 @@ func Preset(name string) (Policy, error) {
 		}
 		names[i] = p.Name
 	}
-	return Policy{}, fmt.Errorf("there is no policy %q: use one of %s, or the path of a policy file", name, strings.Join(names, ", "))
+	return Policy{}, fmt.Errorf("there is no policy %q: use one of %s, or the path of a policy file", name,
+		strings.Join(names, ", "))
 }

@@ -15,8 +15,8 @@ const (
 	Daily Every = "day"
 )
 
-// A Schedule says when the background job runs: at a time of day in a zone, every day, every week on a weekday, or every
-// month on a day. Where a month is shorter than Day, its last day is the run date. A time of day that a change to
+// A Schedule says when the background job runs: at a time of day in a zone, every day, every week on a weekday, or
+// every month on a day. Where a month is shorter than Day, its last day is the run date. A time of day that a change to
 // daylight saving skips is run at the first instant after the gap; one that occurs twice is run the first time.
 type Schedule struct {
 	Every   Every

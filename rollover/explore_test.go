@@ -14,13 +14,14 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// The exploration visits every state that a roll-over can reach over two renewals. It is harsher than the world: evidence
-// may be false, about any generation, from anybody, at any moment, which covers every receiver that changes what it accepts,
-// every message that is reported late, twice or never, and every crash between a message and its report; the clock may pass
-// any number of ticks unseen; certificates are renewed in time, early or twice, and revoked; notice was given in time or not.
+// The exploration visits every state that a roll-over can reach over two renewals. It is harsher than the world:
+// evidence may be false, about any generation, from anybody, at any moment, which covers every receiver that changes
+// what it accepts, every message that is reported late, twice or never, and every crash between a message and its
+// report; the clock may pass any number of ticks unseen; certificates are renewed in time, early or twice, and revoked;
+// notice was given in time or not.
 //
-// Certificates live for 112 days and are renewed when 56 are left, or early when 84 are. Instants are every 28 days, and the
-// day before each of them, which is inside the margin of a certificate that expires then.
+// Certificates live for 112 days and are renewed when 56 are left, or early when 84 are. Instants are every 28 days,
+// and the day before each of them, which is inside the margin of a certificate that expires then.
 const (
 	lifetime = 112 * aDay
 	stride   = 28 * aDay
@@ -31,8 +32,8 @@ func instant(i int) time.Time {
 	return epoch.Add(time.Duration((i+1)/2)*stride - time.Duration(i%2)*aDay)
 }
 
-// A node is a state of the world: the receiver is not part of it, since every set of generations that it could accept is
-// checked in every state.
+// A node is a state of the world: the receiver is not part of it, since every set of generations that it could accept
+// is checked in every state.
 type node struct {
 	r       Rollover
 	instant int
@@ -67,7 +68,8 @@ func (n node) key() key {
 	if r.NeededOldAt.After(since) {
 		since = r.NeededOldAt
 	}
-	k.unpresented, k.since, k.quiet = newest.PresentedAt.IsZero(), min(now.Sub(since), Quiet), !newest.VerdictAt.Before(since)
+	k.unpresented, k.since, k.quiet = newest.PresentedAt.IsZero(), min(now.Sub(since), Quiet),
+		!newest.VerdictAt.Before(since)
 	for i, g := range r.Generations {
 		v := generationKey{present: true, number: g.Number}
 		if valid(g, now) {
@@ -92,7 +94,8 @@ func (n node) next(moved func(before node, after Rollover, m *Move)) (all []node
 	if len(n.r.Generations) < 3 && newest.Number < 3 && (mustRenew || age == stride) {
 		for _, notice := range []time.Duration{0, 28 * aDay} {
 			r := n.r
-			r.Generations = append(slices.Clone(r.Generations), Generation{Number: newest.Number + 1, NotBefore: now, NotAfter: now.Add(lifetime), NoticedUntil: now.Add(notice)})
+			r.Generations = append(slices.Clone(r.Generations),
+				Generation{Number: newest.Number + 1, NotBefore: now, NotAfter: now.Add(lifetime), NoticedUntil: now.Add(notice)})
 			add(r)
 			add(r.with(newest.Number, func(g *Generation) { g.Revoked = true })) // lost or compromised: revoked with its renewal
 		}
@@ -166,21 +169,23 @@ func (n node) broken() string {
 	return ""
 }
 
-// surprising says whether a move is against invariant 2: it presents a generation before its notice has passed although the
-// one before could stay.
+// surprising says whether a move is against invariant 2: it presents a generation before its notice has passed although
+// the one before could stay.
 func surprising(before node, m *Move) string {
 	now := before.now()
 	from, _ := before.r.Generation(m.From)
 	to, _ := before.r.Generation(m.To)
 	if m.To > m.From && now.Before(to.NoticedUntil) && valid(from, now) && !aboutToExpire(from, now) {
-		return fmt.Sprintf("no surprise: generation %d is presented on %s (%s), and the notice ends on %s", m.To, day(now), m.Why, day(to.NoticedUntil))
+		return fmt.Sprintf("no surprise: generation %d is presented on %s (%s), and the notice ends on %s", m.To, day(now),
+			m.Why, day(to.NoticedUntil))
 	}
 	return ""
 }
 
 // explore visits every reachable state and says the first thing that is broken.
 func explore(s tenancy.Strategy) (states int, broken string) {
-	start := node{r: Rollover{Strategy: s, Presents: 1, Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
+	start := node{r: Rollover{Strategy: s, Presents: 1,
+		Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
 	seen := map[key]bool{start.key(): true}
 	frontier := []node{start}
 	for len(frontier) > 0 && broken == "" {
@@ -231,10 +236,13 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 	}
 	for _, mutant := range []struct{ name, condition, without, broken string }{
 		{"tries what has expired", "return !g.Revoked && now.Before(g.NotAfter)", "return !g.Revoked", "never expired"},
-		{"tries what is revoked", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)", "never expired"},
-		{"falls back for no strategy", "if r.Strategy == tenancy.Immediate {\n\t\treturn []int{first}", "if true {\n\t\treturn []int{first}", "delivery"},
+		{"tries what is revoked", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)",
+			"never expired"},
+		{"falls back for no strategy", "if r.Strategy == tenancy.Immediate {\n\t\treturn []int{first}",
+			"if true {\n\t\treturn []int{first}", "delivery"},
 		{"forgets the margin", "case presented.ending(now) && ", "case false && ", "never expired"},
-		{"forgets the notice", "if now.Before(g.NoticedUntil) {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue", "no surprise"},
+		{"forgets the notice", "if now.Before(g.NoticedUntil) {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue",
+			"no surprise"},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {
 			t.Parallel()
@@ -247,12 +255,14 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for file, data := range map[string][]byte{changed: []byte(strings.Replace(string(source), mutant.condition, mutant.without, 1)), overlay: replace} {
+			for file, data := range map[string][]byte{changed: []byte(strings.Replace(string(source), mutant.condition,
+				mutant.without, 1)), overlay: replace} {
 				if err := os.WriteFile(file, data, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestInvariantsHoldInEveryReachableState$", ".").CombinedOutput()
+			out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestInvariantsHoldInEveryReachableState$",
+				".").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), mutant.broken+":") {
 				t.Errorf("the exploration did not notice it (%v):\n%s", err, out)
 			}

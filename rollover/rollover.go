@@ -1,12 +1,12 @@
-// Package rollover decides which generation of the tenant certificate an arrangement presents, which ones the gateway tries
-// when the receiver refuses it, and what moves the arrangement on to the next generation.
+// Package rollover decides which generation of the tenant certificate an arrangement presents, which ones the gateway
+// tries when the receiver refuses it, and what moves the arrangement on to the next generation.
 //
-// It promises, for every strategy but immediate: as long as the receiver accepts one usable generation, it is among those
-// that [Rollover.Order] names, whatever was observed before, in whatever order, and however much of it got lost; and for all
-// strategies: an expired or revoked generation is never named while a usable one exists, no generation is presented before
-// its notice has passed unless the one before it is revoked or about to expire, and nothing keeps an arrangement on a
-// generation that is about to expire. The tests explore every reachable state for this. The package reads no clock and does
-// no I/O. Values are never changed in place: each step returns a new one.
+// It promises, for every strategy but immediate: as long as the receiver accepts one usable generation, it is among
+// those that [Rollover.Order] names, whatever was observed before, in whatever order, and however much of it got lost;
+// and for all strategies: an expired or revoked generation is never named while a usable one exists, no generation is
+// presented before its notice has passed unless the one before it is revoked or about to expire, and nothing keeps an
+// arrangement on a generation that is about to expire. The tests explore every reachable state for this. The package
+// reads no clock and does no I/O. Values are never changed in place: each step returns a new one.
 package rollover
 
 import (
@@ -18,14 +18,15 @@ import (
 )
 
 const (
-	// longestMargin is how long before its expiry a generation is left at the latest: a weekend and a day, so that what the
-	// switch shows can still be mended on a working day. Short-lived certificates have a tenth of their lifetime instead.
+	// longestMargin is how long before its expiry a generation is left at the latest: a weekend and a day, so that what
+	// the switch shows can still be mended on a working day. Short-lived certificates have a tenth of their lifetime
+	// instead.
 	longestMargin = 3 * 24 * time.Hour
 	// Quiet is how long a receiver must have taken the new generation, without needing the old one, until the roll-over is
 	// settled: long enough for a monthly job on its side to have run, and for a restored backup to have shown itself.
 	Quiet = 28 * 24 * time.Hour
-	// Reconsider is how long a refusal of real traffic outweighs an accepted probe: a receiver may take the probe's GET and
-	// refuse the messages' POST, and must not be switched to and fro with every probe.
+	// Reconsider is how long a refusal of real traffic outweighs an accepted probe: a receiver may take the probe's GET
+	// and refuse the messages' POST, and must not be switched to and fro with every probe.
 	Reconsider = 24 * time.Hour
 )
 
@@ -42,7 +43,8 @@ const (
 // Source is who found out.
 type Source string
 
-// Traffic are the tenant's own messages; a person is the receiver's administrator, or the tenant's, who says "installed".
+// Traffic are the tenant's own messages; a person is the receiver's administrator, or the tenant's, who says
+// "installed".
 const (
 	Traffic Source = "traffic"
 	Probe   Source = "probe"
@@ -90,8 +92,8 @@ type Rollover struct {
 // State is where a roll-over is, for people.
 type State string
 
-// The way of a roll-over. Refused and regressed are part of it: a receiver that does not know the new generation yet, and
-// one that went back to the old one.
+// The way of a roll-over. Refused and regressed are part of it: a receiver that does not know the new generation yet,
+// and one that went back to the old one.
 const (
 	Announced State = "announced" // the newest generation exists, and the receiver has not been heard about it
 	Trusted   State = "trusted"   // the receiver accepts it: a person, a probe or traffic says so
@@ -132,10 +134,10 @@ func (r Rollover) usable(now time.Time) (numbers []int) {
 	return numbers
 }
 
-// Order says which generations to try at now, the first one first. Immediate tries what it presents and nothing else. The
-// others begin with what they present, unless the receiver is known to refuse it and to accept another one, and go on with
-// every other usable generation, the newest first. Where nothing is usable any more, the newest that is not revoked is named:
-// some receivers do not look at the date, and the others say why.
+// Order says which generations to try at now, the first one first. Immediate tries what it presents and nothing else.
+// The others begin with what they present, unless the receiver is known to refuse it and to accept another one, and go
+// on with every other usable generation, the newest first. Where nothing is usable any more, the newest that is not
+// revoked is named: some receivers do not look at the date, and the others say why.
 func (r Rollover) Order(now time.Time) []int {
 	order := r.usable(now)
 	if len(order) == 0 {
@@ -173,7 +175,8 @@ func (r Rollover) verdict(number int) Verdict {
 	return g.Verdict
 }
 
-// best is the one of the given generations, newest first, that promises most: known as accepted, else not known as refused.
+// best is the one of the given generations, newest first, that promises most: known as accepted, else not known as
+// refused.
 func (r Rollover) best(numbers []int) int {
 	for _, wanted := range []Verdict{Accepted, Unknown} {
 		for _, n := range numbers {
@@ -196,15 +199,16 @@ type Evidence struct {
 	At         time.Time
 }
 
-// Observe takes evidence in. What is older than what is known is left out, so evidence may arrive late, twice, or in any
-// order; evidence about a generation that is not known (any more) is left out too. It moves nothing by itself: [Rollover.At]
-// does.
+// Observe takes evidence in. What is older than what is known is left out, so evidence may arrive late, twice, or in
+// any order; evidence about a generation that is not known (any more) is left out too. It moves nothing by itself:
+// [Rollover.At] does.
 func (r Rollover) Observe(e Evidence) Rollover {
 	known, ok := r.Generation(e.Generation)
 	if !ok || e.At.Before(known.VerdictAt) {
 		return r
 	}
-	if e.By == Probe && e.Verdict == Accepted && known.Verdict == Refused && known.By == Traffic && e.At.Sub(known.VerdictAt) < Reconsider {
+	if e.By == Probe && e.Verdict == Accepted && known.Verdict == Refused && known.By == Traffic &&
+		e.At.Sub(known.VerdictAt) < Reconsider {
 		return r
 	}
 	r = r.with(e.Generation, func(g *Generation) {
@@ -320,8 +324,8 @@ func (r Rollover) ending(number int, now time.Time) bool {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
-// Choose cuts over because a person says so: the way of the strategy manual, open to all. [tenancy.ErrRefused] where the
-// generation cannot be presented now.
+// Choose cuts over because a person says so: the way of the strategy manual, open to all. [tenancy.ErrRefused] where
+// the generation cannot be presented now.
 func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	g, known := r.Generation(number)
 	presented, _ := r.Generation(r.Presents)
@@ -333,9 +337,12 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	case !g.usable(now):
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is expired or revoked", number)
 	case number < r.Presents && g.ending(now):
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d expires on %s, too soon to go back to it; it is tried anyway where the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d expires on %s, too soon to go back to it; it is "+
+			"tried anyway where the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
 	case number > r.Presents && now.Before(g.NoticedUntil) && presented.usable(now) && !presented.ending(now):
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were told of generation %d too recently: it can be presented from %s on; it is tried anyway where the receiver refuses generation %d", number, g.NoticedUntil.UTC().Format("2006-01-02 15:04 MST"), r.Presents)
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were told of generation %d too recently: it can "+
+			"be presented from %s on; it is tried anyway where the receiver refuses generation %d", number,
+			g.NoticedUntil.UTC().Format("2006-01-02 15:04 MST"), r.Presents)
 	}
 	return r.moved(number, now), &Move{From: r.Presents, To: number, Why: "a person chose it"}, nil
 }
@@ -373,8 +380,9 @@ func (r Rollover) quietSince() time.Time {
 	return r.NeededOldAt
 }
 
-// Next is the earliest instant after now at which [Rollover.At], [Rollover.Order] or [Rollover.State] may say something else
-// although nobody found out anything: what reaches no such instant need not be looked at. Zero where there is none.
+// Next is the earliest instant after now at which [Rollover.At], [Rollover.Order] or [Rollover.State] may say something
+// else although nobody found out anything: what reaches no such instant need not be looked at. Zero where there is
+// none.
 func (r Rollover) Next(now time.Time) (next time.Time) {
 	instants := []time.Time{r.quietSince().Add(Quiet)}
 	for _, g := range r.Generations {

@@ -47,7 +47,8 @@ func TestEachStrategyMovesOnWhatItListensTo(t *testing.T) {
 				t.Errorf("%s: presents %d after %s, want %d", c.strategy, got, source, want)
 			}
 		}
-		if got := presents(r.sees(1, Accepted, Traffic, 305).sees(2, Refused, Probe, 306)); c.strategy != tenancy.Immediate && got != 1 {
+		if got := presents(r.sees(1, Accepted, Traffic, 305).sees(2, Refused, Probe, 306)); c.strategy != tenancy.Immediate &&
+			got != 1 {
 			t.Errorf("%s: presents %d although the receiver refuses it", c.strategy, got)
 		}
 		if r, _ := r.At(at(362.5)); r.Presents != 2 {
@@ -91,8 +92,11 @@ func TestAReceiverThatGoesBackIsFollowedAndSettlesLater(t *testing.T) {
 		{301, func(r Rollover) Rollover { return r }, Announced},
 		{302, func(r Rollover) Rollover { return r.sees(2, Refused, Probe, 302) }, RefusedBy},
 		{303, func(r Rollover) Rollover { return r.sees(1, Refused, Traffic, 303).sees(2, Accepted, Traffic, 303) }, CutOver},
-		{304, func(r Rollover) Rollover { return r.sees(2, Refused, Traffic, 304).sees(1, Accepted, Traffic, 304) }, Regressed},
-		{305, func(r Rollover) Rollover { return r.sees(2, Accepted, Probe, 304.5) }, Regressed}, // traffic weighs more for a day
+		{304, func(r Rollover) Rollover {
+			return r.sees(2, Refused, Traffic, 304).sees(1, Accepted, Traffic, 304)
+		}, Regressed},
+		// traffic weighs more for a day
+		{305, func(r Rollover) Rollover { return r.sees(2, Accepted, Probe, 304.5) }, Regressed},
 		{306, func(r Rollover) Rollover { return r.sees(2, Accepted, Probe, 306) }, CutOver},
 		{307, func(r Rollover) Rollover { return r.sees(2, Accepted, Traffic, 307) }, CutOver},
 		{333, func(r Rollover) Rollover { return r }, CutOver},

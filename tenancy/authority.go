@@ -28,8 +28,8 @@ type Authority struct {
 // Trust is whether a receiver accepts certificates of an authority that was announced.
 type Trust string
 
-// Nothing is known until somebody asks. A receiver that looks at the very certificate is no obstacle for an authority: it is
-// trusted as much as the one before.
+// Nothing is known until somebody asks. A receiver that looks at the very certificate is no obstacle for an authority:
+// it is trusted as much as the one before.
 const (
 	TrustUnknown Trust = ""
 	Trusted      Trust = "trusted"

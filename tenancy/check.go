@@ -17,7 +17,8 @@ var userNamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?
 // CheckName accepts what can be a DNS label: 1 to 63 of a-z, 0-9 and "-", not at the ends.
 func CheckName(field, s string) error {
 	if !namePattern.MatchString(s) {
-		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", shown(s))
+		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+			shown(s))
 	}
 	return nil
 }
@@ -25,7 +26,8 @@ func CheckName(field, s string) error {
 // CheckUserName accepts what [CheckName] does, and "." "_" "@" inside.
 func CheckUserName(field, s string) error {
 	if !userNamePattern.MatchString(s) {
-		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and . _ @ -, beginning and ending with a letter or digit", shown(s))
+		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and . _ @ -, beginning and ending with a letter "+
+			"or digit", shown(s))
 	}
 	return nil
 }
@@ -44,7 +46,8 @@ func CheckText(field, s string) error {
 	case utf8.RuneCountInString(s) > maxText:
 		return Invalid(field, "is longer than %d characters", maxText)
 	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\u200d' }):
-		return Invalid(field, "%s has characters that cannot be printed: leave out control characters and line breaks", shown(s))
+		return Invalid(field, "%s has characters that cannot be printed: leave out control characters and line breaks",
+			shown(s))
 	}
 	return nil
 }
@@ -59,7 +62,9 @@ func CheckNote(field, s string) error {
 		return Invalid(field, "is not valid UTF-8")
 	case len(s) > maxNote:
 		return Invalid(field, "is longer than %d bytes", maxNote)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' && r != '\u200d' }):
+	case strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsPrint(r) && r != '\n' && r != '\t' && r != '\u200d'
+	}):
 		return Invalid(field, "has characters that cannot be printed")
 	}
 	return nil
@@ -68,7 +73,9 @@ func CheckNote(field, s string) error {
 // CheckEmail accepts one plain address (RFC 5321, section 4.1.2) of at most 254 bytes, without a display name.
 func CheckEmail(field, s string) error {
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || !unicode.IsPrint(r) }) {
+	if err != nil || a.Address != s || len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || !unicode.IsPrint(r)
+	}) {
 		return Invalid(field, "%s is no e-mail address: write one such as alice@example.com", shown(s))
 	}
 	return nil

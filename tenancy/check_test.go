@@ -13,7 +13,8 @@ func TestNamesThatCannotStandInAURLOrACertificateAreRefused(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "-a", "a-", "Acme", "a b", "a/b", "a\nb", "ä", "a'b", `a"b`, "..", strings.Repeat("a", 64), "a\x00"} {
+	for _, bad := range []string{"", "-a", "a-", "Acme", "a b", "a/b", "a\nb", "ä", "a'b", `a"b`, "..",
+		strings.Repeat("a", 64), "a\x00"} {
 		err := CheckName("name", bad)
 		if !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is accepted", bad)
@@ -29,7 +30,8 @@ func TestTextOfEveryScriptIsAcceptedButNothingInvisible(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "  ", "a\r\nBcc: x@example.com", "a\x1b[31m", "\u202eevil", "\xff", strings.Repeat("x", 201), "a\u2028b"} {
+	for _, bad := range []string{"", "  ", "a\r\nBcc: x@example.com", "a\x1b[31m", "\u202eevil", "\xff",
+		strings.Repeat("x", 201), "a\u2028b"} {
 		if err := CheckText("name", bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is accepted", bad)
 		}
@@ -42,7 +44,8 @@ func TestOnlyPlainAddressesAreAddresses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "alice", "Alice <alice@example.com>", "a@b, c@d", "a@b\r\nBcc: c@d", "\"a b\"@example.com", strings.Repeat("a", 250) + "@example.com"} {
+	for _, bad := range []string{"", "alice", "Alice <alice@example.com>", "a@b, c@d", "a@b\r\nBcc: c@d",
+		"\"a b\"@example.com", strings.Repeat("a", 250) + "@example.com"} {
 		if err := CheckEmail("email", bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is accepted", bad)
 		}
@@ -50,12 +53,14 @@ func TestOnlyPlainAddressesAreAddresses(t *testing.T) {
 }
 
 func TestEndpointsAreCheckedAgainstTheirAuthentication(t *testing.T) {
-	for endpoint, auth := range map[string]Authentication{"https://erp.example.com/a": ClientCertificate, "http://127.0.0.1:80": Basic} {
+	for endpoint, auth := range map[string]Authentication{"https://erp.example.com/a": ClientCertificate,
+		"http://127.0.0.1:80": Basic} {
 		if err := checkEndpoint(endpoint, auth); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "erp", "ftp://x", "https://", "https://u:p@x", "https://x/?a=b", "https://x/#f", "http://x", "https://x/\x00"} {
+	for _, bad := range []string{"", "erp", "ftp://x", "https://", "https://u:p@x", "https://x/?a=b", "https://x/#f",
+		"http://x", "https://x/\x00"} {
 		if err := checkEndpoint(bad, ClientCertificate); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -21,14 +21,16 @@ type Egress struct {
 	Connections int `json:"connections,omitempty"`
 	// ServerCA are the CAs (PEM) that the receiver's certificate is verified with, instead of the system's.
 	ServerCA string `json:"server_ca,omitempty"`
-	// ServerKeyPin is the SHA-256 of the receiver's public key (SPKI) in base64, as "sha256/...": it is verified instead of a CA.
+	// ServerKeyPin is the SHA-256 of the receiver's public key (SPKI) in base64, as "sha256/...": it is verified instead
+	// of a CA.
 	ServerKeyPin string `json:"server_key_pin,omitempty"`
 	Probe        Probe  `json:"probe,omitzero"`
 	// Park stores every message and answers 202 at once, as if it had asked for it.
 	Park bool `json:"park,omitempty"`
 }
 
-// A Probe is the question that shows whether a receiver accepts a generation. Without a method, only the handshake is made.
+// A Probe is the question that shows whether a receiver accepts a generation. Without a method, only the handshake is
+// made.
 type Probe struct {
 	Method   string `json:"method,omitempty"`
 	Path     string `json:"path,omitempty"`     // absolute; of the endpoint's host
@@ -79,7 +81,8 @@ func (e Egress) MaxConnections() int {
 func (e Egress) Check() error {
 	for _, s := range e.RefusalStatuses {
 		if s < 400 || s > 499 {
-			return Invalid("egress.refusal_statuses", "%d is not allowed: only 400 to 499 can mean that a certificate is refused", s)
+			return Invalid("egress.refusal_statuses",
+				"%d is not allowed: only 400 to 499 can mean that a certificate is refused", s)
 		}
 	}
 	switch {
@@ -101,7 +104,8 @@ func (e Egress) Check() error {
 	if e.ServerKeyPin != "" {
 		hash, ok := strings.CutPrefix(e.ServerKeyPin, "sha256/")
 		if sum, err := base64.StdEncoding.DecodeString(hash); !ok || err != nil || len(sum) != 32 {
-			return Invalid("egress.server_key_pin", `is no pin: write "sha256/" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section 2.4)`)
+			return Invalid("egress.server_key_pin",
+				`is no pin: write "sha256/" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section 2.4)`)
 		}
 	}
 	return e.Probe.check()
@@ -110,7 +114,8 @@ func (e Egress) Check() error {
 func (p Probe) check() error {
 	if p.Method == "" {
 		if p.Path != "" || len(p.Statuses) > 0 {
-			return Invalid("egress.probe.method", "is missing: use GET, HEAD or OPTIONS, or leave path and statuses out for a bare handshake")
+			return Invalid("egress.probe.method", "is missing: use GET, HEAD or OPTIONS, or leave path and statuses out for a "+
+				"bare handshake")
 		}
 		return nil
 	}
@@ -119,7 +124,10 @@ func (p Probe) check() error {
 		return Invalid("egress.probe.method", "%q is not allowed: use GET, HEAD or OPTIONS", p.Method)
 	}
 	u, err := url.ParseRequestURI(p.Path)
-	if err != nil || !strings.HasPrefix(p.Path, "/") || strings.HasPrefix(p.Path, "//") || u.Host != "" || strings.ContainsFunc(p.Path, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if err != nil || !strings.HasPrefix(p.Path, "/") || strings.HasPrefix(p.Path, "//") || u.Host != "" ||
+		strings.ContainsFunc(p.Path, func(r rune) bool {
+			return r <= ' ' || r > '~'
+		}) {
 		return Invalid("egress.probe.path", "%q is not allowed: write an absolute path such as /health", p.Path)
 	}
 	for _, s := range p.Statuses {

@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// Sum is the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of the event
-// before it, each with its length in front, so that no two different events are the same bytes.
+// Sum is the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of the
+// event before it, each with its length in front, so that no two different events are the same bytes.
 func (e Event) Sum() []byte {
 	h := sha256.New()
 	var n [8]byte
@@ -62,7 +62,8 @@ func (c *Chain) End(seq int64, hash []byte) error {
 	case c.Seq < seq:
 		return &ChainError{c.Seq + 1, fmt.Sprintf("missing: the log ends at %d, but %d entries were written", c.Seq, seq)}
 	case c.Seq > seq || !bytes.Equal(c.Hash, hash):
-		return &ChainError{c.Seq, "is not the last entry that was written (its hash should be " + hex.EncodeToString(hash) + ")"}
+		return &ChainError{c.Seq,
+			"is not the last entry that was written (its hash should be " + hex.EncodeToString(hash) + ")"}
 	}
 	return nil
 }

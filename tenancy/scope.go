@@ -24,8 +24,9 @@ const MailForTasks = "send-email-for-task"
 
 // Questions are all questions, in the order of their paths.
 var Questions = []Question{{
-	ID:   MailForTasks,
-	Path: []string{"Communication and Information Exchange", "Business Process Management", "Business Task Management", "send e-mail for the task"},
+	ID: MailForTasks,
+	Path: []string{"Communication and Information Exchange", "Business Process Management", "Business Task Management",
+		"send e-mail for the task"},
 	Text: "Do you want to send an e-mail to key users when they get a task?",
 	Help: "Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never mailed.",
 }}
@@ -77,7 +78,8 @@ func MailConditions(inScope, assigned, subscribed bool) []Condition {
 	conditions := []Condition{
 		{"the scoping question \"send e-mail for the task\" is answered yes", inScope, "Answer it with yes: " + q.PathText()},
 		{"the user has the task: is a key user of the tenant", assigned, "Make the person a key user of the tenant."},
-		{"the user chose Subscribe to Task", subscribed, "Open Business Task Management and choose Subscribe to Task; it applies from the next notice on."},
+		{"the user chose Subscribe to Task", subscribed, "Open Business Task Management and choose Subscribe to Task; it " +
+			"applies from the next notice on."},
 	}
 	for i := range conditions {
 		if conditions[i].Holds {

@@ -1,8 +1,8 @@
-// Package tenancy is the vocabulary: tenants, their people, receivers, arrangements, certificates and tasks, with the rules
-// that make each of them valid, and the kinds of error that a caller may decide by.
+// Package tenancy is the vocabulary: tenants, their people, receivers, arrangements, certificates and tasks, with the
+// rules that make each of them valid, and the kinds of error that a caller may decide by.
 //
-// It promises that a value which passes its Check can be stored, shown in a terminal, a page or a mail, and named in a URL
-// or in a certificate without escaping surprises. It does no I/O and reads no clock.
+// It promises that a value which passes its Check can be stored, shown in a terminal, a page or a mail, and named in a
+// URL or in a certificate without escaping surprises. It does no I/O and reads no clock.
 package tenancy
 
 import "time"
@@ -113,8 +113,8 @@ const (
 // Strategy is how an arrangement rolls over from one generation to the next.
 type Strategy string
 
-// All strategies leave a generation before it expires, and, but for immediate, try the other valid generation with the same
-// message where the receiver refuses the one that is presented.
+// All strategies leave a generation before it expires, and, but for immediate, try the other valid generation with the
+// same message where the receiver refuses the one that is presented.
 const (
 	// Immediate switches when the certificate is renewed, whatever the receiver accepts, and tries nothing else: right for
 	// receivers that trust the CA, and the cause of the 401 at those that do not.
@@ -257,8 +257,8 @@ func (k KeyType) Check() error {
 // NoticeKind is what a notice says.
 type NoticeKind string
 
-// A notice announces a renewal, reports one, says that receivers have not accepted the new certificate yet, or announces a new
-// authority.
+// A notice announces a renewal, reports one, says that receivers have not accepted the new certificate yet, or
+// announces a new authority.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
@@ -310,8 +310,8 @@ type Task struct {
 // MailState is where a mail is.
 type MailState string
 
-// A mail waits while no mail server is configured, is queued until a server took it, and is dead when it will not be tried
-// again unless an operator requeues it.
+// A mail waits while no mail server is configured, is queued until a server took it, and is dead when it will not be
+// tried again unless an operator requeues it.
 const (
 	MailWaiting MailState = "waiting"
 	MailQueued  MailState = "queued"
@@ -341,8 +341,8 @@ type Mail struct {
 // Role is what a token may do.
 type Role string
 
-// Operators are the hosting team; a key user acts in one tenant, as one person; a sender may use arrangements; a gateway is
-// one that runs apart from the service, and gets the private keys of all tenants.
+// Operators are the hosting team; a key user acts in one tenant, as one person; a sender may use arrangements; a
+// gateway is one that runs apart from the service, and gets the private keys of all tenants.
 const (
 	RoleOperator Role = "operator"
 	RoleKeyUser  Role = "key-user"

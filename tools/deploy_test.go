@@ -1,5 +1,5 @@
-// Package tools pins the programs that the build needs; its tests are those that need the code of Helm and Compose, which the
-// product must not depend on.
+// Package tools pins the programs that the build needs; its tests are those that need the code of Helm and Compose,
+// which the product must not depend on.
 package tools
 
 import (
@@ -31,7 +31,8 @@ func render(t *testing.T, values map[string]any) (string, error) {
 		t.Fatal(err)
 	}
 	install := action.NewInstall(&action.Configuration{})
-	install.DryRun, install.ClientOnly, install.ReleaseName, install.Namespace, install.KubeVersion = true, true, "fleet", "default", &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}
+	install.DryRun, install.ClientOnly, install.ReleaseName, install.Namespace, install.KubeVersion = true, true, "fleet",
+		"default", &chartutil.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"}
 	r, err := install.RunWithContext(context.Background(), c, values)
 	if err != nil {
 		return "", err
@@ -40,13 +41,16 @@ func render(t *testing.T, values map[string]any) (string, error) {
 }
 
 func TestTheChartRendersWhatRunsUnprivileged(t *testing.T) {
-	out, err := render(t, map[string]any{"policyFile": "name: own\n", "environment": map[string]any{"PERENNIAL_ISSUER_RATE": "100"}, "serviceMonitor": map[string]any{"enabled": true}})
+	out, err := render(t, map[string]any{"policyFile": "name: own\n",
+		"environment": map[string]any{"PERENNIAL_ISSUER_RATE": "100"}, "serviceMonitor": map[string]any{"enabled": true}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"replicas: 3", "runAsNonRoot: true", "readOnlyRootFilesystem: true", "drop: [ALL]", "allowPrivilegeEscalation: false", "automountServiceAccountToken: false",
-		"maxUnavailable: 0", "kind: PodDisruptionBudget", "kind: NetworkPolicy", "kind: ServiceMonitor", "kind: ConfigMap", `{name: PERENNIAL_ISSUER_RATE, value: "100"}`, "path: /readyz", "perennial:development",
+		"replicas: 3", "runAsNonRoot: true", "readOnlyRootFilesystem: true", "drop: [ALL]", "allowPrivilegeEscalation: false",
+		"automountServiceAccountToken: false",
+		"maxUnavailable: 0", "kind: PodDisruptionBudget", "kind: NetworkPolicy", "kind: ServiceMonitor", "kind: ConfigMap",
+		`{name: PERENNIAL_ISSUER_RATE, value: "100"}`, "path: /readyz", "perennial:development",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it lacks %q:\n%s", want, out)
@@ -56,7 +60,8 @@ func TestTheChartRendersWhatRunsUnprivileged(t *testing.T) {
 
 func TestTheChartRefusesValuesThatMakeNoSense(t *testing.T) {
 	for name, values := range map[string]map[string]any{
-		"no replica": {"replicas": 0}, "a slip": {"replica": 3}, "an address with a path": {"baseURL": "https://a/b"}, "a variable of somebody else": {"environment": map[string]any{"PATH": "/"}}, "no secret": {"secret": ""},
+		"no replica": {"replicas": 0}, "a slip": {"replica": 3}, "an address with a path": {"baseURL": "https://a/b"},
+		"a variable of somebody else": {"environment": map[string]any{"PATH": "/"}}, "no secret": {"secret": ""},
 	} {
 		if _, err := render(t, values); err == nil {
 			t.Errorf("%s is not refused", name)
@@ -77,7 +82,8 @@ func TestTheComposeFileIsValidAndUnprivileged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !replica.ReadOnly || len(replica.CapDrop) != 1 || replica.CapDrop[0] != "ALL" || len(replica.SecurityOpt) != 1 || len(replica.Ports) != 0 {
+	if !replica.ReadOnly || len(replica.CapDrop) != 1 || replica.CapDrop[0] != "ALL" || len(replica.SecurityOpt) != 1 ||
+		len(replica.Ports) != 0 {
 		t.Errorf("%+v", replica)
 	}
 }

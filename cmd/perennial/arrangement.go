@@ -28,7 +28,9 @@ type receiverCreateCmd struct {
 
 func (c *receiverCreateCmd) Run(e env) error {
 	var r api.Receiver
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "receivers"), api.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail}, &r); err != nil {
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "receivers"),
+		api.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail},
+		&r); err != nil {
 		return err
 	}
 	return c.show(e, r, "name", r.Name, "display name", r.DisplayName, "contact", r.ContactName, "email", r.ContactEmail)
@@ -40,7 +42,8 @@ type receiverListCmd struct {
 }
 
 func (c *receiverListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL", "No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
+	return list(&c.client, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
+		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
 		func(r api.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
 }
 
@@ -115,7 +118,8 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 
 func (c *arrangementCreateCmd) Run(e env) error {
 	a := api.Arrangement{
-		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario, Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
+		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario,
+		Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
 	}
 	if err := c.apply(&a.Egress); err != nil {
 		return err
@@ -153,7 +157,8 @@ func (c *arrangementChangeCmd) Run(e env) error {
 }
 
 func showArrangement(c *client, e env, a api.Arrangement) error {
-	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario, "authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation)
+	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
+		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation)
 }
 
 type arrangementListCmd struct {
@@ -162,7 +167,9 @@ type arrangementListCmd struct {
 }
 
 func (c *arrangementListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "arrangements"), "NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
+	return list(&c.client, e, in(c.Tenant, "arrangements"),
+		"NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial "+
+			"arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
 		func(a api.Arrangement) []any {
 			return []any{a.Name, a.Receiver, a.Endpoint, a.Authentication, a.Strategy, a.Generation}
 		})

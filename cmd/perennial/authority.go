@@ -21,7 +21,8 @@ type authorityCmd struct {
 type authorityListCmd struct{ client }
 
 func (c *authorityListCmd) Run(e env) error {
-	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID", "No authorities.",
+	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
+		"No authorities.",
 		func(a api.Authority) []any {
 			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.ID}
 		})
@@ -50,7 +51,8 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 }
 
 func (c *client) showAuthority(e env, a api.Authority) error {
-	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "signs from", when(a.SignsFrom), "valid until", moment(a.NotAfter))
+	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "signs from", when(a.SignsFrom), "valid until",
+		moment(a.NotAfter))
 }
 
 // announced is the ID of the issuing CA that does not sign yet.
@@ -73,13 +75,14 @@ func (c *authorityWaitingCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.client, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER", "No receiver is waited for.", func(t api.Trust) []any {
-		trust := string(t.Trust)
-		if t.Trust == tenancy.TrustUnknown {
-			trust = "unknown"
-		}
-		return []any{t.Tenant + "/" + t.Arrangement, trust, when(t.At), t.By, t.Answer}
-	})
+	return list(&c.client, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
+		"No receiver is waited for.", func(t api.Trust) []any {
+			trust := string(t.Trust)
+			if t.Trust == tenancy.TrustUnknown {
+				trust = "unknown"
+			}
+			return []any{t.Tenant + "/" + t.Arrangement, trust, when(t.At), t.By, t.Answer}
+		})
 }
 
 type authorityProbeCmd struct {

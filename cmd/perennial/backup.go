@@ -35,6 +35,7 @@ func (c *backupCmd) Run(e env) error {
 	if err != nil {
 		return fmt.Errorf("the copy at %s: %w", c.File, err)
 	}
-	fmt.Fprintf(e.out, "%s is a copy with %d audit events, whose chain is whole. It needs the key file, which is not in it.\n", c.File, head.Seq)
+	fmt.Fprintf(e.out, "%s is a copy with %d audit events, whose chain is whole. It needs the key file, which is not "+
+		"in it.\n", c.File, head.Seq)
 	return nil
 }

@@ -71,7 +71,9 @@ type benchSweepCmd struct {
 }
 
 func (c *benchSweepCmd) Run(e env) error {
-	return c.run(e, func(ctx context.Context) (printer, error) { return bench.Sweep(ctx, c.Database, c.Certificates, c.Due) })
+	return c.run(e, func(ctx context.Context) (printer, error) {
+		return bench.Sweep(ctx, c.Database, c.Certificates, c.Due)
+	})
 }
 
 type benchConsoleCmd struct {
@@ -83,7 +85,8 @@ type benchConsoleCmd struct {
 
 func (c *benchConsoleCmd) Run(e env) error {
 	if c.Certificates < 12 || c.Arrangements < 1 || c.Arrangements > c.Certificates || c.Requests < 1 {
-		return fmt.Errorf("write at least 12 certificates, one arrangement and one request, and not more arrangements than certificates")
+		return fmt.Errorf("write at least 12 certificates, one arrangement and one request, and not more arrangements than " +
+			"certificates")
 	}
 	return c.run(e, func(ctx context.Context) (printer, error) {
 		return bench.Console(ctx, c.Database, c.Certificates, c.Arrangements, c.Requests)

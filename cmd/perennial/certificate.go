@@ -22,7 +22,8 @@ type certificateListCmd struct {
 }
 
 func (c *certificateListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL", "No certificates.",
+	return list(&c.client, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
+		"No certificates.",
 		func(v api.Certificate) []any {
 			return []any{v.Purpose, v.Generation, v.State, moment(v.NotBefore), moment(v.NotAfter), v.Serial}
 		})
@@ -54,8 +55,10 @@ func (c *oneCertificate) get() (v api.Certificate, err error) {
 }
 
 func showCertificate(c *client, e env, v api.Certificate) error {
-	return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State, "subject", v.Subject, "serial", v.Serial, "SHA-256", v.Fingerprint,
-		"valid from", moment(v.NotBefore), "valid until", moment(v.NotAfter), "key type", v.KeyType, "revoked for", v.RevokedFor)
+	return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State, "subject", v.Subject, "serial",
+		v.Serial, "SHA-256", v.Fingerprint,
+		"valid from", moment(v.NotBefore), "valid until", moment(v.NotAfter), "key type", v.KeyType, "revoked for",
+		v.RevokedFor)
 }
 
 type certificateShowCmd struct{ oneCertificate }
@@ -95,7 +98,8 @@ func (c *certificateDownloadCmd) Run(e env) error {
 		return err
 	}
 	var data []byte
-	if _, err := c.send(http.MethodGet, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(v.Generation), "download")+"?format="+c.Format, nil, &data); err != nil {
+	if _, err := c.send(http.MethodGet, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(v.Generation),
+		"download")+"?format="+c.Format, nil, &data); err != nil {
 		return err
 	}
 	if c.File != "" {

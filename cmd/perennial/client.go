@@ -48,7 +48,8 @@ func (c *client) send(method, path string, in, out any, headers ...string) (http
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if c.Token == "" {
-		return nil, fmt.Errorf("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the first time)")
+		return nil, fmt.Errorf("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
+			"first time)")
 	}
 	r.Header.Set("Authorization", "Bearer "+c.Token)
 	for i := 0; i+1 < len(headers); i += 2 {

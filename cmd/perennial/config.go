@@ -56,7 +56,8 @@ func readConfig(path string) (*configFile, error) {
 	}
 	root := doc.Content[0]
 	if root.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("configuration %s: line %d: expected lines such as \"listen: 127.0.0.1:8080\"", path, root.Line)
+		return nil, fmt.Errorf("configuration %s: line %d: expected lines such as \"listen: 127.0.0.1:8080\"", path,
+			root.Line)
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
@@ -84,7 +85,8 @@ func (c *configFile) Validate(app *kong.Application) error {
 	}
 	for name, line := range c.keys {
 		if !known[name] || name == "config" {
-			return fmt.Errorf("configuration %s: line %d: unknown key %q: allowed are the flags of \"perennial serve --help\"", c.path, line, name)
+			return fmt.Errorf("configuration %s: line %d: unknown key %q: allowed are the flags of \"perennial serve --help\"",
+				c.path, line, name)
 		}
 	}
 	return nil

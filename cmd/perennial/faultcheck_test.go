@@ -22,8 +22,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// verify looks at the invariants from the outside: at the database, the mailboxes, what the bank wrote down, and what was printed. A
-// replica that has just been started may be about to write and send: what is wrong must stay wrong.
+// verify looks at the invariants from the outside: at the database, the mailboxes, what the bank wrote down, and what
+// was printed. A replica that has just been started may be about to write and send: what is wrong must stay wrong.
 func (w *world) verify(s *store.Store, acme tenancy.Tenant) {
 	w.t.Helper()
 	var problems []error
@@ -74,7 +74,8 @@ func (w *world) problems(s *store.Store, acme tenancy.Tenant) (problems []error)
 			}
 		}
 		if renewed != len(certs)-1 || len(tasks) != 3*len(notices) || len(queued) != len(notices) {
-			wrong(5, "%s: %d generations, %d notices of renewals, %d notices, %d tasks, %d mails", tenant.Name, len(certs), renewed, len(notices), len(tasks), len(queued))
+			wrong(5, "%s: %d generations, %d notices of renewals, %d notices, %d tasks, %d mails", tenant.Name, len(certs),
+				renewed, len(notices), len(tasks), len(queued))
 		}
 		for _, m := range queued {
 			mails++
@@ -99,7 +100,8 @@ func (w *world) problems(s *store.Store, acme tenancy.Tenant) (problems []error)
 }
 
 // chain is a tenant's generations, the oldest first, each renewed once and in time.
-func (w *world) chain(s *store.Store, tenant tenancy.Tenant, last tenancy.Run, wrong func(int, string, ...any)) []tenancy.Certificate {
+func (w *world) chain(s *store.Store, tenant tenancy.Tenant, last tenancy.Run,
+	wrong func(int, string, ...any)) []tenancy.Certificate {
 	every, err := s.Certificates(w.t.Context(), tenant.ID, "", 100)
 	check(w.t, err)
 	certs := slices.DeleteFunc(every, func(c tenancy.Certificate) bool { return c.Purpose != tenancy.ForTenant })
@@ -113,13 +115,15 @@ func (w *world) chain(s *store.Store, tenant tenancy.Tenant, last tenancy.Run, w
 		}
 	}
 	newest := certs[len(certs)-1]
-	if a := w.policy.Decide(policy.Validity{NotBefore: newest.NotBefore, NotAfter: newest.NotAfter}, last.RunDate); a == policy.Renew || a == policy.Expired {
+	if a := w.policy.Decide(policy.Validity{NotBefore: newest.NotBefore, NotAfter: newest.NotAfter},
+		last.RunDate); a == policy.Renew || a == policy.Expired {
 		wrong(7, "%s: the run of %s did not renew what expires on %s", tenant.Name, last.RunDate, newest.NotAfter)
 	}
 	return certs
 }
 
-// surprises looks for cut-overs before people knew for long enough, by what the log says. Clocks may be off by six hours.
+// surprises looks for cut-overs before people knew for long enough, by what the log says. Clocks may be off by six
+// hours.
 func (w *world) surprises(s *store.Store, certs []tenancy.Certificate, wrong func(int, string, ...any)) {
 	const off = 12 * time.Hour
 	if report, err := policy.Audit(w.policy); err != nil || !report.SurpriseFree {
@@ -143,14 +147,15 @@ func (w *world) surprises(s *store.Store, certs []tenancy.Certificate, wrong fun
 		}
 		about := from.NotAfter.Add(-from.NotAfter.Sub(from.NotBefore) / 10)
 		if known := e.At.Sub(noticed); known < lifecycle.NoticeUnder(w.policy)-off && e.At.Add(off).Before(about) {
-			wrong(2, "generation %d is presented %s after the first notice of it: %s", detail.Generation, policy.FormatDuration(known), e.Detail)
+			wrong(2, "generation %d is presented %s after the first notice of it: %s", detail.Generation,
+				policy.FormatDuration(known), e.Detail)
 		}
 		w.cutOvers = max(w.cutOvers, detail.Generation)
 	}
 }
 
-// unsealed looks for the private keys of certificates in a dump of the database and in what the replicas printed. The keys open with
-// the key file, and fit their certificates.
+// unsealed looks for the private keys of certificates in a dump of the database and in what the replicas printed. The
+// keys open with the key file, and fit their certificates.
 func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func(int, string, ...any)) {
 	ctx := w.t.Context()
 	seal, err := keyring.Open(filepath.Join(w.dir, "key"))
@@ -200,7 +205,8 @@ func forms(t *testing.T, key *ecdsa.PrivateKey) [][]byte {
 	check(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	check(t, err)
-	return [][]byte{scalar, []byte(hex.EncodeToString(scalar)), []byte(base64.StdEncoding.EncodeToString(der)), []byte(base64.RawURLEncoding.EncodeToString(scalar))}
+	return [][]byte{scalar, []byte(hex.EncodeToString(scalar)), []byte(base64.StdEncoding.EncodeToString(der)),
+		[]byte(base64.RawURLEncoding.EncodeToString(scalar))}
 }
 
 // repeated is how many mails came more than once.

@@ -72,9 +72,11 @@ var faults = []fault{
 			return // it is down at the moment
 		}
 		defer s.Close()
-		s.DB().ExecContext(w.t.Context(), fmt.Sprintf("ALTER TABLE certificates ADD COLUMN IF NOT EXISTS later_%d BIGINT NOT NULL DEFAULT 0", w.month))
+		s.DB().ExecContext(w.t.Context(), fmt.Sprintf("ALTER TABLE certificates ADD COLUMN IF NOT EXISTS later_%d BIGINT "+
+			"NOT NULL DEFAULT 0", w.month))
 	}},
-	{"the mail server takes mails and dies before it says so", false, func(w *world) { w.mails.dies.Store(int32(1 + w.random.IntN(5))) }},
+	{"the mail server takes mails and dies before it says so", false,
+		func(w *world) { w.mails.dies.Store(int32(1 + w.random.IntN(5))) }},
 	{"the issuer is slow", false, func(w *world) { w.issuerIs("slow") }},
 	{"the issuer lies", false, func(w *world) {
 		w.issuerIs("lying")
@@ -114,8 +116,8 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func (w *world) any() *faultReplica { return w.replicas[w.random.IntN(len(w.replicas))] }
 
-// Three replicas, real servers, and one fault after the other, as the seed says. After each of six months everything is as if
-// there had been none, but for mails that came twice under one Message-ID.
+// Three replicas, real servers, and one fault after the other, as the seed says. After each of six months everything is
+// as if there had been none, but for mails that came twice under one Message-ID.
 func TestFaultsCostNothingThatIsPromised(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -180,11 +182,12 @@ func (w *world) live() {
 	if w.cutOvers < 2 && !t.Failed() {
 		t.Error("nothing was cut over: the world ended too early to see it")
 	}
-	t.Logf("seed %d, which refuses with %s: %d orders, %d mails, %d of them more than once under their Message-ID\n%s", w.seed, w.bank.refuses, w.sent.Load(), len(w.mails.ids), w.repeated(), strings.Join(w.notes, "\n"))
+	t.Logf("seed %d, which refuses with %s: %d orders, %d mails, %d of them more than once under their Message-ID\n%s",
+		w.seed, w.bank.refuses, w.sent.Load(), len(w.mails.ids), w.repeated(), strings.Join(w.notes, "\n"))
 }
 
-// administer lets the bank's administrator act on a new certificate, and change his mind, as people do; a replica may be killed
-// meanwhile.
+// administer lets the bank's administrator act on a new certificate, and change his mind, as people do; a replica may
+// be killed meanwhile.
 func (w *world) administer(s *store.Store, acme tenancy.Tenant) {
 	newest, err := s.Newest(w.t.Context(), acme.ID, tenancy.ForTenant)
 	check(w.t, err)
@@ -236,7 +239,8 @@ func (w *world) settle(s *store.Store) {
 		// The tick is hourly, and nobody waits an hour here: a replica that starts looks at once.
 		if time.Since(kicked) > 5*time.Second {
 			r := w.replicas[kicks%len(w.replicas)]
-			w.note("  not settled: %d runs, mails %v, errors %v %v %v, %s; replica %d is restarted", len(unfinished), counts, err, err1, err2, w.left(s), r.number)
+			w.note("  not settled: %d runs, mails %v, errors %v %v %v, %s; replica %d is restarted", len(unfinished), counts,
+				err, err1, err2, w.left(s), r.number)
 			kicked = time.Now()
 			kicks++
 			r.restart()

@@ -40,8 +40,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// elsewhen is the program with a clock that one file moves, what it says is added to the machine's, and an issuer whose mood another
-// file says. Its runs have parts of seven certificates.
+// elsewhen is the program with a clock that one file moves, what it says is added to the machine's, and an issuer whose
+// mood another file says. Its runs have parts of seven certificates.
 func elsewhen() {
 	var mu sync.Mutex
 	var offset time.Duration
@@ -264,13 +264,16 @@ func startBank(t *testing.T, dir, refuses string) *bank {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	check(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().AddDate(-1, 0, 0),
+		NotAfter: time.Now().AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
 	check(t, err)
 	b := &bank{ca: filepath.Join(dir, "bank.pem"), refuses: refuses, knows: map[string]bool{}, orders: map[string]int{}}
 	check(t, os.WriteFile(b.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 	b.server = httptest.NewUnstartedServer(b)
-	b.server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: b.shown}
+	b.server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: b.shown}
 	b.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	b.server.StartTLS()
 	t.Cleanup(b.server.Close)
@@ -345,9 +348,12 @@ func (r *faultReplica) setClock() {
 
 func (r *faultReplica) start() {
 	r.setClock()
-	url := "postgres://postgres@" + r.ways[0].listener.Addr().String() + "," + r.ways[1].listener.Addr().String() + "/postgres?target_session_attrs=read-write&connect_timeout=2"
-	r.cmd = exec.Command("perennial-elsewhen", "serve", "--listen", r.listen, "--gateway", r.gateway, "--database", url, "--key-file", filepath.Join(r.dir, "key"), "--smtp", r.smtpURL,
-		"--policy", filepath.Join(r.dir, "policy.yaml"), "--job-lease", "4s", "--log-level", "error", "--allow-target", "127.0.0.0/8")
+	url := "postgres://postgres@" + r.ways[0].listener.Addr().String() + "," + r.ways[1].listener.Addr().String() +
+		"/postgres?target_session_attrs=read-write&connect_timeout=2"
+	r.cmd = exec.Command("perennial-elsewhen", "serve", "--listen", r.listen, "--gateway", r.gateway, "--database", url,
+		"--key-file", filepath.Join(r.dir, "key"), "--smtp", r.smtpURL,
+		"--policy", filepath.Join(r.dir, "policy.yaml"), "--job-lease", "4s", "--log-level", "error", "--allow-target",
+		"127.0.0.0/8")
 	zone := []string{"UTC", "America/New_York", "Australia/Lord_Howe"}[r.number] // of the machine, which must not matter
 	r.cmd.Env = append(os.Environ(), "CLOCK="+r.clock, "ISSUER="+filepath.Join(r.dir, "issuer"), "TZ="+zone)
 	r.cmd.Stdout = r.output
@@ -391,7 +397,8 @@ func pause(d time.Duration) { <-time.After(d) }
 const crowd = 40
 
 func newWorld(t *testing.T, seed int) *world {
-	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(uint64(seed), 7)), dir: t.TempDir(), mails: &moodySink{sink: &sink{ids: map[string]int{}}}}
+	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(uint64(seed), 7)), dir: t.TempDir(),
+		mails: &moodySink{sink: &sink{ids: map[string]int{}}}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d:\n%s", seed, strings.Join(w.notes, "\n"))
@@ -412,15 +419,18 @@ func newWorld(t *testing.T, seed int) *world {
 	w.bank = startBank(t, w.dir, refusals[w.random.IntN(len(refusals))])
 	w.issuerIs("well")
 	// On Sundays at half past two the clocks of two of these zones are changed.
-	schedule := []string{"{every: month}", `{every: week, day: sunday, at: "02:30", zone: Europe/Berlin}`, `{every: week, day: sunday, at: "02:30", zone: America/New_York}`}[w.random.IntN(3)]
+	schedule := []string{"{every: month}", `{every: week, day: sunday, at: "02:30", zone: Europe/Berlin}`,
+		`{every: week, day: sunday, at: "02:30", zone: America/New_York}`}[w.random.IntN(3)]
 	// Renewals are early enough for a service that looks once a month, and for a CA that is down for two weeks then.
 	path := filepath.Join(w.dir, "policy.yaml")
-	check(t, os.WriteFile(path, []byte("name: faults\nschedule: "+schedule+"\nrenew_within: 80d\nwarn_from: 78d\nwarn_to: 111d\nvalidity: 150d\n"), 0o600))
+	check(t, os.WriteFile(path, []byte("name: faults\nschedule: "+schedule+"\nrenew_within: 80d\nwarn_from: "+
+		"78d\nwarn_to: 111d\nvalidity: 150d\n"), 0o600))
 	if w.policy, err = loadPolicy(path); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		r := &faultReplica{world: w, number: i, clock: filepath.Join(w.dir, fmt.Sprint("clock", i)), listen: fmt.Sprint("127.0.0.1:", freePort(t)), gateway: fmt.Sprint("127.0.0.1:", freePort(t))}
+		r := &faultReplica{world: w, number: i, clock: filepath.Join(w.dir, fmt.Sprint("clock", i)),
+			listen: fmt.Sprint("127.0.0.1:", freePort(t)), gateway: fmt.Sprint("127.0.0.1:", freePort(t))}
 		r.ways = []*way{newWay(t, w.primary.Addr), newWay(t, w.standby.Addr)}
 		w.replicas = append(w.replicas, r)
 		r.output, err = os.Create(filepath.Join(w.dir, fmt.Sprint("output", i)))
@@ -466,8 +476,10 @@ func (w *world) client(args ...string) string {
 func (w *world) arrange() (sender string) {
 	w.client("tenant", "create", "acme")
 	w.client("receiver", "create", "acme", "bank")
-	w.client("arrangement", "create", "acme", "to-bank", "--receiver", "bank", "--endpoint", w.bank.server.URL, "--server-ca", w.bank.ca)
-	text := w.client("token", "create", "app", "--role", "sender", "--tenant", "acme", "--expires", time.Now().AddDate(0, 11, 0).Format(time.DateOnly))
+	w.client("arrangement", "create", "acme", "to-bank", "--receiver", "bank", "--endpoint", w.bank.server.URL,
+		"--server-ca", w.bank.ca)
+	text := w.client("token", "create", "app", "--role", "sender", "--tenant", "acme", "--expires",
+		time.Now().AddDate(0, 11, 0).Format(time.DateOnly))
 	return strings.Fields(text[strings.Index(text, "perennial_"):])[0]
 }
 
@@ -479,33 +491,42 @@ func (w *world) found(s *store.Store) {
 	var projects []tenancy.ScopingProject
 	var certs []store.SealedCertificate
 	for i := range crowd {
-		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256, CreatedAt: now, Version: 1}
+		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
+			CreatedAt: now, Version: 1}
 		tenants = append(tenants, tenant)
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com", UnsubscribeToken: lifecycle.NewID(), CreatedAt: now, Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
+				UnsubscribeToken: lifecycle.NewID(), CreatedAt: now, Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = now
 			}
 			users = append(users, u)
 		}
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1,
+		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID,
+			Name: tenancy.FirstProject, CreatedAt: now, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "test", At: now}}})
 		notAfter := now.Add(time.Duration(95+w.random.IntN(90)) * policy.Day)
-		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(), TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
-			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name, NotBefore: notAfter.Add(-150 * policy.Day), NotAfter: notAfter, KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "x", CreatedAt: now}})
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(),
+			TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name,
+			NotBefore: notAfter.Add(-150 * policy.Day), NotAfter: notAfter, KeyType: tenancy.P256, DER: []byte{0x30, 0},
+			IssuerID: "x", CreatedAt: now}})
 	}
-	check(w.t, s.InTx(w.t.Context(), func(tx *store.Tx) error { return tx.Import(w.t.Context(), tenants, users, projects, certs) }))
+	check(w.t, s.InTx(w.t.Context(), func(tx *store.Tx) error {
+		return tx.Import(w.t.Context(), tenants, users, projects, certs)
+	}))
 }
 
-// messages sends orders until the context ends, as a platform does behind a load balancer: to another gateway where one is not
-// there or cannot yet say what to present.
+// messages sends orders until the context ends, as a platform does behind a load balancer: to another gateway where one
+// is not there or cannot yet say what to present.
 func (w *world) messages(ctx context.Context, flow int, token string) {
 	client := &http.Client{Timeout: 20 * time.Second}
 	for n := 0; ctx.Err() == nil; n++ {
 		id := fmt.Sprintf("%d-%d", flow, n)
 		first := time.Now()
 		for try := 0; ; try++ {
-			r, err := http.NewRequest(http.MethodPost, "http://"+w.replicas[(flow+try)%3].gateway+"/acme/to-bank/orders", strings.NewReader("<order/>"))
+			r, err := http.NewRequest(http.MethodPost, "http://"+w.replicas[(flow+try)%3].gateway+"/acme/to-bank/orders",
+				strings.NewReader("<order/>"))
 			check(w.t, err)
 			r.Header.Set("Authorization", "Bearer "+token)
 			r.Header.Set("Order", id)

@@ -98,8 +98,9 @@ func (c forecastCmd) read(file string, stdin io.Reader) ([]*x509.Certificate, er
 func forecast(file string, cert *x509.Certificate, p policy.Policy, from time.Time) *certificateJSON {
 	f := p.Forecast(policy.Validity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, from)
 	c := &certificateJSON{
-		File: file, Subject: cert.Subject.String(), Serial: certfile.Serial(cert), Fingerprint: certfile.Fingerprint(cert.Raw),
-		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Surprise: f.Surprise,
+		File: file, Subject: cert.Subject.String(), Serial: certfile.Serial(cert),
+		Fingerprint: certfile.Fingerprint(cert.Raw),
+		NotBefore:   cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Surprise: f.Surprise,
 	}
 	for _, ev := range f.Events {
 		c.Events = append(c.Events, eventJSON{ev.At, ev.Action, math.Round(ev.DaysLeft*100) / 100, ev.Action.Subject()})
@@ -118,7 +119,8 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 				entries = append(entries, publish.CalendarEntry{
 					UID: fmt.Sprintf("%s-%s-%d@perennial", ev.Action, cert.Fingerprint[:32], ev.At.Unix()), At: ev.At,
 					Summary: fmt.Sprintf("%s: %s", says(ev), cert.Subject),
-					Description: fmt.Sprintf("%s\nSerial number: %s\nSHA-256 fingerprint: %s\nValid until: %s (%.2f days left)\nPolicy: %s",
+					Description: fmt.Sprintf("%s\nSerial number: %s\nSHA-256 fingerprint: %s\nValid until: %s (%.2f days "+
+						"left)\nPolicy: %s",
 						cert.Subject, cert.Serial, cert.Fingerprint, moment(cert.NotAfter), ev.DaysLeft, p.Name),
 				})
 			}
@@ -129,7 +131,8 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 		if i > 0 {
 			fmt.Fprintln(e.out)
 		}
-		fmt.Fprintf(e.out, "%s: %s\n  serial %s, valid %s to %s\n  SHA-256 %s\n", printable(cert.File), printable(cert.Subject), cert.Serial, moment(cert.NotBefore), moment(cert.NotAfter), cert.Fingerprint)
+		fmt.Fprintf(e.out, "%s: %s\n  serial %s, valid %s to %s\n  SHA-256 %s\n", printable(cert.File),
+			printable(cert.Subject), cert.Serial, moment(cert.NotBefore), moment(cert.NotAfter), cert.Fingerprint)
 		for _, ev := range cert.Events {
 			fmt.Fprintf(e.out, "  %s  %-7s  %6.2f days left  %s\n", moment(ev.At), ev.Action, ev.DaysLeft, says(ev))
 		}
@@ -152,7 +155,8 @@ func verdict(c *certificateJSON) string {
 	case last.Action == policy.Expired:
 		return "It is not renewed in time: renew it by hand now."
 	case c.Surprise:
-		return fmt.Sprintf("SURPRISE: it is renewed on %s, and no warning comes before. Tell the receivers yourself.", moment(last.At))
+		return fmt.Sprintf("SURPRISE: it is renewed on %s, and no warning comes before. Tell the receivers yourself.",
+			moment(last.At))
 	default:
 		return fmt.Sprintf("You are warned %.0f days before it is renewed.", last.At.Sub(c.Events[0].At).Hours()/24)
 	}

@@ -55,13 +55,16 @@ func (f *gatewayFlags) check(behindProxy bool) error {
 	case f.Gateway == "off", unix:
 		return nil
 	case f.GatewayOpen && !loopback:
-		return fmt.Errorf("--gateway-open lets everybody send for every tenant, and %s can be reached from outside: use 127.0.0.1", f.Gateway)
+		return fmt.Errorf("--gateway-open lets everybody send for every tenant, and %s can be reached from outside: use "+
+			"127.0.0.1", f.Gateway)
 	case (f.GatewayTLSCert == "") != (f.GatewayTLSKey == ""):
 		return errors.New("--gateway-tls-cert and --gateway-tls-key go together")
 	case f.GatewayClientCA != "" && f.GatewayTLSCert == "":
-		return errors.New("--gateway-client-ca needs --gateway-tls-cert and --gateway-tls-key: client certificates come with TLS")
+		return errors.New("--gateway-client-ca needs --gateway-tls-cert and --gateway-tls-key: client certificates come " +
+			"with TLS")
 	case f.GatewayTLSCert == "" && !loopback && !behindProxy:
-		return fmt.Errorf("the gateway at %s can be reached from outside: give --gateway-tls-cert and --gateway-tls-key, or --behind-proxy where a proxy does TLS", f.Gateway)
+		return fmt.Errorf("the gateway at %s can be reached from outside: give --gateway-tls-cert and --gateway-tls-key, "+
+			"or --behind-proxy where a proxy does TLS", f.Gateway)
 	}
 	return nil
 }
@@ -92,7 +95,8 @@ type runningGateway struct {
 }
 
 // start serves a gateway; nil where it is off.
-func (f *gatewayFlags) start(network *outbound.Network, c gateway.Control, e env, log *slog.Logger, failed chan<- error) (*runningGateway, error) {
+func (f *gatewayFlags) start(network *outbound.Network, c gateway.Control, e env, log *slog.Logger,
+	failed chan<- error) (*runningGateway, error) {
 	if f.Gateway == "off" {
 		return nil, nil
 	}
@@ -104,7 +108,9 @@ func (f *gatewayFlags) start(network *outbound.Network, c gateway.Control, e env
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
-	r := &runningGateway{url: address(l, config != nil), gateway: gateway.New(gateway.Config{Control: c, Network: network, Suffix: f.GatewaySuffix, Open: f.GatewayOpen, Now: e.now, Log: log})}
+	r := &runningGateway{url: address(l, config != nil),
+		gateway: gateway.New(gateway.Config{Control: c, Network: network, Suffix: f.GatewaySuffix, Open: f.GatewayOpen,
+			Now: e.now, Log: log})}
 	r.server = r.gateway.Server(config)
 	go func() { failed <- serveHTTP(r.server, l) }()
 	return r, nil
@@ -144,7 +150,8 @@ type gatewayCmd struct {
 }
 
 // connect is the control of this gateway; close ends it.
-func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (control gateway.Control, close func() error, err error) {
+func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (control gateway.Control, close func() error,
+	err error) {
 	u, err := url.Parse(c.Control)
 	switch {
 	case err != nil:
@@ -165,12 +172,14 @@ func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (cont
 	case u.Scheme == "http":
 		return nil, nil, fmt.Errorf("--control: %s would send the token readably: use https://", c.Control)
 	}
-	return nil, nil, fmt.Errorf("--control: %q is neither https://HOST nor a postgres:// address: a SQLite file is the service's alone, so give the service's address", store.Masked(c.Control))
+	return nil, nil, fmt.Errorf("--control: %q is neither https://HOST nor a postgres:// address: a SQLite file is the "+
+		"service's alone, so give the service's address", store.Masked(c.Control))
 }
 
 func (c *gatewayCmd) client(log *slog.Logger) (*control.Client, error) {
 	if c.Token == "" {
-		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role gateway)")
+		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role " +
+			"gateway)")
 	}
 	roots, err := readRoots("--ca", c.CA)
 	if err != nil {
@@ -227,7 +236,8 @@ func (c *gatewayCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.url, store.Masked(c.Control))
+	fmt.Fprintf(e.out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.url,
+		store.Masked(c.Control))
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

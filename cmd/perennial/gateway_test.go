@@ -37,7 +37,9 @@ func newReceiver() (s *receivertest.Server, pin string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "receiver"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "receiver"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return nil, "", err
@@ -46,7 +48,8 @@ func newReceiver() (s *receivertest.Server, pin string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	s, err = receivertest.Start(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, receivertest.Options{Refuse: 401})
+	s, err = receivertest.Start(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		receivertest.Options{Refuse: 401})
 	return s, outbound.KeyPin(leaf), err
 }
 
@@ -88,15 +91,16 @@ func (p *process) kill() {
 	p.cmd.Wait()
 }
 
-// Gateways that run alone, beside the service on PostgreSQL, are killed while messages are parked and delivered. What was
-// answered 202 arrives, in order, and again only where the answer was lost.
+// Gateways that run alone, beside the service on PostgreSQL, are killed while messages are parked and delivered. What
+// was answered 202 arrives, in order, and again only where the answer was lost.
 func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 	t.Parallel()
 	url, dir := testenv.Postgres(t), t.TempDir()
 	receiver, pin, err := newReceiver()
 	check(t, err)
 	t.Cleanup(receiver.Close)
-	service := begin(t, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database", url, "--key-file", filepath.Join(dir, "key"), "--log-level", "error")
+	service := begin(t, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database", url, "--key-file",
+		filepath.Join(dir, "key"), "--log-level", "error")
 	perennial := func(args ...string) string {
 		t.Helper()
 		cmd := exec.Command("perennial", args...)
@@ -109,18 +113,22 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 	}
 	perennial("tenant", "create", "acme")
 	perennial("receiver", "create", "acme", "bank")
-	perennial("arrangement", "create", "acme", "bank", "--receiver", "bank", "--endpoint", receiver.URL, "--server-key-pin", pin, "--timeout", "1")
+	perennial("arrangement", "create", "acme", "bank", "--receiver", "bank", "--endpoint", receiver.URL,
+		"--server-key-pin", pin, "--timeout", "1")
 	block, _ := pem.Decode([]byte(perennial("certificate", "download", "acme")))
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	check(t, err)
 	receiver.Accept(leaf)
-	secret := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "app", "--role", "sender", "--tenant", "acme"))
+	secret := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "app", "--role", "sender",
+		"--tenant", "acme"))
 
-	gatewayToken := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "dmz", "--role", "gateway"))
+	gatewayToken := regexp.MustCompile(`perennial_\S+`).FindString(perennial("token", "create", "dmz", "--role",
+		"gateway"))
 	byDatabase := []string{"--control", url, "--key-file", filepath.Join(dir, "key")}
 	byAPI := []string{"--control", service.out["URL"], "--token", gatewayToken}
 	start := func(control []string) *process {
-		return begin(t, append([]string{"gateway", "--gateway", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--log-level", "error"}, control...)...)
+		return begin(t, append([]string{"gateway", "--gateway", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--log-level",
+			"error"}, control...)...)
 	}
 	var parked []string // in the order of their answers
 	for _, control := range [][]string{byDatabase, byAPI, byAPI} {

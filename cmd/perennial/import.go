@@ -30,7 +30,8 @@ type importCheckCmd struct {
 
 func (c *importCheckCmd) Run(e env) error {
 	files := api.ImportFiles{Password: c.Password}
-	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People, c.Arrangements: &files.Arrangements} {
+	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People,
+		c.Arrangements: &files.Arrangements} {
 		if name == "" {
 			continue
 		}
@@ -91,9 +92,11 @@ func (c *client) goOn(e env, id, verb string) error {
 type importListCmd struct{ client }
 
 func (c *importListCmd) Run(e env) error {
-	return list(&c.client, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.", func(i api.Import) []any {
-		return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt), i.CreatedBy}
-	})
+	return list(&c.client, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
+		func(i api.Import) []any {
+			return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt),
+				i.CreatedBy}
+		})
 }
 
 type importUndoCmd struct {

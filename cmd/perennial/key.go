@@ -68,11 +68,13 @@ func (c *keyRotateCmd) Run(e env) error {
 		return err
 	}
 	if err := s.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "key.rotated", "", c.KeyFile, map[string]any{"resealed": n}))
+		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "key.rotated", "", c.KeyFile,
+			map[string]any{"resealed": n}))
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%d private keys are sealed with the new key. %s holds %d keys: back it up; older ones open older backups.\n", n, c.KeyFile, keys.Keys())
+	fmt.Fprintf(e.out, "%d private keys are sealed with the new key. %s holds %d keys: back it up; older ones open "+
+		"older backups.\n", n, c.KeyFile, keys.Keys())
 	return nil
 }
 

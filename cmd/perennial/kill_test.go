@@ -78,14 +78,15 @@ func startSink(t *testing.T) (*sink, string) {
 
 var check = testenv.Check
 
-// A crowd of tenants becomes due before every start, and the process is killed at a random moment after it. In the end every
-// due certificate has one successor, every key user one task, every subscriber the mail under one Message-ID.
+// A crowd of tenants becomes due before every start, and the process is killed at a random moment after it. In the end
+// every due certificate has one successor, every key user one task, every subscriber the mail under one Message-ID.
 func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		t.Parallel()
 		mails, smtpURL := startSink(t)
 		dir := t.TempDir()
-		args := []string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url, "--key-file", filepath.Join(dir, "key"), "--smtp", smtpURL, "--job-lease", "4s", "--log-level", "error"}
+		args := []string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url, "--key-file",
+			filepath.Join(dir, "key"), "--smtp", smtpURL, "--job-lease", "4s", "--log-level", "error"}
 		start := func() *exec.Cmd {
 			cmd := exec.Command("perennial", args...)
 			cmd.Stderr = os.Stderr
@@ -140,19 +141,25 @@ func addDue(t *testing.T, url string, first, n int) {
 	var projects []tenancy.ScopingProject
 	var certs []store.SealedCertificate
 	for i := first; i < first+n; i++ {
-		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
+		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
+			CreatedAt: issued, Version: 1}
 		tenants = append(tenants, tenant)
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com", UnsubscribeToken: lifecycle.NewID(), Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
+				UnsubscribeToken: lifecycle.NewID(), Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = issued
 			}
 			users = append(users, u)
 		}
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: tenancy.FirstProject, Version: 1,
+		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID,
+			Name: tenancy.FirstProject, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "test", At: issued}}})
-		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(), TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
-			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name, NotBefore: issued, NotAfter: issued.Add(365 * policy.Day), KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "x", CreatedAt: issued}})
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(),
+			TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name,
+			NotBefore: issued, NotAfter: issued.Add(365 * policy.Day), KeyType: tenancy.P256, DER: []byte{0x30, 0},
+			IssuerID: "x", CreatedAt: issued}})
 	}
 	check(t, s.InTx(t.Context(), func(tx *store.Tx) error {
 		if _, err := tx.SQL().ExecContext(t.Context(), "DELETE FROM runs"); err != nil {
@@ -174,7 +181,8 @@ func verify(t *testing.T, s *store.Store, mails *sink, tenants int) {
 		check(t, err)
 		certs, err := s.Certificates(ctx, tenant.ID, "", 10)
 		check(t, err)
-		if len(certs) != 2 || certs[0].State != tenancy.Retired || certs[0].SuccessorID != certs[1].ID || certs[1].State != tenancy.Active {
+		if len(certs) != 2 || certs[0].State != tenancy.Retired || certs[0].SuccessorID != certs[1].ID ||
+			certs[1].State != tenancy.Active {
 			t.Errorf("%s: %d generations: %+v", tenant.Name, len(certs), certs)
 		}
 		tasks, err := s.Tasks(ctx, tenant.ID, "", "", "", 100)

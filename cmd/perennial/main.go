@@ -1,5 +1,5 @@
-// Command perennial owns the client certificates of a platform's tenants: it renews them on schedule, warns every key user,
-// and brings every receiver over to the new certificate. Each subcommand has its file; none has logic of its own.
+// Command perennial owns the client certificates of a platform's tenants: it renews them on schedule, warns every key
+// user, and brings every receiver over to the new certificate. Each subcommand has its file; none has logic of its own.
 package main
 
 import (
@@ -85,7 +85,8 @@ func run(args []string, e env) int {
 		return 1
 	}
 	exit := -1
-	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
+	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err),
+		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
 		kong.Description("Client certificates of many tenants.\nThey are renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {

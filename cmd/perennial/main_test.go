@@ -30,9 +30,9 @@ func (t tests) Run() int {
 	return code
 }
 
-// Each script is a transcript of the command line as other tools and people use it. Beside testscript's own commands there
-// are "serve FLAGS", which starts a service and points the client at it, "stop", which ends it cleanly, and "download PATH
-// FILE", which trusts any server.
+// Each script is a transcript of the command line as other tools and people use it. Beside testscript's own commands
+// there are "serve FLAGS", which starts a service and points the client at it, "stop", which ends it cleanly, and
+// "download PATH FILE", which trusts any server.
 func TestTheCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
@@ -49,7 +49,8 @@ type running struct {
 }
 
 func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"}, args...)...)
+	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0"},
+		args...)...)
 	cmd.Dir = ts.Getenv("WORK")
 	cmd.Env = append(os.Environ(), "PERENNIAL_SMTP="+ts.Getenv("PERENNIAL_SMTP"))
 	cmd.Stderr = os.Stderr
@@ -70,7 +71,8 @@ func scriptServe(ts *testscript.TestScript, _ bool, args []string) {
 		if _, url, ok := strings.Cut(lines.Text(), "ready at "); ok {
 			ts.Setenv("PERENNIAL_URL", url)
 		}
-		if strings.HasPrefix(lines.Text(), "  mail ") && ts.Getenv("PERENNIAL_TOKEN") != "" || strings.HasPrefix(lines.Text(), "Then,") {
+		if strings.HasPrefix(lines.Text(), "  mail ") && ts.Getenv("PERENNIAL_TOKEN") != "" ||
+			strings.HasPrefix(lines.Text(), "Then,") {
 			break
 		}
 	}

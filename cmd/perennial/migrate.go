@@ -36,7 +36,8 @@ func (c *migrateCmd) Run(e env) error {
 	}
 	rows := 0
 	err = from.Move(ctx, to, func(tx *store.Tx) error {
-		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "database.moved", "", "database", map[string]any{"rows": rows}))
+		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "database.moved", "", "database",
+			map[string]any{"rows": rows}))
 	}, func(m store.Moved) {
 		rows += m.Rows
 		fmt.Fprintf(e.out, "%-18s %10d rows  SHA-256 %x\n", m.Table, m.Rows, m.Hash[:8])
@@ -44,6 +45,8 @@ func (c *migrateCmd) Run(e env) error {
 	if err != nil {
 		return fmt.Errorf("move %s to %s: %w", c.From, store.Masked(c.To), err)
 	}
-	fmt.Fprintf(e.out, "%d rows are in %s, each table with the same count and hash as before, and the audit log is whole.\nStart the service with --database %s and the same key file; keep %s until you have seen it work.\n", rows, store.Masked(c.To), store.Masked(c.To), c.From)
+	fmt.Fprintf(e.out, "%d rows are in %s, each table with the same count and hash as before, and the audit log is "+
+		"whole.\nStart the service with --database %s and the same key file; keep %s until you have seen it work.\n", rows,
+		store.Masked(c.To), store.Masked(c.To), c.From)
 	return nil
 }

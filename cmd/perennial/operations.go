@@ -75,9 +75,10 @@ type runCmd struct {
 type runListCmd struct{ client }
 
 func (c *runListCmd) Run(e env) error {
-	return list(&c.client, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR", "No runs yet.", func(r api.Run) []any {
-		return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
-	})
+	return list(&c.client, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
+		"No runs yet.", func(r api.Run) []any {
+			return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
+		})
 }
 
 type runNowCmd struct {
@@ -94,7 +95,8 @@ func (c *runNowCmd) Run(e env) error {
 	if _, err := c.send(http.MethodPost, "/runs", map[string]time.Time{"run_date": date}, &r); err != nil {
 		return err
 	}
-	return c.show(e, r, "run date", moment(r.RunDate), "warned", r.Warned, "renewed", r.Renewed, "late", r.Late, "failed", r.Failed)
+	return c.show(e, r, "run date", moment(r.RunDate), "warned", r.Warned, "renewed", r.Renewed, "late", r.Late, "failed",
+		r.Failed)
 }
 
 type tokenCmd struct {
@@ -124,7 +126,8 @@ func (c *tokenCreateCmd) Run(e env) error {
 	if _, err := c.send(http.MethodPost, "/tokens", t, &t); err != nil {
 		return err
 	}
-	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires", when(t.ExpiresAt), "secret", t.Secret)
+	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires",
+		when(t.ExpiresAt), "secret", t.Secret)
 }
 
 type tokenListCmd struct{ client }

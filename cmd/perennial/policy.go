@@ -42,7 +42,8 @@ type policyJSON struct {
 
 func viewPolicy(p policy.Policy) policyJSON {
 	v := policyJSON{
-		Name: p.Name, Source: p.Source, Default: p.Name == policy.Default, Schedule: p.Schedule.String(), RenewWithin: p.RenewWithin.String(), WarnFrom: p.WarnFrom.String(), WarnTo: p.WarnTo.String(),
+		Name: p.Name, Source: p.Source, Default: p.Name == policy.Default, Schedule: p.Schedule.String(),
+		RenewWithin: p.RenewWithin.String(), WarnFrom: p.WarnFrom.String(), WarnTo: p.WarnTo.String(),
 		WarnOnce: p.WarnOnce, Validity: policy.FormatDuration(p.Validity),
 	}
 	if p.Spread != 0 {
@@ -110,7 +111,8 @@ func (c policyAuditCmd) Run(e env) error {
 	if c.Output == "json" {
 		return writeJSON(e.out, r)
 	}
-	fmt.Fprintf(e.out, "policy %s: renews within %s, warns from %s to %s, %s\n", p.Name, p.RenewWithin, p.WarnFrom, p.WarnTo, p.Schedule)
+	fmt.Fprintf(e.out, "policy %s: renews within %s, warns from %s to %s, %s\n", p.Name, p.RenewWithin, p.WarnFrom,
+		p.WarnTo, p.Schedule)
 	if r.Sound {
 		fmt.Fprintln(e.out, "sound: every certificate is renewed before it expires")
 	} else {
@@ -120,8 +122,10 @@ func (c policyAuditCmd) Run(e env) error {
 		fmt.Fprintln(e.out, "no surprise: every renewal is announced by an earlier warning")
 	}
 	return table(e.out, "WITHOUT AN EARLIER WARNING\tSHARE\tCOUNT\tOF", func(row func(...any)) {
-		row("over all expiry instants, 2025 to mid-2028", fmt.Sprintf("%.2f %%", r.Single.Share*100), r.Single.WithoutWarning, r.Single.Expiries)
-		row(fmt.Sprintf("renewal after renewal, every %g to %g days", r.SteadyState.IntervalDays.Min, r.SteadyState.IntervalDays.Max),
+		row("over all expiry instants, 2025 to mid-2028", fmt.Sprintf("%.2f %%", r.Single.Share*100), r.Single.WithoutWarning,
+			r.Single.Expiries)
+		row(fmt.Sprintf("renewal after renewal, every %g to %g days", r.SteadyState.IntervalDays.Min,
+			r.SteadyState.IntervalDays.Max),
 			fmt.Sprintf("%.2f %%", r.SteadyState.Share*100), r.SteadyState.WithoutWarning, r.SteadyState.Renewals)
 	})
 }

@@ -19,7 +19,8 @@ import (
 // replica starts a service that ends with the test.
 func replica(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--job-lease", "4s", "--log-level", "error"}, args...)...)
+	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0",
+		"--job-lease", "4s", "--log-level", "error"}, args...)...)
 	cmd.Stderr = os.Stderr
 	check(t, cmd.Start())
 	t.Cleanup(func() {
@@ -62,7 +63,8 @@ func TestEverythingMovesFromSQLiteToPostgreSQL(t *testing.T) {
 	check(t, err)
 	settled(t, s)
 	postgres := testenv.Postgres(t)
-	if code, out := command("migrate", "--from", lite, "--to", postgres); code == 0 || !strings.Contains(out, "another perennial") {
+	if code, out := command("migrate", "--from", lite, "--to", postgres); code == 0 ||
+		!strings.Contains(out, "another perennial") {
 		t.Errorf("while the service runs: %d, %s", code, out)
 	}
 	check(t, first.Process.Kill())
@@ -71,13 +73,16 @@ func TestEverythingMovesFromSQLiteToPostgreSQL(t *testing.T) {
 	addDue(t, lite, 15, 10) // and these are due when it goes on
 
 	code, out := command("migrate", "--from", lite, "--to", postgres)
-	if code != 0 || !strings.Contains(out, "tenants                    25 rows  SHA-256 ") || !strings.Contains(out, "each table with the same count and hash") {
+	if code != 0 || !strings.Contains(out, "tenants                    25 rows  SHA-256 ") ||
+		!strings.Contains(out, "each table with the same count and hash") {
 		t.Fatalf("%d\n%s", code, out)
 	}
-	if code, again := command("migrate", "--from", lite, "--to", postgres); code == 0 || !strings.Contains(again, "not empty") {
+	if code, again := command("migrate", "--from", lite, "--to", postgres); code == 0 ||
+		!strings.Contains(again, "not empty") {
 		t.Errorf("a second time: %d, %s", code, again)
 	}
-	if code, back := command("migrate", "--from", postgres, "--to", lite); code == 0 || !strings.Contains(back, "from SQLite to PostgreSQL") {
+	if code, back := command("migrate", "--from", postgres, "--to", lite); code == 0 ||
+		!strings.Contains(back, "from SQLite to PostgreSQL") {
 		t.Errorf("backwards: %d, %s", code, back)
 	}
 	replica(t, "--database", postgres, "--key-file", key, "--smtp", smtpURL)
@@ -95,7 +100,9 @@ func pgbouncer(t *testing.T, mode, target string) string {
 	address, port, _ := strings.Cut(host, ":")
 	listen := freePort(t)
 	config := filepath.Join(dir, "pgbouncer.ini")
-	check(t, os.WriteFile(config, fmt.Appendf(nil, "[databases]\n%s = host=%s port=%s user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nauth_type = any\nunix_socket_dir =\npool_mode = %s\nlogfile = %s\n",
+	check(t, os.WriteFile(config, fmt.Appendf(nil, "[databases]\n%s = host=%s port=%s "+
+		"user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nauth_type = any\nunix_socket_dir "+
+		"=\npool_mode = %s\nlogfile = %s\n",
 		name, address, port, listen, mode, filepath.Join(dir, "log")), 0o644))
 	check(t, os.Chmod(dir, 0o777))
 	check(t, os.Chmod(filepath.Dir(dir), 0o777))
@@ -120,7 +127,8 @@ func TestAPoolerWorksInSessionModeAndIsRefusedInTransactionMode(t *testing.T) {
 			return err == nil || !strings.Contains(err.Error(), "connection refused")
 		})
 		switch {
-		case mode == "transaction" && (err == nil || !strings.Contains(err.Error(), "a connection pooler in transaction mode is between")):
+		case mode == "transaction" && (err == nil || !strings.Contains(err.Error(),
+			"a connection pooler in transaction mode is between")):
 			t.Errorf("transaction mode: %v", err)
 		case mode == "session" && err != nil:
 			t.Errorf("session mode: %v", err)
@@ -145,7 +153,8 @@ func TestAReadReplicaIsRefusedAndAFailoverToItIsFollowed(t *testing.T) {
 	t.Parallel()
 	primary := testenv.NewServer(t)
 	standby := primary.Standby(t)
-	if _, err := store.Open(t.Context(), standby.URL("postgres")); err == nil || !strings.Contains(err.Error(), "it is a read replica") {
+	if _, err := store.Open(t.Context(), standby.URL("postgres")); err == nil ||
+		!strings.Contains(err.Error(), "it is a read replica") {
 		t.Errorf("%v", err)
 	}
 	url := "postgres://postgres@" + primary.Addr + "," + standby.Addr + "/postgres?target_session_attrs=read-write"
@@ -213,7 +222,8 @@ func TestABackupOfARunningServiceIsRestoredAndGoesOn(t *testing.T) {
 		var restored string
 		if s.Engine() == store.SQLite {
 			copied := filepath.Join(dir, "copy.db")
-			if code, out := command("backup", "--database", url, copied); code != 0 || !strings.Contains(out, "whose chain is whole") {
+			if code, out := command("backup", "--database", url, copied); code != 0 ||
+				!strings.Contains(out, "whose chain is whole") {
 				t.Fatal(out)
 			}
 			if code, out := command("backup", "--database", url, copied); code == 0 || !strings.Contains(out, "exists already") {
@@ -224,12 +234,14 @@ func TestABackupOfARunningServiceIsRestoredAndGoesOn(t *testing.T) {
 			}
 			restored = "sqlite:" + copied
 		} else {
-			if code, out := command("backup", "--database", url, filepath.Join(dir, "copy")); code == 0 || !strings.Contains(out, "pg_dump") {
+			if code, out := command("backup", "--database", url, filepath.Join(dir, "copy")); code == 0 ||
+				!strings.Contains(out, "pg_dump") {
 				t.Error(out)
 			}
 			restored = testenv.Postgres(t)
 			dump := filepath.Join(dir, "dump.sql")
-			for _, cmd := range []*exec.Cmd{exec.Command("pg_dump", "--file", dump, url), exec.Command("psql", "-q", "-v", "ON_ERROR_STOP=1", "--file", dump, restored)} {
+			for _, cmd := range []*exec.Cmd{exec.Command("pg_dump", "--file", dump, url),
+				exec.Command("psql", "-q", "-v", "ON_ERROR_STOP=1", "--file", dump, restored)} {
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("%s: %v\n%s", cmd, err, out)
 				}
@@ -243,7 +255,9 @@ func TestABackupOfARunningServiceIsRestoredAndGoesOn(t *testing.T) {
 		settled(t, r)
 		verify(t, r, mails, 15)
 		// With another key it says so.
-		if code, out := command("serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url, "--key-file", filepath.Join(dir, "other")); code == 0 || s.Engine() == store.Postgres && !strings.Contains(out, "restore it from its backup") {
+		if code, out := command("serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url,
+			"--key-file", filepath.Join(dir, "other")); code == 0 || s.Engine() == store.Postgres &&
+			!strings.Contains(out, "restore it from its backup") {
 			t.Errorf("%d: %s", code, out)
 		}
 	})

@@ -64,7 +64,8 @@ func showRollover(c *client, e env, v api.Rollover) error {
 	if v.AtRisk {
 		risk = fmt.Sprintf("%.1f days left until the old certificate expires", v.DaysLeft)
 	}
-	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents, "tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
+	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
+		"tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
 		return err
 	}
 	fmt.Fprintln(e.out)
@@ -143,9 +144,10 @@ func (c *rolloverLinksCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.client, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED", "No links yet. Make one: perennial rollover link "+c.Arrangement, func(l api.Link) []any {
-		return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
-	})
+	return list(&c.client, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED",
+		"No links yet. Make one: perennial rollover link "+c.Arrangement, func(l api.Link) []any {
+			return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
+		})
 }
 
 type rolloverUnlinkCmd struct {
@@ -180,7 +182,8 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	}
 	return table(e.out, "AT\tMESSAGE\tSTATUS\tGENERATION\tTRIES\tTOOK\tCOUNT\tOUTCOME", func(row func(...any)) {
 		for _, m := range page.Items {
-			row(moment(m.At), m.Method+" "+m.Path, m.Status, m.Generation, m.Attempts, fmt.Sprintf("%.1f ms", m.Milliseconds), m.Count, m.Outcome)
+			row(moment(m.At), m.Method+" "+m.Path, m.Status, m.Generation, m.Attempts, fmt.Sprintf("%.1f ms", m.Milliseconds),
+				m.Count, m.Outcome)
 		}
 	})
 }
@@ -195,9 +198,10 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "at-risk")
 	}
-	return list(&c.client, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.", func(v api.Rollover) []any {
-		return []any{fmt.Sprintf("%.1f", v.DaysLeft), v.Arrangement, v.State, v.Strategy, v.Presents}
-	})
+	return list(&c.client, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
+		func(v api.Rollover) []any {
+			return []any{fmt.Sprintf("%.1f", v.DaysLeft), v.Arrangement, v.State, v.Strategy, v.Presents}
+		})
 }
 
 type diagnoseCmd struct{ anArrangement }

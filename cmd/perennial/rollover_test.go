@@ -16,7 +16,8 @@ import (
 
 var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScript
 
-// scriptReceiver starts a receiver that answers 401 to all but what "accepts FILE ..." names, and sets RECEIVER and PIN.
+// scriptReceiver starts a receiver that answers 401 to all but what "accepts FILE ..." names, and sets RECEIVER and
+// PIN.
 func scriptReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	s, pin, err := newReceiver()
 	ts.Check(err)
@@ -39,7 +40,8 @@ func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
 	s.(*receivertest.Server).Accept(certs...)
 }
 
-// scriptPost posts a message: to the gateway with the token in SENDER, or to the service's own pages; it prints the answer.
+// scriptPost posts a message: to the gateway with the token in SENDER, or to the service's own pages; it prints the
+// answer.
 func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	url := args[0]
 	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader("<order/>"))

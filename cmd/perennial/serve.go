@@ -97,7 +97,10 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer, Prober: &prober.Prober{Engine: p.engine, Network: network, Now: e.now}, Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now, Log: log})
+	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer,
+		Prober:   &prober.Prober{Engine: p.engine, Network: network, Now: e.now},
+		Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now,
+		Log: log})
 	if err != nil {
 		return err
 	}
@@ -111,18 +114,21 @@ func (c *serveCmd) Run(e env) error {
 	gateways := func(name string) http.Handler {
 		return control.Handler{Control: gateway.Local{Engine: p.engine, Now: e.now, Name: name}, Ending: ending, Log: log}
 	}
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Imports: queue, Network: network, BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Imports: queue, Network: network,
+		BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
 		apiConfig.Outbox = p.outbox
 	}
 	service := api.New(apiConfig)
-	console, err := web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, BehindProxy: c.BehindProxy, OIDC: c.oidcFlags.provider(), Now: e.now, Ending: ending, Log: log}, service)
+	console, err := web.New(web.Config{API: service, Store: p.store, BaseURL: c.BaseURL, BehindProxy: c.BehindProxy,
+		OIDC: c.oidcFlags.provider(), Now: e.now, Ending: ending, Log: log}, service)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler: console, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: console, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(end)
@@ -137,7 +143,8 @@ func (c *serveCmd) Run(e env) error {
 		fmt.Fprintf(e.out, "Sign in at %s as %-6s (%s) with the password %s\n", c.BaseURL, l.Name, l.Role, l.Password)
 	}
 	if c.Sample {
-		fmt.Fprintf(e.out, "The sample's bank and payroll know single certificates. Install one as their administrators would:\n  curl -k --data-binary @certificate.pem %s\n", example.Install)
+		fmt.Fprintf(e.out, "The sample's bank and payroll know single certificates. Install one as their administrators "+
+			"would:\n  curl -k --data-binary @certificate.pem %s\n", example.Install)
 	}
 	select {
 	case err = <-failed:
@@ -185,13 +192,17 @@ func (c *serveCmd) welcome(e env, p *parts, egress *runningGateway, secret strin
 	if egress != nil {
 		messages = egress.url + "/TENANT/ARRANGEMENT/..."
 	}
-	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n  mail      %s\n",
+	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n  mail   "+
+		"   %s\n",
 		c.BaseURL, store.Masked(c.Database), p.policy.Name, moment(p.policy.Schedule.Next(e.now())), messages, mailing)
 	if c.TLS == "self" {
 		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", p.ca.RootFingerprint(e.now()))
 	}
 	if secret != "" && !c.Sample {
-		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\nOr make your account for the console with it: %s/welcome\nOr look around in a sample fleet first: perennial serve --sample\n", c.BaseURL, secret, c.BaseURL)
+		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s "+
+			"PERENNIAL_TOKEN=%s\n\nThen, in another terminal: perennial tenant create acme\nOr make your account for the "+
+			"console with it: %s/welcome\nOr look around in a sample fleet first: perennial serve --sample\n", c.BaseURL, secret,
+			c.BaseURL)
 	}
 }
 
@@ -208,7 +219,8 @@ func (c *serveCmd) checkTransport() (scheme string, err error) {
 	case isLoopback(c.Listen), c.BehindProxy:
 		return "http", nil
 	}
-	return "", fmt.Errorf("%s can be reached from outside: give --tls-cert and --tls-key, --tls self (a certificate of the own CA), or --behind-proxy where a proxy does TLS; plain HTTP is for 127.0.0.1 only", c.Listen)
+	return "", fmt.Errorf("%s can be reached from outside: give --tls-cert and --tls-key, --tls self (a certificate of "+
+		"the own CA), or --behind-proxy where a proxy does TLS; plain HTTP is for 127.0.0.1 only", c.Listen)
 }
 
 // tlsConfig is nil for plain HTTP.
@@ -271,11 +283,13 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 			return err
 		}
 		secret = api.NewSecret()
-		t := tenancy.Token{ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now, ExpiresAt: now.Add(firstTokenLifetime)}
+		t := tenancy.Token{ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now,
+			ExpiresAt: now.Add(firstTokenLifetime)}
 		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID, map[string]any{"name": t.Name, "role": t.Role}))
+		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID,
+			map[string]any{"name": t.Name, "role": t.Role}))
 	})
 	return secret, err
 }
@@ -302,7 +316,8 @@ func (f oidcFlags) check() error {
 	}
 	u, err := url.Parse(f.Issuer)
 	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Host)) {
-		return fmt.Errorf("--oidc-issuer: %q: write an https URL such as https://login.example.com/realms/company; over plain http anybody between could sign in as anybody", f.Issuer)
+		return fmt.Errorf("--oidc-issuer: %q: write an https URL such as https://login.example.com/realms/company; over "+
+			"plain http anybody between could sign in as anybody", f.Issuer)
 	}
 	return nil
 }
@@ -311,5 +326,6 @@ func (f oidcFlags) provider() *web.OIDC {
 	if f.Issuer == "" {
 		return nil
 	}
-	return &web.OIDC{Issuer: f.Issuer, ClientID: f.Client, ClientSecret: f.Secret, Name: f.Name, Scopes: f.Scopes, RolesClaim: f.Roles, OperatorRole: f.Operator, TenantClaim: f.Tenant, UserClaim: f.User}
+	return &web.OIDC{Issuer: f.Issuer, ClientID: f.Client, ClientSecret: f.Secret, Name: f.Name, Scopes: f.Scopes,
+		RolesClaim: f.Roles, OperatorRole: f.Operator, TenantClaim: f.Tenant, UserClaim: f.User}
 }

@@ -139,7 +139,8 @@ func parseShares(s string, names ...string) ([]float64, error) {
 		v, err := strconv.ParseFloat(value, 64)
 		i := slices.Index(names, name)
 		if i < 0 || err != nil || !(v >= 0 && v <= 1) {
-			return nil, fmt.Errorf("%q is no share: write %s=0.5, with one of %s and a number from 0 to 1", part, names[0], strings.Join(names, ", "))
+			return nil, fmt.Errorf("%q is no share: write %s=0.5, with one of %s and a number from 0 to 1", part, names[0],
+				strings.Join(names, ", "))
 		}
 		shares[i] = v
 		sum += v
@@ -169,7 +170,8 @@ func parseRange(s string) (from, to time.Duration, err error) {
 func parseRate(s string) (time.Duration, error) {
 	count, unit, _ := strings.Cut(s, "/")
 	n, err := strconv.ParseFloat(count, 64)
-	per, ok := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": policy.Day, "week": 7 * policy.Day}[unit]
+	per, ok := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": policy.Day,
+		"week": 7 * policy.Day}[unit]
 	if err != nil || !ok || !(n > 0) {
 		return 0, fmt.Errorf("%q is no rate: write 24/day, or per minute, hour or week", s)
 	}

@@ -26,7 +26,8 @@ type tenantCreateCmd struct {
 
 func (c *tenantCreateCmd) Run(e env) error {
 	var t api.Tenant
-	if _, err := c.send(http.MethodPost, "/tenants", api.Tenant{Name: c.Name, DisplayName: c.DisplayName, KeyType: tenancy.KeyType(c.KeyType)}, &t); err != nil {
+	if _, err := c.send(http.MethodPost, "/tenants", api.Tenant{Name: c.Name, DisplayName: c.DisplayName,
+		KeyType: tenancy.KeyType(c.KeyType)}, &t); err != nil {
 		return err
 	}
 	return showTenant(&c.client, e, t)
@@ -39,7 +40,8 @@ func showTenant(c *client, e env, t api.Tenant) error {
 type tenantListCmd struct{ client }
 
 func (c *tenantListCmd) Run(e env) error {
-	return list(&c.client, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED", "No tenants yet. Create one: perennial tenant create acme",
+	return list(&c.client, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
+		"No tenants yet. Create one: perennial tenant create acme",
 		func(t api.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
 }
 
@@ -100,7 +102,8 @@ type userCreateCmd struct {
 
 func (c *userCreateCmd) Run(e env) error {
 	var u api.KeyUser
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "key-users"), api.KeyUser{Name: c.Name, Email: c.Email}, &u); err != nil {
+	if _, err := c.send(http.MethodPost, in(c.Tenant, "key-users"), api.KeyUser{Name: c.Name, Email: c.Email},
+		&u); err != nil {
 		return err
 	}
 	return showUser(&c.client, e, u)
@@ -116,7 +119,8 @@ type userListCmd struct {
 }
 
 func (c *userListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED", "No key users: nobody gets tasks. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
+	return list(&c.client, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
+		"No key users: nobody gets tasks. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
 		func(u api.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
 }
 
@@ -152,14 +156,15 @@ type contactListCmd struct {
 
 func (c *contactListCmd) Run(e env) error {
 	n := 0
-	return list(&c.client, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL", "No IT contacts: nobody is mailed about the M-user.", func(v api.ITContact) []any {
-		n++
-		mark := ""
-		if n == 1 {
-			mark = "designated"
-		}
-		return []any{mark, v.Name, v.Email}
-	})
+	return list(&c.client, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
+		"No IT contacts: nobody is mailed about the M-user.", func(v api.ITContact) []any {
+			n++
+			mark := ""
+			if n == 1 {
+				mark = "designated"
+			}
+			return []any{mark, v.Name, v.Email}
+		})
 }
 
 type contactSetCmd struct {
@@ -264,7 +269,8 @@ type scopeAnswerCmd struct {
 }
 
 func (c *scopeAnswerCmd) Run(e env) error {
-	if _, err := c.send(http.MethodPut, in(c.Tenant, "scope", c.Project, tenancy.MailForTasks), map[string]string{"answer": c.Answer}, nil); err != nil {
+	if _, err := c.send(http.MethodPut, in(c.Tenant, "scope", c.Project, tenancy.MailForTasks),
+		map[string]string{"answer": c.Answer}, nil); err != nil {
 		return err
 	}
 	return (&scopeShowCmd{c.client, c.Tenant}).Run(e)

@@ -114,7 +114,8 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	if p.keys, err = f.keyring(ctx, p.store); err != nil {
 		return nil, err
 	}
-	config := local.Config{TrustDomain: f.TrustDomain, Organization: f.Organization, CRLURL: f.crlURL, LongestValidity: p.policy.Validity}
+	config := local.Config{TrustDomain: f.TrustDomain, Organization: f.Organization, CRLURL: f.crlURL,
+		LongestValidity: p.policy.Validity}
 	if err = config.Check(); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,8 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	if e.issuer != nil {
 		ca = e.issuer(ca)
 	}
-	engine := lifecycle.Config{Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain, Log: log, Authorities: p.ca}
+	engine := lifecycle.Config{Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy,
+		MailDomain: domain, Log: log, Authorities: p.ca}
 	engine.PartSize, engine.PartLease = e.partSize, f.JobLease
 	if engine.Spread, err = jobs.NewSpread(p.store, log); err != nil {
 		return nil, err
@@ -145,8 +147,8 @@ func (f *serviceFlags) open(ctx context.Context, e env, log *slog.Logger) (_ *pa
 	return p, err
 }
 
-// partSize is how many certificates a part of a run has where the CA is not asked for more than so many a second: half a minute's
-// work, since a part that takes longer than its lease is done again.
+// partSize is how many certificates a part of a run has where the CA is not asked for more than so many a second: half
+// a minute's work, since a part that takes longer than its lease is done again.
 func partSize(perSecond float64) int { return max(1, int(min(30*perSecond, lifecycle.DefaultPart))) }
 
 func (f *serviceFlags) mailServer() (*notify.Server, error) {
@@ -181,8 +183,8 @@ func readRoots(flag, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// keyCheck is a known text that is sealed in the database, so that a wrong key shows at the start and not on the first of
-// the month.
+// keyCheck is a known text that is sealed in the database, so that a wrong key shows at the start and not on the first
+// of the month.
 const keyCheck = "key_check"
 
 // keyring opens the key-encryption keys, and makes them for a new database.
@@ -212,12 +214,14 @@ func (f *databaseFlags) keyring(ctx context.Context, s *store.Store) (*keyring.K
 		_, err = keys.Open(data, keyCheck)
 	}
 	if err != nil {
-		return nil, errors.New("the database was sealed with another key: use the key file that belongs to it (replicas share one)")
+		return nil, errors.New("the database was sealed with another key: use the key file that belongs to it (replicas " +
+			"share one)")
 	}
 	return keys, nil
 }
 
-// claimKeyCheck writes the check of a new database, and returns the one that is in force: another replica may be faster.
+// claimKeyCheck writes the check of a new database, and returns the one that is in force: another replica may be
+// faster.
 func claimKeyCheck(ctx context.Context, s *store.Store, keys *keyring.Keyring) (sealed string, err error) {
 	made, err := sealKeyCheck(keys)
 	if err != nil {

@@ -30,8 +30,8 @@ type Client struct {
 	log   *slog.Logger
 }
 
-// NewClient makes a client of the service at an address, which is https:// unless it is of this machine, with the token of a
-// gateway. The service's certificate is verified with roots; nil stands for the system's.
+// NewClient makes a client of the service at an address, which is https:// unless it is of this machine, with the token
+// of a gateway. The service's certificate is verified with roots; nil stands for the system's.
 func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*Client, error) {
 	if _, err := url.Parse(address); err != nil {
 		return nil, err
@@ -96,7 +96,8 @@ func call[O any](ctx context.Context, c *Client, name string, in any) (out O, er
 }
 
 // Standing implements [gateway.Control].
-func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing, identities []outbound.Identity, err error) {
+func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing,
+	identities []outbound.Identity, err error) {
 	out, err := call[standingAnswer](ctx, c, "standing", standingOf{tenant, arrangement, c.key.PublicKey().Bytes()})
 	if err != nil {
 		return s, nil, err
@@ -144,13 +145,16 @@ func (c *Client) DueParked(ctx context.Context, now time.Time, limit int) ([]ten
 }
 
 // ParkedAddress implements [gateway.Control].
-func (c *Client) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error) {
+func (c *Client) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string,
+	timeout time.Duration, err error) {
 	out, err := call[parkedAddress](ctx, c, "parked-address", p)
 	return out.Tenant, out.Arrangement, out.Timeout, err
 }
 
-// ClaimParked implements [gateway.Control]. Where the answer is lost, the message is taken up again when the claim ends.
-func (c *Client) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error) {
+// ClaimParked implements [gateway.Control]. Where the answer is lost, the message is taken up again when the claim
+// ends.
+func (c *Client) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte,
+	err error) {
 	out, err := call[claim](ctx, c, "claim-parked", claimUntil{p, until})
 	return out.Claimed, out.Request, err
 }
@@ -161,8 +165,8 @@ func (c *Client) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 	return err
 }
 
-// OnChange implements [gateway.Control]. While the service cannot be heard nothing is told; once it is heard again, "" is:
-// anything may have changed.
+// OnChange implements [gateway.Control]. While the service cannot be heard nothing is told; once it is heard again, ""
+// is: anything may have changed.
 func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

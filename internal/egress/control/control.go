@@ -1,11 +1,11 @@
-// Package control lets a gateway run apart from the service: its two sides are [Handler], in the service, and [Client], in the
-// gateway. Between them is JSON over HTTPS, for Perennial's own processes; fields that one side does not know are ignored, so
-// that they can be of neighbouring versions.
+// Package control lets a gateway run apart from the service: its two sides are [Handler], in the service, and [Client],
+// in the gateway. Between them is JSON over HTTPS, for Perennial's own processes; fields that one side does not know
+// are ignored, so that they can be of neighbouring versions.
 //
-// It promises: a private key crosses only sealed for the one process that asked (HPKE, RFC 9180), so that neither a proxy that
-// ends TLS nor a log can read it; a change reaches the gateway as it is committed, and a connection that is silently dead is
-// noticed within half a minute, after which everything is read anew. While the service does not answer, a gateway goes on
-// with what it knows.
+// It promises: a private key crosses only sealed for the one process that asked (HPKE, RFC 9180), so that neither a
+// proxy that ends TLS nor a log can read it; a change reaches the gateway as it is committed, and a connection that is
+// silently dead is noticed within half a minute, after which everything is read anew. While the service does not
+// answer, a gateway goes on with what it knows.
 package control
 
 import (
@@ -106,5 +106,6 @@ func (s sealedIdentity) open(key hpke.PrivateKey, arrangementID string) (id outb
 	if err != nil {
 		return id, fmt.Errorf("the key of generation %d cannot be read", s.Generation)
 	}
-	return outbound.Identity{Generation: s.Generation, Certificate: tls.Certificate{Certificate: s.Chain, PrivateKey: private}}, nil
+	return outbound.Identity{Generation: s.Generation,
+		Certificate: tls.Certificate{Certificate: s.Chain, PrivateKey: private}}, nil
 }

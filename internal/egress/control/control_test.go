@@ -60,7 +60,8 @@ func setUp(t *testing.T) *fixture {
 	f := &fixture{t: t, token: map[tenancy.Role]string{}}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
-	acme, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	acme, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
 	certificate, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
 	check(t, err)
@@ -70,15 +71,18 @@ func setUp(t *testing.T) *fixture {
 	check(t, err)
 	t.Cleanup(f.receiver.Close)
 	f.receiver.Accept(f.generation(1))
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now, Version: 1}
+	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now,
+		Version: 1}
 	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: acme.ID, ReceiverID: r.ID, Name: "erp", Endpoint: f.receiver.URL, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+		ID: lifecycle.NewID(), TenantID: acme.ID, ReceiverID: r.ID, Name: "erp", Endpoint: f.receiver.URL,
+		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
 		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}, CreatedAt: now, Version: 1,
 	}
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		for _, role := range []tenancy.Role{tenancy.RoleOperator, tenancy.RoleGateway, tenancy.RoleSender} {
 			f.token[role] = tenancy.TokenPrefix + rand.Text()
-			one := tenancy.Token{ID: lifecycle.NewID(), Name: "dmz", Role: role, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
+			one := tenancy.Token{ID: lifecycle.NewID(), Name: "dmz", Role: role, CreatedAt: now,
+				ExpiresAt: now.Add(24 * time.Hour)}
 			if role == tenancy.RoleSender {
 				one.TenantID = acme.ID
 			}
@@ -91,11 +95,12 @@ func setUp(t *testing.T) *fixture {
 	ending, end := context.WithCancel(t.Context())
 	f.end, f.local = end, gateway.Local{Engine: f.engine, Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine, CA: f.ca, Now: time.Now, Log: log, Gateways: func(name string) http.Handler {
-		named := f.local
-		named.Name = name
-		return control.Handler{Control: named, Ending: ending, Log: log}
-	}})
+	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine, CA: f.ca, Now: time.Now, Log: log,
+		Gateways: func(name string) http.Handler {
+			named := f.local
+			named.Name = name
+			return control.Handler{Control: named, Ending: ending, Log: log}
+		}})
 	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		down := f.down
@@ -150,7 +155,9 @@ func (f *fixture) gatewayNow() time.Time { return time.Now().Add(time.Duration(f
 // gateway starts a gateway that knows the service by its address alone.
 func (f *fixture) gateway() (url string) {
 	f.t.Helper()
-	g := gateway.New(gateway.Config{Control: f.client(), Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: f.t.TempDir(), Now: f.gatewayNow, Log: slog.New(slog.DiscardHandler)})
+	g := gateway.New(gateway.Config{Control: f.client(),
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: f.t.TempDir(),
+		Now: f.gatewayNow, Log: slog.New(slog.DiscardHandler)})
 	server := httptest.NewServer(g)
 	f.t.Cleanup(func() {
 		server.Close()
@@ -321,7 +328,8 @@ func TestAnAnswerThatIsNoPerennialsIsAnErrorThatSaysSo(t *testing.T) {
 	roots.AddCert(other.Certificate())
 	c, err := control.NewClient(other.URL, "perennial_secret", roots, slog.New(slog.DiscardHandler))
 	check(t, err)
-	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "404") || strings.Contains(err.Error(), "secret") {
+	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "404") ||
+		strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
 	untrusting, err := control.NewClient(other.URL, "perennial_secret", nil, slog.New(slog.DiscardHandler))

@@ -60,7 +60,8 @@ var operations = map[string]func(h Handler, ctx context.Context, body io.Reader)
 	}),
 }
 
-func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(Handler, context.Context, io.Reader) (any, error) {
+func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(Handler, context.Context,
+	io.Reader) (any, error) {
 	return func(h Handler, ctx context.Context, body io.Reader) (any, error) {
 		var in I
 		if err := json.NewDecoder(body).Decode(&in); err != nil {
@@ -117,7 +118,8 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // kinds are the errors that a gateway decides by, and how they cross.
 var kinds = map[int]error{
-	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused, http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,
+	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused,
+	http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,
 	http.StatusGone: tenancy.ErrConflict,
 }
 
@@ -145,7 +147,8 @@ func answerError(w http.ResponseWriter, status int, detail string) {
 // anything is the line that says that something may have changed for any tenant.
 const anything = "*"
 
-// changes says, a line each, for which tenant something changed, until the gateway goes away; an empty line is a sign of life.
+// changes says, a line each, for which tenant something changed, until the gateway goes away; an empty line is a sign
+// of life.
 func (h Handler) changes(w http.ResponseWriter, r *http.Request) {
 	answer := http.NewResponseController(w)
 	answer.SetReadDeadline(time.Time{}) // the server's would end the stream

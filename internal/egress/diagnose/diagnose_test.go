@@ -45,7 +45,8 @@ func newWorld(t *testing.T, renewed bool, second tenancy.KeyType) *world {
 	now := time.Now()
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
 	var err error
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
 	certificate, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
 	check(t, err)
@@ -54,7 +55,8 @@ func newWorld(t *testing.T, renewed bool, second tenancy.KeyType) *world {
 	w.pair = *pair
 	r := tenancy.Receiver{ID: "r", TenantID: w.acme.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
 	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement("https://127.0.0.1:1/")))
+		return errors.Join(tx.CreateReceiver(t.Context(), r),
+			tx.CreateArrangement(t.Context(), w.arrangement("https://127.0.0.1:1/")))
 	}))
 	if renewed {
 		w.acme.KeyType = second
@@ -73,7 +75,8 @@ func newWorld(t *testing.T, renewed bool, second tenancy.KeyType) *world {
 
 func (w *world) arrangement(endpoint string) tenancy.Arrangement {
 	return tenancy.Arrangement{
-		ID: "a", TenantID: w.acme.ID, ReceiverID: "r", Name: "crm-to-erp", Endpoint: endpoint, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Version: 1,
+		ID: "a", TenantID: w.acme.ID, ReceiverID: "r", Name: "crm-to-erp", Endpoint: endpoint,
+		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Version: 1,
 		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), Probe: tenancy.Probe{Method: "GET", Path: "/health"}},
 	}
 }
@@ -102,7 +105,8 @@ func (w *world) diagnose(t *testing.T, a tenancy.Arrangement, recent ...tenancy.
 		check(t, err)
 		ids = append(ids, outbound.Identity{Generation: c.Generation, Certificate: p})
 	}
-	return diagnose.Run(t.Context(), &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, s, ids, recent, time.Now())
+	return diagnose.Run(t.Context(), &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, s,
+		ids, recent, time.Now())
 }
 
 func knows(certs ...*x509.Certificate) http.HandlerFunc {
@@ -132,73 +136,94 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 		says    string // in summary or evidence
 		setUp   func(t *testing.T, w *world) (endpoint string, recent []tenancy.Message)
 	}{
-		{"healthy", true, tenancy.P256, diagnose.Healthy, "accepts every generation", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), knows(w.leaf[1], w.leaf[2])), nil
-		}},
-		{"the new one is not known", true, tenancy.P256, diagnose.NewNotKnown, "not yet generation 2", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), knows(w.leaf[1])), nil
-		}},
-		{"the old one was removed", true, tenancy.P256, diagnose.OldRemoved, "removed generation 1", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), knows(w.leaf[2])), nil
-		}},
-		{"the CA is not trusted", true, tenancy.P256, diagnose.CANotTrusted, "the receiver names these CAs: CN=P root CA", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			_, other := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"), time.Now())
-			return w.serve(t, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool(other.Bundle())}, ok), nil
-		}},
-		{"the receiver's clock is wrong", false, "", diagnose.ClockSkew, "expired or not yet valid", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool(w.ca.Bundle()), Time: func() time.Time { return time.Now().AddDate(-2, 0, 0) }}, ok), nil
-		}},
-		{"the application's clock is wrong", false, "", diagnose.ClockSkew, "the receiver's clock is off by", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Date", time.Now().AddDate(3, 0, 0).UTC().Format(http.TimeFormat))
-				w.WriteHeader(http.StatusForbidden)
-			}), nil
-		}},
-		{"it is for the wrong purpose", false, "", diagnose.WrongPurpose, "client authentication", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.openssl(t, "-purpose", "sslserver"), nil
-		}},
-		{"the key type is refused", true, tenancy.RSA2048, diagnose.KeyTypeRefused, "from p256 to rsa2048", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			c := askAny()
-			c.VerifyConnection = func(s tls.ConnectionState) error {
-				if len(s.PeerCertificates) > 0 && s.PeerCertificates[0].PublicKeyAlgorithm == x509.RSA {
-					return errors.New("no RSA here")
+		{"healthy", true, tenancy.P256, diagnose.Healthy, "accepts every generation",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), knows(w.leaf[1], w.leaf[2])), nil
+			}},
+		{"the new one is not known", true, tenancy.P256, diagnose.NewNotKnown, "not yet generation 2",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), knows(w.leaf[1])), nil
+			}},
+		{"the old one was removed", true, tenancy.P256, diagnose.OldRemoved, "removed generation 1",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), knows(w.leaf[2])), nil
+			}},
+		{"the CA is not trusted", true, tenancy.P256, diagnose.CANotTrusted, "the receiver names these CAs: CN=P root CA",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				_, other := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"), time.Now())
+				return w.serve(t, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool(other.Bundle())}, ok), nil
+			}},
+		{"the receiver's clock is wrong", false, "", diagnose.ClockSkew, "expired or not yet valid",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool(w.ca.Bundle()),
+					Time: func() time.Time {
+						return time.Now().AddDate(-2, 0, 0)
+					}}, ok), nil
+			}},
+		{"the application's clock is wrong", false, "", diagnose.ClockSkew, "the receiver's clock is off by",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Date", time.Now().AddDate(3, 0, 0).UTC().Format(http.TimeFormat))
+					w.WriteHeader(http.StatusForbidden)
+				}), nil
+			}},
+		{"it is for the wrong purpose", false, "", diagnose.WrongPurpose, "client authentication",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.openssl(t, "-purpose", "sslserver"), nil
+			}},
+		{"the key type is refused", true, tenancy.RSA2048, diagnose.KeyTypeRefused, "from p256 to rsa2048",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				c := askAny()
+				c.VerifyConnection = func(s tls.ConnectionState) error {
+					if len(s.PeerCertificates) > 0 && s.PeerCertificates[0].PublicKeyAlgorithm == x509.RSA {
+						return errors.New("no RSA here")
+					}
+					return nil
 				}
-				return nil
-			}
-			return w.serve(t, c, ok), nil
-		}},
-		{"no certificate is asked for", true, tenancy.P256, diagnose.NoCertificateSeen, "does not ask", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, &tls.Config{}, knows()), nil
-		}},
-		{"it is not the certificate", true, tenancy.P256, diagnose.NotTheCertificate, "not a renewal problem", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }), nil
-		}},
-		{"the sender may not do it", true, tenancy.P256, diagnose.NotTheCertificate, "what the sender may do", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return w.serve(t, askAny(), ok), []tenancy.Message{{Method: "POST", Path: "/orders", Status: 403}}
-		}},
-		{"the receiver is down", true, tenancy.P256, diagnose.ReceiverDown, "connection refused", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return "https://127.0.0.1:1/", nil
-		}},
-		{"the receiver has no name", false, "", diagnose.ReceiverDown, "cannot be resolved", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return "https://receiver.invalid/", nil
-		}},
-		{"we do not trust the receiver", false, "", diagnose.ServerNotTrusted, "do not trust", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			s := httptest.NewTLSServer(http.HandlerFunc(ok)) // with a certificate of its own
-			s.Config.ErrorLog = log.New(io.Discard, "", 0)
-			t.Cleanup(s.Close)
-			return s.URL, nil
-		}},
-		{"the address is not allowed", false, "", diagnose.AddressForbidden, "--allow-target", func(t *testing.T, w *world) (string, []tenancy.Message) {
-			return "https://10.0.0.1/", nil
-		}},
+				return w.serve(t, c, ok), nil
+			}},
+		{"no certificate is asked for", true, tenancy.P256, diagnose.NoCertificateSeen, "does not ask",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, &tls.Config{}, knows()), nil
+			}},
+		{"it is not the certificate", true, tenancy.P256, diagnose.NotTheCertificate, "not a renewal problem",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }),
+					nil
+			}},
+		{"the sender may not do it", true, tenancy.P256, diagnose.NotTheCertificate, "what the sender may do",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return w.serve(t, askAny(), ok), []tenancy.Message{{Method: "POST", Path: "/orders", Status: 403}}
+			}},
+		{"the receiver is down", true, tenancy.P256, diagnose.ReceiverDown, "connection refused",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return "https://127.0.0.1:1/", nil
+			}},
+		{"the receiver has no name", false, "", diagnose.ReceiverDown, "cannot be resolved",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return "https://receiver.invalid/", nil
+			}},
+		{"we do not trust the receiver", false, "", diagnose.ServerNotTrusted, "do not trust",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				s := httptest.NewTLSServer(http.HandlerFunc(ok)) // with a certificate of its own
+				s.Config.ErrorLog = log.New(io.Discard, "", 0)
+				t.Cleanup(s.Close)
+				return s.URL, nil
+			}},
+		{"the address is not allowed", false, "", diagnose.AddressForbidden, "--allow-target",
+			func(t *testing.T, w *world) (string, []tenancy.Message) {
+				return "https://10.0.0.1/", nil
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.renewed, c.second)
 			endpoint, recent := c.setUp(t, w)
 			got := w.diagnose(t, w.arrangement(endpoint), recent...)
-			if got.Cause != c.want || !strings.Contains(got.Summary+strings.Join(got.Evidence, "\n"), c.says) || got.NextStep == "" {
-				t.Errorf("%s, want %s: %s\n%s\nnext: %s", got.Cause, c.want, got.Summary, strings.Join(got.Evidence, "\n"), got.NextStep)
+			if got.Cause != c.want || !strings.Contains(got.Summary+strings.Join(got.Evidence, "\n"), c.says) ||
+				got.NextStep == "" {
+				t.Errorf("%s, want %s: %s\n%s\nnext: %s", got.Cause, c.want, got.Summary, strings.Join(got.Evidence, "\n"),
+					got.NextStep)
 			}
 		})
 	}
@@ -210,10 +235,12 @@ func (w *world) openssl(t *testing.T, args ...string) string {
 	dir, port := t.TempDir(), fmt.Sprint(testenv.Port(t))
 	key, err := x509.MarshalPKCS8PrivateKey(w.pair.PrivateKey)
 	check(t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.pair.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	check(t, os.WriteFile(filepath.Join(dir, "server.pem"), pair, 0o600))
 	check(t, os.WriteFile(filepath.Join(dir, "ca.pem"), w.ca.Bundle(), 0o600))
-	cmd := exec.Command("openssl", append([]string{"s_server", "-accept", "127.0.0.1:" + port, "-cert", "server.pem", "-CAfile", "ca.pem", "-Verify", "3", "-verify_return_error", "-www", "-quiet"}, args...)...)
+	cmd := exec.Command("openssl", append([]string{"s_server", "-accept", "127.0.0.1:" + port, "-cert", "server.pem",
+		"-CAfile", "ca.pem", "-Verify", "3", "-verify_return_error", "-www", "-quiet"}, args...)...)
 	cmd.Dir = dir
 	testenv.Start(t, cmd)
 	testenv.Eventually(t, func() bool {

@@ -19,8 +19,9 @@ var (
 	errPath    = errors.New(`the path has "." or ".." segments, or a backslash: it could mean another place at the receiver than it says`)
 )
 
-// parseAddress takes a request apart: by its host name, {arrangement}.{tenant}.suffix, where there is a suffix and the host
-// ends in it; else by the first two segments of its path. rest is the escaped path that is left: empty, or with a leading "/".
+// parseAddress takes a request apart: by its host name, {arrangement}.{tenant}.suffix, where there is a suffix and the
+// host ends in it; else by the first two segments of its path. rest is the escaped path that is left: empty, or with a
+// leading "/".
 //
 // What a path means is decided on its escaped form, before anything is decoded: an encoded slash separates nothing. Dot
 // segments (RFC 3986, section 3.3), also encoded ones, are refused, since the receiver could resolve them.
@@ -33,7 +34,8 @@ func parseAddress(host, escapedPath, suffix string) (to address, rest string, er
 		}
 	} else {
 		var ok bool
-		if to.tenant, rest, ok = strings.Cut(strings.TrimPrefix(escapedPath, "/"), "/"); !ok || !strings.HasPrefix(escapedPath, "/") {
+		if to.tenant, rest, ok = strings.Cut(strings.TrimPrefix(escapedPath, "/"), "/"); !ok ||
+			!strings.HasPrefix(escapedPath, "/") {
 			return address{}, "", errAddress
 		}
 		to.arrangement, rest, ok = strings.Cut(rest, "/")

@@ -12,9 +12,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the receiver may
-// have processed it: its head is sent with "Expect: 100-continue" and without the body, or the handshake is made, over a
-// fresh connection each. Where that is closed as well, closing is how the receiver refuses.
+// examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the
+// receiver may have processed it: its head is sent with "Expect: 100-continue" and without the body, or the handshake
+// is made, over a fresh connection each. Where that is closed as well, closing is how the receiver refuses.
 func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	id := m.route.identities[a.generation]
 	fresh := m.route.fresh(s.Network, id)
@@ -94,8 +94,8 @@ func (b withheld) Read([]byte) (int, error) {
 
 func (withheld) Close() error { return nil }
 
-// probeFirst orders the generations anew for a body that is too large to be kept: the first one that the receiver does not
-// refuse goes first.
+// probeFirst orders the generations anew for a body that is too large to be kept: the first one that the receiver does
+// not refuse goes first.
 func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, order []int) []int {
 	for i, generation := range order {
 		id := m.route.identities[generation]

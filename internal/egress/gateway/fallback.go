@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// smallBody is sent without asking first while its generation was accepted a moment ago: up to this size the answer to a
-	// refused message is hardly ever lost, and if it is, the question is asked afterwards.
+	// smallBody is sent without asking first while its generation was accepted a moment ago: up to this size the answer to
+	// a refused message is hardly ever lost, and if it is, the question is asked afterwards.
 	smallBody = 64 << 10
 	// sure is how long an acceptance seen by this gateway counts as "a moment ago".
 	sure = 10 * time.Second
@@ -31,8 +31,8 @@ const (
 	unsettled = time.Minute
 )
 
-// waits are the pauses between rounds with a receiver in the middle of a change: servers with several processes take up a new
-// configuration one after the other, and refuse with both for a moment.
+// waits are the pauses between rounds with a receiver in the middle of a change: servers with several processes take up
+// a new configuration one after the other, and refuse with both for a moment.
 var waits = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
 
 // sender is the transport of the reverse proxy: it sends a message with one generation after the other until one is not
@@ -92,8 +92,9 @@ func (s sender) answered(m *message, a attempt) (*http.Response, error) {
 	return a.response, a.err
 }
 
-// settled sends a message with the only generation that is known. A body streams, and no more than its beginning is kept: enough
-// to send most messages again where there is a generation that this gateway should have heard of, and did not.
+// settled sends a message with the only generation that is known. A body streams, and no more than its beginning is
+// kept: enough to send most messages again where there is a generation that this gateway should have heard of, and did
+// not.
 func (s sender) settled(m *message, r *http.Request, generation int) attempt {
 	q := r
 	if s.keep(m, r, smallBody); m.kept != nil {
@@ -149,8 +150,8 @@ func (s sender) once(m *message, r *http.Request, generation int) attempt {
 	case a.meaning == outbound.Accepted:
 		s.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
-		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the same
-		// HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
+		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the
+		// same HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
 		m.route.reconnect(s.Network, generation)
 	}
 	return a
@@ -199,7 +200,8 @@ func (s sender) tryEach(m *message, r *http.Request, order []int, tries []attemp
 			s.learn(m.route, tries)
 			if len(tries) > 1 && a.meaning == outbound.Accepted {
 				first := tries[0]
-				m.outcome = fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", first.generation, first.detail, a.generation)
+				m.outcome = fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", first.generation,
+					first.detail, a.generation)
 			}
 			return a
 		}
@@ -223,13 +225,14 @@ func (s sender) tryEach(m *message, r *http.Request, order []int, tries []attemp
 }
 
 func tooLarge(a attempt) string {
-	return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation, a.detail)
+	return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation,
+		a.detail)
 }
 
-// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet; those that
-// were refused on a connection from before, which a server with several processes may still serve by its old configuration;
-// and the first one once more, for a receiver that went back between two tries. With one that is in the middle of a change
-// there are a few more rounds.
+// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet;
+// those that were refused on a connection from before, which a server with several processes may still serve by its old
+// configuration; and the first one once more, for a receiver that went back between two tries. With one that is in the
+// middle of a change there are a few more rounds.
 func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int {
 	if len(waits) <= m.rounds || m.rounds > 0 && !m.route.isUnsettled(s.Now()) {
 		return nil
@@ -284,7 +287,8 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 	}
 	q, ok := s.copyFor(m, r, generation)
 	if !ok {
-		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept", m.route.standing.Arrangement.Egress.Keep())
+		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept",
+			m.route.standing.Arrangement.Egress.Keep())
 		return a, false
 	}
 	var heard, reused atomic.Bool
@@ -304,8 +308,8 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
 }
 
-// quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own trace
-// hands on every interim response.
+// quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own
+// trace hands on every interim response.
 func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
 	if proxys := httptrace.ContextClientTrace(ctx); proxys != nil && proxys.Got1xxResponse != nil {
 		trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
@@ -329,8 +333,8 @@ func (u untraced) Value(key any) any {
 	return v
 }
 
-// copyFor is the message for one more try. While it is in doubt whether the generation is accepted, the receiver is asked
-// before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
+// copyFor is the message for one more try. While it is in doubt whether the generation is accepted, the receiver is
+// asked before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
 func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Request, ok bool) {
 	q = r.Clone(r.Context())
 	if m.kept == nil {
@@ -356,8 +360,8 @@ func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
 	return size < 0 || size > smallBody || !ok || now.Sub(at) > sure
 }
 
-// isDeaf notes that the receiver takes a body without having said "100 Continue": asking it costs every message the time-out.
-// nginx is like that over HTTP/2, and shows its refusals all the same.
+// isDeaf notes that the receiver takes a body without having said "100 Continue": asking it costs every message the
+// time-out. nginx is like that over HTTP/2, and shows its refusals all the same.
 func (r *route) isDeaf(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -379,7 +383,8 @@ func (s sender) learn(r *route, tries []attempt) {
 		case a.meaning != outbound.Accepted:
 			continue
 		}
-		seen = append(seen, lifecycle.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict, By: rollover.Traffic, At: now}, Detail: a.detail})
+		seen = append(seen, lifecycle.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict,
+			By: rollover.Traffic, At: now}, Detail: a.detail})
 	}
 	if last.meaning == outbound.Accepted {
 		r.accepted[last.generation] = now
@@ -387,8 +392,8 @@ func (s sender) learn(r *route, tries []attempt) {
 	s.tell(r, seen)
 }
 
-// learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application may
-// have any reason. It is remembered for a while.
+// learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application
+// may have any reason. It is remembered for a while.
 func (s sender) learnRefusals(m *message, of string, tries []attempt) {
 	s.learn(m.route, tries)
 	m.route.mu.Lock()

@@ -1,12 +1,12 @@
 // Package gateway is the egress proxy: platform applications send plain HTTP to it, and it sends on with the tenant's
 // certificate, bringing every receiver over from one generation to the next.
 //
-// It promises, for every strategy but immediate: a message that the receiver refuses because of the certificate is sent again,
-// the same message, with the other valid generation, before its sender hears of it; so no message fails because a
-// certificate was renewed as long as the receiver accepts one valid generation. A refusal that every generation gets is the
-// receiver's answer and goes back unchanged. A message is never sent twice where the receiver may have processed it. A sender
-// of one tenant can neither use nor see another tenant's arrangements. Where the promise ends: a body beyond the
-// arrangement's limit that the receiver began to take before it refused cannot be sent again.
+// It promises, for every strategy but immediate: a message that the receiver refuses because of the certificate is sent
+// again, the same message, with the other valid generation, before its sender hears of it; so no message fails because
+// a certificate was renewed as long as the receiver accepts one valid generation. A refusal that every generation gets
+// is the receiver's answer and goes back unchanged. A message is never sent twice where the receiver may have processed
+// it. A sender of one tenant can neither use nor see another tenant's arrangements. Where the promise ends: a body
+// beyond the arrangement's limit that the receiver began to take before it refused cannot be sent again.
 package gateway
 
 import (
@@ -27,8 +27,8 @@ import (
 
 // Control is where the gateway learns what to present and reports what receivers answered.
 type Control interface {
-	// Standing says where an arrangement stands, with the identities that are within reach; [tenancy.ErrNotFound] where there
-	// is none of these names.
+	// Standing says where an arrangement stands, with the identities that are within reach; [tenancy.ErrNotFound] where
+	// there is none of these names.
 	Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error)
 	// Token finds the token with this hash; [tenancy.ErrNotFound] where there is none that is valid.
 	Token(ctx context.Context, hash string) (tenancy.Token, error)
@@ -36,8 +36,8 @@ type Control interface {
 	Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
-	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it; [tenancy.ErrConflict] where
-	// that is another message.
+	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it;
+	// [tenancy.ErrConflict] where that is another message.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
@@ -49,8 +49,8 @@ type Control interface {
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
 	// UpdateParked stores how an attempt ended.
 	UpdateParked(ctx context.Context, p tenancy.Parked) error
-	// OnChange calls a function with a tenant's ID when something changed for it, or with "" where anything may have, until
-	// stop is called.
+	// OnChange calls a function with a tenant's ID when something changed for it, or with "" where anything may have,
+	// until stop is called.
 	OnChange(listen func(tenantID string)) (stop func())
 }
 
@@ -68,7 +68,8 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// A Gateway is the handler of its own listener. It keeps what it presents in memory, for the arrangements that are in use.
+// A Gateway is the handler of its own listener. It keeps what it presents in memory, for the arrangements that are in
+// use.
 type Gateway struct {
 	Config
 	proxy   httputil.ReverseProxy
@@ -190,8 +191,8 @@ func (g *Gateway) over(r *http.Request, m *message) {
 	g.log(r, m)
 }
 
-// rewrite makes the receiver's request of the sender's. The receiver learns nothing of the network in front of the gateway:
-// the proxy has removed what was forwarded, and the hop-by-hop headers (RFC 9110, section 7.6.1).
+// rewrite makes the receiver's request of the sender's. The receiver learns nothing of the network in front of the
+// gateway: the proxy has removed what was forwarded, and the hop-by-hop headers (RFC 9110, section 7.6.1).
 func rewrite(p *httputil.ProxyRequest) {
 	m := p.In.Context().Value(messageKey{}).(*message)
 	endpoint := m.route.endpoint

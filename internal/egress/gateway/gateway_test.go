@@ -54,9 +54,11 @@ func setUp(t *testing.T) *fixture {
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
 	var err error
-	f.acme, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	f.acme, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
-	_, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "zeta", DisplayName: "Zeta", KeyType: tenancy.P256}, "test", now)
+	_, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "zeta", DisplayName: "Zeta", KeyType: tenancy.P256},
+		"test", now)
 	check(t, err)
 	certificate, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
 	check(t, err)
@@ -89,7 +91,8 @@ func (f *fixture) sender(tenant string, life time.Duration) string {
 	check(f.t, err)
 	secret := "perennial_" + rand.Text()
 	check(f.t, f.engine.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: lifecycle.NewID(), Name: "app", Role: tenancy.RoleSender, TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, tenancy.HashSecret(secret))
+		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: lifecycle.NewID(), Name: "app", Role: tenancy.RoleSender,
+			TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, tenancy.HashSecret(secret))
 	}))
 	return secret
 }
@@ -107,9 +110,11 @@ func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receivertes
 
 func (f *fixture) arrangement(name string, strategy tenancy.Strategy, endpoint string) tenancy.Arrangement {
 	f.t.Helper()
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(), Version: 1}
+	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(),
+		Version: 1}
 	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint, Authentication: tenancy.ClientCertificate, Strategy: strategy, Generation: 1,
+		ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint,
+		Authentication: tenancy.ClientCertificate, Strategy: strategy, Generation: 1,
 		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle()), KeepBytes: 8 << 20}, CreatedAt: time.Now(), Version: 1,
 	}
 	check(f.t, errors.Join(r.Check(), a.Check()))
@@ -161,10 +166,11 @@ func (f *fixture) send(name, method string, size int) sent {
 func (f *fixture) do(r *http.Request, key string) sent {
 	f.t.Helper()
 	interim := 0
-	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
-		interim++
-		return nil
-	}}))
+	r = r.WithContext(httptrace.WithClientTrace(r.Context(),
+		&httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			interim++
+			return nil
+		}}))
 	res, err := f.gateway.Client().Do(r)
 	check(f.t, err)
 	defer res.Body.Close()
@@ -202,7 +208,8 @@ func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *test
 	f := setUp(t)
 	servers := map[string]*receivertest.Server{}
 	for way, o := range ways {
-		servers[way] = f.receiver("r-"+strings.ToLower(strings.NewReplacer(" ", "-", ".", "-").Replace(way)), tenancy.Adaptive, o)
+		servers[way] = f.receiver("r-"+strings.ToLower(strings.NewReplacer(" ", "-", ".", "-").Replace(way)),
+			tenancy.Adaptive, o)
 	}
 	f.renew()
 	first, second := f.generation(1), f.generation(2)
@@ -214,7 +221,8 @@ func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *test
 					server.Accept(accepts...)
 					got := f.send(name, k.method, k.size)
 					if got.status != 200 || server.Taken(got.key) != 1 {
-						t.Errorf("round %d: %s of %d bytes: %d, taken %d times: %s", round, k.method, k.size, got.status, server.Taken(got.key), got.body)
+						t.Errorf("round %d: %s of %d bytes: %d, taken %d times: %s", round, k.method, k.size, got.status,
+							server.Taken(got.key), got.body)
 					}
 				}
 			}
@@ -260,7 +268,9 @@ func TestWhatTheReceiverAnsweredMovesTheRollOverOnAndIsRemembered(t *testing.T) 
 	testenv.Eventually(t, func() bool {
 		log, err := f.engine.Store.Messages(t.Context(), a.ID, "", 10)
 		check(t, err)
-		return len(log) == 3 && log[1].Attempts == 2 && log[1].Generation == 2 && strings.HasPrefix(log[1].Outcome, "fell back: generation 1 was refused (401 Unauthorized)") && log[0].Path == "/order/1"
+		return len(log) == 3 && log[1].Attempts == 2 && log[1].Generation == 2 &&
+			strings.HasPrefix(log[1].Outcome, "fell back: generation 1 was refused (401 Unauthorized)") &&
+			log[0].Path == "/order/1"
 	})
 	if f.presents("bank") != 1 {
 		t.Error("generation 2 is presented before the key users had their notice")
@@ -337,7 +347,8 @@ func TestASenderReachesItsOwnArrangementsAndNothingElse(t *testing.T) {
 
 func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 	f := setUp(t)
-	for name, endpoint := range map[string]string{"meta": "https://169.254.169.254/latest", "private": "https://10.1.2.3/", "v6": "https://[::1]/", "mapped": "https://[::ffff:10.0.0.1]/"} {
+	for name, endpoint := range map[string]string{"meta": "https://169.254.169.254/latest", "private": "https://10.1.2.3/",
+		"v6": "https://[::1]/", "mapped": "https://[::ffff:10.0.0.1]/"} {
 		f.arrangement(name, tenancy.Adaptive, endpoint)
 		if got := f.send(name, "GET", 0); got.status != 403 || !strings.Contains(got.body, "--allow-target") {
 			t.Errorf("%s: %+v", endpoint, got)
@@ -364,7 +375,8 @@ func TestHeadersArriveAsTheyShould(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/echo/a%2Fb?q=1", nil)
 	check(t, err)
 	for k, v := range map[string]string{
-		"Proxy-Authorization": "Bearer " + f.token, "Authorization": "Basic YTpi", "Connection": "X-Secret-Hop", "X-Secret-Hop": "1", "X-Forwarded-For": "10.0.0.7", "Forwarded": "for=10.0.0.7",
+		"Proxy-Authorization": "Bearer " + f.token, "Authorization": "Basic YTpi", "Connection": "X-Secret-Hop",
+		"X-Secret-Hop": "1", "X-Forwarded-For": "10.0.0.7", "Forwarded": "for=10.0.0.7",
 		"Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Te": "trailers",
 	} {
 		r.Header.Set(k, v)
@@ -372,7 +384,8 @@ func TestHeadersArriveAsTheyShould(t *testing.T) {
 	res, err := f.gateway.Client().Do(r)
 	check(t, err)
 	res.Body.Close()
-	if got.Get("Path") != "/base/a%2Fb?q=1" || got.Get("Host") != strings.TrimPrefix(receiver.URL, "https://") || got.Get("Authorization") != "Basic YTpi" || got.Get("Traceparent") == "" {
+	if got.Get("Path") != "/base/a%2Fb?q=1" || got.Get("Host") != strings.TrimPrefix(receiver.URL, "https://") ||
+		got.Get("Authorization") != "Basic YTpi" || got.Get("Traceparent") == "" {
 		t.Errorf("%v", got)
 	}
 	for _, h := range []string{"Proxy-Authorization", "X-Secret-Hop", "X-Forwarded-For", "Forwarded", "Expect"} {
@@ -403,7 +416,8 @@ func TestARenewalReachesARunningGateway(t *testing.T) {
 	_, err := f.engine.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", time.Now())
 	check(t, err)
 	server.Accept(f.generation(2))
-	if got := f.send("bank", "GET", 0); got.status != 200 || !strings.Contains(got.body, f.generation(2).SerialNumber.Text(16)) {
+	if got := f.send("bank", "GET", 0); got.status != 200 ||
+		!strings.Contains(got.body, f.generation(2).SerialNumber.Text(16)) {
 		t.Errorf("a revoked certificate was presented, or nothing: %+v", got)
 	}
 }
@@ -483,7 +497,8 @@ func TestACutOverInOneReplicaReachesTheOthers(t *testing.T) {
 	news := make(chan string, 100)
 	t.Cleanup(other.OnChange(func(tenantID string) { news <- tenantID }))
 	<-news // it listens
-	acme, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", time.Now())
+	acme, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256},
+		"test", time.Now())
 	check(t, err)
 	var slowest time.Duration
 	for range 20 {
@@ -521,7 +536,8 @@ func TestAReceiverThatStopsTakingABodyIsGivenUp(t *testing.T) {
 		return tx.UpdateArrangement(t.Context(), a)
 	}))
 	for range 2 { // settled, and while a roll-over is open
-		if got := f.send("stuck", "POST", 30<<20); got.status != 504 || !strings.Contains(got.body, "taken nothing more of the body for 1s") {
+		if got := f.send("stuck", "POST", 30<<20); got.status != 504 ||
+			!strings.Contains(got.body, "taken nothing more of the body for 1s") {
 			t.Errorf("%+v", got)
 		}
 		f.renew()

@@ -15,14 +15,16 @@ import (
 func TestIdleArrangementsCostLittle(t *testing.T) {
 	const arrangements = 2000
 	f := setUp(t)
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: "r", DisplayName: "r", CreatedAt: time.Now(), Version: 1}
+	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: "r", DisplayName: "r", CreatedAt: time.Now(),
+		Version: 1}
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		if err := tx.CreateReceiver(t.Context(), r); err != nil {
 			return err
 		}
 		for i := range arrangements {
 			a := tenancy.Arrangement{
-				ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name(i), Endpoint: "https://127.0.0.1:1/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+				ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name(i), Endpoint: "https://127.0.0.1:1/",
+				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
 				CreatedAt: time.Now(), Version: 1,
 			}
 			if err := tx.CreateArrangement(t.Context(), a); err != nil {

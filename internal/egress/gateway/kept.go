@@ -17,9 +17,9 @@ var errTooLarge = errors.New("the connection was lost, and more of the body was 
 // errDetached is what a try reads that was given up.
 var errDetached = errors.New("this try was given up")
 
-// A kept body is read from its source once and can be sent again from the beginning: what a try reads is kept for the next
-// one, up to a limit. It is safe for the concurrent use that net/http makes of a request's body, which may be read for a
-// while after the answer has arrived.
+// A kept body is read from its source once and can be sent again from the beginning: what a try reads is kept for the
+// next one, up to a limit. It is safe for the concurrent use that net/http makes of a request's body, which may be read
+// for a while after the answer has arrived.
 type kept struct {
 	source io.Reader
 	limit  int64
@@ -187,8 +187,8 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// keep adds what was just read. A full disk loses the second try, not the message. What a try has read that was given up
-// meanwhile is kept whatever the limit is: another one has the right to it.
+// keep adds what was just read. A full disk loses the second try, not the message. What a try has read that was given
+// up meanwhile is kept whatever the limit is: another one has the right to it.
 func (k *kept) keep(p []byte, givenUp bool) {
 	if k.lost || len(p) == 0 {
 		return

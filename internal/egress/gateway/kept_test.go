@@ -14,7 +14,8 @@ import (
 )
 
 func TestAKeptBodyIsSentAgainFromTheBeginningWhereverItWasKept(t *testing.T) {
-	for _, size := range []int{0, 1, 200, smallBody, smallBody + 1, memoryLimit - 1, memoryLimit, memoryLimit + 1, 3 << 20} {
+	for _, size := range []int{0, 1, 200, smallBody, smallBody + 1, memoryLimit - 1, memoryLimit, memoryLimit + 1,
+		3 << 20} {
 		for _, known := range []bool{true, false} {
 			body := make([]byte, size)
 			rand.Read(body)

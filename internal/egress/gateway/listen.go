@@ -42,16 +42,18 @@ func Listen(address string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
-// Server makes the HTTP server of a gateway. Headers are bounded in size and time; bodies are not, since they may stream.
-// Where config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
+// Server makes the HTTP server of a gateway. Headers are bounded in size and time; bodies are not, since they may
+// stream. Where config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
 func (g *Gateway) Server(config *tls.Config) *http.Server {
 	return &http.Server{
-		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ConnContext: g.connected, ErrorLog: slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
+		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
 	}
 }
 
-// connected trusts the owner of the Unix socket that a connection came through: the user that this process runs as, and root.
+// connected trusts the owner of the Unix socket that a connection came through: the user that this process runs as, and
+// root.
 func (g *Gateway) connected(ctx context.Context, c net.Conn) context.Context {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {

@@ -23,7 +23,9 @@ import (
 func (f *fixture) listen(address string, config *tls.Config) net.Listener {
 	f.t.Helper()
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: f.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Control: gateway.Local{Engine: f.engine, Now: time.Now},
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	l, err := gateway.Listen(address)
 	check(f.t, err)
@@ -72,7 +74,8 @@ func TestASendersCertificateStandsForItsTenant(t *testing.T) {
 	f.receiver("bank", tenancy.Adaptive, ways["401"])
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(f.ca.Bundle())
-	l := f.listen("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{f.server}, ClientCAs: roots, ClientAuth: tls.VerifyClientCertIfGiven})
+	l := f.listen("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{f.server}, ClientCAs: roots,
+		ClientAuth: tls.VerifyClientCertIfGiven})
 	client := func(certs ...tls.Certificate) *http.Client {
 		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: certs}}}
 		t.Cleanup(c.CloseIdleConnections)

@@ -23,7 +23,8 @@ type Local struct {
 }
 
 // Standing implements [Control].
-func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing, identities []outbound.Identity, err error) {
+func (l Local) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing,
+	identities []outbound.Identity, err error) {
 	t, err := l.Engine.Store.Tenant(ctx, tenant)
 	if err != nil {
 		return s, nil, err
@@ -100,13 +101,15 @@ func (l Local) DueParked(ctx context.Context, now time.Time, limit int) ([]tenan
 }
 
 // ParkedAddress implements [Control].
-func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error) {
+func (l Local) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration,
+	err error) {
 	t, a, err := l.Engine.Store.OwnedArrangement(ctx, p.ArrangementID)
 	return t.Name, a.Name, a.Egress.Timeout(), err
 }
 
 // ClaimParked implements [Control].
-func (l Local) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error) {
+func (l Local) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte,
+	err error) {
 	err = l.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
 		if claimed, err = tx.ClaimParked(ctx, p, until); err == nil && claimed {
 			request, err = tx.ParkedRequest(ctx, p.ID)

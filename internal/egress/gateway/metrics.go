@@ -11,8 +11,10 @@ import (
 const mostSeries = 1000
 
 var (
-	messagesTotal  = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_messages_total", Help: "Messages by arrangement and class of the answer's status (0: none)."}, []string{"arrangement", "class"})
-	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total", Help: "Messages that were tried more than once."}, []string{"arrangement"})
+	messagesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_messages_total",
+		Help: "Messages by arrangement and class of the answer's status (0: none)."}, []string{"arrangement", "class"})
+	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total",
+		Help: "Messages that were tried more than once."}, []string{"arrangement"})
 )
 
 // Collectors are the gateway's metrics.

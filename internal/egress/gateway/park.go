@@ -41,8 +41,8 @@ type parkedRequest struct {
 	Body   []byte
 }
 
-// wantsParking says whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its arrangement
-// does so for all.
+// wantsParking says whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its
+// arrangement does so for all.
 func wantsParking(r *http.Request, route *route) bool {
 	for _, line := range r.Header.Values("Prefer") {
 		for p := range strings.SplitSeq(line, ",") {
@@ -62,7 +62,8 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a message of %s that is parked may have %d bytes", to, limit))
+		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a message of %s that is parked may have %d bytes", to,
+			limit))
 		return
 	case err != nil:
 		problem(w, http.StatusBadRequest, "the body was cut off: nothing was stored")
@@ -83,7 +84,9 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		return
 	}
 	now := g.Now().UTC().Truncate(time.Microsecond)
-	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID, IdempotencyKey: key, Digest: digest(r, rest, body), Method: shortened(r.Method, 20), Path: shortened(rest, 500), State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
+	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID,
+		IdempotencyKey: key, Digest: digest(r, rest, body), Method: shortened(r.Method, 20), Path: shortened(rest, 500),
+		State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
 	p, err = g.Control.Park(r.Context(), p, data)
 	switch {
 	case errors.Is(err, tenancy.ErrConflict):
@@ -91,7 +94,8 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		return
 	case err != nil:
 		g.Log.ErrorContext(r.Context(), "a message could not be parked", "arrangement", to, "error", err)
-		problem(w, http.StatusServiceUnavailable, "the message could not be stored: send it again, with the same Idempotency-Key")
+		problem(w, http.StatusServiceUnavailable, "the message could not be stored: send it again, with the same "+
+			"Idempotency-Key")
 		return
 	}
 	wake(g.parked)
@@ -108,8 +112,8 @@ func digest(r *http.Request, rest string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// endToEnd are the headers that go on to the receiver: not those of the connection, nor what was for the gateway. The proxy
-// takes out the rest when the message is sent.
+// endToEnd are the headers that go on to the receiver: not those of the connection, nor what was for the gateway. The
+// proxy takes out the rest when the message is sent.
 func endToEnd(h http.Header) http.Header {
 	out := h.Clone()
 	for _, name := range []string{"Proxy-Authorization", "Expect", "Content-Length"} {
@@ -228,7 +232,8 @@ func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 		p.NextAt, p.LastError = now, "the gateway ended before the receiver had answered"
 	case err == nil && !refused && status < 400:
 		p.State, p.EndedAt = tenancy.ParkedDelivered, now
-	case err == nil && !refused && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly && status != http.StatusTooManyRequests:
+	case err == nil && !refused && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly &&
+		status != http.StatusTooManyRequests:
 		p.State, p.EndedAt = tenancy.ParkedFailed, now
 		p.LastError = fmt.Sprintf("the receiver's answer is final: %d %s", status, http.StatusText(status))
 	default:
@@ -247,14 +252,16 @@ func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := g.Control.UpdateParked(store, p); err != nil {
-		g.Log.ErrorContext(ctx, "how a parked message ended could not be stored: it is sent again with the same Idempotency-Key", "arrangement", to, "error", err)
+		g.Log.ErrorContext(ctx, "how a parked message ended could not be stored: it is sent again with the same "+
+			"Idempotency-Key", "arrangement", to, "error", err)
 		return false
 	}
 	return p.State != tenancy.ParkedWaiting
 }
 
 // sendParked sends a message as if its sender did so now.
-func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, data []byte) (status int, refused bool, err error) {
+func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, data []byte) (status int, refused bool,
+	err error) {
 	var request parkedRequest
 	if err := json.Unmarshal(data, &request); err != nil {
 		return 0, false, fmt.Errorf("what was parked cannot be read: %w", err)
@@ -264,7 +271,8 @@ func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, 
 		return 0, false, err
 	}
 	m := &message{route: route, rest: request.Rest, started: time.Now()}
-	r, err := http.NewRequestWithContext(context.WithValue(ctx, messageKey{}, m), p.Method, "/", bytes.NewReader(request.Body))
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, messageKey{}, m), p.Method, "/",
+		bytes.NewReader(request.Body))
 	if err != nil {
 		return 0, false, err
 	}

@@ -22,7 +22,8 @@ import (
 // park parks a message and returns where its status is.
 func (f *fixture) park(name, key, body string) (status string) {
 	f.t.Helper()
-	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.gateway.URL+"/acme/"+name+"/order?secret=1", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.gateway.URL+"/acme/"+name+"/order?secret=1",
+		strings.NewReader(body))
 	check(f.t, err)
 	r.Header.Set("Authorization", "Bearer "+f.token)
 	r.Header.Set("Prefer", "respond-async, wait=10")
@@ -121,7 +122,8 @@ func TestAnIdempotencyKeyStandsForOneParkedMessage(t *testing.T) {
 	if again := f.park("bank", "k", "<order/>"); again != first {
 		t.Errorf("the same message is at %s and %s", first, again)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", f.gateway.URL+"/acme/bank/order?secret=1", strings.NewReader("<other/>"))
+	r, err := http.NewRequestWithContext(t.Context(), "POST", f.gateway.URL+"/acme/bank/order?secret=1",
+		strings.NewReader("<other/>"))
 	check(t, err)
 	r.Header.Set("Authorization", "Bearer "+f.token)
 	r.Header.Set("Prefer", "respond-async")
@@ -143,11 +145,15 @@ func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 	testenv.Eventually(t, func() bool { return f.status(path).Error != "" })
 	f.stop()
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.SQL().ExecContext(t.Context(), "UPDATE parked SET next_at = ?", time.Now().Add(100*time.Millisecond).UnixMicro()) // claimed by a process that is gone
+		// claimed by a process that is gone
+		_, err := tx.SQL().ExecContext(t.Context(), "UPDATE parked SET next_at = ?",
+			time.Now().Add(100*time.Millisecond).UnixMicro())
 		return err
 	}))
 	server.Accept(f.generation(1))
-	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: f.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: f.engine, Now: time.Now},
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler)})
 	defer g.Close()
 	testenv.Eventually(t, func() bool { return server.Taken("k") == 1 })
 	testenv.Eventually(t, func() bool {

@@ -13,8 +13,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// reports are observations on their way to the control: the gateway acts on them itself meanwhile, and what is lost with the
-// process is seen again with the next message.
+// reports are observations on their way to the control: the gateway acts on them itself meanwhile, and what is lost
+// with the process is seen again with the next message.
 type reports struct {
 	mu      sync.Mutex
 	pending map[string][]lifecycle.Observation // by arrangement ID
@@ -99,8 +99,8 @@ type journal struct {
 }
 
 const (
-	// successesPerSecond is how many successes of one arrangement are logged one by one in a second; the last one stands for
-	// the rest. Everything else is logged message by message.
+	// successesPerSecond is how many successes of one arrangement are logged one by one in a second; the last one stands
+	// for the rest. Everything else is logged message by message.
 	successesPerSecond = 5
 	// mostEntries bounds what waits for the database.
 	mostEntries = 10000
@@ -138,7 +138,8 @@ func (g *Gateway) log(r *http.Request, m *message) {
 		path = m.rest
 	}
 	j.entries = append(j.entries, tenancy.Message{
-		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500), Status: m.status, Generation: m.last,
+		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500),
+		Status: m.status, Generation: m.last,
 		Attempts: m.attempts, Duration: time.Since(m.started), Outcome: shortened(m.outcome, 500), Count: 1,
 	})
 	wake(j.wake)

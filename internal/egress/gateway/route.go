@@ -51,8 +51,8 @@ type route struct {
 func (r *route) name() string { return r.address.String() }
 
 // refusals are the sorts of messages (method and path) that every generation was refused for. A receiver that has other
-// reasons than the certificate is not asked twice for every message; what it thinks of the certificate is asked again after a
-// while, and at once when it changes its mind about one.
+// reasons than the certificate is not asked twice for every message; what it thinks of the certificate is asked again
+// after a while, and at once when it changes its mind about one.
 type refusals map[string]refusal
 
 type refusal struct {
@@ -138,8 +138,8 @@ const (
 	readAgain   = 200 * time.Millisecond
 	readTimeout = 2 * time.Second
 	retryRead   = 20 * time.Millisecond
-	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does not
-	// answer: messages go on through an outage of the service that began right after a change.
+	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does
+	// not answer: messages go on through an outage of the service that began right after a change.
 	staleGrace = time.Hour
 )
 
@@ -188,9 +188,9 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 	}
 }
 
-// anew is what is known of a route whose every generation was refused, in case a change was not heard of: it is read anew, for
-// all messages together and not more often than every [readAgain]. Where the control does not answer for [readTimeout], it is the
-// route itself, and nobody waits again for [askAgain].
+// anew is what is known of a route whose every generation was refused, in case a change was not heard of: it is read
+// anew, for all messages together and not more often than every [readAgain]. Where the control does not answer for
+// [readTimeout], it is the route itself, and nobody waits again for [askAgain].
 func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -225,7 +225,8 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 }
 
 // replace puts what was read in the place of what was known; nil where it may be out of date already.
-func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identities []outbound.Identity, changes int) (*route, error) {
+func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identities []outbound.Identity,
+	changes int) (*route, error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.changes != changes {
@@ -251,7 +252,8 @@ func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identiti
 	return r, nil
 }
 
-func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities []outbound.Identity, before *route) (*route, error) {
+func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities []outbound.Identity,
+	before *route) (*route, error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return nil, err

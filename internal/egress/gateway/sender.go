@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// tokenLife is how long a token is taken as valid without asking again; after a change of its tenant it is asked about at once.
+	// tokenLife is how long a token is taken as valid without asking again; after a change of its tenant it is asked about
+	// at once.
 	tokenLife = time.Minute
-	// tokenGrace is how much longer it is while the control does not answer: senders go on through an outage of the service.
+	// tokenGrace is how much longer it is while the control does not answer: senders go on through an outage of the
+	// service.
 	tokenGrace = time.Hour
 )
 
@@ -35,7 +37,8 @@ type token struct {
 	until time.Time
 }
 
-// forget lets the tokens of a tenant, or all, be asked about before they are taken again; those of an hour ago are dropped.
+// forget lets the tokens of a tenant, or all, be asked about before they are taken again; those of an hour ago are
+// dropped.
 func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,8 +58,8 @@ type trusted struct{ tenant string }
 
 type trustedKey struct{}
 
-// mayUse says whether a request may use an arrangement. A sender of another tenant is answered as if the arrangement did not
-// exist, before anybody has looked whether it does.
+// mayUse says whether a request may use an arrangement. A sender of another tenant is answered as if the arrangement
+// did not exist, before anybody has looked whether it does.
 func (g *Gateway) mayUse(r *http.Request, to address) error {
 	if s, ok := r.Context().Value(trustedKey{}).(trusted); ok {
 		if s.tenant == "" || s.tenant == to.tenant {
@@ -81,7 +84,8 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	case err != nil:
 		return err
 	case t.Role != tenancy.RoleSender:
-		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: make one with perennial token create NAME --role sender --tenant %s", to.tenant)
+		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: make one with perennial token create NAME "+
+			"--role sender --tenant %s", to.tenant)
 	case t.Tenant != to.tenant:
 		return notTheirs(to)
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the test makes
-// none it is one whose connection for news is lost.
+// silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the
+// test makes none it is one whose connection for news is lost.
 type silent struct {
 	gateway.Local
 	down   atomic.Bool
@@ -38,7 +38,8 @@ func (f *fixture) silence() *silent {
 
 var errSilent = errors.New("the service does not answer")
 
-func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error) {
+func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity,
+	error) {
 	s.asked.Add(1)
 	if s.down.Load() {
 		return lifecycle.Standing{}, nil, errSilent
@@ -65,7 +66,9 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	control := &silent{Local: gateway.Local{Engine: f.engine, Now: now}}
-	g := gateway.New(gateway.Config{Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(), Now: now, Log: slog.New(slog.DiscardHandler)})
+	g := gateway.New(gateway.Config{Control: control,
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(),
+		Now: now, Log: slog.New(slog.DiscardHandler)})
 	server := httptest.NewServer(g)
 	t.Cleanup(func() {
 		server.Close()
@@ -97,7 +100,9 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 
 	tokens, err := f.engine.Store.Tokens(t.Context(), "", 10)
 	check(t, err)
-	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.RevokeToken(t.Context(), tokens[len(tokens)-1].ID, time.Now()) }))
+	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.RevokeToken(t.Context(), tokens[len(tokens)-1].ID, time.Now())
+	}))
 	control.change(f.acme.ID)
 	wants("with a revoked token", 401)
 }

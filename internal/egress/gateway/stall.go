@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A stalledError says that a receiver stopped taking a body. net/http has no time-out for that: its own begins when the body has
-// been sent.
+// A stalledError says that a receiver stopped taking a body. net/http has no time-out for that: its own begins when the
+// body has been sent.
 type stalledError struct{ limit time.Duration }
 
 func (e stalledError) Error() string {
@@ -19,8 +19,8 @@ func (e stalledError) Error() string {
 // Timeout makes it a time-out.
 func (stalledError) Timeout() bool { return true }
 
-// A guarded body ends its request when the receiver takes nothing more of it for a while. A sender that is slow itself does not
-// count: time runs between reads, not during one.
+// A guarded body ends its request when the receiver takes nothing more of it for a while. A sender that is slow itself
+// does not count: time runs between reads, not during one.
 type guarded struct {
 	io.ReadCloser
 	limit time.Duration

@@ -19,7 +19,8 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 	var sendings []sending
 	servers := map[string]*receivertest.Server{}
 	for way, o := range ways {
-		for _, k := range []sending{{method: "GET"}, {method: "DELETE"}, {method: "POST", size: 200}, {method: "POST", size: 60 << 10}, {method: "PUT", size: -(60 << 10)}} {
+		for _, k := range []sending{{method: "GET"}, {method: "DELETE"}, {method: "POST", size: 200},
+			{method: "POST", size: 60 << 10}, {method: "PUT", size: -(60 << 10)}} {
 			if k.method == "DELETE" && (way == "close" || way == "reset") {
 				continue // it may have been done: only a message that can be asked about, or is safe, is sent again
 			}
@@ -36,13 +37,14 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 		server := servers[k.name]
 		server.Accept(f.generation(2))
 		if got := f.send(k.name, k.method, k.size); got.status != 200 || server.Taken(got.key) != 1 {
-			t.Errorf("%s: %s of %d bytes: %d, taken %d times: %s", k.way, k.method, k.size, got.status, server.Taken(got.key), got.body)
+			t.Errorf("%s: %s of %d bytes: %d, taken %d times: %s", k.way, k.method, k.size, got.status, server.Taken(got.key),
+				got.body)
 		}
 	}
 }
 
-// What is larger than the gateway keeps in the settled state gets the receiver's refusal, unless that comes before so much was sent; the
-// next message knows better.
+// What is larger than the gateway keeps in the settled state gets the receiver's refusal, unless that comes before so
+// much was sent; the next message knows better.
 func TestALargeMessageBeforeTheGatewayHasHeardMayBeRefusedAndTheNextOneIsNot(t *testing.T) {
 	f := setUp(t)
 	f.silence()
@@ -82,7 +84,8 @@ func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
 	}
 }
 
-// A control that is back after an outage, and one that answers only after its dead connections were tried, is asked all the same.
+// A control that is back after an outage, and one that answers only after its dead connections were tried, is asked all
+// the same.
 func TestARefusalDuringAFailoverWaitsForTheControl(t *testing.T) {
 	f := setUp(t)
 	control := f.silence()

@@ -25,8 +25,8 @@ const (
 	idleConn = 90 * time.Second
 	// maxHeader bounds the head of an answer.
 	maxHeader = 256 << 10
-	// directBody is the largest body that is written before an answer is looked for: it fits into the socket's buffer, so that a
-	// receiver which answers without reading it cannot block us.
+	// directBody is the largest body that is written before an answer is looked for: it fits into the socket's buffer, so
+	// that a receiver which answers without reading it cannot block us.
 	directBody = 16 << 10
 	// fewConnections is how many an arrangement must be allowed before they are shared between both ways.
 	fewConnections = 8
@@ -36,10 +36,11 @@ const (
 
 // Connections are those to the receiver of one arrangement with one generation. They implement [http.RoundTripper].
 //
-// There are two ways. net/http's transport takes every message. It keeps two goroutines for each connection and wakes both
-// for each message, which is what HTTP/2 and bodies of any size need, and costs a third of what a small message takes. So
-// once the receiver has shown that it speaks HTTP/1.1, a message without a body, or with a small one, is written and its answer
-// read by the goroutine that sends it, over connections of their own; what is parsed is parsed by net/http all the same.
+// There are two ways. net/http's transport takes every message. It keeps two goroutines for each connection and wakes
+// both for each message, which is what HTTP/2 and bodies of any size need, and costs a third of what a small message
+// takes. So once the receiver has shown that it speaks HTTP/1.1, a message without a body, or with a small one, is
+// written and its answer read by the goroutine that sends it, over connections of their own; what is parsed is parsed
+// by net/http all the same.
 type Connections struct {
 	transport *http.Transport
 	network   *Network
@@ -78,8 +79,8 @@ func (c *Connections) CloseIdleConnections() {
 	c.idle = nil
 }
 
-// RoundTrip implements [http.RoundTripper]. A message is sent again by itself only where nothing of it was written, or where it
-// may be repeated (RFC 9110, section 9.2.2) and no answer had begun, as net/http does.
+// RoundTrip implements [http.RoundTripper]. A message is sent again by itself only where nothing of it was written, or
+// where it may be repeated (RFC 9110, section 9.2.2) and no answer had begun, as net/http does.
 func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.isDirect(r) {
 		select {
@@ -97,7 +98,8 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (c *Connections) isDirect(r *http.Request) bool {
 	switch {
-	case c.places == nil, !c.http1.Load(), r.URL.Scheme != "https", r.Method == http.MethodConnect, len(r.Trailer) > 0, len(r.TransferEncoding) > 0:
+	case c.places == nil, !c.http1.Load(), r.URL.Scheme != "https", r.Method == http.MethodConnect, len(r.Trailer) > 0,
+		len(r.TransferEncoding) > 0:
 		return false
 	case r.Header["Upgrade"] != nil, r.Header["Expect"] != nil:
 		return false
@@ -295,9 +297,10 @@ func (noAnswer) Timeout() bool { return true }
 
 var past = time.Unix(1, 0)
 
-// exchange writes a message and reads the head of its answer; written is how much was, where it failed. Where it succeeds the
-// body gives connection and place back.
-func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (written int, res *http.Response, err error) {
+// exchange writes a message and reads the head of its answer; written is how much was, where it failed. Where it
+// succeeds the body gives connection and place back.
+func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (written int, res *http.Response,
+	err error) {
 	c.answered, c.budget = false, maxHeader
 	c.SetDeadline(time.Now().Add(from.timeout))
 	ctx := r.Context()
@@ -330,7 +333,8 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 		}
 	}
 	res.TLS = c.state
-	b := &answerBody{ReadCloser: res.Body, from: from, conn: c, ctx: ctx, stop: stop, reuse: !res.Close && !r.Close && broken == nil}
+	b := &answerBody{ReadCloser: res.Body, from: from, conn: c, ctx: ctx, stop: stop,
+		reuse: !res.Close && !r.Close && broken == nil}
 	if res.Body == http.NoBody {
 		b.end(true)
 	} else {

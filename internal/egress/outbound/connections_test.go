@@ -107,7 +107,8 @@ func TestAnAnswerIsTheSameDirectlyAndThroughTheTransport(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) {
 		body, _ := io.ReadAll(q.Body)
-		w.Header().Set("Echo", fmt.Sprint(q.Method, " ", q.URL, " ", q.Host, " ", q.Header["X"], " ", q.ContentLength, " ", q.TransferEncoding, " ", q.Header["User-Agent"], " ", string(body)))
+		w.Header().Set("Echo", fmt.Sprint(q.Method, " ", q.URL, " ", q.Host, " ", q.Header["X"], " ", q.ContentLength, " ",
+			q.TransferEncoding, " ", q.Header["User-Agent"], " ", string(body)))
 		switch q.URL.Path {
 		case "/none":
 			w.WriteHeader(204)
@@ -137,10 +138,11 @@ func TestAnAnswerIsTheSameDirectlyAndThroughTheTransport(t *testing.T) {
 		hints := ""
 		q := request(t, method, r.URL+path, body)
 		q.Header["X"] = []string{"1", "2"}
-		q = q.WithContext(httptrace.WithClientTrace(q.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-			hints += fmt.Sprint(code, h.Get("Link"))
-			return nil
-		}}))
+		q = q.WithContext(httptrace.WithClientTrace(q.Context(),
+			&httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				hints += fmt.Sprint(code, h.Get("Link"))
+				return nil
+			}}))
 		res, err := r.connections.RoundTrip(q)
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +153,8 @@ func TestAnAnswerIsTheSameDirectlyAndThroughTheTransport(t *testing.T) {
 		}
 		res.Body.Close()
 		res.Header.Del("Date")
-		return fmt.Sprintf("%s %v %v %d %v %v %s tls=%v %q", res.Status, res.Header, res.Trailer, res.ContentLength, res.TransferEncoding, res.Close, hints, res.TLS != nil, data)
+		return fmt.Sprintf("%s %v %v %d %v %v %s tls=%v %q", res.Status, res.Header, res.Trailer, res.ContentLength,
+			res.TransferEncoding, res.Close, hints, res.TLS != nil, data)
 	}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
 		for _, path := range []string{"/", "/none", "/large", "/chunked", "/hints", "/closes", "/401", "/a%2Fb?c=%20d"} {
@@ -178,7 +181,10 @@ func TestAnAnswerIsTheSameDirectlyAndThroughTheTransport(t *testing.T) {
 }
 
 func TestConnectionsAreUsedAgainAndBounded(t *testing.T) {
-	r := receive(t, tenancy.Egress{Connections: 10}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }).direct()
+	r := receive(t, tenancy.Egress{Connections: 10}, func(w http.ResponseWriter,
+		_ *http.Request) {
+		io.WriteString(w, "ok")
+	}).direct()
 	for range 20 {
 		if _, _, err := r.send("GET", "/", ""); err != nil {
 			t.Fatal(err)
@@ -379,7 +385,8 @@ func TestABodyThatBreaksOffReachesNoReceiver(t *testing.T) {
 	r := receive(t, tenancy.Egress{}, func(http.ResponseWriter, *http.Request) {}).direct()
 	q := request(t, "POST", r.URL, "")
 	q.Body, q.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("half"), failing{io.ErrUnexpectedEOF})), 10
-	if _, err := r.connections.RoundTrip(q); !errors.Is(err, io.ErrUnexpectedEOF) || r.opened.Load() != 0 || len(r.connections.places) != 0 {
+	if _, err := r.connections.RoundTrip(q); !errors.Is(err, io.ErrUnexpectedEOF) || r.opened.Load() != 0 ||
+		len(r.connections.places) != 0 {
 		t.Errorf("%v, %d connections", err, r.opened.Load())
 	}
 }
@@ -387,16 +394,18 @@ func TestABodyThatBreaksOffReachesNoReceiver(t *testing.T) {
 func TestARefusalInTLSIsSeenDirectly(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		var refuses atomic.Bool
-		r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }, func(s *httptest.Server) {
-			s.TLS = &tls.Config{MaxVersion: version, ClientAuth: tls.RequestClientCert, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-				if !refuses.Load() {
-					return nil, nil
-				}
-				c := s.TLS.Clone()
-				c.GetConfigForClient, c.ClientAuth = nil, tls.RequireAnyClientCert
-				return c, nil
-			}}
-		}).direct()
+		r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") },
+			func(s *httptest.Server) {
+				s.TLS = &tls.Config{MaxVersion: version, ClientAuth: tls.RequestClientCert,
+					GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+						if !refuses.Load() {
+							return nil, nil
+						}
+						c := s.TLS.Clone()
+						c.GetConfigForClient, c.ClientAuth = nil, tls.RequireAnyClientCert
+						return c, nil
+					}}
+			}).direct()
 		if _, _, err := r.send("POST", "/", "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -412,7 +421,8 @@ func TestARefusalInTLSIsSeenDirectly(t *testing.T) {
 }
 
 func TestHTTP2AndWhatAsksForMoreGoThroughTheTransport(t *testing.T) {
-	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) { io.WriteString(w, q.Proto) }, func(s *httptest.Server) { s.EnableHTTP2 = true })
+	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) { io.WriteString(w, q.Proto) },
+		func(s *httptest.Server) { s.EnableHTTP2 = true })
 	for range 3 {
 		if _, got, err := r.send("GET", "/", ""); got != "HTTP/2.0" || err != nil {
 			t.Errorf("%q, %v", got, err)
@@ -427,15 +437,19 @@ func TestHTTP2AndWhatAsksForMoreGoThroughTheTransport(t *testing.T) {
 		"a large body": func(q *http.Request) {
 			q.Body, q.ContentLength = io.NopCloser(strings.NewReader(large)), int64(len(large))
 		},
-		"a body of unknown length": func(q *http.Request) { q.Body, q.ContentLength = io.NopCloser(strings.NewReader("x")), -1 },
-		"trailers":                 func(q *http.Request) { q.Trailer = http.Header{"X": nil} },
+		"a body of unknown length": func(q *http.Request) {
+			q.Body, q.ContentLength = io.NopCloser(strings.NewReader("x")),
+				-1
+		},
+		"trailers": func(q *http.Request) { q.Trailer = http.Header{"X": nil} },
 	} {
 		q := request(t, "POST", r.URL, "")
 		if edit(q); r.connections.isDirect(q) {
 			t.Errorf("%s goes directly", name)
 		}
 	}
-	if few := connect(t, r.Certificate(), tenancy.Egress{Connections: 2}); few.places != nil || few.transport.MaxConnsPerHost != 2 {
+	if few := connect(t, r.Certificate(), tenancy.Egress{Connections: 2}); few.places != nil ||
+		few.transport.MaxConnsPerHost != 2 {
 		t.Error("two connections are shared between two ways")
 	}
 }
@@ -467,7 +481,8 @@ func TestIdleConnectionsAreClosedInTime(t *testing.T) {
 
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-	f.Add([]byte("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()

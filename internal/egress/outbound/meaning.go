@@ -30,8 +30,8 @@ const (
 // peek is how much of a 400 is read to see whether it is nginx's word for a refused certificate.
 const peek = 2 << 10
 
-// OfResponse says what a response means, given the statuses that mean a refusal, and how the receiver put it. It may read
-// the beginning of the body, and puts it back.
+// OfResponse says what a response means, given the statuses that mean a refusal, and how the receiver put it. It may
+// read the beginning of the body, and puts it back.
 func OfResponse(res *http.Response, refusals []int) (m Meaning, detail string) {
 	detail = fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
 	switch {
@@ -76,21 +76,24 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// alerts are those by which a server refuses a client's certificate (RFC 8446, section 6.2), in the words of crypto/tls. A
-// handshake failure is among them: it is what some servers say of a certificate whose kind they do not take.
+// alerts are those by which a server refuses a client's certificate (RFC 8446, section 6.2), in the words of
+// crypto/tls. A handshake failure is among them: it is what some servers say of a certificate whose kind they do not
+// take.
 var alerts = []string{
-	"bad certificate", "unsupported certificate", "revoked certificate", "expired certificate", "unknown certificate", "unknown certificate authority",
+	"bad certificate", "unsupported certificate", "revoked certificate", "expired certificate", "unknown certificate",
+	"unknown certificate authority",
 	"access denied", "certificate required", "handshake failure",
 }
 
-// OfError says what a failed request or handshake means. An alert may come with the handshake (TLS 1.2) or at the first read
-// (TLS 1.3); net/http hands both on, and a remote alert is no [tls.AlertError] but a [net.OpError].
+// OfError says what a failed request or handshake means. An alert may come with the handshake (TLS 1.2) or at the first
+// read (TLS 1.3); net/http hands both on, and a remote alert is no [tls.AlertError] but a [net.OpError].
 func OfError(err error) (m Meaning, detail string) {
 	var op *net.OpError
 	text := err.Error()
 	var late interface{ Timeout() bool }
 	switch {
-	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrForbiddenAddress):
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrForbiddenAddress):
 		return Nothing, text
 	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(text, "remote error: tls: "):
 		_, alert, _ := strings.Cut(text, "tls: ")
@@ -104,9 +107,12 @@ func OfError(err error) (m Meaning, detail string) {
 		return Nothing, text
 	case errors.As(err, &op) && op.Op == "dial":
 		return Nothing, text
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "client connection lost"), strings.Contains(text, "server sent GOAWAY"),
-		strings.Contains(text, "connection reset by peer"), strings.Contains(text, "broken pipe"), strings.Contains(text, "use of closed network connection"),
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
+		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "client connection lost"),
+		strings.Contains(text, "server sent GOAWAY"),
+		strings.Contains(text, "connection reset by peer"), strings.Contains(text, "broken pipe"),
+		strings.Contains(text, "use of closed network connection"),
 		strings.HasSuffix(text, "EOF"):
 		return Suspicious, "the connection was closed: " + text
 	}
@@ -120,5 +126,6 @@ func IsServerCertificate(err error) bool {
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
 	var pin pinError
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) || errors.As(err, &host) || errors.As(err, &pin)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &invalid) ||
+		errors.As(err, &host) || errors.As(err, &pin)
 }

@@ -53,8 +53,10 @@ func TestWhatResponsesMean(t *testing.T) {
 		body   string
 		want   Meaning
 	}{
-		{200, "ok", Accepted}, {404, "", Accepted}, {302, "", Accepted}, {401, "", Refused}, {403, "", Refused}, {496, "", Refused}, {500, "", Nothing}, {503, "", Nothing},
-		{400, "no such order", Accepted}, {400, "<center>No required SSL certificate was sent</center>", Refused}, {400, "<center>The SSL certificate error</center>", Refused},
+		{200, "ok", Accepted}, {404, "", Accepted}, {302, "", Accepted}, {401, "", Refused}, {403, "", Refused},
+		{496, "", Refused}, {500, "", Nothing}, {503, "", Nothing},
+		{400, "no such order", Accepted}, {400, "<center>No required SSL certificate was sent</center>", Refused},
+		{400, "<center>The SSL certificate error</center>", Refused},
 	} {
 		res := response(c.status, c.body)
 		got, detail := OfResponse(res, []int{401, 403})
@@ -96,8 +98,10 @@ func TestOnlyPublicAddressesAreDialledUnlessTheOperatorAllowsOthers(t *testing.T
 	n := &Network{Allowed: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")}}
 	for address, allowed := range map[string]bool{
 		"93.184.216.34": true, "2606:2800:220:1::1": true, "10.20.3.4": true, "::ffff:10.20.3.4": true,
-		"127.0.0.1": false, "::1": false, "10.21.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "fe80::1": false, "fd00:ec2::254": false,
-		"0.0.0.0": false, "::": false, "100.100.100.200": false, "224.0.0.1": false, "255.255.255.255": false, "::ffff:127.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "2002:7f00:1::": false,
+		"127.0.0.1": false, "::1": false, "10.21.0.1": false, "172.16.0.1": false, "192.168.1.1": false,
+		"169.254.169.254": false, "fe80::1": false, "fd00:ec2::254": false,
+		"0.0.0.0": false, "::": false, "100.100.100.200": false, "224.0.0.1": false, "255.255.255.255": false,
+		"::ffff:127.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "2002:7f00:1::": false,
 	} {
 		if err := n.Check(netip.MustParseAddr(address)); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)

@@ -1,10 +1,10 @@
 // Package outbound makes connections to receivers that carry one generation of a tenant's certificate, and says what a
 // receiver's answer means for that generation.
 //
-// It promises: a connection presents the generation it was made for, also where the receiver names CAs that do not include
-// its issuer; nothing is resumed and no connection of one generation is used for another; the receiver is verified by the
-// system's CAs, the arrangement's, or its pinned key; and no address is dialled that the operator has not allowed, whatever
-// the name resolved to a moment ago.
+// It promises: a connection presents the generation it was made for, also where the receiver names CAs that do not
+// include its issuer; nothing is resumed and no connection of one generation is used for another; the receiver is
+// verified by the system's CAs, the arrangement's, or its pinned key; and no address is dialled that the operator has
+// not allowed, whatever the name resolved to a moment ago.
 package outbound
 
 import (
@@ -57,8 +57,8 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("100::/64"),        // RFC 6666: discard
 }
 
-// Check refuses an address that receivers may not have: loopback, link-local (which clouds keep their metadata at), private,
-// multicast and reserved ranges, unless the operator allowed them.
+// Check refuses an address that receivers may not have: loopback, link-local (which clouds keep their metadata at),
+// private, multicast and reserved ranges, unless the operator allowed them.
 func (n *Network) Check(address netip.Addr) error {
 	address = address.Unmap().WithZone("")
 	for _, p := range n.Allowed {
@@ -71,7 +71,8 @@ func (n *Network) Check(address netip.Addr) error {
 		forbidden = forbidden || p.Contains(address)
 	}
 	if forbidden {
-		return fmt.Errorf("%w: %s is not public; an operator can allow its range with --allow-target", ErrForbiddenAddress, address)
+		return fmt.Errorf("%w: %s is not public; an operator can allow its range with --allow-target", ErrForbiddenAddress,
+			address)
 	}
 	return nil
 }
@@ -92,7 +93,8 @@ func (n *Network) dialer() *net.Dialer {
 	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, ControlContext: n.control}
 }
 
-// ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say it.
+// ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say
+// it.
 const ExpectContinue = time.Second
 
 // Transport makes connections to a receiver with one generation; nil presents none. Nothing is resumed.
@@ -100,13 +102,14 @@ func (n *Network) Transport(id *Identity, egress tenancy.Egress) *http.Transport
 	return &http.Transport{
 		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
-		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(), MaxResponseHeaderBytes: maxHeader,
-		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
+		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(),
+		MaxResponseHeaderBytes: maxHeader,
+		ForceAttemptHTTP2:      true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
 }
 
-// TLS is the client side of TLS with one generation. Where the receiver asks for a certificate, asked is told which CAs it
-// named; asked may be nil.
+// TLS is the client side of TLS with one generation. Where the receiver asks for a certificate, asked is told which CAs
+// it named; asked may be nil.
 func (n *Network) TLS(id *Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now}
 	if id != nil {

@@ -22,10 +22,11 @@ import (
 // questionLifetime is how long the certificates are valid that are made for a question.
 const questionLifetime = time.Hour
 
-// ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before there is
-// one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the announced
-// authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
-func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, announced tenancy.Authority, actor string) (v store.Trust, results []Result, err error) {
+// ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before
+// there is one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the
+// announced authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
+func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, announced tenancy.Authority,
+	actor string) (v store.Trust, results []Result, err error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return v, nil, err
@@ -39,7 +40,8 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, annou
 	}
 	verdict, why := trusts(results[0], results[1])
 	if verdict == tenancy.TrustUnknown {
-		return store.Trust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name, At: p.Now(), Source: rollover.Probe, Detail: why}, results, nil
+		return store.Trust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
+			At: p.Now(), Source: rollover.Probe, Detail: why}, results, nil
 	}
 	v, err = p.Engine.Trust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
 	return v, results, err
@@ -51,7 +53,8 @@ func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID str
 	if err != nil {
 		return id, err
 	}
-	issued, err := p.Engine.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key, At: p.Now(), Validity: questionLifetime, Authority: authorityID})
+	issued, err := p.Engine.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key,
+		At: p.Now(), Validity: questionLifetime, Authority: authorityID})
 	if err != nil {
 		return id, err
 	}
@@ -59,19 +62,22 @@ func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID str
 	return outbound.Identity{Certificate: tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}}, err
 }
 
-// trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority that
-// signs now.
+// trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority
+// that signs now.
 func trusts(next, current Result) (tenancy.Trust, string) {
 	switch {
 	case next.Proves() == outbound.Accepted:
 		return tenancy.Trusted, next.Detail
 	case next.Meaning == outbound.Refused && current.Meaning == outbound.Accepted:
 		return tenancy.Untrusted, fmt.Sprintf("%s, and a certificate of the present CA is accepted", next.Detail)
-	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status && next.Status != 0 && next.Status != http.StatusBadRequest:
-		return tenancy.Trusted, fmt.Sprintf("%s for a new certificate of either CA: the receiver knows certificates one by one, so the CA makes no difference", next.Detail)
+	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status &&
+		next.Status != 0 && next.Status != http.StatusBadRequest:
+		return tenancy.Trusted, fmt.Sprintf("%s for a new certificate of either CA: the receiver knows certificates one by "+
+			"one, so the CA makes no difference", next.Detail)
 	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status:
 		// In TLS, or by nginx in TLS's place: it may be the date, or any other reason that both have.
-		return tenancy.TrustUnknown, fmt.Sprintf("%s for a new certificate of either CA: that says nothing about the new one", next.Detail)
+		return tenancy.TrustUnknown, fmt.Sprintf("%s for a new certificate of either CA: that says nothing about the new one",
+			next.Detail)
 	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused:
 		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with a certificate of the present CA", next.Detail, current.Detail)
 	case next.Handshake && next.Meaning == outbound.Accepted:
@@ -86,8 +92,8 @@ const (
 	trustPage       = 500
 )
 
-// ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those arrangements
-// that have a probe of their own. Bare handshakes are not made unasked.
+// ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those
+// arrangements that have a probe of their own. Bare handshakes are not made unasked.
 func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	if p.Engine.Authorities == nil {
 		return nil
@@ -99,7 +105,8 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	}
 	first := false
 	err := p.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-		first, err = tx.Claim(ctx, "authority-asked/"+a.ID+"/"+now.UTC().Format(time.DateOnly), now.UTC().Format(time.RFC3339))
+		first, err = tx.Claim(ctx, "authority-asked/"+a.ID+"/"+now.UTC().Format(time.DateOnly),
+			now.UTC().Format(time.RFC3339))
 		return err
 	})
 	if err != nil || !first {

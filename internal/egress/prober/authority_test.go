@@ -52,7 +52,8 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	now := time.Now()
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
 	var err error
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", now)
+	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
 	w.before = w.ca.Bundle()
 	certificate, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
@@ -63,14 +64,17 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	w.announced, err = w.ca.Announce(t.Context(), now, time.Time{}, newRoot)
 	check(t, err)
 	w.arrangement = tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: "r", Name: "erp", Endpoint: "https://127.0.0.1:1/", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
-		Egress: tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}}, CreatedAt: now, Version: 1,
+		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: "r", Name: "erp", Endpoint: "https://127.0.0.1:1/",
+		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
+		Egress:    tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}},
+		CreatedAt: now, Version: 1,
 	}
 	r := tenancy.Receiver{ID: "r", TenantID: w.acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now, Version: 1}
 	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement))
 	}))
-	w.prober = prober.Prober{Engine: w.engine, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
+	w.prober = prober.Prober{Engine: w.engine,
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
 	return w
 }
 
@@ -78,7 +82,8 @@ func (w *world) ask(endpoint string) store.Trust {
 	w.t.Helper()
 	a := w.arrangement
 	a.Endpoint = endpoint
-	got, results, err := w.prober.ProbeAuthority(w.t.Context(), lifecycle.Standing{Tenant: w.acme, Arrangement: a}, w.announced, "test")
+	got, results, err := w.prober.ProbeAuthority(w.t.Context(), lifecycle.Standing{Tenant: w.acme, Arrangement: a},
+		w.announced, "test")
 	check(w.t, err)
 	if len(results) != 2 {
 		w.t.Fatalf("%d questions", len(results))
@@ -109,7 +114,8 @@ func (w *world) nginx(trusts []byte) string {
 	dir, port := w.t.TempDir(), testenv.Port(w.t)
 	key, err := x509.MarshalPKCS8PrivateKey(w.server.PrivateKey)
 	check(w.t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	config := fmt.Sprintf(`user root; daemon off; pid nginx.pid; error_log error.log; events {}
 		http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
 		server { listen 127.0.0.1:%d ssl; ssl_certificate server.pem; ssl_certificate_key server.pem; ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
@@ -117,7 +123,8 @@ func (w *world) nginx(trusts []byte) string {
 	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": trusts, "nginx.conf": []byte(config)} {
 		check(w.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
-	testenv.Start(w.t, exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", filepath.Join(dir, "nginx.conf")))
+	testenv.Start(w.t, exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c",
+		filepath.Join(dir, "nginx.conf")))
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	testenv.Eventually(w.t, func() bool {
 		conn, err := net.Dial("tcp", address)
@@ -153,10 +160,18 @@ func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t 
 		want    tenancy.Trust
 		says    string
 	}{
-		{"trusts the root, which stays", false, func(w *world) string { return w.serve(only(w.before, root), ok) }, tenancy.Trusted, "200"},
-		{"trusts the old issuing CA alone", false, func(w *world) string { return w.serve(only(w.before, issuing), ok) }, tenancy.Untrusted, "unknown certificate authority"},
-		{"trusts both issuing CAs", false, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "200"},
-		{"trusts the old root alone", true, func(w *world) string { return w.serve(only(w.before, root), ok) }, tenancy.Untrusted, "the present CA is accepted"},
+		{"trusts the root, which stays", false, func(w *world) string {
+			return w.serve(only(w.before, root), ok)
+		}, tenancy.Trusted, "200"},
+		{"trusts the old issuing CA alone", false, func(w *world) string {
+			return w.serve(only(w.before, issuing), ok)
+		}, tenancy.Untrusted, "unknown certificate authority"},
+		{"trusts both issuing CAs", false, func(w *world) string {
+			return w.serve(w.ca.Bundle(), ok)
+		}, tenancy.Trusted, "200"},
+		{"trusts the old root alone", true, func(w *world) string {
+			return w.serve(only(w.before, root), ok)
+		}, tenancy.Untrusted, "the present CA is accepted"},
 		{"trusts both roots", true, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "200"},
 		{"knows certificates one by one", true, func(w *world) string {
 			return w.serve(nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
@@ -167,13 +182,18 @@ func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t 
 		{"maps issuer and subject", false, func(v *world) string {
 			present := v.ca.Signing(time.Now()).DER
 			return v.serve(nil, func(w http.ResponseWriter, r *http.Request) {
-				if ca, err := x509.ParseCertificate(present); err != nil || r.TLS.PeerCertificates[0].Issuer.String() != ca.Subject.String() {
+				if ca, err := x509.ParseCertificate(present); err != nil ||
+					r.TLS.PeerCertificates[0].Issuer.String() != ca.Subject.String() {
 					w.WriteHeader(http.StatusForbidden)
 				}
 			})
 		}, tenancy.Untrusted, "403"},
-		{"nginx that trusts the old root", true, func(w *world) string { return w.nginx(only(w.before, root)) }, tenancy.Untrusted, "400"},
-		{"nginx that trusts both roots", true, func(w *world) string { return w.nginx(w.ca.Bundle()) }, tenancy.Trusted, "200"},
+		{"nginx that trusts the old root", true, func(w *world) string {
+			return w.nginx(only(w.before, root))
+		}, tenancy.Untrusted, "400"},
+		{"nginx that trusts both roots", true, func(w *world) string {
+			return w.nginx(w.ca.Bundle())
+		}, tenancy.Trusted, "200"},
 		{"is down", false, func(*world) string { return "https://127.0.0.1:1/" }, tenancy.TrustUnknown, "refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,7 +214,9 @@ func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t 
 func TestABareHandshakeShowsNoTrust(t *testing.T) {
 	w := newWorld(t, true)
 	w.arrangement.Egress.Probe = tenancy.Probe{}
-	if got := w.ask(w.serve(w.ca.Bundle(), func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
+	if got := w.ask(w.serve(w.ca.Bundle(), func(http.ResponseWriter,
+		*http.Request) {
+	})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
 		t.Errorf("%q: %s", got.Verdict, got.Detail)
 	}
 	if got := w.ask(w.serve(w.before, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.Untrusted {
@@ -236,7 +258,8 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 		t.Errorf("%q of a receiver that refuses both because of the date", got)
 	}
 	now = time.Now()
-	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM settings WHERE name LIKE 'authority-asked/%'") // as on another day
+	// as on another day
+	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM settings WHERE name LIKE 'authority-asked/%'")
 	if got := verdict(); got != tenancy.Trusted {
 		t.Errorf("%q", got)
 	}

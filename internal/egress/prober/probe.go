@@ -1,9 +1,9 @@
 // Package prober asks a receiver whether it accepts one generation of a tenant's certificate.
 //
-// It promises: every question goes over a fresh connection that resumes nothing, presents exactly the generation that was
-// asked about, changes nothing at the receiver (only GET, HEAD and OPTIONS are sent), follows no redirect, and ends within
-// the given time. A bare handshake, where nothing else is allowed, can prove a refusal and never an acceptance: a receiver
-// that looks at fingerprints does so after it.
+// It promises: every question goes over a fresh connection that resumes nothing, presents exactly the generation that
+// was asked about, changes nothing at the receiver (only GET, HEAD and OPTIONS are sent), follows no redirect, and ends
+// within the given time. A bare handshake, where nothing else is allowed, can prove a refusal and never an acceptance:
+// a receiver that looks at fingerprints does so after it.
 package prober
 
 import (
@@ -29,8 +29,8 @@ import (
 const (
 	// Timeout bounds one question.
 	Timeout = 15 * time.Second
-	// alertWait is how long after a handshake an alert may take to arrive: TLS 1.3 tells a client of a refusal only when the
-	// client's handshake is over.
+	// alertWait is how long after a handshake an alert may take to arrive: TLS 1.3 tells a client of a refusal only when
+	// the client's handshake is over.
 	alertWait = 700 * time.Millisecond
 )
 
@@ -56,7 +56,8 @@ type Result struct {
 }
 
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without any.
-func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress, id *outbound.Identity) Result {
+func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress,
+	id *outbound.Identity) Result {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	started := time.Now()
@@ -103,7 +104,8 @@ func (r *Result) handshake(ctx context.Context, n *outbound.Network, endpoint *u
 	r.Meaning, r.Detail = outbound.OfError(err)
 }
 
-func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress, id *outbound.Identity, config *tls.Config) {
+func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress,
+	id *outbound.Identity, config *tls.Config) {
 	transport := n.Transport(id, egress)
 	transport.TLSClientConfig = config
 	transport.DisableKeepAlives = true
@@ -145,15 +147,17 @@ func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 }
 
-// Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first. Nothing is
-// sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown them.
+// Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first.
+// Nothing is sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown
+// them.
 func Meet(ctx context.Context, n *outbound.Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-		shown = s.PeerCertificates
-		return nil
-	}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			shown = s.PeerCertificates
+			return nil
+		}}
 	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
 	if err == nil {
 		conn.Close()

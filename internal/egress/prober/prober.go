@@ -34,9 +34,10 @@ func Identities(ctx context.Context, e *lifecycle.Engine, s lifecycle.Standing) 
 	return all, nil
 }
 
-// Probe asks the receiver of an arrangement with the given generations, or with all where none is given, and returns where
-// the roll-over stands then.
-func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, generations ...int) ([]Result, lifecycle.Standing, error) {
+// Probe asks the receiver of an arrangement with the given generations, or with all where none is given, and returns
+// where the roll-over stands then.
+func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, generations ...int) ([]Result,
+	lifecycle.Standing, error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return nil, s, err
@@ -54,7 +55,8 @@ func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, 
 		asked := p.Now()
 		r := Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id)
 		results = append(results, r)
-		o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: id.Generation, By: rollover.Probe, At: asked}, Detail: r.Detail}
+		o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: id.Generation, By: rollover.Probe, At: asked},
+			Detail: r.Detail}
 		switch r.Proves() {
 		case outbound.Accepted:
 			o.Verdict = rollover.Accepted
@@ -79,13 +81,14 @@ func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, 
 	return results, s, nil
 }
 
-// ProbeOpen asks the receivers of all roll-overs that wait for the receiver: of those arrangements that have a probe of their
-// own. Bare handshakes are not made unasked.
+// ProbeOpen asks the receivers of all roll-overs that wait for the receiver: of those arrangements that have a probe of
+// their own. Bare handshakes are not made unasked.
 func (p *Prober) ProbeOpen(ctx context.Context) error {
 	var failures []error
 	err := p.Engine.Open(ctx, func(s lifecycle.Standing) {
 		state := s.Rollover.State(p.Now())
-		if s.Arrangement.Egress.Probe.Method == "" || state == rollover.Settled || state == rollover.Trusted && s.Arrangement.Strategy != tenancy.Confirmed {
+		if s.Arrangement.Egress.Probe.Method == "" || state == rollover.Settled || state == rollover.Trusted &&
+			s.Arrangement.Strategy != tenancy.Confirmed {
 			return
 		}
 		if _, _, err := p.Probe(ctx, s, "probe"); err != nil {

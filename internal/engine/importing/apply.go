@@ -25,7 +25,8 @@ type Importer struct {
 // sealedFor is what a plan is sealed for.
 func sealedFor(id string) string { return "import/" + id }
 
-// Check reads files, looks what they would change, and keeps the plan where nothing is wrong. Nothing of it is done yet.
+// Check reads files, looks what they would change, and keeps the plan where nothing is wrong. Nothing of it is done
+// yet.
 func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Import, error) {
 	now := m.Now().UTC().Truncate(time.Microsecond)
 	units, problems := Read(f, now)
@@ -39,11 +40,13 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		if a.File != b.File {
-			return slices.Index([]string{tenantsFile, peopleFile, arrangementsFile}, a.File) - slices.Index([]string{tenantsFile, peopleFile, arrangementsFile}, b.File)
+			return slices.Index([]string{tenantsFile, peopleFile, arrangementsFile},
+				a.File) - slices.Index([]string{tenantsFile, peopleFile, arrangementsFile}, b.File)
 		}
 		return a.Line - b.Line
 	})
-	i := tenancy.Import{ID: lifecycle.NewID(), State: tenancy.ImportChecked, CreatedBy: actor, CreatedAt: now, Total: len(units)}
+	i := tenancy.Import{ID: lifecycle.NewID(), State: tenancy.ImportChecked, CreatedBy: actor, CreatedAt: now,
+		Total: len(units)}
 	list, err := json.Marshal(append([]Problem{}, problems...))
 	if err != nil {
 		return i, err
@@ -63,7 +66,8 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		if err := tx.CreateImport(ctx, i, sealed); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, actor, "import.checked", "", i.ID, map[string]any{"tenants": i.Total, "problems": len(problems)}))
+		return tx.Audit(ctx, lifecycle.Event(now, actor, "import.checked", "", i.ID,
+			map[string]any{"tenants": i.Total, "problems": len(problems)}))
 	})
 }
 
@@ -85,7 +89,8 @@ func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Probl
 		case err != nil:
 			return nil, err
 		case u.New:
-			wrong(tenantsFile, u.line, "the tenant %s exists already: leave it out, its people and arrangements can still be added", u.Tenant)
+			wrong(tenantsFile, u.line, "the tenant %s exists already: leave it out, its people and arrangements can still "+
+				"be added", u.Tenant)
 		}
 		for _, p := range u.KeyUsers {
 			if _, err := s.KeyUser(ctx, t.ID, p.Name); err == nil {
@@ -126,8 +131,8 @@ type made struct {
 	Arrangements []string `json:"arrangements,omitempty"`
 }
 
-// Work goes on with an import that is being applied or undone, from where it was: it may be called again after a crash. A tenant
-// is one transaction.
+// Work goes on with an import that is being applied or undone, from where it was: it may be called again after a crash.
+// A tenant is one transaction.
 func (m *Importer) Work(ctx context.Context, id string) error {
 	s := m.Engine.Store
 	i, err := s.ImportByID(ctx, id)
@@ -227,9 +232,11 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 			if err != nil {
 				return errors.New("a private key of the plan cannot be read")
 			}
-			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Issuer: k.Issuer, Key: private.(crypto.Signer), KeyType: k.KeyType})
+			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Issuer: k.Issuer,
+				Key: private.(crypto.Signer), KeyType: k.KeyType})
 		}
-		_, err := m.Engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}, adopted, i.CreatedBy, now, within)
+		_, err := m.Engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType},
+			adopted, i.CreatedBy, now, within)
 		return err
 	}
 	t, err := m.Engine.Store.Tenant(ctx, u.Tenant)
@@ -240,15 +247,18 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 		if err := within(tx, t); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name, map[string]any{"import": i.ID, "key_users": len(u.KeyUsers), "arrangements": len(u.Arrangements)}))
+		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name,
+			map[string]any{"import": i.ID, "key_users": len(u.KeyUsers), "arrangements": len(u.Arrangements)}))
 	})
 }
 
 // fill adds people and arrangements to a tenant.
-func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *Unit, now time.Time) (done made, err error) {
+func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *Unit, now time.Time) (done made,
+	err error) {
 	done.TenantID = t.ID
 	for _, p := range u.KeyUsers {
-		k := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, UnsubscribeToken: rand.Text(), CreatedAt: now, Version: 1}
+		k := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email,
+			UnsubscribeToken: rand.Text(), CreatedAt: now, Version: 1}
 		if p.Subscribed {
 			k.SubscribedAt = now
 		}
@@ -262,7 +272,8 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 		return done, err
 	}
 	for _, p := range u.Contacts {
-		c := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now, Version: 1}
+		c := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now,
+			Version: 1}
 		contacts = append(contacts, c)
 		done.Contacts = append(done.Contacts, c.ID)
 	}
@@ -295,7 +306,8 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 			}
 		}
 		v := a.Arrangement
-		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = lifecycle.NewID(), t.ID, receivers[r.Name], newest.Generation, now, 1
+		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = lifecycle.NewID(), t.ID, receivers[r.Name],
+			newest.Generation, now, 1
 		if err := tx.CreateArrangement(ctx, v); err != nil {
 			return done, exists(err, "%s has an arrangement %s meanwhile", t.Name, v.Name)
 		}
@@ -370,7 +382,8 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 		}
 		for _, c := range certs {
 			if c.SuccessorID != "" || !c.WarnedAt.IsZero() {
-				return tenancy.Errorf(tenancy.ErrRefused, "%s has a renewal under way or behind it: it is not taken back, nor those after it", tenant)
+				return tenancy.Errorf(tenancy.ErrRefused, "%s has a renewal under way or behind it: it is not taken back, nor "+
+					"those after it", tenant)
 			}
 		}
 	}
@@ -384,7 +397,8 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 		if messages, err := tx.Messages(ctx, a.ID, "", 1); err != nil {
 			return err
 		} else if len(messages) > 0 {
-			return tenancy.Errorf(tenancy.ErrRefused, "messages went out on %s/%s: it is not taken back, nor those after it", tenant, name)
+			return tenancy.Errorf(tenancy.ErrRefused, "messages went out on %s/%s: it is not taken back, nor those after it",
+				tenant, name)
 		}
 	}
 	return nil
@@ -435,5 +449,7 @@ func (m *Importer) empty(ctx context.Context, tx *store.Tx, done made) error {
 	if err != nil {
 		return err
 	}
-	return tx.SetITContacts(ctx, done.TenantID, slices.DeleteFunc(contacts, func(c tenancy.ITContact) bool { return slices.Contains(done.Contacts, c.ID) }))
+	return tx.SetITContacts(ctx, done.TenantID, slices.DeleteFunc(contacts, func(c tenancy.ITContact) bool {
+		return slices.Contains(done.Contacts, c.ID)
+	}))
 }

@@ -37,13 +37,16 @@ type foreign struct {
 
 func issue(t testing.TB, expires time.Time, usage x509.ExtKeyUsage) foreign {
 	t.Helper()
-	made := func(name string, isCA bool, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+	made := func(name string, isCA bool, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate,
+		*ecdsa.PrivateKey) {
 		signer, err := keyring.Generate(tenancy.P256)
 		check(t, err)
 		key := signer.(*ecdsa.PrivateKey)
 		serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 		check(t, err)
-		c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: expires, IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+		c := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.AddDate(-1, 0, 0),
+			NotAfter: expires, IsCA: isCA, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 		if !isCA {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{usage}
 		}
@@ -72,15 +75,18 @@ func (f foreign) pem(t testing.TB) []byte {
 }
 
 func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
-	expired, server, good := issue(t, now.AddDate(0, 0, -1), x509.ExtKeyUsageClientAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	expired, server, good := issue(t, now.AddDate(0, 0, -1), x509.ExtKeyUsageClientAuth),
+		issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
 	p12, err := pkcs12.Modern.Encode(good.key, good.leaf, nil, "right")
 	check(t, err)
 	f := Files{
-		Tenants:      "\ufeffName;Display_Name;Key_Type\nacme;Acme GmbH;p256\nacme;again;p256\n\nBad Name;x;p256\nglobex;\"Globex; Inc.\";des\ninitech;;;;;;\nhooli;;\n",
+		Tenants: "\ufeffName;Display_Name;Key_Type\nacme;Acme GmbH;p256\nacme;again;p256\n\nBad " +
+			"Name;x;p256\nglobex;\"Globex; Inc.\";des\ninitech;;;;;;\nhooli;;\n",
 		People:       "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\nacme,key-user,alice,alice@example.com,maybe\nacme,boss,bob,bob@example.com,\nacme,it-contact,Ina,no address,yes\n",
 		Arrangements: "tenant,name,receiver,endpoint,receiver_name\nacme,a,erp,https://erp.example.com,ERP\nacme,a,erp,http://erp.example.com,ERP\nacme,b,erp,https://erp.example.com,Another\n\"acme,c",
-		Certificates: []Certificate{{"acme.pem", good.pem(t)}, {"acme.m-user.p12", p12}, {"globex.pem", expired.pem(t)}, {"hooli.pem", server.pem(t)}, {"nobody.pem", good.pem(t)}, {"globex.m-user.pem", []byte("hello")}},
-		Password:     "wrong",
+		Certificates: []Certificate{{"acme.pem", good.pem(t)}, {"acme.m-user.p12", p12}, {"globex.pem", expired.pem(t)},
+			{"hooli.pem", server.pem(t)}, {"nobody.pem", good.pem(t)}, {"globex.m-user.pem", []byte("hello")}},
+		Password: "wrong",
 	}
 	_, problems := Read(f, now)
 	var got []string
@@ -89,10 +95,15 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 	}
 	all := strings.Join(got, "\n")
 	for _, want := range []string{
-		"tenants 3: acme is in line 2 already", "tenants 5: name", "tenants 6: key_type", "tenants 7: has 7 cells, and the header 3",
-		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is in line 2 already", "people 4: role: write key-user or it-contact", "people 5: email", "people 5: subscribed: IT contacts",
-		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is in line 2 already", "arrangements 4: the receiver erp of acme is another one than in line 2", "arrangements 5: cannot be read",
-		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026", "hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`, "globex.m-user.pem 0: is neither PEM nor",
+		"tenants 3: acme is in line 2 already", "tenants 5: name", "tenants 6: key_type",
+		"tenants 7: has 7 cells, and the header 3",
+		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is in line 2 already",
+		"people 4: role: write key-user or it-contact", "people 5: email", "people 5: subscribed: IT contacts",
+		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is in line 2 already",
+		"arrangements 4: the receiver erp of acme is another one than in line 2", "arrangements 5: cannot be read",
+		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026",
+		"hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`,
+		"globex.m-user.pem 0: is neither PEM nor",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q", want)
@@ -112,7 +123,8 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 func world(t *testing.T, url string) (*Importer, *lifecycle.Engine) {
 	t.Helper()
 	engine, _ := enginetest.New(t, url, now)
-	_, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "Globex", KeyType: tenancy.P256}, "test", now)
+	_, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "Globex",
+		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
 	return &Importer{Engine: engine, Now: func() time.Time { return now }}, engine
 }
@@ -132,7 +144,9 @@ func files(t *testing.T) (Files, foreign) {
 
 func (m *Importer) move(t *testing.T, id string, from, to tenancy.ImportState) {
 	t.Helper()
-	check(t, m.Engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.MoveImport(t.Context(), id, from, to) }))
+	check(t, m.Engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.MoveImport(t.Context(), id, from, to)
+	}))
 }
 
 func TestAFleetIsImportedAndTakenBack(t *testing.T) {
@@ -177,7 +191,8 @@ func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
 	check(t, err)
 	shown, err := e.Presentable(t.Context(), cert)
 	check(t, err)
-	if string(cert.DER) != string(foreign.leaf.Raw) || !foreign.key.Equal(shown.PrivateKey) || len(shown.Certificate) != 2 || string(shown.Certificate[1]) != string(foreign.above.Raw) {
+	if string(cert.DER) != string(foreign.leaf.Raw) || !foreign.key.Equal(shown.PrivateKey) ||
+		len(shown.Certificate) != 2 || string(shown.Certificate[1]) != string(foreign.above.Raw) {
 		t.Error("the imported certificate is not presented with its key and its CA")
 	}
 	globex, err := e.Store.Tenant(t.Context(), "globex")
@@ -242,13 +257,15 @@ func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
 	a, err := e.Store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
 	check(t, err)
 	check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: lifecycle.NewID(), ArrangementID: a.ID, At: now, Method: "POST", Path: "/", Status: 200, Generation: 1, Attempts: 1, Count: 1}})
+		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: lifecycle.NewID(), ArrangementID: a.ID, At: now,
+			Method: "POST", Path: "/", Status: 200, Generation: 1, Attempts: 1, Count: 1}})
 	}))
 	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 	check(t, m.Work(t.Context(), i.ID))
 	stands, err := e.Store.ImportByID(t.Context(), i.ID)
 	check(t, err)
-	if stands.State != tenancy.ImportUndoing || !strings.Contains(stands.LastError, "messages went out on acme/crm-to-erp") {
+	if stands.State != tenancy.ImportUndoing || !strings.Contains(stands.LastError,
+		"messages went out on acme/crm-to-erp") {
 		t.Errorf("%s: %q", stands.State, stands.LastError)
 	}
 	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {
@@ -257,10 +274,12 @@ func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add("name,display_name\nacme,x\n", "tenant,role,name,email\nacme,key-user,alice,a@example.com", "tenant,name,receiver,endpoint\nacme,a,b,https://c.example", []byte("-----BEGIN CERTIFICATE-----"))
+	f.Add("name,display_name\nacme,x\n", "tenant,role,name,email\nacme,key-user,alice,a@example.com",
+		"tenant,name,receiver,endpoint\nacme,a,b,https://c.example", []byte("-----BEGIN CERTIFICATE-----"))
 	f.Add("\ufeffname;key_type\n\"a", "tenant\n\n", ";;;", []byte{0x30, 0x82})
 	f.Fuzz(func(t *testing.T, tenants, people, arrangements string, cert []byte) {
-		units, problems := Read(Files{Tenants: tenants, People: people, Arrangements: arrangements, Certificates: []Certificate{{"acme.pem", cert}}}, now)
+		units, problems := Read(Files{Tenants: tenants, People: people, Arrangements: arrangements,
+			Certificates: []Certificate{{"acme.pem", cert}}}, now)
 		if len(problems) > 0 {
 			return
 		}

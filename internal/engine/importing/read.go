@@ -1,8 +1,9 @@
-// Package importing brings a fleet from elsewhere: tenants, their people, their arrangements and the certificates that they have.
+// Package importing brings a fleet from elsewhere: tenants, their people, their arrangements and the certificates that
+// they have.
 //
-// It promises: nothing is stored while anything is wrong, and everything that is wrong is named with its file and line at once;
-// what was begun is finished after a crash, each tenant in one transaction; and an import can be taken back as long as nobody
-// uses what it made. Private keys are sealed from the moment they are read.
+// It promises: nothing is stored while anything is wrong, and everything that is wrong is named with its file and line
+// at once; what was begun is finished after a crash, each tenant in one transaction; and an import can be taken back as
+// long as nobody uses what it made. Private keys are sealed from the moment they are read.
 package importing
 
 import (
@@ -35,15 +36,17 @@ const mostProblems = 1000
 
 // Files are what a person hands over. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
 type Files struct {
-	Tenants      string        // name, display_name, key_type
-	People       string        // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
-	Arrangements string        // tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin
+	Tenants string // name, display_name, key_type
+	People  string // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
+	// tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path,
+	// server_key_pin
+	Arrangements string
 	Certificates []Certificate // each with its private key
 	Password     string        // of PKCS#12 files
 }
 
-// A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name says whose it is: acme.pem is the
-// tenant certificate of acme, and acme.m-user.p12 that of its M-user.
+// A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name says whose it is:
+// acme.pem is the tenant certificate of acme, and acme.m-user.p12 that of its M-user.
 type Certificate struct {
 	Name string
 	Data []byte
@@ -133,8 +136,8 @@ const (
 	arrangementsFile = "arrangements"
 )
 
-// Read reads files into one unit for each tenant, in the order in which they occur, and says what is wrong with them. It looks at
-// nothing but the files.
+// Read reads files into one unit for each tenant, in the order in which they occur, and says what is wrong with them.
+// It looks at nothing but the files.
 func Read(f Files, now time.Time) ([]*Unit, []Problem) {
 	r := &reader{units: map[string]*Unit{}, now: now}
 	r.tenants(f.Tenants)
@@ -156,7 +159,8 @@ func Read(f Files, now time.Time) ([]*Unit, []Problem) {
 }
 
 // table reads a CSV table: row gets each line's cells by the name of their column.
-func (r *reader) table(file, text string, columns, required []string, row func(line int, cell func(column string) string)) {
+func (r *reader) table(file, text string, columns, required []string,
+	row func(line int, cell func(column string) string)) {
 	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as spreadsheets write it
 	if strings.TrimSpace(text) == "" {
 		return
@@ -207,7 +211,8 @@ func (r *reader) table(file, text string, columns, required []string, row func(l
 			r.wrong(file, line, "the table is longer than %d lines: import it in parts", MaxLines)
 			return
 		case len(cells) > len(head):
-			r.wrong(file, line, "has %d cells, and the header %d: is there a separator in a cell without quotes?", len(cells), len(head))
+			r.wrong(file, line, "has %d cells, and the header %d: is there a separator in a cell without quotes?", len(cells),
+				len(head))
 			continue
 		}
 		row(line, func(column string) string {
@@ -225,81 +230,92 @@ func hasKey(m map[string]int, key string) bool {
 }
 
 func (r *reader) tenants(text string) {
-	r.table(tenantsFile, text, []string{"name", "display_name", "key_type"}, []string{"name"}, func(line int, cell func(string) string) {
-		name := cell("name")
-		if u := r.units[name]; u != nil {
-			r.wrong(tenantsFile, line, "%s is in line %d already", name, u.line)
-			return
-		}
-		u := r.unit(name)
-		u.New, u.line = true, line
-		if d := cell("display_name"); d != "" {
-			u.Display = d
-		}
-		if k := cell("key_type"); k != "" {
-			u.KeyType = tenancy.KeyType(strings.ToLower(k))
-		}
-		r.check(tenantsFile, line, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}.Check())
-	})
+	r.table(tenantsFile, text, []string{"name", "display_name", "key_type"}, []string{"name"},
+		func(line int, cell func(string) string) {
+			name := cell("name")
+			if u := r.units[name]; u != nil {
+				r.wrong(tenantsFile, line, "%s is in line %d already", name, u.line)
+				return
+			}
+			u := r.unit(name)
+			u.New, u.line = true, line
+			if d := cell("display_name"); d != "" {
+				u.Display = d
+			}
+			if k := cell("key_type"); k != "" {
+				u.KeyType = tenancy.KeyType(strings.ToLower(k))
+			}
+			r.check(tenantsFile, line, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}.Check())
+		})
 }
 
 func (r *reader) people(text string) {
-	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed"}, []string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
-		p := Person{Name: cell("name"), Email: cell("email"), line: line}
-		r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))
-		u := r.unit(cell("tenant"))
-		switch yes := strings.ToLower(cell("subscribed")); yes {
-		case "yes":
-			p.Subscribed = true
-		case "", "no":
-		default:
-			r.wrong(peopleFile, line, "subscribed: write yes or no, not %q", yes)
-		}
-		switch role := cell("role"); role {
-		case "key-user":
-			r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email}.Check())
-			if i := slices.IndexFunc(u.KeyUsers, func(o Person) bool { return o.Name == p.Name }); i >= 0 {
-				r.wrong(peopleFile, line, "the key user %s of %s is in line %d already", p.Name, u.Tenant, u.KeyUsers[i].line)
+	r.table(peopleFile, text, []string{"tenant", "role", "name", "email", "subscribed"},
+		[]string{"tenant", "role", "name", "email"}, func(line int, cell func(string) string) {
+			p := Person{Name: cell("name"), Email: cell("email"), line: line}
+			r.check(peopleFile, line, tenancy.CheckName("tenant", cell("tenant")))
+			u := r.unit(cell("tenant"))
+			switch yes := strings.ToLower(cell("subscribed")); yes {
+			case "yes":
+				p.Subscribed = true
+			case "", "no":
+			default:
+				r.wrong(peopleFile, line, "subscribed: write yes or no, not %q", yes)
 			}
-			u.KeyUsers = append(u.KeyUsers, p)
-		case "it-contact":
-			r.check(peopleFile, line, tenancy.ITContact{Name: p.Name, Email: p.Email}.Check())
-			if p.Subscribed {
-				r.wrong(peopleFile, line, "subscribed: IT contacts have no tasks to subscribe to")
+			switch role := cell("role"); role {
+			case "key-user":
+				r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email}.Check())
+				if i := slices.IndexFunc(u.KeyUsers, func(o Person) bool { return o.Name == p.Name }); i >= 0 {
+					r.wrong(peopleFile, line, "the key user %s of %s is in line %d already", p.Name, u.Tenant, u.KeyUsers[i].line)
+				}
+				u.KeyUsers = append(u.KeyUsers, p)
+			case "it-contact":
+				r.check(peopleFile, line, tenancy.ITContact{Name: p.Name, Email: p.Email}.Check())
+				if p.Subscribed {
+					r.wrong(peopleFile, line, "subscribed: IT contacts have no tasks to subscribe to")
+				}
+				u.Contacts = append(u.Contacts, p)
+			default:
+				r.wrong(peopleFile, line, "role: write key-user or it-contact, not %q", role)
 			}
-			u.Contacts = append(u.Contacts, p)
-		default:
-			r.wrong(peopleFile, line, "role: write key-user or it-contact, not %q", role)
-		}
-	})
+		})
 }
 
 func (r *reader) arrangements(text string) {
-	columns := []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email", "scenario", "endpoint", "strategy", "probe_path", "server_key_pin"}
-	r.table(arrangementsFile, text, columns, []string{"tenant", "name", "receiver", "endpoint"}, func(line int, cell func(string) string) {
-		a := Arrangement{line: line, Receiver: tenancy.Receiver{Name: cell("receiver"), DisplayName: cell("receiver_name"), ContactName: cell("contact_name"), ContactEmail: cell("contact_email")}}
-		if a.Receiver.DisplayName == "" {
-			a.Receiver.DisplayName = a.Receiver.Name
-		}
-		a.Arrangement = tenancy.Arrangement{Name: cell("name"), ReceiverID: "named", Scenario: cell("scenario"), Endpoint: cell("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(cell("strategy")), Generation: 1, Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
-		if a.Strategy == "" {
-			a.Strategy = tenancy.Adaptive
-		}
-		if path := cell("probe_path"); path != "" {
-			a.Egress.Probe = tenancy.Probe{Method: "GET", Path: path}
-		}
-		r.check(arrangementsFile, line, tenancy.CheckName("tenant", cell("tenant")))
-		r.check(arrangementsFile, line, a.Receiver.Check())
-		r.check(arrangementsFile, line, a.Arrangement.Check())
-		u := r.unit(cell("tenant"))
-		if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Name == a.Name }); i >= 0 {
-			r.wrong(arrangementsFile, line, "the arrangement %s of %s is in line %d already", a.Name, u.Tenant, u.Arrangements[i].line)
-		}
-		if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Receiver.Name == a.Receiver.Name }); i >= 0 && u.Arrangements[i].Receiver != a.Receiver {
-			r.wrong(arrangementsFile, line, "the receiver %s of %s is another one than in line %d", a.Receiver.Name, u.Tenant, u.Arrangements[i].line)
-		}
-		u.Arrangements = append(u.Arrangements, a)
-	})
+	columns := []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email", "scenario",
+		"endpoint", "strategy", "probe_path", "server_key_pin"}
+	r.table(arrangementsFile, text, columns, []string{"tenant", "name", "receiver", "endpoint"},
+		func(line int, cell func(string) string) {
+			a := Arrangement{line: line, Receiver: tenancy.Receiver{Name: cell("receiver"), DisplayName: cell("receiver_name"),
+				ContactName: cell("contact_name"), ContactEmail: cell("contact_email")}}
+			if a.Receiver.DisplayName == "" {
+				a.Receiver.DisplayName = a.Receiver.Name
+			}
+			a.Arrangement = tenancy.Arrangement{Name: cell("name"), ReceiverID: "named", Scenario: cell("scenario"),
+				Endpoint: cell("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(cell("strategy")),
+				Generation: 1, Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
+			if a.Strategy == "" {
+				a.Strategy = tenancy.Adaptive
+			}
+			if path := cell("probe_path"); path != "" {
+				a.Egress.Probe = tenancy.Probe{Method: "GET", Path: path}
+			}
+			r.check(arrangementsFile, line, tenancy.CheckName("tenant", cell("tenant")))
+			r.check(arrangementsFile, line, a.Receiver.Check())
+			r.check(arrangementsFile, line, a.Arrangement.Check())
+			u := r.unit(cell("tenant"))
+			if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Name == a.Name }); i >= 0 {
+				r.wrong(arrangementsFile, line, "the arrangement %s of %s is in line %d already", a.Name, u.Tenant,
+					u.Arrangements[i].line)
+			}
+			if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool {
+				return o.Receiver.Name == a.Receiver.Name
+			}); i >= 0 && u.Arrangements[i].Receiver != a.Receiver {
+				r.wrong(arrangementsFile, line, "the receiver %s of %s is another one than in line %d", a.Receiver.Name, u.Tenant,
+					u.Arrangements[i].line)
+			}
+			u.Arrangements = append(u.Arrangements, a)
+		})
 }
 
 // certificate reads a certificate with its key, and looks whether it can be used.
@@ -310,7 +326,8 @@ func (r *reader) certificate(c Certificate, password string) error {
 	}
 	u := r.units[tenant]
 	if u == nil || !u.New {
-		return fmt.Errorf("belongs to %q by its name, which is not among the new tenants: name it TENANT.pem, TENANT.p12, or TENANT.m-user.p12", tenant)
+		return fmt.Errorf("belongs to %q by its name, which is not among the new tenants: name it TENANT.pem, TENANT.p12, "+
+			"or TENANT.m-user.p12", tenant)
 	}
 	if slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == purpose }) {
 		return fmt.Errorf("there is another file with the certificate of %s", tenant)
@@ -325,10 +342,12 @@ func (r *reader) certificate(c Certificate, password string) error {
 	case leaf.IsCA:
 		return errors.New("this is the certificate of a CA, and not a client's")
 	case !r.now.Before(leaf.NotAfter):
-		return fmt.Errorf("expired on %s: the tenant gets a new one where the file is left out", leaf.NotAfter.UTC().Format("2 January 2006"))
+		return fmt.Errorf("expired on %s: the tenant gets a new one where the file is left out",
+			leaf.NotAfter.UTC().Format("2 January 2006"))
 	case r.now.Before(leaf.NotBefore):
 		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format("2 January 2006"))
-	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+	case len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) &&
+		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("is not for client authentication (extended key usage)")
 	}
 	k := Key{Purpose: purpose, Leaf: leaf.Raw, file: c.Name}

@@ -95,7 +95,8 @@ func write(ctx context.Context, s *store.Store, all ...entry) error {
 }
 
 // Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash
-// repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead instead.
+// repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead
+// instead.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
 	mails, err := d.Store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
@@ -114,11 +115,14 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 		switch {
 		case answer == nil:
 			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
-			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
+			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID,
+				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
 		case errors.Is(answer, notify.ErrRejected) || lastTry:
 			m.State, m.LastError = tenancy.MailDead, answer.Error()
-			events = append(events, lifecycle.Event(now, "mail", "mail.dead", tenants[m.TenantID], m.ID, map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
-			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID], "error", m.LastError)
+			events = append(events, lifecycle.Event(now, "mail", "mail.dead", tenants[m.TenantID], m.ID,
+				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
+			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID],
+				"error", m.LastError)
 		default:
 			m.LastError = answer.Error()
 			again = answer
@@ -170,7 +174,8 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 		old := certs[n.CertificateID]
 		l := notify.Letter{
 			MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
-			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "", Designated: m.Designated, Reason: n.Reason,
+			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
+			Designated: m.Designated, Reason: n.Reason,
 			Old: notify.DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.BaseURL,
 		}
 		presented := old.Generation
@@ -187,7 +192,9 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 			concerned := arrangements[t.ID]
 			if n.Kind == tenancy.Unready {
 				concerned = slices.DeleteFunc(slices.Clone(concerned), func(a tenancy.Arrangement) bool {
-					return slices.ContainsFunc(evidence[a.ID], func(e store.Evidence) bool { return e.Generation == presented && e.Verdict == rollover.Accepted })
+					return slices.ContainsFunc(evidence[a.ID], func(e store.Evidence) bool {
+						return e.Generation == presented && e.Verdict == rollover.Accepted
+					})
 				})
 			}
 			l.Arrangements = affected(concerned, receivers[t.ID], presented)
@@ -238,11 +245,13 @@ func authorityDetails(a tenancy.Authority) (*notify.Details, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &notify.Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16), Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
+	return &notify.Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16),
+		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
 }
 
 // evidence is what is known of the receivers of arrangements.
-func (d *Deliverer) evidence(ctx context.Context, arrangements map[string][]tenancy.Arrangement) (map[string][]store.Evidence, error) {
+func (d *Deliverer) evidence(ctx context.Context,
+	arrangements map[string][]tenancy.Arrangement) (map[string][]store.Evidence, error) {
 	var ids []string
 	for _, all := range arrangements {
 		for _, a := range all {
@@ -270,7 +279,8 @@ func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, 
 			}
 			contact += r.ContactEmail
 		}
-		all = append(all, notify.Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
+		all = append(all, notify.Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName,
+			Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
 	}
 	return all
 }

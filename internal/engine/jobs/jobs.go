@@ -2,8 +2,8 @@
 // delivery of mails.
 //
 // It promises that what a transaction queued is worked on after it committed and only then, is tried again with growing
-// pauses until it succeeds or is out of tries, and is taken over by another replica (on SQLite: by the next start) when this
-// process dies. A job may run twice; what it does is safe to repeat.
+// pauses until it succeeds or is out of tries, and is taken over by another replica (on SQLite: by the next start) when
+// this process dies. A job may run twice; what it does is safe to repeat.
 package jobs
 
 import (
@@ -113,12 +113,13 @@ func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
 	return &Spread{client}, err
 }
 
-// Enqueue implements [lifecycle.Spread]. A part that was lost with a replica, or failed, is tried again a few times soon; the
-// tick takes up what is left.
+// Enqueue implements [lifecycle.Spread]. A part that was lost with a replica, or failed, is tried again a few times
+// soon; the tick takes up what is left.
 func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
 	params := make([]river.InsertManyParams, len(parts))
 	for i, p := range parts {
-		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number}, InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: partTries, ScheduledAt: p.BeginsAt}}
+		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number},
+			InsertOpts: &river.InsertOpts{Queue: partQueue, MaxAttempts: partTries, ScheduledAt: p.BeginsAt}}
 	}
 	_, err := s.client.InsertManyFastTx(ctx, tx, params)
 	return err
@@ -290,7 +291,8 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) erro
 	var params []river.InsertManyParams
 	for len(mailIDs) > 0 {
 		n := min(mailsPerJob, len(mailIDs))
-		params = append(params, river.InsertManyParams{Args: deliverArgs{mailIDs[:n]}, InsertOpts: &river.InsertOpts{Queue: deliveryQueue, MaxAttempts: deliveryTries}})
+		params = append(params, river.InsertManyParams{Args: deliverArgs{mailIDs[:n]},
+			InsertOpts: &river.InsertOpts{Queue: deliveryQueue, MaxAttempts: deliveryTries}})
 		mailIDs = mailIDs[n:]
 	}
 	_, err := o.client.InsertManyFastTx(ctx, tx, params)
@@ -319,9 +321,10 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	river.AddWorker(workers, &importWorker{config: &j.config})
 	river.AddWorker(workers, &partWorker{config: &j.config})
 	client, err := river.NewClient(queueDriver(config.Store, j.listener), &river.Config{
-		Logger:               quiet(config.Log),
-		Workers:              workers,
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}, deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
+		Logger:  quiet(config.Log),
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2},
+			deliveryQueue: {MaxWorkers: 4}, partQueue: {MaxWorkers: 1}},
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one
@@ -402,12 +405,15 @@ func (j *Jobs) close() {
 type errorHandler struct{ log *slog.Logger }
 
 func (h errorHandler) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	h.log.WarnContext(ctx, "job failed and will be tried again", "job", job.Kind, "attempt", job.Attempt, "of", job.MaxAttempts, "error", err)
+	h.log.WarnContext(ctx, "job failed and will be tried again", "job", job.Kind, "attempt", job.Attempt, "of",
+		job.MaxAttempts, "error", err)
 	return nil
 }
 
-func (h errorHandler) HandlePanic(ctx context.Context, job *rivertype.JobRow, value any, trace string) *river.ErrorHandlerResult {
-	h.log.ErrorContext(ctx, "job panicked and will be tried again", "job", job.Kind, "attempt", job.Attempt, "panic", value, "trace", trace)
+func (h errorHandler) HandlePanic(ctx context.Context, job *rivertype.JobRow, value any,
+	trace string) *river.ErrorHandlerResult {
+	h.log.ErrorContext(ctx, "job panicked and will be tried again", "job", job.Kind, "attempt", job.Attempt, "panic",
+		value, "trace", trace)
 	return nil
 }
 

@@ -56,15 +56,20 @@ func setUp(t *testing.T, url string, tenants int) *fixture {
 	check(t, err)
 	f.engine.Outbox = outbox
 	for i := range tenants {
-		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256}, "test", f.now)
+		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T",
+			KeyType: tenancy.P256}, "test", f.now)
 		check(t, err)
 		projects, err := f.store.ScopingProjects(ctx, tenant.ID)
 		check(t, err)
 		check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
-			user := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: "alice", Email: "alice@" + tenant.Name + ".example.com", SubscribedAt: f.now, UnsubscribeToken: lifecycle.NewID(), Version: 1}
+			user := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: "alice",
+				Email: "alice@" + tenant.Name + ".example.com", SubscribedAt: f.now, UnsubscribeToken: lifecycle.NewID(),
+				Version: 1}
 			return errors.Join(tx.CreateKeyUser(ctx, user),
-				tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: lifecycle.NewID(), Name: "Ina", Email: "ina@" + tenant.Name + ".example.com", Version: 1}}),
-				tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test", At: f.now}))
+				tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: lifecycle.NewID(), Name: "Ina",
+					Email: "ina@" + tenant.Name + ".example.com", Version: 1}}),
+				tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test",
+					At: f.now}))
 		}))
 	}
 	check(t, f.engine.Tick(ctx, f.now))
@@ -74,7 +79,8 @@ func setUp(t *testing.T, url string, tenants int) *fixture {
 // work runs the jobs until the condition holds.
 func (f *fixture) work(d *Deliverer, until func() bool) {
 	f.t.Helper()
-	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine, Deliverer: d, Now: f.clock, Log: log})
+	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine, Deliverer: d, Now: f.clock,
+		Log: log})
 	check(f.t, err)
 	check(f.t, j.Start(f.t.Context()))
 	testenv.Eventually(f.t, until)
@@ -102,7 +108,8 @@ func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 func TestTheTickComesBackByItself(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
-		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine, TickEvery: time.Second, Now: f.clock, Log: log})
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine, TickEvery: time.Second, Now: f.clock,
+			Log: log})
 		check(t, err)
 		check(t, j.Start(t.Context()))
 		ran := func() bool {
@@ -145,16 +152,19 @@ func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
 		f.work(&Deliverer{Store: f.store, Sender: server, BaseURL: "https://p.example.com", Log: log}, func() bool {
 			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
 			check(t, err)
-			return len(runs) == 1 && !runs[0].FinishedAt.IsZero() && runs[0].RunDate.Month() == time.November && len(f.unsent()) == 0
+			return len(runs) == 1 && !runs[0].FinishedAt.IsZero() && runs[0].RunDate.Month() == time.November &&
+				len(f.unsent()) == 0
 		})
 		got := pit.Messages()
 		ids := map[string]bool{}
 		for _, m := range got {
 			ids[m.MessageID] = true
-			if m.Subject != "Tenant Certificate is going to expire soon" && m.Subject != "M-user Certificate is going to expire soon" {
+			if m.Subject != "Tenant Certificate is going to expire soon" &&
+				m.Subject != "M-user Certificate is going to expire soon" {
 				t.Errorf("subject %q", m.Subject)
 			}
-			if strings.HasPrefix(m.To[0].Address, "alice") && !strings.Contains(m.Raw, "List-Unsubscribe: <https://p.example.com/unsubscribe/") {
+			if strings.HasPrefix(m.To[0].Address, "alice") &&
+				!strings.Contains(m.Raw, "List-Unsubscribe: <https://p.example.com/unsubscribe/") {
 				t.Error("a subscriber cannot unsubscribe")
 			}
 		}
@@ -227,9 +237,12 @@ func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
 	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
 	check(t, err)
 	queued, _ := f.store.Mails(t.Context(), "", tenancy.MailQueued, "", 10)
-	d := &Deliverer{Store: f.store, Log: log, Sender: &answers{answer: func(notify.Addressed, int) error { return errors.New("down") }}}
+	d := &Deliverer{Store: f.store, Log: log, Sender: &answers{answer: func(notify.Addressed, int) error {
+		return errors.New("down")
+	}}}
 	ids := []string{queued[0].ID, queued[1].ID}
-	if err := d.Deliver(t.Context(), ids, false, f.now); err == nil || !strings.Contains(err.Error(), "2 of 2 mails are left to send: down") {
+	if err := d.Deliver(t.Context(), ids, false, f.now); err == nil ||
+		!strings.Contains(err.Error(), "2 of 2 mails are left to send: down") {
 		t.Errorf("got %v", err)
 	}
 	check(t, d.Deliver(t.Context(), ids, true, f.now))
@@ -360,7 +373,8 @@ func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
 	f := setUp(t, testenv.Postgres(t), 3)
 	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 	check(t, f.engine.Tick(t.Context(), f.clock()))
-	worker := deliverWorker{config: &Config{Store: f.store, Deliverer: &Deliverer{Store: f.store, Sender: &answers{}, Log: log}, MailRate: 1, Now: f.clock}}
+	worker := deliverWorker{config: &Config{Store: f.store,
+		Deliverer: &Deliverer{Store: f.store, Sender: &answers{}, Log: log}, MailRate: 1, Now: f.clock}}
 	mails, err := f.store.CountMails(t.Context())
 	check(t, err)
 	if mails[tenancy.MailQueued] == 0 {
@@ -369,7 +383,8 @@ func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
 	if wait, err := f.store.Take(t.Context(), "mail", 60, 1, f.clock()); err != nil || wait != 0 {
 		t.Fatal(wait, err)
 	}
-	err = worker.Work(t.Context(), &river.Job[deliverArgs]{JobRow: &rivertype.JobRow{Attempt: 1, MaxAttempts: 1}, Args: deliverArgs{[]string{"a"}}})
+	err = worker.Work(t.Context(), &river.Job[deliverArgs]{JobRow: &rivertype.JobRow{Attempt: 1, MaxAttempts: 1},
+		Args: deliverArgs{[]string{"a"}}})
 	var snooze *river.JobSnoozeError
 	if !errors.As(err, &snooze) || snooze.Duration != time.Minute {
 		t.Errorf("%v", err)

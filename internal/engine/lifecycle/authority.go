@@ -24,9 +24,9 @@ type Authorities interface {
 // toldAll is the progress of an announcement that has reached everybody.
 const toldAll = "~"
 
-// Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once, page by
-// page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two small
-// queries where none is announced.
+// Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once,
+// page by page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two
+// small queries where none is announced.
 func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	if e.Authorities == nil {
 		return nil
@@ -116,7 +116,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		told = next == toldAll
 		b := batchFor(0)
 		if after == "" {
-			b.events = append(b.events, Event(now, "issuer", "authority.announced", "", a.ID, map[string]any{"signs_from": a.SignsFrom, "not_after": a.NotAfter}))
+			b.events = append(b.events, Event(now, "issuer", "authority.announced", "", a.ID,
+				map[string]any{"signs_from": a.SignsFrom, "not_after": a.NotAfter}))
 		}
 		newest, err := tx.InReachOf(ctx, ids)
 		if err != nil {
@@ -144,7 +145,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 }
 
 // Trust takes in whether the receiver of an arrangement trusts an authority.
-func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust, by rollover.Source, detail string, now time.Time) (v store.Trust, err error) {
+func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust,
+	by rollover.Source, detail string, now time.Time) (v store.Trust, err error) {
 	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
 		before, err := tx.TrustOf(ctx, authorityID, arrangementID)
 		if err != nil {
@@ -155,7 +157,8 @@ func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor st
 		if err := tx.SetTrust(ctx, authorityID, v); err != nil || v.Verdict == before.Verdict {
 			return err
 		}
-		return tx.Audit(ctx, Event(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement, map[string]any{"authority": authorityID, "source": by, "detail": detail}))
+		return tx.Audit(ctx, Event(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement,
+			map[string]any{"authority": authorityID, "source": by, "detail": detail}))
 	})
 	return v, err
 }

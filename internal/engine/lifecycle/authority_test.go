@@ -57,7 +57,8 @@ func TestANewAuthorityIsAnnouncedOnceToEveryKeyUserWhoseReceiversItConcerns(t *t
 		check(t, f.Announce(t.Context(), now.Add(time.Hour)))
 		for _, acme := range concerned {
 			subject := "A new CA will issue your certificates from 18 April 2026 on"
-			if got := f.announcements(acme); !slices.Equal(got, []string{"alice: " + subject, "bob: " + subject, "carol: " + subject}) {
+			if got := f.announcements(acme); !slices.Equal(got,
+				[]string{"alice: " + subject, "bob: " + subject, "carol: " + subject}) {
 				t.Fatalf("%s: %v", acme.Name, got)
 			}
 			if mails := f.mailed(acme); len(mails) != 1 || !strings.HasPrefix(mails[0], "alice: ") {
@@ -109,8 +110,10 @@ func TestAnAuthoritySignsOnItsDateAndSoonerOnceEveryReceiverTrustsIt(t *testing.
 			if next.IssuerID != a.ID {
 				t.Error("a renewal is of the old authority")
 			}
-			// The change of the CA is a roll-over like any other: the old generation stays in use until the receiver takes the new one.
-			if s := f.standing(acme, "shop"); s.Arrangement.Generation != 1 || !slices.Equal(s.Rollover.Order(now), []int{1, 2}) {
+			// The change of the CA is a roll-over like any other: the old generation stays in use until the receiver takes the
+			// new one.
+			if s := f.standing(acme, "shop"); s.Arrangement.Generation != 1 ||
+				!slices.Equal(s.Rollover.Order(now), []int{1, 2}) {
 				t.Errorf("presents %d, tries %v", s.Arrangement.Generation, s.Rollover.Order(now))
 			}
 		})

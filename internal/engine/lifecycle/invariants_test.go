@@ -19,8 +19,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A history is what happened to one installation in a drawn order: ticks early and late, outages of the service and of the
-// CA, a clock that jumps, people who come, go, subscribe and press Renew. What the invariants need is noted on the way.
+// A history is what happened to one installation in a drawn order: ticks early and late, outages of the service and of
+// the CA, a clock that jumps, people who come, go, subscribe and press Renew. What the invariants need is noted on the
+// way.
 type history struct {
 	*fixture
 	now        time.Time
@@ -36,7 +37,8 @@ type history struct {
 func newHistory(t *testing.T, r *rapid.T, dir string) *history {
 	start := date("2026-01-01").Add(time.Duration(rapid.IntRange(0, 364*24).Draw(r, "hour of installation")) * time.Hour)
 	preset := rapid.SampledFrom([]string{"perennial", "sap-c4c-92", "short-lived"}).Draw(r, "policy")
-	h := &history{fixture: setUp(t, "sqlite:"+filepath.Join(dir, "p.db"), preset, start), now: start, mailed: map[string]map[string]bool{}, renewedBy: map[string]bool{}, inScope: true}
+	h := &history{fixture: setUp(t, "sqlite:"+filepath.Join(dir, "p.db"), preset, start), now: start,
+		mailed: map[string]map[string]bool{}, renewedBy: map[string]bool{}, inScope: true}
 	h.tenant = h.fixture.tenant("acme", start)
 	h.subscribed = map[string]bool{"alice": true}
 	check(t, h.Tick(t.Context(), start))
@@ -46,7 +48,8 @@ func newHistory(t *testing.T, r *rapid.T, dir string) *history {
 // step does one drawn thing.
 func (h *history) step(r *rapid.T) {
 	ctx := h.t.Context()
-	switch rapid.SampledFrom([]string{"hours", "hours", "hours", "days", "days", "outage", "clock back", "CA down", "CA up", "subscribe", "unsubscribe", "scope", "renew"}).Draw(r, "step") {
+	switch rapid.SampledFrom([]string{"hours", "hours", "hours", "days", "days", "outage", "clock back", "CA down",
+		"CA up", "subscribe", "unsubscribe", "scope", "renew"}).Draw(r, "step") {
 	case "hours":
 		h.pass(time.Duration(rapid.IntRange(1, 72).Draw(r, "hours")) * time.Hour)
 	case "days":
@@ -80,7 +83,8 @@ func (h *history) step(r *rapid.T) {
 		check(h.t, err)
 		h.inScope = rapid.Bool().Draw(r, "yes")
 		check(h.t, h.Store.InTx(ctx, func(tx *store.Tx) error {
-			return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version, tenancy.Answer{Question: tenancy.MailForTasks, Yes: h.inScope, By: "test", At: h.now})
+			return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
+				tenancy.Answer{Question: tenancy.MailForTasks, Yes: h.inScope, By: "test", At: h.now})
 		}))
 	case "renew":
 		if h.fixture.down["acme"] {
@@ -132,7 +136,8 @@ func (h *history) note() {
 }
 
 // everything reads what the invariants speak of.
-func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.Notice, tasks []tenancy.Task, mails []tenancy.Mail) {
+func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.Notice, tasks []tenancy.Task,
+	mails []tenancy.Mail) {
 	ctx := h.t.Context()
 	certs, err1 := h.Store.Certificates(ctx, h.tenant.ID, "", 1000)
 	notices, err2 := h.Store.Notices(ctx, h.tenant.ID, "", 10000)
@@ -230,7 +235,8 @@ func TestInvariantOnce(t *testing.T) {
 		}
 		for _, c := range certs {
 			next, replaced := byID[c.SuccessorID]
-			if replaced != (c.State != tenancy.Active) || replaced && next.Generation != c.Generation+1 || renewals[c.ID] != number(replaced) {
+			if replaced != (c.State != tenancy.Active) || replaced && next.Generation != c.Generation+1 ||
+				renewals[c.ID] != number(replaced) {
 				r.Fatalf("%+v has the successor %+v and %d renewals", c, next, renewals[c.ID])
 			}
 		}

@@ -1,10 +1,10 @@
 // Package lifecycle is the engine: it executes run dates, renews certificates, and tells people.
 //
-// It promises: a run date is executed once, also after downtime; one due certificate gets one successor and every key user
-// one task per notice, whatever the number of replicas, retries and crashes, since a certificate's renewal, its tasks, its
-// mails and the jobs that deliver them are one transaction, and the database refuses a second successor and a second notice
-// of one run; and a certificate that cannot be renewed now does not keep the others from it: it is tried again at every tick
-// until it is. Time is an argument everywhere.
+// It promises: a run date is executed once, also after downtime; one due certificate gets one successor and every key
+// user one task per notice, whatever the number of replicas, retries and crashes, since a certificate's renewal, its
+// tasks, its mails and the jobs that deliver them are one transaction, and the database refuses a second successor and
+// a second notice of one run; and a certificate that cannot be renewed now does not keep the others from it: it is
+// tried again at every tick until it is. Time is an argument everywhere.
 package lifecycle
 
 import (
@@ -91,23 +91,31 @@ func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 func SealContext(certificateID string) string { return "certificate/" + certificateID }
 
 // issue makes a key and its certificate. Nothing is stored.
-func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int, now time.Time) (c store.SealedCertificate, err error) {
+func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,
+	now time.Time) (c store.SealedCertificate, err error) {
 	key, err := e.Keys.Take(t.KeyType)
 	if err != nil {
 		return c, fmt.Errorf("make a key: %w", err)
 	}
-	issued, err := e.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now, Validity: e.Policy.Validity})
+	issued, err := e.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
+		Validity: e.Policy.Validity})
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
-	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each time.
-	if v := (policy.Validity{NotBefore: issued.NotBefore, NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.Policy.RenewWithin.Of(v.Lifetime()))) || issued.NotBefore.After(now) {
-		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew again or nobody accepts yet: check the CA's limits and its clock",
+	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each
+	// time.
+	if v := (policy.Validity{NotBefore: issued.NotBefore,
+		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.Policy.RenewWithin.Of(v.Lifetime()))) ||
+		issued.NotBefore.After(now) {
+		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew "+
+			"again or nobody accepts yet: check the CA's limits and its clock",
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.Policy.Name)
 	}
 	c.Certificate = tenancy.Certificate{
-		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial, Fingerprint: certfile.Fingerprint(issued.DER),
-		Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
+		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial,
+		Fingerprint: certfile.Fingerprint(issued.DER),
+		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
+		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
 	}
 	c.SealedKey, err = e.Seal.SealKey(key, SealContext(c.ID))
 	return c, err
@@ -125,8 +133,8 @@ func (e *Engine) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.
 	return e.Seal.OpenKey(sealed, SealContext(c.ID))
 }
 
-// Presentable is a certificate with its chain and private key, for a TLS handshake. [tenancy.ErrNotFound] once the key was
-// destroyed.
+// Presentable is a certificate with its chain and private key, for a TLS handshake. [tenancy.ErrNotFound] once the key
+// was destroyed.
 func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.Certificate, err error) {
 	key, err := e.PrivateKey(ctx, c)
 	if err != nil {
@@ -145,7 +153,8 @@ func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
-func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant, error) {
+func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant,
+	error) {
 	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
 }
 
@@ -158,9 +167,10 @@ type Adopted struct {
 	KeyType tenancy.KeyType
 }
 
-// AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in the same
-// transaction; it may be nil.
-func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time, more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
+// AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in
+// the same transaction; it may be nil.
+func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
+	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
 	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
 	if err := t.Check(); err != nil {
 		return t, err
@@ -190,7 +200,8 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			}
 			return err
 		}
-		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1}); err != nil {
+		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
+			CreatedAt: now, Version: 1}); err != nil {
 			return err
 		}
 		for _, der := range issuers {
@@ -215,7 +226,8 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
 				action = "certificate.adopted"
 			}
-			events = append(events, Event(now, actor, action, t.Name, object(t, c.Certificate), certificateDetail(c.Certificate)))
+			events = append(events, Event(now, actor, action, t.Name, object(t, c.Certificate),
+				certificateDetail(c.Certificate)))
 		}
 		return tx.Audit(ctx, events...)
 	})
@@ -225,8 +237,10 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 // adopt seals the key of a certificate that comes from elsewhere.
 func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
 	c.Certificate = tenancy.Certificate{
-		ID: NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf), Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
-		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw, CreatedAt: now,
+		ID: NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf),
+		Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
+		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw,
+		CreatedAt: now,
 	}
 	if a.Issuer != nil {
 		c.IssuerID = certfile.Fingerprint(a.Issuer)
@@ -237,7 +251,8 @@ func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.Seal
 
 // Event makes an audit event.
 func Event(at time.Time, actor, action, tenant, object string, detail any) tenancy.Event {
-	e := tenancy.Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object, Detail: "{}"}
+	e := tenancy.Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object,
+		Detail: "{}"}
 	if detail != nil {
 		if data, err := json.Marshal(detail); err == nil {
 			e.Detail = string(data)

@@ -78,11 +78,13 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	check(t, err)
 	p, err := policy.Preset(preset)
 	check(t, err)
-	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
+	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
+		LongestValidity: p.Validity}, s, keys, now)
 	check(t, err)
 	f := &fixture{t: t, outbox: &outbox{}, down: map[string]bool{}}
 	f.Engine, err = New(Config{
-		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
+		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox,
+		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
 	})
 	check(t, err)
 	return f
@@ -110,7 +112,8 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 	check(f.t, err)
 	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
 		for _, u := range []string{"alice", "bob", "carol"} {
-			user := tenancy.KeyUser{ID: NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com", UnsubscribeToken: NewID(), CreatedAt: now, Version: 1}
+			user := tenancy.KeyUser{ID: NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com",
+				UnsubscribeToken: NewID(), CreatedAt: now, Version: 1}
 			if u == "alice" {
 				user.SubscribedAt = now
 			}
@@ -120,7 +123,8 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 		}
 		var contacts []tenancy.ITContact
 		for _, c := range []string{"first", "second"} {
-			contacts = append(contacts, tenancy.ITContact{ID: NewID(), TenantID: tenant.ID, Name: c, Email: c + "@" + name + ".example.com", CreatedAt: now, Version: 1})
+			contacts = append(contacts, tenancy.ITContact{ID: NewID(), TenantID: tenant.ID, Name: c,
+				Email: c + "@" + name + ".example.com", CreatedAt: now, Version: 1})
 		}
 		return tx.SetITContacts(ctx, tenant.ID, contacts)
 	}))
@@ -134,7 +138,8 @@ func (f *fixture) scope(tenant tenancy.Tenant, yes bool, now time.Time) {
 	projects, err := f.Store.ScopingProjects(ctx, tenant.ID)
 	check(f.t, err)
 	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version, tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "test", At: now})
+		return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
+			tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "test", At: now})
 	}))
 }
 
@@ -172,7 +177,8 @@ func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *te
 		acme := f.tenant("acme", date("2026-01-15"))
 		check(t, f.Tick(t.Context(), date("2026-01-15"))) // the installation begins here
 		check(t, f.Tick(t.Context(), date("2026-11-01").Add(time.Hour)))
-		if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate is going to expire soon" || got[0].DueAt != date("2026-12-01") {
+		if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate is going to expire soon" ||
+			got[0].DueAt != date("2026-12-01") {
 			t.Errorf("tasks after the warning: %+v", got)
 		}
 		want := []string{
@@ -191,11 +197,13 @@ func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *te
 		}
 		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
 			c := f.newest(acme, p)
-			if c.Generation != 2 || c.State != tenancy.Active || c.NotBefore != date("2026-12-01").Add(time.Hour-local.Backdate) {
+			if c.Generation != 2 || c.State != tenancy.Active ||
+				c.NotBefore != date("2026-12-01").Add(time.Hour-local.Backdate) {
 				t.Errorf("%s: %+v", p, c)
 			}
 			old, _ := f.Store.Certificate(t.Context(), acme.ID, p, 1)
-			if old.State != tenancy.Retired || old.SuccessorID != c.ID || old.Subject != c.Subject || old.Fingerprint == c.Fingerprint {
+			if old.State != tenancy.Retired || old.SuccessorID != c.ID || old.Subject != c.Subject ||
+				old.Fingerprint == c.Fingerprint {
 				t.Errorf("%s: the old one is %+v", p, old)
 			}
 			if _, err := f.PrivateKey(t.Context(), c); err != nil {
@@ -222,7 +230,8 @@ func TestARunDateIsExecutedOnceAlsoWhenTheClockJumpsBack(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-01-15")))
-	for _, at := range []time.Time{date("2026-11-01"), date("2026-11-01"), date("2026-10-31"), date("2026-11-01").Add(time.Hour), date("2026-11-30")} {
+	for _, at := range []time.Time{date("2026-11-01"), date("2026-11-01"), date("2026-10-31"),
+		date("2026-11-01").Add(time.Hour), date("2026-11-30")} {
 		check(t, f.Tick(t.Context(), at))
 	}
 	if got := f.tasks(acme); len(got) != 3 {
@@ -297,10 +306,12 @@ func TestARunRenewsWhatExpiredBeforeItsDate(t *testing.T) {
 	acme := f.tenant("acme", date("2026-01-15"))
 	run, err := f.Run(t.Context(), date("2027-03-01"), date("2027-03-01")) // the first run that this certificate meets
 	check(t, err)
-	if c := f.newest(acme, tenancy.ForTenant); run.Renewed != 2 || run.Late != 2 || c.Generation != 2 || c.State != tenancy.Active {
+	if c := f.newest(acme, tenancy.ForTenant); run.Renewed != 2 || run.Late != 2 || c.Generation != 2 ||
+		c.State != tenancy.Active {
 		t.Errorf("run %+v, newest %+v", run, c)
 	}
-	if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate has been renewed" || got[0].DueAt != date("2027-03-01") {
+	if got := f.tasks(acme); len(got) != 3 || got[0].Subject != "Tenant Certificate has been renewed" ||
+		got[0].DueAt != date("2027-03-01") {
 		t.Errorf("tasks %+v", got)
 	}
 }
@@ -323,7 +334,8 @@ func TestASubscriptionAndAScopeAnswerApplyFromTheNextNoticeOn(t *testing.T) {
 	check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateKeyUser(t.Context(), bob) }))
 	check(t, f.Tick(t.Context(), date("2026-12-01")))
 	got := slices.DeleteFunc(f.mailed(acme), func(m string) bool { return strings.Contains(m, "M-user") })
-	if want := []string{"alice: Tenant Certificate has been renewed", "bob: Tenant Certificate has been renewed"}; !slices.Equal(got, want) {
+	if want := []string{"alice: Tenant Certificate has been renewed",
+		"bob: Tenant Certificate has been renewed"}; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -334,7 +346,8 @@ func TestThePresetsMailITContactsAsPublished(t *testing.T) {
 		want                []string
 	}{
 		{"sap-c4c", "2023-11-20", "2024-09-01", nil}, // before 2024-11-01 nobody was mailed about the M-user
-		{"sap-c4c", "2024-01-20", "2024-11-01", []string{"first: M-user Certificate is going to expire soon", "second: M-user Certificate is going to expire soon"}},
+		{"sap-c4c", "2024-01-20", "2024-11-01", []string{"first: M-user Certificate is going to expire soon",
+			"second: M-user Certificate is going to expire soon"}},
 		{"sap-c4c-92", "2024-02-01", "2024-11-01", []string{
 			"first: M-user Certificate is going to expire soon", "first: Tenant Certificate is going to expire soon",
 			"second: M-user Certificate is going to expire soon", "second: Tenant Certificate is going to expire soon",
@@ -361,7 +374,8 @@ func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) 
 	check(t, f.Tick(t.Context(), date("2026-11-15")))
 	f.down["a"] = true
 	err := f.Tick(t.Context(), date("2026-12-01"))
-	if err == nil || !strings.Contains(err.Error(), "2 certificates could not be renewed and will be tried again") || !strings.Contains(err.Error(), "of a: issue: the CA is down") {
+	if err == nil || !strings.Contains(err.Error(), "2 certificates could not be renewed and will be tried again") ||
+		!strings.Contains(err.Error(), "of a: issue: the CA is down") {
 		t.Errorf("got %v", err)
 	}
 	if f.newest(a, tenancy.ForTenant).Generation != 1 || f.newest(b, tenancy.ForTenant).Generation != 2 {
@@ -376,7 +390,8 @@ func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) 
 	if f.newest(a, tenancy.ForTenant).Generation != 2 || f.newest(b, tenancy.ForTenant).Generation != 2 {
 		t.Error("the second try did not renew exactly what was left")
 	}
-	if run, _ = f.Store.Run(t.Context(), date("2026-12-01")); run.Renewed != 4 || run.FinishedAt.IsZero() || run.Failed != 0 {
+	if run, _ = f.Store.Run(t.Context(), date("2026-12-01")); run.Renewed != 4 || run.FinishedAt.IsZero() ||
+		run.Failed != 0 {
 		t.Errorf("run %+v", run)
 	}
 }
@@ -415,10 +430,12 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "", "alice", date("2026-06-01"))
-	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "Renew is possible from 2026-10-13 23:55 UTC on") {
+	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(),
+		"Renew is possible from 2026-10-13 23:55 UTC on") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "because", "alice", date("2026-06-01")); !errors.Is(err, tenancy.ErrInvalid) {
+	if _, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "because", "alice",
+		date("2026-06-01")); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("got %v", err)
 	}
 	c, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "operator", date("2026-06-01"))
@@ -437,10 +454,12 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 	if err != nil || len(revoked) != 1 {
 		t.Errorf("revoked: %v, %v", revoked, err)
 	}
-	if c, err = f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "", "alice", date("2027-04-01")); err != nil || c.Generation != 3 {
+	if c, err = f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, "", "alice", date("2027-04-01")); err != nil ||
+		c.Generation != 3 {
 		t.Errorf("little validity left: %+v, %v", c, err)
 	}
-	if _, err := f.RenewByHand(t.Context(), "nobody", tenancy.ForTenant, "", "alice", date("2027-04-01")); !errors.Is(err, tenancy.ErrNotFound) {
+	if _, err := f.RenewByHand(t.Context(), "nobody", tenancy.ForTenant, "", "alice", date("2027-04-01")); !errors.Is(err,
+		tenancy.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }

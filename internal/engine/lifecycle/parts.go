@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// DefaultPart is how many certificates a part of a run has: some seconds of work, so that replicas share it evenly, and that
-	// little is done again where one of them dies.
+	// DefaultPart is how many certificates a part of a run has: some seconds of work, so that replicas share it evenly,
+	// and that little is done again where one of them dies.
 	DefaultPart = 5000
 	// DefaultPartLease is how long a part is somebody's who does not say that it is done.
 	DefaultPartLease = 10 * time.Minute
@@ -21,12 +21,13 @@ const (
 
 // Spread hands out parts of a run.
 type Spread interface {
-	// Enqueue lets somebody call [Engine.RunPart] for each of the parts, from its BeginsAt on (zero: at once), after the transaction.
+	// Enqueue lets somebody call [Engine.RunPart] for each of the parts, from its BeginsAt on (zero: at once), after the
+	// transaction.
 	Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error
 }
 
-// A NotYetError says that a part of a run cannot be done before an instant: it begins then, or who works on it must have said
-// by then that it is done.
+// A NotYetError says that a part of a run cannot be done before an instant: it begins then, or who works on it must
+// have said by then that it is done.
 type NotYetError struct {
 	RunDate time.Time
 	Part    int
@@ -34,7 +35,8 @@ type NotYetError struct {
 }
 
 func (e *NotYetError) Error() string {
-	return fmt.Sprintf("part %d of run %s is somebody's, or begins, at %s", e.Part, runDateText(e.RunDate), e.At.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("part %d of run %s is somebody's, or begins, at %s", e.Part, runDateText(e.RunDate),
+		e.At.UTC().Format(time.RFC3339))
 }
 
 func (e *Engine) partLease() time.Duration {
@@ -91,8 +93,8 @@ func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) 
 	return errors.Join(failures...)
 }
 
-// RunPart does one part of a run, and nothing where it is done. The error says how many certificates are left for the next try,
-// or is a [NotYetError]. With the last part the run is finished.
+// RunPart does one part of a run, and nothing where it is done. The error says how many certificates are left for the
+// next try, or is a [NotYetError]. With the last part the run is finished.
 func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error {
 	if e.Authorities != nil {
 		if err := e.Authorities.Refresh(ctx, now); err != nil {
@@ -120,7 +122,8 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 		release := e.Store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 			return tx.ReleasePart(context.WithoutCancel(ctx), p, failed, why.Error())
 		})
-		return errors.Join(fmt.Errorf("run %s, part %d: %d certificates could not be renewed and will be tried again: %w", runDateText(runDate), number, failed, why), release)
+		return errors.Join(fmt.Errorf("run %s, part %d: %d certificates could not be renewed and will be tried again: %w",
+			runDateText(runDate), number, failed, why), release)
 	}
 	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
 		last, err := tx.DonePart(ctx, p)
@@ -134,7 +137,8 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 	}
 	run, err := e.Store.Run(ctx, runDate)
 	if err == nil && !run.FinishedAt.IsZero() {
-		e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late", run.Late)
+		e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
+			run.Late)
 	}
 	return err
 }

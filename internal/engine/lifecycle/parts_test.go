@@ -40,7 +40,8 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f, s := split(t, url)
 		now := date("2026-12-01")
-		check(t, f.Tick(t.Context(), now)) // twenty certificates, tenants' and M-users': a warning that comes too late is none
+		// twenty certificates, tenants' and M-users': a warning that comes too late is none
+		check(t, f.Tick(t.Context(), now))
 		runs, err := f.Store.UnfinishedRuns(t.Context())
 		check(t, err)
 		if len(runs) != 2 || len(s.parts) != 12 {
@@ -164,7 +165,8 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 	for _, p := range s.parts {
 		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(time.Hour)))
 	}
-	if run, err = f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 || run.Failed != 0 {
+	if run, err = f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 ||
+		run.Failed != 0 {
 		t.Errorf("%+v, %v", run, err)
 	}
 }
@@ -181,7 +183,8 @@ func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 		}
 	}
 	last := s.parts[len(s.parts)-1]
-	if err, later := f.RunPart(t.Context(), last.RunDate, last.Number, now), (*NotYetError)(nil); !errors.As(err, &later) || !later.At.Equal(last.BeginsAt) {
+	if err, later := f.RunPart(t.Context(), last.RunDate, last.Number, now),
+		(*NotYetError)(nil); !errors.As(err, &later) || !later.At.Equal(last.BeginsAt) {
 		t.Errorf("too early: %v", err)
 	}
 	if left, err := f.Store.Parts(t.Context(), now); err != nil || len(left) != len(s.parts) {
@@ -221,7 +224,8 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 		"one of tomorrow":                   func(c *issuer.Issued) { c.NotBefore = c.NotBefore.AddDate(0, 0, 1) },
 	} {
 		lie = l
-		if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "check the CA's limits and its clock") {
+		if err := f.Tick(t.Context(), date("2026-12-01")); err == nil ||
+			!strings.Contains(err.Error(), "check the CA's limits and its clock") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -236,7 +240,8 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 	check(t, f.Tick(t.Context(), date("2026-12-09")))
 	run, err := f.Store.Run(t.Context(), date("2026-12-01"))
 	check(t, err)
-	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 || run.FinishedAt.IsZero() || run.Renewed != 2 || run.Late != 0 {
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 || run.FinishedAt.IsZero() || run.Renewed != 2 ||
+		run.Late != 0 {
 		t.Errorf("generation %d, %+v", c.Generation, run)
 	}
 }

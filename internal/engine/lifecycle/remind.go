@@ -20,8 +20,8 @@ var stages = []int{30, 14, 7, 3, 1}
 
 const hostingFrom = 3
 
-// AtRisk says whether messages will fail when the old generation expires, as far as is known: the receiver has not shown that
-// it accepts the newest one. left is the time until then.
+// AtRisk says whether messages will fail when the old generation expires, as far as is known: the receiver has not
+// shown that it accepts the newest one. left is the time until then.
 func (s Standing) AtRisk(now time.Time) (left time.Duration, risk bool) {
 	n := len(s.Rollover.Generations)
 	if n < 2 {
@@ -37,8 +37,8 @@ func (s Standing) AtRisk(now time.Time) (left time.Duration, risk bool) {
 	return last.Sub(now), newest.Verdict != rollover.Accepted && last.After(now)
 }
 
-// remind makes tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted, once a stage: of several stages that passed
-// unseen, the last one counts.
+// remind makes tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted, once a
+// stage: of several stages that passed unseen, the last one counts.
 func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, now time.Time) error {
 	var late []string
 	stage := 0
@@ -73,13 +73,17 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, n
 			return err
 		}
 		var b batch
-		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter, Subject: unreadySubject(late, days, stage)}
+		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter,
+			Subject: unreadySubject(late, days, stage)}
 		e.notify(&b, people[t.ID], old, n, cause{actor: "roll-over"}, now)
-		b.events = append(b.events, Event(now, "roll-over", "arrangements.at-risk", t.Name, t.Name, map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage, "hosting_team": stage <= hostingFrom}))
+		b.events = append(b.events, Event(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
+			map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage,
+				"hosting_team": stage <= hostingFrom}))
 		return e.write(ctx, tx, &b, now)
 	})
 	if err == nil && stage <= hostingFrom {
-		e.Log.ErrorContext(ctx, "receivers have not shown that they accept the new certificate, and the old one expires", "tenant", t.Name, "arrangements", strings.Join(late, ", "), "expires", old.NotAfter.UTC().Format(time.RFC3339))
+		e.Log.ErrorContext(ctx, "receivers have not shown that they accept the new certificate, and the old one expires",
+			"tenant", t.Name, "arrangements", strings.Join(late, ", "), "expires", old.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster
 		return nil

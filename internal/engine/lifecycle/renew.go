@@ -61,7 +61,8 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 }
 
 // audience reads the part of people that a notice goes to.
-func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]people, error) {
+func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]people,
+	error) {
 	ids := slices.Collect(maps.Keys(tenants))
 	users, err1 := r.KeyUsersOf(ctx, ids)
 	contacts, err2 := r.ITContactsOf(ctx, ids)
@@ -100,8 +101,9 @@ type cutOver struct {
 // batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
 func batchFor(n int) *batch {
 	return &batch{
-		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n), notices: make([]tenancy.Notice, 0, n),
-		tasks: make([]tenancy.Task, 0, 3*n), mails: make([]tenancy.Mail, 0, n), events: make([]tenancy.Event, 0, n+1),
+		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n),
+		notices: make([]tenancy.Notice, 0, n),
+		tasks:   make([]tenancy.Task, 0, 3*n), mails: make([]tenancy.Mail, 0, n), events: make([]tenancy.Event, 0, n+1),
 	}
 }
 
@@ -112,11 +114,13 @@ type cause struct {
 	reason  string    // of a person; may be empty
 }
 
-// warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are not.
+// warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are
+// not.
 func (e *Engine) warn(b *batch, p people, c tenancy.Certificate, why cause, now time.Time) {
 	b.warns++
 	b.warned = append(b.warned, c.ID)
-	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)}, why, now)
+	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)},
+		why, now)
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
 	b.events = append(b.events, Event(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
@@ -133,8 +137,10 @@ func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 	}
 }
 
-// replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells everybody.
-func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store.SealedCertificate, why cause, now time.Time) {
+// replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells
+// everybody.
+func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store.SealedCertificate, why cause,
+	now time.Time) {
 	b.renew++
 	if old.NotAfter.Before(now) {
 		b.late++
@@ -144,7 +150,9 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 	if old.Purpose == tenancy.ForTenant {
 		moved = renewed(p, old, next.Certificate, now)
 	}
-	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.arrangements, func(a tenancy.Arrangement) bool { return a.Authentication == tenancy.ClientCertificate }) {
+	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.arrangements, func(a tenancy.Arrangement) bool {
+		return a.Authentication == tenancy.ClientCertificate
+	}) {
 		// Nobody rolls over: the old one is not needed any more.
 		next.State = tenancy.Active
 		if old.State != tenancy.Revoked {
@@ -162,10 +170,12 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 	if len(moved) > 0 || due.Before(now) {
 		due = now
 	}
-	e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Renewed, CertificateID: old.ID, SuccessorID: next.ID, DueAt: due}, why, now)
+	e.notify(b, p, old, tenancy.Notice{Kind: tenancy.Renewed, CertificateID: old.ID, SuccessorID: next.ID, DueAt: due},
+		why, now)
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
-	b.events = append(b.events, Event(now, why.actor, "certificate.renewed", p.tenant.Name, object(p.tenant, next.Certificate), detail))
+	b.events = append(b.events, Event(now, why.actor, "certificate.renewed", p.tenant.Name,
+		object(p.tenant, next.Certificate), detail))
 	for _, c := range moved {
 		b.events = append(b.events, moveEvent(now, why.actor, p.tenant.Name, c.arrangement, c.move))
 	}
@@ -195,7 +205,8 @@ func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Not
 		mailContacts = e.Policy.MailsMUser(at)
 	} else {
 		for _, u := range p.keyUsers {
-			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.tenant.ID, KeyUserID: u.ID, NoticeID: n.ID, State: tenancy.TaskOpen, Version: 1})
+			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
+				State: tenancy.TaskOpen, Version: 1})
 			if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
 				mail(tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email})
 			}
@@ -271,9 +282,10 @@ const (
 	Reissue     = "reissue"
 )
 
-// RenewByHand renews a tenant's certificate now. Without a reason it is refused while more validity is left than the policy
-// warns at. A lost or compromised generation is revoked at once, and every arrangement leaves it.
-func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string, now time.Time) (tenancy.Certificate, error) {
+// RenewByHand renews a tenant's certificate now. Without a reason it is refused while more validity is left than the
+// policy warns at. A lost or compromised generation is revoked at once, and every arrangement leaves it.
+func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string,
+	now time.Time) (tenancy.Certificate, error) {
 	var none tenancy.Certificate
 	switch reason {
 	case "", Lost, Compromised, Reissue:
@@ -290,8 +302,10 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	}
 	v := policy.Validity{NotBefore: old.NotBefore, NotAfter: old.NotAfter}
 	if ok, from := e.Policy.MayRenewByHand(v, now); reason == "" && !ok {
-		return none, tenancy.Errorf(tenancy.ErrRefused, "the %s of %s is valid until %s, %.2f days from now: Renew is possible from %s on, and the background job renews it in time anyway",
-			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24, from.Format("2006-01-02 15:04 MST"))
+		return none, tenancy.Errorf(tenancy.ErrRefused, "the %s of %s is valid until %s, %.2f days from now: Renew is "+
+			"possible from %s on, and the background job renews it in time anyway",
+			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
+			from.Format("2006-01-02 15:04 MST"))
 	}
 	next, err := e.issue(ctx, t, purpose, old.Generation+1, now)
 	if err != nil {
@@ -307,7 +321,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		replaced := old
 		if reason == Lost || reason == Compromised {
 			replaced.State = tenancy.Revoked
-			b.events = append(b.events, Event(now, actor, "certificate.revoked", t.Name, object(t, old), map[string]any{"reason": reason}))
+			b.events = append(b.events, Event(now, actor, "certificate.revoked", t.Name, object(t, old),
+				map[string]any{"reason": reason}))
 			if err := tx.Revoke(ctx, old.ID, reason, now); err != nil {
 				return err
 			}
@@ -317,7 +332,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		return e.write(ctx, tx, &b, now)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(), t.Name)
+		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(),
+			t.Name)
 	}
 	if err == nil {
 		e.tellAll(ctx, b.cutOvers)

@@ -13,17 +13,17 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// standardNotice is how long key users know of a new generation before it is presented without need. Where certificates live
-// for weeks, it is a quarter of their lifetime.
+// standardNotice is how long key users know of a new generation before it is presented without need. Where certificates
+// live for weeks, it is a quarter of their lifetime.
 const standardNotice = 28 * policy.Day
 
-// NoticeUnder is how long key users know of a new generation before it is presented without need, where the policy warns of
-// every renewal.
+// NoticeUnder is how long key users know of a new generation before it is presented without need, where the policy
+// warns of every renewal.
 func NoticeUnder(p policy.Policy) time.Duration { return min(standardNotice, p.Validity/4) }
 
-// noticedUntil is when the notice of a successor ends. It began with the warning where one was given: that of a monthly run is
-// notice enough, that of a weekly one may not be. Where the policy gives none, none is due; only a run that is late, and a person,
-// may renew without warning.
+// noticedUntil is when the notice of a successor ends. It began with the warning where one was given: that of a monthly
+// run is notice enough, that of a weekly one may not be. Where the policy gives none, none is due; only a run that is
+// late, and a person, may renew without warning.
 func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) time.Time {
 	notice := NoticeUnder(e.Policy)
 	switch {
@@ -38,9 +38,11 @@ func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time)
 
 // assemble puts together where an arrangement stands.
 func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []store.Evidence) rollover.Rollover {
-	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt, Generations: make([]rollover.Generation, len(certs))}
+	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
+		Generations: make([]rollover.Generation, len(certs))}
 	for i, c := range certs {
-		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
+		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
 		for _, known := range evidence {
 			if known.Generation == c.Generation {
 				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
@@ -51,7 +53,8 @@ func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []sto
 	return r
 }
 
-// A Standing is an arrangement, where its roll-over stands, and the certificates that are within reach, the oldest first.
+// A Standing is an arrangement, where its roll-over stands, and the certificates that are within reach, the oldest
+// first.
 type Standing struct {
 	Tenant       tenancy.Tenant
 	Arrangement  tenancy.Arrangement
@@ -74,7 +77,8 @@ func (s Standing) Certificate(generation int) (c tenancy.Certificate, ok bool) {
 }
 
 // Standings reads where arrangements of a tenant stand: of all that present a certificate, or of one.
-func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant, arrangements []tenancy.Arrangement) ([]Standing, error) {
+func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant,
+	arrangements []tenancy.Arrangement) ([]Standing, error) {
 	var presenting []tenancy.Arrangement
 	var ids []string
 	for _, a := range arrangements {
@@ -95,7 +99,8 @@ func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant
 }
 
 // Standing reads where an arrangement stands; [tenancy.ErrRefused] where it presents no certificate.
-func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant, a tenancy.Arrangement) (s Standing, err error) {
+func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant, a tenancy.Arrangement) (s Standing,
+	err error) {
 	all, err := e.Standings(ctx, r, t, []tenancy.Arrangement{a})
 	switch {
 	case err != nil:
@@ -116,7 +121,8 @@ type Observation struct {
 
 // Observe takes in what was found out about an arrangement's receiver, moves the roll-over on where that says so, and
 // returns where it stands then. What is known already costs one read.
-func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen []Observation, now time.Time) (s Standing, err error) {
+func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen []Observation,
+	now time.Time) (s Standing, err error) {
 	return e.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *Standing) (*rollover.Move, error) {
 		for _, o := range seen {
 			o.At = o.At.UTC().Truncate(time.Microsecond)
@@ -129,12 +135,14 @@ func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen 
 			if after == before {
 				continue
 			}
-			row := store.Evidence{ArrangementID: arrangementID, Generation: o.Generation, PresentedAt: after.PresentedAt, Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By, Detail: o.Detail}
+			row := store.Evidence{ArrangementID: arrangementID, Generation: o.Generation, PresentedAt: after.PresentedAt,
+				Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By, Detail: o.Detail}
 			if err := tx.SetEvidence(ctx, row); err != nil {
 				return nil, err
 			}
 			if after.Verdict != before.Verdict {
-				event := Event(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(), map[string]any{"generation": o.Generation, "source": o.By, "detail": o.Detail})
+				event := Event(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(),
+					map[string]any{"generation": o.Generation, "source": o.By, "detail": o.Detail})
 				if err := tx.Audit(ctx, event); err != nil {
 					return nil, err
 				}
@@ -152,7 +160,8 @@ func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen 
 }
 
 // Choose cuts an arrangement over, or back, because a person says so.
-func (e *Engine) Choose(ctx context.Context, arrangementID string, generation int, actor string, now time.Time) (Standing, error) {
+func (e *Engine) Choose(ctx context.Context, arrangementID string, generation int, actor string,
+	now time.Time) (Standing, error) {
 	return e.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *Standing) (move *rollover.Move, err error) {
 		s.Rollover, move, err = s.Rollover.Choose(generation, now)
 		return move, err
@@ -160,7 +169,8 @@ func (e *Engine) Choose(ctx context.Context, arrangementID string, generation in
 }
 
 // step does one step of a roll-over in a transaction that keeps others from it.
-func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time.Time, do func(*store.Tx, *Standing) (*rollover.Move, error)) (s Standing, err error) {
+func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time.Time,
+	do func(*store.Tx, *Standing) (*rollover.Move, error)) (s Standing, err error) {
 	var move *rollover.Move
 	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
 		a, err := tx.LockArrangement(ctx, arrangementID)
@@ -187,7 +197,8 @@ func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time
 }
 
 // moved stores a move and says so.
-func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *Standing, m rollover.Move, actor string, now time.Time) error {
+func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *Standing, m rollover.Move, actor string,
+	now time.Time) error {
 	s.Arrangement.Generation = m.To
 	if err := tx.CutOver(ctx, []tenancy.Arrangement{s.Arrangement}, now); err != nil {
 		return err
@@ -204,7 +215,8 @@ func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *Standing, m rollove
 func (e *Engine) tellAll(ctx context.Context, all []cutOver) {
 	for _, c := range all {
 		if c.move.Forced {
-			e.Log.ErrorContext(ctx, "a revoked certificate was left at once: messages fail until the receiver knows the new one", "arrangement", c.name, "from", c.move.From, "to", c.move.To, "why", c.move.Why)
+			e.Log.ErrorContext(ctx, "a revoked certificate was left at once: messages fail until the receiver knows the new one",
+				"arrangement", c.name, "from", c.move.From, "to", c.move.To, "why", c.move.Why)
 		} else {
 			e.Log.InfoContext(ctx, "cut over", "arrangement", c.name, "from", c.move.From, "to", c.move.To, "why", c.move.Why)
 		}
@@ -223,8 +235,8 @@ func moveEvent(now time.Time, actor, tenant string, a tenancy.Arrangement, m rol
 const rollPage = 200
 
 // Roll brings every open roll-over to now: it leaves what expires, cuts over where the evidence says so, retires the
-// generations that nobody needs any more, and reminds people of receivers that do not act. It costs in proportion to what is
-// open.
+// generations that nobody needs any more, and reminds people of receivers that do not act. It costs in proportion to
+// what is open.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
 	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
@@ -252,8 +264,8 @@ func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time
 	return e.Standings(ctx, e.Store.Reader, t, current)
 }
 
-// NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements all are,
-// if nobody finds out anything before: zero where there is none.
+// NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements
+// all are, if nobody finds out anything before: zero where there is none.
 func NextRoll(all []Standing, now time.Time) (next time.Time) {
 	consider := func(t time.Time) {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
@@ -316,7 +328,8 @@ func (e *Engine) Open(ctx context.Context, each func(Standing)) error {
 }
 
 // rollTenant brings the roll-overs of a tenant to now, and says whether a generation was retired.
-func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement, now time.Time) (all []Standing, retired bool, err error) {
+func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement,
+	now time.Time) (all []Standing, retired bool, err error) {
 	if all, err = e.Standings(ctx, e.Store.Reader, t, arrangements); err != nil {
 		return nil, false, err
 	}
@@ -345,7 +358,8 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 }
 
 // retire ends the replaced generations that are expired or, where every arrangement is settled, not needed any more.
-func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool, now time.Time) (retired bool, err error) {
+func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool,
+	now time.Time) (retired bool, err error) {
 	for _, c := range certs {
 		if c.SuccessorID == "" || !settled && now.Before(c.NotAfter) {
 			continue

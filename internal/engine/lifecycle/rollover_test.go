@@ -16,7 +16,9 @@ import (
 func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy) tenancy.Arrangement {
 	f.t.Helper()
 	r := tenancy.Receiver{ID: NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: t.CreatedAt, Version: 1}
-	a := tenancy.Arrangement{ID: NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-" + name, Endpoint: "https://" + name, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1, CreatedAt: t.CreatedAt, Version: 1}
+	a := tenancy.Arrangement{ID: NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-" + name,
+		Endpoint: "https://" + name, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
+		CreatedAt: t.CreatedAt, Version: 1}
 	check(f.t, f.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.CreateReceiver(f.t.Context(), r), tx.CreateArrangement(f.t.Context(), a))
 	}))
@@ -40,9 +42,11 @@ func (f *fixture) standing(t tenancy.Tenant, name string) Standing {
 	return s
 }
 
-func (f *fixture) sees(a tenancy.Arrangement, generation int, v rollover.Verdict, by rollover.Source, now time.Time) Standing {
+func (f *fixture) sees(a tenancy.Arrangement, generation int, v rollover.Verdict, by rollover.Source,
+	now time.Time) Standing {
 	f.t.Helper()
-	s, err := f.Observe(f.t.Context(), a.ID, "test", []Observation{{rollover.Evidence{Generation: generation, Verdict: v, By: by, At: now}, "200 OK"}}, now)
+	s, err := f.Observe(f.t.Context(), a.ID, "test", []Observation{{rollover.Evidence{Generation: generation, Verdict: v,
+		By: by, At: now}, "200 OK"}}, now)
 	check(f.t, err)
 	return s
 }
@@ -68,28 +72,33 @@ func TestARenewalReachesEveryArrangementInTheWayOfItsStrategy(t *testing.T) {
 		shop := f.arrangement(acme, "shop", tenancy.Manual)
 		f.renews()
 
-		if got := f.standing(acme, "erp"); got.Rollover.Presents != 2 || got.Rollover.State(date("2026-12-01")) != rollover.CutOver {
+		if got := f.standing(acme, "erp"); got.Rollover.Presents != 2 ||
+			got.Rollover.State(date("2026-12-01")) != rollover.CutOver {
 			t.Errorf("immediate: %+v", got.Rollover)
 		}
 		if got := f.actions("acme", "acme/crm-to-erp"); !slices.Equal(got, []string{"arrangement.cut-over"}) {
 			t.Errorf("events %v", got)
 		}
 		for _, name := range []string{"bank", "shop"} {
-			if got := f.standing(acme, name); got.Rollover.Presents != 1 || got.Rollover.State(date("2026-12-01")) != rollover.Announced || len(got.Rollover.Order(date("2026-12-01"))) != 2 {
+			if got := f.standing(acme, name); got.Rollover.Presents != 1 ||
+				got.Rollover.State(date("2026-12-01")) != rollover.Announced || len(got.Rollover.Order(date("2026-12-01"))) != 2 {
 				t.Errorf("%s: %+v", name, got.Rollover)
 			}
 		}
 
 		// The bank installs the new one in the place of the old one; shop's administrator is asked and chosen by a person.
 		f.sees(bank, 1, rollover.Refused, rollover.Traffic, date("2026-12-05"))
-		if got := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05")); got.Rollover.Presents != 2 || got.Arrangement.Generation != 2 {
+		if got := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05")); got.Rollover.Presents != 2 ||
+			got.Arrangement.Generation != 2 {
 			t.Errorf("bank: %+v", got.Rollover)
 		}
-		if got := f.actions("acme", "acme/crm-to-bank"); !slices.Equal(got, []string{"arrangement.refused", "arrangement.accepted", "arrangement.cut-over"}) {
+		if got := f.actions("acme", "acme/crm-to-bank"); !slices.Equal(got,
+			[]string{"arrangement.refused", "arrangement.accepted", "arrangement.cut-over"}) {
 			t.Errorf("events %v", got)
 		}
 		f.sees(shop, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05"))
-		if got := f.standing(acme, "shop"); got.Rollover.Presents != 1 || got.Rollover.State(date("2026-12-05")) != rollover.Trusted {
+		if got := f.standing(acme, "shop"); got.Rollover.Presents != 1 ||
+			got.Rollover.State(date("2026-12-05")) != rollover.Trusted {
 			t.Errorf("shop: %+v", got.Rollover)
 		}
 		if _, err := f.Choose(t.Context(), shop.ID, 2, "alice", date("2026-12-06")); err != nil {
@@ -116,7 +125,8 @@ func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
 		return c.State
 	}
 	f.renews()
-	for _, day := range []string{"2026-12-02", "2026-12-03"} { // the second one is after the cut-over, which the first one causes
+	// the second one is after the cut-over, which the first one causes
+	for _, day := range []string{"2026-12-02", "2026-12-03"} {
 		f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date(day))
 		f.sees(erp, 2, rollover.Accepted, rollover.Probe, date(day))
 	}
@@ -132,7 +142,8 @@ func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
 	}
 	// It never acts: three days before the old one expires the arrangement leaves it, and then it is retired.
 	check(t, f.Tick(t.Context(), date("2027-01-13")))
-	if got := f.standing(acme, "bank"); got.Rollover.Presents != 2 || !slices.Equal(got.Rollover.Order(date("2027-01-13")), []int{1, 2}) {
+	if got := f.standing(acme, "bank"); got.Rollover.Presents != 2 ||
+		!slices.Equal(got.Rollover.Order(date("2027-01-13")), []int{1, 2}) {
 		t.Errorf("%+v", got.Rollover)
 	}
 	check(t, f.Tick(t.Context(), date("2027-01-16")))
@@ -155,7 +166,8 @@ func TestASettledTenantIsRetiredEarly(t *testing.T) {
 	if c, _ := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1); c.State != tenancy.Retired {
 		t.Errorf("%s, 29 days after the cut-over", c.State)
 	}
-	if got := f.standing(acme, "bank"); got.Rollover.State(date("2026-12-31")) != rollover.Settled || got.Rollover.Open(date("2026-12-31")) {
+	if got := f.standing(acme, "bank"); got.Rollover.State(date("2026-12-31")) != rollover.Settled ||
+		got.Rollover.Open(date("2026-12-31")) {
 		t.Errorf("%+v", got.Rollover)
 	}
 }
@@ -169,13 +181,15 @@ func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
 	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "alice", date("2026-06-01"))
 	check(t, err)
 	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
-		if got := f.standing(acme, string(s)); got.Rollover.Presents != 2 || !slices.Equal(got.Rollover.Order(date("2026-06-01")), []int{2}) {
+		if got := f.standing(acme, string(s)); got.Rollover.Presents != 2 ||
+			!slices.Equal(got.Rollover.Order(date("2026-06-01")), []int{2}) {
 			t.Errorf("%s: %+v", s, got.Rollover)
 		}
 	}
 	events, err := f.Store.Events(t.Context(), "acme", 0, 1000)
 	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
-		return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-manual" && e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual","why":"generation 1 was revoked"}`
+		return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-manual" &&
+			e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual","why":"generation 1 was revoked"}`
 	}) || err != nil {
 		t.Errorf("it does not say so: %v %v", events, err)
 	}
@@ -214,12 +228,15 @@ func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
 		return all
 	}
 	// It expires on January 14th at 23:55. Two stages pass while the service is down.
-	for _, day := range []string{"2026-12-10", "2026-12-16", "2026-12-16", "2026-12-17", "2027-01-08", "2027-01-12", "2027-01-14"} {
+	for _, day := range []string{"2026-12-10", "2026-12-16", "2026-12-16", "2026-12-17", "2027-01-08", "2027-01-12",
+		"2027-01-14"} {
 		check(t, f.Tick(t.Context(), date(day)))
 	}
 	want := []string{
-		"crm-to-bank has not accepted the new certificate yet, 29 days left", "crm-to-bank has not accepted the new certificate yet, 6 days left",
-		"Urgent: crm-to-bank has not accepted the new certificate, 2 days left", "LAST CALL: crm-to-bank has not accepted the new certificate, less than a day left",
+		"crm-to-bank has not accepted the new certificate yet, 29 days left", "crm-to-bank has not accepted the new " +
+			"certificate yet, 6 days left",
+		"Urgent: crm-to-bank has not accepted the new certificate, 2 days left", "LAST CALL: crm-to-bank has not accepted " +
+			"the new certificate, less than a day left",
 	}
 	if got := subjects(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

@@ -14,12 +14,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// pageSize is how many certificates one transaction deals with: large enough that commits cost little, small enough that a
-// crash loses little work and the audit log is not locked for long.
+// pageSize is how many certificates one transaction deals with: large enough that commits cost little, small enough
+// that a crash loses little work and the audit log is not locked for long.
 const pageSize = 500
 
-// Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did not
-// deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it often: where nothing is due it costs a few small queries.
+// Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did
+// not deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it
+// often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	installed, err := e.Store.InstalledAt(ctx, now)
 	if err != nil {
@@ -47,9 +48,9 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now))...)
 }
 
-// lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A run
-// that somebody started by hand for another date does not stand for the ones before it. Where no run fits the schedule, it
-// was changed: then it begins after the latest run.
+// lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A
+// run that somebody started by hand for another date does not stand for the ones before it. Where no run fits the
+// schedule, it was changed: then it begins after the latest run.
 func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
 	runs, err := e.Store.Runs(ctx, time.Time{}, 100)
 	if err != nil {
@@ -73,12 +74,13 @@ func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.T
 // Run executes a run date, or takes up where an earlier try of it ended; once it is finished, it does nothing more. The
 // error says how many certificates are left for the next try; the others are done.
 //
-// Decisions are made for the run date, whenever it is executed. After downtime, warnings are left out where the run that
-// they announce is in the past already: it follows at once.
+// Decisions are made for the run date, whenever it is executed. After downtime, warnings are left out where the run
+// that they announce is in the past already: it follows at once.
 func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, error) {
 	runDate = runDate.UTC()
 	if runDate.After(now) {
-		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future", runDate.Format(time.RFC3339))
+		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future",
+			runDate.Format(time.RFC3339))
 	}
 	if e.Authorities != nil {
 		if err := e.Authorities.Refresh(ctx, now); err != nil {
@@ -97,7 +99,8 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		if err != nil || !started {
 			return err
 		}
-		if err := tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate), map[string]any{"policy": e.Policy.Name})); err != nil {
+		if err := tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate),
+			map[string]any{"policy": e.Policy.Name})); err != nil {
 			return err
 		}
 		if parts, err = e.split(ctx, tx, runDate, until); err != nil || len(parts) == 0 {
@@ -133,9 +136,11 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	if run, err = e.Store.Run(ctx, runDate); err != nil {
 		return run, err
 	}
-	e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late", run.Late, "failed", failed)
+	e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
+		run.Late, "failed", failed)
 	if failed > 0 {
-		return run, fmt.Errorf("run %s: %d certificates could not be renewed and will be tried again, the last one because: %w", runDateText(runDate), failed, lastErr)
+		return run, fmt.Errorf("run %s: %d certificates could not be renewed and will be tried again, the last one "+
+			"because: %w", runDateText(runDate), failed, lastErr)
 	}
 	return run, nil
 }
@@ -178,9 +183,10 @@ type walk struct {
 	until        store.Position
 }
 
-// walk deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while one page is written, the keys and certificates
-// of the next are made, and the one after that is read.
-func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr, err error) {
+// walk deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while
+// one page is written, the keys and certificates of the next are made, and the one after that is read.
+func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr,
+	err error) {
 	w := walk{e, runDate, now, until}
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
@@ -242,8 +248,8 @@ func (w walk) read(ctx context.Context, from store.Position) *page {
 	return p
 }
 
-// write stores a page. A conflict means that somebody else dealt with one of its certificates meanwhile: then the page is
-// read and prepared again.
+// write stores a page. A conflict means that somebody else dealt with one of its certificates meanwhile: then the page
+// is read and prepared again.
 func (w walk) write(ctx context.Context, p *page) (*page, error) {
 	for try := 1; ; try++ {
 		err := w.writePage(ctx, p, w.runDate, w.now)

@@ -1,9 +1,9 @@
 // Package notify writes the mails about certificates and hands them to a mail server.
 //
-// It promises: the subject is the notice's, to the letter; the same mail always has the same Message-ID, so that one that a
-// server took twice can be recognised; the new certificate is attached, never a key; and an answer of the server is either
-// final (the address does not exist: trying again is useless) or not. What it cannot promise: that a mail is sent once. A
-// server that takes a mail and dies before it says so is sent it again.
+// It promises: the subject is the notice's, to the letter; the same mail always has the same Message-ID, so that one
+// that a server took twice can be recognised; the new certificate is attached, never a key; and an answer of the server
+// is either final (the address does not exist: trying again is useless) or not. What it cannot promise: that a mail is
+// sent once. A server that takes a mail and dies before it says so is sent it again.
 package notify
 
 import (
@@ -99,7 +99,8 @@ func LoadTemplates(dir string) (*Templates, error) {
 		if dir == "" {
 			return ours
 		}
-		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, string(tenancy.Expiring)) && !strings.HasPrefix(name, string(tenancy.Renewed)) {
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) &&
+			!strings.HasPrefix(name, string(tenancy.Expiring)) && !strings.HasPrefix(name, string(tenancy.Renewed)) {
 			return ours
 		}
 		return os.DirFS(dir)
@@ -107,10 +108,12 @@ func LoadTemplates(dir string) (*Templates, error) {
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
 	for _, kind := range kinds {
-		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"), string(kind)+".txt"); err != nil {
+		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"),
+			string(kind)+".txt"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(from(string(kind)+".html"), string(kind)+".html"); err != nil {
+		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(from(string(kind)+".html"),
+			string(kind)+".html"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// A name that is misspelt shows now, not on the first of the month.

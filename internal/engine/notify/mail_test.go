@@ -30,10 +30,12 @@ func letter(id string) Addressed {
 	old := Details{3, "CN=acme", "0a", strings.Repeat("a", 64), at.AddDate(-1, 0, 0), at.AddDate(0, 1, 0), []byte{1}}
 	next := Details{4, "CN=acme", "0b", strings.Repeat("b", 64), at, at.AddDate(1, 0, 0), []byte{0x30, 2}}
 	return Addressed{tenancy.Renewed, Letter{
-		MessageID: id + "@p.example.com", Subject: "Tenant Certificate has been renewed", Date: at, Name: "Álice \"A\" <x@y>", Address: "alice@acme.example.com",
-		Tenant: "acme", TenantTitle: "Acme & <Söhne>", Certificate: "Tenant Certificate", Old: old, New: &next,
-		Arrangements: []Affected{{"crm-to-erp", "orders", "ERP", "https://erp.example.com/orders", "Eve, eve@erp.example.com", true}},
-		ServiceURL:   "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/abc",
+		MessageID: id + "@p.example.com", Subject: "Tenant Certificate has been renewed", Date: at, Name: "Álice \"A\" <x@y>",
+		Address: "alice@acme.example.com",
+		Tenant:  "acme", TenantTitle: "Acme & <Söhne>", Certificate: "Tenant Certificate", Old: old, New: &next,
+		Arrangements: []Affected{{"crm-to-erp", "orders", "ERP", "https://erp.example.com/orders", "Eve, eve@erp.example.com",
+			true}},
+		ServiceURL: "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/abc",
 	}}
 }
 
@@ -62,7 +64,9 @@ func send(t *testing.T, s *Server, letters ...Addressed) []error {
 func TestNothingMoreIsSentOnceAnAnswerCannotBeWrittenDown(t *testing.T) {
 	url, seen := scripted(t, nil)
 	full := errors.New("disk full")
-	if err := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")}, func(int, error) error { return full }); !errors.Is(err, full) {
+	if err := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")}, func(int, error) error {
+		return full
+	}); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 	if n := strings.Count(strings.Join(seen(), "\n"), "RCPT TO"); n != 1 {
@@ -77,7 +81,8 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	warning := letter("m2")
-	warning.Kind, warning.New, warning.Unsubscribe, warning.Subject = tenancy.Expiring, nil, "", "Tenant Certificate is going to expire soon"
+	warning.Kind, warning.New, warning.Unsubscribe, warning.Subject = tenancy.Expiring, nil, "",
+		"Tenant Certificate is going to expire soon"
 	warning.ITContact, warning.Designated, warning.RenewalOn = true, true, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, err := range send(t, s, letter("m1"), warning) {
 		if err != nil {
@@ -92,10 +97,12 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	if r.Subject == "Tenant Certificate is going to expire soon" {
 		w, r = r, w
 	}
-	if r.MessageID != "m1@p.example.com" || r.Subject != "Tenant Certificate has been renewed" || r.To[0].Name != "Álice \"A\" <x@y>" {
+	if r.MessageID != "m1@p.example.com" || r.Subject != "Tenant Certificate has been renewed" ||
+		r.To[0].Name != "Álice \"A\" <x@y>" {
 		t.Errorf("got %+v", r)
 	}
-	for _, want := range []string{"Serial number: 0b", strings.Repeat("b", 64), strings.Repeat("a", 64), "crm-to-erp: messages to ERP", "Acme & <Söhne>", "Administrator there: Eve, eve@erp.example.com"} {
+	for _, want := range []string{"Serial number: 0b", strings.Repeat("b", 64), strings.Repeat("a", 64),
+		"crm-to-erp: messages to ERP", "Acme & <Söhne>", "Administrator there: Eve, eve@erp.example.com"} {
 		if !strings.Contains(r.Text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, r.Text)
 		}
@@ -103,7 +110,8 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	if !strings.Contains(r.HTML, "Acme &amp; &lt;Söhne&gt;") {
 		t.Errorf("HTML is not escaped:\n%s", r.HTML)
 	}
-	for _, want := range []string{"Auto-Submitted: auto-generated", "List-Unsubscribe: <https://p.example.com/unsubscribe/abc>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"} {
+	for _, want := range []string{"Auto-Submitted: auto-generated",
+		"List-Unsubscribe: <https://p.example.com/unsubscribe/abc>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"} {
 		if !strings.Contains(r.Raw, want) {
 			t.Errorf("the mail lacks %q", want)
 		}
@@ -114,7 +122,9 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	if der := pit.Attachment(r, "acme-generation-4.cer"); der != "0\x02" {
 		t.Errorf("attachment %q", der)
 	}
-	if strings.Contains(w.Raw, "List-Unsubscribe") || len(w.Attachments) != 0 || !strings.Contains(w.Text, "designated IT contact of acme") || !strings.Contains(w.Text, "renewed automatically on 1 January 2027, 00:00 UTC") {
+	if strings.Contains(w.Raw, "List-Unsubscribe") || len(w.Attachments) != 0 ||
+		!strings.Contains(w.Text, "designated IT contact of acme") ||
+		!strings.Contains(w.Text, "renewed automatically on 1 January 2027, 00:00 UTC") {
 		t.Errorf("the warning: %+v", w)
 	}
 }
@@ -136,10 +146,13 @@ func TestTheMailOfANewCACarriesItAndItsRootWhereThatIsNewToo(t *testing.T) {
 	send(t, s, same, fresh)
 	for _, got := range pit.Messages() {
 		isNew := got.MessageID == "m2@p.example.com"
-		if strings.Contains(got.Text, "CN=P root CA G2,O=P") != isNew || strings.Contains(got.Text, "the root stays the same") == isNew || strings.Contains(got.HTML, "the root stays the same") == isNew {
+		if strings.Contains(got.Text, "CN=P root CA G2,O=P") != isNew ||
+			strings.Contains(got.Text, "the root stays the same") == isNew ||
+			strings.Contains(got.HTML, "the root stays the same") == isNew {
 			t.Errorf("new root %v:\n%s", isNew, got.Text)
 		}
-		for _, want := range []string{"From 1 March 2027, 00:00 UTC on", "CN=P issuing CA G2,O=P", "perennial authority probe acme/ARRANGEMENT", "https://p.example.com/pki/ca.pem"} {
+		for _, want := range []string{"From 1 March 2027, 00:00 UTC on", "CN=P issuing CA G2,O=P",
+			"perennial authority probe acme/ARRANGEMENT", "https://p.example.com/pki/ca.pem"} {
 			if !strings.Contains(got.Text, want) {
 				t.Errorf("the text lacks %q:\n%s", want, got.Text)
 			}
@@ -261,12 +274,15 @@ func TestOneRefusedRecipientDoesNotKeepTheOthersFromTheirMail(t *testing.T) {
 }
 
 func TestServerURLsAreReadWithoutShowingThePassword(t *testing.T) {
-	for _, good := range []string{"smtp://mail.example.com", "smtp://u:p@mail.example.com:2525", "smtps://u:p@mail.example.com", "smtp://127.0.0.1:25?tls=none", "smtp://localhost?tls=none"} {
+	for _, good := range []string{"smtp://mail.example.com", "smtp://u:p@mail.example.com:2525",
+		"smtps://u:p@mail.example.com", "smtp://127.0.0.1:25?tls=none", "smtp://localhost?tls=none"} {
 		if _, err := NewServer(good, "a@b.example", templates(t), nil); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "mail.example.com", "http://u:s3cret@h", "smtp://u:s3cret@h:x", "smtp://u:s3cret@mail.example.com?tls=none", "smtp://u:s3cret@h?tls=maybe", "smtp://u:s3cret@h/path", "smtp://u:s3cret@%zz"} {
+	for _, bad := range []string{"", "mail.example.com", "http://u:s3cret@h", "smtp://u:s3cret@h:x",
+		"smtp://u:s3cret@mail.example.com?tls=none", "smtp://u:s3cret@h?tls=maybe", "smtp://u:s3cret@h/path",
+		"smtp://u:s3cret@%zz"} {
 		_, err := NewServer(bad, "a@b.example", templates(t), nil)
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", bad, err)
@@ -283,7 +299,8 @@ func TestATemplateWithAMisspeltNameIsRefusedWhenLoaded(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, name), []byte("Dear {{.Name}}"), 0o600)
 	}
 	os.WriteFile(filepath.Join(dir, "renewed.txt"), []byte("Dear {{.Nmae}}"), 0o600)
-	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.txt:1") || !strings.Contains(err.Error(), "Nmae") {
+	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.txt:1") ||
+		!strings.Contains(err.Error(), "Nmae") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := LoadTemplates(t.TempDir()); err == nil || !strings.Contains(err.Error(), "expiring.txt") {

@@ -30,12 +30,13 @@ type Server struct {
 }
 
 // NewServer reads the server's URL: smtp://USER:PASSWORD@HOST:PORT with STARTTLS required, smtps:// with TLS from the
-// start, and ?tls=none for a server that has neither, on loopback only. roots are the CAs that the server's certificate is
-// verified with; nil for the system's.
+// start, and ?tls=none for a server that has neither, on loopback only. roots are the CAs that the server's certificate
+// is verified with; nil for the system's.
 func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*Server, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Path != "" && u.Path != "/" {
-		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start") // not the URL: it has a password
+		// not the URL: it has a password
+		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start")
 	}
 	sender, err := mail.ParseAddress(from)
 	if err != nil {
@@ -86,11 +87,12 @@ type Addressed struct {
 	Letter
 }
 
-// Send hands all letters to the server in one conversation, and calls answered for each as soon as its answer is known: nil
-// where the server took it, [ErrRejected] where it never will, another error where it may later. Where answered returns an
-// error, the rest is not sent: what cannot be written down would be sent again. That error is returned.
+// Send hands all letters to the server in one conversation, and calls answered for each as soon as its answer is known:
+// nil where the server took it, [ErrRejected] where it never will, another error where it may later. Where answered
+// returns an error, the rest is not sent: what cannot be written down would be sent again. That error is returned.
 func (s *Server) Send(ctx context.Context, letters []Addressed, answered func(i int, answer error) error) error {
-	client, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)], gomail.WithTimeout(s.timeout))...)
+	client, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)],
+		gomail.WithTimeout(s.timeout))...)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(len(letters))*5*time.Second)
 		defer cancel()
@@ -120,7 +122,8 @@ func (s *Server) answer(m *gomail.Msg, err error) error {
 	if !errors.As(m.SendError(), &refused) {
 		return fmt.Errorf("mail server %s: the connection ended before the mail was sent: %w", s.host, err)
 	}
-	final := refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData || refused.Reason == gomail.ErrSMTPDataClose
+	final := refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData ||
+		refused.Reason == gomail.ErrSMTPDataClose
 	if code := refused.ErrorCode(); final && code >= 500 && code <= 599 {
 		return fmt.Errorf("mail server %s: %w: %w", s.host, ErrRejected, refused)
 	}

@@ -11,7 +11,8 @@ const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.na
 	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.origin, a.zone, a.language, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
-	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin, &a.Zone, &a.Language, &a.HasCalendar, &a.Failures, instant{&a.LockedUntil}, instant{&a.CreatedAt})
+	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,
+		&a.Zone, &a.Language, &a.HasCalendar, &a.Failures, instant{&a.LockedUntil}, instant{&a.CreatedAt})
 }
 
 // AccountByName finds the account that a person signs in with.
@@ -31,7 +32,8 @@ func (r Reader) AccountByOrigin(ctx context.Context, origin string) (tenancy.Acc
 
 // AccountByCalendar finds the account whose calendar has a secret, by its hash.
 func (r Reader) AccountByCalendar(ctx context.Context, hash string) (tenancy.Account, error) {
-	return one(ctx, r, "such calendar", scanAccount, "SELECT "+accountColumns+"WHERE a.calendar_hash = ? AND a.calendar_hash <> ''", hash)
+	return one(ctx, r, "such calendar", scanAccount,
+		"SELECT "+accountColumns+"WHERE a.calendar_hash = ? AND a.calendar_hash <> ''", hash)
 }
 
 // Accounts lists accounts by name, after one.
@@ -41,7 +43,8 @@ func (r Reader) Accounts(ctx context.Context, after string, limit int) ([]tenanc
 
 // CreateAccount stores an account; [tenancy.ErrConflict] where its name is taken or its origin has made one.
 func (t *Tx) CreateAccount(ctx context.Context, a tenancy.Account) error {
-	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, origin, zone, language, failures, locked_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
+	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, origin, zone, "+
+		"language, failures, locked_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
 		a.ID, a.Name, a.Role, a.TenantID, a.KeyUserID, a.Password, a.Origin, a.Zone, a.Language, micros(a.CreatedAt))
 	return err
 }
@@ -58,7 +61,8 @@ func (t *Tx) SetPreferences(ctx context.Context, a tenancy.Account) error {
 
 // SetRights stores what an account may see, as the provider that it signs in with says.
 func (t *Tx) SetRights(ctx context.Context, a tenancy.Account) error {
-	return t.execOne(ctx, "UPDATE accounts SET role = ?, tenant_id = ?, key_user_id = ? WHERE id = ?", a.Role, a.TenantID, a.KeyUserID, a.ID)
+	return t.execOne(ctx, "UPDATE accounts SET role = ?, tenant_id = ?, key_user_id = ? WHERE id = ?", a.Role, a.TenantID,
+		a.KeyUserID, a.ID)
 }
 
 // SetPassword stores the hash of a new password.
@@ -73,26 +77,30 @@ func (t *Tx) SetCalendar(ctx context.Context, id, hash string) error {
 
 // SetFailures stores how many wrong passwords there were, and until when no try is taken.
 func (t *Tx) SetFailures(ctx context.Context, id string, failures int, lockedUntil time.Time) error {
-	return t.execOne(ctx, "UPDATE accounts SET failures = ?, locked_until = ? WHERE id = ?", failures, micros(lockedUntil), id)
+	return t.execOne(ctx, "UPDATE accounts SET failures = ?, locked_until = ? WHERE id = ?", failures, micros(lockedUntil),
+		id)
 }
 
 const sessionColumns = "s.id, s.account_id, s.agent, s.address, s.created_at, s.seen_at, s.expires_at"
 
 func scanSession(r row) (s tenancy.Session, err error) {
-	return s, r.Scan(&s.ID, &s.AccountID, &s.Agent, &s.Address, instant{&s.CreatedAt}, instant{&s.SeenAt}, instant{&s.ExpiresAt})
+	return s, r.Scan(&s.ID, &s.AccountID, &s.Agent, &s.Address, instant{&s.CreatedAt}, instant{&s.SeenAt},
+		instant{&s.ExpiresAt})
 }
 
 // CreateSession stores a session with the hash of its secret.
 func (t *Tx) CreateSession(ctx context.Context, s tenancy.Session, hash string) error {
-	_, err := t.exec(ctx, "INSERT INTO sessions (id, account_id, hash, agent, address, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err := t.exec(ctx, "INSERT INTO sessions (id, account_id, hash, agent, address, created_at, seen_at, expires_at) "+
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		s.ID, s.AccountID, hash, s.Agent, s.Address, micros(s.CreatedAt), micros(s.SeenAt), micros(s.ExpiresAt))
 	return err
 }
 
-// SessionByHash finds a session, and whose it is, by the hash of its secret, whether or not it has expired. The account of a
-// key user who is gone has no name of a key user.
+// SessionByHash finds a session, and whose it is, by the hash of its secret, whether or not it has expired. The account
+// of a key user who is gone has no name of a key user.
 func (r Reader) SessionByHash(ctx context.Context, hash string) (s tenancy.Session, a tenancy.Account, err error) {
-	if s, err = one(ctx, r, "such session", scanSession, "SELECT "+sessionColumns+" FROM sessions s WHERE s.hash = ?", hash); err == nil {
+	if s, err = one(ctx, r, "such session", scanSession, "SELECT "+sessionColumns+" FROM sessions s WHERE s.hash = ?",
+		hash); err == nil {
 		a, err = r.Account(ctx, s.AccountID)
 	}
 	return s, a, err
@@ -100,7 +108,8 @@ func (r Reader) SessionByHash(ctx context.Context, hash string) (s tenancy.Sessi
 
 // Sessions lists the sessions of an account, the latest first.
 func (r Reader) Sessions(ctx context.Context, accountID string) ([]tenancy.Session, error) {
-	return list(ctx, r, scanSession, "SELECT "+sessionColumns+" FROM sessions s WHERE s.account_id = ? ORDER BY s.id DESC LIMIT 200", accountID)
+	return list(ctx, r, scanSession, "SELECT "+sessionColumns+" FROM sessions s WHERE s.account_id = ? ORDER BY s.id "+
+		"DESC LIMIT 200", accountID)
 }
 
 // SeeSession notes that a session was used.
@@ -131,12 +140,14 @@ func scanPasskey(r row) (p tenancy.Passkey, err error) {
 
 // Passkeys lists the passkeys of an account.
 func (r Reader) Passkeys(ctx context.Context, accountID string) ([]tenancy.Passkey, error) {
-	return list(ctx, r, scanPasskey, "SELECT id, account_id, name, credential, created_at, used_at FROM passkeys WHERE account_id = ? ORDER BY created_at, id", accountID)
+	return list(ctx, r, scanPasskey, "SELECT id, account_id, name, credential, created_at, used_at FROM passkeys WHERE "+
+		"account_id = ? ORDER BY created_at, id", accountID)
 }
 
 // CreatePasskey stores a passkey; [tenancy.ErrConflict] where it is known.
 func (t *Tx) CreatePasskey(ctx context.Context, p tenancy.Passkey) error {
-	_, err := t.exec(ctx, "INSERT INTO passkeys (id, account_id, name, credential, created_at, used_at) VALUES (?, ?, ?, ?, ?, ?)", p.ID, p.AccountID, p.Name, p.Credential, micros(p.CreatedAt), micros(p.UsedAt))
+	_, err := t.exec(ctx, "INSERT INTO passkeys (id, account_id, name, credential, created_at, used_at) VALUES (?, ?, "+
+		"?, ?, ?, ?)", p.ID, p.AccountID, p.Name, p.Credential, micros(p.CreatedAt), micros(p.UsedAt))
 	return err
 }
 
@@ -155,11 +166,14 @@ func (t *Tx) BeginCeremony(ctx context.Context, hash, kind, data string, now, un
 	if _, err := t.exec(ctx, "DELETE FROM ceremonies WHERE expires_at < ?", micros(now)); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO ceremonies (hash, kind, data, expires_at) VALUES (?, ?, ?, ?)", hash, kind, data, micros(until))
+	_, err := t.exec(ctx, "INSERT INTO ceremonies (hash, kind, data, expires_at) VALUES (?, ?, ?, ?)", hash, kind, data,
+		micros(until))
 	return err
 }
 
-// TakeCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that is valid.
+// TakeCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that
+// is valid.
 func (t *Tx) TakeCeremony(ctx context.Context, hash, kind string, now time.Time) (string, error) {
-	return one(ctx, t.Reader, "such ceremony", scanOne[string], "DELETE FROM ceremonies WHERE hash = ? AND kind = ? AND expires_at >= ? RETURNING data", hash, kind, micros(now))
+	return one(ctx, t.Reader, "such ceremony", scanOne[string], "DELETE FROM ceremonies WHERE hash = ? AND kind = ? AND "+
+		"expires_at >= ? RETURNING data", hash, kind, micros(now))
 }

@@ -13,18 +13,23 @@ import (
 func TestAnAccountHasItsOwnAndLosesItWithItself(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		a := tenancy.Account{ID: "a1", Name: "olga", Role: tenancy.RoleOperator, Password: "hash", Origin: "token 1", CreatedAt: now}
+		a := tenancy.Account{ID: "a1", Name: "olga", Role: tenancy.RoleOperator, Password: "hash", Origin: "token 1",
+			CreatedAt: now}
 		p := tenancy.Passkey{ID: "key", AccountID: "a1", Name: "today", Credential: "{}", CreatedAt: now}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.CreateAccount(ctx, a), tx.CreatePasskey(ctx, p), tx.CreateSession(ctx, tenancy.Session{ID: "s1", AccountID: "a1", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)}, "hash of a session"))
+			return errors.Join(tx.CreateAccount(ctx, a), tx.CreatePasskey(ctx, p),
+				tx.CreateSession(ctx, tenancy.Session{ID: "s1", AccountID: "a1", CreatedAt: now, SeenAt: now,
+					ExpiresAt: now.Add(time.Hour)}, "hash of a session"))
 		}))
 		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateAccount(ctx, tenancy.Account{ID: "a2", Name: "other", Role: tenancy.RoleOperator, Origin: "token 1", CreatedAt: now})
+			return tx.CreateAccount(ctx, tenancy.Account{ID: "a2", Name: "other", Role: tenancy.RoleOperator, Origin: "token 1",
+				CreatedAt: now})
 		}), tenancy.ErrConflict)
 
 		a.Zone, a.Language = "Europe/Berlin", "de"
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.SetPreferences(ctx, a), tx.SetCalendar(ctx, "a1", "hash of a calendar"), tx.SetPassword(ctx, "a1", "another hash"), tx.UsePasskey(ctx, "key", `{"count":2}`, now.Add(time.Minute)))
+			return errors.Join(tx.SetPreferences(ctx, a), tx.SetCalendar(ctx, "a1", "hash of a calendar"),
+				tx.SetPassword(ctx, "a1", "another hash"), tx.UsePasskey(ctx, "key", `{"count":2}`, now.Add(time.Minute)))
 		}))
 		got, err := s.AccountByOrigin(ctx, "token 1")
 		must(t, err)
@@ -64,7 +69,8 @@ func TestACeremonyIsTakenOnceInItsTimeAndForItsKind(t *testing.T) {
 			return data, err
 		}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.BeginCeremony(ctx, "one", "oidc", `{"a":1}`, now, now.Add(time.Minute)), tx.BeginCeremony(ctx, "two", "oidc", "{}", now, now.Add(time.Minute)))
+			return errors.Join(tx.BeginCeremony(ctx, "one", "oidc", `{"a":1}`, now, now.Add(time.Minute)),
+				tx.BeginCeremony(ctx, "two", "oidc", "{}", now, now.Add(time.Minute)))
 		}))
 		_, err := take("one", "passkey", now)
 		wants(t, err, tenancy.ErrNotFound)
@@ -82,12 +88,16 @@ func TestACeremonyIsTakenOnceInItsTimeAndForItsKind(t *testing.T) {
 func TestWhatIsParkedIsListedWithItsArrangement(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now.AddDate(1, 0, 0))
-		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
-		arrangement := tenancy.Arrangement{ID: "x", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp", Endpoint: "https://erp.example.com", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: now, Version: 1}
+		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
+			Version: 1}
+		arrangement := tenancy.Arrangement{ID: "x", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp",
+			Endpoint: "https://erp.example.com", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
+			Generation: 1, CreatedAt: now, Version: 1}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			err := errors.Join(tx.CreateReceiver(ctx, receiver), tx.CreateArrangement(ctx, arrangement))
 			for _, id := range []string{"p1", "p2"} {
-				_, parked := tx.Park(ctx, tenancy.Parked{ID: id, ArrangementID: "x", TenantID: tenant.ID, IdempotencyKey: id, Method: "POST", Path: "/", State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}, []byte{1})
+				_, parked := tx.Park(ctx, tenancy.Parked{ID: id, ArrangementID: "x", TenantID: tenant.ID, IdempotencyKey: id,
+					Method: "POST", Path: "/", State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}, []byte{1})
 				err = errors.Join(err, parked)
 			}
 			return err

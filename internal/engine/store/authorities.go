@@ -11,7 +11,8 @@ import (
 const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position, signs_from"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
-	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter}, &a.Position, instant{&a.SignsFrom})
+	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter},
+		&a.Position, instant{&a.SignsFrom})
 }
 
 // Authorities lists the authorities of the local CA, oldest first.
@@ -21,21 +22,24 @@ func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
 
 // AuthorityDER is the certificate of an authority.
 func (r Reader) AuthorityDER(ctx context.Context, id string) ([]byte, error) {
-	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL SELECT der FROM foreign_issuers WHERE id = ?", id, id)
+	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL SELECT der "+
+		"FROM foreign_issuers WHERE id = ?", id, id)
 }
 
 // AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID, a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom))
+		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID,
+			a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom))
 		return err
 	})
 }
 
-// SignFrom lets an announced authority sign from an instant on, which is sooner than was announced; [tenancy.ErrStale] where
-// it signs by then already.
+// SignFrom lets an announced authority sign from an instant on, which is sooner than was announced; [tenancy.ErrStale]
+// where it signs by then already.
 func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
-	n, err := t.exec(ctx, "UPDATE authorities SET signs_from = ? WHERE id = ? AND signs_from > ?", micros(at), id, micros(at))
+	n, err := t.exec(ctx, "UPDATE authorities SET signs_from = ? WHERE id = ? AND signs_from > ?", micros(at), id,
+		micros(at))
 	if err == nil && n == 0 {
 		err = tenancy.Errorf(tenancy.ErrStale, "this authority signs by then already")
 	}
@@ -78,13 +82,15 @@ func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) 
 	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)
 }
 
-// NotTrusting lists the arrangements that present a certificate and whose receivers are not known to trust an authority, from
-// an arrangement ID on.
+// NotTrusting lists the arrangements that present a certificate and whose receivers are not known to trust an
+// authority, from an arrangement ID on.
 func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]Trust, error) {
-	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
+	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
+		"COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
 }
 
 // Presenting lists the tenants with an arrangement that presents a certificate, from an ID on.
 func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]string, error) {
-	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM arrangements WHERE authentication = 'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM arrangements WHERE authentication = "+
+		"'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }

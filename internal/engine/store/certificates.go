@@ -7,36 +7,48 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, not_after, key_type, der, issuer_id, successor_id, noticed_until, warned_at, created_at, revoked_at, revoked_for"
+const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, " +
+	"not_after, key_type, der, issuer_id, successor_id, noticed_until, warned_at, created_at, revoked_at, revoked_for"
 
 func scanCertificate(s row) (c tenancy.Certificate, err error) {
-	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject, instant{&c.NotBefore}, instant{&c.NotAfter},
-		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.WarnedAt}, instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
+	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject,
+		instant{&c.NotBefore}, instant{&c.NotAfter},
+		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.WarnedAt},
+		instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
 }
 
 // Certificate finds one generation.
-func (r Reader) Certificate(ctx context.Context, tenantID string, purpose tenancy.Purpose, generation int) (tenancy.Certificate, error) {
-	return one(ctx, r, "such generation", scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? AND generation = ?", tenantID, purpose, generation)
+func (r Reader) Certificate(ctx context.Context, tenantID string, purpose tenancy.Purpose,
+	generation int) (tenancy.Certificate, error) {
+	return one(ctx, r, "such generation", scanCertificate,
+		"SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? AND generation = ?", tenantID,
+		purpose, generation)
 }
 
 // Newest finds the newest generation; [tenancy.ErrNotFound] where there is none.
 func (r Reader) Newest(ctx context.Context, tenantID string, purpose tenancy.Purpose) (tenancy.Certificate, error) {
-	return one(ctx, r, string(purpose)+" certificate", scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND purpose = ? ORDER BY generation DESC LIMIT 1", tenantID, purpose)
+	return one(ctx, r, string(purpose)+" certificate", scanCertificate,
+		"SELECT "+certificateColumns+
+			" FROM certificates WHERE tenant_id = ? AND purpose = ? ORDER BY generation DESC LIMIT 1", tenantID, purpose)
 }
 
 // Certificates lists all generations of a tenant, newest purpose and generation last.
 func (r Reader) Certificates(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Certificate, error) {
-	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?", tenantID, after, limit)
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND id > "+
+		"? ORDER BY id LIMIT ?", tenantID, after, limit)
 }
 
 // CertificatesByID reads the certificates with these IDs.
 func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]tenancy.Certificate, error) {
-	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.ID }, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
+	return byID(ctx, r, scanCertificate, func(c tenancy.Certificate) string {
+		return c.ID
+	}, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
 }
 
-// Due lists, by expiry, the certificates without a successor after the one position and up to the other that the run has not
-// dealt with yet. It costs what it returns, whatever the size of the fleet.
-func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate, error) {
+// Due lists, by expiry, the certificates without a successor after the one position and up to the other that the run
+// has not dealt with yet. It costs what it returns, whatever the size of the fleet.
+func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate,
+	error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
 		WHERE successor_id = '' AND (not_after, id) <= (?, ?) AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`,
 		micros(until.NotAfter), until.ID, micros(after.NotAfter), after.ID, micros(runDate), limit)
@@ -58,7 +70,8 @@ func (r Reader) ActiveValidities(ctx context.Context) ([]Validity, error) {
 
 // RevokedBy lists the revoked certificates that an authority issued and that have not expired at now.
 func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) ([]tenancy.Certificate, error) {
-	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE state = 'revoked' AND issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE state = 'revoked' AND "+
+		"issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
 }
 
 // SealedKey is the sealed private key of a certificate; empty once it was destroyed.
@@ -76,23 +89,29 @@ func scanSealed(s row) (v Sealed, err error) { return v, s.Scan(&v.ID, &v.Key) }
 
 // SealedKeys lists the sealed keys of certificates, by ID.
 func (r Reader) SealedKeys(ctx context.Context, after string, limit int) ([]Sealed, error) {
-	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM certificates WHERE sealed_key IS NOT NULL AND id > ? ORDER BY id LIMIT ?", after, limit)
+	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM certificates WHERE sealed_key IS NOT NULL AND id > ? "+
+		"ORDER BY id LIMIT ?", after, limit)
 }
 
 var reseal = bulk{
-	each:    "UPDATE certificates SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
-	all:     "UPDATE certificates SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, id, old) WHERE certificates.id = v.id AND sealed_key = v.old",
+	each: "UPDATE certificates SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
+	all: "UPDATE certificates SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, " +
+		"id, old) WHERE certificates.id = v.id AND sealed_key = v.old",
 	columns: 3,
 }
 
 // Reseal replaces sealed keys, each only where it is still the old one.
 func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
-	_, err := reseal.write(ctx, t, len(before), func(i int) []any { return []any{after[i].Key, before[i].ID, before[i].Key} })
+	_, err := reseal.write(ctx, t, len(before), func(i int) []any {
+		return []any{after[i].Key, before[i].ID, before[i].Key}
+	})
 	return err
 }
 
-var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text", "purpose text", "generation bigint", "state text", "serial text", "fingerprint text", "subject text",
-	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea", "successor_id text", "noticed_until bigint", "warned_at bigint", "noticed_run bigint",
+var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text", "purpose text", "generation bigint",
+	"state text", "serial text", "fingerprint text", "subject text",
+	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea",
+	"successor_id text", "noticed_until bigint", "warned_at bigint", "noticed_run bigint",
 	"created_at bigint", "revoked_at bigint", "revoked_for text")
 
 // A SealedCertificate is a certificate with its sealed key, as it is stored.
@@ -105,8 +124,10 @@ type SealedCertificate struct {
 func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) error {
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
 		c := &certs[i]
-		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint, c.Subject,
-			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID, micros(c.NoticedUntil), micros(c.WarnedAt), micros(c.WarnedAt),
+		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint,
+			c.Subject,
+			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID,
+			micros(c.NoticedUntil), micros(c.WarnedAt), micros(c.WarnedAt),
 			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor}
 	})
 	return err
@@ -132,7 +153,8 @@ func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
 }
 
 var markWarned = bulk{
-	each: "UPDATE certificates SET noticed_run = ?1, warned_at = CASE WHEN warned_at = 0 THEN ?1 ELSE warned_at END WHERE id = ?2 AND noticed_run <> ?1",
+	each: "UPDATE certificates SET noticed_run = ?1, warned_at = CASE WHEN warned_at = 0 THEN ?1 ELSE warned_at END " +
+		"WHERE id = ?2 AND noticed_run <> ?1",
 	all: `UPDATE certificates SET noticed_run = v.at, warned_at = CASE WHEN warned_at = 0 THEN v.at ELSE warned_at END
 		FROM unnest($1::bigint[], $2::text[]) AS v (at, id) WHERE certificates.id = v.id AND noticed_run <> v.at`,
 	columns: 2,
@@ -149,10 +171,12 @@ func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) er
 
 // Revoke marks a certificate as revoked and destroys its key.
 func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error {
-	return t.execOne(ctx, "UPDATE certificates SET state = 'revoked', revoked_at = ?, revoked_for = ?, sealed_key = NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
+	return t.execOne(ctx, "UPDATE certificates SET state = 'revoked', revoked_at = ?, revoked_for = ?, sealed_key = "+
+		"NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
 }
 
 // DestroyExpiredKeys destroys the private keys of replaced certificates that expired before now, and says how many.
 func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, error) {
-	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' AND not_after < ?", micros(now))
+	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' "+
+		"AND not_after < ?", micros(now))
 }

@@ -12,8 +12,8 @@ import (
 // changes is the channel on which PostgreSQL carries news between replicas (NOTIFY); the payload is a tenant's ID.
 const changes = "perennial_changes"
 
-// Changed says that something which gateways keep in memory changed for a tenant: they hear of it when the transaction has
-// committed.
+// Changed says that something which gateways keep in memory changed for a tenant: they hear of it when the transaction
+// has committed.
 func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = true }
 
 // announce tells other replicas, as part of the transaction.
@@ -68,8 +68,8 @@ func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
 }
 
 // Listen hears what other replicas changed and tells it as [Store.OnChange] does, until the context ends. While the
-// connection is lost nothing is heard; once it is back, the listeners are told "": anything may have changed. On SQLite there
-// are no other replicas, and it returns at once.
+// connection is lost nothing is heard; once it is back, the listeners are told "": anything may have changed. On SQLite
+// there are no other replicas, and it returns at once.
 func (s *Store) Listen(ctx context.Context, url string, log *slog.Logger) {
 	if s.engine != Postgres {
 		return

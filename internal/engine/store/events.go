@@ -9,14 +9,16 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-var insertEvents = bulkInsert("events", "seq bigint", "at bigint", "actor text", "action text", "tenant text", "object text", "detail text", "prev bytea", "hash bytea")
+var insertEvents = bulkInsert("events", "seq bigint", "at bigint", "actor text", "action text", "tenant text",
+	"object text", "detail text", "prev bytea", "hash bytea")
 
 // Audit adds events to the audit log, in this order. It locks the log until the transaction ends: call it last.
 func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	head, err := one(ctx, t.Reader, "audit log", scanHead, "UPDATE event_head SET seq = seq + ? WHERE id = 1 RETURNING seq, hash", len(events))
+	head, err := one(ctx, t.Reader, "audit log", scanHead, "UPDATE event_head SET seq = seq + ? WHERE id = 1 RETURNING "+
+		"seq, hash", len(events))
 	if err != nil {
 		return err
 	}
@@ -64,14 +66,16 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 // searchWindow is how many entries one search looks at: what a page costs does not grow with the log.
 const searchWindow = 20000
 
-// SearchEvents lists events backwards, of one tenant where it is given (by name): those before an entry (0: from the last one
-// on) in which a text occurs, whether in capitals or not. It looks at a bounded part of the log; next is where the search goes
-// on, 0 at the log's begin.
-func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event, next int64, err error) {
+// SearchEvents lists events backwards, of one tenant where it is given (by name): those before an entry (0: from the
+// last one on) in which a text occurs, whether in capitals or not. It looks at a bounded part of the log; next is where
+// the search goes on, 0 at the log's begin.
+func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event,
+	next int64, err error) {
 	return r.searchEvents(ctx, tenant, text, before, limit, searchWindow)
 }
 
-func (r Reader) searchEvents(ctx context.Context, tenant, text string, before int64, limit, window int) (found []tenancy.Event, next int64, err error) {
+func (r Reader) searchEvents(ctx context.Context, tenant, text string, before int64, limit,
+	window int) (found []tenancy.Event, next int64, err error) {
 	if before == 0 {
 		before = math.MaxInt64
 	}
@@ -80,7 +84,8 @@ func (r Reader) searchEvents(ctx context.Context, tenant, text string, before in
 		where, args = "tenant = ? AND "+where, []any{tenant, before}
 	}
 	part, args := " FROM events WHERE "+where+" ORDER BY seq DESC LIMIT ?", append(args, window)
-	last, err := one(ctx, r, "audit log", scanOne[int64], "SELECT COALESCE(MIN(seq), 0) FROM (SELECT seq"+part+") AS w", args...)
+	last, err := one(ctx, r, "audit log", scanOne[int64], "SELECT COALESCE(MIN(seq), 0) FROM (SELECT seq"+part+") AS w",
+		args...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -90,7 +95,8 @@ func (r Reader) searchEvents(ctx context.Context, tenant, text string, before in
 		matches = " WHERE LOWER(actor || ' ' || action || ' ' || object || ' ' || detail) LIKE ? ESCAPE '\\'"
 		args = append(args, pattern)
 	}
-	found, err = list(ctx, r, scanEvent, "SELECT * FROM (SELECT "+eventColumns+part+") AS w"+matches+" ORDER BY seq DESC LIMIT ?", append(args, limit)...)
+	found, err = list(ctx, r, scanEvent,
+		"SELECT * FROM (SELECT "+eventColumns+part+") AS w"+matches+" ORDER BY seq DESC LIMIT ?", append(args, limit)...)
 	switch {
 	case err != nil:
 		return nil, 0, err

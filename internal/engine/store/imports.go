@@ -23,7 +23,8 @@ func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenanc
 	if before == "" {
 		return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports ORDER BY id DESC LIMIT ?", limit)
 	}
-	return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit)
+	return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?", before,
+		limit)
 }
 
 // ImportPlan is the sealed plan of an import; nil once it was applied.
@@ -31,17 +32,20 @@ func (r Reader) ImportPlan(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such import", scanOne[[]byte], "SELECT plan FROM imports WHERE id = ?", id)
 }
 
-// CreateImport stores an import with its sealed plan, and forgets the plans of those that nobody applied for a day: they have
-// private keys in them.
+// CreateImport stores an import with its sealed plan, and forgets the plans of those that nobody applied for a day:
+// they have private keys in them.
 func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte) error {
-	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?", micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
+	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?",
+		micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Done, i.Problems, i.LastError, plan)
+	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", i.ID,
+		i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Done, i.Problems, i.LastError, plan)
 	return err
 }
 
-// MoveImport changes the state of an import, where it is still in the one that it shall leave; [tenancy.ErrStale] otherwise.
+// MoveImport changes the state of an import, where it is still in the one that it shall leave; [tenancy.ErrStale]
+// otherwise.
 func (t *Tx) MoveImport(ctx context.Context, id string, from, to tenancy.ImportState) error {
 	if to == tenancy.ImportApplied || to == tenancy.ImportUndone {
 		if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE id = ?", id); err != nil {
@@ -58,7 +62,8 @@ func (t *Tx) FailImport(ctx context.Context, id, reason string) error {
 
 // AddImported notes what an import made of a tenant; [tenancy.ErrConflict] where it did so already.
 func (t *Tx) AddImported(ctx context.Context, id, tenant, made string) error {
-	if _, err := t.exec(ctx, "INSERT INTO import_items (import_id, tenant, made) VALUES (?, ?, ?)", id, tenant, made); err != nil {
+	if _, err := t.exec(ctx, "INSERT INTO import_items (import_id, tenant, made) VALUES (?, ?, ?)", id, tenant,
+		made); err != nil {
 		return err
 	}
 	return t.execOne(ctx, "UPDATE imports SET done = done + 1 WHERE id = ?", id)
@@ -74,7 +79,10 @@ func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
 
 // Imported lists what an import made, a tenant each, after one.
 func (r Reader) Imported(ctx context.Context, id, after string, limit int) ([]tenancy.Imported, error) {
-	return list(ctx, r, func(s row) (i tenancy.Imported, err error) { return i, s.Scan(&i.Tenant, &i.Made) }, "SELECT tenant, made FROM import_items WHERE import_id = ? AND tenant > ? ORDER BY tenant LIMIT ?", id, after, limit)
+	return list(ctx, r, func(s row) (i tenancy.Imported, err error) {
+		return i, s.Scan(&i.Tenant, &i.Made)
+	}, "SELECT tenant, made FROM import_items WHERE import_id = ? AND tenant > ? ORDER BY tenant LIMIT ?", id, after,
+		limit)
 }
 
 // AddForeignIssuer keeps the certificate of an authority that is not ours.
@@ -83,15 +91,20 @@ func (t *Tx) AddForeignIssuer(ctx context.Context, id string, der []byte) error 
 	return err
 }
 
-// EraseTenant removes a tenant and all that is its own but its part of the audit log and of the mails' history. It is for taking
-// an import back.
+// EraseTenant removes a tenant and all that is its own but its part of the audit log and of the mails' history. It is
+// for taking an import back.
 func (t *Tx) EraseTenant(ctx context.Context, id string) error {
 	const arrangements = "(SELECT id FROM arrangements WHERE tenant_id = ?)"
 	for _, query := range []string{
-		"DELETE FROM evidence WHERE arrangement_id IN " + arrangements, "DELETE FROM messages WHERE arrangement_id IN " + arrangements, "DELETE FROM links WHERE arrangement_id IN " + arrangements,
-		"DELETE FROM parked WHERE arrangement_id IN " + arrangements, "DELETE FROM trust WHERE arrangement_id IN " + arrangements, "DELETE FROM arrangements WHERE tenant_id = ?",
-		"DELETE FROM receivers WHERE tenant_id = ?", "DELETE FROM scoping_answers WHERE project_id IN (SELECT id FROM scoping_projects WHERE tenant_id = ?)", "DELETE FROM scoping_projects WHERE tenant_id = ?",
-		"DELETE FROM accounts WHERE tenant_id = ?", "DELETE FROM tokens WHERE tenant_id = ?", "DELETE FROM key_users WHERE tenant_id = ?", "DELETE FROM it_contacts WHERE tenant_id = ?",
+		"DELETE FROM evidence WHERE arrangement_id IN " + arrangements,
+		"DELETE FROM messages WHERE arrangement_id IN " + arrangements,
+		"DELETE FROM links WHERE arrangement_id IN " + arrangements,
+		"DELETE FROM parked WHERE arrangement_id IN " + arrangements,
+		"DELETE FROM trust WHERE arrangement_id IN " + arrangements, "DELETE FROM arrangements WHERE tenant_id = ?",
+		"DELETE FROM receivers WHERE tenant_id = ?", "DELETE FROM scoping_answers WHERE project_id IN (SELECT id FROM " +
+			"scoping_projects WHERE tenant_id = ?)", "DELETE FROM scoping_projects WHERE tenant_id = ?",
+		"DELETE FROM accounts WHERE tenant_id = ?", "DELETE FROM tokens WHERE tenant_id = ?",
+		"DELETE FROM key_users WHERE tenant_id = ?", "DELETE FROM it_contacts WHERE tenant_id = ?",
 		"DELETE FROM certificates WHERE tenant_id = ?", "DELETE FROM tenants WHERE id = ?",
 	} {
 		if _, err := t.exec(ctx, query, id); err != nil {

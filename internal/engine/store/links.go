@@ -10,12 +10,14 @@ import (
 const linkColumns = "id, arrangement_id, generation, created_by, created_at, expires_at, revoked_at, used_at"
 
 func scanLink(s row) (l tenancy.Link, err error) {
-	return l, s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.CreatedBy, instant{&l.CreatedAt}, instant{&l.ExpiresAt}, instant{&l.RevokedAt}, instant{&l.UsedAt})
+	return l, s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.CreatedBy, instant{&l.CreatedAt}, instant{&l.ExpiresAt},
+		instant{&l.RevokedAt}, instant{&l.UsedAt})
 }
 
 // CreateLink stores a link with the hash of its secret.
 func (t *Tx) CreateLink(ctx context.Context, l tenancy.Link, hash string) error {
-	_, err := t.exec(ctx, "INSERT INTO links (id, arrangement_id, generation, hash, created_by, created_at, expires_at, revoked_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
+	_, err := t.exec(ctx, "INSERT INTO links (id, arrangement_id, generation, hash, created_by, created_at, expires_at, "+
+		"revoked_at, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0)",
 		l.ID, l.ArrangementID, l.Generation, hash, l.CreatedBy, micros(l.CreatedAt), micros(l.ExpiresAt))
 	return err
 }
@@ -27,12 +29,14 @@ func (r Reader) LinkByHash(ctx context.Context, hash string) (tenancy.Link, erro
 
 // Links lists the links of an arrangement.
 func (r Reader) Links(ctx context.Context, arrangementID, after string, limit int) ([]tenancy.Link, error) {
-	return list(ctx, r, scanLink, "SELECT "+linkColumns+" FROM links WHERE arrangement_id = ? AND id > ? ORDER BY id LIMIT ?", arrangementID, after, limit)
+	return list(ctx, r, scanLink, "SELECT "+linkColumns+" FROM links WHERE arrangement_id = ? AND id > ? ORDER BY id "+
+		"LIMIT ?", arrangementID, after, limit)
 }
 
 // RevokeLink ends a link of an arrangement; [tenancy.ErrNotFound] where there is none that could be ended.
 func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.Time) error {
-	n, err := t.exec(ctx, "UPDATE links SET revoked_at = ? WHERE arrangement_id = ? AND id = ? AND revoked_at = 0", micros(now), arrangementID, id)
+	n, err := t.exec(ctx, "UPDATE links SET revoked_at = ? WHERE arrangement_id = ? AND id = ? AND revoked_at = 0",
+		micros(now), arrangementID, id)
 	if err == nil && n == 0 {
 		err = tenancy.Errorf(tenancy.ErrNotFound, "there is no such link, or it is revoked already")
 	}

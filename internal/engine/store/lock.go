@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock that marks a SQLite file as served. The kernel releases it when the process ends, however it ends.
+// lockFile takes the lock that marks a SQLite file as served. The kernel releases it when the process ends, however it
+// ends.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -18,7 +19,8 @@ func lockFile(path string) (*os.File, error) {
 		pid, _ := os.ReadFile(path)
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another perennial (process %s) has it open: stop that one first, or use PostgreSQL for more than one service", strings.TrimSpace(string(pid)))
+			return nil, fmt.Errorf("another perennial (process %s) has it open: stop that one first, or use PostgreSQL for "+
+				"more than one service", strings.TrimSpace(string(pid)))
 		}
 		return nil, err
 	}

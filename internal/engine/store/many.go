@@ -7,7 +7,8 @@ import (
 )
 
 // A bulk is a statement that writes many rows, in the way each engine likes: SQLite one row at a time with a prepared
-// statement, PostgreSQL all rows at once from one array a column. The measurements behind it are in docs/performance.md.
+// statement, PostgreSQL all rows at once from one array a column. The measurements behind it are in
+// docs/performance.md.
 type bulk struct {
 	each, all string
 	columns   int

@@ -7,20 +7,23 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-var insertMessages = bulkInsert("messages", "id text", "arrangement_id text", "at bigint", "method text", "path text", "status bigint", "generation bigint", "attempts bigint", "micros bigint", "outcome text", "count bigint")
+var insertMessages = bulkInsert("messages", "id text", "arrangement_id text", "at bigint", "method text", "path text",
+	"status bigint", "generation bigint", "attempts bigint", "micros bigint", "outcome text", "count bigint")
 
 // AddMessages adds to the message log.
 func (t *Tx) AddMessages(ctx context.Context, all []tenancy.Message) error {
 	_, err := insertMessages.write(ctx, t, len(all), func(i int) []any {
 		m := &all[i]
-		return []any{m.ID, m.ArrangementID, micros(m.At), m.Method, m.Path, int64(m.Status), int64(m.Generation), int64(m.Attempts), m.Duration.Microseconds(), m.Outcome, int64(m.Count)}
+		return []any{m.ID, m.ArrangementID, micros(m.At), m.Method, m.Path, int64(m.Status), int64(m.Generation),
+			int64(m.Attempts), m.Duration.Microseconds(), m.Outcome, int64(m.Count)}
 	})
 	return err
 }
 
 func scanMessage(s row) (m tenancy.Message, err error) {
 	var micros int64
-	err = s.Scan(&m.ID, &m.ArrangementID, instant{&m.At}, &m.Method, &m.Path, &m.Status, &m.Generation, &m.Attempts, &micros, &m.Outcome, &m.Count)
+	err = s.Scan(&m.ID, &m.ArrangementID, instant{&m.At}, &m.Method, &m.Path, &m.Status, &m.Generation, &m.Attempts,
+		&micros, &m.Outcome, &m.Count)
 	m.Duration = time.Duration(micros) * time.Microsecond
 	return m, err
 }
@@ -30,10 +33,14 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 	if before == "" {
 		before = "~" // after every UUID
 	}
-	return list(ctx, r, scanMessage, "SELECT id, arrangement_id, at, method, path, status, generation, attempts, micros, outcome, count FROM messages WHERE arrangement_id = ? AND id < ? ORDER BY id DESC LIMIT ?", arrangementID, before, limit)
+	return list(ctx, r, scanMessage, "SELECT id, arrangement_id, at, method, path, status, generation, attempts, "+
+		"micros, outcome, count FROM messages WHERE arrangement_id = ? AND id < ? ORDER BY id DESC LIMIT ?", arrangementID,
+		before, limit)
 }
 
-// ForgetMessages removes the entries of the message log from before an instant, at most limit of them, and says how many.
+// ForgetMessages removes the entries of the message log from before an instant, at most limit of them, and says how
+// many.
 func (t *Tx) ForgetMessages(ctx context.Context, before time.Time, limit int) (int64, error) {
-	return t.exec(ctx, "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE at < ? ORDER BY at LIMIT ?)", micros(before), limit)
+	return t.exec(ctx, "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE at < ? ORDER BY at LIMIT ?)",
+		micros(before), limit)
 }

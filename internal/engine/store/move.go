@@ -22,18 +22,22 @@ type Moved struct {
 	Hash  [sha256.Size]byte // of every value of every row, in the order of the primary key
 }
 
-// Move copies everything from a SQLite database into an empty PostgreSQL one, in one transaction: it commits only when every
-// table there has as many rows with the same hash, and the audit log's chain is whole. more is done in the same transaction.
-// The job queue's own tables are left out: mails on their way wait for the next start of the service, which queues them.
+// Move copies everything from a SQLite database into an empty PostgreSQL one, in one transaction: it commits only when
+// every table there has as many rows with the same hash, and the audit log's chain is whole. more is done in the same
+// transaction. The job queue's own tables are left out: mails on their way wait for the next start of the service,
+// which queues them.
 func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told func(Moved)) error {
 	if s.engine != SQLite || to.engine != Postgres {
-		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH and --to with the URL of a PostgreSQL database")
+		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH and --to with the URL of a " +
+			"PostgreSQL database")
 	}
-	tables, err := list(ctx, s.Reader, scanOne[string], `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'river\_%' ESCAPE '\' AND name NOT LIKE 'goose\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
+	tables, err := list(ctx, s.Reader, scanOne[string],
+		`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'river\_%' ESCAPE '\' AND name NOT LIKE 'goose\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
 		return err
 	}
-	busy, err := list(ctx, s.Reader, scanOne[string], "SELECT id FROM imports WHERE state IN ('applying', 'undoing') LIMIT 1")
+	busy, err := list(ctx, s.Reader, scanOne[string], "SELECT id FROM imports WHERE state IN ('applying', 'undoing') "+
+		"LIMIT 1")
 	if err != nil {
 		return err
 	}
@@ -80,7 +84,8 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 	if err != nil {
 		return err
 	}
-	key, err := list(ctx, s.Reader, scanOne[string], "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", table)
+	key, err := list(ctx, s.Reader, scanOne[string], "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk",
+		table)
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,8 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 	}
 	a, b := source.moved(table), target.moved(table)
 	if a != b {
-		return fmt.Errorf("%d rows with hash %x were copied, and %d with hash %x arrived: nothing was changed", a.Rows, a.Hash[:8], b.Rows, b.Hash[:8])
+		return fmt.Errorf("%d rows with hash %x were copied, and %d with hash %x arrived: nothing was changed", a.Rows,
+			a.Hash[:8], b.Rows, b.Hash[:8])
 	}
 	told(a)
 	return nil

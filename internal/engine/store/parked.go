@@ -7,24 +7,31 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, sealed_digest, method, path, state, attempts, next_at, status, last_error, created_at, ended_at"
+const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, sealed_digest, method, path, state, attempts, " +
+	"next_at, status, last_error, created_at, ended_at"
 
 func scanParked(s row) (p tenancy.Parked, err error) {
-	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State, &p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
+	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State,
+		&p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
 }
 
-// Park stores a message for delivery, once for an Idempotency-Key of an arrangement, and returns what is stored under it.
+// Park stores a message for delivery, once for an Idempotency-Key of an arrangement, and returns what is stored under
+// it.
 func (t *Tx) Park(ctx context.Context, p tenancy.Parked, sealed []byte) (tenancy.Parked, error) {
-	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
-		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Digest, p.Method, p.Path, p.State, micros(p.NextAt), micros(p.CreatedAt), sealed); err != nil {
+	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, "+
+		"?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
+		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Digest, p.Method, p.Path, p.State, micros(p.NextAt),
+		micros(p.CreatedAt), sealed); err != nil {
 		return p, err
 	}
-	return one(ctx, t.Reader, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND idempotency_key = ?", p.ArrangementID, p.IdempotencyKey)
+	return one(ctx, t.Reader, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = "+
+		"? AND idempotency_key = ?", p.ArrangementID, p.IdempotencyKey)
 }
 
 // Parked finds a parked message of an arrangement.
 func (r Reader) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
-	return one(ctx, r, "message "+id, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND id = ?", arrangementID, id)
+	return one(ctx, r, "message "+id, scanParked,
+		"SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND id = ?", arrangementID, id)
 }
 
 // ParkedRequest is the sealed request of a parked message; empty once it has ended.
@@ -32,22 +39,26 @@ func (r Reader) ParkedRequest(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "message "+id, scanOne[[]byte], "SELECT sealed_request FROM parked WHERE id = ?", id)
 }
 
-// DueParked lists, of each arrangement, the first message that waits, where its next attempt is due: those after it wait for
-// it, so that they are delivered in order.
+// DueParked lists, of each arrangement, the first message that waits, where its next attempt is due: those after it
+// wait for it, so that they are delivered in order.
 func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
-	return list(ctx, r, scanParked, "SELECT "+parkedColumns+` FROM parked WHERE state = 'waiting' AND next_at <= ? AND id IN
+	return list(ctx, r, scanParked,
+		"SELECT "+parkedColumns+` FROM parked WHERE state = 'waiting' AND next_at <= ? AND id IN
 		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id) ORDER BY id LIMIT ?`, micros(now), limit)
 }
 
 // WaitingParked lists messages that wait for delivery, after one.
 func (r Reader) WaitingParked(ctx context.Context, after string, limit int) ([]tenancy.Parked, error) {
-	return list(ctx, r, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE state = 'waiting' AND id > ? ORDER BY id LIMIT ?", after, limit)
+	return list(ctx, r, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE state = 'waiting' AND id > ? ORDER BY "+
+		"id LIMIT ?", after, limit)
 }
 
 // ArrangementNames are the names of arrangements, each with its tenant's, by identifier.
 func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
 	type named struct{ id, name string }
-	rows, err := byID(ctx, r, func(s row) (n named, err error) { return n, s.Scan(&n.id, &n.name) }, func(n named) string { return n.id },
+	rows, err := byID(ctx, r, func(s row) (n named, err error) {
+		return n, s.Scan(&n.id, &n.name)
+	}, func(n named) string { return n.id },
 		"SELECT a.id, t.name || '/' || a.name FROM arrangements a JOIN tenants t ON t.id = a.tenant_id WHERE a.id ", ids)
 	names := map[string]string{}
 	for id, n := range rows {
@@ -63,13 +74,15 @@ func (r Reader) CountParked(ctx context.Context) (int, error) {
 
 // ClaimParked takes a due message for an attempt of this process until an instant; false where another one was faster.
 func (t *Tx) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (bool, error) {
-	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' AND next_at = ?", micros(until), p.ID, micros(p.NextAt))
+	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' "+
+		"AND next_at = ?", micros(until), p.ID, micros(p.NextAt))
 	return n == 1, err
 }
 
 // UpdateParked stores how an attempt ended; the request goes once the message has.
 func (t *Tx) UpdateParked(ctx context.Context, p tenancy.Parked) error {
-	_, err := t.exec(ctx, "UPDATE parked SET state = ?, next_at = ?, status = ?, last_error = ?, ended_at = ?, sealed_request = CASE WHEN ? = 'waiting' THEN sealed_request ELSE NULL END WHERE id = ?",
+	_, err := t.exec(ctx, "UPDATE parked SET state = ?, next_at = ?, status = ?, last_error = ?, ended_at = ?, "+
+		"sealed_request = CASE WHEN ? = 'waiting' THEN sealed_request ELSE NULL END WHERE id = ?",
 		p.State, micros(p.NextAt), p.Status, p.LastError, micros(p.EndedAt), string(p.State), p.ID)
 	return err
 }

@@ -24,8 +24,8 @@ type Part struct {
 	ClaimedUntil time.Time
 }
 
-// FreeAt is from when on the part may be taken, where claims are for a lease: zero for at once. A claim that reaches further was
-// made by a clock that was ahead, and is none.
+// FreeAt is from when on the part may be taken, where claims are for a lease: zero for at once. A claim that reaches
+// further was made by a clock that was ahead, and is none.
 func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
 	free := p.BeginsAt
 	if p.ClaimedUntil.After(free) && !p.ClaimedUntil.After(now.Add(lease)) {
@@ -40,7 +40,8 @@ func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
 const partColumns = "run_date, part, after_not_after, after_id, until_not_after, until_id, begins_at, claimed_until"
 
 func scanPart(s row) (p Part, err error) {
-	return p, s.Scan(instant{&p.RunDate}, &p.Number, instant{&p.After.NotAfter}, &p.After.ID, instant{&p.Until.NotAfter}, &p.Until.ID, instant{&p.BeginsAt}, instant{&p.ClaimedUntil})
+	return p, s.Scan(instant{&p.RunDate}, &p.Number, instant{&p.After.NotAfter}, &p.After.ID, instant{&p.Until.NotAfter},
+		&p.Until.ID, instant{&p.BeginsAt}, instant{&p.ClaimedUntil})
 }
 
 // DueMarks are the positions of every n-th certificate that [Reader.Due] lists. It costs in proportion to what is due.
@@ -54,7 +55,8 @@ func (r Reader) DueMarks(ctx context.Context, runDate, until time.Time, n int) (
 func (t *Tx) AddParts(ctx context.Context, parts []Part) error {
 	for _, p := range parts {
 		_, err := t.exec(ctx, "INSERT INTO run_parts ("+partColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
-			micros(p.RunDate), p.Number, micros(p.After.NotAfter), p.After.ID, micros(p.Until.NotAfter), p.Until.ID, micros(p.BeginsAt))
+			micros(p.RunDate), p.Number, micros(p.After.NotAfter), p.After.ID, micros(p.Until.NotAfter), p.Until.ID,
+			micros(p.BeginsAt))
 		if err != nil {
 			return err
 		}
@@ -64,27 +66,36 @@ func (t *Tx) AddParts(ctx context.Context, parts []Part) error {
 
 // Part finds a part of a run that is not done.
 func (r Reader) Part(ctx context.Context, runDate time.Time, number int) (Part, error) {
-	return one(ctx, r, fmt.Sprintf("part %d", number), scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? AND part = ?", micros(runDate), number)
+	return one(ctx, r, fmt.Sprintf("part %d", number), scanPart,
+		"SELECT "+partColumns+" FROM run_parts WHERE run_date = ? AND part = ?", micros(runDate), number)
 }
 
 // Parts lists the parts of a run that are not done.
 func (r Reader) Parts(ctx context.Context, runDate time.Time) ([]Part, error) {
-	return list(ctx, r, scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? ORDER BY part", micros(runDate))
+	return list(ctx, r, scanPart, "SELECT "+partColumns+" FROM run_parts WHERE run_date = ? ORDER BY part",
+		micros(runDate))
 }
 
-// ClaimPart takes a part to work on for a lease: [tenancy.ErrNotFound] where it is done, or not to be had yet ([Part.FreeAt]).
-func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now time.Time, lease time.Duration) (Part, error) {
+// ClaimPart takes a part to work on for a lease: [tenancy.ErrNotFound] where it is done, or not to be had yet
+// ([Part.FreeAt]).
+func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now time.Time, lease time.Duration) (Part,
+	error) {
 	until := now.Add(lease)
-	return one(ctx, t.Reader, fmt.Sprintf("part %d to be done", number), scanPart, "UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND (claimed_until <= ? OR claimed_until > ?) RETURNING "+partColumns,
+	return one(ctx, t.Reader, fmt.Sprintf("part %d to be done", number), scanPart,
+		"UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND (claimed_until <= ? "+
+			"OR claimed_until > ?) RETURNING "+partColumns,
 		micros(until), micros(runDate), number, micros(now), micros(now), micros(until))
 }
 
 // ReleasePart lets others try a part whose work failed, and says so in the run.
 func (t *Tx) ReleasePart(ctx context.Context, p Part, failed int, lastError string) error {
-	if _, err := t.exec(ctx, "UPDATE run_parts SET claimed_until = 0 WHERE run_date = ? AND part = ? AND claimed_until = ?", micros(p.RunDate), p.Number, micros(p.ClaimedUntil)); err != nil {
+	if _, err := t.exec(ctx,
+		"UPDATE run_parts SET claimed_until = 0 WHERE run_date = ? AND part = ? AND claimed_until = ?", micros(p.RunDate),
+		p.Number, micros(p.ClaimedUntil)); err != nil {
 		return err
 	}
-	return t.execOne(ctx, "UPDATE runs SET failed = ?, last_error = ? WHERE run_date = ?", failed, lastError, micros(p.RunDate))
+	return t.execOne(ctx, "UPDATE runs SET failed = ?, last_error = ? WHERE run_date = ?", failed, lastError,
+		micros(p.RunDate))
 }
 
 // DonePart removes a part that is done, and says whether it was the last one of its run.
@@ -101,18 +112,22 @@ func (t *Tx) DonePart(ctx context.Context, p Part) (last bool, err error) {
 	return len(left) == 0, err
 }
 
-// Take takes n of what all replicas together may do perSecond of under a name. Where nothing is free yet it takes nothing, and
-// says how long to wait before trying again; otherwise zero.
-func (s *Store) Take(ctx context.Context, name string, n int, perSecond float64, now time.Time) (wait time.Duration, err error) {
+// Take takes n of what all replicas together may do perSecond of under a name. Where nothing is free yet it takes
+// nothing, and says how long to wait before trying again; otherwise zero.
+func (s *Store) Take(ctx context.Context, name string, n int, perSecond float64, now time.Time) (wait time.Duration,
+	err error) {
 	takes := time.Duration(float64(n) / perSecond * float64(time.Second))
 	err = s.InTx(ctx, func(tx *Tx) error {
 		wait = 0
-		taken, err := tx.exec(ctx, "INSERT INTO limits (name, free_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET free_at = excluded.free_at WHERE limits.free_at <= ?",
+		taken, err := tx.exec(ctx, "INSERT INTO limits (name, free_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "+
+			"free_at = excluded.free_at WHERE limits.free_at <= ?",
 			name, micros(now.Add(takes)), micros(now))
 		if err != nil || taken > 0 {
 			return err
 		}
-		free, err := one(ctx, tx.Reader, "limit", func(s row) (t time.Time, err error) { return t, s.Scan(instant{&t}) }, "SELECT free_at FROM limits WHERE name = ?", name)
+		free, err := one(ctx, tx.Reader, "limit", func(s row) (t time.Time, err error) {
+			return t, s.Scan(instant{&t})
+		}, "SELECT free_at FROM limits WHERE name = ?", name)
 		if err != nil {
 			return err
 		}

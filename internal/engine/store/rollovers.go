@@ -22,19 +22,24 @@ type Evidence struct {
 const evidenceColumns = "arrangement_id, generation, presented_at, verdict, verdict_at, source, detail"
 
 func scanEvidence(s row) (e Evidence, err error) {
-	return e, s.Scan(&e.ArrangementID, &e.Generation, instant{&e.PresentedAt}, &e.Verdict, instant{&e.VerdictAt}, &e.Source, &e.Detail)
+	return e, s.Scan(&e.ArrangementID, &e.Generation, instant{&e.PresentedAt}, &e.Verdict, instant{&e.VerdictAt},
+		&e.Source, &e.Detail)
 }
 
 // EvidenceOf reads what is known of arrangements, by arrangement ID.
 func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[string][]Evidence, error) {
-	return groupBy(ctx, r, scanEvidence, func(e Evidence) string { return e.ArrangementID }, "SELECT "+evidenceColumns+" FROM evidence WHERE arrangement_id ", arrangementIDs, " ORDER BY generation")
+	return groupBy(ctx, r, scanEvidence, func(e Evidence) string {
+		return e.ArrangementID
+	}, "SELECT "+evidenceColumns+" FROM evidence WHERE arrangement_id ", arrangementIDs, " ORDER BY generation")
 }
 
 // SetEvidence stores what is known of a generation.
 func (t *Tx) SetEvidence(ctx context.Context, e Evidence) error {
-	_, err := t.exec(ctx, "INSERT INTO evidence ("+evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
+	_, err := t.exec(ctx, "INSERT INTO evidence ("+
+		evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
 		presented_at = excluded.presented_at, verdict = excluded.verdict, verdict_at = excluded.verdict_at, source = excluded.source, detail = excluded.detail`,
-		e.ArrangementID, e.Generation, micros(e.PresentedAt), string(e.Verdict), micros(e.VerdictAt), string(e.Source), e.Detail)
+		e.ArrangementID, e.Generation, micros(e.PresentedAt), string(e.Verdict), micros(e.VerdictAt), string(e.Source),
+		e.Detail)
 	return err
 }
 
@@ -61,13 +66,16 @@ func (t *Tx) SetNeededOld(ctx context.Context, arrangementID string, at time.Tim
 
 var (
 	cutOver = bulk{
-		each:    "UPDATE arrangements SET generation = ?, version = version + 1 WHERE id = ?",
-		all:     "UPDATE arrangements SET generation = v.generation, version = version + 1 FROM unnest($1::bigint[], $2::text[]) AS v (generation, id) WHERE arrangements.id = v.id",
+		each: "UPDATE arrangements SET generation = ?, version = version + 1 WHERE id = ?",
+		all: "UPDATE arrangements SET generation = v.generation, version = version + 1 FROM unnest($1::bigint[], " +
+			"$2::text[]) AS v (generation, id) WHERE arrangements.id = v.id",
 		columns: 2,
 	}
 	presented = bulk{
-		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '') ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at",
-		all: "INSERT INTO evidence (" + evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS v (id, generation, at)
+		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '') ON CONFLICT (arrangement_id, " +
+			"generation) DO UPDATE SET presented_at = excluded.presented_at",
+		all: "INSERT INTO evidence (" +
+			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS v (id, generation, at)
 			ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at`,
 		columns: 3,
 	}
@@ -75,7 +83,9 @@ var (
 
 // CutOver stores which generation each of the arrangements presents from now on.
 func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement, now time.Time) error {
-	if _, err := cutOver.write(ctx, t, len(arrangements), func(i int) []any { return []any{int64(arrangements[i].Generation), arrangements[i].ID} }); err != nil {
+	if _, err := cutOver.write(ctx, t, len(arrangements), func(i int) []any {
+		return []any{int64(arrangements[i].Generation), arrangements[i].ID}
+	}); err != nil {
 		return err
 	}
 	_, err := presented.write(ctx, t, len(arrangements), func(i int) []any {
@@ -86,25 +96,29 @@ func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement, no
 
 // Rolling lists the tenants with a roll-over under way: an old generation is not retired yet. It costs what it returns.
 func (r Reader) Rolling(ctx context.Context, after string, limit int) ([]string, error) {
-	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND successor_id <> '' AND state = 'active' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
+		"successor_id <> '' AND state = 'active' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }
 
-// InReachOf reads the generations of the tenant certificate that are neither retired nor revoked, by tenant ID, the oldest
-// first.
+// InReachOf reads the generations of the tenant certificate that are neither retired nor revoked, by tenant ID, the
+// oldest first.
 func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
 	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
-		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state IN ('standby', 'active') AND tenant_id ", tenantIDs, " ORDER BY generation")
+		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state IN ('standby', 'active') AND "+
+			"tenant_id ", tenantIDs, " ORDER BY generation")
 }
 
 // Activate notes that a standby generation is presented now.
 func (t *Tx) Activate(ctx context.Context, tenantID string, generation int) error {
-	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = 'tenant' AND generation = ? AND state = 'standby'", tenantID, generation)
+	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = 'tenant' AND "+
+		"generation = ? AND state = 'standby'", tenantID, generation)
 	return err
 }
 
 // Retire ends a replaced generation and destroys its key.
 func (t *Tx) Retire(ctx context.Context, id string) error {
-	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL WHERE id = ? AND state IN ('standby', 'active') AND successor_id <> ''", id)
+	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL WHERE id = ? AND state IN "+
+		"('standby', 'active') AND successor_id <> ''", id)
 }
 
 // OwnedArrangement finds an arrangement of any tenant, and whose it is.
@@ -118,5 +132,6 @@ func (r Reader) OwnedArrangement(ctx context.Context, id string) (t tenancy.Tena
 
 // ArrangementByID finds an arrangement of any tenant.
 func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrangement, error) {
-	return one(ctx, r, "such arrangement", scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE id = ?", id)
+	return one(ctx, r, "such arrangement", scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE id = ?",
+		id)
 }

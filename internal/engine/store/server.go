@@ -57,14 +57,17 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if standby {
-		return errors.New("it is a read replica (a hot standby): name the primary, or all of them with target_session_attrs=read-write, as postgres://a,b/perennial?target_session_attrs=read-write")
+		return errors.New("it is a read replica (a hot standby): name the primary, or all of them with " +
+			"target_session_attrs=read-write, as postgres://a,b/perennial?target_session_attrs=read-write")
 	}
 	mode, err := pooled(ctx, db)
 	if err != nil {
 		return err
 	}
 	if mode != "" {
-		return fmt.Errorf("a connection pooler %s is between: locks and notifications would be lost in it; connect to PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode, mostConnections)
+		return fmt.Errorf("a connection pooler %s is between: locks and notifications would be lost in it; connect to "+
+			"PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode,
+			mostConnections)
 	}
 	return nil
 }

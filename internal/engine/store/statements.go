@@ -8,9 +8,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-// preparing opens connections to SQLite that keep the statements which they prepared: to parse and plan a query of ours takes
-// SQLite as long as to execute it. The driver has no such memory of its own, and database/sql cannot have one for the writer,
-// whose only connection is inside a transaction when a statement is needed. PostgreSQL's driver has it.
+// preparing opens connections to SQLite that keep the statements which they prepared: to parse and plan a query of ours
+// takes SQLite as long as to execute it. The driver has no such memory of its own, and database/sql cannot have one for
+// the writer, whose only connection is inside a transaction when a statement is needed. PostgreSQL's driver has it.
 type preparing struct {
 	driver sqlite.Driver
 	name   string
@@ -44,8 +44,8 @@ type sqliteConn interface {
 // statement for each length.
 const mostPrepared = 500
 
-// A preparedConn is a connection with the statements that are prepared on it and not in use. database/sql uses a connection
-// from one goroutine at a time, but several rows may be open at once.
+// A preparedConn is a connection with the statements that are prepared on it and not in use. database/sql uses a
+// connection from one goroutine at a time, but several rows may be open at once.
 type preparedConn struct {
 	sqliteConn
 	idle map[string][]driver.Stmt

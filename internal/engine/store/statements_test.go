@@ -35,7 +35,8 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 	}
 	// A statement that failed, and one whose context ended, are as good as new.
 	for range 2 {
-		if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO settings (name, value) VALUES (?, ?)", "name-0", ""); err == nil {
+		if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO settings (name, value) VALUES (?, ?)", "name-0",
+			""); err == nil {
 			t.Error("a second row with the same key")
 		}
 		ended, cancel := context.WithCancel(t.Context())
@@ -43,13 +44,15 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 		if _, err := list(ended, s.Reader, scanOne[string], "SELECT name FROM settings ORDER BY name"); err == nil {
 			t.Error("a query whose context has ended")
 		}
-		if got, err := list(t.Context(), s.Reader, scanOne[string], "SELECT name FROM settings WHERE name LIKE 'name-%' ORDER BY name"); err != nil || len(got) != 3 {
+		if got, err := list(t.Context(), s.Reader, scanOne[string], "SELECT name FROM settings WHERE name LIKE 'name-%' "+
+			"ORDER BY name"); err != nil || len(got) != 3 {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
 	// Many different ones do not pile up.
 	for i := range 2 * mostPrepared {
-		if _, err := s.writer.ExecContext(t.Context(), fmt.Sprintf("UPDATE settings SET value = ? WHERE name = 'name-%d'", i), "x"); err != nil {
+		if _, err := s.writer.ExecContext(t.Context(), fmt.Sprintf("UPDATE settings SET value = ? WHERE name = 'name-%d'", i),
+			"x"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,9 +1,9 @@
 // Package store keeps everything in SQLite or PostgreSQL, through database/sql and one set of queries.
 //
-// It promises: what a committed transaction wrote is there after a crash (SQLite runs with synchronous=FULL), both engines
-// give the same answers (one suite of tests runs against both), and errors that a caller decides by are the kinds of
-// package tenancy. On SQLite there is one writer connection, shared with the job queue, and a pool of readers beside it:
-// SQLite has one writer at a time anyway, and queueing in Go is fairer than busy time-outs.
+// It promises: what a committed transaction wrote is there after a crash (SQLite runs with synchronous=FULL), both
+// engines give the same answers (one suite of tests runs against both), and errors that a caller decides by are the
+// kinds of package tenancy. On SQLite there is one writer connection, shared with the job queue, and a pool of readers
+// beside it: SQLite has one writer at a time anyway, and queueing in Go is fairer than busy time-outs.
 package store
 
 import (
@@ -42,7 +42,8 @@ const (
 	Postgres Engine = "postgres"
 )
 
-// mostConnections bounds those of one process to PostgreSQL. Beside them the job queue and the listener for changes have a few.
+// mostConnections bounds those of one process to PostgreSQL. Beside them the job queue and the listener for changes
+// have a few.
 const mostConnections = 32
 
 // A Store is an open database. Its methods that read use a pool of readers.
@@ -76,8 +77,8 @@ type Tx struct {
 // SQL is the transaction itself, for the job queue, which inserts into the same one.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
-// Open opens the database that the URL names ("sqlite:PATH" or "postgres://...") and brings its schema up to date. A schema
-// newer than this program knows is refused.
+// Open opens the database that the URL names ("sqlite:PATH" or "postgres://...") and brings its schema up to date. A
+// schema newer than this program knows is refused.
 func Open(ctx context.Context, url string) (*Store, error) {
 	s, err := connect(ctx, url)
 	if err != nil {
@@ -90,8 +91,8 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
-// OpenInMemory opens an empty SQLite database that lives as long as the store is open and is nobody else's, for simulations.
-// It has one connection: what is inside a transaction must read through it.
+// OpenInMemory opens an empty SQLite database that lives as long as the store is open and is nobody else's, for
+// simulations. It has one connection: what is inside a transaction must read through it.
 func OpenInMemory(ctx context.Context) (*Store, error) {
 	db := sql.OpenDB(&preparing{name: ":memory:?_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_txlock=immediate"})
 	db.SetMaxOpenConns(1)
@@ -199,7 +200,8 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("its schema is version %d, and this program knows up to %d: it was written by a newer perennial; use that one, or restore a backup from before the upgrade", current, target)
+		return fmt.Errorf("its schema is version %d, and this program knows up to %d: it was written by a newer perennial; "+
+			"use that one, or restore a backup from before the upgrade", current, target)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the schema: %w", err)
@@ -246,8 +248,8 @@ func (s *Store) DB() *sql.DB { return s.writer }
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.explain(s.writer.PingContext(ctx)) }
 
-// InTx runs fn in a transaction that commits when fn returns nil. fn may run again where PostgreSQL asks to repeat it: it
-// must not change anything outside.
+// InTx runs fn in a transaction that commits when fn returns nil. fn may run again where PostgreSQL asks to repeat it:
+// it must not change anything outside.
 func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
 	for try := 1; ; try++ {
 		err := s.inTx(ctx, fn)
@@ -279,8 +281,8 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 	return nil
 }
 
-// explain turns an engine's error into one of the kinds of package tenancy, where a caller decides by it, and says in words
-// what an administrator can mend.
+// explain turns an engine's error into one of the kinds of package tenancy, where a caller decides by it, and says in
+// words what an administrator can mend.
 func (r Reader) explain(err error) error {
 	var pg *pgconn.PgError
 	var lite *sqlite.Error
@@ -376,7 +378,8 @@ func list[T any](ctx context.Context, r Reader, scan func(row) (T, error), query
 }
 
 // forEach hands every row of a query to a function.
-func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), take func(T), query string, args ...any) error {
+func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), take func(T), query string,
+	args ...any) error {
 	rows, err := r.q.QueryContext(ctx, r.sql(query), args...)
 	if err != nil {
 		return r.explain(err)
@@ -392,8 +395,10 @@ func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), ta
 	return r.explain(rows.Err())
 }
 
-// one reads the row of a query that has at most one; [tenancy.ErrNotFound] where it has none, saying what was looked for.
-func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, error), query string, args ...any) (T, error) {
+// one reads the row of a query that has at most one; [tenancy.ErrNotFound] where it has none, saying what was looked
+// for.
+func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, error), query string, args ...any) (T,
+	error) {
 	v, err := scan(r.q.QueryRowContext(ctx, r.sql(query), args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, tenancy.Errorf(tenancy.ErrNotFound, "there is no %s", what)
@@ -464,7 +469,8 @@ func (r Reader) Setting(ctx context.Context, name string) (string, error) {
 
 // SetSetting writes a setting.
 func (t *Tx) SetSetting(ctx context.Context, name, value string) error {
-	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
+	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "+
+		"excluded.value", name, value)
 	return err
 }
 
@@ -474,15 +480,15 @@ func (t *Tx) Claim(ctx context.Context, name, value string) (first bool, err err
 	return n == 1, err
 }
 
-// Advance changes a setting that was claimed from one value to another, and says whether it had the first one: of several
-// replicas, one gets on.
+// Advance changes a setting that was claimed from one value to another, and says whether it had the first one: of
+// several replicas, one gets on.
 func (t *Tx) Advance(ctx context.Context, name, from, to string) (bool, error) {
 	n, err := t.exec(ctx, "UPDATE settings SET value = ? WHERE name = ? AND value = ?", to, name, from)
 	return n == 1, err
 }
 
-// LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be this
-// one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
+// LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be
+// this one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
 func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
 	const name = "longest_validity"
 	v, err := s.Setting(ctx, name)

@@ -49,15 +49,19 @@ func wants(t *testing.T, err, kind error) {
 // acme stores a tenant with two key users and a generation that expires at notAfter.
 func acme(t *testing.T, s *Store, name string, notAfter time.Time) (tenancy.Tenant, tenancy.Certificate) {
 	t.Helper()
-	tenant := tenancy.Tenant{ID: "t-" + name, Name: name, DisplayName: "Ácme \"" + name + "\"", KeyType: tenancy.P256, CreatedAt: now, Version: 1}
-	cert := tenancy.Certificate{ID: "c-" + name, TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: "01", Fingerprint: strings.Repeat("a", 64),
-		Subject: "CN=" + name, NotBefore: notAfter.AddDate(-1, 0, 0), NotAfter: notAfter, KeyType: tenancy.P256, DER: []byte{1, 2}, IssuerID: "ca", CreatedAt: now}
+	tenant := tenancy.Tenant{ID: "t-" + name, Name: name, DisplayName: "Ácme \"" + name + "\"", KeyType: tenancy.P256,
+		CreatedAt: now, Version: 1}
+	cert := tenancy.Certificate{ID: "c-" + name, TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1,
+		State: tenancy.Active, Serial: "01", Fingerprint: strings.Repeat("a", 64),
+		Subject: "CN=" + name, NotBefore: notAfter.AddDate(-1, 0, 0), NotAfter: notAfter, KeyType: tenancy.P256,
+		DER: []byte{1, 2}, IssuerID: "ca", CreatedAt: now}
 	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 		if err := tx.CreateTenant(ctx, tenant); err != nil {
 			return err
 		}
 		for _, u := range []string{"alice", "bob"} {
-			if err := tx.CreateKeyUser(ctx, tenancy.KeyUser{ID: name + "-" + u, TenantID: tenant.ID, Name: u, Email: u + "@example.com", UnsubscribeToken: name + u, CreatedAt: now, Version: 1}); err != nil {
+			if err := tx.CreateKeyUser(ctx, tenancy.KeyUser{ID: name + "-" + u, TenantID: tenant.ID, Name: u,
+				Email: u + "@example.com", UnsubscribeToken: name + u, CreatedAt: now, Version: 1}); err != nil {
 				return err
 			}
 		}
@@ -97,21 +101,30 @@ func TestNamesAreUniqueAndChangesNeedTheCurrentVersion(t *testing.T) {
 		tenant, _ := acme(t, s, "acme", now)
 		again := tenant
 		again.ID = "other"
-		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.CreateTenant(ctx, again) }), tenancy.ErrConflict)
+		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.CreateTenant(ctx, again)
+		}), tenancy.ErrConflict)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.UpdateTenant(ctx, tenant) }))
-		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.UpdateTenant(ctx, tenant) }), tenancy.ErrStale)
+		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.UpdateTenant(ctx, tenant)
+		}), tenancy.ErrStale)
 	})
 }
 
 func TestAReceiverInUseIsNotDeleted(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now)
-		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
-		arrangement := tenancy.Arrangement{ID: "a", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp", Endpoint: "https://erp", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, CreatedAt: now, Version: 1}
+		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
+			Version: 1}
+		arrangement := tenancy.Arrangement{ID: "a", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp",
+			Endpoint: "https://erp", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, CreatedAt: now,
+			Version: 1}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			return errors.Join(tx.CreateReceiver(ctx, receiver), tx.CreateArrangement(ctx, arrangement))
 		}))
-		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.DeleteReceiver(ctx, receiver) }), tenancy.ErrConflict)
+		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.DeleteReceiver(ctx, receiver)
+		}), tenancy.ErrConflict)
 		arrangement.Generation = 2
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			return tx.CutOver(ctx, []tenancy.Arrangement{arrangement}, now)
@@ -145,7 +158,8 @@ func TestDueListsByExpiryWhatTheRunHasNotDealtWith(t *testing.T) {
 		if got := due(now); got != "c-cc-ac-b" {
 			t.Errorf("got %s", got)
 		}
-		notice := tenancy.Notice{ID: "n", TenantID: "t-a", CertificateID: "c-a", Kind: tenancy.Expiring, Subject: "s", RunDate: now, CreatedAt: now}
+		notice := tenancy.Notice{ID: "n", TenantID: "t-a", CertificateID: "c-a", Kind: tenancy.Expiring, Subject: "s",
+			RunDate: now, CreatedAt: now}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			return errors.Join(tx.AddNotices(ctx, []tenancy.Notice{notice}), tx.MarkWarned(ctx, []string{"c-a"}, now))
 		}))
@@ -155,9 +169,13 @@ func TestDueListsByExpiryWhatTheRunHasNotDealtWith(t *testing.T) {
 		if got := due(now.AddDate(0, 1, 0)); got != "c-cc-ac-b" {
 			t.Errorf("in the next run: %s", got)
 		}
-		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.MarkWarned(ctx, []string{"c-a"}, now) }), tenancy.ErrConflict)
+		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.MarkWarned(ctx, []string{"c-a"}, now)
+		}), tenancy.ErrConflict)
 		notice.ID = "n2"
-		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.AddNotices(ctx, []tenancy.Notice{notice}) }), tenancy.ErrConflict)
+		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddNotices(ctx, []tenancy.Notice{notice})
+		}), tenancy.ErrConflict)
 	})
 }
 
@@ -203,12 +221,15 @@ func TestTasksAndMailsHangOnTheirNotice(t *testing.T) {
 		users, err := s.KeyUsers(t.Context(), tenant.ID, "", 10)
 		must(t, err)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			notice := tenancy.Notice{ID: "n", TenantID: tenant.ID, CertificateID: cert.ID, Kind: tenancy.Expiring, Subject: "subject", DueAt: now, CreatedAt: now}
+			notice := tenancy.Notice{ID: "n", TenantID: tenant.ID, CertificateID: cert.ID, Kind: tenancy.Expiring,
+				Subject: "subject", DueAt: now, CreatedAt: now}
 			var tasks []tenancy.Task
 			for _, u := range users {
-				tasks = append(tasks, tenancy.Task{ID: "task-" + u.Name, TenantID: tenant.ID, KeyUserID: u.ID, NoticeID: "n", State: tenancy.TaskOpen, Version: 1})
+				tasks = append(tasks, tenancy.Task{ID: "task-" + u.Name, TenantID: tenant.ID, KeyUserID: u.ID, NoticeID: "n",
+					State: tenancy.TaskOpen, Version: 1})
 			}
-			mails := []tenancy.Mail{{ID: "m1", TenantID: tenant.ID, NoticeID: "n", Name: "a", Address: "a@b", MessageID: "m1@x", State: tenancy.MailWaiting, Designated: true}}
+			mails := []tenancy.Mail{{ID: "m1", TenantID: tenant.ID, NoticeID: "n", Name: "a", Address: "a@b", MessageID: "m1@x",
+				State: tenancy.MailWaiting, Designated: true}}
 			return errors.Join(tx.AddNotices(ctx, []tenancy.Notice{notice}), tx.AddTasks(ctx, tasks), tx.AddMails(ctx, mails))
 		}))
 		open, err := s.Tasks(t.Context(), tenant.ID, users[1].ID, tenancy.TaskOpen, "", 10)
@@ -218,7 +239,8 @@ func TestTasksAndMailsHangOnTheirNotice(t *testing.T) {
 		}
 		open[0].State, open[0].Note, open[0].CompletedAt = tenancy.TaskCompleted, "done\n\"it\"", now
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.UpdateTask(ctx, open[0]) }))
-		if open, _ = s.Tasks(t.Context(), tenant.ID, "", tenancy.TaskOpen, "", 10); len(open) != 1 || open[0].KeyUser != "alice" {
+		if open, _ = s.Tasks(t.Context(), tenant.ID, "", tenancy.TaskOpen, "", 10); len(open) != 1 ||
+			open[0].KeyUser != "alice" {
 			t.Errorf("one completes for oneself: %+v", open)
 		}
 		var ids []string
@@ -247,11 +269,13 @@ func TestAScopingAnswerReplacesTheEarlierOne(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: tenancy.FirstProject, CreatedAt: now, Version: 1})
+			return tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: tenancy.FirstProject,
+				CreatedAt: now, Version: 1})
 		}))
 		for i, yes := range []bool{false, true} {
 			must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-				return tx.AnswerQuestion(ctx, "p", int64(i+1), tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "alice", At: now})
+				return tx.AnswerQuestion(ctx, "p", int64(i+1),
+					tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "alice", At: now})
 			}))
 			projects, err := s.ScopingProjects(t.Context(), tenant.ID)
 			must(t, err)
@@ -291,11 +315,13 @@ func TestAnIdempotencyKeyIsRememberedOnce(t *testing.T) {
 
 func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
 	for name, c := range map[string]struct{ sql, want string }{
-		"untouched":       {"SELECT 1", ""},
-		"changed":         {"UPDATE events SET detail = 'x' WHERE seq = 3", "entry 3: was changed after it was written"},
-		"missing":         {"DELETE FROM events WHERE seq = 3", "entry 3: missing (the next one is 4)"},
-		"cut off":         {"DELETE FROM events WHERE seq > 4", "entry 5: missing: the log ends at 4, but 7 entries were written"},
-		"reordered":       {"UPDATE events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); UPDATE events SET seq = -seq WHERE seq < 0", "entry 3: does not follow the entry before it"},
+		"untouched": {"SELECT 1", ""},
+		"changed":   {"UPDATE events SET detail = 'x' WHERE seq = 3", "entry 3: was changed after it was written"},
+		"missing":   {"DELETE FROM events WHERE seq = 3", "entry 3: missing (the next one is 4)"},
+		"cut off": {"DELETE FROM events WHERE seq > 4", "entry 5: missing: the log ends at 4, but 7 entries were " +
+			"written"},
+		"reordered": {"UPDATE events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); UPDATE " +
+			"events SET seq = -seq WHERE seq < 0", "entry 3: does not follow the entry before it"},
 		"time set back":   {"UPDATE events SET at = at - 1 WHERE seq = 7", "entry 7: was changed"},
 		"head set back":   {"UPDATE event_head SET seq = 6", "entry 6: is not the last entry that was written"},
 		"all but emptied": {"DELETE FROM events", "entry 1: missing: the log ends at 0"},
@@ -304,7 +330,8 @@ func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
 			each(t, func(t *testing.T, s *Store) {
 				for i := range 4 { // several transactions, of one and of two events
 					must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-						events := []tenancy.Event{{At: now, Actor: "run", Action: "a", Tenant: "acme", Object: fmt.Sprint(i), Detail: `{"ü":"'"}`}}
+						events := []tenancy.Event{{At: now, Actor: "run", Action: "a", Tenant: "acme", Object: fmt.Sprint(i),
+							Detail: `{"ü":"'"}`}}
 						if i > 0 {
 							events = append(events, tenancy.Event{At: now, Actor: "run", Action: "b"})
 						}
@@ -339,14 +366,16 @@ func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
 			var events []tenancy.Event
 			for i := range 40 {
 				tenant := []string{"acme", "globex"}[i%2]
-				events = append(events, tenancy.Event{At: now, Actor: "operator Olga", Action: "x.done", Tenant: tenant, Object: fmt.Sprintf("%s/%d%%_", tenant, i/10), Detail: "{}"})
+				events = append(events, tenancy.Event{At: now, Actor: "operator Olga", Action: "x.done", Tenant: tenant,
+					Object: fmt.Sprintf("%s/%d%%_", tenant, i/10), Detail: "{}"})
 			}
 			return tx.Audit(ctx, events...)
 		}))
 		for _, c := range []struct {
 			tenant, text string
 			want         int
-		}{{"", "", 40}, {"acme", "", 20}, {"", "OLGA", 40}, {"globex", "GLOBEX/3%_", 5}, {"", "/2%", 10}, {"", "3_%", 0}, {"nobody", "", 0}} {
+		}{{"", "", 40}, {"acme", "", 20}, {"", "OLGA", 40}, {"globex", "GLOBEX/3%_", 5}, {"", "/2%", 10}, {"", "3_%", 0},
+			{"nobody", "", 0}} {
 			before, last, got := int64(0), int64(1<<60), 0
 			for pages := 0; ; pages++ {
 				found, next, err := s.searchEvents(t.Context(), c.tenant, c.text, before, 3, 7)
@@ -371,11 +400,13 @@ func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
 
 func TestTheMessageLogIsReadBackwardsWhateverTheDatabasesOrderOfLetters(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		ids := []string{"019aa000-0000-7000-8000-000000000001", "019aa000-0000-7000-8000-00000000000f", "f19aa000-0000-7000-8000-000000000001"}
+		ids := []string{"019aa000-0000-7000-8000-000000000001", "019aa000-0000-7000-8000-00000000000f",
+			"f19aa000-0000-7000-8000-000000000001"}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			var messages []tenancy.Message
 			for _, id := range ids {
-				messages = append(messages, tenancy.Message{ID: id, ArrangementID: "a", At: now, Method: "POST", Path: "/", Count: 1})
+				messages = append(messages, tenancy.Message{ID: id, ArrangementID: "a", At: now, Method: "POST", Path: "/",
+					Count: 1})
 			}
 			return tx.AddMessages(ctx, messages)
 		}))
@@ -417,7 +448,8 @@ func TestTheLedgerTakesARunDateOnce(t *testing.T) {
 
 func TestTheLongestValidityIsRemembered(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		for _, c := range []struct{ now, want time.Duration }{{47 * time.Hour, 47 * time.Hour}, {365 * time.Hour, 365 * time.Hour}, {47 * time.Hour, 365 * time.Hour}} {
+		for _, c := range []struct{ now, want time.Duration }{{47 * time.Hour, 47 * time.Hour},
+			{365 * time.Hour, 365 * time.Hour}, {47 * time.Hour, 365 * time.Hour}} {
 			if got, err := s.LongestValidity(t.Context(), c.now); err != nil || got != c.want {
 				t.Errorf("got %s, %v; want %s", got, err, c.want)
 			}
@@ -443,7 +475,8 @@ func TestTwoServicesOnOneSQLiteFileAreRefused(t *testing.T) {
 	url := "sqlite:" + t.TempDir() + "/a b?c#d.db"
 	first, err := OpenExclusive(t.Context(), url)
 	must(t, err)
-	if _, err := OpenExclusive(t.Context(), url); err == nil || !strings.Contains(err.Error(), "another perennial (process ") {
+	if _, err := OpenExclusive(t.Context(), url); err == nil ||
+		!strings.Contains(err.Error(), "another perennial (process ") {
 		t.Errorf("got %v", err)
 	}
 	must(t, first.Close())
@@ -470,7 +503,8 @@ func TestUnsentMailsAreFoundWithoutLookingAtTheSentOnes(t *testing.T) {
 	plan, err := list(t.Context(), s.Reader, func(r row) (detail string, err error) {
 		var id, parent, unused int
 		return detail, r.Scan(&id, &parent, &unused, &detail)
-	}, "EXPLAIN QUERY PLAN SELECT id FROM mails m WHERE m.id > ? AND m.state = ? AND m.state <> 'sent' ORDER BY m.id LIMIT 10", "", "dead")
+	}, "EXPLAIN QUERY PLAN SELECT id FROM mails m WHERE m.id > ? AND m.state = ? AND m.state <> 'sent' ORDER BY m.id "+
+		"LIMIT 10", "", "dead")
 	must(t, err)
 	if len(plan) != 1 || !strings.Contains(plan[0], "INDEX mails_unsent (state=? AND id>?)") {
 		t.Errorf("plan %q", plan)

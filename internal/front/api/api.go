@@ -1,9 +1,9 @@
-// Package api is the JSON API under /api/v1, and the few public pages beside it: health, metrics, the CA's certificates and
-// revocation lists, and the one-click link of mails.
+// Package api is the JSON API under /api/v1, and the few public pages beside it: health, metrics, the CA's certificates
+// and revocation lists, and the one-click link of mails.
 //
-// It promises: OpenAPI 3.1 that is made from the code, errors as RFC 9457 problems that say what to do, changes guarded by
-// ETag and If-Match, creations that can be repeated under an Idempotency-Key, and that a tenant's token can neither see nor
-// guess anything of another tenant: what belongs to another one answers exactly as what does not exist.
+// It promises: OpenAPI 3.1 that is made from the code, errors as RFC 9457 problems that say what to do, changes guarded
+// by ETag and If-Match, creations that can be repeated under an Idempotency-Key, and that a tenant's token can neither
+// see nor guess anything of another tenant: what belongs to another one answers exactly as what does not exist.
 package api
 
 import (
@@ -99,7 +99,8 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.forecastRun()
 	s.public(mux)
 	if c.Gateways != nil {
-		mux.HandleFunc(control.Path, func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
+		mux.HandleFunc(control.Path,
+			func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
@@ -141,9 +142,11 @@ func register[I, O any](s *server, method, path, summary string, status int, fn 
 }
 
 // registerLarge is register for an operation whose body may be larger than others.
-func registerLarge[I, O any](s *server, method, path, summary string, status int, most int64, fn func(context.Context, *I) (*O, error)) {
+func registerLarge[I, O any](s *server, method, path, summary string, status int, most int64,
+	fn func(context.Context, *I) (*O, error)) {
 	huma.Register(s.api, huma.Operation{
-		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: most,
+		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary,
+		DefaultStatus: status, MaxBodyBytes: most,
 		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/tenants/{tenant}"), "/"), "/")[0]},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
@@ -174,7 +177,8 @@ func (s *server) problem(ctx context.Context, err error) error {
 		return huma.Error404NotFound(message)
 	case errors.Is(err, tenancy.ErrInvalid):
 		if errors.As(err, &rule) && rule.Field != "" {
-			return huma.Error422UnprocessableEntity(message, &huma.ErrorDetail{Location: "body." + rule.Field, Message: rule.Message})
+			return huma.Error422UnprocessableEntity(message,
+				&huma.ErrorDetail{Location: "body." + rule.Field, Message: rule.Message})
 		}
 		return huma.Error422UnprocessableEntity(message)
 	case errors.Is(err, tenancy.ErrConflict), errors.Is(err, tenancy.ErrRefused):
@@ -197,8 +201,8 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 
 type principalKey struct{}
 
-// WithPrincipal lets requests with this context act as a token, for the console, which signs people in by itself. A context
-// cannot come from outside of the process.
+// WithPrincipal lets requests with this context act as a token, for the console, which signs people in by itself. A
+// context cannot come from outside of the process.
 func WithPrincipal(ctx context.Context, t tenancy.Token) context.Context {
 	return context.WithValue(ctx, principalKey{}, t)
 }
@@ -264,11 +268,14 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
 			return
 		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
-			writeProblem(w, http.StatusForbidden, "what is below "+control.Path+" is for gateways' tokens, and nothing else is: make one with perennial token create NAME --role gateway")
+			writeProblem(w, http.StatusForbidden, "what is below "+control.Path+" is for gateways' tokens, and nothing else "+
+				"is: make one with perennial token create NAME --role gateway")
 			return
 		}
 		if now.Sub(t.LastUsedAt) > touchAfter {
-			if err := s.Store.InTx(r.Context(), func(tx *store.Tx) error { return tx.TouchToken(r.Context(), t.ID, now) }); err != nil {
+			if err := s.Store.InTx(r.Context(), func(tx *store.Tx) error {
+				return tx.TouchToken(r.Context(), t.ID, now)
+			}); err != nil {
 				s.Log.WarnContext(r.Context(), "the use of a token was not noted", "token", t.ID, "error", err)
 			}
 		}
@@ -293,7 +300,8 @@ func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error
 }
 
 // change makes a change and its audit event in one transaction.
-func (s *server) change(ctx context.Context, action, tenant, object string, detail any, fn func(tx *store.Tx) error) error {
+func (s *server) change(ctx context.Context, action, tenant, object string, detail any,
+	fn func(tx *store.Tx) error) error {
 	return s.Store.InTx(ctx, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
@@ -303,7 +311,8 @@ func (s *server) change(ctx context.Context, action, tenant, object string, deta
 }
 
 // discard deletes a thing of a tenant, guarded by the version that the caller read, which it stores in the thing first.
-func (s *server) discard(ctx context.Context, g Guarded, version *int64, action, tenant, name string, fn func(tx *store.Tx) error) (_ *struct{}, err error) {
+func (s *server) discard(ctx context.Context, g Guarded, version *int64, action, tenant, name string,
+	fn func(tx *store.Tx) error) (_ *struct{}, err error) {
 	if *version, err = g.version(); err != nil {
 		return nil, err
 	}
@@ -327,7 +336,8 @@ type Guarded struct {
 func (g Guarded) version() (v int64, err error) {
 	switch {
 	case g.IfMatch == "":
-		return 0, huma.NewError(http.StatusPreconditionRequired, "send If-Match with the ETag of what you read, so that nobody's change is lost")
+		return 0, huma.NewError(http.StatusPreconditionRequired, "send If-Match with the ETag of what you read, so that "+
+			"nobody's change is lost")
 	default:
 		if _, err := fmt.Sscanf(g.IfMatch, `"%d"`, &v); err != nil {
 			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is no ETag of this service: read it again", g.IfMatch)

@@ -53,22 +53,29 @@ func setUp(t *testing.T) *fixture {
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now)
 	f.engine, f.store = engine, engine.Store
 	f.engine.Outbox = f.outbox
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine, CA: ca, Outbox: f.outbox, Version: "test", Now: func() time.Time { return f.now }, Log: engine.Log}))
+	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine, CA: ca, Outbox: f.outbox, Version: "test",
+		Now: func() time.Time {
+			return f.now
+		}, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.CreateToken(ctx, tenancy.Token{ID: lifecycle.NewID(), Name: "first", Role: tenancy.RoleOperator, CreatedAt: f.now, ExpiresAt: f.now.AddDate(10, 0, 0)}, tenancy.HashSecret("op-secret"))
+		return tx.CreateToken(ctx, tenancy.Token{ID: lifecycle.NewID(), Name: "first", Role: tenancy.RoleOperator,
+			CreatedAt: f.now, ExpiresAt: f.now.AddDate(10, 0, 0)}, tenancy.HashSecret("op-secret"))
 	}))
 	for _, tenant := range []string{"acme", "globex"} {
 		f.ok("operator", "POST", "/tenants", 201, `{"name":"`+tenant+`","display_name":"Tenant `+tenant+`"}`)
 		at := "/tenants/" + tenant
 		for _, user := range []string{"alice", "bob"} {
 			f.ok("operator", "POST", at+"/key-users", 201, `{"name":"`+user+`","email":"`+user+`@`+tenant+`.example.com"}`)
-			token := f.ok("operator", "POST", "/tokens", 201, fmt.Sprintf(`{"name":"t","role":"key-user","tenant":%q,"user":%q,"expires_at":"2026-12-31T00:00:00Z"}`, tenant, user))
+			token := f.ok("operator", "POST", "/tokens", 201,
+				fmt.Sprintf(`{"name":"t","role":"key-user","tenant":%q,"user":%q,"expires_at":"2026-12-31T00:00:00Z"}`, tenant,
+					user))
 			f.tokens[tenant+"/"+user] = token["secret"].(string)
 		}
 		f.ok("operator", "POST", at+"/receivers", 201, `{"name":"erp"}`)
-		f.ok("operator", "POST", at+"/arrangements", 201, `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://erp.example.com/in"}`)
+		f.ok("operator", "POST", at+"/arrangements", 201,
+			`{"name":"crm-to-erp","receiver":"erp","endpoint":"https://erp.example.com/in"}`)
 	}
 	f.now = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 	_, err := f.engine.Run(ctx, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now)
@@ -123,8 +130,8 @@ func (f *fixture) ok(who, method, path string, want int, body string, headers ..
 
 func items(v map[string]any) []any { return v["items"].([]any) }
 
-// Every operation of the API, as its own description lists it: without a token, with a neighbour's, and with one that is
-// not an operator's.
+// Every operation of the API, as its own description lists it: without a token, with a neighbour's, and with one that
+// is not an operator's.
 func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 	f := setUp(t)
 	task := items(f.ok("operator", "GET", "/tenants/acme/tasks", 200, ""))[0].(map[string]any)["id"].(string)
@@ -137,26 +144,30 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 	}
 	check(t, json.Unmarshal(spec, &api))
 	bodies := map[string]string{
-		"PUT /tenants/{tenant}":                                             `{"display_name":"x","key_type":"p256"}`,
-		"POST /tenants/{tenant}/key-users":                                  `{"name":"eve","email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/key-users/{user}":                            `{"email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/it-contacts":                                 `[]`,
-		"POST /tenants/{tenant}/receivers":                                  `{"name":"x"}`,
-		"PUT /tenants/{tenant}/receivers/{receiver}":                        `{"name":"erp"}`,
-		"POST /tenants/{tenant}/arrangements":                               `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"POST /tenants/{tenant}/arrangements/trial":                         `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"POST /imports":                                                     `{}`,
-		"PUT /tenants/{tenant}/arrangements/{arrangement}":                  `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
-		"PUT /tenants/{tenant}/tasks/{task}":                                `{"state":"completed"}`,
-		"POST /tenants/{tenant}/scope":                                      `{"name":"x"}`,
-		"PUT /tenants/{tenant}/scope/{project}/{question}":                  `{"answer":"yes"}`,
-		"POST /tenants/{tenant}/certificates/{purpose}/renew":               `{}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose": `{"generation":1}`, "POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/authority": `{}`,
-		"POST /authorities": `{}`, "POST /tenants": `{"name":"x"}`, "POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
+		"PUT /tenants/{tenant}":                                              `{"display_name":"x","key_type":"p256"}`,
+		"POST /tenants/{tenant}/key-users":                                   `{"name":"eve","email":"e@x.example"}`,
+		"PUT /tenants/{tenant}/key-users/{user}":                             `{"email":"e@x.example"}`,
+		"PUT /tenants/{tenant}/it-contacts":                                  `[]`,
+		"POST /tenants/{tenant}/receivers":                                   `{"name":"x"}`,
+		"PUT /tenants/{tenant}/receivers/{receiver}":                         `{"name":"erp"}`,
+		"POST /tenants/{tenant}/arrangements":                                `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+		"POST /tenants/{tenant}/arrangements/trial":                          `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+		"POST /imports":                                                      `{}`,
+		"PUT /tenants/{tenant}/arrangements/{arrangement}":                   `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
+		"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,
+		"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
+		"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
+		"POST /tenants/{tenant}/certificates/{purpose}/renew":                `{}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose":  `{"generation":1}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
+		"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
+		"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
+		"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 	}
-	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}", "tenant", "{generation}", "1", "{task}", task,
-		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z", "{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
+	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}",
+		"tenant", "{generation}", "1", "{task}", task,
+		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
+		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
 	seen := 0
 	for path, methods := range api.Paths {
 		path = strings.TrimPrefix(path, "/api/v1")
@@ -187,7 +198,8 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 			there := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "acme"), body, `If-Match: "1"`)
 			nowhere := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "nobody"), body, `If-Match: "1"`)
 			if there.status != 404 || strings.ReplaceAll(there.raw, "acme", "nobody") != nowhere.raw {
-				t.Errorf("%s %s of a neighbour: %d %s; of nobody: %d %s", method, path, there.status, there.raw, nowhere.status, nowhere.raw)
+				t.Errorf("%s %s of a neighbour: %d %s; of nobody: %d %s", method, path, there.status, there.raw, nowhere.status,
+					nowhere.raw)
 			}
 		}
 	}
@@ -210,19 +222,24 @@ func TestChangesNeedTheETagOfWhatWasRead(t *testing.T) {
 	path := "/tenants/acme/receivers/erp"
 	read := f.call("acme/alice", "GET", path, "")
 	tag := read.header.Get("ETag")
-	if a := f.call("acme/alice", "PUT", path, `{"name":"erp","display_name":"ERP"}`); a.status != 428 || !strings.Contains(a.raw, "send If-Match") {
+	if a := f.call("acme/alice", "PUT", path, `{"name":"erp","display_name":"ERP"}`); a.status != 428 ||
+		!strings.Contains(a.raw, "send If-Match") {
 		t.Errorf("without: %d %s", a.status, a.raw)
 	}
-	changed := f.call("acme/alice", "PUT", path, `{"name":"erp","created_at":"2026-01-15T00:00:00Z","display_name":"ERP","contact_email":"eve@erp.example.com"}`, "If-Match: "+tag)
+	changed := f.call("acme/alice", "PUT", path,
+		`{"name":"erp","created_at":"2026-01-15T00:00:00Z","display_name":"ERP","contact_email":"eve@erp.example.com"}`,
+		"If-Match: "+tag)
 	if changed.status != 200 || changed.body["display_name"] != "ERP" || changed.header.Get("ETag") == tag {
 		t.Errorf("with: %d %s", changed.status, changed.raw)
 	}
 	for _, stale := range []string{tag, `"x"`, "*"} {
-		if a := f.call("acme/alice", "PUT", path, `{"name":"erp","display_name":"mine"}`, "If-Match: "+stale); a.status != 412 {
+		if a := f.call("acme/alice", "PUT", path, `{"name":"erp","display_name":"mine"}`,
+			"If-Match: "+stale); a.status != 412 {
 			t.Errorf("If-Match %s: %d %s", stale, a.status, a.raw)
 		}
 	}
-	if a := f.call("acme/alice", "DELETE", path, "", "If-Match: "+changed.header.Get("ETag")); a.status != 409 || !strings.Contains(a.raw, "is used by an arrangement") {
+	if a := f.call("acme/alice", "DELETE", path, "", "If-Match: "+changed.header.Get("ETag")); a.status != 409 ||
+		!strings.Contains(a.raw, "is used by an arrangement") {
 		t.Errorf("in use: %d %s", a.status, a.raw)
 	}
 	f.ok("acme/alice", "DELETE", "/tenants/acme/arrangements/crm-to-erp", 204, "", `If-Match: "1"`)
@@ -235,17 +252,22 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 	body := `{"name":"crm2","receiver":"erp","endpoint":"https://erp.example.com"}`
 	first := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body, "Idempotency-Key: k1")
 	again := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body, "Idempotency-Key: k1")
-	if first.status != 201 || again.status != 201 || first.raw != again.raw || again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Location") != first.header.Get("Location") {
+	if first.status != 201 || again.status != 201 || first.raw != again.raw ||
+		again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Location") != first.header.Get("Location") {
 		t.Errorf("first %d %s, again %d %s", first.status, first.raw, again.status, again.raw)
 	}
-	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body); a.status != 409 || !strings.Contains(a.raw, "arrangement crm2 exists already") {
+	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body); a.status != 409 ||
+		!strings.Contains(a.raw, "arrangement crm2 exists already") {
 		t.Errorf("without the key: %d %s", a.status, a.raw)
 	}
-	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", strings.Replace(body, "crm2", "crm3", 1), "Idempotency-Key: k1"); a.status != 422 {
+	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", strings.Replace(body, "crm2", "crm3", 1),
+		"Idempotency-Key: k1"); a.status != 422 {
 		t.Errorf("another request under the key: %d", a.status)
 	}
-	secret := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`, "Idempotency-Key: k2")["secret"].(string)
-	if again := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`, "Idempotency-Key: k2"); again["secret"] != secret {
+	secret := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`,
+		"Idempotency-Key: k2")["secret"].(string)
+	if again := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`,
+		"Idempotency-Key: k2"); again["secret"] != secret {
 		t.Errorf("another token: %v", again)
 	}
 	var leaked int
@@ -253,7 +275,8 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 	if leaked > 0 {
 		t.Error("a token's secret is readable at rest")
 	}
-	if a := f.call("globex/alice", "POST", "/tenants/globex/arrangements", body, "Idempotency-Key: k1"); a.status != 201 || a.header.Get("Idempotency-Replayed") != "" {
+	if a := f.call("globex/alice", "POST", "/tenants/globex/arrangements", body, "Idempotency-Key: k1"); a.status != 201 ||
+		a.header.Get("Idempotency-Replayed") != "" {
 		t.Errorf("a neighbour's key is another one: %d %s", a.status, a.raw)
 	}
 	f.now = f.now.Add(25 * time.Hour)
@@ -273,23 +296,32 @@ func TestBadInputGetsAProblemThatSaysWhatIsWrong(t *testing.T) {
 		{"unknown field", "POST", "/tenants", `{"name":"x","colour":"red"}`, "", 422, "unexpected property"},
 		{"wrong content type", "POST", "/tenants", `<name>x</name>`, "Content-Type: text/xml", 415, ""},
 		{"10 MB", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "", 413, ""},
-		{"10 MB with a key", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "Idempotency-Key: big", 413, ""},
+		{"10 MB with a key", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "Idempotency-Key: big",
+			413, ""},
 		{"duplicate", "POST", "/tenants", `{"name":"acme"}`, "", 409, "a tenant acme exists already"},
 		{"name in capitals", "POST", "/tenants", `{"name":"Acme"}`, "", 422, `body.name`},
-		{"control characters", "POST", "/tenants", `{"name":"x","display_name":"a\u0000b\u001b[31m"}`, "", 422, "cannot be printed"},
-		{"direction override", "POST", "/tenants", `{"name":"x","display_name":"\u202egnp.exe"}`, "", 422, "cannot be printed"},
+		{"control characters", "POST", "/tenants", `{"name":"x","display_name":"a\u0000b\u001b[31m"}`, "", 422,
+			"cannot be printed"},
+		{"direction override", "POST", "/tenants", `{"name":"x","display_name":"\u202egnp.exe"}`, "", 422,
+			"cannot be printed"},
 		{"key type", "POST", "/tenants", `{"name":"x","key_type":"dsa"}`, "", 422, "expected value to be one of"},
-		{"address", "POST", "/tenants/acme/key-users", `{"name":"eve","email":"eve@x.example\nBcc: a@b.example"}`, "", 422, "is no e-mail address"},
-		{"no such receiver", "POST", "/tenants/acme/arrangements", `{"name":"x","receiver":"none","endpoint":"https://x"}`, "", 422, "there is no receiver none: create it first"},
-		{"plain HTTP with certificate", "POST", "/tenants/acme/arrangements", `{"name":"x","receiver":"erp","endpoint":"http://x"}`, "", 422, "a client certificate needs https"},
-		{"strategy of later", "POST", "/tenants/acme/arrangements", `{"name":"x","receiver":"erp","endpoint":"https://x","strategy":"psychic"}`, "", 422, "expected value to be one of"},
+		{"address", "POST", "/tenants/acme/key-users", `{"name":"eve","email":"eve@x.example\nBcc: a@b.example"}`, "", 422,
+			"is no e-mail address"},
+		{"no such receiver", "POST", "/tenants/acme/arrangements", `{"name":"x","receiver":"none","endpoint":"https://x"}`,
+			"", 422, "there is no receiver none: create it first"},
+		{"plain HTTP with certificate", "POST", "/tenants/acme/arrangements",
+			`{"name":"x","receiver":"erp","endpoint":"http://x"}`, "", 422, "a client certificate needs https"},
+		{"strategy of later", "POST", "/tenants/acme/arrangements",
+			`{"name":"x","receiver":"erp","endpoint":"https://x","strategy":"psychic"}`, "", 422, "expected value to be one of"},
 		{"future run", "POST", "/runs", `{"run_date":"2030-01-01T00:00:00Z"}`, "", 409, "is in the future"},
 		{"no instant", "POST", "/runs", `{"run_date":"tomorrow"}`, "", 422, "date-time"},
 		{"generation", "GET", "/tenants/acme/certificates/tenant/99", "", "", 404, "there is no such generation"},
 		{"huge generation", "GET", "/tenants/acme/certificates/tenant/99999999999999999999", "", "", 422, "invalid"},
 		{"limit", "GET", "/tenants?limit=100000", "", "", 422, "expected number <= 500"},
-		{"token for nobody", "POST", "/tokens", `{"name":"x","role":"key-user","tenant":"acme"}`, "", 422, "needs a tenant and a user"},
-		{"eternal token", "POST", "/tokens", `{"name":"x","role":"operator","expires_at":"2099-01-01T00:00:00Z"}`, "", 422, "at most one year"},
+		{"token for nobody", "POST", "/tokens", `{"name":"x","role":"key-user","tenant":"acme"}`, "", 422,
+			"needs a tenant and a user"},
+		{"eternal token", "POST", "/tokens", `{"name":"x","role":"operator","expires_at":"2099-01-01T00:00:00Z"}`, "", 422,
+			"at most one year"},
 		{"no such path", "GET", "/nothing", "", "", 404, "there is no such operation"},
 	} {
 		var headers []string
@@ -297,7 +329,8 @@ func TestBadInputGetsAProblemThatSaysWhatIsWrong(t *testing.T) {
 			headers = append(headers, c.header)
 		}
 		a := f.call("operator", c.method, c.path, c.body, headers...)
-		if a.status != c.status || !strings.Contains(a.raw, c.want) || a.header.Get("Content-Type") != "application/problem+json" {
+		if a.status != c.status || !strings.Contains(a.raw, c.want) ||
+			a.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s %s", c.name, a.status, a.header.Get("Content-Type"), a.raw[:min(300, len(a.raw))])
 		}
 	}
@@ -336,7 +369,8 @@ func TestRenewIsRefusedWithTheReasonAndReasonsAreForOperators(t *testing.T) {
 	f := setUp(t)
 	f.now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	path := "/tenants/acme/certificates/tenant/renew"
-	if a := f.call("acme/alice", "POST", path, `{}`); a.status != 409 || !strings.Contains(a.raw, "Renew is possible from 2026-10-13 23:55 UTC on") {
+	if a := f.call("acme/alice", "POST", path, `{}`); a.status != 409 ||
+		!strings.Contains(a.raw, "Renew is possible from 2026-10-13 23:55 UTC on") {
 		t.Errorf("much validity left: %d %s", a.status, a.raw)
 	}
 	if a := f.call("acme/alice", "POST", path, `{"reason":"lost"}`); a.status != 403 {
@@ -360,7 +394,8 @@ func TestRenewIsRefusedWithTheReasonAndReasonsAreForOperators(t *testing.T) {
 		t.Errorf("the revocation list: %v, %v", crl, err)
 	}
 	f.now = time.Date(2027, 3, 15, 0, 0, 0, 0, time.UTC)
-	f.tokens["acme/alice"] = f.ok("operator", "POST", "/tokens", 201, `{"name":"t","role":"key-user","tenant":"acme","user":"alice"}`)["secret"].(string)
+	f.tokens["acme/alice"] = f.ok("operator", "POST", "/tokens", 201,
+		`{"name":"t","role":"key-user","tenant":"acme","user":"alice"}`)["secret"].(string)
 	if c := f.ok("acme/alice", "POST", path, 201, `{}`); c["generation"] != 3.0 {
 		t.Errorf("little validity left: %v", c)
 	}
@@ -399,7 +434,8 @@ func TestATaskIsCompletedForOneself(t *testing.T) {
 	if task["subject"] != "Tenant Certificate is going to expire soon" || task["due_at"] != "2026-12-01T00:00:00Z" {
 		t.Errorf("task %v", task)
 	}
-	if a := f.call("acme/bob", "PUT", path, `{"state":"completed"}`, `If-Match: "1"`); a.status != 409 || !strings.Contains(a.raw, "only alice can change this task") {
+	if a := f.call("acme/bob", "PUT", path, `{"state":"completed"}`, `If-Match: "1"`); a.status != 409 ||
+		!strings.Contains(a.raw, "only alice can change this task") {
 		t.Errorf("by bob: %d %s", a.status, a.raw)
 	}
 	f.ok("acme/alice", "PUT", path, 200, `{"state":"in-process"}`, `If-Match: "1"`)
@@ -423,7 +459,9 @@ func TestMailCheckAnswersWhyThereWasNoMail(t *testing.T) {
 		}
 		return v["gets_mail"].(bool), failing
 	}
-	if gets, failing := verdict("alice"); gets || len(failing) != 2 || !strings.Contains(failing[0], "Communication and Information Exchange > Business Process Management > Business Task Management > send e-mail for the task") {
+	if gets, failing := verdict("alice"); gets || len(failing) != 2 ||
+		!strings.Contains(failing[0], "Communication and Information Exchange > Business Process Management > Business "+
+			"Task Management > send e-mail for the task") {
 		t.Errorf("at first: %v %q", gets, failing)
 	}
 	f.ok("acme/alice", "PUT", "/tenants/acme/scope/First%20Implementation/send-email-for-task", 200, `{"answer":"yes"}`)
@@ -434,10 +472,12 @@ func TestMailCheckAnswersWhyThereWasNoMail(t *testing.T) {
 	if gets, failing := verdict("alice"); !gets {
 		t.Errorf("after both: %q", failing)
 	}
-	if gets, failing := verdict("mallory"); gets || len(failing) != 2 || failing[0] != "Make the person a key user of the tenant." {
+	if gets, failing := verdict("mallory"); gets || len(failing) != 2 ||
+		failing[0] != "Make the person a key user of the tenant." {
 		t.Errorf("a stranger: %v %q", gets, failing)
 	}
-	scope := items(f.ok("acme/bob", "GET", "/tenants/acme/scope", 200, ""))[0].(map[string]any)["questions"].([]any)[0].(map[string]any)
+	scope := items(f.ok("acme/bob", "GET", "/tenants/acme/scope", 200,
+		""))[0].(map[string]any)["questions"].([]any)[0].(map[string]any)
 	if scope["answer"] != "yes" || scope["answered_by"] != "key user acme/alice" {
 		t.Errorf("scope %v", scope)
 	}
@@ -458,7 +498,8 @@ func TestTheLinkInAMailUnsubscribesWithOneClickButNotByLooking(t *testing.T) {
 		t.Errorf("looking: %d %s", a.status, a.raw)
 	}
 	for range 2 {
-		if a := f.call("", "POST", link, "List-Unsubscribe=One-Click", "Content-Type: application/x-www-form-urlencoded"); a.status != 200 || subscribed() {
+		if a := f.call("", "POST", link, "List-Unsubscribe=One-Click",
+			"Content-Type: application/x-www-form-urlencoded"); a.status != 200 || subscribed() {
 			t.Errorf("one click: %d %s", a.status, a.raw)
 		}
 	}
@@ -471,17 +512,20 @@ func TestTokensExpireAreRevokedAndNeverShownAgain(t *testing.T) {
 	f := setUp(t)
 	created := f.ok("operator", "POST", "/tokens", 201, `{"name":"ci","role":"sender","tenant":"acme"}`)
 	f.tokens["sender"] = created["secret"].(string)
-	if !regexp.MustCompile(`^perennial_[A-Z2-7]{26}$`).MatchString(f.tokens["sender"]) || created["expires_at"] != "2027-01-31T00:00:00Z" {
+	if !regexp.MustCompile(`^perennial_[A-Z2-7]{26}$`).MatchString(f.tokens["sender"]) ||
+		created["expires_at"] != "2027-01-31T00:00:00Z" {
 		t.Errorf("got %v", created)
 	}
-	if a := f.call("operator", "GET", "/tokens", ""); strings.Contains(a.raw, f.tokens["sender"]) || strings.Contains(a.raw, tenancy.HashSecret(f.tokens["sender"])) {
+	if a := f.call("operator", "GET", "/tokens", ""); strings.Contains(a.raw, f.tokens["sender"]) ||
+		strings.Contains(a.raw, tenancy.HashSecret(f.tokens["sender"])) {
 		t.Error("the list shows a secret")
 	}
 	if a := f.call("sender", "GET", "/tenants/acme", ""); a.status != 403 {
 		t.Errorf("a sender at the API: %d", a.status)
 	}
 	f.now = f.now.AddDate(0, 3, 0)
-	if a := f.call("sender", "GET", "/tenants/acme", ""); a.status != 401 || !strings.Contains(a.raw, "expired on 2027-01-31 00:00 UTC") {
+	if a := f.call("sender", "GET", "/tenants/acme", ""); a.status != 401 ||
+		!strings.Contains(a.raw, "expired on 2027-01-31 00:00 UTC") {
 		t.Errorf("expired: %d %s", a.status, a.raw)
 	}
 	id := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`)
@@ -495,7 +539,8 @@ func TestTokensExpireAreRevokedAndNeverShownAgain(t *testing.T) {
 
 func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 	f := setUp(t)
-	f.ok("operator", "PUT", "/tenants/acme/it-contacts", 200, `[{"name":"Ina","email":"ina@acme.example.com"},{"name":"Ivo","email":"ivo@acme.example.com"}]`, `If-Match: "0"`)
+	f.ok("operator", "PUT", "/tenants/acme/it-contacts", 200,
+		`[{"name":"Ina","email":"ina@acme.example.com"},{"name":"Ivo","email":"ivo@acme.example.com"}]`, `If-Match: "0"`)
 	if a := f.call("operator", "PUT", "/tenants/acme/it-contacts", `[]`, `If-Match: "0"`); a.status != 412 {
 		t.Errorf("contacts that were changed meanwhile: %d", a.status)
 	}
@@ -509,7 +554,8 @@ func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 	queued[0].State, queued[0].LastError = tenancy.MailDead, "no such user"
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateMail(t.Context(), queued[0]) }))
 	dead := items(f.ok("operator", "GET", "/deliveries?state=dead", 200, ""))
-	if len(dead) != 1 || dead[0].(map[string]any)["last_error"] != "no such user" || dead[0].(map[string]any)["tenant"] != "acme" {
+	if len(dead) != 1 || dead[0].(map[string]any)["last_error"] != "no such user" ||
+		dead[0].(map[string]any)["tenant"] != "acme" {
 		t.Fatalf("dead: %v", dead)
 	}
 	path := "/deliveries/" + queued[0].ID + "/requeue"
@@ -525,7 +571,8 @@ func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 func TestTheFleetForecastCountsWhatTheRunsWillDo(t *testing.T) {
 	f := setUp(t)
 	runs := f.ok("operator", "GET", "/forecast", 200, "")["runs"].([]any)
-	if len(runs) != 1 || runs[0].(map[string]any)["run_date"] != "2026-12-01T00:00:00Z" || runs[0].(map[string]any)["renew"] != 4.0 {
+	if len(runs) != 1 || runs[0].(map[string]any)["run_date"] != "2026-12-01T00:00:00Z" ||
+		runs[0].(map[string]any)["renew"] != 4.0 {
 		t.Errorf("got %v", runs)
 	}
 	own := f.ok("acme/alice", "GET", "/tenants/acme/forecast", 200, "")["certificates"].([]any)[0].(map[string]any)
@@ -543,7 +590,8 @@ func TestTheFleetForecastCountsWhatTheRunsWillDo(t *testing.T) {
 
 func TestHealthAndMetricsNeedNoToken(t *testing.T) {
 	f := setUp(t)
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "perennial_last_run_date_seconds 1.7934912e+09", "/openapi.json": `"openapi":"3.1.0"`} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready",
+		"/metrics": "perennial_last_run_date_seconds 1.7934912e+09", "/openapi.json": `"openapi":"3.1.0"`} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		data, _ := io.ReadAll(res.Body)

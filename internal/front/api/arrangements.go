@@ -64,7 +64,8 @@ func (s *server) receiver(ctx context.Context, in OneReceiver) (t tenancy.Tenant
 	return t, r, err
 }
 
-func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.Tenant, a tenancy.Arrangement, err error) {
+func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.Tenant, a tenancy.Arrangement,
+	err error) {
 	if t, err = s.tenant(ctx, in.Tenant); err == nil {
 		a, err = s.Store.Arrangement(ctx, t.ID, in.Name)
 	}
@@ -72,27 +73,31 @@ func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.
 }
 
 // viewArrangements names each arrangement's receiver.
-func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) Arrangement, error) {
+func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) Arrangement,
+	error) {
 	receivers, err := s.Store.ReceiversOf(ctx, []string{t.ID})
 	names := map[string]string{}
 	for _, r := range receivers[t.ID] {
 		names[r.ID] = r.Name
 	}
 	return func(a tenancy.Arrangement) Arrangement {
-		return Arrangement{a.Name, names[a.ReceiverID], a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress, a.Generation, a.CreatedAt}
+		return Arrangement{a.Name, names[a.ReceiverID], a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress,
+			a.Generation, a.CreatedAt}
 	}, err
 }
 
 // apply takes over what a caller may set, and lets an arrangement that begins to use the certificate present the active
 // generation.
-func (s *server) apply(ctx context.Context, t tenancy.Tenant, in Arrangement, a tenancy.Arrangement) (tenancy.Arrangement, error) {
+func (s *server) apply(ctx context.Context, t tenancy.Tenant, in Arrangement,
+	a tenancy.Arrangement) (tenancy.Arrangement, error) {
 	r, err := s.Store.Receiver(ctx, t.ID, in.Receiver)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return a, tenancy.Invalid("receiver", "there is no receiver %s: create it first", in.Receiver)
 	} else if err != nil {
 		return a, err
 	}
-	a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress = r.ID, in.Scenario, in.Endpoint, in.Authentication, in.Strategy, in.Egress
+	a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress = r.ID, in.Scenario, in.Endpoint,
+		in.Authentication, in.Strategy, in.Egress
 	if a.Authentication == "" {
 		a.Authentication = tenancy.ClientCertificate
 	}
@@ -113,163 +118,181 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in Arrangement, a 
 }
 
 func (s *server) arrangements() {
-	register(s, http.MethodGet, "/tenants/{tenant}/receivers", "List receivers", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-	}) (*List[Receiver], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
-	})
-	register(s, http.MethodPost, "/tenants/{tenant}/receivers", "Create a receiver", 201, func(ctx context.Context, in *struct {
-		InTenant
-		Body Receiver
-	}) (*Created[Receiver], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		r := in.Body.apply(tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(), Version: 1})
-		if err := r.Check(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error { return named("receiver", r.Name, tx.CreateReceiver(ctx, r)) })
-		return &Created[Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/receivers/{receiver}", "Get a receiver", 200, func(ctx context.Context, in *OneReceiver) (*Entity[Receiver], error) {
-		_, r, err := s.receiver(ctx, *in)
-		return &Entity[Receiver]{etag(r.Version), viewReceiver(r)}, err
-	})
-	register(s, http.MethodPut, "/tenants/{tenant}/receivers/{receiver}", "Change a receiver", 200, func(ctx context.Context, in *struct {
-		OneReceiver
-		Guarded
-		Body Receiver
-	}) (*Entity[Receiver], error) {
-		t, r, err := s.receiver(ctx, in.OneReceiver)
-		if err != nil {
-			return nil, err
-		}
-		if err := sameName(in.Body.Name, r.Name); err != nil {
-			return nil, err
-		}
-		if r.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		r = in.Body.apply(r)
-		if err := r.Check(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "receiver.changed", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error { return tx.UpdateReceiver(ctx, r) })
-		return &Entity[Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
-	})
-	register(s, http.MethodDelete, "/tenants/{tenant}/receivers/{receiver}", "Delete a receiver that no arrangement uses", 204, func(ctx context.Context, in *struct {
-		OneReceiver
-		Guarded
-	}) (*struct{}, error) {
-		t, r, err := s.receiver(ctx, in.OneReceiver)
-		if err != nil {
-			return nil, err
-		}
-		out, err := s.discard(ctx, in.Guarded, &r.Version, "receiver.deleted", t.Name, r.Name, func(tx *store.Tx) error { return tx.DeleteReceiver(ctx, r) })
-		if errors.Is(err, tenancy.ErrConflict) {
-			err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
-		}
-		return out, err
-	})
-
-	register(s, http.MethodGet, "/tenants/{tenant}/arrangements", "List arrangements", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-	}) (*List[Arrangement], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		rows, err1 := s.Store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
-		view, err2 := s.viewArrangements(ctx, t)
-		return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
-	})
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements", "Create an arrangement", 201, func(ctx context.Context, in *struct {
-		InTenant
-		Body Arrangement
-	}) (*Created[Arrangement], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(), Version: 1})
-		if err != nil {
-			return nil, err
-		}
-		view, err := s.viewArrangements(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-			return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
-		})
-		return &Created[Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/arrangements/{arrangement}", "Get an arrangement", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Arrangement], error) {
-		t, a, err := s.arrangement(ctx, *in)
-		if err != nil {
-			return nil, err
-		}
-		view, err := s.viewArrangements(ctx, t)
-		return &Entity[Arrangement]{etag(a.Version), view(a)}, err
-	})
-	register(s, http.MethodPut, "/tenants/{tenant}/arrangements/{arrangement}", "Change an arrangement", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Guarded
-		Body Arrangement
-	}) (*Entity[Arrangement], error) {
-		t, a, err := s.arrangement(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		if err := sameName(in.Body.Name, a.Name); err != nil {
-			return nil, err
-		}
-		if a.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		before := a
-		if a, err = s.apply(ctx, t, in.Body, a); err != nil {
-			return nil, err
-		}
-		view, err := s.viewArrangements(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-			if err := tx.UpdateArrangement(ctx, a); err != nil {
-				return err
+	register(s, http.MethodGet, "/tenants/{tenant}/receivers", "List receivers", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Paged
+		}) (*List[Receiver], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
 			}
-			if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
-				if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
+			rows, err := s.Store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
+		})
+	register(s, http.MethodPost, "/tenants/{tenant}/receivers", "Create a receiver", 201,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Body Receiver
+		}) (*Created[Receiver], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			r := in.Body.apply(tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+				Version: 1})
+			if err := r.Check(); err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
+				return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
+			})
+			return &Created[Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/receivers/{receiver}", "Get a receiver", 200,
+		func(ctx context.Context, in *OneReceiver) (*Entity[Receiver], error) {
+			_, r, err := s.receiver(ctx, *in)
+			return &Entity[Receiver]{etag(r.Version), viewReceiver(r)}, err
+		})
+	register(s, http.MethodPut, "/tenants/{tenant}/receivers/{receiver}", "Change a receiver", 200,
+		func(ctx context.Context, in *struct {
+			OneReceiver
+			Guarded
+			Body Receiver
+		}) (*Entity[Receiver], error) {
+			t, r, err := s.receiver(ctx, in.OneReceiver)
+			if err != nil {
+				return nil, err
+			}
+			if err := sameName(in.Body.Name, r.Name); err != nil {
+				return nil, err
+			}
+			if r.Version, err = in.version(); err != nil {
+				return nil, err
+			}
+			r = in.Body.apply(r)
+			if err := r.Check(); err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "receiver.changed", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
+				return tx.UpdateReceiver(ctx, r)
+			})
+			return &Entity[Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
+		})
+	register(s, http.MethodDelete, "/tenants/{tenant}/receivers/{receiver}", "Delete a receiver that no arrangement uses",
+		204, func(ctx context.Context, in *struct {
+			OneReceiver
+			Guarded
+		}) (*struct{}, error) {
+			t, r, err := s.receiver(ctx, in.OneReceiver)
+			if err != nil {
+				return nil, err
+			}
+			out, err := s.discard(ctx, in.Guarded, &r.Version, "receiver.deleted", t.Name, r.Name, func(tx *store.Tx) error {
+				return tx.DeleteReceiver(ctx, r)
+			})
+			if errors.Is(err, tenancy.ErrConflict) {
+				err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
+			}
+			return out, err
+		})
+
+	register(s, http.MethodGet, "/tenants/{tenant}/arrangements", "List arrangements", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Paged
+		}) (*List[Arrangement], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			rows, err1 := s.Store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
+			view, err2 := s.viewArrangements(ctx, t)
+			return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
+		})
+	register(s, http.MethodPost, "/tenants/{tenant}/arrangements", "Create an arrangement", 201,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Body Arrangement
+		}) (*Created[Arrangement], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name,
+				CreatedAt: s.now(), Version: 1})
+			if err != nil {
+				return nil, err
+			}
+			view, err := s.viewArrangements(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+				return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
+			})
+			return &Created[Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/arrangements/{arrangement}", "Get an arrangement", 200,
+		func(ctx context.Context, in *OneArrangement) (*Entity[Arrangement], error) {
+			t, a, err := s.arrangement(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			view, err := s.viewArrangements(ctx, t)
+			return &Entity[Arrangement]{etag(a.Version), view(a)}, err
+		})
+	register(s, http.MethodPut, "/tenants/{tenant}/arrangements/{arrangement}", "Change an arrangement", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Guarded
+			Body Arrangement
+		}) (*Entity[Arrangement], error) {
+			t, a, err := s.arrangement(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			if err := sameName(in.Body.Name, a.Name); err != nil {
+				return nil, err
+			}
+			if a.Version, err = in.version(); err != nil {
+				return nil, err
+			}
+			before := a
+			if a, err = s.apply(ctx, t, in.Body, a); err != nil {
+				return nil, err
+			}
+			view, err := s.viewArrangements(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+				if err := tx.UpdateArrangement(ctx, a); err != nil {
 					return err
 				}
+				if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
+					if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
+						return err
+					}
+				}
+				return presenting(ctx, tx, a)
+			})
+			return &Entity[Arrangement]{etag(a.Version + 1), view(a)}, err
+		})
+	register(s, http.MethodDelete, "/tenants/{tenant}/arrangements/{arrangement}", "Delete an arrangement", 204,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Guarded
+		}) (*struct{}, error) {
+			t, a, err := s.arrangement(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
 			}
-			return presenting(ctx, tx, a)
+			return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error {
+				tx.Changed(a.TenantID)
+				return tx.DeleteArrangement(ctx, a)
+			})
 		})
-		return &Entity[Arrangement]{etag(a.Version + 1), view(a)}, err
-	})
-	register(s, http.MethodDelete, "/tenants/{tenant}/arrangements/{arrangement}", "Delete an arrangement", 204, func(ctx context.Context, in *struct {
-		OneArrangement
-		Guarded
-	}) (*struct{}, error) {
-		t, a, err := s.arrangement(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error {
-			tx.Changed(a.TenantID)
-			return tx.DeleteArrangement(ctx, a)
-		})
-	})
 }
 
 // presenting notes that an arrangement presents what it presents from now on.

@@ -77,46 +77,53 @@ func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 }
 
 func (s *server) authorities() {
-	register(s, http.MethodGet, "/authorities", "List the authorities of the local CA and when their successors are announced", 200, func(ctx context.Context, _ *struct{}) (*List[Authority], error) {
+	register(s, http.MethodGet, "/authorities", "List the authorities of the local CA and when their successors are "+
+		"announced", 200, func(ctx context.Context, _ *struct{}) (*List[Authority], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
 		return &List[Authority]{Page[Authority]{Items: s.viewAuthorities()}}, nil
 	})
-	register(s, http.MethodPost, "/authorities", "Make and announce a new issuing CA", 201, func(ctx context.Context, in *struct {
-		Body struct {
-			SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
-			NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
-		}
-	}) (*Entity[Authority], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		made, err := s.CA.Announce(ctx, s.now(), in.Body.SignsFrom, in.Body.NewRoot)
-		if err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "authority.made", "", made.ID, map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error { return nil })
-		if err != nil {
-			return nil, err
-		}
-		return s.authority(made.ID)
-	})
-	register(s, http.MethodPost, "/authorities/{authority}/sign", "Let an announced authority sign from now on", 200, func(ctx context.Context, in *struct {
-		ID string `path:"authority" maxLength:"36"`
-	}) (*Entity[Authority], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		if a, err := s.announced(ctx); err != nil || a.ID != in.ID {
-			return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
-		}
-		if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
-			return nil, err
-		}
-		return s.authority(in.ID)
-	})
-	register(s, http.MethodGet, "/authorities/{authority}/waiting", "List the arrangements whose receivers are not known to trust an authority", 200, func(ctx context.Context, in *struct {
+	register(s, http.MethodPost, "/authorities", "Make and announce a new issuing CA", 201,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
+				NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
+			}
+		}) (*Entity[Authority], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			made, err := s.CA.Announce(ctx, s.now(), in.Body.SignsFrom, in.Body.NewRoot)
+			if err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "authority.made", "", made.ID,
+				map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error {
+					return nil
+				})
+			if err != nil {
+				return nil, err
+			}
+			return s.authority(made.ID)
+		})
+	register(s, http.MethodPost, "/authorities/{authority}/sign", "Let an announced authority sign from now on", 200,
+		func(ctx context.Context, in *struct {
+			ID string `path:"authority" maxLength:"36"`
+		}) (*Entity[Authority], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			if a, err := s.announced(ctx); err != nil || a.ID != in.ID {
+				return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
+			}
+			if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
+				return nil, err
+			}
+			return s.authority(in.ID)
+		})
+	register(s, http.MethodGet, "/authorities/{authority}/waiting", "List the arrangements whose receivers are not "+
+		"known to trust an authority", 200, func(ctx context.Context, in *struct {
 		ID string `path:"authority" maxLength:"36"`
 		Paged
 	}) (*List[Trust], error) {
@@ -129,33 +136,36 @@ func (s *server) authorities() {
 		rows, err := s.Store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
 		return pageOf(rows, in.Limit, func(t store.Trust) string { return t.ArrangementID }, viewTrust), err
 	})
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/{arrangement}/authority", "Ask the receiver whether it trusts the announced CA, or say that it does", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Body struct {
-			Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
-		}
-	}) (*Entity[AskedTrust], error) {
-		standing, err := s.standing(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		a, err := s.announced(ctx)
-		if err != nil {
-			return nil, err
-		}
-		var trust store.Trust
-		var results []prober.Result
-		if in.Body.Installed {
-			trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "", s.now())
-		} else {
-			trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
-		}
-		out := AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []ProbeResult{}}
-		for _, r := range results {
-			out.Results = append(out.Results, viewProbe(r))
-		}
-		return &Entity[AskedTrust]{Body: out}, err
-	})
+	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/{arrangement}/authority",
+		"Ask the receiver whether it trusts the announced CA, or say that it does", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Body struct {
+				Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
+			}
+		}) (*Entity[AskedTrust], error) {
+			standing, err := s.standing(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.announced(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var trust store.Trust
+			var results []prober.Result
+			if in.Body.Installed {
+				trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
+					s.now())
+			} else {
+				trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
+			}
+			out := AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []ProbeResult{}}
+			for _, r := range results {
+				out.Results = append(out.Results, viewProbe(r))
+			}
+			return &Entity[AskedTrust]{Body: out}, err
+		})
 }
 
 func (s *server) authority(id string) (*Entity[Authority], error) {

@@ -34,7 +34,8 @@ type Certificate struct {
 }
 
 func viewCertificate(c tenancy.Certificate) Certificate {
-	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, certfile.SHA1(c.DER), c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
+	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, certfile.SHA1(c.DER),
+		c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
 }
 
 // OneCertificate is the path of a generation.
@@ -87,53 +88,59 @@ type RunForecast struct {
 }
 
 func (s *server) certificates() {
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates", "List all generations", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-	}) (*List[Certificate], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}", "Get a generation", 200, func(ctx context.Context, in *OneCertificate) (*Entity[Certificate], error) {
-		c, err := s.certificate(ctx, *in)
-		return &Entity[Certificate]{Body: viewCertificate(c)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}/download", "Download a certificate; never its key", 200, func(ctx context.Context, in *struct {
-		OneCertificate
-		Format publish.Format `query:"format" enum:"pem,der,pkcs7" default:"pem"`
-	}) (*Download, error) {
-		c, err := s.certificate(ctx, in.OneCertificate)
-		if err != nil {
-			return nil, err
-		}
-		f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
-		name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
-		return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
-	})
-	register(s, http.MethodPost, "/tenants/{tenant}/certificates/{purpose}/renew", "Renew now; refused with the reason while much validity is left", 201, func(ctx context.Context, in *struct {
-		InTenant
-		Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
-		Body    struct {
-			Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
-		}
-	}) (*Created[Certificate], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		if in.Body.Reason != "" {
-			if err := operator(ctx); err != nil {
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates", "List all generations", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Paged
+		}) (*List[Certificate], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
 				return nil, err
 			}
-		}
-		c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
-		return &Created[Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose, c.Generation), Body: viewCertificate(c)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/forecast", "When will the certificates be renewed, and will there be a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[TenantForecast], error) {
+			rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}", "Get a generation", 200,
+		func(ctx context.Context, in *OneCertificate) (*Entity[Certificate], error) {
+			c, err := s.certificate(ctx, *in)
+			return &Entity[Certificate]{Body: viewCertificate(c)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
+		"Download a certificate; never its key", 200, func(ctx context.Context, in *struct {
+			OneCertificate
+			Format publish.Format `query:"format" enum:"pem,der,pkcs7" default:"pem"`
+		}) (*Download, error) {
+			c, err := s.certificate(ctx, in.OneCertificate)
+			if err != nil {
+				return nil, err
+			}
+			f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
+			name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
+			return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
+		})
+	register(s, http.MethodPost, "/tenants/{tenant}/certificates/{purpose}/renew",
+		"Renew now; refused with the reason while much validity is left", 201, func(ctx context.Context, in *struct {
+			InTenant
+			Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+			Body    struct {
+				Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
+			}
+		}) (*Created[Certificate], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			if in.Body.Reason != "" {
+				if err := operator(ctx); err != nil {
+					return nil, err
+				}
+			}
+			c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
+			return &Created[Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
+				c.Generation), Body: viewCertificate(c)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/forecast", "When will the certificates be renewed, and will there be "+
+		"a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[TenantForecast], error) {
 		t, err := s.tenant(ctx, in.Tenant)
 		if err != nil {
 			return nil, err
@@ -146,7 +153,8 @@ func (s *server) certificates() {
 			}
 			f := s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
 			// A warning that was sent already makes the renewal no surprise.
-			view := CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter, Surprise: f.Surprise && c.WarnedAt.IsZero()}
+			view := CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
+				Surprise: f.Surprise && c.WarnedAt.IsZero()}
 			for _, e := range f.Events {
 				view.Events = append(view.Events, ForecastEvent{e.At, e.Action, math.Round(e.DaysLeft*100) / 100})
 			}
@@ -154,7 +162,8 @@ func (s *server) certificates() {
 		}
 		return &Entity[TenantForecast]{Body: out}, nil
 	})
-	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
+	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of "+
+		"a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -173,7 +182,8 @@ type DueCertificate struct {
 }
 
 func (s *server) forecastRun() {
-	register(s, http.MethodGet, "/forecast/{run_date}", "Whom will a coming run warn, and whose certificates will it renew?", 200, func(ctx context.Context, in *struct {
+	register(s, http.MethodGet, "/forecast/{run_date}", "Whom will a coming run warn, and whose certificates will "+
+		"it renew?", 200, func(ctx context.Context, in *struct {
 		Paged
 		RunDate time.Time `path:"run_date"`
 	}) (*List[DueCertificate], error) {
@@ -220,9 +230,11 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 				return out, nil
 			}
 			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
-			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, now).Events {
+			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
+				now).Events {
 				if e.At.Equal(run) {
-					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation, c.NotAfter, e.Action})
+					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation,
+						c.NotAfter, e.Action})
 				}
 			}
 		}
@@ -239,7 +251,8 @@ func (s *server) surveyForecast(ctx context.Context) (out FleetForecast, size in
 	runs := map[time.Time]*RunForecast{}
 	for _, v := range validities {
 		size += v.Count
-		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, s.Now()).Events {
+		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
+			s.Now()).Events {
 			r := runs[e.At]
 			if r == nil {
 				r = &RunForecast{RunDate: e.At}

@@ -49,35 +49,41 @@ func viewImport(i tenancy.Import) Import {
 }
 
 func (s *server) imports() {
-	register(s, http.MethodGet, "/imports", "List imports, the latest first", 200, func(ctx context.Context, in *Paged) (*List[Import], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(i tenancy.Import) string { return i.ID }, viewImport), err
-	})
-	registerLarge(s, http.MethodPost, "/imports", "Check files for an import: nothing is changed yet", 201, mostImport, func(ctx context.Context, in *struct{ Body ImportFiles }) (*Created[Import], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements, Password: in.Body.Password}
-		for _, c := range in.Body.Certificates {
-			f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
-		}
-		i, err := s.importer().Check(ctx, f, actor(ctx))
-		return &Created[Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
-	})
-	register(s, http.MethodGet, "/imports/{import}", "Get an import", 200, func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		i, err := s.Store.ImportByID(ctx, in.ID)
-		return &Entity[Import]{Body: viewImport(i)}, err
-	})
-	register(s, http.MethodPost, "/imports/{import}/apply", "Apply an import, in the background", 202, func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
-		return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
-	})
-	register(s, http.MethodPost, "/imports/{import}/undo", "Take an import back, in the background, as far as nobody uses it", 202, func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+	register(s, http.MethodGet, "/imports", "List imports, the latest first", 200,
+		func(ctx context.Context, in *Paged) (*List[Import], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(i tenancy.Import) string { return i.ID }, viewImport), err
+		})
+	registerLarge(s, http.MethodPost, "/imports", "Check files for an import: nothing is changed yet", 201, mostImport,
+		func(ctx context.Context, in *struct{ Body ImportFiles }) (*Created[Import], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
+				Password: in.Body.Password}
+			for _, c := range in.Body.Certificates {
+				f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
+			}
+			i, err := s.importer().Check(ctx, f, actor(ctx))
+			return &Created[Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
+		})
+	register(s, http.MethodGet, "/imports/{import}", "Get an import", 200,
+		func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			i, err := s.Store.ImportByID(ctx, in.ID)
+			return &Entity[Import]{Body: viewImport(i)}, err
+		})
+	register(s, http.MethodPost, "/imports/{import}/apply", "Apply an import, in the background", 202,
+		func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+			return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+		})
+	register(s, http.MethodPost, "/imports/{import}/undo", "Take an import back, in the background, as far as nobody "+
+		"uses it", 202, func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
 		return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 	})
 }
@@ -95,7 +101,8 @@ type oneImport struct {
 	ID string `path:"import" maxLength:"64"`
 }
 
-// moveImport lets an import go on in the background. One that stands still because of an error may be turned back or tried again.
+// moveImport lets an import go on in the background. One that stands still because of an error may be turned back or
+// tried again.
 func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.ImportState) (*Entity[Import], error) {
 	if err := operator(ctx); err != nil {
 		return nil, err
@@ -115,12 +122,14 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 	case i.State != from:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %s: %s needs one that is %s", i.State, to, from)
 	case len(problems) > 0:
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: mend the files and check them again", len(problems))
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: mend the files and check them again",
+			len(problems))
 	}
 	if plan, err := s.Store.ImportPlan(ctx, id); err != nil {
 		return nil, err
 	} else if plan == nil && to == tenancy.ImportApplying {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan is forgotten: check the files again")
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan is "+
+			"forgotten: check the files again")
 	}
 	err = s.change(ctx, "import."+string(to), "", id, nil, func(tx *store.Tx) error {
 		if err := tx.MoveImport(ctx, id, from, to); err != nil {

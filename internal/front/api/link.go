@@ -17,9 +17,10 @@ import (
 
 var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any more")
 
-// linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that never
-// was.
-func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing lifecycle.Standing, c tenancy.Certificate, err error) {
+// linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that
+// never was.
+func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing lifecycle.Standing,
+	c tenancy.Certificate, err error) {
 	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); err != nil {
 		return l, standing, c, errors.Join(errLink, err)
 	}
@@ -65,19 +66,22 @@ type OneLink struct {
 const linksPath = "/api/v1/links/"
 
 func (s *server) linkOperations() {
-	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
-		l, standing, c, err := s.linked(ctx, in.Secret)
-		if err != nil {
-			return nil, err
-		}
-		out := Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c)}
-		if n := len(standing.Certificates); n > 1 {
-			out.OldUntil = standing.Certificates[n-2].NotAfter
-		}
-		out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
-		return &Entity[Linked]{Body: out}, err
-	})
-	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
+	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token",
+		200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
+			l, standing, c, err := s.linked(ctx, in.Secret)
+			if err != nil {
+				return nil, err
+			}
+			out := Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
+				Certificate: viewCertificate(c)}
+			if n := len(standing.Certificates); n > 1 {
+				out.OldUntil = standing.Certificates[n-2].NotAfter
+			}
+			out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
+			return &Entity[Linked]{Body: out}, err
+		})
+	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; "+
+		"needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
 		out, err := s.installed(ctx, in.Secret)
 		return &Entity[Tested]{Body: out}, err
 	})
@@ -102,7 +106,8 @@ func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tena
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, tenancy.ErrNotFound) || errors.Is(err, tenancy.ErrRefused) {
-		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off, expired or revoked, or the certificate was replaced meanwhile: ask for a new one.")
+		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off, expired or revoked, or the certificate "+
+			"was replaced meanwhile: ask for a new one.")
 		return
 	}
 	s.Log.ErrorContext(r.Context(), "link", "error", err)
@@ -116,7 +121,8 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	format := r.URL.Query().Get("format")
-	f, err := publish.File{Extension: "-chain.pem", ContentType: "application/x-pem-file", Data: s.CA.Chain(c.IssuerID)}, error(nil)
+	f, err := publish.File{Extension: "-chain.pem", ContentType: "application/x-pem-file", Data: s.CA.Chain(c.IssuerID)},
+		error(nil)
 	if format != "chain" {
 		if format == "" {
 			format = string(publish.PEM)
@@ -128,7 +134,8 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", f.ContentType)
-	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-generation-%d%s"`, standing.Tenant.Name, c.Generation, f.Extension))
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-generation-%d%s"`, standing.Tenant.Name,
+		c.Generation, f.Extension))
 	w.Write(f.Data)
 }
 
@@ -143,10 +150,12 @@ func (s *server) installed(ctx context.Context, secret string) (out Tested, err 
 		if err := tx.UseLink(ctx, l.ID, now); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", standing.Tenant.Name, standing.Name(), map[string]any{"generation": l.Generation}))
+		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", standing.Tenant.Name, standing.Name(),
+			map[string]any{"generation": l.Generation}))
 	})
 	if err == nil {
-		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted, By: rollover.Person, At: now}, Detail: "the receiver's administrator says that it is installed"}
+		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
+			By: rollover.Person, At: now}, Detail: "the receiver's administrator says that it is installed"}
 		standing, err = s.Engine.Observe(ctx, l.ArrangementID, who, []lifecycle.Observation{said}, now)
 	}
 	if err != nil {

@@ -64,7 +64,8 @@ type Delivery struct {
 }
 
 func viewDelivery(m tenancy.Mail, tenant string) Delivery {
-	return Delivery{m.ID, tenant, m.Subject, m.Name, m.Address, m.MessageID, m.State, m.Attempts, m.LastError, m.CreatedAt, m.SentAt}
+	return Delivery{m.ID, tenant, m.Subject, m.Name, m.Address, m.MessageID, m.State, m.Attempts, m.LastError, m.CreatedAt,
+		m.SentAt}
 }
 
 // Token is an API credential.
@@ -82,7 +83,8 @@ type Token struct {
 }
 
 func viewToken(t tenancy.Token) Token {
-	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt, CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt,
+		CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
 // EventsPage asks for a page of the audit log.
@@ -102,20 +104,21 @@ const (
 func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
 func (s *server) operations() {
-	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200, func(ctx context.Context, in *Paged) (*List[Run], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		var before time.Time
-		if in.Cursor != "" {
-			var err error
-			if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
-				return nil, tenancy.Invalid("cursor", "is not one of this service")
+	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200,
+		func(ctx context.Context, in *Paged) (*List[Run], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
 			}
-		}
-		rows, err := s.Store.Runs(ctx, before, in.Limit+1)
-		return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
-	})
+			var before time.Time
+			if in.Cursor != "" {
+				var err error
+				if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
+					return nil, tenancy.Invalid("cursor", "is not one of this service")
+				}
+			}
+			rows, err := s.Store.Runs(ctx, before, in.Limit+1)
+			return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
+		})
 	register(s, http.MethodGet, "/runs/{run_date}", "Get a run", 200, func(ctx context.Context, in *struct {
 		RunDate time.Time `path:"run_date"`
 	}) (*Entity[Run], error) {
@@ -125,49 +128,53 @@ func (s *server) operations() {
 		r, err := s.Store.Run(ctx, in.RunDate)
 		return &Entity[Run]{Body: viewRun(r)}, err
 	})
-	register(s, http.MethodPost, "/runs", "Run now for a date: once, like every run", 200, func(ctx context.Context, in *struct {
-		Body struct {
-			RunDate time.Time `json:"run_date" doc:"Not in the future."`
-		}
-	}) (*Entity[Run], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		if in.Body.RunDate.UnixMicro() <= 0 {
-			return nil, tenancy.Invalid("run_date", "is before 1970")
-		}
-		r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
-		return &Entity[Run]{Body: viewRun(r)}, err
-	})
-	register(s, http.MethodGet, "/events", "Read the audit log", 200, func(ctx context.Context, in *EventsPage) (*List[Event], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		return s.events(ctx, "", *in)
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/events", "Read a tenant's part of the audit log", 200, func(ctx context.Context, in *struct {
-		InTenant
-		EventsPage
-	}) (*List[Event], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		return s.events(ctx, t.Name, in.EventsPage)
-	})
-	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200, func(ctx context.Context, _ *struct{}) (*Entity[Verified], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		chain, err := s.Store.VerifyEvents(ctx)
-		out := Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
-		if broken := new(tenancy.ChainError); errors.As(err, &broken) {
-			out.Problem = broken.Error()
-		} else if err != nil {
-			return nil, err
-		}
-		return &Entity[Verified]{Body: out}, nil
-	})
+	register(s, http.MethodPost, "/runs", "Run now for a date: once, like every run", 200,
+		func(ctx context.Context, in *struct {
+			Body struct {
+				RunDate time.Time `json:"run_date" doc:"Not in the future."`
+			}
+		}) (*Entity[Run], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			if in.Body.RunDate.UnixMicro() <= 0 {
+				return nil, tenancy.Invalid("run_date", "is before 1970")
+			}
+			r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
+			return &Entity[Run]{Body: viewRun(r)}, err
+		})
+	register(s, http.MethodGet, "/events", "Read the audit log", 200,
+		func(ctx context.Context, in *EventsPage) (*List[Event], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			return s.events(ctx, "", *in)
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/events", "Read a tenant's part of the audit log", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			EventsPage
+		}) (*List[Event], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			return s.events(ctx, t.Name, in.EventsPage)
+		})
+	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200,
+		func(ctx context.Context, _ *struct{}) (*Entity[Verified], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			chain, err := s.Store.VerifyEvents(ctx)
+			out := Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
+			if broken := new(tenancy.ChainError); errors.As(err, &broken) {
+				out.Problem = broken.Error()
+			} else if err != nil {
+				return nil, err
+			}
+			return &Entity[Verified]{Body: out}, nil
+		})
 	s.deliveries()
 	s.tokens()
 	s.authorities()
@@ -206,7 +213,9 @@ func (s *server) deliveries() {
 			ids[i] = m.TenantID
 		}
 		tenants, err := s.Store.TenantsByID(ctx, ids)
-		return pageOf(rows, in.Limit, func(m tenancy.Mail) string { return m.ID }, func(m tenancy.Mail) Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
+		return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
+			return m.ID
+		}, func(m tenancy.Mail) Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
 	}
 	register(s, http.MethodGet, "/deliveries", "List mails and where they are", 200, func(ctx context.Context, in *struct {
 		Paged
@@ -217,92 +226,100 @@ func (s *server) deliveries() {
 		}
 		return list(ctx, "", in.State, in.Paged)
 	})
-	register(s, http.MethodGet, "/tenants/{tenant}/deliveries", "List a tenant's mails and where they are", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-		State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-	}) (*List[Delivery], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		return list(ctx, t.ID, in.State, in.Paged)
-	})
-	register(s, http.MethodPost, "/deliveries/{delivery}/requeue", "Try a dead mail again", 200, func(ctx context.Context, in *struct {
-		ID string `path:"delivery" maxLength:"64"`
-	}) (*Entity[Delivery], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		m, err := s.Store.Mail(ctx, in.ID)
-		if err != nil {
-			return nil, err
-		}
-		if m.State != tenancy.MailDead {
-			return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
-		}
-		tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
-		if err != nil {
-			return nil, err
-		}
-		m.State = tenancy.MailWaiting
-		if s.Outbox != nil {
-			m.State = tenancy.MailQueued
-		}
-		name := tenants[m.TenantID].Name
-		err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
-			if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
-				return err
-			}
-			return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
-		})
-		return &Entity[Delivery]{Body: viewDelivery(m, name)}, err
-	})
-}
-
-func (s *server) tokens() {
-	register(s, http.MethodGet, "/tokens", "List tokens, without their secrets", 200, func(ctx context.Context, in *Paged) (*List[Token], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
-	})
-	register(s, http.MethodPost, "/tokens", "Create a token: its secret is shown once", 201, func(ctx context.Context, in *struct{ Body Token }) (*Created[Token], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		now := s.now()
-		t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant, KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
-		if t.ExpiresAt.IsZero() {
-			t.ExpiresAt = now.Add(tokenLifetime)
-		}
-		if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
-			return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
-		}
-		if t.Tenant != "" {
-			tenant, err := s.Store.Tenant(ctx, t.Tenant)
+	register(s, http.MethodGet, "/tenants/{tenant}/deliveries", "List a tenant's mails and where they are", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Paged
+			State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+		}) (*List[Delivery], error) {
+			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
-			t.TenantID = tenant.ID
-			if t.KeyUser != "" {
-				u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
+			return list(ctx, t.ID, in.State, in.Paged)
+		})
+	register(s, http.MethodPost, "/deliveries/{delivery}/requeue", "Try a dead mail again", 200,
+		func(ctx context.Context, in *struct {
+			ID string `path:"delivery" maxLength:"64"`
+		}) (*Entity[Delivery], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			m, err := s.Store.Mail(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			if m.State != tenancy.MailDead {
+				return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
+			}
+			tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
+			if err != nil {
+				return nil, err
+			}
+			m.State = tenancy.MailWaiting
+			if s.Outbox != nil {
+				m.State = tenancy.MailQueued
+			}
+			name := tenants[m.TenantID].Name
+			err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
+				if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
+					return err
+				}
+				return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
+			})
+			return &Entity[Delivery]{Body: viewDelivery(m, name)}, err
+		})
+}
+
+func (s *server) tokens() {
+	register(s, http.MethodGet, "/tokens", "List tokens, without their secrets", 200,
+		func(ctx context.Context, in *Paged) (*List[Token], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+		})
+	register(s, http.MethodPost, "/tokens", "Create a token: its secret is shown once", 201,
+		func(ctx context.Context, in *struct{ Body Token }) (*Created[Token], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			now := s.now()
+			t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
+				KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
+			if t.ExpiresAt.IsZero() {
+				t.ExpiresAt = now.Add(tokenLifetime)
+			}
+			if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
+				return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
+			}
+			if t.Tenant != "" {
+				tenant, err := s.Store.Tenant(ctx, t.Tenant)
 				if err != nil {
 					return nil, err
 				}
-				t.KeyUserID = u.ID
+				t.TenantID = tenant.ID
+				if t.KeyUser != "" {
+					u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
+					if err != nil {
+						return nil, err
+					}
+					t.KeyUserID = u.ID
+				}
 			}
-		}
-		if err := t.Check(); err != nil {
-			return nil, err
-		}
-		secret := NewSecret()
-		err := s.change(ctx, "token.created", t.Tenant, t.ID, map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error { return tx.CreateToken(ctx, t, tenancy.HashSecret(secret)) })
-		view := viewToken(t)
-		view.Secret = secret
-		return &Created[Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
-	})
+			if err := t.Check(); err != nil {
+				return nil, err
+			}
+			secret := NewSecret()
+			err := s.change(ctx, "token.created", t.Tenant, t.ID,
+				map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error {
+					return tx.CreateToken(ctx, t, tenancy.HashSecret(secret))
+				})
+			view := viewToken(t)
+			view.Secret = secret
+			return &Created[Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
+		})
 	register(s, http.MethodDelete, "/tokens/{token}", "Revoke a token", 204, func(ctx context.Context, in *struct {
 		ID string `path:"token" maxLength:"64"`
 	}) (*struct{}, error) {

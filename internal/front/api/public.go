@@ -77,7 +77,8 @@ func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, pageHTML, "Unsubscribe", `You will get no more mail about tasks. The tasks themselves stay.</p><form method="post"><button>Unsubscribe</button></form><p>`)
+	fmt.Fprintf(w, pageHTML, "Unsubscribe",
+		`You will get no more mail about tasks. The tasks themselves stay.</p><form method="post"><button>Unsubscribe</button></form><p>`)
 }
 
 // unsubscribe is the one-click link of RFC 8058: a POST, without cookies, that does it at once.
@@ -93,7 +94,8 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 				if err := tx.UpdateKeyUser(ctx, u); err != nil {
 					return err
 				}
-				return tx.Audit(ctx, lifecycle.Event(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name, name+"/"+u.Name, nil))
+				return tx.Audit(ctx, lifecycle.Event(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
+					name+"/"+u.Name, nil))
 			})
 		}
 	}
@@ -101,7 +103,8 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 		s.unsubscribeFailed(w, r, err)
 		return
 	}
-	page(w, http.StatusOK, "You are unsubscribed", "You will get no more mail about tasks. To get it again, choose Subscribe to Task.")
+	page(w, http.StatusOK, "You are unsubscribed", "You will get no more mail about tasks. To get it again, choose "+
+		"Subscribe to Task.")
 }
 
 func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err error) {
@@ -124,22 +127,27 @@ func page(w http.ResponseWriter, status int, title, text string) {
 	fmt.Fprintf(w, pageHTML, html.EscapeString(title), html.EscapeString(text))
 }
 
-var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total", Help: "HTTP requests by method and status."}, []string{"method", "status"})
+var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total",
+	Help: "HTTP requests by method and status."}, []string{"method", "status"})
 
 // metrics are Prometheus metrics; what the database knows is read when it is asked for.
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
+	r.MustRegister(requests, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
 	r.MustRegister(s.Collectors...)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }
 
 var (
-	mailsDesc    = prometheus.NewDesc("perennial_mails", "Mails that are not sent, by state.", []string{"state"}, nil)
-	runDateDesc  = prometheus.NewDesc("perennial_last_run_date_seconds", "Run date of the latest run.", nil, nil)
-	runFailed    = prometheus.NewDesc("perennial_last_run_failed", "Certificates that the latest run left for its next try.", nil, nil)
-	runUnended   = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.", nil, nil)
-	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the local CA expires.", []string{"kind", "id"}, nil)
+	mailsDesc   = prometheus.NewDesc("perennial_mails", "Mails that are not sent, by state.", []string{"state"}, nil)
+	runDateDesc = prometheus.NewDesc("perennial_last_run_date_seconds", "Run date of the latest run.", nil, nil)
+	runFailed   = prometheus.NewDesc("perennial_last_run_failed",
+		"Certificates that the latest run left for its next try.", nil, nil)
+	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
+		nil, nil)
+	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the local CA expires.",
+		[]string{"kind", "id"}, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -190,7 +198,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 				path = secret + "..."
 			}
 		}
-		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration", time.Since(started))
+		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration",
+			time.Since(started))
 	})
 }
 

@@ -59,7 +59,8 @@ func (s *server) remember(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: use a new one")
 			return
 		case found != nil && found.Status == 0:
-			writeProblem(w, http.StatusConflict, "the first request with this Idempotency-Key is under way or was cut off: look whether it was done, and use a new key if not")
+			writeProblem(w, http.StatusConflict, "the first request with this Idempotency-Key is under way or was cut off: "+
+				"look whether it was done, and use a new key if not")
 			return
 		case found != nil:
 			var header http.Header
@@ -91,7 +92,8 @@ func (s *server) remember(next http.Handler) http.Handler {
 			if err != nil {
 				return err
 			}
-			return tx.RememberAnswer(ctx, token, key, store.Remembered{Status: answer.status, Header: string(header), Body: body})
+			return tx.RememberAnswer(ctx, token, key, store.Remembered{Status: answer.status, Header: string(header),
+				Body: body})
 		})
 		if err != nil {
 			s.Log.ErrorContext(ctx, "the answer to an idempotency key was not stored", "error", err)

@@ -49,12 +49,14 @@ type RolloverKnowledge struct {
 func viewRollover(s lifecycle.Standing, now time.Time) Rollover {
 	left, risk := s.AtRisk(now)
 	v := Rollover{
-		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents, Tries: s.Rollover.Order(now),
+		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
+		Tries:  s.Rollover.Order(now),
 		AtRisk: risk, DaysLeft: max(0, float64(left*100/policy.Day)/100),
 	}
 	for _, g := range s.Rollover.Generations {
 		c, _ := s.Certificate(g.Number)
-		k := RolloverKnowledge{g.Number, c.Fingerprint, g.NotAfter, g.LeaveAt(), g.NoticedUntil, g.PresentedAt, g.Verdict, g.VerdictAt, g.By, ""}
+		k := RolloverKnowledge{g.Number, c.Fingerprint, g.NotAfter, g.LeaveAt(), g.NoticedUntil, g.PresentedAt, g.Verdict,
+			g.VerdictAt, g.By, ""}
 		for _, e := range s.Evidence {
 			if e.Generation == g.Number {
 				k.Answer = e.Detail
@@ -76,7 +78,8 @@ type ProbeResult struct {
 }
 
 func viewProbe(r prober.Result) ProbeResult {
-	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused", outbound.Suspicious: "closed"}[r.Meaning]
+	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused",
+		outbound.Suspicious: "closed"}[r.Meaning]
 	if meaning == "" {
 		meaning = "unclear"
 	}
@@ -113,7 +116,8 @@ type Message struct {
 }
 
 func viewMessage(m tenancy.Message) Message {
-	return Message{m.ID, m.At, m.Method, m.Path, m.Status, m.Generation, m.Attempts, float64(m.Duration.Microseconds()) / 1000, m.Outcome, m.Count}
+	return Message{m.ID, m.At, m.Method, m.Path, m.Status, m.Generation, m.Attempts,
+		float64(m.Duration.Microseconds()) / 1000, m.Outcome, m.Count}
 }
 
 // Link is a link for the administrator of a receiving system.
@@ -146,93 +150,104 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (lifecycle.Sta
 
 func (s *server) rollovers() {
 	const one = "/tenants/{tenant}/arrangements/{arrangement}"
-	register(s, http.MethodGet, one+"/rollover", "Where the roll-over stands", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Rollover], error) {
-		standing, err := s.standing(ctx, *in)
-		if err != nil {
-			return nil, err
-		}
-		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
-	})
-	register(s, http.MethodPost, one+"/rollover/choose", "Present a generation from now on", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Body struct {
-			Generation int `json:"generation" minimum:"1"`
-		}
-	}) (*Entity[Rollover], error) {
-		standing, err := s.standing(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx), s.now()); err != nil {
-			return nil, err
-		}
-		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
-	})
-	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Body struct {
-			Generation int `json:"generation" minimum:"1"`
-		}
-	}) (*Entity[Rollover], error) {
-		standing, err := s.standing(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		if _, ok := standing.Certificate(in.Body.Generation); !ok {
-			return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation, standing.Name())
-		}
-		now := s.now()
-		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted, By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
-		if standing, err = s.Engine.Observe(ctx, standing.Arrangement.ID, actor(ctx), []lifecycle.Observation{said}, now); err != nil {
-			return nil, err
-		}
-		return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
-	})
-	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
-		standing, err := s.standing(ctx, *in)
-		if err != nil {
-			return nil, err
-		}
-		results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
-		if err != nil {
-			return nil, err
-		}
-		out := Probed{Rollover: viewRollover(standing, s.Now())}
-		for _, r := range results {
-			out.Results = append(out.Results, viewProbe(r))
-		}
-		return &Entity[Probed]{Body: out}, nil
-	})
-	register(s, http.MethodPost, one+"/diagnosis", "Find out why messages fail", 200, func(ctx context.Context, in *OneArrangement) (*Entity[Diagnosis], error) {
-		standing, err := s.standing(ctx, *in)
-		if err != nil {
-			return nil, err
-		}
-		identities, err1 := prober.Identities(ctx, s.Engine, standing)
-		recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, err
-		}
-		d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
-		out := Diagnosis{Cause: d.Cause, Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
-		for _, r := range d.Results {
-			out.Results = append(out.Results, viewProbe(r))
-		}
-		return &Entity[Diagnosis]{Body: out}, nil
-	})
-	register(s, http.MethodGet, one+"/messages", "The message log, the latest first", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Paged
-	}) (*List[Message], error) {
-		_, a, err := s.arrangement(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
-	})
+	register(s, http.MethodGet, one+"/rollover", "Where the roll-over stands", 200,
+		func(ctx context.Context, in *OneArrangement) (*Entity[Rollover], error) {
+			standing, err := s.standing(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+		})
+	register(s, http.MethodPost, one+"/rollover/choose", "Present a generation from now on", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Body struct {
+				Generation int `json:"generation" minimum:"1"`
+			}
+		}) (*Entity[Rollover], error) {
+			standing, err := s.standing(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx),
+				s.now()); err != nil {
+				return nil, err
+			}
+			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+		})
+	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Body struct {
+				Generation int `json:"generation" minimum:"1"`
+			}
+		}) (*Entity[Rollover], error) {
+			standing, err := s.standing(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := standing.Certificate(in.Body.Generation); !ok {
+				return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation,
+					standing.Name())
+			}
+			now := s.now()
+			said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
+				By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
+			if standing, err = s.Engine.Observe(ctx, standing.Arrangement.ID, actor(ctx), []lifecycle.Observation{said},
+				now); err != nil {
+				return nil, err
+			}
+			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+		})
+	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200,
+		func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
+			standing, err := s.standing(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
+			if err != nil {
+				return nil, err
+			}
+			out := Probed{Rollover: viewRollover(standing, s.Now())}
+			for _, r := range results {
+				out.Results = append(out.Results, viewProbe(r))
+			}
+			return &Entity[Probed]{Body: out}, nil
+		})
+	register(s, http.MethodPost, one+"/diagnosis", "Find out why messages fail", 200,
+		func(ctx context.Context, in *OneArrangement) (*Entity[Diagnosis], error) {
+			standing, err := s.standing(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			identities, err1 := prober.Identities(ctx, s.Engine, standing)
+			recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
+			if err := errors.Join(err1, err2); err != nil {
+				return nil, err
+			}
+			d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
+			out := Diagnosis{Cause: d.Cause, Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
+			for _, r := range d.Results {
+				out.Results = append(out.Results, viewProbe(r))
+			}
+			return &Entity[Diagnosis]{Body: out}, nil
+		})
+	register(s, http.MethodGet, one+"/messages", "The message log, the latest first", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Paged
+		}) (*List[Message], error) {
+			_, a, err := s.arrangement(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+		})
 	s.links(one)
-	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[Rollover], error) {
+	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as "+
+		"of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[Rollover], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -255,23 +270,27 @@ func (s *server) rollovers() {
 		}
 		return out, nil
 	})
-	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by "+
+		"days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
 		all, err := s.standings(ctx, in.Tenant)
 		now := s.Now()
 		all = slices.DeleteFunc(all, func(standing lifecycle.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
 		byUrgency(all, now)
-		return pageOf(all, len(all), nil, func(standing lifecycle.Standing) Rollover { return viewRollover(standing, now) }), err
+		return pageOf(all, len(all), nil, func(standing lifecycle.Standing) Rollover {
+			return viewRollover(standing, now)
+		}), err
 	})
-	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
-		all, err := s.standings(ctx, in.Tenant)
-		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
-		for _, standing := range all {
-			if len(standing.Certificates) > 0 {
-				out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200,
+		func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+			all, err := s.standings(ctx, in.Tenant)
+			out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+			for _, standing := range all {
+				if len(standing.Certificates) > 0 {
+					out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+				}
 			}
-		}
-		return out, err
-	})
+			return out, err
+		})
 }
 
 // standings is where every arrangement of a tenant stands that presents a certificate.
@@ -310,42 +329,51 @@ func byUrgency(all []lifecycle.Standing, now time.Time) {
 }
 
 func (s *server) links(one string) {
-	register(s, http.MethodPost, one+"/rollover/links", "Make a link for the receiver's administrator", 201, func(ctx context.Context, in *OneArrangement) (*Created[Link], error) {
-		standing, err := s.standing(ctx, *in)
-		if err != nil {
-			return nil, err
-		}
-		newest := standing.Certificates[len(standing.Certificates)-1]
-		secret, now := rand.Text(), s.now()
-		l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation, CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
-		err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(), map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
-			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
+	register(s, http.MethodPost, one+"/rollover/links", "Make a link for the receiver's administrator", 201,
+		func(ctx context.Context, in *OneArrangement) (*Created[Link], error) {
+			standing, err := s.standing(ctx, *in)
+			if err != nil {
+				return nil, err
+			}
+			newest := standing.Certificates[len(standing.Certificates)-1]
+			secret, now := rand.Text(), s.now()
+			l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
+				CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
+			err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
+				map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
+					return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
+				})
+			v := viewLink(l)
+			v.URL = s.BaseURL + "/rollover/" + secret
+			return &Created[Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
+				v}, err
 		})
-		v := viewLink(l)
-		v.URL = s.BaseURL + "/rollover/" + secret
-		return &Created[Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID, v}, err
-	})
-	register(s, http.MethodGet, one+"/rollover/links", "List the links for the receiver's administrator", 200, func(ctx context.Context, in *struct {
-		OneArrangement
-		Paged
-	}) (*List[Link], error) {
-		_, a, err := s.arrangement(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
-	})
-	register(s, http.MethodDelete, one+"/rollover/links/{link}", "Revoke a link", 204, func(ctx context.Context, in *struct {
-		OneArrangement
-		Link string `path:"link" maxLength:"36"`
-	}) (*struct{}, error) {
-		t, a, err := s.arrangement(ctx, in.OneArrangement)
-		if err != nil {
-			return nil, err
-		}
-		return nil, s.change(ctx, "link.revoked", t.Name, t.Name+"/"+a.Name, map[string]any{"link": in.Link}, func(tx *store.Tx) error { return tx.RevokeLink(ctx, a.ID, in.Link, s.now()) })
-	})
+	register(s, http.MethodGet, one+"/rollover/links", "List the links for the receiver's administrator", 200,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Paged
+		}) (*List[Link], error) {
+			_, a, err := s.arrangement(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
+		})
+	register(s, http.MethodDelete, one+"/rollover/links/{link}", "Revoke a link", 204,
+		func(ctx context.Context, in *struct {
+			OneArrangement
+			Link string `path:"link" maxLength:"36"`
+		}) (*struct{}, error) {
+			t, a, err := s.arrangement(ctx, in.OneArrangement)
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.change(ctx, "link.revoked", t.Name, t.Name+"/"+a.Name, map[string]any{"link": in.Link},
+				func(tx *store.Tx) error {
+					return tx.RevokeLink(ctx, a.ID, in.Link, s.now())
+				})
+		})
 }
 
 // longestLink bounds how long a link is valid.

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	// smallFleet is how much a survey may walk over and still be taken anew for every reader, so that small fleets always see the
-	// present. It is a number of things and not a time, so that a slow machine shows the same as a fast one.
+	// smallFleet is how much a survey may walk over and still be taken anew for every reader, so that small fleets always
+	// see the present. It is a number of things and not a time, so that a slow machine shows the same as a fast one.
 	smallFleet = 2000
-	// surveyAge is how old the survey of a larger fleet may be before it is taken anew, which happens behind its readers' backs.
+	// surveyAge is how old the survey of a larger fleet may be before it is taken anew, which happens behind its readers'
+	// backs.
 	surveyAge = time.Minute
 	// surveyTime bounds one.
 	surveyTime = 10 * time.Minute
@@ -21,7 +22,8 @@ const (
 	firstSurvey = time.Second
 )
 
-// A survey is what a walk over the whole fleet showed, and when. Readers of a large fleet's get the latest result at once.
+// A survey is what a walk over the whole fleet showed, and when. Readers of a large fleet's get the latest result at
+// once.
 type survey[T any] struct {
 	// walk says also over how much it walked.
 	walk func(context.Context) (result T, size int, err error)
@@ -34,7 +36,8 @@ type survey[T any] struct {
 	done   chan struct{} // closed when the walk that is under way has ended; nil where none is
 }
 
-// get is the latest result, and when it was taken. Until the first walk of a large fleet has ended it is an error of status 503.
+// get is the latest result, and when it was taken. Until the first walk of a large fleet has ended it is an error of
+// status 503.
 func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,7 +56,8 @@ func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 		s.wait(ctx, s.done)
 	}
 	if s.at.IsZero() {
-		return s.result, s.at, huma.Error503ServiceUnavailable("the fleet is being counted for the first time since the start: try again in a moment")
+		return s.result, s.at, huma.Error503ServiceUnavailable("the fleet is being counted for the first time since the " +
+			"start: try again in a moment")
 	}
 	return s.result, s.at, nil
 }

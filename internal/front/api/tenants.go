@@ -32,31 +32,34 @@ func viewTenant(t tenancy.Tenant) Tenant {
 
 // There is no deletion of a tenant: it would let certificates expire unrenewed.
 func (s *server) tenants() {
-	register(s, http.MethodGet, "/tenants", "List tenants", 200, func(ctx context.Context, in *Paged) (*List[Tenant], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
-	})
-	register(s, http.MethodPost, "/tenants", "Create a tenant with its first certificates", 201, func(ctx context.Context, in *struct{ Body Tenant }) (*Created[Tenant], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		t := tenancy.Tenant{Name: in.Body.Name, DisplayName: in.Body.DisplayName, KeyType: in.Body.KeyType}
-		if t.DisplayName == "" {
-			t.DisplayName = t.Name
-		}
-		if t.KeyType == "" {
-			t.KeyType = tenancy.P256
-		}
-		t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
-		return &Created[Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}", "Get a tenant", 200, func(ctx context.Context, in *InTenant) (*Entity[Tenant], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		return &Entity[Tenant]{etag(t.Version), viewTenant(t)}, err
-	})
+	register(s, http.MethodGet, "/tenants", "List tenants", 200,
+		func(ctx context.Context, in *Paged) (*List[Tenant], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
+		})
+	register(s, http.MethodPost, "/tenants", "Create a tenant with its first certificates", 201,
+		func(ctx context.Context, in *struct{ Body Tenant }) (*Created[Tenant], error) {
+			if err := operator(ctx); err != nil {
+				return nil, err
+			}
+			t := tenancy.Tenant{Name: in.Body.Name, DisplayName: in.Body.DisplayName, KeyType: in.Body.KeyType}
+			if t.DisplayName == "" {
+				t.DisplayName = t.Name
+			}
+			if t.KeyType == "" {
+				t.KeyType = tenancy.P256
+			}
+			t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
+			return &Created[Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}", "Get a tenant", 200,
+		func(ctx context.Context, in *InTenant) (*Entity[Tenant], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			return &Entity[Tenant]{etag(t.Version), viewTenant(t)}, err
+		})
 	register(s, http.MethodPut, "/tenants/{tenant}", "Change a tenant", 200, func(ctx context.Context, in *struct {
 		InTenant
 		Guarded
@@ -73,7 +76,9 @@ func (s *server) tenants() {
 		if err := t.Check(); err != nil {
 			return nil, err
 		}
-		err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error { return tx.UpdateTenant(ctx, t) })
+		err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error {
+			return tx.UpdateTenant(ctx, t)
+		})
 		return &Entity[Tenant]{etag(t.Version + 1), viewTenant(t)}, err
 	})
 }
@@ -112,67 +117,79 @@ func (s *server) keyUser(ctx context.Context, in OneKeyUser) (tenancy.Tenant, te
 }
 
 func (s *server) people() {
-	register(s, http.MethodGet, "/tenants/{tenant}/key-users", "List key users", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-	}) (*List[KeyUser], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
-	})
-	register(s, http.MethodPost, "/tenants/{tenant}/key-users", "Make a person a key user", 201, func(ctx context.Context, in *struct {
-		InTenant
-		Body KeyUser
-	}) (*Created[KeyUser], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email, UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
-		if err := u.Check(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return named("key user", u.Name, tx.CreateKeyUser(ctx, u)) })
-		return &Created[KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/key-users/{user}", "Get a key user", 200, func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
-		_, u, err := s.keyUser(ctx, *in)
-		return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, err
-	})
-	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}", "Change a key user's address", 200, func(ctx context.Context, in *struct {
-		OneKeyUser
-		Guarded
-		Body struct {
-			Email string `json:"email"`
-		}
-	}) (*Entity[KeyUser], error) {
-		t, u, err := s.keyUser(ctx, in.OneKeyUser)
-		if err != nil {
-			return nil, err
-		}
-		if u.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		u.Email = in.Body.Email
-		if err := u.Check(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) })
-		return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
-	})
-	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}", "Take a key user away, with tasks and tokens", 204, func(ctx context.Context, in *struct {
-		OneKeyUser
-		Guarded
-	}) (*struct{}, error) {
-		t, u, err := s.keyUser(ctx, in.OneKeyUser)
-		if err != nil {
-			return nil, err
-		}
-		return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error { return tx.DeleteKeyUser(ctx, u) })
-	})
+	register(s, http.MethodGet, "/tenants/{tenant}/key-users", "List key users", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Paged
+		}) (*List[KeyUser], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
+			return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
+		})
+	register(s, http.MethodPost, "/tenants/{tenant}/key-users", "Make a person a key user", 201,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Body KeyUser
+		}) (*Created[KeyUser], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
+				UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
+			if err := u.Check(); err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+				return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
+			})
+			return &Created[KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
+		})
+	register(s, http.MethodGet, "/tenants/{tenant}/key-users/{user}", "Get a key user", 200,
+		func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
+			_, u, err := s.keyUser(ctx, *in)
+			return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, err
+		})
+	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}", "Change a key user's address", 200,
+		func(ctx context.Context, in *struct {
+			OneKeyUser
+			Guarded
+			Body struct {
+				Email string `json:"email"`
+			}
+		}) (*Entity[KeyUser], error) {
+			t, u, err := s.keyUser(ctx, in.OneKeyUser)
+			if err != nil {
+				return nil, err
+			}
+			if u.Version, err = in.version(); err != nil {
+				return nil, err
+			}
+			u.Email = in.Body.Email
+			if err := u.Check(); err != nil {
+				return nil, err
+			}
+			err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+				return tx.UpdateKeyUser(ctx, u)
+			})
+			return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+		})
+	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}", "Take a key user away, with tasks and tokens",
+		204, func(ctx context.Context, in *struct {
+			OneKeyUser
+			Guarded
+		}) (*struct{}, error) {
+			t, u, err := s.keyUser(ctx, in.OneKeyUser)
+			if err != nil {
+				return nil, err
+			}
+			return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error {
+				return tx.DeleteKeyUser(ctx, u)
+			})
+		})
 	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[KeyUser], error) {
 		return func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
 			t, u, err := s.keyUser(ctx, *in)
@@ -186,56 +203,67 @@ func (s *server) people() {
 				return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
 			}
 			u.SubscribedAt = at()
-			err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) })
+			err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+				return tx.UpdateKeyUser(ctx, u)
+			})
 			return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
 		}
 	}
-	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}/subscription", "Subscribe to Task: applies from the next notice on", 200, subscribe("key-user.subscribed", s.now))
-	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}/subscription", "Unsubscribe", 200, subscribe("key-user.unsubscribed", func() time.Time { return time.Time{} }))
+	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}/subscription",
+		"Subscribe to Task: applies from the next notice on", 200, subscribe("key-user.subscribed", s.now))
+	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}/subscription", "Unsubscribe", 200,
+		subscribe("key-user.unsubscribed", func() time.Time {
+			return time.Time{}
+		}))
 
-	register(s, http.MethodGet, "/tenants/{tenant}/mail-check", "Why did a user get no mail? Each condition, whether it holds, and how to fix it", 200, s.mailCheck)
+	register(s, http.MethodGet, "/tenants/{tenant}/mail-check", "Why did a user get no mail? Each condition, whether it "+
+		"holds, and how to fix it", 200, s.mailCheck)
 
-	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200, func(ctx context.Context, in *InTenant) (*Contacts, error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		contacts, err := s.Store.ITContacts(ctx, t.ID)
-		return viewContacts(contacts), err
-	})
-	register(s, http.MethodPut, "/tenants/{tenant}/it-contacts", "Set the IT contacts; the first is the designated one", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Guarded
-		Body []ITContact `maxItems:"50"`
-	}) (*Contacts, error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		version, err := in.version()
-		if err != nil {
-			return nil, err
-		}
-		var contacts []tenancy.ITContact
-		for _, c := range in.Body {
-			contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email, CreatedAt: s.now(), Version: version + 1}
-			if err := contact.Check(); err != nil {
+	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200,
+		func(ctx context.Context, in *InTenant) (*Contacts, error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
 				return nil, err
 			}
-			contacts = append(contacts, contact)
-		}
-		err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)}, func(tx *store.Tx) error {
-			before, err := tx.ITContacts(ctx, t.ID)
-			if err != nil {
-				return err
-			}
-			if listVersion(before) != version {
-				return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
-			}
-			return tx.SetITContacts(ctx, t.ID, contacts)
+			contacts, err := s.Store.ITContacts(ctx, t.ID)
+			return viewContacts(contacts), err
 		})
-		return viewContacts(contacts), err
-	})
+	register(s, http.MethodPut, "/tenants/{tenant}/it-contacts", "Set the IT contacts; the first is the designated one",
+		200, func(ctx context.Context, in *struct {
+			InTenant
+			Guarded
+			Body []ITContact `maxItems:"50"`
+		}) (*Contacts, error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			version, err := in.version()
+			if err != nil {
+				return nil, err
+			}
+			var contacts []tenancy.ITContact
+			for _, c := range in.Body {
+				contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
+					CreatedAt: s.now(), Version: version + 1}
+				if err := contact.Check(); err != nil {
+					return nil, err
+				}
+				contacts = append(contacts, contact)
+			}
+			err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)},
+				func(tx *store.Tx) error {
+					before, err := tx.ITContacts(ctx, t.ID)
+					if err != nil {
+						return err
+					}
+					if listVersion(before) != version {
+						return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
+					}
+					return tx.SetITContacts(ctx, t.ID, contacts)
+				})
+			return viewContacts(contacts), err
+		})
 }
 
 // Contacts is the list of IT contacts, which is changed as a whole.
@@ -305,9 +333,11 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return nil, err
 	}
-	conditions := tenancy.MailConditions(tenancy.InScope(projects, tenancy.MailForTasks), assigned, !u.SubscribedAt.IsZero())
+	conditions := tenancy.MailConditions(tenancy.InScope(projects, tenancy.MailForTasks), assigned,
+		!u.SubscribedAt.IsZero())
 	if s.Outbox == nil {
-		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Fix: "The hosting team must start the service with --smtp; mails wait until then."})
+		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured",
+			Fix: "The hosting team must start the service with --smtp; mails wait until then."})
 	} else {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: true})
 	}

@@ -32,31 +32,34 @@ type Trial struct {
 }
 
 func (s *server) trial() {
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/trial", "Try an arrangement without saving it", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Body Arrangement
-	}) (*Entity[Trial], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		a := tenancy.Arrangement{
-			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario, Endpoint: in.Body.Endpoint,
-			Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(), Version: 1,
-		}
-		newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
-		if err != nil {
-			return nil, err
-		}
-		if a.Generation = newest.Generation; a.Name == "" {
-			a.Name = "trial"
-		}
-		if err := a.Check(); err != nil {
-			return nil, err
-		}
-		out, err := s.try(ctx, t, a)
-		return &Entity[Trial]{Body: out}, err
-	})
+	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/trial", "Try an arrangement without saving it", 200,
+		func(ctx context.Context, in *struct {
+			InTenant
+			Body Arrangement
+		}) (*Entity[Trial], error) {
+			t, err := s.tenant(ctx, in.Tenant)
+			if err != nil {
+				return nil, err
+			}
+			a := tenancy.Arrangement{
+				ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
+				Endpoint:       in.Body.Endpoint,
+				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
+				Version: 1,
+			}
+			newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
+			if err != nil {
+				return nil, err
+			}
+			if a.Generation = newest.Generation; a.Name == "" {
+				a.Name = "trial"
+			}
+			if err := a.Check(); err != nil {
+				return nil, err
+			}
+			out, err := s.try(ctx, t, a)
+			return &Entity[Trial]{Body: out}, err
+		})
 }
 
 // try looks who a receiver is, and asks it with each generation where it is who the arrangement wants.
@@ -71,7 +74,8 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 		return out, nil
 	}
 	leaf := shown[0]
-	out.Server = &ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
+	out.Server = &ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames,
+		NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
 	for _, ip := range leaf.IPAddresses {
 		out.Server.Names = append(out.Server.Names, ip.String())
 	}

@@ -1,7 +1,9 @@
-// Package instructions says what the administrator of a receiving system has to do about a new certificate, product by product.
+// Package instructions says what the administrator of a receiving system has to do about a new certificate, product by
+// product.
 //
-// It promises that the real fingerprint, serial number and subject are filled in, and that what it says of nginx, HAProxy and Apache
-// works there: it is tested by running it. The other products are described as their makers' documents describe them.
+// It promises that the real fingerprint, serial number and subject are filled in, and that what it says of nginx,
+// HAProxy and Apache works there: it is tested by running it. The other products are described as their makers'
+// documents describe them.
 package instructions
 
 import (
@@ -22,12 +24,13 @@ type Certificate struct {
 type Instruction struct {
 	Product string
 	How     string
-	// Snippets are of the product's configuration, each on its own: the first knows the very certificate, and a second one, where
-	// there is one, knows its subject, which stays the same at every renewal.
+	// Snippets are of the product's configuration, each on its own: the first knows the very certificate, and a second
+	// one, where there is one, knows its subject, which stays the same at every renewal.
 	Snippets []string
 }
 
-// attribute takes one attribute of a distinguished name (RFC 4514) without escapes, which the names of tenants never need.
+// attribute takes one attribute of a distinguished name (RFC 4514) without escapes, which the names of tenants never
+// need.
 func attribute(dn, name string) string {
 	for part := range strings.SplitSeq(dn, ",") {
 		if n, value, ok := strings.Cut(part, "="); ok && n == name {
@@ -49,7 +52,8 @@ func colons(hex string) string {
 	return b.String()
 }
 
-const add = "Add the new line beside the old one, and reload. Take the old line out when the old certificate has expired. With the second way, by the subject, nothing is to be done at later renewals."
+const add = "Add the new line beside the old one, and reload. Take the old line out when the old certificate has " +
+	"expired. With the second way, by the subject, nothing is to be done at later renewals."
 
 // For says what to do about a certificate.
 func For(c Certificate) []Instruction {
@@ -72,7 +76,8 @@ if ($known = 0) { return 401; }`, c.SHA1, c.Generation),
 # in the server block
 if ($known = 0) { return 401; }`, c.Subject),
 		}},
-		{"HAProxy", "Append the new fingerprint to the list, in the file and at run time, and keep the old one for now. With the second way, by the subject, nothing is to be done at later renewals.", []string{
+		{"HAProxy", "Append the new fingerprint to the list, in the file and at run time, and keep the old one for now. " +
+			"With the second way, by the subject, nothing is to be done at later renewals.", []string{
 			fmt.Sprintf(`# the list, a fingerprint a line
 echo %[1]s >> /etc/haproxy/accepted
 # at run time
@@ -101,7 +106,8 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(CN) -m str %s }`, cn),
     - "HASH OF THE OLD ONE"
     - %q`, c.SHA256),
 		}},
-		{"Traefik", "Traefik trusts the CA, which stays the same: nothing to do. Where a middleware looks at the subject, it stays the same too.", []string{
+		{"Traefik", "Traefik trusts the CA, which stays the same: nothing to do. Where a middleware looks at the subject, " +
+			"it stays the same too.", []string{
 			fmt.Sprintf(`tls:
   options:
     default:
@@ -119,13 +125,28 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(CN) -m str %s }`, cn),
 	}
 }`, c.Generation),
 		}},
-		{"Keycloak", "In the client's X.509 authenticator the subject is matched, which stays the same: nothing to do. Where a certificate was uploaded, upload the new one under Credentials.", []string{fmt.Sprintf("Subject DN: ^%s$", strings.ReplaceAll(c.Subject, ".", "\\."))}},
-		{"Kong", "mtls-auth maps by the CA and a consumer's subject name: both stay the same. Where the consumer has the certificate's own name, check that it is this one.", []string{fmt.Sprintf("curl -X POST http://localhost:8001/consumers/CONSUMER/mtls-auth -d subject_name=%s", cn)}},
-		{"Apigee", "Upload the certificate to the trust store that the virtual host refers to, under an alias of its own. The old alias stays until the old certificate has expired.", []string{fmt.Sprintf("alias: %s-generation-%d", cn, c.Generation)}},
-		{"Azure API Management", "Under Certificates add the new one (.cer). In the policy, compare with a list of thumbprints instead of one.", []string{fmt.Sprintf(`<when condition="@(context.Request.Certificate == null || !new[] {
+		{"Keycloak", "In the client's X.509 authenticator the subject is matched, which stays the same: nothing to do. " +
+			"Where a certificate was uploaded, upload the new one under Credentials.",
+			[]string{fmt.Sprintf("Subject DN: ^%s$", strings.ReplaceAll(c.Subject, ".", "\\."))}},
+		{"Kong", "mtls-auth maps by the CA and a consumer's subject name: both stay the same. Where the consumer has the " +
+			"certificate's own name, check that it is this one.", []string{fmt.Sprintf("curl -X POST "+
+			"http://localhost:8001/consumers/CONSUMER/mtls-auth -d subject_name=%s", cn)}},
+		{"Apigee", "Upload the certificate to the trust store that the virtual host refers to, under an alias of its own. " +
+			"The old alias stays until the old certificate has expired.",
+			[]string{fmt.Sprintf("alias: %s-generation-%d", cn, c.Generation)}},
+		{"Azure API Management", "Under Certificates add the new one (.cer). In the policy, compare with a list of " +
+			"thumbprints instead of one.",
+			[]string{fmt.Sprintf(`<when condition="@(context.Request.Certificate == null || !new[] {
   &quot;THUMBPRINT OF THE OLD ONE&quot;, &quot;%s&quot; }.Contains(context.Request.Certificate.Thumbprint))">`, sha1)}},
-		{"AWS API Gateway", "The trust store of the custom domain holds CAs: the CA stays the same, so nothing is to do. Where a Lambda authorizer compares serial numbers, add the new one.", []string{"serialNumber: " + colons(c.Serial)}},
-		{"SAP Cloud Integration", "Under Monitor > Manage Security > User Roles or Certificate-to-User Mapping: add a mapping with the new certificate (.cer) for the same user, and keep the old mapping until the old certificate has expired.", []string{fmt.Sprintf("%s-generation-%d.cer", cn, c.Generation)}},
-		{"IIS", "In oneToOneMappings add an entry with the certificate in base64, for the same user. With manyToOneMappings by subject nothing is to do.", []string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…" certificate="BASE64 OF generation-%d.cer" />`, c.Generation)}},
+		{"AWS API Gateway", "The trust store of the custom domain holds CAs: the CA stays the same, so nothing is to do. " +
+			"Where a Lambda authorizer compares serial numbers, add the new one.",
+			[]string{"serialNumber: " + colons(c.Serial)}},
+		{"SAP Cloud Integration", "Under Monitor > Manage Security > User Roles or Certificate-to-User Mapping: add a " +
+			"mapping with the new certificate (.cer) for the same user, and keep the old mapping until the old certificate " +
+			"has expired.", []string{fmt.Sprintf("%s-generation-%d.cer", cn, c.Generation)}},
+		{"IIS", "In oneToOneMappings add an entry with the certificate in base64, for the same user. With " +
+			"manyToOneMappings by subject nothing is to do.",
+			[]string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…" certificate="BASE64 OF generation-%d.cer" />`,
+				c.Generation)}},
 	}
 }

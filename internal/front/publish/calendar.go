@@ -17,8 +17,8 @@ type CalendarEntry struct {
 	Description string
 }
 
-// Calendar writes entries as an iCalendar object (RFC 5545) that Outlook, Google and Apple calendars import. stamp is when
-// it was made (DTSTAMP). Entries last 15 minutes, so that every client shows them, and do not make anybody busy.
+// Calendar writes entries as an iCalendar object (RFC 5545) that Outlook, Google and Apple calendars import. stamp is
+// when it was made (DTSTAMP). Entries last 15 minutes, so that every client shows them, and do not make anybody busy.
 func Calendar(w io.Writer, name string, entries []CalendarEntry, stamp time.Time) error {
 	cal := ics.NewCalendarFor("Perennial")
 	cal.SetMethod(ics.MethodPublish)

@@ -25,7 +25,8 @@ type File struct {
 	Data        []byte
 }
 
-// Certificate puts a certificate (DER) into the form. PKCS#7 carries the chain (PEM) as well, since that is what it is for.
+// Certificate puts a certificate (DER) into the form. PKCS#7 carries the chain (PEM) as well, since that is what it is
+// for.
 func Certificate(f Format, der, chain []byte) (File, error) {
 	switch f {
 	case PEM:

@@ -55,7 +55,8 @@ func (c *console) setPassword(v *view) error {
 	now := c.Now()
 	switch {
 	case !c.tries.take(c.addressOf(v.r), now), now.Before(v.account.LockedUntil):
-		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.", v.When(v.account.LockedUntil))}
+		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.",
+			v.When(v.account.LockedUntil))}
 	case !password.Matches(v.account.Password, v.r.PostFormValue("old")):
 		if err := c.countFailure(v.ctx(), v.account, now); err != nil {
 			return err
@@ -92,7 +93,9 @@ func (c *console) makeCalendar(v *view) error {
 }
 
 func (c *console) revokeCalendar(v *view) error {
-	err := c.change(v, v.account, "calendar.revoked", nil, func(tx *store.Tx) error { return tx.SetCalendar(v.ctx(), v.account.ID, "") })
+	err := c.change(v, v.account, "calendar.revoked", nil, func(tx *store.Tx) error {
+		return tx.SetCalendar(v.ctx(), v.account.ID, "")
+	})
 	if err != nil {
 		return err
 	}
@@ -125,9 +128,13 @@ func (c *console) deleteAccount(v *view) error {
 	case err != nil:
 		return &refusal{http.StatusNotFound, ""}
 	case a.ID == v.account.ID:
-		return &refusal{http.StatusConflict, v.T("This is the account that you are signed in with: another operator can delete it.")}
+		return &refusal{http.StatusConflict, v.T("This is the account that you are signed in with: another operator can " +
+			"delete it.")}
 	}
-	err = c.change(v, v.account, "account.deleted", map[string]any{"account": a.Name, "role": a.Role}, func(tx *store.Tx) error { return tx.DeleteAccount(v.ctx(), a.ID) })
+	err = c.change(v, v.account, "account.deleted", map[string]any{"account": a.Name, "role": a.Role},
+		func(tx *store.Tx) error {
+			return tx.DeleteAccount(v.ctx(), a.ID)
+		})
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,10 @@ func (f arrangementForm) action() string {
 // filledIn reads the form.
 func (v *view) filledIn() arrangementForm {
 	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
-	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"), added: api.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
-	form.Arrangement = api.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"), Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
+	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"),
+		added: api.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
+	form.Arrangement = api.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"),
+		Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
 	if name := v.r.PathValue("arrangement"); name != "" {
 		form.Name = name
 	}
@@ -69,7 +71,8 @@ func (c *console) showArrangementForm(v *view, status int, form arrangementForm)
 	return c.show(v, status, title, arrangementFormPage(v, title, form))
 }
 
-// saveArrangement makes or changes an arrangement, and its receiver where that is new; or tries it, and changes nothing.
+// saveArrangement makes or changes an arrangement, and its receiver where that is new; or tries it, and changes
+// nothing.
 func (c *console) saveArrangement(v *view) error {
 	form := v.filledIn()
 	fails := func(err error) error {
@@ -88,7 +91,8 @@ func (c *console) saveArrangement(v *view) error {
 		fallthrough
 	case "try":
 		form.trial = new(api.Trial)
-		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements", "trial"), form.Arrangement, form.trial); err != nil {
+		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements", "trial"), form.Arrangement,
+			form.trial); err != nil {
 			form.trial = nil
 			return fails(err)
 		}
@@ -104,7 +108,8 @@ func (c *console) saveArrangement(v *view) error {
 		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements"), form.Arrangement, nil); err != nil {
 			return fails(err)
 		}
-		return c.done(v, in(form.tenant, "arrangements", form.Name), v.T("%s exists. Its roll-overs are seen here.", form.Name))
+		return c.done(v, in(form.tenant, "arrangements", form.Name),
+			v.T("%s exists. Its roll-overs are seen here.", form.Name))
 	}
 	var kept api.Arrangement // what the form does not show
 	if _, err := c.call(v, http.MethodGet, v.of(""), nil, &kept); err != nil {
@@ -129,10 +134,12 @@ func (c *console) deleteArrangement(v *view) error {
 		return err
 	}
 	if v.r.PostFormValue("name") != v.r.PathValue("arrangement") {
-		return &refusal{http.StatusUnprocessableEntity, v.T("Type the name of the arrangement to delete it: nothing was deleted.")}
+		return &refusal{http.StatusUnprocessableEntity, v.T("Type the name of the arrangement to delete it: nothing was " +
+			"deleted.")}
 	}
 	if _, err := c.call(v, http.MethodDelete, v.of(""), nil, nil, "If-Match", header.Get("ETag")); err != nil {
 		return err
 	}
-	return c.done(v, in(v.r.PathValue("tenant"), "rollovers"), v.T("%s is deleted: no message goes out on it any more.", v.r.PathValue("arrangement")))
+	return c.done(v, in(v.r.PathValue("tenant"), "rollovers"),
+		v.T("%s is deleted: no message goes out on it any more.", v.r.PathValue("arrangement")))
 }

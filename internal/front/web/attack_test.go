@@ -15,8 +15,11 @@ func TestNoTextBecomesMarkupWhereverItIsTyped(t *testing.T) {
 	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
 	_, tasks := c.get(alice, "/tenants/acme/tasks?state=open")
 	_, after, _ := strings.Cut(tasks, `action="/tenants/acme/tasks/`)
-	arrangement := []string{"name", payload, "receiver", payload, "receiver_name", payload, "contact_name", payload, "contact_email", payload, "scenario", payload, "endpoint", endpoint, "probe_path", "/" + payload, "server_ca", payload, "server_key_pin", payload, "strategy", payload}
-	valid := []string{"name", "crm-to-x", "receiver", "", "receiver_name", "x", "contact_name", payload, "contact_email", "x@example.com", "scenario", payload, "endpoint", endpoint, "strategy", "adaptive"}
+	arrangement := []string{"name", payload, "receiver", payload, "receiver_name", payload, "contact_name", payload,
+		"contact_email", payload, "scenario", payload, "endpoint", endpoint, "probe_path", "/" + payload, "server_ca",
+		payload, "server_key_pin", payload, "strategy", payload}
+	valid := []string{"name", "crm-to-x", "receiver", "", "receiver_name", "x", "contact_name", payload, "contact_email",
+		"x@example.com", "scenario", payload, "endpoint", endpoint, "strategy", "adaptive"}
 	for _, f := range []struct {
 		by   *http.Client
 		path string
@@ -80,12 +83,14 @@ func TestEveryAnswerForbidsFramesAndForeignScript(t *testing.T) {
 			check(t, err)
 			res.Body.Close()
 			policy := res.Header.Get("Content-Security-Policy")
-			for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {
+			for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'",
+				"form-action 'self'", "base-uri 'none'"} {
 				if !strings.Contains(policy, want) {
 					t.Errorf("%s: the policy %q lacks %s", p[1], policy, want)
 				}
 			}
-			if strings.Contains(policy, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Cache-Control") != "no-store" {
+			if strings.Contains(policy, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" ||
+				res.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: %v", p[1], res.Header)
 			}
 		}
@@ -94,10 +99,12 @@ func TestEveryAnswerForbidsFramesAndForeignScript(t *testing.T) {
 
 func TestNoAddressLeadsElsewhereOrSplitsAnAnswer(t *testing.T) {
 	c := open(t)
-	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "/ok\r\nSet-Cookie: x=y", "/\t/evil.example", "javascript:alert(1)"} {
+	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example",
+		"/ok\r\nSet-Cookie: x=y", "/\t/evil.example", "javascript:alert(1)"} {
 		client := jar(t)
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		res, err := client.PostForm(c.url+"/sign-in", url.Values{"name": {"alice"}, "password": {c.password("alice")}, "to": {to}})
+		res, err := client.PostForm(c.url+"/sign-in", url.Values{"name": {"alice"}, "password": {c.password("alice")},
+			"to": {to}})
 		check(t, err)
 		res.Body.Close()
 		if at := res.Header.Get("Location"); res.StatusCode != 303 || at != "/" {
@@ -124,16 +131,23 @@ func TestNoFormReachesANeighbour(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	for _, path := range []string{
-		"/certificates/tenant/renew", "/arrangements", "/arrangements/hr-to-payroll", "/arrangements/hr-to-payroll/delete", "/arrangements/hr-to-payroll/probe", "/arrangements/hr-to-payroll/choose", "/arrangements/hr-to-payroll/confirm", "/arrangements/hr-to-payroll/link",
-		"/arrangements/hr-to-payroll/links/x/revoke", "/arrangements/hr-to-payroll/diagnose", "/arrangements/hr-to-payroll/strategy", "/tasks/x", "/subscription", "/scope", "/people", "/people/bob/remove", "/contacts",
+		"/certificates/tenant/renew", "/arrangements", "/arrangements/hr-to-payroll", "/arrangements/hr-to-payroll/delete",
+		"/arrangements/hr-to-payroll/probe", "/arrangements/hr-to-payroll/choose", "/arrangements/hr-to-payroll/confirm",
+		"/arrangements/hr-to-payroll/link",
+		"/arrangements/hr-to-payroll/links/x/revoke", "/arrangements/hr-to-payroll/diagnose",
+		"/arrangements/hr-to-payroll/strategy", "/tasks/x", "/subscription", "/scope", "/people", "/people/bob/remove",
+		"/contacts",
 	} {
-		there, body := c.post(alice, "/tenants/globex"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
-		nowhere, other := c.post(alice, "/tenants/nobody"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
+		there, body := c.post(alice, "/tenants/globex"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual",
+			"project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
+		nowhere, other := c.post(alice, "/tenants/nobody"+path, "generation", "1", "name", "hr-to-payroll", "strategy",
+			"manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
 		if there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
 			t.Errorf("%s of a neighbour: %d, of nobody: %d", path, there, nowhere)
 		}
 	}
-	for _, path := range []string{"/tenants", "/tokens", "/tokens/x/revoke", "/deliveries/x/requeue", "/log/verify", "/imports", "/imports/x/apply", "/accounts/x/delete"} {
+	for _, path := range []string{"/tenants", "/tokens", "/tokens/x/revoke", "/deliveries/x/requeue", "/log/verify",
+		"/imports", "/imports/x/apply", "/accounts/x/delete"} {
 		if status, _ := c.post(alice, path, "name", "x", "role", "operator"); status != 404 && status != 400 {
 			t.Errorf("%s, which is the hosting team's: %d", path, status)
 		}

@@ -36,7 +36,8 @@ type tab struct {
 // browser opens a tab of Debian's Chromium, without script where a page must do without.
 func (c *console) browser(script bool) *tab {
 	c.t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "en"))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
+		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "en"))
 	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
 	c.t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
@@ -84,7 +85,8 @@ func (b *tab) at() string {
 
 func (b *tab) size(width int64) {
 	b.t.Helper()
-	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1})
+	command(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900,
+		DeviceScaleFactor: 1})
 }
 
 func (b *tab) open(path string) {
@@ -174,7 +176,9 @@ func (b *tab) reads(text string) {
 // theme is what the person's system asks for.
 func (b *tab) theme(scheme string) {
 	b.t.Helper()
-	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+	command(b, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme},
+			{Name: "prefers-reduced-motion", Value: "reduce"}}})
 }
 
 // violation is one of axe's.
@@ -193,7 +197,8 @@ func (b *tab) accessible(axe string) []violation {
 	if !evaluate[bool](b, `typeof axe !== "undefined"`) {
 		evaluate[bool](b, axe+"; true")
 	}
-	return evaluate[[]violation](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => r.violations)`)
+	return evaluate[[]violation](b,
+		`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => r.violations)`)
 }
 
 // cut are parts of a page that do not fit into its width.
@@ -220,7 +225,9 @@ func (b *tab) picture(name string) {
 	}
 	size := command(b, page.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
 	beyond, quality := true, int64(82)
-	picture := command(b, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: &quality, CaptureBeyondViewport: &beyond, Clip: &page.Viewport{Width: size.Width, Height: min(size.Height, 1600), Scale: 1}}).Data
+	picture := command(b, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp,
+		Quality: &quality, CaptureBeyondViewport: &beyond,
+		Clip: &page.Viewport{Width: size.Width, Height: min(size.Height, 1600), Scale: 1}}).Data
 	check(b.t, os.MkdirAll(*screenshots, 0o755))
 	check(b.t, os.WriteFile(filepath.Join(*screenshots, name+".webp"), picture, 0o644))
 }
@@ -236,13 +243,22 @@ func (c *console) everyPage(link string) (of map[string][][2]string) {
 	return map[string][][2]string{
 		"": {{"sign-in", "/sign-in"}, {"welcome", "/welcome"}, {"receiver", link}, {"link-gone", "/rollover/nothing"}},
 		"olga": {
-			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"}, {"forecast-run", "/forecast/" + nextRun()}, {"mails", "/deliveries"}, {"parked", "/parked"}, {"authorities", "/authorities"}, {"policy", "/policy"},
-			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"}, {"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"},
+			{"overview", "/"}, {"tenants", "/tenants"}, {"at-risk", "/at-risk"}, {"runs", "/runs"}, {"forecast", "/forecast"},
+			{"forecast-run", "/forecast/" + nextRun()}, {"mails", "/deliveries"}, {"parked", "/parked"},
+			{"authorities", "/authorities"}, {"policy", "/policy"},
+			{"tokens", "/tokens"}, {"accounts", "/accounts"}, {"imports", "/imports"}, {"audit-log", "/log"},
+			{"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"}, {"empty-tenant", "/tenants/hooli"},
+			{"empty-board", "/tenants/hooli/rollovers"},
 		},
 		"alice": {
-			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"}, {"rollover", "/tenants/acme/arrangements/crm-to-bank"},
-			{"messages", "/tenants/acme/arrangements/crm-to-bank/messages"}, {"new-arrangement", "/tenants/acme/arrangements/new"}, {"change-arrangement", "/tenants/acme/arrangements/crm-to-erp/edit"}, {"tasks", "/tenants/acme/tasks"}, {"mail-check", "/tenants/acme/mail-check?user=bob"},
-			{"scope", "/tenants/acme/scope"}, {"people", "/tenants/acme/people"}, {"tenant-log", "/tenants/acme/log"}, {"account", "/account"},
+			{"tenant", "/"}, {"certificates", "/tenants/acme/certificates"}, {"rollovers", "/tenants/acme/rollovers"},
+			{"rollover", "/tenants/acme/arrangements/crm-to-bank"},
+			{"messages", "/tenants/acme/arrangements/crm-to-bank/messages"},
+			{"new-arrangement", "/tenants/acme/arrangements/new"},
+			{"change-arrangement", "/tenants/acme/arrangements/crm-to-erp/edit"}, {"tasks", "/tenants/acme/tasks"},
+			{"mail-check", "/tenants/acme/mail-check?user=bob"},
+			{"scope", "/tenants/acme/scope"}, {"people", "/tenants/acme/people"}, {"tenant-log", "/tenants/acme/log"},
+			{"account", "/account"},
 		},
 	}
 }
@@ -251,7 +267,8 @@ func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
 	axe, err := os.ReadFile("../../../tools/node_modules/axe-core/axe.min.js")
 	check(t, err)
 	c := open(t)
-	_, _, wrong := c.hand(c.signIn("olga"), "tenants", "name\nBad Name\n", "people", "tenant,role,name,email\nacme,king,x,no address")
+	_, _, wrong := c.hand(c.signIn("olga"), "tenants", "name\nBad Name\n", "people",
+		"tenant,role,name,email\nacme,king,x,no address")
 	_, _, right := c.hand(c.signIn("olga"), "tenants", importedTenants)
 	pages := c.everyPage(c.newLink())
 	pages["olga"] = append(pages["olga"], [2]string{"import-problems", wrong}, [2]string{"import", right})
@@ -300,7 +317,8 @@ func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
 			continue
 		}
 		client := c.signIn(who)
-		if _, page := c.post(client, "/account", "language", "de", "zone", "Europe/Berlin"); !strings.Contains(page, "Gespeichert.") || !strings.Contains(page, "Zeiten in Europe/Berlin.") {
+		if _, page := c.post(client, "/account", "language", "de", "zone", "Europe/Berlin"); !strings.Contains(page,
+			"Gespeichert.") || !strings.Contains(page, "Zeiten in Europe/Berlin.") {
 			t.Error("the account's language is not spoken")
 		}
 		b := c.browser(true)

@@ -70,7 +70,8 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 				summary = v.T("%s: warning, renewal in the next run", v.purpose(cert.Purpose))
 			}
 			entries = append(entries, publish.CalendarEntry{
-				UID: fmt.Sprintf("%s-%s-%d-%s@perennial", tenant, cert.Purpose, cert.Generation, e.Action), At: e.At, Summary: summary, Description: c.BaseURL + in(tenant, "certificates"),
+				UID: fmt.Sprintf("%s-%s-%d-%s@perennial", tenant, cert.Purpose, cert.Generation, e.Action), At: e.At,
+				Summary: summary, Description: c.BaseURL + in(tenant, "certificates"),
 			})
 		}
 	}
@@ -79,8 +80,10 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 		if len(r.Generations) > 1 {
 			old := r.Generations[0]
 			entries = append(entries, publish.CalendarEntry{
-				UID: fmt.Sprintf("%s-old-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), old.Generation), At: old.NotAfter,
-				Summary: v.T("%s: the old certificate expires (%s)", short(r.Arrangement), v.rolling(r).word), Description: c.BaseURL + arrangementPath(r.Arrangement),
+				UID:         fmt.Sprintf("%s-old-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), old.Generation),
+				At:          old.NotAfter,
+				Summary:     v.T("%s: the old certificate expires (%s)", short(r.Arrangement), v.rolling(r).word),
+				Description: c.BaseURL + arrangementPath(r.Arrangement),
 			})
 		}
 	}

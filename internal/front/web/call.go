@@ -46,7 +46,8 @@ func (c *console) call(v *view, method, path string, in, out any, headers ...str
 		}
 	}
 	a := v.account
-	ctx := api.WithPrincipal(v.ctx(), tenancy.Token{Name: a.Name, Role: a.Role, TenantID: a.TenantID, Tenant: a.Tenant, KeyUserID: a.KeyUserID, KeyUser: a.KeyUser})
+	ctx := api.WithPrincipal(v.ctx(), tenancy.Token{Name: a.Name, Role: a.Role, TenantID: a.TenantID, Tenant: a.Tenant,
+		KeyUserID: a.KeyUserID, KeyUser: a.KeyUser})
 	r, err := http.NewRequestWithContext(ctx, method, "/api/v1"+path, &body)
 	if err != nil {
 		return nil, err

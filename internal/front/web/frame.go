@@ -68,8 +68,8 @@ func files(from fs.FS) http.Handler {
 	})
 }
 
-// htmxConfig lets htmx neither evaluate text as script nor write styles, which the policy forbids, nor keep pages of people who
-// have signed out; and lets it show what the server says of an error.
+// htmxConfig lets htmx neither evaluate text as script nor write styles, which the policy forbids, nor keep pages of
+// people who have signed out; and lets it show what the server says of an error.
 const htmxConfig = `{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":".*","swap":true}]}`
 
 // liveTenant is whose events make the page look different: "" for all.
@@ -88,14 +88,17 @@ func (v *view) here() string {
 	return v.of("") // forms that answer with a page are about an arrangement
 }
 
-// busy lets a form do its work within the page, where script runs: its button shows that it works, and the answer takes the
-// place of the page's content.
-var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main", "hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
+// busy lets a form do its work within the page, where script runs: its button shows that it works, and the answer takes
+// the place of the page's content.
+var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main",
+	"hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
 
 func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
 
 // zones are offered; every other one of the IANA database is taken as well.
-var zones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney"}
+var zones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York",
+	"America/Chicago", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore",
+	"Asia/Tokyo", "Australia/Sydney"}
 
 func (v *view) zoneName() string {
 	if v.account.Zone == "" {
@@ -110,8 +113,10 @@ type entry struct{ path, text string }
 func (v *view) menu() []entry {
 	if v.Operator() {
 		return []entry{
-			{"/", v.T("Overview")}, {"/tenants", v.T("Tenants")}, {"/at-risk", v.T("At risk")}, {"/runs", v.T("Runs")}, {"/forecast", v.T("Forecast")}, {"/deliveries", v.T("Mails")}, {"/authorities", v.T("CA")},
-			{"/policy", v.T("Policy")}, {"/imports", v.T("Import")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")}, {"/log", v.T("Audit log")},
+			{"/", v.T("Overview")}, {"/tenants", v.T("Tenants")}, {"/at-risk", v.T("At risk")}, {"/runs", v.T("Runs")},
+			{"/forecast", v.T("Forecast")}, {"/deliveries", v.T("Mails")}, {"/authorities", v.T("CA")},
+			{"/policy", v.T("Policy")}, {"/imports", v.T("Import")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")},
+			{"/log", v.T("Audit log")},
 		}
 	}
 	return v.tenantMenu("/", v.account.Tenant)
@@ -130,8 +135,10 @@ func (v *view) submenu() []entry {
 
 func (v *view) tenantMenu(first, name string) []entry {
 	return []entry{
-		{first, v.T("Overview")}, {in(name, "tasks"), v.T("Tasks")}, {in(name, "certificates"), v.T("Certificates")}, {in(name, "rollovers"), v.T("Roll-overs")},
-		{in(name, "scope"), v.T("Business Configuration")}, {in(name, "people"), v.T("People")}, {in(name, "log"), v.T("Audit log")},
+		{first, v.T("Overview")}, {in(name, "tasks"), v.T("Tasks")}, {in(name, "certificates"), v.T("Certificates")},
+		{in(name, "rollovers"), v.T("Roll-overs")},
+		{in(name, "scope"), v.T("Business Configuration")}, {in(name, "people"), v.T("People")},
+		{in(name, "log"), v.T("Audit log")},
 	}
 }
 

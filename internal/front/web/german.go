@@ -1,7 +1,7 @@
 package web
 
-// german are the texts of the pages in German, by the English text. A test asks that none is missing, and that each takes what
-// the English one takes.
+// german are the texts of the pages in German, by the English text. A test asks that none is missing, and that each
+// takes what the English one takes.
 var german = map[string]string{
 	" stands for %d":                " steht für %d",
 	"%d days":                       "%d Tage",
@@ -18,13 +18,16 @@ var german = map[string]string{
 	"in 1 hour":                     "in 1 Stunde",
 	"in 1 minute":                   "in 1 Minute",
 	"%d of %d tenants are imported": "%d von %d Mandanten sind importiert",
-	"%s cannot sign in any more, and is signed out everywhere.":            "%s kann sich nicht mehr anmelden und ist überall abgemeldet.",
-	"%s exists. Its roll-overs are seen here.":                             "%s ist angelegt. Hier sehen Sie seine Wechsel.",
-	"%s has its first certificates. Next: its people, and an arrangement.": "%s hat seine ersten Zertifikate. Als Nächstes: seine Personen und eine Vereinbarung.",
-	"%s is a key user now, and gets every later task.":                     "%s ist jetzt Key-User und bekommt jede spätere Aufgabe.",
-	"%s is deleted: no message goes out on it any more.":                   "%s ist gelöscht: Darüber geht keine Nachricht mehr hinaus.",
-	"%s is no key user any more, and cannot sign in.":                      "%s ist kein Key-User mehr und kann sich nicht anmelden.",
-	"%s of renewals come without a warning":                                "%s der Erneuerungen kommen ohne Warnung",
+	"%s cannot sign in any more, and is signed out everywhere.": "%s kann sich nicht mehr anmelden und ist " +
+		"überall abgemeldet.",
+	"%s exists. Its roll-overs are seen here.": "%s ist angelegt. Hier sehen Sie seine " +
+		"Wechsel.",
+	"%s has its first certificates. Next: its people, and an arrangement.": "%s hat seine ersten Zertifikate. Als " +
+		"Nächstes: seine Personen und eine Vereinbarung.",
+	"%s is a key user now, and gets every later task.":   "%s ist jetzt Key-User und bekommt jede spätere Aufgabe.",
+	"%s is deleted: no message goes out on it any more.": "%s ist gelöscht: Darüber geht keine Nachricht mehr hinaus.",
+	"%s is no key user any more, and cannot sign in.":    "%s ist kein Key-User mehr und kann sich nicht anmelden.",
+	"%s of renewals come without a warning":              "%s der Erneuerungen kommen ohne Warnung",
 	"%s sends messages to your system with a client certificate, which has been renewed. Please add the new one beside the old one, or put it in its place: messages go on either way.": "%s sendet Nachrichten an Ihr System mit einem Client-Zertifikat, das erneuert wurde. Bitte fügen Sie das neue neben dem alten hinzu oder setzen Sie es an dessen Stelle: Die Nachrichten laufen in beiden Fällen weiter.",
 	"%s until the old certificate expires": "noch %s, bis das alte Zertifikat abläuft",
 	"%s: %d renewals":                      "%s: %d Erneuerungen",
@@ -37,23 +40,30 @@ var german = map[string]string{
 	"1. Download it":                       "1. Herunterladen",
 	"2. Install it":                        "2. Installieren",
 	"3. Test it":                           "3. Testen",
-	"A mail for a task needs three things. For %s, not all of them hold.":                         "Eine Mail zu einer Aufgabe braucht drei Dinge. Bei %s sind nicht alle erfüllt.",
-	"A message is tried with generation %s, in this order, before its sender hears of a refusal.": "Eine Nachricht wird mit Generation %s versucht, in dieser Reihenfolge, bevor ihr Absender von einer Ablehnung erfährt.",
-	"A new CA is announced. It signs from %s on.":                                                 "Eine neue CA ist angekündigt. Sie signiert ab %s.",
-	"A new one: its name": "Ein neuer: sein Name",
-	"A receiver has not shown that it accepts the new certificate. Remind its administrator.": "Ein Empfänger hat noch nicht gezeigt, dass er das neue Zertifikat annimmt. Erinnern Sie seinen Administrator.",
+	"A mail for a task needs three things. For %s, not all of them hold.": "Eine Mail zu einer " +
+		"Aufgabe braucht drei Dinge. Bei %s sind nicht alle erfüllt.",
+	"A message is tried with generation %s, in this order, before its sender hears of a refusal.": "Eine Nachricht wird " +
+		"mit Generation %s versucht, in dieser Reihenfolge, bevor ihr Absender von einer Ablehnung erfährt.",
+	"A new CA is announced. It signs from %s on.": "Eine neue CA ist angekündigt. Sie signiert ab %s.",
+	"A new one: its name":                         "Ein neuer: sein Name",
+	"A receiver has not shown that it accepts the new certificate. Remind its administrator.": "Ein Empfänger hat noch " +
+		"nicht gezeigt, dass er das neue Zertifikat annimmt. Erinnern Sie seinen Administrator.",
 	"Accepted": "Angenommen",
 	"Accounts": "Konten",
 	"Action":   "Aktion",
-	"Adaptive is right unless you know better":                                         "Adaptiv ist richtig, wenn Sie es nicht besser wissen",
-	"Adaptive: when a person, a probe or the messages show that the receiver is ready": "Adaptiv: sobald eine Person, eine Probe oder die Nachrichten zeigen, dass der Empfänger bereit ist",
+	"Adaptive is right unless you know better": "Adaptiv ist richtig, wenn Sie " +
+		"es nicht besser wissen",
+	"Adaptive: when a person, a probe or the messages show that the receiver is ready": "Adaptiv: sobald eine Person, " +
+		"eine Probe oder die Nachrichten zeigen, dass der Empfänger bereit ist",
 	"Add a passkey": "Passkey hinzufügen",
 	"Added":         "Hinzugefügt",
 	"Address":       "Adresse",
-	"All %d entries were read: none is missing or changed.": "Alle %d Einträge wurden gelesen: Keiner fehlt, keiner ist verändert.",
+	"All %d entries were read: none is missing or changed.": "Alle %d Einträge wurden gelesen: Keiner fehlt, keiner ist " +
+		"verändert.",
 	"All %d":                    "Alle %d",
 	"All CA certificates (PEM)": "Alle CA-Zertifikate (PEM)",
-	"All conditions hold: %s gets a mail with the next notice. Earlier notices are never mailed.": "Alle Bedingungen sind erfüllt: %s bekommt mit der nächsten Benachrichtigung eine Mail. Frühere werden nie nachgesandt.",
+	"All conditions hold: %s gets a mail with the next notice. Earlier notices are never mailed.": "Alle Bedingungen " +
+		"sind erfüllt: %s bekommt mit der nächsten Benachrichtigung eine Mail. Frühere werden nie nachgesandt.",
 	"All is well. The next run is on %s.": "Alles in Ordnung. Der nächste Lauf ist am %s.",
 	"All messages":                        "Alle Nachrichten",
 	"All":                                 "Alle",
@@ -74,7 +84,8 @@ var german = map[string]string{
 	"At risk":          "Gefährdet",
 	"Audit log":        "Protokoll",
 	"Back to this one": "Zurück zu dieser",
-	"Bars: validity. Line: today. Dots: cut-overs. Triangles: what the background job will do.": "Balken: Gültigkeit. Linie: heute. Punkte: Umstellungen. Dreiecke: was der Hintergrundjob tun wird.",
+	"Bars: validity. Line: today. Dots: cut-overs. Triangles: what the background job will do.": "Balken: Gültigkeit. " +
+		"Linie: heute. Punkte: Umstellungen. Dreiecke: was der Hintergrundjob tun wird.",
 	"Being applied": "Wird importiert",
 	"Being undone":  "Wird zurückgenommen",
 	"Bring tenants, people, arrangements and their certificates from elsewhere. The files are checked first, and every problem is shown with its line; nothing is changed before you say so, and it can be taken back.": "Bringen Sie Mandanten, Personen, Vereinbarungen und deren Zertifikate von anderswo mit. Die Dateien werden zuerst geprüft, und jedes Problem wird mit seiner Zeile gezeigt; nichts ändert sich, bevor Sie es sagen, und es kann zurückgenommen werden.",
@@ -99,14 +110,17 @@ var german = map[string]string{
 	"Complete":    "Abschließen",
 	"Completed":   "Abgeschlossen",
 	"Compromised": "Kompromittiert",
-	"Confirmed: when a person or a probe says that the receiver is ready": "Bestätigt: sobald eine Person oder eine Probe sagt, dass der Empfänger bereit ist",
+	"Confirmed: when a person or a probe says that the receiver is ready": "Bestätigt: sobald eine Person oder eine " +
+		"Probe sagt, dass der Empfänger bereit ist",
 	"Certificate":           "Zertifikat",
 	"Contact":               "Kontakt",
 	"It is installed there": "Es ist dort installiert",
-	"Noted: generation %d is installed there. Messages or a question show whether it is so.": "Notiert: Generation %d ist dort installiert. Nachrichten oder eine Frage zeigen, ob es so ist.",
+	"Noted: generation %d is installed there. Messages or a question show whether it is so.": "Notiert: Generation %d " +
+		"ist dort installiert. Nachrichten oder eine Frage zeigen, ob es so ist.",
 	"Renewal":   "Erneuerung",
 	"Run on %s": "Lauf am %s",
-	"This run will have nothing to do, as far as is known today.": "Dieser Lauf wird nichts zu tun haben, soweit heute bekannt.",
+	"This run will have nothing to do, as far as is known today.": "Dieser Lauf wird nichts zu tun haben, soweit heute " +
+		"bekannt.",
 	"Warning":                     "Warnung",
 	"What happens":                "Was geschieht",
 	"Why do messages of %s fail?": "Warum scheitern Nachrichten von %s?",
@@ -146,8 +160,9 @@ var german = map[string]string{
 	"For people": "Für Menschen",
 	"For":        "Für",
 	"Forecast":   "Vorschau",
-	"Generation %d exists. Receivers that know the old certificate need it now.": "Generation %d ist da. Empfänger, die das alte Zertifikat kennen, brauchen sie jetzt.",
-	"Generation %d is presented from now on.":                                    "Generation %d wird ab jetzt vorgezeigt.",
+	"Generation %d exists. Receivers that know the old certificate need it now.": "Generation %d ist da. Empfänger, die " +
+		"das alte Zertifikat kennen, brauchen sie jetzt.",
+	"Generation %d is presented from now on.": "Generation %d wird ab jetzt vorgezeigt.",
 	"Generation %d":                          "Generation %d",
 	"Generation %d, planned":                 "Generation %d, geplant",
 	"Generation %d: planned for %s":          "Generation %d: geplant für den %s",
@@ -158,15 +173,19 @@ var german = map[string]string{
 	"Has problems": "Hat Probleme",
 	"Here you will see the systems that get your messages, and whether each knows your certificate. The first step is an arrangement.": "Hier sehen Sie die Systeme, die Ihre Nachrichten bekommen, und ob jedes Ihr Zertifikat kennt. Der erste Schritt ist eine Vereinbarung.",
 	"Here you will see what runs next and what needs somebody. The first step is a tenant: it gets its certificates at once.":          "Hier sehen Sie, was als Nächstes läuft und was jemanden braucht. Der erste Schritt ist ein Mandant: Er bekommt sofort seine Zertifikate.",
-	"How it goes from one generation to the next":                                     "Wie sie von einer Generation zur nächsten geht",
-	"How receivers check certificates, and what survives a renewal":                   "Wie Empfänger Zertifikate prüfen und was eine Erneuerung übersteht",
-	"How the receiver checks certificates decides it; the link's page says the same.": "Wie der Empfänger Zertifikate prüft, entscheidet es; die Seite des Links sagt dasselbe.",
+	"How it goes from one generation to the next": "Wie sie von einer Generation " +
+		"zur nächsten geht",
+	"How receivers check certificates, and what survives a renewal": "Wie Empfänger Zertifikate " +
+		"prüfen und was eine Erneuerung übersteht",
+	"How the receiver checks certificates decides it; the link's page says the same.": "Wie der Empfänger Zertifikate " +
+		"prüft, entscheidet es; die Seite des Links sagt dasselbe.",
 	"How to ask it": "Wie man ihn fragt",
 	"How your system checks certificates decides what to do. A system that trusts the CA or the subject needs nothing, for both stay the same: just test.": "Wie Ihr System Zertifikate prüft, entscheidet, was zu tun ist. Ein System, das der CA oder dem Subject vertraut, braucht nichts, denn beide bleiben gleich: Testen Sie einfach.",
 	"I have an account":        "Ich habe ein Konto",
 	"IT contacts":              "IT-Kontakte",
 	"IT contacts, a line each": "IT-Kontakte, je eine Zeile",
-	"Immediate: at the renewal, whatever the receiver accepts": "Sofort: mit der Erneuerung, was immer der Empfänger annimmt",
+	"Immediate: at the renewal, whatever the receiver accepts": "Sofort: mit der Erneuerung, was immer der Empfänger " +
+		"annimmt",
 	"Implementation Projects › edit project scope › Questions": "Implementation Projects › edit project scope › Questions",
 	"Import a fleet": "Flotte importieren",
 	"Or look around in a sample fleet first:": "Oder sehen Sie sich zuerst in einer Beispielflotte um:",
@@ -181,14 +200,20 @@ var german = map[string]string{
 	"Is this genuine?":             "Ist das echt?",
 	"Is this the right server?":    "Ist das der richtige Server?",
 	"Issued by":                    "Ausgestellt von",
-	"It goes on in the background, also when you close this page.": "Es läuft im Hintergrund weiter, auch wenn Sie diese Seite schließen.",
-	"It is installed: test it now":                                 "Es ist installiert: jetzt testen",
-	"It is the right one: trust its key":                           "Es ist der richtige: seinem Schlüssel vertrauen",
-	"It may be cut off, expired or revoked, or the certificate was replaced meanwhile: ask for a new one.": "Er kann abgeschnitten, abgelaufen oder widerrufen sein, oder das Zertifikat wurde inzwischen ersetzt: Bitten Sie um einen neuen.",
-	"It may have been deleted, or it is not yours. The menu shows what is.":                                "Sie wurde vielleicht gelöscht, oder sie gehört Ihnen nicht. Das Menü zeigt, was Ihnen gehört.",
-	"It opens the new certificate with instructions, without an account, and may be forwarded.":            "Er öffnet das neue Zertifikat mit Anleitung, ohne Konto, und darf weitergegeben werden.",
+	"It goes on in the background, also when you close this page.": "Es läuft im Hintergrund weiter, auch wenn Sie " +
+		"diese Seite schließen.",
+	"It is installed: test it now":       "Es ist installiert: jetzt testen",
+	"It is the right one: trust its key": "Es ist der richtige: seinem Schlüssel vertrauen",
+	"It may be cut off, expired or revoked, or the certificate was replaced meanwhile: ask for a new one.": "Er kann " +
+		"abgeschnitten, abgelaufen oder widerrufen sein, oder das Zertifikat wurde inzwischen ersetzt: Bitten Sie um " +
+		"einen neuen.",
+	"It may have been deleted, or it is not yours. The menu shows what is.": "Sie wurde vielleicht " +
+		"gelöscht, oder sie gehört Ihnen nicht. Das Menü zeigt, was Ihnen gehört.",
+	"It opens the new certificate with instructions, without an account, and may be forwarded.": "Er öffnet das neue " +
+		"Zertifikat mit Anleitung, ohne Konto, und darf weitergegeben werden.",
 	"Its administrator": "Sein Administrator",
-	"Kept for 30 days, never with a body. Of many successes in one second the sixth stands for the rest.": "30 Tage aufbewahrt, nie mit Inhalt. Von vielen Erfolgen in einer Sekunde steht der sechste für die übrigen.",
+	"Kept for 30 days, never with a body. Of many successes in one second the sixth stands for the rest.": "30 Tage " +
+		"aufbewahrt, nie mit Inhalt. Von vielen Erfolgen in einer Sekunde steht der sechste für die übrigen.",
 	"Key user %s of %s": "Key-User %s von %s",
 	"Key user":          "Key-User",
 	"Key users":         "Key-User",
@@ -199,7 +224,8 @@ var german = map[string]string{
 	"Late":              "Verspätet",
 	"Latest messages":   "Letzte Nachrichten",
 	"Left":              "Übrig",
-	"Line %d: write a name and an address, such as Ina Ivers <ina@example.com>.": "Zeile %d: Schreiben Sie Name und Adresse, wie Ina Ivers <ina@example.com>.",
+	"Line %d: write a name and an address, such as Ina Ivers <ina@example.com>.": "Zeile %d: Schreiben Sie Name und " +
+		"Adresse, wie Ina Ivers <ina@example.com>.",
 	"Line":                "Zeile",
 	"Links":               "Links",
 	"Lost":                "Verloren",
@@ -218,7 +244,8 @@ var german = map[string]string{
 	"Manual: when a person chooses": "Von Hand: wenn eine Person es wählt",
 	"Message":                       "Nachricht",
 	"Messages go to":                "Nachrichten gehen an",
-	"Messages on it are refused from then on, and what is known of the receiver is forgotten.": "Nachrichten darüber werden dann abgewiesen, und was über den Empfänger bekannt ist, wird vergessen.",
+	"Messages on it are refused from then on, and what is known of the receiver is forgotten.": "Nachrichten darüber " +
+		"werden dann abgewiesen, und was über den Empfänger bekannt ist, wird vergessen.",
 	"Messages parked":       "Geparkte Nachrichten",
 	"Messages":              "Nachrichten",
 	"Month":                 "Monat",
@@ -235,9 +262,12 @@ var german = map[string]string{
 	"No account yet?":   "Noch kein Konto?",
 	"No arrangement presents the certificate yet.": "Noch zeigt keine Vereinbarung das Zertifikat vor.",
 	"No entry here.": "Kein Eintrag.",
-	"No key users yet: nobody gets tasks. Add the people who look after the tenant's integrations.": "Noch keine Key-User: Niemand bekommt Aufgaben. Fügen Sie die Personen hinzu, die sich um die Integrationen des Mandanten kümmern.",
+	"No key users yet: nobody gets tasks. Add the people who look after the tenant's integrations.": "Noch keine " +
+		"Key-User: Niemand bekommt Aufgaben. Fügen Sie die Personen hinzu, die sich um die Integrationen des Mandanten " +
+		"kümmern.",
 	"No mail server": "Kein Mailserver",
-	"No mails here. Mails go out with notices, to key users who subscribed and to IT contacts.": "Keine Mails. Mails gehen mit Benachrichtigungen hinaus, an Key-User mit Abonnement und an IT-Kontakte.",
+	"No mails here. Mails go out with notices, to key users who subscribed and to IT contacts.": "Keine Mails. Mails " +
+		"gehen mit Benachrichtigungen hinaus, an Key-User mit Abonnement und an IT-Kontakte.",
 	"No message waits.": "Keine Nachricht wartet.",
 	"No message yet. Applications send to the gateway:": "Noch keine Nachricht. Anwendungen senden an das Gateway:",
 	"No message yet.": "Noch keine Nachricht.",
@@ -269,7 +299,8 @@ var german = map[string]string{
 	"Operators may renew at any time, with a reason. Lost and compromised revoke the old generation at once, also where that breaks delivery.": "Operatoren dürfen jederzeit erneuern, mit einem Grund. Verloren und kompromittiert widerrufen die alte Generation sofort, auch wenn das die Zustellung unterbricht.",
 	"Or the pin of its public key": "Oder der Pin seines öffentlichen Schlüssels",
 	"Overview":                     "Übersicht",
-	"PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user": "PEM oder PKCS#12, benannt MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
+	"PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user": "PEM oder PKCS#12, benannt " +
+		"MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
 	"PKCS#7, with the chain": "PKCS#7, mit der Kette",
 	"Passkeys need a name in the service's address, such as https://perennial.example.com or http://localhost: here it is a number.": "Passkeys brauchen einen Namen in der Adresse des Dienstes, wie https://perennial.example.com oder http://localhost: Hier ist es eine Zahl.",
 	"Passkeys":                      "Passkeys",
@@ -287,8 +318,10 @@ var german = map[string]string{
 	"Ready":                       "Bereit",
 	"Reason":                      "Grund",
 	"Receiver ready":              "Empfänger bereit",
-	"Receivers that know the very certificate need the new one.":  "Empfänger, die genau das Zertifikat kennen, brauchen das neue.",
-	"Receivers that trust our CA must trust the new one as well.": "Empfänger, die unserer CA vertrauen, müssen auch der neuen vertrauen.",
+	"Receivers that know the very certificate need the new one.": "Empfänger, die genau das Zertifikat kennen, " +
+		"brauchen das neue.",
+	"Receivers that trust our CA must trust the new one as well.": "Empfänger, die unserer CA vertrauen, müssen auch " +
+		"der neuen vertrauen.",
 	"Refused":                       "Abgelehnt",
 	"Reissue":                       "Neu ausstellen",
 	"Remove %s":                     "%s entfernen",
@@ -328,9 +361,12 @@ var german = map[string]string{
 	"Signs in with":          "Meldet sich an mit",
 	"Since":                  "Seit",
 	"Skip to the content":    "Zum Inhalt",
-	"Small letters and digits, such as alice":                                        "Kleinbuchstaben und Ziffern, wie alice",
-	"Somebody else changed this meanwhile. Go back, read it again, and decide anew.": "Jemand anders hat das inzwischen geändert. Gehen Sie zurück, lesen Sie es noch einmal, und entscheiden Sie neu.",
-	"Something needs you: look at what is not 0 below. The next run is on %s.":       "Etwas braucht Sie: Sehen Sie nach, was unten nicht 0 ist. Der nächste Lauf ist am %s.",
+	"Small letters and digits, such as alice": "Kleinbuchstaben und Ziffern, " +
+		"wie alice",
+	"Somebody else changed this meanwhile. Go back, read it again, and decide anew.": "Jemand anders hat das inzwischen " +
+		"geändert. Gehen Sie zurück, lesen Sie es noch einmal, und entscheiden Sie neu.",
+	"Something needs you: look at what is not 0 below. The next run is on %s.": "Etwas braucht Sie: Sehen Sie nach, was " +
+		"unten nicht 0 ist. Der nächste Lauf ist am %s.",
 	"Standby":             "Bereitgestellt",
 	"Stands still":        "Steht still",
 	"State":               "Zustand",
@@ -340,16 +376,18 @@ var german = map[string]string{
 	"Subscribed to Task":  "Abonniert (Subscribe to Task)",
 	"Successor announced": "Nachfolger angekündigt",
 	"Such as /health: a GET that shows whether the certificate is accepted. Without one, only the handshake can be made, which proves refusals alone.": "Wie /health: ein GET, das zeigt, ob das Zertifikat angenommen wird. Ohne ihn ist nur der Handshake möglich, der allein Ablehnungen beweist.",
-	"Such as Acme GmbH; the name where left out":                              "Wie Acme GmbH; der Name, wo es fehlt",
-	"Such as Europe/Berlin; empty for UTC":                                    "Wie Europe/Berlin; leer für UTC",
-	"Such as Ina Ivers <ina@example.com>":                                     "Wie Ina Ivers <ina@example.com>",
-	"Such as crm-to-erp; it is part of the address that applications send to": "Wie crm-to-erp; Teil der Adresse, an die Anwendungen senden",
+	"Such as Acme GmbH; the name where left out": "Wie Acme GmbH; der Name, wo es fehlt",
+	"Such as Europe/Berlin; empty for UTC":       "Wie Europe/Berlin; leer für UTC",
+	"Such as Ina Ivers <ina@example.com>":        "Wie Ina Ivers <ina@example.com>",
+	"Such as crm-to-erp; it is part of the address that applications send to": "Wie crm-to-erp; Teil der Adresse, an " +
+		"die Anwendungen senden",
 	"Such as erp":  "Wie erp",
 	"Take it back": "Zurücknehmen",
 	"Take it up":   "In Arbeit nehmen",
 	"Taking it back removes what the import made, tenant by tenant, as long as nothing was renewed and no message went out. It stops at the first tenant that is in use.": "Das Zurücknehmen entfernt, was der Import angelegt hat, Mandant für Mandant, solange nichts erneuert wurde und keine Nachricht hinausging. Es hält beim ersten Mandanten an, der in Gebrauch ist.",
 	"Tasks": "Aufgaben",
-	"Tell the administrators of your receivers that a new certificate comes.": "Sagen Sie den Administratoren Ihrer Empfänger, dass ein neues Zertifikat kommt.",
+	"Tell the administrators of your receivers that a new certificate comes.": "Sagen Sie den Administratoren Ihrer " +
+		"Empfänger, dass ein neues Zertifikat kommt.",
 	"Tenant":              "Mandant",
 	"Tenants (CSV)":       "Mandanten (CSV)",
 	"Tenants":             "Mandanten",
@@ -367,25 +405,34 @@ var german = map[string]string{
 	"The background job cannot be switched off. What a run could not do, the next hour tries again.":                                                                         "Der Hintergrundjob kann nicht abgeschaltet werden. Was ein Lauf nicht tun konnte, versucht die nächste Stunde noch einmal.",
 	"The background job renews in time, and this cannot be switched off. By hand it is possible only when little validity is left; otherwise it is refused with the reason.": "Der Hintergrundjob erneuert rechtzeitig, und das kann nicht abgeschaltet werden. Von Hand geht es nur, wenn wenig Gültigkeit übrig ist; sonst wird es mit dem Grund abgelehnt.",
 	"The browser's": "Die des Browsers",
-	"The calendar's address is revoked: subscriptions get nothing more.":                     "Die Adresse des Kalenders ist widerrufen: Abonnements bekommen nichts mehr.",
-	"The company's sign-in does not answer at the moment: please try again.":                 "Die Anmeldung der Firma antwortet gerade nicht: Bitte versuchen Sie es noch einmal.",
-	"The company's sign-in refused: %s.":                                                     "Die Anmeldung der Firma hat abgelehnt: %s.",
-	"The fleet is being counted for the first time since the start: look again in a moment.": "Die Flotte wird zum ersten Mal seit dem Start gezählt: Sehen Sie gleich noch einmal nach.",
-	"The files are larger than %d MiB together: import them in parts.":                       "Die Dateien sind zusammen größer als %d MiB: Importieren Sie sie in Teilen.",
-	"The files did not arrive whole: please try again.":                                      "Die Dateien kamen nicht ganz an: Bitte versuchen Sie es noch einmal.",
+	"The calendar's address is revoked: subscriptions get nothing more.": "Die Adresse des " +
+		"Kalenders ist widerrufen: Abonnements bekommen nichts mehr.",
+	"The company's sign-in does not answer at the moment: please try again.": "Die Anmeldung der Firma " +
+		"antwortet gerade nicht: Bitte versuchen Sie es noch einmal.",
+	"The company's sign-in refused: %s.": "Die Anmeldung der Firma " +
+		"hat abgelehnt: %s.",
+	"The fleet is being counted for the first time since the start: look again in a moment.": "Die Flotte wird zum " +
+		"ersten Mal seit dem Start gezählt: Sehen Sie gleich noch einmal nach.",
+	"The files are larger than %d MiB together: import them in parts.": "Die Dateien sind zusammen größer als %d MiB: " +
+		"Importieren Sie sie in Teilen.",
+	"The files did not arrive whole: please try again.": "Die Dateien kamen nicht ganz an: Bitte versuchen Sie es noch " +
+		"einmal.",
 	"The latest mails":                 "Die letzten Mails",
 	"The link for %s, shown only now:": "Der Link für %s, nur jetzt gezeigt:",
 	"The link is revoked.":             "Der Link ist widerrufen.",
 	"The local CA. The successor of an issuing CA is announced a year ahead, and signs once every receiver is known to trust it, or on its date.": "Die lokale CA. Der Nachfolger einer ausstellenden CA wird ein Jahr vorher angekündigt und signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, oder an seinem Datum.",
-	"The log is broken: %s":                                          "Das Protokoll ist gebrochen: %s",
-	"The mail is queued again.":                                      "Die Mail ist wieder in der Warteschlange.",
-	"The months ahead":                                               "Die kommenden Monate",
-	"The old password is not this one.":                              "Das alte Passwort ist ein anderes.",
-	"The passkey is added: you can sign in with it.":                 "Der Passkey ist hinzugefügt: Sie können sich damit anmelden.",
-	"The passkey is removed.":                                        "Der Passkey ist entfernt.",
-	"The password is changed. Other browsers have to sign in again.": "Das Passwort ist geändert. Andere Browser müssen sich neu anmelden.",
-	"The receiver accepts generation %d: present it when you like.":  "Der Empfänger nimmt Generation %d an: Zeigen Sie sie vor, wann Sie möchten.",
-	"The receiver checks":                                            "Der Empfänger prüft",
+	"The log is broken: %s":             "Das Protokoll ist gebrochen: %s",
+	"The mail is queued again.":         "Die Mail ist wieder in der Warteschlange.",
+	"The months ahead":                  "Die kommenden Monate",
+	"The old password is not this one.": "Das alte Passwort ist ein anderes.",
+	"The passkey is added: you can sign in with it.": "Der Passkey ist hinzugefügt: Sie können sich " +
+		"damit anmelden.",
+	"The passkey is removed.": "Der Passkey ist entfernt.",
+	"The password is changed. Other browsers have to sign in again.": "Das Passwort ist geändert. Andere Browser müssen " +
+		"sich neu anmelden.",
+	"The receiver accepts generation %d: present it when you like.": "Der Empfänger nimmt Generation %d an: Zeigen Sie " +
+		"sie vor, wann Sie möchten.",
+	"The receiver checks": "Der Empfänger prüft",
 	"The receiver does not know generation %d yet. Send its administrator the link below; messages go on with the old certificate.": "Der Empfänger kennt Generation %d noch nicht. Senden Sie seinem Administrator den Link unten; die Nachrichten laufen mit dem alten Zertifikat weiter.",
 	"The receiver is who it should be.": "Der Empfänger ist der richtige.",
 	"The receiver said":                 "Der Empfänger sagte",
@@ -410,11 +457,13 @@ var german = map[string]string{
 	"This is not your doing. Please try again; the service's log says more.":                                                                                "Das liegt nicht an Ihnen. Bitte versuchen Sie es noch einmal; das Log des Dienstes sagt mehr.",
 	"This is the account that you are signed in with: another operator can delete it.":                                                                      "Das ist das Konto, mit dem Sie angemeldet sind: Ein anderer Operator kann es löschen.",
 	"This link is not valid": "Dieser Link ist nicht gültig",
-	"This name is taken, or this token has made an account already: sign in with that one.": "Dieser Name ist vergeben, oder mit diesem Token wurde schon ein Konto angelegt: Melden Sie sich damit an.",
+	"This name is taken, or this token has made an account already: sign in with that one.": "Dieser Name ist vergeben, " +
+		"oder mit diesem Token wurde schon ein Konto angelegt: Melden Sie sich damit an.",
 	"This one": "Diese",
 	"This page is safe to forward: it shows public things only, and asks for nothing. To check it, compare the SHA-256 above with what your contact at %s tells you on another way, or look who signed the certificate: it is the same CA that signed the one you have.": "Diese Seite darf weitergegeben werden: Sie zeigt nur Öffentliches und verlangt nichts. Um sie zu prüfen, vergleichen Sie den SHA-256 oben mit dem, was Ihr Kontakt bei %s Ihnen auf anderem Weg sagt, oder sehen Sie nach, wer das Zertifikat signiert hat: Es ist dieselbe CA wie bei dem, das Sie haben.",
 	"This passkey is not known here.": "Dieser Passkey ist hier nicht bekannt.",
-	"This token is not known, or not valid any more: ask who gave it to you for another one.": "Dieses Token ist nicht bekannt oder nicht mehr gültig: Bitten Sie den, der es Ihnen gab, um ein anderes.",
+	"This token is not known, or not valid any more: ask who gave it to you for another one.": "Dieses Token ist nicht " +
+		"bekannt oder nicht mehr gültig: Bitten Sie den, der es Ihnen gab, um ein anderes.",
 	"Time zone":         "Zeitzone",
 	"Times are in %s.":  "Zeiten in %s.",
 	"To the overview":   "Zur Übersicht",
@@ -422,14 +471,16 @@ var german = map[string]string{
 	"To":                "An",
 	"Token":             "Token",
 	"Tokens":            "Tokens",
-	"Too many tries from here: wait a minute.":               "Zu viele Versuche von hier: Warten Sie eine Minute.",
-	"Too many wrong passwords: the next try is possible %s.": "Zu viele falsche Passwörter: Der nächste Versuch ist möglich ab %s.",
+	"Too many tries from here: wait a minute.": "Zu viele Versuche von hier: Warten Sie eine Minute.",
+	"Too many wrong passwords: the next try is possible %s.": "Zu viele falsche Passwörter: Der nächste Versuch ist " +
+		"möglich ab %s.",
 	"Took":                 "Dauer",
 	"Tries":                "Versuche",
 	"Trust":                "Vertrauen",
 	"Try again":            "Noch einmal versuchen",
 	"Type %s to delete it": "Zum Löschen %s eingeben",
-	"Type the name of the arrangement to delete it: nothing was deleted.": "Geben Sie zum Löschen den Namen der Vereinbarung ein: Nichts wurde gelöscht.",
+	"Type the name of the arrangement to delete it: nothing was deleted.": "Geben Sie zum Löschen den Namen der " +
+		"Vereinbarung ein: Nichts wurde gelöscht.",
 	"Unbroken up to No. %d":        "Ungebrochen bis Nr. %d",
 	"Undone":                       "Zurückgenommen",
 	"Unfinished":                   "Nicht beendet",
@@ -441,7 +492,8 @@ var german = map[string]string{
 	"Verify all of it":             "Ganz prüfen",
 	"Waiting":                      "Wartet",
 	"Warned":                       "Gewarnt",
-	"Warnings and renewals by month; the table below has the numbers.": "Warnungen und Erneuerungen nach Monaten; die Tabelle darunter nennt die Zahlen.",
+	"Warnings and renewals by month; the table below has the numbers.": "Warnungen und Erneuerungen nach Monaten; die " +
+		"Tabelle darunter nennt die Zahlen.",
 	"Warnings":  "Warnungen",
 	"Warns":     "Warnt",
 	"Welcome":   "Willkommen",
@@ -454,14 +506,17 @@ var german = map[string]string{
 	"What it is for":                   "Wofür",
 	"What its administrator has to do": "Was sein Administrator zu tun hat",
 	"What survives a renewal":          "Was eine Erneuerung übersteht",
-	"What the coming runs will do under the policy %s.":               "Was die kommenden Läufe nach dem Regelwerk %s tun werden.",
-	"What the company's sign-in sent is not valid: please try again.": "Was die Anmeldung der Firma geschickt hat, ist nicht gültig: Bitte versuchen Sie es noch einmal.",
-	"What the tables look like":                                       "Wie die Tabellen aussehen",
+	"What the coming runs will do under the policy %s.": "Was die kommenden Läufe nach dem Regelwerk %s " +
+		"tun werden.",
+	"What the company's sign-in sent is not valid: please try again.": "Was die Anmeldung der Firma geschickt hat, ist " +
+		"nicht gültig: Bitte versuchen Sie es noch einmal.",
+	"What the tables look like": "Wie die Tabellen aussehen",
 	"What will happen, in Outlook, Google or Apple Calendar: subscribe to an address of your own. Who has it can read the dates, and nothing else.": "Was geschehen wird, in Outlook, Google oder Apple Kalender: Abonnieren Sie eine eigene Adresse. Wer sie hat, kann die Termine lesen und sonst nichts.",
 	"What you will sign in with: small letters, digits and . _ @ -":                                                                                 "Womit Sie sich anmelden: Kleinbuchstaben, Ziffern und . _ @ -",
 	"What": "Was",
 	"When": "Wann",
-	"Where the receiver takes messages, such as https://erp.example.com/orders": "Wo der Empfänger Nachrichten annimmt, wie https://erp.example.com/orders",
+	"Where the receiver takes messages, such as https://erp.example.com/orders": "Wo der Empfänger Nachrichten annimmt, " +
+		"wie https://erp.example.com/orders",
 	"Where you are signed in": "Wo Sie angemeldet sind",
 	"Who can sign in here. A person makes an account with a token, or comes from the sign-in of your company.": "Wer sich hier anmelden kann. Eine Person legt mit einem Token ein Konto an, oder sie kommt von der Anmeldung Ihrer Firma.",
 	"Who changed what, and when":             "Wer was wann geändert hat",
@@ -476,11 +531,13 @@ var german = map[string]string{
 	"Without a warning, in the long run": "Ohne Warnung, auf Dauer",
 	"Without a warning, of all dates":    "Ohne Warnung, von allen Daten",
 	"Yes":                                "Ja",
-	"You are signed in there, and have no rights here: %s.":        "Sie sind dort angemeldet und haben hier keine Rechte: %s.",
-	"You get a mail with every later task.":                        "Sie bekommen mit jeder späteren Aufgabe eine Mail.",
-	"You get mail about tasks, from the next one on.":              "Sie bekommen Mail zu Aufgaben, ab der nächsten.",
-	"You get no mail at the moment.":                               "Im Moment bekommen Sie keine Mail.",
-	"You get no more mail about tasks. The tasks themselves stay.": "Sie bekommen keine Mail mehr zu Aufgaben. Die Aufgaben selbst bleiben.",
+	"You are signed in there, and have no rights here: %s.": "Sie sind dort angemeldet und haben hier keine " +
+		"Rechte: %s.",
+	"You get a mail with every later task.":           "Sie bekommen mit jeder späteren Aufgabe eine Mail.",
+	"You get mail about tasks, from the next one on.": "Sie bekommen Mail zu Aufgaben, ab der nächsten.",
+	"You get no mail at the moment.":                  "Im Moment bekommen Sie keine Mail.",
+	"You get no more mail about tasks. The tasks themselves stay.": "Sie bekommen keine Mail mehr zu Aufgaben. Die " +
+		"Aufgaben selbst bleiben.",
 	"Your account": "Ihr Konto",
 	"Your calendar's address, shown only now:":                                                                                     "Die Adresse Ihres Kalenders, nur jetzt gezeigt:",
 	"Your certificate has been renewed, and every receiver accepts the new one.":                                                   "Ihr Zertifikat wurde erneuert, und jeder Empfänger nimmt das neue an.",

@@ -30,7 +30,8 @@ func (c *console) checkImport(v *view) error {
 	var large *http.MaxBytesError
 	switch err := v.r.ParseMultipartForm(mostMemory); {
 	case errors.As(err, &large):
-		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB together: import them in parts.", mostFiles>>20)}
+		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB together: import them "+
+			"in parts.", mostFiles>>20)}
 	case err != nil:
 		return &refusal{http.StatusBadRequest, v.T("The files did not arrive whole: please try again.")}
 	}
@@ -44,7 +45,8 @@ func (c *console) checkImport(v *view) error {
 		return io.ReadAll(f)
 	}
 	files := api.ImportFiles{Password: v.r.PostFormValue("password")}
-	for name, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People, "arrangements": &files.Arrangements} {
+	for name, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,
+		"arrangements": &files.Arrangements} {
 		for _, h := range v.r.MultipartForm.File[name] {
 			data, err := read(h)
 			if err != nil {

@@ -31,7 +31,9 @@ const importedTenants = "name,display_name\nimported,<script>alert(1)</script> &
 func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	if status, page, _ := c.hand(olga, "tenants", importedTenants, "people", "tenant,role,name,email\nimported,king,x,x@example.com"); status != 200 || !strings.Contains(page, "write key-user or it-contact") || strings.Contains(page, "Import it") {
+	if status, page, _ := c.hand(olga, "tenants", importedTenants, "people",
+		"tenant,role,name,email\nimported,king,x,x@example.com"); status != 200 ||
+		!strings.Contains(page, "write key-user or it-contact") || strings.Contains(page, "Import it") {
 		t.Errorf("problems: %d", status)
 	}
 	status, page, path := c.hand(olga, "tenants", importedTenants)
@@ -42,10 +44,12 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 		t.Error("it does not begin")
 	}
 	c.work()
-	if _, page := c.get(olga, path); !strings.Contains(page, "Applied") || !strings.Contains(page, "1 of 1 tenants are imported") {
+	if _, page := c.get(olga, path); !strings.Contains(page, "Applied") ||
+		!strings.Contains(page, "1 of 1 tenants are imported") {
 		t.Error("it does not end")
 	}
-	if _, page := c.get(olga, "/tenants/imported"); strings.Contains(page, "<script>alert") || !strings.Contains(page, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co.") {
+	if _, page := c.get(olga, "/tenants/imported"); strings.Contains(page, "<script>alert") ||
+		!strings.Contains(page, "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co.") {
 		t.Error("the tenant's name is not shown as text")
 	}
 	c.post(olga, path+"/undo")
@@ -66,7 +70,8 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 
 func TestAFormDoesNotTakeMoreThanAPageOfText(t *testing.T) {
 	c := open(t)
-	if status, page := c.post(jar(t), "/sign-in", "name", "olga", "password", strings.Repeat("x", 2<<20)); status < 400 || strings.Contains(page, "Sign out") {
+	if status, page := c.post(jar(t), "/sign-in", "name", "olga", "password", strings.Repeat("x", 2<<20)); status < 400 ||
+		strings.Contains(page, "Sign out") {
 		t.Errorf("2 MiB: %d", status)
 	}
 }

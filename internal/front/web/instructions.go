@@ -23,7 +23,8 @@ type linked struct {
 
 // instructionsFor says what to do about a certificate.
 func instructionsFor(c api.Certificate) []instructions.Instruction {
-	return instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial, SHA256: c.Fingerprint, SHA1: c.SHA1})
+	return instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
+		SHA256: c.Fingerprint, SHA1: c.SHA1})
 }
 
 // checks are how receivers check, and what survives.

@@ -18,7 +18,9 @@ func (c *console) showLink(v *view, message string) error {
 	} else if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant), receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Contact, "/rollover/" + escape(secret), message}))
+	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant),
+		receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Contact, "/rollover/" + escape(secret),
+			message}))
 }
 
 func isGone(err error) bool {
@@ -37,13 +39,16 @@ func (c *console) installed(v *view) error {
 	}
 	switch {
 	case tested.Result == "accepted" && tested.HandshakeOnly:
-		return c.showLink(v, v.T("Thank you. The TLS handshake with the new certificate succeeded; what the application behind it checks shows with the next message."))
+		return c.showLink(v, v.T("Thank you. The TLS handshake with the new certificate succeeded; what the application "+
+			"behind it checks shows with the next message."))
 	case tested.Result == "accepted":
 		return c.showLink(v, v.T("Thank you. It works: the receiver accepted the new certificate (%s).", tested.Answer))
 	case tested.Result == "refused", tested.Result == "closed":
-		return c.showLink(v, v.T("The receiver still refuses the new certificate (%s). Please check it, and test again: messages go on with the old one meanwhile.", tested.Answer))
+		return c.showLink(v, v.T("The receiver still refuses the new certificate (%s). Please check it, and test again: "+
+			"messages go on with the old one meanwhile.", tested.Answer))
 	case tested.Result == "":
 		return c.showLink(v, v.T("Thank you. The receiver could not be asked just now: messages show whether it works."))
 	}
-	return c.showLink(v, v.T("Thank you. The receiver gave no clear answer (%s): messages show whether it works.", tested.Answer))
+	return c.showLink(v, v.T("Thank you. The receiver gave no clear answer (%s): messages show whether it works.",
+		tested.Answer))
 }

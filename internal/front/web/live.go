@@ -17,8 +17,8 @@ const (
 	longestLive = 10 * time.Minute
 )
 
-// A watch tells open pages that something was written to the audit log, in which every change of state has an entry, whichever
-// replica made it. One goroutine looks for all pages of a process, and none while no page is open.
+// A watch tells open pages that something was written to the audit log, in which every change of state has an entry,
+// whichever replica made it. One goroutine looks for all pages of a process, and none while no page is open.
 type watch struct {
 	mu    sync.Mutex
 	pages map[chan struct{}]string // the name of the tenant that the page is about, or "" for all
@@ -83,7 +83,8 @@ func (w *watch) tell(events []tenancy.Event) (any bool) {
 	return len(w.pages) > 0
 }
 
-// live is a stream of server-sent events: "changed" means that a page about the tenant, or about all, would look different.
+// live is a stream of server-sent events: "changed" means that a page about the tenant, or about all, would look
+// different.
 func (c *console) live(v *view) error {
 	tenant := v.r.URL.Query().Get("tenant")
 	if !v.Operator() && tenant != v.account.Tenant {

@@ -57,7 +57,8 @@ func (c *console) exportEvents(v *view) error {
 	if err := http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(exportTime)); err != nil {
 		return err
 	}
-	v.w.Header().Set("Content-Type", map[string]string{"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}[format])
+	v.w.Header().Set("Content-Type", map[string]string{"csv": "text/csv; charset=utf-8",
+		"jsonl": "application/jsonl"}[format])
 	v.w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", "audit-log."+format))
 	table, lines := csv.NewWriter(v.w), json.NewEncoder(v.w)
 	if format == "csv" {
@@ -68,7 +69,8 @@ func (c *console) exportEvents(v *view) error {
 			if format == "jsonl" {
 				err = lines.Encode(e)
 			} else {
-				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), cell(e.Actor), e.Action, e.Tenant, cell(e.Object), string(e.Detail), e.Hash})
+				err = table.Write([]string{fmt.Sprint(e.Seq), e.At.Format(time.RFC3339Nano), cell(e.Actor), e.Action, e.Tenant,
+					cell(e.Object), string(e.Detail), e.Hash})
 			}
 		}
 		if table.Flush(); err != nil || list.Next == "" {
@@ -82,7 +84,8 @@ func (c *console) exportEvents(v *view) error {
 
 // cell keeps a spreadsheet from taking a name for a formula.
 func cell(text string) string {
-	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' || text[0] == '\r') {
+	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' ||
+		text[0] == '\r') {
 		return "'" + text
 	}
 	return text

@@ -21,8 +21,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// OIDC is the provider (OpenID Connect Core 1.0) with which people of the company sign in, and how its claims say what they
-// may see. Claims may lie within others: realm_access.roles.
+// OIDC is the provider (OpenID Connect Core 1.0) with which people of the company sign in, and how its claims say what
+// they may see. Claims may lie within others: realm_access.roles.
 type OIDC struct {
 	Issuer, ClientID, ClientSecret string
 	Name                           string // for people: "Sign in with NAME"
@@ -64,7 +64,8 @@ var oidcClient = &http.Client{Timeout: oidcTime}
 
 // oauth is the code flow (RFC 6749, section 4.1) with the provider's addresses.
 func (p *provider) oauth(found *oidc.Provider, base string) *oauth2.Config {
-	return &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: base + "/sign-in/company/back", Scopes: append([]string{oidc.ScopeOpenID}, p.Scopes...)}
+	return &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(),
+		RedirectURL: base + "/sign-in/company/back", Scopes: append([]string{oidc.ScopeOpenID}, p.Scopes...)}
 }
 
 // A codeFlow is what the browser is sent to the provider with (RFC 7636: PKCE).
@@ -77,13 +78,16 @@ func (c *console) companySignIn(v *view) error {
 	found, err := c.provider.discover(v.ctx())
 	if err != nil {
 		c.Log.ErrorContext(v.ctx(), "the provider for sign-in does not answer", "issuer", c.provider.Issuer, "error", err)
-		return &refusal{http.StatusServiceUnavailable, v.T("The company's sign-in does not answer at the moment: please try again.")}
+		return &refusal{http.StatusServiceUnavailable, v.T("The company's sign-in does not answer at the moment: please " +
+			"try again.")}
 	}
-	flow := codeFlow{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), To: local(v.r.URL.Query().Get("to"))}
+	flow := codeFlow{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		To: local(v.r.URL.Query().Get("to"))}
 	if err := c.beginCeremony(v, "oidc", flow); err != nil {
 		return err
 	}
-	http.Redirect(v.w, v.r, c.provider.oauth(found, c.BaseURL).AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)), http.StatusSeeOther)
+	http.Redirect(v.w, v.r, c.provider.oauth(found, c.BaseURL).AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce),
+		oauth2.S256ChallengeOption(flow.Verifier)), http.StatusSeeOther)
 	return nil
 }
 
@@ -101,7 +105,8 @@ func (c *console) companyBack(v *view) error {
 		return refuse(v.T("That took too long, or was begun in another browser: please try again."))
 	}
 	if problem := q.Get("error"); problem != "" {
-		c.Log.WarnContext(v.ctx(), "the provider did not sign somebody in", "error", problem, "description", q.Get("error_description"))
+		c.Log.WarnContext(v.ctx(), "the provider did not sign somebody in", "error", problem, "description",
+			q.Get("error_description"))
 		return refuse(v.T("The company's sign-in refused: %s.", problem))
 	}
 	claims, subject, err := c.claims(v.ctx(), q.Get("code"), flow)
@@ -124,7 +129,8 @@ func (c *console) companyBack(v *view) error {
 }
 
 // claims redeems a code and verifies the ID token; what the user-info endpoint adds is taken as well.
-func (c *console) claims(ctx context.Context, code string, flow codeFlow) (claims map[string]any, subject string, err error) {
+func (c *console) claims(ctx context.Context, code string, flow codeFlow) (claims map[string]any, subject string,
+	err error) {
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, oidcClient), oidcTime)
 	defer cancel()
 	found, err := c.provider.discover(ctx)
@@ -192,14 +198,15 @@ func (c *console) accountOf(ctx context.Context, claims map[string]any, subject 
 			if err := tx.SetRights(ctx, a); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.rights", a.Tenant, a.Name, map[string]any{"role": a.Role, "key_user": a.KeyUser}))
+			return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.rights", a.Tenant, a.Name,
+				map[string]any{"role": a.Role, "key_user": a.KeyUser}))
 		})
 	}
 	return a, err
 }
 
-// createCompanyAccount stores a new account under the name that the provider knows the person by, or one made of it where that is
-// taken.
+// createCompanyAccount stores a new account under the name that the provider knows the person by, or one made of it
+// where that is taken.
 func (c *console) createCompanyAccount(ctx context.Context, a *tenancy.Account, claims map[string]any) error {
 	sum := sha256.Sum256([]byte(a.Origin))
 	unique := "person-" + hex.EncodeToString(sum[:6])
@@ -213,7 +220,8 @@ func (c *console) createCompanyAccount(ctx context.Context, a *tenancy.Account, 
 			if err := tx.CreateAccount(ctx, *a); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, lifecycle.Event(a.CreatedAt, "sign-in", "account.created", a.Tenant, a.Name, map[string]any{"origin": a.Origin}))
+			return tx.Audit(ctx, lifecycle.Event(a.CreatedAt, "sign-in", "account.created", a.Tenant, a.Name,
+				map[string]any{"origin": a.Origin}))
 		})
 		if !errors.Is(err, tenancy.ErrConflict) {
 			return err
@@ -233,7 +241,8 @@ func (c *console) grant(ctx context.Context, claims map[string]any, a *tenancy.A
 	}
 	names := texts(claims, p.TenantClaim)
 	if len(names) != 1 {
-		return &noRights{fmt.Sprintf("the claim %s has no role %s, and the claim %s names no tenant", p.RolesClaim, p.OperatorRole, p.TenantClaim)}
+		return &noRights{fmt.Sprintf("the claim %s has no role %s, and the claim %s names no tenant", p.RolesClaim,
+			p.OperatorRole, p.TenantClaim)}
 	}
 	t, err := c.Store.Tenant(ctx, names[0])
 	if errors.Is(err, tenancy.ErrNotFound) {

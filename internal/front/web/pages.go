@@ -111,9 +111,11 @@ func (v *view) sentence(s situation) string {
 			case s.ready == len(s.rollovers):
 				return v.T("Your certificate has been renewed, and every receiver accepts the new one.")
 			case s.ready == 0:
-				return v.T("Your certificate has been renewed. No receiver is known to accept the new one yet; messages go on with the old one until %s.", v.Day(until))
+				return v.T("Your certificate has been renewed. No receiver is known to accept the new one yet; messages go on "+
+					"with the old one until %s.", v.Day(until))
 			}
-			return v.T("Your certificate has been renewed: %d of %d receivers are ready for the new one. The old one goes on until %s.", s.ready, len(s.rollovers), v.Day(until))
+			return v.T("Your certificate has been renewed: %d of %d receivers are ready for the new one. The old one goes on "+
+				"until %s.", s.ready, len(s.rollovers), v.Day(until))
 		}
 		for _, e := range f.Events {
 			if e.Action == policy.Renew {
@@ -134,11 +136,13 @@ func (c *console) tenants(v *view) error {
 
 func (c *console) createTenant(v *view) error {
 	var t api.Tenant
-	body := api.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"), KeyType: tenancy.KeyType(v.r.PostFormValue("key_type"))}
+	body := api.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"),
+		KeyType: tenancy.KeyType(v.r.PostFormValue("key_type"))}
 	if _, err := c.call(v, http.MethodPost, "/tenants", body, &t); err != nil {
 		return err
 	}
-	return c.done(v, in(t.Name), v.T("%s has its first certificates. Next: its people, and an arrangement.", t.DisplayName))
+	return c.done(v, in(t.Name), v.T("%s has its first certificates. Next: its people, and an arrangement.",
+		t.DisplayName))
 }
 
 func (c *console) runs(v *view) error {
@@ -170,7 +174,8 @@ func (c *console) deliveries(v *view) error {
 }
 
 func (c *console) requeue(v *view) error {
-	if _, err := c.call(v, http.MethodPost, "/deliveries/"+escape(v.r.PathValue("delivery"))+"/requeue", nil, nil); err != nil {
+	if _, err := c.call(v, http.MethodPost, "/deliveries/"+escape(v.r.PathValue("delivery"))+"/requeue", nil,
+		nil); err != nil {
 		return err
 	}
 	return c.done(v, "/deliveries?state=dead", v.T("The mail is queued again."))
@@ -271,7 +276,9 @@ func comparePolicies(v *view, a, b audited) []difference {
 		row(v.T("Warns"), func(a audited) string { return v.T("with %s to %s left", a.policy.WarnFrom, a.policy.WarnTo) }),
 		row(v.T("Renews"), func(a audited) string { return v.T("with at most %s left", a.policy.RenewWithin) }),
 		row(v.T("Validity of new certificates"), func(a audited) string { return v.Days(a.policy.Validity.Hours() / 24) }),
-		row(v.T("Without a warning, in the long run"), func(a audited) string { return v.percent(a.report.SteadyState.Share) }),
+		row(v.T("Without a warning, in the long run"), func(a audited) string {
+			return v.percent(a.report.SteadyState.Share)
+		}),
 		row(v.T("Without a warning, of all dates"), func(a audited) string { return v.percent(a.report.Single.Share) }),
 	}
 }
@@ -332,13 +339,15 @@ func (c *console) renew(v *view) error {
 	if _, err := c.call(v, http.MethodPost, in(name, "certificates", purpose, "renew"), body, &made); err != nil {
 		return err
 	}
-	return c.done(v, in(name, "certificates"), v.T("Generation %d exists. Receivers that know the old certificate need it now.", made.Generation))
+	return c.done(v, in(name, "certificates"), v.T("Generation %d exists. Receivers that know the old certificate need "+
+		"it now.", made.Generation))
 }
 
 func (c *console) download(v *view) error {
 	p := v.r.PathValue
 	var data []byte
-	header, err := c.call(v, http.MethodGet, in(p("tenant"), "certificates", p("purpose"), p("generation"), "download")+"?format="+escape(p("format")), nil, &data)
+	header, err := c.call(v, http.MethodGet, in(p("tenant"), "certificates", p("purpose"), p("generation"),
+		"download")+"?format="+escape(p("format")), nil, &data)
 	if err != nil {
 		return err
 	}
@@ -381,7 +390,8 @@ type taskChange struct {
 func (c *console) setTask(v *view) error {
 	name := v.r.PathValue("tenant")
 	state := tenancy.TaskState(v.r.PostFormValue("state"))
-	err := change(c, v, in(name, "tasks", v.r.PathValue("task")), func(t *taskChange) { t.State, t.Note = state, v.r.PostFormValue("note") })
+	err := change(c, v, in(name, "tasks", v.r.PathValue("task")),
+		func(t *taskChange) { t.State, t.Note = state, v.r.PostFormValue("note") })
 	if err != nil {
 		return err
 	}
@@ -428,7 +438,8 @@ func (c *console) scope(v *view) error {
 
 func (c *console) answer(v *view) error {
 	name, f := v.r.PathValue("tenant"), v.r.PostFormValue
-	if _, err := c.call(v, http.MethodPut, in(name, "scope", f("project"), f("question")), map[string]string{"answer": f("answer")}, nil); err != nil {
+	if _, err := c.call(v, http.MethodPut, in(name, "scope", f("project"), f("question")),
+		map[string]string{"answer": f("answer")}, nil); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "scope"), v.T("Answered. It applies from the next notice on."))
@@ -452,7 +463,8 @@ func (c *console) people(v *view) error {
 			lines[i] = one.Name + " <" + one.Email + ">"
 		}
 	}
-	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), header.Get("ETag")))
+	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"),
+		header.Get("ETag")))
 }
 
 // setContacts reads the IT contacts, a line each: Ina Ivers <ina@example.com>.
@@ -467,11 +479,13 @@ func (c *console) setContacts(v *view) error {
 		}
 		a, err := mail.ParseAddress(line)
 		if err != nil || a.Name == "" {
-			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, such as Ina Ivers <ina@example.com>.", n)}
+			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, such as Ina Ivers "+
+				"<ina@example.com>.", n)}
 		}
 		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
 	}
-	if _, err := c.call(v, http.MethodPut, in(name, "it-contacts"), contacts, nil, "If-Match", v.r.PostFormValue("etag")); err != nil {
+	if _, err := c.call(v, http.MethodPut, in(name, "it-contacts"), contacts, nil, "If-Match",
+		v.r.PostFormValue("etag")); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "people"), v.T("Saved."))

@@ -24,8 +24,8 @@ const ceremonyTime = 10 * time.Minute
 // mostAnswer bounds what a browser may send of a credential.
 const mostAnswer = 64 << 10
 
-// newPasskeys is the relying party; nil where people reach the service at an address and not at a name, for WebAuthn needs a
-// domain (Level 3, section 5.1.2: the effective domain).
+// newPasskeys is the relying party; nil where people reach the service at an address and not at a name, for WebAuthn
+// needs a domain (Level 3, section 5.1.2: the effective domain).
 func newPasskeys(base string) (*webauthn.WebAuthn, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Hostname() == "" {
@@ -36,7 +36,8 @@ func newPasskeys(base string) (*webauthn.WebAuthn, error) {
 	}
 	return webauthn.New(&webauthn.Config{
 		RPID: u.Hostname(), RPDisplayName: "Perennial", RPOrigins: []string{u.Scheme + "://" + u.Host},
-		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementRequired, UserVerification: protocol.VerificationRequired},
+		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementRequired,
+			UserVerification: protocol.VerificationRequired},
 	})
 }
 
@@ -114,7 +115,8 @@ func (c *console) beginPasskey(v *view) error {
 	if err != nil {
 		return err
 	}
-	options, half, err := c.passkeys.BeginRegistration(user, webauthn.WithExclusions(webauthn.Credentials(user.credentials).CredentialDescriptors()))
+	options, half, err := c.passkeys.BeginRegistration(user,
+		webauthn.WithExclusions(webauthn.Credentials(user.credentials).CredentialDescriptors()))
 	if err != nil {
 		return err
 	}
@@ -143,8 +145,11 @@ func (c *console) addPasskey(v *view) error {
 		return err
 	}
 	now := c.Now()
-	p := tenancy.Passkey{ID: base64.RawURLEncoding.EncodeToString(credential.ID), AccountID: v.account.ID, Name: v.Day(now), Credential: string(data), CreatedAt: now}
-	if err := c.change(v, v.account, "passkey.added", map[string]any{"passkey": p.ID}, func(tx *store.Tx) error { return tx.CreatePasskey(v.ctx(), p) }); err != nil {
+	p := tenancy.Passkey{ID: base64.RawURLEncoding.EncodeToString(credential.ID), AccountID: v.account.ID,
+		Name: v.Day(now), Credential: string(data), CreatedAt: now}
+	if err := c.change(v, v.account, "passkey.added", map[string]any{"passkey": p.ID}, func(tx *store.Tx) error {
+		return tx.CreatePasskey(v.ctx(), p)
+	}); err != nil {
 		return err
 	}
 	c.say(v.w, v.T("The passkey is added: you can sign in with it."))
@@ -153,7 +158,9 @@ func (c *console) addPasskey(v *view) error {
 
 func (c *console) removePasskey(v *view) error {
 	id := v.r.PathValue("passkey")
-	err := c.change(v, v.account, "passkey.removed", map[string]any{"passkey": id}, func(tx *store.Tx) error { return tx.DeletePasskey(v.ctx(), v.account.ID, id) })
+	err := c.change(v, v.account, "passkey.removed", map[string]any{"passkey": id}, func(tx *store.Tx) error {
+		return tx.DeletePasskey(v.ctx(), v.account.ID, id)
+	})
 	if errors.Is(err, tenancy.ErrStale) {
 		return &refusal{http.StatusNotFound, ""}
 	} else if err != nil {

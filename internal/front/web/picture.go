@@ -141,7 +141,8 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 		return lineWidth * float64(min(max(at.Sub(from), 0), to.Sub(from))) / float64(to.Sub(from))
 	}
 	add := func(start, end time.Time, class, label, title string) {
-		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)), class: class, label: label, title: title, anchor: "start"}
+		b := bar{x: scale(start), width: math.Max(2, scale(end)-scale(start)), y: lineTop + lineRow*float64(len(t.bars)),
+			class: class, label: label, title: title, anchor: "start"}
 		b.inside = b.width > labelRoom
 		b.labelX = b.x + 8
 		if !b.inside {
@@ -152,22 +153,27 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 		t.bars = append(t.bars, b)
 	}
 	for _, c := range shown {
-		class := map[tenancy.State]string{tenancy.Active: "bar-now", tenancy.Standby: "bar-next", tenancy.Revoked: "bar-bad"}[c.State]
+		class := map[tenancy.State]string{tenancy.Active: "bar-now", tenancy.Standby: "bar-next",
+			tenancy.Revoked: "bar-bad"}[c.State]
 		if class == "" {
 			class = "bar-old"
 		}
 		for _, r := range rollovers { // each arrangement's cut-over to this generation
 			for _, g := range r.Generations {
 				if g.Generation == c.Generation && !g.PresentedAt.IsZero() {
-					t.dots = append(t.dots, point{x: scale(g.PresentedAt), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2, text: v.T("%s: cut over on %s", short(r.Arrangement), v.Day(g.PresentedAt))})
+					t.dots = append(t.dots, point{x: scale(g.PresentedAt), y: lineTop + lineRow*float64(len(t.bars)) + lineBar/2,
+						text: v.T("%s: cut over on %s", short(r.Arrangement), v.Day(g.PresentedAt))})
 				}
 			}
 		}
-		add(c.NotBefore, c.NotAfter, class, v.T("Generation %d", c.Generation), v.T("Generation %d: valid from %s to %s, %s", c.Generation, v.Day(c.NotBefore), v.Day(c.NotAfter), v.certificateState(c).word))
+		add(c.NotBefore, c.NotAfter, class, v.T("Generation %d", c.Generation),
+			v.T("Generation %d: valid from %s to %s, %s", c.Generation, v.Day(c.NotBefore), v.Day(c.NotAfter),
+				v.certificateState(c).word))
 	}
 	if !renewal.IsZero() {
 		end := renewal.Add(newest.NotAfter.Sub(newest.NotBefore))
-		add(renewal, min2(end, to), "bar-next", v.T("Generation %d, planned", newest.Generation+1), v.T("Generation %d: planned for %s", newest.Generation+1, v.Day(renewal)))
+		add(renewal, min2(end, to), "bar-next", v.T("Generation %d, planned", newest.Generation+1),
+			v.T("Generation %d: planned for %s", newest.Generation+1, v.Day(renewal)))
 		t.runs = append(t.runs, point{x: scale(renewal), text: v.T("renewal on %s", v.Day(renewal)), class: "renewed"})
 	}
 	if !warning.IsZero() {

@@ -71,7 +71,8 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 		}
 		r.rollover = &standing
 		newest := strconv.Itoa(newestOf(standing).Generation)
-		if r.newest, err = get[api.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant), newest)); err != nil {
+		if r.newest, err = get[api.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant),
+			newest)); err != nil {
 			return err
 		}
 		links, err := get[api.Page[api.Link]](c, v, path+"/rollover/links")
@@ -149,7 +150,8 @@ func (c *console) link(v *view) error {
 }
 
 func (c *console) revokeLink(v *view) error {
-	if _, err := c.call(v, http.MethodDelete, v.of("/rollover/links/"+escape(v.r.PathValue("link"))), nil, nil); err != nil {
+	if _, err := c.call(v, http.MethodDelete, v.of("/rollover/links/"+escape(v.r.PathValue("link"))), nil,
+		nil); err != nil {
 		return err
 	}
 	return c.done(v, v.of(""), v.T("The link is revoked."))
@@ -188,7 +190,8 @@ type step struct {
 // steps are where a roll-over is on its way.
 func (v *view) steps(r api.Rollover) []step {
 	names := []string{v.T("Announced"), v.T("Receiver ready"), v.T("Cut over"), v.T("Settled")}
-	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2, "settled": 3}[string(r.State)]
+	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2,
+		"settled": 3}[string(r.State)]
 	steps := make([]step, len(names))
 	for i, name := range names {
 		steps[i] = step{name, i < at, i == at}
@@ -204,18 +207,23 @@ func (v *view) advice(r roll) string {
 	case "settled":
 		return v.T("Nothing: messages go out with generation %d.", roll.Presents)
 	case "cut-over":
-		return v.T("Nothing: generation %d is presented. The old one stays within reach until the receiver has not needed it for 28 days.", roll.Presents)
+		return v.T("Nothing: generation %d is presented. The old one stays within reach until the receiver has not needed "+
+			"it for 28 days.", roll.Presents)
 	case "trusted":
 		if roll.Strategy == tenancy.Manual {
 			return v.T("The receiver accepts generation %d: present it when you like.", newest.Generation)
 		}
-		return v.T("Nothing: the receiver accepts generation %d, which is presented from %s on.", newest.Generation, v.Day(newest.NoticedUntil))
+		return v.T("Nothing: the receiver accepts generation %d, which is presented from %s on.", newest.Generation,
+			v.Day(newest.NoticedUntil))
 	case "regressed":
-		return v.T("The receiver went back to the old certificate. Messages go on with it; ask its administrator to install generation %d again.", newest.Generation)
+		return v.T("The receiver went back to the old certificate. Messages go on with it; ask its administrator to "+
+			"install generation %d again.", newest.Generation)
 	case "refused":
-		return v.T("The receiver does not know generation %d yet. Send its administrator the link below; messages go on with the old certificate.", newest.Generation)
+		return v.T("The receiver does not know generation %d yet. Send its administrator the link below; messages go on "+
+			"with the old certificate.", newest.Generation)
 	}
-	return v.T("Send the receiver's administrator the link below, with the new certificate. Messages go on with the old one meanwhile.")
+	return v.T("Send the receiver's administrator the link below, with the new certificate. Messages go on with the old " +
+		"one meanwhile.")
 }
 
 func (v *view) duration(ms float64) string {

@@ -41,7 +41,8 @@ func (c *console) cookie() string {
 }
 
 func (c *console) setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 // signedIn finds the session of a request; [tenancy.ErrNotFound] where there is none that is valid.
@@ -56,7 +57,8 @@ func (c *console) signedIn(r *http.Request) (tenancy.Session, tenancy.Account, e
 	switch {
 	case err != nil:
 		return s, a, err
-	case !now.Before(s.ExpiresAt), now.Sub(s.SeenAt) > idleSession, a.Role == tenancy.RoleKeyUser && a.KeyUser == "": // the key user is gone
+	case !now.Before(s.ExpiresAt), now.Sub(s.SeenAt) > idleSession,
+		a.Role == tenancy.RoleKeyUser && a.KeyUser == "": // the key user is gone
 		return s, tenancy.Account{}, none
 	case now.Sub(s.SeenAt) > seeEvery:
 		err = c.Store.InTx(r.Context(), func(tx *store.Tx) error { return tx.SeeSession(r.Context(), s.ID, now) })
@@ -72,7 +74,8 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 	if len(agent) > 200 {
 		agent = agent[:200]
 	}
-	s := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""), Address: c.addressOf(v.r), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(longestSession)}
+	s := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""),
+		Address: c.addressOf(v.r), CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(longestSession)}
 	if how == "oidc" {
 		s.ExpiresAt = now.Add(oidcSession)
 	}
@@ -86,7 +89,8 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 		if err := tx.CreateSession(v.ctx(), s, tenancy.HashSecret(secret)); err != nil {
 			return err
 		}
-		return tx.Audit(v.ctx(), lifecycle.Event(now, string(a.Role)+" "+a.Name, "account.signed-in", a.Tenant, a.Name, map[string]any{"how": how, "address": s.Address}))
+		return tx.Audit(v.ctx(), lifecycle.Event(now, string(a.Role)+" "+a.Name, "account.signed-in", a.Tenant, a.Name,
+			map[string]any{"how": how, "address": s.Address}))
 	})
 	if err == nil {
 		c.setCookie(v.w, c.cookie(), secret, longestSession)
@@ -94,8 +98,8 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 	return err
 }
 
-// addressOf is where a request comes from. Behind a proxy that is what the proxy, and nobody before it, says: the last entry of
-// X-Forwarded-For.
+// addressOf is where a request comes from. Behind a proxy that is what the proxy, and nobody before it, says: the last
+// entry of X-Forwarded-For.
 func (c *console) addressOf(r *http.Request) string {
 	if c.BehindProxy {
 		all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -153,7 +157,8 @@ func (c *console) signIn(v *view) error {
 		return err
 	}
 	if now.Before(a.LockedUntil) {
-		return wrong(http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.", v.When(a.LockedUntil)))
+		return wrong(http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.",
+			v.When(a.LockedUntil)))
 	}
 	if !password.Matches(a.Password, secret) {
 		if err := c.countFailure(v.ctx(), a, now); err != nil {
@@ -178,7 +183,8 @@ func (c *console) countFailure(ctx context.Context, a tenancy.Account, now time.
 		if err := tx.SetFailures(ctx, a.ID, a.Failures, until); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.wrong-password", a.Tenant, a.Name, map[string]any{"failures": a.Failures}))
+		return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.wrong-password", a.Tenant, a.Name,
+			map[string]any{"failures": a.Failures}))
 	})
 }
 
@@ -227,14 +233,18 @@ func (c *console) welcome(v *view) error {
 	case err != nil:
 		return err
 	}
-	a := tenancy.Account{ID: lifecycle.NewID(), Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: t.Role, TenantID: t.TenantID, Tenant: t.Tenant, KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: "token " + t.ID, CreatedAt: now}
+	a := tenancy.Account{ID: lifecycle.NewID(), Name: strings.TrimSpace(v.r.PostFormValue("name")), Role: t.Role,
+		TenantID: t.TenantID, Tenant: t.Tenant, KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: "token " + t.ID,
+		CreatedAt: now}
 	if err := a.Check(); err != nil {
 		return wrong(err.Error())
 	}
 	if a.Password, err = password.Hash(v.r.PostFormValue("password")); err != nil {
 		return wrong(err.Error())
 	}
-	err = c.change(v, a, "account.created", map[string]any{"origin": a.Origin}, func(tx *store.Tx) error { return tx.CreateAccount(v.ctx(), a) })
+	err = c.change(v, a, "account.created", map[string]any{"origin": a.Origin}, func(tx *store.Tx) error {
+		return tx.CreateAccount(v.ctx(), a)
+	})
 	if errors.Is(err, tenancy.ErrConflict) {
 		return wrong(v.T("This name is taken, or this token has made an account already: sign in with that one."))
 	} else if err != nil {
@@ -257,7 +267,9 @@ func (c *console) signOut(v *view) error {
 }
 
 func (c *console) end(v *view, id string) error {
-	err := c.change(v, v.account, "session.ended", nil, func(tx *store.Tx) error { return tx.EndSession(v.ctx(), v.account.ID, id) })
+	err := c.change(v, v.account, "session.ended", nil, func(tx *store.Tx) error {
+		return tx.EndSession(v.ctx(), v.account.ID, id)
+	})
 	if errors.Is(err, tenancy.ErrStale) { // it has ended already
 		return nil
 	}

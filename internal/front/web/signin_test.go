@@ -34,7 +34,8 @@ func (p *provider) GetUserByID(string) *storage.User       { return p.user }
 func (p *provider) GetUserByUsername(string) *storage.User { return p.user }
 func (p *provider) ExampleClientID() string                { return "service" }
 
-func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
+func (p *provider) SetUserinfoFromRequest(ctx context.Context, info *oidc.UserInfo, r op.IDTokenRequest,
+	scopes []string) error {
 	for name, value := range p.claims {
 		info.AppendClaims(name, value)
 	}
@@ -49,13 +50,16 @@ func openWithProvider(t *testing.T) (*console, *provider) {
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
 	issuer := "http://localhost:" + port + "/"
-	p := &provider{user: &storage.User{ID: "id1", Username: "alice@acme.example.com", Password: providersPassword, FirstName: "Alice", Email: "alice@acme.example.com", EmailVerified: true}}
+	p := &provider{user: &storage.User{ID: "id1", Username: "alice@acme.example.com", Password: providersPassword,
+		FirstName: "Alice", Email: "alice@acme.example.com", EmailVerified: true}}
 	clients := map[string]*storage.Client{}
 	p.Storage = storage.NewStorageWithClients(p, clients)
 	s.Config.Handler = exampleop.SetupServer(issuer, p, nil, false)
 	s.Start()
 	t.Cleanup(s.Close)
-	c := openWith(t, &web.OIDC{Issuer: issuer, ClientID: "perennial", ClientSecret: "secret", Name: "Acme", Scopes: []string{"profile", "email"}, RolesClaim: "roles", OperatorRole: "perennial-operator", TenantClaim: "tenant", UserClaim: "email"})
+	c := openWith(t, &web.OIDC{Issuer: issuer, ClientID: "perennial", ClientSecret: "secret", Name: "Acme",
+		Scopes: []string{"profile", "email"}, RolesClaim: "roles", OperatorRole: "perennial-operator", TenantClaim: "tenant",
+		UserClaim: "email"})
 	clients["perennial"] = storage.WebClient("perennial", "secret", c.url+"/sign-in/company/back")
 	return c, p
 }
@@ -72,7 +76,8 @@ func (c *console) fromTheCompany(client *http.Client, to string) (int, string) {
 	}
 	form := *res.Request.URL
 	form.RawQuery = ""
-	res, err = client.PostForm(form.String(), url.Values{"username": {"alice@acme.example.com"}, "password": {providersPassword}, "id": {id}})
+	res, err = client.PostForm(form.String(), url.Values{"username": {"alice@acme.example.com"},
+		"password": {providersPassword}, "id": {id}})
 	check(c.t, err)
 	defer res.Body.Close()
 	return c.read(res)
@@ -92,13 +97,15 @@ func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
 	}
 	p.claims = map[string]any{"tenant": "acme"}
 	alice := jar(t)
-	if status, page := c.fromTheCompany(alice, "/tenants/acme/tasks"); status != 200 || !strings.Contains(page, "Tasks · Perennial") {
+	if status, page := c.fromTheCompany(alice, "/tenants/acme/tasks"); status != 200 ||
+		!strings.Contains(page, "Tasks · Perennial") {
 		t.Fatalf("a key user: %d\n%s", status, page)
 	}
 	if status, _ := c.get(alice, "/tenants/globex"); status != 404 {
 		t.Errorf("a neighbour: %d", status)
 	}
-	if _, page := c.get(alice, "/account"); !strings.Contains(page, "alice@acme.example.com") || !strings.Contains(page, "Key user alice of acme") || strings.Contains(page, "Old password") {
+	if _, page := c.get(alice, "/account"); !strings.Contains(page, "alice@acme.example.com") ||
+		!strings.Contains(page, "Key user alice of acme") || strings.Contains(page, "Old password") {
 		t.Error("the account is not that of the key user whom the claims name")
 	}
 
@@ -107,11 +114,14 @@ func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
 	if status, page := c.fromTheCompany(olga, "/"); status != 200 || !strings.Contains(page, "Overview") {
 		t.Fatalf("an operator: %d", status)
 	}
-	if status, page := c.get(olga, "/accounts"); status != 200 || strings.Count(page, `<th scope="row">alice@acme.example.com</th>`) != 1 {
+	if status, page := c.get(olga, "/accounts"); status != 200 ||
+		strings.Count(page, `<th scope="row">alice@acme.example.com</th>`) != 1 {
 		t.Errorf("%d, and the person has not one account", status)
 	}
 
-	for name, claims := range map[string]map[string]any{"no claims": {}, "two tenants": {"tenant": []string{"acme", "globex"}}, "another tenant": {"tenant": "initech"}, "no such tenant": {"tenant": "nobody"}} {
+	for name, claims := range map[string]map[string]any{"no claims": {},
+		"two tenants": {"tenant": []string{"acme", "globex"}}, "another tenant": {"tenant": "initech"},
+		"no such tenant": {"tenant": "nobody"}} {
 		p.claims = claims
 		if status, page := c.fromTheCompany(jar(t), "/"); status != 403 || !strings.Contains(page, "no rights here") {
 			t.Errorf("%s: %d", name, status)
@@ -130,7 +140,8 @@ func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
 func TestASignInThatSomebodyElseBeganIsRefused(t *testing.T) {
 	c, p := openWithProvider(t)
 	p.claims = map[string]any{"tenant": "acme"}
-	if status, page := c.get(jar(t), "/sign-in/company/back?code=x&state=y"); status != 409 || !strings.Contains(page, "begun in another browser") {
+	if status, page := c.get(jar(t), "/sign-in/company/back?code=x&state=y"); status != 409 ||
+		!strings.Contains(page, "begun in another browser") {
 		t.Errorf("without a beginning: %d", status)
 	}
 	victim := jar(t)
@@ -143,7 +154,8 @@ func TestASignInThatSomebodyElseBeganIsRefused(t *testing.T) {
 	if status, _ := c.get(victim, "/sign-in/company/back?code=x&state=of-the-attacker"); status != 409 {
 		t.Errorf("a second time: %d", status)
 	}
-	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "/%0d%0aLocation: https://evil.example"} {
+	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example",
+		"/%0d%0aLocation: https://evil.example"} {
 		client := jar(t)
 		if status, _ := c.fromTheCompany(client, to); status != 200 && status != 404 {
 			t.Errorf("back to %s: %d", to, status)
@@ -155,9 +167,11 @@ func TestAPasskeyIsAddedAndSignsIn(t *testing.T) {
 	c := open(t)
 	b := c.browser(true)
 	command(b, webauthn.Enable, webauthn.EnableParams{})
-	command(b, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-	}})
+	command(b, webauthn.AddVirtualAuthenticator,
+		webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}})
 	b.enter(c, "alice")
 	b.open("/account")
 	b.press("Add a passkey")
@@ -194,7 +208,9 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 	address := regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)
 	nobody := &http.Client{}
 	status, calendar := c.get(nobody, address)
-	if status != 200 || !strings.Contains(calendar, "BEGIN:VEVENT") || !strings.Contains(calendar, "SUMMARY:crm-to-bank: the old certificate expires") || strings.Contains(calendar, "globex") {
+	if status != 200 || !strings.Contains(calendar, "BEGIN:VEVENT") ||
+		!strings.Contains(calendar, "SUMMARY:crm-to-bank: the old certificate expires") ||
+		strings.Contains(calendar, "globex") {
 		t.Errorf("%d\n%s", status, calendar)
 	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(calendar, "\r\n"), "\r\n") { // RFC 5545, section 3.1
@@ -214,7 +230,9 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 		t.Errorf("the revoked address: %d", status)
 	}
 	_, page = c.post(c.signIn("olga"), "/account/calendar")
-	if status, calendar := c.get(nobody, regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)); status != 200 || !strings.Contains(calendar, "SUMMARY:Run: ") {
+	if status, calendar := c.get(nobody,
+		regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)); status != 200 ||
+		!strings.Contains(calendar, "SUMMARY:Run: ") {
 		t.Errorf("an operator's: %d\n%s", status, calendar)
 	}
 }
@@ -229,7 +247,8 @@ func TestAPasswordIsChangedAndOtherBrowsersAreSignedOut(t *testing.T) {
 	if status, _ := c.post(here, "/account/password", "old", c.password("alice"), "new", "short"); status != 422 {
 		t.Errorf("with a short one: %d", status)
 	}
-	if _, page := c.post(here, "/account/password", "old", c.password("alice"), "new", better); !strings.Contains(page, "The password is changed.") {
+	if _, page := c.post(here, "/account/password", "old", c.password("alice"), "new", better); !strings.Contains(page,
+		"The password is changed.") {
 		t.Error("it is not changed")
 	}
 	if _, page := c.get(there, "/account"); !strings.Contains(page, `name="password"`) {

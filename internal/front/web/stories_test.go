@@ -12,7 +12,8 @@ import (
 
 // stories runs a story as people do who have all, who let no script run, and who have no mouse.
 func stories(t *testing.T, story func(c *console, b *tab)) {
-	for name, as := range map[string]struct{ script, keyboard bool }{"with script": {true, false}, "without script": {false, false}, "by keyboard": {true, true}} {
+	for name, as := range map[string]struct{ script, keyboard bool }{"with script": {true, false},
+		"without script": {false, false}, "by keyboard": {true, true}} {
 		t.Run(name, func(t *testing.T) {
 			c := openOwn(t)
 			b := c.browser(as.script)
@@ -144,7 +145,8 @@ func TestAnArrangementIsDeletedByItsName(t *testing.T) {
 	if status, _ := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-bank"); status != 422 {
 		t.Errorf("another name: %d", status)
 	}
-	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop is deleted") {
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name",
+		"crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop is deleted") {
 		t.Errorf("its name: %d", status)
 	}
 	if status, _ := c.get(alice, "/tenants/acme/arrangements/crm-to-shop"); status != 404 {
@@ -165,10 +167,12 @@ func TestWhatIsChangedMeanwhileIsNotOverwritten(t *testing.T) {
 	form := func(scenario string) []string {
 		return []string{"etag", etag, "receiver", "shop", "endpoint", endpoint, "scenario", scenario, "strategy", "adaptive"}
 	}
-	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("first")...); status != 200 || !strings.Contains(page, "Saved.") {
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("first")...); status != 200 ||
+		!strings.Contains(page, "Saved.") {
 		t.Errorf("the first: %d", status)
 	}
-	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 || !strings.Contains(page, "Somebody else changed this meanwhile") || !strings.Contains(page, `value="second"`) {
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 ||
+		!strings.Contains(page, "Somebody else changed this meanwhile") || !strings.Contains(page, `value="second"`) {
 		t.Errorf("the second, who had read the same: %d", status)
 	}
 }

@@ -1,9 +1,9 @@
 // Package web is the console: pages for key users, the hosting team and the administrators of receiving systems.
 //
-// It promises: the console is a client of the JSON API, in the same process, with the rights of who is signed in and no others,
-// so that what belongs to another tenant does not exist here either; every page works without script, with the keyboard alone,
-// and on a phone; no page loads anything from elsewhere; whatever people or receivers wrote is shown as text, never as
-// markup. A session's secret is only in the browser's cookie.
+// It promises: the console is a client of the JSON API, in the same process, with the rights of who is signed in and no
+// others, so that what belongs to another tenant does not exist here either; every page works without script, with the
+// keyboard alone, and on a phone; no page loads anything from elsewhere; whatever people or receivers wrote is shown as
+// text, never as markup. A session's secret is only in the browser's cookie.
 package web
 
 import (
@@ -82,11 +82,13 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// headers let a page load nothing but our own files, run no script within it, be framed by nobody, and be kept by no cache.
+// headers let a page load nothing but our own files, run no script within it, be framed by nobody, and be kept by no
+// cache.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "+
+			"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -279,14 +281,17 @@ func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		c.Log.ErrorContext(v.ctx(), "page", "path", v.r.URL.Path, "error", err)
-		c.show(v, http.StatusInternalServerError, v.T("That did not work"), messagePage(v, v.T("That did not work"), v.T("This is not your doing. Please try again; the service's log says more.")))
+		c.show(v, http.StatusInternalServerError, v.T("That did not work"),
+			messagePage(v, v.T("That did not work"),
+				v.T("This is not your doing. Please try again; the service's log says more.")))
 		return
 	}
 	title := v.T("That did not work")
 	text := refused.Detail
 	switch refused.Status {
 	case http.StatusNotFound, http.StatusForbidden:
-		refused.Status, title, text = http.StatusNotFound, v.T("There is no such page"), v.T("It may have been deleted, or it is not yours. The menu shows what is.")
+		refused.Status, title, text = http.StatusNotFound, v.T("There is no such page"),
+			v.T("It may have been deleted, or it is not yours. The menu shows what is.")
 	case http.StatusPreconditionFailed:
 		text = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
 	}

@@ -78,8 +78,8 @@ func (c *console) later(d time.Duration) {
 
 func open(t *testing.T) *console { return openWith(t, nil) }
 
-// filled is a sample fleet that was filled once, for tests that install nothing at its receivers: those would know it in all of
-// them.
+// filled is a sample fleet that was filled once, for tests that install nothing at its receivers: those would know it
+// in all of them.
 var filled struct {
 	sync.Mutex
 	dir    string
@@ -122,12 +122,14 @@ func serve(t *testing.T, engine *lifecycle.Engine, ca *local.CA, fleet sample.Sa
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &console{t: t, engine: engine, sample: fleet}
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now, Log: engine.Log})
+	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now,
+		Log: engine.Log})
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
 	c.url = "http://localhost:" + port // a name, for passkeys
-	s.Config.Handler, err = web.New(web.Config{API: service, Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now, Ending: ctx, Log: engine.Log}, service)
+	s.Config.Handler, err = web.New(web.Config{API: service, Store: engine.Store, BaseURL: c.url, OIDC: provider,
+		Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
 	s.Start()
 	t.Cleanup(s.Close)
@@ -151,7 +153,8 @@ func (c *console) signIn(name string) *http.Client {
 	jar, err := cookiejar.New(nil)
 	check(c.t, err)
 	client := &http.Client{Jar: jar}
-	if status, body := c.post(client, "/sign-in", "name", name, "password", c.password(name)); status != 200 || !strings.Contains(body, "Sign out") {
+	if status, body := c.post(client, "/sign-in", "name", name, "password", c.password(name)); status != 200 ||
+		!strings.Contains(body, "Sign out") {
 		c.t.Fatalf("signing in: %d", status)
 	}
 	return client
@@ -183,7 +186,8 @@ func (c *console) post(client *http.Client, path string, form ...string) (int, s
 	return c.read(res)
 }
 
-var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new", "/mail-check?user=alice"}
+var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new",
+	"/mail-check?user=alice"}
 
 func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 	c := open(t)
@@ -193,11 +197,13 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 			t.Errorf("%s: %d", page, status)
 		}
 		there, body := c.get(alice, "/tenants/globex"+page)
-		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
+		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 ||
+			strings.ReplaceAll(body, "globex", "nobody") != other {
 			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
 		}
 	}
-	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy"} {
+	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts",
+		"/imports", "/parked", "/authorities", "/forecast", "/policy"} {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is the hosting team's: %d", page, status)
 		}
@@ -207,7 +213,8 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 func TestAnOperatorSeesEveryPageAndNamesAreNeverMarkup(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports", "/parked", "/authorities", "/forecast", "/policy", "/account"}
+	pages := []string{"/", "/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts", "/imports",
+		"/parked", "/authorities", "/forecast", "/policy", "/account"}
 	for _, page := range ofTenant {
 		pages = append(pages, "/tenants/initech"+page)
 	}
@@ -231,25 +238,32 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	if _, page := c.post(alice, task, "state", "in-process"); !strings.Contains(page, "The task is in process.") {
 		t.Error("the task is not taken up")
 	}
-	if _, page := c.post(alice, task, "state", "completed", "note", "told <Barbara>"); !strings.Contains(page, "The task is completed, for you.") || !strings.Contains(page, "Note: told &lt;Barbara&gt;") {
+	if _, page := c.post(alice, task, "state", "completed", "note", "told <Barbara>"); !strings.Contains(page,
+		"The task is completed, for you.") || !strings.Contains(page, "Note: told &lt;Barbara&gt;") {
 		t.Error("the task is not completed with its note")
 	}
-	if _, page := c.post(alice, "/tenants/acme/scope", "project", "First Implementation", "question", "send-email-for-task", "answer", "no"); !strings.Contains(page, "Answered by key user acme/alice") {
+	if _, page := c.post(alice, "/tenants/acme/scope", "project", "First Implementation", "question",
+		"send-email-for-task", "answer", "no"); !strings.Contains(page, "Answered by key user acme/alice") {
 		t.Error("the question is not answered")
 	}
-	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy", "manual"); !strings.Contains(page, "The strategy is manual now.") {
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/strategy", "strategy",
+		"manual"); !strings.Contains(page, "The strategy is manual now.") {
 		t.Error("the strategy is not changed")
 	}
-	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 || !strings.Contains(page, "days") {
+	if status, page := c.post(alice, "/tenants/acme/certificates/tenant/renew"); status != 409 ||
+		!strings.Contains(page, "days") {
 		t.Errorf("a renewal by hand, while much validity is left: %d", status)
 	}
-	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "by a person") {
+	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation",
+		"2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "by a person") {
 		t.Error("her word is not taken")
 	}
-	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 || !strings.Contains(page, "generation 7 is not within reach") {
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 ||
+		!strings.Contains(page, "generation 7 is not within reach") {
 		t.Errorf("a generation that is not there: %d", status)
 	}
-	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page, "Times are in Europe/Berlin.") {
+	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page,
+		"Times are in Europe/Berlin.") {
 		t.Error("the zone is not changed")
 	}
 }
@@ -269,10 +283,12 @@ func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
 	c := open(t)
 	link := c.newLink()
 	nobody := &http.Client{}
-	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") || !strings.Contains(body, "ssl_client_fingerprint") || !strings.Contains(body, "alice@acme.example.com") {
+	if status, body := c.get(nobody, link); status != 200 || !strings.Contains(body, "New certificate of Acme GmbH") ||
+		!strings.Contains(body, "ssl_client_fingerprint") || !strings.Contains(body, "alice@acme.example.com") {
 		t.Errorf("the page: %d", status)
 	}
-	if status, body := c.post(nobody, link+"/installed"); status != 200 || !strings.Contains(body, "still refuses the new certificate (401 Unauthorized)") {
+	if status, body := c.post(nobody, link+"/installed"); status != 200 ||
+		!strings.Contains(body, "still refuses the new certificate (401 Unauthorized)") {
 		t.Errorf("the test: %d", status)
 	}
 	if status, _ := c.get(nobody, link+"x"); status != 404 {
@@ -310,18 +326,21 @@ func TestNobodyIsSignedInByGuessingOrFromElsewhere(t *testing.T) {
 func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") || strings.Contains(page, "globex") {
+	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") ||
+		strings.Contains(page, "globex") {
 		t.Error("the search does not find initech's certificate, or finds more")
 	}
 	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entry here.") {
 		t.Error("a sign of the pattern is not taken as it is")
 	}
-	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") || !strings.Contains(page, "Unbroken up to No.") {
+	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") ||
+		!strings.Contains(page, "Unbroken up to No.") {
 		t.Error("the log is not verified")
 	}
 	_, all := c.get(olga, "/log/export/csv")
 	_, own := c.get(c.signIn("alice"), "/tenants/acme/log/export/jsonl")
-	if !strings.Contains(all, "globex/tenant/1") || !strings.Contains(own, `"object":"acme/tenant/1"`) || strings.Contains(own, "globex") {
+	if !strings.Contains(all, "globex/tenant/1") || !strings.Contains(own, `"object":"acme/tenant/1"`) ||
+		strings.Contains(own, "globex") {
 		t.Error("the exports do not hold what they should, or more")
 	}
 	if status, _ := c.get(c.signIn("alice"), "/tenants/globex/log/export/csv"); status != 404 {
@@ -332,20 +351,25 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
-	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email", "carol@acme.example.com"); !strings.Contains(page, "carol is a key user now") {
+	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email",
+		"carol@acme.example.com"); !strings.Contains(page, "carol is a key user now") {
 		t.Error("she is not added")
 	}
-	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page, "carol is no key user any more") || strings.Contains(page, "carol@acme") {
+	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page,
+		"carol is no key user any more") || strings.Contains(page, "carol@acme") {
 		t.Error("she is not removed")
 	}
 	_, page := c.get(alice, "/tenants/acme/people")
 	_, after, _ := strings.Cut(page, `name="etag" value="`)
 	etag, _, _ := strings.Cut(html.UnescapeString(after), `">`)
-	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "no address"); status != 422 || !strings.Contains(page, "Line 1: write a name and an address") {
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "no address"); status != 422 ||
+		!strings.Contains(page, "Line 1: write a name and an address") {
 		t.Errorf("a line that is none: %d", status)
 	}
 
-	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com>"); status != 200 || !strings.Contains(page, "joerg@acme.example.com") || strings.Contains(page, "<b>") {
+	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts",
+		"\"J\u00f6rg <b> Ivers\" <joerg@acme.example.com>\r\n\r\nIna Ivers <ina@acme.example.com>"); status != 200 ||
+		!strings.Contains(page, "joerg@acme.example.com") || strings.Contains(page, "<b>") {
 		t.Errorf("a name with markup: %d", status)
 	}
 	if status, _ := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", ""); status != 412 {
@@ -357,7 +381,8 @@ func TestTheForecastSaysToWhomItHappens(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
 	_, page := c.get(olga, "/forecast/"+nextRun())
-	if !strings.Contains(page, `href="/tenants/globex/certificates"`) && !strings.Contains(page, `href="/tenants/initech/certificates"`) || strings.Contains(page, "hooli") {
+	if !strings.Contains(page, `href="/tenants/globex/certificates"`) &&
+		!strings.Contains(page, `href="/tenants/initech/certificates"`) || strings.Contains(page, "hooli") {
 		t.Errorf("the coming run:\n%s", page)
 	}
 	if status, _ := c.get(olga, "/forecast/tomorrow"); status != 404 {

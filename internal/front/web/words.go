@@ -25,8 +25,8 @@ func (v *view) speak(a tenancy.Account) {
 	v.lang = base.String()
 }
 
-// T says something to the reader, in the reader's language. All texts of pages go through it; what is data (what a receiver
-// answered, the names of products, what the API says of an error) does not.
+// T says something to the reader, in the reader's language. All texts of pages go through it; what is data (what a
+// receiver answered, the names of products, what the API says of an error) does not.
 func (v *view) T(text string, args ...any) string {
 	if v.lang == "de" {
 		if translated, ok := german[text]; ok {
@@ -40,7 +40,8 @@ func (v *view) T(text string, args ...any) string {
 }
 
 // germanMonths are the months' names, for time has English ones only.
-var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"}
+var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
+	"Oktober", "November", "Dezember"}
 
 // Day is a date in the reader's zone: "1 March 2027".
 func (v *view) Day(t time.Time) string {

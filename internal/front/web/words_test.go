@@ -48,11 +48,7 @@ func spoken(t *testing.T) map[string]bool {
 				return true
 			}
 			for _, a := range args {
-				if text, ok := a.(*ast.BasicLit); ok && text.Kind == token.STRING {
-					s, err := strconv.Unquote(text.Value)
-					if err != nil {
-						t.Fatal(err)
-					}
+				if s, ok := constant(t, a); ok {
 					all[s] = true
 				}
 			}
@@ -60,6 +56,24 @@ func spoken(t *testing.T) map[string]bool {
 		})
 	}
 	return all
+}
+
+// constant evaluates a string literal, also one that is split over several lines.
+func constant(t *testing.T, e ast.Expr) (string, bool) {
+	t.Helper()
+	switch e := e.(type) {
+	case *ast.BinaryExpr:
+		left, ok := constant(t, e.X)
+		right, also := constant(t, e.Y)
+		return left + right, ok && also && e.Op == token.ADD
+	case *ast.BasicLit:
+		s, err := strconv.Unquote(e.Value)
+		if e.Kind == token.STRING && err != nil {
+			t.Fatal(err)
+		}
+		return s, e.Kind == token.STRING
+	}
+	return "", false
 }
 
 var verbs = regexp.MustCompile(`%[a-z]`)

@@ -1,7 +1,7 @@
 // Package certfile reads certificates in the forms that administrators have them in: PEM, DER, PKCS#7 and PKCS#12.
 //
-// It promises an error that says what the data is instead, for anything that holds no certificate, and never to return or
-// mention a private key that lies beside one. Input is untrusted: its size is bounded, and [Parse] is fuzzed.
+// It promises an error that says what the data is instead, for anything that holds no certificate, and never to return
+// or mention a private key that lies beside one. Input is untrusted: its size is bounded, and [Parse] is fuzzed.
 package certfile
 
 import (
@@ -39,7 +39,8 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 }
 
 // Parse returns the certificates in data, at least one, in their order. Where there are end-entity certificates, the
-// certificates of CAs that come along (a chain) are left out. The password is for PKCS#12 only; [ErrPassword] where it is wrong.
+// certificates of CAs that come along (a chain) are left out. The password is for PKCS#12 only; [ErrPassword] where it
+// is wrong.
 func Parse(data []byte, password string) ([]*x509.Certificate, error) {
 	certs, err := parse(data, password)
 	if err != nil {
@@ -103,7 +104,8 @@ func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
 	case len(others) == 0:
 		return nil, errors.New("malformed PEM: a BEGIN line, but no complete block (is the file cut off?)")
 	case strings.Contains(others[0], "PRIVATE KEY"):
-		return nil, errors.New("the file holds a private key but no certificate; a private key is not needed here: keep it to yourself")
+		return nil, errors.New("the file holds a private key but no certificate; a private key is not needed here: keep it " +
+			"to yourself")
 	default:
 		return nil, fmt.Errorf("the file holds %q but no certificate", others[0])
 	}

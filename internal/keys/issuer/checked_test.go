@@ -41,7 +41,8 @@ func TestOnlyWhatWasAskedForIsTakenFromACA(t *testing.T) {
 		check(t, err)
 		return k
 	}
-	request := issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key(), At: now, Validity: 365 * 24 * time.Hour}
+	request := issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key(), At: now,
+		Validity: 365 * 24 * time.Hour}
 	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
 		request.Purpose = purpose
 		if issued, err := issuer.Checked(ca).Issue(t.Context(), request); err != nil || len(issued.DER) == 0 {
@@ -58,7 +59,8 @@ func TestOnlyWhatWasAskedForIsTakenFromACA(t *testing.T) {
 		"which is not what the CA says: ":                          {says: func(i *issuer.Issued) { i.Serial = "00" }},
 	} {
 		l.Issuer = ca
-		if _, err := issuer.Checked(l).Issue(t.Context(), request); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(says, ": ")) {
+		if _, err := issuer.Checked(l).Issue(t.Context(), request); err == nil ||
+			!strings.Contains(err.Error(), strings.TrimSuffix(says, ": ")) {
 			t.Errorf("%s: %v", says, err)
 		}
 	}

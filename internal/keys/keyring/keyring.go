@@ -1,9 +1,9 @@
 // Package keyring makes private keys, seals them for storage, and opens them again.
 //
-// It promises that a sealed key is readable only with the key-encryption key, only for the certificate it was sealed for
-// (the context is authenticated), and that no error carries key material. The key-encryption keys are a Tink keyset of
-// AES-256-GCM keys; rotating adds a new one and keeps the old ones for reading. What breaks the promise: whoever reads both
-// the database and the key file reads the keys. Keep the two apart, and back both up.
+// It promises that a sealed key is readable only with the key-encryption key, only for the certificate it was sealed
+// for (the context is authenticated), and that no error carries key material. The key-encryption keys are a Tink keyset
+// of AES-256-GCM keys; rotating adds a new one and keeps the old ones for reading. What breaks the promise: whoever
+// reads both the database and the key file reads the keys. Keep the two apart, and back both up.
 package keyring
 
 import (
@@ -176,7 +176,8 @@ func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 		secret, err = k.decrypt(sealed, context)
 	}
 	if err != nil {
-		return nil, errors.New("a sealed key does not open: this is not the key file it was sealed with, or the database was changed")
+		return nil, errors.New("a sealed key does not open: this is not the key file it was sealed with, or the database " +
+			"was changed")
 	}
 	return secret, nil
 }
@@ -207,7 +208,8 @@ func sealedBy(sealed []byte) (uint32, bool) {
 // for reading.
 func (k *Keyring) Rotate() error {
 	if k.path == "" {
-		return errors.New("the key comes from the environment and cannot be rotated in place: write it to a file, rotate there, and set the variable anew")
+		return errors.New("the key comes from the environment and cannot be rotated in place: write it to a file, rotate " +
+			"there, and set the variable anew")
 	}
 	manager := keyset.NewManagerFromHandle(k.handle)
 	id, err := manager.Add(aead.AES256GCMKeyTemplate())

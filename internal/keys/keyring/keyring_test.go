@@ -91,7 +91,8 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	os.Chmod(path, 0o644)
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "can be read by others (mode 0644): run chmod 600") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(),
+		"can be read by others (mode 0644): run chmod 600") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Open(path + "x"); !errors.Is(err, ErrNoKeyFile) {

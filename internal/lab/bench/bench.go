@@ -1,5 +1,5 @@
-// Package bench measures the engine against bare cryptography in one run, since absolute times of a machine that is shared
-// say little.
+// Package bench measures the engine against bare cryptography in one run, since absolute times of a machine that is
+// shared say little.
 package bench
 
 import (
@@ -37,7 +37,8 @@ type fleet struct {
 	clean  func()
 }
 
-// newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch tenants.
+// newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch
+// tenants.
 func newFleet(ctx context.Context, url string) (*fleet, error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
@@ -83,11 +84,13 @@ func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, e
 	if err != nil {
 		return nil, err
 	}
-	if f.ca, err = local.Open(ctx, local.Config{TrustDomain: "bench.example.com", Organization: "Bench", LongestValidity: p.Validity}, f.store, keys, runDate); err != nil {
+	if f.ca, err = local.Open(ctx, local.Config{TrustDomain: "bench.example.com", Organization: "Bench",
+		LongestValidity: p.Validity}, f.store, keys, runDate); err != nil {
 		return nil, err
 	}
 	f.engine, err = lifecycle.New(lifecycle.Config{
-		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox, MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
+		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox,
+		MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
 	})
 	return f, err
 }
@@ -99,9 +102,9 @@ func (f *fleet) close() {
 	f.clean()
 }
 
-// fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly over a
-// month; the others over a year after it. With people, each tenant has three key users, one of them subscribed, and the
-// scope sends mail. The first tenants have an arrangement each.
+// fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly
+// over a month; the others over a year after it. With people, each tenant has three key users, one of them subscribed,
+// and the scope sends mail. The first tenants have an arrangement each.
 func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) error {
 	left := func(i int) time.Duration {
 		if i < due {
@@ -118,21 +121,26 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 			var projects []tenancy.ScopingProject
 			var certs []store.SealedCertificate
 			for i := start; i < min(start+page, n); i++ {
-				t := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant", KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
+				t := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant",
+					KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
 				tenants = append(tenants, t)
 				c := tenancy.Certificate{
-					ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
-					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256, DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
+					ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+					Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
+					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256,
+					DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
 				}
 				c.NotBefore = c.NotAfter.Add(-f.engine.Policy.Validity)
 				certs = append(certs, store.SealedCertificate{Certificate: c, SealedKey: []byte{0}})
 				if !people {
 					continue
 				}
-				projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: issued, Version: 1,
+				projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID,
+					Name: tenancy.FirstProject, CreatedAt: issued, Version: 1,
 					Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "bench", At: issued}}})
 				for _, name := range []string{"alice", "bob", "carol"} {
-					u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com", UnsubscribeToken: lifecycle.NewID(), CreatedAt: issued, Version: 1}
+					u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com",
+						UnsubscribeToken: lifecycle.NewID(), CreatedAt: issued, Version: 1}
 					if name == "alice" {
 						u.SubscribedAt = issued
 					}
@@ -162,8 +170,9 @@ type RenewResult struct {
 	Ratio             float64 `json:"ratio"`
 }
 
-// Renew measures a run that renews due certificates: key, certificate, sealing, three tasks, a mail and its job, an audit
-// event, committed. CryptoPerSecond is nothing but the key and the certificate, on all cores, measured before and after.
+// Renew measures a run that renews due certificates: key, certificate, sealing, three tasks, a mail and its job, an
+// audit event, committed. CryptoPerSecond is nothing but the key and the certificate, on all cores, measured before and
+// after.
 func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -177,7 +186,8 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 }
 
 // renew measures a run, and before and after it what it is compared with.
-func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond float64, err error)) (r RenewResult, err error) {
+func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond float64, err error)) (r RenewResult,
+	err error) {
 	before, err := against()
 	if err != nil {
 		return r, err
@@ -195,7 +205,8 @@ func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond fl
 	if err != nil {
 		return r, err
 	}
-	r = RenewResult{Database: string(f.store.Engine()), Due: due, Cores: runtime.GOMAXPROCS(0), Seconds: seconds, RenewalsPerSecond: float64(due) / seconds, CryptoPerSecond: (before + after) / 2}
+	r = RenewResult{Database: string(f.store.Engine()), Due: due, Cores: runtime.GOMAXPROCS(0), Seconds: seconds,
+		RenewalsPerSecond: float64(due) / seconds, CryptoPerSecond: (before + after) / 2}
 	r.Ratio = r.RenewalsPerSecond / r.CryptoPerSecond
 	return r, nil
 }
@@ -205,7 +216,8 @@ func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 	return onAllCores(func() error {
 		key, err := keyring.Generate(tenancy.P256)
 		if err == nil {
-			_, err = f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
+			_, err = f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate,
+				Validity: 365 * policy.Day})
 		}
 		return err
 	})
@@ -235,10 +247,13 @@ func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at tim
 	var receivers []tenancy.Receiver
 	var arrangements []tenancy.Arrangement
 	for _, t := range tenants {
-		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at, Version: 1}
+		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at,
+			Version: 1}
 		receivers = append(receivers, r)
 		arrangements = append(arrangements, tenancy.Arrangement{
-			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders", Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: at, Version: 1,
+			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders",
+			Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
+			Generation: 1, CreatedAt: at, Version: 1,
 		})
 	}
 	return tx.ImportArrangements(ctx, receivers, arrangements)
@@ -263,7 +278,8 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 	}
 	defer f.close()
 	if certificates < 1 || due < 0 || due > certificates {
-		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due, certificates)
+		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due,
+			certificates)
 	}
 	if err := f.fill(ctx, certificates, due, 0, false); err != nil {
 		return r, err
@@ -291,10 +307,12 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 
 // Print writes a result for people.
 func (r RenewResult) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d renewals in %.2f s, %.0f/s; bare key and certificate on %d cores %.0f/s; ratio %.2f\n", r.Database, r.Due, r.Seconds, r.RenewalsPerSecond, r.Cores, r.CryptoPerSecond, r.Ratio)
+	fmt.Fprintf(w, "%s: %d renewals in %.2f s, %.0f/s; bare key and certificate on %d cores %.0f/s; ratio %.2f\n",
+		r.Database, r.Due, r.Seconds, r.RenewalsPerSecond, r.Cores, r.CryptoPerSecond, r.Ratio)
 }
 
 // Print writes a result for people.
 func (r SweepResult) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d runs over %d certificates, %d due: median %.1f ms, worst %.1f ms\n", r.Database, r.Runs, r.Certificates, r.Due, r.MedianMS, r.WorstMS)
+	fmt.Fprintf(w, "%s: %d runs over %d certificates, %d due: median %.1f ms, worst %.1f ms\n", r.Database, r.Runs,
+		r.Certificates, r.Due, r.MedianMS, r.WorstMS)
 }

@@ -25,7 +25,8 @@ func TestAMeasurementRenewsWhatItSays(t *testing.T) {
 		if mails["queued"] != 600 {
 			t.Errorf("mails %v", mails)
 		}
-		if _, err := Renew(t.Context(), url, 1); err == nil || !strings.Contains(err.Error(), "a bench needs an empty one of its own") {
+		if _, err := Renew(t.Context(), url, 1); err == nil ||
+			!strings.Contains(err.Error(), "a bench needs an empty one of its own") {
 			t.Errorf("a database in use: %v", err)
 		}
 	})

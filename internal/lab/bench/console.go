@@ -40,8 +40,8 @@ type PageResult struct {
 	Bytes int     `json:"bytes"`
 }
 
-// Console measures the pages of the console over a fleet of which a twelfth was renewed by the last run, and no receiver has
-// acted.
+// Console measures the pages of the console over a fleet of which a twelfth was renewed by the last run, and no
+// receiver has acted.
 func Console(ctx context.Context, url string, certificates, arrangements, requests int) (r ConsoleResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -59,10 +59,12 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	if err != nil {
 		return r, err
 	}
-	r = ConsoleResult{Database: string(f.store.Engine()), Certificates: certificates, Arrangements: arrangements, Renewed: run.Renewed}
+	r = ConsoleResult{Database: string(f.store.Engine()), Certificates: certificates, Arrangements: arrangements,
+		Renewed: run.Renewed}
 	now := func() time.Time { return runDate.Add(26 * time.Hour) }
 	log := slog.New(slog.DiscardHandler)
-	service := api.New(api.Config{Store: f.store, Engine: f.engine, CA: f.ca, Network: &outbound.Network{}, Now: now, Log: log})
+	service := api.New(api.Config{Store: f.store, Engine: f.engine, CA: f.ca, Network: &outbound.Network{}, Now: now,
+		Log: log})
 	console, err := web.New(web.Config{API: service, Store: f.store, Now: now, Ending: ctx, Log: log}, service)
 	if err != nil {
 		return r, err
@@ -72,8 +74,12 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 		role  tenancy.Role
 		pages []string
 	}{
-		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/runs", "/forecast", "/deliveries", "/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log", "/log?text=tenant-77", "/log?text=nothing+has+this"}},
-		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers", first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new", first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},
+		{tenancy.RoleOperator, []string{"/", "/tenants", "/at-risk", "/runs", "/forecast", "/deliveries",
+			"/deliveries?state=dead", "/parked", "/authorities", "/policy", "/imports", "/tokens", "/accounts", "/log",
+			"/log?text=tenant-77", "/log?text=nothing+has+this"}},
+		{tenancy.RoleKeyUser, []string{"/", first + "/tasks", first + "/certificates", first + "/rollovers",
+			first + "/arrangements/crm-to-erp", first + "/arrangements/crm-to-erp/messages", first + "/arrangements/new",
+			first + "/scope", first + "/people", first + "/log", first + "/mail-check", "/account"}},
 	} {
 		cookie, err := signIn(ctx, f.store, console, who.role, now())
 		if err != nil {
@@ -116,13 +122,15 @@ func (f *fleet) mUser(ctx context.Context, tenant string) error {
 }
 
 // signIn makes an account and signs it in.
-func signIn(ctx context.Context, s *store.Store, console http.Handler, role tenancy.Role, now time.Time) (*http.Cookie, error) {
+func signIn(ctx context.Context, s *store.Store, console http.Handler, role tenancy.Role, now time.Time) (*http.Cookie,
+	error) {
 	const secret = "a password for a measurement"
 	hash, err := password.Hash(secret)
 	if err != nil {
 		return nil, err
 	}
-	a := tenancy.Account{ID: lifecycle.NewID(), Name: "bench-" + string(role), Role: role, Password: hash, Origin: "bench " + string(role), CreatedAt: now}
+	a := tenancy.Account{ID: lifecycle.NewID(), Name: "bench-" + string(role), Role: role, Password: hash,
+		Origin: "bench " + string(role), CreatedAt: now}
 	if role == tenancy.RoleKeyUser {
 		t, err := s.Tenant(ctx, "tenant-0")
 		if err != nil {
@@ -137,7 +145,8 @@ func signIn(ctx context.Context, s *store.Store, console http.Handler, role tena
 	if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.CreateAccount(ctx, a) }); err != nil {
 		return nil, err
 	}
-	q := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader(url.Values{"name": {a.Name}, "password": {secret}}.Encode()))
+	q := httptest.NewRequest(http.MethodPost, "/sign-in",
+		strings.NewReader(url.Values{"name": {a.Name}, "password": {secret}}.Encode()))
 	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	console.ServeHTTP(w, q)
@@ -181,7 +190,8 @@ func measurePage(console http.Handler, cookie *http.Cookie, page string, request
 
 // Print writes a result for people.
 func (r ConsoleResult) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %d certificates, %d arrangements, %d renewed by the last run; the overview knows all %.0f s after the start\n", r.Database, r.Certificates, r.Arrangements, r.Renewed, r.CountedAfter)
+	fmt.Fprintf(w, "%s: %d certificates, %d arrangements, %d renewed by the last run; the overview knows all %.0f s "+
+		"after the start\n", r.Database, r.Certificates, r.Arrangements, r.Renewed, r.CountedAfter)
 	fmt.Fprintf(w, "%-60s %9s %9s %9s %9s\n", "page", "first ms", "p50 ms", "p99 ms", "bytes")
 	for _, p := range r.Pages {
 		fmt.Fprintf(w, "%-60s %9.1f %9.1f %9.1f %9d\n", p.Page, p.First, p.P50, p.P99, p.Bytes)

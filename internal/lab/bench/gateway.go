@@ -31,8 +31,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// GatewayResult is requests a second through each proxy, in rounds one after the other so that all see the same machine, and
-// the medians of the ratios.
+// GatewayResult is requests a second through each proxy, in rounds one after the other so that all see the same
+// machine, and the medians of the ratios.
 type GatewayResult struct {
 	Rounds         int                  `json:"rounds"`
 	PerSecond      map[string][]float64 `json:"requests_per_second"`
@@ -59,14 +59,18 @@ func (r GatewayResult) Print(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx              %.2f (goal 0.80; the bare ReverseProxy itself: %.2f; a prototype without net/http's server: %.2f)\n  settled / HAProxy            %.2f (goal 0.80)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB       %.2f (goal 0.90)\nadded to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n",
+	fmt.Fprintf(w, "medians of the ratios:\n  settled / bare ReverseProxy  %.2f (goal 0.95)\n  settled / nginx          "+
+		"    %.2f (goal 0.80; the bare ReverseProxy itself: %.2f; a prototype without net/http's server: %.2f)\n  settled "+
+		"/ HAProxy            %.2f (goal 0.80)\n  open / settled, small        %.2f (goal 0.90)\n  open / settled, 64 KiB  "+
+		"     %.2f (goal 0.90)\nadded to the 99th percentile, with two connections: %.2f ms (goal 1 ms)\n",
 		r.AgainstBare, r.AgainstNginx, r.BareToNginx, r.BoundToNginx, r.AgainstHAProxy, r.OpenSmall, r.OpenLarge, r.AddedP99)
 }
 
-var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "prototype without server", "settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
+var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "prototype without server",
+	"settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
 
-// Gateway measures the gateway against a bare httputil.ReverseProxy, nginx and HAProxy, with the same certificate and receiver (nginx)
-// and the same load (wrk): they have to be installed.
+// Gateway measures the gateway against a bare httputil.ReverseProxy, nginx and HAProxy, with the same certificate and
+// receiver (nginx) and the same load (wrk): they have to be installed.
 func Gateway(ctx context.Context, database string, rounds int, each time.Duration) (r GatewayResult, err error) {
 	for _, program := range []string{"wrk", "nginx", "haproxy"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -161,13 +165,17 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	egress := tenancy.Egress{ServerCA: string(b.ca.Bundle())}
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	for _, name := range []string{"settled", "open"} {
-		t, err := b.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "bench", now)
+		t, err := b.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "bench",
+			now)
 		if err != nil {
 			return err
 		}
 		err = b.store.InTx(ctx, func(tx *store.Tx) error {
-			r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
-			a := tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver, Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress, CreatedAt: now, Version: 1}
+			r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
+				Version: 1}
+			a := tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver,
+				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress,
+				CreatedAt: now, Version: 1}
 			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, a))
 		})
 		if err != nil {
@@ -196,7 +204,9 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&outbound.Identity{Generation: 1, Certificate: pair}, egress), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(endpoint) }, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
+	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&outbound.Identity{Generation: 1,
+		Certificate: pair}, egress), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(endpoint) },
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
 	if err != nil {
 		return err
 	}
@@ -206,7 +216,8 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	}
 	b.ended = append(b.ended, func() { bound.Close() })
 	go serveDirect(bound, endpoint, network.Connections(&outbound.Identity{Generation: 1, Certificate: pair}, egress))
-	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: b.engine, Now: time.Now}, Network: network, Open: true, TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: b.engine, Now: time.Now}, Network: network, Open: true,
+		TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	b.ended = append(b.ended, g.Close)
 	ours, err := b.serve(g)
 	if err != nil {
@@ -219,7 +230,9 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.urls = map[string]string{"haproxy": haproxy, "bare ReverseProxy": bare, "nginx": proxy, "settled": ours + "/settled/erp", "open": ours + "/open/erp", "prototype without server": "http://" + bound.Addr().String()}
+	b.urls = map[string]string{"haproxy": haproxy, "bare ReverseProxy": bare, "nginx": proxy,
+		"settled": ours + "/settled/erp", "open": ours + "/open/erp",
+		"prototype without server": "http://" + bound.Addr().String()}
 	return nil
 }
 
@@ -243,7 +256,9 @@ func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) 
 		l.Close()
 	}
 	var conf bytes.Buffer
-	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents { worker_connections 4096; }\nhttp { access_log off; keepalive_requests 100000000; client_max_body_size 0; client_body_buffer_size 128k;\n", b.dir)
+	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents { "+
+		"worker_connections 4096; }\nhttp { access_log off; keepalive_requests 100000000; client_max_body_size 0; "+
+		"client_body_buffer_size 128k;\n", b.dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&conf, "%s_temp_path %s/tmp;\n", kind, b.dir)
 	}
@@ -253,11 +268,14 @@ func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) 
 	server { listen 127.0.0.1:%[2]d; location / { proxy_pass https://receiver; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_ssl_certificate %[3]s/client.pem; proxy_ssl_certificate_key %[3]s/client.pem;
 		proxy_ssl_trusted_certificate %[3]s/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name 127.0.0.1; } } }`, ports[0], ports[1], b.dir)
 	return fmt.Sprintf("https://127.0.0.1:%d/", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1]), errors.Join(
-		os.WriteFile(filepath.Join(b.dir, "server.pem"), pairPEM(*pair), 0o600), os.WriteFile(filepath.Join(b.dir, "ca.pem"), b.ca.Bundle(), 0o600), os.WriteFile(filepath.Join(b.dir, "nginx.conf"), conf.Bytes(), 0o600))
+		os.WriteFile(filepath.Join(b.dir, "server.pem"), pairPEM(*pair), 0o600),
+		os.WriteFile(filepath.Join(b.dir, "ca.pem"), b.ca.Bundle(), 0o600),
+		os.WriteFile(filepath.Join(b.dir, "nginx.conf"), conf.Bytes(), 0o600))
 }
 
 func (b *gatewayBench) runNginx(receiver string) error {
-	return b.run(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"), "nginx", "-e", filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
+	return b.run(strings.TrimSuffix(strings.TrimPrefix(receiver, "https://"), "/"), "nginx", "-e",
+		filepath.Join(b.dir, "error.log"), "-p", b.dir, "-c", filepath.Join(b.dir, "nginx.conf"))
 }
 
 // haproxy starts HAProxy as an egress proxy with one thread, as nginx has one worker.
@@ -327,7 +345,8 @@ var (
 )
 
 // load runs wrk against one proxy; slowest is the 99th percentile.
-func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration, connections int) (perSecond float64, slowest time.Duration, err error) {
+func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration, connections int) (perSecond float64,
+	slowest time.Duration, err error) {
 	proxy, kind, _ := strings.Cut(name, ", ")
 	args := []string{"-t1", fmt.Sprintf("-c%d", connections), "--latency", "-d" + each.String(), b.urls[proxy] + "/"}
 	if kind != "" {
@@ -336,7 +355,8 @@ func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration
 			size = 64 << 10
 		}
 		script := filepath.Join(b.dir, "post.lua")
-		if err := os.WriteFile(script, fmt.Appendf(nil, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size), 0o600); err != nil {
+		if err := os.WriteFile(script, fmt.Appendf(nil, "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", %d)\n", size),
+			0o600); err != nil {
 			return 0, 0, err
 		}
 		args = append([]string{"-s", script}, args...)

@@ -34,7 +34,8 @@ func (f *filled) Take(tenancy.KeyType) (crypto.Signer, error) {
 	return f.keys[int(f.next.Add(1))%len(f.keys)], nil
 }
 
-// RSA compares renewals of RSA 2048 certificates, whose keys are in the pool already, with bare certificates of the same keys.
+// RSA compares renewals of RSA 2048 certificates, whose keys are in the pool already, with bare certificates of the
+// same keys.
 func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -61,7 +62,8 @@ func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
 	return onAllCores(func() error {
 		key, _ := pool.Take(tenancy.RSA2048)
-		_, err := f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate, Validity: 365 * policy.Day})
+		_, err := f.ca.Issue(ctx, issuer.Request{Tenant: "bench", Purpose: tenancy.ForTenant, Key: key, At: runDate,
+			Validity: 365 * policy.Day})
 		return err
 	})
 }
@@ -74,8 +76,9 @@ type MonthResult struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Month measures the first of a month: a twelfth of the tenants is due, each with three key users, one of them subscribed; until
-// everything is renewed and every mail queued. What it leaves in the folder is bench.db and bench.key.
+// Month measures the first of a month: a twelfth of the tenants is due, each with three key users, one of them
+// subscribed; until everything is renewed and every mail queued. What it leaves in the folder is bench.db and
+// bench.key.
 func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err error) {
 	f, err := newFleetIn(ctx, "", dir, func() {})
 	if err != nil {
@@ -102,8 +105,8 @@ func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err err
 	return r, nil
 }
 
-// Deliver measures how many mails a second go to a mail server, from the queue to the answer that is stored, and how long one
-// is on average.
+// Deliver measures how many mails a second go to a mail server, from the queue to the answer that is stored, and how
+// long one is on average.
 func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64, err error) {
 	f, err := newFleet(ctx, "")
 	if err != nil {
@@ -125,7 +128,10 @@ func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64,
 		return 0, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	queue, err := jobs.New(ctx, jobs.Config{Store: f.store, Engine: f.engine, Deliverer: &jobs.Deliverer{Store: f.store, Sender: server, Log: log}, Now: func() time.Time { return runDate }, Log: log})
+	queue, err := jobs.New(ctx, jobs.Config{Store: f.store, Engine: f.engine,
+		Deliverer: &jobs.Deliverer{Store: f.store, Sender: server, Log: log}, Now: func() time.Time {
+			return runDate
+		}, Log: log})
 	if err != nil {
 		return 0, err
 	}

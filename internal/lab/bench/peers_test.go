@@ -63,14 +63,18 @@ func TestPeers(t *testing.T) {
 	testenv.Check(t, err)
 	again := stepRenewals(t)
 	step = (step + again) / 2
-	add("whole renewals, SQLite", "step-ca `/renew`, badger", "7", "%.0f/s against %.0f/s: %s times", lite.RenewalsPerSecond, step, ratio(lite.RenewalsPerSecond, step))
-	add("whole renewals, PostgreSQL", "the same", "7", "%.0f/s: %s times", pg.RenewalsPerSecond, ratio(pg.RenewalsPerSecond, step))
-	add("whole renewals, SQLite", "bare keys and certificates on the same cores", "0.7", "%s of %.0f/s", ratio(lite.Ratio, 1), lite.CryptoPerSecond)
+	add("whole renewals, SQLite", "step-ca `/renew`, badger", "7", "%.0f/s against %.0f/s: %s times",
+		lite.RenewalsPerSecond, step, ratio(lite.RenewalsPerSecond, step))
+	add("whole renewals, PostgreSQL", "the same", "7", "%.0f/s: %s times", pg.RenewalsPerSecond,
+		ratio(pg.RenewalsPerSecond, step))
+	add("whole renewals, SQLite", "bare keys and certificates on the same cores", "0.7", "%s of %.0f/s",
+		ratio(lite.Ratio, 1), lite.CryptoPerSecond)
 	add("whole renewals, PostgreSQL", "the same", "0.7", "%s of %.0f/s", ratio(pg.Ratio, 1), pg.CryptoPerSecond)
 
 	rsa, err := RSA(ctx, "", 20_000)
 	testenv.Check(t, err)
-	add("RSA 2048 renewals with a filled pool, SQLite", "bare certificates of the same keys", "0.5", "%s of %.0f/s", ratio(rsa.Ratio, 1), rsa.CryptoPerSecond)
+	add("RSA 2048 renewals with a filled pool, SQLite", "bare certificates of the same keys", "0.5", "%s of %.0f/s",
+		ratio(rsa.Ratio, 1), rsa.CryptoPerSecond)
 
 	var first float64
 	for n := 10_000; n <= *largest; n *= 10 {
@@ -84,7 +88,8 @@ func TestPeers(t *testing.T) {
 		} else {
 			memory = fmt.Sprintf("%.0f µs each, %s of the smallest fleet's", each, ratio(each, first))
 		}
-		add(fmt.Sprintf("first of the month: %d tenants, %d due, three key users each, mails queued", m.Tenants, m.Due), "wall time on two cores", "30 s for 1,000,000, and linear in what is due", "%.1f s, %s", m.Seconds, memory)
+		add(fmt.Sprintf("first of the month: %d tenants, %d due, three key users each, mails queued", m.Tenants, m.Due),
+			"wall time on two cores", "30 s for 1,000,000, and linear in what is due", "%.1f s, %s", m.Seconds, memory)
 		if n*10 > *largest && *service != "" {
 			add(fmt.Sprintf("memory of the service with %d tenants, idle", n), "", "150 MB", "%d MB", idleMemory(t, dir))
 		}
@@ -95,19 +100,22 @@ func TestPeers(t *testing.T) {
 	ours, err := Deliver(ctx, "smtp://"+sink+"?tls=none", mails)
 	testenv.Check(t, err)
 	theirs := smtpSource(t, sink, mails)
-	add("mails delivered, and each answer stored", "`smtp-source`, the same server", "0.5", "%.0f/s against %.0f/s: %s", ours, theirs, ratio(ours, theirs))
+	add("mails delivered, and each answer stored", "`smtp-source`, the same server", "0.5", "%.0f/s against %.0f/s: %s",
+		ours, theirs, ratio(ours, theirs))
 
 	g, err := Gateway(ctx, "", 5, 3*time.Second)
 	testenv.Check(t, err)
 	add("gateway, settled, requests a second", "bare `httputil.ReverseProxy`", "0.95", "%s", ratio(g.AgainstBare, 1))
-	add("the same", "nginx egress", "0.8", "%s (a bare ReverseProxy: %s)", ratio(g.AgainstNginx, 1), ratio(g.BareToNginx, 1))
+	add("the same", "nginx egress", "0.8", "%s (a bare ReverseProxy: %s)", ratio(g.AgainstNginx, 1),
+		ratio(g.BareToNginx, 1))
 	add("the same", "HAProxy egress", "0.8", "%s", ratio(g.AgainstHAProxy, 1))
 
 	one, _, err := Replicas(ctx, postgres(), 1, 20_000)
 	testenv.Check(t, err)
 	three, wasted, err := Replicas(ctx, postgres(), 3, 20_000)
 	testenv.Check(t, err)
-	add("three replicas on two cores, PostgreSQL", "one replica", "no slower, no duplicate work", "%s of the time, %d certificates made for nothing", ratio(three, one), wasted)
+	add("three replicas on two cores, PostgreSQL", "one replica", "no slower, no duplicate work",
+		"%s of the time, %d certificates made for nothing", ratio(three, one), wasted)
 
 	out, err := os.Create(*peers)
 	testenv.Check(t, err)
@@ -149,7 +157,8 @@ func smtpSink(t *testing.T) string {
 
 // smtpSource sends mails of the size of ours over four connections, as our workers do.
 func smtpSource(t *testing.T, address string, mails int) (perSecond float64) {
-	cmd := exec.Command("/usr/sbin/smtp-source", "-s", "4", "-d", "-m", strconv.Itoa(mails), "-l", "6000", "-f", "a@bench.example.com", "-t", "b@bench.example.com", address)
+	cmd := exec.Command("/usr/sbin/smtp-source", "-s", "4", "-d", "-m", strconv.Itoa(mails), "-l", "6000", "-f",
+		"a@bench.example.com", "-t", "b@bench.example.com", address)
 	started := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -160,7 +169,8 @@ func smtpSource(t *testing.T, address string, mails int) (perSecond float64) {
 
 // idleMemory is the resident memory of a service on a database, after it has had nothing to do for a while.
 func idleMemory(t *testing.T, dir string) int {
-	cmd := exec.Command(*service, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database", "sqlite:"+filepath.Join(dir, "bench.db"), "--key-file", filepath.Join(dir, "bench.key"), "--log-level", "error")
+	cmd := exec.Command(*service, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database",
+		"sqlite:"+filepath.Join(dir, "bench.db"), "--key-file", filepath.Join(dir, "bench.key"), "--log-level", "error")
 	out, err := cmd.StdoutPipe()
 	testenv.Check(t, err)
 	cmd.Stderr = os.Stderr
@@ -209,14 +219,19 @@ func stepRenewals(t *testing.T) float64 {
 	rootDER := issue(root, root, rootKey.Public(), rootKey)
 	root, err := x509.ParseCertificate(rootDER)
 	testenv.Check(t, err)
-	middleDER := issue(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "intermediate"}}, root, middleKey.Public(), rootKey)
+	middleDER := issue(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "intermediate"}},
+		root, middleKey.Public(), rootKey)
 	der, err := x509.MarshalECPrivateKey(middleKey)
 	testenv.Check(t, err)
 	provisioner := jose.JSONWebKey{Key: key(), KeyID: "bench", Algorithm: "ES256", Use: "sig"}
 	config, err := json.Marshal(map[string]any{
-		"root": write("root.pem", &pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), "crt": write("middle.pem", &pem.Block{Type: "CERTIFICATE", Bytes: middleDER}), "key": write("middle.key", &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
-		"address": address, "dnsNames": []string{"127.0.0.1"}, "logger": map[string]any{"format": "text"}, "db": map[string]any{"type": "badgerv2", "dataSource": filepath.Join(dir, "db")},
-		"authority": map[string]any{"provisioners": []any{map[string]any{"type": "JWK", "name": "bench", "key": provisioner.Public()}}},
+		"root":    write("root.pem", &pem.Block{Type: "CERTIFICATE", Bytes: rootDER}),
+		"crt":     write("middle.pem", &pem.Block{Type: "CERTIFICATE", Bytes: middleDER}),
+		"key":     write("middle.key", &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}),
+		"address": address, "dnsNames": []string{"127.0.0.1"}, "logger": map[string]any{"format": "text"},
+		"db": map[string]any{"type": "badgerv2", "dataSource": filepath.Join(dir, "db")},
+		"authority": map[string]any{"provisioners": []any{map[string]any{"type": "JWK", "name": "bench",
+			"key": provisioner.Public()}}},
 	})
 	testenv.Check(t, err)
 	testenv.Check(t, os.WriteFile(filepath.Join(dir, "ca.json"), config, 0o600))
@@ -254,23 +269,30 @@ func stepRenewals(t *testing.T) float64 {
 	// A client has a certificate, and renews it again and again.
 	client := func(name string) *http.Client {
 		k := key()
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: provisioner}, (&jose.SignerOptions{}).WithType("JWT"))
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: provisioner},
+			(&jose.SignerOptions{}).WithType("JWT"))
 		testenv.Check(t, err)
 		token, err := jwt.Signed(signer).Claims(map[string]any{
-			"iss": "bench", "sub": name, "sans": []string{name}, "aud": "https://" + address + "/1.0/sign", "jti": name, "sha": fmt.Sprintf("%x", sha256.Sum256(rootDER)),
+			"iss": "bench", "sub": name, "sans": []string{name}, "aud": "https://" + address + "/1.0/sign", "jti": name,
+			"sha": fmt.Sprintf("%x", sha256.Sum256(rootDER)),
 			"iat": time.Now().Unix(), "nbf": time.Now().Add(-time.Minute).Unix(), "exp": time.Now().Add(4 * time.Minute).Unix(),
 		}).Serialize()
 		testenv.Check(t, err)
-		csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}}, k)
+		csr, err := x509.CreateCertificateRequest(rand.Reader,
+			&x509.CertificateRequest{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}}, k)
 		testenv.Check(t, err)
 		var signed struct{ Crt, CA string }
 		plain := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-		testenv.Check(t, call(t.Context(), plain, "/1.0/sign", map[string]any{"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})), "ott": token}, &signed))
+		testenv.Check(t, call(t.Context(), plain, "/1.0/sign",
+			map[string]any{"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})), "ott": token},
+			&signed))
 		der, err := x509.MarshalECPrivateKey(k)
 		testenv.Check(t, err)
-		pair, err := tls.X509KeyPair([]byte(signed.Crt+signed.CA), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+		pair, err := tls.X509KeyPair([]byte(signed.Crt+signed.CA),
+			pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 		testenv.Check(t, err)
-		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}}}
+		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			Certificates: []tls.Certificate{pair}}}}
 	}
 	const lasts = 8 * time.Second
 	var renewed atomic.Int64

@@ -12,8 +12,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// Counts repeat where times do not. What a renewal costs is written down here: a change that makes one of these 15 % dearer
-// fails.
+// Counts repeat where times do not. What a renewal costs is written down here: a change that makes one of these 15 %
+// dearer fails.
 func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	const due = 2000
 	count := func(name string, got, want float64) {
@@ -46,7 +46,8 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	read := func() (c counts) {
 		// The counters are written when a session is idle for a moment, or asks for them itself.
 		testenv.Check(t, db.QueryRow("SELECT pg_stat_clear_snapshot()::text").Scan(new(string)))
-		testenv.Check(t, db.QueryRow("SELECT sum(n_tup_ins), sum(n_tup_upd) FROM pg_stat_user_tables").Scan(&c.inserted, &c.updated))
+		testenv.Check(t, db.QueryRow("SELECT sum(n_tup_ins), sum(n_tup_upd) FROM pg_stat_user_tables").Scan(&c.inserted,
+			&c.updated))
 		return c
 	}
 	var before counts
@@ -59,7 +60,9 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 		before = settled(func(c counts) bool { return c.inserted >= 6*due }) // tenants, projects, answers, key users
 	}, func() {
 		runtime.ReadMemStats(&end)
-		after := settled(func(c counts) bool { return c.updated-before.updated >= due && c.inserted-before.inserted >= 7*due })
+		after := settled(func(c counts) bool {
+			return c.updated-before.updated >= due && c.inserted-before.inserted >= 7*due
+		})
 		count("allocations, PostgreSQL's client", float64(end.Mallocs-start.Mallocs)/due, allocationsPostgres)
 		count("rows inserted, PostgreSQL", (after.inserted-before.inserted)/due, rowsInserted)
 		count("rows updated, PostgreSQL", (after.updated-before.updated)/due, rowsUpdated)

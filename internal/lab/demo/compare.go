@@ -47,19 +47,27 @@ type party struct {
 func parties() []*party {
 	const hour, day = time.Hour, 24 * time.Hour
 	return []*party{
-		{name: "erp", checks: "any certificate of the CA", administrator: "does nothing", accept: func(*x509.Certificate, tenancy.Certificate) bool { return true }},
-		{name: "shop", checks: "the subject", administrator: "does nothing", accept: func(leaf *x509.Certificate, first tenancy.Certificate) bool {
-			return leaf.Subject.String() == first.Subject
-		}},
-		{name: "bank", checks: "one fingerprint", administrator: "replaces it 29 hours later", pins: true, deeds: []deed{{29 * hour, []int{2}}}},
-		{name: "depot", checks: "two fingerprints", administrator: "adds it after 9 days, removes the old one after 30", pins: true, deeds: []deed{{9 * day, []int{1, 2}}, {30 * day, []int{2}}}},
-		{name: "port", checks: "one fingerprint", administrator: "replaces it after 3 days, restores a backup, and again", pins: true, deeds: []deed{{3 * day, []int{2}}, {5 * day, []int{1}}, {20 * day, []int{2}}}},
-		{name: "agency", checks: "one fingerprint", administrator: "replaces it 6 hours before the old one expires", pins: true, deeds: []deed{{-6 * hour, []int{2}}}},
+		{name: "erp", checks: "any certificate of the CA", administrator: "does nothing",
+			accept: func(*x509.Certificate, tenancy.Certificate) bool {
+				return true
+			}},
+		{name: "shop", checks: "the subject", administrator: "does nothing",
+			accept: func(leaf *x509.Certificate, first tenancy.Certificate) bool {
+				return leaf.Subject.String() == first.Subject
+			}},
+		{name: "bank", checks: "one fingerprint", administrator: "replaces it 29 hours later", pins: true,
+			deeds: []deed{{29 * hour, []int{2}}}},
+		{name: "depot", checks: "two fingerprints", administrator: "adds it after 9 days, removes the old one after 30",
+			pins: true, deeds: []deed{{9 * day, []int{1, 2}}, {30 * day, []int{2}}}},
+		{name: "port", checks: "one fingerprint", administrator: "replaces it after 3 days, restores a backup, and again",
+			pins: true, deeds: []deed{{3 * day, []int{2}}, {5 * day, []int{1}}, {20 * day, []int{2}}}},
+		{name: "agency", checks: "one fingerprint", administrator: "replaces it 6 hours before the old one expires",
+			pins: true, deeds: []deed{{-6 * hour, []int{2}}}},
 	}
 }
 
-// Compare lives one year twice, with the same receivers: with the strategy immediate and with adaptive. It prints a table, and
-// writes a picture of the hours around the renewal where svg is given.
+// Compare lives one year twice, with the same receivers: with the strategy immediate and with adaptive. It prints a
+// table, and writes a picture of the hours around the renewal where svg is given.
 func Compare(ctx context.Context, out, svg io.Writer, p policy.Policy) error {
 	return compare(ctx, out, svg, p, time.Hour)
 }
@@ -74,7 +82,8 @@ func compare(ctx context.Context, out, svg io.Writer, p policy.Policy, step time
 		return err
 	}
 	var err error
-	if s.tenant, err = s.engine.CreateTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme GmbH", KeyType: tenancy.P256}, "hosting team", begin); err != nil {
+	if s.tenant, err = s.engine.CreateTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme GmbH",
+		KeyType: tenancy.P256}, "hosting team", begin); err != nil {
 		return err
 	}
 	c := comparison{story: s, parties: parties(), step: step}
@@ -114,19 +123,23 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		if !p.pins {
 			accept = func(leaf *x509.Certificate) bool { return p.accept(leaf, c.first) }
 		}
-		if p.receiver, err = startReceiver(p.name, p.checks, !p.pins, c.roots, certificate.Get, c.clock, accept, c.first.Fingerprint); err != nil {
+		if p.receiver, err = startReceiver(p.name, p.checks, !p.pins, c.roots, certificate.Get, c.clock, accept,
+			c.first.Fingerprint); err != nil {
 			return err
 		}
 		c.cleanup = append(c.cleanup, func() { p.receiver.server.Close() })
 		err = c.store.InTx(ctx, func(tx *store.Tx) error {
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name, CreatedAt: begin, Version: 1}
+			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name,
+				CreatedAt: begin, Version: 1}
 			if err := tx.CreateReceiver(ctx, row); err != nil {
 				return err
 			}
 			for _, strategy := range compared {
 				a := tenancy.Arrangement{
-					ID: lifecycle.NewID(), TenantID: c.tenant.ID, ReceiverID: row.ID, Name: p.name + "-" + string(strategy), Endpoint: p.receiver.url, Authentication: tenancy.ClientCertificate,
-					Strategy: strategy, Generation: 1, Egress: tenancy.Egress{ServerCA: string(c.ca.Bundle())}, CreatedAt: begin, Version: 1,
+					ID: lifecycle.NewID(), TenantID: c.tenant.ID, ReceiverID: row.ID, Name: p.name + "-" + string(strategy),
+					Endpoint: p.receiver.url, Authentication: tenancy.ClientCertificate,
+					Strategy: strategy, Generation: 1, Egress: tenancy.Egress{ServerCA: string(c.ca.Bundle())}, CreatedAt: begin,
+					Version: 1,
 				}
 				if err := errors.Join(a.Check(), tx.CreateArrangement(ctx, a)); err != nil {
 					return err
@@ -139,8 +152,9 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		}
 	}
 	c.gateway = gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: c.engine, Now: c.clock}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: c.clock},
-		Open: true, Now: c.clock, Log: slog.New(slog.DiscardHandler),
+		Control: gateway.Local{Engine: c.engine, Now: c.clock},
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: c.clock},
+		Open:    true, Now: c.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	c.cleanup = append(c.cleanup, c.gateway.Close)
 	return nil
@@ -149,8 +163,8 @@ func (c *comparison) open(ctx context.Context) (err error) {
 // around is how long before the renewal, and after the old certificate has expired, the hours are lived one by one.
 const around = 10 * 24 * time.Hour
 
-// live lets runs happen month by month until ten days before the renewal, and then sends a message of each arrangement every
-// hour until ten days after the old certificate has expired.
+// live lets runs happen month by month until ten days before the renewal, and then sends a message of each arrangement
+// every hour until ten days after the old certificate has expired.
 func (c *comparison) live(ctx context.Context) error {
 	f := c.policy.Forecast(policy.Validity{NotBefore: c.first.NotBefore, NotAfter: c.first.NotAfter}, begin)
 	c.renewal = f.Events[len(f.Events)-1].At
@@ -175,7 +189,8 @@ func (c *comparison) live(ctx context.Context) error {
 		for _, p := range c.parties {
 			c.act(p, now)
 			for i, strategy := range compared {
-				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/acme/"+p.name+"-"+string(strategy)+"/order", strings.NewReader("<order/>"))
+				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/acme/"+p.name+"-"+string(strategy)+"/order",
+					strings.NewReader("<order/>"))
 				w := httptest.NewRecorder()
 				c.gateway.ServeHTTP(w, r)
 				p.hours[i] = append(p.hours[i], w.Code)
@@ -214,10 +229,12 @@ func failures(hours []int) (n int) {
 }
 
 func (c *comparison) table(out io.Writer) {
-	fmt.Fprintf(out, "One renewal under the policy %s, lived twice: one message an hour to each receiver, from %s to %s.\nThe certificate is renewed on %s; the old one expires on %s.\n\n",
+	fmt.Fprintf(out, "One renewal under the policy %s, lived twice: one message an hour to each receiver, from %s to "+
+		"%s.\nThe certificate is renewed on %s; the old one expires on %s.\n\n",
 		c.policy.Name, day(c.from), day(c.clock()), moment(c.renewal), moment(c.first.NotAfter))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RECEIVER\tCHECKS\tITS ADMINISTRATOR\tIMMEDIATE: SENT\tFAILED\tHOURS WITHOUT DELIVERY\tADAPTIVE: SENT\tFAILED\tHOURS WITHOUT DELIVERY")
+	fmt.Fprintln(w, "RECEIVER\tCHECKS\tITS ADMINISTRATOR\tIMMEDIATE: SENT\tFAILED\tHOURS WITHOUT DELIVERY\tADAPTIVE: "+
+		"SENT\tFAILED\tHOURS WITHOUT DELIVERY")
 	var sent, failed [2]int
 	for _, p := range c.parties {
 		fmt.Fprintf(w, "%s\t%s\t%s", p.name, p.checks, p.administrator)
@@ -269,10 +286,12 @@ func (c *comparison) picture(out io.Writer) error {
 				if !good {
 					color = "#c0392b"
 				}
-				fmt.Fprintf(&b, `<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="%s"/>`, x(from), y+j*row, x(to)-x(from), row-3, color)
+				fmt.Fprintf(&b, `<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="%s"/>`, x(from), y+j*row, x(to)-x(from),
+					row-3, color)
 				from = to
 			}
-			fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="10">%d failed</text>`+"\n", left+width+8, y+j*row+row-5, failures(p.hours[j]))
+			fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="10">%d failed</text>`+"\n", left+width+8, y+j*row+row-5,
+				failures(p.hours[j]))
 		}
 	}
 	b.WriteString("</svg>\n")

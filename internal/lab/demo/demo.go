@@ -1,6 +1,6 @@
-// Package demo tells a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange on
-// loopback, under a virtual clock. Every line that it prints is read off what happened; where the story does not come out,
-// it ends with an error.
+// Package demo tells a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange
+// on loopback, under a virtual clock. Every line that it prints is read off what happened; where the story does not
+// come out, it ends with an error.
 package demo
 
 import (
@@ -31,8 +31,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// begin is five minutes after a run: where the background job itself leaves certificates that it renewed. In this steady
-// state the published rules show their gap.
+// begin is five minutes after a run: where the background job itself leaves certificates that it renewed. In this
+// steady state the published rules show their gap.
 var begin = time.Date(2026, 1, 1, 0, 5, 0, 0, time.UTC)
 
 type story struct {
@@ -64,7 +64,8 @@ func Run(ctx context.Context, out io.Writer, p policy.Policy) error {
 	}
 	s := &story{out: out, policy: p, now: begin}
 	defer s.end()
-	for _, chapter := range []func(context.Context) error{s.setUp, s.tenantArrives, s.untilRenewed, s.theRefusal, s.theRepair} {
+	for _, chapter := range []func(context.Context) error{s.setUp, s.tenantArrives, s.untilRenewed, s.theRefusal,
+		s.theRepair} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -120,7 +121,8 @@ func (s *story) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.ca, err = local.Open(ctx, local.Config{TrustDomain: "platform.example.com", Organization: "Example Platform", LongestValidity: s.policy.Validity}, s.store, keys, begin)
+	s.ca, err = local.Open(ctx, local.Config{TrustDomain: "platform.example.com", Organization: "Example Platform",
+		LongestValidity: s.policy.Validity}, s.store, keys, begin)
 	if err != nil {
 		return err
 	}
@@ -142,7 +144,8 @@ func (s *story) setUp(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	s.deliverer = &jobs.Deliverer{Store: s.store, Sender: server, BaseURL: "https://platform.example.com", Log: log}
 	s.engine, err = lifecycle.New(lifecycle.Config{
-		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s, MailDomain: "platform.example.com", Log: log, Authorities: s.ca,
+		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s,
+		MailDomain: "platform.example.com", Log: log, Authorities: s.ca,
 	})
 	if err != nil {
 		return err
@@ -151,10 +154,12 @@ func (s *story) setUp(ctx context.Context) error {
 }
 
 func (s *story) tenantArrives(ctx context.Context) error {
-	fmt.Fprintf(s.out, "A year in the life of tenant acme, under the policy %s: renews within %s, warns from %s to %s, %s.\n\n",
+	fmt.Fprintf(s.out, "A year in the life of tenant acme, under the policy %s: renews within %s, warns from %s to %s, "+
+		"%s.\n\n",
 		s.policy.Name, s.policy.RenewWithin, s.policy.WarnFrom, s.policy.WarnTo, s.policy.Schedule)
 	var err error
-	s.tenant, err = s.engine.CreateTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme GmbH", KeyType: tenancy.P256}, "hosting team", begin)
+	s.tenant, err = s.engine.CreateTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme GmbH",
+		KeyType: tenancy.P256}, "hosting team", begin)
 	if err != nil {
 		return err
 	}
@@ -169,7 +174,8 @@ func (s *story) tenantArrives(ctx context.Context) error {
 	}
 	err = s.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: name, Email: name + "@acme.example.com", UnsubscribeToken: rand.Text(), CreatedAt: begin, Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: name, Email: name + "@acme.example.com",
+				UnsubscribeToken: rand.Text(), CreatedAt: begin, Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = begin
 			}
@@ -177,11 +183,13 @@ func (s *story) tenantArrives(ctx context.Context) error {
 				return err
 			}
 		}
-		contact := tenancy.ITContact{ID: lifecycle.NewID(), Name: "Ina Ivers", Email: "ina@acme.example.com", CreatedAt: begin, Version: 1}
+		contact := tenancy.ITContact{ID: lifecycle.NewID(), Name: "Ina Ivers", Email: "ina@acme.example.com",
+			CreatedAt: begin, Version: 1}
 		if err := tx.SetITContacts(ctx, s.tenant.ID, []tenancy.ITContact{contact}); err != nil {
 			return err
 		}
-		return tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "hosting team", At: begin})
+		return tx.AnswerQuestion(ctx, projects[0].ID, 1,
+			tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "hosting team", At: begin})
 	})
 	if err != nil {
 		return err
@@ -222,7 +230,9 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 		s.receivers = append(s.receivers, receiver)
 		s.cleanup = append(s.cleanup, func() { receiver.server.Close() })
 		err = s.store.InTx(ctx, func(tx *store.Tx) error {
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: r.name, DisplayName: strings.ToUpper(r.name), ContactEmail: "admin@" + r.name + ".example.com", CreatedAt: begin, Version: 1}
+			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: r.name,
+				DisplayName: strings.ToUpper(r.name), ContactEmail: "admin@" + r.name + ".example.com", CreatedAt: begin,
+				Version: 1}
 			a := tenancy.Arrangement{
 				ID: lifecycle.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: receiver.url,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 1, CreatedAt: begin, Version: 1,
@@ -349,13 +359,15 @@ func (s *story) tellRun(ctx context.Context, r tenancy.Run) error {
 		left := old.NotAfter.Sub(r.RunDate).Hours() / 24
 		if n.Kind == tenancy.Renewed {
 			next := certs[n.SuccessorID]
-			s.say("run: %s renewed (%.1f days were left): %s, valid until %s", old.Purpose.Noun(), left, short(next.Fingerprint), day(next.NotAfter))
+			s.say("run: %s renewed (%.1f days were left): %s, valid until %s", old.Purpose.Noun(), left, short(next.Fingerprint),
+				day(next.NotAfter))
 		} else {
 			s.say("run: %s is going to expire in %.1f days; it will be renewed on %s", old.Purpose.Noun(), left, day(n.DueAt))
 		}
 	}
 	if r.Renewed > 0 && !s.warned {
-		s.more("NOBODY WAS WARNED: at the run before, more than %s were left; now %s or less are left, and it is renewed at once", s.policy.WarnTo, s.policy.RenewWithin)
+		s.more("NOBODY WAS WARNED: at the run before, more than %s were left; now %s or less are left, and it is renewed "+
+			"at once", s.policy.WarnTo, s.policy.RenewWithin)
 	}
 	tasks, err := s.store.Tasks(ctx, s.tenant.ID, "", tenancy.TaskOpen, "", 100)
 	if err != nil {
@@ -438,7 +450,8 @@ func (s *story) theRepair(ctx context.Context) error {
 		if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": 200}); err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "\nFor 29 hours bank refused every message: that is what the strategy immediate costs at a receiver that knows one certificate.\n")
+		fmt.Fprintf(s.out, "\nFor 29 hours bank refused every message: that is what the strategy immediate costs at a "+
+			"receiver that knows one certificate.\n")
 		return s.tellAudit(ctx)
 	}
 	return errors.New("alice got no mail with the certificate")

@@ -33,8 +33,11 @@ type receiver struct {
 
 // startReceiver starts a server. With verify, TLS itself asks for a certificate of a trusted CA; else any certificate
 // passes TLS, and the receiver decides by itself.
-func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), clock func() time.Time, accept func(*x509.Certificate) bool, pin string) (*receiver, error) {
-	config := &tls.Config{GetCertificate: certificate, ClientAuth: tls.RequireAnyClientCert, ClientCAs: trusted, Time: clock, SessionTicketsDisabled: true}
+func startReceiver(name, how string, verify bool, trusted *x509.CertPool,
+	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), clock func() time.Time,
+	accept func(*x509.Certificate) bool, pin string) (*receiver, error) {
+	config := &tls.Config{GetCertificate: certificate, ClientAuth: tls.RequireAnyClientCert, ClientCAs: trusted,
+		Time: clock, SessionTicketsDisabled: true}
 	if verify {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
@@ -42,7 +45,8 @@ func startReceiver(name, how string, verify bool, trusted *x509.CertPool, certif
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept, pins: []string{pin}}
+	r := &receiver{name: name, how: how, url: "https://" + l.Addr().(*net.TCPAddr).String() + "/messages", accept: accept,
+		pins: []string{pin}}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	go r.server.Serve(l)
 	return r, nil
@@ -77,9 +81,11 @@ func (r *receiver) install(fingerprints ...string) {
 }
 
 // send sends one message with a certificate, over a fresh connection, and says how it was answered.
-func send(ctx context.Context, url string, c tenancy.Certificate, chain [][]byte, key crypto.Signer, roots *x509.CertPool, clock func() time.Time) (status int, err error) {
+func send(ctx context.Context, url string, c tenancy.Certificate, chain [][]byte, key crypto.Signer,
+	roots *x509.CertPool, clock func() time.Time) (status int, err error) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{
-		RootCAs: roots, Time: clock, Certificates: []tls.Certificate{{Certificate: append([][]byte{c.DER}, chain...), PrivateKey: key}},
+		RootCAs: roots, Time: clock, Certificates: []tls.Certificate{{Certificate: append([][]byte{c.DER}, chain...),
+			PrivateKey: key}},
 	}}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte("<order/>")))

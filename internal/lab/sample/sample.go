@@ -1,8 +1,9 @@
-// Package sample fills a new installation with a small fleet in the middle of its life, for newcomers and for the tests of
-// the console: tenants before, during and after a renewal, and real receivers on loopback that know some of their certificates.
+// Package sample fills a new installation with a small fleet in the middle of its life, for newcomers and for the tests
+// of the console: tenants before, during and after a renewal, and real receivers on loopback that know some of their
+// certificates.
 //
-// It promises that everything is made by the engine itself, with the past as its clock, so that what is shown is what would be
-// there; and that its receivers end with the context.
+// It promises that everything is made by the engine itself, with the past as its clock, so that what is shown is what
+// would be there; and that its receivers end with the context.
 package sample
 
 import (
@@ -67,7 +68,8 @@ func (k *knowledge) add(der []byte) {
 
 // Fill fills an empty installation, as of now, and starts its receivers, which end with the context.
 func Fill(ctx context.Context, engine *lifecycle.Engine, ca *local.CA, now func() time.Time) (Sample, error) {
-	f := &fleet{engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()), knows: &knowledge{prints: map[string]bool{}}}
+	f := &fleet{engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()),
+		knows: &knowledge{prints: map[string]bool{}}}
 	if err := f.receivers(ctx, ca, now); err != nil {
 		return Sample{}, err
 	}
@@ -90,8 +92,10 @@ func Fill(ctx context.Context, engine *lifecycle.Engine, ca *local.CA, now func(
 			{"hr-to-payroll", "Salaries", "payroll", "Payroll", "Pia Paulsen", "/pinned", "GET /pinned/health"},
 			{"hr-to-archive", "Contracts", "archive", "Archive", "", "/trusting", ""},
 		}},
-		{"initech", "Initech <Söhne> & Co.", 80, []arrangement{{"erp-to-tax", "VAT returns", "tax", "Tax Office", "", "/trusting", "GET /trusting/health"}}},
-		{"umbrella", "Umbrella AG", 300, []arrangement{{"lab-to-registry", "Reports", "registry", "Registry", "", "/trusting", "GET /trusting/health"}}},
+		{"initech", "Initech <Söhne> & Co.", 80, []arrangement{{"erp-to-tax", "VAT returns", "tax", "Tax Office", "",
+			"/trusting", "GET /trusting/health"}}},
+		{"umbrella", "Umbrella AG", 300, []arrangement{{"lab-to-registry", "Reports", "registry", "Registry", "", "/trusting",
+			"GET /trusting/health"}}},
 		{"hooli", "Hooli", 340, nil},
 	} {
 		if err := f.tenant(ctx, t.name, t.display, t.left, t.arrangements); err != nil {
@@ -184,7 +188,8 @@ func (f *fleet) accepts(r *http.Request, roots *x509.CertPool) bool {
 	for _, c := range r.TLS.PeerCertificates[1:] {
 		chain.AddCert(c)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err == nil
 }
 
@@ -192,7 +197,8 @@ func (f *fleet) accepts(r *http.Request, roots *x509.CertPool) bool {
 func (f *fleet) tenant(ctx context.Context, name, display string, left int, arrangements []arrangement) error {
 	s := f.engine.Store
 	at := f.now.Add(time.Duration(left)*policy.Day - f.engine.Policy.Validity + local.Backdate)
-	t, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: display, KeyType: tenancy.P256}, "operator olga", at)
+	t, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: display, KeyType: tenancy.P256},
+		"operator olga", at)
 	if err != nil {
 		return err
 	}
@@ -202,7 +208,8 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 	}
 	err = s.InTx(ctx, func(tx *store.Tx) error {
 		for i, user := range []string{"alice", "bob"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: user, Email: user + "@" + name + ".example.com", UnsubscribeToken: rand.Text(), CreatedAt: at, Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: user, Email: user + "@" + name + ".example.com",
+				UnsubscribeToken: rand.Text(), CreatedAt: at, Version: 1}
 			if i == 0 {
 				u.SubscribedAt = at
 			}
@@ -210,8 +217,11 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 				return err
 			}
 		}
-		contacts := []tenancy.ITContact{{ID: lifecycle.NewID(), TenantID: t.ID, Name: "Ina Ivers", Email: "ina@" + name + ".example.com", CreatedAt: at, Version: 1}}
-		return errors.Join(tx.SetITContacts(ctx, t.ID, contacts), tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "key user " + name + "/alice", At: at}))
+		contacts := []tenancy.ITContact{{ID: lifecycle.NewID(), TenantID: t.ID, Name: "Ina Ivers",
+			Email: "ina@" + name + ".example.com", CreatedAt: at, Version: 1}}
+		return errors.Join(tx.SetITContacts(ctx, t.ID, contacts),
+			tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
+				tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "key user " + name + "/alice", At: at}))
 	})
 	if err != nil {
 		return err
@@ -222,12 +232,14 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 	}
 	f.knows.add(first.DER)
 	for _, a := range arrangements {
-		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: a.receiver, DisplayName: a.display, ContactName: a.contact, CreatedAt: at, Version: 1}
+		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: a.receiver, DisplayName: a.display,
+			ContactName: a.contact, CreatedAt: at, Version: 1}
 		if a.contact != "" {
 			r.ContactEmail = strings.ToLower(strings.ReplaceAll(a.contact, " ", ".")) + "@" + a.receiver + ".example.com"
 		}
 		v := tenancy.Arrangement{
-			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: a.name, Scenario: a.scenario, Endpoint: f.url + a.path, Authentication: tenancy.ClientCertificate,
+			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: a.name, Scenario: a.scenario,
+			Endpoint: f.url + a.path, Authentication: tenancy.ClientCertificate,
 			Strategy: tenancy.Adaptive, Generation: 1, Egress: tenancy.Egress{ServerCA: f.ca}, CreatedAt: at, Version: 1,
 		}
 		if method, path, ok := strings.Cut(a.probe, " "); ok {
@@ -236,7 +248,9 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 		if err := errors.Join(r.Check(), v.Check()); err != nil {
 			return err
 		}
-		if err := s.InTx(ctx, func(tx *store.Tx) error { return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, v)) }); err != nil {
+		if err := s.InTx(ctx, func(tx *store.Tx) error {
+			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, v))
+		}); err != nil {
 			return err
 		}
 	}
@@ -261,7 +275,9 @@ func (f *fleet) evidence(ctx context.Context) error {
 		since := newest.CreatedAt
 		a := s.Arrangement
 		see := func(at time.Time, generation int, v rollover.Verdict, by rollover.Source, detail string) {
-			_, err := f.engine.Observe(ctx, a.ID, "gateway", []lifecycle.Observation{{Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: by, At: at}, Detail: detail}}, at)
+			_, err := f.engine.Observe(ctx, a.ID, "gateway",
+				[]lifecycle.Observation{{Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: by, At: at},
+					Detail: detail}}, at)
 			failures = append(failures, err)
 		}
 		see(since.Add(30*time.Minute), newest.Generation-1, rollover.Accepted, rollover.Traffic, "200 OK")
@@ -276,13 +292,17 @@ func (f *fleet) evidence(ctx context.Context) error {
 		}
 		var messages []tenancy.Message
 		for i := range 12 {
-			m := tenancy.Message{ID: lifecycle.NewID(), ArrangementID: a.ID, At: f.now.Add(time.Duration(i-12) * 17 * time.Minute), Method: "POST", Path: "/" + a.Name[:2] + "/order", Status: 200, Generation: last, Attempts: 1, Duration: time.Duration(21+7*i%13) * time.Millisecond, Count: 1}
+			m := tenancy.Message{ID: lifecycle.NewID(), ArrangementID: a.ID,
+				At: f.now.Add(time.Duration(i-12) * 17 * time.Minute), Method: "POST", Path: "/" + a.Name[:2] + "/order",
+				Status: 200, Generation: last, Attempts: 1, Duration: time.Duration(21+7*i%13) * time.Millisecond, Count: 1}
 			if i%5 == 4 {
 				m.Status, m.Method, m.Path = 404, "GET", "/"+a.Name[:2]+"/unknown"
 			}
 			messages = append(messages, m)
 		}
-		failures = append(failures, f.engine.Store.InTx(ctx, func(tx *store.Tx) error { return tx.AddMessages(ctx, messages) }))
+		failures = append(failures, f.engine.Store.InTx(ctx, func(tx *store.Tx) error {
+			return tx.AddMessages(ctx, messages)
+		}))
 	})
 	return errors.Join(append(failures, err)...)
 }

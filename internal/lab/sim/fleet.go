@@ -27,8 +27,8 @@ const (
 	lastExpiry  = 458 * policy.Day
 )
 
-// A registry stands for the CA: its certificates are numbers, since nobody looks into them here. It remembers for whom it
-// issued.
+// A registry stands for the CA: its certificates are numbers, since nobody looks into them here. It remembers for whom
+// it issued.
 type registry struct {
 	mu      sync.Mutex
 	serial  uint64
@@ -45,7 +45,8 @@ func (r *registry) Issue(_ context.Context, q issuer.Request) (issuer.Issued, er
 }
 
 func (r *registry) certificate(tenant string, from time.Time, validity time.Duration) issuer.Issued {
-	return issuer.Issued{DER: binary.BigEndian.AppendUint64(nil, r.serial), Serial: fmt.Sprintf("%016x", r.serial), Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
+	return issuer.Issued{DER: binary.BigEndian.AppendUint64(nil, r.serial), Serial: fmt.Sprintf("%016x", r.serial),
+		Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
 }
 
 // take returns the tenants for which certificates were issued since it was called last, each once, in order.
@@ -120,7 +121,8 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 	}
 	w.registry, w.postbox = &registry{}, &postbox{}
 	w.engine, err = lifecycle.New(lifecycle.Config{
-		Store: w.store, Issuer: w.registry, Keys: oneKey{key}, Seal: seal, Policy: c.Policy, Outbox: w.postbox, MailDomain: "example.com", Log: slog.New(slog.DiscardHandler),
+		Store: w.store, Issuer: w.registry, Keys: oneKey{key}, Seal: seal, Policy: c.Policy, Outbox: w.postbox,
+		MailDomain: "example.com", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -134,7 +136,8 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 	for number := first; number < first+n; number++ {
 		r := draws(c.Seed, number, 0, 0)
 		name := fmt.Sprintf("tenant-%07d", number)
-		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: lifecycle.NewID(), Name: name, DisplayName: name, KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
+		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: lifecycle.NewID(), Name: name, DisplayName: name,
+			KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
 		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
 		if from.After(c.Start) { // the policy's certificates live shorter than those that it takes over
@@ -144,13 +147,17 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		issued := w.registry.certificate(t.Name, from, expires.Sub(from))
 		tenants = append(tenants, t.Tenant)
 		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{
-			ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active, Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
-			Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: tenancy.P256, DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: c.Start,
+			ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+			Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
+			Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: tenancy.P256,
+			DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: c.Start,
 		}, SealedKey: []byte{0}})
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject, CreatedAt: c.Start, Version: 1,
+		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
+			CreatedAt: c.Start, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
 		for i := range keyUsers {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i), Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
+			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
+				Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
 			if i < subscribers {
 				u.SubscribedAt = c.Start
 			}
@@ -159,12 +166,15 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		t.generations = []generation{{number: 1, notAfter: issued.NotAfter}}
 		for i := range c.Arrangements {
 			r := draws(c.Seed, number, i+1, 0)
-			a := &arrangement{id: lifecycle.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r), sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
+			a := &arrangement{id: lifecycle.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r),
+				sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
 			name := fmt.Sprintf("receiver-%d", i+1)
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start, Version: 1}
+			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
+				Version: 1}
 			receivers = append(receivers, row)
 			arrangements = append(arrangements, tenancy.Arrangement{
-				ID: a.id, TenantID: t.ID, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/", Authentication: tenancy.ClientCertificate, Strategy: c.Strategy, Generation: 1,
+				ID: a.id, TenantID: t.ID, ReceiverID: row.ID, Name: "to-" + name, Endpoint: "https://" + name + ".example.com/",
+				Authentication: tenancy.ClientCertificate, Strategy: c.Strategy, Generation: 1,
 				CreatedAt: c.Start, Version: 1,
 			})
 			t.arrangements = append(t.arrangements, a)
@@ -191,8 +201,8 @@ func (g generation) usable(now time.Time) bool { return now.Before(g.notAfter) }
 // newest is the tenant's latest generation.
 func (t *tenant) newest() generation { return t.generations[len(t.generations)-1] }
 
-// shows is what the gateway would report of a message: what it learnt that is news to the engine. A gateway that goes on seeing
-// the same reports it once an hour, which moves nothing, and is left out.
+// shows is what the gateway would report of a message: what it learnt that is news to the engine. A gateway that goes
+// on seeing the same reports it once an hour, which moves nothing, and is left out.
 func shows(r rollover.Rollover, seen []lifecycle.Observation) (news []lifecycle.Observation) {
 	for _, o := range seen {
 		before, _ := r.Generation(o.Generation)

@@ -18,8 +18,8 @@ const (
 	opens, closes = 8, 17
 )
 
-// draws are the random numbers of one thing in the world. They depend on the seed and on what they are for, and on nothing that
-// a strategy or a policy does: so all are compared in the same world.
+// draws are the random numbers of one thing in the world. They depend on the seed and on what they are for, and on
+// nothing that a strategy or a policy does: so all are compared in the same world.
 func draws(seed uint64, tenant, arrangement, generation int) *rand.Rand {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[0:], seed)
@@ -41,7 +41,8 @@ type plan struct {
 	confirmIn time.Duration // how long afterwards
 }
 
-// planFor draws what an administrator does who was noticed of a certificate at noticed, and can have it from renewed on.
+// planFor draws what an administrator does who was noticed of a certificate at noticed, and can have it from renewed
+// on.
 func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	p := plan{idle: r.Float64() < c.Idle}
 	at := noticed.Add(between(r, c.ReactionMin, c.ReactionMax))
@@ -75,7 +76,8 @@ type receiver struct {
 
 // newReceiver draws a receiver that knows generation 1.
 func (c Config) newReceiver(r *rand.Rand) receiver {
-	return receiver{pins: r.Float64() >= c.Receivers.CA+c.Receivers.Subject, replaces: r.Float64() >= c.Orders.Add, installed: map[int]bool{1: true}}
+	return receiver{pins: r.Float64() >= c.Receivers.CA+c.Receivers.Subject, replaces: r.Float64() >= c.Orders.Add,
+		installed: map[int]bool{1: true}}
 }
 
 func (v receiver) accepts(generation int) bool { return !v.pins || v.installed[generation] }

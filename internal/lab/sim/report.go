@@ -14,19 +14,29 @@ import (
 // Table compares results for people.
 func Table(w io.Writer, c Config, all []*Result) error {
 	first := all[0]
-	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every certificate of the CA, %s\nof the subject, %s what is installed. Administrators act %s to %s after the notice, %s of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s for each arrangement, %s in all.\n\n",
-		first.Tenants, first.Arrangements, first.Years, c.Start.Format("2006-01-02"), c.Seed, percent(c.Receivers.CA), percent(c.Receivers.Subject), percent(c.Receivers.Pin),
-		policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax), percent(c.Idle), percent(c.Orders.Add), percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages))
+	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every "+
+		"certificate of the CA, %s\nof the subject, %s what is installed. Administrators act %s to %s after the notice, %s "+
+		"of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s for "+
+		"each arrangement, %s in all.\n\n",
+		first.Tenants, first.Arrangements, first.Years, c.Start.Format("2006-01-02"), c.Seed, percent(c.Receivers.CA),
+		percent(c.Receivers.Subject), percent(c.Receivers.Pin),
+		policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax), percent(c.Idle), percent(c.Orders.Add),
+		percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "POLICY\tVALIDITY\tSTRATEGY\tRENEWALS\tWARNED\tFAILED\tBY RENEWAL\tALTHOUGH ACCEPTED\tHOURS OF OUTAGE\tCUT-OVERS\tTASKS\tMAILS\t")
+	fmt.Fprintln(t, "POLICY\tVALIDITY\tSTRATEGY\tRENEWALS\tWARNED\tFAILED\tBY RENEWAL\tALTHOUGH ACCEPTED\tHOURS OF "+
+		"OUTAGE\tCUT-OVERS\tTASKS\tMAILS\t")
 	for _, r := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t\n", r.Policy, r.Validity, r.Strategy, r.Renewals, percent(float64(r.WarnedRenewals)/float64(max(1, r.Renewals))),
-			grouped(r.Failed), grouped(r.FailedByRenewal), grouped(r.FailedWhileAccepted), grouped(int64(r.OutageHours)), r.CutOvers, r.Tasks, r.Mails)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t\n", r.Policy, r.Validity, r.Strategy, r.Renewals,
+			percent(float64(r.WarnedRenewals)/float64(max(1, r.Renewals))),
+			grouped(r.Failed), grouped(r.FailedByRenewal), grouped(r.FailedWhileAccepted), grouped(int64(r.OutageHours)),
+			r.CutOvers, r.Tasks, r.Mails)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(w, "\nBY RENEWAL: would have been delivered had the certificate not been renewed. ALTHOUGH ACCEPTED: the receiver accepted a valid\ncertificate of the tenant at that very instant; for adaptive this is 0, always. What else fails, fails because nobody installed\nthe new certificate before the old one expired.\n")
+	_, err := fmt.Fprint(w, "\nBY RENEWAL: would have been delivered had the certificate not been renewed. ALTHOUGH "+
+		"ACCEPTED: the receiver accepted a valid\ncertificate of the tenant at that very instant; for adaptive this is 0, "+
+		"always. What else fails, fails because nobody installed\nthe new certificate before the old one expired.\n")
 	return err
 }
 
@@ -76,10 +86,12 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 			}
 		}
 		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d" y="%[5]d" font-weight="bold">%[6]s failed</text><text x="%[4]d" y="%[7]d">%[8]s although accepted</text><text x="%[4]d" y="%[9]d">%[10]s hours of outage</text>`+"\n",
-			left, left+width, y+row, left+width+14, y+22, grouped(r.Failed), y+40, grouped(r.FailedWhileAccepted), y+58, grouped(int64(r.OutageHours)))
+			left, left+width, y+row, left+width+14, y+22, grouped(r.Failed), y+40, grouped(r.FailedWhileAccepted), y+58,
+			grouped(int64(r.OutageHours)))
 	}
 	for m := 0; m <= months; m += 12 {
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(m), height-18, c.Start.AddDate(0, m, 0).Format("2006-01"))
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(m), height-18,
+			c.Start.AddDate(0, m, 0).Format("2006-01"))
 	}
 	b.WriteString("</svg>\n")
 	_, err := io.WriteString(w, b.String())
@@ -90,7 +102,9 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 func described(all []*Result) string {
 	parts := make([]string, len(all))
 	for i, r := range all {
-		parts[i] = fmt.Sprintf("%s under %s with %s certificates: %s of %s messages failed, %s of them although the receiver accepted a certificate", r.Strategy, r.Policy, r.Validity, grouped(r.Failed), grouped(r.Messages), grouped(r.FailedWhileAccepted))
+		parts[i] = fmt.Sprintf("%s under %s with %s certificates: %s of %s messages failed, %s of them although the "+
+			"receiver accepted a certificate", r.Strategy, r.Policy, r.Validity, grouped(r.Failed), grouped(r.Messages),
+			grouped(r.FailedWhileAccepted))
 	}
 	return strings.Join(parts, "; ") + "."
 }

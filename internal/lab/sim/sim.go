@@ -1,10 +1,11 @@
-// Package sim lives years of a fleet in minutes: the real engine on SQLite in memory under a virtual clock, with simulated
-// receivers, people and senders.
+// Package sim lives years of a fleet in minutes: the real engine on SQLite in memory under a virtual clock, with
+// simulated receivers, people and senders.
 //
 // It promises: the same configuration and seed give the same result to the byte, on any number of cores; strategies and
-// policies are compared with the same fleet, whose people and receivers do the same in each; and a result is only returned
-// where the invariants of the engine held all the way, as far as they can be seen here. Messages are not sent one by one:
-// between two changes their fate is the same, and they are counted. What is simulated is said in docs/simulation.md.
+// policies are compared with the same fleet, whose people and receivers do the same in each; and a result is only
+// returned where the invariants of the engine held all the way, as far as they can be seen here. Messages are not sent
+// one by one: between two changes their fate is the same, and they are counted. What is simulated is said in
+// docs/simulation.md.
 package sim
 
 import (
@@ -43,8 +44,8 @@ type Config struct {
 	Interval time.Duration
 }
 
-// Receivers are shares of 1: receivers that accept every certificate of the CA, every one of the subject, and those that were
-// installed.
+// Receivers are shares of 1: receivers that accept every certificate of the CA, every one of the subject, and those
+// that were installed.
 type Receivers struct{ CA, Subject, Pin float64 }
 
 // Orders are shares of 1: administrators who add the new certificate beside the old one, and who replace it.
@@ -62,7 +63,8 @@ type Result struct {
 	Failed       int64            `json:"failed"`
 	// FailedByRenewal would have been delivered had the certificate not been renewed: the one before was still valid.
 	FailedByRenewal int64 `json:"failed_by_renewal"`
-	// FailedWhileAccepted failed although the receiver accepted a valid generation at that instant: the promise, as a number.
+	// FailedWhileAccepted failed although the receiver accepted a valid generation at that instant: the promise, as a
+	// number.
 	FailedWhileAccepted int64 `json:"failed_while_some_generation_was_accepted"`
 	// OutageHours are hours in which an arrangement could not deliver, over all arrangements.
 	OutageHours    float64 `json:"outage_hours"`
@@ -116,7 +118,8 @@ func (c Config) Check() error {
 	case !share(c.Idle):
 		return fmt.Errorf("the idle share %v: write 0 to 1", c.Idle)
 	case c.ReactionMin < 0 || c.ReactionMax < c.ReactionMin:
-		return fmt.Errorf("the reaction %s..%s: write the shorter one first", policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax))
+		return fmt.Errorf("the reaction %s..%s: write the shorter one first", policy.FormatDuration(c.ReactionMin),
+			policy.FormatDuration(c.ReactionMax))
 	case c.Interval < time.Second:
 		return errors.New("more than one message a second of each arrangement cannot be simulated")
 	}
@@ -127,13 +130,13 @@ func (c Config) Check() error {
 type mode struct {
 	// shard is how many tenants share one database in memory.
 	shard int
-	// everyHour: the engine is called at every hour for every tenant with an open roll-over, as the service does, and not only at
-	// those at which it has something to do.
+	// everyHour: the engine is called at every hour for every tenant with an open roll-over, as the service does, and not
+	// only at those at which it has something to do.
 	everyHour bool
 }
 
-// Run lives the years, on all cores. The error says what is wrong with the configuration, or which invariant broke, for which
-// tenant and when.
+// Run lives the years, on all cores. The error says what is wrong with the configuration, or which invariant broke, for
+// which tenant and when.
 func Run(ctx context.Context, c Config) (*Result, error) {
 	return run(ctx, c, mode{shard: 250})
 }
@@ -181,7 +184,8 @@ func run(ctx context.Context, c Config, m mode) (*Result, error) {
 
 func newResult(c Config) *Result {
 	return &Result{
-		Policy: c.Policy.Name, Strategy: c.Strategy, Validity: policy.FormatDuration(c.Policy.Validity), Tenants: c.Tenants, Arrangements: c.Tenants * c.Arrangements, Years: c.Years,
+		Policy: c.Policy.Name, Strategy: c.Strategy, Validity: policy.FormatDuration(c.Policy.Validity), Tenants: c.Tenants,
+		Arrangements: c.Tenants * c.Arrangements, Years: c.Years,
 		FailedByMonth: make([]int64, 12*c.Years),
 	}
 }

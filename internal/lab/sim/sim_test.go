@@ -23,8 +23,10 @@ func config(t testing.TB, preset string, strategy tenancy.Strategy, tenants int)
 		t.Fatal(err)
 	}
 	return Config{
-		Policy: p, Strategy: strategy, Tenants: tenants, Arrangements: 3, Years: 3, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1,
-		Receivers: Receivers{0.3, 0.1, 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day, ReactionMax: 45 * policy.Day, Idle: 0.05, Interval: time.Hour,
+		Policy: p, Strategy: strategy, Tenants: tenants, Arrangements: 3, Years: 3,
+		Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1,
+		Receivers: Receivers{0.3, 0.1, 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day,
+		ReactionMax: 45 * policy.Day, Idle: 0.05, Interval: time.Hour,
 	}
 }
 
@@ -70,8 +72,8 @@ func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
 	}
 }
 
-// The simulation calls the engine at the hours at which it has something to do. This shows that it has nothing to do at the
-// others.
+// The simulation calls the engine at the hours at which it has something to do. This shows that it has nothing to do at
+// the others.
 func TestCallingTheEngineEveryHourChangesNothing(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 2)
 	c.Years, c.Idle, c.Arrangements = 1, 0.3, 2
@@ -102,7 +104,8 @@ func TestWhileSomeGenerationIsAcceptedOnlyImmediateFails(t *testing.T) {
 
 // weekly is a policy for 47-day certificates, whose warning comes only a week before the renewal.
 var weekly = policy.Policy{
-	Name: "weekly", Schedule: policy.Schedule{Every: policy.Week, Weekday: time.Monday, Zone: time.UTC}, RenewWithin: policy.Days(16), WarnFrom: policy.Days(16), WarnTo: policy.Days(23), Validity: 47 * policy.Day,
+	Name: "weekly", Schedule: policy.Schedule{Every: policy.Week, Weekday: time.Monday, Zone: time.UTC},
+	RenewWithin: policy.Days(16), WarnFrom: policy.Days(16), WarnTo: policy.Days(23), Validity: 47 * policy.Day,
 }
 
 func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
@@ -113,22 +116,24 @@ func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
 	}
 }
 
-// With every receiver pinning, and everybody acting ten days after the notice and in the daytime, what fails under the strategy
-// immediate can be told beforehand: every message from the renewal to the deed.
+// With every receiver pinning, and everybody acting ten days after the notice and in the daytime, what fails under the
+// strategy immediate can be told beforehand: every message from the renewal to the deed.
 func TestWhatFailsUnderImmediateIsTheTimeUntilPeopleAct(t *testing.T) {
 	c := config(t, "sap-c4c", tenancy.Immediate, 10)
 	c.Receivers, c.Idle, c.ReactionMin, c.ReactionMax = Receivers{Pin: 1}, 0, 10*policy.Day, 10*policy.Day
 	r := simulate(t, c)
 	unwarned, warned := r.Renewals-r.WarnedRenewals, r.WarnedRenewals
 	// Who was warned has it ready and acts in the daytime of the day; the others ten days later.
-	low := time.Duration(unwarned*c.Arrangements)*(10*policy.Day+opens*time.Hour) + time.Duration(warned*c.Arrangements)*opens*time.Hour
+	low := time.Duration(unwarned*c.Arrangements)*(10*policy.Day+opens*time.Hour) +
+		time.Duration(warned*c.Arrangements)*opens*time.Hour
 	high := low + time.Duration(r.Renewals*c.Arrangements)*(closes-opens)*time.Hour
 	low -= time.Duration(r.Renewals*c.Arrangements) * runTakes // the renewal was five minutes after midnight
 	low -= 10 * policy.Day * 3                                 // the last deeds may be after the end
 	if r.OutageHours < low.Hours() || r.OutageHours > high.Hours() {
 		t.Errorf("%v hours without delivery, and not %v to %v", r.OutageHours, low.Hours(), high.Hours())
 	}
-	if math.Abs(float64(r.Failed)-r.OutageHours) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal || r.Failed != r.FailedWhileAccepted {
+	if math.Abs(float64(r.Failed)-r.OutageHours) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal ||
+		r.Failed != r.FailedWhileAccepted {
 		t.Error(text(t, r))
 	}
 	var sum int64
@@ -215,7 +220,8 @@ func TestFleetsOfManySeedsKeepThePromise(t *testing.T) {
 	}
 	for seed := range seeds {
 		r := draws(uint64(seed), 0, 0, 0)
-		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92", "short-lived"}[r.IntN(5)], tenancy.Adaptive, 2)
+		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92", "short-lived"}[r.IntN(5)],
+			tenancy.Adaptive, 2)
 		c.Years = 2
 		c.Seed, c.Idle, c.Orders = uint64(seed), r.Float64(), Orders{Add: 1}
 		if add := r.Float64(); add < 1 {

@@ -13,8 +13,8 @@ import (
 	"github.com/perennial-pki/perennial/rollover"
 )
 
-// runTakes is how long after a run date its renewals are made. Certificates are backdated by five minutes, so they are valid
-// from five minutes after the run on, as those of the published rules' audit.
+// runTakes is how long after a run date its renewals are made. Certificates are backdated by five minutes, so they are
+// valid from five minutes after the run on, as those of the published rules' audit.
 const runTakes = 10 * time.Minute
 
 // A world is one shard of the fleet at one instant.
@@ -31,7 +31,8 @@ type world struct {
 	now, end time.Time
 	months   []time.Time // the end of each
 	result   *Result
-	// notice is how long before it is presented key users must know of a new generation; zero where the policy promises nothing.
+	// notice is how long before it is presented key users must know of a new generation; zero where the policy promises
+	// nothing.
 	notice    time.Duration
 	everyHour bool
 }
@@ -81,7 +82,8 @@ func (w *world) plan(at time.Time, kind int, do func(context.Context) error) {
 }
 
 func newWorld(c Config, notice time.Duration, everyHour bool) *world {
-	w := &world{Config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0), byName: map[string]*tenant{}, result: newResult(c)}
+	w := &world{Config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0),
+		byName: map[string]*tenant{}, result: newResult(c)}
 	for m := range 12 * c.Years {
 		w.months = append(w.months, c.Start.AddDate(0, m+1, 0))
 	}
@@ -145,8 +147,8 @@ func (w *world) planRun(runDate time.Time) {
 	})
 }
 
-// renewed takes in that a tenant has a new generation: the gateway knows it, and the administrators of its receivers make
-// their plans.
+// renewed takes in that a tenant has a new generation: the gateway knows it, and the administrators of its receivers
+// make their plans.
 func (w *world) renewed(ctx context.Context, t *tenant) error {
 	certs, err := w.store.Certificates(ctx, t.ID, "", math.MaxInt32)
 	if err != nil {
@@ -200,7 +202,8 @@ func (w *world) act(a *arrangement, p plan) {
 		w.look(a)
 		if p.confirms {
 			w.plan(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
-				return w.observe(ctx, a, "administrator", lifecycle.Observation{Evidence: rollover.Evidence{Generation: newest, Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
+				return w.observe(ctx, a, "administrator", lifecycle.Observation{Evidence: rollover.Evidence{Generation: newest,
+					Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
 			})
 		}
 		return nil
@@ -273,13 +276,14 @@ func (w *world) take(t *tenant, standings ...lifecycle.Standing) error {
 	return nil
 }
 
-// checkNotice checks that a new generation is not presented before its notice has passed, where the policy warns of every
-// renewal.
+// checkNotice checks that a new generation is not presented before its notice has passed, where the policy warns of
+// every renewal.
 func (w *world) checkNotice(a *arrangement, from, to int) error {
 	left, _ := a.standing.Rollover.Generation(from)
 	noticed := a.tenant.generations[to-1].noticedAt
 	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) {
-		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.Name, to, policy.FormatDuration(w.now.Sub(noticed)))
+		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.Name, to,
+			policy.FormatDuration(w.now.Sub(noticed)))
 	}
 	return nil
 }
@@ -374,7 +378,8 @@ func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err e
 		}
 		// A receiver that refuses all of them may have any reason: that is no evidence.
 		if f.delivered {
-			o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused, By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
+			o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
+				By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
 			if g == f.with {
 				o.Verdict, o.Detail = rollover.Accepted, "200 OK"
 			}
@@ -385,7 +390,8 @@ func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err e
 	return f, shows(r, seen), nil
 }
 
-// look foresees the fate of the messages from now on, and lets the next one happen by itself where it shows something new.
+// look foresees the fate of the messages from now on, and lets the next one happen by itself where it shows something
+// new.
 func (w *world) look(a *arrangement) {
 	f, news, _ := w.try(a) // an error shows when the message happens
 	a.fate = f

@@ -1,4 +1,5 @@
-// Package enginetest gives the tests of the edges a real engine on a new database, with a local CA and a key file of its own.
+// Package enginetest gives the tests of the edges a real engine on a new database, with a local CA and a key file of
+// its own.
 package enginetest
 
 import (
@@ -35,9 +36,11 @@ func Open(t testing.TB, url, keyFile string, now time.Time) (*lifecycle.Engine, 
 	testenv.Check(t, err)
 	p, err := policy.Preset(policy.Default)
 	testenv.Check(t, err)
-	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P", LongestValidity: p.Validity}, s, keys, now)
+	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
+		LongestValidity: p.Validity}, s, keys, now)
 	testenv.Check(t, err)
-	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p, MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca})
+	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p,
+		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca})
 	testenv.Check(t, err)
 	return engine, ca
 }

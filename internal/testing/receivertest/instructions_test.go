@@ -16,7 +16,8 @@ import (
 // instruction is what the page for the receiver's administrator says of a product, about a generation.
 func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
 	t.Helper()
-	for _, i := range instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial, SHA256: c.Fingerprint, SHA1: certfile.SHA1(c.DER)}) {
+	for _, i := range instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject,
+		Serial: c.Serial, SHA256: c.Fingerprint, SHA1: certfile.SHA1(c.DER)}) {
 		if i.Product == product {
 			return i.Snippets
 		}
@@ -25,13 +26,14 @@ func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
 	return nil
 }
 
-// What the page says is put into the product's configuration as it is. The first way knows generation 2 alone, the second one
-// both, by their subject.
+// What the page says is put into the product's configuration as it is. The first way knows generation 2 alone, the
+// second one both, by their subject.
 func TestTheInstructionsWorkAtTheirProducts(t *testing.T) {
 	f := setUp(t)
 	f.renew()
 	second := f.generation(2)
-	for product, serve := range map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith, "HAProxy": f.haproxyWith, "Apache httpd": f.apacheWith} {
+	for product, serve := range map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith,
+		"HAProxy": f.haproxyWith, "Apache httpd": f.apacheWith} {
 		t.Run(product, func(t *testing.T) {
 			within := *f
 			within.t = t

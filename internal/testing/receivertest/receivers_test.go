@@ -39,7 +39,8 @@ func setUp(t *testing.T) *fixture {
 	f := &fixture{t: t, dir: t.TempDir()}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(f.dir, "p.db"), now)
-	_, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.RSA2048}, "test", now)
+	_, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.RSA2048}, "test", now)
 	check(t, err)
 	f.write("ca.pem", f.ca.Bundle())
 	server, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
@@ -57,7 +58,8 @@ func pemOf(t *testing.T, pair tls.Certificate) []byte {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	check(t, err)
-	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 }
 
 func (f *fixture) write(name string, data []byte) {
@@ -81,9 +83,11 @@ func (f *fixture) post(ctx context.Context, port, generation int) (status int, b
 	key, err := f.engine.PrivateKey(ctx, c)
 	check(f.t, err)
 	chain, _ := pem.Decode(f.ca.Chain(c.IssuerID))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots, Certificates: []tls.Certificate{{Certificate: [][]byte{c.DER, chain.Bytes}, PrivateKey: key}}}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{c.DER, chain.Bytes}, PrivateKey: key}}}}
 	defer transport.CloseIdleConnections()
-	res, err := (&http.Client{Transport: transport}).Post(fmt.Sprintf("https://127.0.0.1:%d/", port), "text/xml", strings.NewReader("<order/>"))
+	res, err := (&http.Client{Transport: transport}).Post(fmt.Sprintf("https://127.0.0.1:%d/", port), "text/xml",
+		strings.NewReader("<order/>"))
 	if err != nil {
 		return 0, "", err
 	}
@@ -137,7 +141,8 @@ func TestNginxThatTrustsTheCATakesBothGenerationsAndOneThatDoesNotSaysSo(t *test
 	other := setUp(t)
 	f.write("other.pem", other.ca.Bundle())
 	var conf bytes.Buffer
-	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents {}\nhttp { access_log off;\n", f.dir)
+	fmt.Fprintf(&conf, "daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents "+
+		"{}\nhttp { access_log off;\n", f.dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&conf, "%s_temp_path %s/tmp;\n", kind, f.dir)
 	}

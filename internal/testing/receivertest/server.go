@@ -1,5 +1,5 @@
-// Package receivertest renews certificates against the servers that receivers really run: nginx, HAProxy, Apache httpd, and
-// servers in Go for what those cannot do.
+// Package receivertest renews certificates against the servers that receivers really run: nginx, HAProxy, Apache httpd,
+// and servers in Go for what those cannot do.
 package receivertest
 
 import (
@@ -63,7 +63,8 @@ func Start(certificate tls.Certificate, o Options) (*Server, error) {
 		o.Know = func(c *x509.Certificate) string { return certfile.Fingerprint(c.Raw) }
 	}
 	s := &Server{accepted: map[string]bool{}, taken: map[string]int{}, options: o}
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, ClientCAs: o.Trust, MaxVersion: o.MaxVersion, SessionTicketsDisabled: true, NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert,
+		ClientCAs: o.Trust, MaxVersion: o.MaxVersion, SessionTicketsDisabled: true, NextProtos: []string{"http/1.1"}}
 	if o.HTTP2 {
 		config.NextProtos = []string{"h2", "http/1.1"}
 	}
@@ -83,7 +84,8 @@ func Start(certificate tls.Certificate, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.URL = "https://" + l.Addr().String() + "/messages"
-	s.http = &http.Server{Handler: s, TLSConfig: config, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	s.http = &http.Server{Handler: s, TLSConfig: config, ReadHeaderTimeout: time.Minute,
+		ErrorLog: log.New(io.Discard, "", 0)}
 	go s.http.ServeTLS(l, "", "")
 	return s, nil
 }
@@ -137,7 +139,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked++
 	s.mu.Unlock()
 	time.Sleep(s.options.Delay)
-	known := s.options.Refuse == Alert || s.knows(r.TLS.PeerCertificates[0]) || s.options.OnlyPOST && r.Method != http.MethodPost
+	known := s.options.Refuse == Alert || s.knows(r.TLS.PeerCertificates[0]) || s.options.OnlyPOST &&
+		r.Method != http.MethodPost
 	if !known {
 		if s.options.Refuse > 0 {
 			http.Error(w, "unknown client certificate", s.options.Refuse)
@@ -173,7 +176,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(answer)
 		return
 	}
-	fmt.Fprintf(w, "accepted %d bytes of %s from %s\n", n, strings.TrimPrefix(r.URL.Path, "/"), r.TLS.PeerCertificates[0].SerialNumber.Text(16))
+	fmt.Fprintf(w, "accepted %d bytes of %s from %s\n", n, strings.TrimPrefix(r.URL.Path, "/"),
+		r.TLS.PeerCertificates[0].SerialNumber.Text(16))
 }
 
 // Close ends the server.

@@ -75,8 +75,8 @@ func (b *backend) times(key string) int {
 	return b.taken[key]
 }
 
-// newWorld makes a tenant whose first generation is so old that the latest run renews it, and which was warned about by the
-// run before. Servers look at the real date, so the story ends today.
+// newWorld makes a tenant whose first generation is so old that the latest run renews it, and which was warned about by
+// the run before. Servers look at the real date, so the story ends today.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), backend: &backend{taken: map[string]int{}}}
@@ -85,7 +85,8 @@ func newWorld(t *testing.T) *world {
 	latest := p.Schedule.Latest(time.Now())
 	begin := latest.Add(50*policy.Day - p.Validity)
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(w.dir, "p.db"), begin)
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test", begin)
+	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+		KeyType: tenancy.P256}, "test", begin)
 	check(t, err)
 	check(t, w.engine.Tick(t.Context(), begin))
 	check(t, w.engine.Tick(t.Context(), p.Schedule.Latest(latest.Add(-time.Hour)).Add(time.Hour)))
@@ -102,8 +103,9 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(b.Close)
 	w.backend.url = b.URL
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: w.engine, Now: time.Now}, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		Open: true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Control: gateway.Local{Engine: w.engine, Now: time.Now},
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Open:    true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	front := httptest.NewServer(g)
 	t.Cleanup(func() {
@@ -130,9 +132,11 @@ func (w *world) generation(n int) *x509.Certificate {
 
 func (w *world) arrangement(name, endpoint string, s tenancy.Strategy) {
 	w.t.Helper()
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: w.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(), Version: 1}
+	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: w.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(),
+		Version: 1}
 	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
+		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint,
+		Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
 		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 5}, CreatedAt: time.Now(), Version: 1,
 	}
 	check(w.t, errors.Join(r.Check(), a.Check()))
@@ -157,10 +161,16 @@ type kind struct {
 
 var kinds = []kind{
 	{"nginx, fingerprint", false, nginx("optional_no_ca", "$ssl_client_fingerprint", fingerprint)},
-	{"nginx, subject DN", true, nginx("optional", "$ssl_client_s_dn", func(c *x509.Certificate) string { return c.Subject.String() })},
+	{"nginx, subject DN", true, nginx("optional", "$ssl_client_s_dn", func(c *x509.Certificate) string {
+		return c.Subject.String()
+	})},
 	{"nginx, CA (verify on)", true, nginx("on", `"CA"`, func(*x509.Certificate) string { return "CA" })},
-	{"HAProxy, fingerprint", false, haproxy("ssl_c_sha1,hex", func(c *x509.Certificate) string { return strings.ToUpper(fingerprint(c)) })},
-	{"HAProxy, subject DN", true, haproxy("ssl_c_s_dn(CN)", func(c *x509.Certificate) string { return c.Subject.CommonName })},
+	{"HAProxy, fingerprint", false, haproxy("ssl_c_sha1,hex", func(c *x509.Certificate) string {
+		return strings.ToUpper(fingerprint(c))
+	})},
+	{"HAProxy, subject DN", true, haproxy("ssl_c_s_dn(CN)", func(c *x509.Certificate) string {
+		return c.Subject.CommonName
+	})},
 	{"Apache, issuer + serial", false, apache},
 	{"Go, SPKI pin, HTTP/2", false, golang(Options{Refuse: 401, HTTP2: true, Know: outbound.KeyPin})},
 	{"Go, alert, TLS 1.3", false, golang(Options{Refuse: Alert})},
@@ -198,7 +208,8 @@ func golang(o Options) func(*world) receiver {
 }
 
 // served starts a server whose configuration says what it accepts, and which takes up a new one at a signal.
-func (w *world) served(program string, args []string, file string, reload syscall.Signal, configure func(port int, accepted []string) string, know func(*x509.Certificate) string) receiver {
+func (w *world) served(program string, args []string, file string, reload syscall.Signal,
+	configure func(port int, accepted []string) string, know func(*x509.Certificate) string) receiver {
 	w.t.Helper()
 	port := testenv.Port(w.t)
 	w.write(file, []byte(configure(port, nil)))
@@ -220,7 +231,8 @@ func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 	w.t.Helper()
 	testenv.Start(w.t, cmd)
 	url = fmt.Sprintf("https://127.0.0.1:%d/messages", port)
-	anybody := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	anybody := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DisableKeepAlives: true}}
 	testenv.Eventually(w.t, func() bool {
 		res, err := anybody.Get(url)
 		if err == nil {
@@ -237,7 +249,8 @@ func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) 
 		file := filepath.Base(dir) + "-nginx.conf"
 		configure := func(port int, accepted []string) string {
 			var b strings.Builder
-			fmt.Fprintf(&b, "user root; daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents {}\nhttp { access_log off; client_max_body_size 0;\n", dir)
+			fmt.Fprintf(&b, "user root; daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log "+
+				"%[1]s/error.log;\nevents {}\nhttp { access_log off; client_max_body_size 0;\n", dir)
 			for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 				fmt.Fprintf(&b, "%s_temp_path %s/tmp;\n", kind, dir)
 			}
@@ -251,11 +264,13 @@ func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) 
 				location / { if ($known = 0) { return 401; } proxy_pass %[4]s; } } }`, port, w.dir, verify, w.backend.url)
 			return b.String()
 		}
-		return w.served("nginx", []string{"-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", filepath.Join(w.dir, file)}, file, syscall.SIGHUP, configure, know)
+		return w.served("nginx", []string{"-e", filepath.Join(dir, "error.log"), "-p", dir, "-c", filepath.Join(w.dir, file)},
+			file, syscall.SIGHUP, configure, know)
 	}
 }
 
-// haproxy knows what it accepts by a list, which its administrator changes while it runs (management guide, section 9.3).
+// haproxy knows what it accepts by a list, which its administrator changes while it runs (management guide, section
+// 9.3).
 func haproxy(by string, know func(*x509.Certificate) string) func(*world) receiver {
 	return func(w *world) receiver {
 		port := testenv.Port(w.t)
@@ -346,7 +361,8 @@ SSLSessionCache none
 		s := strings.ToUpper(c.SerialNumber.Text(16))
 		return strings.Repeat("0", len(s)%2) + s
 	}
-	return w.served("apache2", []string{"-DFOREGROUND", "-f", filepath.Join(w.dir, file)}, file, syscall.SIGUSR1, configure, serial)
+	return w.served("apache2", []string{"-DFOREGROUND", "-f", filepath.Join(w.dir, file)}, file, syscall.SIGUSR1,
+		configure, serial)
 }
 
 // A sort is a sort of message.
@@ -355,7 +371,8 @@ var sorts = []struct {
 	size         int // < 0: of unknown length
 	rare         bool
 }{
-	{"GET", "GET", 0, false}, {"POST small", "POST", 300, false}, {"POST 900 KiB", "POST", 900 << 10, false}, {"chunked", "POST", -(100 << 10), false}, {"POST 20 MiB", "POST", 20 << 20, true},
+	{"GET", "GET", 0, false}, {"POST small", "POST", 300, false}, {"POST 900 KiB", "POST", 900 << 10, false},
+	{"chunked", "POST", -(100 << 10), false}, {"POST 20 MiB", "POST", 20 << 20, true},
 }
 
 // flow sends messages of all sorts, one after the other in each of two lines, until it is told to stop.
@@ -507,7 +524,8 @@ func TestReceivers(t *testing.T) {
 			})
 		}
 	}
-	fmt.Printf("adaptive sent=%d failed=%d\nimmediate sent=%d failed=%d\n", sums[0].sent, sums[0].failed, sums[1].sent, sums[1].failed)
+	fmt.Printf("adaptive sent=%d failed=%d\nimmediate sent=%d failed=%d\n", sums[0].sent, sums[0].failed, sums[1].sent,
+		sums[1].failed)
 	if sums[0].failed > 0 || sums[1].failed == 0 || sums[0].sent == 0 {
 		t.Errorf("adaptive must lose nothing, and immediate something")
 	}

@@ -66,11 +66,14 @@ func StartMailpit(t testing.TB) *Mailpit {
 		t.Fatal(err)
 	}
 	smtp, web := Port(t), Port(t)
-	cmd := exec.Command(Tool(t, "mailpit"), "--disable-version-check", "--quiet", "--database", filepath.Join(dir, "mailpit.db"),
+	cmd := exec.Command(Tool(t, "mailpit"), "--disable-version-check", "--quiet", "--database",
+		filepath.Join(dir, "mailpit.db"),
 		"--smtp", fmt.Sprintf("127.0.0.1:%d", smtp), "--listen", fmt.Sprintf("127.0.0.1:%d", web),
-		"--smtp-tls-cert", filepath.Join(dir, "cert.pem"), "--smtp-tls-key", filepath.Join(dir, "key.pem"), "--smtp-require-starttls", "--smtp-auth-file", filepath.Join(dir, "auth"))
+		"--smtp-tls-cert", filepath.Join(dir, "cert.pem"), "--smtp-tls-key", filepath.Join(dir, "key.pem"),
+		"--smtp-require-starttls", "--smtp-auth-file", filepath.Join(dir, "auth"))
 	Start(t, cmd)
-	m := &Mailpit{URL: fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp), Roots: &tls.Config{RootCAs: roots}, api: fmt.Sprintf("http://127.0.0.1:%d/api/v1", web), t: t}
+	m := &Mailpit{URL: fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp), Roots: &tls.Config{RootCAs: roots},
+		api: fmt.Sprintf("http://127.0.0.1:%d/api/v1", web), t: t}
 	Eventually(t, func() bool { _, err := http.Get(m.api + "/info"); return err == nil })
 	return m
 }
@@ -154,8 +157,10 @@ func writeServerCertificate(t testing.TB, dir string) *x509.CertPool {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -165,7 +170,8 @@ func writeServerCertificate(t testing.TB, dir string) *x509.CertPool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der},
+		"key.pem": {Type: "PRIVATE KEY", Bytes: keyDER}} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

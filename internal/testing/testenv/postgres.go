@@ -1,5 +1,5 @@
-// Package testenv gives tests their real peers: a PostgreSQL of their own. It promises that a missing server is a failure
-// that says what to install, never a skipped test, and that what it starts ends with the test process.
+// Package testenv gives tests their real peers: a PostgreSQL of their own. It promises that a missing server is a
+// failure that says what to install, never a skipped test, and that what it starts ends with the test process.
 package testenv
 
 import (
@@ -94,15 +94,16 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// NewServerOn is [NewServer] on a disk of its own of the given size, in MiB: a file system in memory. Where the system lets
-// nobody mount one, small is false, and the server is on the system's disk.
+// NewServerOn is [NewServer] on a disk of its own of the given size, in MiB: a file system in memory. Where the system
+// lets nobody mount one, small is false, and the server is on the system's disk.
 func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
 	s, err := newServer()
 	Check(t, err)
 	t.Cleanup(s.remove)
 	if user := s.attr().Credential; user != nil {
-		small = syscall.Mount("none", s.dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", size, user.Uid, user.Gid)) == nil
+		small = syscall.Mount("none", s.dir, "tmpfs", 0,
+			fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", size, user.Uid, user.Gid)) == nil
 	}
 	if small {
 		t.Cleanup(func() {
@@ -124,7 +125,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	other, err := newServer()
 	Check(t, err)
 	t.Cleanup(other.remove)
-	Check(t, other.command("pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "postgres", "-D", other.data(), "-R", "-X", "stream", "-c", "fast"))
+	Check(t, other.command("pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "postgres", "-D",
+		other.data(), "-R", "-X", "stream", "-c", "fast"))
 	Check(t, other.start())
 	return other
 }
@@ -183,7 +185,8 @@ func newServer() (s *Server, err error) {
 			return nil, err
 		}
 		s.attr = func() *syscall.SysProcAttr {
-			return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+			return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT,
+				Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 		}
 	}
 	if s.port, err = freePort(); err != nil {
@@ -203,11 +206,13 @@ func (s *Server) command(name string, args ...string) error {
 }
 
 func (s *Server) init() error {
-	return s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US", "-E", "UTF8")
+	return s.command("initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C",
+		"--locale-provider=icu", "--icu-locale=en-US", "-E", "UTF8")
 }
 
 func (s *Server) start() (err error) {
-	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.dir, "-c", "listen_addresses=127.0.0.1",
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port), "-k", s.dir, "-c",
+		"listen_addresses=127.0.0.1",
 		"-c", "fsync=off", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	s.cmd.Dir, s.cmd.SysProcAttr = s.dir, s.attr()
 	if s.ended, err = start(s.cmd); err != nil {

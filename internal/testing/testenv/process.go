@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// start starts a program, and says when it has ended. A Pdeathsig follows the thread that forked, which therefore stays.
+// start starts a program, and says when it has ended. A Pdeathsig follows the thread that forked, which therefore
+// stays.
 func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	started, done := make(chan error), make(chan struct{})
 	go func() {

@@ -1,7 +1,8 @@
 // Package password hashes passwords with argon2id (RFC 9106), in the PHC string form.
 //
-// It promises that a hash tells nothing of the password but whether another one is the same, and that trying one costs as much
-// for a name that does not exist. What a password is worth is its owner's doing: it must have twelve characters.
+// It promises that a hash tells nothing of the password but whether another one is the same, and that trying one costs
+// as much for a name that does not exist. What a password is worth is its owner's doing: it must have twelve
+// characters.
 package password
 
 import (
@@ -24,8 +25,8 @@ const (
 	keySize = 32
 )
 
-// Bounds of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) asks for eight at least; these accounts open
-// every certificate of a tenant.
+// Bounds of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) asks for eight at least; these
+// accounts open every certificate of a tenant.
 const (
 	shortest = 12
 	longest  = 1024
@@ -33,8 +34,9 @@ const (
 
 // Errors of [Hash].
 var (
-	ErrShort = errors.New("The password must have at least 12 characters: a sentence is fine.") //lint:ignore ST1005 it is shown as it is
-	ErrLong  = errors.New("The password is longer than 1024 bytes.")                            //lint:ignore ST1005 it is shown as it is
+	//lint:ignore ST1005 it is shown as it is
+	ErrShort = errors.New("The password must have at least 12 characters: a sentence is fine.")
+	ErrLong  = errors.New("The password is longer than 1024 bytes.") //lint:ignore ST1005 it is shown as it is
 )
 
 // tries bounds how many are computed at the same time: each takes 19 MiB.
@@ -59,7 +61,8 @@ func Hash(password string) (string, error) {
 		return "", err
 	}
 	encode := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, encode(salt), encode(key(password, salt, memory, passes, lanes))), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes, encode(salt),
+		encode(key(password, salt, memory, passes, lanes))), nil
 }
 
 // Matches says whether a password is the one that was hashed.

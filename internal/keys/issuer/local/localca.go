@@ -1,10 +1,11 @@
 // Package local is an issuer of its own: a root, and issuing CAs below it, kept sealed in the database.
 //
-// It promises certificates that follow RFC 5280 and serve client authentication only, that no certificate outlives the CA
-// that signed it, and that the issuing CA is replaced early enough for that: its successor is made a year ahead, announced, and
-// signs only from its date on. It is below the same root, so that a receiver which trusts the root notices nothing, until the
-// root itself comes to its end: then a new one is made with it. The issuing CAs are constrained to the installation's trust domain (RFC 5280, section
-// 4.2.1.10): stolen, their key cannot make a certificate for a web site.
+// It promises certificates that follow RFC 5280 and serve client authentication only, that no certificate outlives the
+// CA that signed it, and that the issuing CA is replaced early enough for that: its successor is made a year ahead,
+// announced, and signs only from its date on. It is below the same root, so that a receiver which trusts the root
+// notices nothing, until the root itself comes to its end: then a new one is made with it. The issuing CAs are
+// constrained to the installation's trust domain (RFC 5280, section 4.2.1.10): stolen, their key cannot make a
+// certificate for a web site.
 package local
 
 import (
@@ -201,7 +202,8 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		template.PermittedURIDomains = []string{ca.config.TrustDomain}
 		template.PermittedEmailAddresses = []string{ca.config.TrustDomain}
 		template.PermittedDNSDomains = []string{ca.config.TrustDomain}
-		template.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}, {IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
+		template.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
+			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 	} else {
 		template.MaxPathLen = 1
 	}
@@ -222,7 +224,8 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		return none, err
 	}
 	return tenancy.Authority{
-		ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
+		ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der, SealedKey: sealed,
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
 	}, nil
 }
 
@@ -255,7 +258,8 @@ func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
 
 // subject names the tenant, the same in every generation: receivers that map it keep working.
 func (ca *CA) subject(r issuer.Request) pkix.Name {
-	name := pkix.Name{Organization: []string{ca.config.Organization}, OrganizationalUnit: []string{"Tenants"}, CommonName: r.Tenant}
+	name := pkix.Name{Organization: []string{ca.config.Organization}, OrganizationalUnit: []string{"Tenants"},
+		CommonName: r.Tenant}
 	if r.Purpose == tenancy.ForMUser {
 		name.OrganizationalUnit = []string{"M-users"}
 	}
@@ -287,7 +291,8 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 		SubjectKeyId:          keyID,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		URIs:                  []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain, Path: issuer.Path(r.Tenant, r.Purpose)}},
+		URIs: []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain,
+			Path: issuer.Path(r.Tenant, r.Purpose)}},
 	}
 	if ca.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
@@ -302,7 +307,8 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	}, nil
 }
 
-// CRL is the certificate revocation list (DER) of one issuing CA; [tenancy.ErrNotFound] where there is none with this ID.
+// CRL is the certificate revocation list (DER) of one issuing CA; [tenancy.ErrNotFound] where there is none with this
+// ID.
 func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]byte, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -310,7 +316,8 @@ func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]by
 		if a.ID != id {
 			continue
 		}
-		list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second), NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
+		list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second),
+			NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
 		for _, c := range revoked {
 			serial, ok := new(big.Int).SetString(c.Serial, 16)
 			if !ok {
@@ -339,8 +346,8 @@ func (ca *CA) Chain(issuerID string) []byte {
 	return nil
 }
 
-// Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain, those
-// that are announced among them.
+// Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain,
+// those that are announced among them.
 func (ca *CA) Bundle() []byte {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()

@@ -38,7 +38,8 @@ func (m *memory) AddAuthority(_ context.Context, a tenancy.Authority) error {
 	return nil
 }
 
-var config = Config{TrustDomain: "perennial.example.com", Organization: "Example Platform", CRLURL: "http://perennial.example.com/pki", LongestValidity: 365 * day}
+var config = Config{TrustDomain: "perennial.example.com", Organization: "Example Platform",
+	CRLURL: "http://perennial.example.com/pki", LongestValidity: 365 * day}
 
 func open(t *testing.T, m *memory, keys *keyring.Keyring, at time.Time) *CA {
 	t.Helper()
@@ -58,13 +59,15 @@ func keys(t *testing.T) *keyring.Keyring {
 	return k
 }
 
-func issue(t *testing.T, ca *CA, kind tenancy.KeyType, purpose tenancy.Purpose, at time.Time) (issuer.Issued, *x509.Certificate) {
+func issue(t *testing.T, ca *CA, kind tenancy.KeyType, purpose tenancy.Purpose, at time.Time) (issuer.Issued,
+	*x509.Certificate) {
 	t.Helper()
 	key, err := keyring.Generate(kind)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issued, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: at, Validity: 365 * day})
+	issued, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: at,
+		Validity: 365 * day})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,8 @@ func issue(t *testing.T, ca *CA, kind tenancy.KeyType, purpose tenancy.Purpose, 
 // lints are zlint's rules for certificates in general; those of the CA/Browser Forum are for web servers.
 func lints(t *testing.T, der []byte) {
 	t.Helper()
-	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280, lint.RFC5480, lint.RFC8813, lint.Community}})
+	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280,
+		lint.RFC5480, lint.RFC8813, lint.Community}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +121,8 @@ func TestEveryCertificateIsCleanForZlintAndVerifiesWithOpenSSL(t *testing.T) {
 			lints(t, issued.DER)
 			chain := write("chain.pem", ca.Chain(issued.IssuerID))
 			leaf := write("leaf.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.DER}))
-			args := []string{"verify", "-x509_strict", "-purpose", "sslclient", "-attime", "1793491200", "-CAfile", root, "-untrusted", chain, leaf}
+			args := []string{"verify", "-x509_strict", "-purpose", "sslclient", "-attime", "1793491200", "-CAfile", root,
+				"-untrusted", chain, leaf}
 			if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
 				t.Errorf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
 			}
@@ -158,7 +163,8 @@ func TestTheNameConstraintsForbidOtherDomains(t *testing.T) {
 	roots, chain := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(honest.roots[0].cert)
 	chain.AddCert(honest.issuing[0].cert)
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if _, err := genuine.Verify(opts); err != nil {
 		t.Error(err)
 	}
@@ -191,7 +197,8 @@ func TestEveryAuthorityIsAnnouncedLongBeforeItSignsAndNothingEndsOverFortyYears(
 		roots.AppendCertsFromPEM(ca.Bundle())
 		chain.AppendCertsFromPEM(ca.Chain(issued.IssuerID))
 		for _, moment := range []time.Time{at, leaf.NotAfter} {
-			if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: moment, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: moment,
+				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 				t.Fatalf("month %d, at %s: %v", month, moment, err)
 			}
 		}
@@ -232,7 +239,8 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	probe, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now, Validity: time.Hour, Authority: next.ID})
+	probe, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
+		Validity: time.Hour, Authority: next.ID})
 	if err != nil || probe.IssuerID != next.ID {
 		t.Errorf("a probe is of %s: %v", probe.IssuerID, err)
 	}
@@ -289,7 +297,8 @@ func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
 func TestTheCRLListsWhatWasRevoked(t *testing.T) {
 	ca := open(t, &memory{}, keys(t), now)
 	issued, _ := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
-	der, err := ca.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: issued.Serial, RevokedAt: now, RevokedFor: "compromised"}}, now)
+	der, err := ca.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: issued.Serial, RevokedAt: now,
+		RevokedFor: "compromised"}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ import (
 // serverLifetime is short, since the certificate lives in memory and is replaced at two thirds of it.
 const serverLifetime = 30 * day
 
-// A ServerCertificate is the service's own certificate, signed by the root (the issuing CAs are for clients only), kept in
-// memory, and replaced before it expires.
+// A ServerCertificate is the service's own certificate, signed by the root (the issuing CAs are for clients only), kept
+// in memory, and replaced before it expires.
 type ServerCertificate struct {
 	ca   *CA
 	host string
@@ -69,9 +69,11 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{Organization: []string{ca.config.Organization}, CommonName: host}, SubjectKeyId: id,
-		NotBefore: now.Add(-Backdate).Truncate(time.Second), NotAfter: now.Add(serverLifetime).Truncate(time.Second),
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber: serial, Subject: pkix.Name{Organization: []string{ca.config.Organization}, CommonName: host},
+		SubjectKeyId: id,
+		NotBefore:    now.Add(-Backdate).Truncate(time.Second), NotAfter: now.Add(serverLifetime).Truncate(time.Second),
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = []net.IP{ip}

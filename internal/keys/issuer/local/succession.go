@@ -9,7 +9,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Refresh reads what other replicas made, and makes the authorities that are missing or due at now: call it before every run.
+// Refresh reads what other replicas made, and makes the authorities that are missing or due at now: call it before
+// every run.
 func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -35,8 +36,8 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	return ca.announce(ctx, now, from, last.root.cert.NotAfter.Before(now.Add(issuingLifetime/2)))
 }
 
-// Announce makes the successor of the issuing CA now, which signs from an instant on (zero: after [Notice]), below a new root
-// where one is wanted. [tenancy.ErrRefused] while one is announced.
+// Announce makes the successor of the issuing CA now, which signs from an instant on (zero: after [Notice]), below a
+// new root where one is wanted. [tenancy.ErrRefused] while one is announced.
 func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (tenancy.Authority, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -44,7 +45,8 @@ func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (
 		return tenancy.Authority{}, err
 	}
 	if last := ca.issuing[len(ca.issuing)-1]; last.SignsFrom.After(now) {
-		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
+		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs "+
+			"from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
 	}
 	switch {
 	case from.IsZero():
@@ -56,7 +58,8 @@ func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (
 	return ca.issuing[len(ca.issuing)-1].Authority, err
 }
 
-// announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was asked.
+// announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was
+// asked.
 func (ca *CA) announce(ctx context.Context, now, from time.Time, newRoot bool) error {
 	if newRoot {
 		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
@@ -89,8 +92,8 @@ func (ca *CA) signer(at time.Time) int {
 	return 0
 }
 
-// signerOf is the issuing CA for a request: the one that is asked for, or the one that signs; where a certificate would outlive
-// that one, the next.
+// signerOf is the issuing CA for a request: the one that is asked for, or the one that signs; where a certificate would
+// outlive that one, the next.
 func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -102,7 +105,8 @@ func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error)
 			return a, nil
 		}
 	}
-	return nil, fmt.Errorf("a certificate until %s would outlive its issuing CA (until %s)", notAfter.Format(time.RFC3339), ca.issuing[signing].cert.NotAfter.Format(time.RFC3339))
+	return nil, fmt.Errorf("a certificate until %s would outlive its issuing CA (until %s)", notAfter.Format(time.RFC3339),
+		ca.issuing[signing].cert.NotAfter.Format(time.RFC3339))
 }
 
 // Signing is the issuing CA that signs at now.
@@ -154,7 +158,8 @@ func (ca *CA) Plans(now time.Time) []Plan {
 	}
 	var plans []Plan
 	for i, a := range ca.roots {
-		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), stage(i, ca.issuing[signing].root.Position-1), a.cert.NotAfter.Add(-issuingLifetime / 2)})
+		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), stage(i, ca.issuing[signing].root.Position-1),
+			a.cert.NotAfter.Add(-issuingLifetime / 2)})
 	}
 	for i, a := range ca.issuing {
 		p := Plan{a.Authority, a.cert.Subject.String(), stage(i, signing), ca.announceAt(a)}
