@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test packages lint generate fresh fuzz properties model faults receivers bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test packages lint generate fresh fuzz properties model faults mutants receivers bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -73,6 +73,18 @@ model: packages ## Spin explores the ledger and the roll-over, and must find wha
 
 faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; two at a time, about 20 s each)
 	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
+
+# The packages that decide, store keys and issue. ALSO names further packages whose tests count.
+PKG    ?= ./policy ./rollover ./tenancy ./internal/keys/... ./internal/engine/lifecycle ./internal/egress/outbound ./internal/egress/gateway ./internal/egress/prober
+ALSO   ?=
+SAMPLE ?= 150
+SEED   ?= 1
+JOBS   ?= 2
+
+mutants: packages ## small changes of PKG, SAMPLE of them drawn by SEED (0: all), that the tests must notice: prints those that survive
+	@mkdir -p bin
+	$(GO) -C tools build -o $(CURDIR)/bin/mutants ./mutants
+	bin/mutants -equivalent tools/mutants/equivalent.txt -sample $(SAMPLE) -seed $(SEED) -jobs $(JOBS) -also "$(ALSO)" -test-flags -short $(PKG)
 
 receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
 	@$(GO) test ./internal/testing/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
