@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -162,7 +163,7 @@ func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (cont
 			return nil, nil, err
 		}
 		go p.store.Listen(ctx, c.Control, log)
-		return gateway.Local{Engine: p.engine, Now: e.now}, p.store.Close, nil
+		return inprocess.Control{Engine: p.engine, Now: e.now}, p.store.Close, nil
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Host):
 		client, err := c.client(log)
 		if err == nil {

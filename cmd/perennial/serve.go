@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
@@ -112,7 +113,8 @@ func (c *serveCmd) Run(e env) error {
 	ending, end := context.WithCancel(context.Background())
 	defer end()
 	gateways := func(name string) http.Handler {
-		return control.Handler{Control: gateway.Local{Engine: p.engine, Now: e.now, Name: name}, Ending: ending, Log: log}
+		here := inprocess.Control{Engine: p.engine, Now: e.now, Name: name}
+		return control.Handler{Control: here, Ending: ending, Log: log}
 	}
 	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Imports: queue, Network: network,
 		BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
@@ -133,7 +135,7 @@ func (c *serveCmd) Run(e env) error {
 	}
 	server.RegisterOnShutdown(end)
 	failed := make(chan error, 2)
-	egress, err := c.gatewayFlags.start(network, gateway.Local{Engine: p.engine, Now: e.now}, e, log, failed)
+	egress, err := c.gatewayFlags.start(network, inprocess.Control{Engine: p.engine, Now: e.now}, e, log, failed)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -96,8 +95,8 @@ func call[O any](ctx context.Context, c *Client, name string, in any) (out O, er
 }
 
 // Standing implements [gateway.Control].
-func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s lifecycle.Standing,
-	identities []outbound.Identity, err error) {
+func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s standing.Standing,
+	identities []standing.Identity, err error) {
 	out, err := call[standingAnswer](ctx, c, "standing", standingOf{tenant, arrangement, c.key.PublicKey().Bytes()})
 	if err != nil {
 		return s, nil, err
@@ -118,7 +117,7 @@ func (c *Client) Token(ctx context.Context, hash string) (tenancy.Token, error) 
 }
 
 // Observe implements [gateway.Control].
-func (c *Client) Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error {
+func (c *Client) Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error {
 	_, err := call[nothing](ctx, c, "observe", observed{arrangementID, seen})
 	return err
 }

@@ -16,8 +16,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -36,10 +35,10 @@ type (
 		SealTo              []byte // public key of the process that asks
 	}
 	standingAnswer struct {
-		Standing   lifecycle.Standing
+		Standing   standing.Standing
 		Identities []sealedIdentity
 	}
-	// A sealedIdentity is an [outbound.Identity] for one process.
+	// A sealedIdentity is an [standing.Identity] for one process.
 	sealedIdentity struct {
 		Generation int
 		Chain      [][]byte
@@ -47,7 +46,7 @@ type (
 	}
 	observed struct {
 		ArrangementID string
-		Seen          []lifecycle.Observation
+		Seen          []standing.Observation
 	}
 	parkedMessage struct {
 		Parked  tenancy.Parked
@@ -85,7 +84,7 @@ func sealInfo(arrangementID string, generation int) []byte {
 	return fmt.Appendf(nil, "perennial gateway key/%s/%d", arrangementID, generation)
 }
 
-func sealIdentity(to hpke.PublicKey, arrangementID string, id outbound.Identity) (s sealedIdentity, err error) {
+func sealIdentity(to hpke.PublicKey, arrangementID string, id standing.Identity) (s sealedIdentity, err error) {
 	key, err := x509.MarshalPKCS8PrivateKey(id.Certificate.PrivateKey)
 	if err != nil {
 		return s, errors.New("a private key cannot be encoded")
@@ -96,7 +95,7 @@ func sealIdentity(to hpke.PublicKey, arrangementID string, id outbound.Identity)
 	return s, err
 }
 
-func (s sealedIdentity) open(key hpke.PrivateKey, arrangementID string) (id outbound.Identity, err error) {
+func (s sealedIdentity) open(key hpke.PrivateKey, arrangementID string) (id standing.Identity, err error) {
 	der, err := hpke.Open(key, kdf, aead, sealInfo(arrangementID, s.Generation), s.Key)
 	if err != nil {
 		return id, fmt.Errorf("the key of generation %d was not sealed for this gateway", s.Generation)
@@ -106,6 +105,6 @@ func (s sealedIdentity) open(key hpke.PrivateKey, arrangementID string) (id outb
 	if err != nil {
 		return id, fmt.Errorf("the key of generation %d cannot be read", s.Generation)
 	}
-	return outbound.Identity{Generation: s.Generation,
+	return standing.Identity{Generation: s.Generation,
 		Certificate: tls.Certificate{Certificate: s.Chain, PrivateKey: private}}, nil
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -44,7 +45,7 @@ type fixture struct {
 	t        *testing.T
 	engine   *lifecycle.Engine
 	ca       *local.CA
-	local    gateway.Local
+	local    inprocess.Control
 	service  *httptest.Server
 	end      func() // of streams
 	down     bool   // the service answers nothing
@@ -93,7 +94,7 @@ func setUp(t *testing.T) *fixture {
 		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), a))
 	}))
 	ending, end := context.WithCancel(t.Context())
-	f.end, f.local = end, gateway.Local{Engine: f.engine, Now: time.Now}
+	f.end, f.local = end, inprocess.Control{Engine: f.engine, Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
 	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine, CA: f.ca, Now: time.Now, Log: log,
 		Gateways: func(name string) http.Handler {

@@ -17,8 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/egress/prober"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -50,26 +49,26 @@ type Diagnosis struct {
 	Summary  string
 	Evidence []string
 	NextStep string
-	Results  []prober.Result // the questions that were asked
+	Results  []outbound.Result // the questions that were asked
 }
 
 // skew is how far the receiver's clock may be from ours before it is named.
 const skew = 5 * time.Minute
 
 // Run asks the receiver, and says why messages fail. recent are the latest entries of the message log.
-func Run(ctx context.Context, n *outbound.Network, s lifecycle.Standing, identities []outbound.Identity,
+func Run(ctx context.Context, n *outbound.Network, s standing.Standing, identities []standing.Identity,
 	recent []tenancy.Message, now time.Time) Diagnosis {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return Diagnosis{Cause: Unknown, Summary: "the endpoint is no URL", NextStep: "correct the arrangement's endpoint"}
 	}
-	f := findings{standing: s, now: now, byGeneration: map[int]prober.Result{}}
+	f := findings{standing: s, now: now, byGeneration: map[int]outbound.Result{}}
 	for _, id := range identities {
-		r := prober.Ask(ctx, n, endpoint, s.Arrangement.Egress, &id)
+		r := outbound.Ask(ctx, n, endpoint, s.Arrangement.Egress, &id)
 		f.byGeneration[id.Generation] = r
 		f.all = append(f.all, r)
 	}
-	f.none = prober.Ask(ctx, n, endpoint, s.Arrangement.Egress, nil)
+	f.none = outbound.Ask(ctx, n, endpoint, s.Arrangement.Egress, nil)
 	f.recent = recent
 	d := f.conclude()
 	d.Results = append(f.all, f.none)
@@ -78,11 +77,11 @@ func Run(ctx context.Context, n *outbound.Network, s lifecycle.Standing, identit
 
 // findings are the answers.
 type findings struct {
-	standing     lifecycle.Standing
+	standing     standing.Standing
 	now          time.Time
-	byGeneration map[int]prober.Result
-	all          []prober.Result // by generation, the oldest first
-	none         prober.Result
+	byGeneration map[int]outbound.Result
+	all          []outbound.Result // by generation, the oldest first
+	none         outbound.Result
 	recent       []tenancy.Message
 }
 
@@ -126,7 +125,7 @@ func after(outcome string) string {
 	return ": " + outcome
 }
 
-func answer(r prober.Result) string {
+func answer(r outbound.Result) string {
 	how := "the probe"
 	if r.Handshake {
 		how = "the handshake"
@@ -210,7 +209,7 @@ func (f findings) expired(d *Diagnosis) bool {
 }
 
 // alert: TLS says why.
-func (f findings) alert(d *Diagnosis, newest prober.Result, c tenancy.Certificate) bool {
+func (f findings) alert(d *Diagnosis, newest outbound.Result, c tenancy.Certificate) bool {
 	if newest.Meaning != outbound.Refused && newest.Err == nil {
 		return false
 	}
@@ -262,7 +261,7 @@ func (f findings) namesOthers(issuer string) bool {
 }
 
 func (f findings) oneIsAccepted() bool {
-	return slices.ContainsFunc(f.all, func(r prober.Result) bool { return r.Meaning == outbound.Accepted })
+	return slices.ContainsFunc(f.all, func(r outbound.Result) bool { return r.Meaning == outbound.Accepted })
 }
 
 // set compares the generations, and the answer that nobody's certificate gets.
@@ -323,7 +322,7 @@ func (f findings) healthy(d *Diagnosis) bool {
 	return true
 }
 
-func (f findings) newRefused(d *Diagnosis, works int, newest prober.Result) bool {
+func (f findings) newRefused(d *Diagnosis, works int, newest outbound.Result) bool {
 	before, _ := f.standing.Certificate(works)
 	c, _ := f.standing.Certificate(newest.Generation)
 	switch {
@@ -346,7 +345,7 @@ func (f findings) newRefused(d *Diagnosis, works int, newest prober.Result) bool
 
 func (f findings) everyRefused(d *Diagnosis) bool {
 	first := f.all[0]
-	same := !slices.ContainsFunc(f.all, func(r prober.Result) bool {
+	same := !slices.ContainsFunc(f.all, func(r outbound.Result) bool {
 		return r.Detail != first.Detail || r.Meaning != outbound.Refused || r.Status == 0
 	})
 	if len(f.all) > 1 && same {
@@ -365,11 +364,11 @@ func (f findings) everyRefused(d *Diagnosis) bool {
 	return false
 }
 
-func asked(all []prober.Result) bool {
-	return slices.ContainsFunc(all, func(r prober.Result) bool { return r.Asked })
+func asked(all []outbound.Result) bool {
+	return slices.ContainsFunc(all, func(r outbound.Result) bool { return r.Asked })
 }
 
-func generations(all []prober.Result) (n []int) {
+func generations(all []outbound.Result) (n []int) {
 	for _, r := range all {
 		n = append(n, r.Generation)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/diagnose"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
@@ -99,11 +100,11 @@ func (w *world) diagnose(t *testing.T, a tenancy.Arrangement, recent ...tenancy.
 	t.Helper()
 	s, err := w.engine.Standing(t.Context(), w.engine.Store.Reader, w.acme, a)
 	check(t, err)
-	var ids []outbound.Identity
+	var ids []standing.Identity
 	for _, c := range s.Certificates {
 		p, err := w.engine.Presentable(t.Context(), c)
 		check(t, err)
-		ids = append(ids, outbound.Identity{Generation: c.Generation, Certificate: p})
+		ids = append(ids, standing.Identity{Generation: c.Generation, Certificate: p})
 	}
 	return diagnose.Run(t.Context(), &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, s,
 		ids, recent, time.Now())

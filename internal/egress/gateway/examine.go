@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -35,7 +34,7 @@ func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	if meaning == outbound.Nothing {
 		egress := m.route.standing.Arrangement.Egress
 		egress.Probe = tenancy.Probe{}
-		result := prober.Ask(r.Context(), s.Network, m.route.endpoint, egress, &id.Identity)
+		result := outbound.Ask(r.Context(), s.Network, m.route.endpoint, egress, &id.Identity)
 		meaning, detail = result.Meaning, result.Detail
 	}
 	switch meaning {
@@ -61,7 +60,7 @@ func isSafe(method string) bool {
 
 // ask sends the head of a message and withholds its body: the receiver says "100 Continue", or refuses.
 func (s sender) ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
-	ctx, cancel := context.WithTimeout(r.Context(), prober.Timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
 	defer cancel()
 	var continues atomic.Bool
 	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{Got100Continue: func() {
@@ -104,7 +103,7 @@ func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, ord
 		}
 		meaning, _ := s.ask(r.WithContext(ctx), m.route.fresh(s.Network, id), m.route.statuses)
 		if meaning == outbound.Nothing {
-			meaning = prober.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
+			meaning = outbound.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
 		}
 		if meaning != outbound.Refused && meaning != outbound.Suspicious {
 			return append([]int{generation}, append(append([]int{}, order[:i]...), order[i+1:]...)...)

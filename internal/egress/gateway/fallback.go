@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/rollover"
 )
 
@@ -374,7 +374,7 @@ func (s sender) learn(r *route, tries []attempt) {
 	last := tries[len(tries)-1]
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var seen []lifecycle.Observation
+	var seen []standing.Observation
 	for _, a := range tries {
 		verdict := rollover.Accepted
 		switch {
@@ -383,7 +383,7 @@ func (s sender) learn(r *route, tries []attempt) {
 		case a.meaning != outbound.Accepted:
 			continue
 		}
-		seen = append(seen, lifecycle.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict,
+		seen = append(seen, standing.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict,
 			By: rollover.Traffic, At: now}, Detail: a.detail})
 	}
 	if last.meaning == outbound.Accepted {
@@ -402,8 +402,8 @@ func (s sender) learnRefusals(m *message, of string, tries []attempt) {
 }
 
 // tell reports what is news; r.mu is held. This gateway itself acts on it from the next message on.
-func (s sender) tell(r *route, seen []lifecycle.Observation) {
-	var news []lifecycle.Observation
+func (s sender) tell(r *route, seen []standing.Observation) {
+	var news []standing.Observation
 	for _, o := range seen {
 		before, known := r.rollover.Generation(o.Generation)
 		if !known {

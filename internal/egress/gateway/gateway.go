@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -29,11 +29,11 @@ import (
 type Control interface {
 	// Standing says where an arrangement stands, with the identities that are within reach; [tenancy.ErrNotFound] where
 	// there is none of these names.
-	Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity, error)
+	Standing(ctx context.Context, tenant, arrangement string) (standing.Standing, []standing.Identity, error)
 	// Token finds the token with this hash; [tenancy.ErrNotFound] where there is none that is valid.
 	Token(ctx context.Context, hash string) (tenancy.Token, error)
 	// Observe takes in what receivers answered.
-	Observe(ctx context.Context, arrangementID string, seen []lifecycle.Observation) error
+	Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
 	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it;

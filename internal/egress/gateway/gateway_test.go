@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -65,7 +66,7 @@ func setUp(t *testing.T) *fixture {
 	pair, err := certificate.Get(nil)
 	check(t, err)
 	f.server = *pair
-	f.start(gateway.Local{Engine: f.engine, Now: time.Now})
+	f.start(inprocess.Control{Engine: f.engine, Now: time.Now})
 	f.token = f.sender("acme", time.Hour)
 	return f
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -23,7 +24,7 @@ import (
 func (f *fixture) listen(address string, config *tls.Config) net.Listener {
 	f.t.Helper()
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: f.engine, Now: time.Now},
+		Control: inprocess.Control{Engine: f.engine, Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
 	})

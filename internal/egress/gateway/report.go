@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -17,18 +17,18 @@ import (
 // with the process is seen again with the next message.
 type reports struct {
 	mu      sync.Mutex
-	pending map[string][]lifecycle.Observation // by arrangement ID
+	pending map[string][]standing.Observation // by arrangement ID
 	wake    chan struct{}
 }
 
 // mostPending bounds what waits for one arrangement while the control does not answer: the latest counts.
 const mostPending = 64
 
-func (r *reports) add(arrangementID string, seen []lifecycle.Observation) {
+func (r *reports) add(arrangementID string, seen []standing.Observation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pending == nil {
-		r.pending = map[string][]lifecycle.Observation{}
+		r.pending = map[string][]standing.Observation{}
 	}
 	all := append(r.pending[arrangementID], seen...)
 	r.pending[arrangementID] = all[max(0, len(all)-mostPending):]
@@ -42,7 +42,7 @@ func wake(c chan struct{}) {
 	}
 }
 
-func (r *reports) take() map[string][]lifecycle.Observation {
+func (r *reports) take() map[string][]standing.Observation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.pending

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -28,7 +28,7 @@ const (
 // A route is what the gateway knows of one arrangement. Its connections belong to one generation each.
 type route struct {
 	address    address
-	standing   lifecycle.Standing
+	standing   standing.Standing
 	endpoint   *url.URL
 	statuses   []int // that mean a refusal
 	identities map[int]*identity
@@ -97,7 +97,7 @@ func (rs refusals) clone() refusals {
 
 // An identity is a generation with its connections, which are shared by the routes that follow each other.
 type identity struct {
-	outbound.Identity
+	standing.Identity
 	certificateID string
 	settings      [sha256.Size]byte
 	connections   atomic.Pointer[outbound.Connections]
@@ -225,7 +225,7 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 }
 
 // replace puts what was read in the place of what was known; nil where it may be out of date already.
-func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identities []outbound.Identity,
+func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identities []standing.Identity,
 	changes int) (*route, error) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -252,7 +252,7 @@ func (rs *routes) replace(g *Gateway, to address, s lifecycle.Standing, identiti
 	return r, nil
 }
 
-func newRoute(n *outbound.Network, to address, s lifecycle.Standing, identities []outbound.Identity,
+func newRoute(n *outbound.Network, to address, s standing.Standing, identities []standing.Identity,
 	before *route) (*route, error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -22,7 +23,7 @@ import (
 // silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the
 // test makes none it is one whose connection for news is lost.
 type silent struct {
-	gateway.Local
+	inprocess.Control
 	down   atomic.Bool
 	asked  atomic.Int32
 	change func(tenantID string)
@@ -31,27 +32,27 @@ type silent struct {
 // silence starts the fixture's gateway anew with such a control.
 func (f *fixture) silence() *silent {
 	f.stop()
-	s := &silent{Local: gateway.Local{Engine: f.engine, Now: time.Now}}
+	s := &silent{Control: inprocess.Control{Engine: f.engine, Now: time.Now}}
 	f.start(s)
 	return s
 }
 
 var errSilent = errors.New("the service does not answer")
 
-func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (lifecycle.Standing, []outbound.Identity,
+func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (standing.Standing, []standing.Identity,
 	error) {
 	s.asked.Add(1)
 	if s.down.Load() {
-		return lifecycle.Standing{}, nil, errSilent
+		return standing.Standing{}, nil, errSilent
 	}
-	return s.Local.Standing(ctx, tenant, arrangement)
+	return s.Control.Standing(ctx, tenant, arrangement)
 }
 
 func (s *silent) Token(ctx context.Context, hash string) (tenancy.Token, error) {
 	if s.down.Load() {
 		return tenancy.Token{}, errSilent
 	}
-	return s.Local.Token(ctx, hash)
+	return s.Control.Token(ctx, hash)
 }
 
 func (s *silent) OnChange(listen func(tenantID string)) (stop func()) {
@@ -65,7 +66,7 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	f.token = f.sender("acme", 24*time.Hour)
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	control := &silent{Local: gateway.Local{Engine: f.engine, Now: now}}
+	control := &silent{Control: inprocess.Control{Engine: f.engine, Now: now}}
 	g := gateway.New(gateway.Config{Control: control,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(),
 		Now: now, Log: slog.New(slog.DiscardHandler)})

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -56,7 +57,7 @@ type Connections struct {
 }
 
 // Connections makes the connections to a receiver with one generation; nil presents none.
-func (n *Network) Connections(id *Identity, egress tenancy.Egress) *Connections {
+func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Connections {
 	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout()}
 	if most := egress.MaxConnections(); most >= fewConnections {
 		c.places = make(chan struct{}, most/2)

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -30,12 +31,6 @@ type Network struct {
 	Allowed []netip.Prefix
 	// Now is the clock for verification; nil for the system's.
 	Now func() time.Time
-}
-
-// An Identity is one generation that can be presented.
-type Identity struct {
-	Generation  int
-	Certificate tls.Certificate
 }
 
 // ErrForbiddenAddress says that the endpoint's address is in a range that is not allowed.
@@ -98,7 +93,7 @@ func (n *Network) dialer() *net.Dialer {
 const ExpectContinue = time.Second
 
 // Transport makes connections to a receiver with one generation; nil presents none. Nothing is resumed.
-func (n *Network) Transport(id *Identity, egress tenancy.Egress) *http.Transport {
+func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.Transport {
 	return &http.Transport{
 		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
@@ -110,7 +105,7 @@ func (n *Network) Transport(id *Identity, egress tenancy.Egress) *http.Transport
 
 // TLS is the client side of TLS with one generation. Where the receiver asks for a certificate, asked is told which CAs
 // it named; asked may be nil.
-func (n *Network) TLS(id *Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
+func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now}
 	if id != nil {
 		c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {

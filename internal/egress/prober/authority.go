@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -25,8 +25,8 @@ const questionLifetime = time.Hour
 // ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before
 // there is one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the
 // announced authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
-func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, announced tenancy.Authority,
-	actor string) (v store.Trust, results []Result, err error) {
+func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
+	actor string) (v store.Trust, results []outbound.Result, err error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return v, nil, err
@@ -36,7 +36,7 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, annou
 		if err != nil {
 			return v, nil, err
 		}
-		results = append(results, Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id))
+		results = append(results, outbound.Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id))
 	}
 	verdict, why := trusts(results[0], results[1])
 	if verdict == tenancy.TrustUnknown {
@@ -48,7 +48,7 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s lifecycle.Standing, annou
 }
 
 // question makes a certificate of the tenant that is presented once.
-func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID string) (id outbound.Identity, err error) {
+func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID string) (id standing.Identity, err error) {
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
 		return id, err
@@ -59,12 +59,12 @@ func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID str
 		return id, err
 	}
 	above, err := p.Engine.Store.AuthorityDER(ctx, issued.IssuerID)
-	return outbound.Identity{Certificate: tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}}, err
+	return standing.Identity{Certificate: tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}}, err
 }
 
 // trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority
 // that signs now.
-func trusts(next, current Result) (tenancy.Trust, string) {
+func trusts(next, current outbound.Result) (tenancy.Trust, string) {
 	switch {
 	case next.Proves() == outbound.Accepted:
 		return tenancy.Trusted, next.Detail
@@ -142,6 +142,6 @@ func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announc
 	if err != nil || a.Egress.Probe.Method == "" {
 		return err
 	}
-	_, _, err = p.ProbeAuthority(ctx, lifecycle.Standing{Tenant: t, Arrangement: a}, announced, "probe")
+	_, _, err = p.ProbeAuthority(ctx, standing.Standing{Tenant: t, Arrangement: a}, announced, "probe")
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
@@ -82,7 +83,7 @@ func (w *world) ask(endpoint string) store.Trust {
 	w.t.Helper()
 	a := w.arrangement
 	a.Endpoint = endpoint
-	got, results, err := w.prober.ProbeAuthority(w.t.Context(), lifecycle.Standing{Tenant: w.acme, Arrangement: a},
+	got, results, err := w.prober.ProbeAuthority(w.t.Context(), standing.Standing{Tenant: w.acme, Arrangement: a},
 		w.announced, "test")
 	check(w.t, err)
 	if len(results) != 2 {

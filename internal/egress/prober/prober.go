@@ -1,3 +1,5 @@
+// Package prober asks receivers whether they accept the generations of a tenant's certificate, or certificates of an
+// announced authority, and lets the engine record the answers.
 package prober
 
 import (
@@ -9,6 +11,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -20,42 +23,28 @@ type Prober struct {
 	Now     func() time.Time
 }
 
-// Identities opens the generations of an arrangement that are within reach.
-func Identities(ctx context.Context, e *lifecycle.Engine, s lifecycle.Standing) (all []outbound.Identity, err error) {
-	for _, c := range s.Certificates {
-		presentable, err := e.Presentable(ctx, c)
-		if errors.Is(err, tenancy.ErrNotFound) { // retired a moment ago
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		all = append(all, outbound.Identity{Generation: c.Generation, Certificate: presentable})
-	}
-	return all, nil
-}
-
 // Probe asks the receiver of an arrangement with the given generations, or with all where none is given, and returns
 // where the roll-over stands then.
-func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, generations ...int) ([]Result,
-	lifecycle.Standing, error) {
+func (p *Prober) Probe(ctx context.Context, s standing.Standing, actor string, generations ...int) ([]outbound.Result,
+	standing.Standing, error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return nil, s, err
 	}
-	identities, err := Identities(ctx, p.Engine, s)
+	identities, err := p.Engine.Identities(ctx, s)
 	if err != nil {
 		return nil, s, err
 	}
-	var results []Result
-	var seen []lifecycle.Observation
+	var results []outbound.Result
+	var seen []standing.Observation
 	for _, id := range identities {
 		if len(generations) > 0 && !slices.Contains(generations, id.Generation) {
 			continue
 		}
 		asked := p.Now()
-		r := Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id)
+		r := outbound.Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id)
 		results = append(results, r)
-		o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: id.Generation, By: rollover.Probe, At: asked},
+		o := standing.Observation{Evidence: rollover.Evidence{Generation: id.Generation, By: rollover.Probe, At: asked},
 			Detail: r.Detail}
 		switch r.Proves() {
 		case outbound.Accepted:
@@ -68,9 +57,9 @@ func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, 
 		seen = append(seen, o)
 	}
 	// A receiver that refuses all of them has other reasons, unless TLS says that it is the certificate.
-	if !slices.ContainsFunc(results, func(r Result) bool { return r.Meaning == outbound.Accepted }) && len(results) > 1 {
-		seen = slices.DeleteFunc(seen, func(o lifecycle.Observation) bool {
-			return slices.ContainsFunc(results, func(r Result) bool { return r.Generation == o.Generation && r.Status != 0 })
+	if !slices.ContainsFunc(results, func(r outbound.Result) bool { return r.Meaning == outbound.Accepted }) && len(results) > 1 {
+		seen = slices.DeleteFunc(seen, func(o standing.Observation) bool {
+			return slices.ContainsFunc(results, func(r outbound.Result) bool { return r.Generation == o.Generation && r.Status != 0 })
 		})
 	}
 	if len(seen) > 0 {
@@ -85,7 +74,7 @@ func (p *Prober) Probe(ctx context.Context, s lifecycle.Standing, actor string, 
 // their own. Bare handshakes are not made unasked.
 func (p *Prober) ProbeOpen(ctx context.Context) error {
 	var failures []error
-	err := p.Engine.Open(ctx, func(s lifecycle.Standing) {
+	err := p.Engine.Open(ctx, func(s standing.Standing) {
 		state := s.Rollover.State(p.Now())
 		if s.Arrangement.Egress.Probe.Method == "" || state == rollover.Settled || state == rollover.Trusted &&
 			s.Arrangement.Strategy != tenancy.Confirmed {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/rollover"
@@ -192,7 +193,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 			concerned := arrangements[t.ID]
 			if n.Kind == tenancy.Unready {
 				concerned = slices.DeleteFunc(slices.Clone(concerned), func(a tenancy.Arrangement) bool {
-					return slices.ContainsFunc(evidence[a.ID], func(e store.Evidence) bool {
+					return slices.ContainsFunc(evidence[a.ID], func(e standing.Evidence) bool {
 						return e.Generation == presented && e.Verdict == rollover.Accepted
 					})
 				})
@@ -251,7 +252,7 @@ func authorityDetails(a tenancy.Authority) (*notify.Details, error) {
 
 // evidence is what is known of the receivers of arrangements.
 func (d *Deliverer) evidence(ctx context.Context,
-	arrangements map[string][]tenancy.Arrangement) (map[string][]store.Evidence, error) {
+	arrangements map[string][]tenancy.Arrangement) (map[string][]standing.Evidence, error) {
 	var ids []string
 	for _, all := range arrangements {
 		for _, a := range all {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -150,6 +151,21 @@ func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.
 	}
 	p.Certificate = append(p.Certificate, issuer)
 	return p, nil
+}
+
+// Identities opens the generations of an arrangement that can be presented. A generation whose key was destroyed a
+// moment ago is left out.
+func (e *Engine) Identities(ctx context.Context, s standing.Standing) (all []standing.Identity, err error) {
+	for _, c := range s.Certificates {
+		presentable, err := e.Presentable(ctx, c)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, standing.Identity{Generation: c.Generation, Certificate: presentable})
+	}
+	return all, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -20,26 +20,9 @@ var stages = []int{30, 14, 7, 3, 1}
 
 const hostingFrom = 3
 
-// AtRisk says whether messages will fail when the old generation expires, as far as is known: the receiver has not
-// shown that it accepts the newest one. left is the time until then.
-func (s Standing) AtRisk(now time.Time) (left time.Duration, risk bool) {
-	n := len(s.Rollover.Generations)
-	if n < 2 {
-		return 0, false
-	}
-	newest := s.Rollover.Generations[n-1]
-	var last time.Time // until when an older one can be used
-	for _, g := range s.Rollover.Generations[:n-1] {
-		if !g.Revoked && g.NotAfter.After(last) {
-			last = g.NotAfter
-		}
-	}
-	return last.Sub(now), newest.Verdict != rollover.Accepted && last.After(now)
-}
-
 // remind makes tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted, once a
 // stage: of several stages that passed unseen, the last one counts.
-func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []Standing, now time.Time) error {
+func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.Standing, now time.Time) error {
 	var late []string
 	stage := 0
 	var old tenancy.Certificate

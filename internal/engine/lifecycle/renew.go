@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -21,8 +22,8 @@ type people struct {
 	itContacts   []tenancy.ITContact
 	inScope      bool
 	arrangements []tenancy.Arrangement
-	inReach      []tenancy.Certificate       // generations of the tenant certificate, the oldest first
-	evidence     map[string][]store.Evidence // by arrangement ID
+	inReach      []tenancy.Certificate          // generations of the tenant certificate, the oldest first
+	evidence     map[string][]standing.Evidence // by arrangement ID
 }
 
 // people reads all that the certificates' tenants have, with one query a table.

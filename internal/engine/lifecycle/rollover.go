@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -37,7 +38,7 @@ func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time)
 }
 
 // assemble puts together where an arrangement stands.
-func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []store.Evidence) rollover.Rollover {
+func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []standing.Evidence) rollover.Rollover {
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
 		Generations: make([]rollover.Generation, len(certs))}
 	for i, c := range certs {
@@ -53,32 +54,9 @@ func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []sto
 	return r
 }
 
-// A Standing is an arrangement, where its roll-over stands, and the certificates that are within reach, the oldest
-// first.
-type Standing struct {
-	Tenant       tenancy.Tenant
-	Arrangement  tenancy.Arrangement
-	Rollover     rollover.Rollover
-	Certificates []tenancy.Certificate
-	Evidence     []store.Evidence
-}
-
-// Name is how people call the arrangement.
-func (s Standing) Name() string { return s.Tenant.Name + "/" + s.Arrangement.Name }
-
-// Certificate finds a generation that is within reach.
-func (s Standing) Certificate(generation int) (c tenancy.Certificate, ok bool) {
-	for _, c := range s.Certificates {
-		if c.Generation == generation {
-			return c, true
-		}
-	}
-	return c, false
-}
-
 // Standings reads where arrangements of a tenant stand: of all that present a certificate, or of one.
 func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant,
-	arrangements []tenancy.Arrangement) ([]Standing, error) {
+	arrangements []tenancy.Arrangement) ([]standing.Standing, error) {
 	var presenting []tenancy.Arrangement
 	var ids []string
 	for _, a := range arrangements {
@@ -91,16 +69,17 @@ func (e *Engine) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	all := make([]Standing, len(presenting))
+	all := make([]standing.Standing, len(presenting))
 	for i, a := range presenting {
-		all[i] = Standing{t, a, assemble(a, certs[t.ID], evidence[a.ID]), certs[t.ID], evidence[a.ID]}
+		all[i] = standing.Standing{Tenant: t, Arrangement: a, Rollover: assemble(a, certs[t.ID], evidence[a.ID]),
+			Certificates: certs[t.ID], Evidence: evidence[a.ID]}
 	}
 	return all, nil
 }
 
 // Standing reads where an arrangement stands; [tenancy.ErrRefused] where it presents no certificate.
-func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant, a tenancy.Arrangement) (s Standing,
-	err error) {
+func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant,
+	a tenancy.Arrangement) (s standing.Standing, err error) {
 	all, err := e.Standings(ctx, r, t, []tenancy.Arrangement{a})
 	switch {
 	case err != nil:
@@ -113,17 +92,11 @@ func (e *Engine) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant,
 	return all[0], nil
 }
 
-// An Observation is evidence about a receiver, with what it answered.
-type Observation struct {
-	rollover.Evidence
-	Detail string
-}
-
 // Observe takes in what was found out about an arrangement's receiver, moves the roll-over on where that says so, and
 // returns where it stands then. What is known already costs one read.
-func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen []Observation,
-	now time.Time) (s Standing, err error) {
-	return e.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *Standing) (*rollover.Move, error) {
+func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen []standing.Observation,
+	now time.Time) (s standing.Standing, err error) {
+	return e.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *standing.Standing) (*rollover.Move, error) {
 		for _, o := range seen {
 			o.At = o.At.UTC().Truncate(time.Microsecond)
 			before, known := s.Rollover.Generation(o.Generation)
@@ -135,7 +108,7 @@ func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen 
 			if after == before {
 				continue
 			}
-			row := store.Evidence{ArrangementID: arrangementID, Generation: o.Generation, PresentedAt: after.PresentedAt,
+			row := standing.Evidence{ArrangementID: arrangementID, Generation: o.Generation, PresentedAt: after.PresentedAt,
 				Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By, Detail: o.Detail}
 			if err := tx.SetEvidence(ctx, row); err != nil {
 				return nil, err
@@ -161,8 +134,8 @@ func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen 
 
 // Choose cuts an arrangement over, or back, because a person says so.
 func (e *Engine) Choose(ctx context.Context, arrangementID string, generation int, actor string,
-	now time.Time) (Standing, error) {
-	return e.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *Standing) (move *rollover.Move, err error) {
+	now time.Time) (standing.Standing, error) {
+	return e.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *standing.Standing) (move *rollover.Move, err error) {
 		s.Rollover, move, err = s.Rollover.Choose(generation, now)
 		return move, err
 	})
@@ -170,7 +143,7 @@ func (e *Engine) Choose(ctx context.Context, arrangementID string, generation in
 
 // step does one step of a roll-over in a transaction that keeps others from it.
 func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time.Time,
-	do func(*store.Tx, *Standing) (*rollover.Move, error)) (s Standing, err error) {
+	do func(*store.Tx, *standing.Standing) (*rollover.Move, error)) (s standing.Standing, err error) {
 	var move *rollover.Move
 	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
 		a, err := tx.LockArrangement(ctx, arrangementID)
@@ -197,8 +170,8 @@ func (e *Engine) step(ctx context.Context, arrangementID, actor string, now time
 }
 
 // moved stores a move and says so.
-func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *Standing, m rollover.Move, actor string,
-	now time.Time) error {
+func (e *Engine) moved(ctx context.Context, tx *store.Tx, s *standing.Standing, m rollover.Move,
+	actor string, now time.Time) error {
 	s.Arrangement.Generation = m.To
 	if err := tx.CutOver(ctx, []tenancy.Arrangement{s.Arrangement}, now); err != nil {
 		return err
@@ -248,7 +221,7 @@ func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 }
 
 // RollTenant is [Engine.Roll] for one tenant; it returns where the arrangements stand then.
-func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time) ([]Standing, error) {
+func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time) ([]standing.Standing, error) {
 	arrangements, err := e.Store.ArrangementsOf(ctx, []string{t.ID})
 	if err != nil {
 		return nil, err
@@ -266,7 +239,7 @@ func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time
 
 // NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements
 // all are, if nobody finds out anything before: zero where there is none.
-func NextRoll(all []Standing, now time.Time) (next time.Time) {
+func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	consider := func(t time.Time) {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
@@ -313,7 +286,7 @@ func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenanc
 }
 
 // Open hands on where every arrangement with an open roll-over stands.
-func (e *Engine) Open(ctx context.Context, each func(Standing)) error {
+func (e *Engine) Open(ctx context.Context, each func(standing.Standing)) error {
 	var failures []error
 	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
 		all, err := e.Standings(ctx, e.Store.Reader, t, arrangements)
@@ -329,7 +302,7 @@ func (e *Engine) Open(ctx context.Context, each func(Standing)) error {
 
 // rollTenant brings the roll-overs of a tenant to now, and says whether a generation was retired.
 func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement,
-	now time.Time) (all []Standing, retired bool, err error) {
+	now time.Time) (all []standing.Standing, retired bool, err error) {
 	if all, err = e.Standings(ctx, e.Store.Reader, t, arrangements); err != nil {
 		return nil, false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
@@ -33,7 +34,7 @@ func (f *fixture) renews() {
 	}
 }
 
-func (f *fixture) standing(t tenancy.Tenant, name string) Standing {
+func (f *fixture) standing(t tenancy.Tenant, name string) standing.Standing {
 	f.t.Helper()
 	a, err := f.Store.Arrangement(f.t.Context(), t.ID, "crm-to-"+name)
 	check(f.t, err)
@@ -43,10 +44,10 @@ func (f *fixture) standing(t tenancy.Tenant, name string) Standing {
 }
 
 func (f *fixture) sees(a tenancy.Arrangement, generation int, v rollover.Verdict, by rollover.Source,
-	now time.Time) Standing {
+	now time.Time) standing.Standing {
 	f.t.Helper()
-	s, err := f.Observe(f.t.Context(), a.ID, "test", []Observation{{rollover.Evidence{Generation: generation, Verdict: v,
-		By: by, At: now}, "200 OK"}}, now)
+	s, err := f.Observe(f.t.Context(), a.ID, "test", []standing.Observation{{Detail: "200 OK",
+		Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: by, At: now}}}, now)
 	check(f.t, err)
 	return s
 }

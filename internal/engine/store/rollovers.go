@@ -4,37 +4,26 @@ import (
 	"context"
 	"time"
 
-	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// An Evidence is what is known of one generation at the receiver of one arrangement.
-type Evidence struct {
-	ArrangementID string
-	Generation    int
-	PresentedAt   time.Time // when the arrangement was last cut over to it
-	Verdict       rollover.Verdict
-	VerdictAt     time.Time
-	Source        rollover.Source
-	Detail        string // what the receiver answered
-}
-
 const evidenceColumns = "arrangement_id, generation, presented_at, verdict, verdict_at, source, detail"
 
-func scanEvidence(s row) (e Evidence, err error) {
+func scanEvidence(s row) (e standing.Evidence, err error) {
 	return e, s.Scan(&e.ArrangementID, &e.Generation, instant{&e.PresentedAt}, &e.Verdict, instant{&e.VerdictAt},
 		&e.Source, &e.Detail)
 }
 
 // EvidenceOf reads what is known of arrangements, by arrangement ID.
-func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[string][]Evidence, error) {
-	return groupBy(ctx, r, scanEvidence, func(e Evidence) string {
+func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[string][]standing.Evidence, error) {
+	return groupBy(ctx, r, scanEvidence, func(e standing.Evidence) string {
 		return e.ArrangementID
 	}, "SELECT "+evidenceColumns+" FROM evidence WHERE arrangement_id ", arrangementIDs, " ORDER BY generation")
 }
 
 // SetEvidence stores what is known of a generation.
-func (t *Tx) SetEvidence(ctx context.Context, e Evidence) error {
+func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 	_, err := t.exec(ctx, "INSERT INTO evidence ("+
 		evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
 		presented_at = excluded.presented_at, verdict = excluded.verdict, verdict_at = excluded.verdict_at, source = excluded.source, detail = excluded.detail`,

@@ -23,6 +23,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -53,7 +54,7 @@ type Config struct {
 type server struct {
 	Config
 	api           huma.API
-	fleetAtRisk   *survey[[]lifecycle.Standing]
+	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[FleetForecast]
 }
 
@@ -81,7 +82,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	s := &server{Config: c, api: humago.New(mux, config)}
-	s.fleetAtRisk = &survey[[]lifecycle.Standing]{walk: s.surveyRisk, log: c.Log}
+	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, log: c.Log}
 	s.fleetForecast = &survey[FleetForecast]{walk: s.surveyForecast, log: c.Log}
 	s.tenants()
 	s.people()

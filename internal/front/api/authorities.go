@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/rollover"
@@ -153,7 +153,7 @@ func (s *server) authorities() {
 				return nil, err
 			}
 			var trust store.Trust
-			var results []prober.Result
+			var results []outbound.Result
 			if in.Body.Installed {
 				trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
 					s.now())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/rollover"
@@ -19,7 +20,7 @@ var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any mo
 
 // linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that
 // never was.
-func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing lifecycle.Standing,
+func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing standing.Standing,
 	c tenancy.Certificate, err error) {
 	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); err != nil {
 		return l, standing, c, errors.Join(errLink, err)
@@ -141,29 +142,29 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 
 // installed takes the administrator's word, and asks the receiver at once.
 func (s *server) installed(ctx context.Context, secret string) (out Tested, err error) {
-	l, standing, _, err := s.linked(ctx, secret)
+	l, current, _, err := s.linked(ctx, secret)
 	if err != nil {
 		return out, err
 	}
-	now, who := s.now(), "link "+l.ID+" of "+standing.Name()
+	now, who := s.now(), "link "+l.ID+" of "+current.Name()
 	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.UseLink(ctx, l.ID, now); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", standing.Tenant.Name, standing.Name(),
+		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", current.Tenant.Name, current.Name(),
 			map[string]any{"generation": l.Generation}))
 	})
 	if err == nil {
-		said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
+		said := standing.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
 			By: rollover.Person, At: now}, Detail: "the receiver's administrator says that it is installed"}
-		standing, err = s.Engine.Observe(ctx, l.ArrangementID, who, []lifecycle.Observation{said}, now)
+		current, err = s.Engine.Observe(ctx, l.ArrangementID, who, []standing.Observation{said}, now)
 	}
 	if err != nil {
 		return out, err
 	}
-	results, _, err := s.prober().Probe(ctx, standing, who, l.Generation)
+	results, _, err := s.prober().Probe(ctx, current, who, l.Generation)
 	if err != nil || len(results) != 1 {
-		s.Log.WarnContext(ctx, "a receiver could not be asked", "arrangement", standing.Name(), "error", err)
+		s.Log.WarnContext(ctx, "a receiver could not be asked", "arrangement", current.Name(), "error", err)
 		return out, nil
 	}
 	v := viewProbe(results[0])

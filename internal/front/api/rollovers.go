@@ -14,6 +14,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -46,7 +47,7 @@ type RolloverKnowledge struct {
 	Answer       string           `json:"answer,omitempty" doc:"What the receiver answered."`
 }
 
-func viewRollover(s lifecycle.Standing, now time.Time) Rollover {
+func viewRollover(s standing.Standing, now time.Time) Rollover {
 	left, risk := s.AtRisk(now)
 	v := Rollover{
 		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
@@ -77,7 +78,7 @@ type ProbeResult struct {
 	Milliseconds  int64    `json:"milliseconds"`
 }
 
-func viewProbe(r prober.Result) ProbeResult {
+func viewProbe(r outbound.Result) ProbeResult {
 	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused",
 		outbound.Suspicious: "closed"}[r.Meaning]
 	if meaning == "" {
@@ -140,10 +141,10 @@ func (s *server) prober() *prober.Prober {
 	return &prober.Prober{Engine: s.Engine, Network: s.Network, Now: s.Now}
 }
 
-func (s *server) standing(ctx context.Context, in OneArrangement) (lifecycle.Standing, error) {
+func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Standing, error) {
 	t, a, err := s.arrangement(ctx, in)
 	if err != nil {
-		return lifecycle.Standing{}, err
+		return standing.Standing{}, err
 	}
 	return s.Engine.Standing(ctx, s.Store.Reader, t, a)
 }
@@ -182,22 +183,22 @@ func (s *server) rollovers() {
 				Generation int `json:"generation" minimum:"1"`
 			}
 		}) (*Entity[Rollover], error) {
-			standing, err := s.standing(ctx, in.OneArrangement)
+			current, err := s.standing(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
 			}
-			if _, ok := standing.Certificate(in.Body.Generation); !ok {
+			if _, ok := current.Certificate(in.Body.Generation); !ok {
 				return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation,
-					standing.Name())
+					current.Name())
 			}
 			now := s.now()
-			said := lifecycle.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
+			said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
 				By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
-			if standing, err = s.Engine.Observe(ctx, standing.Arrangement.ID, actor(ctx), []lifecycle.Observation{said},
+			if current, err = s.Engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
 				now); err != nil {
 				return nil, err
 			}
-			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+			return &Entity[Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
 		})
 	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200,
 		func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
@@ -221,7 +222,7 @@ func (s *server) rollovers() {
 			if err != nil {
 				return nil, err
 			}
-			identities, err1 := prober.Identities(ctx, s.Engine, standing)
+			identities, err1 := s.Engine.Identities(ctx, standing)
 			recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
 			if err := errors.Join(err1, err2); err != nil {
 				return nil, err
@@ -274,9 +275,9 @@ func (s *server) rollovers() {
 		"days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
 		all, err := s.standings(ctx, in.Tenant)
 		now := s.Now()
-		all = slices.DeleteFunc(all, func(standing lifecycle.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
+		all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
 		byUrgency(all, now)
-		return pageOf(all, len(all), nil, func(standing lifecycle.Standing) Rollover {
+		return pageOf(all, len(all), nil, func(standing standing.Standing) Rollover {
 			return viewRollover(standing, now)
 		}), err
 	})
@@ -294,7 +295,7 @@ func (s *server) rollovers() {
 }
 
 // standings is where every arrangement of a tenant stands that presents a certificate.
-func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Standing, error) {
+func (s *server) standings(ctx context.Context, tenant string) ([]standing.Standing, error) {
 	t, err := s.tenant(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -307,9 +308,9 @@ func (s *server) standings(ctx context.Context, tenant string) ([]lifecycle.Stan
 }
 
 // surveyRisk finds the arrangements of the whole fleet that are at risk, the most urgent first.
-func (s *server) surveyRisk(ctx context.Context) (all []lifecycle.Standing, size int, err error) {
+func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size int, err error) {
 	now := s.Now()
-	err = s.Engine.Open(ctx, func(standing lifecycle.Standing) {
+	err = s.Engine.Open(ctx, func(standing standing.Standing) {
 		size++
 		if _, risk := standing.AtRisk(now); risk {
 			all = append(all, standing)
@@ -320,8 +321,8 @@ func (s *server) surveyRisk(ctx context.Context) (all []lifecycle.Standing, size
 }
 
 // byUrgency sorts what is at risk, the most urgent first.
-func byUrgency(all []lifecycle.Standing, now time.Time) {
-	slices.SortStableFunc(all, func(a, b lifecycle.Standing) int {
+func byUrgency(all []standing.Standing, now time.Time) {
+	slices.SortStableFunc(all, func(a, b standing.Standing) int {
 		left, _ := a.AtRisk(now)
 		other, _ := b.AtRisk(now)
 		return cmp.Compare(left, other)
@@ -380,7 +381,7 @@ func (s *server) links(one string) {
 const longestLink = 90 * policy.Day
 
 // linkExpiry is when the roll-over that a link is for is over at the latest.
-func linkExpiry(standing lifecycle.Standing, now time.Time) time.Time {
+func linkExpiry(standing standing.Standing, now time.Time) time.Time {
 	until := now.Add(longestLink)
 	if n := len(standing.Certificates); n > 1 && standing.Certificates[n-2].NotAfter.Before(until) {
 		until = standing.Certificates[n-2].NotAfter

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -68,7 +67,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	if err != nil {
 		return out, tenancy.Invalid("endpoint", "is no address")
 	}
-	shown, err := prober.Meet(ctx, s.Network, endpoint)
+	shown, err := outbound.Meet(ctx, s.Network, endpoint)
 	if err != nil {
 		_, out.Problem = outbound.OfError(err)
 		return out, nil
@@ -83,12 +82,12 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	if err != nil {
 		return out, err
 	}
-	identities, err := prober.Identities(ctx, s.Engine, standing)
+	identities, err := s.Engine.Identities(ctx, standing)
 	if err != nil {
 		return out, err
 	}
 	for i := range identities {
-		r := prober.Ask(ctx, s.Network, endpoint, a.Egress, &identities[i])
+		r := outbound.Ask(ctx, s.Network, endpoint, a.Egress, &identities[i])
 		if r.Err != nil && outbound.IsServerCertificate(r.Err) {
 			out.Problem = r.Detail
 			return out, nil

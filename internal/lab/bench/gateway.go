@@ -24,9 +24,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -204,7 +206,7 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&outbound.Identity{Generation: 1,
+	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&standing.Identity{Generation: 1,
 		Certificate: pair}, egress), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(endpoint) },
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
 	if err != nil {
@@ -215,8 +217,8 @@ func (b *gatewayBench) start(ctx context.Context) error {
 		return err
 	}
 	b.ended = append(b.ended, func() { bound.Close() })
-	go serveDirect(bound, endpoint, network.Connections(&outbound.Identity{Generation: 1, Certificate: pair}, egress))
-	g := gateway.New(gateway.Config{Control: gateway.Local{Engine: b.engine, Now: time.Now}, Network: network, Open: true,
+	go serveDirect(bound, endpoint, network.Connections(&standing.Identity{Generation: 1, Certificate: pair}, egress))
+	g := gateway.New(gateway.Config{Control: inprocess.Control{Engine: b.engine, Now: time.Now}, Network: network, Open: true,
 		TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	b.ended = append(b.ended, g.Close)
 	ours, err := b.serve(g)

@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -152,7 +153,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		}
 	}
 	c.gateway = gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: c.engine, Now: c.clock},
+		Control: inprocess.Control{Engine: c.engine, Now: c.clock},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: c.clock},
 		Open:    true, Now: c.clock, Log: slog.New(slog.DiscardHandler),
 	})

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -270,13 +271,13 @@ func (f *fleet) year(ctx context.Context, start time.Time) error {
 // evidence is what the receivers have shown so far, and the messages that showed it.
 func (f *fleet) evidence(ctx context.Context) error {
 	var failures []error
-	err := f.engine.Open(ctx, func(s lifecycle.Standing) {
+	err := f.engine.Open(ctx, func(s standing.Standing) {
 		newest := s.Certificates[len(s.Certificates)-1]
 		since := newest.CreatedAt
 		a := s.Arrangement
 		see := func(at time.Time, generation int, v rollover.Verdict, by rollover.Source, detail string) {
 			_, err := f.engine.Observe(ctx, a.ID, "gateway",
-				[]lifecycle.Observation{{Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: by, At: at},
+				[]standing.Observation{{Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: by, At: at},
 					Detail: detail}}, at)
 			failures = append(failures, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -97,10 +98,10 @@ type arrangement struct {
 	id       string
 	tenant   *tenant
 	number   int
-	standing lifecycle.Standing // as the gateway knows it
-	pending  int                // times that its administrator will act
-	served   generation         // what got messages through before the latest renewal
-	since    time.Time          // messages are counted up to here
+	standing standing.Standing // as the gateway knows it
+	pending  int               // times that its administrator will act
+	served   generation        // what got messages through before the latest renewal
+	since    time.Time         // messages are counted up to here
 	fate     fate
 	message  time.Time // when a message will show something new
 }
@@ -203,7 +204,7 @@ func (t *tenant) newest() generation { return t.generations[len(t.generations)-1
 
 // shows is what the gateway would report of a message: what it learnt that is news to the engine. A gateway that goes
 // on seeing the same reports it once an hour, which moves nothing, and is left out.
-func shows(r rollover.Rollover, seen []lifecycle.Observation) (news []lifecycle.Observation) {
+func shows(r rollover.Rollover, seen []standing.Observation) (news []standing.Observation) {
 	for _, o := range seen {
 		before, _ := r.Generation(o.Generation)
 		r = r.Observe(o.Evidence)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -202,7 +203,7 @@ func (w *world) act(a *arrangement, p plan) {
 		w.look(a)
 		if p.confirms {
 			w.plan(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
-				return w.observe(ctx, a, "administrator", lifecycle.Observation{Evidence: rollover.Evidence{Generation: newest,
+				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{Generation: newest,
 					Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
 			})
 		}
@@ -240,7 +241,7 @@ func (w *world) read(ctx context.Context, t *tenant) error {
 }
 
 // observe reports evidence to the engine.
-func (w *world) observe(ctx context.Context, a *arrangement, actor string, seen ...lifecycle.Observation) error {
+func (w *world) observe(ctx context.Context, a *arrangement, actor string, seen ...standing.Observation) error {
 	s, err := w.engine.Observe(ctx, a.id, actor, seen, w.now)
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func (w *world) observe(ctx context.Context, a *arrangement, actor string, seen 
 }
 
 // take takes over where arrangements of a tenant stand now.
-func (w *world) take(t *tenant, standings ...lifecycle.Standing) error {
+func (w *world) take(t *tenant, standings ...standing.Standing) error {
 	for _, s := range standings {
 		for _, a := range t.arrangements {
 			if a.id != s.Arrangement.ID {
@@ -266,7 +267,7 @@ func (w *world) take(t *tenant, standings ...lifecycle.Standing) error {
 			w.look(a)
 		}
 	}
-	all := make([]lifecycle.Standing, len(t.arrangements))
+	all := make([]standing.Standing, len(t.arrangements))
 	for i, a := range t.arrangements {
 		all[i] = a.standing
 	}
@@ -360,7 +361,7 @@ type fate struct {
 }
 
 // try is a message at now, as the gateway sends it: with one generation after the other.
-func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err error) {
+func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err error) {
 	now, r := w.now, a.standing.Rollover
 	order := r.Order(now)
 	for i, g := range order {
@@ -378,7 +379,7 @@ func (w *world) try(a *arrangement) (f fate, seen []lifecycle.Observation, err e
 		}
 		// A receiver that refuses all of them may have any reason: that is no evidence.
 		if f.delivered {
-			o := lifecycle.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
+			o := standing.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
 				By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
 			if g == f.with {
 				o.Verdict, o.Detail = rollover.Accepted, "200 OK"

@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -103,7 +104,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(b.Close)
 	w.backend.url = b.URL
 	g := gateway.New(gateway.Config{
-		Control: gateway.Local{Engine: w.engine, Now: time.Now},
+		Control: inprocess.Control{Engine: w.engine, Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Open:    true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})

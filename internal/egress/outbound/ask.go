@@ -1,10 +1,4 @@
-// Package prober asks a receiver whether it accepts one generation of a tenant's certificate.
-//
-// It promises: every question goes over a fresh connection that resumes nothing, presents exactly the generation that
-// was asked about, changes nothing at the receiver (only GET, HEAD and OPTIONS are sent), follows no redirect, and ends
-// within the given time. A bare handshake, where nothing else is allowed, can prove a refusal and never an acceptance:
-// a receiver that looks at fingerprints does so after it.
-package prober
+package outbound
 
 import (
 	"context"
@@ -22,13 +16,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
-	// Timeout bounds one question.
-	Timeout = 15 * time.Second
+	// AskTimeout bounds one question.
+	AskTimeout = 15 * time.Second
 	// alertWait is how long after a handshake an alert may take to arrive: TLS 1.3 tells a client of a refusal only when
 	// the client's handshake is over.
 	alertWait = 700 * time.Millisecond
@@ -37,7 +31,7 @@ const (
 // A Result is what a receiver answered.
 type Result struct {
 	Generation int // 0 where none was presented
-	Meaning    outbound.Meaning
+	Meaning    Meaning
 	Detail     string
 	Status     int // of HTTP; 0 after a bare handshake
 	// Handshake: only a handshake was made.
@@ -56,9 +50,9 @@ type Result struct {
 }
 
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without any.
-func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress,
-	id *outbound.Identity) Result {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
+	id *standing.Identity) Result {
+	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	started := time.Now()
 	r := Result{Handshake: egress.Probe.Method == ""}
@@ -83,7 +77,7 @@ func Ask(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress ten
 	return r
 }
 
-func (r *Result) handshake(ctx context.Context, n *outbound.Network, endpoint *url.URL, config *tls.Config) {
+func (r *Result) handshake(ctx context.Context, n *Network, endpoint *url.URL, config *tls.Config) {
 	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
 	if err == nil {
 		defer conn.Close()
@@ -96,16 +90,16 @@ func (r *Result) handshake(ctx context.Context, n *outbound.Network, endpoint *u
 		conn.SetReadDeadline(deadline)
 		_, err = conn.Read(make([]byte, 1))
 		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
-			r.Meaning, r.Detail = outbound.Accepted, "the TLS handshake succeeded"
+			r.Meaning, r.Detail = Accepted, "the TLS handshake succeeded"
 			return
 		}
 	}
 	r.Err = err
-	r.Meaning, r.Detail = outbound.OfError(err)
+	r.Meaning, r.Detail = OfError(err)
 }
 
-func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url.URL, egress tenancy.Egress,
-	id *outbound.Identity, config *tls.Config) {
+func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
+	id *standing.Identity, config *tls.Config) {
 	transport := n.Transport(id, egress)
 	transport.TLSClientConfig = config
 	transport.DisableKeepAlives = true
@@ -126,7 +120,7 @@ func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url
 	res, err := transport.RoundTrip(q)
 	if err != nil {
 		r.Err = err
-		r.Meaning, r.Detail = outbound.OfError(err)
+		r.Meaning, r.Detail = OfError(err)
 		return
 	}
 	defer res.Body.Close()
@@ -135,13 +129,13 @@ func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url
 	if res.TLS != nil {
 		r.TLSVersion, r.Server = res.TLS.Version, res.TLS.PeerCertificates[0]
 	}
-	r.Meaning, r.Detail = outbound.OfResponse(res, egress.Refusals())
+	r.Meaning, r.Detail = OfResponse(res, egress.Refusals())
 	if len(egress.Probe.Statuses) > 0 {
 		switch {
 		case slices.Contains(egress.Probe.Statuses, res.StatusCode):
-			r.Meaning = outbound.Accepted
-		case r.Meaning == outbound.Accepted:
-			r.Meaning = outbound.Nothing
+			r.Meaning = Accepted
+		case r.Meaning == Accepted:
+			r.Meaning = Nothing
 		}
 	}
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
@@ -150,8 +144,8 @@ func (r *Result) request(ctx context.Context, n *outbound.Network, endpoint *url
 // Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first.
 // Nothing is sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown
 // them.
-func Meet(ctx context.Context, n *outbound.Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+func Meet(ctx context.Context, n *Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
+	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
@@ -178,9 +172,9 @@ func address(endpoint *url.URL) string {
 }
 
 // Proves says what the result proves about the generation: a handshake alone proves no acceptance.
-func (r Result) Proves() outbound.Meaning {
-	if r.Handshake && r.Meaning == outbound.Accepted {
-		return outbound.Nothing
+func (r Result) Proves() Meaning {
+	if r.Handshake && r.Meaning == Accepted {
+		return Nothing
 	}
 	return r.Meaning
 }

@@ -1,0 +1,12 @@
+package gateway
+
+import (
+	"testing"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+)
+
+func TestAGatewayLinksNeitherTheEngineNorADatabase(t *testing.T) {
+	testenv.Links(t, ".", "internal/egress/gateway", "internal/egress/outbound", "internal/engine/standing",
+		"rollover", "tenancy")
+}
