@@ -5,8 +5,22 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"time"
 )
+
+// NewEvent returns an audit event. The detail is stored as JSON; nil is stored as an empty object.
+func NewEvent(at time.Time, actor, action, tenant, object string, detail any) Event {
+	e := Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object,
+		Detail: "{}"}
+	if detail != nil {
+		if data, err := json.Marshal(detail); err == nil {
+			e.Detail = string(data)
+		}
+	}
+	return e
+}
 
 // Sum is the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of the
 // event before it, each with its length in front, so that no two different events are the same bytes.

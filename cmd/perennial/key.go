@@ -9,6 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type keyCmd struct {
@@ -68,7 +69,7 @@ func (c *keyRotateCmd) Run(e env) error {
 		return err
 	}
 	if err := s.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "key.rotated", "", c.KeyFile,
+		return tx.Audit(ctx, tenancy.NewEvent(e.now(), "command line", "key.rotated", "", c.KeyFile,
 			map[string]any{"resealed": n}))
 	}); err != nil {
 		return err

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type migrateCmd struct {
@@ -36,7 +36,7 @@ func (c *migrateCmd) Run(e env) error {
 	}
 	rows := 0
 	err = from.Move(ctx, to, func(tx *store.Tx) error {
-		return tx.Audit(ctx, lifecycle.Event(e.now(), "command line", "database.moved", "", "database",
+		return tx.Audit(ctx, tenancy.NewEvent(e.now(), "command line", "database.moved", "", "database",
 			map[string]any{"rows": rows}))
 	}, func(m store.Moved) {
 		rows += m.Rows

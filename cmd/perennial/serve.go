@@ -290,7 +290,7 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, "first start", "token.created", "", t.ID,
+		return tx.Audit(ctx, tenancy.NewEvent(now, "first start", "token.created", "", t.ID,
 			map[string]any{"name": t.Name, "role": t.Role}))
 	})
 	return secret, err

@@ -66,7 +66,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		if err := tx.CreateImport(ctx, i, sealed); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, actor, "import.checked", "", i.ID,
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "import.checked", "", i.ID,
 			map[string]any{"tenants": i.Total, "problems": len(problems)}))
 	})
 }
@@ -202,7 +202,7 @@ func (m *Importer) end(ctx context.Context, i tenancy.Import, state tenancy.Impo
 		if err := tx.MoveImport(ctx, i.ID, i.State, state); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(m.Now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
+		return tx.Audit(ctx, tenancy.NewEvent(m.Now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
 	})
 }
 
@@ -247,7 +247,7 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 		if err := within(tx, t); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name,
+		return tx.Audit(ctx, tenancy.NewEvent(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name,
 			map[string]any{"import": i.ID, "key_users": len(u.KeyUsers), "arrangements": len(u.Arrangements)}))
 	})
 }
@@ -369,7 +369,7 @@ func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.I
 		if err := tx.DropImported(ctx, i.ID, one.Tenant); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, i.CreatedBy, "import.taken-back", one.Tenant, one.Tenant, done))
+		return tx.Audit(ctx, tenancy.NewEvent(now, i.CreatedBy, "import.taken-back", one.Tenant, one.Tenant, done))
 	})
 }
 

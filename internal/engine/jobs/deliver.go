@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -116,11 +115,11 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 		switch {
 		case answer == nil:
 			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
-			events = append(events, lifecycle.Event(now, "mail", "mail.sent", tenants[m.TenantID], m.ID,
+			events = append(events, tenancy.NewEvent(now, "mail", "mail.sent", tenants[m.TenantID], m.ID,
 				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
 		case errors.Is(answer, notify.ErrRejected) || lastTry:
 			m.State, m.LastError = tenancy.MailDead, answer.Error()
-			events = append(events, lifecycle.Event(now, "mail", "mail.dead", tenants[m.TenantID], m.ID,
+			events = append(events, tenancy.NewEvent(now, "mail", "mail.dead", tenants[m.TenantID], m.ID,
 				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
 			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID],
 				"error", m.LastError)

@@ -68,7 +68,7 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 		if err := tx.SignFrom(ctx, id, now); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, Event(now, actor, "authority.brought-forward", "", id, nil))
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority.brought-forward", "", id, nil))
 	})
 	if err == nil {
 		err = e.Authorities.Refresh(ctx, now)
@@ -87,7 +87,7 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 		if err != nil || !first {
 			return err
 		}
-		return tx.Audit(ctx, Event(now, "issuer", "authority.signs", "", a.ID, map[string]any{"not_after": a.NotAfter}))
+		return tx.Audit(ctx, tenancy.NewEvent(now, "issuer", "authority.signs", "", a.ID, map[string]any{"not_after": a.NotAfter}))
 	})
 }
 
@@ -116,7 +116,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		told = next == toldAll
 		b := batchFor(0)
 		if after == "" {
-			b.events = append(b.events, Event(now, "issuer", "authority.announced", "", a.ID,
+			b.events = append(b.events, tenancy.NewEvent(now, "issuer", "authority.announced", "", a.ID,
 				map[string]any{"signs_from": a.SignsFrom, "not_after": a.NotAfter}))
 		}
 		newest, err := tx.InReachOf(ctx, ids)
@@ -157,7 +157,7 @@ func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor st
 		if err := tx.SetTrust(ctx, authorityID, v); err != nil || v.Verdict == before.Verdict {
 			return err
 		}
-		return tx.Audit(ctx, Event(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement,
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority."+string(verdict), v.Tenant, v.Tenant+"/"+v.Arrangement,
 			map[string]any{"authority": authorityID, "source": by, "detail": detail}))
 	})
 	return v, err

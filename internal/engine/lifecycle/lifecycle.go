@@ -13,7 +13,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -236,13 +235,13 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 				return err
 			}
 		}
-		events := []tenancy.Event{Event(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
+		events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
 		for i, c := range certs {
 			action := "certificate.issued"
 			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
 				action = "certificate.adopted"
 			}
-			events = append(events, Event(now, actor, action, t.Name, object(t, c.Certificate),
+			events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate),
 				certificateDetail(c.Certificate)))
 		}
 		return tx.Audit(ctx, events...)
@@ -263,18 +262,6 @@ func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.Seal
 	}
 	c.SealedKey, err = e.Seal.SealKey(a.Key, SealContext(c.ID))
 	return c, err
-}
-
-// Event makes an audit event.
-func Event(at time.Time, actor, action, tenant, object string, detail any) tenancy.Event {
-	e := tenancy.Event{At: at.Truncate(time.Microsecond), Actor: actor, Action: action, Tenant: tenant, Object: object,
-		Detail: "{}"}
-	if detail != nil {
-		if data, err := json.Marshal(detail); err == nil {
-			e.Detail = string(data)
-		}
-	}
-	return e
 }
 
 func object(t tenancy.Tenant, c tenancy.Certificate) string {

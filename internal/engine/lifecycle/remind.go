@@ -59,7 +59,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter,
 			Subject: unreadySubject(late, days, stage)}
 		e.notify(&b, people[t.ID], old, n, cause{actor: "roll-over"}, now)
-		b.events = append(b.events, Event(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
+		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
 			map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage,
 				"hosting_team": stage <= hostingFrom}))
 		return e.write(ctx, tx, &b, now)

@@ -124,7 +124,7 @@ func (e *Engine) warn(b *batch, p people, c tenancy.Certificate, why cause, now 
 		why, now)
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
-	b.events = append(b.events, Event(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
+	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
 }
 
 // renewsAfter is the first run after the given one that renews a certificate.
@@ -175,7 +175,7 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 		why, now)
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
-	b.events = append(b.events, Event(now, why.actor, "certificate.renewed", p.tenant.Name,
+	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.renewed", p.tenant.Name,
 		object(p.tenant, next.Certificate), detail))
 	for _, c := range moved {
 		b.events = append(b.events, moveEvent(now, why.actor, p.tenant.Name, c.arrangement, c.move))
@@ -322,7 +322,7 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		replaced := old
 		if reason == Lost || reason == Compromised {
 			replaced.State = tenancy.Revoked
-			b.events = append(b.events, Event(now, actor, "certificate.revoked", t.Name, object(t, old),
+			b.events = append(b.events, tenancy.NewEvent(now, actor, "certificate.revoked", t.Name, object(t, old),
 				map[string]any{"reason": reason}))
 			if err := tx.Revoke(ctx, old.ID, reason, now); err != nil {
 				return err

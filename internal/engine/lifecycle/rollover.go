@@ -114,7 +114,7 @@ func (e *Engine) Observe(ctx context.Context, arrangementID, actor string, seen 
 				return nil, err
 			}
 			if after.Verdict != before.Verdict {
-				event := Event(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(),
+				event := tenancy.NewEvent(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(),
 					map[string]any{"generation": o.Generation, "source": o.By, "detail": o.Detail})
 				if err := tx.Audit(ctx, event); err != nil {
 					return nil, err
@@ -201,7 +201,7 @@ func moveEvent(now time.Time, actor, tenant string, a tenancy.Arrangement, m rol
 	if m.Forced {
 		detail["may_break_delivery"] = true
 	}
-	return Event(now, actor, "arrangement.cut-over", tenant, tenant+"/"+a.Name, detail)
+	return tenancy.NewEvent(now, actor, "arrangement.cut-over", tenant, tenant+"/"+a.Name, detail)
 }
 
 // rollPage is how many tenants one look at open roll-overs reads at a time.
@@ -347,7 +347,7 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 				}
 			}
 			tx.Changed(t.ID)
-			return tx.Audit(ctx, Event(now, "roll-over", "certificate.retired", t.Name, object(t, c), certificateDetail(c)))
+			return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "certificate.retired", t.Name, object(t, c), certificateDetail(c)))
 		})
 		if err != nil && !errors.Is(err, tenancy.ErrStale) { // another replica was faster
 			return retired, err

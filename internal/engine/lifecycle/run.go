@@ -99,7 +99,7 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		if err != nil || !started {
 			return err
 		}
-		if err := tx.Audit(ctx, Event(now, actor(runDate), "run.started", "", runDateText(runDate),
+		if err := tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.started", "", runDateText(runDate),
 			map[string]any{"policy": e.Policy.Name})); err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Tim
 	if err := tx.EndRun(ctx, runDate, now, 0, ""); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, Event(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
+	return tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
 }
 
 // dueUntil is the latest expiry that a run has to look at.

@@ -307,7 +307,7 @@ func (s *server) change(ctx context.Context, action, tenant, object string, deta
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(s.Now(), actor(ctx), action, tenant, object, detail))
+		return tx.Audit(ctx, tenancy.NewEvent(s.Now(), actor(ctx), action, tenant, object, detail))
 	})
 }
 

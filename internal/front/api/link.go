@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
@@ -151,7 +150,7 @@ func (s *server) installed(ctx context.Context, secret string) (out Tested, err 
 		if err := tx.UseLink(ctx, l.ID, now); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, who, "link.installed", current.Tenant.Name, current.Name(),
+		return tx.Audit(ctx, tenancy.NewEvent(now, who, "link.installed", current.Tenant.Name, current.Name(),
 			map[string]any{"generation": l.Generation}))
 	})
 	if err == nil {

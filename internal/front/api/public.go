@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -94,7 +93,7 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 				if err := tx.UpdateKeyUser(ctx, u); err != nil {
 					return err
 				}
-				return tx.Audit(ctx, lifecycle.Event(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
+				return tx.Audit(ctx, tenancy.NewEvent(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
 					name+"/"+u.Name, nil))
 			})
 		}

@@ -198,7 +198,7 @@ func (c *console) accountOf(ctx context.Context, claims map[string]any, subject 
 			if err := tx.SetRights(ctx, a); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.rights", a.Tenant, a.Name,
+			return tx.Audit(ctx, tenancy.NewEvent(now, "sign-in", "account.rights", a.Tenant, a.Name,
 				map[string]any{"role": a.Role, "key_user": a.KeyUser}))
 		})
 	}
@@ -220,7 +220,7 @@ func (c *console) createCompanyAccount(ctx context.Context, a *tenancy.Account, 
 			if err := tx.CreateAccount(ctx, *a); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, lifecycle.Event(a.CreatedAt, "sign-in", "account.created", a.Tenant, a.Name,
+			return tx.Audit(ctx, tenancy.NewEvent(a.CreatedAt, "sign-in", "account.created", a.Tenant, a.Name,
 				map[string]any{"origin": a.Origin}))
 		})
 		if !errors.Is(err, tenancy.ErrConflict) {

@@ -89,7 +89,7 @@ func (c *console) begin(v *view, a tenancy.Account, how string) error {
 		if err := tx.CreateSession(v.ctx(), s, tenancy.HashSecret(secret)); err != nil {
 			return err
 		}
-		return tx.Audit(v.ctx(), lifecycle.Event(now, string(a.Role)+" "+a.Name, "account.signed-in", a.Tenant, a.Name,
+		return tx.Audit(v.ctx(), tenancy.NewEvent(now, string(a.Role)+" "+a.Name, "account.signed-in", a.Tenant, a.Name,
 			map[string]any{"how": how, "address": s.Address}))
 	})
 	if err == nil {
@@ -183,7 +183,7 @@ func (c *console) countFailure(ctx context.Context, a tenancy.Account, now time.
 		if err := tx.SetFailures(ctx, a.ID, a.Failures, until); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, lifecycle.Event(now, "sign-in", "account.wrong-password", a.Tenant, a.Name,
+		return tx.Audit(ctx, tenancy.NewEvent(now, "sign-in", "account.wrong-password", a.Tenant, a.Name,
 			map[string]any{"failures": a.Failures}))
 	})
 }
@@ -282,7 +282,7 @@ func (c *console) change(v *view, a tenancy.Account, action string, detail any, 
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return tx.Audit(v.ctx(), lifecycle.Event(c.Now(), string(a.Role)+" "+a.Name, action, a.Tenant, a.Name, detail))
+		return tx.Audit(v.ctx(), tenancy.NewEvent(c.Now(), string(a.Role)+" "+a.Name, action, a.Tenant, a.Name, detail))
 	})
 }
 
