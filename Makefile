@@ -15,7 +15,7 @@ run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
 
 build:
-	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/perennial ./cmd/perennial
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
 # SQLite is C that was made Go: its own memory is not what the race detector is for, and took it half of the time. "make lint" vets.
 RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
@@ -26,8 +26,10 @@ test: packages ## everything, with the race detector, against real servers
 packages: ## what the tests need of the system
 	@.ci/packages
 
-release: ## the static binary that the container image has: the same bytes from the same source, wherever it is built
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/perennial ./cmd/perennial
+release: ## the static binaries, with their sizes: the same bytes from the same source, wherever they are built
+	@mkdir -p bin/release
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/ ./cmd/...
+	@wc -c bin/release/perennial bin/release/perennial-gateway
 
 sbom: ## what the binary is made of (CycloneDX), read from the binary itself
 	@mkdir -p bin/release

@@ -1,0 +1,107 @@
+// Command perennial-gateway is a gateway alone: applications send plain HTTP to it, and it sends on with the
+// certificates that a Perennial service renews. It reaches the service over HTTPS and contains neither its engine nor a
+// database. "perennial gateway" does the same from the large binary, and also beside a PostgreSQL database.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
+)
+
+// Set by the linker in release builds.
+var version, commit string
+
+type cli struct {
+	serve.Options
+	serve.Remote
+	Control     string           `required:"" env:"PERENNIAL_CONTROL" placeholder:"URL" help:"The service: https://HOST."`
+	BehindProxy bool             `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+	LogFormat   string           `enum:"text,json" default:"text" env:"PERENNIAL_LOG_FORMAT" help:"text or json."`
+	LogLevel    slog.Level       `default:"info" env:"PERENNIAL_LOG_LEVEL" help:"debug, info, warn or error."`
+	Version     kong.VersionFlag `help:"Print version, commit and Go version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns 0 for success, 1 for a failure, and 2 for a command line that cannot be read.
+func run(ctx context.Context, args []string, out, log io.Writer) int {
+	var c cli
+	exit := -1
+	parser := kong.Must(&c, kong.Name("perennial-gateway"), kong.Writers(out, log), kong.UsageOnError(),
+		kong.Exit(func(code int) { exit = code }), kong.Vars{"version": buildVersion()},
+		kong.Description("A gateway alone: it sends messages with the certificates that a Perennial service renews."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	_, err := parser.Parse(args)
+	switch {
+	case exit >= 0: // --help or --version was printed
+		return exit
+	case err != nil:
+		fmt.Fprintf(log, "perennial-gateway: %v\n", err)
+		return 2
+	}
+	if err := c.serve(ctx, out, log); err != nil {
+		fmt.Fprintf(log, "perennial-gateway: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (c *cli) serve(ctx context.Context, out, logTo io.Writer) error {
+	front := serve.Direct
+	if c.BehindProxy {
+		front = serve.Proxied
+	}
+	if err := c.CheckAlone(front); err != nil {
+		return err
+	}
+	network, err := c.Network()
+	if err != nil {
+		return err
+	}
+	log := newLogger(logTo, c.LogFormat, c.LogLevel)
+	client, err := c.Connect(ctx, c.Control, log)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx, gateway.Config{Control: client, Network: network, Now: time.Now, Log: log}, c.Control, out)
+}
+
+func newLogger(to io.Writer, format string, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}
+
+// buildVersion describes the program, as "perennial version" does.
+func buildVersion() string {
+	v, c := version, commit
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	if v == "" || v == "(devel)" {
+		v = "development"
+	}
+	if c == "" {
+		c = "unknown"
+	}
+	return fmt.Sprintf("perennial-gateway %s (commit %s, %s)", v, c, runtime.Version())
+}

@@ -1,0 +1,199 @@
+// Package serve opens, runs and closes a gateway: in the service, beside its database, or as a program of its own.
+//
+// It promises that nothing listens where others could send for a tenant: plain HTTP stays on loopback, on a Unix
+// socket, or behind a proxy that does TLS. It links neither the engine nor a database, so that a program which reaches
+// the service over HTTPS stays small.
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+)
+
+// shutdownTime limits how long a stopping gateway waits for its messages.
+const shutdownTime = 20 * time.Second
+
+// Options are the flags of a gateway, in the service or alone.
+type Options struct {
+	Gateway         string   `default:"127.0.0.1:8081" env:"PERENNIAL_GATEWAY" help:"Where applications send messages: HOST:PORT, unix:PATH (for its owner), or off."`
+	GatewaySuffix   string   `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
+	GatewayTLSCert  string   `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
+	GatewayTLSKey   string   `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
+	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates: one whose URI ends in /tenant/NAME may send for that tenant."`
+	GatewayOpen     bool     `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
+	AllowTarget     []string `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges, beside the public ones, that receivers may be in, for example 10.20.0.0/16."`
+}
+
+// isOff reports whether no gateway is wanted.
+func (o *Options) isOff() bool { return o.Gateway == "off" }
+
+// Network returns the addresses that receivers may have.
+func (o *Options) Network() (*outbound.Network, error) {
+	n := &outbound.Network{}
+	for _, s := range o.AllowTarget {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-target: %q is not a valid address range: write one such as 10.20.0.0/16", s)
+		}
+		n.Allowed = append(n.Allowed, p.Masked())
+	}
+	return n, nil
+}
+
+// A Front is what stands between the gateway and its senders.
+type Front int
+
+// Senders reach the gateway itself, or a proxy in front of it that does TLS.
+const (
+	Direct Front = iota
+	Proxied
+)
+
+// Check refuses options that would let others send for a tenant.
+func (o *Options) Check(front Front) error {
+	loopback := IsLoopback(o.Gateway)
+	switch {
+	case o.isOff(), strings.HasPrefix(o.Gateway, "unix:"):
+		return nil
+	case o.GatewayOpen && !loopback:
+		return fmt.Errorf("--gateway-open lets every caller send for every tenant, and %s can be reached from outside: use "+
+			"127.0.0.1", o.Gateway)
+	case (o.GatewayTLSCert == "") != (o.GatewayTLSKey == ""):
+		return errors.New("--gateway-tls-cert and --gateway-tls-key go together")
+	case o.GatewayClientCA != "" && o.GatewayTLSCert == "":
+		return errors.New("--gateway-client-ca needs --gateway-tls-cert and --gateway-tls-key: client certificates come " +
+			"with TLS")
+	case o.GatewayTLSCert == "" && !loopback && front != Proxied:
+		return fmt.Errorf("the gateway at %s can be reached from outside: give --gateway-tls-cert and --gateway-tls-key, "+
+			"or --behind-proxy if a proxy does TLS", o.Gateway)
+	}
+	return nil
+}
+
+// CheckAlone is [Options.Check] for a program that runs nothing but the gateway.
+func (o *Options) CheckAlone(front Front) error {
+	if o.isOff() {
+		return errors.New("--gateway off leaves nothing to run")
+	}
+	return o.Check(front)
+}
+
+// tls returns nil for plain HTTP.
+func (o *Options) tls() (*tls.Config, error) {
+	if o.GatewayTLSCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(o.GatewayTLSCert, o.GatewayTLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("--gateway-tls-cert, --gateway-tls-key: %w", err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	if o.GatewayClientCA != "" {
+		if config.ClientCAs, err = ReadRoots("--gateway-client-ca", o.GatewayClientCA); err != nil {
+			return nil, err
+		}
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return config, nil
+}
+
+// A Running gateway accepts messages until it is stopped. A nil one is off.
+type Running struct {
+	// URL is the base address of messages.
+	URL     string
+	gateway *gateway.Gateway
+	server  *http.Server
+	failed  chan error
+}
+
+// Start opens the listener and serves a gateway on it. The options complete the configuration. If the gateway is off,
+// the result is nil.
+func (o *Options) Start(c gateway.Config) (*Running, error) {
+	if o.isOff() {
+		return nil, nil
+	}
+	config, err := o.tls()
+	if err != nil {
+		return nil, err
+	}
+	l, err := gateway.Listen(o.Gateway)
+	if err != nil {
+		return nil, fmt.Errorf("--gateway: %w", err)
+	}
+	c.Suffix, c.Open = o.GatewaySuffix, o.GatewayOpen
+	r := &Running{URL: urlOf(l, config), gateway: gateway.New(c), failed: make(chan error, 1)}
+	r.server = r.gateway.Server(config)
+	go func() {
+		if config != nil {
+			r.failed <- r.server.ServeTLS(l, "", "")
+		} else {
+			r.failed <- r.server.Serve(l)
+		}
+	}()
+	return r, nil
+}
+
+// urlOf returns the base URL of a listener.
+func urlOf(l net.Listener, config *tls.Config) string {
+	switch {
+	case l.Addr().Network() == "unix":
+		return "unix:" + l.Addr().String()
+	case config != nil:
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
+// Failed delivers the error that ended the listener.
+func (r *Running) Failed() <-chan error {
+	if r == nil {
+		return nil
+	}
+	return r.failed
+}
+
+// Stop accepts no more messages and waits for the running ones until the context ends.
+func (r *Running) Stop(ctx context.Context) error {
+	if r == nil {
+		return nil
+	}
+	err := r.server.Shutdown(ctx)
+	r.gateway.Close()
+	return err
+}
+
+// Run serves a gateway alone until the context ends, with options that [Options.CheckAlone] accepted. control is the
+// address of the service, as it is shown.
+func (o *Options) Run(ctx context.Context, c gateway.Config, control string, out io.Writer) error {
+	running, err := o.Start(c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.URL, control)
+	select {
+	case err = <-running.Failed():
+	case <-ctx.Done():
+		c.Log.Info("stopping")
+	}
+	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return errors.Join(err, running.Stop(end))
+}
+
+// IsLoopback reports whether a HOST:PORT to listen at can be reached from this machine only.
+func IsLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
