@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -18,7 +16,7 @@ type receiverCmd struct {
 }
 
 type receiverCreateCmd struct {
-	client
+	remote
 	Tenant       string `arg:""`
 	Name         string `arg:""`
 	DisplayName  string `help:"For people (default: the name)."`
@@ -27,28 +25,27 @@ type receiverCreateCmd struct {
 }
 
 func (c *receiverCreateCmd) Run(e env) error {
-	var r api.Receiver
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "receivers"),
-		api.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail},
-		&r); err != nil {
+	r, err := post[client.Receiver](&c.remote, in(c.Tenant, "receivers"),
+		client.Receiver{Name: c.Name, DisplayName: c.DisplayName, ContactName: c.ContactName, ContactEmail: c.ContactEmail})
+	if err != nil {
 		return err
 	}
 	return c.show(e, r, "name", r.Name, "display name", r.DisplayName, "contact", r.ContactName, "email", r.ContactEmail)
 }
 
 type receiverListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *receiverListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
+	return list(&c.remote, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
 		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
-		func(r api.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
+		func(r client.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
 }
 
 type receiverDeleteCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 	Name   string `arg:""`
 }
@@ -64,7 +61,7 @@ type arrangementCmd struct {
 }
 
 type arrangementCreateCmd struct {
-	client
+	remote
 	Tenant         string `arg:""`
 	Name           string `arg:""`
 	Receiver       string `required:"" help:"The receiver's name."`
@@ -117,21 +114,22 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 }
 
 func (c *arrangementCreateCmd) Run(e env) error {
-	a := api.Arrangement{
+	a := client.Arrangement{
 		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario,
 		Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
 	}
 	if err := c.apply(&a.Egress); err != nil {
 		return err
 	}
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "arrangements"), a, &a); err != nil {
+	created, err := post[client.Arrangement](&c.remote, in(c.Tenant, "arrangements"), a)
+	if err != nil {
 		return err
 	}
-	return showArrangement(&c.client, e, a)
+	return showArrangement(&c.remote, e, created)
 }
 
 type arrangementChangeCmd struct {
-	client
+	remote
 	Tenant      string `arg:""`
 	Name        string `arg:""`
 	Endpoint    string `help:"Where messages go."`
@@ -140,57 +138,56 @@ type arrangementChangeCmd struct {
 }
 
 func (c *arrangementChangeCmd) Run(e env) error {
-	var wrong error
-	a, err := change(&c.client, in(c.Tenant, "arrangements", c.Name), func(a *api.Arrangement) {
+	a, err := change(&c.remote, in(c.Tenant, "arrangements", c.Name), func(a *client.Arrangement) error {
 		if c.Endpoint != "" {
 			a.Endpoint = c.Endpoint
 		}
 		if c.Strategy != "" {
 			a.Strategy = tenancy.Strategy(c.Strategy)
 		}
-		wrong = c.apply(&a.Egress)
+		return c.apply(&a.Egress)
 	})
-	if err := errors.Join(wrong, err); err != nil {
+	if err != nil {
 		return err
 	}
-	return showArrangement(&c.client, e, a)
+	return showArrangement(&c.remote, e, a)
 }
 
-func showArrangement(c *client, e env, a api.Arrangement) error {
+func showArrangement(c *remote, e env, a client.Arrangement) error {
 	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
 		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation)
 }
 
 type arrangementListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *arrangementListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "arrangements"),
+	return list(&c.remote, e, in(c.Tenant, "arrangements"),
 		"NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial "+
 			"arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
-		func(a api.Arrangement) []any {
+		func(a client.Arrangement) []any {
 			return []any{a.Name, a.Receiver, a.Endpoint, a.Authentication, a.Strategy, a.Generation}
 		})
 }
 
 type arrangementShowCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 	Name   string `arg:""`
 }
 
 func (c *arrangementShowCmd) Run(e env) error {
-	var a api.Arrangement
-	if _, err := c.send(http.MethodGet, in(c.Tenant, "arrangements", c.Name), nil, &a); err != nil {
+	a, err := get[client.Arrangement](&c.remote, in(c.Tenant, "arrangements", c.Name))
+	if err != nil {
 		return err
 	}
-	return showArrangement(&c.client, e, a)
+	return showArrangement(&c.remote, e, a)
 }
 
 type arrangementDeleteCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 	Name   string `arg:""`
 }

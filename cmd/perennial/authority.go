@@ -3,10 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -18,18 +17,18 @@ type authorityCmd struct {
 	Sign     authoritySignCmd     `cmd:"" help:"Let the announced CA sign from now on."`
 }
 
-type authorityListCmd struct{ client }
+type authorityListCmd struct{ remote }
 
 func (c *authorityListCmd) Run(e env) error {
-	return list(&c.client, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
+	return list(&c.remote, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
 		"No authorities.",
-		func(a api.Authority) []any {
+		func(a client.Authority) []any {
 			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.ID}
 		})
 }
 
 type authorityAnnounceCmd struct {
-	client
+	remote
 	SignsFrom string `placeholder:"DATE" help:"When it begins to sign, at the latest (default: in 93 days)."`
 	NewRoot   bool   `help:"Below a new root: every receiver that trusts a CA must trust it."`
 }
@@ -43,40 +42,40 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 		}
 		body["signs_from"] = at
 	}
-	var a api.Authority
-	if _, err := c.send(http.MethodPost, "/authorities", body, &a); err != nil {
+	a, err := post[client.Authority](&c.remote, "/authorities", body)
+	if err != nil {
 		return err
 	}
 	return c.showAuthority(e, a)
 }
 
-func (c *client) showAuthority(e env, a api.Authority) error {
+func (c *remote) showAuthority(e env, a client.Authority) error {
 	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "signs from", when(a.SignsFrom), "valid until",
 		moment(a.NotAfter))
 }
 
 // announced is the ID of the issuing CA that does not sign yet.
-func (c *client) announced() (string, error) {
-	authorities, err := all[api.Authority](c, "/authorities")
+func (c *remote) announced() (string, error) {
+	authorities, err := all[client.Authority](c, "/authorities")
 	if err != nil {
 		return "", err
 	}
-	a, ok := api.AnnouncedAuthority(authorities)
+	a, ok := client.AnnouncedAuthority(authorities)
 	if !ok {
 		return "", errors.New("no new CA is announced: perennial authority list says when one will be")
 	}
 	return url.PathEscape(a.ID), nil
 }
 
-type authorityWaitingCmd struct{ client }
+type authorityWaitingCmd struct{ remote }
 
 func (c *authorityWaitingCmd) Run(e env) error {
 	id, err := c.announced()
 	if err != nil {
 		return err
 	}
-	return list(&c.client, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
-		"No receiver is waited for.", func(t api.Trust) []any {
+	return list(&c.remote, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
+		"No receiver is waited for.", func(t client.Trust) []any {
 			trust := string(t.Trust)
 			if t.Trust == tenancy.TrustUnknown {
 				trust = "unknown"
@@ -91,8 +90,8 @@ type authorityProbeCmd struct {
 }
 
 func (c *authorityProbeCmd) Run(e env) error {
-	var t api.AskedTrust
-	if err := c.ask(http.MethodPost, map[string]bool{"installed": c.Installed}, &t, "authority"); err != nil {
+	t, err := act[client.AskedTrust](&c.anArrangement, map[string]bool{"installed": c.Installed}, "authority")
+	if err != nil {
 		return err
 	}
 	trust := string(t.Trust.Trust)
@@ -102,15 +101,15 @@ func (c *authorityProbeCmd) Run(e env) error {
 	return c.show(e, t, "arrangement", t.Tenant+"/"+t.Arrangement, "new CA", trust, "answer", t.Answer)
 }
 
-type authoritySignCmd struct{ client }
+type authoritySignCmd struct{ remote }
 
 func (c *authoritySignCmd) Run(e env) error {
 	id, err := c.announced()
 	if err != nil {
 		return err
 	}
-	var a api.Authority
-	if _, err := c.send(http.MethodPost, "/authorities/"+id+"/sign", nil, &a); err != nil {
+	a, err := post[client.Authority](&c.remote, "/authorities/"+id+"/sign", nil)
+	if err != nil {
 		return err
 	}
 	return c.showAuthority(e, a)

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 )
 
 type certificateCmd struct {
@@ -17,32 +17,31 @@ type certificateCmd struct {
 }
 
 type certificateListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *certificateListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
+	return list(&c.remote, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
 		"No certificates.",
-		func(v api.Certificate) []any {
+		func(v client.Certificate) []any {
 			return []any{v.Purpose, v.Generation, v.State, moment(v.NotBefore), moment(v.NotAfter), v.Serial}
 		})
 }
 
 // oneCertificate names a generation: the newest where none is given.
 type oneCertificate struct {
-	client
+	remote
 	Tenant     string `arg:""`
 	Purpose    string `enum:"tenant,m-user" default:"tenant" help:"tenant or m-user."`
 	Generation int    `help:"Which generation (default: the newest)."`
 }
 
-func (c *oneCertificate) get() (v api.Certificate, err error) {
+func (c *oneCertificate) find() (v client.Certificate, err error) {
 	if c.Generation > 0 {
-		_, err = c.send(http.MethodGet, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation)), nil, &v)
-		return v, err
+		return get[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(c.Generation)))
 	}
-	generations, err := all[api.Certificate](&c.client, in(c.Tenant, "certificates"))
+	generations, err := all[client.Certificate](&c.remote, in(c.Tenant, "certificates"))
 	for _, g := range generations {
 		if string(g.Purpose) == c.Purpose && g.Generation > v.Generation {
 			v = g
@@ -54,7 +53,7 @@ func (c *oneCertificate) get() (v api.Certificate, err error) {
 	return v, err
 }
 
-func showCertificate(c *client, e env, v api.Certificate) error {
+func showCertificate(c *remote, e env, v client.Certificate) error {
 	return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State, "subject", v.Subject, "serial",
 		v.Serial, "SHA-256", v.Fingerprint,
 		"valid from", moment(v.NotBefore), "valid until", moment(v.NotAfter), "key type", v.KeyType, "revoked for",
@@ -64,15 +63,15 @@ func showCertificate(c *client, e env, v api.Certificate) error {
 type certificateShowCmd struct{ oneCertificate }
 
 func (c *certificateShowCmd) Run(e env) error {
-	v, err := c.get()
+	v, err := c.find()
 	if err != nil {
 		return err
 	}
-	if err := showCertificate(&c.client, e, v); err != nil || c.Output == "json" {
+	if err := showCertificate(&c.remote, e, v); err != nil || c.Output == "json" {
 		return err
 	}
-	var f api.TenantForecast
-	if _, err := c.send(http.MethodGet, in(c.Tenant, "forecast"), nil, &f); err != nil {
+	f, err := get[client.TenantForecast](&c.remote, in(c.Tenant, "forecast"))
+	if err != nil {
 		return err
 	}
 	for _, cert := range f.Certificates {
@@ -93,24 +92,24 @@ type certificateDownloadCmd struct {
 }
 
 func (c *certificateDownloadCmd) Run(e env) error {
-	v, err := c.get()
+	v, err := c.find()
 	if err != nil {
 		return err
 	}
-	var data []byte
-	if _, err := c.send(http.MethodGet, in(c.Tenant, "certificates", c.Purpose, strconv.Itoa(v.Generation),
-		"download")+"?format="+c.Format, nil, &data); err != nil {
+	file, err := c.exchange(client.Request{Method: http.MethodGet, Path: in(c.Tenant, "certificates", c.Purpose,
+		strconv.Itoa(v.Generation), "download") + "?format=" + c.Format})
+	if err != nil {
 		return err
 	}
 	if c.File != "" {
-		return os.WriteFile(c.File, data, 0o644)
+		return os.WriteFile(c.File, file.Body, 0o644)
 	}
-	_, err = e.out.Write(data)
+	_, err = e.out.Write(file.Body)
 	return err
 }
 
 type certificateRenewCmd struct {
-	client
+	remote
 	Tenant  string `arg:""`
 	Purpose string `enum:"tenant,m-user" default:"tenant" help:"tenant or m-user."`
 	Reason  string `enum:",lost,compromised,reissue" default:"" help:"For operators, at any time: lost, compromised (both revoke the old one) or reissue."`
@@ -121,18 +120,18 @@ func (c *certificateRenewCmd) Run(e env) error {
 	if c.Reason != "" {
 		body["reason"] = c.Reason
 	}
-	var v api.Certificate
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "certificates", c.Purpose, "renew"), body, &v); err != nil {
+	v, err := post[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, "renew"), body)
+	if err != nil {
 		return err
 	}
-	return showCertificate(&c.client, e, v)
+	return showCertificate(&c.remote, e, v)
 }
 
-type outlookCmd struct{ client }
+type outlookCmd struct{ remote }
 
 func (c *outlookCmd) Run(e env) error {
-	var f api.FleetForecast
-	if _, err := c.send(http.MethodGet, "/forecast", nil, &f); err != nil {
+	f, err := get[client.FleetForecast](&c.remote, "/forecast")
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {

@@ -1,24 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 )
 
-// client is how commands reach a running service.
-type client struct {
+// remote holds the flags of commands that call a running service.
+type remote struct {
 	URL    string `name:"url" default:"http://127.0.0.1:8080" env:"PERENNIAL_URL" help:"Where the service is."`
 	Token  string `env:"PERENNIAL_TOKEN" help:"The token to use; better given as PERENNIAL_TOKEN."`
 	CA     string `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
@@ -28,125 +21,78 @@ type client struct {
 // requestTimeout is generous: a run that an operator starts by hand is answered when it is done.
 const requestTimeout = 10 * time.Minute
 
-// send makes one request and reads the answer into out, where it is given. The header is the answer's.
-func (c *client) send(method, path string, in, out any, headers ...string) (http.Header, error) {
-	var body io.Reader
-	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(data)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+"/api/v1"+path, body)
-	if err != nil {
-		return nil, err
-	}
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
+// connect returns the client that the flags describe.
+func (c *remote) connect() (*client.Client, error) {
 	if c.Token == "" {
-		return nil, fmt.Errorf("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
+		return nil, errors.New("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
 			"first time)")
 	}
-	r.Header.Set("Authorization", "Bearer "+c.Token)
-	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
 	roots, err := readRoots("--ca", c.CA)
 	if err != nil {
 		return nil, err
 	}
-	if roots != nil {
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	}
-	res, err := (&http.Client{Transport: transport}).Do(r)
+	return client.New(client.Config{URL: c.URL, Token: c.Token, Roots: roots, Timeout: requestTimeout})
+}
+
+// exchange sends one request and returns the answer as it is.
+func (c *remote) exchange(r client.Request) (client.Answer, error) {
+	api, err := c.connect()
 	if err != nil {
-		return nil, fmt.Errorf("the service at %s does not answer: %w", c.URL, err)
+		return client.Answer{}, err
 	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(res.Body)
-	if err != nil {
-		return nil, fmt.Errorf("the answer of %s was cut off: %w", c.URL, err)
-	}
-	if res.StatusCode >= 400 {
-		return nil, refusal(res, data)
-	}
-	switch out := out.(type) {
-	case nil:
-	case *[]byte:
-		*out = data
-	default:
-		if err := json.Unmarshal(data, out); err != nil {
-			return nil, fmt.Errorf("%s is no Perennial, or of another version: %w", c.URL, err)
-		}
-	}
-	return res.Header, nil
+	return api.Do(context.Background(), r)
 }
 
-// refusal makes an error of a problem (RFC 9457).
-func refusal(res *http.Response, data []byte) error {
-	var problem huma.ErrorModel
-	if json.Unmarshal(data, &problem) != nil || problem.Detail == "" {
-		return fmt.Errorf("the service answered %s", res.Status)
-	}
-	text := problem.Detail
-	if text == "validation failed" && len(problem.Errors) > 0 {
-		text = ""
-		for _, e := range problem.Errors {
-			text += strings.TrimPrefix(e.Location, "body.") + ": " + e.Message + "; "
-		}
-		text = strings.TrimSuffix(text, "; ")
-	}
-	return fmt.Errorf("%s", text)
-}
-
-// all reads every page of a list.
-func all[T any](c *client, path string) ([]T, error) {
-	items := []T{}
-	query := "?"
-	if strings.Contains(path, "?") {
-		query = "&"
-	}
-	for cursor := ""; ; {
-		var page api.Page[T]
-		if _, err := c.send(http.MethodGet, path+query+"limit=500&cursor="+url.QueryEscape(cursor), nil, &page); err != nil {
-			return nil, err
-		}
-		items = append(items, page.Items...)
-		if cursor = page.Next; cursor == "" {
-			return items, nil
-		}
-	}
-}
-
-// change reads a thing, changes it, and writes it back, unless somebody else changed it meanwhile.
-func change[T any](c *client, path string, edit func(*T)) (T, error) {
-	var v T
-	header, err := c.send(http.MethodGet, path, nil, &v)
+// send sends one request and decodes the answer.
+func send[T any](c *remote, r client.Request) (v T, err error) {
+	api, err := c.connect()
 	if err != nil {
 		return v, err
 	}
-	edit(&v)
-	_, err = c.send(http.MethodPut, path, v, &v, "If-Match", header.Get("ETag"))
-	return v, err
+	return client.Send[T](context.Background(), api, r)
+}
+
+func get[T any](c *remote, path string) (T, error) {
+	return send[T](c, client.Request{Method: http.MethodGet, Path: path})
+}
+
+func post[T any](c *remote, path string, body any) (T, error) {
+	return send[T](c, client.Request{Method: http.MethodPost, Path: path, Body: body})
+}
+
+func put[T any](c *remote, path, etag string, body any) (T, error) {
+	return send[T](c, client.Request{Method: http.MethodPut, Path: path, Body: body, IfMatch: etag})
+}
+
+// all reads every page of a list.
+func all[T any](c *remote, path string) ([]T, error) {
+	api, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	return client.List[T](context.Background(), api, path)
+}
+
+// change reads a thing, edits it and writes it back, unless it was changed in between.
+func change[T any](c *remote, path string, edit func(*T) error) (v T, err error) {
+	api, err := c.connect()
+	if err != nil {
+		return v, err
+	}
+	return client.Change(context.Background(), api, path, edit)
 }
 
 // remove deletes a thing.
-func (c *client) remove(path string) error {
-	header, err := c.send(http.MethodGet, path, nil, nil)
+func (c *remote) remove(path string) error {
+	api, err := c.connect()
 	if err != nil {
 		return err
 	}
-	_, err = c.send(http.MethodDelete, path, nil, nil, "If-Match", header.Get("ETag"))
-	return err
+	return api.DeleteCurrent(context.Background(), path)
 }
 
 // show prints one thing: as JSON, or as lines of names and values.
-func (c *client) show(e env, v any, lines ...any) error {
+func (c *remote) show(e env, v any, lines ...any) error {
 	if c.Output == "json" {
 		return writeJSON(e.out, v)
 	}
@@ -159,7 +105,7 @@ func (c *client) show(e env, v any, lines ...any) error {
 }
 
 // list prints things: as JSON, or as a table; an empty table says what is not there.
-func list[T any](c *client, e env, path, header, none string, cells func(T) []any) error {
+func list[T any](c *remote, e env, path, header, none string, cells func(T) []any) error {
 	items, err := all[T](c, path)
 	if err != nil {
 		return err
@@ -186,11 +132,5 @@ func when(t time.Time) string {
 	return moment(t)
 }
 
-// in is the path of something in a tenant.
-func in(tenant string, parts ...string) string {
-	path := "/tenants/" + url.PathEscape(tenant)
-	for _, p := range parts {
-		path += "/" + url.PathEscape(p)
-	}
-	return path
-}
+// in returns the API's path of something in a tenant.
+func in(tenant string, parts ...string) string { return client.TenantPath(tenant, parts...) }

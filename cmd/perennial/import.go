@@ -2,13 +2,12 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -19,7 +18,7 @@ type importCmd struct {
 }
 
 type importCheckCmd struct {
-	client
+	remote
 	Tenants      string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
 	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin."`
@@ -29,7 +28,7 @@ type importCheckCmd struct {
 }
 
 func (c *importCheckCmd) Run(e env) error {
-	files := api.ImportFiles{Password: c.Password}
+	files := client.ImportFiles{Password: c.Password}
 	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People,
 		c.Arrangements: &files.Arrangements} {
 		if name == "" {
@@ -46,10 +45,10 @@ func (c *importCheckCmd) Run(e env) error {
 		if err != nil {
 			return err
 		}
-		files.Certificates = append(files.Certificates, api.ImportCertificate{Name: filepath.Base(name), Data: data})
+		files.Certificates = append(files.Certificates, client.ImportCertificate{Name: filepath.Base(name), Data: data})
 	}
-	var made api.Import
-	if _, err := c.send(http.MethodPost, "/imports", files, &made); err != nil {
+	made, err := post[client.Import](&c.remote, "/imports", files)
+	if err != nil {
 		return err
 	}
 	if len(made.Problems) > 0 {
@@ -65,20 +64,19 @@ func (c *importCheckCmd) Run(e env) error {
 	if !c.Apply {
 		return c.show(e, made, "tenants", fmt.Sprint(made.Total), "problems", "none", "next", "the same with --apply")
 	}
-	return c.client.goOn(e, made.ID, "apply")
+	return c.goOn(e, made.ID, "apply")
 }
 
 // importEvery is how often a command asks how far an import is.
 const importEvery = 300 * time.Millisecond
 
 // goOn lets an import go on, and waits for its end.
-func (c *client) goOn(e env, id, verb string) error {
+func (c *remote) goOn(e env, id, verb string) error {
 	path := "/imports/" + url.PathEscape(id)
-	var i api.Import
-	_, err := c.send(http.MethodPost, path+"/"+verb, nil, &i)
+	i, err := post[client.Import](c, path+"/"+verb, nil)
 	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
 		time.Sleep(importEvery)
-		_, err = c.send(http.MethodGet, path, nil, &i)
+		i, err = get[client.Import](c, path)
 	}
 	switch {
 	case err != nil:
@@ -89,19 +87,19 @@ func (c *client) goOn(e env, id, verb string) error {
 	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
 }
 
-type importListCmd struct{ client }
+type importListCmd struct{ remote }
 
 func (c *importListCmd) Run(e env) error {
-	return list(&c.client, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
-		func(i api.Import) []any {
+	return list(&c.remote, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
+		func(i client.Import) []any {
 			return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt),
 				i.CreatedBy}
 		})
 }
 
 type importUndoCmd struct {
-	client
+	remote
 	ID string `arg:"" help:"The import's, as perennial import list shows it."`
 }
 
-func (c *importUndoCmd) Run(e env) error { return c.client.goOn(e, c.ID, "undo") }
+func (c *importUndoCmd) Run(e env) error { return c.goOn(e, c.ID, "undo") }

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -17,7 +17,7 @@ type taskCmd struct {
 }
 
 type taskListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 	User   string `help:"Of this key user only."`
 	State  string `enum:",open,in-process,completed" default:"" help:"open, in-process or completed only."`
@@ -31,12 +31,12 @@ func (c *taskListCmd) Run(e env) error {
 	if c.State != "" {
 		query.Set("state", c.State)
 	}
-	return list(&c.client, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE", "No tasks.",
-		func(t api.Task) []any { return []any{t.ID, t.User, t.State, moment(t.DueAt), t.Subject, t.Note} })
+	return list(&c.remote, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE", "No tasks.",
+		func(t client.Task) []any { return []any{t.ID, t.User, t.State, moment(t.DueAt), t.Subject, t.Note} })
 }
 
 type oneTask struct {
-	client
+	remote
 	Tenant string `arg:""`
 	ID     string `arg:""`
 	Note   string `help:"A note for those who look later."`
@@ -44,16 +44,16 @@ type oneTask struct {
 
 func (c *oneTask) set(e env, state tenancy.TaskState) error {
 	path := in(c.Tenant, "tasks", c.ID)
-	header, err := c.send(http.MethodGet, path, nil, nil)
+	current, err := c.exchange(client.Request{Method: http.MethodGet, Path: path})
 	if err != nil {
 		return err
 	}
-	var t api.Task
 	body := map[string]string{"state": string(state)}
 	if c.Note != "" {
 		body["note"] = c.Note
 	}
-	if _, err := c.send(http.MethodPut, path, body, &t, "If-Match", header.Get("ETag")); err != nil {
+	t, err := put[client.Task](&c.remote, path, current.ETag(), body)
+	if err != nil {
 		return err
 	}
 	return c.show(e, t, "user", t.User, "subject", t.Subject, "state", t.State, "note", t.Note)
@@ -72,17 +72,17 @@ type runCmd struct {
 	Now  runNowCmd  `cmd:"" help:"Run now for a date."`
 }
 
-type runListCmd struct{ client }
+type runListCmd struct{ remote }
 
 func (c *runListCmd) Run(e env) error {
-	return list(&c.client, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
-		"No runs yet.", func(r api.Run) []any {
+	return list(&c.remote, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
+		"No runs yet.", func(r client.Run) []any {
 			return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
 		})
 }
 
 type runNowCmd struct {
-	client
+	remote
 	Date string `arg:"" help:"The run date: 2026-11-01 or 2026-11-01T00:00:00Z, not in the future."`
 }
 
@@ -91,8 +91,8 @@ func (c *runNowCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	var r api.Run
-	if _, err := c.send(http.MethodPost, "/runs", map[string]time.Time{"run_date": date}, &r); err != nil {
+	r, err := post[client.Run](&c.remote, "/runs", map[string]time.Time{"run_date": date})
+	if err != nil {
 		return err
 	}
 	return c.show(e, r, "run date", moment(r.RunDate), "warned", r.Warned, "renewed", r.Renewed, "late", r.Late, "failed",
@@ -106,7 +106,7 @@ type tokenCmd struct {
 }
 
 type tokenCreateCmd struct {
-	client
+	remote
 	Name    string `arg:"" help:"What it is for."`
 	Role    string `required:"" enum:"operator,key-user,sender,gateway" help:"operator, key-user, sender, or gateway (for perennial gateway --control https://...)."`
 	Tenant  string `help:"The tenant, for key-user and sender."`
@@ -115,7 +115,7 @@ type tokenCreateCmd struct {
 }
 
 func (c *tokenCreateCmd) Run(e env) error {
-	t := api.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
+	t := client.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
 	if c.Expires != "" {
 		at, err := parseInstant(c.Expires)
 		if err != nil {
@@ -123,29 +123,30 @@ func (c *tokenCreateCmd) Run(e env) error {
 		}
 		t.ExpiresAt = at
 	}
-	if _, err := c.send(http.MethodPost, "/tokens", t, &t); err != nil {
+	t, err := post[client.Token](&c.remote, "/tokens", t)
+	if err != nil {
 		return err
 	}
 	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires",
 		when(t.ExpiresAt), "secret", t.Secret)
 }
 
-type tokenListCmd struct{ client }
+type tokenListCmd struct{ remote }
 
 func (c *tokenListCmd) Run(e env) error {
-	return list(&c.client, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
-		func(t api.Token) []any {
+	return list(&c.remote, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
+		func(t client.Token) []any {
 			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, when(t.ExpiresAt), when(t.LastUsedAt), when(t.RevokedAt)}
 		})
 }
 
 type tokenRevokeCmd struct {
-	client
+	remote
 	ID string `arg:""`
 }
 
 func (c *tokenRevokeCmd) Run(env) error {
-	_, err := c.send(http.MethodDelete, "/tokens/"+url.PathEscape(c.ID), nil, nil)
+	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: "/tokens/" + url.PathEscape(c.ID)})
 	return err
 }
 
@@ -155,7 +156,7 @@ type deliveryCmd struct {
 }
 
 type deliveryListCmd struct {
-	client
+	remote
 	Tenant string `help:"Of this tenant only."`
 	State  string `enum:",waiting,queued,sent,dead" default:"" help:"waiting, queued, sent or dead only."`
 }
@@ -168,20 +169,20 @@ func (c *deliveryListCmd) Run(e env) error {
 	if c.State != "" {
 		path += "?state=" + c.State
 	}
-	return list(&c.client, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
-		func(d api.Delivery) []any {
+	return list(&c.remote, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
+		func(d client.Delivery) []any {
 			return []any{d.ID, d.Tenant, d.State, d.Attempts, d.Address, d.Subject, d.LastError}
 		})
 }
 
 type deliveryRequeueCmd struct {
-	client
+	remote
 	ID string `arg:""`
 }
 
 func (c *deliveryRequeueCmd) Run(e env) error {
-	var d api.Delivery
-	if _, err := c.send(http.MethodPost, "/deliveries/"+url.PathEscape(c.ID)+"/requeue", nil, &d); err != nil {
+	d, err := post[client.Delivery](&c.remote, "/deliveries/"+url.PathEscape(c.ID)+"/requeue", nil)
+	if err != nil {
 		return err
 	}
 	return c.show(e, d, "address", d.Address, "subject", d.Subject, "state", d.State)
@@ -192,7 +193,7 @@ type eventCmd struct {
 }
 
 type eventListCmd struct {
-	client
+	remote
 	Tenant string `help:"Of this tenant only."`
 }
 
@@ -201,8 +202,8 @@ func (c *eventListCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "events")
 	}
-	return list(&c.client, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
-		func(v api.Event) []any {
+	return list(&c.remote, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
+		func(v client.Event) []any {
 			return []any{v.Seq, moment(v.At), v.Actor, v.Action, v.Object, string(v.Detail)}
 		})
 }

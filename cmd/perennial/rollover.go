@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
 )
 
@@ -24,7 +24,7 @@ type rolloverCmd struct {
 
 // anArrangement names an arrangement as people do.
 type anArrangement struct {
-	client
+	remote
 	Arrangement string `arg:"" placeholder:"TENANT/ARRANGEMENT"`
 }
 
@@ -36,26 +36,30 @@ func (a *anArrangement) path(parts ...string) (string, error) {
 	return in(tenant, append([]string{"arrangements", name}, parts...)...), nil
 }
 
-// ask sends a request about the arrangement.
-func (a *anArrangement) ask(method string, body, out any, parts ...string) error {
+// act runs an action on the arrangement.
+func act[T any](a *anArrangement, body any, parts ...string) (v T, err error) {
 	path, err := a.path(parts...)
-	if err == nil {
-		_, err = a.send(method, path, body, out)
+	if err != nil {
+		return v, err
 	}
-	return err
+	return post[T](&a.remote, path, body)
 }
 
 type rolloverShowCmd struct{ anArrangement }
 
 func (c *rolloverShowCmd) Run(e env) error {
-	var v api.Rollover
-	if err := c.ask(http.MethodGet, nil, &v, "rollover"); err != nil {
+	path, err := c.path("rollover")
+	if err != nil {
 		return err
 	}
-	return showRollover(&c.client, e, v)
+	v, err := get[client.Rollover](&c.remote, path)
+	if err != nil {
+		return err
+	}
+	return showRollover(&c.remote, e, v)
 }
 
-func showRollover(c *client, e env, v api.Rollover) error {
+func showRollover(c *remote, e env, v client.Rollover) error {
 	tries := make([]string, len(v.Tries))
 	for i, n := range v.Tries {
 		tries[i] = fmt.Sprint(n)
@@ -86,11 +90,11 @@ type rolloverChooseCmd struct {
 }
 
 func (c *rolloverChooseCmd) Run(e env) error {
-	var v api.Rollover
-	if err := c.ask(http.MethodPost, map[string]int{"generation": c.Generation}, &v, "rollover", "choose"); err != nil {
+	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": c.Generation}, "rollover", "choose")
+	if err != nil {
 		return err
 	}
-	return showRollover(&c.client, e, v)
+	return showRollover(&c.remote, e, v)
 }
 
 type rolloverConfirmCmd struct {
@@ -99,18 +103,18 @@ type rolloverConfirmCmd struct {
 }
 
 func (c *rolloverConfirmCmd) Run(e env) error {
-	var v api.Rollover
-	if err := c.ask(http.MethodPost, map[string]int{"generation": c.Generation}, &v, "rollover", "confirm"); err != nil {
+	v, err := act[client.Rollover](&c.anArrangement, map[string]int{"generation": c.Generation}, "rollover", "confirm")
+	if err != nil {
 		return err
 	}
-	return showRollover(&c.client, e, v)
+	return showRollover(&c.remote, e, v)
 }
 
 type rolloverProbeCmd struct{ anArrangement }
 
 func (c *rolloverProbeCmd) Run(e env) error {
-	var v api.Probed
-	if err := c.ask(http.MethodPost, nil, &v, "rollover", "probe"); err != nil {
+	v, err := act[client.Probed](&c.anArrangement, nil, "rollover", "probe")
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
@@ -130,8 +134,8 @@ func (c *rolloverProbeCmd) Run(e env) error {
 type rolloverLinkCmd struct{ anArrangement }
 
 func (c *rolloverLinkCmd) Run(e env) error {
-	var v api.Link
-	if err := c.ask(http.MethodPost, nil, &v, "rollover", "links"); err != nil {
+	v, err := act[client.Link](&c.anArrangement, nil, "rollover", "links")
+	if err != nil {
 		return err
 	}
 	return c.show(e, v, "link", v.URL, "id", v.ID, "generation", v.Generation, "valid until", moment(v.ExpiresAt))
@@ -144,8 +148,8 @@ func (c *rolloverLinksCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.client, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED",
-		"No links yet. Make one: perennial rollover link "+c.Arrangement, func(l api.Link) []any {
+	return list(&c.remote, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED",
+		"No links yet. Make one: perennial rollover link "+c.Arrangement, func(l client.Link) []any {
 			return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
 		})
 }
@@ -156,7 +160,12 @@ type rolloverUnlinkCmd struct {
 }
 
 func (c *rolloverUnlinkCmd) Run(env) error {
-	return c.ask(http.MethodDelete, nil, nil, "rollover", "links", c.ID)
+	path, err := c.path("rollover", "links", c.ID)
+	if err != nil {
+		return err
+	}
+	_, err = c.exchange(client.Request{Method: http.MethodDelete, Path: path})
+	return err
 }
 
 type rolloverMessagesCmd struct {
@@ -169,8 +178,8 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	var page api.Page[api.Message]
-	if _, err := c.send(http.MethodGet, path+"?limit="+url.QueryEscape(fmt.Sprint(c.Limit)), nil, &page); err != nil {
+	page, err := get[client.Page[client.Message]](&c.remote, path+"?limit="+url.QueryEscape(fmt.Sprint(c.Limit)))
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
@@ -189,7 +198,7 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 }
 
 type rolloverAtRiskCmd struct {
-	client
+	remote
 	Tenant string `arg:"" optional:"" help:"Of one tenant; operators may leave it out."`
 }
 
@@ -198,8 +207,8 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "at-risk")
 	}
-	return list(&c.client, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
-		func(v api.Rollover) []any {
+	return list(&c.remote, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
+		func(v client.Rollover) []any {
 			return []any{fmt.Sprintf("%.1f", v.DaysLeft), v.Arrangement, v.State, v.Strategy, v.Presents}
 		})
 }
@@ -207,8 +216,8 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 type diagnoseCmd struct{ anArrangement }
 
 func (c *diagnoseCmd) Run(e env) error {
-	var d api.Diagnosis
-	if err := c.ask(http.MethodPost, nil, &d, "diagnosis"); err != nil {
+	d, err := act[client.Diagnosis](&c.anArrangement, nil, "diagnosis")
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {

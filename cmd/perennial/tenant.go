@@ -6,7 +6,7 @@ import (
 	"net/mail"
 	"net/url"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -18,66 +18,67 @@ type tenantCmd struct {
 }
 
 type tenantCreateCmd struct {
-	client
+	remote
 	Name        string `arg:"" help:"a-z, 0-9 and -, for example acme."`
 	DisplayName string `help:"For people (default: the name)."`
 	KeyType     string `enum:"p256,p384,rsa2048,rsa3072" default:"p256" help:"Of its certificates: p256, p384, rsa2048 or rsa3072."`
 }
 
 func (c *tenantCreateCmd) Run(e env) error {
-	var t api.Tenant
-	if _, err := c.send(http.MethodPost, "/tenants", api.Tenant{Name: c.Name, DisplayName: c.DisplayName,
-		KeyType: tenancy.KeyType(c.KeyType)}, &t); err != nil {
+	t, err := post[client.Tenant](&c.remote, "/tenants", client.Tenant{Name: c.Name, DisplayName: c.DisplayName,
+		KeyType: tenancy.KeyType(c.KeyType)})
+	if err != nil {
 		return err
 	}
-	return showTenant(&c.client, e, t)
+	return showTenant(&c.remote, e, t)
 }
 
-func showTenant(c *client, e env, t api.Tenant) error {
+func showTenant(c *remote, e env, t client.Tenant) error {
 	return c.show(e, t, "name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt))
 }
 
-type tenantListCmd struct{ client }
+type tenantListCmd struct{ remote }
 
 func (c *tenantListCmd) Run(e env) error {
-	return list(&c.client, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
+	return list(&c.remote, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
 		"No tenants yet. Create one: perennial tenant create acme",
-		func(t api.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
+		func(t client.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
 }
 
 type tenantShowCmd struct {
-	client
+	remote
 	Name string `arg:""`
 }
 
 func (c *tenantShowCmd) Run(e env) error {
-	var t api.Tenant
-	if _, err := c.send(http.MethodGet, in(c.Name), nil, &t); err != nil {
+	t, err := get[client.Tenant](&c.remote, in(c.Name))
+	if err != nil {
 		return err
 	}
-	return showTenant(&c.client, e, t)
+	return showTenant(&c.remote, e, t)
 }
 
 type tenantSetCmd struct {
-	client
+	remote
 	Name        string `arg:""`
 	DisplayName string `help:"For people."`
 	KeyType     string `enum:",p256,p384,rsa2048,rsa3072" default:"" help:"Of its next certificates."`
 }
 
 func (c *tenantSetCmd) Run(e env) error {
-	changed, err := change(&c.client, in(c.Name), func(t *api.TenantChange) {
+	changed, err := change(&c.remote, in(c.Name), func(t *client.TenantChange) error {
 		if c.DisplayName != "" {
 			t.DisplayName = c.DisplayName
 		}
 		if c.KeyType != "" {
 			t.KeyType = tenancy.KeyType(c.KeyType)
 		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return showTenant(&c.client, e, api.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType})
+	return showTenant(&c.remote, e, client.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType})
 }
 
 type userCmd struct {
@@ -90,7 +91,7 @@ type userCmd struct {
 
 // oneUser names a key user.
 type oneUser struct {
-	client
+	remote
 	Tenant string `arg:""`
 	Name   string `arg:""`
 }
@@ -101,27 +102,26 @@ type userCreateCmd struct {
 }
 
 func (c *userCreateCmd) Run(e env) error {
-	var u api.KeyUser
-	if _, err := c.send(http.MethodPost, in(c.Tenant, "key-users"), api.KeyUser{Name: c.Name, Email: c.Email},
-		&u); err != nil {
+	u, err := post[client.KeyUser](&c.remote, in(c.Tenant, "key-users"), client.KeyUser{Name: c.Name, Email: c.Email})
+	if err != nil {
 		return err
 	}
-	return showUser(&c.client, e, u)
+	return showUser(&c.remote, e, u)
 }
 
-func showUser(c *client, e env, u api.KeyUser) error {
+func showUser(c *remote, e env, u client.KeyUser) error {
 	return c.show(e, u, "name", u.Name, "email", u.Email, "subscribed", when(u.SubscribedAt))
 }
 
 type userListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *userListCmd) Run(e env) error {
-	return list(&c.client, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
+	return list(&c.remote, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
 		"No key users: nobody gets tasks. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
-		func(u api.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
+		func(u client.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
 }
 
 type userDeleteCmd struct{ oneUser }
@@ -137,11 +137,12 @@ type userUnsubscribeCmd struct{ oneUser }
 func (c *userUnsubscribeCmd) Run(e env) error { return c.subscription(e, http.MethodDelete) }
 
 func (c *oneUser) subscription(e env, method string) error {
-	var u api.KeyUser
-	if _, err := c.send(method, in(c.Tenant, "key-users", c.Name, "subscription"), nil, &u); err != nil {
+	u, err := send[client.KeyUser](&c.remote, client.Request{Method: method, Path: in(c.Tenant, "key-users", c.Name,
+		"subscription")})
+	if err != nil {
 		return err
 	}
-	return showUser(&c.client, e, u)
+	return showUser(&c.remote, e, u)
 }
 
 type contactCmd struct {
@@ -150,14 +151,14 @@ type contactCmd struct {
 }
 
 type contactListCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *contactListCmd) Run(e env) error {
 	n := 0
-	return list(&c.client, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
-		"No IT contacts: nobody is mailed about the M-user.", func(v api.ITContact) []any {
+	return list(&c.remote, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
+		"No IT contacts: nobody is mailed about the M-user.", func(v client.ITContact) []any {
 			n++
 			mark := ""
 			if n == 1 {
@@ -168,13 +169,13 @@ func (c *contactListCmd) Run(e env) error {
 }
 
 type contactSetCmd struct {
-	client
+	remote
 	Tenant   string   `arg:""`
 	Contacts []string `arg:"" help:"Each as \"Name <address>\", the designated one first."`
 }
 
 func (c *contactSetCmd) Run(e env) error {
-	var contacts []api.ITContact
+	var contacts []client.ITContact
 	for _, text := range c.Contacts {
 		a, err := mail.ParseAddress(text)
 		if err != nil {
@@ -183,28 +184,28 @@ func (c *contactSetCmd) Run(e env) error {
 		if a.Name == "" {
 			a.Name = a.Address
 		}
-		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
+		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
 	}
 	path := in(c.Tenant, "it-contacts")
-	header, err := c.send(http.MethodGet, path, nil, nil)
+	current, err := c.exchange(client.Request{Method: http.MethodGet, Path: path})
 	if err != nil {
 		return err
 	}
-	if _, err := c.send(http.MethodPut, path, contacts, nil, "If-Match", header.Get("ETag")); err != nil {
+	if _, err := put[client.Page[client.ITContact]](&c.remote, path, current.ETag(), contacts); err != nil {
 		return err
 	}
-	return (&contactListCmd{c.client, c.Tenant}).Run(e)
+	return (&contactListCmd{c.remote, c.Tenant}).Run(e)
 }
 
 type mailCheckCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 	User   string `arg:""`
 }
 
 func (c *mailCheckCmd) Run(e env) error {
-	var v api.MailCheck
-	if _, err := c.send(http.MethodGet, in(c.Tenant, "mail-check")+"?user="+url.QueryEscape(c.User), nil, &v); err != nil {
+	v, err := get[client.MailCheck](&c.remote, in(c.Tenant, "mail-check")+"?user="+url.QueryEscape(c.User))
+	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
@@ -237,12 +238,12 @@ type scopeCmd struct {
 }
 
 type scopeShowCmd struct {
-	client
+	remote
 	Tenant string `arg:""`
 }
 
 func (c *scopeShowCmd) Run(e env) error {
-	projects, err := all[api.Project](&c.client, in(c.Tenant, "scope"))
+	projects, err := all[client.Project](&c.remote, in(c.Tenant, "scope"))
 	if err != nil {
 		return err
 	}
@@ -262,16 +263,16 @@ func (c *scopeShowCmd) Run(e env) error {
 }
 
 type scopeAnswerCmd struct {
-	client
+	remote
 	Tenant  string `arg:""`
 	Answer  string `arg:"" enum:"yes,no" help:"yes or no."`
 	Project string `default:"First Implementation" help:"The implementation project."`
 }
 
 func (c *scopeAnswerCmd) Run(e env) error {
-	if _, err := c.send(http.MethodPut, in(c.Tenant, "scope", c.Project, tenancy.MailForTasks),
-		map[string]string{"answer": c.Answer}, nil); err != nil {
+	if _, err := put[client.Project](&c.remote, in(c.Tenant, "scope", c.Project, tenancy.MailForTasks), "",
+		map[string]string{"answer": c.Answer}); err != nil {
 		return err
 	}
-	return (&scopeShowCmd{c.client, c.Tenant}).Run(e)
+	return (&scopeShowCmd{c.remote, c.Tenant}).Run(e)
 }

@@ -20,11 +20,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -55,7 +57,7 @@ type server struct {
 	Config
 	api           huma.API
 	fleetAtRisk   *survey[[]standing.Standing]
-	fleetForecast *survey[FleetForecast]
+	fleetForecast *survey[client.FleetForecast]
 }
 
 // New is the handler of everything under /.
@@ -83,7 +85,7 @@ func routes(c Config, mux *http.ServeMux) *server {
 	config.Security = []map[string][]string{{"token": {}}}
 	s := &server{Config: c, api: humago.New(mux, config)}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, log: c.Log}
-	s.fleetForecast = &survey[FleetForecast]{walk: s.surveyForecast, log: c.Log}
+	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, log: c.Log}
 	s.tenants()
 	s.people()
 	s.arrangements()
@@ -101,7 +103,9 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s.public(mux)
 	if c.Gateways != nil {
 		mux.HandleFunc(control.Path,
-			func(w http.ResponseWriter, r *http.Request) { c.Gateways(principal(r.Context()).Name).ServeHTTP(w, r) })
+			func(w http.ResponseWriter, r *http.Request) {
+				c.Gateways(principal.Of(r.Context()).Name).ServeHTTP(w, r)
+			})
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
@@ -200,23 +204,9 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 	json.NewEncoder(w).Encode(&huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
 }
 
-type principalKey struct{}
-
-// WithPrincipal lets requests with this context act as a token, for the console, which signs people in by itself. A
-// context cannot come from outside of the process.
-func WithPrincipal(ctx context.Context, t tenancy.Token) context.Context {
-	return context.WithValue(ctx, principalKey{}, t)
-}
-
-// principal is the token of the request.
-func principal(ctx context.Context) tenancy.Token {
-	t, _ := ctx.Value(principalKey{}).(tenancy.Token)
-	return t
-}
-
 // actor names who did something, for the audit log.
 func actor(ctx context.Context) string {
-	p := principal(ctx)
+	p := principal.Of(ctx)
 	if p.Role == tenancy.RoleKeyUser {
 		return "key user " + p.Tenant + "/" + p.KeyUser
 	}
@@ -236,7 +226,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if principal(r.Context()).Role != "" { // of the console
+		if principal.Of(r.Context()).Role != "" { // of the console
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -280,13 +270,13 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 				s.Log.WarnContext(r.Context(), "the use of a token was not noted", "token", t.ID, "error", err)
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, t)))
+		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
 	})
 }
 
 // operator refuses everybody but operators.
 func operator(ctx context.Context) error {
-	if principal(ctx).Role != tenancy.RoleOperator {
+	if principal.Of(ctx).Role != tenancy.RoleOperator {
 		return huma.Error403Forbidden("this needs an operator's token")
 	}
 	return nil
@@ -294,7 +284,7 @@ func operator(ctx context.Context) error {
 
 // tenant finds the tenant that a request is about. Another tenant than the token's does not exist for it.
 func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error) {
-	if p := principal(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
+	if p := principal.Of(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
 		return tenancy.Tenant{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no tenant %s", name)
 	}
 	return s.Store.Tenant(ctx, name)
@@ -368,20 +358,14 @@ type Paged struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
 
-// Page is a page of a list.
-type Page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent on the last."`
-}
-
 // List is an answer with a page.
 type List[T any] struct {
-	Body Page[T]
+	Body client.Page[T]
 }
 
 // pageOf shows at most limit rows; rows were read with one more than that.
 func pageOf[T, V any](rows []T, limit int, cursor func(T) string, view func(T) V) *List[V] {
-	out := &List[V]{Page[V]{Items: []V{}}}
+	out := &List[V]{client.Page[V]{Items: []V{}}}
 	for i, row := range rows {
 		if i == limit {
 			out.Body.Next = cursor(rows[i-1])

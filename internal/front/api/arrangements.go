@@ -4,45 +4,27 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Receiver is an external system.
-type Receiver struct {
-	Name         string    `json:"name" example:"erp"`
-	DisplayName  string    `json:"display_name,omitempty"`
-	ContactName  string    `json:"contact_name,omitempty" doc:"Its administrator."`
-	ContactEmail string    `json:"contact_email,omitempty"`
-	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
+func viewReceiver(r tenancy.Receiver) client.Receiver {
+	return client.Receiver{
+		Name: r.Name, DisplayName: r.DisplayName, ContactName: r.ContactName, ContactEmail: r.ContactEmail,
+		CreatedAt: r.CreatedAt,
+	}
 }
 
-func viewReceiver(r tenancy.Receiver) Receiver {
-	return Receiver{r.Name, r.DisplayName, r.ContactName, r.ContactEmail, r.CreatedAt}
-}
-
-func (r Receiver) apply(to tenancy.Receiver) tenancy.Receiver {
+// applyReceiver sets what a caller may set.
+func applyReceiver(r client.Receiver, to tenancy.Receiver) tenancy.Receiver {
 	to.DisplayName, to.ContactName, to.ContactEmail = r.DisplayName, r.ContactName, r.ContactEmail
 	if to.DisplayName == "" {
 		to.DisplayName = to.Name
 	}
 	return to
-}
-
-// Arrangement is a communication arrangement.
-type Arrangement struct {
-	Name           string                 `json:"name" example:"crm-to-erp"`
-	Receiver       string                 `json:"receiver" example:"erp"`
-	Scenario       string                 `json:"scenario,omitempty" doc:"What it is for."`
-	Endpoint       string                 `json:"endpoint" example:"https://erp.example.com/orders"`
-	Authentication tenancy.Authentication `json:"authentication,omitempty" enum:"client-certificate,basic,none" default:"client-certificate"`
-	Strategy       tenancy.Strategy       `json:"strategy,omitempty" enum:"adaptive,confirmed,manual,immediate" default:"adaptive" doc:"How it rolls over to the next generation."`
-	Egress         tenancy.Egress         `json:"egress,omitzero" doc:"How the gateway sends its messages; what is left out has a default."`
-	Generation     int                    `json:"generation,omitempty" readOnly:"true" doc:"The generation of the tenant certificate that it presents."`
-	CreatedAt      time.Time              `json:"created_at,omitzero" readOnly:"true"`
 }
 
 // OneReceiver is the path of a receiver.
@@ -73,22 +55,25 @@ func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.
 }
 
 // viewArrangements names each arrangement's receiver.
-func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) Arrangement,
+func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) client.Arrangement,
 	error) {
 	receivers, err := s.Store.ReceiversOf(ctx, []string{t.ID})
 	names := map[string]string{}
 	for _, r := range receivers[t.ID] {
 		names[r.ID] = r.Name
 	}
-	return func(a tenancy.Arrangement) Arrangement {
-		return Arrangement{a.Name, names[a.ReceiverID], a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress,
-			a.Generation, a.CreatedAt}
+	return func(a tenancy.Arrangement) client.Arrangement {
+		return client.Arrangement{
+			Name: a.Name, Receiver: names[a.ReceiverID], Scenario: a.Scenario, Endpoint: a.Endpoint,
+			Authentication: a.Authentication, Strategy: a.Strategy, Egress: a.Egress, Generation: a.Generation,
+			CreatedAt: a.CreatedAt,
+		}
 	}, err
 }
 
 // apply takes over what a caller may set, and lets an arrangement that begins to use the certificate present the active
 // generation.
-func (s *server) apply(ctx context.Context, t tenancy.Tenant, in Arrangement,
+func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangement,
 	a tenancy.Arrangement) (tenancy.Arrangement, error) {
 	r, err := s.Store.Receiver(ctx, t.ID, in.Receiver)
 	if errors.Is(err, tenancy.ErrNotFound) {
@@ -122,7 +107,7 @@ func (s *server) arrangements() {
 		func(ctx context.Context, in *struct {
 			InTenant
 			Paged
-		}) (*List[Receiver], error) {
+		}) (*List[client.Receiver], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -133,13 +118,13 @@ func (s *server) arrangements() {
 	register(s, http.MethodPost, "/tenants/{tenant}/receivers", "Create a receiver", 201,
 		func(ctx context.Context, in *struct {
 			InTenant
-			Body Receiver
-		}) (*Created[Receiver], error) {
+			Body client.Receiver
+		}) (*Created[client.Receiver], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
-			r := in.Body.apply(tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+			r := applyReceiver(in.Body, tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
 				Version: 1})
 			if err := r.Check(); err != nil {
 				return nil, err
@@ -147,19 +132,19 @@ func (s *server) arrangements() {
 			err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
 				return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
 			})
-			return &Created[Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
+			return &Created[client.Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/receivers/{receiver}", "Get a receiver", 200,
-		func(ctx context.Context, in *OneReceiver) (*Entity[Receiver], error) {
+		func(ctx context.Context, in *OneReceiver) (*Entity[client.Receiver], error) {
 			_, r, err := s.receiver(ctx, *in)
-			return &Entity[Receiver]{etag(r.Version), viewReceiver(r)}, err
+			return &Entity[client.Receiver]{etag(r.Version), viewReceiver(r)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}/receivers/{receiver}", "Change a receiver", 200,
 		func(ctx context.Context, in *struct {
 			OneReceiver
 			Guarded
-			Body Receiver
-		}) (*Entity[Receiver], error) {
+			Body client.Receiver
+		}) (*Entity[client.Receiver], error) {
 			t, r, err := s.receiver(ctx, in.OneReceiver)
 			if err != nil {
 				return nil, err
@@ -170,14 +155,14 @@ func (s *server) arrangements() {
 			if r.Version, err = in.version(); err != nil {
 				return nil, err
 			}
-			r = in.Body.apply(r)
+			r = applyReceiver(in.Body, r)
 			if err := r.Check(); err != nil {
 				return nil, err
 			}
 			err = s.change(ctx, "receiver.changed", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
 				return tx.UpdateReceiver(ctx, r)
 			})
-			return &Entity[Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
+			return &Entity[client.Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
 		})
 	register(s, http.MethodDelete, "/tenants/{tenant}/receivers/{receiver}", "Delete a receiver that no arrangement uses",
 		204, func(ctx context.Context, in *struct {
@@ -201,7 +186,7 @@ func (s *server) arrangements() {
 		func(ctx context.Context, in *struct {
 			InTenant
 			Paged
-		}) (*List[Arrangement], error) {
+		}) (*List[client.Arrangement], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -213,8 +198,8 @@ func (s *server) arrangements() {
 	register(s, http.MethodPost, "/tenants/{tenant}/arrangements", "Create an arrangement", 201,
 		func(ctx context.Context, in *struct {
 			InTenant
-			Body Arrangement
-		}) (*Created[Arrangement], error) {
+			Body client.Arrangement
+		}) (*Created[client.Arrangement], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -231,23 +216,23 @@ func (s *server) arrangements() {
 			err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
 				return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
 			})
-			return &Created[Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
+			return &Created[client.Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/arrangements/{arrangement}", "Get an arrangement", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[Arrangement], error) {
+		func(ctx context.Context, in *OneArrangement) (*Entity[client.Arrangement], error) {
 			t, a, err := s.arrangement(ctx, *in)
 			if err != nil {
 				return nil, err
 			}
 			view, err := s.viewArrangements(ctx, t)
-			return &Entity[Arrangement]{etag(a.Version), view(a)}, err
+			return &Entity[client.Arrangement]{etag(a.Version), view(a)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}/arrangements/{arrangement}", "Change an arrangement", 200,
 		func(ctx context.Context, in *struct {
 			OneArrangement
 			Guarded
-			Body Arrangement
-		}) (*Entity[Arrangement], error) {
+			Body client.Arrangement
+		}) (*Entity[client.Arrangement], error) {
 			t, a, err := s.arrangement(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
@@ -277,7 +262,7 @@ func (s *server) arrangements() {
 				}
 				return presenting(ctx, tx, a)
 			})
-			return &Entity[Arrangement]{etag(a.Version + 1), view(a)}, err
+			return &Entity[client.Arrangement]{etag(a.Version + 1), view(a)}, err
 		})
 	register(s, http.MethodDelete, "/tenants/{tenant}/arrangements/{arrangement}", "Delete an arrangement", 204,
 		func(ctx context.Context, in *struct {

@@ -5,60 +5,27 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Authority is a certificate authority of the local CA.
-type Authority struct {
-	ID         string                `json:"id"`
-	Kind       tenancy.AuthorityKind `json:"kind" enum:"root,issuing"`
-	Subject    string                `json:"subject"`
-	Stage      local.Stage           `json:"stage" enum:"announced,signs,replaced"`
-	NotBefore  time.Time             `json:"not_before"`
-	NotAfter   time.Time             `json:"not_after"`
-	SignsFrom  time.Time             `json:"signs_from,omitzero" doc:"Of an issuing CA that was announced: when it begins to sign, at the latest."`
-	AnnounceAt time.Time             `json:"announce_at" doc:"When its successor is made and announced."`
-}
-
-// AnnouncedAuthority finds the issuing CA in a list that does not sign yet, if there is one.
-func AnnouncedAuthority(all []Authority) (a Authority, ok bool) {
-	for _, a := range all {
-		if a.Stage == local.Announced && a.Kind == tenancy.IssuingAuthority {
-			return a, true
-		}
+func viewTrust(t store.Trust) client.Trust {
+	return client.Trust{
+		Tenant: t.Tenant, Arrangement: t.Arrangement, Trust: t.Verdict, At: t.At, By: t.Source,
+		Answer: t.Detail,
 	}
-	return a, false
 }
 
-// Trust is whether a receiver accepts certificates of an announced authority.
-type Trust struct {
-	Tenant      string          `json:"tenant"`
-	Arrangement string          `json:"arrangement"`
-	Trust       tenancy.Trust   `json:"trust" enum:",trusted,untrusted" doc:"Empty while nothing is known."`
-	At          time.Time       `json:"at,omitzero"`
-	By          rollover.Source `json:"by,omitempty" enum:"probe,person"`
-	Answer      string          `json:"answer,omitempty" doc:"What the receiver answered."`
-}
-
-func viewTrust(t store.Trust) Trust {
-	return Trust{t.Tenant, t.Arrangement, t.Verdict, t.At, t.Source, t.Detail}
-}
-
-// AskedTrust is what a probe found about an announced authority.
-type AskedTrust struct {
-	Trust
-	Authority string        `json:"authority"`
-	Results   []ProbeResult `json:"results" doc:"First with a certificate of the announced authority, then with one of the present one."`
-}
-
-func (s *server) viewAuthorities() []Authority {
-	all := []Authority{}
+func (s *server) viewAuthorities() []client.Authority {
+	all := []client.Authority{}
 	for _, p := range s.CA.Plans(s.Now()) {
-		all = append(all, Authority{p.ID, p.Kind, p.Subject, p.Stage, p.NotBefore, p.NotAfter, p.SignsFrom, p.AnnounceAt})
+		all = append(all, client.Authority{
+			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
+			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
+		})
 	}
 	return all
 }
@@ -78,11 +45,11 @@ func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 
 func (s *server) authorities() {
 	register(s, http.MethodGet, "/authorities", "List the authorities of the local CA and when their successors are "+
-		"announced", 200, func(ctx context.Context, _ *struct{}) (*List[Authority], error) {
+		"announced", 200, func(ctx context.Context, _ *struct{}) (*List[client.Authority], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
-		return &List[Authority]{Page[Authority]{Items: s.viewAuthorities()}}, nil
+		return &List[client.Authority]{client.Page[client.Authority]{Items: s.viewAuthorities()}}, nil
 	})
 	register(s, http.MethodPost, "/authorities", "Make and announce a new issuing CA", 201,
 		func(ctx context.Context, in *struct {
@@ -90,7 +57,7 @@ func (s *server) authorities() {
 				SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
 				NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
 			}
-		}) (*Entity[Authority], error) {
+		}) (*Entity[client.Authority], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -110,7 +77,7 @@ func (s *server) authorities() {
 	register(s, http.MethodPost, "/authorities/{authority}/sign", "Let an announced authority sign from now on", 200,
 		func(ctx context.Context, in *struct {
 			ID string `path:"authority" maxLength:"36"`
-		}) (*Entity[Authority], error) {
+		}) (*Entity[client.Authority], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -126,7 +93,7 @@ func (s *server) authorities() {
 		"known to trust an authority", 200, func(ctx context.Context, in *struct {
 		ID string `path:"authority" maxLength:"36"`
 		Paged
-	}) (*List[Trust], error) {
+	}) (*List[client.Trust], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -143,7 +110,7 @@ func (s *server) authorities() {
 			Body struct {
 				Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
 			}
-		}) (*Entity[AskedTrust], error) {
+		}) (*Entity[client.AskedTrust], error) {
 			standing, err := s.standing(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
@@ -160,18 +127,18 @@ func (s *server) authorities() {
 			} else {
 				trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
 			}
-			out := AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []ProbeResult{}}
+			out := client.AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []client.ProbeResult{}}
 			for _, r := range results {
 				out.Results = append(out.Results, viewProbe(r))
 			}
-			return &Entity[AskedTrust]{Body: out}, err
+			return &Entity[client.AskedTrust]{Body: out}, err
 		})
 }
 
-func (s *server) authority(id string) (*Entity[Authority], error) {
+func (s *server) authority(id string) (*Entity[client.Authority], error) {
 	for _, a := range s.viewAuthorities() {
 		if a.ID == id {
-			return &Entity[Authority]{Body: a}, nil
+			return &Entity[client.Authority]{Body: a}, nil
 		}
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no authority %s", id)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -17,25 +18,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Certificate is one generation.
-type Certificate struct {
-	Purpose     tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
-	Generation  int             `json:"generation"`
-	State       tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
-	Subject     string          `json:"subject"`
-	Serial      string          `json:"serial"`
-	Fingerprint string          `json:"fingerprint_sha256"`
-	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that can show no other, such as nginx and HAProxy."`
-	NotBefore   time.Time       `json:"not_before"`
-	NotAfter    time.Time       `json:"not_after"`
-	KeyType     tenancy.KeyType `json:"key_type"`
-	RevokedAt   time.Time       `json:"revoked_at,omitzero"`
-	RevokedFor  string          `json:"revoked_for,omitempty"`
-}
-
-func viewCertificate(c tenancy.Certificate) Certificate {
-	return Certificate{c.Purpose, c.Generation, c.State, c.Subject, c.Serial, c.Fingerprint, certfile.SHA1(c.DER),
-		c.NotBefore, c.NotAfter, c.KeyType, c.RevokedAt, c.RevokedFor}
+func viewCertificate(c tenancy.Certificate) client.Certificate {
+	return client.Certificate{
+		Purpose: c.Purpose, Generation: c.Generation, State: c.State, Subject: c.Subject, Serial: c.Serial,
+		Fingerprint: c.Fingerprint, SHA1: certfile.SHA1(c.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		KeyType: c.KeyType, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor,
+	}
 }
 
 // OneCertificate is the path of a generation.
@@ -52,47 +40,12 @@ type Download struct {
 	Body        []byte
 }
 
-// TenantForecast is what will happen to a tenant's certificates.
-type TenantForecast struct {
-	Policy       string                `json:"policy"`
-	Certificates []CertificateForecast `json:"certificates"`
-}
-
-// CertificateForecast is what will happen to one generation.
-type CertificateForecast struct {
-	Purpose    tenancy.Purpose `json:"purpose"`
-	Generation int             `json:"generation"`
-	NotAfter   time.Time       `json:"not_after"`
-	Events     []ForecastEvent `json:"events"`
-	Surprise   bool            `json:"surprise" doc:"It is renewed without an earlier warning."`
-}
-
-// ForecastEvent is what one run will do.
-type ForecastEvent struct {
-	At       time.Time     `json:"at"`
-	Action   policy.Action `json:"action" enum:"warn,renew,expired"`
-	DaysLeft float64       `json:"days_left"`
-}
-
-// FleetForecast is what the coming runs will do.
-type FleetForecast struct {
-	Policy string        `json:"policy"`
-	Runs   []RunForecast `json:"runs"`
-}
-
-// RunForecast is what one run will do.
-type RunForecast struct {
-	RunDate time.Time `json:"run_date"`
-	Warn    int       `json:"warn"`
-	Renew   int       `json:"renew"`
-}
-
 func (s *server) certificates() {
 	register(s, http.MethodGet, "/tenants/{tenant}/certificates", "List all generations", 200,
 		func(ctx context.Context, in *struct {
 			InTenant
 			Paged
-		}) (*List[Certificate], error) {
+		}) (*List[client.Certificate], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -101,9 +54,9 @@ func (s *server) certificates() {
 			return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}", "Get a generation", 200,
-		func(ctx context.Context, in *OneCertificate) (*Entity[Certificate], error) {
+		func(ctx context.Context, in *OneCertificate) (*Entity[client.Certificate], error) {
 			c, err := s.certificate(ctx, *in)
-			return &Entity[Certificate]{Body: viewCertificate(c)}, err
+			return &Entity[client.Certificate]{Body: viewCertificate(c)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
 		"Download a certificate; never its key", 200, func(ctx context.Context, in *struct {
@@ -125,7 +78,7 @@ func (s *server) certificates() {
 			Body    struct {
 				Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
 			}
-		}) (*Created[Certificate], error) {
+		}) (*Created[client.Certificate], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -136,16 +89,16 @@ func (s *server) certificates() {
 				}
 			}
 			c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
-			return &Created[Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
+			return &Created[client.Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
 				c.Generation), Body: viewCertificate(c)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/forecast", "When will the certificates be renewed, and will there be "+
-		"a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[TenantForecast], error) {
+		"a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[client.TenantForecast], error) {
 		t, err := s.tenant(ctx, in.Tenant)
 		if err != nil {
 			return nil, err
 		}
-		out := TenantForecast{Policy: s.Engine.Policy.Name}
+		out := client.TenantForecast{Policy: s.Engine.Policy.Name}
 		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
 			c, err := s.Store.Newest(ctx, t.ID, p)
 			if err != nil {
@@ -153,32 +106,25 @@ func (s *server) certificates() {
 			}
 			f := s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
 			// A warning that was sent already makes the renewal no surprise.
-			view := CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
+			view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
 				Surprise: f.Surprise && c.WarnedAt.IsZero()}
 			for _, e := range f.Events {
-				view.Events = append(view.Events, ForecastEvent{e.At, e.Action, math.Round(e.DaysLeft*100) / 100})
+				view.Events = append(view.Events, client.ForecastEvent{
+					At: e.At, Action: e.Action, DaysLeft: math.Round(e.DaysLeft*100) / 100,
+				})
 			}
 			out.Certificates = append(out.Certificates, view)
 		}
-		return &Entity[TenantForecast]{Body: out}, nil
+		return &Entity[client.TenantForecast]{Body: out}, nil
 	})
 	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of "+
-		"a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[FleetForecast], error) {
+		"a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[client.FleetForecast], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
 		f, _, err := s.fleetForecast.get(ctx)
-		return &Entity[FleetForecast]{Body: f}, err
+		return &Entity[client.FleetForecast]{Body: f}, err
 	})
-}
-
-// DueCertificate is a certificate that a coming run warns of or renews.
-type DueCertificate struct {
-	Tenant     string          `json:"tenant"`
-	Purpose    tenancy.Purpose `json:"purpose"`
-	Generation int             `json:"generation"`
-	NotAfter   time.Time       `json:"not_after"`
-	Action     policy.Action   `json:"action" enum:"warn,renew"`
 }
 
 func (s *server) forecastRun() {
@@ -186,7 +132,7 @@ func (s *server) forecastRun() {
 		"it renew?", 200, func(ctx context.Context, in *struct {
 		Paged
 		RunDate time.Time `path:"run_date"`
-	}) (*List[DueCertificate], error) {
+	}) (*List[client.DueCertificate], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -195,7 +141,7 @@ func (s *server) forecastRun() {
 }
 
 // due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.
-func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCertificate], error) {
+func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
 	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy.Validity)
 	if err != nil {
 		return nil, err
@@ -209,7 +155,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 		}
 		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
 	}
-	out := &List[DueCertificate]{Page[DueCertificate]{Items: []DueCertificate{}}}
+	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
 	now := s.Now()
 	for {
 		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy.Horizon(longest))), in.Limit)
@@ -233,8 +179,10 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
 				now).Events {
 				if e.At.Equal(run) {
-					out.Body.Items = append(out.Body.Items, DueCertificate{tenants[c.TenantID].Name, c.Purpose, c.Generation,
-						c.NotAfter, e.Action})
+					out.Body.Items = append(out.Body.Items, client.DueCertificate{
+						Tenant: tenants[c.TenantID].Name, Purpose: c.Purpose, Generation: c.Generation,
+						NotAfter: c.NotAfter, Action: e.Action,
+					})
 				}
 			}
 		}
@@ -242,20 +190,20 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[DueCer
 }
 
 // surveyForecast computes what the coming runs will do, over the whole fleet.
-func (s *server) surveyForecast(ctx context.Context) (out FleetForecast, size int, err error) {
-	out = FleetForecast{Policy: s.Engine.Policy.Name, Runs: []RunForecast{}}
+func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
+	out = client.FleetForecast{Policy: s.Engine.Policy.Name, Runs: []client.RunForecast{}}
 	validities, err := s.Store.ActiveValidities(ctx)
 	if err != nil {
 		return out, 0, err
 	}
-	runs := map[time.Time]*RunForecast{}
+	runs := map[time.Time]*client.RunForecast{}
 	for _, v := range validities {
 		size += v.Count
 		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
 			s.Now()).Events {
 			r := runs[e.At]
 			if r == nil {
-				r = &RunForecast{RunDate: e.At}
+				r = &client.RunForecast{RunDate: e.At}
 				runs[e.At] = r
 			}
 			if e.Action == policy.Warn {

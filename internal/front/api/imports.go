@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"net/http"
-	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -15,42 +15,18 @@ import (
 // mostImport bounds what is handed over for one import.
 const mostImport = 64 << 20
 
-// ImportFiles are what is handed over for an import.
-type ImportFiles struct {
-	Tenants      string              `json:"tenants,omitempty" doc:"CSV: name, display_name, key_type."`
-	People       string              `json:"people,omitempty" doc:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
-	Arrangements string              `json:"arrangements,omitempty" doc:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin."`
-	Certificates []ImportCertificate `json:"certificates,omitempty" doc:"Of new tenants, each with its private key."`
-	Password     string              `json:"password,omitempty" doc:"Of PKCS#12 files."`
-}
-
-// ImportCertificate is a file with a certificate and its private key.
-type ImportCertificate struct {
-	Name string `json:"name" example:"acme.p12" doc:"TENANT.pem or TENANT.p12; TENANT.m-user.p12 for the M-user's."`
-	Data []byte `json:"data" doc:"PEM or PKCS#12, in base64."`
-}
-
-// Import is a fleet that comes from elsewhere.
-type Import struct {
-	ID        string              `json:"id"`
-	State     tenancy.ImportState `json:"state" enum:"checked,applying,applied,undoing,undone"`
-	CreatedBy string              `json:"created_by"`
-	CreatedAt time.Time           `json:"created_at"`
-	Total     int                 `json:"total" doc:"Tenants that it is about."`
-	Done      int                 `json:"done" doc:"Of those."`
-	Problems  []importing.Problem `json:"problems" doc:"What is wrong with the files: nothing is imported while there is any."`
-	LastError string              `json:"last_error,omitempty" doc:"Why it does not go on."`
-}
-
-func viewImport(i tenancy.Import) Import {
-	v := Import{i.ID, i.State, i.CreatedBy, i.CreatedAt, i.Total, i.Done, []importing.Problem{}, i.LastError}
+func viewImport(i tenancy.Import) client.Import {
+	v := client.Import{
+		ID: i.ID, State: i.State, CreatedBy: i.CreatedBy, CreatedAt: i.CreatedAt, Total: i.Total, Done: i.Done,
+		Problems: []client.Problem{}, LastError: i.LastError,
+	}
 	json.Unmarshal([]byte(i.Problems), &v.Problems) // it was written by us
 	return v
 }
 
 func (s *server) imports() {
 	register(s, http.MethodGet, "/imports", "List imports, the latest first", 200,
-		func(ctx context.Context, in *Paged) (*List[Import], error) {
+		func(ctx context.Context, in *Paged) (*List[client.Import], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -58,7 +34,7 @@ func (s *server) imports() {
 			return pageOf(rows, in.Limit, func(i tenancy.Import) string { return i.ID }, viewImport), err
 		})
 	registerLarge(s, http.MethodPost, "/imports", "Check files for an import: nothing is changed yet", 201, mostImport,
-		func(ctx context.Context, in *struct{ Body ImportFiles }) (*Created[Import], error) {
+		func(ctx context.Context, in *struct{ Body client.ImportFiles }) (*Created[client.Import], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -68,22 +44,22 @@ func (s *server) imports() {
 				f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
 			}
 			i, err := s.importer().Check(ctx, f, actor(ctx))
-			return &Created[Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
+			return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
 		})
 	register(s, http.MethodGet, "/imports/{import}", "Get an import", 200,
-		func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+		func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
 			i, err := s.Store.ImportByID(ctx, in.ID)
-			return &Entity[Import]{Body: viewImport(i)}, err
+			return &Entity[client.Import]{Body: viewImport(i)}, err
 		})
 	register(s, http.MethodPost, "/imports/{import}/apply", "Apply an import, in the background", 202,
-		func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+		func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
 			return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 		})
 	register(s, http.MethodPost, "/imports/{import}/undo", "Take an import back, in the background, as far as nobody "+
-		"uses it", 202, func(ctx context.Context, in *oneImport) (*Entity[Import], error) {
+		"uses it", 202, func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
 		return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 	})
 }
@@ -103,7 +79,7 @@ type oneImport struct {
 
 // moveImport lets an import go on in the background. One that stands still because of an error may be turned back or
 // tried again.
-func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.ImportState) (*Entity[Import], error) {
+func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.ImportState) (*Entity[client.Import], error) {
 	if err := operator(ctx); err != nil {
 		return nil, err
 	}
@@ -141,5 +117,5 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 		return nil, err
 	}
 	i, err = s.Store.ImportByID(ctx, id)
-	return &Entity[Import]{Body: viewImport(i)}, err
+	return &Entity[client.Import]{Body: viewImport(i)}, err
 }

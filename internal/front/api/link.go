@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
@@ -41,22 +41,6 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	return l, standing, c, nil
 }
 
-// Linked is what the administrator of a receiving system gets to see by a link.
-type Linked struct {
-	Tenant      string      `json:"tenant" doc:"Who asks."`
-	Endpoint    string      `json:"endpoint"`
-	Certificate Certificate `json:"certificate" doc:"The one to install."`
-	OldUntil    time.Time   `json:"old_until,omitzero" doc:"When the old certificate expires: the new one must be installed before."`
-	Contact     *ITContact  `json:"contact,omitempty" doc:"Whom to ask: the key user who made the link, or else the tenant's designated IT contact."`
-}
-
-// Tested is how the receiver answered the new certificate, once its administrator said that it is installed.
-type Tested struct {
-	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent where it could not be asked."`
-	Answer        string `json:"answer,omitempty"`
-	HandshakeOnly bool   `json:"handshake_only" doc:"Only TLS was asked."`
-}
-
 // OneLink is the path of a link, by its secret.
 type OneLink struct {
 	Secret string `path:"secret" maxLength:"100"`
@@ -67,32 +51,32 @@ const linksPath = "/api/v1/links/"
 
 func (s *server) linkOperations() {
 	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token",
-		200, func(ctx context.Context, in *OneLink) (*Entity[Linked], error) {
+		200, func(ctx context.Context, in *OneLink) (*Entity[client.Linked], error) {
 			l, standing, c, err := s.linked(ctx, in.Secret)
 			if err != nil {
 				return nil, err
 			}
-			out := Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
+			out := client.Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
 				Certificate: viewCertificate(c)}
 			if n := len(standing.Certificates); n > 1 {
 				out.OldUntil = standing.Certificates[n-2].NotAfter
 			}
 			out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
-			return &Entity[Linked]{Body: out}, err
+			return &Entity[client.Linked]{Body: out}, err
 		})
 	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; "+
-		"needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[Tested], error) {
+		"needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
 		out, err := s.installed(ctx, in.Secret)
-		return &Entity[Tested]{Body: out}, err
+		return &Entity[client.Tested]{Body: out}, err
 	})
 }
 
 // linkContact is whom the administrator of a receiving system can ask; nil where nobody is known.
-func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*ITContact, error) {
+func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*client.ITContact, error) {
 	if name, ok := strings.CutPrefix(l.CreatedBy, "key user "+t.Name+"/"); ok {
 		u, err := s.Store.KeyUser(ctx, t.ID, name)
 		if err == nil {
-			return &ITContact{Name: u.Name, Email: u.Email}, nil
+			return &client.ITContact{Name: u.Name, Email: u.Email}, nil
 		} else if !errors.Is(err, tenancy.ErrNotFound) {
 			return nil, err
 		}
@@ -101,7 +85,7 @@ func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tena
 	if err != nil || len(contacts) == 0 {
 		return nil, err
 	}
-	return &ITContact{Name: contacts[0].Name, Email: contacts[0].Email}, nil
+	return &client.ITContact{Name: contacts[0].Name, Email: contacts[0].Email}, nil
 }
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
@@ -140,7 +124,7 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 }
 
 // installed takes the administrator's word, and asks the receiver at once.
-func (s *server) installed(ctx context.Context, secret string) (out Tested, err error) {
+func (s *server) installed(ctx context.Context, secret string) (out client.Tested, err error) {
 	l, current, _, err := s.linked(ctx, secret)
 	if err != nil {
 		return out, err
@@ -167,5 +151,7 @@ func (s *server) installed(ctx context.Context, secret string) (out Tested, err 
 		return out, nil
 	}
 	v := viewProbe(results[0])
-	return Tested{v.Result, v.Answer, v.HandshakeOnly}, nil
+	return client.Tested{
+		Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly,
+	}, nil
 }

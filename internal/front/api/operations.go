@@ -10,80 +10,35 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Run is one execution of the background job.
-type Run struct {
-	RunDate    time.Time `json:"run_date"`
-	Policy     string    `json:"policy"`
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at,omitzero" doc:"Absent until every due certificate was dealt with."`
-	Warned     int       `json:"warned"`
-	Renewed    int       `json:"renewed"`
-	Late       int       `json:"late" doc:"Of the renewed: those that had expired before."`
-	Failed     int       `json:"failed" doc:"Left for the next try."`
-	LastError  string    `json:"last_error,omitempty"`
+func viewRun(r tenancy.Run) client.Run {
+	return client.Run{
+		RunDate: r.RunDate, Policy: r.Policy, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		Warned: r.Warned, Renewed: r.Renewed, Late: r.Late, Failed: r.Failed, LastError: r.LastError,
+	}
 }
 
-func viewRun(r tenancy.Run) Run {
-	return Run{r.RunDate, r.Policy, r.StartedAt, r.FinishedAt, r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
+func viewEvent(e tenancy.Event) client.Event {
+	return client.Event{
+		Seq: e.Seq, At: e.At, Actor: e.Actor, Action: e.Action, Tenant: e.Tenant, Object: e.Object,
+		Detail: json.RawMessage(e.Detail), Hash: hex.EncodeToString(e.Hash),
+	}
 }
 
-// Event is an entry of the audit log.
-type Event struct {
-	Seq    int64           `json:"seq"`
-	At     time.Time       `json:"at"`
-	Actor  string          `json:"actor"`
-	Action string          `json:"action"`
-	Tenant string          `json:"tenant,omitempty"`
-	Object string          `json:"object,omitempty"`
-	Detail json.RawMessage `json:"detail"`
-	Hash   string          `json:"hash"`
+func viewDelivery(m tenancy.Mail, tenant string) client.Delivery {
+	return client.Delivery{
+		ID: m.ID, Tenant: tenant, Subject: m.Subject, Name: m.Name, Address: m.Address, MessageID: m.MessageID,
+		State: m.State, Attempts: m.Attempts, LastError: m.LastError, CreatedAt: m.CreatedAt, SentAt: m.SentAt,
+	}
 }
 
-func viewEvent(e tenancy.Event) Event {
-	return Event{e.Seq, e.At, e.Actor, e.Action, e.Tenant, e.Object, json.RawMessage(e.Detail), hex.EncodeToString(e.Hash)}
-}
-
-// Delivery is a mail and where it is.
-type Delivery struct {
-	ID        string            `json:"id"`
-	Tenant    string            `json:"tenant"`
-	Subject   string            `json:"subject"`
-	Name      string            `json:"name"`
-	Address   string            `json:"address"`
-	MessageID string            `json:"message_id"`
-	State     tenancy.MailState `json:"state" enum:"waiting,queued,sent,dead"`
-	Attempts  int               `json:"attempts"`
-	LastError string            `json:"last_error,omitempty"`
-	CreatedAt time.Time         `json:"created_at"`
-	SentAt    time.Time         `json:"sent_at,omitzero"`
-}
-
-func viewDelivery(m tenancy.Mail, tenant string) Delivery {
-	return Delivery{m.ID, tenant, m.Subject, m.Name, m.Address, m.MessageID, m.State, m.Attempts, m.LastError, m.CreatedAt,
-		m.SentAt}
-}
-
-// Token is an API credential.
-type Token struct {
-	ID         string       `json:"id,omitempty" readOnly:"true"`
-	Name       string       `json:"name" doc:"What it is for."`
-	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
-	Tenant     string       `json:"tenant,omitempty"`
-	User       string       `json:"user,omitempty" doc:"The key user that a key-user token acts as."`
-	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"90 days from now where left out; at most one year."`
-	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
-	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
-	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
-	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
-}
-
-func viewToken(t tenancy.Token) Token {
-	return Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt,
+func viewToken(t tenancy.Token) client.Token {
+	return client.Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt,
 		CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
@@ -105,7 +60,7 @@ func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
 func (s *server) operations() {
 	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200,
-		func(ctx context.Context, in *Paged) (*List[Run], error) {
+		func(ctx context.Context, in *Paged) (*List[client.Run], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -121,19 +76,19 @@ func (s *server) operations() {
 		})
 	register(s, http.MethodGet, "/runs/{run_date}", "Get a run", 200, func(ctx context.Context, in *struct {
 		RunDate time.Time `path:"run_date"`
-	}) (*Entity[Run], error) {
+	}) (*Entity[client.Run], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
 		r, err := s.Store.Run(ctx, in.RunDate)
-		return &Entity[Run]{Body: viewRun(r)}, err
+		return &Entity[client.Run]{Body: viewRun(r)}, err
 	})
 	register(s, http.MethodPost, "/runs", "Run now for a date: once, like every run", 200,
 		func(ctx context.Context, in *struct {
 			Body struct {
 				RunDate time.Time `json:"run_date" doc:"Not in the future."`
 			}
-		}) (*Entity[Run], error) {
+		}) (*Entity[client.Run], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -141,10 +96,10 @@ func (s *server) operations() {
 				return nil, tenancy.Invalid("run_date", "is before 1970")
 			}
 			r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
-			return &Entity[Run]{Body: viewRun(r)}, err
+			return &Entity[client.Run]{Body: viewRun(r)}, err
 		})
 	register(s, http.MethodGet, "/events", "Read the audit log", 200,
-		func(ctx context.Context, in *EventsPage) (*List[Event], error) {
+		func(ctx context.Context, in *EventsPage) (*List[client.Event], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -154,7 +109,7 @@ func (s *server) operations() {
 		func(ctx context.Context, in *struct {
 			InTenant
 			EventsPage
-		}) (*List[Event], error) {
+		}) (*List[client.Event], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -162,34 +117,25 @@ func (s *server) operations() {
 			return s.events(ctx, t.Name, in.EventsPage)
 		})
 	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200,
-		func(ctx context.Context, _ *struct{}) (*Entity[Verified], error) {
+		func(ctx context.Context, _ *struct{}) (*Entity[client.Verified], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
 			chain, err := s.Store.VerifyEvents(ctx)
-			out := Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
+			out := client.Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
 			if broken := new(tenancy.ChainError); errors.As(err, &broken) {
 				out.Problem = broken.Error()
 			} else if err != nil {
 				return nil, err
 			}
-			return &Entity[Verified]{Body: out}, nil
+			return &Entity[client.Verified]{Body: out}, nil
 		})
 	s.deliveries()
 	s.tokens()
 	s.authorities()
 }
 
-// Verified is what walking the audit log showed.
-type Verified struct {
-	Unbroken bool      `json:"unbroken"`
-	Seq      int64     `json:"seq" doc:"The last entry that was verified."`
-	Hash     string    `json:"hash" doc:"Of that entry: keep it elsewhere, and nobody can take entries off the end unseen."`
-	At       time.Time `json:"at"`
-	Problem  string    `json:"problem,omitempty"`
-}
-
-func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[Event], error) {
+func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
 	if in.Text != "" || in.Order == "latest" {
 		rows, next, err := s.Store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
 		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
@@ -203,7 +149,7 @@ func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*Lis
 }
 
 func (s *server) deliveries() {
-	list := func(ctx context.Context, tenantID string, state tenancy.MailState, in Paged) (*List[Delivery], error) {
+	list := func(ctx context.Context, tenantID string, state tenancy.MailState, in Paged) (*List[client.Delivery], error) {
 		rows, err := s.Store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
 		if err != nil {
 			return nil, err
@@ -215,12 +161,12 @@ func (s *server) deliveries() {
 		tenants, err := s.Store.TenantsByID(ctx, ids)
 		return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
 			return m.ID
-		}, func(m tenancy.Mail) Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
+		}, func(m tenancy.Mail) client.Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
 	}
 	register(s, http.MethodGet, "/deliveries", "List mails and where they are", 200, func(ctx context.Context, in *struct {
 		Paged
 		State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-	}) (*List[Delivery], error) {
+	}) (*List[client.Delivery], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -231,7 +177,7 @@ func (s *server) deliveries() {
 			InTenant
 			Paged
 			State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-		}) (*List[Delivery], error) {
+		}) (*List[client.Delivery], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -241,7 +187,7 @@ func (s *server) deliveries() {
 	register(s, http.MethodPost, "/deliveries/{delivery}/requeue", "Try a dead mail again", 200,
 		func(ctx context.Context, in *struct {
 			ID string `path:"delivery" maxLength:"64"`
-		}) (*Entity[Delivery], error) {
+		}) (*Entity[client.Delivery], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -267,13 +213,13 @@ func (s *server) deliveries() {
 				}
 				return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
 			})
-			return &Entity[Delivery]{Body: viewDelivery(m, name)}, err
+			return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
 		})
 }
 
 func (s *server) tokens() {
 	register(s, http.MethodGet, "/tokens", "List tokens, without their secrets", 200,
-		func(ctx context.Context, in *Paged) (*List[Token], error) {
+		func(ctx context.Context, in *Paged) (*List[client.Token], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -281,7 +227,7 @@ func (s *server) tokens() {
 			return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
 		})
 	register(s, http.MethodPost, "/tokens", "Create a token: its secret is shown once", 201,
-		func(ctx context.Context, in *struct{ Body Token }) (*Created[Token], error) {
+		func(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -318,7 +264,7 @@ func (s *server) tokens() {
 				})
 			view := viewToken(t)
 			view.Secret = secret
-			return &Created[Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
+			return &Created[client.Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
 		})
 	register(s, http.MethodDelete, "/tokens/{token}", "Revoke a token", 204, func(ctx context.Context, in *struct {
 		ID string `path:"token" maxLength:"64"`

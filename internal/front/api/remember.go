@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
 )
 
 // rememberFor is how long an Idempotency-Key stands for its request.
@@ -42,7 +43,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), body...))
 		hash := hex.EncodeToString(sum[:])
-		ctx, token, now := r.Context(), principal(r.Context()).ID, s.Now()
+		ctx, token, now := r.Context(), principal.Of(r.Context()).ID, s.Now()
 		var found *store.Remembered
 		err = s.Store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if err = tx.Forget(ctx, "", "", now.Add(-rememberFor)); err == nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/diagnose"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
@@ -21,43 +22,20 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Rollover is where an arrangement stands between the generations that are within reach.
-type Rollover struct {
-	Arrangement string              `json:"arrangement" example:"acme/crm-to-erp"`
-	Strategy    tenancy.Strategy    `json:"strategy"`
-	State       rollover.State      `json:"state" enum:"announced,trusted,cut-over,settled,refused,regressed"`
-	Presents    int                 `json:"presents" doc:"The generation that is presented."`
-	Tries       []int               `json:"tries" doc:"The generations that a message is tried with, the first one first."`
-	AtRisk      bool                `json:"at_risk" doc:"The receiver has not shown that it accepts the newest generation, and the old one expires."`
-	DaysLeft    float64             `json:"days_left,omitempty" doc:"Until the old generation expires; 0 where there is none."`
-	Generations []RolloverKnowledge `json:"generations"`
-}
-
-// RolloverKnowledge is what is known of one generation at the receiver.
-type RolloverKnowledge struct {
-	Generation   int              `json:"generation"`
-	Fingerprint  string           `json:"fingerprint_sha256"`
-	NotAfter     time.Time        `json:"not_after"`
-	LeaveAt      time.Time        `json:"leave_at" doc:"When the arrangement leaves it at the latest."`
-	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"When the key users' notice of it ends: before, it is presented only where needed."`
-	PresentedAt  time.Time        `json:"presented_at,omitzero"`
-	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused" doc:"What the receiver last said to it; absent where nothing is known."`
-	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
-	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`
-	Answer       string           `json:"answer,omitempty" doc:"What the receiver answered."`
-}
-
-func viewRollover(s standing.Standing, now time.Time) Rollover {
+func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 	left, risk := s.AtRisk(now)
-	v := Rollover{
+	v := client.Rollover{
 		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
 		Tries:  s.Rollover.Order(now),
 		AtRisk: risk, DaysLeft: max(0, float64(left*100/policy.Day)/100),
 	}
 	for _, g := range s.Rollover.Generations {
 		c, _ := s.Certificate(g.Number)
-		k := RolloverKnowledge{g.Number, c.Fingerprint, g.NotAfter, g.LeaveAt(), g.NoticedUntil, g.PresentedAt, g.Verdict,
-			g.VerdictAt, g.By, ""}
+		k := client.RolloverKnowledge{
+			Generation: g.Number, Fingerprint: c.Fingerprint, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
+			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
+			VerdictAt: g.VerdictAt, Source: g.By, Answer: "",
+		}
 		for _, e := range s.Evidence {
 			if e.Generation == g.Number {
 				k.Answer = e.Detail
@@ -68,73 +46,31 @@ func viewRollover(s standing.Standing, now time.Time) Rollover {
 	return v
 }
 
-// ProbeResult is one question to a receiver.
-type ProbeResult struct {
-	Generation    int      `json:"generation,omitempty" doc:"0: no certificate was presented."`
-	Result        string   `json:"result" enum:"accepted,refused,closed,unclear"`
-	Answer        string   `json:"answer"`
-	HandshakeOnly bool     `json:"handshake_only" doc:"Only TLS was asked: that can prove a refusal, and no acceptance."`
-	AcceptableCAs []string `json:"acceptable_cas,omitempty" doc:"The CAs that the receiver named."`
-	Milliseconds  int64    `json:"milliseconds"`
-}
-
-func viewProbe(r outbound.Result) ProbeResult {
+func viewProbe(r outbound.Result) client.ProbeResult {
 	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused",
 		outbound.Suspicious: "closed"}[r.Meaning]
 	if meaning == "" {
 		meaning = "unclear"
 	}
-	return ProbeResult{r.Generation, meaning, r.Detail, r.Handshake, r.AcceptableCAs, r.Took.Milliseconds()}
+	return client.ProbeResult{
+		Generation: r.Generation, Result: meaning, Answer: r.Detail, HandshakeOnly: r.Handshake,
+		AcceptableCAs: r.AcceptableCAs, Milliseconds: r.Took.Milliseconds(),
+	}
 }
 
-// Probed is what a probe found, and where the roll-over stands then.
-type Probed struct {
-	Results  []ProbeResult `json:"results"`
-	Rollover Rollover      `json:"rollover"`
+func viewMessage(m tenancy.Message) client.Message {
+	return client.Message{
+		ID: m.ID, At: m.At, Method: m.Method, Path: m.Path, Status: m.Status, Generation: m.Generation,
+		Attempts: m.Attempts, Milliseconds: float64(m.Duration.Microseconds()) / 1000, Outcome: m.Outcome,
+		Count: m.Count,
+	}
 }
 
-// Diagnosis is why messages fail.
-type Diagnosis struct {
-	Cause    diagnose.Cause `json:"cause"`
-	Summary  string         `json:"summary"`
-	Evidence []string       `json:"evidence"`
-	NextStep string         `json:"next_step"`
-	Results  []ProbeResult  `json:"results"`
-}
-
-// Message is an entry of the message log.
-type Message struct {
-	ID           string    `json:"id"`
-	At           time.Time `json:"at"`
-	Method       string    `json:"method"`
-	Path         string    `json:"path"`
-	Status       int       `json:"status" doc:"That the sender got; 0 where none was sent, 499 where it went away."`
-	Generation   int       `json:"generation"`
-	Attempts     int       `json:"attempts"`
-	Milliseconds float64   `json:"milliseconds"`
-	Outcome      string    `json:"outcome,omitempty" doc:"What went wrong, and what was done about it."`
-	Count        int       `json:"count" doc:"How many messages the entry stands for."`
-}
-
-func viewMessage(m tenancy.Message) Message {
-	return Message{m.ID, m.At, m.Method, m.Path, m.Status, m.Generation, m.Attempts,
-		float64(m.Duration.Microseconds()) / 1000, m.Outcome, m.Count}
-}
-
-// Link is a link for the administrator of a receiving system.
-type Link struct {
-	ID         string    `json:"id" readOnly:"true"`
-	URL        string    `json:"url,omitempty" readOnly:"true" doc:"Shown only when the link is made."`
-	Generation int       `json:"generation" readOnly:"true" doc:"The generation to install."`
-	CreatedBy  string    `json:"created_by,omitempty" readOnly:"true"`
-	CreatedAt  time.Time `json:"created_at,omitzero" readOnly:"true"`
-	ExpiresAt  time.Time `json:"expires_at,omitzero" readOnly:"true"`
-	RevokedAt  time.Time `json:"revoked_at,omitzero" readOnly:"true"`
-	UsedAt     time.Time `json:"used_at,omitzero" readOnly:"true" doc:"When somebody last said that it is installed."`
-}
-
-func viewLink(l tenancy.Link) Link {
-	return Link{l.ID, "", l.Generation, l.CreatedBy, l.CreatedAt, l.ExpiresAt, l.RevokedAt, l.UsedAt}
+func viewLink(l tenancy.Link) client.Link {
+	return client.Link{
+		ID: l.ID, URL: "", Generation: l.Generation, CreatedBy: l.CreatedBy, CreatedAt: l.CreatedAt,
+		ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt, UsedAt: l.UsedAt,
+	}
 }
 
 func (s *server) prober() *prober.Prober {
@@ -152,12 +88,12 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Stan
 func (s *server) rollovers() {
 	const one = "/tenants/{tenant}/arrangements/{arrangement}"
 	register(s, http.MethodGet, one+"/rollover", "Where the roll-over stands", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[Rollover], error) {
+		func(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
 			standing, err := s.standing(ctx, *in)
 			if err != nil {
 				return nil, err
 			}
-			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+			return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
 		})
 	register(s, http.MethodPost, one+"/rollover/choose", "Present a generation from now on", 200,
 		func(ctx context.Context, in *struct {
@@ -165,7 +101,7 @@ func (s *server) rollovers() {
 			Body struct {
 				Generation int `json:"generation" minimum:"1"`
 			}
-		}) (*Entity[Rollover], error) {
+		}) (*Entity[client.Rollover], error) {
 			standing, err := s.standing(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
@@ -174,7 +110,7 @@ func (s *server) rollovers() {
 				s.now()); err != nil {
 				return nil, err
 			}
-			return &Entity[Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+			return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
 		})
 	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200,
 		func(ctx context.Context, in *struct {
@@ -182,7 +118,7 @@ func (s *server) rollovers() {
 			Body struct {
 				Generation int `json:"generation" minimum:"1"`
 			}
-		}) (*Entity[Rollover], error) {
+		}) (*Entity[client.Rollover], error) {
 			current, err := s.standing(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
@@ -198,10 +134,10 @@ func (s *server) rollovers() {
 				now); err != nil {
 				return nil, err
 			}
-			return &Entity[Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
+			return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
 		})
 	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[Probed], error) {
+		func(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
 			standing, err := s.standing(ctx, *in)
 			if err != nil {
 				return nil, err
@@ -210,14 +146,14 @@ func (s *server) rollovers() {
 			if err != nil {
 				return nil, err
 			}
-			out := Probed{Rollover: viewRollover(standing, s.Now())}
+			out := client.Probed{Rollover: viewRollover(standing, s.Now())}
 			for _, r := range results {
 				out.Results = append(out.Results, viewProbe(r))
 			}
-			return &Entity[Probed]{Body: out}, nil
+			return &Entity[client.Probed]{Body: out}, nil
 		})
 	register(s, http.MethodPost, one+"/diagnosis", "Find out why messages fail", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[Diagnosis], error) {
+		func(ctx context.Context, in *OneArrangement) (*Entity[client.Diagnosis], error) {
 			standing, err := s.standing(ctx, *in)
 			if err != nil {
 				return nil, err
@@ -228,17 +164,17 @@ func (s *server) rollovers() {
 				return nil, err
 			}
 			d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
-			out := Diagnosis{Cause: d.Cause, Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
+			out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
 			for _, r := range d.Results {
 				out.Results = append(out.Results, viewProbe(r))
 			}
-			return &Entity[Diagnosis]{Body: out}, nil
+			return &Entity[client.Diagnosis]{Body: out}, nil
 		})
 	register(s, http.MethodGet, one+"/messages", "The message log, the latest first", 200,
 		func(ctx context.Context, in *struct {
 			OneArrangement
 			Paged
-		}) (*List[Message], error) {
+		}) (*List[client.Message], error) {
 			_, a, err := s.arrangement(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err
@@ -248,7 +184,7 @@ func (s *server) rollovers() {
 		})
 	s.links(one)
 	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as "+
-		"of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[Rollover], error) {
+		"of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[client.Rollover], error) {
 		if err := operator(ctx); err != nil {
 			return nil, err
 		}
@@ -262,7 +198,7 @@ func (s *server) rollovers() {
 				return nil, tenancy.Invalid("cursor", "is not one of this service")
 			}
 		}
-		out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+		out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 		for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
 			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
 		}
@@ -272,19 +208,19 @@ func (s *server) rollovers() {
 		return out, nil
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by "+
-		"days left", 200, func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		"days left", 200, func(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
 		all, err := s.standings(ctx, in.Tenant)
 		now := s.Now()
 		all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
 		byUrgency(all, now)
-		return pageOf(all, len(all), nil, func(standing standing.Standing) Rollover {
+		return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
 			return viewRollover(standing, now)
 		}), err
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200,
-		func(ctx context.Context, in *InTenant) (*List[Rollover], error) {
+		func(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
 			all, err := s.standings(ctx, in.Tenant)
-			out := &List[Rollover]{Page[Rollover]{Items: []Rollover{}}}
+			out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 			for _, standing := range all {
 				if len(standing.Certificates) > 0 {
 					out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
@@ -331,7 +267,7 @@ func byUrgency(all []standing.Standing, now time.Time) {
 
 func (s *server) links(one string) {
 	register(s, http.MethodPost, one+"/rollover/links", "Make a link for the receiver's administrator", 201,
-		func(ctx context.Context, in *OneArrangement) (*Created[Link], error) {
+		func(ctx context.Context, in *OneArrangement) (*Created[client.Link], error) {
 			standing, err := s.standing(ctx, *in)
 			if err != nil {
 				return nil, err
@@ -346,14 +282,14 @@ func (s *server) links(one string) {
 				})
 			v := viewLink(l)
 			v.URL = s.BaseURL + "/rollover/" + secret
-			return &Created[Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
+			return &Created[client.Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
 				v}, err
 		})
 	register(s, http.MethodGet, one+"/rollover/links", "List the links for the receiver's administrator", 200,
 		func(ctx context.Context, in *struct {
 			OneArrangement
 			Paged
-		}) (*List[Link], error) {
+		}) (*List[client.Link], error) {
 			_, a, err := s.arrangement(ctx, in.OneArrangement)
 			if err != nil {
 				return nil, err

@@ -5,26 +5,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Task is one key user's task.
-type Task struct {
-	ID          string             `json:"id"`
-	User        string             `json:"user"`
-	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority"`
-	Subject     string             `json:"subject"`
-	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
-	Note        string             `json:"note,omitempty"`
-	DueAt       time.Time          `json:"due_at"`
-	CreatedAt   time.Time          `json:"created_at"`
-	CompletedAt time.Time          `json:"completed_at,omitzero"`
-}
-
-func viewTask(t tenancy.Task) Task {
-	return Task{t.ID, t.KeyUser, t.Kind, t.Subject, t.State, t.Note, t.DueAt, t.CreatedAt, t.CompletedAt}
+func viewTask(t tenancy.Task) client.Task {
+	return client.Task{
+		ID: t.ID, User: t.KeyUser, Type: t.Kind, Subject: t.Subject, State: t.State, Note: t.Note,
+		DueAt: t.DueAt, CreatedAt: t.CreatedAt, CompletedAt: t.CompletedAt,
+	}
 }
 
 // OneTask is the path of a task.
@@ -39,7 +30,7 @@ func (s *server) tasks() {
 		Paged
 		User  string            `query:"user" maxLength:"63" doc:"Of this key user only."`
 		State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"In this state only."`
-	}) (*List[Task], error) {
+	}) (*List[client.Task], error) {
 		t, err := s.tenant(ctx, in.Tenant)
 		if err != nil {
 			return nil, err
@@ -56,13 +47,13 @@ func (s *server) tasks() {
 		return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
 	})
 	register(s, http.MethodGet, "/tenants/{tenant}/tasks/{task}", "Get a task", 200,
-		func(ctx context.Context, in *OneTask) (*Entity[Task], error) {
+		func(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
 			}
 			task, err := s.Store.Task(ctx, t.ID, in.ID)
-			return &Entity[Task]{etag(task.Version), viewTask(task)}, err
+			return &Entity[client.Task]{etag(task.Version), viewTask(task)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}/tasks/{task}", "Take a task up, or complete it: for oneself", 200,
 		func(ctx context.Context, in *struct {
@@ -72,7 +63,7 @@ func (s *server) tasks() {
 				State tenancy.TaskState `json:"state" enum:"open,in-process,completed"`
 				Note  string            `json:"note,omitempty"`
 			}
-		}) (*Entity[Task], error) {
+		}) (*Entity[client.Task], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -98,32 +89,16 @@ func (s *server) tasks() {
 				func(tx *store.Tx) error {
 					return tx.UpdateTask(ctx, task)
 				})
-			return &Entity[Task]{etag(task.Version + 1), viewTask(task)}, err
+			return &Entity[client.Task]{etag(task.Version + 1), viewTask(task)}, err
 		})
 }
 
-// Project is an implementation project with the questions of its scope.
-type Project struct {
-	Name      string     `json:"name"`
-	CreatedAt time.Time  `json:"created_at,omitzero" readOnly:"true"`
-	Questions []Question `json:"questions" readOnly:"true" required:"false"`
-}
-
-// Question is a question of the scope and its answer.
-type Question struct {
-	ID         string    `json:"id"`
-	Path       string    `json:"path" doc:"Where people find it."`
-	Text       string    `json:"text"`
-	Help       string    `json:"help"`
-	Answer     string    `json:"answer" enum:"yes,no,unanswered"`
-	AnsweredBy string    `json:"answered_by,omitempty"`
-	AnsweredAt time.Time `json:"answered_at,omitzero"`
-}
-
-func viewProject(p tenancy.ScopingProject) Project {
-	view := Project{p.Name, p.CreatedAt, []Question{}}
+func viewProject(p tenancy.ScopingProject) client.Project {
+	view := client.Project{
+		Name: p.Name, CreatedAt: p.CreatedAt, Questions: []client.Question{},
+	}
 	for _, q := range tenancy.Questions {
-		question := Question{ID: q.ID, Path: q.PathText(), Text: q.Text, Help: q.Help, Answer: "unanswered"}
+		question := client.Question{ID: q.ID, Path: q.PathText(), Text: q.Text, Help: q.Help, Answer: "unanswered"}
 		for _, a := range p.Answers {
 			if a.Question == q.ID {
 				question.Answer, question.AnsweredBy, question.AnsweredAt = "no", a.By, a.At
@@ -139,7 +114,7 @@ func viewProject(p tenancy.ScopingProject) Project {
 
 func (s *server) scope() {
 	register(s, http.MethodGet, "/tenants/{tenant}/scope", "List implementation projects with their questions", 200,
-		func(ctx context.Context, in *InTenant) (*List[Project], error) {
+		func(ctx context.Context, in *InTenant) (*List[client.Project], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -150,8 +125,8 @@ func (s *server) scope() {
 	register(s, http.MethodPost, "/tenants/{tenant}/scope", "Create an implementation project", 201,
 		func(ctx context.Context, in *struct {
 			InTenant
-			Body Project
-		}) (*Created[Project], error) {
+			Body client.Project
+		}) (*Created[client.Project], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -164,7 +139,7 @@ func (s *server) scope() {
 			err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
 				return named("project", p.Name, tx.CreateScopingProject(ctx, p))
 			})
-			return &Created[Project]{ETag: etag(1), Body: viewProject(p)}, err
+			return &Created[client.Project]{ETag: etag(1), Body: viewProject(p)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}/scope/{project}/{question}",
 		"Answer a question: applies from the next notice on", 200, func(ctx context.Context, in *struct {
@@ -174,7 +149,7 @@ func (s *server) scope() {
 			Body     struct {
 				Answer string `json:"answer" enum:"yes,no"`
 			}
-		}) (*Entity[Project], error) {
+		}) (*Entity[client.Project], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -196,7 +171,7 @@ func (s *server) scope() {
 						return tx.AnswerQuestion(ctx, p.ID, p.Version, answer)
 					})
 				p.Answers = []tenancy.Answer{answer}
-				return &Entity[Project]{etag(p.Version + 1), viewProject(p)}, err
+				return &Entity[client.Project]{etag(p.Version + 1), viewProject(p)}, err
 			}
 			return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
 		})

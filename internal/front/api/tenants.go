@@ -7,33 +7,23 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Tenant is a tenant.
-type Tenant struct {
-	Name        string          `json:"name" example:"acme" doc:"For URLs: a DNS label."`
-	DisplayName string          `json:"display_name,omitempty" doc:"For people; the name where left out."`
-	KeyType     tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,rsa2048,rsa3072" default:"p256" doc:"Of the next certificates."`
-	CreatedAt   time.Time       `json:"created_at,omitzero" readOnly:"true"`
-}
-
-// TenantChange is what can be changed of a tenant.
-type TenantChange struct {
-	DisplayName string          `json:"display_name"`
-	KeyType     tenancy.KeyType `json:"key_type" enum:"p256,p384,rsa2048,rsa3072"`
-}
-
-func viewTenant(t tenancy.Tenant) Tenant {
-	return Tenant{t.Name, t.DisplayName, t.KeyType, t.CreatedAt}
+func viewTenant(t tenancy.Tenant) client.Tenant {
+	return client.Tenant{
+		Name: t.Name, DisplayName: t.DisplayName, KeyType: t.KeyType, CreatedAt: t.CreatedAt,
+	}
 }
 
 // There is no deletion of a tenant: it would let certificates expire unrenewed.
 func (s *server) tenants() {
 	register(s, http.MethodGet, "/tenants", "List tenants", 200,
-		func(ctx context.Context, in *Paged) (*List[Tenant], error) {
+		func(ctx context.Context, in *Paged) (*List[client.Tenant], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -41,7 +31,7 @@ func (s *server) tenants() {
 			return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
 		})
 	register(s, http.MethodPost, "/tenants", "Create a tenant with its first certificates", 201,
-		func(ctx context.Context, in *struct{ Body Tenant }) (*Created[Tenant], error) {
+		func(ctx context.Context, in *struct{ Body client.Tenant }) (*Created[client.Tenant], error) {
 			if err := operator(ctx); err != nil {
 				return nil, err
 			}
@@ -53,18 +43,18 @@ func (s *server) tenants() {
 				t.KeyType = tenancy.P256
 			}
 			t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
-			return &Created[Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
+			return &Created[client.Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}", "Get a tenant", 200,
-		func(ctx context.Context, in *InTenant) (*Entity[Tenant], error) {
+		func(ctx context.Context, in *InTenant) (*Entity[client.Tenant], error) {
 			t, err := s.tenant(ctx, in.Tenant)
-			return &Entity[Tenant]{etag(t.Version), viewTenant(t)}, err
+			return &Entity[client.Tenant]{etag(t.Version), viewTenant(t)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}", "Change a tenant", 200, func(ctx context.Context, in *struct {
 		InTenant
 		Guarded
-		Body TenantChange
-	}) (*Entity[Tenant], error) {
+		Body client.TenantChange
+	}) (*Entity[client.Tenant], error) {
 		t, err := s.tenant(ctx, in.Tenant)
 		if err != nil {
 			return nil, err
@@ -79,26 +69,14 @@ func (s *server) tenants() {
 		err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error {
 			return tx.UpdateTenant(ctx, t)
 		})
-		return &Entity[Tenant]{etag(t.Version + 1), viewTenant(t)}, err
+		return &Entity[client.Tenant]{etag(t.Version + 1), viewTenant(t)}, err
 	})
 }
 
-// KeyUser is a key user.
-type KeyUser struct {
-	Name         string    `json:"name" example:"alice"`
-	Email        string    `json:"email" example:"alice@acme.example.com"`
-	SubscribedAt time.Time `json:"subscribed_at,omitzero" readOnly:"true" doc:"When the user chose Subscribe to Task; absent while not subscribed."`
-	CreatedAt    time.Time `json:"created_at,omitzero" readOnly:"true"`
-}
-
-func viewKeyUser(u tenancy.KeyUser) KeyUser {
-	return KeyUser{u.Name, u.Email, u.SubscribedAt, u.CreatedAt}
-}
-
-// ITContact is an IT contact; the one listed first is the designated one.
-type ITContact struct {
-	Name  string `json:"name"`
-	Email string `json:"email"`
+func viewKeyUser(u tenancy.KeyUser) client.KeyUser {
+	return client.KeyUser{
+		Name: u.Name, Email: u.Email, SubscribedAt: u.SubscribedAt, CreatedAt: u.CreatedAt,
+	}
 }
 
 // OneKeyUser is the path of a key user.
@@ -121,7 +99,7 @@ func (s *server) people() {
 		func(ctx context.Context, in *struct {
 			InTenant
 			Paged
-		}) (*List[KeyUser], error) {
+		}) (*List[client.KeyUser], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -132,8 +110,8 @@ func (s *server) people() {
 	register(s, http.MethodPost, "/tenants/{tenant}/key-users", "Make a person a key user", 201,
 		func(ctx context.Context, in *struct {
 			InTenant
-			Body KeyUser
-		}) (*Created[KeyUser], error) {
+			Body client.KeyUser
+		}) (*Created[client.KeyUser], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -146,12 +124,12 @@ func (s *server) people() {
 			err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
 				return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
 			})
-			return &Created[KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
+			return &Created[client.KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
 		})
 	register(s, http.MethodGet, "/tenants/{tenant}/key-users/{user}", "Get a key user", 200,
-		func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
+		func(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
 			_, u, err := s.keyUser(ctx, *in)
-			return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, err
+			return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, err
 		})
 	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}", "Change a key user's address", 200,
 		func(ctx context.Context, in *struct {
@@ -160,7 +138,7 @@ func (s *server) people() {
 			Body struct {
 				Email string `json:"email"`
 			}
-		}) (*Entity[KeyUser], error) {
+		}) (*Entity[client.KeyUser], error) {
 			t, u, err := s.keyUser(ctx, in.OneKeyUser)
 			if err != nil {
 				return nil, err
@@ -175,7 +153,7 @@ func (s *server) people() {
 			err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
 				return tx.UpdateKeyUser(ctx, u)
 			})
-			return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+			return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
 		})
 	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}", "Take a key user away, with tasks and tokens",
 		204, func(ctx context.Context, in *struct {
@@ -190,8 +168,8 @@ func (s *server) people() {
 				return tx.DeleteKeyUser(ctx, u)
 			})
 		})
-	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[KeyUser], error) {
-		return func(ctx context.Context, in *OneKeyUser) (*Entity[KeyUser], error) {
+	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[client.KeyUser], error) {
+		return func(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
 			t, u, err := s.keyUser(ctx, *in)
 			if err != nil {
 				return nil, err
@@ -200,13 +178,13 @@ func (s *server) people() {
 				return nil, err
 			}
 			if u.SubscribedAt.IsZero() == at().IsZero() { // nothing changes
-				return &Entity[KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
+				return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
 			}
 			u.SubscribedAt = at()
 			err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
 				return tx.UpdateKeyUser(ctx, u)
 			})
-			return &Entity[KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+			return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
 		}
 	}
 	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}/subscription",
@@ -232,7 +210,7 @@ func (s *server) people() {
 		200, func(ctx context.Context, in *struct {
 			InTenant
 			Guarded
-			Body []ITContact `maxItems:"50"`
+			Body []client.ITContact `maxItems:"50"`
 		}) (*Contacts, error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
@@ -269,11 +247,15 @@ func (s *server) people() {
 // Contacts is the list of IT contacts, which is changed as a whole.
 type Contacts struct {
 	ETag string `header:"ETag"`
-	Body Page[ITContact]
+	Body client.Page[client.ITContact]
 }
 
 func viewContacts(contacts []tenancy.ITContact) *Contacts {
-	list := pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) ITContact { return ITContact{c.Name, c.Email} })
+	list := pageOf(contacts, len(contacts), nil, func(c tenancy.ITContact) client.ITContact {
+		return client.ITContact{
+			Name: c.Name, Email: c.Email,
+		}
+	})
 	return &Contacts{etag(listVersion(contacts)), list.Body}
 }
 
@@ -287,7 +269,7 @@ func listVersion(contacts []tenancy.ITContact) int64 {
 
 // oneself refuses a key user who acts for another one.
 func oneself(ctx context.Context, u tenancy.KeyUser, what string) error {
-	if p := principal(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
+	if p := principal.Of(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
 		return tenancy.Errorf(tenancy.ErrRefused, "only %s can %s for %s", u.Name, what, u.Name)
 	}
 	return nil
@@ -301,25 +283,10 @@ func named(what, name string, err error) error {
 	return err
 }
 
-// MailCheck is why a user gets mail, or not.
-type MailCheck struct {
-	User       string      `json:"user"`
-	GetsMail   bool        `json:"gets_mail" doc:"All conditions hold: the next notice is mailed."`
-	Conditions []Condition `json:"conditions"`
-	Deliveries []Delivery  `json:"deliveries" doc:"The user's latest mails."`
-}
-
-// Condition is one condition for getting mail.
-type Condition struct {
-	Condition string `json:"condition"`
-	Holds     bool   `json:"holds"`
-	Fix       string `json:"fix,omitempty"`
-}
-
 func (s *server) mailCheck(ctx context.Context, in *struct {
 	InTenant
 	User string `query:"user" required:"true" maxLength:"63"`
-}) (*Entity[MailCheck], error) {
+}) (*Entity[client.MailCheck], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
 		return nil, err
@@ -341,10 +308,12 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	} else {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: true})
 	}
-	check := MailCheck{User: in.User, GetsMail: true, Deliveries: []Delivery{}}
+	check := client.MailCheck{User: in.User, GetsMail: true, Deliveries: []client.Delivery{}}
 	for _, c := range conditions {
 		check.GetsMail = check.GetsMail && c.Holds
-		check.Conditions = append(check.Conditions, Condition{c.Name, c.Holds, c.Fix})
+		check.Conditions = append(check.Conditions, client.Condition{
+			Condition: c.Name, Holds: c.Holds, Fix: c.Fix,
+		})
 	}
 	if assigned {
 		mails, err := s.Store.MailsOf(ctx, u.ID, 10)
@@ -355,5 +324,5 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 			check.Deliveries = append(check.Deliveries, viewDelivery(m, t.Name))
 		}
 	}
-	return &Entity[MailCheck]{Body: check}, nil
+	return &Entity[client.MailCheck]{Body: check}, nil
 }

@@ -4,38 +4,20 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// ServerCertificate is what a receiver showed of itself.
-type ServerCertificate struct {
-	Subject     string    `json:"subject"`
-	Issuer      string    `json:"issuer"`
-	Names       []string  `json:"names,omitempty" doc:"DNS names and addresses that it is for."`
-	NotAfter    time.Time `json:"not_after"`
-	Fingerprint string    `json:"fingerprint_sha256"`
-	KeyPin      string    `json:"key_pin" doc:"For egress.server_key_pin, where a person has confirmed it."`
-	Trusted     bool      `json:"trusted" doc:"It is verified with what the arrangement says: the system's CAs, its own, or a pin."`
-}
-
-// Trial is how an arrangement would fare.
-type Trial struct {
-	Server  *ServerCertificate `json:"server,omitempty" doc:"Absent where the receiver showed no certificate: problem says why."`
-	Problem string             `json:"problem,omitempty" doc:"Why the receiver could not be reached, or is not trusted."`
-	Results []ProbeResult      `json:"results,omitempty" doc:"Of a trusted receiver: which generations it accepts."`
-}
-
 func (s *server) trial() {
 	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/trial", "Try an arrangement without saving it", 200,
 		func(ctx context.Context, in *struct {
 			InTenant
-			Body Arrangement
-		}) (*Entity[Trial], error) {
+			Body client.Arrangement
+		}) (*Entity[client.Trial], error) {
 			t, err := s.tenant(ctx, in.Tenant)
 			if err != nil {
 				return nil, err
@@ -57,12 +39,12 @@ func (s *server) trial() {
 				return nil, err
 			}
 			out, err := s.try(ctx, t, a)
-			return &Entity[Trial]{Body: out}, err
+			return &Entity[client.Trial]{Body: out}, err
 		})
 }
 
 // try looks who a receiver is, and asks it with each generation where it is who the arrangement wants.
-func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) (out Trial, err error) {
+func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) (out client.Trial, err error) {
 	endpoint, err := url.Parse(a.Endpoint)
 	if err != nil {
 		return out, tenancy.Invalid("endpoint", "is no address")
@@ -73,7 +55,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 		return out, nil
 	}
 	leaf := shown[0]
-	out.Server = &ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames,
+	out.Server = &client.ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames,
 		NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
 	for _, ip := range leaf.IPAddresses {
 		out.Server.Names = append(out.Server.Names, ip.String())

@@ -5,18 +5,18 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // An arrangementForm is what a person fills in to make or to change an arrangement.
 type arrangementForm struct {
-	api.Arrangement
+	client.Arrangement
 	tenant    string
 	etag      string // of what is changed; empty for a new one
-	added     api.Receiver
-	receivers []api.Receiver
-	trial     *api.Trial
+	added     client.Receiver
+	receivers []client.Receiver
+	trial     *client.Trial
 	problem   string
 }
 
@@ -31,8 +31,8 @@ func (f arrangementForm) action() string {
 func (v *view) filledIn() arrangementForm {
 	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
 	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"),
-		added: api.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
-	form.Arrangement = api.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"),
+		added: client.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
+	form.Arrangement = client.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"),
 		Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
 	if name := v.r.PathValue("arrangement"); name != "" {
 		form.Name = name
@@ -50,16 +50,16 @@ func (c *console) newArrangement(v *view) error {
 
 func (c *console) editArrangement(v *view) error {
 	form := arrangementForm{tenant: v.r.PathValue("tenant")}
-	header, err := c.call(v, http.MethodGet, v.of(""), nil, &form.Arrangement)
+	var err error
+	form.Arrangement, form.etag, err = client.GetVersion[client.Arrangement](v.caller(), c.api, v.of(""))
 	if err != nil {
-		return err
+		return refused(err)
 	}
-	form.etag = header.Get("ETag")
 	return c.showArrangementForm(v, http.StatusOK, form)
 }
 
 func (c *console) showArrangementForm(v *view, status int, form arrangementForm) error {
-	receivers, err := get[api.Page[api.Receiver]](c, v, in(form.tenant, "receivers")+"?limit=500")
+	receivers, err := get[client.Page[client.Receiver]](c, v, in(form.tenant, "receivers")+"?limit=500")
 	if err != nil {
 		return err
 	}
@@ -90,29 +90,28 @@ func (c *console) saveArrangement(v *view) error {
 		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
 		fallthrough
 	case "try":
-		form.trial = new(api.Trial)
-		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements", "trial"), form.Arrangement,
-			form.trial); err != nil {
-			form.trial = nil
+		trial, err := post[client.Trial](c, v, in(form.tenant, "arrangements", "trial"), form.Arrangement)
+		if err != nil {
 			return fails(err)
 		}
+		form.trial = &trial
 		return c.showArrangementForm(v, http.StatusOK, form)
 	}
 	if form.Receiver == "" {
-		if _, err := c.call(v, http.MethodPost, in(form.tenant, "receivers"), form.added, nil); err != nil {
+		if _, err := post[client.Receiver](c, v, in(form.tenant, "receivers"), form.added); err != nil {
 			return fails(err)
 		}
 		form.Receiver = form.added.Name
 	}
 	if form.etag == "" {
-		if _, err := c.call(v, http.MethodPost, in(form.tenant, "arrangements"), form.Arrangement, nil); err != nil {
+		if _, err := post[client.Arrangement](c, v, in(form.tenant, "arrangements"), form.Arrangement); err != nil {
 			return fails(err)
 		}
 		return c.done(v, in(form.tenant, "arrangements", form.Name),
 			v.T("%s exists. Its roll-overs are seen here.", form.Name))
 	}
-	var kept api.Arrangement // what the form does not show
-	if _, err := c.call(v, http.MethodGet, v.of(""), nil, &kept); err != nil {
+	kept, err := get[client.Arrangement](c, v, v.of("")) // has what the form does not show
+	if err != nil {
 		return err
 	}
 	form.Authentication = kept.Authentication
@@ -122,22 +121,22 @@ func (c *console) saveArrangement(v *view) error {
 	if egress.Probe.Path != kept.Egress.Probe.Path {
 		form.Egress.Probe = egress.Probe
 	}
-	if _, err := c.call(v, http.MethodPut, v.of(""), form.Arrangement, nil, "If-Match", form.etag); err != nil {
-		return fails(err)
+	if _, err := client.Put[client.Arrangement](v.caller(), c.api, v.of(""), form.etag, form.Arrangement); err != nil {
+		return fails(refused(err))
 	}
 	return c.done(v, v.of(""), v.T("Saved."))
 }
 
 func (c *console) deleteArrangement(v *view) error {
-	header, err := c.call(v, http.MethodGet, v.of(""), nil, nil)
+	_, etag, err := client.GetVersion[client.Arrangement](v.caller(), c.api, v.of(""))
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	if v.r.PostFormValue("name") != v.r.PathValue("arrangement") {
 		return &refusal{http.StatusUnprocessableEntity, v.T("Type the name of the arrangement to delete it: nothing was " +
 			"deleted.")}
 	}
-	if _, err := c.call(v, http.MethodDelete, v.of(""), nil, nil, "If-Match", header.Get("ETag")); err != nil {
+	if _, err := c.do(v, client.Request{Method: http.MethodDelete, Path: v.of(""), IfMatch: etag}); err != nil {
 		return err
 	}
 	return c.done(v, in(v.r.PathValue("tenant"), "rollovers"),

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -46,7 +46,7 @@ func (c *console) calendar(v *view) error {
 }
 
 func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err error) {
-	f, err := get[api.FleetForecast](c, v, "/forecast")
+	f, err := get[client.FleetForecast](c, v, "/forecast")
 	for _, r := range f.Runs {
 		if r.Warn+r.Renew > 0 {
 			entries = append(entries, publish.CalendarEntry{
@@ -59,7 +59,7 @@ func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err er
 }
 
 func (c *console) tenantEntries(v *view, tenant string) (entries []publish.CalendarEntry, err error) {
-	f, err := get[api.TenantForecast](c, v, in(tenant, "forecast"))
+	f, err := get[client.TenantForecast](c, v, in(tenant, "forecast"))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 			})
 		}
 	}
-	rollovers, err := get[api.Page[api.Rollover]](c, v, in(tenant, "rollovers"))
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(tenant, "rollovers"))
 	for _, r := range rollovers.Items {
 		if len(r.Generations) > 1 {
 			old := r.Generations[0]

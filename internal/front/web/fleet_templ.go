@@ -6,16 +6,16 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
-	"github.com/perennial-pki/perennial/internal/front/api"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func fleetPage(v *view, o api.Overview, risk []api.Rollover, ahead []month, empty bool) templ.Component {
+func fleetPage(v *view, o client.Overview, risk []client.Rollover, ahead []month, empty bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -866,7 +866,7 @@ func chart(v *view, ahead []month) templ.Component {
 	})
 }
 
-func riskTable(v *view, risk []api.Rollover) templ.Component {
+func riskTable(v *view, risk []client.Rollover) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1018,7 +1018,7 @@ func riskTable(v *view, risk []api.Rollover) templ.Component {
 	})
 }
 
-func atRiskPage(v *view, risk api.Page[api.Rollover]) templ.Component {
+func atRiskPage(v *view, risk client.Page[client.Rollover]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1137,7 +1137,7 @@ func atRiskPage(v *view, risk api.Page[api.Rollover]) templ.Component {
 	})
 }
 
-func tenantsPage(v *view, list api.Page[api.Tenant]) templ.Component {
+func tenantsPage(v *view, list client.Page[client.Tenant]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1458,7 +1458,7 @@ func tenantsPage(v *view, list api.Page[api.Tenant]) templ.Component {
 	})
 }
 
-func runsPage(v *view, list api.Page[api.Run]) templ.Component {
+func runsPage(v *view, list client.Page[client.Run]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1733,7 +1733,7 @@ func runsPage(v *view, list api.Page[api.Run]) templ.Component {
 	})
 }
 
-func deliveriesPage(v *view, list api.Page[api.Delivery]) templ.Component {
+func deliveriesPage(v *view, list client.Page[client.Delivery]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2086,7 +2086,7 @@ func deliveriesPage(v *view, list api.Page[api.Delivery]) templ.Component {
 	})
 }
 
-func eventsPage(v *view, list api.Page[api.Event], verified *api.Verified) templ.Component {
+func eventsPage(v *view, list client.Page[client.Event], verified *client.Verified) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2445,7 +2445,7 @@ func eventsPage(v *view, list api.Page[api.Event], verified *api.Verified) templ
 	})
 }
 
-func tokensPage(v *view, list api.Page[api.Token], secret string) templ.Component {
+func tokensPage(v *view, list client.Page[client.Token], secret string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2863,7 +2863,7 @@ func tokensPage(v *view, list api.Page[api.Token], secret string) templ.Componen
 	})
 }
 
-func authoritiesPage(v *view, all []api.Authority, waiting api.Page[api.Trust]) templ.Component {
+func authoritiesPage(v *view, all []client.Authority, waiting client.Page[client.Trust]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3149,7 +3149,7 @@ func authoritiesPage(v *view, all []api.Authority, waiting api.Page[api.Trust]) 
 	})
 }
 
-func forecastPage(v *view, f api.FleetForecast, ahead []month) templ.Component {
+func forecastPage(v *view, f client.FleetForecast, ahead []month) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3322,7 +3322,7 @@ func forecastPage(v *view, f api.FleetForecast, ahead []month) templ.Component {
 	})
 }
 
-func forecastRunPage(v *view, date instant, list api.Page[api.DueCertificate]) templ.Component {
+func forecastRunPage(v *view, date instant, list client.Page[client.DueCertificate]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3513,7 +3513,7 @@ func forecastRunPage(v *view, date instant, list api.Page[api.DueCertificate]) t
 	})
 }
 
-func parkedPage(v *view, list api.Page[api.Parked]) templ.Component {
+func parkedPage(v *view, list client.Page[client.Parked]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

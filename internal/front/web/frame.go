@@ -14,7 +14,7 @@ import (
 
 	"github.com/a-h/templ"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -154,7 +154,7 @@ func (v *view) isAt(path string) bool {
 type stateOf struct{ tone, word string }
 
 // rolling is where a roll-over stands.
-func (v *view) rolling(r api.Rollover) stateOf {
+func (v *view) rolling(r client.Rollover) stateOf {
 	if r.AtRisk && r.DaysLeft <= 30 {
 		return stateOf{"bad", v.T("At risk")}
 	}
@@ -184,7 +184,7 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 }
 
 // trialState is what a test before saving showed: a handshake alone shows no acceptance.
-func (v *view) trialState(r api.ProbeResult) stateOf {
+func (v *view) trialState(r client.ProbeResult) stateOf {
 	switch {
 	case r.Result == "accepted" && r.HandshakeOnly:
 		return stateOf{"wait", v.T("not refused")}
@@ -208,7 +208,7 @@ func (v *view) source(s rollover.Source) string {
 	return ""
 }
 
-func (v *view) certificateState(c api.Certificate) stateOf {
+func (v *view) certificateState(c client.Certificate) stateOf {
 	switch {
 	case c.State == tenancy.Revoked:
 		return stateOf{"bad", v.T("Revoked")}

@@ -6,7 +6,7 @@ import (
 	"mime/multipart"
 	"net/http"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -18,7 +18,7 @@ const (
 )
 
 func (c *console) imports(v *view) error {
-	list, err := paged[api.Import](c, v, importsPath)
+	list, err := paged[client.Import](c, v, importsPath)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (c *console) checkImport(v *view) error {
 		defer f.Close()
 		return io.ReadAll(f)
 	}
-	files := api.ImportFiles{Password: v.r.PostFormValue("password")}
+	files := client.ImportFiles{Password: v.r.PostFormValue("password")}
 	for name, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,
 		"arrangements": &files.Arrangements} {
 		for _, h := range v.r.MultipartForm.File[name] {
@@ -61,11 +61,11 @@ func (c *console) checkImport(v *view) error {
 			return err
 		}
 		if len(data) > 0 { // a browser sends an empty file where none was chosen
-			files.Certificates = append(files.Certificates, api.ImportCertificate{Name: h.Filename, Data: data})
+			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: h.Filename, Data: data})
 		}
 	}
-	var made api.Import
-	if _, err := c.call(v, http.MethodPost, importsPath, files, &made); err != nil {
+	made, err := post[client.Import](c, v, importsPath, files)
+	if err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, importsPath+"/"+made.ID, http.StatusSeeOther)
@@ -73,7 +73,7 @@ func (c *console) checkImport(v *view) error {
 }
 
 func (c *console) importPage(v *view) error {
-	i, err := get[api.Import](c, v, importsPath+"/"+escape(v.r.PathValue("import")))
+	i, err := get[client.Import](c, v, importsPath+"/"+escape(v.r.PathValue("import")))
 	if err != nil {
 		return err
 	}
@@ -86,13 +86,13 @@ func (c *console) moveImport(v *view) error {
 		return &refusal{http.StatusNotFound, ""}
 	}
 	path := importsPath + "/" + escape(v.r.PathValue("import"))
-	if _, err := c.call(v, http.MethodPost, path+"/"+verb, nil, nil); err != nil {
+	if _, err := post[client.Import](c, v, path+"/"+verb, nil); err != nil {
 		return err
 	}
 	return c.done(v, path, v.T("It goes on in the background, also when you close this page."))
 }
 
-func (v *view) importState(i api.Import) stateOf {
+func (v *view) importState(i client.Import) stateOf {
 	switch {
 	case len(i.Problems) > 0:
 		return stateOf{"bad", v.T("Has problems")}

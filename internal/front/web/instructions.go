@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/instructions"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -14,15 +14,15 @@ import (
 type linked struct {
 	Tenant      string
 	Endpoint    string
-	Certificate api.Certificate
+	Certificate client.Certificate
 	OldUntil    time.Time
-	Contact     *api.ITContact // nil where nobody is known
-	Path        string         // of the link
-	Message     string         // how the test went
+	Contact     *client.ITContact // nil where nobody is known
+	Path        string            // of the link
+	Message     string            // how the test went
 }
 
 // instructionsFor says what to do about a certificate.
-func instructionsFor(c api.Certificate) []instructions.Instruction {
+func instructionsFor(c client.Certificate) []instructions.Instruction {
 	return instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
 		SHA256: c.Fingerprint, SHA1: c.SHA1})
 }
@@ -40,7 +40,7 @@ var checks = []struct{ what, renewal, ca string }{
 // A difference is one field of two generations.
 type difference struct{ field, before, after string }
 
-func differences(v *view, a, b api.Certificate) []difference {
+func differences(v *view, a, b client.Certificate) []difference {
 	return []difference{
 		{v.T("Subject"), a.Subject, b.Subject},
 		{v.T("Keys"), string(a.KeyType), string(b.KeyType)},
@@ -51,7 +51,7 @@ func differences(v *view, a, b api.Certificate) []difference {
 	}
 }
 
-func latestFirst(all []api.Certificate, p tenancy.Purpose) (some []api.Certificate) {
+func latestFirst(all []client.Certificate, p tenancy.Purpose) (some []client.Certificate) {
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Purpose == p {
 			some = append(some, all[i])
@@ -60,7 +60,7 @@ func latestFirst(all []api.Certificate, p tenancy.Purpose) (some []api.Certifica
 	return some
 }
 
-func openTasks(tasks []api.Task) string {
+func openTasks(tasks []client.Task) string {
 	if len(tasks) >= 5 {
 		return "5+"
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 )
 
 // receiver shows what a link for a receiver's administrator is for.
@@ -12,7 +12,7 @@ func (c *console) receiver(v *view) error { return c.showLink(v, "") }
 
 func (c *console) showLink(v *view, message string) error {
 	secret := v.r.PathValue("secret")
-	l, err := get[api.Linked](c, v, "/links/"+escape(secret))
+	l, err := get[client.Linked](c, v, "/links/"+escape(secret))
 	if isGone(err) {
 		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
 	} else if err != nil {
@@ -30,8 +30,7 @@ func isGone(err error) bool {
 
 // installed takes the administrator's word, asks the receiver at once, and shows what it answered.
 func (c *console) installed(v *view) error {
-	var tested api.Tested
-	_, err := c.call(v, http.MethodPost, "/links/"+escape(v.r.PathValue("secret"))+"/installed", nil, &tested)
+	tested, err := post[client.Tested](c, v, "/links/"+escape(v.r.PathValue("secret"))+"/installed", nil)
 	if isGone(err) {
 		return c.show(v, http.StatusNotFound, v.T("This link is not valid"), linkGone(v))
 	} else if err != nil {

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 )
 
 // eventsPath is where the API has the audit log that the page is about: all of it, or a tenant's.
@@ -21,7 +21,7 @@ func (v *view) eventsPath() string {
 
 func (c *console) events(v *view) error {
 	query := url.Values{"order": {"latest"}, "text": {v.r.URL.Query().Get("text")}}
-	list, err := paged[api.Event](c, v, v.eventsPath()+"?"+query.Encode())
+	list, err := paged[client.Event](c, v, v.eventsPath()+"?"+query.Encode())
 	if err != nil {
 		return err
 	}
@@ -29,8 +29,8 @@ func (c *console) events(v *view) error {
 }
 
 func (c *console) verifyEvents(v *view) error {
-	var verified api.Verified
-	if _, err := c.call(v, http.MethodPost, "/events/verify", nil, &verified); err != nil {
+	verified, err := post[client.Verified](c, v, "/events/verify", nil)
+	if err != nil {
 		return err
 	}
 	c.verified.Store(&verified)
@@ -50,7 +50,7 @@ func (c *console) exportEvents(v *view) error {
 		return &refusal{http.StatusNotFound, ""}
 	}
 	path := v.eventsPath() + "?limit=500"
-	list, err := get[api.Page[api.Event]](c, v, path) // before the first byte, so that a refusal is seen as one
+	list, err := get[client.Page[client.Event]](c, v, path) // before the first byte, so that a refusal is seen as one
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (c *console) exportEvents(v *view) error {
 		if table.Flush(); err != nil || list.Next == "" {
 			return nil // what is wrong is the connection
 		}
-		if list, err = get[api.Page[api.Event]](c, v, path+"&cursor="+escape(list.Next)); err != nil {
+		if list, err = get[client.Page[client.Event]](c, v, path+"&cursor="+escape(list.Next)); err != nil {
 			panic(http.ErrAbortHandler) // half a log must not look like a whole one
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -22,21 +22,21 @@ func (c *console) home(v *view) error {
 		return c.tenantHome(v, v.account.Tenant)
 	}
 	go audits() // of the page that may come next: they take a second, once
-	o, err := get[api.Overview](c, v, "/overview")
+	o, err := get[client.Overview](c, v, "/overview")
 	if err != nil {
 		return err
 	}
-	var risk api.Page[api.Rollover]
-	var f api.FleetForecast
+	var risk client.Page[client.Rollover]
+	var f client.FleetForecast
 	if !o.AsOf.IsZero() { // else the fleet is being counted
-		if risk, err = get[api.Page[api.Rollover]](c, v, "/at-risk?limit=8"); err != nil {
+		if risk, err = get[client.Page[client.Rollover]](c, v, "/at-risk?limit=8"); err != nil {
 			return err
 		}
 	}
-	if f, err = get[api.FleetForecast](c, v, "/forecast"); err != nil && !isCounting(err) {
+	if f, err = get[client.FleetForecast](c, v, "/forecast"); err != nil && !isCounting(err) {
 		return err
 	}
-	first, err := get[api.Page[api.Tenant]](c, v, "/tenants?limit=1")
+	first, err := get[client.Page[client.Tenant]](c, v, "/tenants?limit=1")
 	if err != nil {
 		return err
 	}
@@ -53,22 +53,22 @@ func (c *console) tenant(v *view) error { return c.tenantHome(v, v.r.PathValue("
 
 // A situation is all that a tenant's overview says.
 type situation struct {
-	tenant    api.Tenant
-	forecast  api.TenantForecast
-	rollovers []api.Rollover
-	tasks     []api.Task
+	tenant    client.Tenant
+	forecast  client.TenantForecast
+	rollovers []client.Rollover
+	tasks     []client.Task
 	ready     int // receivers that accept the newest generation
 }
 
 func (c *console) tenantHome(v *view, name string) (err error) {
 	var s situation
-	if s.tenant, err = get[api.Tenant](c, v, in(name)); err != nil {
+	if s.tenant, err = get[client.Tenant](c, v, in(name)); err != nil {
 		return err
 	}
-	if s.forecast, err = get[api.TenantForecast](c, v, in(name, "forecast")); err != nil {
+	if s.forecast, err = get[client.TenantForecast](c, v, in(name, "forecast")); err != nil {
 		return err
 	}
-	rollovers, err := get[api.Page[api.Rollover]](c, v, in(name, "rollovers"))
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 			s.ready++
 		}
 	}
-	tasks, err := get[api.Page[api.Task]](c, v, in(name, "tasks")+"?state=open&limit=5"+v.ownTasks())
+	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit=5"+v.ownTasks())
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (v *view) sentence(s situation) string {
 }
 
 func (c *console) tenants(v *view) error {
-	list, err := paged[api.Tenant](c, v, "/tenants")
+	list, err := paged[client.Tenant](c, v, "/tenants")
 	if err != nil {
 		return err
 	}
@@ -135,10 +135,10 @@ func (c *console) tenants(v *view) error {
 }
 
 func (c *console) createTenant(v *view) error {
-	var t api.Tenant
-	body := api.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"),
+	body := client.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"),
 		KeyType: tenancy.KeyType(v.r.PostFormValue("key_type"))}
-	if _, err := c.call(v, http.MethodPost, "/tenants", body, &t); err != nil {
+	t, err := post[client.Tenant](c, v, "/tenants", body)
+	if err != nil {
 		return err
 	}
 	return c.done(v, in(t.Name), v.T("%s has its first certificates. Next: its people, and an arrangement.",
@@ -146,7 +146,7 @@ func (c *console) createTenant(v *view) error {
 }
 
 func (c *console) runs(v *view) error {
-	list, err := paged[api.Run](c, v, "/runs")
+	list, err := paged[client.Run](c, v, "/runs")
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (c *console) runs(v *view) error {
 }
 
 func (c *console) atRisk(v *view) error {
-	list, err := paged[api.Rollover](c, v, "/at-risk")
+	list, err := paged[client.Rollover](c, v, "/at-risk")
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (c *console) deliveries(v *view) error {
 	if s := v.r.URL.Query().Get("state"); s != "" {
 		path += "?state=" + escape(s)
 	}
-	list, err := paged[api.Delivery](c, v, path)
+	list, err := paged[client.Delivery](c, v, path)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c *console) deliveries(v *view) error {
 }
 
 func (c *console) requeue(v *view) error {
-	if _, err := c.call(v, http.MethodPost, "/deliveries/"+escape(v.r.PathValue("delivery"))+"/requeue", nil,
+	if _, err := post[client.Delivery](c, v, "/deliveries/"+escape(v.r.PathValue("delivery"))+"/requeue",
 		nil); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (c *console) requeue(v *view) error {
 func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
 
 func (c *console) showTokens(v *view, secret string) error {
-	list, err := paged[api.Token](c, v, "/tokens")
+	list, err := paged[client.Token](c, v, "/tokens")
 	if err != nil {
 		return err
 	}
@@ -194,29 +194,30 @@ func (c *console) showTokens(v *view, secret string) error {
 // createToken shows the secret in its answer, for it is shown once.
 func (c *console) createToken(v *view) error {
 	f := v.r.PostFormValue
-	var t api.Token
-	body := api.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
-	if _, err := c.call(v, http.MethodPost, "/tokens", body, &t); err != nil {
+	body := client.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
+	t, err := post[client.Token](c, v, "/tokens", body)
+	if err != nil {
 		return err
 	}
 	return c.showTokens(v, t.Secret)
 }
 
 func (c *console) revokeToken(v *view) error {
-	if _, err := c.call(v, http.MethodDelete, "/tokens/"+escape(v.r.PathValue("token")), nil, nil); err != nil {
+	if _, err := c.do(v, client.Request{Method: http.MethodDelete,
+		Path: "/tokens/" + escape(v.r.PathValue("token"))}); err != nil {
 		return err
 	}
 	return c.done(v, "/tokens", v.T("The token is revoked."))
 }
 
 func (c *console) authorities(v *view) error {
-	list, err := get[api.Page[api.Authority]](c, v, "/authorities")
+	list, err := get[client.Page[client.Authority]](c, v, "/authorities")
 	if err != nil {
 		return err
 	}
-	var waiting api.Page[api.Trust]
-	if a, ok := api.AnnouncedAuthority(list.Items); ok {
-		if waiting, err = paged[api.Trust](c, v, "/authorities/"+a.ID+"/waiting"); err != nil {
+	var waiting client.Page[client.Trust]
+	if a, ok := client.AnnouncedAuthority(list.Items); ok {
+		if waiting, err = paged[client.Trust](c, v, "/authorities/"+a.ID+"/waiting"); err != nil {
 			return err
 		}
 	}
@@ -224,7 +225,7 @@ func (c *console) authorities(v *view) error {
 }
 
 func (c *console) forecast(v *view) error {
-	f, err := get[api.FleetForecast](c, v, "/forecast")
+	f, err := get[client.FleetForecast](c, v, "/forecast")
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (c *console) forecastRun(v *view) error {
 	if err != nil {
 		return &refusal{http.StatusNotFound, ""}
 	}
-	list, err := paged[api.DueCertificate](c, v, "/forecast/"+date.UTC().Format(time.RFC3339))
+	list, err := paged[client.DueCertificate](c, v, "/forecast/"+date.UTC().Format(time.RFC3339))
 	if err != nil {
 		return err
 	}
@@ -249,7 +250,7 @@ func (c *console) policy(v *view) error {
 	if !v.Operator() {
 		return &refusal{http.StatusNotFound, ""}
 	}
-	o, err := get[api.Overview](c, v, "/overview")
+	o, err := get[client.Overview](c, v, "/overview")
 	if err != nil {
 		return err
 	}
@@ -284,7 +285,7 @@ func comparePolicies(v *view, a, b audited) []difference {
 }
 
 func (c *console) parked(v *view) error {
-	list, err := paged[api.Parked](c, v, "/parked")
+	list, err := paged[client.Parked](c, v, "/parked")
 	if err != nil {
 		return err
 	}
@@ -310,19 +311,19 @@ var audits = sync.OnceValues(func() (all []audited, err error) {
 
 func (c *console) certificates(v *view) error {
 	name := v.r.PathValue("tenant")
-	t, err := get[api.Tenant](c, v, in(name))
+	t, err := get[client.Tenant](c, v, in(name))
 	if err != nil {
 		return err
 	}
-	list, err := get[api.Page[api.Certificate]](c, v, in(name, "certificates")+"?limit=500")
+	list, err := get[client.Page[client.Certificate]](c, v, in(name, "certificates")+"?limit=500")
 	if err != nil {
 		return err
 	}
-	f, err := get[api.TenantForecast](c, v, in(name, "forecast"))
+	f, err := get[client.TenantForecast](c, v, in(name, "forecast"))
 	if err != nil {
 		return err
 	}
-	rollovers, err := get[api.Page[api.Rollover]](c, v, in(name, "rollovers"))
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
 	if err != nil {
 		return err
 	}
@@ -331,12 +332,12 @@ func (c *console) certificates(v *view) error {
 
 func (c *console) renew(v *view) error {
 	name, purpose := v.r.PathValue("tenant"), v.r.PathValue("purpose")
-	var made api.Certificate
 	body := map[string]string{}
 	if reason := v.r.PostFormValue("reason"); reason != "" {
 		body["reason"] = reason
 	}
-	if _, err := c.call(v, http.MethodPost, in(name, "certificates", purpose, "renew"), body, &made); err != nil {
+	made, err := post[client.Certificate](c, v, in(name, "certificates", purpose, "renew"), body)
+	if err != nil {
 		return err
 	}
 	return c.done(v, in(name, "certificates"), v.T("Generation %d exists. Receivers that know the old certificate need "+
@@ -345,15 +346,14 @@ func (c *console) renew(v *view) error {
 
 func (c *console) download(v *view) error {
 	p := v.r.PathValue
-	var data []byte
-	header, err := c.call(v, http.MethodGet, in(p("tenant"), "certificates", p("purpose"), p("generation"),
-		"download")+"?format="+escape(p("format")), nil, &data)
+	file, err := c.do(v, client.Request{Method: http.MethodGet, Path: in(p("tenant"), "certificates", p("purpose"),
+		p("generation"), "download") + "?format=" + escape(p("format"))})
 	if err != nil {
 		return err
 	}
-	v.w.Header().Set("Content-Type", header.Get("Content-Type"))
-	v.w.Header().Set("Content-Disposition", header.Get("Content-Disposition"))
-	_, err = v.w.Write(data)
+	v.w.Header().Set("Content-Type", file.Header.Get("Content-Type"))
+	v.w.Header().Set("Content-Disposition", file.Header.Get("Content-Disposition"))
+	_, err = v.w.Write(file.Body)
 	return err
 }
 
@@ -364,17 +364,17 @@ func (c *console) tasks(v *view) error {
 	if state != "" {
 		path += "&state=" + escape(state)
 	}
-	list, err := paged[api.Task](c, v, path)
+	list, err := paged[client.Task](c, v, path)
 	if err != nil {
 		return err
 	}
-	var user api.KeyUser
-	var check api.MailCheck
+	var user client.KeyUser
+	var check client.MailCheck
 	if !v.Operator() {
-		if user, err = get[api.KeyUser](c, v, in(name, "key-users", v.account.KeyUser)); err != nil {
+		if user, err = get[client.KeyUser](c, v, in(name, "key-users", v.account.KeyUser)); err != nil {
 			return err
 		}
-		if check, err = get[api.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(v.account.KeyUser)); err != nil {
+		if check, err = get[client.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(v.account.KeyUser)); err != nil {
 			return err
 		}
 	}
@@ -408,7 +408,8 @@ func (c *console) subscribe(v *view) error {
 	if v.r.PostFormValue("subscribe") == "no" {
 		method, said = http.MethodDelete, v.T("You get no more mail about tasks. The tasks themselves stay.")
 	}
-	if _, err := c.call(v, method, in(name, "key-users", v.account.KeyUser, "subscription"), nil, nil); err != nil {
+	if _, err := c.do(v, client.Request{Method: method,
+		Path: in(name, "key-users", v.account.KeyUser, "subscription")}); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "tasks"), said)
@@ -420,7 +421,7 @@ func (c *console) mailCheck(v *view) error {
 	if user == "" {
 		user = v.account.KeyUser
 	}
-	check, err := get[api.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(user))
+	check, err := get[client.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(user))
 	if err != nil {
 		return err
 	}
@@ -429,7 +430,7 @@ func (c *console) mailCheck(v *view) error {
 
 func (c *console) scope(v *view) error {
 	name := v.r.PathValue("tenant")
-	list, err := get[api.Page[api.Project]](c, v, in(name, "scope"))
+	list, err := get[client.Page[client.Project]](c, v, in(name, "scope"))
 	if err != nil {
 		return err
 	}
@@ -438,8 +439,8 @@ func (c *console) scope(v *view) error {
 
 func (c *console) answer(v *view) error {
 	name, f := v.r.PathValue("tenant"), v.r.PostFormValue
-	if _, err := c.call(v, http.MethodPut, in(name, "scope", f("project"), f("question")),
-		map[string]string{"answer": f("answer")}, nil); err != nil {
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "scope", f("project"), f("question")),
+		Body: map[string]string{"answer": f("answer")}}); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "scope"), v.T("Answered. It applies from the next notice on."))
@@ -447,14 +448,13 @@ func (c *console) answer(v *view) error {
 
 func (c *console) people(v *view) error {
 	name := v.r.PathValue("tenant")
-	users, err := paged[api.KeyUser](c, v, in(name, "key-users"))
+	users, err := paged[client.KeyUser](c, v, in(name, "key-users"))
 	if err != nil {
 		return err
 	}
-	var contacts api.Page[api.ITContact]
-	header, err := c.call(v, http.MethodGet, in(name, "it-contacts"), nil, &contacts)
+	contacts, etag, err := client.GetVersion[client.Page[client.ITContact]](v.caller(), c.api, in(name, "it-contacts"))
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	lines := make([]string, len(contacts.Items))
 	for i, one := range contacts.Items {
@@ -463,14 +463,13 @@ func (c *console) people(v *view) error {
 			lines[i] = one.Name + " <" + one.Email + ">"
 		}
 	}
-	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"),
-		header.Get("ETag")))
+	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), etag))
 }
 
 // setContacts reads the IT contacts, a line each: Ina Ivers <ina@example.com>.
 func (c *console) setContacts(v *view) error {
 	name := v.r.PathValue("tenant")
-	contacts := []api.ITContact{}
+	contacts := []client.ITContact{}
 	n := 0
 	for line := range strings.Lines(v.r.PostFormValue("contacts")) {
 		n++
@@ -482,10 +481,10 @@ func (c *console) setContacts(v *view) error {
 			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, such as Ina Ivers "+
 				"<ina@example.com>.", n)}
 		}
-		contacts = append(contacts, api.ITContact{Name: a.Name, Email: a.Address})
+		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
 	}
-	if _, err := c.call(v, http.MethodPut, in(name, "it-contacts"), contacts, nil, "If-Match",
-		v.r.PostFormValue("etag")); err != nil {
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "it-contacts"), Body: contacts,
+		IfMatch: v.r.PostFormValue("etag")}); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "people"), v.T("Saved."))
@@ -493,21 +492,16 @@ func (c *console) setContacts(v *view) error {
 
 func (c *console) removePerson(v *view) error {
 	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
-	path := in(name, "key-users", user)
-	header, err := c.call(v, http.MethodGet, path, nil, nil)
-	if err != nil {
-		return err
-	}
-	if _, err := c.call(v, http.MethodDelete, path, nil, nil, "If-Match", header.Get("ETag")); err != nil {
-		return err
+	if err := c.api.DeleteCurrent(v.caller(), in(name, "key-users", user)); err != nil {
+		return refused(err)
 	}
 	return c.done(v, in(name, "people"), v.T("%s is no key user any more, and cannot sign in.", user))
 }
 
 func (c *console) addPerson(v *view) error {
 	name := v.r.PathValue("tenant")
-	body := api.KeyUser{Name: v.r.PostFormValue("name"), Email: v.r.PostFormValue("email")}
-	if _, err := c.call(v, http.MethodPost, in(name, "key-users"), body, nil); err != nil {
+	body := client.KeyUser{Name: v.r.PostFormValue("name"), Email: v.r.PostFormValue("email")}
+	if _, err := post[client.KeyUser](c, v, in(name, "key-users"), body); err != nil {
 		return err
 	}
 	return c.done(v, in(name, "people"), v.T("%s is a key user now, and gets every later task.", body.Name))
@@ -516,6 +510,6 @@ func (c *console) addPerson(v *view) error {
 // count writes a number.
 func count(n int) string { return strconv.Itoa(n) }
 
-func generationPath(tenant string, c api.Certificate, format string) string {
+func generationPath(tenant string, c client.Certificate, format string) string {
 	return in(tenant, "certificates", string(c.Purpose), fmt.Sprint(c.Generation), format)
 }

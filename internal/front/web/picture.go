@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -27,7 +27,7 @@ type month struct {
 const chartWidth, chartBase = 720.0, 120.0
 
 // months are the coming twelve, from this one on.
-func months(v *view, runs []api.RunForecast) []month {
+func months(v *view, runs []client.RunForecast) []month {
 	start := time.Date(v.now.UTC().Year(), v.now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	all := make([]month, 12)
 	for i := range all {
@@ -101,8 +101,8 @@ const (
 )
 
 // line draws the generations of the tenant certificate, the latest four, and the next one where it is planned.
-func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []api.Rollover) (t timeline) {
-	var shown []api.Certificate
+func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) (t timeline) {
+	var shown []client.Certificate
 	for _, c := range certs {
 		if c.Purpose == tenancy.ForTenant {
 			shown = append(shown, c)
@@ -111,7 +111,7 @@ func (v *view) line(certs []api.Certificate, f api.TenantForecast, rollovers []a
 	if len(shown) == 0 {
 		return t
 	}
-	slices.SortFunc(shown, func(a, b api.Certificate) int { return a.Generation - b.Generation })
+	slices.SortFunc(shown, func(a, b client.Certificate) int { return a.Generation - b.Generation })
 	shown = shown[max(0, len(shown)-4):]
 	var renewal, warning time.Time
 	for _, c := range f.Certificates {

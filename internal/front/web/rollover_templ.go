@@ -6,14 +6,14 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
-	"github.com/perennial-pki/perennial/internal/front/api"
-	"github.com/perennial-pki/perennial/tenancy"
 	"strings"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func arrangementPage(v *view, r roll) templ.Component {
@@ -1170,7 +1170,7 @@ func arrangementPage(v *view, r roll) templ.Component {
 	})
 }
 
-func diagnosisSheet(v *view, d api.Diagnosis) templ.Component {
+func diagnosisSheet(v *view, d client.Diagnosis) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1257,7 +1257,7 @@ func diagnosisSheet(v *view, d api.Diagnosis) templ.Component {
 	})
 }
 
-func messageTable(v *view, messages []api.Message) templ.Component {
+func messageTable(v *view, messages []client.Message) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1444,7 +1444,7 @@ func messageTable(v *view, messages []api.Message) templ.Component {
 	})
 }
 
-func messagesPage(v *view, list api.Page[api.Message]) templ.Component {
+func messagesPage(v *view, list client.Page[client.Message]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2364,7 +2364,7 @@ func arrangementFormPage(v *view, title string, f arrangementForm) templ.Compone
 }
 
 // trialSheet shows who the receiver is, and what it says.
-func trialSheet(v *view, t api.Trial) templ.Component {
+func trialSheet(v *view, t client.Trial) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2788,7 +2788,7 @@ func works(v *view, answer string) templ.Component {
 }
 
 // instructions are what to do at each kind of receiver, with the real values filled in.
-func instructionList(v *view, c api.Certificate) templ.Component {
+func instructionList(v *view, c client.Certificate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -6,17 +6,17 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func (c *console) board(v *view) error {
 	name := v.r.PathValue("tenant")
-	t, err := get[api.Tenant](c, v, in(name))
+	t, err := get[client.Tenant](c, v, in(name))
 	if err != nil {
 		return err
 	}
-	list, err := get[api.Page[api.Rollover]](c, v, in(name, "rollovers"))
+	list, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
 	if err != nil {
 		return err
 	}
@@ -26,18 +26,18 @@ func (c *console) board(v *view) error {
 // A roll is all that is known of one arrangement.
 type roll struct {
 	tenant      string
-	arrangement api.Arrangement
-	receiver    api.Receiver
-	rollover    *api.Rollover // nil where it presents no certificate
-	newest      api.Certificate
-	links       []api.Link
-	messages    []api.Message
-	diagnosis   *api.Diagnosis
+	arrangement client.Arrangement
+	receiver    client.Receiver
+	rollover    *client.Rollover // nil where it presents no certificate
+	newest      client.Certificate
+	links       []client.Link
+	messages    []client.Message
+	diagnosis   *client.Diagnosis
 	link        string // one that was just made
 }
 
 // newestOf is what is known of the newest generation.
-func newestOf(r api.Rollover) api.RolloverKnowledge { return r.Generations[len(r.Generations)-1] }
+func newestOf(r client.Rollover) client.RolloverKnowledge { return r.Generations[len(r.Generations)-1] }
 
 // short is the arrangement's name without its tenant's.
 func short(name string) string {
@@ -58,30 +58,30 @@ func (c *console) arrangement(v *view) error { return c.showArrangement(v, roll{
 func (c *console) showArrangement(v *view, r roll) (err error) {
 	r.tenant = v.r.PathValue("tenant")
 	path := in(r.tenant, "arrangements", v.r.PathValue("arrangement"))
-	if r.arrangement, err = get[api.Arrangement](c, v, path); err != nil {
+	if r.arrangement, err = get[client.Arrangement](c, v, path); err != nil {
 		return err
 	}
-	if r.receiver, err = get[api.Receiver](c, v, in(r.tenant, "receivers", r.arrangement.Receiver)); err != nil {
+	if r.receiver, err = get[client.Receiver](c, v, in(r.tenant, "receivers", r.arrangement.Receiver)); err != nil {
 		return err
 	}
 	if r.arrangement.Authentication == tenancy.ClientCertificate {
-		standing, err := get[api.Rollover](c, v, path+"/rollover")
+		standing, err := get[client.Rollover](c, v, path+"/rollover")
 		if err != nil {
 			return err
 		}
 		r.rollover = &standing
 		newest := strconv.Itoa(newestOf(standing).Generation)
-		if r.newest, err = get[api.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant),
+		if r.newest, err = get[client.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant),
 			newest)); err != nil {
 			return err
 		}
-		links, err := get[api.Page[api.Link]](c, v, path+"/rollover/links")
+		links, err := get[client.Page[client.Link]](c, v, path+"/rollover/links")
 		if err != nil {
 			return err
 		}
 		r.links = links.Items
 	}
-	messages, err := get[api.Page[api.Message]](c, v, path+"/messages?limit=10")
+	messages, err := get[client.Page[client.Message]](c, v, path+"/messages?limit=10")
 	if err != nil {
 		return err
 	}
@@ -95,8 +95,8 @@ func (v *view) of(rest string) string {
 }
 
 func (c *console) probe(v *view) error {
-	var probed api.Probed
-	if _, err := c.call(v, http.MethodPost, v.of("/rollover/probe"), nil, &probed); err != nil {
+	probed, err := post[client.Probed](c, v, v.of("/rollover/probe"), nil)
+	if err != nil {
 		return err
 	}
 	var parts []string
@@ -134,7 +134,7 @@ func (c *console) decide(v *view, verb string, said func(generation int) string)
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, v.T("Choose a generation.")}
 	}
-	if _, err := c.call(v, http.MethodPost, v.of("/rollover/"+verb), map[string]int{"generation": n}, nil); err != nil {
+	if _, err := post[client.Rollover](c, v, v.of("/rollover/"+verb), map[string]int{"generation": n}); err != nil {
 		return err
 	}
 	return c.done(v, v.of(""), said(n))
@@ -142,24 +142,24 @@ func (c *console) decide(v *view, verb string, said func(generation int) string)
 
 // link shows the new link in its answer, for it is shown once.
 func (c *console) link(v *view) error {
-	var made api.Link
-	if _, err := c.call(v, http.MethodPost, v.of("/rollover/links"), nil, &made); err != nil {
+	made, err := post[client.Link](c, v, v.of("/rollover/links"), nil)
+	if err != nil {
 		return err
 	}
 	return c.showArrangement(v, roll{link: made.URL})
 }
 
 func (c *console) revokeLink(v *view) error {
-	if _, err := c.call(v, http.MethodDelete, v.of("/rollover/links/"+escape(v.r.PathValue("link"))), nil,
-		nil); err != nil {
+	if _, err := c.do(v, client.Request{Method: http.MethodDelete,
+		Path: v.of("/rollover/links/" + escape(v.r.PathValue("link")))}); err != nil {
 		return err
 	}
 	return c.done(v, v.of(""), v.T("The link is revoked."))
 }
 
 func (c *console) diagnose(v *view) error {
-	var d api.Diagnosis
-	if _, err := c.call(v, http.MethodPost, v.of("/diagnosis"), nil, &d); err != nil {
+	d, err := post[client.Diagnosis](c, v, v.of("/diagnosis"), nil)
+	if err != nil {
 		return err
 	}
 	return c.showArrangement(v, roll{diagnosis: &d})
@@ -167,14 +167,14 @@ func (c *console) diagnose(v *view) error {
 
 func (c *console) setStrategy(v *view) error {
 	strategy := tenancy.Strategy(v.r.PostFormValue("strategy"))
-	if err := change(c, v, v.of(""), func(a *api.Arrangement) { a.Strategy = strategy }); err != nil {
+	if err := change(c, v, v.of(""), func(a *client.Arrangement) { a.Strategy = strategy }); err != nil {
 		return err
 	}
 	return c.done(v, v.of(""), v.T("The strategy is %s now.", strategy))
 }
 
 func (c *console) messages(v *view) error {
-	list, err := paged[api.Message](c, v, v.of("/messages"))
+	list, err := paged[client.Message](c, v, v.of("/messages"))
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ type step struct {
 }
 
 // steps are where a roll-over is on its way.
-func (v *view) steps(r api.Rollover) []step {
+func (v *view) steps(r client.Rollover) []step {
 	names := []string{v.T("Announced"), v.T("Receiver ready"), v.T("Cut over"), v.T("Settled")}
 	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2,
 		"settled": 3}[string(r.State)]

@@ -6,12 +6,12 @@ package web
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
-import "github.com/a-h/templ"
-import templruntime "github.com/a-h/templ/runtime"
-
 import (
 	"fmt"
-	"github.com/perennial-pki/perennial/internal/front/api"
+
+	"github.com/a-h/templ"
+	templruntime "github.com/a-h/templ/runtime"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -480,7 +480,7 @@ func tenantPage(v *view, s situation) templ.Component {
 	})
 }
 
-func boardTable(v *view, all []api.Rollover) templ.Component {
+func boardTable(v *view, all []client.Rollover) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -692,7 +692,7 @@ func boardTable(v *view, all []api.Rollover) templ.Component {
 	})
 }
 
-func boardPage(v *view, t api.Tenant, all []api.Rollover) templ.Component {
+func boardPage(v *view, t client.Tenant, all []client.Rollover) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -859,7 +859,7 @@ func boardPage(v *view, t api.Tenant, all []api.Rollover) templ.Component {
 	})
 }
 
-func certificatesPage(v *view, t api.Tenant, certs []api.Certificate, f api.TenantForecast, rollovers []api.Rollover) templ.Component {
+func certificatesPage(v *view, t client.Tenant, certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -978,7 +978,7 @@ func certificatesPage(v *view, t api.Tenant, certs []api.Certificate, f api.Tena
 	})
 }
 
-func certificateFacts(v *view, tenant string, c api.Certificate) templ.Component {
+func certificateFacts(v *view, tenant string, c client.Certificate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1237,7 +1237,7 @@ func certificateFacts(v *view, tenant string, c api.Certificate) templ.Component
 }
 
 // compared shows what changed between the newest generation and the one before.
-func compared(v *view, certs []api.Certificate) templ.Component {
+func compared(v *view, certs []client.Certificate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2157,7 +2157,7 @@ func timelinePicture(v *view, t timeline) templ.Component {
 	})
 }
 
-func tasksPage(v *view, tenant, filter string, list api.Page[api.Task], user api.KeyUser, check api.MailCheck) templ.Component {
+func tasksPage(v *view, tenant, filter string, list client.Page[client.Task], user client.KeyUser, check client.MailCheck) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2465,7 +2465,7 @@ func tasksPage(v *view, tenant, filter string, list api.Page[api.Task], user api
 	})
 }
 
-func taskSheet(v *view, tenant string, t api.Task) templ.Component {
+func taskSheet(v *view, tenant string, t client.Task) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2845,7 +2845,7 @@ func taskSheet(v *view, tenant string, t api.Task) templ.Component {
 	})
 }
 
-func mailCheckPage(v *view, tenant string, c api.MailCheck) templ.Component {
+func mailCheckPage(v *view, tenant string, c client.MailCheck) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3005,7 +3005,7 @@ func mailCheckPage(v *view, tenant string, c api.MailCheck) templ.Component {
 	})
 }
 
-func scopePage(v *view, tenant string, projects []api.Project) templ.Component {
+func scopePage(v *view, tenant string, projects []client.Project) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -3394,7 +3394,7 @@ func branch(parts []string) templ.Component {
 	})
 }
 
-func peoplePage(v *view, tenant string, users api.Page[api.KeyUser], contacts, etag string) templ.Component {
+func peoplePage(v *view, tenant string, users client.Page[client.KeyUser], contacts, etag string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/a-h/templ"
 	"github.com/go-webauthn/webauthn/webauthn"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -45,6 +45,7 @@ type Config struct {
 
 type console struct {
 	Config
+	api    *client.Client
 	secure bool
 	mux    *http.ServeMux
 	tries  tries
@@ -54,11 +55,14 @@ type console struct {
 	provider *provider
 	watch    watch
 	// verified is what the latest verification of the audit log showed, in this process; nil where there was none.
-	verified atomic.Pointer[api.Verified]
+	verified atomic.Pointer[client.Verified]
 }
 
 //go:embed assets
 var assets embed.FS
+
+// inProcess is the base of the API's addresses. No name is resolved.
+const inProcess = "http://api.invalid"
 
 // New is the handler of the console's pages. Everything else is answered by rest.
 func New(c Config, rest http.Handler) (http.Handler, error) {
@@ -67,6 +71,9 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 		w.provider = &provider{OIDC: *c.OIDC}
 	}
 	var err error
+	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
+		return nil, err
+	}
 	if w.passkeys, err = newPasskeys(c.BaseURL); err != nil {
 		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
-	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -122,7 +122,7 @@ func (v *view) percent(share float64) string {
 }
 
 // said is what a receiver last answered about the newest generation.
-func said(v *view, r api.Rollover) string {
+func said(v *view, r client.Rollover) string {
 	n := newestOf(r)
 	if n.Verdict == "" {
 		return v.T("nothing yet")

@@ -1,0 +1,58 @@
+package client
+
+import (
+	"time"
+
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Stage is the stage of an authority in its life.
+type Stage string
+
+// The stages: announced to receivers, signing, and replaced by its successor.
+const (
+	StageAnnounced Stage = "announced"
+	StageSigns     Stage = "signs"
+	StageReplaced  Stage = "replaced"
+)
+
+// Authority is a certificate authority of the local CA.
+type Authority struct {
+	ID         string                `json:"id"`
+	Kind       tenancy.AuthorityKind `json:"kind" enum:"root,issuing"`
+	Subject    string                `json:"subject"`
+	Stage      Stage                 `json:"stage" enum:"announced,signs,replaced"`
+	NotBefore  time.Time             `json:"not_before"`
+	NotAfter   time.Time             `json:"not_after"`
+	SignsFrom  time.Time             `json:"signs_from,omitzero" doc:"Of an issuing CA that was announced: when it begins to sign, at the latest."`
+	AnnounceAt time.Time             `json:"announce_at" doc:"When its successor is made and announced."`
+}
+
+// Trust is whether a receiver accepts certificates of an announced authority.
+type Trust struct {
+	Tenant      string          `json:"tenant"`
+	Arrangement string          `json:"arrangement"`
+	Trust       tenancy.Trust   `json:"trust" enum:",trusted,untrusted" doc:"Empty while nothing is known."`
+	At          time.Time       `json:"at,omitzero"`
+	By          rollover.Source `json:"by,omitempty" enum:"probe,person"`
+	Answer      string          `json:"answer,omitempty" doc:"What the receiver answered."`
+}
+
+// AskedTrust is what a probe found about an announced authority.
+type AskedTrust struct {
+	Trust
+	Authority string        `json:"authority"`
+	Results   []ProbeResult `json:"results" doc:"First with a certificate of the announced authority, then with one of the present one."`
+}
+
+// AnnouncedAuthority returns the issuing CA in a list that is announced and does not sign yet; ok is false if there is
+// none.
+func AnnouncedAuthority(all []Authority) (a Authority, ok bool) {
+	for _, a := range all {
+		if a.Stage == StageAnnounced && a.Kind == tenancy.IssuingAuthority {
+			return a, true
+		}
+	}
+	return a, false
+}

@@ -1,0 +1,71 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Run is one execution of the background job.
+type Run struct {
+	RunDate    time.Time `json:"run_date"`
+	Policy     string    `json:"policy"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at,omitzero" doc:"Absent until every due certificate was dealt with."`
+	Warned     int       `json:"warned"`
+	Renewed    int       `json:"renewed"`
+	Late       int       `json:"late" doc:"Of the renewed: those that had expired before."`
+	Failed     int       `json:"failed" doc:"Left for the next try."`
+	LastError  string    `json:"last_error,omitempty"`
+}
+
+// Event is an entry of the audit log.
+type Event struct {
+	Seq    int64           `json:"seq"`
+	At     time.Time       `json:"at"`
+	Actor  string          `json:"actor"`
+	Action string          `json:"action"`
+	Tenant string          `json:"tenant,omitempty"`
+	Object string          `json:"object,omitempty"`
+	Detail json.RawMessage `json:"detail"`
+	Hash   string          `json:"hash"`
+}
+
+// Delivery is a mail and where it is.
+type Delivery struct {
+	ID        string            `json:"id"`
+	Tenant    string            `json:"tenant"`
+	Subject   string            `json:"subject"`
+	Name      string            `json:"name"`
+	Address   string            `json:"address"`
+	MessageID string            `json:"message_id"`
+	State     tenancy.MailState `json:"state" enum:"waiting,queued,sent,dead"`
+	Attempts  int               `json:"attempts"`
+	LastError string            `json:"last_error,omitempty"`
+	CreatedAt time.Time         `json:"created_at"`
+	SentAt    time.Time         `json:"sent_at,omitzero"`
+}
+
+// Token is an API credential.
+type Token struct {
+	ID         string       `json:"id,omitempty" readOnly:"true"`
+	Name       string       `json:"name" doc:"What it is for."`
+	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
+	Tenant     string       `json:"tenant,omitempty"`
+	User       string       `json:"user,omitempty" doc:"The key user that a key-user token acts as."`
+	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"90 days from now where left out; at most one year."`
+	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
+	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
+	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
+	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
+}
+
+// Verified is what walking the audit log showed.
+type Verified struct {
+	Unbroken bool      `json:"unbroken"`
+	Seq      int64     `json:"seq" doc:"The last entry that was verified."`
+	Hash     string    `json:"hash" doc:"Of that entry: keep it elsewhere, and nobody can take entries off the end unseen."`
+	At       time.Time `json:"at"`
+	Problem  string    `json:"problem,omitempty"`
+}

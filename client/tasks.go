@@ -1,0 +1,38 @@
+package client
+
+import (
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Task is one key user's task.
+type Task struct {
+	ID          string             `json:"id"`
+	User        string             `json:"user"`
+	Type        tenancy.NoticeKind `json:"type" enum:"expiring,renewed,unready,authority"`
+	Subject     string             `json:"subject"`
+	State       tenancy.TaskState  `json:"state" enum:"open,in-process,completed"`
+	Note        string             `json:"note,omitempty"`
+	DueAt       time.Time          `json:"due_at"`
+	CreatedAt   time.Time          `json:"created_at"`
+	CompletedAt time.Time          `json:"completed_at,omitzero"`
+}
+
+// Project is an implementation project with the questions of its scope.
+type Project struct {
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"created_at,omitzero" readOnly:"true"`
+	Questions []Question `json:"questions" readOnly:"true" required:"false"`
+}
+
+// Question is a question of the scope and its answer.
+type Question struct {
+	ID         string    `json:"id"`
+	Path       string    `json:"path" doc:"Where people find it."`
+	Text       string    `json:"text"`
+	Help       string    `json:"help"`
+	Answer     string    `json:"answer" enum:"yes,no,unanswered"`
+	AnsweredBy string    `json:"answered_by,omitempty"`
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+}
