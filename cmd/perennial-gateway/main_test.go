@@ -29,7 +29,7 @@ func TestTheSmallBinaryLinksNeitherTheEngineNorADatabase(t *testing.T) {
 func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	engine, _ := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
 	ctx, cancel := context.WithCancel(t.Context())
-	service := httptest.NewServer(control.Handler{Control: inprocess.Control{Engine: engine, Now: time.Now}, Ending: ctx,
+	service := httptest.NewServer(control.Handler{Control: inprocess.Control{Rollovers: engine.Rollovers(), Now: time.Now}, Ending: ctx,
 		Log: slog.New(slog.DiscardHandler)})
 	defer service.Close()
 	t.Setenv("PERENNIAL_TOKEN", "perennial_test")

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/policy"
@@ -166,10 +168,11 @@ func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func
 	for _, r := range w.replicas {
 		printed = append(printed, []byte(r.said()))
 	}
-	engine := &lifecycle.Engine{Config: lifecycle.Config{Store: s, Seal: seal}}
+	open, err := rollovers.New(s, seal, slog.New(slog.DiscardHandler))
+	check(w.t, err)
 	opened := 0
 	for _, c := range certs {
-		key, err := engine.PrivateKey(ctx, c)
+		key, err := open.PrivateKey(ctx, c)
 		if errors.Is(err, tenancy.ErrNotFound) {
 			continue // of the other system, or destroyed
 		}

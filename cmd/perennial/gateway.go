@@ -19,9 +19,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/policy"
 )
 
 // gatewayFlags configure a gateway, in the service or alone.
@@ -158,12 +157,12 @@ func (c *gatewayCmd) connect(ctx context.Context, e env, log *slog.Logger) (cont
 	case err != nil:
 		return nil, nil, errors.New("--control is no URL: give https://HOST, or a postgres:// address")
 	case strings.HasPrefix(u.Scheme, "postgres"):
-		p, err := c.open(ctx, log)
+		s, open, err := c.open(ctx, log)
 		if err != nil {
 			return nil, nil, err
 		}
-		go p.store.Listen(ctx, c.Control, log)
-		return inprocess.Control{Engine: p.engine, Now: e.now}, p.store.Close, nil
+		go s.Listen(ctx, c.Control, log)
+		return inprocess.Control{Rollovers: open, Now: e.now}, s.Close, nil
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Host):
 		client, err := c.client(log)
 		if err == nil {
@@ -189,27 +188,28 @@ func (c *gatewayCmd) client(log *slog.Logger) (*control.Client, error) {
 	return control.NewClient(c.Control, c.Token, roots, log)
 }
 
-// open wires what a gateway beside the database stands on: no CA and no jobs.
-func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (_ *parts, err error) {
-	p := &parts{}
-	if p.policy, err = policy.Preset(policy.Default); err != nil { // it decides nothing here
-		return nil, err
+// open wires a gateway beside the database. It needs the roll-overs alone: no CA, no policy and no jobs.
+func (c *gatewayCmd) open(ctx context.Context, log *slog.Logger) (s *store.Store, r *rollovers.Rollovers, err error) {
+	if s, err = store.Open(ctx, c.Control); err != nil {
+		return nil, nil, err
 	}
-	if p.store, err = store.Open(ctx, c.Control); err != nil {
-		return nil, err
-	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
 	f := databaseFlags{Database: c.Control, KeyFile: c.KeyFile, Key: c.Key}
-	if sealed, err := p.store.Setting(ctx, keyCheck); err != nil || sealed == "" {
-		p.store.Close()
-		return nil, errors.Join(err, errors.New("there is no service on this database yet: start perennial serve first"))
+	if sealed, err := s.Setting(ctx, keyCheck); err != nil {
+		return nil, nil, err
+	} else if sealed == "" {
+		return nil, nil, errors.New("there is no service on this database yet: start perennial serve first")
 	}
-	if p.keys, err = f.keyring(ctx, p.store); err == nil {
-		p.engine, err = lifecycle.New(lifecycle.Config{Store: p.store, Seal: p.keys, Policy: p.policy, Log: log})
-	}
+	keys, err := f.keyring(ctx, s)
 	if err != nil {
-		p.store.Close()
+		return nil, nil, err
 	}
-	return p, err
+	r, err = rollovers.New(s, keys, log)
+	return s, r, err
 }
 
 // Run serves a gateway alone: it renews nothing, and works with the service over HTTPS or through the database.

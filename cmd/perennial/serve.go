@@ -90,7 +90,7 @@ func (c *serveCmd) Run(e env) error {
 	}
 	var example sample.Sample
 	if c.Sample {
-		if example, err = sample.Fill(ctx, p.engine, p.ca, e.now); err != nil {
+		if example, err = sample.Fill(ctx, p.store, p.engine, p.ca, e.now); err != nil {
 			return err
 		}
 	}
@@ -98,9 +98,13 @@ func (c *serveCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	importer, err := importing.New(p.engine, p.store, p.keys, e.now)
+	if err != nil {
+		return err
+	}
 	queue, err := jobs.New(ctx, jobs.Config{Store: p.store, URL: c.Database, Engine: p.engine, Deliverer: p.deliverer,
-		Prober:   &prober.Prober{Engine: p.engine, Network: network, Now: e.now},
-		Importer: &importing.Importer{Engine: p.engine, Now: e.now}, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now,
+		Prober:   &prober.Prober{Engine: p.engine, Store: p.store, Network: network, Now: e.now},
+		Importer: importer, Lease: c.JobLease, MailRate: c.MailRate, Now: e.now,
 		Log: log})
 	if err != nil {
 		return err
@@ -113,10 +117,11 @@ func (c *serveCmd) Run(e env) error {
 	ending, end := context.WithCancel(context.Background())
 	defer end()
 	gateways := func(name string) http.Handler {
-		here := inprocess.Control{Engine: p.engine, Now: e.now, Name: name}
+		here := inprocess.Control{Rollovers: p.engine.Rollovers(), Now: e.now, Name: name}
 		return control.Handler{Control: here, Ending: ending, Log: log}
 	}
-	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Imports: queue, Network: network,
+	apiConfig := api.Config{Store: p.store, Engine: p.engine, CA: p.ca, Seal: p.keys, Importer: importer,
+		Imports: queue, Network: network,
 		BaseURL: c.BaseURL, Gateways: gateways, Collectors: gateway.Collectors(), Now: e.now, Log: log}
 	apiConfig.Version, _ = buildVersion()
 	if p.outbox != nil {
@@ -135,7 +140,7 @@ func (c *serveCmd) Run(e env) error {
 	}
 	server.RegisterOnShutdown(end)
 	failed := make(chan error, 2)
-	egress, err := c.gatewayFlags.start(network, inprocess.Control{Engine: p.engine, Now: e.now}, e, log, failed)
+	egress, err := c.gatewayFlags.start(network, inprocess.Control{Rollovers: p.engine.Rollovers(), Now: e.now}, e, log, failed)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // A fixture is a service with the arrangement acme/erp, and a receiver that knows generation 1.
 type fixture struct {
 	t        *testing.T
-	engine   *lifecycle.Engine
+	engine   *enginetest.Installation
 	ca       *local.CA
 	local    inprocess.Control
 	service  *httptest.Server
@@ -94,9 +94,9 @@ func setUp(t *testing.T) *fixture {
 		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), a))
 	}))
 	ending, end := context.WithCancel(t.Context())
-	f.end, f.local = end, inprocess.Control{Engine: f.engine, Now: time.Now}
+	f.end, f.local = end, inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine, CA: f.ca, Now: time.Now, Log: log,
+	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, CA: f.ca, Seal: f.engine.Seal, Now: time.Now, Log: log,
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name

@@ -33,7 +33,7 @@ import (
 var check = testenv.Check
 
 type world struct {
-	engine *lifecycle.Engine
+	engine *enginetest.Installation
 	ca     *local.CA
 	pair   tls.Certificate
 	acme   tenancy.Tenant

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // A fixture is a tenant acme with a gateway in front of its receivers, and a neighbour.
 type fixture struct {
 	t       *testing.T
-	engine  *lifecycle.Engine
+	engine  *enginetest.Installation
 	ca      *local.CA
 	server  tls.Certificate // of receivers
 	acme    tenancy.Tenant
@@ -66,7 +66,7 @@ func setUp(t *testing.T) *fixture {
 	pair, err := certificate.Get(nil)
 	check(t, err)
 	f.server = *pair
-	f.start(inprocess.Control{Engine: f.engine, Now: time.Now})
+	f.start(inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now})
 	f.token = f.sender("acme", time.Hour)
 	return f
 }

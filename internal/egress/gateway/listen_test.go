@@ -24,7 +24,7 @@ import (
 func (f *fixture) listen(address string, config *tls.Config) net.Listener {
 	f.t.Helper()
 	g := gateway.New(gateway.Config{
-		Control: inprocess.Control{Engine: f.engine, Now: time.Now},
+		Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
 	})

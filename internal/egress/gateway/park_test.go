@@ -152,7 +152,7 @@ func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 		return err
 	}))
 	server.Accept(f.generation(1))
-	g := gateway.New(gateway.Config{Control: inprocess.Control{Engine: f.engine, Now: time.Now},
+	g := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler)})
 	defer g.Close()

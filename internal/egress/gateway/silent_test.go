@@ -32,7 +32,7 @@ type silent struct {
 // silence starts the fixture's gateway anew with such a control.
 func (f *fixture) silence() *silent {
 	f.stop()
-	s := &silent{Control: inprocess.Control{Engine: f.engine, Now: time.Now}}
+	s := &silent{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}}
 	f.start(s)
 	return s
 }
@@ -66,7 +66,7 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	f.token = f.sender("acme", 24*time.Hour)
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	control := &silent{Control: inprocess.Control{Engine: f.engine, Now: now}}
+	control := &silent{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: now}}
 	g := gateway.New(gateway.Config{Control: control,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(),
 		Now: now, Log: slog.New(slog.DiscardHandler)})

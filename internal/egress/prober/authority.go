@@ -2,7 +2,6 @@ package prober
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +12,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -31,11 +28,13 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	if err != nil {
 		return v, nil, err
 	}
-	for _, authority := range []string{announced.ID, p.Engine.Authorities.Signing(p.Now()).ID} {
-		id, err := p.question(ctx, s.Tenant, authority)
+	signing, _ := p.Engine.Signing(p.Now()) // there is one, since one is announced
+	for _, authority := range []string{announced.ID, signing.ID} {
+		c, err := p.Engine.Ephemeral(ctx, s.Tenant, authority, questionLifetime, p.Now())
 		if err != nil {
 			return v, nil, err
 		}
+		id := standing.Identity{Certificate: c}
 		results = append(results, outbound.Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id))
 	}
 	verdict, why := trusts(results[0], results[1])
@@ -45,21 +44,6 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	}
 	v, err = p.Engine.Trust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
 	return v, results, err
-}
-
-// question makes a certificate of the tenant that is presented once.
-func (p *Prober) question(ctx context.Context, t tenancy.Tenant, authorityID string) (id standing.Identity, err error) {
-	key, err := keyring.Generate(tenancy.P256)
-	if err != nil {
-		return id, err
-	}
-	issued, err := p.Engine.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key,
-		At: p.Now(), Validity: questionLifetime, Authority: authorityID})
-	if err != nil {
-		return id, err
-	}
-	above, err := p.Engine.Store.AuthorityDER(ctx, issued.IssuerID)
-	return standing.Identity{Certificate: tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}}, err
 }
 
 // trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority
@@ -95,16 +79,13 @@ const (
 // ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those
 // arrangements that have a probe of their own. Bare handshakes are not made unasked.
 func (p *Prober) ProbeAnnounced(ctx context.Context) error {
-	if p.Engine.Authorities == nil {
-		return nil
-	}
 	now := p.Now()
-	a, ok := p.Engine.Authorities.Announced(now)
+	a, ok := p.Engine.Announced(now)
 	if !ok {
 		return nil
 	}
 	first := false
-	err := p.Engine.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+	err := p.Store.InTx(ctx, func(tx *store.Tx) (err error) {
 		first, err = tx.Claim(ctx, "authority-asked/"+a.ID+"/"+now.UTC().Format(time.DateOnly),
 			now.UTC().Format(time.RFC3339))
 		return err
@@ -115,7 +96,7 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	var mu sync.Mutex
 	var failures []error
 	for after := ""; ; {
-		page, err := p.Engine.Store.NotTrusting(ctx, a.ID, after, trustPage)
+		page, err := p.Store.NotTrusting(ctx, a.ID, after, trustPage)
 		if err != nil || len(page) == 0 {
 			return errors.Join(append(failures, err)...)
 		}
@@ -138,7 +119,7 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 }
 
 func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announced tenancy.Authority) error {
-	t, a, err := p.Engine.Store.OwnedArrangement(ctx, arrangementID)
+	t, a, err := p.Store.OwnedArrangement(ctx, arrangementID)
 	if err != nil || a.Egress.Probe.Method == "" {
 		return err
 	}

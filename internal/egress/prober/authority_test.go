@@ -37,7 +37,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // A world is a tenant with one arrangement, and a new issuing CA that is announced.
 type world struct {
 	t           *testing.T
-	engine      *lifecycle.Engine
+	engine      *enginetest.Installation
 	ca          *local.CA
 	acme        tenancy.Tenant
 	before      []byte // the CA bundle from before the announcement
@@ -74,7 +74,7 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement))
 	}))
-	w.prober = prober.Prober{Engine: w.engine,
+	w.prober = prober.Prober{Engine: w.engine.Engine, Store: w.engine.Store,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
 	return w
 }

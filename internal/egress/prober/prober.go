@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -19,6 +20,7 @@ import (
 // A Prober asks receivers and lets the engine know what they answered.
 type Prober struct {
 	Engine  *lifecycle.Engine
+	Store   *store.Store
 	Network *outbound.Network
 	Now     func() time.Time
 }

@@ -13,13 +13,37 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
+// An Engine adopts tenants whose certificates come from elsewhere.
+type Engine interface {
+	AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []lifecycle.Adopted, actor string, now time.Time,
+		more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error)
+}
+
 // An Importer checks, applies and undoes imports.
 type Importer struct {
-	Engine *lifecycle.Engine
-	Now    func() time.Time
+	engine Engine
+	store  *store.Store
+	seal   *keyring.Keyring
+	now    func() time.Time
+}
+
+// New returns an importer. Plans are sealed with seal, for they hold private keys. Each argument is required.
+func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.Time) (*Importer, error) {
+	switch {
+	case engine == nil:
+		return nil, errors.New("importing: no engine is given")
+	case s == nil:
+		return nil, errors.New("importing: no store is given")
+	case seal == nil:
+		return nil, errors.New("importing: no keyring is given")
+	case now == nil:
+		return nil, errors.New("importing: no clock is given")
+	}
+	return &Importer{engine, s, seal, now}, nil
 }
 
 // sealedFor is what a plan is sealed for.
@@ -28,7 +52,7 @@ func sealedFor(id string) string { return "import/" + id }
 // Check reads files, looks what they would change, and keeps the plan where nothing is wrong. Nothing of it is done
 // yet.
 func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Import, error) {
-	now := m.Now().UTC().Truncate(time.Microsecond)
+	now := m.now().UTC().Truncate(time.Microsecond)
 	units, problems := Read(f, now)
 	more, err := m.against(ctx, units)
 	if err != nil {
@@ -58,11 +82,11 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		if err != nil {
 			return i, err
 		}
-		if sealed, err = m.Engine.Seal.Seal(plan, sealedFor(i.ID)); err != nil {
+		if sealed, err = m.seal.Seal(plan, sealedFor(i.ID)); err != nil {
 			return i, err
 		}
 	}
-	return i, m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+	return i, m.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateImport(ctx, i, sealed); err != nil {
 			return err
 		}
@@ -76,7 +100,7 @@ func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Probl
 	wrong := func(file string, line int, format string, args ...any) {
 		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
 	}
-	s := m.Engine.Store
+	s := m.store
 	for _, u := range units {
 		t, err := s.Tenant(ctx, u.Tenant)
 		switch {
@@ -134,7 +158,7 @@ type made struct {
 // Work goes on with an import that is being applied or undone, from where it was: it may be called again after a crash.
 // A tenant is one transaction.
 func (m *Importer) Work(ctx context.Context, id string) error {
-	s := m.Engine.Store
+	s := m.store
 	i, err := s.ImportByID(ctx, id)
 	if err != nil {
 		return err
@@ -155,12 +179,12 @@ func (m *Importer) Work(ctx context.Context, id string) error {
 }
 
 func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
-	s := m.Engine.Store
+	s := m.store
 	sealed, err := s.ImportPlan(ctx, i.ID)
 	if err != nil {
 		return err
 	}
-	plan, err := m.Engine.Seal.Open(sealed, sealedFor(i.ID))
+	plan, err := m.seal.Open(sealed, sealedFor(i.ID))
 	if err != nil {
 		return err
 	}
@@ -186,7 +210,7 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 func (m *Importer) done(ctx context.Context, id string) (map[string]bool, error) {
 	done, after := map[string]bool{}, ""
 	for {
-		page, err := m.Engine.Store.Imported(ctx, id, after, 1000)
+		page, err := m.store.Imported(ctx, id, after, 1000)
 		if err != nil || len(page) == 0 {
 			return done, err
 		}
@@ -198,17 +222,17 @@ func (m *Importer) done(ctx context.Context, id string) (map[string]bool, error)
 }
 
 func (m *Importer) end(ctx context.Context, i tenancy.Import, state tenancy.ImportState, action string) error {
-	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+	return m.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.MoveImport(ctx, i.ID, i.State, state); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(m.Now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
+		return tx.Audit(ctx, tenancy.NewEvent(m.now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
 	})
 }
 
 // make makes what a unit says, and notes it, in one transaction.
 func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
-	now := m.Now().UTC().Truncate(time.Microsecond)
+	now := m.now().UTC().Truncate(time.Microsecond)
 	within := func(tx *store.Tx, t tenancy.Tenant) error {
 		done, err := m.fill(ctx, tx, t, u, now)
 		if err != nil {
@@ -235,15 +259,15 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Issuer: k.Issuer,
 				Key: private.(crypto.Signer), KeyType: k.KeyType})
 		}
-		_, err := m.Engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType},
+		_, err := m.engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType},
 			adopted, i.CreatedBy, now, within)
 		return err
 	}
-	t, err := m.Engine.Store.Tenant(ctx, u.Tenant)
+	t, err := m.store.Tenant(ctx, u.Tenant)
 	if err != nil {
 		return err
 	}
-	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+	return m.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := within(tx, t); err != nil {
 			return err
 		}
@@ -330,7 +354,7 @@ func exists(err error, format string, args ...any) error {
 
 func (m *Importer) undo(ctx context.Context, i tenancy.Import) error {
 	for {
-		page, err := m.Engine.Store.Imported(ctx, i.ID, "", 100)
+		page, err := m.store.Imported(ctx, i.ID, "", 100)
 		if err != nil {
 			return err
 		}
@@ -351,8 +375,8 @@ func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.I
 	if err := json.Unmarshal([]byte(one.Made), &done); err != nil {
 		return err
 	}
-	now := m.Now()
-	return m.Engine.Store.InTx(ctx, func(tx *store.Tx) error {
+	now := m.now()
+	return m.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := m.unused(ctx, tx, one.Tenant, done); err != nil {
 			return err
 		}

@@ -120,13 +120,15 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 }
 
 // world is a service with one tenant.
-func world(t *testing.T, url string) (*Importer, *lifecycle.Engine) {
+func world(t *testing.T, url string) (*Importer, *enginetest.Installation) {
 	t.Helper()
 	engine, _ := enginetest.New(t, url, now)
 	_, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "Globex",
 		KeyType: tenancy.P256}, "test", now)
 	check(t, err)
-	return &Importer{Engine: engine, Now: func() time.Time { return now }}, engine
+	m, err := New(engine.Engine, engine.Store, engine.Seal, func() time.Time { return now })
+	check(t, err)
+	return m, engine
 }
 
 func files(t *testing.T) (Files, foreign) {
@@ -144,7 +146,7 @@ func files(t *testing.T) (Files, foreign) {
 
 func (m *Importer) move(t *testing.T, id string, from, to tenancy.ImportState) {
 	t.Helper()
-	check(t, m.Engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+	check(t, m.store.InTx(t.Context(), func(tx *store.Tx) error {
 		return tx.MoveImport(t.Context(), id, from, to)
 	}))
 }

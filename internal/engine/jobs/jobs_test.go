@@ -33,7 +33,7 @@ type fixture struct {
 	t      *testing.T
 	url    string
 	store  *store.Store
-	engine *lifecycle.Engine
+	engine *enginetest.Installation
 	now    time.Time
 	mu     sync.Mutex
 }
@@ -45,16 +45,18 @@ func (f *fixture) clock() time.Time {
 }
 
 // setUp makes tenants of one subscribed key user and one IT contact each, installed in January 2026.
-func setUp(t *testing.T, url string, tenants int) *fixture {
+func setUp(t *testing.T, url string, tenants int, options ...enginetest.Option) *fixture {
 	t.Helper()
 	ctx := t.Context()
 	f := &fixture{t: t, url: url, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}
-	f.engine, _ = enginetest.New(t, url, f.now)
+	queue := func(c *lifecycle.Config) {
+		check(t, Migrate(ctx, c.Store, log))
+		outbox, err := NewOutbox(c.Store, log)
+		check(t, err)
+		c.Outbox = outbox
+	}
+	f.engine, _ = enginetest.New(t, url, f.now, append([]enginetest.Option{queue}, options...)...)
 	f.store = f.engine.Store
-	check(t, Migrate(ctx, f.store, log))
-	outbox, err := NewOutbox(f.store, log)
-	check(t, err)
-	f.engine.Outbox = outbox
 	for i := range tenants {
 		tenant, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: fmt.Sprintf("t%d", i), DisplayName: "T",
 			KeyType: tenancy.P256}, "test", f.now)
@@ -76,10 +78,19 @@ func setUp(t *testing.T, url string, tenants int) *fixture {
 	return f
 }
 
+// spread lets the jobs work on the parts of runs.
+func spread(t *testing.T) enginetest.Option {
+	return func(c *lifecycle.Config) {
+		s, err := NewSpread(c.Store, log)
+		check(t, err)
+		c.Spread = s
+	}
+}
+
 // work runs the jobs until the condition holds.
 func (f *fixture) work(d *Deliverer, until func() bool) {
 	f.t.Helper()
-	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine, Deliverer: d, Now: f.clock,
+	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine.Engine, Deliverer: d, Now: f.clock,
 		Log: log})
 	check(f.t, err)
 	check(f.t, j.Start(f.t.Context()))
@@ -108,7 +119,7 @@ func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 func TestTheTickComesBackByItself(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
-		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine, TickEvery: time.Second, Now: f.clock,
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, TickEvery: time.Second, Now: f.clock,
 			Log: log})
 		check(t, err)
 		check(t, j.Start(t.Context()))
@@ -253,8 +264,7 @@ func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
 
 func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
-		f := setUp(t, url, 3)
-		f.engine.Outbox = nil
+		f := setUp(t, url, 3, func(c *lifecycle.Config) { c.Outbox = nil })
 		_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
 		check(t, err)
 		if n := f.unsent(); n[tenancy.MailWaiting] != 6 {
@@ -281,18 +291,17 @@ func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
 
 func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
-		f := setUp(t, url, 12)
-		spread, err := NewSpread(f.store, log)
-		check(t, err)
-		f.engine.Spread, f.engine.PartSize = spread, 5
 		var asked []int
 		var mu sync.Mutex
-		f.engine.Pace = func(_ context.Context, n int) error {
-			mu.Lock()
-			defer mu.Unlock()
-			asked = append(asked, n)
-			return nil
-		}
+		f := setUp(t, url, 12, spread(t), func(c *lifecycle.Config) {
+			c.PartSize = 5
+			c.Pace = func(_ context.Context, n int) error {
+				mu.Lock()
+				defer mu.Unlock()
+				asked = append(asked, n)
+				return nil
+			}
+		})
 		f.now = time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
 		finished := func() bool {
 			run, err := f.store.LatestRun(t.Context())
@@ -313,10 +322,8 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 
 func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
-		f := setUp(t, url, 12)
-		spread, err := NewSpread(f.store, log)
-		check(t, err)
-		f.engine.Spread, f.engine.PartSize, f.engine.PartLease = spread, 5, 2*time.Second
+		const lease = 2 * time.Second
+		f := setUp(t, url, 12, spread(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
 		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
 		f.now = start
 		check(t, f.engine.Tick(t.Context(), start))
@@ -324,7 +331,7 @@ func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
 		run, err := f.store.LatestRun(t.Context())
 		check(t, err)
 		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
-			_, err := tx.ClaimPart(t.Context(), run.RunDate, 1, start, f.engine.PartLease)
+			_, err := tx.ClaimPart(t.Context(), run.RunDate, 1, start, lease)
 			return err
 		}))
 		began := time.Now()

@@ -2,11 +2,14 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -21,6 +24,39 @@ type Authorities interface {
 	Announced(now time.Time) (tenancy.Authority, bool)
 }
 
+// Announced returns the authority that is announced to sign next; ok is false if none is.
+func (e *Engine) Announced(now time.Time) (a tenancy.Authority, ok bool) {
+	if e.authorities == nil {
+		return a, false
+	}
+	return e.authorities.Announced(now)
+}
+
+// Signing returns the authority that signs at now; ok is false if the issuer has its hierarchy elsewhere.
+func (e *Engine) Signing(now time.Time) (a tenancy.Authority, ok bool) {
+	if e.authorities == nil {
+		return a, false
+	}
+	return e.authorities.Signing(now), true
+}
+
+// Ephemeral issues a certificate of an authority that is presented once and never stored, to ask a receiver whether it
+// trusts the authority.
+func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID string, validity time.Duration,
+	now time.Time) (c tls.Certificate, err error) {
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		return c, err
+	}
+	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key, At: now,
+		Validity: validity, Authority: authorityID})
+	if err != nil {
+		return c, err
+	}
+	above, err := e.store.AuthorityDER(ctx, issued.IssuerID)
+	return tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}, err
+}
+
 // toldAll is the progress of an announcement that has reached everybody.
 const toldAll = "~"
 
@@ -28,16 +64,16 @@ const toldAll = "~"
 // page by page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two
 // small queries where none is announced.
 func (e *Engine) Announce(ctx context.Context, now time.Time) error {
-	if e.Authorities == nil {
+	if e.authorities == nil {
 		return nil
 	}
-	if err := e.Authorities.Refresh(ctx, now); err != nil {
+	if err := e.authorities.Refresh(ctx, now); err != nil {
 		return err
 	}
-	if err := e.noteSigning(ctx, e.Authorities.Signing(now), now); err != nil {
+	if err := e.noteSigning(ctx, e.authorities.Signing(now), now); err != nil {
 		return err
 	}
-	a, ok := e.Authorities.Announced(now)
+	a, ok := e.authorities.Announced(now)
 	if !ok {
 		return nil
 	}
@@ -51,7 +87,7 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	if now.Before(a.NotBefore.Add(standardNotice)) {
 		return nil
 	}
-	waiting, err := e.Store.NotTrusting(ctx, a.ID, "", 1)
+	waiting, err := e.store.NotTrusting(ctx, a.ID, "", 1)
 	if err != nil || len(waiting) > 0 {
 		return err
 	}
@@ -64,14 +100,14 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 
 // SignFrom lets an announced authority sign from now on.
 func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) error {
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.SignFrom(ctx, id, now); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority.brought-forward", "", id, nil))
 	})
 	if err == nil {
-		err = e.Authorities.Refresh(ctx, now)
+		err = e.authorities.Refresh(ctx, now)
 	}
 	return err
 }
@@ -79,10 +115,10 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 // noteSigning writes into the audit log from when on an authority signs.
 func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.Time) error {
 	name := "signs/" + a.ID
-	if known, err := e.Store.Setting(ctx, name); err != nil || known != "" {
+	if known, err := e.store.Setting(ctx, name); err != nil || known != "" {
 		return err
 	}
-	return e.Store.InTx(ctx, func(tx *store.Tx) error {
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
 		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
 		if err != nil || !first {
 			return err
@@ -94,7 +130,7 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 // announcePage tells one page of tenants, in one transaction with how far the announcement is.
 func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (told bool, err error) {
 	name := "announced/" + a.ID
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Claim(ctx, name, ""); err != nil {
 			return err
 		}
@@ -129,7 +165,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 				certs = append(certs, all[len(all)-1])
 			}
 		}
-		people, err := e.people(ctx, tx.Reader, certs)
+		people, err := e.audiences(ctx, tx.Reader, certs)
 		if err != nil {
 			return err
 		}
@@ -147,7 +183,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 // Trust takes in whether the receiver of an arrangement trusts an authority.
 func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust,
 	by rollover.Source, detail string, now time.Time) (v store.Trust, err error) {
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		before, err := tx.TrustOf(ctx, authorityID, arrangementID)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 
 func (f *fixture) announce(now time.Time) tenancy.Authority {
 	f.t.Helper()
-	a, err := f.Authorities.(*local.CA).Announce(f.t.Context(), now, time.Time{}, false)
+	a, err := f.authorities.(*local.CA).Announce(f.t.Context(), now, time.Time{}, false)
 	check(f.t, err)
 	return a
 }
@@ -94,7 +94,7 @@ func TestAnAuthoritySignsOnItsDateAndSoonerOnceEveryReceiverTrustsIt(t *testing.
 			signs := map[bool]time.Time{true: now.Add(28 * policy.Day), false: a.SignsFrom}[trusted]
 			for ; now.Before(a.SignsFrom.Add(5 * policy.Day)); now = now.Add(policy.Day) {
 				check(t, f.Announce(t.Context(), now))
-				if got := f.Authorities.Signing(now).ID == a.ID; got != !now.Before(signs) {
+				if got := f.authorities.Signing(now).ID == a.ID; got != !now.Before(signs) {
 					t.Fatalf("%s: signs %v, want from %s on", now, got, signs)
 				}
 			}
@@ -125,7 +125,7 @@ func TestAnAuthorityWithoutAnyReceiverSignsAfterItsNotice(t *testing.T) {
 	f := sqlite(t, policy.Default, now)
 	a := f.announce(now)
 	check(t, f.Announce(t.Context(), now.Add(29*policy.Day)))
-	if got := f.Authorities.Signing(now.Add(29 * policy.Day)); got.ID != a.ID {
+	if got := f.authorities.Signing(now.Add(29 * policy.Day)); got.ID != a.ID {
 		t.Error("it waits for nobody")
 	}
 }

@@ -70,19 +70,19 @@ func (h *history) step(r *rapid.T) {
 		h.tick()
 	case "subscribe", "unsubscribe":
 		name := rapid.SampledFrom([]string{"alice", "bob", "carol"}).Draw(r, "user")
-		u, err := h.Store.KeyUser(ctx, h.tenant.ID, name)
+		u, err := h.store.KeyUser(ctx, h.tenant.ID, name)
 		check(h.t, err)
 		u.SubscribedAt = time.Time{}
 		if rapid.Bool().Draw(r, "on") {
 			u.SubscribedAt = h.now
 		}
-		check(h.t, h.Store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) }))
+		check(h.t, h.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, u) }))
 		h.subscribed[name] = !u.SubscribedAt.IsZero()
 	case "scope":
-		projects, err := h.Store.ScopingProjects(ctx, h.tenant.ID)
+		projects, err := h.store.ScopingProjects(ctx, h.tenant.ID)
 		check(h.t, err)
 		h.inScope = rapid.Bool().Draw(r, "yes")
-		check(h.t, h.Store.InTx(ctx, func(tx *store.Tx) error {
+		check(h.t, h.store.InTx(ctx, func(tx *store.Tx) error {
 			return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
 				tenancy.Answer{Question: tenancy.MailForTasks, Yes: h.inScope, By: "test", At: h.now})
 		}))
@@ -121,7 +121,7 @@ func (h *history) tick() {
 
 // note remembers who must be mailed about notices that are new.
 func (h *history) note() {
-	notices, err := h.Store.Notices(h.t.Context(), h.tenant.ID, "", 10000)
+	notices, err := h.store.Notices(h.t.Context(), h.tenant.ID, "", 10000)
 	check(h.t, err)
 	for _, n := range notices {
 		if _, seen := h.mailed[n.ID]; seen {
@@ -139,10 +139,10 @@ func (h *history) note() {
 func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.Notice, tasks []tenancy.Task,
 	mails []tenancy.Mail) {
 	ctx := h.t.Context()
-	certs, err1 := h.Store.Certificates(ctx, h.tenant.ID, "", 1000)
-	notices, err2 := h.Store.Notices(ctx, h.tenant.ID, "", 10000)
-	tasks, err3 := h.Store.Tasks(ctx, h.tenant.ID, "", "", "", 10000)
-	mails, err4 := h.Store.Mails(ctx, h.tenant.ID, "", "", 10000)
+	certs, err1 := h.store.Certificates(ctx, h.tenant.ID, "", 1000)
+	notices, err2 := h.store.Notices(ctx, h.tenant.ID, "", 10000)
+	tasks, err3 := h.store.Tasks(ctx, h.tenant.ID, "", "", "", 10000)
+	mails, err4 := h.store.Mails(ctx, h.tenant.ID, "", "", 10000)
 	check(h.t, errors.Join(err1, err2, err3, err4))
 	return certs, notices, tasks, mails
 }
@@ -157,7 +157,7 @@ func histories(t *testing.T, invariant func(r *rapid.T, h *history)) {
 		dir, err := os.MkdirTemp(t.TempDir(), fmt.Sprint(n))
 		check(t, err)
 		h := newHistory(t, r, dir)
-		defer h.Store.Close()
+		defer h.store.Close()
 		for range rapid.IntRange(5, 25).Draw(r, "steps") {
 			h.step(r)
 			h.note()
@@ -171,12 +171,12 @@ func histories(t *testing.T, invariant func(r *rapid.T, h *history)) {
 
 func TestInvariantNoSurprise(t *testing.T) {
 	histories(t, func(r *rapid.T, h *history) {
-		if h.down || h.Policy.Name == "sap-c4c-92" { // that one is known for surprises
+		if h.down || h.policy.Name == "sap-c4c-92" { // that one is known for surprises
 			return
 		}
 		certs, notices, _, _ := h.everything()
 		notice := 28 * policy.Day
-		if h.Policy.Name == "short-lived" {
+		if h.policy.Name == "short-lived" {
 			notice = 6 * policy.Day // of 47 days
 		}
 		for _, c := range certs {
@@ -268,8 +268,8 @@ func TestInvariantEverybodyOnce(t *testing.T) {
 			}
 			ids[m.MessageID] = true
 			count[m.NoticeID+" mail "+m.Name]++
-			if count[m.NoticeID+" mail "+m.Name] > 1 || h.outbox.queued[m.ID] != 1 {
-				r.Fatalf("a mail too many: %+v, queued %d times", m, h.outbox.queued[m.ID])
+			if count[m.NoticeID+" mail "+m.Name] > 1 || h.mails.queued[m.ID] != 1 {
+				r.Fatalf("a mail too many: %+v, queued %d times", m, h.mails.queued[m.ID])
 			}
 		}
 		for _, n := range notices {
@@ -288,10 +288,10 @@ func TestInvariantEverybodyOnce(t *testing.T) {
 
 func TestInvariantTraceable(t *testing.T) {
 	histories(t, func(r *rapid.T, h *history) {
-		if _, err := h.Store.VerifyEvents(h.t.Context()); err != nil {
+		if _, err := h.store.VerifyEvents(h.t.Context()); err != nil {
 			r.Fatal(err)
 		}
-		events, err := h.Store.Events(h.t.Context(), "acme", 0, 100000)
+		events, err := h.store.Events(h.t.Context(), "acme", 0, 100000)
 		check(h.t, err)
 		count := map[string]int{}
 		for _, e := range events {
@@ -317,7 +317,7 @@ func TestInvariantSealed(t *testing.T) {
 	acme := f.tenant("acme", date("2026-01-15"))
 	_, err := f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))
 	check(t, err)
-	certs, err := f.Store.Certificates(t.Context(), acme.ID, "", 10)
+	certs, err := f.store.Certificates(t.Context(), acme.ID, "", 10)
 	check(t, err)
 	files, err := filepath.Glob(filepath.Join(dir, "p.db*"))
 	check(t, err)

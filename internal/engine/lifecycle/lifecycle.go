@@ -8,9 +8,9 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"crypto"
-	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
 	"errors"
@@ -23,7 +23,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -42,74 +42,123 @@ type Keys interface {
 	Take(kind tenancy.KeyType) (crypto.Signer, error)
 }
 
-// Config is what the engine stands on.
+// Config holds what an engine depends on. Fields without a note are required.
 type Config struct {
 	Store  *store.Store
 	Issuer issuer.Issuer
 	Keys   Keys
 	Seal   *keyring.Keyring
 	Policy policy.Policy
-	// Outbox delivers mails; nil while no mail server is configured: mails wait then.
+	// Outbox delivers mails. Optional: without a mail server, mails wait.
 	Outbox Outbox
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Authorities are the issuer's own; nil where the issuer has its hierarchy elsewhere.
+	// Authorities are the issuer's own. Optional: an issuer may have its hierarchy elsewhere.
 	Authorities Authorities
-	// Spread lets all replicas work on a run, and later where the policy spreads it; nil: who begins a run does all of it.
+	// Spread lets all replicas work on a run, and later if the policy spreads it. Optional: without it, the replica that
+	// starts a run does all of it.
 	Spread Spread
-	// PartSize is how many certificates a part of a run has; 0 for [DefaultPart].
+	// PartSize is the number of certificates in a part of a run; 0 for [DefaultPart].
 	PartSize int
-	// PartLease is how long a part is somebody's who does not say that it is done; 0 for [DefaultPartLease].
+	// PartLease is how long a worker may hold a part before another worker can claim it; 0 for [DefaultPartLease].
 	PartLease time.Duration
-	// Pace waits until the issuer may be asked for n more certificates; nil where it has no limit.
+	// Pace blocks until the issuer may be asked for n more certificates. Optional: without it, there is no limit.
 	Pace func(ctx context.Context, n int) error
 }
 
-// An Engine does what happens, in one transaction each. It is safe for concurrent use, also by several replicas.
+// check returns an error if the policy is not sound, or an error that names the first dependency that is missing.
+func (c Config) check() error {
+	if err := c.Policy.Check(); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Store", c.Store == nil}, {"Issuer", c.Issuer == nil}, {"Keys", c.Keys == nil}, {"Seal", c.Seal == nil},
+		{"MailDomain", c.MailDomain == ""}, {"Log", c.Log == nil},
+	} {
+		if d.missing {
+			return fmt.Errorf("the engine needs a %s: set Config.%s", d.name, d.name)
+		}
+	}
+	return nil
+}
+
+// An Engine executes runs, renewals and roll-overs, each in one transaction. It is safe for concurrent use, also by
+// several replicas. Its methods include those of [rollovers.Rollovers].
 type Engine struct {
-	Config
-	// surpriseFree says whether the policy's audit finds no renewal without a warning.
+	*shared
+	store       *store.Store
+	issuer      issuer.Issuer
+	keys        Keys
+	seal        *keyring.Keyring
+	policy      policy.Policy
+	outbox      Outbox // may be nil
+	mailDomain  string
+	log         *slog.Logger
+	authorities Authorities // may be nil
+	spread      Spread      // may be nil
+	partSize    int
+	partLease   time.Duration
+	pace        func(ctx context.Context, n int) error // may be nil
+	// surpriseFree reports whether the policy's audit finds no renewal without a warning.
 	surpriseFree func() bool
 }
 
-// New makes an engine. The policy must be sound: the error is the policy's.
+// shared is an alias so that the embedded field is not exported.
+type shared = rollovers.Rollovers
+
+// New returns an engine. It returns an error if a required dependency is missing or the policy is not sound.
 func New(c Config) (*Engine, error) {
-	if err := c.Policy.Check(); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Engine{c, sync.OnceValue(func() bool {
-		report, err := policy.Audit(c.Policy)
-		return err == nil && report.SurpriseFree
-	})}, nil
+	r, err := rollovers.New(c.Store, c.Seal, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{
+		shared: r, store: c.Store, issuer: c.Issuer, keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
+		mailDomain: c.MailDomain, log: c.Log, authorities: c.Authorities, spread: c.Spread,
+		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
+		surpriseFree: sync.OnceValue(func() bool {
+			report, err := policy.Audit(c.Policy)
+			return err == nil && report.SurpriseFree
+		}),
+	}, nil
 }
+
+// Rollovers returns the part of the engine that gateways need.
+func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
+
+// Policy returns the rule set of the engine.
+func (e *Engine) Policy() policy.Policy { return e.policy }
 
 // NewID is a new identifier: UUIDv7, so that identifiers sort by their making.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// SealContext is what a certificate's private key is sealed for.
-func SealContext(certificateID string) string { return "certificate/" + certificateID }
-
 // issue makes a key and its certificate. Nothing is stored.
 func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,
 	now time.Time) (c store.SealedCertificate, err error) {
-	key, err := e.Keys.Take(t.KeyType)
+	key, err := e.keys.Take(t.KeyType)
 	if err != nil {
 		return c, fmt.Errorf("make a key: %w", err)
 	}
-	issued, err := e.Issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
-		Validity: e.Policy.Validity})
+	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
+		Validity: e.policy.Validity})
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
 	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each
 	// time.
 	if v := (policy.Validity{NotBefore: issued.NotBefore,
-		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.Policy.RenewWithin.Of(v.Lifetime()))) ||
+		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
 		issued.NotBefore.After(now) {
 		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew "+
 			"again or nobody accepts yet: check the CA's limits and its clock",
-			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.Policy.Name)
+			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)
 	}
 	c.Certificate = tenancy.Certificate{
 		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial,
@@ -117,54 +166,8 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
 		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
 	}
-	c.SealedKey, err = e.Seal.SealKey(key, SealContext(c.ID))
+	c.SealedKey, err = e.seal.SealKey(key, rollovers.SealContext(c.ID))
 	return c, err
-}
-
-// PrivateKey opens the private key of a certificate, for presenting it. [tenancy.ErrNotFound] once it was destroyed.
-func (e *Engine) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.Signer, error) {
-	sealed, err := e.Store.SealedKey(ctx, c.ID)
-	if err != nil {
-		return nil, err
-	}
-	if len(sealed) == 0 {
-		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the private key of generation %d was destroyed", c.Generation)
-	}
-	return e.Seal.OpenKey(sealed, SealContext(c.ID))
-}
-
-// Presentable is a certificate with its chain and private key, for a TLS handshake. [tenancy.ErrNotFound] once the key
-// was destroyed.
-func (e *Engine) Presentable(ctx context.Context, c tenancy.Certificate) (p tls.Certificate, err error) {
-	key, err := e.PrivateKey(ctx, c)
-	if err != nil {
-		return p, err
-	}
-	p = tls.Certificate{Certificate: [][]byte{c.DER}, PrivateKey: key}
-	if c.IssuerID == "" { // it was imported without a chain
-		return p, nil
-	}
-	issuer, err := e.Store.AuthorityDER(ctx, c.IssuerID) // it may have been made by another replica a moment ago
-	if err != nil {
-		return p, fmt.Errorf("the authority that issued generation %d: %w", c.Generation, err)
-	}
-	p.Certificate = append(p.Certificate, issuer)
-	return p, nil
-}
-
-// Identities opens the generations of an arrangement that can be presented. A generation whose key was destroyed a
-// moment ago is left out.
-func (e *Engine) Identities(ctx context.Context, s standing.Standing) (all []standing.Identity, err error) {
-	for _, c := range s.Certificates {
-		presentable, err := e.Presentable(ctx, c)
-		if errors.Is(err, tenancy.ErrNotFound) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		all = append(all, standing.Identity{Generation: c.Generation, Certificate: presentable})
-	}
-	return all, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
@@ -208,7 +211,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 		c.State = tenancy.Active
 		certs = append(certs, c)
 	}
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateTenant(ctx, t); err != nil {
 			if errors.Is(err, tenancy.ErrConflict) {
 				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
@@ -260,7 +263,7 @@ func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.Seal
 	if a.Issuer != nil {
 		c.IssuerID = certfile.Fingerprint(a.Issuer)
 	}
-	c.SealedKey, err = e.Seal.SealKey(a.Key, SealContext(c.ID))
+	c.SealedKey, err = e.seal.SealKey(a.Key, rollovers.SealContext(c.ID))
 	return c, err
 }
 

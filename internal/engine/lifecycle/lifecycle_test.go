@@ -64,9 +64,9 @@ func (f flaky) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, erro
 
 type fixture struct {
 	*Engine
-	t      *testing.T
-	outbox *outbox
-	down   map[string]bool
+	t     *testing.T
+	mails *outbox
+	down  map[string]bool
 }
 
 func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
@@ -81,9 +81,9 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
 		LongestValidity: p.Validity}, s, keys, now)
 	check(t, err)
-	f := &fixture{t: t, outbox: &outbox{}, down: map[string]bool{}}
+	f := &fixture{t: t, mails: &outbox{}, down: map[string]bool{}}
 	f.Engine, err = New(Config{
-		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.outbox,
+		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.mails,
 		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
 	})
 	check(t, err)
@@ -110,7 +110,7 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 	ctx := f.t.Context()
 	tenant, err := f.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256}, "test", now)
 	check(f.t, err)
-	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
+	check(f.t, f.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, u := range []string{"alice", "bob", "carol"} {
 			user := tenancy.KeyUser{ID: NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com",
 				UnsubscribeToken: NewID(), CreatedAt: now, Version: 1}
@@ -135,9 +135,9 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 func (f *fixture) scope(tenant tenancy.Tenant, yes bool, now time.Time) {
 	f.t.Helper()
 	ctx := f.t.Context()
-	projects, err := f.Store.ScopingProjects(ctx, tenant.ID)
+	projects, err := f.store.ScopingProjects(ctx, tenant.ID)
 	check(f.t, err)
-	check(f.t, f.Store.InTx(ctx, func(tx *store.Tx) error {
+	check(f.t, f.store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
 			tenancy.Answer{Question: tenancy.MailForTasks, Yes: yes, By: "test", At: now})
 	}))
@@ -145,7 +145,7 @@ func (f *fixture) scope(tenant tenancy.Tenant, yes bool, now time.Time) {
 
 func (f *fixture) tasks(tenant tenancy.Tenant) []tenancy.Task {
 	f.t.Helper()
-	tasks, err := f.Store.Tasks(f.t.Context(), tenant.ID, "", "", "", 1000)
+	tasks, err := f.store.Tasks(f.t.Context(), tenant.ID, "", "", "", 1000)
 	check(f.t, err)
 	return tasks
 }
@@ -153,7 +153,7 @@ func (f *fixture) tasks(tenant tenancy.Tenant) []tenancy.Task {
 // mailed lists "address subject" of every mail, sorted.
 func (f *fixture) mailed(tenant tenancy.Tenant) []string {
 	f.t.Helper()
-	mails, err := f.Store.Mails(f.t.Context(), tenant.ID, "", "", 1000)
+	mails, err := f.store.Mails(f.t.Context(), tenant.ID, "", "", 1000)
 	check(f.t, err)
 	var all []string
 	for _, m := range mails {
@@ -166,7 +166,7 @@ func (f *fixture) mailed(tenant tenancy.Tenant) []string {
 
 func (f *fixture) newest(tenant tenancy.Tenant, p tenancy.Purpose) tenancy.Certificate {
 	f.t.Helper()
-	c, err := f.Store.Newest(f.t.Context(), tenant.ID, p)
+	c, err := f.store.Newest(f.t.Context(), tenant.ID, p)
 	check(f.t, err)
 	return c
 }
@@ -201,7 +201,7 @@ func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *te
 				c.NotBefore != date("2026-12-01").Add(time.Hour-local.Backdate) {
 				t.Errorf("%s: %+v", p, c)
 			}
-			old, _ := f.Store.Certificate(t.Context(), acme.ID, p, 1)
+			old, _ := f.store.Certificate(t.Context(), acme.ID, p, 1)
 			if old.State != tenancy.Retired || old.SuccessorID != c.ID || old.Subject != c.Subject ||
 				old.Fingerprint == c.Fingerprint {
 				t.Errorf("%s: the old one is %+v", p, old)
@@ -210,17 +210,17 @@ func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *te
 				t.Error(err)
 			}
 		}
-		for id, n := range f.outbox.queued {
+		for id, n := range f.mails.queued {
 			if n != 1 {
 				t.Errorf("mail %s was queued %d times", id, n)
 			}
 		}
-		run, err := f.Store.Run(t.Context(), date("2026-12-01"))
+		run, err := f.store.Run(t.Context(), date("2026-12-01"))
 		check(t, err)
-		if run.Renewed != 2 || run.FinishedAt.IsZero() || len(f.outbox.queued) != 6 {
-			t.Errorf("run %+v, %d mails queued", run, len(f.outbox.queued))
+		if run.Renewed != 2 || run.FinishedAt.IsZero() || len(f.mails.queued) != 6 {
+			t.Errorf("run %+v, %d mails queued", run, len(f.mails.queued))
 		}
-		if _, err := f.Store.VerifyEvents(t.Context()); err != nil {
+		if _, err := f.store.VerifyEvents(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -255,12 +255,12 @@ func TestARunByHandDoesNotStandForAScheduledOne(t *testing.T) {
 	_, err := f.Run(t.Context(), date("2026-11-05"), date("2026-11-05")) // down on the first of November
 	check(t, err)
 	check(t, f.Tick(t.Context(), date("2026-11-06")))
-	if r, err := f.Store.Run(t.Context(), date("2026-11-01")); err != nil || r.FinishedAt.IsZero() {
+	if r, err := f.store.Run(t.Context(), date("2026-11-01")); err != nil || r.FinishedAt.IsZero() {
 		t.Errorf("the scheduled run: %+v, %v", r, err)
 	}
-	f.Policy.Schedule.Day = 15 // a changed schedule begins after the latest run
+	f.policy.Schedule.Day = 15 // a changed schedule begins after the latest run
 	check(t, f.Tick(t.Context(), date("2026-11-20")))
-	runs, _ := f.Store.Runs(t.Context(), time.Time{}, 100)
+	runs, _ := f.store.Runs(t.Context(), time.Time{}, 100)
 	if len(runs) != 12 || !runs[0].RunDate.Equal(date("2026-11-15")) {
 		t.Errorf("%d runs, the latest %+v", len(runs), runs[0])
 	}
@@ -271,7 +271,7 @@ func TestAfterDowntimeEveryRunDateIsCaughtUpAndNoWarningIsFalse(t *testing.T) {
 	acme := f.tenant("acme", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-01-15")))
 	check(t, f.Tick(t.Context(), date("2026-12-10"))) // down since January
-	runs, err := f.Store.Runs(t.Context(), time.Time{}, 100)
+	runs, err := f.store.Runs(t.Context(), time.Time{}, 100)
 	check(t, err)
 	if len(runs) != 11 {
 		t.Errorf("%d runs in the ledger", len(runs))
@@ -291,7 +291,7 @@ func TestACertificateThatExpiredDuringDowntimeIsRenewedAndSaidToBeLate(t *testin
 	acme := f.tenant("acme", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-01-15")))
 	check(t, f.Tick(t.Context(), date("2027-03-05")))
-	runs, _ := f.Store.Runs(t.Context(), time.Time{}, 100)
+	runs, _ := f.store.Runs(t.Context(), time.Time{}, 100)
 	late := 0
 	for _, r := range runs {
 		late += r.Late
@@ -328,10 +328,10 @@ func TestASubscriptionAndAScopeAnswerApplyFromTheNextNoticeOn(t *testing.T) {
 		}
 	}
 	f.scope(acme, true, date("2026-11-05"))
-	bob, err := f.Store.KeyUser(t.Context(), acme.ID, "bob")
+	bob, err := f.store.KeyUser(t.Context(), acme.ID, "bob")
 	check(t, err)
 	bob.SubscribedAt = date("2026-11-20")
-	check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateKeyUser(t.Context(), bob) }))
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateKeyUser(t.Context(), bob) }))
 	check(t, f.Tick(t.Context(), date("2026-12-01")))
 	got := slices.DeleteFunc(f.mailed(acme), func(m string) bool { return strings.Contains(m, "M-user") })
 	if want := []string{"alice: Tenant Certificate has been renewed",
@@ -381,7 +381,7 @@ func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) 
 	if f.newest(a, tenancy.ForTenant).Generation != 1 || f.newest(b, tenancy.ForTenant).Generation != 2 {
 		t.Error("the wrong one was renewed")
 	}
-	run, _ := f.Store.Run(t.Context(), date("2026-12-01"))
+	run, _ := f.store.Run(t.Context(), date("2026-12-01"))
 	if run.Failed != 2 || run.LastError == "" || !run.FinishedAt.IsZero() {
 		t.Errorf("run %+v", run)
 	}
@@ -390,7 +390,7 @@ func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) 
 	if f.newest(a, tenancy.ForTenant).Generation != 2 || f.newest(b, tenancy.ForTenant).Generation != 2 {
 		t.Error("the second try did not renew exactly what was left")
 	}
-	if run, _ = f.Store.Run(t.Context(), date("2026-12-01")); run.Renewed != 4 || run.FinishedAt.IsZero() ||
+	if run, _ = f.store.Run(t.Context(), date("2026-12-01")); run.Renewed != 4 || run.FinishedAt.IsZero() ||
 		run.Failed != 0 {
 		t.Errorf("run %+v", run)
 	}
@@ -411,16 +411,16 @@ func TestReplicasThatRunTogetherRenewOnce(t *testing.T) {
 		replicas.Wait()
 		check(t, errors.Join(errs...))
 		for _, tenant := range tenants {
-			all, _ := f.Store.Certificates(t.Context(), tenant.ID, "", 100)
+			all, _ := f.store.Certificates(t.Context(), tenant.ID, "", 100)
 			if tasks := f.tasks(tenant); len(all) != 4 || len(tasks) != 3 {
 				t.Fatalf("%s: %d certificates, %d tasks", tenant.Name, len(all), len(tasks))
 			}
 		}
-		run, _ := f.Store.Run(t.Context(), date("2026-12-01"))
+		run, _ := f.store.Run(t.Context(), date("2026-12-01"))
 		if run.Renewed != 80 {
 			t.Errorf("run %+v", run)
 		}
-		if _, err := f.Store.VerifyEvents(t.Context()); err != nil {
+		if _, err := f.store.VerifyEvents(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -440,7 +440,7 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 	}
 	c, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "operator", date("2026-06-01"))
 	check(t, err)
-	old, _ := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+	old, _ := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
 	if c.Generation != 2 || c.State != tenancy.Active || old.State != tenancy.Revoked || old.RevokedFor != "compromised" {
 		t.Errorf("new %+v, old %+v", c, old)
 	}
@@ -450,7 +450,7 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 	if got := f.tasks(acme); len(got) != 3 || got[0].Kind != tenancy.Renewed {
 		t.Errorf("tasks %+v", got)
 	}
-	revoked, err := f.Store.RevokedBy(t.Context(), old.IssuerID, date("2026-06-02"))
+	revoked, err := f.store.RevokedBy(t.Context(), old.IssuerID, date("2026-06-02"))
 	if err != nil || len(revoked) != 1 {
 		t.Errorf("revoked: %v, %v", revoked, err)
 	}
@@ -466,11 +466,11 @@ func TestRenewByHandIsRefusedWithTheReasonUnlessAnOperatorGivesOne(t *testing.T)
 
 func TestMailsWaitWhileThereIsNoMailServer(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
-	f.Outbox = nil
+	f.outbox = nil
 	acme := f.tenant("acme", date("2026-01-15"))
 	_, err := f.Run(t.Context(), date("2026-11-01"), date("2026-11-01"))
 	check(t, err)
-	waiting, err := f.Store.Mails(t.Context(), acme.ID, tenancy.MailWaiting, "", 10)
+	waiting, err := f.store.Mails(t.Context(), acme.ID, tenancy.MailWaiting, "", 10)
 	if err != nil || len(waiting) != 3 {
 		t.Errorf("%d waiting, %v", len(waiting), err)
 	}
@@ -510,7 +510,7 @@ func TestAFullDiskStopsARunAndLosesNothing(t *testing.T) {
 	}
 	limit := func(pages string) {
 		var n int
-		check(t, f.Store.DB().QueryRow("PRAGMA max_page_count = "+pages).Scan(&n))
+		check(t, f.store.DB().QueryRow("PRAGMA max_page_count = "+pages).Scan(&n))
 	}
 	limit("1") // no smaller than the file is
 	_, err := f.Run(t.Context(), date("2026-12-01"), date("2026-12-01"))

@@ -39,32 +39,21 @@ func (e *NotYetError) Error() string {
 		e.At.UTC().Format(time.RFC3339))
 }
 
-func (e *Engine) partLease() time.Duration {
-	if e.PartLease == 0 {
-		return DefaultPartLease
-	}
-	return e.PartLease
-}
-
 // split cuts a run into parts: none where it is little work that need not wait.
 func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Time) (parts []store.Part, err error) {
-	if e.Spread == nil {
+	if e.spread == nil {
 		return nil, nil
 	}
-	size := e.PartSize
-	if size == 0 {
-		size = DefaultPart
-	}
-	marks, err := tx.DueMarks(ctx, runDate, until, size)
-	if err != nil || len(marks) == 0 && e.Policy.Spread == 0 {
+	marks, err := tx.DueMarks(ctx, runDate, until, e.partSize)
+	if err != nil || len(marks) == 0 && e.policy.Spread == 0 {
 		return nil, err
 	}
 	marks = append(marks, store.End(until))
 	var after store.Position
 	for i, mark := range marks {
 		p := store.Part{RunDate: runDate, Number: i + 1, After: after, Until: mark}
-		if i > 0 && e.Policy.Spread > 0 {
-			p.BeginsAt = runDate.Add(e.Policy.Spread / time.Duration(len(marks)) * time.Duration(i))
+		if i > 0 && e.policy.Spread > 0 {
+			p.BeginsAt = runDate.Add(e.policy.Spread / time.Duration(len(marks)) * time.Duration(i))
 		}
 		parts = append(parts, p)
 		after = mark
@@ -76,12 +65,12 @@ func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Ti
 func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) error {
 	var left []store.Part
 	for _, p := range parts {
-		if p.FreeAt(now, e.partLease()).IsZero() {
+		if p.FreeAt(now, e.partLease).IsZero() {
 			left = append(left, p)
 		}
 	}
-	if e.Spread != nil && len(left) > 0 {
-		return e.Store.InTx(ctx, func(tx *store.Tx) error { return e.Spread.Enqueue(ctx, tx.SQL(), left) })
+	if e.spread != nil && len(left) > 0 {
+		return e.store.InTx(ctx, func(tx *store.Tx) error { return e.spread.Enqueue(ctx, tx.SQL(), left) })
 	}
 	var failures []error
 	for _, p := range left {
@@ -96,14 +85,14 @@ func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) 
 // RunPart does one part of a run, and nothing where it is done. The error says how many certificates are left for the
 // next try, or is a [NotYetError]. With the last part the run is finished.
 func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error {
-	if e.Authorities != nil {
-		if err := e.Authorities.Refresh(ctx, now); err != nil {
+	if e.authorities != nil {
+		if err := e.authorities.Refresh(ctx, now); err != nil {
 			return err
 		}
 	}
 	var p store.Part
-	err := e.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-		p, err = tx.ClaimPart(ctx, runDate, number, now, e.partLease())
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		p, err = tx.ClaimPart(ctx, runDate, number, now, e.partLease)
 		return err
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {
@@ -119,13 +108,13 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 			why = lastErr
 		}
 		// Also where the context has ended: the next tick need not wait for the claim to run out.
-		release := e.Store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		release := e.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 			return tx.ReleasePart(context.WithoutCancel(ctx), p, failed, why.Error())
 		})
 		return errors.Join(fmt.Errorf("run %s, part %d: %d certificates could not be renewed and will be tried again: %w",
 			runDateText(runDate), number, failed, why), release)
 	}
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		last, err := tx.DonePart(ctx, p)
 		if err != nil || !last {
 			return err
@@ -135,9 +124,9 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	run, err := e.Store.Run(ctx, runDate)
+	run, err := e.store.Run(ctx, runDate)
 	if err == nil && !run.FinishedAt.IsZero() {
-		e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
+		e.log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
 			run.Late)
 	}
 	return err
@@ -145,12 +134,12 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 
 // notYet says when a part that was not to be had can be; nil where it is done.
 func (e *Engine) notYet(ctx context.Context, runDate time.Time, number int, now time.Time) error {
-	p, err := e.Store.Part(ctx, runDate, number)
+	p, err := e.store.Part(ctx, runDate, number)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
 		return nil
 	case err != nil:
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	return &NotYetError{runDate, number, p.FreeAt(now, e.partLease())}
+	return &NotYetError{runDate, number, p.FreeAt(now, e.partLease)}
 }

@@ -32,7 +32,7 @@ func split(t *testing.T, url string) (*fixture, *spread) {
 	}
 	check(t, f.Tick(t.Context(), date("2026-10-02")))
 	s := &spread{}
-	f.Spread, f.PartSize = s, 4
+	f.spread, f.partSize = s, 4
 	return f, s
 }
 
@@ -42,7 +42,7 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 		now := date("2026-12-01")
 		// twenty certificates, tenants' and M-users': a warning that comes too late is none
 		check(t, f.Tick(t.Context(), now))
-		runs, err := f.Store.UnfinishedRuns(t.Context())
+		runs, err := f.store.UnfinishedRuns(t.Context())
 		check(t, err)
 		if len(runs) != 2 || len(s.parts) != 12 {
 			t.Fatalf("%d runs in %d parts", len(runs), len(s.parts))
@@ -65,13 +65,13 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 			t.Error(err)
 		}
 		for _, run := range runs {
-			got, err := f.Store.Run(t.Context(), run.RunDate)
+			got, err := f.store.Run(t.Context(), run.RunDate)
 			check(t, err)
 			if got.FinishedAt.IsZero() || got.Warned != 0 || got.Renewed != map[bool]int{true: 20}[run.RunDate.Equal(now)] {
 				t.Errorf("%+v", got)
 			}
 			finished := 0
-			events, err := f.Store.Events(t.Context(), "", 0, 10_000)
+			events, err := f.store.Events(t.Context(), "", 0, 10_000)
 			check(t, err)
 			for _, e := range events {
 				if e.Action == "run.finished" && e.Object == runDateText(run.RunDate) {
@@ -98,7 +98,7 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 		parts := s.parts
 		s.parts = nil
 		// One dies: it claimed a part and says nothing more.
-		check(t, f.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.ClaimPart(t.Context(), parts[0].RunDate, 1, now, DefaultPartLease)
 			return err
 		}))
@@ -127,9 +127,9 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 			t.Fatalf("handed out: %+v", s.parts)
 		}
 		// Without anybody to hand it to, the tick does it.
-		f.Spread = nil
+		f.spread = nil
 		check(t, f.Tick(t.Context(), now.Add(2*time.Hour)))
-		if run, err := f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
+		if run, err := f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
 			t.Errorf("%+v, %v", run, err)
 		}
 	})
@@ -154,7 +154,7 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 			}
 		}
 	}
-	run, err := f.Store.Run(t.Context(), now)
+	run, err := f.store.Run(t.Context(), now)
 	check(t, err)
 	if failed == 0 || !run.FinishedAt.IsZero() || run.Failed == 0 || run.Renewed != 18 {
 		t.Errorf("%d parts failed: %+v", failed, run)
@@ -165,7 +165,7 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 	for _, p := range s.parts {
 		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(time.Hour)))
 	}
-	if run, err = f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 ||
+	if run, err = f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 ||
 		run.Failed != 0 {
 		t.Errorf("%+v, %v", run, err)
 	}
@@ -173,12 +173,12 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 
 func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
-	f.Policy.Spread = 6 * time.Hour
+	f.policy.Spread = 6 * time.Hour
 	now := date("2026-11-01")
 	check(t, f.Tick(t.Context(), now))
 	for i, p := range s.parts[1:] {
 		i++
-		if want := now.Add(time.Duration(i) * f.Policy.Spread / time.Duration(len(s.parts))); !p.BeginsAt.Equal(want) {
+		if want := now.Add(time.Duration(i) * f.policy.Spread / time.Duration(len(s.parts))); !p.BeginsAt.Equal(want) {
 			t.Errorf("part %d begins at %s, and not at %s", p.Number, p.BeginsAt, want)
 		}
 	}
@@ -187,13 +187,13 @@ func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 		(*NotYetError)(nil); !errors.As(err, &later) || !later.At.Equal(last.BeginsAt) {
 		t.Errorf("too early: %v", err)
 	}
-	if left, err := f.Store.Parts(t.Context(), now); err != nil || len(left) != len(s.parts) {
+	if left, err := f.store.Parts(t.Context(), now); err != nil || len(left) != len(s.parts) {
 		t.Errorf("%d parts left, %v", len(left), err)
 	}
 	for _, p := range s.parts {
-		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(f.Policy.Spread)))
+		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, now.Add(f.policy.Spread)))
 	}
-	if run, err := f.Store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
+	if run, err := f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
 		t.Errorf("%+v, %v", run, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	var lie func(*issuer.Issued)
-	f.Issuer = lying{f.Issuer, &lie}
+	f.issuer = lying{f.issuer, &lie}
 	check(t, f.Tick(t.Context(), date("2026-11-01")))
 	for name, l := range map[string]func(*issuer.Issued){
 		"a certificate that is due at once": func(c *issuer.Issued) { c.NotAfter = c.NotBefore.AddDate(0, 1, 0) },
@@ -238,7 +238,7 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 	}
 	f.down["acme"] = false
 	check(t, f.Tick(t.Context(), date("2026-12-09")))
-	run, err := f.Store.Run(t.Context(), date("2026-12-01"))
+	run, err := f.store.Run(t.Context(), date("2026-12-01"))
 	check(t, err)
 	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 || run.FinishedAt.IsZero() || run.Renewed != 2 ||
 		run.Late != 0 {

@@ -46,12 +46,12 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 	}
 	slices.Sort(late)
 	days := int(old.NotAfter.Sub(now) / policy.Day)
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		first, err := tx.Claim(ctx, fmt.Sprintf("reminded/%s/%d", old.ID, stage), now.UTC().Format(time.RFC3339))
 		if err != nil || !first {
 			return err
 		}
-		people, err := e.audience(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
+		people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 		return e.write(ctx, tx, &b, now)
 	})
 	if err == nil && stage <= hostingFrom {
-		e.Log.ErrorContext(ctx, "receivers have not shown that they accept the new certificate, and the old one expires",
+		e.log.ErrorContext(ctx, "receivers have not shown that they accept the new certificate, and the old one expires",
 			"tenant", t.Name, "arrangements", strings.Join(late, ", "), "expires", old.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster

@@ -8,26 +8,22 @@ import (
 	"slices"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// people are those who hear of a tenant's certificates, as of one instant.
-type people struct {
-	tenant       tenancy.Tenant
-	keyUsers     []tenancy.KeyUser
-	itContacts   []tenancy.ITContact
-	inScope      bool
-	arrangements []tenancy.Arrangement
-	inReach      []tenancy.Certificate          // generations of the tenant certificate, the oldest first
-	evidence     map[string][]standing.Evidence // by arrangement ID
+// An audience is a tenant with the people who are notified of its certificates, as of one instant.
+type audience struct {
+	rollovers.Fleet // without roll-overs where only a notice is sent
+	keyUsers        []tenancy.KeyUser
+	itContacts      []tenancy.ITContact
+	inScope         bool
 }
 
-// people reads all that the certificates' tenants have, with one query a table.
-func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]people, error) {
+// audiences reads the tenants of certificates with their people and roll-overs. It uses one query per table.
+func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]audience, error) {
 	var ids []string
 	seen := make(map[string]bool, len(certs))
 	for _, c := range certs {
@@ -37,7 +33,7 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 		}
 	}
 	tenants, err1 := r.TenantsByID(ctx, ids)
-	all, err2 := e.audience(ctx, r, tenants)
+	all, err2 := e.notified(ctx, r, tenants)
 	arrangements, err3 := r.ArrangementsOf(ctx, ids)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
@@ -55,14 +51,14 @@ func (e *Engine) people(ctx context.Context, r store.Reader, certs []tenancy.Cer
 		return nil, err
 	}
 	for id, p := range all {
-		p.arrangements, p.inReach, p.evidence = arrangements[id], inReach[id], evidence
+		p.Arrangements, p.InReach, p.Evidence = arrangements[id], inReach[id], evidence
 		all[id] = p
 	}
 	return all, nil
 }
 
-// audience reads the part of people that a notice goes to.
-func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]people,
+// notified reads the audiences of tenants without their roll-overs.
+func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[string]tenancy.Tenant) (map[string]audience,
 	error) {
 	ids := slices.Collect(maps.Keys(tenants))
 	users, err1 := r.KeyUsersOf(ctx, ids)
@@ -71,9 +67,9 @@ func (e *Engine) audience(ctx context.Context, r store.Reader, tenants map[strin
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
-	all := make(map[string]people, len(tenants))
+	all := make(map[string]audience, len(tenants))
 	for id, t := range tenants {
-		all[id] = people{tenant: t, keyUsers: users[id], itContacts: contacts[id], inScope: inScope[id]}
+		all[id] = audience{Fleet: rollovers.Fleet{Tenant: t}, keyUsers: users[id], itContacts: contacts[id], inScope: inScope[id]}
 	}
 	return all, nil
 }
@@ -83,20 +79,13 @@ type batch struct {
 	warned       []string // certificate IDs
 	replaced     []tenancy.Certificate
 	successors   []store.SealedCertificate
-	cutOvers     []cutOver
+	cutOvers     []rollovers.CutOver
 	notices      []tenancy.Notice
 	tasks        []tenancy.Task
 	mails        []tenancy.Mail
 	events       []tenancy.Event
 	warns, renew int
 	late         int
-}
-
-// A cutOver is an arrangement that presents something else now.
-type cutOver struct {
-	name        string
-	arrangement tenancy.Arrangement
-	move        rollover.Move
 }
 
 // batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
@@ -117,22 +106,22 @@ type cause struct {
 
 // warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are
 // not.
-func (e *Engine) warn(b *batch, p people, c tenancy.Certificate, why cause, now time.Time) {
+func (e *Engine) warn(b *batch, p audience, c tenancy.Certificate, why cause, now time.Time) {
 	b.warns++
 	b.warned = append(b.warned, c.ID)
 	e.notify(b, p, c, tenancy.Notice{Kind: tenancy.Expiring, CertificateID: c.ID, DueAt: e.renewsAfter(c, why.runDate)},
 		why, now)
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
-	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.tenant.Name, object(p.tenant, c), detail))
+	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.Tenant.Name, object(p.Tenant, c), detail))
 }
 
 // renewsAfter is the first run after the given one that renews a certificate.
 func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 	v := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 	for {
-		run = e.Policy.Schedule.Next(run)
-		if a := e.Policy.Decide(v, run); a == policy.Renew || a == policy.Expired {
+		run = e.policy.Schedule.Next(run)
+		if a := e.policy.Decide(v, run); a == policy.Renew || a == policy.Expired {
 			return run
 		}
 	}
@@ -140,18 +129,18 @@ func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 
 // replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells
 // everybody.
-func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store.SealedCertificate, why cause,
+func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next store.SealedCertificate, why cause,
 	now time.Time) {
 	b.renew++
 	if old.NotAfter.Before(now) {
 		b.late++
 	}
 	next.NoticedUntil = e.noticedUntil(old, why, now)
-	var moved []cutOver
+	var moved []rollovers.CutOver
 	if old.Purpose == tenancy.ForTenant {
-		moved = renewed(p, old, next.Certificate, now)
+		moved = p.AfterRenewal(old, next.Certificate, now)
 	}
-	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.arrangements, func(a tenancy.Arrangement) bool {
+	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.Arrangements, func(a tenancy.Arrangement) bool {
 		return a.Authentication == tenancy.ClientCertificate
 	}) {
 		// Nobody rolls over: the old one is not needed any more.
@@ -159,7 +148,7 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 		if old.State != tenancy.Revoked {
 			old.State = tenancy.Retired
 		}
-	} else if slices.ContainsFunc(moved, func(c cutOver) bool { return c.move.To == next.Generation }) {
+	} else if slices.ContainsFunc(moved, func(c rollovers.CutOver) bool { return c.Move.To == next.Generation }) {
 		next.State = tenancy.Active
 	}
 	old.SuccessorID = next.ID
@@ -175,24 +164,24 @@ func (e *Engine) replace(b *batch, p people, old tenancy.Certificate, next store
 		why, now)
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
-	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.renewed", p.tenant.Name,
-		object(p.tenant, next.Certificate), detail))
+	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.renewed", p.Tenant.Name,
+		object(p.Tenant, next.Certificate), detail))
 	for _, c := range moved {
-		b.events = append(b.events, moveEvent(now, why.actor, p.tenant.Name, c.arrangement, c.move))
+		b.events = append(b.events, c.Event(now, why.actor, p.Tenant.Name))
 	}
 }
 
 // notify completes a notice and makes the tasks and mails that it causes.
-func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
-	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = NewID(), p.tenant.ID, why.runDate, why.reason, now
+func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
+	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = NewID(), p.Tenant.ID, why.runDate, why.reason, now
 	if n.Subject == "" {
 		n.Subject = subject(n.Kind, c.Purpose)
 	}
 	b.notices = append(b.notices, n)
 	mail := func(m tenancy.Mail) {
-		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.tenant.ID, n.ID, tenancy.MailWaiting
-		m.MessageID = m.ID + "@" + e.MailDomain
-		if e.Outbox != nil {
+		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.Tenant.ID, n.ID, tenancy.MailWaiting
+		m.MessageID = m.ID + "@" + e.mailDomain
+		if e.outbox != nil {
 			m.State = tenancy.MailQueued
 		}
 		b.mails = append(b.mails, m)
@@ -201,12 +190,12 @@ func (e *Engine) notify(b *batch, p people, c tenancy.Certificate, n tenancy.Not
 	if at.IsZero() {
 		at = now
 	}
-	mailContacts := e.Policy.MailsITContacts(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, at)
+	mailContacts := e.policy.MailsITContacts(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, at)
 	if c.Purpose == tenancy.ForMUser {
-		mailContacts = e.Policy.MailsMUser(at)
+		mailContacts = e.policy.MailsMUser(at)
 	} else {
 		for _, u := range p.keyUsers {
-			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
+			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
 				State: tenancy.TaskOpen, Version: 1})
 			if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
 				mail(tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email})
@@ -233,7 +222,7 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 	}
 	arrangements := make([]tenancy.Arrangement, len(b.cutOvers))
 	for i, c := range b.cutOvers {
-		arrangements[i] = c.arrangement
+		arrangements[i] = c.Arrangement
 	}
 	if err := tx.CutOver(ctx, arrangements, now); err != nil {
 		return err
@@ -250,12 +239,12 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 	if err := tx.AddMails(ctx, b.mails); err != nil {
 		return err
 	}
-	if e.Outbox != nil && len(b.mails) > 0 {
+	if e.outbox != nil && len(b.mails) > 0 {
 		ids := make([]string, len(b.mails))
 		for i, m := range b.mails {
 			ids[i] = m.ID
 		}
-		if err := e.Outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+		if err := e.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
 			return fmt.Errorf("queue mails: %w", err)
 		}
 	}
@@ -293,16 +282,16 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	default:
 		return none, tenancy.Invalid("reason", "%q is not allowed: use lost, compromised or reissue", reason)
 	}
-	t, err := e.Store.Tenant(ctx, tenantName)
+	t, err := e.store.Tenant(ctx, tenantName)
 	if err != nil {
 		return none, err
 	}
-	old, err := e.Store.Newest(ctx, t.ID, purpose)
+	old, err := e.store.Newest(ctx, t.ID, purpose)
 	if err != nil {
 		return none, err
 	}
 	v := policy.Validity{NotBefore: old.NotBefore, NotAfter: old.NotAfter}
-	if ok, from := e.Policy.MayRenewByHand(v, now); reason == "" && !ok {
+	if ok, from := e.policy.MayRenewByHand(v, now); reason == "" && !ok {
 		return none, tenancy.Errorf(tenancy.ErrRefused, "the %s of %s is valid until %s, %.2f days from now: Renew is "+
 			"possible from %s on, and the background job renews it in time anyway",
 			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
@@ -313,8 +302,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		return none, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
 	var b batch
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
-		all, err := e.people(ctx, tx.Reader, []tenancy.Certificate{old})
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+		all, err := e.audiences(ctx, tx.Reader, []tenancy.Certificate{old})
 		if err != nil {
 			return err
 		}
@@ -337,7 +326,7 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 			t.Name)
 	}
 	if err == nil {
-		e.tellAll(ctx, b.cutOvers)
+		e.LogCutOvers(ctx, b.cutOvers)
 	}
 	return next.Certificate, err
 }

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
@@ -47,7 +48,7 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, authorit
 			if keys.Current(old.Key) {
 				continue
 			}
-			sealed, err := reseal(old.Key, SealContext(old.ID))
+			sealed, err := reseal(old.Key, rollovers.SealContext(old.ID))
 			if err != nil {
 				return n, err
 			}

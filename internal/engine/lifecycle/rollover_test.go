@@ -20,7 +20,7 @@ func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy)
 	a := tenancy.Arrangement{ID: NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-" + name,
 		Endpoint: "https://" + name, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
 		CreatedAt: t.CreatedAt, Version: 1}
-	check(f.t, f.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
+	check(f.t, f.store.InTx(f.t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.CreateReceiver(f.t.Context(), r), tx.CreateArrangement(f.t.Context(), a))
 	}))
 	return a
@@ -36,9 +36,9 @@ func (f *fixture) renews() {
 
 func (f *fixture) standing(t tenancy.Tenant, name string) standing.Standing {
 	f.t.Helper()
-	a, err := f.Store.Arrangement(f.t.Context(), t.ID, "crm-to-"+name)
+	a, err := f.store.Arrangement(f.t.Context(), t.ID, "crm-to-"+name)
 	check(f.t, err)
-	s, err := f.Standing(f.t.Context(), f.Store.Reader, t, a)
+	s, err := f.Standing(f.t.Context(), f.store.Reader, t, a)
 	check(f.t, err)
 	return s
 }
@@ -54,7 +54,7 @@ func (f *fixture) sees(a tenancy.Arrangement, generation int, v rollover.Verdict
 
 func (f *fixture) actions(tenant, object string) (all []string) {
 	f.t.Helper()
-	events, err := f.Store.Events(f.t.Context(), tenant, 0, 1000)
+	events, err := f.store.Events(f.t.Context(), tenant, 0, 1000)
 	check(f.t, err)
 	for _, e := range events {
 		if e.Object == object {
@@ -105,7 +105,7 @@ func TestARenewalReachesEveryArrangementInTheWayOfItsStrategy(t *testing.T) {
 		if _, err := f.Choose(t.Context(), shop.ID, 2, "alice", date("2026-12-06")); err != nil {
 			t.Error(err)
 		}
-		old, err := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+		old, err := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
 		check(t, err)
 		if _, err := f.PrivateKey(t.Context(), old); err != nil || old.State != tenancy.Active {
 			t.Errorf("the old generation is out of reach: %s, %v", old.State, err)
@@ -118,7 +118,7 @@ func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
 	acme := f.tenant("acme", date("2026-01-15"))
 	bank, erp := f.arrangement(acme, "bank", tenancy.Adaptive), f.arrangement(acme, "erp", tenancy.Adaptive)
 	state := func() tenancy.State {
-		c, err := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+		c, err := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
 		check(t, err)
 		if _, err := f.PrivateKey(t.Context(), c); (c.State == tenancy.Retired) != errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("%s, and its key: %v", c.State, err)
@@ -164,7 +164,7 @@ func TestASettledTenantIsRetiredEarly(t *testing.T) {
 	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
 	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
 	check(t, f.Tick(t.Context(), date("2026-12-31")))
-	if c, _ := f.Store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1); c.State != tenancy.Retired {
+	if c, _ := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1); c.State != tenancy.Retired {
 		t.Errorf("%s, 29 days after the cut-over", c.State)
 	}
 	if got := f.standing(acme, "bank"); got.Rollover.State(date("2026-12-31")) != rollover.Settled ||
@@ -187,7 +187,7 @@ func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
 			t.Errorf("%s: %+v", s, got.Rollover)
 		}
 	}
-	events, err := f.Store.Events(t.Context(), "acme", 0, 1000)
+	events, err := f.store.Events(t.Context(), "acme", 0, 1000)
 	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
 		return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-manual" &&
 			e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual","why":"generation 1 was revoked"}`
@@ -243,7 +243,7 @@ func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	subscribed := 0
-	mails, err := f.Store.Mails(t.Context(), acme.ID, "", "", 100)
+	mails, err := f.store.Mails(t.Context(), acme.ID, "", "", 100)
 	check(t, err)
 	for _, m := range mails {
 		if slices.Contains(want, m.Subject) && m.Name == "alice" {

@@ -22,11 +22,11 @@ const pageSize = 500
 // not deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it
 // often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
-	installed, err := e.Store.InstalledAt(ctx, now)
+	installed, err := e.store.InstalledAt(ctx, now)
 	if err != nil {
 		return err
 	}
-	unfinished, err := e.Store.UnfinishedRuns(ctx)
+	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for due := e.Policy.Schedule.Next(last); !due.After(now); due = e.Policy.Schedule.Next(due) {
+	for due := e.policy.Schedule.Next(last); !due.After(now); due = e.policy.Schedule.Next(due) {
 		if _, err := e.Run(ctx, due, now); err != nil {
 			failures = append(failures, err)
 		}
@@ -52,7 +52,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 // run that somebody started by hand for another date does not stand for the ones before it. Where no run fits the
 // schedule, it was changed: then it begins after the latest run.
 func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
-	runs, err := e.Store.Runs(ctx, time.Time{}, 100)
+	runs, err := e.store.Runs(ctx, time.Time{}, 100)
 	if err != nil {
 		return installed, err
 	}
@@ -64,7 +64,7 @@ func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.T
 		if i == 0 {
 			last = r.RunDate
 		}
-		if e.Policy.Schedule.Latest(r.RunDate).Equal(r.RunDate) {
+		if e.policy.Schedule.Latest(r.RunDate).Equal(r.RunDate) {
 			return r.RunDate, nil
 		}
 	}
@@ -82,39 +82,39 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future",
 			runDate.Format(time.RFC3339))
 	}
-	if e.Authorities != nil {
-		if err := e.Authorities.Refresh(ctx, now); err != nil {
+	if e.authorities != nil {
+		if err := e.authorities.Refresh(ctx, now); err != nil {
 			return tenancy.Run{}, err
 		}
 	}
-	run := tenancy.Run{RunDate: runDate, Policy: e.Policy.Name, StartedAt: now}
+	run := tenancy.Run{RunDate: runDate, Policy: e.policy.Name, StartedAt: now}
 	until, err := e.dueUntil(ctx, runDate)
 	if err != nil {
 		return run, err
 	}
 	var parts []store.Part
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		parts = nil
 		started, err := tx.StartRun(ctx, run)
 		if err != nil || !started {
 			return err
 		}
 		if err := tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.started", "", runDateText(runDate),
-			map[string]any{"policy": e.Policy.Name})); err != nil {
+			map[string]any{"policy": e.policy.Name})); err != nil {
 			return err
 		}
 		if parts, err = e.split(ctx, tx, runDate, until); err != nil || len(parts) == 0 {
 			return err
 		}
-		return errors.Join(tx.AddParts(ctx, parts), e.Spread.Enqueue(ctx, tx.SQL(), parts))
+		return errors.Join(tx.AddParts(ctx, parts), e.spread.Enqueue(ctx, tx.SQL(), parts))
 	})
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	if run, err = e.Store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() || len(parts) > 0 {
+	if run, err = e.store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() || len(parts) > 0 {
 		return run, err
 	}
-	if parts, err = e.Store.Parts(ctx, runDate); err != nil {
+	if parts, err = e.store.Parts(ctx, runDate); err != nil {
 		return run, err
 	}
 	if len(parts) > 0 {
@@ -124,7 +124,7 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	err = e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		if failed > 0 {
 			return tx.EndRun(ctx, runDate, time.Time{}, failed, lastErr.Error())
 		}
@@ -133,10 +133,10 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	if err != nil {
 		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	if run, err = e.Store.Run(ctx, runDate); err != nil {
+	if run, err = e.store.Run(ctx, runDate); err != nil {
 		return run, err
 	}
-	e.Log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
+	e.log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
 		run.Late, "failed", failed)
 	if failed > 0 {
 		return run, fmt.Errorf("run %s: %d certificates could not be renewed and will be tried again, the last one "+
@@ -158,8 +158,8 @@ func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Tim
 
 // dueUntil is the latest expiry that a run has to look at.
 func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
-	longest, err := e.Store.LongestValidity(ctx, e.Policy.Validity)
-	return runDate.Add(e.Policy.Horizon(longest)), err
+	longest, err := e.store.LongestValidity(ctx, e.policy.Validity)
+	return runDate.Add(e.policy.Horizon(longest)), err
 }
 
 func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
@@ -168,7 +168,7 @@ func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
 type page struct {
 	from       store.Position
 	certs      []tenancy.Certificate
-	people     map[string]people
+	people     map[string]audience
 	actions    []policy.Action
 	successors []*store.SealedCertificate
 	failed     int
@@ -242,8 +242,8 @@ func (w walk) readAll(ctx context.Context, from store.Position, read chan<- *pag
 
 func (w walk) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
-	if p.certs, p.err = w.Store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
-		p.people, p.err = w.people(ctx, w.Store.Reader, p.certs)
+	if p.certs, p.err = w.store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
+		p.people, p.err = w.audiences(ctx, w.store.Reader, p.certs)
 	}
 	return p
 }
@@ -268,11 +268,11 @@ func (w walk) prepare(ctx context.Context, p *page) {
 	p.actions = make([]policy.Action, len(p.certs))
 	p.successors = make([]*store.SealedCertificate, len(p.certs))
 	errs := make([]error, len(p.certs))
-	announcesThePast := !w.Policy.Schedule.Next(w.runDate).After(w.now)
+	announcesThePast := !w.policy.Schedule.Next(w.runDate).After(w.now)
 	var renew []int
 	for i, c := range p.certs {
-		a := w.Policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
-		if a == policy.Warn && (announcesThePast || w.Policy.WarnOnce && !c.WarnedAt.IsZero()) {
+		a := w.policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
+		if a == policy.Warn && (announcesThePast || w.policy.WarnOnce && !c.WarnedAt.IsZero()) {
 			a = policy.Wait
 		}
 		p.actions[i] = a
@@ -280,8 +280,8 @@ func (w walk) prepare(ctx context.Context, p *page) {
 			renew = append(renew, i)
 		}
 	}
-	if w.Pace != nil && len(renew) > 0 {
-		if err := w.Pace(ctx, len(renew)); err != nil {
+	if w.pace != nil && len(renew) > 0 {
+		if err := w.pace(ctx, len(renew)); err != nil {
 			for _, i := range renew {
 				errs[i] = err
 			}
@@ -294,7 +294,7 @@ func (w walk) prepare(ctx context.Context, p *page) {
 		workers.Go(func() {
 			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
 				i := renew[n-1]
-				c, err := w.issue(ctx, p.people[p.certs[i].TenantID].tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
+				c, err := w.issue(ctx, p.people[p.certs[i].TenantID].Tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
 				p.successors[i], errs[i] = &c, err
 			}
 		})
@@ -304,7 +304,7 @@ func (w walk) prepare(ctx context.Context, p *page) {
 		if err != nil {
 			p.successors[i] = nil
 			p.failed++
-			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].tenant.Name, err)
+			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].Tenant.Name, err)
 		}
 	}
 }
@@ -326,14 +326,14 @@ func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time)
 	if len(b.notices) == 0 {
 		return nil
 	}
-	err := e.Store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := e.write(ctx, tx, b, now); err != nil {
 			return err
 		}
 		return tx.CountRun(ctx, runDate, b.warns, b.renew, b.late)
 	})
 	if err == nil {
-		e.tellAll(ctx, b.cutOvers)
+		e.LogCutOvers(ctx, b.cutOvers)
 	}
 	return err
 }

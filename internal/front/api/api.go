@@ -36,6 +36,10 @@ type Config struct {
 	Store  *store.Store
 	Engine *lifecycle.Engine
 	CA     *local.CA
+	// Seal seals the answers that are kept for an Idempotency-Key.
+	Seal Sealer
+	// Importer checks the files of an import.
+	Importer ImportChecker
 	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
 	Outbox lifecycle.Outbox
 	// Imports lets imports go on.
@@ -51,6 +55,12 @@ type Config struct {
 	Version    string
 	Now        func() time.Time
 	Log        *slog.Logger
+}
+
+// A Sealer encrypts what is stored, for a context that it can be opened with only.
+type Sealer interface {
+	Seal(plain []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
 }
 
 type server struct {

@@ -36,7 +36,7 @@ type fixture struct {
 	t      *testing.T
 	http   *httptest.Server
 	store  *store.Store
-	engine *lifecycle.Engine
+	engine *enginetest.Installation
 	outbox *outbox
 	now    time.Time
 	tokens map[string]string // "operator", "acme/alice" ...
@@ -50,10 +50,10 @@ func setUp(t *testing.T) *fixture {
 	t.Helper()
 	ctx := t.Context()
 	f := &fixture{t: t, outbox: &outbox{}, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC), tokens: map[string]string{}}
-	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now)
+	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now,
+		func(c *lifecycle.Config) { c.Outbox = f.outbox })
 	f.engine, f.store = engine, engine.Store
-	f.engine.Outbox = f.outbox
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine, CA: ca, Outbox: f.outbox, Version: "test",
+	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, CA: ca, Seal: engine.Seal, Outbox: f.outbox, Version: "test",
 		Now: func() time.Time {
 			return f.now
 		}, Log: engine.Log}))

@@ -98,13 +98,13 @@ func (s *server) certificates() {
 		if err != nil {
 			return nil, err
 		}
-		out := client.TenantForecast{Policy: s.Engine.Policy.Name}
+		out := client.TenantForecast{Policy: s.Engine.Policy().Name}
 		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
 			c, err := s.Store.Newest(ctx, t.ID, p)
 			if err != nil {
 				return nil, err
 			}
-			f := s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
+			f := s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
 			// A warning that was sent already makes the renewal no surprise.
 			view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
 				Surprise: f.Surprise && c.WarnedAt.IsZero()}
@@ -142,7 +142,7 @@ func (s *server) forecastRun() {
 
 // due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.
 func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
-	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy.Validity)
+	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy().Validity)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
 	now := s.Now()
 	for {
-		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy.Horizon(longest))), in.Limit)
+		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy().Horizon(longest))), in.Limit)
 		if err != nil || len(certs) == 0 {
 			return out, err
 		}
@@ -176,7 +176,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 				return out, nil
 			}
 			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
-			for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
+			for _, e := range s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
 				now).Events {
 				if e.At.Equal(run) {
 					out.Body.Items = append(out.Body.Items, client.DueCertificate{
@@ -191,7 +191,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 
 // surveyForecast computes what the coming runs will do, over the whole fleet.
 func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
-	out = client.FleetForecast{Policy: s.Engine.Policy.Name, Runs: []client.RunForecast{}}
+	out = client.FleetForecast{Policy: s.Engine.Policy().Name, Runs: []client.RunForecast{}}
 	validities, err := s.Store.ActiveValidities(ctx)
 	if err != nil {
 		return out, 0, err
@@ -199,7 +199,7 @@ func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, 
 	runs := map[time.Time]*client.RunForecast{}
 	for _, v := range validities {
 		size += v.Count
-		for _, e := range s.Engine.Policy.Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
+		for _, e := range s.Engine.Policy().Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
 			s.Now()).Events {
 			r := runs[e.At]
 			if r == nil {

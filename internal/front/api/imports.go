@@ -43,7 +43,7 @@ func (s *server) imports() {
 			for _, c := range in.Body.Certificates {
 				f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
 			}
-			i, err := s.importer().Check(ctx, f, actor(ctx))
+			i, err := s.Importer.Check(ctx, f, actor(ctx))
 			return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
 		})
 	register(s, http.MethodGet, "/imports/{import}", "Get an import", 200,
@@ -69,8 +69,9 @@ type ImportQueue interface {
 	EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error
 }
 
-func (s *server) importer() *importing.Importer {
-	return &importing.Importer{Engine: s.Engine, Now: s.Now}
+// An ImportChecker checks the files of an import and keeps its plan.
+type ImportChecker interface {
+	Check(ctx context.Context, f importing.Files, actor string) (tenancy.Import, error)
 }
 
 type oneImport struct {

@@ -18,7 +18,7 @@ func (s *server) overview() {
 				return nil, err
 			}
 			now := s.Now()
-			out := client.Overview{Policy: s.Engine.Policy.Name, NextRun: s.Engine.Policy.Schedule.Next(now)}
+			out := client.Overview{Policy: s.Engine.Policy().Name, NextRun: s.Engine.Policy().Schedule.Next(now)}
 			run, err := s.Store.LatestRun(ctx)
 			if err == nil {
 				view := viewRun(run)

@@ -70,7 +70,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 					w.Header()[name] = values
 				}
 			}
-			body, err := s.Engine.Seal.Open(found.Body, sealContext(token, key))
+			body, err := s.Seal.Open(found.Body, sealContext(token, key))
 			if err != nil {
 				s.Log.ErrorContext(ctx, "idempotency key", "error", err)
 				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key cannot be read any more: use a new one")
@@ -89,7 +89,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 				return tx.Forget(ctx, token, key, time.Time{})
 			}
 			// Sealed, for it may be a new token's secret.
-			body, err := s.Engine.Seal.Seal(answer.body, sealContext(token, key))
+			body, err := s.Seal.Seal(answer.body, sealContext(token, key))
 			if err != nil {
 				return err
 			}

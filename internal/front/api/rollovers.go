@@ -74,7 +74,7 @@ func viewLink(l tenancy.Link) client.Link {
 }
 
 func (s *server) prober() *prober.Prober {
-	return &prober.Prober{Engine: s.Engine, Network: s.Network, Now: s.Now}
+	return &prober.Prober{Engine: s.Engine, Store: s.Store, Network: s.Network, Now: s.Now}
 }
 
 func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Standing, error) {

@@ -21,7 +21,6 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -44,12 +43,13 @@ func TestMain(m *testing.M) {
 }
 
 type console struct {
-	t      *testing.T
-	url    string
-	sample sample.Sample
-	engine *lifecycle.Engine
-	ahead  atomic.Int64 // how far the clock was put ahead
-	queued []string     // imports that wait for their worker
+	t        *testing.T
+	url      string
+	sample   sample.Sample
+	engine   *enginetest.Installation
+	importer *importing.Importer
+	ahead    atomic.Int64 // how far the clock was put ahead
+	queued   []string     // imports that wait for their worker
 }
 
 // EnqueueImport lets an import wait until the test works on it.
@@ -62,7 +62,7 @@ func (c *console) EnqueueImport(_ context.Context, _ *sql.Tx, id string) error {
 func (c *console) work() {
 	c.t.Helper()
 	for _, id := range c.queued {
-		check(c.t, (&importing.Importer{Engine: c.engine, Now: c.now}).Work(c.t.Context(), id))
+		check(c.t, c.importer.Work(c.t.Context(), id))
 	}
 	c.queued = nil
 }
@@ -97,7 +97,7 @@ func openWith(t *testing.T, provider *web.OIDC) *console {
 		ends = append(ends, func() { os.RemoveAll(dir) })
 		check(t, os.Mkdir(filepath.Join(dir, "db"), 0o700))
 		engine, ca := enginetest.Open(t, "sqlite:"+filepath.Join(dir, "db", "p.db"), filepath.Join(dir, "key"), time.Now())
-		filled.sample, err = sample.Fill(context.Background(), engine, ca, time.Now)
+		filled.sample, err = sample.Fill(context.Background(), engine.Store, engine.Engine, ca, time.Now)
 		check(t, err)
 		check(t, engine.Store.Close())
 		filled.dir = dir
@@ -112,17 +112,21 @@ func openWith(t *testing.T, provider *web.OIDC) *console {
 func openOwn(t *testing.T) *console {
 	t.Helper()
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
-	own, err := sample.Fill(t.Context(), engine, ca, time.Now)
+	own, err := sample.Fill(t.Context(), engine.Store, engine.Engine, ca, time.Now)
 	check(t, err)
 	return serve(t, engine, ca, own, nil)
 }
 
-func serve(t *testing.T, engine *lifecycle.Engine, ca *local.CA, fleet sample.Sample, provider *web.OIDC) *console {
+func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sample.Sample, provider *web.OIDC) *console {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &console{t: t, engine: engine, sample: fleet}
+	var err error
+	c.importer, err = importing.New(engine.Engine, engine.Store, engine.Seal, c.now)
+	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	service := api.New(api.Config{Store: engine.Store, Engine: engine, CA: ca, Network: network, Imports: c, Now: c.now,
+	service := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, CA: ca, Seal: engine.Seal,
+		Network: network, Imports: c, Importer: c.importer, Now: c.now,
 		Log: engine.Log})
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())

@@ -33,22 +33,24 @@ var runDate = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 type fleet struct {
 	store  *store.Store
 	ca     *local.CA
+	config lifecycle.Config // of the engine
 	engine *lifecycle.Engine
 	clean  func()
 }
 
 // newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch
 // tenants.
-func newFleet(ctx context.Context, url string) (*fleet, error) {
+func newFleet(ctx context.Context, url string, options ...func(*lifecycle.Config)) (*fleet, error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
 		return nil, err
 	}
-	return newFleetIn(ctx, url, dir, func() { os.RemoveAll(dir) })
+	return newFleetIn(ctx, url, dir, func() { os.RemoveAll(dir) }, options...)
 }
 
 // newFleetIn is newFleet with a folder for its files: bench.key, and bench.db for "".
-func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, err error) {
+func newFleetIn(ctx context.Context, url, dir string, clean func(),
+	options ...func(*lifecycle.Config)) (_ *fleet, err error) {
 	f := &fleet{clean: clean}
 	defer func() {
 		if err != nil {
@@ -88,10 +90,14 @@ func newFleetIn(ctx context.Context, url, dir string, clean func()) (_ *fleet, e
 		LongestValidity: p.Validity}, f.store, keys, runDate); err != nil {
 		return nil, err
 	}
-	f.engine, err = lifecycle.New(lifecycle.Config{
+	f.config = lifecycle.Config{
 		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox,
 		MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
-	})
+	}
+	for _, option := range options {
+		option(&f.config)
+	}
+	f.engine, err = lifecycle.New(f.config)
 	return f, err
 }
 
@@ -130,7 +136,7 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256,
 					DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
 				}
-				c.NotBefore = c.NotAfter.Add(-f.engine.Policy.Validity)
+				c.NotBefore = c.NotAfter.Add(-f.engine.Policy().Validity)
 				certs = append(certs, store.SealedCertificate{Certificate: c, SealedKey: []byte{0}})
 				if !people {
 					continue

@@ -37,11 +37,6 @@ func (f *filled) Take(tenancy.KeyType) (crypto.Signer, error) {
 // RSA compares renewals of RSA 2048 certificates, whose keys are in the pool already, with bare certificates of the
 // same keys.
 func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
-	f, err := newFleet(ctx, url)
-	if err != nil {
-		return r, err
-	}
-	defer f.close()
 	pool := &filled{}
 	for range 16 {
 		key, err := keyring.Generate(tenancy.RSA2048)
@@ -50,7 +45,11 @@ func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 		}
 		pool.keys = append(pool.keys, key)
 	}
-	f.engine.Keys = pool
+	f, err := newFleet(ctx, url, func(c *lifecycle.Config) { c.Keys = pool })
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
 	if err := f.fill(ctx, due, due, 0, true); err != nil {
 		return r, err
 	}
@@ -193,7 +192,7 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 	q := queue{make(chan store.Part, due)}
 	engines := make([]*lifecycle.Engine, replicas)
 	for i := range engines {
-		config := f.engine.Config
+		config := f.config
 		if config.Store, err = store.Open(ctx, url); err != nil {
 			return 0, 0, err
 		}

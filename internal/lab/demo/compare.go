@@ -153,7 +153,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		}
 	}
 	c.gateway = gateway.New(gateway.Config{
-		Control: inprocess.Control{Engine: c.engine, Now: c.clock},
+		Control: inprocess.Control{Rollovers: c.engine.Rollovers(), Now: c.clock},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: c.clock},
 		Open:    true, Now: c.clock, Log: slog.New(slog.DiscardHandler),
 	})

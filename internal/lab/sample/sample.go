@@ -48,6 +48,7 @@ type Sample struct {
 
 // A fleet is being filled.
 type fleet struct {
+	store  *store.Store
 	engine *lifecycle.Engine
 	now    time.Time
 	url    string // of the receivers
@@ -68,14 +69,15 @@ func (k *knowledge) add(der []byte) {
 }
 
 // Fill fills an empty installation, as of now, and starts its receivers, which end with the context.
-func Fill(ctx context.Context, engine *lifecycle.Engine, ca *local.CA, now func() time.Time) (Sample, error) {
-	f := &fleet{engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()),
+func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, ca *local.CA,
+	now func() time.Time) (Sample, error) {
+	f := &fleet{store: s, engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()),
 		knows: &knowledge{prints: map[string]bool{}}}
 	if err := f.receivers(ctx, ca, now); err != nil {
 		return Sample{}, err
 	}
 	start := f.now.AddDate(-1, 0, 0)
-	if _, err := engine.Store.InstalledAt(ctx, start); err != nil {
+	if _, err := s.InstalledAt(ctx, start); err != nil {
 		return Sample{}, err
 	}
 	// How many days are left of each tenant's first certificate says where it is in its life.
@@ -196,8 +198,8 @@ func (f *fleet) accepts(r *http.Request, roots *x509.CertPool) bool {
 
 // tenant makes a tenant so long ago that its first certificate expires in some days.
 func (f *fleet) tenant(ctx context.Context, name, display string, left int, arrangements []arrangement) error {
-	s := f.engine.Store
-	at := f.now.Add(time.Duration(left)*policy.Day - f.engine.Policy.Validity + local.Backdate)
+	s := f.store
+	at := f.now.Add(time.Duration(left)*policy.Day - f.engine.Policy().Validity + local.Backdate)
 	t, err := f.engine.CreateTenant(ctx, tenancy.Tenant{Name: name, DisplayName: display, KeyType: tenancy.P256},
 		"operator olga", at)
 	if err != nil {
@@ -260,7 +262,7 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 
 // year executes the runs of the past year.
 func (f *fleet) year(ctx context.Context, start time.Time) error {
-	for date := f.engine.Policy.Schedule.Next(start); !date.After(f.now); date = f.engine.Policy.Schedule.Next(date) {
+	for date := f.engine.Policy().Schedule.Next(start); !date.After(f.now); date = f.engine.Policy().Schedule.Next(date) {
 		if _, err := f.engine.Run(ctx, date, date.Add(5*time.Minute)); err != nil {
 			return err
 		}
@@ -301,7 +303,7 @@ func (f *fleet) evidence(ctx context.Context) error {
 			}
 			messages = append(messages, m)
 		}
-		failures = append(failures, f.engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		failures = append(failures, f.store.InTx(ctx, func(tx *store.Tx) error {
 			return tx.AddMessages(ctx, messages)
 		}))
 	})
@@ -311,11 +313,11 @@ func (f *fleet) evidence(ctx context.Context) error {
 // mails lets one mail have failed.
 func (f *fleet) mails(ctx context.Context) error {
 	for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued} {
-		mails, err := f.engine.Store.Mails(ctx, "", state, "", 200)
+		mails, err := f.store.Mails(ctx, "", state, "", 200)
 		if err != nil {
 			return err
 		}
-		err = f.engine.Store.InTx(ctx, func(tx *store.Tx) error {
+		err = f.store.InTx(ctx, func(tx *store.Tx) error {
 			for i, m := range mails {
 				m.State, m.Attempts, m.SentAt = tenancy.MailSent, 1, f.now.Add(-time.Duration(len(mails)-i)*time.Hour)
 				if i == 1 {
@@ -336,16 +338,16 @@ func (f *fleet) mails(ctx context.Context) error {
 
 // logins makes the accounts.
 func (f *fleet) logins(ctx context.Context) ([]Login, error) {
-	acme, err := f.engine.Store.Tenant(ctx, "acme")
+	acme, err := f.store.Tenant(ctx, "acme")
 	if err != nil {
 		return nil, err
 	}
-	alice, err := f.engine.Store.KeyUser(ctx, acme.ID, "alice")
+	alice, err := f.store.KeyUser(ctx, acme.ID, "alice")
 	if err != nil {
 		return nil, err
 	}
 	logins := []Login{{"olga", rand.Text()[:16], tenancy.RoleOperator}, {"alice", rand.Text()[:16], tenancy.RoleKeyUser}}
-	return logins, f.engine.Store.InTx(ctx, func(tx *store.Tx) error {
+	return logins, f.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, l := range logins {
 			a := tenancy.Account{ID: lifecycle.NewID(), Name: l.Name, Role: l.Role, Origin: "sample " + l.Name, CreatedAt: f.now}
 			if l.Role == tenancy.RoleKeyUser {

@@ -1,5 +1,4 @@
-// Package enginetest gives the tests of the edges a real engine on a new database, with a local CA and a key file of
-// its own.
+// Package enginetest gives tests a real engine on a new database, with a local CA and a key file of its own.
 package enginetest
 
 import (
@@ -17,30 +16,48 @@ import (
 	"github.com/perennial-pki/perennial/policy"
 )
 
-// New makes an engine under the default policy, as if installed at now. It has no mail server: set its Outbox.
-func New(t testing.TB, url string, now time.Time) (*lifecycle.Engine, *local.CA) {
-	t.Helper()
-	return Open(t, url, filepath.Join(t.TempDir(), "key"), now)
+// An Installation is an engine with its dependencies.
+type Installation struct {
+	*lifecycle.Engine
+	Store *store.Store
+	Keys  lifecycle.Keys
+	Seal  *keyring.Keyring
+	Log   *slog.Logger
 }
 
-// Open is New with a key file that may be there already, as the database may.
-func Open(t testing.TB, url, keyFile string, now time.Time) (*lifecycle.Engine, *local.CA) {
+// An Option changes the configuration of an engine before it is made. The store and the other required dependencies are
+// set already.
+type Option func(*lifecycle.Config)
+
+// New makes an engine under the default policy, as if installed at now. Without an option that sets its Outbox, mails
+// wait.
+func New(t testing.TB, url string, now time.Time, options ...Option) (*Installation, *local.CA) {
+	t.Helper()
+	return Open(t, url, filepath.Join(t.TempDir(), "key"), now, options...)
+}
+
+// Open is New with a key file that may exist already, as the database may.
+func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (*Installation, *local.CA) {
 	t.Helper()
 	s, err := store.Open(t.Context(), url)
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
-	keys, err := keyring.Open(keyFile)
+	seal, err := keyring.Open(keyFile)
 	if errors.Is(err, keyring.ErrNoKeyFile) {
-		keys, err = keyring.Create(keyFile)
+		seal, err = keyring.Create(keyFile)
 	}
 	testenv.Check(t, err)
 	p, err := policy.Preset(policy.Default)
 	testenv.Check(t, err)
 	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
-		LongestValidity: p.Validity}, s, keys, now)
+		LongestValidity: p.Validity}, s, seal, now)
 	testenv.Check(t, err)
-	engine, err := lifecycle.New(lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: keys, Policy: p,
-		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca})
+	config := lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: seal, Policy: p,
+		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca}
+	for _, option := range options {
+		option(&config)
+	}
+	engine, err := lifecycle.New(config)
 	testenv.Check(t, err)
-	return engine, ca
+	return &Installation{engine, s, config.Keys, seal, config.Log}, ca
 }

@@ -27,7 +27,7 @@ var check = testenv.Check
 
 type fixture struct {
 	t      *testing.T
-	engine *lifecycle.Engine
+	engine *enginetest.Installation
 	ca     *local.CA
 	dir    string // holds ca.pem, server.pem (certificate and key)
 	roots  *x509.CertPool

@@ -45,7 +45,7 @@ var full = flag.Bool("full", false, "more and larger messages, as make receivers
 type world struct {
 	t       *testing.T
 	dir     string
-	engine  *lifecycle.Engine
+	engine  *enginetest.Installation
 	ca      *local.CA
 	pair    tls.Certificate
 	acme    tenancy.Tenant
@@ -104,7 +104,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(b.Close)
 	w.backend.url = b.URL
 	g := gateway.New(gateway.Config{
-		Control: inprocess.Control{Engine: w.engine, Now: time.Now},
+		Control: inprocess.Control{Rollovers: w.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Open:    true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})

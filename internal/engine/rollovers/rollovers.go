@@ -1,0 +1,269 @@
+// Package rollovers reads and moves the roll-overs of arrangements, opens the certificates that they present, and keeps
+// the messages that wait for delivery. It is the part of the engine that a gateway needs: it renews nothing, and has
+// neither an issuer nor a policy.
+//
+// It promises that evidence about a receiver and the cut-over that it causes are one transaction, which locks the
+// arrangement: two replicas never move the same roll-over at once. Time is an argument everywhere.
+package rollovers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Rollovers is safe for concurrent use, also by several replicas.
+type Rollovers struct {
+	store *store.Store
+	seal  *keyring.Keyring
+	log   *slog.Logger
+}
+
+// New returns the roll-overs in a database whose private keys are sealed with seal. Each argument is required.
+func New(s *store.Store, seal *keyring.Keyring, log *slog.Logger) (*Rollovers, error) {
+	switch {
+	case s == nil:
+		return nil, errors.New("roll-overs: no store is given")
+	case seal == nil:
+		return nil, errors.New("roll-overs: no keyring is given")
+	case log == nil:
+		return nil, errors.New("roll-overs: no logger is given")
+	}
+	return &Rollovers{s, seal, log}, nil
+}
+
+// assemble builds the roll-over of an arrangement from what is stored about it.
+func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []standing.Evidence) rollover.Rollover {
+	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
+		Generations: make([]rollover.Generation, len(certs))}
+	for i, c := range certs {
+		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
+		for _, known := range evidence {
+			if known.Generation == c.Generation {
+				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
+			}
+		}
+		r.Generations[i] = g
+	}
+	return r
+}
+
+// Standings reads the state of those of a tenant's arrangements that present a certificate.
+func (o *Rollovers) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant,
+	arrangements []tenancy.Arrangement) ([]standing.Standing, error) {
+	var presenting []tenancy.Arrangement
+	var ids []string
+	for _, a := range arrangements {
+		if a.Authentication == tenancy.ClientCertificate {
+			presenting, ids = append(presenting, a), append(ids, a.ID)
+		}
+	}
+	certs, err1 := r.InReachOf(ctx, []string{t.ID})
+	evidence, err2 := r.EvidenceOf(ctx, ids)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	all := make([]standing.Standing, len(presenting))
+	for i, a := range presenting {
+		all[i] = standing.Standing{Tenant: t, Arrangement: a, Rollover: assemble(a, certs[t.ID], evidence[a.ID]),
+			Certificates: certs[t.ID], Evidence: evidence[a.ID]}
+	}
+	return all, nil
+}
+
+// Standing reads the state of one arrangement. It returns [tenancy.ErrRefused] if the arrangement presents no
+// certificate.
+func (o *Rollovers) Standing(ctx context.Context, r store.Reader, t tenancy.Tenant,
+	a tenancy.Arrangement) (s standing.Standing, err error) {
+	all, err := o.Standings(ctx, r, t, []tenancy.Arrangement{a})
+	switch {
+	case err != nil:
+		return s, err
+	case len(all) == 0:
+		return s, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s/%s presents no client certificate", t.Name, a.Name)
+	case len(all[0].Certificates) == 0:
+		return s, tenancy.Errorf(tenancy.ErrRefused, "tenant %s has no certificate that could be presented", t.Name)
+	}
+	return all[0], nil
+}
+
+// Named reads the state of the arrangement with these names. An arrangement that presents no certificate is returned
+// without a roll-over.
+func (o *Rollovers) Named(ctx context.Context, tenant, arrangement string) (s standing.Standing, err error) {
+	t, err := o.store.Tenant(ctx, tenant)
+	if err != nil {
+		return s, err
+	}
+	a, err := o.store.Arrangement(ctx, t.ID, arrangement)
+	if err != nil {
+		return s, err
+	}
+	if a.Authentication != tenancy.ClientCertificate {
+		return standing.Standing{Tenant: t, Arrangement: a}, nil
+	}
+	return o.Standing(ctx, o.store.Reader, t, a)
+}
+
+// Observe stores new evidence about an arrangement's receiver and cuts the arrangement over if the evidence calls for
+// it. It returns the state after that. Evidence that is already stored costs one read.
+func (o *Rollovers) Observe(ctx context.Context, arrangementID, actor string, seen []standing.Observation,
+	now time.Time) (s standing.Standing, err error) {
+	return o.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *standing.Standing) (*rollover.Move, error) {
+		for _, one := range seen {
+			if err := observe(ctx, tx, s, one, actor, now); err != nil {
+				return nil, err
+			}
+		}
+		if s.Rollover.NeededOldAt != s.Arrangement.NeededOldAt {
+			if err := tx.SetNeededOld(ctx, arrangementID, s.Rollover.NeededOldAt); err != nil {
+				return nil, err
+			}
+		}
+		var move *rollover.Move
+		s.Rollover, move = s.Rollover.At(now)
+		return move, nil
+	})
+}
+
+// observe adds one observation to the state, and stores what it changes.
+func observe(ctx context.Context, tx *store.Tx, s *standing.Standing, seen standing.Observation, actor string,
+	now time.Time) error {
+	seen.At = seen.At.UTC().Truncate(time.Microsecond)
+	before, known := s.Rollover.Generation(seen.Generation)
+	if !known {
+		return nil
+	}
+	s.Rollover = s.Rollover.Observe(seen.Evidence)
+	after, _ := s.Rollover.Generation(seen.Generation) // Observe keeps the generations
+	if after == before {
+		return nil
+	}
+	row := standing.Evidence{ArrangementID: s.Arrangement.ID, Generation: seen.Generation,
+		PresentedAt: after.PresentedAt, Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By,
+		Detail: seen.Detail}
+	if err := tx.SetEvidence(ctx, row); err != nil || after.Verdict == before.Verdict {
+		return err
+	}
+	return tx.Audit(ctx, tenancy.NewEvent(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(),
+		map[string]any{"generation": seen.Generation, "source": seen.By, "detail": seen.Detail}))
+}
+
+// Choose cuts an arrangement over, or back, on the decision of a user.
+func (o *Rollovers) Choose(ctx context.Context, arrangementID string, generation int, actor string,
+	now time.Time) (standing.Standing, error) {
+	return o.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *standing.Standing) (move *rollover.Move, err error) {
+		s.Rollover, move, err = s.Rollover.Choose(generation, now)
+		return move, err
+	})
+}
+
+// step does one step of a roll-over in a transaction that locks the arrangement.
+func (o *Rollovers) step(ctx context.Context, arrangementID, actor string, now time.Time,
+	do func(*store.Tx, *standing.Standing) (*rollover.Move, error)) (s standing.Standing, err error) {
+	var move *rollover.Move
+	err = o.store.InTx(ctx, func(tx *store.Tx) error {
+		a, err := tx.LockArrangement(ctx, arrangementID)
+		if err != nil {
+			return err
+		}
+		tenants, err := tx.TenantsByID(ctx, []string{a.TenantID})
+		if err != nil {
+			return err
+		}
+		if s, err = o.Standing(ctx, tx.Reader, tenants[a.TenantID], a); err != nil {
+			return err
+		}
+		if move, err = do(tx, &s); err != nil || move == nil {
+			tx.Changed(a.TenantID) // new evidence may change the order in which a gateway tries the generations
+			return err
+		}
+		return storeMove(ctx, tx, &s, *move, actor, now)
+	})
+	if err == nil && move != nil {
+		o.LogCutOvers(ctx, []CutOver{{s.Name(), s.Arrangement, *move}})
+	}
+	return s, err
+}
+
+// storeMove stores a move with its audit event.
+func storeMove(ctx context.Context, tx *store.Tx, s *standing.Standing, m rollover.Move, actor string,
+	now time.Time) error {
+	s.Arrangement.Generation = m.To
+	if err := tx.CutOver(ctx, []tenancy.Arrangement{s.Arrangement}, now); err != nil {
+		return err
+	}
+	s.Arrangement.Version++ // as CutOver does
+	if err := tx.Activate(ctx, s.Tenant.ID, m.To); err != nil {
+		return err
+	}
+	tx.Changed(s.Tenant.ID)
+	return tx.Audit(ctx, CutOver{s.Name(), s.Arrangement, m}.Event(now, actor, s.Tenant.Name))
+}
+
+// A CutOver is an arrangement that presents another generation from now on.
+type CutOver struct {
+	Name        string // TENANT/ARRANGEMENT
+	Arrangement tenancy.Arrangement
+	Move        rollover.Move
+}
+
+// Event returns the audit event of a cut-over.
+func (c CutOver) Event(now time.Time, actor, tenant string) tenancy.Event {
+	detail := map[string]any{"from": c.Move.From, "generation": c.Move.To, "strategy": c.Arrangement.Strategy,
+		"why": c.Move.Why}
+	if c.Move.Forced {
+		detail["may_break_delivery"] = true
+	}
+	return tenancy.NewEvent(now, actor, "arrangement.cut-over", tenant, c.Name, detail)
+}
+
+// LogCutOvers logs cut-overs that are committed. One that may break delivery is logged as an error.
+func (o *Rollovers) LogCutOvers(ctx context.Context, all []CutOver) {
+	for _, c := range all {
+		if c.Move.Forced {
+			o.log.ErrorContext(ctx, "a revoked certificate was left at once: messages fail until the receiver knows the new one",
+				"arrangement", c.Name, "from", c.Move.From, "to", c.Move.To, "why", c.Move.Why)
+		} else {
+			o.log.InfoContext(ctx, "cut over", "arrangement", c.Name, "from", c.Move.From, "to", c.Move.To, "why", c.Move.Why)
+		}
+	}
+}
+
+// A Fleet is a tenant with all that its arrangements' roll-overs depend on.
+type Fleet struct {
+	Tenant       tenancy.Tenant
+	Arrangements []tenancy.Arrangement
+	InReach      []tenancy.Certificate          // generations of the tenant certificate, oldest first
+	Evidence     map[string][]standing.Evidence // by arrangement ID
+}
+
+// AfterRenewal returns the cut-overs that a renewal causes at once. old is the replaced generation in its new state,
+// next its successor.
+func (f Fleet) AfterRenewal(old, next tenancy.Certificate, now time.Time) (moved []CutOver) {
+	certs := slices.Clone(f.InReach)
+	for i, c := range certs {
+		if c.ID == old.ID {
+			certs[i] = old // it may be revoked
+		}
+	}
+	certs = append(certs, next)
+	for _, a := range f.Arrangements {
+		if a.Authentication != tenancy.ClientCertificate {
+			continue
+		}
+		if _, move := assemble(a, certs, f.Evidence[a.ID]).At(now); move != nil {
+			a.Generation = move.To
+			moved = append(moved, CutOver{f.Tenant.Name + "/" + a.Name, a, *move})
+		}
+	}
+	return moved
+}
