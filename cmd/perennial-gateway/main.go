@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -29,8 +28,7 @@ type cli struct {
 	serve.Remote
 	Control     string           `required:"" env:"PERENNIAL_CONTROL" placeholder:"URL" help:"The service: https://HOST."`
 	BehindProxy bool             `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
-	LogFormat   string           `enum:"text,json" default:"text" env:"PERENNIAL_LOG_FORMAT" help:"text or json."`
-	LogLevel    slog.Level       `default:"info" env:"PERENNIAL_LOG_LEVEL" help:"debug, info, warn or error."`
+	Log         serve.Log        `embed:""`
 	Version     kong.VersionFlag `help:"Print version, commit and Go version."`
 }
 
@@ -75,20 +73,12 @@ func (c *cli) serve(ctx context.Context, out, logTo io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(logTo, c.LogFormat, c.LogLevel)
+	log := c.Log.Logger(logTo)
 	client, err := c.Connect(ctx, c.Control, log)
 	if err != nil {
 		return err
 	}
 	return c.Run(ctx, gateway.Config{Control: client, Network: network, Now: time.Now, Log: log}, c.Control, out)
-}
-
-func newLogger(to io.Writer, format string, level slog.Level) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(to, options))
-	}
-	return slog.New(slog.NewTextHandler(to, options))
 }
 
 // buildVersion describes the program, as "perennial version" does.

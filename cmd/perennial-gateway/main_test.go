@@ -23,7 +23,8 @@ var check = testenv.Check
 
 func TestTheSmallBinaryLinksNeitherTheEngineNorADatabase(t *testing.T) {
 	testenv.Links(t, ".", "cmd/perennial-gateway", "internal/egress/serve", "internal/egress/control",
-		"internal/egress/gateway", "internal/egress/outbound", "internal/engine/standing", "rollover", "tenancy")
+		"internal/egress/gateway", "internal/egress/outbound", "internal/engine/standing", "internal/keys/certfile",
+		"rollover", "tenancy")
 }
 
 func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
@@ -73,7 +74,7 @@ func TestTheSmallBinaryRefusesWhatItCannotServe(t *testing.T) {
 	}{
 		{"", 2, "--control"},
 		{"--control postgres://user:secret@db/p", 1, "not an https:// address"},
-		{"--control http://perennial.example.com", 1, "would send the token readably"},
+		{"--control http://perennial.example.com", 1, "would send the token unencrypted"},
 		{"--control https://127.0.0.1:1", 1, "does not answer"},
 		{"--control https://127.0.0.1:1 --gateway off", 1, "leaves nothing to run"},
 		{"--control https://127.0.0.1:1 --token= ", 1, "no token"},

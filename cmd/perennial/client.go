@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
 // remote holds the flags of commands that call a running service.
@@ -27,9 +28,9 @@ func (c *remote) connect() (*client.Client, error) {
 		return nil, errors.New("no token: set PERENNIAL_TOKEN (the first one is shown when the service starts for the " +
 			"first time)")
 	}
-	roots, err := readRoots("--ca", c.CA)
+	roots, err := certfile.ReadRoots(c.CA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	return client.New(client.Config{URL: c.URL, Token: c.Token, Roots: roots, Timeout: requestTimeout})
 }

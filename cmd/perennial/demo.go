@@ -7,6 +7,7 @@ import (
 	"os/signal"
 
 	"github.com/perennial-pki/perennial/internal/lab/demo"
+	"github.com/perennial-pki/perennial/internal/service"
 )
 
 type demoCmd struct {
@@ -16,7 +17,7 @@ type demoCmd struct {
 }
 
 func (c *demoCmd) Run(e env) error {
-	p, err := loadPolicy(c.Policy)
+	p, err := service.LoadPolicy(c.Policy)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -425,7 +426,7 @@ func newWorld(t *testing.T, seed int) *world {
 	path := filepath.Join(w.dir, "policy.yaml")
 	check(t, os.WriteFile(path, []byte("name: faults\nschedule: "+schedule+"\nrenew_within: 80d\nwarn_from: "+
 		"78d\nwarn_to: 111d\nvalidity: 150d\n"), 0o600))
-	if w.policy, err = loadPolicy(path); err != nil {
+	if w.policy, err = service.LoadPolicy(path); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/front/publish"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -49,7 +50,7 @@ type eventJSON struct {
 }
 
 func (c forecastCmd) Run(e env) error {
-	p, err := loadPolicy(c.Policy)
+	p, err := service.LoadPolicy(c.Policy)
 	if err != nil {
 		return err
 	}

@@ -2,15 +2,13 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -83,7 +81,7 @@ type policyShowCmd struct {
 }
 
 func (c policyShowCmd) Run(e env) error {
-	p, err := loadPolicy(c.Name)
+	p, err := service.LoadPolicy(c.Name)
 	if err != nil {
 		return err
 	}
@@ -100,7 +98,7 @@ type policyAuditCmd struct {
 }
 
 func (c policyAuditCmd) Run(e env) error {
-	p, err := readPolicy(c.Name)
+	p, err := service.ReadPolicy(c.Name)
 	if err != nil {
 		return err
 	}
@@ -128,35 +126,6 @@ func (c policyAuditCmd) Run(e env) error {
 			r.SteadyState.IntervalDays.Max),
 			fmt.Sprintf("%.2f %%", r.SteadyState.Share*100), r.SteadyState.WithoutWarning, r.SteadyState.Renewals)
 	})
-}
-
-// loadPolicy finds a policy by its name or its file's path, and refuses an unsound one.
-func loadPolicy(nameOrFile string) (policy.Policy, error) {
-	p, err := readPolicy(nameOrFile)
-	if err != nil {
-		return policy.Policy{}, err
-	}
-	return p, p.Check()
-}
-
-func readPolicy(nameOrFile string) (policy.Policy, error) {
-	if p, err := policy.Preset(nameOrFile); err == nil {
-		return p, nil
-	}
-	f, err := os.Open(nameOrFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = policy.Preset(nameOrFile)
-		return policy.Policy{}, err
-	}
-	if err != nil {
-		return policy.Policy{}, err
-	}
-	defer f.Close()
-	p, err := policy.Read(f)
-	if err != nil {
-		return policy.Policy{}, fmt.Errorf("policy file %s: %w", nameOrFile, err)
-	}
-	return p, nil
 }
 
 func writeJSON(w io.Writer, v any) error {

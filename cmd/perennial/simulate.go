@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/lab/sim"
+	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -86,7 +87,7 @@ func (c simulateCmd) strategies() ([]tenancy.Strategy, error) {
 // policies are those that are compared: each of them with each validity.
 func (c simulateCmd) policies() (all []policy.Policy, err error) {
 	for _, name := range c.Policy {
-		p, err := loadPolicy(name)
+		p, err := service.LoadPolicy(name)
 		if err != nil {
 			return nil, err
 		}

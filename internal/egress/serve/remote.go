@@ -2,14 +2,13 @@ package serve
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
 // Remote are the flags by which a gateway reaches a service over HTTPS.
@@ -25,37 +24,20 @@ func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (
 	case err != nil:
 		return nil, errors.New("--control is not a valid URL: give the service's address, https://HOST")
 	case u.Scheme == "http" && !IsLoopback(u.Host):
-		return nil, fmt.Errorf("--control: %s would send the token readably: use https://", u.Redacted())
+		return nil, fmt.Errorf("--control: %s would send the token unencrypted: use https://", u.Redacted())
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("--control: %q is not an https:// address: give the service's address", u.Redacted())
 	case r.Token == "":
 		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role " +
 			"gateway)")
 	}
-	roots, err := ReadRoots("--ca", r.CA)
+	roots, err := certfile.ReadRoots(r.CA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	client, err := control.NewClient(address, r.Token, roots, log)
 	if err != nil {
 		return nil, err
 	}
 	return client, client.Check(ctx)
-}
-
-// ReadRoots reads the CAs in the file that a flag names. Without a file the result is nil, which stands for the
-// system's CAs.
-func ReadRoots(flag, path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s: %s contains no certificate (PEM)", flag, path)
-	}
-	return pool, nil
 }

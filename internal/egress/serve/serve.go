@@ -19,10 +19,11 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
-// shutdownTime limits how long a stopping gateway waits for its messages.
-const shutdownTime = 20 * time.Second
+// ShutdownTime limits how long a stopping process waits for messages, requests and jobs in flight.
+const ShutdownTime = 20 * time.Second
 
 // Options are the flags of a gateway, in the service or alone.
 type Options struct {
@@ -30,9 +31,9 @@ type Options struct {
 	GatewaySuffix   string   `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
 	GatewayTLSCert  string   `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
 	GatewayTLSKey   string   `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
-	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates: one whose URI ends in /tenant/NAME may send for that tenant."`
+	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has a URI ending in /tenant/NAME may send for that tenant."`
 	GatewayOpen     bool     `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
-	AllowTarget     []string `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges, beside the public ones, that receivers may be in, for example 10.20.0.0/16."`
+	AllowTarget     []string `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
 }
 
 // isOff reports whether no gateway is wanted.
@@ -100,26 +101,26 @@ func (o *Options) tls() (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	if o.GatewayClientCA != "" {
-		if config.ClientCAs, err = ReadRoots("--gateway-client-ca", o.GatewayClientCA); err != nil {
-			return nil, err
+		if config.ClientCAs, err = certfile.ReadRoots(o.GatewayClientCA); err != nil {
+			return nil, fmt.Errorf("--gateway-client-ca: %w", err)
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return config, nil
 }
 
-// A Running gateway accepts messages until it is stopped. A nil one is off.
-type Running struct {
+// A Server is a gateway with its listener. It accepts messages from [Server.Serve] on.
+type Server struct {
 	// URL is the base address of messages.
-	URL     string
-	gateway *gateway.Gateway
-	server  *http.Server
-	failed  chan error
+	URL      string
+	gateway  *gateway.Gateway
+	http     *http.Server
+	listener net.Listener
 }
 
-// Start opens the listener and serves a gateway on it. The options complete the configuration. If the gateway is off,
-// the result is nil.
-func (o *Options) Start(c gateway.Config) (*Running, error) {
+// Open listens. The options complete the configuration, and [Options.Check] has accepted them. The result is nil if the
+// gateway is off. The caller ends the server with [Server.Shutdown].
+func (o *Options) Open(c gateway.Config) (*Server, error) {
 	if o.isOff() {
 		return nil, nil
 	}
@@ -132,16 +133,8 @@ func (o *Options) Start(c gateway.Config) (*Running, error) {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
 	c.Suffix, c.Open = o.GatewaySuffix, o.GatewayOpen
-	r := &Running{URL: urlOf(l, config), gateway: gateway.New(c), failed: make(chan error, 1)}
-	r.server = r.gateway.Server(config)
-	go func() {
-		if config != nil {
-			r.failed <- r.server.ServeTLS(l, "", "")
-		} else {
-			r.failed <- r.server.Serve(l)
-		}
-	}()
-	return r, nil
+	g := gateway.New(c)
+	return &Server{URL: urlOf(l, config), gateway: g, http: g.Server(config), listener: l}, nil
 }
 
 // urlOf returns the base URL of a listener.
@@ -155,40 +148,44 @@ func urlOf(l net.Listener, config *tls.Config) string {
 	return "http://" + l.Addr().String()
 }
 
-// Failed delivers the error that ended the listener.
-func (r *Running) Failed() <-chan error {
-	if r == nil {
-		return nil
+// Serve accepts messages until [Server.Shutdown]; then it returns [http.ErrServerClosed].
+func (s *Server) Serve() error { return HTTP(s.http, s.listener) }
+
+// HTTP serves with TLS if the server has a configuration for it, and plain HTTP otherwise.
+func HTTP(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
 	}
-	return r.failed
+	return s.Serve(l)
 }
 
-// Stop accepts no more messages and waits for the running ones until the context ends.
-func (r *Running) Stop(ctx context.Context) error {
-	if r == nil {
-		return nil
-	}
-	err := r.server.Shutdown(ctx)
-	r.gateway.Close()
+// Shutdown accepts no more messages, waits for those in flight until the context ends, and reports what receivers
+// answered.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	s.listener.Close() // a server that never served does not have it
+	s.gateway.Close()
 	return err
 }
 
 // Run serves a gateway alone until the context ends, with options that [Options.CheckAlone] accepted. control is the
 // address of the service, as it is shown.
 func (o *Options) Run(ctx context.Context, c gateway.Config, control string, out io.Writer) error {
-	running, err := o.Start(c)
+	s, err := o.Open(c)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", running.URL, control)
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve() }()
+	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL, control)
 	select {
-	case err = <-running.Failed():
+	case err = <-failed:
 	case <-ctx.Done():
 		c.Log.Info("stopping")
 	}
-	end, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	end, cancel := context.WithTimeout(context.Background(), ShutdownTime)
 	defer cancel()
-	return errors.Join(err, running.Stop(end))
+	return errors.Join(err, s.Shutdown(end))
 }
 
 // IsLoopback reports whether a HOST:PORT to listen at can be reached from this machine only.

@@ -395,6 +395,9 @@ func (j *Jobs) Stop(ctx context.Context) error {
 	return nil
 }
 
+// Stopped returns a channel that is closed when the workers have ended.
+func (j *Jobs) Stopped() <-chan struct{} { return j.client.Stopped() }
+
 func (j *Jobs) close() {
 	if j.listener != nil {
 		j.listener.Close()

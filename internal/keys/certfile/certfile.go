@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/smallstep/pkcs7"
@@ -158,4 +159,21 @@ func Serial(c *x509.Certificate) string {
 		return "00"
 	}
 	return hex.EncodeToString(c.SerialNumber.Bytes())
+}
+
+// ReadRoots reads CA certificates from a PEM file, as a pool to verify with. It returns nil, which stands for the
+// system's CAs, if path is empty. A file without a certificate is an error.
+func ReadRoots(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s contains no PEM certificate", path)
+	}
+	return pool, nil
 }

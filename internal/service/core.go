@@ -1,0 +1,174 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// core is the engine with everything that it depends on.
+type core struct {
+	store  *store.Store
+	keys   *keyring.Keyring
+	ca     *local.CA
+	pool   *keyring.Pool
+	policy policy.Policy
+	engine *lifecycle.Engine
+	// outbox and deliverer are nil if no mail server is configured.
+	outbox    *jobs.Outbox
+	deliverer *jobs.Deliverer
+}
+
+// openCore opens the database and wires the engine. crlURL is named in certificates; empty for none.
+func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core, err error) {
+	p := &core{}
+	if p.policy, err = LoadPolicy(s.Certificates.Policy); err != nil {
+		return nil, err
+	}
+	domain, err := notify.ParseSender(s.Mail.MailFrom)
+	if err != nil {
+		return nil, fmt.Errorf("--mail-from: %w", err)
+	}
+	server, err := s.Mail.server()
+	if err != nil {
+		return nil, err
+	}
+	if p.store, err = store.OpenExclusive(ctx, s.Database.URL); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.store.Close()
+		}
+	}()
+	if err = jobs.Migrate(ctx, p.store, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
+	if p.keys, err = s.Database.keyring(ctx, p.store); err != nil {
+		return nil, err
+	}
+	authority := local.Config{
+		TrustDomain: s.Certificates.TrustDomain, Organization: s.Certificates.Organization, CRLURL: crlURL,
+		LongestValidity: p.policy.Validity,
+	}
+	if err = authority.Check(); err != nil {
+		return nil, err
+	}
+	if p.ca, err = local.Open(ctx, authority, p.store, p.keys, c.Now()); err != nil {
+		return nil, err
+	}
+	p.pool = keyring.NewPool(s.Certificates.RSAPool)
+	var ca issuer.Issuer = p.ca
+	if c.WrapIssuer != nil {
+		ca = c.WrapIssuer(ca)
+	}
+	engine := lifecycle.Config{
+		Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
+		Log: c.Log, Authorities: p.ca, PartSize: c.PartSize, PartLease: s.JobLease,
+	}
+	if engine.Spread, err = jobs.NewSpread(p.store, c.Log); err != nil {
+		return nil, err
+	}
+	rate := s.Certificates.IssuerRate
+	if engine.Pace = jobs.Pace(p.store, "issuer", rate, c.Now); engine.Pace != nil {
+		engine.PartSize = partSize(rate)
+	}
+	if server != nil {
+		if p.outbox, err = jobs.NewOutbox(p.store, c.Log); err != nil {
+			return nil, err
+		}
+		p.deliverer = &jobs.Deliverer{Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Log: c.Log}
+		engine.Outbox = p.outbox
+	}
+	p.engine, err = lifecycle.New(engine)
+	return p, err
+}
+
+// partSize returns the number of certificates in a part of a run if the CA is limited to so many per second: half a
+// minute's work, because a part that takes longer than its lease is done again.
+func partSize(perSecond float64) int { return max(1, int(min(30*perSecond, lifecycle.DefaultPart))) }
+
+// server returns the mail server; nil if none is configured.
+func (m *Mail) server() (*notify.Server, error) {
+	if m.SMTP == "" {
+		return nil, nil
+	}
+	templates, err := notify.LoadTemplates(m.MailTemplates)
+	if err != nil {
+		return nil, err
+	}
+	var config *tls.Config
+	if m.SMTPCA != "" {
+		roots, err := certfile.ReadRoots(m.SMTPCA)
+		if err != nil {
+			return nil, fmt.Errorf("--smtp-ca: %w", err)
+		}
+		config = &tls.Config{RootCAs: roots}
+	}
+	return notify.NewServer(m.SMTP, m.MailFrom, templates, config)
+}
+
+// fillPool generates RSA keys ahead, of the types that tenants use, until ctx is done.
+func (c *core) fillPool(ctx context.Context, log *slog.Logger) {
+	running := map[tenancy.KeyType]bool{}
+	look := time.NewTicker(time.Minute)
+	defer look.Stop()
+	for {
+		types, err := c.store.KeyTypes(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn("cannot read which key types tenants use: no RSA keys are generated ahead until the next try",
+				"error", err)
+		}
+		for _, t := range types {
+			if !running[t] {
+				running[t] = true
+				go c.pool.Fill(ctx, t)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// firstTokenLifetime is long enough to create other tokens with it.
+const firstTokenLifetime = 30 * 24 * time.Hour
+
+// firstToken creates the first operator's token, once in the life of a database. It returns "" if it exists.
+func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret string, err error) {
+	const name = "first_token"
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		secret = ""
+		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
+		if err != nil || !first {
+			return err
+		}
+		secret = api.NewSecret()
+		t := tenancy.Token{
+			ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now,
+			ExpiresAt: now.Add(firstTokenLifetime),
+		}
+		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, "first start", "token.created", "", t.ID,
+			map[string]any{"name": t.Name, "role": t.Role}))
+	})
+	return secret, err
+}

@@ -1,0 +1,265 @@
+// Package service opens, wires, runs and closes the whole service: everything that "perennial serve" does, without a
+// command line and without a process.
+//
+// It promises that [Open] checks every setting before anything works, so that a service that opened can run; that a
+// failure while starting stops what was started; and that [Service.Run] returns only after requests, messages and jobs
+// in flight have ended or their time is up. A second process on the same SQLite file is refused.
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/policy"
+)
+
+// Config is what a service needs besides its settings.
+type Config struct {
+	Settings Settings
+	// Version is shown by the API.
+	Version string
+	Now     func() time.Time
+	Log     *slog.Logger
+	// WrapIssuer returns the issuer to use in front of the CA, for tests of an issuer that fails. It may be nil.
+	WrapIssuer func(issuer.Issuer) issuer.Issuer
+	// PartSize is the number of certificates in a part of a run; 0 for the engine's own size.
+	PartSize int
+}
+
+// A Service is opened by [Open], works in [Service.Run], and is released by [Service.Close].
+type Service struct {
+	settings   Settings
+	now        func() time.Time
+	log        *slog.Logger
+	core       *core
+	network    *outbound.Network
+	listener   net.Listener
+	http       *http.Server
+	gateway    *serve.Server // nil if it is off
+	queue      *jobs.Jobs
+	firstToken string
+	// ending is done when the service begins to stop, so that streams end.
+	ending context.Context
+	end    context.CancelFunc
+}
+
+// Open checks the settings, listens, opens the database, and wires everything. Nothing works yet. The caller closes the
+// service.
+func Open(ctx context.Context, c Config) (_ *Service, err error) {
+	s := &Service{settings: c.Settings, now: c.Now, log: c.Log}
+	s.ending, s.end = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.settings.check(); err != nil {
+		return nil, err
+	}
+	if s.network, err = s.settings.Gateway.Network(); err != nil {
+		return nil, err
+	}
+	transport := &s.settings.Transport
+	if s.listener, err = net.Listen("tcp", transport.Listen); err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	crlURL := "" // named in certificates only if others can reach the service there
+	if transport.BaseURL == "" {
+		transport.BaseURL = transport.scheme() + "://" + s.listener.Addr().String()
+	} else {
+		crlURL = transport.BaseURL + "/pki"
+	}
+	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
+		return nil, err
+	}
+	config, err := transport.config(s.core.ca, s.now)
+	if err != nil {
+		return nil, err
+	}
+	importer, err := importing.New(s.core.engine, s.core.store, s.core.keys, s.now)
+	if err != nil {
+		return nil, err
+	}
+	if s.queue, err = s.newQueue(ctx, importer); err != nil {
+		return nil, err
+	}
+	handler, err := s.newHandler(c.Version, importer)
+	if err != nil {
+		return nil, err
+	}
+	s.http = &http.Server{
+		Handler: handler, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	s.http.RegisterOnShutdown(s.end)
+	s.gateway, err = s.settings.Gateway.Open(gateway.Config{
+		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.firstToken, err = firstToken(ctx, s.core.store, s.now())
+	return s, err
+}
+
+func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*jobs.Jobs, error) {
+	return jobs.New(ctx, jobs.Config{
+		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
+		Prober:   &prober.Prober{Engine: s.core.engine, Store: s.core.store, Network: s.network, Now: s.now},
+		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,
+	})
+}
+
+// newHandler returns the API with the console in front of it.
+func (s *Service) newHandler(version string, importer *importing.Importer) (http.Handler, error) {
+	gateways := func(name string) http.Handler {
+		return control.Handler{
+			Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: name}, Ending: s.ending, Log: s.log,
+		}
+	}
+	base := s.settings.Transport.BaseURL
+	config := api.Config{
+		Store: s.core.store, Engine: s.core.engine, CA: s.core.ca, Seal: s.core.keys, Importer: importer,
+		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Collectors: gateway.Collectors(),
+		Now: s.now, Log: s.log, Version: version,
+	}
+	if s.core.outbox != nil {
+		config.Outbox = s.core.outbox
+	}
+	service := api.New(config)
+	return web.New(web.Config{
+		API: service, Store: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
+		OIDC: s.settings.OIDC.provider(), Now: s.now, Ending: s.ending, Log: s.log,
+	}, service)
+}
+
+// config returns the TLS configuration of the listener; nil for plain HTTP.
+func (t *Transport) config(ca *local.CA, now func() time.Time) (*tls.Config, error) {
+	switch {
+	case t.TLS == "self":
+		authority := strings.TrimPrefix(t.BaseURL, "https://")
+		host, _, err := net.SplitHostPort(authority)
+		if err != nil {
+			host = authority
+		}
+		server, err := ca.NewServerCertificate(host, now)
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: server.Get}, nil
+	case t.TLSCert != "":
+		pair, err := tls.LoadX509KeyPair(t.TLSCert, t.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	}
+	return nil, nil
+}
+
+// Run works until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is not nil,
+// when everything has started. It is called once.
+func (s *Service) Run(ctx context.Context, ready func()) error {
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := s.queue.Start(background); err != nil {
+		return errors.Join(err, s.shutdown())
+	}
+	go s.core.fillPool(background, s.log)
+	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
+	failed := make(chan error, 2)
+	go func() { failed <- serve.HTTP(s.http, s.listener) }()
+	if s.gateway != nil {
+		go func() { failed <- s.gateway.Serve() }()
+	}
+	if ready != nil {
+		ready()
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.log.Info("stopping")
+	}
+	return errors.Join(err, s.shutdown())
+}
+
+// shutdown stops what [Service.Run] started: first the listeners, so that no job is added, then the jobs.
+func (s *Service) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), serve.ShutdownTime)
+	defer cancel()
+	var err error
+	if s.gateway != nil {
+		err = s.gateway.Shutdown(ctx)
+		s.gateway = nil
+	}
+	return errors.Join(err, s.http.Shutdown(ctx), s.queue.Stop(ctx))
+}
+
+// Close releases the listeners and the database. [Service.Run] must have returned.
+func (s *Service) Close() error {
+	s.end()
+	var err error
+	if s.queue != nil {
+		err = s.queue.Stop(context.Background()) // without effect after Run
+	}
+	if s.gateway != nil {
+		err = errors.Join(err, s.gateway.Shutdown(context.Background()))
+	}
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	if s.core != nil {
+		err = errors.Join(err, s.core.store.Close())
+	}
+	return err
+}
+
+// BaseURL returns the public address of the service.
+func (s *Service) BaseURL() string { return s.settings.Transport.BaseURL }
+
+// GatewayURL returns the address that messages are sent to; empty if the gateway is off.
+func (s *Service) GatewayURL() string {
+	if s.gateway == nil {
+		return ""
+	}
+	return s.gateway.URL
+}
+
+// FirstToken returns the secret of the first operator's token, which is created once in the life of a database; empty
+// at every later start.
+func (s *Service) FirstToken() string { return s.firstToken }
+
+// Policy returns the policy in force.
+func (s *Service) Policy() policy.Policy { return s.core.policy }
+
+// Store returns the database, for filling a new one before the service runs.
+func (s *Service) Store() *store.Store { return s.core.store }
+
+// Engine returns the engine, for filling a new database before the service runs.
+func (s *Service) Engine() *lifecycle.Engine { return s.core.engine }
+
+// Authority returns the service's own CA.
+func (s *Service) Authority() *local.CA { return s.core.ca }

@@ -1,0 +1,183 @@
+package service
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+)
+
+// settings returns the defaults with a new database and free ports.
+func settings(t *testing.T, args ...string) Settings {
+	t.Helper()
+	var s Settings
+	parser, err := kong.New(&s)
+	testenv.Check(t, err)
+	dir := t.TempDir()
+	_, err = parser.Parse(append([]string{
+		"--database", "sqlite:" + filepath.Join(dir, "perennial.db"), "--key-file", filepath.Join(dir, "key"),
+		"--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0",
+	}, args...))
+	testenv.Check(t, err)
+	return s
+}
+
+func open(t *testing.T, s Settings) (*Service, error) {
+	t.Helper()
+	return Open(t.Context(), Config{
+		Settings: s, Version: "test", Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// run runs a service until stop is called, which returns what Run returned.
+func run(t *testing.T, s *Service) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- s.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("the service ended before it was ready: %v", err)
+	}
+	return func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func get(t *testing.T, url, token string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	testenv.Check(t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(r)
+	testenv.Check(t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	testenv.Check(t, err)
+	return res.StatusCode, string(data)
+}
+
+func TestAServiceOpensRunsAndStartsAgainInOneProcess(t *testing.T) {
+	config := settings(t)
+	s, err := open(t, config)
+	testenv.Check(t, err)
+	token := s.FirstToken()
+	if token == "" {
+		t.Error("a new database has no first token")
+	}
+	stop := run(t, s)
+	if status, body := get(t, s.BaseURL()+"/api/v1/tenants", token); status != http.StatusOK {
+		t.Errorf("the API answered %d: %s", status, body)
+	}
+	if status, body := get(t, s.GatewayURL()+"/acme/crm", token); status != http.StatusForbidden {
+		t.Errorf("the gateway answered %d to an operator's token: %s", status, body)
+	}
+	testenv.Check(t, stop())
+	testenv.Check(t, s.Close())
+
+	again, err := open(t, config)
+	testenv.Check(t, err)
+	if again.FirstToken() != "" {
+		t.Error("a second first token")
+	}
+	stop = run(t, again)
+	if status, body := get(t, again.BaseURL()+"/api/v1/tenants", token); status != http.StatusOK {
+		t.Errorf("after the restart the API answered %d: %s", status, body)
+	}
+	testenv.Check(t, stop())
+	testenv.Check(t, again.Close())
+}
+
+// A failure of the listener after the jobs have started must not leave them running on a database that is closed next.
+func TestAFailureAfterTheQueueHasStartedStopsTheQueue(t *testing.T) {
+	s, err := open(t, settings(t, "--gateway", "off"))
+	testenv.Check(t, err)
+	s.listener.Close()
+	ended := s.Run(t.Context(), nil)
+	if ended == nil || !strings.Contains(ended.Error(), "use of closed network connection") {
+		t.Errorf("the service ended with %v", ended)
+	}
+	select {
+	case <-s.queue.Stopped():
+	default:
+		t.Error("the queue still works")
+	}
+	testenv.Check(t, s.Close())
+}
+
+func TestAServiceThatCannotOpenReleasesWhatItTook(t *testing.T) {
+	config := settings(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	testenv.Check(t, err)
+	defer taken.Close()
+	config.Gateway.Gateway = taken.Addr().String()
+	if _, err := open(t, config); err == nil || !strings.Contains(err.Error(), "--gateway") {
+		t.Fatalf("opened with a gateway's address that is taken: %v", err)
+	}
+	// The database can be opened exclusively again.
+	again, err := store.OpenExclusive(t.Context(), config.Database.URL)
+	testenv.Check(t, err)
+	testenv.Check(t, again.Close())
+}
+
+func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--listen", ":0"}, "can be reached from outside"},
+		{[]string{"--tls-cert", "x"}, "--tls-cert and --tls-key go together"},
+		{[]string{"--tls", "self", "--tls-cert", "x", "--tls-key", "y"}, "either"},
+		{[]string{"--gateway", ":0"}, "--gateway-tls-cert"},
+		{[]string{"--gateway", ":0", "--gateway-open"}, "--gateway-open lets every caller send"},
+		{[]string{"--gateway-client-ca", "x"}, "client certificates come with TLS"},
+		{[]string{"--allow-target", "10.0.0.0"}, "valid address range"},
+		{[]string{"--base-url", "perennial.example.com"}, "invalid URL"},
+		{[]string{"--oidc-issuer", "http://login.example.com", "--oidc-client", "x"}, "https URL"},
+		{[]string{"--oidc-client", "x"}, "go together"},
+		{[]string{"--issuer-rate", "NaN"}, "0 or more per second"},
+		{[]string{"--mail-from", "nobody"}, "--mail-from"},
+		{[]string{"--policy", "no-such-policy"}, "no-such-policy"},
+	} {
+		s, err := open(t, settings(t, c.args...))
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.want)
+		}
+	}
+}
+
+func TestTheDatabaseOpensOnlyWithItsKeyFile(t *testing.T) {
+	config := settings(t)
+	s, err := open(t, config)
+	testenv.Check(t, err)
+	testenv.Check(t, s.Close())
+	other := config
+	other.Database.KeyFile = filepath.Join(t.TempDir(), "another.key")
+	if _, err := open(t, other); err == nil || !strings.Contains(err.Error(), "restore it from its backup") {
+		t.Errorf("without its key file: %v", err)
+	}
+	keyFileOfAnother := settings(t)
+	s, err = open(t, keyFileOfAnother)
+	testenv.Check(t, err)
+	testenv.Check(t, s.Close())
+	other.Database.KeyFile = keyFileOfAnother.Database.KeyFile
+	if _, err := open(t, other); err == nil || !strings.Contains(err.Error(), "sealed with another key") {
+		t.Errorf("with the key file of another installation: %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/front/web"
+)
+
+// Settings configure a service. The tags describe each setting for the command line, the environment and the
+// configuration file.
+type Settings struct {
+	Database     Database      `embed:""`
+	Transport    Transport     `embed:""`
+	Certificates Certificates  `embed:""`
+	Mail         Mail          `embed:""`
+	Gateway      serve.Options `embed:""`
+	OIDC         OIDC          `embed:""`
+	Log          serve.Log     `embed:""`
+	JobLease     time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
+}
+
+// Database names the database and the key-encryption keys that open it.
+type Database struct {
+	URL     string `name:"database" default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"sqlite:PATH, or postgres://... for several replicas."`
+	KeyFile string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"The key-encryption keys, created at the first start. Back them up apart from the database."`
+	Key     string `env:"PERENNIAL_KEY" secret:"" help:"The content of a key file in base64, instead of --key-file; set it as PERENNIAL_KEY."`
+}
+
+// Transport configures the listener of the API and the console.
+type Transport struct {
+	Listen      string `default:"127.0.0.1:8080" env:"PERENNIAL_LISTEN" help:"Address to serve at. Any address but loopback needs TLS or --behind-proxy."`
+	BaseURL     string `env:"PERENNIAL_BASE_URL" placeholder:"URL" help:"Public address of the service, for links in mails and CRLs (default: the address served at)."`
+	TLSCert     string `name:"tls-cert" env:"PERENNIAL_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate (PEM)."`
+	TLSKey      string `name:"tls-key" env:"PERENNIAL_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
+	TLS         string `name:"tls" enum:",self" default:"" env:"PERENNIAL_TLS" placeholder:"self" help:"self: serve TLS with a certificate of the service's own CA."`
+	BehindProxy bool   `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+}
+
+// Certificates configure which certificates are issued, and when.
+type Certificates struct {
+	Policy       string  `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file."`
+	TrustDomain  string  `default:"perennial.internal" env:"PERENNIAL_TRUST_DOMAIN" help:"Name of the installation in certificates: spiffe://TRUST-DOMAIN/tenant/NAME."`
+	Organization string  `default:"Perennial" env:"PERENNIAL_ORGANIZATION" help:"O in the subject of every certificate."`
+	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys generated ahead, if tenants use RSA."`
+	IssuerRate   float64 `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates per second that all replicas together request from the CA; 0 for no limit."`
+}
+
+// Mail configures the mail server and the sender.
+type Mail struct {
+	SMTP          string  `name:"smtp" env:"PERENNIAL_SMTP" secret:"" placeholder:"URL" help:"Mail server: smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://... Mails wait until one is configured."`
+	SMTPCA        string  `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
+	MailFrom      string  `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
+	MailTemplates string  `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Templates of mails, instead of the built-in ones."`
+	MailRate      float64 `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
+}
+
+// OIDC configures sign-in to the console with a company's OpenID Connect provider.
+type OIDC struct {
+	Issuer   string   `name:"oidc-issuer" env:"PERENNIAL_OIDC_ISSUER" placeholder:"URL" help:"Let users sign in to the console with this OpenID Connect provider. Register URL/sign-in/company/back there as a redirect address."`
+	Client   string   `name:"oidc-client" env:"PERENNIAL_OIDC_CLIENT" placeholder:"ID" help:"The console's client ID at the provider."`
+	Secret   string   `name:"oidc-secret" env:"PERENNIAL_OIDC_SECRET" secret:"" help:"Its client secret; set it as PERENNIAL_OIDC_SECRET."`
+	Name     string   `name:"oidc-name" default:"your company" env:"PERENNIAL_OIDC_NAME" help:"Name on the button: Sign in with ..."`
+	Scopes   []string `name:"oidc-scopes" default:"profile,email" env:"PERENNIAL_OIDC_SCOPES" help:"Scopes to request besides openid."`
+	Roles    string   `name:"oidc-roles-claim" default:"roles" env:"PERENNIAL_OIDC_ROLES_CLAIM" help:"The claim with a user's roles. A path such as realm_access.roles reaches into nested claims."`
+	Operator string   `name:"oidc-operator-role" default:"perennial-operator" env:"PERENNIAL_OIDC_OPERATOR_ROLE" help:"Users with this role are operators."`
+	Tenant   string   `name:"oidc-tenant-claim" default:"tenant" env:"PERENNIAL_OIDC_TENANT_CLAIM" help:"The claim with the name of a key user's tenant."`
+	User     string   `name:"oidc-user-claim" default:"email" env:"PERENNIAL_OIDC_USER_CLAIM" help:"The claim that identifies the key user, by e-mail address or name. An unverified email is ignored."`
+}
+
+func (s *Settings) check() error {
+	if !(s.Certificates.IssuerRate >= 0) || !(s.Mail.MailRate >= 0) { // NaN too
+		return errors.New("--issuer-rate, --mail-rate: use 0 or more per second")
+	}
+	return errors.Join(s.Transport.check(), s.Gateway.Check(s.Transport.front()), s.OIDC.check())
+}
+
+// check refuses plain HTTP if others could read it.
+func (t *Transport) check() error {
+	files := t.TLSCert != "" || t.TLSKey != ""
+	switch {
+	case files && (t.TLSCert == "" || t.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case files && t.TLS != "":
+		return errors.New("use either --tls self or --tls-cert and --tls-key")
+	case t.scheme() == "http" && !serve.IsLoopback(t.Listen) && !t.BehindProxy:
+		return fmt.Errorf("%s can be reached from outside: set --tls-cert and --tls-key, --tls self (a certificate of the "+
+			"service's own CA), or --behind-proxy if a proxy does TLS; plain HTTP is for 127.0.0.1 only", t.Listen)
+	case t.BaseURL != "":
+		u, err := url.Parse(t.BaseURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" {
+			return fmt.Errorf("--base-url: invalid URL %q: use one such as https://perennial.example.com", t.BaseURL)
+		}
+	}
+	return nil
+}
+
+func (t *Transport) front() serve.Front {
+	if t.BehindProxy {
+		return serve.Proxied
+	}
+	return serve.Direct
+}
+
+func (t *Transport) scheme() string {
+	if t.TLS != "" || t.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+func (o *OIDC) check() error {
+	switch {
+	case o.Issuer == "" && o.Client == "":
+		return nil
+	case o.Issuer == "" || o.Client == "":
+		return errors.New("--oidc-issuer and --oidc-client go together")
+	}
+	u, err := url.Parse(o.Issuer)
+	if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && serve.IsLoopback(u.Host)) {
+		return fmt.Errorf("--oidc-issuer: invalid issuer %q: use an https URL such as "+
+			"https://login.example.com/realms/company; over plain http an attacker in between could sign in as anyone",
+			o.Issuer)
+	}
+	return nil
+}
+
+// provider returns nil if no provider is configured.
+func (o *OIDC) provider() *web.OIDC {
+	if o.Issuer == "" {
+		return nil
+	}
+	return &web.OIDC{
+		Issuer: o.Issuer, ClientID: o.Client, ClientSecret: o.Secret, Name: o.Name, Scopes: o.Scopes,
+		RolesClaim: o.Roles, OperatorRole: o.Operator, TenantClaim: o.Tenant, UserClaim: o.User,
+	}
+}
