@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +67,13 @@ type Sealer interface {
 type server struct {
 	Config
 	api           huma.API
+	endpoints     []endpoint
 	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[client.FleetForecast]
 }
+
+// prefix is the path of this version of the API.
+const prefix = "/api/v1"
 
 // New is the handler of everything under /.
 func New(c Config) http.Handler {
@@ -96,20 +101,19 @@ func routes(c Config, mux *http.ServeMux) *server {
 	s := &server{Config: c, api: humago.New(mux, config)}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, log: c.Log}
-	s.tenants()
-	s.people()
-	s.arrangements()
-	s.trial()
-	s.rollovers()
-	s.linkOperations()
-	s.certificates()
-	s.tasks()
-	s.scope()
-	s.operations()
-	s.overview()
-	s.imports()
-	s.parked()
-	s.forecastRun()
+	s.registerTenants()
+	s.registerPeople()
+	s.registerArrangements()
+	s.registerTrial()
+	s.registerRollovers()
+	s.registerReceiverLinks()
+	s.registerCertificates()
+	s.registerTasks()
+	s.registerScope()
+	s.registerOperations()
+	s.registerOverview()
+	s.registerImports()
+	s.registerParked()
 	s.public(mux)
 	if c.Gateways != nil {
 		mux.HandleFunc(control.Path,
@@ -151,20 +155,83 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// register adds an operation; errors of the domain become problems.
-func register[I, O any](s *server, method, path, summary string, status int, fn func(context.Context, *I) (*O, error)) {
-	registerLarge(s, method, path, summary, status, 1<<20, fn)
+// access names the callers of an endpoint. There is no default.
+type access int
+
+const (
+	// operators: an operator's token or account.
+	operators access = iota + 1
+	// members: operators, and key users for their own tenant. Another tenant does not exist for a key user: the handler
+	// finds the tenant with [server.tenant].
+	members
+	// anyone: no token is needed, because a secret in the path stands for one.
+	anyone
+)
+
+// roles returns the roles that may call an endpoint; nil if no token is needed.
+func (a access) roles() []tenancy.Role {
+	switch a {
+	case operators:
+		return []tenancy.Role{tenancy.RoleOperator}
+	case members:
+		return []tenancy.Role{tenancy.RoleOperator, tenancy.RoleKeyUser}
+	}
+	return nil
 }
 
-// registerLarge is register for an operation whose body may be larger than others.
-func registerLarge[I, O any](s *server, method, path, summary string, status int, most int64,
-	fn func(context.Context, *I) (*O, error)) {
+// check refuses callers that the endpoint is not for.
+func (a access) check(ctx context.Context) error {
+	if a != anyone && !slices.Contains(a.roles(), principal.Of(ctx).Role) {
+		return huma.Error403Forbidden("this needs an operator's token")
+	}
+	return nil
+}
+
+// An endpoint is one operation of the API.
+type endpoint struct {
+	method, path, summary string
+	access                access
+	status                int   // of success; 200 if left out
+	maxBody               int64 // bytes; 1 MiB if left out
+}
+
+const defaultMaxBody = 1 << 20
+
+// valid reports whether the path fits the access: what members call belongs to a tenant, and only links need no token.
+func (e endpoint) valid() bool {
+	link := strings.HasPrefix(prefix+e.path, linksPath)
+	switch e.access {
+	case operators:
+		return !link
+	case members:
+		return strings.HasPrefix(e.path, "/tenants/{tenant}")
+	case anyone:
+		return link
+	}
+	return false
+}
+
+// register adds an endpoint. Errors of the domain become problems.
+func register[I, O any](s *server, e endpoint, handler func(context.Context, *I) (*O, error)) {
+	if !e.valid() {
+		panic(fmt.Sprintf("%s %s: the access does not fit the path", e.method, e.path))
+	}
+	if e.maxBody == 0 {
+		e.maxBody = defaultMaxBody
+	}
+	if e.status == 0 {
+		e.status = http.StatusOK
+	}
+	s.endpoints = append(s.endpoints, e)
 	huma.Register(s.api, huma.Operation{
-		OperationID: operationID(method, path), Method: method, Path: "/api/v1" + path, Summary: summary,
-		DefaultStatus: status, MaxBodyBytes: most,
-		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/tenants/{tenant}"), "/"), "/")[0]},
+		OperationID: operationID(e.method, e.path), Method: e.method, Path: prefix + e.path, Summary: e.summary,
+		DefaultStatus: e.status, MaxBodyBytes: e.maxBody,
+		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(e.path, "/tenants/{tenant}"), "/"), "/")[0]},
 	}, func(ctx context.Context, in *I) (*O, error) {
-		out, err := fn(ctx, in)
+		if err := e.access.check(ctx); err != nil {
+			return nil, err
+		}
+		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
@@ -282,14 +349,6 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
 	})
-}
-
-// operator refuses everybody but operators.
-func operator(ctx context.Context) error {
-	if principal.Of(ctx).Role != tenancy.RoleOperator {
-		return huma.Error403Forbidden("this needs an operator's token")
-	}
-	return nil
 }
 
 // tenant finds the tenant that a request is about. Another tenant than the token's does not exist for it.

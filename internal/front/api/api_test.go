@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -53,10 +55,11 @@ func setUp(t *testing.T) *fixture {
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now,
 		func(c *lifecycle.Config) { c.Outbox = f.outbox })
 	f.engine, f.store = engine, engine.Store
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, CA: ca, Seal: engine.Seal, Outbox: f.outbox, Version: "test",
-		Now: func() time.Time {
-			return f.now
-		}, Log: engine.Log}))
+	now := func() time.Time { return f.now }
+	importer, err := importing.New(f.engine.Engine, f.store, engine.Seal, now)
+	check(t, err)
+	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, CA: ca, Seal: engine.Seal,
+		Importer: importer, Outbox: f.outbox, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
@@ -78,7 +81,7 @@ func setUp(t *testing.T) *fixture {
 			`{"name":"crm-to-erp","receiver":"erp","endpoint":"https://erp.example.com/in"}`)
 	}
 	f.now = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
-	_, err := f.engine.Run(ctx, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now)
+	_, err = f.engine.Run(ctx, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now)
 	check(t, err)
 	return f
 }
@@ -130,6 +133,37 @@ func (f *fixture) ok(who, method, path string, want int, body string, headers ..
 
 func items(v map[string]any) []any { return v["items"].([]any) }
 
+// bodies are valid requests for every endpoint that takes one.
+var bodies = map[string]string{
+	"PUT /tenants/{tenant}":                                              `{"display_name":"x","key_type":"p256"}`,
+	"POST /tenants/{tenant}/key-users":                                   `{"name":"eve","email":"e@x.example"}`,
+	"PUT /tenants/{tenant}/key-users/{user}":                             `{"email":"e@x.example"}`,
+	"PUT /tenants/{tenant}/it-contacts":                                  `[]`,
+	"POST /tenants/{tenant}/receivers":                                   `{"name":"x"}`,
+	"PUT /tenants/{tenant}/receivers/{receiver}":                         `{"name":"erp"}`,
+	"POST /tenants/{tenant}/arrangements":                                `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+	"POST /tenants/{tenant}/arrangements/trial":                          `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
+	"POST /imports":                                                      `{}`,
+	"PUT /tenants/{tenant}/arrangements/{arrangement}":                   `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
+	"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,
+	"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
+	"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
+	"POST /tenants/{tenant}/certificates/{purpose}/renew":                `{}`,
+	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose":  `{"generation":1}`,
+	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
+	"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
+	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
+	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
+}
+
+// placeholders fills the parameters of a path other than the tenant.
+func placeholders(task string) *strings.Replacer {
+	return strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}",
+		"tenant", "{generation}", "1", "{task}", task,
+		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
+		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
+}
+
 // Every operation of the API, as its own description lists it: without a token, with a neighbour's, and with one that
 // is not an operator's.
 func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
@@ -143,31 +177,7 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 		}
 	}
 	check(t, json.Unmarshal(spec, &api))
-	bodies := map[string]string{
-		"PUT /tenants/{tenant}":                                              `{"display_name":"x","key_type":"p256"}`,
-		"POST /tenants/{tenant}/key-users":                                   `{"name":"eve","email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/key-users/{user}":                             `{"email":"e@x.example"}`,
-		"PUT /tenants/{tenant}/it-contacts":                                  `[]`,
-		"POST /tenants/{tenant}/receivers":                                   `{"name":"x"}`,
-		"PUT /tenants/{tenant}/receivers/{receiver}":                         `{"name":"erp"}`,
-		"POST /tenants/{tenant}/arrangements":                                `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"POST /tenants/{tenant}/arrangements/trial":                          `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-		"POST /imports":                                                      `{}`,
-		"PUT /tenants/{tenant}/arrangements/{arrangement}":                   `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
-		"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,
-		"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
-		"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
-		"POST /tenants/{tenant}/certificates/{purpose}/renew":                `{}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose":  `{"generation":1}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
-		"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
-		"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
-		"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
-	}
-	fill := strings.NewReplacer("{user}", "alice", "{receiver}", "erp", "{arrangement}", "crm-to-erp", "{purpose}",
-		"tenant", "{generation}", "1", "{task}", task,
-		"{project}", "First%20Implementation", "{question}", tenancy.MailForTasks, "{run_date}", "2026-11-01T00:00:00Z",
-		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
+	fill := placeholders(task)
 	seen := 0
 	for path, methods := range api.Paths {
 		path = strings.TrimPrefix(path, "/api/v1")

@@ -33,6 +33,9 @@ type OneReceiver struct {
 	Name string `path:"receiver" maxLength:"63"`
 }
 
+// arrangementPath is the path of an arrangement.
+const arrangementPath = "/tenants/{tenant}/arrangements/{arrangement}"
+
 // OneArrangement is the path of an arrangement.
 type OneArrangement struct {
 	InTenant
@@ -102,182 +105,221 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 	return a, a.Check()
 }
 
-func (s *server) arrangements() {
-	register(s, http.MethodGet, "/tenants/{tenant}/receivers", "List receivers", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Paged
-		}) (*List[client.Receiver], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
-		})
-	register(s, http.MethodPost, "/tenants/{tenant}/receivers", "Create a receiver", 201,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Body client.Receiver
-		}) (*Created[client.Receiver], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			r := applyReceiver(in.Body, tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
-				Version: 1})
-			if err := r.Check(); err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
-				return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
-			})
-			return &Created[client.Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/receivers/{receiver}", "Get a receiver", 200,
-		func(ctx context.Context, in *OneReceiver) (*Entity[client.Receiver], error) {
-			_, r, err := s.receiver(ctx, *in)
-			return &Entity[client.Receiver]{etag(r.Version), viewReceiver(r)}, err
-		})
-	register(s, http.MethodPut, "/tenants/{tenant}/receivers/{receiver}", "Change a receiver", 200,
-		func(ctx context.Context, in *struct {
-			OneReceiver
-			Guarded
-			Body client.Receiver
-		}) (*Entity[client.Receiver], error) {
-			t, r, err := s.receiver(ctx, in.OneReceiver)
-			if err != nil {
-				return nil, err
-			}
-			if err := sameName(in.Body.Name, r.Name); err != nil {
-				return nil, err
-			}
-			if r.Version, err = in.version(); err != nil {
-				return nil, err
-			}
-			r = applyReceiver(in.Body, r)
-			if err := r.Check(); err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "receiver.changed", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
-				return tx.UpdateReceiver(ctx, r)
-			})
-			return &Entity[client.Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
-		})
-	register(s, http.MethodDelete, "/tenants/{tenant}/receivers/{receiver}", "Delete a receiver that no arrangement uses",
-		204, func(ctx context.Context, in *struct {
-			OneReceiver
-			Guarded
-		}) (*struct{}, error) {
-			t, r, err := s.receiver(ctx, in.OneReceiver)
-			if err != nil {
-				return nil, err
-			}
-			out, err := s.discard(ctx, in.Guarded, &r.Version, "receiver.deleted", t.Name, r.Name, func(tx *store.Tx) error {
-				return tx.DeleteReceiver(ctx, r)
-			})
-			if errors.Is(err, tenancy.ErrConflict) {
-				err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
-			}
-			return out, err
-		})
+func (s *server) registerArrangements() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/receivers", summary: "List receivers", access: members,
+	}, s.listReceivers)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/receivers", summary: "Create a receiver",
+		status: http.StatusCreated, access: members,
+	}, s.createReceiver)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/receivers/{receiver}", summary: "Get a receiver",
+		access: members,
+	}, s.getReceiver)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/receivers/{receiver}", summary: "Change a receiver",
+		access: members,
+	}, s.changeReceiver)
+	register(s, endpoint{
+		method: http.MethodDelete, path: "/tenants/{tenant}/receivers/{receiver}",
+		summary: "Delete a receiver that no arrangement uses", status: http.StatusNoContent, access: members,
+	}, s.deleteReceiver)
 
-	register(s, http.MethodGet, "/tenants/{tenant}/arrangements", "List arrangements", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Paged
-		}) (*List[client.Arrangement], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/arrangements", summary: "List arrangements",
+		access: members,
+	}, s.listArrangements)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/arrangements", summary: "Create an arrangement",
+		status: http.StatusCreated, access: members,
+	}, s.createArrangement)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/arrangements/{arrangement}", summary: "Get an arrangement",
+		access: members,
+	}, s.getArrangement)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/arrangements/{arrangement}",
+		summary: "Change an arrangement", access: members,
+	}, s.changeArrangement)
+	register(s, endpoint{
+		method: http.MethodDelete, path: "/tenants/{tenant}/arrangements/{arrangement}",
+		summary: "Delete an arrangement", status: http.StatusNoContent, access: members,
+	}, s.deleteArrangement)
+}
+
+func (s *server) listReceivers(ctx context.Context, in *struct {
+	InTenant
+	Paged
+}) (*List[client.Receiver], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
+}
+
+func (s *server) createReceiver(ctx context.Context, in *struct {
+	InTenant
+	Body client.Receiver
+}) (*Created[client.Receiver], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	r := applyReceiver(in.Body, tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+		Version: 1})
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
+		return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
+	})
+	return &Created[client.Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
+}
+
+func (s *server) getReceiver(ctx context.Context, in *OneReceiver) (*Entity[client.Receiver], error) {
+	_, r, err := s.receiver(ctx, *in)
+	return &Entity[client.Receiver]{etag(r.Version), viewReceiver(r)}, err
+}
+
+func (s *server) changeReceiver(ctx context.Context, in *struct {
+	OneReceiver
+	Guarded
+	Body client.Receiver
+}) (*Entity[client.Receiver], error) {
+	t, r, err := s.receiver(ctx, in.OneReceiver)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameName(in.Body.Name, r.Name); err != nil {
+		return nil, err
+	}
+	if r.Version, err = in.version(); err != nil {
+		return nil, err
+	}
+	r = applyReceiver(in.Body, r)
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "receiver.changed", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
+		return tx.UpdateReceiver(ctx, r)
+	})
+	return &Entity[client.Receiver]{etag(r.Version + 1), viewReceiver(r)}, err
+}
+
+func (s *server) deleteReceiver(ctx context.Context, in *struct {
+	OneReceiver
+	Guarded
+}) (*struct{}, error) {
+	t, r, err := s.receiver(ctx, in.OneReceiver)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.discard(ctx, in.Guarded, &r.Version, "receiver.deleted", t.Name, r.Name, func(tx *store.Tx) error {
+		return tx.DeleteReceiver(ctx, r)
+	})
+	if errors.Is(err, tenancy.ErrConflict) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
+	}
+	return out, err
+}
+
+func (s *server) listArrangements(ctx context.Context, in *struct {
+	InTenant
+	Paged
+}) (*List[client.Arrangement], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	rows, err1 := s.Store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
+	view, err2 := s.viewArrangements(ctx, t)
+	return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
+}
+
+func (s *server) createArrangement(ctx context.Context, in *struct {
+	InTenant
+	Body client.Arrangement
+}) (*Created[client.Arrangement], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name,
+		CreatedAt: s.now(), Version: 1})
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.viewArrangements(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+		return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
+	})
+	return &Created[client.Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
+}
+
+func (s *server) getArrangement(ctx context.Context, in *OneArrangement) (*Entity[client.Arrangement], error) {
+	t, a, err := s.arrangement(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.viewArrangements(ctx, t)
+	return &Entity[client.Arrangement]{etag(a.Version), view(a)}, err
+}
+
+func (s *server) changeArrangement(ctx context.Context, in *struct {
+	OneArrangement
+	Guarded
+	Body client.Arrangement
+}) (*Entity[client.Arrangement], error) {
+	t, a, err := s.arrangement(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	if err := sameName(in.Body.Name, a.Name); err != nil {
+		return nil, err
+	}
+	if a.Version, err = in.version(); err != nil {
+		return nil, err
+	}
+	before := a
+	if a, err = s.apply(ctx, t, in.Body, a); err != nil {
+		return nil, err
+	}
+	view, err := s.viewArrangements(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
+		if err := tx.UpdateArrangement(ctx, a); err != nil {
+			return err
+		}
+		if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
+			if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
+				return err
 			}
-			rows, err1 := s.Store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
-			view, err2 := s.viewArrangements(ctx, t)
-			return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
-		})
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements", "Create an arrangement", 201,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Body client.Arrangement
-		}) (*Created[client.Arrangement], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name,
-				CreatedAt: s.now(), Version: 1})
-			if err != nil {
-				return nil, err
-			}
-			view, err := s.viewArrangements(ctx, t)
-			if err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-				return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
-			})
-			return &Created[client.Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/arrangements/{arrangement}", "Get an arrangement", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[client.Arrangement], error) {
-			t, a, err := s.arrangement(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			view, err := s.viewArrangements(ctx, t)
-			return &Entity[client.Arrangement]{etag(a.Version), view(a)}, err
-		})
-	register(s, http.MethodPut, "/tenants/{tenant}/arrangements/{arrangement}", "Change an arrangement", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Guarded
-			Body client.Arrangement
-		}) (*Entity[client.Arrangement], error) {
-			t, a, err := s.arrangement(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			if err := sameName(in.Body.Name, a.Name); err != nil {
-				return nil, err
-			}
-			if a.Version, err = in.version(); err != nil {
-				return nil, err
-			}
-			before := a
-			if a, err = s.apply(ctx, t, in.Body, a); err != nil {
-				return nil, err
-			}
-			view, err := s.viewArrangements(ctx, t)
-			if err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "arrangement.changed", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-				if err := tx.UpdateArrangement(ctx, a); err != nil {
-					return err
-				}
-				if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
-					if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
-						return err
-					}
-				}
-				return presenting(ctx, tx, a)
-			})
-			return &Entity[client.Arrangement]{etag(a.Version + 1), view(a)}, err
-		})
-	register(s, http.MethodDelete, "/tenants/{tenant}/arrangements/{arrangement}", "Delete an arrangement", 204,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Guarded
-		}) (*struct{}, error) {
-			t, a, err := s.arrangement(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error {
-				tx.Changed(a.TenantID)
-				return tx.DeleteArrangement(ctx, a)
-			})
-		})
+		}
+		return presenting(ctx, tx, a)
+	})
+	return &Entity[client.Arrangement]{etag(a.Version + 1), view(a)}, err
+}
+
+func (s *server) deleteArrangement(ctx context.Context, in *struct {
+	OneArrangement
+	Guarded
+}) (*struct{}, error) {
+	t, a, err := s.arrangement(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	return s.discard(ctx, in.Guarded, &a.Version, "arrangement.deleted", t.Name, a.Name, func(tx *store.Tx) error {
+		tx.Changed(a.TenantID)
+		return tx.DeleteArrangement(ctx, a)
+	})
 }
 
 // presenting notes that an arrangement presents what it presents from now on.

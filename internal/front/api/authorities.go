@@ -43,96 +43,103 @@ func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 	return a, nil
 }
 
-func (s *server) authorities() {
-	register(s, http.MethodGet, "/authorities", "List the authorities of the local CA and when their successors are "+
-		"announced", 200, func(ctx context.Context, _ *struct{}) (*List[client.Authority], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		return &List[client.Authority]{client.Page[client.Authority]{Items: s.viewAuthorities()}}, nil
-	})
-	register(s, http.MethodPost, "/authorities", "Make and announce a new issuing CA", 201,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
-				NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
-			}
-		}) (*Entity[client.Authority], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			made, err := s.CA.Announce(ctx, s.now(), in.Body.SignsFrom, in.Body.NewRoot)
-			if err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "authority.made", "", made.ID,
-				map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error {
-					return nil
-				})
-			if err != nil {
-				return nil, err
-			}
-			return s.authority(made.ID)
+func (s *server) registerAuthorities() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/authorities",
+		summary: "List the authorities of the local CA and when their successors are announced", access: operators,
+	}, s.listAuthorities)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/authorities", summary: "Make and announce a new issuing CA",
+		status: http.StatusCreated, access: operators,
+	}, s.announceAuthority)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/authorities/{authority}/sign",
+		summary: "Let an announced authority sign from now on", access: operators,
+	}, s.signFromNow)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/authorities/{authority}/waiting",
+		summary: "List the arrangements whose receivers are not known to trust an authority", access: operators,
+	}, s.listWaiting)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/{arrangement}/authority",
+		summary: "Ask the receiver whether it trusts the announced CA, or say that it does", access: members,
+	}, s.askTrust)
+}
+
+func (s *server) listAuthorities(ctx context.Context, _ *struct{}) (*List[client.Authority], error) {
+	return &List[client.Authority]{client.Page[client.Authority]{Items: s.viewAuthorities()}}, nil
+}
+
+func (s *server) announceAuthority(ctx context.Context, in *struct {
+	Body struct {
+		SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
+		NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
+	}
+}) (*Entity[client.Authority], error) {
+	made, err := s.CA.Announce(ctx, s.now(), in.Body.SignsFrom, in.Body.NewRoot)
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "authority.made", "", made.ID,
+		map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error {
+			return nil
 		})
-	register(s, http.MethodPost, "/authorities/{authority}/sign", "Let an announced authority sign from now on", 200,
-		func(ctx context.Context, in *struct {
-			ID string `path:"authority" maxLength:"36"`
-		}) (*Entity[client.Authority], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			if a, err := s.announced(ctx); err != nil || a.ID != in.ID {
-				return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
-			}
-			if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
-				return nil, err
-			}
-			return s.authority(in.ID)
-		})
-	register(s, http.MethodGet, "/authorities/{authority}/waiting", "List the arrangements whose receivers are not "+
-		"known to trust an authority", 200, func(ctx context.Context, in *struct {
-		ID string `path:"authority" maxLength:"36"`
-		Paged
-	}) (*List[client.Trust], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		if _, err := s.authority(in.ID); err != nil {
-			return nil, err
-		}
-		rows, err := s.Store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(t store.Trust) string { return t.ArrangementID }, viewTrust), err
-	})
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/{arrangement}/authority",
-		"Ask the receiver whether it trusts the announced CA, or say that it does", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Body struct {
-				Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
-			}
-		}) (*Entity[client.AskedTrust], error) {
-			standing, err := s.standing(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			a, err := s.announced(ctx)
-			if err != nil {
-				return nil, err
-			}
-			var trust store.Trust
-			var results []outbound.Result
-			if in.Body.Installed {
-				trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
-					s.now())
-			} else {
-				trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
-			}
-			out := client.AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []client.ProbeResult{}}
-			for _, r := range results {
-				out.Results = append(out.Results, viewProbe(r))
-			}
-			return &Entity[client.AskedTrust]{Body: out}, err
-		})
+	if err != nil {
+		return nil, err
+	}
+	return s.authority(made.ID)
+}
+
+func (s *server) signFromNow(ctx context.Context, in *struct {
+	ID string `path:"authority" maxLength:"36"`
+}) (*Entity[client.Authority], error) {
+	if a, err := s.announced(ctx); err != nil || a.ID != in.ID {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
+	}
+	if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
+		return nil, err
+	}
+	return s.authority(in.ID)
+}
+
+func (s *server) listWaiting(ctx context.Context, in *struct {
+	ID string `path:"authority" maxLength:"36"`
+	Paged
+}) (*List[client.Trust], error) {
+	if _, err := s.authority(in.ID); err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(t store.Trust) string { return t.ArrangementID }, viewTrust), err
+}
+
+func (s *server) askTrust(ctx context.Context, in *struct {
+	OneArrangement
+	Body struct {
+		Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
+	}
+}) (*Entity[client.AskedTrust], error) {
+	standing, err := s.standing(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.announced(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var trust store.Trust
+	var results []outbound.Result
+	if in.Body.Installed {
+		trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
+			s.now())
+	} else {
+		trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
+	}
+	out := client.AskedTrust{Trust: viewTrust(trust), Authority: a.ID, Results: []client.ProbeResult{}}
+	for _, r := range results {
+		out.Results = append(out.Results, viewProbe(r))
+	}
+	return &Entity[client.AskedTrust]{Body: out}, err
 }
 
 func (s *server) authority(id string) (*Entity[client.Authority], error) {

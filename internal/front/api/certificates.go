@@ -40,104 +40,125 @@ type Download struct {
 	Body        []byte
 }
 
-func (s *server) certificates() {
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates", "List all generations", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Paged
-		}) (*List[client.Certificate], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}", "Get a generation", 200,
-		func(ctx context.Context, in *OneCertificate) (*Entity[client.Certificate], error) {
-			c, err := s.certificate(ctx, *in)
-			return &Entity[client.Certificate]{Body: viewCertificate(c)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
-		"Download a certificate; never its key", 200, func(ctx context.Context, in *struct {
-			OneCertificate
-			Format publish.Format `query:"format" enum:"pem,der,pkcs7" default:"pem"`
-		}) (*Download, error) {
-			c, err := s.certificate(ctx, in.OneCertificate)
-			if err != nil {
-				return nil, err
-			}
-			f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
-			name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
-			return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
-		})
-	register(s, http.MethodPost, "/tenants/{tenant}/certificates/{purpose}/renew",
-		"Renew now; refused with the reason while much validity is left", 201, func(ctx context.Context, in *struct {
-			InTenant
-			Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
-			Body    struct {
-				Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
-			}
-		}) (*Created[client.Certificate], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			if in.Body.Reason != "" {
-				if err := operator(ctx); err != nil {
-					return nil, err
-				}
-			}
-			c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
-			return &Created[client.Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
-				c.Generation), Body: viewCertificate(c)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/forecast", "When will the certificates be renewed, and will there be "+
-		"a warning?", 200, func(ctx context.Context, in *InTenant) (*Entity[client.TenantForecast], error) {
-		t, err := s.tenant(ctx, in.Tenant)
+func (s *server) registerCertificates() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/certificates", summary: "List all generations",
+		access: members,
+	}, s.listCertificates)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/certificates/{purpose}/{generation}",
+		summary: "Get a generation", access: members,
+	}, s.getCertificate)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
+		summary: "Download a certificate; never its key", access: members,
+	}, s.downloadCertificate)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/certificates/{purpose}/renew",
+		summary: "Renew now; refused with the reason while much validity is left", status: http.StatusCreated,
+		access: members,
+	}, s.renewCertificate)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/forecast",
+		summary: "When will the certificates be renewed, and will there be a warning?", access: members,
+	}, s.forecastTenant)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/forecast",
+		summary: "What will the coming runs do, over the whole fleet? Of a large one as of a minute ago",
+		access:  operators,
+	}, s.forecastFleet)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/forecast/{run_date}",
+		summary: "Whom will a coming run warn, and whose certificates will it renew?", access: operators,
+	}, s.forecastRun)
+}
+
+func (s *server) listCertificates(ctx context.Context, in *struct {
+	InTenant
+	Paged
+}) (*List[client.Certificate], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
+}
+
+func (s *server) getCertificate(ctx context.Context, in *OneCertificate) (*Entity[client.Certificate], error) {
+	c, err := s.certificate(ctx, *in)
+	return &Entity[client.Certificate]{Body: viewCertificate(c)}, err
+}
+
+func (s *server) downloadCertificate(ctx context.Context, in *struct {
+	OneCertificate
+	Format publish.Format `query:"format" enum:"pem,der,pkcs7" default:"pem"`
+}) (*Download, error) {
+	c, err := s.certificate(ctx, in.OneCertificate)
+	if err != nil {
+		return nil, err
+	}
+	f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
+	name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
+	return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
+}
+
+func (s *server) renewCertificate(ctx context.Context, in *struct {
+	InTenant
+	Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+	Body    struct {
+		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
+	}
+}) (*Created[client.Certificate], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.Reason != "" {
+		if err := operators.check(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
+	return &Created[client.Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
+		c.Generation), Body: viewCertificate(c)}, err
+}
+
+func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[client.TenantForecast], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	out := client.TenantForecast{Policy: s.Engine.Policy().Name}
+	for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+		c, err := s.Store.Newest(ctx, t.ID, p)
 		if err != nil {
 			return nil, err
 		}
-		out := client.TenantForecast{Policy: s.Engine.Policy().Name}
-		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-			c, err := s.Store.Newest(ctx, t.ID, p)
-			if err != nil {
-				return nil, err
-			}
-			f := s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
-			// A warning that was sent already makes the renewal no surprise.
-			view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
-				Surprise: f.Surprise && c.WarnedAt.IsZero()}
-			for _, e := range f.Events {
-				view.Events = append(view.Events, client.ForecastEvent{
-					At: e.At, Action: e.Action, DaysLeft: math.Round(e.DaysLeft*100) / 100,
-				})
-			}
-			out.Certificates = append(out.Certificates, view)
+		f := s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
+		// A warning that was sent already makes the renewal no surprise.
+		view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
+			Surprise: f.Surprise && c.WarnedAt.IsZero()}
+		for _, e := range f.Events {
+			view.Events = append(view.Events, client.ForecastEvent{
+				At: e.At, Action: e.Action, DaysLeft: math.Round(e.DaysLeft*100) / 100,
+			})
 		}
-		return &Entity[client.TenantForecast]{Body: out}, nil
-	})
-	register(s, http.MethodGet, "/forecast", "What will the coming runs do, over the whole fleet? Of a large one as of "+
-		"a minute ago", 200, func(ctx context.Context, in *struct{}) (*Entity[client.FleetForecast], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		f, _, err := s.fleetForecast.get(ctx)
-		return &Entity[client.FleetForecast]{Body: f}, err
-	})
+		out.Certificates = append(out.Certificates, view)
+	}
+	return &Entity[client.TenantForecast]{Body: out}, nil
 }
 
-func (s *server) forecastRun() {
-	register(s, http.MethodGet, "/forecast/{run_date}", "Whom will a coming run warn, and whose certificates will "+
-		"it renew?", 200, func(ctx context.Context, in *struct {
-		Paged
-		RunDate time.Time `path:"run_date"`
-	}) (*List[client.DueCertificate], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		return s.due(ctx, in.RunDate.UTC(), in.Paged)
-	})
+func (s *server) forecastFleet(ctx context.Context, in *struct{}) (*Entity[client.FleetForecast], error) {
+	f, _, err := s.fleetForecast.get(ctx)
+	return &Entity[client.FleetForecast]{Body: f}, err
+}
+
+func (s *server) forecastRun(ctx context.Context, in *struct {
+	Paged
+	RunDate time.Time `path:"run_date"`
+}) (*List[client.DueCertificate], error) {
+	return s.due(ctx, in.RunDate.UTC(), in.Paged)
 }
 
 // due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/perennial-pki/perennial/client"
@@ -15,53 +16,84 @@ import (
 // mostImport bounds what is handed over for one import.
 const mostImport = 64 << 20
 
-func viewImport(i tenancy.Import) client.Import {
+func viewImport(i tenancy.Import) (client.Import, error) {
 	v := client.Import{
 		ID: i.ID, State: i.State, CreatedBy: i.CreatedBy, CreatedAt: i.CreatedAt, Total: i.Total, Done: i.Done,
 		Problems: []client.Problem{}, LastError: i.LastError,
 	}
-	json.Unmarshal([]byte(i.Problems), &v.Problems) // it was written by us
-	return v
+	if err := json.Unmarshal([]byte(i.Problems), &v.Problems); err != nil {
+		return v, fmt.Errorf("the problems of import %s: %w", i.ID, err)
+	}
+	return v, nil
 }
 
-func (s *server) imports() {
-	register(s, http.MethodGet, "/imports", "List imports, the latest first", 200,
-		func(ctx context.Context, in *Paged) (*List[client.Import], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(i tenancy.Import) string { return i.ID }, viewImport), err
-		})
-	registerLarge(s, http.MethodPost, "/imports", "Check files for an import: nothing is changed yet", 201, mostImport,
-		func(ctx context.Context, in *struct{ Body client.ImportFiles }) (*Created[client.Import], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
-				Password: in.Body.Password}
-			for _, c := range in.Body.Certificates {
-				f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
-			}
-			i, err := s.Importer.Check(ctx, f, actor(ctx))
-			return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: viewImport(i)}, err
-		})
-	register(s, http.MethodGet, "/imports/{import}", "Get an import", 200,
-		func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			i, err := s.Store.ImportByID(ctx, in.ID)
-			return &Entity[client.Import]{Body: viewImport(i)}, err
-		})
-	register(s, http.MethodPost, "/imports/{import}/apply", "Apply an import, in the background", 202,
-		func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
-			return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
-		})
-	register(s, http.MethodPost, "/imports/{import}/undo", "Take an import back, in the background, as far as nobody "+
-		"uses it", 202, func(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
-		return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
-	})
+func (s *server) registerImports() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/imports", summary: "List imports, the latest first", access: operators,
+	}, s.listImports)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/imports", summary: "Check files for an import: nothing is changed yet",
+		status: http.StatusCreated, maxBody: mostImport, access: operators,
+	}, s.checkImport)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/imports/{import}", summary: "Get an import", access: operators,
+	}, s.getImport)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/imports/{import}/apply", summary: "Apply an import, in the background",
+		status: http.StatusAccepted, access: operators,
+	}, s.applyImport)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/imports/{import}/undo",
+		summary: "Take an import back, in the background, as far as nobody uses it", status: http.StatusAccepted,
+		access: operators,
+	}, s.undoImport)
+}
+
+func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Import], error) {
+	rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]client.Import, len(rows))
+	for i, row := range rows {
+		if views[i], err = viewImport(row); err != nil {
+			return nil, err
+		}
+	}
+	return pageOf(views, in.Limit, func(i client.Import) string { return i.ID }, func(i client.Import) client.Import {
+		return i
+	}), nil
+}
+
+func (s *server) checkImport(ctx context.Context, in *struct{ Body client.ImportFiles }) (*Created[client.Import], error) {
+	f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
+		Password: in.Body.Password}
+	for _, c := range in.Body.Certificates {
+		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
+	}
+	i, err := s.Importer.Check(ctx, f, actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	view, err := viewImport(i)
+	return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: view}, err
+}
+
+func (s *server) getImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+	i, err := s.Store.ImportByID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	view, err := viewImport(i)
+	return &Entity[client.Import]{Body: view}, err
+}
+
+func (s *server) applyImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+	return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+}
+
+func (s *server) undoImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+	return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 }
 
 // An ImportQueue lets imports go on in the background.
@@ -81,9 +113,6 @@ type oneImport struct {
 // moveImport lets an import go on in the background. One that stands still because of an error may be turned back or
 // tried again.
 func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.ImportState) (*Entity[client.Import], error) {
-	if err := operator(ctx); err != nil {
-		return nil, err
-	}
 	i, err := s.Store.ImportByID(ctx, id)
 	if err != nil {
 		return nil, err
@@ -118,5 +147,9 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 		return nil, err
 	}
 	i, err = s.Store.ImportByID(ctx, id)
-	return &Entity[client.Import]{Body: viewImport(i)}, err
+	if err != nil {
+		return nil, err
+	}
+	view, err := viewImport(i)
+	return &Entity[client.Import]{Body: view}, err
 }

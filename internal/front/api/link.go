@@ -21,15 +21,19 @@ var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any mo
 // never was.
 func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing standing.Standing,
 	c tenancy.Certificate, err error) {
-	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); err != nil {
-		return l, standing, c, errors.Join(errLink, err)
+	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); errors.Is(err, tenancy.ErrNotFound) {
+		return l, standing, c, errLink
+	} else if err != nil {
+		return l, standing, c, err
 	}
 	if !l.RevokedAt.IsZero() || !s.Now().Before(l.ExpiresAt) {
 		return l, standing, c, errLink
 	}
 	t, a, err := s.Store.OwnedArrangement(ctx, l.ArrangementID)
-	if err != nil {
-		return l, standing, c, errors.Join(errLink, err)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return l, standing, c, errLink
+	} else if err != nil {
+		return l, standing, c, err
 	}
 	if standing, err = s.Engine.Standing(ctx, s.Store.Reader, t, a); err != nil {
 		return l, standing, c, err
@@ -49,26 +53,34 @@ type OneLink struct {
 // linksPath is below which no token is needed: a link's secret stands for one.
 const linksPath = "/api/v1/links/"
 
-func (s *server) linkOperations() {
-	register(s, http.MethodGet, "/links/{secret}", "What a link for a receiver's administrator is for; needs no token",
-		200, func(ctx context.Context, in *OneLink) (*Entity[client.Linked], error) {
-			l, standing, c, err := s.linked(ctx, in.Secret)
-			if err != nil {
-				return nil, err
-			}
-			out := client.Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
-				Certificate: viewCertificate(c)}
-			if n := len(standing.Certificates); n > 1 {
-				out.OldUntil = standing.Certificates[n-2].NotAfter
-			}
-			out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
-			return &Entity[client.Linked]{Body: out}, err
-		})
-	register(s, http.MethodPost, "/links/{secret}/installed", "Say that the new certificate is installed, and test it; "+
-		"needs no token", 200, func(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
-		out, err := s.installed(ctx, in.Secret)
-		return &Entity[client.Tested]{Body: out}, err
-	})
+func (s *server) registerReceiverLinks() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/links/{secret}",
+		summary: "What a link for a receiver's administrator is for; needs no token", access: anyone,
+	}, s.getLinked)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/links/{secret}/installed",
+		summary: "Say that the new certificate is installed, and test it; needs no token", access: anyone,
+	}, s.reportInstalled)
+}
+
+func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Linked], error) {
+	l, standing, c, err := s.linked(ctx, in.Secret)
+	if err != nil {
+		return nil, err
+	}
+	out := client.Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
+		Certificate: viewCertificate(c)}
+	if n := len(standing.Certificates); n > 1 {
+		out.OldUntil = standing.Certificates[n-2].NotAfter
+	}
+	out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
+	return &Entity[client.Linked]{Body: out}, err
+}
+
+func (s *server) reportInstalled(ctx context.Context, in *OneLink) (*Entity[client.Tested], error) {
+	out, err := s.installed(ctx, in.Secret)
+	return &Entity[client.Tested]{Body: out}, err
 }
 
 // linkContact is whom the administrator of a receiving system can ask; nil where nobody is known.

@@ -58,81 +58,88 @@ const (
 // NewSecret makes a token's secret: 130 bits, with a prefix by which scanners for leaked secrets know it.
 func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
-func (s *server) operations() {
-	register(s, http.MethodGet, "/runs", "List runs, the latest first", 200,
-		func(ctx context.Context, in *Paged) (*List[client.Run], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			var before time.Time
-			if in.Cursor != "" {
-				var err error
-				if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
-					return nil, tenancy.Invalid("cursor", "is not one of this service")
-				}
-			}
-			rows, err := s.Store.Runs(ctx, before, in.Limit+1)
-			return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
-		})
-	register(s, http.MethodGet, "/runs/{run_date}", "Get a run", 200, func(ctx context.Context, in *struct {
-		RunDate time.Time `path:"run_date"`
-	}) (*Entity[client.Run], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
+func (s *server) registerOperations() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/runs", summary: "List runs, the latest first", access: operators,
+	}, s.listRuns)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/runs/{run_date}", summary: "Get a run", access: operators,
+	}, s.getRun)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/runs", summary: "Run now for a date: once, like every run",
+		access: operators,
+	}, s.runNow)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/events", summary: "Read the audit log", access: operators,
+	}, s.listEvents)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/events", summary: "Read a tenant's part of the audit log",
+		access: members,
+	}, s.listTenantEvents)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/events/verify",
+		summary: "Walk the whole audit log, and say whether it is unbroken", access: operators,
+	}, s.verifyEvents)
+	s.registerDeliveries()
+	s.registerTokens()
+	s.registerAuthorities()
+}
+
+func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], error) {
+	var before time.Time
+	if in.Cursor != "" {
+		var err error
+		if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
+			return nil, tenancy.Invalid("cursor", "is not one of this service")
 		}
-		r, err := s.Store.Run(ctx, in.RunDate)
-		return &Entity[client.Run]{Body: viewRun(r)}, err
-	})
-	register(s, http.MethodPost, "/runs", "Run now for a date: once, like every run", 200,
-		func(ctx context.Context, in *struct {
-			Body struct {
-				RunDate time.Time `json:"run_date" doc:"Not in the future."`
-			}
-		}) (*Entity[client.Run], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			if in.Body.RunDate.UnixMicro() <= 0 {
-				return nil, tenancy.Invalid("run_date", "is before 1970")
-			}
-			r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
-			return &Entity[client.Run]{Body: viewRun(r)}, err
-		})
-	register(s, http.MethodGet, "/events", "Read the audit log", 200,
-		func(ctx context.Context, in *EventsPage) (*List[client.Event], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			return s.events(ctx, "", *in)
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/events", "Read a tenant's part of the audit log", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			EventsPage
-		}) (*List[client.Event], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			return s.events(ctx, t.Name, in.EventsPage)
-		})
-	register(s, http.MethodPost, "/events/verify", "Walk the whole audit log, and say whether it is unbroken", 200,
-		func(ctx context.Context, _ *struct{}) (*Entity[client.Verified], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			chain, err := s.Store.VerifyEvents(ctx)
-			out := client.Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
-			if broken := new(tenancy.ChainError); errors.As(err, &broken) {
-				out.Problem = broken.Error()
-			} else if err != nil {
-				return nil, err
-			}
-			return &Entity[client.Verified]{Body: out}, nil
-		})
-	s.deliveries()
-	s.tokens()
-	s.authorities()
+	}
+	rows, err := s.Store.Runs(ctx, before, in.Limit+1)
+	return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
+}
+
+func (s *server) getRun(ctx context.Context, in *struct {
+	RunDate time.Time `path:"run_date"`
+}) (*Entity[client.Run], error) {
+	r, err := s.Store.Run(ctx, in.RunDate)
+	return &Entity[client.Run]{Body: viewRun(r)}, err
+}
+
+func (s *server) runNow(ctx context.Context, in *struct {
+	Body struct {
+		RunDate time.Time `json:"run_date" doc:"Not in the future."`
+	}
+}) (*Entity[client.Run], error) {
+	if in.Body.RunDate.UnixMicro() <= 0 {
+		return nil, tenancy.Invalid("run_date", "is before 1970")
+	}
+	r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
+	return &Entity[client.Run]{Body: viewRun(r)}, err
+}
+
+func (s *server) listEvents(ctx context.Context, in *EventsPage) (*List[client.Event], error) {
+	return s.events(ctx, "", *in)
+}
+
+func (s *server) listTenantEvents(ctx context.Context, in *struct {
+	InTenant
+	EventsPage
+}) (*List[client.Event], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return s.events(ctx, t.Name, in.EventsPage)
+}
+
+func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.Verified], error) {
+	chain, err := s.Store.VerifyEvents(ctx)
+	out := client.Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
+	if broken := new(tenancy.ChainError); errors.As(err, &broken) {
+		out.Problem = broken.Error()
+	} else if err != nil {
+		return nil, err
+	}
+	return &Entity[client.Verified]{Body: out}, nil
 }
 
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
@@ -148,137 +155,149 @@ func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*Lis
 	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, viewEvent), err
 }
 
-func (s *server) deliveries() {
-	list := func(ctx context.Context, tenantID string, state tenancy.MailState, in Paged) (*List[client.Delivery], error) {
-		rows, err := s.Store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
+func (s *server) registerDeliveries() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/deliveries", summary: "List mails and where they are", access: operators,
+	}, s.listDeliveries)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/deliveries",
+		summary: "List a tenant's mails and where they are", access: members,
+	}, s.listTenantDeliveries)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/deliveries/{delivery}/requeue", summary: "Try a dead mail again",
+		access: operators,
+	}, s.requeueDelivery)
+}
+
+func (s *server) listDeliveries(ctx context.Context, in *struct {
+	Paged
+	State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+}) (*List[client.Delivery], error) {
+	return s.mails(ctx, "", in.State, in.Paged)
+}
+
+func (s *server) listTenantDeliveries(ctx context.Context, in *struct {
+	InTenant
+	Paged
+	State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
+}) (*List[client.Delivery], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return s.mails(ctx, t.ID, in.State, in.Paged)
+}
+
+// mails lists the mails of a tenant, or of all tenants if the ID is empty.
+func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailState,
+	in Paged) (*List[client.Delivery], error) {
+	rows, err := s.Store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i, m := range rows {
+		ids[i] = m.TenantID
+	}
+	tenants, err := s.Store.TenantsByID(ctx, ids)
+	return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
+		return m.ID
+	}, func(m tenancy.Mail) client.Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
+}
+
+func (s *server) requeueDelivery(ctx context.Context, in *struct {
+	ID string `path:"delivery" maxLength:"64"`
+}) (*Entity[client.Delivery], error) {
+	m, err := s.Store.Mail(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if m.State != tenancy.MailDead {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
+	}
+	tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
+	if err != nil {
+		return nil, err
+	}
+	m.State = tenancy.MailWaiting
+	if s.Outbox != nil {
+		m.State = tenancy.MailQueued
+	}
+	name := tenants[m.TenantID].Name
+	err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
+		if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
+			return err
+		}
+		return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
+	})
+	return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
+}
+
+func (s *server) registerTokens() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tokens", summary: "List tokens, without their secrets", access: operators,
+	}, s.listTokens)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tokens", summary: "Create a token: its secret is shown once",
+		status: http.StatusCreated, access: operators,
+	}, s.createToken)
+	register(s, endpoint{
+		method: http.MethodDelete, path: "/tokens/{token}", summary: "Revoke a token", status: http.StatusNoContent,
+		access: operators,
+	}, s.revokeToken)
+}
+
+func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token], error) {
+	rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+}
+
+func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {
+	now := s.now()
+	t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
+		KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
+	if t.ExpiresAt.IsZero() {
+		t.ExpiresAt = now.Add(tokenLifetime)
+	}
+	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
+		return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
+	}
+	if t.Tenant != "" {
+		tenant, err := s.Store.Tenant(ctx, t.Tenant)
 		if err != nil {
 			return nil, err
 		}
-		ids := make([]string, len(rows))
-		for i, m := range rows {
-			ids[i] = m.TenantID
+		t.TenantID = tenant.ID
+		if t.KeyUser != "" {
+			u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
+			if err != nil {
+				return nil, err
+			}
+			t.KeyUserID = u.ID
 		}
-		tenants, err := s.Store.TenantsByID(ctx, ids)
-		return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
-			return m.ID
-		}, func(m tenancy.Mail) client.Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
 	}
-	register(s, http.MethodGet, "/deliveries", "List mails and where they are", 200, func(ctx context.Context, in *struct {
-		Paged
-		State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-	}) (*List[client.Delivery], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		return list(ctx, "", in.State, in.Paged)
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/deliveries", "List a tenant's mails and where they are", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Paged
-			State tenancy.MailState `query:"state" enum:"waiting,queued,sent,dead"`
-		}) (*List[client.Delivery], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			return list(ctx, t.ID, in.State, in.Paged)
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	secret := NewSecret()
+	err := s.change(ctx, "token.created", t.Tenant, t.ID,
+		map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error {
+			return tx.CreateToken(ctx, t, tenancy.HashSecret(secret))
 		})
-	register(s, http.MethodPost, "/deliveries/{delivery}/requeue", "Try a dead mail again", 200,
-		func(ctx context.Context, in *struct {
-			ID string `path:"delivery" maxLength:"64"`
-		}) (*Entity[client.Delivery], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			m, err := s.Store.Mail(ctx, in.ID)
-			if err != nil {
-				return nil, err
-			}
-			if m.State != tenancy.MailDead {
-				return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
-			}
-			tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
-			if err != nil {
-				return nil, err
-			}
-			m.State = tenancy.MailWaiting
-			if s.Outbox != nil {
-				m.State = tenancy.MailQueued
-			}
-			name := tenants[m.TenantID].Name
-			err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
-				if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
-					return err
-				}
-				return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
-			})
-			return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
-		})
+	view := viewToken(t)
+	view.Secret = secret
+	return &Created[client.Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
 }
 
-func (s *server) tokens() {
-	register(s, http.MethodGet, "/tokens", "List tokens, without their secrets", 200,
-		func(ctx context.Context, in *Paged) (*List[client.Token], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
-		})
-	register(s, http.MethodPost, "/tokens", "Create a token: its secret is shown once", 201,
-		func(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			now := s.now()
-			t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
-				KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
-			if t.ExpiresAt.IsZero() {
-				t.ExpiresAt = now.Add(tokenLifetime)
-			}
-			if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
-				return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
-			}
-			if t.Tenant != "" {
-				tenant, err := s.Store.Tenant(ctx, t.Tenant)
-				if err != nil {
-					return nil, err
-				}
-				t.TenantID = tenant.ID
-				if t.KeyUser != "" {
-					u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
-					if err != nil {
-						return nil, err
-					}
-					t.KeyUserID = u.ID
-				}
-			}
-			if err := t.Check(); err != nil {
-				return nil, err
-			}
-			secret := NewSecret()
-			err := s.change(ctx, "token.created", t.Tenant, t.ID,
-				map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error {
-					return tx.CreateToken(ctx, t, tenancy.HashSecret(secret))
-				})
-			view := viewToken(t)
-			view.Secret = secret
-			return &Created[client.Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
-		})
-	register(s, http.MethodDelete, "/tokens/{token}", "Revoke a token", 204, func(ctx context.Context, in *struct {
-		ID string `path:"token" maxLength:"64"`
-	}) (*struct{}, error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
-		}
-		t, err := s.Store.Token(ctx, in.ID)
-		if err != nil || !t.RevokedAt.IsZero() {
-			return nil, err
-		}
-		return nil, s.change(ctx, "token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name}, func(tx *store.Tx) error {
-			tx.Changed(t.TenantID) // gateways keep tokens in memory
-			return tx.RevokeToken(ctx, t.ID, s.now())
-		})
+func (s *server) revokeToken(ctx context.Context, in *struct {
+	ID string `path:"token" maxLength:"64"`
+}) (*struct{}, error) {
+	t, err := s.Store.Token(ctx, in.ID)
+	if err != nil || !t.RevokedAt.IsZero() {
+		return nil, err
+	}
+	return nil, s.change(ctx, "token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name}, func(tx *store.Tx) error {
+		tx.Changed(t.TenantID) // gateways keep tokens in memory
+		return tx.RevokeToken(ctx, t.ID, s.now())
 	})
 }

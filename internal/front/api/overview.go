@@ -11,65 +11,69 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func (s *server) overview() {
-	register(s, http.MethodGet, "/overview", "What ran last, what runs next, and what needs somebody", 200,
-		func(ctx context.Context, _ *struct{}) (*Entity[client.Overview], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			now := s.Now()
-			out := client.Overview{Policy: s.Engine.Policy().Name, NextRun: s.Engine.Policy().Schedule.Next(now)}
-			run, err := s.Store.LatestRun(ctx)
-			if err == nil {
-				view := viewRun(run)
-				out.LastRun = &view
-			} else if !errors.Is(err, tenancy.ErrNotFound) {
-				return nil, err
-			}
-			mails, err1 := s.Store.CountMails(ctx)
-			parked, err2 := s.Store.CountParked(ctx)
-			if err := errors.Join(err1, err2); err != nil {
-				return nil, err
-			}
-			out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
-				mails[tenancy.MailWaiting], parked
-			risk, asOf, err := s.fleetAtRisk.get(ctx)
-			var counting huma.StatusError
-			if err != nil && !errors.As(err, &counting) {
-				return nil, err
-			}
-			if out.AtRisk = len(risk); !asOf.IsZero() {
-				out.AsOf = asOf.UTC()
-			}
-			if a, ok := s.CA.Announced(now); ok {
-				if view, err := s.authority(a.ID); err == nil {
-					out.Announced = &view.Body
-				}
-			}
-			return &Entity[client.Overview]{Body: out}, nil
-		})
+func (s *server) registerOverview() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/overview",
+		summary: "What ran last, what runs next, and what needs somebody", access: operators,
+	}, s.getOverview)
 }
 
-func (s *server) parked() {
-	register(s, http.MethodGet, "/parked", "List messages that wait for delivery, the oldest first", 200,
-		func(ctx context.Context, in *Paged) (*List[client.Parked], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.WaitingParked(ctx, in.Cursor, in.Limit+1)
-			if err != nil {
-				return nil, err
-			}
-			ids := make([]string, len(rows))
-			for i, p := range rows {
-				ids[i] = p.ArrangementID
-			}
-			names, err := s.Store.ArrangementNames(ctx, ids)
-			return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) client.Parked {
-				return client.Parked{
-					ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,
-					Since: p.CreatedAt, Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
-				}
-			}), err
-		})
+func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.Overview], error) {
+	now := s.Now()
+	out := client.Overview{Policy: s.Engine.Policy().Name, NextRun: s.Engine.Policy().Schedule.Next(now)}
+	run, err := s.Store.LatestRun(ctx)
+	if err == nil {
+		view := viewRun(run)
+		out.LastRun = &view
+	} else if !errors.Is(err, tenancy.ErrNotFound) {
+		return nil, err
+	}
+	mails, err1 := s.Store.CountMails(ctx)
+	parked, err2 := s.Store.CountParked(ctx)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
+		mails[tenancy.MailWaiting], parked
+	risk, asOf, err := s.fleetAtRisk.get(ctx)
+	var counting huma.StatusError
+	if err != nil && !errors.As(err, &counting) {
+		return nil, err
+	}
+	if out.AtRisk = len(risk); !asOf.IsZero() {
+		out.AsOf = asOf.UTC()
+	}
+	if a, ok := s.CA.Announced(now); ok {
+		view, err := s.authority(a.ID)
+		if err != nil {
+			return nil, err
+		}
+		out.Announced = &view.Body
+	}
+	return &Entity[client.Overview]{Body: out}, nil
+}
+
+func (s *server) registerParked() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/parked", summary: "List messages that wait for delivery, the oldest first",
+		access: operators,
+	}, s.listParked)
+}
+
+func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked], error) {
+	rows, err := s.Store.WaitingParked(ctx, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i, p := range rows {
+		ids[i] = p.ArrangementID
+	}
+	names, err := s.Store.ArrangementNames(ctx, ids)
+	return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) client.Parked {
+		return client.Parked{
+			ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,
+			Since: p.CreatedAt, Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
+		}
+	}), err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -65,17 +66,14 @@ func (s *server) remember(next http.Handler) http.Handler {
 			return
 		case found != nil:
 			var header http.Header
-			if json.Unmarshal([]byte(found.Header), &header) == nil {
-				for name, values := range header {
-					w.Header()[name] = values
-				}
-			}
-			body, err := s.Seal.Open(found.Body, sealContext(token, key))
-			if err != nil {
+			err1 := json.Unmarshal([]byte(found.Header), &header)
+			body, err2 := s.Seal.Open(found.Body, sealContext(token, key))
+			if err := errors.Join(err1, err2); err != nil {
 				s.Log.ErrorContext(ctx, "idempotency key", "error", err)
 				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key cannot be read any more: use a new one")
 				return
 			}
+			maps.Copy(w.Header(), header)
 			w.Header().Set("Idempotency-Replayed", "true")
 			w.WriteHeader(found.Status)
 			w.Write(body)

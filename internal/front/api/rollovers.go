@@ -85,149 +85,180 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Stan
 	return s.Engine.Standing(ctx, s.Store.Reader, t, a)
 }
 
-func (s *server) rollovers() {
-	const one = "/tenants/{tenant}/arrangements/{arrangement}"
-	register(s, http.MethodGet, one+"/rollover", "Where the roll-over stands", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
-			standing, err := s.standing(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
-		})
-	register(s, http.MethodPost, one+"/rollover/choose", "Present a generation from now on", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Body struct {
-				Generation int `json:"generation" minimum:"1"`
-			}
-		}) (*Entity[client.Rollover], error) {
-			standing, err := s.standing(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx),
-				s.now()); err != nil {
-				return nil, err
-			}
-			return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
-		})
-	register(s, http.MethodPost, one+"/rollover/confirm", "Say that the receiver has installed a generation", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Body struct {
-				Generation int `json:"generation" minimum:"1"`
-			}
-		}) (*Entity[client.Rollover], error) {
-			current, err := s.standing(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			if _, ok := current.Certificate(in.Body.Generation); !ok {
-				return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation,
-					current.Name())
-			}
-			now := s.now()
-			said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
-				By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
-			if current, err = s.Engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
-				now); err != nil {
-				return nil, err
-			}
-			return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
-		})
-	register(s, http.MethodPost, one+"/rollover/probe", "Ask the receiver which generations it accepts", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
-			standing, err := s.standing(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
-			if err != nil {
-				return nil, err
-			}
-			out := client.Probed{Rollover: viewRollover(standing, s.Now())}
-			for _, r := range results {
-				out.Results = append(out.Results, viewProbe(r))
-			}
-			return &Entity[client.Probed]{Body: out}, nil
-		})
-	register(s, http.MethodPost, one+"/diagnosis", "Find out why messages fail", 200,
-		func(ctx context.Context, in *OneArrangement) (*Entity[client.Diagnosis], error) {
-			standing, err := s.standing(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			identities, err1 := s.Engine.Identities(ctx, standing)
-			recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
-			if err := errors.Join(err1, err2); err != nil {
-				return nil, err
-			}
-			d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
-			out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
-			for _, r := range d.Results {
-				out.Results = append(out.Results, viewProbe(r))
-			}
-			return &Entity[client.Diagnosis]{Body: out}, nil
-		})
-	register(s, http.MethodGet, one+"/messages", "The message log, the latest first", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Paged
-		}) (*List[client.Message], error) {
-			_, a, err := s.arrangement(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
-		})
-	s.links(one)
-	register(s, http.MethodGet, "/at-risk", "Roll-overs whose receiver has not acted, by days left; of a large fleet as "+
-		"of a minute ago", 200, func(ctx context.Context, in *Paged) (*List[client.Rollover], error) {
-		if err := operator(ctx); err != nil {
-			return nil, err
+func (s *server) registerRollovers() {
+	register(s, endpoint{
+		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Where the roll-over stands", access: members,
+	}, s.getRollover)
+	register(s, endpoint{
+		method: http.MethodPost, path: arrangementPath + "/rollover/choose", summary: "Present a generation from now on",
+		access: members,
+	}, s.chooseGeneration)
+	register(s, endpoint{
+		method: http.MethodPost, path: arrangementPath + "/rollover/confirm",
+		summary: "Say that the receiver has installed a generation", access: members,
+	}, s.confirmGeneration)
+	register(s, endpoint{
+		method: http.MethodPost, path: arrangementPath + "/rollover/probe",
+		summary: "Ask the receiver which generations it accepts", access: members,
+	}, s.probeReceiver)
+	register(s, endpoint{
+		method: http.MethodPost, path: arrangementPath + "/diagnosis", summary: "Find out why messages fail", access: members,
+	}, s.diagnoseArrangement)
+	register(s, endpoint{
+		method: http.MethodGet, path: arrangementPath + "/messages", summary: "The message log, the latest first",
+		access: members,
+	}, s.listMessages)
+	s.registerLinks()
+	register(s, endpoint{
+		method: http.MethodGet, path: "/at-risk",
+		summary: "Roll-overs whose receiver has not acted, by days left; of a large fleet as of a minute ago",
+		access:  operators,
+	}, s.listAtRisk)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/at-risk",
+		summary: "Roll-overs of a tenant whose receiver has not acted, by days left", access: members,
+	}, s.listTenantAtRisk)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/rollovers",
+		summary: "Where every roll-over of a tenant stands", access: members,
+	}, s.listRollovers)
+}
+
+func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
+	standing, err := s.standing(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+}
+
+func (s *server) chooseGeneration(ctx context.Context, in *struct {
+	OneArrangement
+	Body struct {
+		Generation int `json:"generation" minimum:"1"`
+	}
+}) (*Entity[client.Rollover], error) {
+	standing, err := s.standing(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx),
+		s.now()); err != nil {
+		return nil, err
+	}
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+}
+
+func (s *server) confirmGeneration(ctx context.Context, in *struct {
+	OneArrangement
+	Body struct {
+		Generation int `json:"generation" minimum:"1"`
+	}
+}) (*Entity[client.Rollover], error) {
+	current, err := s.standing(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := current.Certificate(in.Body.Generation); !ok {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation,
+			current.Name())
+	}
+	now := s.now()
+	said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
+		By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
+	if current, err = s.Engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
+		now); err != nil {
+		return nil, err
+	}
+	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
+}
+
+func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
+	standing, err := s.standing(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out := client.Probed{Rollover: viewRollover(standing, s.Now())}
+	for _, r := range results {
+		out.Results = append(out.Results, viewProbe(r))
+	}
+	return &Entity[client.Probed]{Body: out}, nil
+}
+
+func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*Entity[client.Diagnosis], error) {
+	standing, err := s.standing(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	identities, err1 := s.Engine.Identities(ctx, standing)
+	recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
+	out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
+	for _, r := range d.Results {
+		out.Results = append(out.Results, viewProbe(r))
+	}
+	return &Entity[client.Diagnosis]{Body: out}, nil
+}
+
+func (s *server) listMessages(ctx context.Context, in *struct {
+	OneArrangement
+	Paged
+}) (*List[client.Message], error) {
+	_, a, err := s.arrangement(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
+}
+
+func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollover], error) {
+	all, _, err := s.fleetAtRisk.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start := 0
+	if in.Cursor != "" {
+		if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
+			return nil, tenancy.Invalid("cursor", "is not one of this service")
 		}
-		all, _, err := s.fleetAtRisk.get(ctx)
-		if err != nil {
-			return nil, err
-		}
-		start := 0
-		if in.Cursor != "" {
-			if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
-				return nil, tenancy.Invalid("cursor", "is not one of this service")
-			}
-		}
-		out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
-		for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
+	}
+	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
+	for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
+		out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+	}
+	if start+in.Limit < len(all) {
+		out.Body.Next = strconv.Itoa(start + in.Limit)
+	}
+	return out, nil
+}
+
+func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
+	all, err := s.standings(ctx, in.Tenant)
+	now := s.Now()
+	all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
+	byUrgency(all, now)
+	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
+		return viewRollover(standing, now)
+	}), err
+}
+
+func (s *server) listRollovers(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
+	all, err := s.standings(ctx, in.Tenant)
+	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
+	for _, standing := range all {
+		if len(standing.Certificates) > 0 {
 			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
 		}
-		if start+in.Limit < len(all) {
-			out.Body.Next = strconv.Itoa(start + in.Limit)
-		}
-		return out, nil
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/at-risk", "Roll-overs of a tenant whose receiver has not acted, by "+
-		"days left", 200, func(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
-		all, err := s.standings(ctx, in.Tenant)
-		now := s.Now()
-		all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
-		byUrgency(all, now)
-		return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
-			return viewRollover(standing, now)
-		}), err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/rollovers", "Where every roll-over of a tenant stands", 200,
-		func(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
-			all, err := s.standings(ctx, in.Tenant)
-			out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
-			for _, standing := range all {
-				if len(standing.Certificates) > 0 {
-					out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
-				}
-			}
-			return out, err
-		})
+	}
+	return out, err
 }
 
 // standings is where every arrangement of a tenant stands that presents a certificate.
@@ -265,51 +296,63 @@ func byUrgency(all []standing.Standing, now time.Time) {
 	})
 }
 
-func (s *server) links(one string) {
-	register(s, http.MethodPost, one+"/rollover/links", "Make a link for the receiver's administrator", 201,
-		func(ctx context.Context, in *OneArrangement) (*Created[client.Link], error) {
-			standing, err := s.standing(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			newest := standing.Certificates[len(standing.Certificates)-1]
-			secret, now := rand.Text(), s.now()
-			l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
-				CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
-			err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
-				map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
-					return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
-				})
-			v := viewLink(l)
-			v.URL = s.BaseURL + "/rollover/" + secret
-			return &Created[client.Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
-				v}, err
+func (s *server) registerLinks() {
+	register(s, endpoint{
+		method: http.MethodPost, path: arrangementPath + "/rollover/links",
+		summary: "Make a link for the receiver's administrator", status: http.StatusCreated, access: members,
+	}, s.createLink)
+	register(s, endpoint{
+		method: http.MethodGet, path: arrangementPath + "/rollover/links",
+		summary: "List the links for the receiver's administrator", access: members,
+	}, s.listLinks)
+	register(s, endpoint{
+		method: http.MethodDelete, path: arrangementPath + "/rollover/links/{link}", summary: "Revoke a link",
+		status: http.StatusNoContent, access: members,
+	}, s.revokeLink)
+}
+
+func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[client.Link], error) {
+	standing, err := s.standing(ctx, *in)
+	if err != nil {
+		return nil, err
+	}
+	newest := standing.Certificates[len(standing.Certificates)-1]
+	secret, now := rand.Text(), s.now()
+	l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
+		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
+	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
+		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {
+			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
 		})
-	register(s, http.MethodGet, one+"/rollover/links", "List the links for the receiver's administrator", 200,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Paged
-		}) (*List[client.Link], error) {
-			_, a, err := s.arrangement(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
-		})
-	register(s, http.MethodDelete, one+"/rollover/links/{link}", "Revoke a link", 204,
-		func(ctx context.Context, in *struct {
-			OneArrangement
-			Link string `path:"link" maxLength:"36"`
-		}) (*struct{}, error) {
-			t, a, err := s.arrangement(ctx, in.OneArrangement)
-			if err != nil {
-				return nil, err
-			}
-			return nil, s.change(ctx, "link.revoked", t.Name, t.Name+"/"+a.Name, map[string]any{"link": in.Link},
-				func(tx *store.Tx) error {
-					return tx.RevokeLink(ctx, a.ID, in.Link, s.now())
-				})
+	v := viewLink(l)
+	v.URL = s.BaseURL + "/rollover/" + secret
+	return &Created[client.Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
+		v}, err
+}
+
+func (s *server) listLinks(ctx context.Context, in *struct {
+	OneArrangement
+	Paged
+}) (*List[client.Link], error) {
+	_, a, err := s.arrangement(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
+}
+
+func (s *server) revokeLink(ctx context.Context, in *struct {
+	OneArrangement
+	Link string `path:"link" maxLength:"36"`
+}) (*struct{}, error) {
+	t, a, err := s.arrangement(ctx, in.OneArrangement)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.change(ctx, "link.revoked", t.Name, t.Name+"/"+a.Name, map[string]any{"link": in.Link},
+		func(tx *store.Tx) error {
+			return tx.RevokeLink(ctx, a.ID, in.Link, s.now())
 		})
 }
 

@@ -24,73 +24,84 @@ type OneTask struct {
 	ID string `path:"task" maxLength:"64"`
 }
 
-func (s *server) tasks() {
-	register(s, http.MethodGet, "/tenants/{tenant}/tasks", "List tasks", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Paged
-		User  string            `query:"user" maxLength:"63" doc:"Of this key user only."`
-		State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"In this state only."`
-	}) (*List[client.Task], error) {
-		t, err := s.tenant(ctx, in.Tenant)
+func (s *server) registerTasks() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/tasks", summary: "List tasks", access: members,
+	}, s.listTasks)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/tasks/{task}", summary: "Get a task", access: members,
+	}, s.getTask)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/tasks/{task}",
+		summary: "Take a task up, or complete it: for oneself", access: members,
+	}, s.changeTask)
+}
+
+func (s *server) listTasks(ctx context.Context, in *struct {
+	InTenant
+	Paged
+	User  string            `query:"user" maxLength:"63" doc:"Of this key user only."`
+	State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"In this state only."`
+}) (*List[client.Task], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	var userID string
+	if in.User != "" {
+		u, err := s.Store.KeyUser(ctx, t.ID, in.User)
 		if err != nil {
 			return nil, err
 		}
-		var userID string
-		if in.User != "" {
-			u, err := s.Store.KeyUser(ctx, t.ID, in.User)
-			if err != nil {
-				return nil, err
-			}
-			userID = u.ID
-		}
-		rows, err := s.Store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
-		return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
-	})
-	register(s, http.MethodGet, "/tenants/{tenant}/tasks/{task}", "Get a task", 200,
-		func(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			task, err := s.Store.Task(ctx, t.ID, in.ID)
-			return &Entity[client.Task]{etag(task.Version), viewTask(task)}, err
+		userID = u.ID
+	}
+	rows, err := s.Store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
+}
+
+func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	task, err := s.Store.Task(ctx, t.ID, in.ID)
+	return &Entity[client.Task]{etag(task.Version), viewTask(task)}, err
+}
+
+func (s *server) changeTask(ctx context.Context, in *struct {
+	OneTask
+	Guarded
+	Body struct {
+		State tenancy.TaskState `json:"state" enum:"open,in-process,completed"`
+		Note  string            `json:"note,omitempty"`
+	}
+}) (*Entity[client.Task], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	task, err := s.Store.Task(ctx, t.ID, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := oneself(ctx, tenancy.KeyUser{ID: task.KeyUserID, Name: task.KeyUser}, "change this task"); err != nil {
+		return nil, err
+	}
+	if task.Version, err = in.version(); err != nil {
+		return nil, err
+	}
+	if err := tenancy.CheckNote("note", in.Body.Note); err != nil {
+		return nil, err
+	}
+	task.State, task.Note, task.CompletedAt = in.Body.State, in.Body.Note, time.Time{}
+	if task.State == tenancy.TaskCompleted {
+		task.CompletedAt = s.now()
+	}
+	err = s.change(ctx, "task."+string(task.State), t.Name, task.ID, map[string]any{"user": task.KeyUser},
+		func(tx *store.Tx) error {
+			return tx.UpdateTask(ctx, task)
 		})
-	register(s, http.MethodPut, "/tenants/{tenant}/tasks/{task}", "Take a task up, or complete it: for oneself", 200,
-		func(ctx context.Context, in *struct {
-			OneTask
-			Guarded
-			Body struct {
-				State tenancy.TaskState `json:"state" enum:"open,in-process,completed"`
-				Note  string            `json:"note,omitempty"`
-			}
-		}) (*Entity[client.Task], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			task, err := s.Store.Task(ctx, t.ID, in.ID)
-			if err != nil {
-				return nil, err
-			}
-			if err := oneself(ctx, tenancy.KeyUser{ID: task.KeyUserID, Name: task.KeyUser}, "change this task"); err != nil {
-				return nil, err
-			}
-			if task.Version, err = in.version(); err != nil {
-				return nil, err
-			}
-			if err := tenancy.CheckNote("note", in.Body.Note); err != nil {
-				return nil, err
-			}
-			task.State, task.Note, task.CompletedAt = in.Body.State, in.Body.Note, time.Time{}
-			if task.State == tenancy.TaskCompleted {
-				task.CompletedAt = s.now()
-			}
-			err = s.change(ctx, "task."+string(task.State), t.Name, task.ID, map[string]any{"user": task.KeyUser},
-				func(tx *store.Tx) error {
-					return tx.UpdateTask(ctx, task)
-				})
-			return &Entity[client.Task]{etag(task.Version + 1), viewTask(task)}, err
-		})
+	return &Entity[client.Task]{etag(task.Version + 1), viewTask(task)}, err
 }
 
 func viewProject(p tenancy.ScopingProject) client.Project {
@@ -112,67 +123,79 @@ func viewProject(p tenancy.ScopingProject) client.Project {
 	return view
 }
 
-func (s *server) scope() {
-	register(s, http.MethodGet, "/tenants/{tenant}/scope", "List implementation projects with their questions", 200,
-		func(ctx context.Context, in *InTenant) (*List[client.Project], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			projects, err := s.Store.ScopingProjects(ctx, t.ID)
-			return pageOf(projects, len(projects), nil, viewProject), err
-		})
-	register(s, http.MethodPost, "/tenants/{tenant}/scope", "Create an implementation project", 201,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Body client.Project
-		}) (*Created[client.Project], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			p := tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
-				Version: 1}
-			if err := tenancy.CheckText("name", p.Name); err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
-				return named("project", p.Name, tx.CreateScopingProject(ctx, p))
+func (s *server) registerScope() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/scope",
+		summary: "List implementation projects with their questions", access: members,
+	}, s.listProjects)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/scope", summary: "Create an implementation project",
+		status: http.StatusCreated, access: members,
+	}, s.createProject)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/scope/{project}/{question}",
+		summary: "Answer a question: applies from the next notice on", access: members,
+	}, s.answerQuestion)
+}
+
+func (s *server) listProjects(ctx context.Context, in *InTenant) (*List[client.Project], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	return pageOf(projects, len(projects), nil, viewProject), err
+}
+
+func (s *server) createProject(ctx context.Context, in *struct {
+	InTenant
+	Body client.Project
+}) (*Created[client.Project], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	p := tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+		Version: 1}
+	if err := tenancy.CheckText("name", p.Name); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
+		return named("project", p.Name, tx.CreateScopingProject(ctx, p))
+	})
+	return &Created[client.Project]{ETag: etag(1), Body: viewProject(p)}, err
+}
+
+func (s *server) answerQuestion(ctx context.Context, in *struct {
+	InTenant
+	Project  string `path:"project" maxLength:"200"`
+	Question string `path:"question" maxLength:"63"`
+	Body     struct {
+		Answer string `json:"answer" enum:"yes,no"`
+	}
+}) (*Entity[client.Project], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if in.Question != tenancy.MailForTasks {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no question %s", in.Question)
+	}
+	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range projects {
+		if p.Name != in.Project {
+			continue
+		}
+		answer := tenancy.Answer{Question: in.Question, Yes: in.Body.Answer == "yes", By: actor(ctx), At: s.now()}
+		err := s.change(ctx, "scope.answered", t.Name, p.Name+"/"+in.Question, map[string]any{"answer": in.Body.Answer},
+			func(tx *store.Tx) error {
+				return tx.AnswerQuestion(ctx, p.ID, p.Version, answer)
 			})
-			return &Created[client.Project]{ETag: etag(1), Body: viewProject(p)}, err
-		})
-	register(s, http.MethodPut, "/tenants/{tenant}/scope/{project}/{question}",
-		"Answer a question: applies from the next notice on", 200, func(ctx context.Context, in *struct {
-			InTenant
-			Project  string `path:"project" maxLength:"200"`
-			Question string `path:"question" maxLength:"63"`
-			Body     struct {
-				Answer string `json:"answer" enum:"yes,no"`
-			}
-		}) (*Entity[client.Project], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			if in.Question != tenancy.MailForTasks {
-				return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no question %s", in.Question)
-			}
-			projects, err := s.Store.ScopingProjects(ctx, t.ID)
-			if err != nil {
-				return nil, err
-			}
-			for _, p := range projects {
-				if p.Name != in.Project {
-					continue
-				}
-				answer := tenancy.Answer{Question: in.Question, Yes: in.Body.Answer == "yes", By: actor(ctx), At: s.now()}
-				err := s.change(ctx, "scope.answered", t.Name, p.Name+"/"+in.Question, map[string]any{"answer": in.Body.Answer},
-					func(tx *store.Tx) error {
-						return tx.AnswerQuestion(ctx, p.ID, p.Version, answer)
-					})
-				p.Answers = []tenancy.Answer{answer}
-				return &Entity[client.Project]{etag(p.Version + 1), viewProject(p)}, err
-			}
-			return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
-		})
+		p.Answers = []tenancy.Answer{answer}
+		return &Entity[client.Project]{etag(p.Version + 1), viewProject(p)}, err
+	}
+	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
 }

@@ -21,56 +21,64 @@ func viewTenant(t tenancy.Tenant) client.Tenant {
 }
 
 // There is no deletion of a tenant: it would let certificates expire unrenewed.
-func (s *server) tenants() {
-	register(s, http.MethodGet, "/tenants", "List tenants", 200,
-		func(ctx context.Context, in *Paged) (*List[client.Tenant], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
-		})
-	register(s, http.MethodPost, "/tenants", "Create a tenant with its first certificates", 201,
-		func(ctx context.Context, in *struct{ Body client.Tenant }) (*Created[client.Tenant], error) {
-			if err := operator(ctx); err != nil {
-				return nil, err
-			}
-			t := tenancy.Tenant{Name: in.Body.Name, DisplayName: in.Body.DisplayName, KeyType: in.Body.KeyType}
-			if t.DisplayName == "" {
-				t.DisplayName = t.Name
-			}
-			if t.KeyType == "" {
-				t.KeyType = tenancy.P256
-			}
-			t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
-			return &Created[client.Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}", "Get a tenant", 200,
-		func(ctx context.Context, in *InTenant) (*Entity[client.Tenant], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			return &Entity[client.Tenant]{etag(t.Version), viewTenant(t)}, err
-		})
-	register(s, http.MethodPut, "/tenants/{tenant}", "Change a tenant", 200, func(ctx context.Context, in *struct {
-		InTenant
-		Guarded
-		Body client.TenantChange
-	}) (*Entity[client.Tenant], error) {
-		t, err := s.tenant(ctx, in.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		if t.Version, err = in.version(); err != nil {
-			return nil, err
-		}
-		t.DisplayName, t.KeyType = in.Body.DisplayName, in.Body.KeyType
-		if err := t.Check(); err != nil {
-			return nil, err
-		}
-		err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error {
-			return tx.UpdateTenant(ctx, t)
-		})
-		return &Entity[client.Tenant]{etag(t.Version + 1), viewTenant(t)}, err
+func (s *server) registerTenants() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants", summary: "List tenants", access: operators,
+	}, s.listTenants)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants", summary: "Create a tenant with its first certificates",
+		status: http.StatusCreated, access: operators,
+	}, s.createTenant)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}", summary: "Get a tenant", access: members,
+	}, s.getTenant)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}", summary: "Change a tenant", access: members,
+	}, s.changeTenant)
+}
+
+func (s *server) listTenants(ctx context.Context, in *Paged) (*List[client.Tenant], error) {
+	rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
+}
+
+func (s *server) createTenant(ctx context.Context, in *struct{ Body client.Tenant }) (*Created[client.Tenant], error) {
+	t := tenancy.Tenant{Name: in.Body.Name, DisplayName: in.Body.DisplayName, KeyType: in.Body.KeyType}
+	if t.DisplayName == "" {
+		t.DisplayName = t.Name
+	}
+	if t.KeyType == "" {
+		t.KeyType = tenancy.P256
+	}
+	t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
+	return &Created[client.Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
+}
+
+func (s *server) getTenant(ctx context.Context, in *InTenant) (*Entity[client.Tenant], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	return &Entity[client.Tenant]{etag(t.Version), viewTenant(t)}, err
+}
+
+func (s *server) changeTenant(ctx context.Context, in *struct {
+	InTenant
+	Guarded
+	Body client.TenantChange
+}) (*Entity[client.Tenant], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if t.Version, err = in.version(); err != nil {
+		return nil, err
+	}
+	t.DisplayName, t.KeyType = in.Body.DisplayName, in.Body.KeyType
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error {
+		return tx.UpdateTenant(ctx, t)
 	})
+	return &Entity[client.Tenant]{etag(t.Version + 1), viewTenant(t)}, err
 }
 
 func viewKeyUser(u tenancy.KeyUser) client.KeyUser {
@@ -94,154 +102,194 @@ func (s *server) keyUser(ctx context.Context, in OneKeyUser) (tenancy.Tenant, te
 	return t, u, err
 }
 
-func (s *server) people() {
-	register(s, http.MethodGet, "/tenants/{tenant}/key-users", "List key users", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Paged
-		}) (*List[client.KeyUser], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
-			return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
-		})
-	register(s, http.MethodPost, "/tenants/{tenant}/key-users", "Make a person a key user", 201,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Body client.KeyUser
-		}) (*Created[client.KeyUser], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
-				UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
-			if err := u.Check(); err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
-				return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
-			})
-			return &Created[client.KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
-		})
-	register(s, http.MethodGet, "/tenants/{tenant}/key-users/{user}", "Get a key user", 200,
-		func(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
-			_, u, err := s.keyUser(ctx, *in)
-			return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, err
-		})
-	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}", "Change a key user's address", 200,
-		func(ctx context.Context, in *struct {
-			OneKeyUser
-			Guarded
-			Body struct {
-				Email string `json:"email"`
-			}
-		}) (*Entity[client.KeyUser], error) {
-			t, u, err := s.keyUser(ctx, in.OneKeyUser)
-			if err != nil {
-				return nil, err
-			}
-			if u.Version, err = in.version(); err != nil {
-				return nil, err
-			}
-			u.Email = in.Body.Email
-			if err := u.Check(); err != nil {
-				return nil, err
-			}
-			err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
-				return tx.UpdateKeyUser(ctx, u)
-			})
-			return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
-		})
-	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}", "Take a key user away, with tasks and tokens",
-		204, func(ctx context.Context, in *struct {
-			OneKeyUser
-			Guarded
-		}) (*struct{}, error) {
-			t, u, err := s.keyUser(ctx, in.OneKeyUser)
-			if err != nil {
-				return nil, err
-			}
-			return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error {
-				return tx.DeleteKeyUser(ctx, u)
-			})
-		})
-	subscribe := func(action string, at func() time.Time) func(context.Context, *OneKeyUser) (*Entity[client.KeyUser], error) {
-		return func(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
-			t, u, err := s.keyUser(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			if err := oneself(ctx, u, "subscribe or unsubscribe"); err != nil {
-				return nil, err
-			}
-			if u.SubscribedAt.IsZero() == at().IsZero() { // nothing changes
-				return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
-			}
-			u.SubscribedAt = at()
-			err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
-				return tx.UpdateKeyUser(ctx, u)
-			})
-			return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
-		}
+func (s *server) registerPeople() {
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/key-users", summary: "List key users", access: members,
+	}, s.listKeyUsers)
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/key-users", summary: "Make a person a key user",
+		status: http.StatusCreated, access: members,
+	}, s.createKeyUser)
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/key-users/{user}", summary: "Get a key user",
+		access: members,
+	}, s.getKeyUser)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}", summary: "Change a key user's address",
+		access: members,
+	}, s.changeKeyUser)
+	register(s, endpoint{
+		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}",
+		summary: "Take a key user away, with tasks and tokens", status: http.StatusNoContent, access: members,
+	}, s.deleteKeyUser)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}/subscription",
+		summary: "Subscribe to Task: applies from the next notice on", access: members,
+	}, s.subscribe)
+	register(s, endpoint{
+		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}/subscription", summary: "Unsubscribe",
+		access: members,
+	}, s.unsubscribeUser)
+
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/mail-check",
+		summary: "Why did a user get no mail? Each condition, whether it holds, and how to fix it", access: members,
+	}, s.mailCheck)
+
+	register(s, endpoint{
+		method: http.MethodGet, path: "/tenants/{tenant}/it-contacts", summary: "List IT contacts in their order",
+		access: members,
+	}, s.listITContacts)
+	register(s, endpoint{
+		method: http.MethodPut, path: "/tenants/{tenant}/it-contacts",
+		summary: "Set the IT contacts; the first is the designated one", access: members,
+	}, s.setITContacts)
+}
+
+func (s *server) listKeyUsers(ctx context.Context, in *struct {
+	InTenant
+	Paged
+}) (*List[client.KeyUser], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
 	}
-	register(s, http.MethodPut, "/tenants/{tenant}/key-users/{user}/subscription",
-		"Subscribe to Task: applies from the next notice on", 200, subscribe("key-user.subscribed", s.now))
-	register(s, http.MethodDelete, "/tenants/{tenant}/key-users/{user}/subscription", "Unsubscribe", 200,
-		subscribe("key-user.unsubscribed", func() time.Time {
-			return time.Time{}
-		}))
+	rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
+}
 
-	register(s, http.MethodGet, "/tenants/{tenant}/mail-check", "Why did a user get no mail? Each condition, whether it "+
-		"holds, and how to fix it", 200, s.mailCheck)
+func (s *server) createKeyUser(ctx context.Context, in *struct {
+	InTenant
+	Body client.KeyUser
+}) (*Created[client.KeyUser], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
+		UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
+	if err := u.Check(); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+		return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
+	})
+	return &Created[client.KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
+}
 
-	register(s, http.MethodGet, "/tenants/{tenant}/it-contacts", "List IT contacts in their order", 200,
-		func(ctx context.Context, in *InTenant) (*Contacts, error) {
-			t, err := s.tenant(ctx, in.Tenant)
+func (s *server) getKeyUser(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
+	_, u, err := s.keyUser(ctx, *in)
+	return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, err
+}
+
+func (s *server) changeKeyUser(ctx context.Context, in *struct {
+	OneKeyUser
+	Guarded
+	Body struct {
+		Email string `json:"email"`
+	}
+}) (*Entity[client.KeyUser], error) {
+	t, u, err := s.keyUser(ctx, in.OneKeyUser)
+	if err != nil {
+		return nil, err
+	}
+	if u.Version, err = in.version(); err != nil {
+		return nil, err
+	}
+	u.Email = in.Body.Email
+	if err := u.Check(); err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "key-user.changed", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+		return tx.UpdateKeyUser(ctx, u)
+	})
+	return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+}
+
+func (s *server) deleteKeyUser(ctx context.Context, in *struct {
+	OneKeyUser
+	Guarded
+}) (*struct{}, error) {
+	t, u, err := s.keyUser(ctx, in.OneKeyUser)
+	if err != nil {
+		return nil, err
+	}
+	return s.discard(ctx, in.Guarded, &u.Version, "key-user.deleted", t.Name, u.Name, func(tx *store.Tx) error {
+		return tx.DeleteKeyUser(ctx, u)
+	})
+}
+
+func (s *server) subscribe(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
+	return s.setSubscription(ctx, *in, "key-user.subscribed", s.now())
+}
+
+func (s *server) unsubscribeUser(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {
+	return s.setSubscription(ctx, *in, "key-user.unsubscribed", time.Time{})
+}
+
+// setSubscription subscribes a key user from an instant on, or ends the subscription if it is zero.
+func (s *server) setSubscription(ctx context.Context, in OneKeyUser, action string,
+	from time.Time) (*Entity[client.KeyUser], error) {
+	t, u, err := s.keyUser(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := oneself(ctx, u, "subscribe or unsubscribe"); err != nil {
+		return nil, err
+	}
+	if u.SubscribedAt.IsZero() == from.IsZero() { // nothing changes
+		return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
+	}
+	u.SubscribedAt = from
+	err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
+		return tx.UpdateKeyUser(ctx, u)
+	})
+	return &Entity[client.KeyUser]{etag(u.Version + 1), viewKeyUser(u)}, err
+}
+
+func (s *server) listITContacts(ctx context.Context, in *InTenant) (*Contacts, error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	contacts, err := s.Store.ITContacts(ctx, t.ID)
+	return viewContacts(contacts), err
+}
+
+func (s *server) setITContacts(ctx context.Context, in *struct {
+	InTenant
+	Guarded
+	Body []client.ITContact `maxItems:"50"`
+}) (*Contacts, error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	version, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	var contacts []tenancy.ITContact
+	for _, c := range in.Body {
+		contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
+			CreatedAt: s.now(), Version: version + 1}
+		if err := contact.Check(); err != nil {
+			return nil, err
+		}
+		contacts = append(contacts, contact)
+	}
+	err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)},
+		func(tx *store.Tx) error {
+			before, err := tx.ITContacts(ctx, t.ID)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			contacts, err := s.Store.ITContacts(ctx, t.ID)
-			return viewContacts(contacts), err
+			if listVersion(before) != version {
+				return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
+			}
+			return tx.SetITContacts(ctx, t.ID, contacts)
 		})
-	register(s, http.MethodPut, "/tenants/{tenant}/it-contacts", "Set the IT contacts; the first is the designated one",
-		200, func(ctx context.Context, in *struct {
-			InTenant
-			Guarded
-			Body []client.ITContact `maxItems:"50"`
-		}) (*Contacts, error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			version, err := in.version()
-			if err != nil {
-				return nil, err
-			}
-			var contacts []tenancy.ITContact
-			for _, c := range in.Body {
-				contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
-					CreatedAt: s.now(), Version: version + 1}
-				if err := contact.Check(); err != nil {
-					return nil, err
-				}
-				contacts = append(contacts, contact)
-			}
-			err = s.change(ctx, "it-contacts.changed", t.Name, t.Name, map[string]any{"contacts": len(contacts)},
-				func(tx *store.Tx) error {
-					before, err := tx.ITContacts(ctx, t.ID)
-					if err != nil {
-						return err
-					}
-					if listVersion(before) != version {
-						return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
-					}
-					return tx.SetITContacts(ctx, t.ID, contacts)
-				})
-			return viewContacts(contacts), err
-		})
+	return viewContacts(contacts), err
 }
 
 // Contacts is the list of IT contacts, which is changed as a whole.

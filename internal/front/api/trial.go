@@ -12,35 +12,39 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func (s *server) trial() {
-	register(s, http.MethodPost, "/tenants/{tenant}/arrangements/trial", "Try an arrangement without saving it", 200,
-		func(ctx context.Context, in *struct {
-			InTenant
-			Body client.Arrangement
-		}) (*Entity[client.Trial], error) {
-			t, err := s.tenant(ctx, in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			a := tenancy.Arrangement{
-				ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
-				Endpoint:       in.Body.Endpoint,
-				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
-				Version: 1,
-			}
-			newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
-			if err != nil {
-				return nil, err
-			}
-			if a.Generation = newest.Generation; a.Name == "" {
-				a.Name = "trial"
-			}
-			if err := a.Check(); err != nil {
-				return nil, err
-			}
-			out, err := s.try(ctx, t, a)
-			return &Entity[client.Trial]{Body: out}, err
-		})
+func (s *server) registerTrial() {
+	register(s, endpoint{
+		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/trial",
+		summary: "Try an arrangement without saving it", access: members,
+	}, s.tryArrangement)
+}
+
+func (s *server) tryArrangement(ctx context.Context, in *struct {
+	InTenant
+	Body client.Arrangement
+}) (*Entity[client.Trial], error) {
+	t, err := s.tenant(ctx, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	a := tenancy.Arrangement{
+		ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
+		Endpoint:       in.Body.Endpoint,
+		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
+		Version: 1,
+	}
+	newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return nil, err
+	}
+	if a.Generation = newest.Generation; a.Name == "" {
+		a.Name = "trial"
+	}
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	out, err := s.try(ctx, t, a)
+	return &Entity[client.Trial]{Body: out}, err
 }
 
 // try looks who a receiver is, and asks it with each generation where it is who the arrangement wants.
