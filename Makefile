@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test packages lint generate fresh fuzz properties model faults mutants receivers bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test packages lint prose generate fresh fuzz properties model faults mutants receivers bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -42,6 +42,10 @@ lint:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	"$$($(GO) -C tools tool -n staticcheck)" ./...
+
+prose: ## lines that are too wide, and phrases to write otherwise, in all files or in those whose path begins with BELOW
+	@$(GO) -C tools build -o $(CURDIR)/bin/prose ./prose
+	@bin/prose -exceptions tools/prose/exceptions.txt $(BELOW)
 
 generate: ## the console's templates and docs/openapi.json, from the code
 	"$$($(GO) -C tools tool -n templ)" generate -path internal/front/web
