@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
+	"github.com/perennial-pki/perennial/internal/engine/ratelimit"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -30,7 +31,7 @@ type core struct {
 	engine *lifecycle.Engine
 	// outbox and deliverer are nil if no mail server is configured.
 	outbox    *jobs.Outbox
-	deliverer *jobs.Deliverer
+	deliverer jobs.Deliverer
 }
 
 // openCore opens the database and wires the engine. crlURL is named in certificates; empty for none.
@@ -84,14 +85,18 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 		return nil, err
 	}
 	rate := s.Certificates.IssuerRate
-	if engine.Pace = jobs.Pace(p.store, "issuer", rate, c.Now); engine.Pace != nil {
+	if engine.Pace = ratelimit.Pace(p.store, "issuer", rate, c.Now); engine.Pace != nil {
 		engine.PartSize = partSize(rate)
 	}
 	if server != nil {
 		if p.outbox, err = jobs.NewOutbox(p.store, c.Log); err != nil {
 			return nil, err
 		}
-		p.deliverer = &jobs.Deliverer{Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Log: c.Log}
+		if p.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{
+			Store: p.store, Sender: server, BaseURL: s.Transport.BaseURL, Log: c.Log,
+		}); err != nil {
+			return nil, err
+		}
 		engine.Outbox = p.outbox
 	}
 	p.engine, err = lifecycle.New(engine)

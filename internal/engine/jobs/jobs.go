@@ -23,8 +23,6 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/perennial-pki/perennial/internal/egress/prober"
-	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -43,24 +41,66 @@ const (
 	tickTimeout = 55 * time.Minute
 )
 
-// Config is what the jobs stand on.
+// An Engine executes what is due. [lifecycle.Engine] is one.
+type Engine interface {
+	Tick(ctx context.Context, now time.Time) error
+	RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error
+	Prune(ctx context.Context, now time.Time) error
+}
+
+// A Deliverer delivers queued mails. On the last try, mails that cannot be delivered become dead.
+type Deliverer interface {
+	Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error
+}
+
+// A Prober asks the receivers of open roll-overs, and those of an announced authority.
+type Prober interface {
+	ProbeOpen(ctx context.Context) error
+	ProbeAnnounced(ctx context.Context) error
+}
+
+// An Importer continues an import that is being applied or undone.
+type Importer interface {
+	Work(ctx context.Context, id string) error
+}
+
+// Config holds what the jobs depend on. Fields without a note are required.
 type Config struct {
-	Store     *store.Store
-	URL       string // of the database: PostgreSQL notifies through a connection of its own
-	Engine    *lifecycle.Engine
-	Deliverer *Deliverer // nil while no mail server is configured
-	// Prober asks receivers with an open roll-over, at every tick; it may be nil.
-	Prober *prober.Prober
-	// Importer applies and undoes imports; it may be nil.
-	Importer *importing.Importer
-	// Lease is how long a job may seem to run before it is taken for lost; 0 for ten minutes.
+	Store *store.Store
+	// URL is the address of the database: PostgreSQL notifies the queue through a connection of its own. Required for
+	// PostgreSQL.
+	URL    string
+	Engine Engine
+	// Deliverer is nil if no mail server is configured.
+	Deliverer Deliverer
+	// Prober runs at every tick. Optional.
+	Prober Prober
+	// Importer is nil if this service does not import.
+	Importer Importer
+	// Lease is how long a job may run before it is considered lost; 0 for ten minutes.
 	Lease time.Duration
-	// MailRate is how many mails a second all replicas together hand to the mail server; 0 for no limit.
+	// MailRate is the maximum number of mails a second that all replicas together hand to the mail server; 0 for no
+	// limit.
 	MailRate float64
 	// TickEvery is the time between ticks; 0 for one hour.
 	TickEvery time.Duration
 	Now       func() time.Time
 	Log       *slog.Logger
+}
+
+// check returns an error that names the first required dependency that is missing.
+func (c Config) check() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("the jobs need a Store")
+	case c.Engine == nil:
+		return errors.New("the jobs need an Engine")
+	case c.Now == nil:
+		return errors.New("the jobs need a clock: set Config.Now")
+	case c.Log == nil:
+		return errors.New("the jobs need a Log")
+	}
+	return nil
 }
 
 // Jobs is the queue and its workers.
@@ -125,26 +165,6 @@ func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) er
 	return err
 }
 
-// Pace waits until n more may be done of what all replicas together may do perSecond of under a name; nil for no limit.
-func Pace(s *store.Store, name string, perSecond float64, now func() time.Time) func(ctx context.Context, n int) error {
-	if perSecond <= 0 {
-		return nil
-	}
-	return func(ctx context.Context, n int) error {
-		for {
-			wait, err := s.Take(ctx, name, n, perSecond, now())
-			if err != nil || wait == 0 {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("wait for the limit %s of %g a second: %w", name, perSecond, context.Cause(ctx))
-			case <-time.After(wait):
-			}
-		}
-	}
-}
-
 type importArgs struct {
 	ID string `json:"id"`
 }
@@ -189,26 +209,7 @@ func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
 	if w.config.Prober != nil {
 		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx), w.config.Prober.ProbeAnnounced(ctx))
 	}
-	return errors.Join(err, w.forgetMessages(ctx))
-}
-
-// messagesKept is how long the message log is kept.
-const messagesKept = 30 * 24 * time.Hour
-
-func (w *tickWorker) forgetMessages(ctx context.Context) error {
-	for {
-		var n int64
-		err := w.config.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-			before := w.config.Now().Add(-messagesKept)
-			if n, err = tx.ForgetMessages(ctx, before, 5000); err != nil {
-				return err
-			}
-			return tx.ForgetParked(ctx, before)
-		})
-		if err != nil || n < 5000 {
-			return err
-		}
-	}
+	return errors.Join(err, w.config.Engine.Prune(ctx, w.config.Now()))
 }
 
 type deliverWorker struct {
@@ -224,7 +225,7 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 		return errors.New("no mail server is configured any more: configure one, the mails are kept")
 	}
 	if w.config.MailRate > 0 {
-		wait, err := w.config.Store.Take(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
+		wait, err := w.config.Store.Reserve(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
 		if err != nil {
 			return err
 		}
@@ -240,22 +241,15 @@ const migrationLock = 0x706572656e6e6961
 
 // Migrate brings the queue's tables up to date. Replicas that start together migrate one after the other.
 func Migrate(ctx context.Context, s *store.Store, log *slog.Logger) error {
-	if s.Engine() == store.Postgres {
-		conn, err := s.DB().Conn(ctx)
-		if err != nil {
-			return fmt.Errorf("migrate the job queue: %w", err)
-		}
-		defer conn.Close()
-		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
-			return fmt.Errorf("migrate the job queue: %w", err)
-		}
-		defer conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
-	}
 	m, err := rivermigrate.New(queueDriver(s, nil), &rivermigrate.Config{Logger: log})
 	if err != nil {
 		return err
 	}
-	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+	err = s.Exclusively(ctx, migrationLock, func() error {
+		_, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("migrate the job queue: %w", err)
 	}
 	return nil
@@ -301,6 +295,9 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) erro
 
 // New makes the queue and its workers. They work from [Jobs.Start] on.
 func New(ctx context.Context, config Config) (*Jobs, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
 	if config.Lease == 0 {
 		config.Lease = 10 * time.Minute
 	}
@@ -344,13 +341,9 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 // Start takes up what an earlier process left, and works until [Jobs.Stop].
 func (j *Jobs) Start(ctx context.Context) error {
 	if j.config.Store.Engine() == store.SQLite {
-		// Nobody else serves this file: a job that seems to run was lost with the process before this one.
-		err := j.config.Store.InTx(ctx, func(tx *store.Tx) error {
-			_, err := tx.SQL().ExecContext(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("take up lost jobs: %w", err)
+		// No other process serves this file. A job that seems to run was lost with the previous process.
+		if err := j.config.Store.InTx(ctx, func(tx *store.Tx) error { return tx.ReleaseLost(ctx) }); err != nil {
+			return fmt.Errorf("release lost jobs: %w", err)
 		}
 	}
 	if j.config.Deliverer != nil {

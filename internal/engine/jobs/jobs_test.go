@@ -87,8 +87,17 @@ func spread(t *testing.T) enginetest.Option {
 	}
 }
 
+// deliverer delivers mails with a sender.
+func (f *fixture) deliverer(s notify.Sender) *notify.Deliverer {
+	f.t.Helper()
+	d, err := notify.NewDeliverer(notify.DelivererConfig{Store: f.store, Sender: s, BaseURL: "https://p.example.com",
+		Log: log})
+	check(f.t, err)
+	return d
+}
+
 // work runs the jobs until the condition holds.
-func (f *fixture) work(d *Deliverer, until func() bool) {
+func (f *fixture) work(d Deliverer, until func() bool) {
 	f.t.Helper()
 	j, err := New(f.t.Context(), Config{Store: f.store, URL: f.url, Engine: f.engine.Engine, Deliverer: d, Now: f.clock,
 		Log: log})
@@ -160,7 +169,7 @@ func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
 		server, err := notify.NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates, pit.Roots)
 		check(t, err)
 		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
-		f.work(&Deliverer{Store: f.store, Sender: server, BaseURL: "https://p.example.com", Log: log}, func() bool {
+		f.work(f.deliverer(server), func() bool {
 			runs, err := f.store.Runs(t.Context(), time.Time{}, 1)
 			check(t, err)
 			return len(runs) == 1 && !runs[0].FinishedAt.IsZero() && runs[0].RunDate.Month() == time.November &&
@@ -223,7 +232,7 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 			}
 			return nil
 		}}
-		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool {
+		f.work(f.deliverer(s), func() bool {
 			n := f.unsent()
 			return n[tenancy.MailDead] == 1 && n[tenancy.MailQueued] == 0
 		})
@@ -243,25 +252,6 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 	})
 }
 
-func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
-	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
-	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
-	check(t, err)
-	queued, _ := f.store.Mails(t.Context(), "", tenancy.MailQueued, "", 10)
-	d := &Deliverer{Store: f.store, Log: log, Sender: &answers{answer: func(notify.Addressed, int) error {
-		return errors.New("down")
-	}}}
-	ids := []string{queued[0].ID, queued[1].ID}
-	if err := d.Deliver(t.Context(), ids, false, f.now); err == nil ||
-		!strings.Contains(err.Error(), "2 of 2 mails are left to send: down") {
-		t.Errorf("got %v", err)
-	}
-	check(t, d.Deliver(t.Context(), ids, true, f.now))
-	if n := f.unsent(); n[tenancy.MailDead] != 2 {
-		t.Errorf("got %v", n)
-	}
-}
-
 func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 3, func(c *lifecycle.Config) { c.Outbox = nil })
@@ -271,7 +261,7 @@ func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
 			t.Fatalf("got %v", n)
 		}
 		s := &answers{answer: func(notify.Addressed, int) error { return nil }}
-		f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+		f.work(f.deliverer(s), func() bool { return len(f.unsent()) == 0 })
 		if len(s.tries) != 6 {
 			t.Errorf("%d mails sent", len(s.tries))
 		}
@@ -286,7 +276,7 @@ func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &answers{answer: func(notify.Addressed, int) error { return nil }}
-	f.work(&Deliverer{Store: f.store, Sender: s, Log: log}, func() bool { return len(f.unsent()) == 0 })
+	f.work(f.deliverer(s), func() bool { return len(f.unsent()) == 0 })
 }
 
 func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
@@ -354,7 +344,7 @@ func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
 		for now.Before(start.Add(10 * time.Second)) {
 			next := now.Add(time.Minute)
 			for range 4 {
-				wait, err := f.store.Take(t.Context(), "issuer", 2, 5, now)
+				wait, err := f.store.Reserve(t.Context(), "issuer", 2, 5, now)
 				check(t, err)
 				if wait == 0 {
 					taken += 2
@@ -368,9 +358,9 @@ func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
 			t.Errorf("%d in ten seconds at five a second", taken)
 		}
 		// A replica whose clock was a year ahead does not stop the others for a year.
-		_, err := f.store.Take(t.Context(), "issuer", 1, 1, now.AddDate(1, 0, 0))
+		_, err := f.store.Reserve(t.Context(), "issuer", 1, 1, now.AddDate(1, 0, 0))
 		check(t, err)
-		if wait, err := f.store.Take(t.Context(), "issuer", 1, 1, now); err != nil || wait != 0 {
+		if wait, err := f.store.Reserve(t.Context(), "issuer", 1, 1, now); err != nil || wait != 0 {
 			t.Errorf("wait %v, %v", wait, err)
 		}
 	})
@@ -381,13 +371,13 @@ func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
 	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 	check(t, f.engine.Tick(t.Context(), f.clock()))
 	worker := deliverWorker{config: &Config{Store: f.store,
-		Deliverer: &Deliverer{Store: f.store, Sender: &answers{}, Log: log}, MailRate: 1, Now: f.clock}}
+		Deliverer: f.deliverer(&answers{}), MailRate: 1, Now: f.clock}}
 	mails, err := f.store.CountMails(t.Context())
 	check(t, err)
 	if mails[tenancy.MailQueued] == 0 {
 		t.Fatal("no mail")
 	}
-	if wait, err := f.store.Take(t.Context(), "mail", 60, 1, f.clock()); err != nil || wait != 0 {
+	if wait, err := f.store.Reserve(t.Context(), "mail", 60, 1, f.clock()); err != nil || wait != 0 {
 		t.Fatal(wait, err)
 	}
 	err = worker.Work(t.Context(), &river.Job[deliverArgs]{JobRow: &rivertype.JobRow{Attempt: 1, MaxAttempts: 1},
@@ -395,27 +385,5 @@ func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
 	var snooze *river.JobSnoozeError
 	if !errors.As(err, &snooze) || snooze.Duration != time.Minute {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestAnAnswerThatCannotBeStoredDoesNotCostThoseBesideIt(t *testing.T) {
-	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
-	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
-	check(t, f.engine.Tick(t.Context(), f.clock()))
-	tenants, err := f.store.Tenants(t.Context(), "", 1)
-	check(t, err)
-	mails, err := f.store.Mails(t.Context(), tenants[0].ID, "", "", 1)
-	check(t, err)
-	gone := entry{answered{mail: tenancy.Mail{ID: "gone"}}, make(chan error, 1)}
-	l := ledger{waiting: []entry{gone}} // another conversation's
-	mails[0].State = tenancy.MailSent
-	if err := l.store(t.Context(), f.store, answered{mail: mails[0]}); err != nil {
-		t.Error(err)
-	}
-	if err := <-gone.stored; !errors.Is(err, tenancy.ErrStale) {
-		t.Errorf("the mail that is gone: %v", err)
-	}
-	if m, err := f.store.Mail(t.Context(), mails[0].ID); err != nil || m.State != tenancy.MailSent {
-		t.Errorf("%+v, %v", m, err)
 	}
 }

@@ -127,10 +127,12 @@ func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64,
 		return 0, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	queue, err := jobs.New(ctx, jobs.Config{Store: f.store, Engine: f.engine,
-		Deliverer: &jobs.Deliverer{Store: f.store, Sender: server, Log: log}, Now: func() time.Time {
-			return runDate
-		}, Log: log})
+	deliverer, err := notify.NewDeliverer(notify.DelivererConfig{Store: f.store, Sender: server, Log: log})
+	if err != nil {
+		return 0, err
+	}
+	queue, err := jobs.New(ctx, jobs.Config{Store: f.store, Engine: f.engine, Deliverer: deliverer,
+		Now: func() time.Time { return runDate }, Log: log})
 	if err != nil {
 		return 0, err
 	}

@@ -20,7 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -47,7 +46,7 @@ type story struct {
 	ca        *local.CA
 	roots     *x509.CertPool
 	mailboxes *mailboxes
-	deliverer *jobs.Deliverer
+	deliverer *notify.Deliverer
 	queued    []string
 	receivers []*receiver
 	tenant    tenancy.Tenant
@@ -142,7 +141,11 @@ func (s *story) setUp(ctx context.Context) error {
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
-	s.deliverer = &jobs.Deliverer{Store: s.store, Sender: server, BaseURL: "https://platform.example.com", Log: log}
+	s.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{Store: s.store, Sender: server,
+		BaseURL: "https://platform.example.com", Log: log})
+	if err != nil {
+		return err
+	}
 	s.engine, err = lifecycle.New(lifecycle.Config{
 		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s,
 		MailDomain: "platform.example.com", Log: log, Authorities: s.ca,

@@ -29,7 +29,7 @@ func Tool(t testing.TB, name string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
 	cmd := exec.Command("go", "tool", "-n", name)
-	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "tools")
+	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", "tools")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("the tool %s could not be built from tools/go.mod: %v", name, err)

@@ -1,4 +1,4 @@
-package jobs
+package notify
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -18,20 +17,40 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Sender hands letters to a mail server: see [notify.Server.Send].
+// Sender hands letters to a mail server, as [Server.Send] does.
 type Sender interface {
-	Send(ctx context.Context, letters []notify.Addressed, answered func(i int, answer error) error) error
+	Send(ctx context.Context, letters []Addressed, answered func(i int, answer error) error) error
 }
 
-// A Deliverer delivers mails that are queued.
-type Deliverer struct {
+// DelivererConfig holds what a deliverer depends on. Fields without a note are required.
+type DelivererConfig struct {
 	Store  *store.Store
 	Sender Sender
-	// BaseURL is where people reach the service, for links; may be empty.
+	// BaseURL is the address of the service, for links. Optional: without it, mails have none.
 	BaseURL string
 	Log     *slog.Logger
+}
 
-	ledger ledger
+// A Deliverer composes the mails that are queued, hands them to a mail server, and stores its answers.
+type Deliverer struct {
+	store   *store.Store
+	sender  Sender
+	baseURL string
+	log     *slog.Logger
+	ledger  ledger
+}
+
+// NewDeliverer returns a deliverer. It returns an error that names a required dependency that is missing.
+func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
+	switch {
+	case c.Store == nil:
+		return nil, errors.New("the delivery of mails needs a Store")
+	case c.Sender == nil:
+		return nil, errors.New("the delivery of mails needs a Sender")
+	case c.Log == nil:
+		return nil, errors.New("the delivery of mails needs a Log")
+	}
+	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, log: c.Log}, nil
 }
 
 // An answer of the mail server, and what it means.
@@ -98,7 +117,7 @@ func write(ctx context.Context, s *store.Store, all ...entry) error {
 // repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead
 // instead.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
-	mails, err := d.Store.QueuedMails(ctx, mailIDs)
+	mails, err := d.store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
 		return err
 	}
@@ -108,7 +127,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	}
 	var again error
 	left := 0
-	err = d.Sender.Send(ctx, letters, func(i int, answer error) error {
+	err = d.sender.Send(ctx, letters, func(i int, answer error) error {
 		m := &mails[i]
 		var events []tenancy.Event
 		m.Attempts++
@@ -117,11 +136,11 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
 			events = append(events, tenancy.NewEvent(now, "mail", "mail.sent", tenants[m.TenantID], m.ID,
 				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
-		case errors.Is(answer, notify.ErrRejected) || lastTry:
+		case errors.Is(answer, ErrRejected) || lastTry:
 			m.State, m.LastError = tenancy.MailDead, answer.Error()
 			events = append(events, tenancy.NewEvent(now, "mail", "mail.dead", tenants[m.TenantID], m.ID,
 				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
-			d.Log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID],
+			d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID],
 				"error", m.LastError)
 		default:
 			m.LastError = answer.Error()
@@ -129,7 +148,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 			left++
 		}
 		// What the server took must be written down even when this process is asked to stop.
-		return d.ledger.store(context.WithoutCancel(ctx), d.Store, answered{*m, events})
+		return d.ledger.store(context.WithoutCancel(ctx), d.store, answered{*m, events})
 	})
 	if err == nil && left > 0 {
 		err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
@@ -138,12 +157,12 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 }
 
 // letters gathers what each mail says.
-func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify.Addressed, map[string]string, error) {
+func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]Addressed, map[string]string, error) {
 	var noticeIDs, tenantIDs, certificateIDs []string
 	for _, m := range mails {
 		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
 	}
-	notices, err := d.Store.NoticesByID(ctx, noticeIDs)
+	notices, err := d.store.NoticesByID(ctx, noticeIDs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,11 +172,11 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 			certificateIDs = append(certificateIDs, n.SuccessorID)
 		}
 	}
-	certs, err1 := d.Store.CertificatesByID(ctx, certificateIDs)
-	tenants, err2 := d.Store.TenantsByID(ctx, tenantIDs)
-	arrangements, err3 := d.Store.ArrangementsOf(ctx, tenantIDs)
-	receivers, err4 := d.Store.ReceiversOf(ctx, tenantIDs)
-	users, err5 := d.Store.KeyUsersOf(ctx, tenantIDs)
+	certs, err1 := d.store.CertificatesByID(ctx, certificateIDs)
+	tenants, err2 := d.store.TenantsByID(ctx, tenantIDs)
+	arrangements, err3 := d.store.ArrangementsOf(ctx, tenantIDs)
+	receivers, err4 := d.store.ReceiversOf(ctx, tenantIDs)
+	users, err5 := d.store.KeyUsersOf(ctx, tenantIDs)
 	evidence, err6 := d.evidence(ctx, arrangements)
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, nil, err
@@ -167,16 +186,16 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 		return nil, nil, err
 	}
 	names := map[string]string{}
-	letters := make([]notify.Addressed, len(mails))
+	letters := make([]Addressed, len(mails))
 	for i, m := range mails {
 		n, t := notices[m.NoticeID], tenants[m.TenantID]
 		names[t.ID] = t.Name
 		old := certs[n.CertificateID]
-		l := notify.Letter{
+		l := Letter{
 			MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
 			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
 			Designated: m.Designated, Reason: n.Reason,
-			Old: notify.DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.BaseURL,
+			Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
 		}
 		presented := old.Generation
 		switch {
@@ -185,7 +204,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 				return nil, nil, err
 			}
 		case n.SuccessorID != "":
-			next := notify.DetailsOf(certs[n.SuccessorID])
+			next := DetailsOf(certs[n.SuccessorID])
 			l.New, presented = &next, next.Generation
 		}
 		if old.Purpose == tenancy.ForTenant {
@@ -199,14 +218,14 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 			}
 			l.Arrangements = affected(concerned, receivers[t.ID], presented)
 		}
-		if m.KeyUserID != "" && d.BaseURL != "" {
+		if m.KeyUserID != "" && d.baseURL != "" {
 			for _, u := range users[t.ID] {
 				if u.ID == m.KeyUserID {
-					l.Unsubscribe = d.BaseURL + "/unsubscribe/" + u.UnsubscribeToken
+					l.Unsubscribe = d.baseURL + "/unsubscribe/" + u.UnsubscribeToken
 				}
 			}
 		}
-		letters[i] = notify.Addressed{Kind: n.Kind, Letter: l}
+		letters[i] = Addressed{Kind: n.Kind, Letter: l}
 	}
 	return letters, names, nil
 }
@@ -215,14 +234,14 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]notify
 func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.Notice) ([]tenancy.Authority, error) {
 	for _, n := range notices {
 		if n.Kind == tenancy.NewAuthority {
-			return d.Store.Authorities(ctx)
+			return d.store.Authorities(ctx)
 		}
 	}
 	return nil, nil
 }
 
 // announced describes an authority that was announced, and the root above it where that was made for it.
-func announced(all []tenancy.Authority, id string) (authority, newRoot *notify.Details, err error) {
+func announced(all []tenancy.Authority, id string) (authority, newRoot *Details, err error) {
 	for _, a := range all {
 		if a.ID != id {
 			continue
@@ -240,12 +259,12 @@ func announced(all []tenancy.Authority, id string) (authority, newRoot *notify.D
 	return nil, nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no authority %s", id)
 }
 
-func authorityDetails(a tenancy.Authority) (*notify.Details, error) {
+func authorityDetails(a tenancy.Authority) (*Details, error) {
 	c, err := x509.ParseCertificate(a.DER)
 	if err != nil {
 		return nil, err
 	}
-	return &notify.Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16),
+	return &Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16),
 		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
 }
 
@@ -258,15 +277,15 @@ func (d *Deliverer) evidence(ctx context.Context,
 			ids = append(ids, a.ID)
 		}
 	}
-	return d.Store.EvidenceOf(ctx, ids)
+	return d.store.EvidenceOf(ctx, ids)
 }
 
-func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []notify.Affected {
+func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []Affected {
 	byID := map[string]tenancy.Receiver{}
 	for _, r := range receivers {
 		byID[r.ID] = r
 	}
-	var all []notify.Affected
+	var all []Affected
 	for _, a := range arrangements {
 		if a.Authentication != tenancy.ClientCertificate {
 			continue
@@ -279,7 +298,7 @@ func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, 
 			}
 			contact += r.ContactEmail
 		}
-		all = append(all, notify.Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName,
+		all = append(all, Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName,
 			Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
 	}
 	return all

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Exclusively runs fn while this process holds a lock of the database. On PostgreSQL, replicas that ask for the same
+// lock run one after the other. On SQLite there is one process, and fn runs at once.
+func (s *Store) Exclusively(ctx context.Context, lock int64, fn func() error) (err error) {
+	if s.engine != Postgres {
+		return fn()
+	}
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", lock); err != nil {
+		return fmt.Errorf("wait for the other replicas: %w", err)
+	}
+	defer func() {
+		_, unlock := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lock)
+		err = errors.Join(err, unlock)
+	}()
+	return fn()
+}
+
+// ReleaseLost makes jobs of the queue available again that were running when the previous process on a SQLite file
+// ended. It must run before the queue starts.
+func (t *Tx) ReleaseLost(ctx context.Context) error {
+	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
+	return err
+}
