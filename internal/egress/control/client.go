@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,9 +59,14 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(versionHeader, strconv.Itoa(version))
 	res, err := c.http.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("the service at %s does not answer: %w", c.url, err)
+	}
+	if err := checkVersion(res.Header); err != nil {
+		res.Body.Close()
+		return nil, fmt.Errorf("the service at %s is newer than this gateway, so update the gateway: %w", c.url, err)
 	}
 	if res.StatusCode == http.StatusOK {
 		return res, nil
@@ -88,7 +94,7 @@ func call[O any](ctx context.Context, c *Client, name string, in any) (out O, er
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(res.Body, mostBytes)).Decode(&out); err != nil {
-		return out, fmt.Errorf("the service at %s is no Perennial, or of another version: %w", c.url, err)
+		return out, fmt.Errorf("the service at %s is not a Perennial service, or one of another version: %w", c.url, err)
 	}
 	io.Copy(io.Discard, io.LimitReader(res.Body, 1<<10)) // so that the connection is used again
 	return out, nil
@@ -97,70 +103,76 @@ func call[O any](ctx context.Context, c *Client, name string, in any) (out O, er
 // Standing implements [gateway.Control].
 func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s standing.Standing,
 	identities []standing.Identity, err error) {
-	out, err := call[standingAnswer](ctx, c, "standing", standingOf{tenant, arrangement, c.key.PublicKey().Bytes()})
+	out, err := call[standingAnswer](ctx, c, "standing",
+		standingRequest{Tenant: tenant, Arrangement: arrangement, SealTo: c.key.PublicKey().Bytes()})
 	if err != nil {
 		return s, nil, err
 	}
+	s = out.Standing.value()
 	for _, sealed := range out.Identities {
-		id, err := sealed.open(c.key, out.Standing.Arrangement.ID)
+		id, err := sealed.open(c.key, s.Arrangement.ID)
 		if err != nil {
 			return s, nil, err
 		}
 		identities = append(identities, id)
 	}
-	return out.Standing, identities, nil
+	return s, identities, nil
 }
 
 // Token implements [gateway.Control].
 func (c *Client) Token(ctx context.Context, hash string) (tenancy.Token, error) {
-	return call[tenancy.Token](ctx, c, "token", hash)
+	out, err := call[wireToken](ctx, c, "token", hash)
+	return out.value(), err
 }
 
 // Observe implements [gateway.Control].
 func (c *Client) Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error {
-	_, err := call[nothing](ctx, c, "observe", observed{arrangementID, seen})
+	_, err := call[nothing](ctx, c, "observe",
+		observeRequest{ArrangementID: arrangementID, Seen: convert(seen, toObservation)})
 	return err
 }
 
 // Record implements [gateway.Control].
 func (c *Client) Record(ctx context.Context, messages []tenancy.Message) error {
-	_, err := call[nothing](ctx, c, "record", messages)
+	_, err := call[nothing](ctx, c, "record", convert(messages, toMessage))
 	return err
 }
 
 // Park implements [gateway.Control].
 func (c *Client) Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error) {
-	return call[tenancy.Parked](ctx, c, "park", parkedMessage{p, request})
+	out, err := call[wireParked](ctx, c, "park", parkRequest{Parked: toParked(p), Request: request})
+	return out.value(), err
 }
 
 // Parked implements [gateway.Control].
 func (c *Client) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
-	return call[tenancy.Parked](ctx, c, "parked", parkedOf{arrangementID, id})
+	out, err := call[wireParked](ctx, c, "parked", parkedRequest{ArrangementID: arrangementID, ID: id})
+	return out.value(), err
 }
 
 // DueParked implements [gateway.Control].
 func (c *Client) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
-	return call[[]tenancy.Parked](ctx, c, "due-parked", dueAt{now, limit})
+	out, err := call[[]wireParked](ctx, c, "due-parked", dueParkedRequest{Now: now, Limit: limit})
+	return convert(out, wireParked.value), err
 }
 
 // ParkedAddress implements [gateway.Control].
 func (c *Client) ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string,
 	timeout time.Duration, err error) {
-	out, err := call[parkedAddress](ctx, c, "parked-address", p)
+	out, err := call[parkedAddressAnswer](ctx, c, "parked-address", toParked(p))
 	return out.Tenant, out.Arrangement, out.Timeout, err
 }
 
-// ClaimParked implements [gateway.Control]. Where the answer is lost, the message is taken up again when the claim
-// ends.
+// ClaimParked implements [gateway.Control]. If the answer is lost, the message waits until the claim ends.
 func (c *Client) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte,
 	err error) {
-	out, err := call[claim](ctx, c, "claim-parked", claimUntil{p, until})
+	out, err := call[claimParkedAnswer](ctx, c, "claim-parked", claimParkedRequest{Parked: toParked(p), Until: until})
 	return out.Claimed, out.Request, err
 }
 
 // UpdateParked implements [gateway.Control].
 func (c *Client) UpdateParked(ctx context.Context, p tenancy.Parked) error {
-	_, err := call[nothing](ctx, c, "update-parked", p)
+	_, err := call[nothing](ctx, c, "update-parked", toParked(p))
 	return err
 }
 

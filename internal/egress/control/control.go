@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // Path is below which a service answers gateways.
@@ -28,49 +27,6 @@ const heartbeat, silence = 10 * time.Second, 30 * time.Second
 
 // mostBytes bounds a request and an answer: the largest message that can be parked, in base64.
 const mostBytes = 3 << 29
-
-type (
-	standingOf struct {
-		Tenant, Arrangement string
-		SealTo              []byte // public key of the process that asks
-	}
-	standingAnswer struct {
-		Standing   standing.Standing
-		Identities []sealedIdentity
-	}
-	// A sealedIdentity is an [standing.Identity] for one process.
-	sealedIdentity struct {
-		Generation int
-		Chain      [][]byte
-		Key        []byte // PKCS #8, sealed
-	}
-	observed struct {
-		ArrangementID string
-		Seen          []standing.Observation
-	}
-	parkedMessage struct {
-		Parked  tenancy.Parked
-		Request []byte
-	}
-	parkedOf struct{ ArrangementID, ID string }
-	dueAt    struct {
-		Now   time.Time
-		Limit int
-	}
-	parkedAddress struct {
-		Tenant, Arrangement string
-		Timeout             time.Duration
-	}
-	claimUntil struct {
-		Parked tenancy.Parked
-		Until  time.Time
-	}
-	claim struct {
-		Claimed bool
-		Request []byte
-	}
-	nothing struct{}
-)
 
 // The suite that keys are sealed with: a hybrid, since what is recorded today may be attacked later.
 var (

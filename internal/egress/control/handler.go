@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,39 +27,47 @@ type Handler struct {
 	Log    *slog.Logger
 }
 
-// operations are what a gateway may ask, by the last element of the path.
+// operations are the calls of a gateway, by the last element of the path.
 var operations = map[string]func(h Handler, ctx context.Context, body io.Reader) (any, error){
 	"standing": operation(Handler.standing),
-	"token": operation(func(h Handler, ctx context.Context, hash string) (tenancy.Token, error) {
-		return h.Control.Token(ctx, hash)
+	"token": operation(func(h Handler, ctx context.Context, hash string) (wireToken, error) {
+		t, err := h.Control.Token(ctx, hash)
+		return toToken(t), err
 	}),
-	"observe": operation(func(h Handler, ctx context.Context, in observed) (nothing, error) {
-		return nothing{}, h.Control.Observe(ctx, in.ArrangementID, in.Seen)
+	"observe": operation(func(h Handler, ctx context.Context, in observeRequest) (nothing, error) {
+		return nothing{}, h.Control.Observe(ctx, in.ArrangementID, convert(in.Seen, wireObservation.value))
 	}),
-	"record": operation(func(h Handler, ctx context.Context, in []tenancy.Message) (nothing, error) {
-		return nothing{}, h.Control.Record(ctx, in)
+	"record": operation(func(h Handler, ctx context.Context, in []wireMessage) (nothing, error) {
+		return nothing{}, h.Control.Record(ctx, convert(in, wireMessage.value))
 	}),
-	"park": operation(func(h Handler, ctx context.Context, in parkedMessage) (tenancy.Parked, error) {
-		return h.Control.Park(ctx, in.Parked, in.Request)
+	"park": operation(func(h Handler, ctx context.Context, in parkRequest) (wireParked, error) {
+		p, err := h.Control.Park(ctx, in.Parked.value(), in.Request)
+		return toParked(p), err
 	}),
-	"parked": operation(func(h Handler, ctx context.Context, in parkedOf) (tenancy.Parked, error) {
-		return h.Control.Parked(ctx, in.ArrangementID, in.ID)
+	"parked": operation(func(h Handler, ctx context.Context, in parkedRequest) (wireParked, error) {
+		p, err := h.Control.Parked(ctx, in.ArrangementID, in.ID)
+		return toParked(p), err
 	}),
-	"due-parked": operation(func(h Handler, ctx context.Context, in dueAt) ([]tenancy.Parked, error) {
-		return h.Control.DueParked(ctx, in.Now, min(in.Limit, 1000))
+	"due-parked": operation(func(h Handler, ctx context.Context, in dueParkedRequest) ([]wireParked, error) {
+		due, err := h.Control.DueParked(ctx, in.Now, min(in.Limit, mostDue))
+		return convert(due, toParked), err
 	}),
-	"parked-address": operation(func(h Handler, ctx context.Context, in tenancy.Parked) (out parkedAddress, err error) {
-		out.Tenant, out.Arrangement, out.Timeout, err = h.Control.ParkedAddress(ctx, in)
+	"parked-address": operation(func(h Handler, ctx context.Context, in wireParked) (out parkedAddressAnswer, err error) {
+		out.Tenant, out.Arrangement, out.Timeout, err = h.Control.ParkedAddress(ctx, in.value())
 		return out, err
 	}),
-	"claim-parked": operation(func(h Handler, ctx context.Context, in claimUntil) (out claim, err error) {
-		out.Claimed, out.Request, err = h.Control.ClaimParked(ctx, in.Parked, in.Until)
+	"claim-parked": operation(func(h Handler, ctx context.Context, in claimParkedRequest) (out claimParkedAnswer,
+		err error) {
+		out.Claimed, out.Request, err = h.Control.ClaimParked(ctx, in.Parked.value(), in.Until)
 		return out, err
 	}),
-	"update-parked": operation(func(h Handler, ctx context.Context, in tenancy.Parked) (nothing, error) {
-		return nothing{}, h.Control.UpdateParked(ctx, in)
+	"update-parked": operation(func(h Handler, ctx context.Context, in wireParked) (nothing, error) {
+		return nothing{}, h.Control.UpdateParked(ctx, in.value())
 	}),
 }
+
+// mostDue bounds how many waiting messages one answer lists.
+const mostDue = 1000
 
 func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(Handler, context.Context,
 	io.Reader) (any, error) {
@@ -71,7 +80,7 @@ func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(H
 	}
 }
 
-func (h Handler) standing(ctx context.Context, in standingOf) (out standingAnswer, err error) {
+func (h Handler) standing(ctx context.Context, in standingRequest) (out standingAnswer, err error) {
 	to, err := kem.NewPublicKey(in.SealTo)
 	if err != nil {
 		return out, tenancy.Errorf(tenancy.ErrInvalid, "the gateway's key is none")
@@ -80,7 +89,7 @@ func (h Handler) standing(ctx context.Context, in standingOf) (out standingAnswe
 	if err != nil {
 		return out, err
 	}
-	out.Standing = s
+	out.Standing = toStanding(s)
 	for _, id := range identities {
 		sealed, err := sealIdentity(to, s.Arrangement.ID, id)
 		if err != nil {
@@ -93,6 +102,12 @@ func (h Handler) standing(ctx context.Context, in standingOf) (out standingAnswe
 
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, Path)
+	if err := checkVersion(r.Header); err != nil {
+		answerError(w, http.StatusBadRequest, "the gateway is newer than the service, so update the service first: "+
+			err.Error())
+		return
+	}
+	w.Header().Set(versionHeader, strconv.Itoa(version))
 	if name == "changes" && r.Method == http.MethodGet {
 		h.changes(w, r)
 		return

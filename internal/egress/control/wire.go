@@ -1,0 +1,386 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// version is the version of the format in this file. It rises with a change that a neighbour could misread. A new field
+// is not such a change: a peer ignores the fields that it does not have. Requests and answers carry it in
+// [versionHeader]. A peer that sends none uses version 1.
+const version = 1
+
+const versionHeader = "Perennial-Control-Version"
+
+// checkVersion returns an error if the peer that sent a header uses a newer format.
+func checkVersion(h http.Header) error {
+	sent := h.Get(versionHeader)
+	if sent == "" {
+		return nil
+	}
+	if v, err := strconv.Atoi(sent); err != nil || v > version {
+		return fmt.Errorf("it uses version %q of the format between them, and this side knows version %d", sent, version)
+	}
+	return nil
+}
+
+// What crosses between a gateway and the service has types of its own, so that renaming a field elsewhere changes
+// nothing here. Their names are part of the format. testdata/wire has an example of each, and testdata/older what an
+// earlier release sent.
+type (
+	standingRequest struct {
+		Tenant      string `json:"Tenant"`
+		Arrangement string `json:"Arrangement"`
+		SealTo      []byte `json:"SealTo"` // public key of the process that asks
+	}
+	standingAnswer struct {
+		Standing   wireStanding     `json:"Standing"`
+		Identities []sealedIdentity `json:"Identities"`
+	}
+	wireStanding struct {
+		Tenant       wireTenant        `json:"Tenant"`
+		Arrangement  wireArrangement   `json:"Arrangement"`
+		Rollover     wireRollover      `json:"Rollover"`
+		Certificates []wireCertificate `json:"Certificates"`
+		Evidence     []wireEvidence    `json:"Evidence"`
+	}
+	wireTenant struct {
+		ID          string    `json:"ID"`
+		Name        string    `json:"Name"`
+		DisplayName string    `json:"DisplayName"`
+		KeyType     string    `json:"KeyType"`
+		CreatedAt   time.Time `json:"CreatedAt"`
+		Version     int64     `json:"Version"`
+	}
+	wireArrangement struct {
+		ID             string     `json:"ID"`
+		TenantID       string     `json:"TenantID"`
+		ReceiverID     string     `json:"ReceiverID"`
+		Name           string     `json:"Name"`
+		Scenario       string     `json:"Scenario"`
+		Endpoint       string     `json:"Endpoint"`
+		Authentication string     `json:"Authentication"`
+		Strategy       string     `json:"Strategy"`
+		Generation     int        `json:"Generation"`
+		NeededOldAt    time.Time  `json:"NeededOldAt"`
+		Egress         wireEgress `json:"Egress"`
+		CreatedAt      time.Time  `json:"CreatedAt"`
+		Version        int64      `json:"Version"`
+	}
+	wireEgress struct {
+		RefusalStatuses []int     `json:"refusal_statuses,omitempty"`
+		KeepBytes       int64     `json:"keep_bytes,omitempty"`
+		TimeoutSeconds  int       `json:"timeout_seconds,omitempty"`
+		Connections     int       `json:"connections,omitempty"`
+		ServerCA        string    `json:"server_ca,omitempty"`
+		ServerKeyPin    string    `json:"server_key_pin,omitempty"`
+		Probe           wireProbe `json:"probe,omitzero"`
+		Park            bool      `json:"park,omitempty"`
+	}
+	wireProbe struct {
+		Method   string `json:"method,omitempty"`
+		Path     string `json:"path,omitempty"`
+		Statuses []int  `json:"statuses,omitempty"`
+	}
+	wireRollover struct {
+		Strategy    string           `json:"Strategy"`
+		Presents    int              `json:"Presents"`
+		NeededOldAt time.Time        `json:"NeededOldAt"`
+		Generations []wireGeneration `json:"Generations"`
+	}
+	wireGeneration struct {
+		Number       int       `json:"Number"`
+		NotBefore    time.Time `json:"NotBefore"`
+		NotAfter     time.Time `json:"NotAfter"`
+		Revoked      bool      `json:"Revoked"`
+		NoticedUntil time.Time `json:"NoticedUntil"`
+		PresentedAt  time.Time `json:"PresentedAt"`
+		Verdict      string    `json:"Verdict"`
+		VerdictAt    time.Time `json:"VerdictAt"`
+		By           string    `json:"By"`
+	}
+	wireCertificate struct {
+		ID           string    `json:"ID"`
+		TenantID     string    `json:"TenantID"`
+		Purpose      string    `json:"Purpose"`
+		Generation   int       `json:"Generation"`
+		State        string    `json:"State"`
+		Serial       string    `json:"Serial"`
+		Fingerprint  string    `json:"Fingerprint"`
+		Subject      string    `json:"Subject"`
+		NotBefore    time.Time `json:"NotBefore"`
+		NotAfter     time.Time `json:"NotAfter"`
+		KeyType      string    `json:"KeyType"`
+		DER          []byte    `json:"DER"`
+		IssuerID     string    `json:"IssuerID"`
+		SuccessorID  string    `json:"SuccessorID"`
+		NoticedUntil time.Time `json:"NoticedUntil"`
+		WarnedAt     time.Time `json:"WarnedAt"`
+		CreatedAt    time.Time `json:"CreatedAt"`
+		RevokedAt    time.Time `json:"RevokedAt"`
+		RevokedFor   string    `json:"RevokedFor"`
+	}
+	wireEvidence struct {
+		ArrangementID string    `json:"ArrangementID"`
+		Generation    int       `json:"Generation"`
+		PresentedAt   time.Time `json:"PresentedAt"`
+		Verdict       string    `json:"Verdict"`
+		VerdictAt     time.Time `json:"VerdictAt"`
+		Source        string    `json:"Source"`
+		Detail        string    `json:"Detail"`
+	}
+	// A sealedIdentity is a [standing.Identity] for one process.
+	sealedIdentity struct {
+		Generation int      `json:"Generation"`
+		Chain      [][]byte `json:"Chain"`
+		Key        []byte   `json:"Key"` // PKCS #8, sealed
+	}
+	wireToken struct {
+		ID         string    `json:"ID"`
+		Name       string    `json:"Name"`
+		Role       string    `json:"Role"`
+		TenantID   string    `json:"TenantID"`
+		Tenant     string    `json:"Tenant"`
+		KeyUserID  string    `json:"KeyUserID"`
+		KeyUser    string    `json:"KeyUser"`
+		CreatedAt  time.Time `json:"CreatedAt"`
+		ExpiresAt  time.Time `json:"ExpiresAt"`
+		LastUsedAt time.Time `json:"LastUsedAt"`
+		RevokedAt  time.Time `json:"RevokedAt"`
+	}
+	observeRequest struct {
+		ArrangementID string            `json:"ArrangementID"`
+		Seen          []wireObservation `json:"Seen"`
+	}
+	wireObservation struct {
+		Generation int       `json:"Generation"`
+		Verdict    string    `json:"Verdict"`
+		By         string    `json:"By"`
+		At         time.Time `json:"At"`
+		Detail     string    `json:"Detail"`
+	}
+	wireMessage struct {
+		ID            string        `json:"ID"`
+		ArrangementID string        `json:"ArrangementID"`
+		At            time.Time     `json:"At"`
+		Method        string        `json:"Method"`
+		Path          string        `json:"Path"`
+		Status        int           `json:"Status"`
+		Generation    int           `json:"Generation"`
+		Attempts      int           `json:"Attempts"`
+		Duration      time.Duration `json:"Duration"` // in nanoseconds
+		Outcome       string        `json:"Outcome"`
+		Count         int           `json:"Count"`
+	}
+	wireParked struct {
+		ID             string    `json:"ID"`
+		ArrangementID  string    `json:"ArrangementID"`
+		TenantID       string    `json:"TenantID"`
+		IdempotencyKey string    `json:"IdempotencyKey"`
+		Digest         []byte    `json:"Digest"`
+		Method         string    `json:"Method"`
+		Path           string    `json:"Path"`
+		State          string    `json:"State"`
+		Attempts       int       `json:"Attempts"`
+		NextAt         time.Time `json:"NextAt"`
+		Status         int       `json:"Status"`
+		LastError      string    `json:"LastError"`
+		CreatedAt      time.Time `json:"CreatedAt"`
+		EndedAt        time.Time `json:"EndedAt"`
+	}
+	parkRequest struct {
+		Parked  wireParked `json:"Parked"`
+		Request []byte     `json:"Request"`
+	}
+	parkedRequest struct {
+		ArrangementID string `json:"ArrangementID"`
+		ID            string `json:"ID"`
+	}
+	dueParkedRequest struct {
+		Now   time.Time `json:"Now"`
+		Limit int       `json:"Limit"`
+	}
+	parkedAddressAnswer struct {
+		Tenant      string        `json:"Tenant"`
+		Arrangement string        `json:"Arrangement"`
+		Timeout     time.Duration `json:"Timeout"` // in nanoseconds
+	}
+	claimParkedRequest struct {
+		Parked wireParked `json:"Parked"`
+		Until  time.Time  `json:"Until"`
+	}
+	claimParkedAnswer struct {
+		Claimed bool   `json:"Claimed"`
+		Request []byte `json:"Request"`
+	}
+	nothing struct{}
+)
+
+// convert converts each element. A nil list stays nil.
+func convert[A, B any](all []A, one func(A) B) []B {
+	if all == nil {
+		return nil
+	}
+	out := make([]B, len(all))
+	for i, a := range all {
+		out[i] = one(a)
+	}
+	return out
+}
+
+func toStanding(s standing.Standing) wireStanding {
+	return wireStanding{
+		Tenant:       toTenant(s.Tenant),
+		Arrangement:  toArrangement(s.Arrangement),
+		Rollover:     toRollover(s.Rollover),
+		Certificates: convert(s.Certificates, toCertificate),
+		Evidence:     convert(s.Evidence, toEvidence),
+	}
+}
+
+func (s wireStanding) value() standing.Standing {
+	return standing.Standing{
+		Tenant:       s.Tenant.value(),
+		Arrangement:  s.Arrangement.value(),
+		Rollover:     s.Rollover.value(),
+		Certificates: convert(s.Certificates, wireCertificate.value),
+		Evidence:     convert(s.Evidence, wireEvidence.value),
+	}
+}
+
+func toTenant(t tenancy.Tenant) wireTenant {
+	return wireTenant{ID: t.ID, Name: t.Name, DisplayName: t.DisplayName, KeyType: string(t.KeyType),
+		CreatedAt: t.CreatedAt, Version: t.Version}
+}
+
+func (t wireTenant) value() tenancy.Tenant {
+	return tenancy.Tenant{ID: t.ID, Name: t.Name, DisplayName: t.DisplayName, KeyType: tenancy.KeyType(t.KeyType),
+		CreatedAt: t.CreatedAt, Version: t.Version}
+}
+
+func toArrangement(a tenancy.Arrangement) wireArrangement {
+	return wireArrangement{ID: a.ID, TenantID: a.TenantID, ReceiverID: a.ReceiverID, Name: a.Name, Scenario: a.Scenario,
+		Endpoint: a.Endpoint, Authentication: string(a.Authentication), Strategy: string(a.Strategy),
+		Generation: a.Generation, NeededOldAt: a.NeededOldAt, Egress: toEgress(a.Egress), CreatedAt: a.CreatedAt,
+		Version: a.Version}
+}
+
+func (a wireArrangement) value() tenancy.Arrangement {
+	return tenancy.Arrangement{ID: a.ID, TenantID: a.TenantID, ReceiverID: a.ReceiverID, Name: a.Name,
+		Scenario: a.Scenario, Endpoint: a.Endpoint, Authentication: tenancy.Authentication(a.Authentication),
+		Strategy: tenancy.Strategy(a.Strategy), Generation: a.Generation, NeededOldAt: a.NeededOldAt,
+		Egress: a.Egress.value(), CreatedAt: a.CreatedAt, Version: a.Version}
+}
+
+func toEgress(e tenancy.Egress) wireEgress {
+	return wireEgress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
+		Probe: wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
+}
+
+func (e wireEgress) value() tenancy.Egress {
+	return tenancy.Egress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
+		Probe: tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
+}
+
+func toRollover(r rollover.Rollover) wireRollover {
+	return wireRollover{Strategy: string(r.Strategy), Presents: r.Presents, NeededOldAt: r.NeededOldAt,
+		Generations: convert(r.Generations, toGeneration)}
+}
+
+func (r wireRollover) value() rollover.Rollover {
+	return rollover.Rollover{Strategy: tenancy.Strategy(r.Strategy), Presents: r.Presents, NeededOldAt: r.NeededOldAt,
+		Generations: convert(r.Generations, wireGeneration.value)}
+}
+
+func toGeneration(g rollover.Generation) wireGeneration {
+	return wireGeneration{Number: g.Number, NotBefore: g.NotBefore, NotAfter: g.NotAfter, Revoked: g.Revoked,
+		NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: string(g.Verdict), VerdictAt: g.VerdictAt,
+		By: string(g.By)}
+}
+
+func (g wireGeneration) value() rollover.Generation {
+	return rollover.Generation{Number: g.Number, NotBefore: g.NotBefore, NotAfter: g.NotAfter, Revoked: g.Revoked,
+		NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: rollover.Verdict(g.Verdict),
+		VerdictAt: g.VerdictAt, By: rollover.Source(g.By)}
+}
+
+func toCertificate(c tenancy.Certificate) wireCertificate {
+	return wireCertificate{ID: c.ID, TenantID: c.TenantID, Purpose: string(c.Purpose), Generation: c.Generation,
+		State: string(c.State), Serial: c.Serial, Fingerprint: c.Fingerprint, Subject: c.Subject, NotBefore: c.NotBefore,
+		NotAfter: c.NotAfter, KeyType: string(c.KeyType), DER: c.DER, IssuerID: c.IssuerID, SuccessorID: c.SuccessorID,
+		NoticedUntil: c.NoticedUntil, WarnedAt: c.WarnedAt, CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt,
+		RevokedFor: c.RevokedFor}
+}
+
+func (c wireCertificate) value() tenancy.Certificate {
+	return tenancy.Certificate{ID: c.ID, TenantID: c.TenantID, Purpose: tenancy.Purpose(c.Purpose),
+		Generation: c.Generation, State: tenancy.State(c.State), Serial: c.Serial, Fingerprint: c.Fingerprint,
+		Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, KeyType: tenancy.KeyType(c.KeyType), DER: c.DER,
+		IssuerID: c.IssuerID, SuccessorID: c.SuccessorID, NoticedUntil: c.NoticedUntil, WarnedAt: c.WarnedAt,
+		CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor}
+}
+
+func toEvidence(e standing.Evidence) wireEvidence {
+	return wireEvidence{ArrangementID: e.ArrangementID, Generation: e.Generation, PresentedAt: e.PresentedAt,
+		Verdict: string(e.Verdict), VerdictAt: e.VerdictAt, Source: string(e.Source), Detail: e.Detail}
+}
+
+func (e wireEvidence) value() standing.Evidence {
+	return standing.Evidence{ArrangementID: e.ArrangementID, Generation: e.Generation, PresentedAt: e.PresentedAt,
+		Verdict: rollover.Verdict(e.Verdict), VerdictAt: e.VerdictAt, Source: rollover.Source(e.Source), Detail: e.Detail}
+}
+
+func toToken(t tenancy.Token) wireToken {
+	return wireToken{ID: t.ID, Name: t.Name, Role: string(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+}
+
+func (t wireToken) value() tenancy.Token {
+	return tenancy.Token{ID: t.ID, Name: t.Name, Role: tenancy.Role(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+}
+
+func toObservation(o standing.Observation) wireObservation {
+	return wireObservation{Generation: o.Generation, Verdict: string(o.Verdict), By: string(o.By), At: o.At,
+		Detail: o.Detail}
+}
+
+func (o wireObservation) value() standing.Observation {
+	return standing.Observation{Detail: o.Detail, Evidence: rollover.Evidence{Generation: o.Generation,
+		Verdict: rollover.Verdict(o.Verdict), By: rollover.Source(o.By), At: o.At}}
+}
+
+func toMessage(m tenancy.Message) wireMessage {
+	return wireMessage{ID: m.ID, ArrangementID: m.ArrangementID, At: m.At, Method: m.Method, Path: m.Path,
+		Status: m.Status, Generation: m.Generation, Attempts: m.Attempts, Duration: m.Duration, Outcome: m.Outcome,
+		Count: m.Count}
+}
+
+func (m wireMessage) value() tenancy.Message {
+	return tenancy.Message{ID: m.ID, ArrangementID: m.ArrangementID, At: m.At, Method: m.Method, Path: m.Path,
+		Status: m.Status, Generation: m.Generation, Attempts: m.Attempts, Duration: m.Duration, Outcome: m.Outcome,
+		Count: m.Count}
+}
+
+func toParked(p tenancy.Parked) wireParked {
+	return wireParked{ID: p.ID, ArrangementID: p.ArrangementID, TenantID: p.TenantID, IdempotencyKey: p.IdempotencyKey,
+		Digest: p.Digest, Method: p.Method, Path: p.Path, State: string(p.State), Attempts: p.Attempts, NextAt: p.NextAt,
+		Status: p.Status, LastError: p.LastError, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt}
+}
+
+func (p wireParked) value() tenancy.Parked {
+	return tenancy.Parked{ID: p.ID, ArrangementID: p.ArrangementID, TenantID: p.TenantID,
+		IdempotencyKey: p.IdempotencyKey, Digest: p.Digest, Method: p.Method, Path: p.Path,
+		State: tenancy.ParkedState(p.State), Attempts: p.Attempts, NextAt: p.NextAt, Status: p.Status,
+		LastError: p.LastError, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt}
+}
