@@ -25,6 +25,9 @@ type Authority struct {
 	SignsFrom time.Time
 }
 
+// SealContext returns the context that the authority's private key is sealed for.
+func (a Authority) SealContext() string { return "authority/" + a.ID }
+
 // Trust is whether a receiver accepts certificates of an authority that was announced.
 type Trust string
 

@@ -70,6 +70,8 @@ type moodyIssuer struct {
 	lies atomic.Int32
 }
 
+func (m *moodyIssuer) Unwrap() issuer.Issuer { return m.Issuer }
+
 func (m *moodyIssuer) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
 	mood, _ := os.ReadFile(os.Getenv("ISSUER"))
 	switch string(mood) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/lab/sample"
 	"github.com/perennial-pki/perennial/internal/service"
 )
@@ -48,7 +49,7 @@ func (c *serveCmd) Run(e env) error {
 	}
 	welcome := func() { c.welcome(e, s) }
 	if c.Sample {
-		example, err := sample.Fill(ctx, s.Store(), s.Engine(), s.Authority(), e.now)
+		example, err := sample.Fill(ctx, s.Store(), s.Engine(), s.Issuer(), e.now)
 		if err != nil {
 			return errors.Join(err, s.Close())
 		}
@@ -91,8 +92,8 @@ func (c *serveCmd) welcome(e env, s *service.Service) {
 	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n"+
 		"  mail      %s\n", s.BaseURL(), store.Masked(c.Database.URL), p.Name, moment(p.Schedule.Next(e.now())), messages,
 		mailing)
-	if c.Transport.TLS == "self" {
-		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", s.Authority().RootFingerprint(e.now()))
+	if ca, ok := issuer.As[issuer.ServerCertifier](s.Issuer()); ok && c.Transport.TLS == "self" {
+		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", ca.RootFingerprint(e.now()))
 	}
 	if secret := s.FirstToken(); secret != "" && !c.Sample {
 		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\n"+

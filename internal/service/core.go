@@ -25,7 +25,7 @@ import (
 type core struct {
 	store  *store.Store
 	keys   *keyring.Keyring
-	ca     *local.CA
+	issuer issuer.Issuer
 	pool   *keyring.Pool
 	policy policy.Policy
 	engine *lifecycle.Engine
@@ -69,17 +69,17 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if err = authority.Check(); err != nil {
 		return nil, err
 	}
-	if p.ca, err = local.Open(ctx, authority, p.store, p.keys, c.Now()); err != nil {
+	if p.issuer, err = local.Open(ctx, authority, p.store, p.keys, c.Now()); err != nil {
 		return nil, err
 	}
-	p.pool = keyring.NewPool(s.Certificates.RSAPool)
-	var ca issuer.Issuer = p.ca
 	if c.WrapIssuer != nil {
-		ca = c.WrapIssuer(ca)
+		p.issuer = c.WrapIssuer(p.issuer)
 	}
+	p.issuer = issuer.Checked(p.issuer)
+	p.pool = keyring.NewPool(s.Certificates.RSAPool)
 	engine := lifecycle.Config{
-		Store: p.store, Issuer: issuer.Checked(ca), Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
-		Log: c.Log, Authorities: p.ca, PartSize: c.PartSize, PartLease: s.JobLease,
+		Store: p.store, Issuer: p.issuer, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
+		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease,
 	}
 	if engine.Spread, err = jobs.NewSpread(p.store, c.Log); err != nil {
 		return nil, err

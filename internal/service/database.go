@@ -14,7 +14,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -146,7 +145,7 @@ func RotateKeys(ctx context.Context, d Database, now time.Time, progress func(n 
 	if err := keys.Rotate(); err != nil {
 		return r, err
 	}
-	if r.Resealed, err = lifecycle.Reseal(ctx, s, keys, local.SealContext, progress); err != nil {
+	if r.Resealed, err = lifecycle.Reseal(ctx, s, keys, progress); err != nil {
 		return r, fmt.Errorf("after %d keys: %w (the old key still opens the rest: run this again)", r.Resealed, err)
 	}
 	sealed, err := sealKeyCheck(keys)

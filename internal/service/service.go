@@ -30,7 +30,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/policy"
 )
 
@@ -93,7 +92,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
 	}
-	config, err := transport.config(s.core.ca, s.now)
+	config, err := transport.config(s.core.issuer, s.now)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +140,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
-		Store: s.core.store, Engine: s.core.engine, CA: s.core.ca, Seal: s.core.keys, Importer: importer,
+		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Collectors: gateway.Collectors(),
 		Now: s.now, Log: s.log, Version: version,
 	}
@@ -156,13 +155,17 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 }
 
 // config returns the TLS configuration of the listener; nil for plain HTTP.
-func (t *Transport) config(ca *local.CA, now func() time.Time) (*tls.Config, error) {
+func (t *Transport) config(i issuer.Issuer, now func() time.Time) (*tls.Config, error) {
 	switch {
 	case t.TLS == "self":
 		authority := strings.TrimPrefix(t.BaseURL, "https://")
 		host, _, err := net.SplitHostPort(authority)
 		if err != nil {
 			host = authority
+		}
+		ca, ok := issuer.As[issuer.ServerCertifier](i)
+		if !ok {
+			return nil, errors.New("--tls self: the issuer has no server certificates: use --tls-cert and --tls-key")
 		}
 		server, err := ca.NewServerCertificate(host, now)
 		if err != nil {
@@ -261,5 +264,5 @@ func (s *Service) Store() *store.Store { return s.core.store }
 // Engine returns the engine, for filling a new database before the service runs.
 func (s *Service) Engine() *lifecycle.Engine { return s.core.engine }
 
-// Authority returns the service's own CA.
-func (s *Service) Authority() *local.CA { return s.core.ca }
+// Issuer returns the issuer, for filling a new database and for its capabilities.
+func (s *Service) Issuer() issuer.Issuer { return s.core.issuer }

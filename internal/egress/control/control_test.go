@@ -96,7 +96,7 @@ func setUp(t *testing.T) *fixture {
 	ending, end := context.WithCancel(t.Context())
 	f.end, f.local = end, inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, CA: f.ca, Seal: f.engine.Seal, Now: time.Now, Log: log,
+	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, Issuer: f.ca, Seal: f.engine.Seal, Now: time.Now, Log: log,
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name

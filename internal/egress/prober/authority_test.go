@@ -24,6 +24,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -62,7 +63,7 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	pair, err := certificate.Get(nil)
 	check(t, err)
 	w.server = *pair
-	w.announced, err = w.ca.Announce(t.Context(), now, time.Time{}, newRoot)
+	w.announced, err = w.ca.Announce(t.Context(), now, issuer.Succession{NewRoot: newRoot})
 	check(t, err)
 	w.arrangement = tenancy.Arrangement{
 		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: "r", Name: "erp", Endpoint: "https://127.0.0.1:1/",

@@ -14,16 +14,6 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Authorities is an issuer's own hierarchy, whose next authority is announced before it signs.
-type Authorities interface {
-	// Refresh reads what other replicas made, and makes what is due at now.
-	Refresh(ctx context.Context, now time.Time) error
-	// Signing is the authority that signs at now.
-	Signing(now time.Time) tenancy.Authority
-	// Announced is the one that will, if there is one.
-	Announced(now time.Time) (tenancy.Authority, bool)
-}
-
 // Announced returns the authority that is announced to sign next; ok is false if none is.
 func (e *Engine) Announced(now time.Time) (a tenancy.Authority, ok bool) {
 	if e.authorities == nil {
@@ -53,8 +43,7 @@ func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID st
 	if err != nil {
 		return c, err
 	}
-	above, err := e.store.AuthorityDER(ctx, issued.IssuerID)
-	return tls.Certificate{Certificate: [][]byte{issued.DER, above}, PrivateKey: key}, err
+	return tls.Certificate{Certificate: append([][]byte{issued.DER}, issued.Chain...), PrivateKey: key}, nil
 }
 
 // toldAll is the progress of an announcement that has reached everybody.
@@ -100,6 +89,9 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 
 // SignFrom lets an announced authority sign from now on.
 func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) error {
+	if e.authorities == nil {
+		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: bring %s forward there", id)
+	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.SignFrom(ctx, id, now); err != nil {
 			return err

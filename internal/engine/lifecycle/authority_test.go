@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -17,7 +18,7 @@ import (
 
 func (f *fixture) announce(now time.Time) tenancy.Authority {
 	f.t.Helper()
-	a, err := f.authorities.(*local.CA).Announce(f.t.Context(), now, time.Time{}, false)
+	a, err := f.authorities.(*local.CA).Announce(f.t.Context(), now, issuer.Succession{})
 	check(f.t, err)
 	return a
 }

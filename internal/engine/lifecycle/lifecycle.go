@@ -54,8 +54,6 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Authorities are the issuer's own. Optional: an issuer may have its hierarchy elsewhere.
-	Authorities Authorities
 	// Spread lets all replicas work on a run, and later if the policy spreads it. Optional: without it, the replica that
 	// starts a run does all of it.
 	Spread Spread
@@ -98,8 +96,9 @@ type Engine struct {
 	outbox      Outbox // may be nil
 	mailDomain  string
 	log         *slog.Logger
-	authorities Authorities // may be nil
-	spread      Spread      // may be nil
+	authorities issuer.Hierarchy // nil if the issuer has none
+	chains      sync.Map         // the IDs of the chains that are stored, see keepChain
+	spread      Spread           // may be nil
 	partSize    int
 	partLease   time.Duration
 	pace        func(ctx context.Context, n int) error // may be nil
@@ -119,9 +118,10 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	authorities, _ := issuer.As[issuer.Hierarchy](c.Issuer)
 	return &Engine{
 		shared: r, store: c.Store, issuer: c.Issuer, keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
-		mailDomain: c.MailDomain, log: c.Log, authorities: c.Authorities, spread: c.Spread,
+		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, spread: c.Spread,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
 		surpriseFree: sync.OnceValue(func() bool {
 			report, err := policy.Audit(c.Policy)
@@ -148,6 +148,10 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 	}
 	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
 		Validity: e.policy.Validity})
+	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+		return c, fmt.Errorf("issue: %w: certificates that are issued later cannot be stored yet: configure the CA to "+
+			"answer at once, or withdraw the request there", later)
+	}
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
@@ -166,8 +170,32 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
 		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
 	}
+	if c.IssuerID == "" {
+		if c.IssuerID, err = e.keepChain(ctx, issued.Chain); err != nil {
+			return c, err
+		}
+	}
 	c.SealedKey, err = e.seal.SealKey(key, rollovers.SealContext(c.ID))
 	return c, err
+}
+
+// keepChain stores the chain of an issuer without a hierarchy, whose authorities are not in the database. It returns the
+// ID of the chain, or "" if the chain is empty.
+func (e *Engine) keepChain(ctx context.Context, chain [][]byte) (id string, err error) {
+	if len(chain) == 0 {
+		return "", nil
+	}
+	joined := issuer.JoinChain(chain)
+	id = certfile.Fingerprint(joined)
+	if _, known := e.chains.Load(id); known {
+		return id, nil
+	}
+	err = e.store.InTx(ctx, func(tx *store.Tx) error { return tx.AddForeignIssuer(ctx, id, joined) })
+	if err != nil {
+		return "", fmt.Errorf("store the issuer's chain: %w", err)
+	}
+	e.chains.Store(id, true)
+	return id, nil
 }
 
 // CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.

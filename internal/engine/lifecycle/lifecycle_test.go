@@ -55,6 +55,8 @@ type flaky struct {
 	down map[string]bool
 }
 
+func (f flaky) Unwrap() issuer.Issuer { return f.Issuer }
+
 func (f flaky) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
 	if f.down[r.Tenant] {
 		return issuer.Issued{}, errors.New("the CA is down")
@@ -84,7 +86,7 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	f := &fixture{t: t, mails: &outbox{}, down: map[string]bool{}}
 	f.Engine, err = New(Config{
 		Store: s, Issuer: flaky{ca, f.down}, Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: f.mails,
-		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca,
+		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler),
 	})
 	check(t, err)
 	return f

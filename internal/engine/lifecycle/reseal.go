@@ -9,10 +9,9 @@ import (
 )
 
 // Reseal seals every private key that is not sealed with the newest key-encryption key anew, in pages, and says how
-// many. Stopped at any point, it goes on where it was when it is called again. authority is what an authority's key is
-// sealed for; progress hears after each page how many keys were re-sealed so far.
-func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, authority func(id string) string,
-	progress func(n int)) (n int, err error) {
+// many. Stopped at any point, it goes on where it was when it is called again. progress hears after each page how many keys were re-sealed so far.
+func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress func(n int)) (n int,
+	err error) {
 	reseal := func(sealed []byte, context string) ([]byte, error) {
 		secret, err := keys.Open(sealed, context)
 		if err != nil {
@@ -28,7 +27,7 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, authorit
 		if keys.Current(a.SealedKey) {
 			continue
 		}
-		sealed, err := reseal(a.SealedKey, authority(a.ID))
+		sealed, err := reseal(a.SealedKey, a.SealContext())
 		if err != nil {
 			return n, err
 		}

@@ -47,11 +47,11 @@ func (o *Rollovers) presentable(ctx context.Context, c tenancy.Certificate, key 
 	if c.IssuerID == "" { // it was imported without a chain
 		return p, nil
 	}
-	issuer, err := o.store.AuthorityDER(ctx, c.IssuerID) // another replica may have just created it
+	chain, err := o.store.Chain(ctx, c.IssuerID) // another replica may have just created it
 	if err != nil {
 		return p, fmt.Errorf("the authority that issued generation %d: %w", c.Generation, err)
 	}
-	p.Certificate = append(p.Certificate, issuer)
+	p.Certificate = append(p.Certificate, chain...)
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -20,10 +21,14 @@ func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
 	return list(ctx, r, scanAuthority, "SELECT "+authorityColumns+" FROM authorities ORDER BY kind DESC, position")
 }
 
-// AuthorityDER is the certificate of an authority.
-func (r Reader) AuthorityDER(ctx context.Context, id string) ([]byte, error) {
-	return one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL SELECT der "+
-		"FROM foreign_issuers WHERE id = ?", id, id)
+// Chain returns the certificates (DER) of an authority and of those above it, without the root.
+func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
+	joined, err := one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL "+
+		"SELECT der FROM foreign_issuers WHERE id = ?", id, id)
+	if err != nil {
+		return nil, err
+	}
+	return issuer.SplitChain(joined)
 }
 
 // AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.

@@ -28,7 +28,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
-	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -36,7 +36,7 @@ import (
 type Config struct {
 	Store  *store.Store
 	Engine *lifecycle.Engine
-	CA     *local.CA
+	Issuer issuer.Issuer
 	// Seal seals the answers that are kept for an Idempotency-Key.
 	Seal Sealer
 	// Importer checks the files of an import.

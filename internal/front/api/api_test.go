@@ -58,7 +58,7 @@ func setUp(t *testing.T) *fixture {
 	now := func() time.Time { return f.now }
 	importer, err := importing.New(f.engine.Engine, f.store, engine.Seal, now)
 	check(t, err)
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, CA: ca, Seal: engine.Seal,
+	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Importer: importer, Outbox: f.outbox, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"

@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -19,9 +21,16 @@ func viewTrust(t store.Trust) client.Trust {
 	}
 }
 
+var errNoHierarchy = tenancy.Errorf(tenancy.ErrRefused,
+	"the issuer manages its authorities itself: announce new ones there")
+
 func (s *server) viewAuthorities() []client.Authority {
 	all := []client.Authority{}
-	for _, p := range s.CA.Plans(s.Now()) {
+	authorities, ok := issuer.As[issuer.Hierarchy](s.Issuer)
+	if !ok {
+		return all
+	}
+	for _, p := range authorities.Plans(s.Now()) {
 		all = append(all, client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
@@ -32,11 +41,15 @@ func (s *server) viewAuthorities() []client.Authority {
 
 // announced is the authority that does not sign yet.
 func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
+	authorities, ok := issuer.As[issuer.Hierarchy](s.Issuer)
+	if !ok {
+		return tenancy.Authority{}, errNoHierarchy
+	}
 	now := s.Now()
-	if err := s.CA.Refresh(ctx, now); err != nil { // another replica may have made it
+	if err := authorities.Refresh(ctx, now); err != nil { // another replica may have made it
 		return tenancy.Authority{}, err
 	}
-	a, ok := s.CA.Announced(now)
+	a, ok := authorities.Announced(now)
 	if !ok {
 		return a, tenancy.Errorf(tenancy.ErrRefused, "no new CA is announced: there is nothing to trust yet")
 	}
@@ -76,7 +89,12 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 		NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
 	}
 }) (*Entity[client.Authority], error) {
-	made, err := s.CA.Announce(ctx, s.now(), in.Body.SignsFrom, in.Body.NewRoot)
+	announcer, ok := issuer.As[issuer.Announcer](s.Issuer)
+	if !ok {
+		return nil, errNoHierarchy
+	}
+	made, err := announcer.Announce(ctx, s.now(), issuer.Succession{SignsFrom: in.Body.SignsFrom,
+		NewRoot: in.Body.NewRoot})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +111,11 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 func (s *server) signFromNow(ctx context.Context, in *struct {
 	ID string `path:"authority" maxLength:"36"`
 }) (*Entity[client.Authority], error) {
-	if a, err := s.announced(ctx); err != nil || a.ID != in.ID {
+	a, err := s.announced(ctx)
+	if err != nil && !errors.Is(err, tenancy.ErrRefused) {
+		return nil, err
+	}
+	if err != nil || a.ID != in.ID {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
 	}
 	if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"math"
 	"net/http"
@@ -98,7 +99,11 @@ func (s *server) downloadCertificate(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	f, err := publish.Certificate(in.Format, c.DER, s.CA.Chain(c.IssuerID))
+	chain, err := s.chain(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := publish.Certificate(in.Format, c.DER, chain)
 	name := fmt.Sprintf("%s-%s-generation-%d%s", in.Tenant, c.Purpose, c.Generation, f.Extension)
 	return &Download{f.ContentType, `attachment; filename="` + name + `"`, f.Data}, err
 }
@@ -247,4 +252,17 @@ func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Ce
 		return tenancy.Certificate{}, err
 	}
 	return s.Store.Certificate(ctx, t.ID, in.Purpose, in.Generation)
+}
+
+// chain returns the certificates (PEM) of the authorities above a certificate, without the root. It is empty for a
+// certificate that was imported without its chain.
+func (s *server) chain(ctx context.Context, c tenancy.Certificate) (chain []byte, err error) {
+	if c.IssuerID == "" {
+		return nil, nil
+	}
+	authorities, err := s.Store.Chain(ctx, c.IssuerID)
+	for _, der := range authorities {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return chain, err
 }

@@ -116,14 +116,18 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 		s.linkFailed(w, r, err)
 		return
 	}
+	chain, err := s.chain(r.Context(), c)
+	if err != nil {
+		s.linkFailed(w, r, err)
+		return
+	}
 	format := r.URL.Query().Get("format")
-	f, err := publish.File{Extension: "-chain.pem", ContentType: "application/x-pem-file", Data: s.CA.Chain(c.IssuerID)},
-		error(nil)
+	f := publish.File{Extension: "-chain.pem", ContentType: "application/x-pem-file", Data: chain}
 	if format != "chain" {
 		if format == "" {
 			format = string(publish.PEM)
 		}
-		f, err = publish.Certificate(publish.Format(format), c.DER, s.CA.Chain(c.IssuerID))
+		f, err = publish.Certificate(publish.Format(format), c.DER, chain)
 	}
 	if err != nil {
 		page(w, http.StatusBadRequest, "There is no such format", "Use pem, der, pkcs7 or chain.")

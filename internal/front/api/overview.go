@@ -43,12 +43,8 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	if out.AtRisk = len(risk); !asOf.IsZero() {
 		out.AsOf = asOf.UTC()
 	}
-	if a, ok := s.CA.Announced(now); ok {
-		view, err := s.authority(a.ID)
-		if err != nil {
-			return nil, err
-		}
-		out.Announced = &view.Body
+	if a, ok := client.AnnouncedAuthority(s.viewAuthorities()); ok {
+		out.Announced = &a
 	}
 	return &Entity[client.Overview]{Body: out}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -23,10 +24,12 @@ func (s *server) public(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
-	mux.HandleFunc("GET /pki/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-pem-file")
-		w.Write(s.CA.Bundle())
-	})
+	if ca, ok := issuer.As[issuer.Bundler](s.Issuer); ok {
+		mux.HandleFunc("GET /pki/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/x-pem-file")
+			w.Write(ca.Bundle())
+		})
+	}
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
 	mux.HandleFunc("GET /unsubscribe/{token}", s.unsubscribePage)
 	mux.HandleFunc("POST /unsubscribe/{token}", s.unsubscribe)
@@ -47,7 +50,8 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 	id, ok := strings.CutSuffix(r.PathValue("crl"), ".crl")
-	if !ok {
+	ca, signs := issuer.As[issuer.CRLSigner](s.Issuer)
+	if !ok || !signs {
 		http.NotFound(w, r)
 		return
 	}
@@ -55,7 +59,7 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 	revoked, err := s.Store.RevokedBy(r.Context(), id, now)
 	var der []byte
 	if err == nil {
-		der, err = s.CA.CRL(id, revoked, now)
+		der, err = ca.CRL(id, revoked, now)
 	}
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
@@ -175,7 +179,7 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	if runs, err := s.Store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
 	}
-	for _, p := range s.CA.Plans(s.Now()) {
+	for _, p := range s.viewAuthorities() {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
 	}
 }

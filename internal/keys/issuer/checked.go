@@ -12,22 +12,45 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Checked asks an issuer and takes nothing but what was asked for: a client certificate of the requested key that names
-// the tenant, and is what the issuer says of it. The error says what it is instead. Whether it is valid for long enough
-// is for who asked to say.
-func Checked(i Issuer) Issuer { return checked{i} }
+// Checked returns an issuer that takes only what was requested from i: a client certificate of the requested key that
+// names the tenant, agrees with what i reports of it, and was signed by the requested authority. The error tells what
+// it is instead. Whether the certificate is valid for long enough is the caller's decision. The capabilities of i stay
+// reachable with [As].
+func Checked(i Issuer) Issuer {
+	if later, ok := As[Collector](i); ok {
+		return checkedCollector{checked{i}, later}
+	}
+	return checked{i}
+}
 
-type checked struct{ Issuer }
+type checked struct{ issuer Issuer }
+
+// Unwrap makes the capabilities of the issuer reachable.
+func (c checked) Unwrap() Issuer { return c.issuer }
 
 // Issue implements [Issuer].
 func (c checked) Issue(ctx context.Context, r Request) (Issued, error) {
-	issued, err := c.Issuer.Issue(ctx, r)
+	issued, err := c.issuer.Issue(ctx, r)
+	return verified(issued, r, err)
+}
+
+type checkedCollector struct {
+	checked
+	later Collector
+}
+
+// Collect implements [Collector].
+func (c checkedCollector) Collect(ctx context.Context, handle string, r Request) (Issued, error) {
+	issued, err := c.later.Collect(ctx, handle, r)
+	return verified(issued, r, err)
+}
+
+func verified(issued Issued, r Request, err error) (Issued, error) {
 	if err != nil {
-		return issued, err
+		return Issued{}, err
 	}
 	if err := check(issued, r); err != nil {
-		return Issued{}, fmt.Errorf("the CA answered with a certificate that was not asked for, and which is not taken: %w",
-			err)
+		return Issued{}, fmt.Errorf("the CA answered with a certificate that was not requested; it is discarded: %w", err)
 	}
 	return issued, nil
 }
@@ -40,21 +63,23 @@ func check(issued Issued, r Request) error {
 	key, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	switch {
 	case !ok || !key.Equal(r.Key.Public()):
-		return errors.New("it is of another key")
+		return errors.New("it has another key")
 	case !names(leaf, r):
-		return fmt.Errorf("it names %s, and not the tenant %s", leaf.Subject, r.Tenant)
+		return fmt.Errorf("it names %s instead of the tenant %s", leaf.Subject, r.Tenant)
 	case !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
 		return errors.New("it is not for client authentication")
 	case !leaf.NotBefore.Equal(issued.NotBefore) || !leaf.NotAfter.Equal(issued.NotAfter) ||
 		certfile.Serial(leaf) != issued.Serial:
-		return fmt.Errorf("it has the serial number %s and is valid from %s to %s, which is not what the CA says",
+		return fmt.Errorf("it has the serial number %s and is valid from %s to %s, which is not what the CA reports",
 			certfile.Serial(leaf), leaf.NotBefore, leaf.NotAfter)
+	case r.Authority != "" && r.Authority != issued.IssuerID:
+		return fmt.Errorf("the authority %s signed it instead of %s", issued.IssuerID, r.Authority)
 	}
 	return nil
 }
 
-// names says whether a certificate is the tenant's for the purpose: by its common name, and by its URI where it has
-// one.
+// names reports whether a certificate belongs to the tenant for the purpose: by its common name, and by its URI if it
+// has one.
 func names(leaf *x509.Certificate, r Request) bool {
 	for _, u := range leaf.URIs {
 		if u.Path != Path(r.Tenant, r.Purpose) {
@@ -64,7 +89,7 @@ func names(leaf *x509.Certificate, r Request) bool {
 	return leaf.Subject.CommonName == r.Tenant
 }
 
-// Path is that of the URI (SPIFFE ID) in a tenant's certificate.
+// Path returns the path of the URI (SPIFFE ID) in a tenant's certificate.
 func Path(tenant string, purpose tenancy.Purpose) string {
 	if purpose == tenancy.ForMUser {
 		return "/tenant/" + tenant + "/m-user"

@@ -1,9 +1,14 @@
-// Package issuer is what Perennial asks of a certificate authority. Its kinds are packages below it.
+// Package issuer defines what Perennial needs of a certificate authority. Implementations are packages below it.
+//
+// An [Issuer] has one method. Everything else is an optional capability with a small interface of its own: [Collector],
+// [Hierarchy], [Announcer], [Revoker], [CRLSigner], [Bundler], [ServerCertifier]. Callers ask for a capability with
+// [As] and do without it if the issuer lacks it.
 package issuer
 
 import (
 	"context"
 	"crypto"
+	"fmt"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -11,27 +16,64 @@ import (
 
 // An Issuer issues client certificates. It is safe for concurrent use.
 type Issuer interface {
-	// Issue signs a certificate for the request. It does not remember it: a request that is repeated gets another one.
+	// Issue signs a certificate for the request. It does not remember the request: repeating it issues another
+	// certificate. A CA that answers later returns a [*RequestedError] and is a [Collector].
 	Issue(ctx context.Context, r Request) (Issued, error)
 }
 
-// A Request asks for one certificate. The key signs where the authority wants proof of possession; it never leaves.
+// A Request asks for one certificate.
 type Request struct {
-	Tenant   string // name
-	Purpose  tenancy.Purpose
+	Tenant  string // name
+	Purpose tenancy.Purpose
+	// Key is the private key of the certificate. It signs if the CA wants proof of possession, and is never sent.
 	Key      crypto.Signer
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
-	// Authority is the ID of the one that shall sign, for a probe; empty for the one whose turn it is.
+	// Authority is the ID of the authority that shall sign, for a probe. Empty: the one that signs now. Only an issuer
+	// with a [Hierarchy] gets requests with an authority.
 	Authority string
 }
 
-// An Issued certificate.
+// Issued is a certificate with its chain.
 type Issued struct {
-	DER       []byte
+	DER []byte
+	// Chain holds the certificates (DER) of the authorities above the certificate: first its issuer, without the root.
+	Chain     [][]byte
 	Serial    string // lowercase hexadecimal
 	Subject   string // RFC 4514
 	NotBefore time.Time
 	NotAfter  time.Time
-	IssuerID  string // the authority that signed
+	// IssuerID is the authority of the issuer's [Hierarchy] that signed; empty if it has none.
+	IssuerID string
+}
+
+// A RequestedError is returned by Issue if the CA has taken the request and will answer later, for example after a
+// person has approved it.
+type RequestedError struct {
+	Handle string    // identifies the request at the CA; not a secret
+	AskAt  time.Time // when asking again makes sense; zero if the CA does not tell
+}
+
+func (e *RequestedError) Error() string {
+	if e.AskAt.IsZero() {
+		return fmt.Sprintf("the CA has taken the request %s and answers later", e.Handle)
+	}
+	return fmt.Sprintf("the CA has taken the request %s and answers later: ask again from %s on", e.Handle,
+		e.AskAt.UTC().Format(time.RFC3339))
+}
+
+// As returns the issuer as a T, usually a capability. It looks through wrappers: an issuer that wraps another one has a
+// method Unwrap() Issuer.
+func As[T any](i Issuer) (capability T, ok bool) {
+	for i != nil {
+		if capability, ok = i.(T); ok {
+			return capability, true
+		}
+		wrapper, isWrapper := i.(interface{ Unwrap() Issuer })
+		if !isWrapper {
+			break
+		}
+		i = wrapper.Unwrap()
+	}
+	return capability, false
 }

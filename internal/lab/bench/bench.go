@@ -92,7 +92,7 @@ func newFleetIn(ctx context.Context, url, dir string, clean func(),
 	}
 	f.config = lifecycle.Config{
 		Store: f.store, Issuer: issuer.Checked(f.ca), Keys: keyring.NewPool(1), Seal: keys, Policy: p, Outbox: outbox,
-		MailDomain: "bench.example.com", Log: log, Authorities: f.ca,
+		MailDomain: "bench.example.com", Log: log,
 	}
 	for _, option := range options {
 		option(&f.config)

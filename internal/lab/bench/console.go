@@ -63,7 +63,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 		Renewed: run.Renewed}
 	now := func() time.Time { return runDate.Add(26 * time.Hour) }
 	log := slog.New(slog.DiscardHandler)
-	service := api.New(api.Config{Store: f.store, Engine: f.engine, CA: f.ca, Network: &outbound.Network{}, Now: now,
+	service := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Network: &outbound.Network{}, Now: now,
 		Log: log})
 	console, err := web.New(web.Config{API: service, Store: f.store, Now: now, Ending: ctx, Log: log}, service)
 	if err != nil {

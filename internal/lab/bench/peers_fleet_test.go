@@ -173,6 +173,9 @@ type counted struct {
 	issued *atomic.Int64
 }
 
+// Unwrap makes the capabilities of the issuer reachable.
+func (c counted) Unwrap() issuer.Issuer { return c.Issuer }
+
 // Issue implements [issuer.Issuer].
 func (c counted) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
 	c.issued.Add(1)

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"database/sql"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -148,7 +147,7 @@ func (s *story) setUp(ctx context.Context) error {
 	}
 	s.engine, err = lifecycle.New(lifecycle.Config{
 		Store: s.store, Issuer: s.ca, Keys: keyring.NewPool(1), Seal: keys, Policy: s.policy, Outbox: s,
-		MailDomain: "platform.example.com", Log: log, Authorities: s.ca,
+		MailDomain: "platform.example.com", Log: log,
 	})
 	if err != nil {
 		return err
@@ -275,15 +274,11 @@ func (s *story) message(ctx context.Context, r *receiver) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	key, err := s.engine.PrivateKey(ctx, c)
+	shown, err := s.engine.Presentable(ctx, c)
 	if err != nil {
 		return 0, err
 	}
-	var chain [][]byte
-	if block, _ := pem.Decode(s.ca.Chain(c.IssuerID)); block != nil {
-		chain = append(chain, block.Bytes)
-	}
-	return send(ctx, r.url, c, chain, key, s.roots, s.clock)
+	return send(ctx, r.url, shown, s.roots, s.clock)
 }
 
 // untilRenewed executes run after run until the certificate is renewed.

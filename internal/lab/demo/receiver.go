@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A receiver is a real TLS server on loopback that decides in its own way whose messages it takes.
@@ -81,12 +79,10 @@ func (r *receiver) install(fingerprints ...string) {
 }
 
 // send sends one message with a certificate, over a fresh connection, and says how it was answered.
-func send(ctx context.Context, url string, c tenancy.Certificate, chain [][]byte, key crypto.Signer,
-	roots *x509.CertPool, clock func() time.Time) (status int, err error) {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{
-		RootCAs: roots, Time: clock, Certificates: []tls.Certificate{{Certificate: append([][]byte{c.DER}, chain...),
-			PrivateKey: key}},
-	}}
+func send(ctx context.Context, url string, shown tls.Certificate, roots *x509.CertPool, clock func() time.Time) (
+	status int, err error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: clock,
+		Certificates: []tls.Certificate{shown}}}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte("<order/>")))
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -68,9 +69,19 @@ func (k *knowledge) add(der []byte) {
 	k.prints[certfile.Fingerprint(der)] = true
 }
 
+// certifier is what the receivers need of the issuer: what to trust, and certificates of their own.
+type certifier interface {
+	issuer.Bundler
+	issuer.ServerCertifier
+}
+
 // Fill fills an empty installation, as of now, and starts its receivers, which end with the context.
-func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, ca *local.CA,
+func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, i issuer.Issuer,
 	now func() time.Time) (Sample, error) {
+	ca, ok := issuer.As[certifier](i)
+	if !ok {
+		return Sample{}, errors.New("the sample needs an issuer with server certificates and a bundle, such as the local CA")
+	}
 	f := &fleet{store: s, engine: engine, now: now().UTC().Truncate(time.Second), ca: string(ca.Bundle()),
 		knows: &knowledge{prints: map[string]bool{}}}
 	if err := f.receivers(ctx, ca, now); err != nil {
@@ -124,7 +135,7 @@ func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, ca *loc
 type arrangement struct{ name, scenario, receiver, display, contact, path, probe string }
 
 // receivers are one server: below /pinned it knows single certificates, and below /trusting any of the CA.
-func (f *fleet) receivers(ctx context.Context, ca *local.CA, now func() time.Time) error {
+func (f *fleet) receivers(ctx context.Context, ca certifier, now func() time.Time) error {
 	own, err := ca.NewServerCertificate("127.0.0.1", now)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (
 		LongestValidity: p.Validity}, s, seal, now)
 	testenv.Check(t, err)
 	config := lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: seal, Policy: p,
-		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler), Authorities: ca}
+		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)}
 	for _, option := range options {
 		option(&config)
 	}

@@ -80,11 +80,9 @@ func (f *fixture) generation(n int) tenancy.Certificate {
 func (f *fixture) post(ctx context.Context, port, generation int) (status int, body string, err error) {
 	f.t.Helper()
 	c := f.generation(generation)
-	key, err := f.engine.PrivateKey(ctx, c)
+	shown, err := f.engine.Presentable(ctx, c)
 	check(f.t, err)
-	chain, _ := pem.Decode(f.ca.Chain(c.IssuerID))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{c.DER, chain.Bytes}, PrivateKey: key}}}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots, Certificates: []tls.Certificate{shown}}}
 	defer transport.CloseIdleConnections()
 	res, err := (&http.Client{Transport: transport}).Post(fmt.Sprintf("https://127.0.0.1:%d/", port), "text/xml",
 		strings.NewReader("<order/>"))

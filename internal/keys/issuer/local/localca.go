@@ -126,7 +126,7 @@ func (ca *CA) load(a tenancy.Authority) error {
 	if err != nil {
 		return err
 	}
-	key, err := ca.keys.OpenKey(a.SealedKey, SealContext(a.ID))
+	key, err := ca.keys.OpenKey(a.SealedKey, a.SealContext())
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,6 @@ func (ca *CA) load(a tenancy.Authority) error {
 	ca.issuing = append(ca.issuing, loaded)
 	return nil
 }
-
-// SealContext is what an authority's key is sealed for.
-func SealContext(id string) string { return "authority/" + id }
 
 // add makes and stores the next authority of its kind. Where another replica was faster, its authority is taken.
 func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now, from time.Time) error {
@@ -219,14 +216,10 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	if err != nil {
 		return none, err
 	}
-	sealed, err := ca.keys.SealKey(key, SealContext(id.String()))
-	if err != nil {
-		return none, err
-	}
-	return tenancy.Authority{
-		ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der, SealedKey: sealed,
-		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
-	}, nil
+	made := tenancy.Authority{ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der,
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
+	made.SealedKey, err = ca.keys.SealKey(key, made.SealContext())
+	return made, err
 }
 
 // newSerial is 128 bits from the system's random source.
@@ -302,7 +295,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
 	}
 	return issuer.Issued{
-		DER: der, Serial: hex.EncodeToString(serial.Bytes()), Subject: template.Subject.String(),
+		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()), Subject: template.Subject.String(),
 		NotBefore: template.NotBefore, NotAfter: template.NotAfter, IssuerID: signer.ID,
 	}, nil
 }
@@ -332,18 +325,6 @@ func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]by
 		return x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no issuing CA %s", id)
-}
-
-// Chain is the issuing CA's certificate and those above it, as PEM, without the root.
-func (ca *CA) Chain(issuerID string) []byte {
-	ca.mu.RLock()
-	defer ca.mu.RUnlock()
-	for _, a := range ca.issuing {
-		if a.ID == issuerID {
-			return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.DER})
-		}
-	}
-	return nil
 }
 
 // Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain,

@@ -119,7 +119,7 @@ func TestEveryCertificateIsCleanForZlintAndVerifiesWithOpenSSL(t *testing.T) {
 		for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
 			issued, _ := issue(t, ca, kind, purpose, now)
 			lints(t, issued.DER)
-			chain := write("chain.pem", ca.Chain(issued.IssuerID))
+			chain := write("chain.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.Chain[0]}))
 			leaf := write("leaf.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.DER}))
 			args := []string{"verify", "-x509_strict", "-purpose", "sslclient", "-attime", "1793491200", "-CAfile", root,
 				"-untrusted", chain, leaf}
@@ -195,7 +195,11 @@ func TestEveryAuthorityIsAnnouncedLongBeforeItSignsAndNothingEndsOverFortyYears(
 		signed[issued.IssuerID] = true
 		roots, chain := x509.NewCertPool(), x509.NewCertPool()
 		roots.AppendCertsFromPEM(ca.Bundle())
-		chain.AppendCertsFromPEM(ca.Chain(issued.IssuerID))
+		above, err := x509.ParseCertificate(issued.Chain[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain.AddCert(above)
 		for _, moment := range []time.Time{at, leaf.NotAfter} {
 			if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: chain, CurrentTime: moment,
 				KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
@@ -222,14 +226,14 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 	m := &memory{}
 	ca := open(t, m, keys(t), now)
 	first := ca.Signing(now)
-	next, err := ca.Announce(t.Context(), now, time.Time{}, true)
+	next, err := ca.Announce(t.Context(), now, issuer.Succession{NewRoot: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if a, ok := ca.Announced(now); !ok || a.ID != next.ID || next.SignsFrom != now.Add(Notice) {
 		t.Errorf("announced %v, signs from %s", ok, next.SignsFrom)
 	}
-	if _, err := ca.Announce(t.Context(), now, time.Time{}, false); !errors.Is(err, tenancy.ErrRefused) {
+	if _, err := ca.Announce(t.Context(), now, issuer.Succession{}); !errors.Is(err, tenancy.ErrRefused) {
 		t.Errorf("a second one: %v", err)
 	}
 	if c, _ := ca.serverCertificate("localhost", now); c.Leaf.CheckSignatureFrom(ca.roots[0].cert) != nil {
@@ -253,7 +257,7 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 		}
 	}
 	for _, p := range ca.Plans(now) {
-		want := map[string]Stage{first.ID: Signs, next.ID: Announced, ca.roots[0].ID: Signs, ca.roots[1].ID: Announced}[p.ID]
+		want := map[string]issuer.Stage{first.ID: issuer.Signs, next.ID: issuer.Announced, ca.roots[0].ID: issuer.Signs, ca.roots[1].ID: issuer.Announced}[p.ID]
 		if p.Stage != want {
 			t.Errorf("%s: %s, want %s", p.Subject, p.Stage, want)
 		}

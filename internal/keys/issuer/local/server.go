@@ -9,47 +9,22 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// serverLifetime is short, since the certificate lives in memory and is replaced at two thirds of it.
+// serverLifetime is short, because the certificate lives in memory and is replaced after two thirds of it.
 const serverLifetime = 30 * day
 
-// A ServerCertificate is the service's own certificate, signed by the root (the issuing CAs are for clients only), kept
-// in memory, and replaced before it expires.
-type ServerCertificate struct {
-	ca   *CA
-	host string
-	now  func() time.Time
-
-	mu      sync.Mutex
-	current *tls.Certificate
-}
-
-// NewServerCertificate makes the service's own certificate for a host name or an IP address.
-func (ca *CA) NewServerCertificate(host string, now func() time.Time) (*ServerCertificate, error) {
-	s := &ServerCertificate{ca: ca, host: host, now: now}
-	_, err := s.Get(nil)
-	return s, err
-}
-
-// Get is for [tls.Config.GetCertificate].
-func (s *ServerCertificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	if s.current == nil || now.After(s.current.Leaf.NotAfter.Add(-serverLifetime/3)) {
-		made, err := s.ca.serverCertificate(s.host, now)
-		if err != nil {
-			return nil, err
-		}
-		s.current = made
-	}
-	return s.current, nil
+// NewServerCertificate implements [issuer.ServerCertifier], for a host name or an IP address. The certificate is signed
+// by the root, because the issuing CAs are for clients only.
+func (ca *CA) NewServerCertificate(host string, now func() time.Time) (*issuer.ServerCertificate, error) {
+	return issuer.KeepServerCertificate(func(now time.Time) (*tls.Certificate, error) {
+		return ca.serverCertificate(host, now)
+	}, now)
 }
 
 func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, error) {
@@ -82,7 +57,7 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, root.cert, key.Public(), root.key)
 	if err != nil {
-		return nil, fmt.Errorf("make the service's own certificate: %w", err)
+		return nil, fmt.Errorf("sign the service's own certificate: %w", err)
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -91,7 +66,7 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// RootFingerprint is the SHA-256 of the root that is in use at now, in lowercase hexadecimal.
+// RootFingerprint implements [issuer.ServerCertifier].
 func (ca *CA) RootFingerprint(now time.Time) string {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()

@@ -33,12 +33,12 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	if soonest := now.Add(Notice); from.Before(soonest) { // it was down in the meantime, or certificates live longer now
 		from = soonest
 	}
-	return ca.announce(ctx, now, from, last.root.cert.NotAfter.Before(now.Add(issuingLifetime/2)))
+	return ca.announce(ctx, now, issuer.Succession{SignsFrom: from,
+		NewRoot: last.root.cert.NotAfter.Before(now.Add(issuingLifetime / 2))})
 }
 
-// Announce makes the successor of the issuing CA now, which signs from an instant on (zero: after [Notice]), below a
-// new root where one is wanted. [tenancy.ErrRefused] while one is announced.
-func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (tenancy.Authority, error) {
+// Announce implements [issuer.Announcer]. Without a date the successor signs after [Notice].
+func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) (tenancy.Authority, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
 	if err := ca.reload(ctx); err != nil {
@@ -48,20 +48,22 @@ func (ca *CA) Announce(ctx context.Context, now, from time.Time, newRoot bool) (
 		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs "+
 			"from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
 	}
+	from := s.SignsFrom
 	switch {
 	case from.IsZero():
 		from = now.Add(Notice)
 	case from.Before(now):
 		return tenancy.Authority{}, tenancy.Invalid("signs_from", "is in the past")
 	}
-	err := ca.announce(ctx, now, from, newRoot)
+	err := ca.announce(ctx, now, issuer.Succession{SignsFrom: from, NewRoot: s.NewRoot})
 	return ca.issuing[len(ca.issuing)-1].Authority, err
 }
 
 // announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was
 // asked.
-func (ca *CA) announce(ctx context.Context, now, from time.Time, newRoot bool) error {
-	if newRoot {
+func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) error {
+	from := s.SignsFrom
+	if s.NewRoot {
 		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
 			return err
 		}
@@ -124,45 +126,29 @@ func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
 	return last.Authority, last.SignsFrom.After(now)
 }
 
-// A Stage is where an authority is in its life.
-type Stage string
-
-// An announced authority does not sign yet, and a replaced one does not any more.
-const (
-	Announced Stage = "announced"
-	Signs     Stage = "signs"
-	Replaced  Stage = "replaced"
-)
-
-// A Plan is one authority, and when its successor is announced.
-type Plan struct {
-	tenancy.Authority
-	Subject    string
-	Stage      Stage
-	AnnounceAt time.Time // of its successor
-}
-
 // Plans lists the authorities at now, roots first.
-func (ca *CA) Plans(now time.Time) []Plan {
+func (ca *CA) Plans(now time.Time) []issuer.Plan {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
 	signing := ca.signer(now)
-	stage := func(i, current int) Stage {
+	stage := func(i, current int) issuer.Stage {
 		switch {
 		case i < current:
-			return Replaced
+			return issuer.Replaced
 		case i > current:
-			return Announced
+			return issuer.Announced
 		}
-		return Signs
+		return issuer.Signs
 	}
-	var plans []Plan
+	var plans []issuer.Plan
 	for i, a := range ca.roots {
-		plans = append(plans, Plan{a.Authority, a.cert.Subject.String(), stage(i, ca.issuing[signing].root.Position-1),
-			a.cert.NotAfter.Add(-issuingLifetime / 2)})
+		plans = append(plans, issuer.Plan{Authority: a.Authority, Subject: a.cert.Subject.String(),
+			Stage:      stage(i, ca.issuing[signing].root.Position-1),
+			AnnounceAt: a.cert.NotAfter.Add(-issuingLifetime / 2)})
 	}
 	for i, a := range ca.issuing {
-		p := Plan{a.Authority, a.cert.Subject.String(), stage(i, signing), ca.announceAt(a)}
+		p := issuer.Plan{Authority: a.Authority, Subject: a.cert.Subject.String(), Stage: stage(i, signing),
+			AnnounceAt: ca.announceAt(a)}
 		if i+1 < len(ca.issuing) {
 			p.AnnounceAt = ca.issuing[i+1].NotBefore.Add(Backdate)
 		}

@@ -1,0 +1,148 @@
+package issuer
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/asn1"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Collector is an issuer that may answer later.
+type Collector interface {
+	// Collect asks for the answer to a request that Issue answered with a [*RequestedError]. It returns a
+	// [*RequestedError] again while there is no answer.
+	Collect(ctx context.Context, handle string, r Request) (Issued, error)
+}
+
+// A Hierarchy is an issuer that has its own authorities and replaces them. Their certificates are stored by ID.
+type Hierarchy interface {
+	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now.
+	Refresh(ctx context.Context, now time.Time) error
+	// Signing returns the authority that signs at now.
+	Signing(now time.Time) tenancy.Authority
+	// Announced returns the authority that exists and does not sign yet at now.
+	Announced(now time.Time) (a tenancy.Authority, ok bool)
+	// Plans lists the authorities at now, roots first.
+	Plans(now time.Time) []Plan
+}
+
+// An Announcer makes the next authority when an operator asks for it.
+type Announcer interface {
+	// Announce makes the successor of the authority that signs at now. The error is [tenancy.ErrRefused] while one is
+	// announced already.
+	Announce(ctx context.Context, now time.Time, s Succession) (tenancy.Authority, error)
+}
+
+// A Succession describes an authority that is to be made.
+type Succession struct {
+	SignsFrom time.Time // zero: after the issuer's usual notice
+	NewRoot   bool      // below a new root instead of the present one
+}
+
+// A Stage is a step in the life of an authority.
+type Stage string
+
+// An announced authority does not sign yet. A replaced one no longer signs.
+const (
+	Announced Stage = "announced"
+	Signs     Stage = "signs"
+	Replaced  Stage = "replaced"
+)
+
+// A Plan is an authority with its stage and the date of its replacement.
+type Plan struct {
+	tenancy.Authority
+	Subject    string
+	Stage      Stage
+	AnnounceAt time.Time // when its successor is announced
+}
+
+// A Revoker is an issuer that must be told which certificates are revoked. An issuer whose list of revoked certificates
+// is signed from Perennial's own records is a [CRLSigner] instead.
+type Revoker interface {
+	// Revoke is idempotent.
+	Revoke(ctx context.Context, c tenancy.Certificate) error
+}
+
+// A CRLSigner signs certificate revocation lists.
+type CRLSigner interface {
+	// CRL returns the list (DER) of one authority. The error is [tenancy.ErrNotFound] if there is no such authority.
+	CRL(authorityID string, revoked []tenancy.Certificate, now time.Time) ([]byte, error)
+}
+
+// A Bundler publishes the certificates that a receiver must trust.
+type Bundler interface {
+	// Bundle returns them as PEM: the roots, and the issuing CAs for receivers that want the whole chain, with those
+	// that are announced.
+	Bundle() []byte
+}
+
+// A ServerCertifier also issues the service's own TLS certificate.
+type ServerCertifier interface {
+	NewServerCertificate(host string, now func() time.Time) (*ServerCertificate, error)
+	// RootFingerprint returns the SHA-256 of the root above it, in lowercase hexadecimal.
+	RootFingerprint(now time.Time) string
+}
+
+// A ServerCertificate is the service's own TLS certificate. It lives in memory and is replaced after two thirds of its
+// lifetime. It is safe for concurrent use.
+type ServerCertificate struct {
+	issue func(now time.Time) (*tls.Certificate, error)
+	now   func() time.Time
+
+	mu      sync.Mutex // guards current
+	current *tls.Certificate
+}
+
+// KeepServerCertificate returns a server certificate that issue makes now and whenever it is due. Its leaf must be
+// parsed.
+func KeepServerCertificate(issue func(now time.Time) (*tls.Certificate, error), now func() time.Time) (
+	*ServerCertificate, error) {
+	s := &ServerCertificate{issue: issue, now: now}
+	_, err := s.Get(nil)
+	return s, err
+}
+
+// Get returns the current certificate. It has the signature of [tls.Config.GetCertificate].
+func (s *ServerCertificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if s.current == nil || dueAt(s.current).Before(now) {
+		made, err := s.issue(now)
+		if err != nil {
+			return nil, err
+		}
+		s.current = made
+	}
+	return s.current, nil
+}
+
+func dueAt(c *tls.Certificate) time.Time {
+	return c.Leaf.NotAfter.Add(-c.Leaf.NotAfter.Sub(c.Leaf.NotBefore) / 3)
+}
+
+// JoinChain returns a chain as one value, for storage. [SplitChain] takes it apart.
+func JoinChain(chain [][]byte) (joined []byte) {
+	for _, der := range chain {
+		joined = append(joined, der...)
+	}
+	return joined
+}
+
+// SplitChain returns the certificates of a chain that is stored as one value.
+func SplitChain(joined []byte) (chain [][]byte, err error) {
+	for len(joined) > 0 {
+		var one asn1.RawValue
+		rest, err := asn1.Unmarshal(joined, &one)
+		if err != nil {
+			return nil, errors.New("a stored chain is not a sequence of DER certificates")
+		}
+		chain, joined = append(chain, one.FullBytes), rest
+	}
+	return chain, nil
+}

@@ -1,0 +1,482 @@
+// Package issuertest holds the behaviour that every issuer must show. The tests of an issuer call [Run] with a function
+// that opens it, and [Run] tests the capabilities that it finds.
+package issuertest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var check = testenv.Check
+
+const (
+	day      = 24 * time.Hour
+	validity = 365 * day
+)
+
+// An Opener opens the issuer under test, new for each test, as of an instant.
+type Opener func(t *testing.T, now time.Time) issuer.Issuer
+
+// now is the instant of the tests. Certificates are checked against it, not against the clock.
+var now = time.Date(2026, 11, 1, 12, 30, 0, 0, time.UTC)
+
+// Run tests an issuer.
+func Run(t *testing.T, open Opener) {
+	t.Run("a certificate has the requested key, tenant, purpose and validity", func(t *testing.T) {
+		testRequested(t, open(t, now))
+	})
+	t.Run("only a client certificate can be made of it", func(t *testing.T) { testUsage(t, open(t, now)) })
+	t.Run("the chain verifies up to the bundle", func(t *testing.T) { testChain(t, open(t, now)) })
+	t.Run("a repeated request gets another certificate", func(t *testing.T) { testRepeated(t, open(t, now)) })
+	t.Run("a validity beyond the CA's own is refused or shortened", func(t *testing.T) { testTooLong(t, open(t, now)) })
+	t.Run("many certificates are issued at the same time", func(t *testing.T) { testConcurrent(t, open(t, now)) })
+	t.Run("it passes its own check", func(t *testing.T) { testChecked(t, open(t, now)) })
+	t.Run("capability: hierarchy", func(t *testing.T) { testHierarchy(t, open(t, now)) })
+	t.Run("capability: announcement", func(t *testing.T) { testAnnouncer(t, open(t, now)) })
+	t.Run("capability: revocation", func(t *testing.T) { testRevoker(t, open(t, now)) })
+	t.Run("capability: revocation list", func(t *testing.T) { testCRL(t, open(t, now)) })
+	t.Run("capability: server certificate", func(t *testing.T) { testServerCertificate(t, open) })
+	t.Run("capability: a later answer", func(t *testing.T) { testCollector(t, open(t, now)) })
+}
+
+// capability skips a test if the issuer does not have the capability.
+func capability[T any](t *testing.T, i issuer.Issuer) T {
+	t.Helper()
+	c, ok := issuer.As[T](i)
+	if !ok {
+		t.Skipf("%T does not have this capability", i)
+	}
+	return c
+}
+
+// Request returns a request of the tenant acme with a new key.
+func Request(t *testing.T, kind tenancy.KeyType, purpose tenancy.Purpose) issuer.Request {
+	t.Helper()
+	key, err := keyring.Generate(kind)
+	check(t, err)
+	return issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: now, Validity: validity}
+}
+
+// issue issues a certificate, at once or later.
+func issue(t *testing.T, i issuer.Issuer, r issuer.Request) (issuer.Issued, *x509.Certificate) {
+	t.Helper()
+	issued, err := i.Issue(t.Context(), r)
+	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+		issued, err = collect(t, i, later.Handle, r)
+	}
+	check(t, err)
+	leaf, err := x509.ParseCertificate(issued.DER)
+	check(t, err)
+	return issued, leaf
+}
+
+// collect asks until there is an answer.
+func collect(t *testing.T, i issuer.Issuer, handle string, r issuer.Request) (issuer.Issued, error) {
+	t.Helper()
+	later, ok := issuer.As[issuer.Collector](i)
+	if !ok {
+		t.Fatalf("%T answers later and is not a Collector", i)
+	}
+	for range 1000 {
+		issued, err := later.Collect(t.Context(), handle, r)
+		if e := (*issuer.RequestedError)(nil); !errors.As(err, &e) {
+			return issued, err
+		}
+	}
+	t.Fatalf("no answer to the request %s", handle)
+	return issuer.Issued{}, nil
+}
+
+var (
+	kinds    = []tenancy.KeyType{tenancy.P256, tenancy.P384, tenancy.RSA2048, tenancy.RSA3072}
+	purposes = []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser}
+)
+
+func testRequested(t *testing.T, i issuer.Issuer) {
+	subjects := map[string]tenancy.Purpose{}
+	for _, kind := range kinds {
+		for _, purpose := range purposes {
+			r := Request(t, kind, purpose)
+			issued, leaf := issue(t, i, r)
+			if key, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(r.Key.Public()) {
+				t.Errorf("%s, %s: another key", kind, purpose)
+			}
+			if leaf.Subject.CommonName != "acme" {
+				t.Errorf("%s, %s: the subject is %s", kind, purpose, leaf.Subject)
+			}
+			for _, uri := range leaf.URIs {
+				if uri.Path != issuer.Path("acme", purpose) {
+					t.Errorf("%s, %s: the URI is %s", kind, purpose, uri)
+				}
+			}
+			if p, seen := subjects[leaf.Subject.String()]; seen && p != purpose {
+				t.Errorf("%s is the subject of both purposes", leaf.Subject)
+			}
+			subjects[leaf.Subject.String()] = purpose
+			if issued.Serial != certfile.Serial(leaf) || issued.Subject != leaf.Subject.String() ||
+				!issued.NotBefore.Equal(leaf.NotBefore) || !issued.NotAfter.Equal(leaf.NotAfter) {
+				t.Errorf("%s, %s: it reports %+v of %s", kind, purpose, issued, leaf.Subject)
+			}
+			if leaf.NotBefore.After(now) || leaf.NotBefore.Before(now.Add(-day)) {
+				t.Errorf("%s, %s: valid from %s, requested at %s", kind, purpose, leaf.NotBefore, now)
+			}
+			if lifetime := leaf.NotAfter.Sub(leaf.NotBefore); lifetime > validity || lifetime < validity-day {
+				t.Errorf("%s, %s: valid for %s, requested were %s", kind, purpose, lifetime, validity)
+			}
+		}
+	}
+}
+
+func testUsage(t *testing.T, i issuer.Issuer) {
+	_, leaf := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+	if !slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) ||
+		len(leaf.UnknownExtKeyUsage) > 0 {
+		t.Errorf("extended key usages %v", leaf.ExtKeyUsage)
+	}
+	if leaf.IsCA || leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
+		t.Errorf("it can sign: CA %v, usage %b", leaf.IsCA, leaf.KeyUsage)
+	}
+	if leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		t.Error("it cannot sign a handshake")
+	}
+}
+
+// verify checks a certificate with its chain against a bundle, as a receiver does.
+func verify(leaf *x509.Certificate, chain [][]byte, bundle []byte, at time.Time) error {
+	roots, above := x509.NewCertPool(), x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	for _, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		above.AddCert(c)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: above, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err
+}
+
+// selfSigned returns only the self-signed certificates of a bundle.
+func selfSigned(t *testing.T, bundle []byte) (roots []byte) {
+	t.Helper()
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		check(t, err)
+		if bytes.Equal(c.RawIssuer, c.RawSubject) {
+			roots = append(roots, pem.EncodeToMemory(block)...)
+		}
+	}
+	return roots
+}
+
+func testChain(t *testing.T, i issuer.Issuer) {
+	bundle := capability[issuer.Bundler](t, i).Bundle()
+	roots := selfSigned(t, bundle)
+	for _, purpose := range purposes {
+		issued, leaf := issue(t, i, Request(t, tenancy.P256, purpose))
+		for _, at := range []time.Time{now, leaf.NotAfter} {
+			if err := verify(leaf, issued.Chain, bundle, at); err != nil {
+				t.Errorf("%s, at %s: %v", purpose, at, err)
+			}
+			if err := verify(leaf, issued.Chain, roots, at); err != nil {
+				t.Errorf("%s, at %s, with the roots alone: %v", purpose, at, err)
+			}
+		}
+		for _, der := range issued.Chain {
+			c, err := x509.ParseCertificate(der)
+			check(t, err)
+			if bytes.Equal(c.RawIssuer, c.RawSubject) {
+				t.Errorf("the chain has the root %s", c.Subject)
+			}
+		}
+		split, err := issuer.SplitChain(issuer.JoinChain(issued.Chain))
+		if err != nil || len(split) != len(issued.Chain) {
+			t.Errorf("a chain of %d is stored as one of %d: %v", len(issued.Chain), len(split), err)
+		}
+	}
+}
+
+func testRepeated(t *testing.T, i issuer.Issuer) {
+	r := Request(t, tenancy.P256, tenancy.ForTenant)
+	first, one := issue(t, i, r)
+	second, two := issue(t, i, r)
+	if first.Serial == second.Serial {
+		t.Errorf("both have the serial number %s", first.Serial)
+	}
+	if !bytes.Equal(one.RawSubject, two.RawSubject) {
+		t.Errorf("the subjects are %s and %s: a receiver that maps them would refuse the second", one.Subject, two.Subject)
+	}
+}
+
+func testTooLong(t *testing.T, i issuer.Issuer) {
+	r := Request(t, tenancy.P256, tenancy.ForTenant)
+	r.Validity = 100 * validity
+	issued, err := i.Issue(t.Context(), r)
+	if err != nil {
+		return
+	}
+	leaf, err := x509.ParseCertificate(issued.DER)
+	check(t, err)
+	for _, der := range issued.Chain {
+		c, err := x509.ParseCertificate(der)
+		check(t, err)
+		if leaf.NotAfter.After(c.NotAfter) {
+			t.Errorf("it is valid until %s, and its issuer until %s", leaf.NotAfter, c.NotAfter)
+		}
+	}
+	if !issued.NotAfter.Equal(leaf.NotAfter) {
+		t.Errorf("it reports %s and is valid until %s", issued.NotAfter, leaf.NotAfter)
+	}
+}
+
+func testConcurrent(t *testing.T, i issuer.Issuer) {
+	const at, each = 8, 8
+	var (
+		mu      sync.Mutex // guards serials
+		serials = map[string]bool{}
+		wait    sync.WaitGroup
+	)
+	for range at {
+		key, err := keyring.Generate(tenancy.P256)
+		check(t, err)
+		wait.Go(func() {
+			for range each {
+				issued, err := i.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
+					Validity: validity})
+				if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+					issued, err = issuer.Issued{Serial: "request " + later.Handle}, nil
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				serials[issued.Serial] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	if len(serials) != at*each {
+		t.Errorf("%d certificates have %d serial numbers", at*each, len(serials))
+	}
+}
+
+func testChecked(t *testing.T, i issuer.Issuer) {
+	for _, purpose := range purposes {
+		if _, leaf := issue(t, issuer.Checked(i), Request(t, tenancy.P256, purpose)); leaf == nil {
+			t.Errorf("%s: nothing was issued", purpose)
+		}
+	}
+}
+
+func testHierarchy(t *testing.T, i issuer.Issuer) {
+	h := capability[issuer.Hierarchy](t, i)
+	check(t, h.Refresh(t.Context(), now))
+	signing := h.Signing(now)
+	issued, leaf := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+	if issued.IssuerID != signing.ID {
+		t.Errorf("%s signed, and the signing authority is %s", issued.IssuerID, signing.ID)
+	}
+	authority, err := x509.ParseCertificate(signing.DER)
+	check(t, err)
+	check(t, leaf.CheckSignatureFrom(authority))
+	if a, ok := h.Announced(now); ok {
+		t.Errorf("%s is announced by a new issuer", a.ID)
+	}
+	signs := 0
+	for _, p := range h.Plans(now) {
+		if p.Stage == issuer.Signs && p.Kind == tenancy.IssuingAuthority {
+			signs++
+			if p.ID != signing.ID {
+				t.Errorf("the plan has %s as the signing authority instead of %s", p.ID, signing.ID)
+			}
+		}
+		if !p.AnnounceAt.After(now) || !p.AnnounceAt.Before(p.NotAfter) {
+			t.Errorf("the successor of %s is announced at %s; it expires at %s", p.Subject, p.AnnounceAt, p.NotAfter)
+		}
+	}
+	if signs != 1 {
+		t.Errorf("%d authorities sign", signs)
+	}
+}
+
+func testAnnouncer(t *testing.T, i issuer.Issuer) {
+	announcer, h := capability[issuer.Announcer](t, i), capability[issuer.Hierarchy](t, i)
+	if _, err := announcer.Announce(t.Context(), now, issuer.Succession{SignsFrom: now.Add(-time.Second)}); !errors.Is(err,
+		tenancy.ErrInvalid) {
+		t.Errorf("an authority that signs from the past on: %v", err)
+	}
+	first := h.Signing(now)
+	from := now.Add(40 * day)
+	next, err := announcer.Announce(t.Context(), now, issuer.Succession{SignsFrom: from, NewRoot: true})
+	check(t, err)
+	if !next.SignsFrom.Equal(from) {
+		t.Errorf("it signs from %s, asked for was %s", next.SignsFrom, from)
+	}
+	if a, ok := h.Announced(now); !ok || a.ID != next.ID {
+		t.Errorf("announced %v: %s instead of %s", ok, a.ID, next.ID)
+	}
+	if _, err := announcer.Announce(t.Context(), now, issuer.Succession{}); !errors.Is(err, tenancy.ErrRefused) {
+		t.Errorf("a second one: %v", err)
+	}
+	for at, want := range map[time.Time]tenancy.Authority{from.Add(-time.Second): first, from: next} {
+		if got := h.Signing(at); got.ID != want.ID {
+			t.Errorf("at %s the signing authority is %s", at, got.ID)
+		}
+		r := Request(t, tenancy.P256, tenancy.ForTenant)
+		r.At = at
+		if issued, _ := issue(t, i, r); issued.IssuerID != want.ID {
+			t.Errorf("at %s, %s signed", at, issued.IssuerID)
+		}
+	}
+	r := Request(t, tenancy.P256, tenancy.ForTenant)
+	r.Authority, r.Validity = next.ID, time.Hour
+	issued, leaf := issue(t, i, r)
+	if issued.IssuerID != next.ID {
+		t.Errorf("a probe is signed by %s instead of %s", issued.IssuerID, next.ID)
+	}
+	if b, ok := issuer.As[issuer.Bundler](i); ok {
+		if err := verify(leaf, issued.Chain, selfSigned(t, b.Bundle()), now); err != nil {
+			t.Errorf("the bundle lacks the announced root: %v", err)
+		}
+	}
+	stages := map[issuer.Stage]int{}
+	for _, p := range h.Plans(now) {
+		stages[p.Stage]++
+	}
+	if stages[issuer.Announced] != 2 || stages[issuer.Signs] != 2 { // a root and an issuing authority each
+		t.Errorf("stages %v", stages)
+	}
+}
+
+func testRevoker(t *testing.T, i issuer.Issuer) {
+	revoker := capability[issuer.Revoker](t, i)
+	issued, _ := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+	c := tenancy.Certificate{ID: "c", Serial: issued.Serial, DER: issued.DER, IssuerID: issued.IssuerID, RevokedAt: now,
+		RevokedFor: "compromised"}
+	for range 2 { // it is idempotent
+		if err := revoker.Revoke(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testCRL(t *testing.T, i issuer.Issuer) {
+	signer := capability[issuer.CRLSigner](t, i)
+	issued, _ := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+	lost, _ := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+	revoked := []tenancy.Certificate{
+		{ID: "c", Serial: issued.Serial, RevokedAt: now.Add(-time.Hour), RevokedFor: "compromised"},
+		{ID: "d", Serial: lost.Serial, RevokedAt: now, RevokedFor: "lost"},
+	}
+	der, err := signer.CRL(issued.IssuerID, revoked, now)
+	check(t, err)
+	list, err := x509.ParseRevocationList(der)
+	check(t, err)
+	authority, err := x509.ParseCertificate(issued.Chain[0])
+	check(t, err)
+	check(t, list.CheckSignatureFrom(authority))
+	if list.ThisUpdate.After(now) || !list.NextUpdate.After(now.Add(day)) {
+		t.Errorf("the list is for %s to %s, asked for at %s", list.ThisUpdate, list.NextUpdate, now)
+	}
+	got := map[string]int{} // reason codes, RFC 5280 section 5.3.1
+	for _, e := range list.RevokedCertificateEntries {
+		got[hex.EncodeToString(e.SerialNumber.Bytes())] = e.ReasonCode
+	}
+	if reason, ok := got[lost.Serial]; len(got) != 2 || got[issued.Serial] != 1 || !ok || reason != 0 {
+		t.Errorf("it lists %v", got)
+	}
+	later, err := signer.CRL(issued.IssuerID, nil, now.Add(time.Minute))
+	check(t, err)
+	next, err := x509.ParseRevocationList(later)
+	check(t, err)
+	if next.Number.Cmp(list.Number) <= 0 || len(next.RevokedCertificateEntries) != 0 {
+		t.Errorf("number %s after %s, %d entries", next.Number, list.Number, len(next.RevokedCertificateEntries))
+	}
+	if _, err := signer.CRL("other", nil, now); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("a list of an unknown authority: %v", err)
+	}
+	if _, err := signer.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: "xyz"}}, now); err == nil {
+		t.Error("a certificate without a serial number is left out without an error")
+	}
+}
+
+// testServerCertificate follows a server certificate for half a year, asking once an hour.
+func testServerCertificate(t *testing.T, open Opener) {
+	certifier := capability[issuer.ServerCertifier](t, open(t, now))
+	for _, host := range []string{"perennial.example.com", "192.0.2.1"} {
+		clock := now
+		server, err := certifier.NewServerCertificate(host, func() time.Time { return clock })
+		check(t, err)
+		seen := map[string]bool{}
+		for ; clock.Before(now.AddDate(0, 6, 0)); clock = clock.Add(time.Hour) {
+			c, err := server.Get(&tls.ClientHelloInfo{ServerName: host})
+			check(t, err)
+			seen[certfile.Fingerprint(c.Certificate[0])] = true
+			if left := c.Leaf.NotAfter.Sub(clock); left < c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)/4 {
+				t.Fatalf("%s: at %s only %s are left", host, clock, left)
+			}
+			if err := c.Leaf.VerifyHostname(host); err != nil {
+				t.Fatal(err)
+			}
+			if c.PrivateKey == nil || !slices.Equal(c.Leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
+				t.Fatalf("%s: usages %v", host, c.Leaf.ExtKeyUsage)
+			}
+		}
+		if len(seen) < 2 || len(seen) > 200 {
+			t.Errorf("%s: %d certificates in half a year", host, len(seen))
+		}
+	}
+	if sum, err := hex.DecodeString(certifier.RootFingerprint(now)); err != nil || len(sum) != sha256.Size {
+		t.Errorf("the fingerprint of the root is %q", certifier.RootFingerprint(now))
+	}
+	bundler, ok := certifier.(issuer.Bundler)
+	if !ok {
+		return
+	}
+	for block, rest := pem.Decode(bundler.Bundle()); ; block, rest = pem.Decode(rest) {
+		if block == nil {
+			t.Fatal("the bundle lacks the root of the fingerprint")
+		}
+		if certfile.Fingerprint(block.Bytes) == certifier.RootFingerprint(now) {
+			return
+		}
+	}
+}
+
+func testCollector(t *testing.T, i issuer.Issuer) {
+	later := capability[issuer.Collector](t, i)
+	r := Request(t, tenancy.P256, tenancy.ForTenant)
+	_, err := i.Issue(t.Context(), r)
+	requested := (*issuer.RequestedError)(nil)
+	if !errors.As(err, &requested) || requested.Handle == "" {
+		t.Fatalf("%v; expected a request with a handle", err)
+	}
+	issued, err := collect(t, issuer.Checked(i), requested.Handle, r)
+	check(t, err)
+	again, err := later.Collect(t.Context(), requested.Handle, r) // a crash between the answer and its storage
+	if err != nil || !bytes.Equal(again.DER, issued.DER) {
+		t.Errorf("asked twice, the answers differ: %v", err)
+	}
+	_, err = later.Collect(t.Context(), "unknown", r)
+	if !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("an unknown handle: %v", err)
+	}
+}
