@@ -19,9 +19,9 @@ type receiverCreateCmd struct {
 	remote
 	Tenant       string `arg:""`
 	Name         string `arg:""`
-	DisplayName  string `help:"For people (default: the name)."`
-	ContactName  string `help:"Its administrator."`
-	ContactEmail string `help:"The administrator's address."`
+	DisplayName  string `help:"Name shown to people (default: the name)."`
+	ContactName  string `help:"Name of its administrator."`
+	ContactEmail string `help:"E-mail address of its administrator."`
 }
 
 func (c *receiverCreateCmd) Run(e env) error {
@@ -55,7 +55,7 @@ func (c *receiverDeleteCmd) Run(env) error { return c.remove(in(c.Tenant, "recei
 type arrangementCmd struct {
 	Create arrangementCreateCmd `cmd:"" help:"Create an arrangement."`
 	List   arrangementListCmd   `cmd:"" help:"List arrangements."`
-	Change arrangementChangeCmd `cmd:"" help:"Change an arrangement; what is not given stays."`
+	Change arrangementChangeCmd `cmd:"" help:"Change an arrangement. Settings that are not given stay as they are."`
 	Show   arrangementShowCmd   `cmd:"" help:"Show an arrangement."`
 	Delete arrangementDeleteCmd `cmd:"" help:"Delete an arrangement."`
 }
@@ -65,29 +65,29 @@ type arrangementCreateCmd struct {
 	Tenant         string `arg:""`
 	Name           string `arg:""`
 	Receiver       string `required:"" help:"The receiver's name."`
-	Endpoint       string `required:"" help:"Where messages go, for example https://erp.example.com/orders."`
-	Scenario       string `help:"What it is for."`
+	Endpoint       string `required:"" help:"Endpoint of the receiver, for example https://erp.example.com/orders."`
+	Scenario       string `help:"Its purpose."`
 	Authentication string `enum:"client-certificate,basic,none" default:"client-certificate" help:"client-certificate, basic or none."`
-	Strategy       string `enum:"adaptive,confirmed,manual,immediate" default:"adaptive" help:"How it rolls over: adaptive, confirmed, manual or immediate."`
+	Strategy       string `enum:"adaptive,confirmed,manual,immediate" default:"adaptive" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
 	egressFlags    `embed:""`
 }
 
-// egressFlags say how the gateway sends messages.
+// egressFlags configure how the gateway sends messages.
 type egressFlags struct {
-	Probe        string `placeholder:"\"GET /PATH\"" help:"The question that shows whether the receiver accepts a certificate."`
-	ServerCA     string `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) that the receiver's certificate is verified with, instead of the system's."`
-	ServerKeyPin string `name:"server-key-pin" placeholder:"sha256/..." help:"The receiver's public key, verified instead of a CA."`
-	KeepBytes    int64  `help:"The largest body that is kept for a second try (default 64 MiB)."`
-	Timeout      int    `placeholder:"SECONDS" help:"How long the receiver may take until its answer begins (default 60)."`
-	RefusedBy    []int  `placeholder:"STATUS" help:"The answers that mean that a certificate is refused (default 401,403)."`
+	Probe        string `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\"."`
+	ServerCA     string `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
+	ServerKeyPin string `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
+	KeepBytes    int64  `help:"The largest body that is kept for another attempt (default 64 MiB)."`
+	Timeout      int    `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
+	RefusedBy    []int  `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
 }
 
-// apply takes over what was given.
+// apply copies the flags that were given.
 func (f egressFlags) apply(e *tenancy.Egress) error {
 	if f.Probe != "" {
 		method, path, ok := strings.Cut(f.Probe, " ")
 		if !ok {
-			return fmt.Errorf("--probe: write a method and a path, such as \"GET /health\"")
+			return fmt.Errorf("--probe: use a method and a path, such as \"GET /health\"")
 		}
 		e.Probe.Method, e.Probe.Path = method, path
 	}
@@ -132,8 +132,8 @@ type arrangementChangeCmd struct {
 	remote
 	Tenant      string `arg:""`
 	Name        string `arg:""`
-	Endpoint    string `help:"Where messages go."`
-	Strategy    string `enum:",adaptive,confirmed,manual,immediate" default:"" help:"How it rolls over: adaptive, confirmed, manual or immediate."`
+	Endpoint    string `help:"Endpoint of the receiver."`
+	Strategy    string `enum:",adaptive,confirmed,manual,immediate" default:"" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
 	egressFlags `embed:""`
 }
 

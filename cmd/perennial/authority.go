@@ -11,10 +11,10 @@ import (
 
 type authorityCmd struct {
 	List     authorityListCmd     `cmd:"" help:"List the authorities of the local CA and when their successors are announced."`
-	Announce authorityAnnounceCmd `cmd:"" help:"Make and announce a new issuing CA."`
+	Announce authorityAnnounceCmd `cmd:"" help:"Create and announce a new issuing CA."`
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
-	Probe    authorityProbeCmd    `cmd:"" help:"Ask a receiver whether it trusts the announced CA."`
-	Sign     authoritySignCmd     `cmd:"" help:"Let the announced CA sign from now on."`
+	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`
+	Sign     authoritySignCmd     `cmd:"" help:"Sign with the announced CA from now on."`
 }
 
 type authorityListCmd struct{ remote }
@@ -29,8 +29,8 @@ func (c *authorityListCmd) Run(e env) error {
 
 type authorityAnnounceCmd struct {
 	remote
-	SignsFrom string `placeholder:"DATE" help:"When it begins to sign, at the latest (default: in 93 days)."`
-	NewRoot   bool   `help:"Below a new root: every receiver that trusts a CA must trust it."`
+	SignsFrom string `placeholder:"DATE" help:"Date from which it signs at the latest (default: in 93 days)."`
+	NewRoot   bool   `help:"Create a new root too. Every receiver that trusts a CA must then trust the new root."`
 }
 
 func (c *authorityAnnounceCmd) Run(e env) error {
@@ -54,7 +54,7 @@ func (c *remote) showAuthority(e env, a client.Authority) error {
 		moment(a.NotAfter))
 }
 
-// announced is the ID of the issuing CA that does not sign yet.
+// announced returns the ID of the issuing CA that does not sign yet.
 func (c *remote) announced() (string, error) {
 	authorities, err := all[client.Authority](c, "/authorities")
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *remote) announced() (string, error) {
 	}
 	a, ok := client.AnnouncedAuthority(authorities)
 	if !ok {
-		return "", errors.New("no new CA is announced: perennial authority list says when one will be")
+		return "", errors.New("no new CA is announced: perennial authority list shows when the next one will be")
 	}
 	return url.PathEscape(a.ID), nil
 }
@@ -86,7 +86,7 @@ func (c *authorityWaitingCmd) Run(e env) error {
 
 type authorityProbeCmd struct {
 	anArrangement
-	Installed bool `help:"Do not ask: its administrator says that the CA is installed."`
+	Installed bool `help:"Do not test: record that the CA is installed, as the receiver's administrator told you."`
 }
 
 func (c *authorityProbeCmd) Run(e env) error {
@@ -96,7 +96,7 @@ func (c *authorityProbeCmd) Run(e env) error {
 	}
 	trust := string(t.Trust.Trust)
 	if t.Trust.Trust == tenancy.TrustUnknown {
-		trust = "not known"
+		trust = "unknown"
 	}
 	return c.show(e, t, "arrangement", t.Tenant+"/"+t.Arrangement, "new CA", trust, "answer", t.Answer)
 }

@@ -17,7 +17,7 @@ func (c *backupCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s is a copy with %d audit events, whose chain is whole. It needs the key file, which is not "+
+	fmt.Fprintf(e.out, "%s is a copy with %d audit events and an unbroken chain. It needs the key file, which is not "+
 		"in it.\n", c.File, head.Seq)
 	return nil
 }

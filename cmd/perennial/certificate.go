@@ -11,9 +11,9 @@ import (
 
 type certificateCmd struct {
 	List     certificateListCmd     `cmd:"" help:"List all generations."`
-	Show     certificateShowCmd     `cmd:"" help:"Show a certificate and what will happen to it."`
+	Show     certificateShowCmd     `cmd:"" help:"Show a certificate and when it will be renewed."`
 	Download certificateDownloadCmd `cmd:"" help:"Download a certificate; never its key."`
-	Renew    certificateRenewCmd    `cmd:"" help:"Renew now; refused with the reason while much validity is left."`
+	Renew    certificateRenewCmd    `cmd:"" help:"Renew now. It is refused, with the reason, if much validity is left."`
 }
 
 type certificateListCmd struct {
@@ -29,12 +29,12 @@ func (c *certificateListCmd) Run(e env) error {
 		})
 }
 
-// oneCertificate names a generation: the newest where none is given.
+// oneCertificate names a generation; the newest if none is given.
 type oneCertificate struct {
 	remote
 	Tenant     string `arg:""`
 	Purpose    string `enum:"tenant,m-user" default:"tenant" help:"tenant or m-user."`
-	Generation int    `help:"Which generation (default: the newest)."`
+	Generation int    `help:"The generation (default: the newest)."`
 }
 
 func (c *oneCertificate) find() (v client.Certificate, err error) {

@@ -13,13 +13,13 @@ import (
 
 // remote holds the flags of commands that call a running service.
 type remote struct {
-	URL    string `name:"url" default:"http://127.0.0.1:8080" env:"PERENNIAL_URL" help:"Where the service is."`
-	Token  string `env:"PERENNIAL_TOKEN" help:"The token to use; better given as PERENNIAL_TOKEN."`
+	URL    string `name:"url" default:"http://127.0.0.1:8080" env:"PERENNIAL_URL" help:"Address of the service."`
+	Token  string `env:"PERENNIAL_TOKEN" help:"The token to use; better set as PERENNIAL_TOKEN."`
 	CA     string `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
 	Output string `enum:"table,json" default:"table" help:"table or json."`
 }
 
-// requestTimeout is generous: a run that an operator starts by hand is answered when it is done.
+// requestTimeout is generous: the request that starts a run by hand is answered when the run has finished.
 const requestTimeout = 10 * time.Minute
 
 // connect returns the client that the flags describe.
@@ -105,7 +105,7 @@ func (c *remote) show(e env, v any, lines ...any) error {
 	return nil
 }
 
-// list prints things: as JSON, or as a table; an empty table says what is not there.
+// list prints things as JSON, or as a table. Instead of an empty table it prints none.
 func list[T any](c *remote, e env, path, header, none string, cells func(T) []any) error {
 	items, err := all[T](c, path)
 	if err != nil {
@@ -125,7 +125,7 @@ func list[T any](c *remote, e env, path, header, none string, cells func(T) []an
 	})
 }
 
-// when is moment, or "-" for an instant that has not come.
+// when formats an instant as moment does, or "-" for the zero time.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return "-"

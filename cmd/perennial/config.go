@@ -16,7 +16,7 @@ import (
 // maxConfig bounds a configuration file.
 const maxConfig = 1 << 20
 
-// A configFile gives the values that neither the command line nor the environment gives.
+// A configFile supplies the values that neither the command line nor the environment sets.
 type configFile struct {
 	path   string
 	values map[string]*yaml.Node // by flag name
@@ -36,7 +36,7 @@ func configPath(args []string) string {
 	return os.Getenv("PERENNIAL_CONFIG")
 }
 
-// readConfig reads a YAML file of flag names and values; nothing for "".
+// readConfig reads a YAML file of flag names and values. The result is empty if path is.
 func readConfig(path string) (*configFile, error) {
 	c := &configFile{path: path, values: map[string]*yaml.Node{}, keys: map[string]int{}}
 	if path == "" {
@@ -66,7 +66,7 @@ func readConfig(path string) (*configFile, error) {
 			return nil, fmt.Errorf("configuration %s: line %d: %s needs one value", path, k.Line, k.Value)
 		}
 		if _, twice := c.values[name]; twice {
-			return nil, fmt.Errorf("configuration %s: line %d: %s is given twice", path, k.Line, k.Value)
+			return nil, fmt.Errorf("configuration %s: line %d: %s appears twice", path, k.Line, k.Value)
 		}
 		c.values[name], c.keys[name] = v, k.Line
 	}
@@ -85,7 +85,7 @@ func (c *configFile) Validate(app *kong.Application) error {
 	}
 	for name, line := range c.keys {
 		if !known[name] || name == "config" {
-			return fmt.Errorf("configuration %s: line %d: unknown key %q: allowed are the flags of \"perennial serve --help\"",
+			return fmt.Errorf("configuration %s: line %d: unknown key %q: use a flag of \"perennial serve --help\"",
 				c.path, line, name)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 
 type demoCmd struct {
 	Policy  string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file; sap-c4c shows the missing warning."`
-	Compare bool   `help:"Live one renewal twice, with the strategies immediate and adaptive, and count what fails."`
-	SVG     string `name:"svg" placeholder:"FILE" help:"With --compare: draw the hours with and without delivery."`
+	Compare bool   `help:"Run one renewal twice, with the strategies immediate and adaptive, and count failed messages."`
+	SVG     string `name:"svg" placeholder:"FILE" help:"With --compare: draw the hours with and without deliveries."`
 }
 
 func (c *demoCmd) Run(e env) error {

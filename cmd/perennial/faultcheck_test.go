@@ -24,8 +24,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// verify looks at the invariants from the outside: at the database, the mailboxes, what the bank wrote down, and what
-// was printed. A replica that has just been started may be about to write and send: what is wrong must stay wrong.
+// verify checks the invariants from outside: in the database, the mailboxes, the bank's records and the printed output.
+// A replica that has just started may be about to write and send, so a violation counts only if it persists.
 func (w *world) verify(s *store.Store, acme tenancy.Tenant) {
 	w.t.Helper()
 	var problems []error
@@ -101,7 +101,7 @@ func (w *world) problems(s *store.Store, acme tenancy.Tenant) (problems []error)
 	return problems
 }
 
-// chain is a tenant's generations, the oldest first, each renewed once and in time.
+// chain returns a tenant's generations, the oldest first. Each must have been renewed once and in time.
 func (w *world) chain(s *store.Store, tenant tenancy.Tenant, last tenancy.Run,
 	wrong func(int, string, ...any)) []tenancy.Certificate {
 	every, err := s.Certificates(w.t.Context(), tenant.ID, "", 100)
@@ -124,12 +124,11 @@ func (w *world) chain(s *store.Store, tenant tenancy.Tenant, last tenancy.Run,
 	return certs
 }
 
-// surprises looks for cut-overs before people knew for long enough, by what the log says. Clocks may be off by six
-// hours.
+// surprises looks in the audit log for cut-overs too soon after the notice. Clocks may be wrong by six hours.
 func (w *world) surprises(s *store.Store, certs []tenancy.Certificate, wrong func(int, string, ...any)) {
 	const off = 12 * time.Hour
 	if report, err := policy.Audit(w.policy); err != nil || !report.SurpriseFree {
-		w.t.Fatalf("the policy is to be sound: %+v, %v", report, err)
+		w.t.Fatalf("the policy must be sound: %+v, %v", report, err)
 	}
 	events, err := s.Events(w.t.Context(), "acme", 0, 10_000)
 	check(w.t, err)
@@ -156,8 +155,8 @@ func (w *world) surprises(s *store.Store, certs []tenancy.Certificate, wrong fun
 	}
 }
 
-// unsealed looks for the private keys of certificates in a dump of the database and in what the replicas printed. The
-// keys open with the key file, and fit their certificates.
+// unsealed looks for the private keys of certificates in a dump of the database and in the replicas' output. Each key
+// must open with the key file and fit its certificate.
 func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func(int, string, ...any)) {
 	ctx := w.t.Context()
 	seal, err := keyring.Open(filepath.Join(w.dir, "key"))
@@ -174,7 +173,7 @@ func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func
 	for _, c := range certs {
 		key, err := open.PrivateKey(ctx, c)
 		if errors.Is(err, tenancy.ErrNotFound) {
-			continue // of the other system, or destroyed
+			continue // issued by the other system, or destroyed
 		}
 		check(w.t, err)
 		opened++
@@ -202,7 +201,7 @@ func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func
 	}
 }
 
-// forms are the ways in which a private key could be written.
+// forms returns a private key in the encodings in which it could leak.
 func forms(t *testing.T, key *ecdsa.PrivateKey) [][]byte {
 	scalar, err := key.Bytes()
 	check(t, err)
@@ -212,7 +211,7 @@ func forms(t *testing.T, key *ecdsa.PrivateKey) [][]byte {
 		[]byte(base64.RawURLEncoding.EncodeToString(scalar))}
 }
 
-// repeated is how many mails came more than once.
+// repeated counts the mails that arrived more than once.
 func (w *world) repeated() (n int) {
 	for _, times := range w.mails.ids {
 		if times > 1 {

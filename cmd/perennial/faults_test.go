@@ -25,7 +25,7 @@ var (
 	firstSeed = flag.Int("first-seed", 1, "the first of them")
 )
 
-// A fault happens and ends.
+// A fault begins and ends within a month.
 type fault struct {
 	name     string
 	database bool // it needs the first primary
@@ -64,12 +64,12 @@ var faults = []fault{
 		f.Close()
 		pause(2 * time.Second)
 		check(w.t, os.Remove(ballast))
-		w.primary.Restart(w.t, true) // PostgreSQL may have given up over its own log
+		w.primary.Restart(w.t, true) // PostgreSQL may have stopped because it could not write its own log
 	}},
 	{"the schema gets a column, as an additive migration brings", false, func(w *world) {
 		s, err := store.Open(w.t.Context(), w.databases())
 		if err != nil {
-			return // it is down at the moment
+			return // it is down now
 		}
 		defer s.Close()
 		s.DB().ExecContext(w.t.Context(), fmt.Sprintf("ALTER TABLE certificates ADD COLUMN IF NOT EXISTS later_%d BIGINT "+
@@ -116,9 +116,9 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func (w *world) any() *faultReplica { return w.replicas[w.random.IntN(len(w.replicas))] }
 
-// Three replicas, real servers, and one fault after the other, as the seed says. After each of six months everything is
-// as if there had been none, but for mails that came twice under one Message-ID.
-func TestFaultsCostNothingThatIsPromised(t *testing.T) {
+// Three replicas and real servers suffer one fault after another, drawn from the seed. After each of six months the
+// state is the same as without faults, except for mails that arrived twice under one Message-ID.
+func TestFaultsBreakNoPromise(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +127,7 @@ func TestFaultsCostNothingThatIsPromised(t *testing.T) {
 	}
 }
 
-// months is long enough for a warning, a renewal, the cut-over, and the end of what was replaced.
+// months is enough for a warning, a renewal, the cut-over, and the expiry of the replaced certificate.
 const months = 6
 
 func (w *world) live() {
@@ -166,7 +166,7 @@ func (w *world) live() {
 		}
 		if w.month == 3 && w.random.IntN(2) == 0 {
 			w.note("  the primary dies, and the standby takes over")
-			// A standby that follows as it goes may lack the last moments: then those are lost, as with every database.
+			// A standby that follows asynchronously may lack the last transactions. They are lost then, as with every database.
 			inSync(t, w.primary, w.standby)
 			w.primary.Kill()
 			w.standby.Promote(t)
@@ -180,14 +180,14 @@ func (w *world) live() {
 	flows.Wait()
 	w.verify(s, acme)
 	if w.cutOvers < 2 && !t.Failed() {
-		t.Error("nothing was cut over: the world ended too early to see it")
+		t.Error("nothing was cut over: the test ended too early to see it")
 	}
 	t.Logf("seed %d, which refuses with %s: %d orders, %d mails, %d of them more than once under their Message-ID\n%s",
 		w.seed, w.bank.refuses, w.sent.Load(), len(w.mails.ids), w.repeated(), strings.Join(w.notes, "\n"))
 }
 
-// administer lets the bank's administrator act on a new certificate, and change his mind, as people do; a replica may
-// be killed meanwhile.
+// administer plays the bank's administrator, who acts on a new certificate and may reverse that. A replica may be
+// killed at the same time.
 func (w *world) administer(s *store.Store, acme tenancy.Tenant) {
 	newest, err := s.Newest(w.t.Context(), acme.ID, tenancy.ForTenant)
 	check(w.t, err)
@@ -201,7 +201,7 @@ func (w *world) administer(s *store.Store, acme tenancy.Tenant) {
 	} else {
 		back := w.random.IntN(6)
 		if w.bank.refuses == "silence" {
-			back = 0 // docs/guarantees.md: a closed connection says little, and what is asked after it may be answered otherwise
+			back = 0 // docs/guarantees.md: a closed connection proves little, and the next question may get another answer
 		}
 		w.note("  the bank installs generation %d, and goes back %d times", newest.Generation, back)
 		for range back {
@@ -219,12 +219,12 @@ func (w *world) administer(s *store.Store, acme tenancy.Tenant) {
 	pause(300 * time.Millisecond)
 }
 
-// settle lets the replicas find their peace: all are up, every run date that has come is done, and every mail sent.
+// settle waits until all replicas are up, every run date that is due has been executed, and every mail has been sent.
 func (w *world) settle(s *store.Store) {
 	w.t.Helper()
 	w.mails.dies.Store(0)
 	w.issuerIs("well")
-	due := w.policy.Schedule.Latest(w.now().Add(-7 * time.Hour)) // of the slowest clock
+	due := w.policy.Schedule.Latest(w.now().Add(-7 * time.Hour)) // by the slowest clock
 	kicked, kicks := time.Now(), 0
 	testenv.Eventually(w.t, func() bool {
 		for _, r := range w.replicas {
@@ -236,7 +236,7 @@ func (w *world) settle(s *store.Store) {
 		if err == nil && err1 == nil && err2 == nil && len(unfinished) == 0 && len(counts) == 0 {
 			return true
 		}
-		// The tick is hourly, and nobody waits an hour here: a replica that starts looks at once.
+		// The tick is hourly. A replica that starts ticks at once, so a restart saves an hour.
 		if time.Since(kicked) > 5*time.Second {
 			r := w.replicas[kicks%len(w.replicas)]
 			w.note("  not settled: %d runs, mails %v, errors %v %v %v, %s; replica %d is restarted", len(unfinished), counts,
@@ -249,10 +249,14 @@ func (w *world) settle(s *store.Store) {
 	})
 }
 
-// left says what there is to do.
+// left describes the work that is left.
 func (w *world) left(s *store.Store) (text string) {
-	rows, err := s.DB().QueryContext(w.t.Context(), `SELECT kind || ' ' || state || ' ' || args::text || ' by ' || coalesce(attempted_by[array_upper(attempted_by, 1)], '') FROM river_job WHERE state NOT IN ('completed', 'cancelled') AND kind <> 'deliver_mails'
-		UNION ALL SELECT 'part ' || part || ' of ' || to_timestamp(run_date / 1000000) || ' claimed until ' || to_timestamp(claimed_until / 1000000) FROM run_parts`)
+	rows, err := s.DB().QueryContext(w.t.Context(), `
+		SELECT kind || ' ' || state || ' ' || args::text || ' by ' ||
+			coalesce(attempted_by[array_upper(attempted_by, 1)], '')
+		FROM river_job WHERE state NOT IN ('completed', 'cancelled') AND kind <> 'deliver_mails'
+		UNION ALL SELECT 'part ' || part || ' of ' || to_timestamp(run_date / 1000000) || ' claimed until ' ||
+			to_timestamp(claimed_until / 1000000) FROM run_parts`)
 	if err != nil {
 		return err.Error()
 	}

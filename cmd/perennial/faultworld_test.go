@@ -41,8 +41,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// elsewhen is the program with a clock that one file moves, what it says is added to the machine's, and an issuer whose
-// mood another file says. Its runs have parts of seven certificates.
+// elsewhen is the program with a clock whose offset is in one file, and an issuer whose behaviour is in another. Its
+// runs have parts of seven certificates.
 func elsewhen() {
 	var mu sync.Mutex
 	var offset time.Duration
@@ -64,7 +64,7 @@ func elsewhen() {
 	os.Exit(run(os.Args[1:], env{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: now, issuer: moody, partSize: 7}))
 }
 
-// A moodyIssuer is well, slow, down or lying, as a file says.
+// A moodyIssuer works, is slow, is down or lies, as a file directs.
 type moodyIssuer struct {
 	issuer.Issuer
 	lies atomic.Int32
@@ -87,9 +87,9 @@ func (m *moodyIssuer) Issue(ctx context.Context, r issuer.Request) (issuer.Issue
 		switch m.lies.Add(1) % 3 {
 		case 0: // a certificate that has expired
 			r.At = r.At.Add(-r.Validity - policy.Day)
-		case 1: // somebody else's
+		case 1: // another tenant's
 			r.Tenant = "zeta"
-		case 2: // of another key
+		case 2: // for another key
 			key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 			if err != nil {
 				return issuer.Issued{}, err
@@ -100,13 +100,13 @@ func (m *moodyIssuer) Issue(ctx context.Context, r issuer.Request) (issuer.Issue
 	return m.Issuer.Issue(ctx, r)
 }
 
-// world is three replicas, each with its own way to the databases, and everything that they talk to.
+// world holds three replicas, each with its own connections to the databases, and every peer that they talk to.
 type world struct {
 	t       *testing.T
 	random  *rand.Rand
 	dir     string
 	primary *testenv.Server
-	// smallDisk: the primary has a disk of its own, which can be filled.
+	// smallDisk is set if the primary has a disk of its own, which can be filled.
 	smallDisk bool
 	standby   *testenv.Server
 	mails     *moodySink
@@ -114,19 +114,19 @@ type world struct {
 	replicas  []*faultReplica
 	policy    policy.Policy
 	month     int
-	passed    time.Duration // that the clocks are ahead of the machine's
+	passed    time.Duration // time by which the clocks are ahead of the machine's
 	bank      *bank
 	token     string
 	seed      int
-	sent      atomic.Int64 // orders that were answered
+	sent      atomic.Int64 // orders that got a response
 	notes     []string
-	cutOvers  int // the newest generation that acme has cut over to
+	cutOvers  int // newest generation that acme has cut over to
 }
 
-// now is what a clock says that is right.
+// now returns the time of a correct clock.
 func (w *world) now() time.Time { return time.Now().Add(w.passed) }
 
-// pass lets time pass.
+// pass advances every clock.
 func (w *world) pass(d time.Duration) {
 	w.passed += d
 	w.bank.pass(w.passed)
@@ -139,7 +139,7 @@ func (w *world) issuerIs(mood string) {
 	check(w.t, os.WriteFile(filepath.Join(w.dir, "issuer"), []byte(mood), 0o600))
 }
 
-// databases is the address of the primary, whichever it is.
+// databases returns an address that reaches the primary, whichever server it is.
 func (w *world) databases() string {
 	return "postgres://postgres@" + w.primary.Addr + "," + w.standby.Addr + "/postgres?target_session_attrs=read-write"
 }
@@ -148,11 +148,11 @@ type faultReplica struct {
 	*world
 	number  int
 	cmd     *exec.Cmd
-	clock   string // the file
+	clock   string // file of its offset
 	skew    time.Duration
 	listen  string
 	gateway string
-	ways    []*way // to the primary and the standby
+	ways    []*way // connections to the primary and the standby
 	output  *os.File
 }
 
@@ -224,10 +224,10 @@ func (w *way) cut(down bool) {
 	}
 }
 
-// moodySink is a mail server that may take a mail and die before it says so.
+// moodySink is a mail server that may accept a mail and die before it confirms that.
 type moodySink struct {
 	*sink
-	dies atomic.Int32 // how many more mails it dies over
+	dies atomic.Int32 // number of further mails that it dies on
 }
 
 func (s *moodySink) NewSession(c *smtp.Conn) (smtp.Session, error) {
@@ -248,17 +248,17 @@ func (c *moodySession) Data(r io.Reader) error {
 	return err
 }
 
-// A bank pins certificates. It writes down every message, and what is wrong with the certificates that it is shown.
+// A bank pins certificates. It records every message, and every fault of the certificates that it is shown.
 type bank struct {
 	server  *httptest.Server
 	ca      string // file
-	refuses string // with a status, a TLS alert, or by closing the connection
+	refuses string // by a status, a TLS alert, or by closing the connection
 	mu      sync.Mutex
-	knows   map[string]bool // fingerprints
+	knows   map[string]bool // fingerprints that it accepts
 	orders  map[string]int  // accepted, by ID
 	passed  time.Duration   // as in the world
-	passing time.Time       // when time last passed: what is under way then may see it pass
-	expired []string        // certificates that had expired when they were shown
+	passing time.Time       // when time last advanced: it may advance during a handshake
+	expired []string        // certificates that were shown after their expiry
 }
 
 var refusals = []string{"401", "an alert", "silence"}
@@ -283,7 +283,7 @@ func startBank(t *testing.T, dir, refuses string) *bank {
 	return b
 }
 
-// shown looks at a certificate in the handshake.
+// shown checks a certificate during the handshake.
 func (b *bank) shown(raw [][]byte, _ [][]*x509.Certificate) error {
 	c, err := x509.ParseCertificate(raw[0])
 	if err != nil {
@@ -306,7 +306,7 @@ func (b *bank) pass(passed time.Duration) {
 	b.passed, b.passing = passed, time.Now()
 }
 
-// known are the fingerprints that it knows.
+// known returns the fingerprints that it accepts.
 func (b *bank) known() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -331,7 +331,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.orders[r.Header.Get("Order")]++
 }
 
-// install changes what the bank knows, at once.
+// install replaces the certificates that the bank accepts, at once.
 func (b *bank) install(fingerprints ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -357,13 +357,13 @@ func (r *faultReplica) start() {
 		"--key-file", filepath.Join(r.dir, "key"), "--smtp", r.smtpURL,
 		"--policy", filepath.Join(r.dir, "policy.yaml"), "--job-lease", "4s", "--log-level", "error", "--allow-target",
 		"127.0.0.0/8")
-	zone := []string{"UTC", "America/New_York", "Australia/Lord_Howe"}[r.number] // of the machine, which must not matter
+	zone := []string{"UTC", "America/New_York", "Australia/Lord_Howe"}[r.number] // zone of the machine: it must not matter
 	r.cmd.Env = append(os.Environ(), "CLOCK="+r.clock, "ISSUER="+filepath.Join(r.dir, "issuer"), "TZ="+zone)
 	r.cmd.Stdout = r.output
 	check(r.t, r.cmd.Start())
 }
 
-// said is what the replica printed so far.
+// said returns the replica's output so far.
 func (r *faultReplica) said() string {
 	text, err := os.ReadFile(r.output.Name())
 	check(r.t, err)
@@ -375,26 +375,26 @@ func (r *faultReplica) kill() {
 	r.cmd.Wait()
 }
 
-// restart ends it as a crash does, and starts it again.
+// restart kills the replica and starts it again.
 func (r *faultReplica) restart() {
 	r.kill()
 	r.start()
 }
 
-// alive starts a replica again that gave up, as one does that finds no database when it starts.
+// alive restarts a replica that has exited, for instance because it found no database when it started.
 func (r *faultReplica) alive() {
 	if exited(r.cmd.Process.Pid) {
 		r.restart()
 	}
 }
 
-// exited says whether a child has ended and nobody waited for it.
+// exited reports whether a child has ended and was not yet waited for.
 func exited(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(data), ") Z ")
 }
 
-// pause lets wall time pass while the fault lasts: faults are about time.
+// pause waits while the fault lasts, because faults take wall time.
 func pause(d time.Duration) { <-time.After(d) }
 
 const crowd = 40
@@ -406,7 +406,7 @@ func newWorld(t *testing.T, seed int) *world {
 		if t.Failed() {
 			t.Logf("seed %d:\n%s", seed, strings.Join(w.notes, "\n"))
 			for _, r := range w.replicas {
-				t.Logf("replica %d says:\n%s", r.number, r.said())
+				t.Logf("output of replica %d:\n%s", r.number, r.said())
 			}
 		}
 	})
@@ -415,16 +415,16 @@ func newWorld(t *testing.T, seed int) *world {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	server := smtp.NewServer(w.mails)
-	server.ErrorLog = log.New(io.Discard, "", 0) // of connections that ended with their client
+	server.ErrorLog = log.New(io.Discard, "", 0) // it reports connections that ended with their client
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	w.smtpURL = "smtp://" + l.Addr().String() + "?tls=none"
 	w.bank = startBank(t, w.dir, refusals[w.random.IntN(len(refusals))])
 	w.issuerIs("well")
-	// On Sundays at half past two the clocks of two of these zones are changed.
+	// Two of these zones change to and from daylight saving time on a Sunday at about half past two.
 	schedule := []string{"{every: month}", `{every: week, day: sunday, at: "02:30", zone: Europe/Berlin}`,
 		`{every: week, day: sunday, at: "02:30", zone: America/New_York}`}[w.random.IntN(3)]
-	// Renewals are early enough for a service that looks once a month, and for a CA that is down for two weeks then.
+	// Renewals are early enough for a service that runs once a month, even if the CA is down for two weeks then.
 	path := filepath.Join(w.dir, "policy.yaml")
 	check(t, os.WriteFile(path, []byte("name: faults\nschedule: "+schedule+"\nrenew_within: 80d\nwarn_from: "+
 		"78d\nwarn_to: 111d\nvalidity: 150d\n"), 0o600))
@@ -441,7 +441,7 @@ func newWorld(t *testing.T, seed int) *world {
 		t.Cleanup(func() { r.output.Close() })
 		r.start()
 		t.Cleanup(r.kill)
-		if i == 0 { // it makes the key and the first token
+		if i == 0 { // it creates the key file and the first token
 			testenv.Eventually(t, func() bool { return ready(r) })
 		}
 	}
@@ -475,7 +475,7 @@ func (w *world) client(args ...string) string {
 	return string(out)
 }
 
-// arrange makes acme, whose orders go to the bank, and a token to send them.
+// arrange creates the tenant acme, whose orders go to the bank, and a token to send them.
 func (w *world) arrange() (sender string) {
 	w.client("tenant", "create", "acme")
 	w.client("receiver", "create", "acme", "bank")
@@ -486,7 +486,7 @@ func (w *world) arrange() (sender string) {
 	return strings.Fields(text[strings.Index(text, "perennial_"):])[0]
 }
 
-// found makes a crowd of tenants whose certificates expire at different times, as another system issued them.
+// found creates many tenants whose certificates were issued by another system and expire at different times.
 func (w *world) found(s *store.Store) {
 	now := time.Now().UTC().Truncate(time.Second)
 	var tenants []tenancy.Tenant
@@ -520,8 +520,8 @@ func (w *world) found(s *store.Store) {
 	}))
 }
 
-// messages sends orders until the context ends, as a platform does behind a load balancer: to another gateway where one
-// is not there or cannot yet say what to present.
+// messages sends orders until the context ends, as a platform behind a load balancer does: to another gateway if one is
+// down or has no route yet.
 func (w *world) messages(ctx context.Context, flow int, token string) {
 	client := &http.Client{Timeout: 20 * time.Second}
 	for n := 0; ctx.Err() == nil; n++ {
@@ -547,7 +547,7 @@ func (w *world) messages(ctx context.Context, flow int, token string) {
 				}
 			}
 			if time.Since(first) > time.Minute {
-				w.t.Errorf("order %s was delivered by no gateway for a minute: %v", id, err)
+				w.t.Errorf("order %s could not be sent by any gateway for a minute: %v", id, err)
 				return
 			}
 			pause(20 * time.Millisecond)

@@ -23,7 +23,7 @@ type forecastCmd struct {
 	Policy   string   `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file."`
 	From     string   `placeholder:"RFC3339|DATE" help:"The first run considered is at or after this instant (default: now)."`
 	Output   string   `enum:"table,json,ics" default:"table" help:"table, json or ics (a calendar)."`
-	Password string   `name:"pkcs12-password" env:"PERENNIAL_PKCS12_PASSWORD" help:"Opens PKCS#12 files; better given as PERENNIAL_PKCS12_PASSWORD."`
+	Password string   `name:"pkcs12-password" env:"PERENNIAL_PKCS12_PASSWORD" help:"Password of PKCS#12 files; better set as PERENNIAL_PKCS12_PASSWORD."`
 }
 
 type forecastJSON struct {
@@ -119,7 +119,7 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 			for _, ev := range cert.Events {
 				entries = append(entries, publish.CalendarEntry{
 					UID: fmt.Sprintf("%s-%s-%d@perennial", ev.Action, cert.Fingerprint[:32], ev.At.Unix()), At: ev.At,
-					Summary: fmt.Sprintf("%s: %s", says(ev), cert.Subject),
+					Summary: fmt.Sprintf("%s: %s", headline(ev), cert.Subject),
 					Description: fmt.Sprintf("%s\nSerial number: %s\nSHA-256 fingerprint: %s\nValid until: %s (%.2f days "+
 						"left)\nPolicy: %s",
 						cert.Subject, cert.Serial, cert.Fingerprint, moment(cert.NotAfter), ev.DaysLeft, p.Name),
@@ -135,19 +135,19 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 		fmt.Fprintf(e.out, "%s: %s\n  serial %s, valid %s to %s\n  SHA-256 %s\n", printable(cert.File),
 			printable(cert.Subject), cert.Serial, moment(cert.NotBefore), moment(cert.NotAfter), cert.Fingerprint)
 		for _, ev := range cert.Events {
-			fmt.Fprintf(e.out, "  %s  %-7s  %6.2f days left  %s\n", moment(ev.At), ev.Action, ev.DaysLeft, says(ev))
+			fmt.Fprintf(e.out, "  %s  %-7s  %6.2f days left  %s\n", moment(ev.At), ev.Action, ev.DaysLeft, headline(ev))
 		}
 		fmt.Fprintf(e.out, "  %s\n", verdict(cert))
 	}
 	return nil
 }
 
-// says is the notice's subject, or what happened where no notice goes out.
-func says(ev eventJSON) string {
+// headline returns the notice's subject, or what happens if there is no notice.
+func headline(ev eventJSON) string {
 	if ev.Subject != "" {
 		return ev.Subject
 	}
-	return "Certificate has expired without having been renewed"
+	return "Certificate has expired without renewal"
 }
 
 func verdict(c *certificateJSON) string {
@@ -156,14 +156,14 @@ func verdict(c *certificateJSON) string {
 	case last.Action == policy.Expired:
 		return "It is not renewed in time: renew it by hand now."
 	case c.Surprise:
-		return fmt.Sprintf("SURPRISE: it is renewed on %s, and no warning comes before. Tell the receivers yourself.",
+		return fmt.Sprintf("SURPRISE: it is renewed on %s without an earlier warning. Tell the receivers yourself.",
 			moment(last.At))
 	default:
 		return fmt.Sprintf("You are warned %.0f days before it is renewed.", last.At.Sub(c.Events[0].At).Hours()/24)
 	}
 }
 
-// parseInstant reads RFC 3339, or a date: its first instant in UTC.
+// parseInstant parses RFC 3339, or a date, which stands for its first instant in UTC.
 func parseInstant(s string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t.UTC(), nil
@@ -171,10 +171,10 @@ func parseInstant(s string) (time.Time, error) {
 	if t, err := time.Parse(time.DateOnly, s); err == nil {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no instant: write 2026-11-01 or 2026-11-01T00:00:00Z", s)
+	return time.Time{}, fmt.Errorf("invalid time %q: use 2026-11-01 or 2026-11-01T00:00:00Z", s)
 }
 
-// moment is an instant for people: to the minute, with its zone.
+// moment formats an instant to the minute, in UTC.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 // printable escapes what is not printable in s.

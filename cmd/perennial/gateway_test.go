@@ -31,7 +31,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// newReceiver starts a receiver with a certificate of its own.
+// newReceiver starts a receiver with its own certificate.
 func newReceiver() (s *receivertest.Server, pin string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -53,7 +53,7 @@ func newReceiver() (s *receivertest.Server, pin string, err error) {
 	return s, outbound.KeyPin(leaf), err
 }
 
-// A process is a running perennial that said it is ready.
+// A process is a running perennial that has reported that it is ready.
 type process struct {
 	cmd *exec.Cmd
 	out map[string]string // URL, TOKEN, GATEWAY
@@ -91,8 +91,8 @@ func (p *process) kill() {
 	p.cmd.Wait()
 }
 
-// Gateways that run alone, beside the service on PostgreSQL, are killed while messages are parked and delivered. What
-// was answered 202 arrives, in order, and again only where the answer was lost.
+// Stand-alone gateways beside a service on PostgreSQL are killed while messages are parked and delivered. Every message
+// that got 202 arrives, in order, and arrives twice only if the response was lost.
 func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 	t.Parallel()
 	url, dir := testenv.Postgres(t), t.TempDir()
@@ -130,7 +130,7 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 		return begin(t, append([]string{"gateway", "--gateway", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--log-level",
 			"error"}, control...)...)
 	}
-	var parked []string // in the order of their answers
+	var parked []string // in the order of their responses
 	for _, control := range [][]string{byDatabase, byAPI, byAPI} {
 		g := start(control)
 		var sender sync.WaitGroup
@@ -169,7 +169,7 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 		check(t, err)
 		return len(due) == 0
 	})
-	var once []string // each at its first arrival
+	var once []string // each message, in the order of first arrival
 	for _, key := range receiver.Order() {
 		if !slices.Contains(once, key) {
 			once = append(once, key)

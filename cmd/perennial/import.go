@@ -12,9 +12,9 @@ import (
 )
 
 type importCmd struct {
-	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files, name every problem by its line, and import them with --apply."`
+	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files and report every problem by its line. With --apply, import them."`
 	List  importListCmd  `cmd:"" help:"List imports."`
-	Undo  importUndoCmd  `cmd:"" help:"Take an import back, as far as nobody uses what it made."`
+	Undo  importUndoCmd  `cmd:"" help:"Undo an import, as long as nothing that it created is in use."`
 }
 
 type importCheckCmd struct {
@@ -23,8 +23,8 @@ type importCheckCmd struct {
 	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin."`
 	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated."`
-	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Of PKCS#12 files; better given as PERENNIAL_IMPORT_PASSWORD."`
-	Apply        bool     `help:"Import them, where nothing is wrong."`
+	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files; better set as PERENNIAL_IMPORT_PASSWORD."`
+	Apply        bool     `help:"Import the files if they have no problems."`
 }
 
 func (c *importCheckCmd) Run(e env) error {
@@ -64,14 +64,14 @@ func (c *importCheckCmd) Run(e env) error {
 	if !c.Apply {
 		return c.show(e, made, "tenants", fmt.Sprint(made.Total), "problems", "none", "next", "the same with --apply")
 	}
-	return c.goOn(e, made.ID, "apply")
+	return c.carryOut(e, made.ID, "apply")
 }
 
-// importEvery is how often a command asks how far an import is.
+// importEvery is the time between two requests for an import's progress.
 const importEvery = 300 * time.Millisecond
 
-// goOn lets an import go on, and waits for its end.
-func (c *remote) goOn(e env, id, verb string) error {
+// carryOut starts the application or the undoing of an import, and waits for its end.
+func (c *remote) carryOut(e env, id, verb string) error {
 	path := "/imports/" + url.PathEscape(id)
 	i, err := post[client.Import](c, path+"/"+verb, nil)
 	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
@@ -82,7 +82,7 @@ func (c *remote) goOn(e env, id, verb string) error {
 	case err != nil:
 		return err
 	case i.LastError != "":
-		return fmt.Errorf("import %s stands still after %d of %d tenants: %s", i.ID, i.Done, i.Total, i.LastError)
+		return fmt.Errorf("import %s stopped after %d of %d tenants: %s", i.ID, i.Done, i.Total, i.LastError)
 	}
 	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
 }
@@ -99,7 +99,7 @@ func (c *importListCmd) Run(e env) error {
 
 type importUndoCmd struct {
 	remote
-	ID string `arg:"" help:"The import's, as perennial import list shows it."`
+	ID string `arg:"" help:"ID of the import, as perennial import list shows it."`
 }
 
-func (c *importUndoCmd) Run(e env) error { return c.goOn(e, c.ID, "undo") }
+func (c *importUndoCmd) Run(e env) error { return c.carryOut(e, c.ID, "undo") }

@@ -10,7 +10,7 @@ import (
 )
 
 type keyCmd struct {
-	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, for installations whose secrets are made before the first start."`
+	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, for installations that create secrets before the first start."`
 	Rotate keyRotateCmd `cmd:"" help:"Add a new key-encryption key and re-seal every private key with it."`
 }
 
@@ -52,12 +52,12 @@ func (c *keyRotateCmd) Run(e env) error {
 }
 
 type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Prove that no entry of the audit log was changed, removed or moved."`
+	Verify auditVerifyCmd `cmd:"" help:"Verify that no entry of the audit log was changed, removed or moved."`
 }
 
 type auditVerifyCmd struct {
 	Database service.Database `embed:""`
-	Head     string           `placeholder:"HASH" help:"The head that an earlier verification printed, kept elsewhere: it must still be in the log."`
+	Head     string           `placeholder:"HASH" help:"The head that an earlier verification printed. It must still be in the log."`
 }
 
 func (c *auditVerifyCmd) Run(e env) error {

@@ -25,10 +25,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// kills is how often the process is killed, on each engine: go test ./cmd/perennial -run Killed -args -kills 50
+// kills sets how often the process is killed on each engine: go test ./cmd/perennial -run Killed -args -kills 50
 var kills = flag.Int("kills", 20, "how often the service is killed")
 
-// sink is a mail server that takes everything and counts each Message-ID.
+// sink is a mail server that accepts everything and counts each Message-ID.
 type sink struct {
 	mu  sync.Mutex
 	ids map[string]int
@@ -57,7 +57,7 @@ func (c *sinkSession) Data(r io.Reader) error {
 	return nil
 }
 
-// times is how often a mail came.
+// times returns how often a mail arrived.
 func (s *sink) times(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func startSink(t *testing.T) (*sink, string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	server := smtp.NewServer(s)
-	server.ErrorLog = log.New(io.Discard, "", 0) // of connections that ended with their client
+	server.ErrorLog = log.New(io.Discard, "", 0) // it reports connections that ended with their client
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return s, "smtp://" + l.Addr().String() + "?tls=none"
@@ -78,8 +78,8 @@ func startSink(t *testing.T) (*sink, string) {
 
 var check = testenv.Check
 
-// A crowd of tenants becomes due before every start, and the process is killed at a random moment after it. In the end
-// every due certificate has one successor, every key user one task, every subscriber the mail under one Message-ID.
+// Before every start many tenants become due, and the process is killed at a random moment after the start. In the end
+// every due certificate has one successor, every key user one task, and every subscriber the mail under one Message-ID.
 func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		t.Parallel()
@@ -109,7 +109,7 @@ func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 		check(t, err)
 		defer s.Close()
 		testenv.Eventually(t, func() bool {
-			// In this order: a run that begins between two questions must not pass for one that has ended.
+			// In this order, because a run that starts between two queries must not look like one that has finished.
 			runs, err := s.Runs(t.Context(), time.Time{}, 1)
 			check(t, err)
 			unfinished, err := s.UnfinishedRuns(t.Context())
@@ -128,7 +128,7 @@ func TestAKilledServiceLosesNothingAndDoesNothingTwice(t *testing.T) {
 	})
 }
 
-// addDue stores tenants whose certificate is due, and lets the service find the latest run date not yet executed.
+// addDue stores tenants whose certificate is due, and makes the latest run date one that was not yet executed.
 func addDue(t *testing.T, url string, first, n int) {
 	t.Helper()
 	s, err := store.Open(t.Context(), url)

@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
-	_ "time/tzdata" // zones of policies, where the system has none
+	_ "time/tzdata" // time zones of policies, if the system has none
 
 	"github.com/alecthomas/kong"
 	mangokong "github.com/alecthomas/mango-kong"
@@ -23,30 +23,30 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" group:"Service" help:"Run the service."`
 	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a gateway alone, beside a service on PostgreSQL."`
-	Config  configCmd  `cmd:"" group:"Service" help:"Print what is in force and where each value comes from."`
+	Config  configCmd  `cmd:"" group:"Service" help:"Print the settings in force and the source of each."`
 	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
 	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
-	Migrate migrateCmd `cmd:"" group:"Service" help:"Move everything from SQLite to PostgreSQL, verified by count and hash."`
+	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
 	User        userCmd        `cmd:"" group:"Client" help:"Key users and their subscriptions."`
 	Contact     contactCmd     `cmd:"" group:"Client" help:"IT contacts."`
 	Receiver    receiverCmd    `cmd:"" group:"Client" help:"Receivers: the systems that messages go to."`
 	Arrangement arrangementCmd `cmd:"" group:"Client" help:"Communication arrangements."`
-	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: where they stand, probes, links for receivers' administrators, messages."`
+	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: their state, probes, links for receivers' administrators, messages."`
 	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`
 	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
 	Task        taskCmd        `cmd:"" group:"Client" help:"Tasks of key users."`
 	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users are mailed."`
 	MailCheck   mailCheckCmd   `cmd:"" group:"Client" help:"Why did I get no mail?"`
-	Outlook     outlookCmd     `cmd:"" group:"Client" help:"What the coming runs will do, over the whole fleet."`
+	Outlook     outlookCmd     `cmd:"" group:"Client" help:"What the next runs will do, over the whole fleet."`
 	Run         runCmd         `cmd:"" group:"Client" help:"Runs of the background job."`
-	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and where they are."`
+	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and their delivery."`
 	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
-	Import      importCmd      `cmd:"" group:"Client" help:"Bring a fleet from elsewhere."`
+	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 
 	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Measure renewals against bare cryptography."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`
@@ -56,27 +56,27 @@ type cli struct {
 	Openapi  openapiCmd  `cmd:"" group:"Without a server" help:"Print the description of the API (OpenAPI 3.1)."`
 	Version  versionCmd  `cmd:"" group:"Without a server" help:"Print version, commit and Go version."`
 
-	Completion kongcompletion.Completion `cmd:"" group:"Without a server" help:"Complete commands and flags with the tabulator, in bash, zsh and fish."`
+	Completion kongcompletion.Completion `cmd:"" group:"Without a server" help:"Set up completion of commands and flags in bash, zsh and fish."`
 	Man        manCmd                    `cmd:"" group:"Without a server" help:"Print the manual page (roff)."`
 }
 
-// env is what a command gets from outside: its streams and its clock.
+// env holds what a command gets from outside: its streams and its clock.
 type env struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
-	issuer   func(issuer.Issuer) issuer.Issuer // what stands before the CA; nil for nothing
-	partSize int                               // how many certificates a part of a run has; 0 for the engine's own size
+	issuer   func(issuer.Issuer) issuer.Issuer // wraps the CA, for tests; nil for none
+	partSize int                               // certificates in a part of a run; 0 for the engine's own size
 }
 
-// Set by the linker in release builds; otherwise the build information says what it knows.
+// Set by the linker in release builds. Otherwise the build information is used.
 var version, commit string
 
 func main() {
 	os.Exit(run(os.Args[1:], env{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now}))
 }
 
-// run is the program: 0 for success, 1 where a command failed, 2 for a command line that cannot be read.
+// run is the program. It returns 0 for success, 1 if a command failed, and 2 for an invalid command line.
 func run(args []string, e env) int {
 	var c cli
 	file, err := readConfig(configPath(args))
@@ -87,7 +87,7 @@ func run(args []string, e env) int {
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err),
 		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
-		kong.Description("Client certificates of many tenants.\nThey are renewed on schedule without one message failing."),
+		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
 		panic(err) // the table of contents itself is wrong

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(tests{m}, map[string]func(){"perennial": main, "perennial-elsewhen": elsewhen})
 }
 
-// tests ends what the tests started before the process ends.
+// tests stops the servers that the tests started before the process ends.
 type tests struct{ m *testing.M }
 
 func (t tests) Run() int {
@@ -30,9 +30,8 @@ func (t tests) Run() int {
 	return code
 }
 
-// Each script is a transcript of the command line as other tools and people use it. Beside testscript's own commands
-// there are "serve FLAGS", which starts a service and points the client at it, "stop", which ends it cleanly, and
-// "download PATH FILE", which trusts any server.
+// Each script is a transcript of the command line. It uses testscript's own commands and these: "serve FLAGS" starts a
+// service and points the client at it, "stop" stops it cleanly, and "download PATH FILE" trusts any server.
 func TestTheCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",

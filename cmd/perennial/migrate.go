@@ -10,7 +10,7 @@ import (
 
 type migrateCmd struct {
 	From string `required:"" placeholder:"sqlite:PATH" help:"The database that the service used; the service must be stopped."`
-	To   string `required:"" placeholder:"postgres://..." env:"PERENNIAL_MIGRATE_TO" help:"An empty database; better given as PERENNIAL_MIGRATE_TO where it has a password."`
+	To   string `required:"" placeholder:"postgres://..." env:"PERENNIAL_MIGRATE_TO" help:"An empty database; better set as PERENNIAL_MIGRATE_TO if it has a password."`
 }
 
 func (c *migrateCmd) Run(e env) error {
@@ -20,7 +20,7 @@ func (c *migrateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%d rows are in %s, each table with the same count and hash as before, and the audit log is "+
+	fmt.Fprintf(e.out, "%d rows are in %s, each table with its count and hash verified, and the audit log is "+
 		"whole.\nStart the service with --database %s and the same key file; keep %s until you have seen it work.\n", rows,
 		store.Masked(c.To), store.Masked(c.To), c.From)
 	return nil

@@ -4,7 +4,7 @@ import "github.com/perennial-pki/perennial/internal/front/api"
 
 type openapiCmd struct{}
 
-// Run prints the same document whatever the build, so that a change of it is a change of the API.
+// Run prints the same document for every build, so that it changes only with the API.
 func (openapiCmd) Run(e env) error {
 	doc, err := api.OpenAPI("v1")
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 
 type taskCmd struct {
 	List     taskListCmd     `cmd:"" help:"List tasks."`
-	Start    taskStartCmd    `cmd:"" help:"Take a task up."`
-	Complete taskCompleteCmd `cmd:"" help:"Complete a task, for oneself."`
+	Start    taskStartCmd    `cmd:"" help:"Start working on a task."`
+	Complete taskCompleteCmd `cmd:"" help:"Complete your task."`
 }
 
 type taskListCmd struct {
 	remote
 	Tenant string `arg:""`
-	User   string `help:"Of this key user only."`
+	User   string `help:"Tasks of this key user only."`
 	State  string `enum:",open,in-process,completed" default:"" help:"open, in-process or completed only."`
 }
 
@@ -39,7 +39,7 @@ type oneTask struct {
 	remote
 	Tenant string `arg:""`
 	ID     string `arg:""`
-	Note   string `help:"A note for those who look later."`
+	Note   string `help:"A note for later readers."`
 }
 
 func (c *oneTask) set(e env, state tenancy.TaskState) error {
@@ -69,7 +69,7 @@ func (c *taskCompleteCmd) Run(e env) error { return c.set(e, tenancy.TaskComplet
 
 type runCmd struct {
 	List runListCmd `cmd:"" help:"List runs, the latest first."`
-	Now  runNowCmd  `cmd:"" help:"Run now for a date."`
+	Now  runNowCmd  `cmd:"" help:"Run now for a run date."`
 }
 
 type runListCmd struct{ remote }
@@ -102,16 +102,16 @@ func (c *runNowCmd) Run(e env) error {
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Create a token: its secret is shown once."`
 	List   tokenListCmd   `cmd:"" help:"List tokens."`
-	Revoke tokenRevokeCmd `cmd:"" help:"End a token."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token."`
 }
 
 type tokenCreateCmd struct {
 	remote
-	Name    string `arg:"" help:"What it is for."`
+	Name    string `arg:"" help:"Its purpose."`
 	Role    string `required:"" enum:"operator,key-user,sender,gateway" help:"operator, key-user, sender, or gateway (for perennial gateway --control https://...)."`
 	Tenant  string `help:"The tenant, for key-user and sender."`
 	User    string `help:"The key user, for key-user."`
-	Expires string `placeholder:"DATE" help:"When it ends (default: in 90 days; at most one year)."`
+	Expires string `placeholder:"DATE" help:"Expiry date (default: in 90 days; at most one year)."`
 }
 
 func (c *tokenCreateCmd) Run(e env) error {
@@ -151,13 +151,13 @@ func (c *tokenRevokeCmd) Run(env) error {
 }
 
 type deliveryCmd struct {
-	List    deliveryListCmd    `cmd:"" help:"List mails and where they are."`
+	List    deliveryListCmd    `cmd:"" help:"List mails and their delivery."`
 	Requeue deliveryRequeueCmd `cmd:"" help:"Try a dead mail again."`
 }
 
 type deliveryListCmd struct {
 	remote
-	Tenant string `help:"Of this tenant only."`
+	Tenant string `help:"For this tenant only."`
 	State  string `enum:",waiting,queued,sent,dead" default:"" help:"waiting, queued, sent or dead only."`
 }
 
@@ -194,7 +194,7 @@ type eventCmd struct {
 
 type eventListCmd struct {
 	remote
-	Tenant string `help:"Of this tenant only."`
+	Tenant string `help:"For this tenant only."`
 }
 
 func (c *eventListCmd) Run(e env) error {

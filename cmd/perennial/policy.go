@@ -22,7 +22,7 @@ type policyListCmd struct {
 	Output string `enum:"table,json" default:"table" help:"table or json."`
 }
 
-// policyJSON is a policy for programs; the fields are those of a policy file.
+// policyJSON is the JSON form of a policy. Its fields are those of a policy file.
 type policyJSON struct {
 	Name                 string  `json:"name"`
 	Source               string  `json:"source"`
@@ -134,8 +134,8 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// table prints rows under a header, columns aligned. Control characters in a cell are escaped: a name that came from
-// outside must not steer a terminal.
+// table prints rows under a header, with columns aligned. It escapes control characters, so that a name from outside
+// cannot control the terminal.
 func table(w io.Writer, header string, rows func(row func(cells ...any))) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, header)

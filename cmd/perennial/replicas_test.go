@@ -16,7 +16,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// replica starts a service that ends with the test.
+// replica starts a service that stops with the test.
 func replica(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("perennial", append([]string{"serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0",
@@ -30,11 +30,11 @@ func replica(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// settled waits until every run is finished and every mail sent.
+// settled waits until every run has finished and every mail has been sent.
 func settled(t *testing.T, s *store.Store) {
 	t.Helper()
 	testenv.Eventually(t, func() bool {
-		// In this order: a run that begins between two questions must not pass for one that has ended.
+		// In this order, because a run that starts between two queries must not look like one that has finished.
 		runs, err := s.Runs(t.Context(), time.Time{}, 1)
 		if err != nil {
 			return false
@@ -45,7 +45,7 @@ func settled(t *testing.T, s *store.Store) {
 	})
 }
 
-// command runs a command of ours in this process and returns what it prints.
+// command runs a command in this process and returns its output.
 func command(args ...string) (code int, out string) {
 	var b bytes.Buffer
 	code = run(args, env{in: strings.NewReader(""), out: &b, err: &b, now: time.Now})
@@ -70,7 +70,7 @@ func TestEverythingMovesFromSQLiteToPostgreSQL(t *testing.T) {
 	check(t, first.Process.Kill())
 	first.Wait()
 	check(t, s.Close())
-	addDue(t, lite, 15, 10) // and these are due when it goes on
+	addDue(t, lite, 15, 10) // and these are due when the service continues
 
 	code, out := command("migrate", "--from", lite, "--to", postgres)
 	if code != 0 || !strings.Contains(out, "tenants                    25 rows  SHA-256 ") ||
@@ -171,13 +171,13 @@ func TestAReadReplicaIsRefusedAndAFailoverToItIsFollowed(t *testing.T) {
 	inSync(t, primary, standby)
 	primary.Kill()
 	standby.Promote(t)
-	// The service that was there before goes on at the new primary; another one takes up what is due.
+	// The first service continues on the new primary, and another one renews what is due.
 	replica(t, "--database", url, "--key-file", key, "--smtp", smtpURL)
 	settled(t, s)
 	verify(t, s, mails, 10)
 }
 
-// inSync waits until the standby has all that the primary wrote.
+// inSync waits until the standby has everything that the primary wrote.
 func inSync(t *testing.T, primary, standby *testenv.Server) {
 	t.Helper()
 	var at string
@@ -205,8 +205,8 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// The drill: a backup taken while the service works, restored elsewhere, goes on from there with the same key.
-func TestABackupOfARunningServiceIsRestoredAndGoesOn(t *testing.T) {
+// A backup taken while the service runs works elsewhere with the same key file.
+func TestABackupOfARunningServiceWorksAfterRestore(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		t.Parallel()
 		mails, smtpURL := startSink(t)
@@ -254,7 +254,7 @@ func TestABackupOfARunningServiceIsRestoredAndGoesOn(t *testing.T) {
 		defer r.Close()
 		settled(t, r)
 		verify(t, r, mails, 15)
-		// With another key it says so.
+		// With another key it is refused.
 		if code, out := command("serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database", url,
 			"--key-file", filepath.Join(dir, "other")); code == 0 || s.Engine() == store.Postgres &&
 			!strings.Contains(out, "restore it from its backup") {

@@ -11,18 +11,18 @@ import (
 )
 
 type rolloverCmd struct {
-	Show     rolloverShowCmd     `cmd:"" help:"Show where a roll-over stands."`
+	Show     rolloverShowCmd     `cmd:"" help:"Show the state of a roll-over."`
 	Choose   rolloverChooseCmd   `cmd:"" help:"Present a generation from now on."`
-	Confirm  rolloverConfirmCmd  `cmd:"" help:"Say that the receiver has installed a generation, as its administrator told you."`
-	Probe    rolloverProbeCmd    `cmd:"" help:"Ask the receiver which generations it accepts."`
-	Link     rolloverLinkCmd     `cmd:"" help:"Make a link for the receiver's administrator: the new certificate, and a button that says it is installed."`
-	Links    rolloverLinksCmd    `cmd:"" help:"List such links."`
-	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke such a link."`
-	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages, and how they went."`
-	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that have not acted, by days left."`
+	Confirm  rolloverConfirmCmd  `cmd:"" help:"Record that the receiver has installed a generation, as its administrator told you."`
+	Probe    rolloverProbeCmd    `cmd:"" help:"Test which generations the receiver accepts."`
+	Link     rolloverLinkCmd     `cmd:"" help:"Create a link for the receiver's administrator: the new certificate, with a button to confirm that it is installed."`
+	Links    rolloverLinksCmd    `cmd:"" help:"List the links of an arrangement."`
+	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke a link."`
+	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages and their outcomes."`
+	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that do not accept the new certificate yet, by days left."`
 }
 
-// anArrangement names an arrangement as people do.
+// anArrangement names an arrangement as TENANT/ARRANGEMENT.
 type anArrangement struct {
 	remote
 	Arrangement string `arg:"" placeholder:"TENANT/ARRANGEMENT"`
@@ -75,11 +75,11 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 	fmt.Fprintln(e.out)
 	return table(e.out, "GENERATION\tVALID UNTIL\tTHE RECEIVER\tSINCE\tBY\tANSWER", func(row func(...any)) {
 		for _, g := range v.Generations {
-			says := string(g.Verdict)
+			verdict := string(g.Verdict)
 			if g.Verdict == rollover.Unknown {
-				says = "not heard"
+				verdict = "unknown"
 			}
-			row(g.Generation, moment(g.NotAfter), says, when(g.VerdictAt), g.Source, g.Answer)
+			row(g.Generation, moment(g.NotAfter), verdict, when(g.VerdictAt), g.Source, g.Answer)
 		}
 	})
 }
@@ -148,8 +148,8 @@ func (c *rolloverLinksCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.remote, e, path, "ID\tGENERATION\tMADE BY\tVALID UNTIL\tUSED\tREVOKED",
-		"No links yet. Make one: perennial rollover link "+c.Arrangement, func(l client.Link) []any {
+	return list(&c.remote, e, path, "ID\tGENERATION\tCREATED BY\tVALID UNTIL\tUSED\tREVOKED",
+		"No links yet. Create one: perennial rollover link "+c.Arrangement, func(l client.Link) []any {
 			return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
 		})
 }
@@ -170,7 +170,7 @@ func (c *rolloverUnlinkCmd) Run(env) error {
 
 type rolloverMessagesCmd struct {
 	anArrangement
-	Limit int `default:"20" help:"How many."`
+	Limit int `default:"20" help:"Number of messages."`
 }
 
 func (c *rolloverMessagesCmd) Run(e env) error {
@@ -199,7 +199,7 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 
 type rolloverAtRiskCmd struct {
 	remote
-	Tenant string `arg:"" optional:"" help:"Of one tenant; operators may leave it out."`
+	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
 }
 
 func (c *rolloverAtRiskCmd) Run(e env) error {

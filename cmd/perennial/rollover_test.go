@@ -16,8 +16,8 @@ import (
 
 var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScript
 
-// scriptReceiver starts a receiver that answers 401 to all but what "accepts FILE ..." names, and sets RECEIVER and
-// PIN.
+// scriptReceiver starts a receiver that answers 401 unless a certificate was named by "accepts FILE ...", and sets
+// RECEIVER and PIN.
 func scriptReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	s, pin, err := newReceiver()
 	ts.Check(err)
@@ -27,7 +27,7 @@ func scriptReceiver(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PIN", pin)
 }
 
-// scriptAccepts makes the certificates in the files the only ones that the receiver takes.
+// scriptAccepts makes the certificates in the files the only ones that the receiver accepts.
 func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
 	var certs []*x509.Certificate
 	for _, f := range files {
@@ -40,8 +40,8 @@ func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
 	s.(*receivertest.Server).Accept(certs...)
 }
 
-// scriptPost posts a message: to the gateway with the token in SENDER, or to the service's own pages; it prints the
-// answer.
+// scriptPost posts a message to the gateway with the token in SENDER, or to the service's own pages, and prints the
+// response.
 func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	url := args[0]
 	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader("<order/>"))
@@ -57,7 +57,7 @@ func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintf(ts.Stdout(), "%d %s", res.StatusCode, data)
 }
 
-// scriptKeep keeps what a pattern's group matches in the output of the last command as a variable: "keep NAME BEFORE".
+// scriptKeep sets a variable to the match of a pattern in the output of the last command: "keep NAME BEFORE".
 func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
 	for line := range strings.Lines(ts.ReadFile("stdout")) {
 		if rest, ok := strings.CutPrefix(line, args[1]); ok {

@@ -20,19 +20,19 @@ import (
 )
 
 type simulateCmd struct {
-	Policy       []string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file; several, with commas between, are compared."`
+	Policy       []string `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file. Several, separated by commas, are compared."`
 	Strategy     string   `default:"all" help:"immediate, confirmed, adaptive, or all."`
-	Tenants      int      `default:"1000" help:"How many tenants."`
-	Arrangements int      `default:"3" help:"How many arrangements each tenant has."`
-	Years        int      `default:"3" help:"How long."`
+	Tenants      int      `default:"1000" help:"Number of tenants."`
+	Arrangements int      `default:"3" help:"Number of arrangements of each tenant."`
+	Years        int      `default:"3" help:"Simulated years."`
 	Start        string   `default:"2026-01-01" placeholder:"DATE" help:"The first day. The first certificates expire 93 to 458 days later."`
 	Seed         uint64   `default:"1" help:"The same seed gives the same output."`
-	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"What receivers check: any certificate of the CA, the subject, the certificate itself."`
-	Reaction     string   `default:"3d..45d" help:"How long after the notice the administrator of a receiver acts."`
-	Order        string   `default:"add=0.5,replace=0.5" help:"Whether the new certificate is added beside the old one, or replaces it."`
-	Idle         float64  `default:"0.05" help:"Share of administrators who act only two days after messages fail."`
-	Validity     []string `placeholder:"DURATION" help:"How long certificates are valid, instead of what the policy says; several, with commas between, are compared."`
-	Rate         string   `default:"24/day" help:"How many messages an arrangement sends."`
+	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"Shares of receivers by what they check: the CA, the subject, or the certificate itself."`
+	Reaction     string   `default:"3d..45d" help:"Time between the notice and the action of a receiver's administrator."`
+	Order        string   `default:"add=0.5,replace=0.5" help:"Shares of administrators who add the new certificate, and who replace the old one with it."`
+	Idle         float64  `default:"0.05" help:"Share of administrators who act only two days after messages begin to fail."`
+	Validity     []string `placeholder:"DURATION" help:"Validity of certificates, instead of the policy's. Several, separated by commas, are compared."`
+	Rate         string   `default:"24/day" help:"Messages that an arrangement sends."`
 	Output       string   `enum:"table,json,svg" default:"table" help:"table, json or svg."`
 }
 
@@ -51,7 +51,7 @@ func (c simulateCmd) Run(e env) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The simulation makes much garbage and keeps little: collecting it more seldom saves a seventh of the time.
+	// The simulation produces much garbage and keeps little. Collecting it less often saves a seventh of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(1600))
 	var all []*sim.Result
 	for _, p := range policies {
@@ -84,7 +84,7 @@ func (c simulateCmd) strategies() ([]tenancy.Strategy, error) {
 	return nil, fmt.Errorf("--strategy: %q is not allowed: use immediate, confirmed, adaptive or all", c.Strategy)
 }
 
-// policies are those that are compared: each of them with each validity.
+// policies returns the policies to compare: each one with each validity.
 func (c simulateCmd) policies() (all []policy.Policy, err error) {
 	for _, name := range c.Policy {
 		p, err := service.LoadPolicy(name)
@@ -131,7 +131,7 @@ func (c simulateCmd) config() (s sim.Config, err error) {
 	return s, nil
 }
 
-// parseShares reads "a=0.3,b=0.7": what is left out is 0, and the sum must be 1.
+// parseShares parses shares such as "a=0.3,b=0.7". A name that is left out has 0, and the sum must be 1.
 func parseShares(s string, names ...string) ([]float64, error) {
 	shares := make([]float64, len(names))
 	sum := 0.0
@@ -140,19 +140,19 @@ func parseShares(s string, names ...string) ([]float64, error) {
 		v, err := strconv.ParseFloat(value, 64)
 		i := slices.Index(names, name)
 		if i < 0 || err != nil || !(v >= 0 && v <= 1) {
-			return nil, fmt.Errorf("%q is no share: write %s=0.5, with one of %s and a number from 0 to 1", part, names[0],
+			return nil, fmt.Errorf("invalid share %q: use %s=0.5, with one of %s and a number from 0 to 1", part, names[0],
 				strings.Join(names, ", "))
 		}
 		shares[i] = v
 		sum += v
 	}
 	if math.Abs(sum-1) > 1e-6 {
-		return nil, fmt.Errorf("the shares in %q make %g together: they must make 1", s, sum)
+		return nil, fmt.Errorf("the shares in %q add up to %g: they must add up to 1", s, sum)
 	}
 	return shares, nil
 }
 
-// parseRange reads "3d..45d", or one duration.
+// parseRange parses a range such as "3d..45d", or one duration.
 func parseRange(s string) (from, to time.Duration, err error) {
 	first, last, several := strings.Cut(s, "..")
 	if from, err = policy.ParseDuration(first); err != nil {
@@ -162,23 +162,23 @@ func parseRange(s string) (from, to time.Duration, err error) {
 		return from, from, nil
 	}
 	if to, err = policy.ParseDuration(last); err == nil && (from < 0 || to < from) {
-		err = fmt.Errorf("%q: write the shorter one first", s)
+		err = fmt.Errorf("invalid range %q: the shorter duration comes first", s)
 	}
 	return from, to, err
 }
 
-// parseRate reads "24/day" as the time between two messages.
+// parseRate parses a rate such as "24/day" and returns the time between two messages.
 func parseRate(s string) (time.Duration, error) {
 	count, unit, _ := strings.Cut(s, "/")
 	n, err := strconv.ParseFloat(count, 64)
 	per, ok := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": policy.Day,
 		"week": 7 * policy.Day}[unit]
 	if err != nil || !ok || !(n > 0) {
-		return 0, fmt.Errorf("%q is no rate: write 24/day, or per minute, hour or week", s)
+		return 0, fmt.Errorf("invalid rate %q: use 24/day, or per minute, hour or week", s)
 	}
 	interval := float64(per) / n
 	if interval < float64(time.Second) || interval > float64(10*365*policy.Day) {
-		return 0, fmt.Errorf("%q: write at most one message a second, and at least one in ten years", s)
+		return 0, fmt.Errorf("rate %q is out of range: use at most one message per second, and at least one in ten years", s)
 	}
 	return time.Duration(interval), nil
 }

@@ -20,8 +20,8 @@ type tenantCmd struct {
 type tenantCreateCmd struct {
 	remote
 	Name        string `arg:"" help:"a-z, 0-9 and -, for example acme."`
-	DisplayName string `help:"For people (default: the name)."`
-	KeyType     string `enum:"p256,p384,rsa2048,rsa3072" default:"p256" help:"Of its certificates: p256, p384, rsa2048 or rsa3072."`
+	DisplayName string `help:"Name shown to people (default: the name)."`
+	KeyType     string `enum:"p256,p384,rsa2048,rsa3072" default:"p256" help:"Key type of its certificates: p256, p384, rsa2048 or rsa3072."`
 }
 
 func (c *tenantCreateCmd) Run(e env) error {
@@ -61,8 +61,8 @@ func (c *tenantShowCmd) Run(e env) error {
 type tenantSetCmd struct {
 	remote
 	Name        string `arg:""`
-	DisplayName string `help:"For people."`
-	KeyType     string `enum:",p256,p384,rsa2048,rsa3072" default:"" help:"Of its next certificates."`
+	DisplayName string `help:"Name shown to people."`
+	KeyType     string `enum:",p256,p384,rsa2048,rsa3072" default:"" help:"Key type of its next certificates."`
 }
 
 func (c *tenantSetCmd) Run(e env) error {
@@ -78,15 +78,16 @@ func (c *tenantSetCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return showTenant(&c.remote, e, client.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType})
+	t := client.Tenant{Name: c.Name, DisplayName: changed.DisplayName, KeyType: changed.KeyType}
+	return showTenant(&c.remote, e, t)
 }
 
 type userCmd struct {
-	Create      userCreateCmd      `cmd:"" help:"Make a person a key user."`
+	Create      userCreateCmd      `cmd:"" help:"Add a key user."`
 	List        userListCmd        `cmd:"" help:"List key users."`
-	Delete      userDeleteCmd      `cmd:"" help:"Take a key user away, with tasks and tokens."`
-	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: mail from the next notice on."`
-	Unsubscribe userUnsubscribeCmd `cmd:"" help:"No more mail."`
+	Delete      userDeleteCmd      `cmd:"" help:"Delete a key user, with tasks and tokens."`
+	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: mail, starting with the next notice."`
+	Unsubscribe userUnsubscribeCmd `cmd:"" help:"Stop mail."`
 }
 
 // oneUser names a key user.
@@ -120,7 +121,7 @@ type userListCmd struct {
 
 func (c *userListCmd) Run(e env) error {
 	return list(&c.remote, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
-		"No key users: nobody gets tasks. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
+		"No key users, so tasks reach no one. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
 		func(u client.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
 }
 
@@ -158,7 +159,7 @@ type contactListCmd struct {
 func (c *contactListCmd) Run(e env) error {
 	n := 0
 	return list(&c.remote, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
-		"No IT contacts: nobody is mailed about the M-user.", func(v client.ITContact) []any {
+		"No IT contacts: mails about the M-user are not sent.", func(v client.ITContact) []any {
 			n++
 			mark := ""
 			if n == 1 {
@@ -213,7 +214,7 @@ func (c *mailCheckCmd) Run(e env) error {
 	}
 	verdict := "gets no mail"
 	if v.GetsMail {
-		verdict = "gets mail from the next notice on"
+		verdict = "gets mail, starting with the next notice"
 	}
 	fmt.Fprintf(e.out, "%s %s\n", printable(v.User), verdict)
 	for _, cond := range v.Conditions {
