@@ -28,6 +28,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
@@ -148,9 +149,14 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 		config.Outbox = s.core.outbox
 	}
 	service := api.New(config)
+	accounts, err := identity.New(identity.Config{Store: s.core.store, BaseURL: base, OIDC: s.settings.OIDC.provider(),
+		Now: s.now, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
 	return web.New(web.Config{
-		API: service, Store: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
-		OIDC: s.settings.OIDC.provider(), Now: s.now, Ending: s.ending, Log: s.log,
+		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
+		Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
-	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 )
 
 // Settings configure a service. The tags describe each setting for the command line, the environment and the
@@ -129,11 +129,11 @@ func (o *OIDC) check() error {
 }
 
 // provider returns nil if no provider is configured.
-func (o *OIDC) provider() *web.OIDC {
+func (o *OIDC) provider() *identity.OIDC {
 	if o.Issuer == "" {
 		return nil
 	}
-	return &web.OIDC{
+	return &identity.OIDC{
 		Issuer: o.Issuer, ClientID: o.Client, ClientSecret: o.Secret, Name: o.Name, Scopes: o.Scopes,
 		RolesClaim: o.Roles, OperatorRole: o.Operator, TenantClaim: o.Tenant, UserClaim: o.User,
 	}

@@ -13,7 +13,9 @@ import (
 type key struct{}
 
 // With returns a context in which requests act with the rights of the token.
-func With(ctx context.Context, t tenancy.Token) context.Context { return context.WithValue(ctx, key{}, t) }
+func With(ctx context.Context, t tenancy.Token) context.Context {
+	return context.WithValue(ctx, key{}, t)
+}
 
 // Of returns the caller of a request. The role is empty if there is none.
 func Of(ctx context.Context) tenancy.Token {

@@ -1,12 +1,9 @@
 package web
 
 import (
-	"crypto/rand"
 	"net/http"
 	"strings"
 
-	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -14,24 +11,24 @@ import (
 type own struct {
 	sessions []tenancy.Session
 	passkeys []tenancy.Passkey
-	calendar string // its address, where it was just made
+	calendar string // its address, if it was just created
 }
 
 func (c *console) account(v *view) error { return c.showAccount(v, "") }
 
 func (c *console) showAccount(v *view, calendar string) (err error) {
 	o := own{calendar: calendar}
-	if o.sessions, err = c.Store.Sessions(v.ctx(), v.account.ID); err != nil {
+	if o.sessions, err = c.Identity.Sessions(v.ctx(), v.account); err != nil {
 		return err
 	}
-	if o.passkeys, err = c.Store.Passkeys(v.ctx(), v.account.ID); err != nil {
+	if o.passkeys, err = c.Identity.Passkeys(v.ctx(), v.account); err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, o, c.passkeys != nil))
+	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, o, c.Identity.HasPasskeys()))
 }
 
 func (c *console) endSession(v *view) error {
-	if err := c.end(v, v.r.PathValue("session")); err != nil {
+	if err := c.Identity.EndSession(v.ctx(), v.account, v.r.PathValue("session")); err != nil {
 		return err
 	}
 	return c.done(v, "/account", v.T("That session has ended."))
@@ -40,51 +37,24 @@ func (c *console) endSession(v *view) error {
 func (c *console) setPreferences(v *view) error {
 	a := v.account
 	a.Zone, a.Language = strings.TrimSpace(v.r.PostFormValue("zone")), v.r.PostFormValue("language")
-	if err := a.Check(); err != nil {
-		return &refusal{http.StatusUnprocessableEntity, err.Error()}
-	}
-	if err := c.Store.InTx(v.ctx(), func(tx *store.Tx) error { return tx.SetPreferences(v.ctx(), a) }); err != nil {
-		return err
+	if err := c.Identity.SetPreferences(v.ctx(), a); err != nil {
+		return v.explained(err)
 	}
 	v.speak(a)
 	return c.done(v, "/account", v.T("Saved."))
 }
 
-// setPassword changes the password of who knows the old one, and ends all other sessions.
 func (c *console) setPassword(v *view) error {
-	now := c.Now()
-	switch {
-	case !c.tries.take(c.addressOf(v.r), now), now.Before(v.account.LockedUntil):
-		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.",
-			v.When(v.account.LockedUntil))}
-	case !password.Matches(v.account.Password, v.r.PostFormValue("old")):
-		if err := c.countFailure(v.ctx(), v.account, now); err != nil {
-			return err
-		}
-		return &refusal{http.StatusUnprocessableEntity, v.T("The old password is not this one.")}
-	}
-	hash, err := password.Hash(v.r.PostFormValue("new"))
-	if err != nil {
-		return &refusal{http.StatusUnprocessableEntity, err.Error()}
-	}
-	err = c.change(v, v.account, "account.password-changed", nil, func(tx *store.Tx) error {
-		if err := tx.SetPassword(v.ctx(), v.account.ID, hash); err != nil {
-			return err
-		}
-		return tx.EndSessions(v.ctx(), v.account.ID, v.session.ID)
-	})
-	if err != nil {
-		return err
+	if err := c.Identity.ChangePassword(v.ctx(), v.account, v.session, v.r.PostFormValue("old"),
+		v.r.PostFormValue("new"), c.browser(v.r)); err != nil {
+		return v.explained(err)
 	}
 	return c.done(v, "/account", v.T("The password is changed. Other browsers have to sign in again."))
 }
 
-// makeCalendar makes the secret address of the account's calendar, in place of an earlier one, and shows it once.
+// makeCalendar creates the secret address of the account's calendar and shows it, once.
 func (c *console) makeCalendar(v *view) error {
-	secret := rand.Text()
-	err := c.change(v, v.account, "calendar.created", nil, func(tx *store.Tx) error {
-		return tx.SetCalendar(v.ctx(), v.account.ID, tenancy.HashSecret(secret))
-	})
+	secret, err := c.Identity.CreateCalendar(v.ctx(), v.account)
 	if err != nil {
 		return err
 	}
@@ -93,10 +63,7 @@ func (c *console) makeCalendar(v *view) error {
 }
 
 func (c *console) revokeCalendar(v *view) error {
-	err := c.change(v, v.account, "calendar.revoked", nil, func(tx *store.Tx) error {
-		return tx.SetCalendar(v.ctx(), v.account.ID, "")
-	})
-	if err != nil {
+	if err := c.Identity.RevokeCalendar(v.ctx(), v.account); err != nil {
 		return err
 	}
 	return c.done(v, "/account", v.T("The calendar's address is revoked: subscriptions get nothing more."))
@@ -107,7 +74,7 @@ func (c *console) accounts(v *view) error {
 	if !v.Operator() {
 		return &refusal{http.StatusNotFound, ""}
 	}
-	all, err := c.Store.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
+	all, err := c.Identity.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
 	if err != nil {
 		return err
 	}
@@ -123,20 +90,9 @@ func (c *console) deleteAccount(v *view) error {
 	if !v.Operator() {
 		return &refusal{http.StatusNotFound, ""}
 	}
-	a, err := c.Store.Account(v.ctx(), v.r.PathValue("account"))
-	switch {
-	case err != nil:
-		return &refusal{http.StatusNotFound, ""}
-	case a.ID == v.account.ID:
-		return &refusal{http.StatusConflict, v.T("This is the account that you are signed in with: another operator can " +
-			"delete it.")}
-	}
-	err = c.change(v, v.account, "account.deleted", map[string]any{"account": a.Name, "role": a.Role},
-		func(tx *store.Tx) error {
-			return tx.DeleteAccount(v.ctx(), a.ID)
-		})
+	deleted, err := c.Identity.DeleteAccount(v.ctx(), v.account, v.r.PathValue("account"))
 	if err != nil {
-		return err
+		return v.explained(err)
 	}
-	return c.done(v, "/accounts", v.T("%s cannot sign in any more, and is signed out everywhere.", a.Name))
+	return c.done(v, "/accounts", v.T("%s cannot sign in any more, and is signed out everywhere.", deleted.Name))
 }

@@ -16,8 +16,8 @@ import (
 // calendar is what will happen, for the calendar of who has its secret address.
 func (c *console) calendar(v *view) error {
 	secret, _ := strings.CutSuffix(v.r.PathValue("secret"), ".ics")
-	a, err := c.Store.AccountByCalendar(v.ctx(), tenancy.HashSecret(secret))
-	if errors.Is(err, tenancy.ErrNotFound) || err == nil && a.Role == tenancy.RoleKeyUser && a.KeyUser == "" {
+	a, err := c.Identity.CalendarOwner(v.ctx(), secret)
+	if errors.Is(err, tenancy.ErrNotFound) {
 		http.Error(v.w, "this calendar is not known, or was revoked", http.StatusNotFound)
 		return nil
 	} else if err != nil {

@@ -17,6 +17,14 @@ const (
 	longestLive = 10 * time.Minute
 )
 
+// News is the audit log as open pages follow it.
+type News interface {
+	// EventHead returns the latest entry.
+	EventHead(ctx context.Context) (tenancy.Chain, error)
+	// Events returns at most limit entries after one, the oldest first, of a tenant or of all if it is empty.
+	Events(ctx context.Context, tenant string, after int64, limit int) ([]tenancy.Event, error)
+}
+
 // A watch tells open pages that something was written to the audit log, in which every change of state has an entry,
 // whichever replica made it. One goroutine looks for all pages of a process, and none while no page is open.
 type watch struct {
@@ -48,10 +56,10 @@ func (w *watch) look(c *console) {
 	defer tick.Stop()
 	last := int64(-1)
 	for range tick.C {
-		head, err := c.Store.EventHead(ctx)
+		head, err := c.News.EventHead(ctx)
 		var events []tenancy.Event
 		if err == nil && last >= 0 && head.Seq > last {
-			events, err = c.Store.Events(ctx, "", last, mostRows)
+			events, err = c.News.Events(ctx, "", last, mostRows)
 		}
 		if err != nil { // pages ask by themselves now and then
 			c.Log.WarnContext(ctx, "open pages do not hear what happens at the moment", "error", err)

@@ -15,12 +15,11 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/webauthn"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
-
-	"github.com/perennial-pki/perennial/internal/front/web"
 )
 
 // provider is a real OpenID provider, whose claims a test chooses.
@@ -57,7 +56,7 @@ func openWithProvider(t *testing.T) (*console, *provider) {
 	s.Config.Handler = exampleop.SetupServer(issuer, p, nil, false)
 	s.Start()
 	t.Cleanup(s.Close)
-	c := openWith(t, &web.OIDC{Issuer: issuer, ClientID: "perennial", ClientSecret: "secret", Name: "Acme",
+	c := openWith(t, &identity.OIDC{Issuer: issuer, ClientID: "perennial", ClientSecret: "secret", Name: "Acme",
 		Scopes: []string{"profile", "email"}, RolesClaim: "roles", OperatorRole: "perennial-operator", TenantClaim: "tenant",
 		UserClaim: "email"})
 	clients["perennial"] = storage.WebClient("perennial", "secret", c.url+"/sign-in/company/back")

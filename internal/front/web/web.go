@@ -10,7 +10,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -19,25 +18,24 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
-	"github.com/go-webauthn/webauthn/webauthn"
-
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config is what the console stands on.
+// Config describes what the console needs.
 type Config struct {
-	// API is the JSON API, which takes the principal of a request's context.
-	API   http.Handler
-	Store *store.Store
-	// BaseURL is where people reach the service: cookies are for https alone where it is.
+	// API is the JSON API. It takes the caller from the request's context.
+	API http.Handler
+	// Identity signs people in.
+	Identity *identity.Service
+	// News is the audit log, which open pages follow.
+	News News
+	// BaseURL is the address of the service as browsers reach it. Cookies are for https only if it is an https address.
 	BaseURL string
-	// BehindProxy: people come through a proxy, which says where from.
+	// BehindProxy takes the address of a browser from the proxy's X-Forwarded-For.
 	BehindProxy bool
 	Now         func() time.Time
-	// OIDC is how people of the company sign in; nil where they do not.
-	OIDC *OIDC
 	// Ending ends streams to open pages, so that the service can stop.
 	Ending context.Context
 	Log    *slog.Logger
@@ -46,15 +44,10 @@ type Config struct {
 type console struct {
 	Config
 	api    *client.Client
-	secure bool
+	secure bool // cookies are for https only
 	mux    *http.ServeMux
-	tries  tries
-	// passkeys is nil where the service's address is no name.
-	passkeys *webauthn.WebAuthn
-	// provider is nil where there is none.
-	provider *provider
-	watch    watch
-	// verified is what the latest verification of the audit log showed, in this process; nil where there was none.
+	watch  watch
+	// verified is the latest verification of the audit log by this process; nil if there was none.
 	verified atomic.Pointer[client.Verified]
 }
 
@@ -67,15 +60,9 @@ const inProcess = "http://api.invalid"
 // New is the handler of the console's pages. Everything else is answered by rest.
 func New(c Config, rest http.Handler) (http.Handler, error) {
 	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux()}
-	if c.OIDC != nil {
-		w.provider = &provider{OIDC: *c.OIDC}
-	}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
 		return nil, err
-	}
-	if w.passkeys, err = newPasskeys(c.BaseURL); err != nil {
-		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
 	}
 	w.routes()
 	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
@@ -112,14 +99,14 @@ func (c *console) routes() {
 	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
 	c.open("GET /sign-in", c.signInPage)
 	c.open("POST /sign-in", c.signIn)
-	if c.passkeys != nil {
+	if c.Identity.HasPasskeys() {
 		c.open("POST /sign-in/passkey/begin", c.askPasskey)
 		c.open("POST /sign-in/passkey", c.signInByPasskey)
 		c.page("POST /account/passkeys/begin", c.beginPasskey)
 		c.page("POST /account/passkeys", c.addPasskey)
 		c.page("POST /account/passkeys/{passkey}/remove", c.removePasskey)
 	}
-	if c.provider != nil {
+	if c.Identity.Company() != "" {
 		c.open("GET /sign-in/company", c.companySignIn)
 		c.open("GET /sign-in/company/back", c.companyBack)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/lab/sample"
@@ -87,7 +88,7 @@ var filled struct {
 }
 
 // openWith opens the console on a copy of the sample fleet.
-func openWith(t *testing.T, provider *web.OIDC) *console {
+func openWith(t *testing.T, provider *identity.OIDC) *console {
 	t.Helper()
 	filled.Lock()
 	defer filled.Unlock()
@@ -117,7 +118,7 @@ func openOwn(t *testing.T) *console {
 	return serve(t, engine, ca, own, nil)
 }
 
-func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sample.Sample, provider *web.OIDC) *console {
+func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sample.Sample, provider *identity.OIDC) *console {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &console{t: t, engine: engine, sample: fleet}
@@ -132,7 +133,10 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
 	c.url = "http://localhost:" + port // a name, for passkeys
-	s.Config.Handler, err = web.New(web.Config{API: service, Store: engine.Store, BaseURL: c.url, OIDC: provider,
+	accounts, err := identity.New(identity.Config{Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now,
+		Log: engine.Log})
+	check(t, err)
+	s.Config.Handler, err = web.New(web.Config{API: service, Identity: accounts, News: engine.Store, BaseURL: c.url,
 		Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
 	s.Start()

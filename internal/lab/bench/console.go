@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
+	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -65,7 +66,12 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	log := slog.New(slog.DiscardHandler)
 	service := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Network: &outbound.Network{}, Now: now,
 		Log: log})
-	console, err := web.New(web.Config{API: service, Store: f.store, Now: now, Ending: ctx, Log: log}, service)
+	accounts, err := identity.New(identity.Config{Store: f.store, Now: now, Log: log})
+	if err != nil {
+		return r, err
+	}
+	console, err := web.New(web.Config{API: service, Identity: accounts, News: f.store, Now: now, Ending: ctx, Log: log},
+		service)
 	if err != nil {
 		return r, err
 	}

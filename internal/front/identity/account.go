@@ -1,0 +1,90 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// SetPreferences stores the language and the time zone of an account. It returns [tenancy.ErrInvalid] if one of them
+// does not exist.
+func (s *Service) SetPreferences(ctx context.Context, a tenancy.Account) error {
+	if err := a.Check(); err != nil {
+		return err
+	}
+	return s.store.InTx(ctx, func(tx *store.Tx) error { return tx.SetPreferences(ctx, a) })
+}
+
+// ChangePassword replaces the password of an account and ends all its sessions except one. It returns
+// [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrShort] or [password.ErrLong].
+func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep tenancy.Session, before, after string,
+	b Browser) error {
+	if err := s.attempt(b); err != nil {
+		return err
+	}
+	now := s.now()
+	switch {
+	case now.Before(a.LockedUntil):
+		return &LockedError{a.LockedUntil}
+	case !password.Matches(a.Password, before):
+		if err := s.countFailure(ctx, a, now); err != nil {
+			return err
+		}
+		return ErrOldPassword
+	}
+	hash, err := password.Hash(after)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, a, "account.password-changed", nil, func(tx *store.Tx) error {
+		if err := tx.SetPassword(ctx, a.ID, hash); err != nil {
+			return err
+		}
+		return tx.EndSessions(ctx, a.ID, keep.ID)
+	})
+}
+
+// CreateCalendar returns a new secret address for the calendar of an account. It replaces an earlier one.
+func (s *Service) CreateCalendar(ctx context.Context, a tenancy.Account) (secret string, err error) {
+	secret = rand.Text()
+	return secret, s.change(ctx, a, "calendar.created", nil, func(tx *store.Tx) error {
+		return tx.SetCalendar(ctx, a.ID, tenancy.HashSecret(secret))
+	})
+}
+
+// RevokeCalendar revokes the secret address of the calendar of an account.
+func (s *Service) RevokeCalendar(ctx context.Context, a tenancy.Account) error {
+	return s.change(ctx, a, "calendar.revoked", nil, func(tx *store.Tx) error { return tx.SetCalendar(ctx, a.ID, "") })
+}
+
+// CalendarOwner returns the account whose calendar has a secret address. It returns [tenancy.ErrNotFound] if there is
+// none, or if its key user was removed.
+func (s *Service) CalendarOwner(ctx context.Context, secret string) (tenancy.Account, error) {
+	a, err := s.store.AccountByCalendar(ctx, tenancy.HashSecret(secret))
+	if err == nil && orphaned(a) {
+		return tenancy.Account{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no such calendar")
+	}
+	return a, err
+}
+
+// Accounts returns at most limit accounts in the order of their names, from the first one after a name.
+func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]tenancy.Account, error) {
+	return s.store.Accounts(ctx, after, limit)
+}
+
+// DeleteAccount deletes an account with its sessions and passkeys. It returns [tenancy.ErrNotFound], or [ErrOwnAccount]
+// if by is the account itself.
+func (s *Service) DeleteAccount(ctx context.Context, by tenancy.Account, id string) (deleted tenancy.Account, err error) {
+	a, err := s.store.Account(ctx, id)
+	switch {
+	case err != nil:
+		return a, err
+	case a.ID == by.ID:
+		return a, ErrOwnAccount
+	}
+	return a, s.change(ctx, by, "account.deleted", map[string]any{"account": a.Name, "role": a.Role},
+		func(tx *store.Tx) error { return tx.DeleteAccount(ctx, a.ID) })
+}

@@ -1,0 +1,175 @@
+// Package identity holds the accounts of the console: who they are, how they sign in, and their sessions. It writes no
+// HTML and sets no cookies.
+//
+// It promises: a session is a new secret at every sign-in, and only its hash is stored. Signing in takes as long for an
+// unknown name as for a wrong password. Wrong passwords lock an account for at most 15 minutes, and an address may try
+// 30 times per minute in this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by
+// the browser that began it. Every change of an account has an entry in the audit log.
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Config describes what a [Service] needs.
+type Config struct {
+	Store   *store.Store
+	BaseURL string // of the service, as browsers reach it
+	OIDC    *OIDC  // the provider of the company's accounts; nil if there is none
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// A Service signs accounts in and keeps them. It is safe for concurrent use.
+type Service struct {
+	store    *store.Store
+	baseURL  string
+	now      func() time.Time
+	log      *slog.Logger
+	attempts attempts
+	passkeys *webauthn.WebAuthn // nil if the service's address is not a name
+	provider *provider          // nil if there is none
+}
+
+// New returns a service. Store, Now and Log are required.
+func New(c Config) (*Service, error) {
+	switch {
+	case c.Store == nil:
+		return nil, errors.New("identity: no store is given")
+	case c.Now == nil:
+		return nil, errors.New("identity: no clock is given")
+	case c.Log == nil:
+		return nil, errors.New("identity: no logger is given")
+	}
+	s := &Service{store: c.Store, baseURL: c.BaseURL, now: c.Now, log: c.Log}
+	if c.OIDC != nil {
+		s.provider = &provider{OIDC: *c.OIDC}
+	}
+	var err error
+	if s.passkeys, err = newPasskeys(c.BaseURL); err != nil {
+		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
+	}
+	return s, nil
+}
+
+// Browser describes where a sign-in comes from.
+type Browser struct {
+	Address string // IP address
+	Agent   string // the User-Agent header
+}
+
+// Errors that a person can do something about.
+var (
+	// ErrTooManyAttempts means that the address tried too often in this minute.
+	ErrTooManyAttempts = errors.New("identity: too many attempts from this address")
+	// ErrWrongPassword means that there is no account with the name and the password.
+	ErrWrongPassword = errors.New("identity: wrong name or password")
+	// ErrOldPassword means that the old password is wrong.
+	ErrOldPassword = errors.New("identity: wrong old password")
+	// ErrToken means that a token does not exist or is not valid any more.
+	ErrToken = errors.New("identity: unknown or invalid token")
+	// ErrNameTaken means that the name, or the token of the new account, is used by another account.
+	ErrNameTaken = errors.New("identity: the name or the token is used by another account")
+	// ErrCeremony means that the first half of a ceremony is too old or belongs to another browser.
+	ErrCeremony = errors.New("identity: the ceremony is too old or was begun in another browser")
+	// ErrUnknownPasskey means that a passkey belongs to no account.
+	ErrUnknownPasskey = errors.New("identity: unknown passkey")
+	// ErrOwnAccount means that an operator tried to delete the account that is signed in.
+	ErrOwnAccount = errors.New("identity: the account is signed in")
+)
+
+// A LockedError means that an account is locked after wrong passwords.
+type LockedError struct{ Until time.Time }
+
+func (e *LockedError) Error() string {
+	return "identity: the account is locked until " + e.Until.Format(time.RFC3339)
+}
+
+const (
+	// attemptsPerMinute limits what one address may try, whatever the account.
+	attemptsPerMinute = 30
+	// ceremonyTime is the maximum time between the two halves of a ceremony.
+	ceremonyTime = 10 * time.Minute
+)
+
+// attempts counts the attempts of each address in the current minute.
+type attempts struct {
+	mu     sync.Mutex // guards the fields below
+	minute int64
+	counts map[string]int
+}
+
+func (a *attempts) allow(address string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if minute := now.Unix() / 60; minute != a.minute || a.counts == nil {
+		a.minute, a.counts = minute, map[string]int{}
+	}
+	a.counts[address]++
+	return a.counts[address] <= attemptsPerMinute
+}
+
+// attempt counts an attempt and returns [ErrTooManyAttempts] if it is one too many.
+func (s *Service) attempt(b Browser) error {
+	if !s.attempts.allow(b.Address, s.now()) {
+		return ErrTooManyAttempts
+	}
+	return nil
+}
+
+// instant is the time of a change, in the precision in which it is stored.
+func (s *Service) instant() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// change makes a change of an account and its audit event in one transaction.
+func (s *Service) change(ctx context.Context, a tenancy.Account, action string, detail any,
+	fn func(tx *store.Tx) error) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(s.now(), string(a.Role)+" "+a.Name, action, a.Tenant, a.Name, detail))
+	})
+}
+
+// beginCeremony stores the first half of a ceremony. The browser keeps the secret.
+func (s *Service) beginCeremony(ctx context.Context, kind string, half any) (secret string, err error) {
+	data, err := json.Marshal(half)
+	if err != nil {
+		return "", err
+	}
+	secret = rand.Text()
+	now := s.now()
+	return secret, s.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.BeginCeremony(ctx, tenancy.HashSecret(secret), kind, string(data), now, now.Add(ceremonyTime))
+	})
+}
+
+// takeCeremony reads the first half of a ceremony, once.
+func (s *Service) takeCeremony(ctx context.Context, secret, kind string, half any) error {
+	if secret == "" {
+		return ErrCeremony
+	}
+	var data string
+	err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		data, err = tx.TakeCeremony(ctx, tenancy.HashSecret(secret), kind, s.now())
+		return err
+	})
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return ErrCeremony
+	} else if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(data), half)
+}
