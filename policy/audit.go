@@ -5,40 +5,40 @@ import (
 	"time"
 )
 
-// An AuditReport says how often a policy renews without an earlier warning.
+// An AuditReport contains how often a policy renews without an earlier warning.
 type AuditReport struct {
 	Policy       string      `json:"policy"`
 	Sound        bool        `json:"sound"`
 	SurpriseFree bool        `json:"surprise_free"`
 	Single       Single      `json:"single"`
 	SteadyState  SteadyState `json:"steady_state"`
-	// CounterExample shows a certificate that expires unrenewed; only where Sound is false.
+	// CounterExample describes a certificate that expires unrenewed. It is empty if the policy is sound.
 	CounterExample string `json:"counter_example,omitempty"`
 }
 
-// Single counts over expiry instants spread evenly, each certificate old enough to have seen every earlier run.
+// Single counts certificates whose expiry instants are spread evenly. Each was issued before its first possible event.
 type Single struct {
 	Expiries       int     `json:"expiries"`
 	WithoutWarning int     `json:"without_warning"`
 	Share          float64 `json:"share"` // rounded to four decimals
 }
 
-// SteadyState counts over the renewals of certificates that the job itself issued.
+// SteadyState counts the renewals of certificates that the job itself issued.
 type SteadyState struct {
 	Renewals       int     `json:"renewals"`
 	WithoutWarning int     `json:"without_warning"`
 	Share          float64 `json:"share"` // rounded to four decimals
-	// IntervalDays is the time between two renewals of one certificate.
+	// IntervalDays is the time between two renewals.
 	IntervalDays Range `json:"interval_days"`
 }
 
-// Range is a least and a greatest value, in days of 24 h, rounded to two decimals.
+// Range is a minimum and a maximum in days of 24 h, rounded to two decimals.
 type Range struct {
 	Min float64 `json:"min"`
 	Max float64 `json:"max"`
 }
 
-// The audit's fixed frame, so that figures of different policies and versions can be compared.
+// The period of the audit is fixed, so that figures of different policies and versions can be compared.
 var (
 	auditSingleFrom  = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) // inclusive
 	auditSingleUntil = time.Date(2028, 6, 1, 0, 0, 0, 0, time.UTC) // exclusive
@@ -51,14 +51,14 @@ const (
 	auditSingleStep = 6 * time.Hour
 	auditFirstStep  = 5 * Day
 	auditFirstLast  = 360 * Day
-	// auditIssueDelay is when after the run a new certificate's validity begins.
+	// auditIssueDelay is the time from a run to the start of a new certificate's validity.
 	auditIssueDelay = 5 * time.Minute
 )
 
 // Audit computes both figures exactly, for certificates of the policy's validity (365 days in the published rules). It
-// works for unsound policies too: certificates that expire unrenewed count as renewed, late and as warned or not.
+// also works for unsound policies: a certificate that expires unrenewed counts as renewed late.
 func Audit(p Policy) (AuditReport, error) {
-	if err := p.checkWindows(); err != nil {
+	if err := p.checkValues(); err != nil {
 		return AuditReport{}, err
 	}
 	r := AuditReport{Policy: p.Name, Sound: true}

@@ -11,18 +11,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFileSize bounds a policy file; a real one has ten lines.
+// maxFileSize limits the size of a policy file. A real one has ten lines.
 const maxFileSize = 64 << 10
 
-// Read reads a policy file (YAML) strictly: an unknown or repeated key, a missing one, a value that is not allowed are
-// errors that name the line. It does not check that the policy is sound: see [Policy.Check].
+// Read reads a policy file (YAML) strictly. An unknown, repeated or missing key and an invalid value are errors with the
+// line. Read does not check that the policy is sound: see [Policy.Check].
 func Read(r io.Reader) (Policy, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
 	if err != nil {
 		return Policy{}, err
 	}
 	if len(data) > maxFileSize {
-		return Policy{}, fmt.Errorf("the file is larger than %d KiB: this is no policy", maxFileSize>>10)
+		return Policy{}, fmt.Errorf("the file is larger than %d KiB, so it is not a policy", maxFileSize>>10)
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc yaml.Node
@@ -35,7 +35,7 @@ func Read(r io.Reader) (Policy, error) {
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return Policy{}, errors.New("the file holds more than one document: write one policy per file")
+		return Policy{}, errors.New("the file contains more than one document: write one policy per file")
 	}
 	var p Policy
 	err = eachKey(doc.Content[0], []field{
@@ -44,7 +44,7 @@ func Read(r io.Reader) (Policy, error) {
 			if strings.TrimSpace(p.Name) == "" || len(p.Name) > 64 || strings.ContainsFunc(p.Name, func(r rune) bool {
 				return r < ' ' || r == 0x7f
 			}) {
-				return errors.New("allowed are 1 to 64 printable characters")
+				return errors.New("use 1 to 64 printable characters")
 			}
 			return nil
 		}},
@@ -57,7 +57,7 @@ func Read(r io.Reader) (Policy, error) {
 		{"mail_it_contacts_within", false, span(&p.MailITContactsWithin)},
 		{"mail_m_user_since", false, func(n *yaml.Node) (err error) {
 			if p.MailMUserSince, err = time.Parse(time.DateOnly, n.Value); err != nil {
-				return fmt.Errorf("%q is no date: write one such as 2024-11-01", n.Value)
+				return fmt.Errorf("invalid date %q: use a date such as 2024-11-01", n.Value)
 			}
 			return nil
 		}},
@@ -73,24 +73,45 @@ func Read(r io.Reader) (Policy, error) {
 	if err != nil {
 		return Policy{}, err
 	}
-	if err := p.checkWindows(); err != nil {
-		return Policy{}, fmt.Errorf("%s%w", lineOf(doc.Content[0], err), err)
+	if err := p.checkValues(); err != nil {
+		return Policy{}, located(doc.Content[0], err)
 	}
 	return p, nil
 }
 
-// lineOf names the line of the first key that a message speaks of.
-func lineOf(n *yaml.Node, err error) string {
-	first, line := -1, 0
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if at := strings.Index(err.Error(), n.Content[i].Value); at >= 0 && (first < 0 || at < first) {
-			first, line = at, n.Content[i].Line
+// A lineError is an error at a line of a policy file.
+type lineError struct {
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
+
+func (e *lineError) Unwrap() error { return e.err }
+
+func atLine(n *yaml.Node, format string, args ...any) error {
+	return &lineError{n.Line, fmt.Errorf(format, args...)}
+}
+
+// located adds the line to an error about a key of the file.
+func located(file *yaml.Node, err error) error {
+	var problem *KeyError
+	if !errors.As(err, &problem) {
+		return err
+	}
+	line, n := 0, file
+	for _, key := range strings.Split(problem.Key, ".") {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				line, n = n.Content[i].Line, n.Content[i+1]
+				break
+			}
 		}
 	}
-	if line == 0 {
-		return ""
+	if line == 0 { // the key is optional and missing
+		return err
 	}
-	return fmt.Sprintf("line %d: ", line)
+	return &lineError{line, err}
 }
 
 type field struct {
@@ -101,7 +122,7 @@ type field struct {
 
 func eachKey(n *yaml.Node, fields []field) error {
 	if n.Kind != yaml.MappingNode {
-		return fmt.Errorf("line %d: expected keys and values", n.Line)
+		return atLine(n, "expected keys and values")
 	}
 	names := make([]string, len(fields))
 	for i, f := range fields {
@@ -112,7 +133,7 @@ next:
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if seen[k.Value] {
-			return fmt.Errorf("line %d: %s is given twice", k.Line, k.Value)
+			return atLine(k, "%s is given twice", k.Value)
 		}
 		seen[k.Value] = true
 		for _, f := range fields {
@@ -120,18 +141,18 @@ next:
 				continue
 			}
 			if err := f.read(v); err != nil {
-				if strings.HasPrefix(err.Error(), "line ") {
+				if nested := (*lineError)(nil); errors.As(err, &nested) {
 					return err
 				}
-				return fmt.Errorf("line %d: %s: %w", k.Line, k.Value, err)
+				return atLine(k, "%s: %w", k.Value, err)
 			}
 			continue next
 		}
-		return fmt.Errorf("line %d: unknown key %q: allowed are %s", k.Line, k.Value, strings.Join(names, ", "))
+		return atLine(k, "unknown key %q: use %s", k.Value, strings.Join(names, ", "))
 	}
 	for _, f := range fields {
 		if f.required && !seen[f.key] {
-			return fmt.Errorf("line %d: %s is missing", n.Line, f.key)
+			return atLine(n, "%s is missing", f.key)
 		}
 	}
 	return nil
@@ -140,11 +161,11 @@ next:
 func span(to *Span) func(*yaml.Node) error {
 	return func(n *yaml.Node) (err error) {
 		if n.Kind != yaml.ScalarNode {
-			return errors.New("write a duration such as 62d, or a share of the lifetime such as 0.33")
+			return errors.New("use a duration such as 62d, or a share of the lifetime such as 0.33")
 		}
 		*to, err = ParseSpan(n.Value)
 		if err == nil && to.Fixed < 0 {
-			return fmt.Errorf("%s is negative: write 0d or more", n.Value)
+			return fmt.Errorf("%s is negative: use 0d or more", n.Value)
 		}
 		return err
 	}
@@ -157,7 +178,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 		{"every", true, func(n *yaml.Node) error {
 			s.Every = Every(n.Value)
 			if s.Every != Month && s.Every != Week && s.Every != Daily {
-				return fmt.Errorf("%q is not allowed: write month, week or day", n.Value)
+				return fmt.Errorf("invalid period %q: use month, week or day", n.Value)
 			}
 			return nil
 		}},
@@ -165,7 +186,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 		{"at", false, func(n *yaml.Node) error {
 			t, err := time.Parse("15:04", n.Value)
 			if err != nil {
-				return fmt.Errorf("%q is no time of day: write one from \"00:00\" to \"23:59\"", n.Value)
+				return fmt.Errorf("invalid time of day %q: use \"00:00\" to \"23:59\"", n.Value)
 			}
 			s.Hour, s.Minute = t.Hour(), t.Minute()
 			return nil
@@ -173,7 +194,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 		{"zone", false, func(n *yaml.Node) error {
 			zone, err := time.LoadLocation(n.Value)
 			if err != nil || n.Value == "" || n.Value == "Local" {
-				return fmt.Errorf("%q is no time zone: write an IANA name such as UTC or Europe/Berlin", n.Value)
+				return fmt.Errorf("invalid time zone %q: use an IANA name such as UTC or Europe/Berlin", n.Value)
 			}
 			s.Zone = zone
 			return nil
@@ -182,7 +203,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 	if err != nil {
 		return s, err
 	}
-	if day == nil { // the first of the period
+	if day == nil { // the first day of the period
 		switch s.Every {
 		case Month:
 			s.Day = 1
@@ -194,7 +215,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 	switch s.Every {
 	case Month:
 		if s.Day, err = strconv.Atoi(day.Value); err != nil || s.Day < 1 || s.Day > 31 {
-			return s, fmt.Errorf("line %d: day: %q is not allowed: write a day of the month, 1 to 31", day.Line, day.Value)
+			return s, atLine(day, "day: invalid day of the month %q: use 1 to 31", day.Value)
 		}
 	case Week:
 		for d := time.Sunday; d <= time.Saturday; d++ {
@@ -203,14 +224,14 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 				return s, nil
 			}
 		}
-		return s, fmt.Errorf("line %d: day: %q is not allowed: write a weekday, monday to sunday", day.Line, day.Value)
+		return s, atLine(day, "day: invalid weekday %q: use monday to sunday", day.Value)
 	default:
-		return s, fmt.Errorf("line %d: day goes with every: month or every: week only", day.Line)
+		return s, atLine(day, "day needs every: month or every: week")
 	}
 	return s, nil
 }
 
-// YAML writes the policy in the form that [Read] takes.
+// YAML returns the policy as a file that [Read] accepts.
 func (p Policy) YAML() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: %s\n", quoted(p.Name))
@@ -242,7 +263,7 @@ func (p Policy) YAML() string {
 	return b.String()
 }
 
-// quoted is s as a YAML scalar on one line: plain where that is safe.
+// quoted returns s as a YAML scalar on one line, without quotes if that is safe.
 func quoted(s string) string {
 	n := yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	if strings.ContainsAny(s, "\n\r") {

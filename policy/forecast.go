@@ -2,25 +2,25 @@ package policy
 
 import "time"
 
-// An Event is what one run does with one certificate.
+// An Event is the effect of one run on one certificate.
 type Event struct {
 	At       time.Time
 	Action   Action
 	DaysLeft float64 // validity left at At, in days of 24 h, not rounded
 }
 
-// A Forecast is what will happen to a certificate.
+// A Forecast lists the future events of a certificate.
 type Forecast struct {
 	// Events are all warnings up to and including the first renewal. An expired certificate has one event, Expired.
 	Events []Event
-	// Surprise: the renewal comes without an earlier warning.
+	// Surprise is set if the renewal comes without an earlier warning.
 	Surprise bool
 }
 
-// Forecast says what happens to a certificate from the first run at or after from.
+// Forecast returns the events of a certificate from the first run at or after from.
 //
-// A certificate that has expired at from, or expires before the first run can renew it, ends in an Expired event: at
-// from itself, or at the run that comes too late.
+// The last event is Expired if the certificate has expired at from, or expires before the first run can renew it. It is
+// at from, or at the run that comes too late.
 func (p Policy) Forecast(v Validity, from time.Time) Forecast {
 	var f Forecast
 	add := func(at time.Time, a Action) {
@@ -30,7 +30,7 @@ func (p Policy) Forecast(v Validity, from time.Time) Forecast {
 		add(from, Expired)
 		return f
 	}
-	// No run before the horizon has anything to say: begin there.
+	// Runs before the horizon do nothing.
 	start := from
 	if h := v.NotAfter.Add(-p.Horizon(v.Lifetime())); h.After(start) {
 		start = h

@@ -1,8 +1,8 @@
-// Package policy decides when a certificate is announced and when it is renewed.
+// Package policy decides when the renewal of a certificate is announced and when the certificate is renewed.
 //
-// It promises: for a policy that [Policy.Check] accepts, every certificate is renewed before it expires, whatever the
-// instant of its expiry, as long as the runs take place. It reads no clock and does no I/O: the caller says which run
-// it is asking about. A day is always 24 hours, and every bound is inclusive.
+// If [Policy.Check] accepts a policy, every certificate is renewed before it expires, whatever the instant of its
+// expiry, as long as the runs take place. The package reads no clock and does no I/O: the run is an argument. A day is
+// always 24 hours, and every bound is inclusive.
 package policy
 
 import (
@@ -12,37 +12,38 @@ import (
 	"time"
 )
 
-// Day is the unit of the published rules: exactly 24 hours, also where a civil day is shorter or longer.
+// Day is the unit of the published rules: exactly 24 hours, even if a civil day is shorter or longer.
 const Day = 24 * time.Hour
 
-// Subjects of the two notices, to the letter of the published rules.
+// Subjects of the two notices, word for word as in the published rules.
 const (
 	SubjectWarn  = "Tenant Certificate is going to expire soon"
 	SubjectRenew = "Tenant Certificate has been renewed"
 )
 
-// A Policy is a rule set: when the background job runs, and what a run does with a certificate.
+// A Policy is a rule set: the schedule of the background job, and the action of a run for each certificate.
 type Policy struct {
 	// Name identifies the policy in output and in the ledger of runs.
 	Name string
-	// Source says where the rules come from, for people; it may be empty.
+	// Source describes the origin of the rules. It may be empty.
 	Source string
-	// Schedule says when the background job runs.
+	// Schedule defines the runs of the background job.
 	Schedule Schedule
-	// RenewWithin: a certificate with at most this much validity left is renewed.
+	// RenewWithin is the validity left at which a certificate is renewed.
 	RenewWithin Span
-	// WarnFrom and WarnTo: a certificate with at least WarnFrom and at most WarnTo left is warned about.
+	// WarnFrom and WarnTo bound the validity left at which a run warns.
 	WarnFrom, WarnTo Span
-	// WarnOnce limits the warnings of one certificate to the first, for schedules with many runs in the window.
+	// WarnOnce limits the warnings of a certificate to one, for schedules with many runs in the window.
 	WarnOnce bool
-	// MailITContactsWithin: with at most this much left, the IT contacts are mailed about the tenant certificate too,
-	// with every warning and every renewal. Zero: they hear of the M-user's certificate only.
+	// MailITContactsWithin is the validity left at which warnings and renewals of the tenant certificate are also mailed
+	// to the IT contacts. Zero: they get mail about the M-user's certificate only.
 	MailITContactsWithin Span
-	// MailMUserSince: IT contacts are mailed about the M-user's certificate for runs from this instant on. Zero: always.
+	// MailMUserSince is the instant of the first run that mails IT contacts about the M-user's certificate. Zero: every
+	// run does.
 	MailMUserSince time.Time
-	// Validity is how long a new certificate is valid.
+	// Validity is the lifetime of a new certificate.
 	Validity time.Duration
-	// Spread: a run over many certificates is spread over this long, from the run date on. Zero: all at once.
+	// Spread is the time over which a run distributes its renewals, from the run date on. Zero: all at once.
 	Spread time.Duration
 }
 
@@ -51,20 +52,20 @@ type Validity struct {
 	NotBefore, NotAfter time.Time
 }
 
-// Lifetime is the length of the period.
+// Lifetime returns the length of the period.
 func (v Validity) Lifetime() time.Duration { return v.NotAfter.Sub(v.NotBefore) }
 
-// An Action is what a run does with a certificate.
+// An Action is the effect of a run on a certificate.
 type Action string
 
 const (
 	Wait    Action = "wait"    // nothing to do yet
 	Warn    Action = "warn"    // announce the renewal
 	Renew   Action = "renew"   // renew now
-	Expired Action = "expired" // it was not renewed in time: renew now, and say so
+	Expired Action = "expired" // it was not renewed in time: renew now, and report it
 )
 
-// Subject is the subject of the notice that the action causes; empty where there is none.
+// Subject returns the subject of the notice that the action causes; "" if it causes none.
 func (a Action) Subject() string {
 	switch a {
 	case Warn:
@@ -76,10 +77,10 @@ func (a Action) Subject() string {
 	}
 }
 
-// Decide says what the run at the given instant does with a certificate of the given validity.
+// Decide returns the action of the run at the given instant for a certificate of the given validity.
 //
-// Both windows are inclusive. Where they overlap, renewing wins: a warning that promises a renewal "in the next run"
-// would be false. WarnOnce is the caller's to keep, for only the caller knows what was sent.
+// Both windows are inclusive. If they overlap, renewing wins, because a warning that promises a renewal "in the next
+// run" would be false. The caller applies WarnOnce, because only the caller knows which warnings were sent.
 func (p Policy) Decide(v Validity, run time.Time) Action {
 	left, lifetime := v.NotAfter.Sub(run), v.Lifetime()
 	switch {
@@ -94,40 +95,40 @@ func (p Policy) Decide(v Validity, run time.Time) Action {
 	}
 }
 
-// Horizon is the most validity that a certificate of at most the given lifetime can have left for [Policy.Decide] to
-// say anything but Wait. A caller that looks only at certificates within the horizon misses none.
+// Horizon returns the maximum validity left at which [Policy.Decide] returns anything but Wait for a certificate of at
+// most the given lifetime. A caller can skip all certificates beyond the horizon.
 func (p Policy) Horizon(lifetime time.Duration) time.Duration {
 	return max(p.RenewWithin.Of(lifetime), p.WarnTo.Of(lifetime))
 }
 
-// MayRenewByHand says whether an administrator may press Renew now: only when no more validity is left than the policy
-// warns at. Where it refuses, from is the first instant at which it will not.
+// MayRenewByHand reports whether an administrator may press Renew now: only if no more validity is left than the policy
+// warns at. from is the first instant at which Renew is allowed.
 func (p Policy) MayRenewByHand(v Validity, now time.Time) (ok bool, from time.Time) {
 	from = v.NotAfter.Add(-p.Horizon(v.Lifetime()))
 	return !now.Before(from), from
 }
 
-// MailsITContacts says whether IT contacts are mailed about a tenant certificate at the run.
+// MailsITContacts reports whether IT contacts are mailed about a tenant certificate at the run.
 func (p Policy) MailsITContacts(v Validity, run time.Time) bool {
 	return !p.MailITContactsWithin.IsZero() && v.NotAfter.Sub(run) <= p.MailITContactsWithin.Of(v.Lifetime())
 }
 
-// MailsMUser says whether IT contacts are mailed about an M-user's certificate at the run.
+// MailsMUser reports whether IT contacts are mailed about an M-user's certificate at the run.
 func (p Policy) MailsMUser(run time.Time) bool { return !run.Before(p.MailMUserSince) }
 
 // A Span is a length of validity: a fixed duration, or a share of the certificate's lifetime.
 type Span struct {
 	Fixed time.Duration
-	Share float64 // 0 < Share < 1; only where Fixed is 0
+	Share float64 // 0 < Share < 1; only if Fixed is 0
 }
 
-// Days is a fixed span of n days of 24 hours.
+// Days returns a fixed span of n days of 24 hours.
 func Days(n float64) Span { return Span{Fixed: time.Duration(n * float64(Day))} }
 
-// Share is the given share of a certificate's lifetime.
+// Share returns the given share of a certificate's lifetime.
 func Share(s float64) Span { return Span{Share: s} }
 
-// Of is the span's length for a certificate of the given lifetime.
+// Of returns the length of the span for a certificate of the given lifetime.
 func (s Span) Of(lifetime time.Duration) time.Duration {
 	if s.Share != 0 {
 		return time.Duration(s.Share * float64(lifetime)).Truncate(time.Second)
@@ -135,10 +136,10 @@ func (s Span) Of(lifetime time.Duration) time.Duration {
 	return s.Fixed
 }
 
-// IsZero says whether the span was not given.
+// IsZero reports whether the span is not set.
 func (s Span) IsZero() bool { return s == Span{} }
 
-// String is the form that a policy file takes: "62d", "36h", "0.33".
+// String returns the span as a policy file writes it: "62d", "36h", "0.33".
 func (s Span) String() string {
 	if s.Share != 0 {
 		return strconv.FormatFloat(s.Share, 'f', -1, 64)
@@ -146,7 +147,7 @@ func (s Span) String() string {
 	return FormatDuration(s.Fixed)
 }
 
-// FormatDuration writes a duration as a policy file does: whole days as "62d", anything else in Go's form.
+// FormatDuration returns a duration as a policy file writes it: whole days as "62d", others in Go's form.
 func FormatDuration(d time.Duration) string {
 	if d%Day == 0 {
 		return fmt.Sprintf("%dd", d/Day)
@@ -154,28 +155,28 @@ func FormatDuration(d time.Duration) string {
 	return d.String()
 }
 
-// ParseDuration reads "62d", "1.5d", "36h", "1h30m": Go's units, and d for 24 hours.
+// ParseDuration parses "62d", "1.5d", "36h", "1h30m": Go's units, with d for 24 hours.
 func ParseDuration(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseFloat(days, 64)
 		if err != nil || n != n || n > 36500 || n < -36500 {
-			return 0, fmt.Errorf("%q is no duration: write days such as 62d, or hours such as 36h", s)
+			return 0, fmt.Errorf("invalid duration %q: use days such as 62d, or hours such as 36h", s)
 		}
 		return time.Duration(n * float64(Day)), nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no duration: write days such as 62d, or hours such as 36h", s)
+		return 0, fmt.Errorf("invalid duration %q: use days such as 62d, or hours such as 36h", s)
 	}
 	return d, nil
 }
 
-// ParseSpan reads a duration, or a share of the lifetime such as "0.33".
+// ParseSpan parses a duration, or a share of the lifetime such as "0.33".
 func ParseSpan(s string) (Span, error) {
 	if share, err := strconv.ParseFloat(s, 64); err == nil {
 		if !(share > 0 && share < 1) {
-			return Span{}, fmt.Errorf("%q is no share of a lifetime: write a number between 0 and 1 such as 0.33, or a "+
-				"duration such as 62d", s)
+			return Span{}, fmt.Errorf("invalid share of the lifetime %q: use a number between 0 and 1 such as 0.33, or "+
+				"a duration such as 62d", s)
 		}
 		return Span{Share: share}, nil
 	}

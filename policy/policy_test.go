@@ -21,7 +21,7 @@ func preset(t testing.TB, name string) Policy {
 	return p
 }
 
-// year is a certificate of one year that expires at the instant.
+// year returns the validity of a certificate of one year that expires at the instant.
 func year(notAfter time.Time) Validity { return Validity{notAfter.AddDate(-1, 0, 0), notAfter} }
 
 func TestDecideKeepsBothBoundsOfTheWindows(t *testing.T) {
@@ -54,8 +54,8 @@ func TestDecideKeepsBothBoundsOfTheWindows(t *testing.T) {
 	}
 }
 
-// The exhaustive test: every expiry instant of four years (one of them a leap year), hour by hour, against a plain walk
-// over the runs that knows nothing of horizons.
+// Every expiry instant of four years (one of them a leap year), hour by hour, is compared with a plain walk over the
+// runs that does not use the horizon.
 func TestEveryExpiryOfFourYearsIsRenewedBeforeItExpires(t *testing.T) {
 	for _, p := range Presets() {
 		t.Run(p.Name, func(t *testing.T) {
@@ -127,8 +127,8 @@ func TestAnExpiredCertificateHasOneEvent(t *testing.T) {
 	}
 }
 
-// A job that ran late decides by its run date: the ledger asks about the date, not about the clock.
-func TestARunDateDecidesTheSameHoweverLateItIsExecuted(t *testing.T) {
+// A job that runs late decides by its run date, not by the clock.
+func TestARunDateDecidesTheSameHoweverLateItRuns(t *testing.T) {
 	p := preset(t, "perennial")
 	run := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	late := run.Add(40 * Day)
@@ -137,7 +137,7 @@ func TestARunDateDecidesTheSameHoweverLateItIsExecuted(t *testing.T) {
 		t.Errorf("at its date: %s", got)
 	}
 	if got := p.Decide(v, late); got != Renew {
-		t.Errorf("the run after the outage, at its own date: %s", got)
+		t.Errorf("the run after the outage: %s", got)
 	}
 }
 
@@ -170,11 +170,9 @@ func TestRunsOfAScheduleAreRegularInEveryZone(t *testing.T) {
 			t.Fatalf("a run lies between %s and %s", latest, next)
 		}
 		if s.Latest(next) != next {
-			t.Fatalf("%s is no run by itself", next)
+			t.Fatalf("%s is not a run itself", next)
 		}
-		longest := map[Every]time.Duration{Month: 31*Day + 25*time.Hour, Week: 7*Day + 25*time.Hour,
-			Daily: 2*Day + time.Hour}[s.Every]
-		if gap := next.Sub(latest); gap > longest {
+		if gap := next.Sub(latest); gap > longestPeriod[s.Every] {
 			t.Fatalf("%s between two runs", gap)
 		}
 		if local := next.In(s.Zone); s.Every == Month && local.Day() != s.Day && local.AddDate(0, 0, 1).Day() != 1 &&
@@ -198,11 +196,11 @@ func TestTimesOfDayAroundDaylightSaving(t *testing.T) {
 		after    string
 		want     string
 	}{
-		{"skipped: the first instant behind the gap", Schedule{Every: Daily, Hour: 2, Minute: 30,
+		{"skipped: the first instant after the gap", Schedule{Every: Daily, Hour: 2, Minute: 30,
 			Zone: zone("Europe/Berlin")}, "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"},
 		{"twice: the first time", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")},
 			"2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"},
-		{"the day after is ordinary", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")},
+		{"the day after", Schedule{Every: Daily, Hour: 2, Minute: 30, Zone: zone("Europe/Berlin")},
 			"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
 		{"midnight is skipped", Schedule{Every: Daily, Zone: zone("America/Santiago")}, "2026-09-05T12:00:00Z",
 			"2026-09-06T04:00:00Z"},
@@ -227,35 +225,75 @@ func TestTimesOfDayAroundDaylightSaving(t *testing.T) {
 	}
 }
 
-// The promise of the package, over policies of every kind: what Check accepts renews every certificate before it
-// expires, and what it refuses as unsound is shown by a certificate that does expire.
+// longestPeriod bounds the time between two runs, whatever the zone.
+var longestPeriod = map[Every]time.Duration{Month: 31*Day + 25*time.Hour, Week: 7*Day + 25*time.Hour,
+	Daily: 2*Day + time.Hour}
+
+// genPolicy draws a policy with valid windows. Its renewals fit every period between two runs, or only a part of one,
+// so that about half of the policies are sound.
+func genPolicy(t *rapid.T) Policy {
+	hours := func(label string, from, to time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(from/time.Hour), int64(to/time.Hour)).Draw(t, label)) * time.Hour
+	}
+	p := Policy{Name: "drawn", Schedule: genSchedule(t)}
+	period := longestPeriod[p.Schedule.Every]
+	renew := hours("renew", time.Hour, period/2)
+	if rapid.Bool().Draw(t, "generous") {
+		renew = hours("generous renew", period-25*time.Hour, period+20*Day)
+	}
+	from := hours("from", 0, renew)
+	to := renew + hours("to", time.Hour, 60*Day)
+	p.RenewWithin, p.WarnFrom, p.WarnTo = Span{Fixed: renew}, Span{Fixed: from}, Span{Fixed: to}
+	p.Validity = to + hours("validity", time.Hour, 400*Day)
+	if rapid.Bool().Draw(t, "spread") {
+		p.Spread = hours("spread length", 0, 12*time.Hour)
+	}
+	return p
+}
+
+// The guarantee of the package, for policies of every kind: an accepted policy renews every certificate before it
+// expires, and an error about an unsound one shows a certificate that does expire.
 func TestAcceptedPoliciesLetNothingExpireAndRefusedOnesShowWhatWould(t *testing.T) {
+	var drawn, accepted, unsound int
 	rapid.Check(t, func(t *rapid.T) {
-		p := Policy{Name: "drawn", Schedule: genSchedule(t),
-			Validity: time.Duration(rapid.IntRange(5*24, 800*24).Draw(t, "validity")) * time.Hour}
-		hours := func(label string) Span {
-			return Span{Fixed: time.Duration(rapid.IntRange(0, 120*24).Draw(t, label)) * time.Hour}
-		}
-		p.RenewWithin, p.WarnFrom, p.WarnTo = hours("renew"), hours("from"), hours("to")
+		p := genPolicy(t)
+		drawn++
 		err := p.Check()
-		var unsound *UnsoundError
+		var example *UnsoundError
 		switch {
-		case errors.As(err, &unsound):
-			f := p.Forecast(Validity{unsound.NotAfter.Add(-p.Validity), unsound.NotAfter}, unsound.NotAfter.Add(-p.Validity))
-			if last := f.Events[len(f.Events)-1]; last.Action != Expired {
-				t.Fatalf("the counter-example %s is renewed: %v", unsound.NotAfter, f.Events)
+		case errors.As(err, &example):
+			unsound++
+			from := example.NotAfter.Add(-p.Validity)
+			if p.Spread == 0 {
+				f := p.Forecast(Validity{from, example.NotAfter}, from)
+				if last := f.Events[len(f.Events)-1]; last.Action != Expired {
+					t.Fatalf("the counter-example %s is renewed: %v", example.NotAfter, f.Events)
+				}
 			}
-			if !strings.Contains(err.Error(), unsound.NotAfter.Format(time.RFC3339)) {
-				t.Fatalf("the message does not show the date: %v", err)
+			if !strings.Contains(err.Error(), example.NotAfter.Format(time.RFC3339)) {
+				t.Fatalf("the message does not contain the date: %v", err)
+			}
+			if p.Schedule.Next(example.Before).Add(p.Spread) != example.After || !example.NotAfter.Before(example.After) ||
+				example.NotAfter.Sub(example.Before) != example.Left || example.Left <= p.RenewWithin.Of(p.Validity) {
+				t.Fatalf("the counter-example is none: %+v", example)
 			}
 		case err == nil:
-			notAfter := genInstant(t)
-			f := p.Forecast(Validity{notAfter.Add(-p.Validity), notAfter}, notAfter.Add(-p.Validity))
-			if last := f.Events[len(f.Events)-1]; last.Action != Renew || last.At.After(notAfter) {
-				t.Fatalf("%s would not be renewed: %v", notAfter, f.Events)
+			accepted++
+			for range 20 {
+				notAfter := genInstant(t)
+				from := notAfter.Add(-p.Validity)
+				f := p.Forecast(Validity{from, notAfter}, from)
+				if last := f.Events[len(f.Events)-1]; last.Action != Renew || last.At.Add(p.Spread).After(notAfter) {
+					t.Fatalf("a certificate that expires at %s would not be renewed: %v", notAfter, f.Events)
+				}
 			}
+		default:
+			t.Fatalf("a policy with valid windows: %v", err)
 		}
 	})
+	if accepted < drawn/4 || unsound < drawn/4 {
+		t.Errorf("of %d policies %d were accepted and %d unsound: this checks too little", drawn, accepted, unsound)
+	}
 }
 
 func TestManualRenewalIsRefusedUntilThePolicyWarns(t *testing.T) {
@@ -285,7 +323,7 @@ func TestASpreadMustLeaveTimeForEveryRenewal(t *testing.T) {
 			t.Errorf("spread %v is read as %v, %v", spread, again.Spread, err)
 		}
 	}
-	// 33 days before the expiry there are two days left at the next run: a spread of three would let it expire.
+	// A run 33 days before the expiry leaves two days at the next run. A spread of three days would let it expire.
 	p.RenewWithin, p.Spread = Days(33), 3*Day
 	var unsound *UnsoundError
 	if err := p.Check(); !errors.As(err, &unsound) {

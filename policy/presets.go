@@ -8,11 +8,11 @@ import (
 
 var firstOfMonth = Schedule{Every: Month, Day: 1, Zone: time.UTC}
 
-// mUserMailsSince is when the hosting team began to mail IT contacts about the M-user's certificate (KBA 2579512).
+// mUserMailsSince is the date from which the hosting team mails IT contacts about the M-user's certificate (KBA 2579512).
 var mUserMailsSince = time.Date(2024, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// Default is the policy of an installation that chooses none: published renewals, and a warning window that reaches the
-// 93 days (31 between two runs, and 62) that make a renewal without an earlier warning impossible.
+// Default is the policy of an installation that does not choose one. It renews as published. Its warning window of 93
+// days (31 between two runs, plus 62) makes a renewal without an earlier warning impossible.
 const Default = "perennial"
 
 var presets = []Policy{
@@ -36,18 +36,19 @@ var presets = []Policy{
 		MailITContactsWithin: Days(92), MailMUserSince: mUserMailsSince,
 	},
 	{
-		// A third is where ACME clients renew. Half leaves 0.17 of the lifetime for a warning: 28 hours of a certificate
-		// of 7 days, longer than the longest civil day, so that some daily run falls into it.
+		// ACME clients renew when a third of the lifetime is left. Warning from half on leaves 0.17 of the lifetime for a
+		// warning. For a certificate of 7 days that is 28 hours, more than the longest civil day, so that a daily run
+		// always falls into it.
 		Name: "short-lived", Source: "for certificates of 7 to 90 days",
 		Schedule: Schedule{Every: Daily, Zone: time.UTC}, RenewWithin: Share(0.33), WarnFrom: Share(0.33), WarnTo: Share(0.5),
 		WarnOnce: true, Validity: 47 * Day,
 	},
 }
 
-// Presets are the built-in policies, the default first.
+// Presets returns the built-in policies, the default first.
 func Presets() []Policy { return append([]Policy(nil), presets...) }
 
-// Preset is the built-in policy of that name.
+// Preset returns the built-in policy with the name.
 func Preset(name string) (Policy, error) {
 	names := make([]string, len(presets))
 	for i, p := range presets {
@@ -56,6 +57,6 @@ func Preset(name string) (Policy, error) {
 		}
 		names[i] = p.Name
 	}
-	return Policy{}, fmt.Errorf("there is no policy %q: use one of %s, or the path of a policy file", name,
+	return Policy{}, fmt.Errorf("unknown policy %q: use one of %s, or the path of a policy file", name,
 		strings.Join(names, ", "))
 }

@@ -1,12 +1,11 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
 
-// Every is how often a schedule runs.
+// Every is the period of a schedule.
 type Every string
 
 const (
@@ -15,9 +14,10 @@ const (
 	Daily Every = "day"
 )
 
-// A Schedule says when the background job runs: at a time of day in a zone, every day, every week on a weekday, or
-// every month on a day. Where a month is shorter than Day, its last day is the run date. A time of day that a change to
-// daylight saving skips is run at the first instant after the gap; one that occurs twice is run the first time.
+// A Schedule defines the runs of the background job: at a time of day in a zone, every day, every week on a weekday, or
+// every month on a day. In a month shorter than Day, the last day is the run date. If a change to daylight saving time
+// skips the time of day, the job runs at the first instant after the gap. If the time of day occurs twice, the job runs
+// the first time.
 type Schedule struct {
 	Every   Every
 	Day     int          // 1 to 31, for Month
@@ -27,24 +27,24 @@ type Schedule struct {
 	Zone    *time.Location
 }
 
-// Check says what is wrong with the schedule, or nil.
+// Check returns a [*KeyError] if the schedule is not valid.
 func (s Schedule) Check() error {
 	switch {
 	case s.Every != Month && s.Every != Week && s.Every != Daily:
-		return fmt.Errorf("schedule: every is %q; allowed are month, week and day", s.Every)
+		return keyError("schedule.every", "schedule: every is %q; use month, week or day", s.Every)
 	case s.Every == Month && (s.Day < 1 || s.Day > 31):
-		return fmt.Errorf("schedule: day is %d; allowed are 1 to 31", s.Day)
+		return keyError("schedule.day", "schedule: day is %d; use 1 to 31", s.Day)
 	case s.Every == Week && (s.Weekday < time.Sunday || s.Weekday > time.Saturday):
-		return fmt.Errorf("schedule: weekday is %d; allowed are sunday to saturday", s.Weekday)
+		return keyError("schedule.day", "schedule: weekday is %d; use sunday to saturday", s.Weekday)
 	case s.Hour < 0 || s.Hour > 23 || s.Minute < 0 || s.Minute > 59:
-		return fmt.Errorf("schedule: at is %02d:%02d; allowed are 00:00 to 23:59", s.Hour, s.Minute)
+		return keyError("schedule.at", "schedule: at is %02d:%02d; use 00:00 to 23:59", s.Hour, s.Minute)
 	case s.Zone == nil:
-		return errors.New("schedule: zone is missing; write an IANA name such as UTC or Europe/Berlin")
+		return keyError("schedule.zone", "schedule: zone is missing; use an IANA name such as UTC or Europe/Berlin")
 	}
 	return nil
 }
 
-// Next is the first run strictly after t, in UTC.
+// Next returns the first run strictly after t, in UTC.
 func (s Schedule) Next(t time.Time) time.Time {
 	for i := -1; ; i++ {
 		if run := s.run(t, i); run.After(t) {
@@ -53,7 +53,7 @@ func (s Schedule) Next(t time.Time) time.Time {
 	}
 }
 
-// Latest is the last run at or before t, in UTC.
+// Latest returns the last run at or before t, in UTC.
 func (s Schedule) Latest(t time.Time) time.Time {
 	for i := 1; ; i-- {
 		if run := s.run(t, i); !run.After(t) {
@@ -62,7 +62,7 @@ func (s Schedule) Latest(t time.Time) time.Time {
 	}
 }
 
-// run is the run of the period that lies i periods from the one t is in.
+// run returns the run of the period that is i periods after the one of t.
 func (s Schedule) run(t time.Time, i int) time.Time {
 	y, m, d := t.In(s.Zone).Date()
 	switch s.Every {
@@ -78,10 +78,10 @@ func (s Schedule) run(t time.Time, i int) time.Time {
 	}
 }
 
-// at resolves a civil time to an instant. time.Date alone leaves open which instant it picks around a change of offset.
+// at resolves a civil time to an instant. Around a change of offset, time.Date does not guarantee which instant it picks.
 func (s Schedule) at(y int, m time.Month, d int) time.Time {
 	civil := time.Date(y, m, d, s.Hour, s.Minute, 0, 0, time.UTC)
-	// The offsets in force around that day; a change of offset lies between them.
+	// The offsets before and after that day. If they differ, the change is between them.
 	_, before := civil.Add(-26 * time.Hour).In(s.Zone).Zone()
 	_, after := civil.Add(26 * time.Hour).In(s.Zone).Zone()
 	early := civil.Add(-time.Duration(max(before, after)) * time.Second)
@@ -96,7 +96,7 @@ func (s Schedule) at(y int, m time.Month, d int) time.Time {
 	case same(late):
 		return late.UTC()
 	}
-	// Skipped: early lies before the gap, late behind it. Find the first instant with the later offset.
+	// The time of day is skipped: early is before the gap, late is after it. Find the first instant of the later offset.
 	lo, hi := early, late
 	_, was := lo.In(s.Zone).Zone()
 	for hi.Sub(lo) > time.Second {
@@ -110,7 +110,7 @@ func (s Schedule) at(y int, m time.Month, d int) time.Time {
 	return hi.UTC()
 }
 
-// String says the schedule in words, for people.
+// String describes the schedule in words.
 func (s Schedule) String() string {
 	when := fmt.Sprintf("at %02d:%02d %s", s.Hour, s.Minute, s.Zone)
 	switch s.Every {
