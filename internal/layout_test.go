@@ -1,0 +1,159 @@
+// Package internal_test holds the layout of the house to its plan.
+package internal_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/perennial-pki/perennial/"
+
+// pure are the packages without I/O, clock and goroutines. Every package may import them.
+var pure = []string{"tenancy", "policy", "rollover"}
+
+// layout lists which packages of ours a package may import besides the pure ones. Its order is from the bottom up: a
+// line names only what stands above it. "x/..." stands for x and everything below it. The first line that fits counts.
+var layout = []struct {
+	pkg string
+	may []string
+}{
+	{"tenancy", nil},
+	{"policy", nil},
+	{"rollover", nil},
+	{"client", nil},
+
+	{"internal/keys/certfile", nil},
+	{"internal/keys/...", []string{"internal/keys/..."}},
+
+	{"internal/engine/standing", nil},
+	{"internal/engine/store", []string{"internal/engine/standing"}},
+	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
+	{"internal/engine/lifecycle", []string{
+		"internal/engine/standing", "internal/engine/store", "internal/engine/rollovers", "internal/keys/...",
+	}},
+	{"internal/engine/notify", []string{"internal/engine/store", "internal/keys/certfile"}},
+	{"internal/engine/importing", []string{
+		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
+	}},
+	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
+
+	{"internal/egress/outbound", []string{"internal/engine/standing"}},
+	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/engine/standing"}},
+	{"internal/egress/control", []string{"internal/egress/gateway", "internal/engine/standing"}},
+	{"internal/egress/control/inprocess", []string{"internal/engine/rollovers", "internal/engine/standing"}},
+	{"internal/egress/serve", []string{
+		"internal/egress/control", "internal/egress/gateway", "internal/egress/outbound", "internal/keys/certfile",
+	}},
+	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing"}},
+	{"internal/egress/prober", []string{
+		"internal/egress/outbound", "internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store",
+		"internal/keys/issuer",
+	}},
+
+	{"internal/front/publish", nil},
+	{"internal/front/instructions", nil},
+	{"internal/front/principal", nil},
+	{"internal/front/identity/password", nil},
+	{"internal/front/identity", []string{
+		"internal/front/identity/...", "internal/front/principal", "internal/engine/store",
+	}},
+	{"internal/front/api", []string{
+		"client", "internal/front/principal", "internal/front/publish", "internal/egress/...", "internal/engine/...",
+		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
+	}},
+	{"internal/front/web", []string{
+		"client", "internal/front/identity/...", "internal/front/instructions", "internal/front/principal",
+		"internal/front/publish",
+	}},
+
+	{"internal/service", []string{
+		"client", "internal/front/...", "internal/egress/...", "internal/engine/...", "internal/keys/...",
+	}},
+	{"internal/lab/...", []string{
+		"client", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/engine/...",
+		"internal/keys/...",
+	}},
+	{"internal/testing/...", []string{
+		"internal/testing/...", "internal/lab/receiver", "internal/egress/...", "internal/engine/...", "internal/keys/...",
+	}},
+	{"cmd/perennial-gateway", []string{"internal/egress/gateway", "internal/egress/serve"}},
+	{"cmd/perennial", []string{
+		"client", "internal/service", "internal/lab/...", "internal/front/...", "internal/egress/...",
+		"internal/engine/...", "internal/keys/...",
+	}},
+}
+
+func fits(pattern, pkg string) bool {
+	below, subtree := strings.CutSuffix(pattern, "/...")
+	return pkg == below || subtree && strings.HasPrefix(pkg, below+"/")
+}
+
+// Tests may import anything, also from above. The program that is shipped may not.
+func TestImportsPointDown(t *testing.T) {
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...")
+	list.Dir = ".."
+	out, err := list.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	used := map[string]bool{}
+	arrows := 0
+	for line := range strings.Lines(string(out)) {
+		paths := strings.Fields(line)
+		pkg := strings.TrimPrefix(paths[0], module)
+		if pkg == "internal" || pkg == "deploy" { // tests alone
+			continue
+		}
+		i := slices.IndexFunc(layout, func(l struct {
+			pkg string
+			may []string
+		}) bool {
+			return fits(l.pkg, pkg)
+		})
+		if i < 0 {
+			t.Errorf("%s is not in the layout: add it there, with what it may import", pkg)
+			continue
+		}
+		used[layout[i].pkg] = true
+		for _, path := range paths[1:] {
+			imported, ours := strings.CutPrefix(path, module)
+			if !ours {
+				continue
+			}
+			arrows++
+			if slices.Contains(pure, imported) && !slices.Contains(pure, pkg) || pkg == "rollover" && imported == "tenancy" {
+				continue
+			}
+			if !slices.ContainsFunc(layout[i].may, func(p string) bool { return fits(p, imported) }) {
+				t.Errorf("%s imports %s: its line in the layout does not allow that", pkg, imported)
+			}
+		}
+	}
+	for _, l := range layout {
+		if !used[l.pkg] {
+			t.Errorf("the layout names %s, which does not exist", l.pkg)
+		}
+	}
+	if arrows < 100 {
+		t.Fatalf("only %d imports between our packages were found", arrows)
+	}
+}
+
+// A wing imports the wings below it and itself, whatever the lines above allow.
+func TestNoWingImportsOneAboveIt(t *testing.T) {
+	wings := []string{"internal/keys/...", "internal/engine/...", "internal/egress/...", "internal/front/...",
+		"internal/service", "internal/lab/...", "internal/testing/...", "cmd/..."}
+	wing := func(pkg string) int {
+		return slices.IndexFunc(wings, func(w string) bool { return fits(w, pkg) })
+	}
+	for _, l := range layout {
+		from := wing(strings.TrimSuffix(l.pkg, "/..."))
+		for _, m := range l.may {
+			if to := wing(strings.TrimSuffix(m, "/...")); from >= 0 && to > from {
+				t.Errorf("the layout lets %s import %s, which stands in a wing above it", l.pkg, m)
+			}
+		}
+	}
+}
