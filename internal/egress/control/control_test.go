@@ -156,9 +156,10 @@ func (f *fixture) gatewayNow() time.Time { return time.Now().Add(time.Duration(f
 // gateway starts a gateway that knows the service by its address alone.
 func (f *fixture) gateway() (url string) {
 	f.t.Helper()
-	g := gateway.New(gateway.Config{Control: f.client(),
+	g, err := gateway.New(gateway.Config{Control: f.client(),
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: f.t.TempDir(),
 		Now: f.gatewayNow, Log: slog.New(slog.DiscardHandler)})
+	check(f.t, err)
 	server := httptest.NewServer(g)
 	f.t.Cleanup(func() {
 		server.Close()

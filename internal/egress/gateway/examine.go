@@ -14,13 +14,13 @@ import (
 // examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the
 // receiver may have processed it: its head is sent with "Expect: 100-continue" and without the body, or the handshake
 // is made, over a fresh connection each. Where that is closed as well, closing is how the receiver refuses.
-func (s sender) examine(m *message, r *http.Request, a *attempt) {
-	id := m.route.identities[a.generation]
-	fresh := m.route.fresh(s.Network, id)
+func (m *message) examine(r *http.Request, to *route, a *attempt) {
+	id := to.identities[a.generation]
+	fresh := to.fresh(m.gateway.network, id)
 	m.attempts++
 	if m.kept == nil && isSafe(r.Method) {
 		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
-		again.judge(m.route.statuses)
+		again.judge(to.statuses)
 		if again.meaning == outbound.Suspicious {
 			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
 		}
@@ -29,12 +29,12 @@ func (s sender) examine(m *message, r *http.Request, a *attempt) {
 	}
 	meaning, detail := outbound.Nothing, ""
 	if m.kept != nil {
-		meaning, detail = s.ask(r, fresh, m.route.statuses)
+		meaning, detail = ask(r, fresh, to.statuses)
 	}
 	if meaning == outbound.Nothing {
-		egress := m.route.standing.Arrangement.Egress
+		egress := to.standing.Arrangement.Egress
 		egress.Probe = tenancy.Probe{}
-		result := outbound.Ask(r.Context(), s.Network, m.route.endpoint, egress, &id.Identity)
+		result := outbound.Ask(r.Context(), m.gateway.network, to.endpoint, egress, &id.Identity)
 		meaning, detail = result.Meaning, result.Detail
 	}
 	switch meaning {
@@ -59,7 +59,7 @@ func isSafe(method string) bool {
 }
 
 // ask sends the head of a message and withholds its body: the receiver says "100 Continue", or refuses.
-func (s sender) ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
+func ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
 	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
 	defer cancel()
 	var continues atomic.Bool
@@ -93,17 +93,18 @@ func (b withheld) Read([]byte) (int, error) {
 
 func (withheld) Close() error { return nil }
 
-// probeFirst orders the generations anew for a body that is too large to be kept: the first one that the receiver does
-// not refuse goes first.
-func (s sender) probeFirst(ctx context.Context, m *message, r *http.Request, order []int) []int {
+// probeFirst orders the generations for a body that is too large to be kept: the first one that the receiver does not
+// refuse goes first.
+func (m *message) probeFirst(r *http.Request, order []int) []int {
+	to, network := m.route, m.gateway.network
 	for i, generation := range order {
-		id := m.route.identities[generation]
+		id := to.identities[generation]
 		if id == nil {
 			continue
 		}
-		meaning, _ := s.ask(r.WithContext(ctx), m.route.fresh(s.Network, id), m.route.statuses)
+		meaning, _ := ask(r, to.fresh(network, id), to.statuses)
 		if meaning == outbound.Nothing {
-			meaning = outbound.Ask(ctx, s.Network, m.route.endpoint, m.route.standing.Arrangement.Egress, &id.Identity).Meaning
+			meaning = outbound.Ask(r.Context(), network, to.endpoint, to.standing.Arrangement.Egress, &id.Identity).Meaning
 		}
 		if meaning != outbound.Refused && meaning != outbound.Suspicious {
 			return append([]int{generation}, append(append([]int{}, order[:i]...), order[i+1:]...)...)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -35,10 +34,6 @@ const (
 // a new configuration one after the other, and refuse with both for a moment.
 var waits = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
 
-// sender is the transport of the reverse proxy: it sends a message with one generation after the other until one is not
-// refused.
-type sender struct{ *Gateway }
-
 // An attempt is how one generation fared.
 type attempt struct {
 	generation int
@@ -50,62 +45,25 @@ type attempt struct {
 	reused     bool // the connection had been used before
 }
 
-// RoundTrip implements [http.RoundTripper].
-func (s sender) RoundTrip(r *http.Request) (*http.Response, error) {
-	m := r.Context().Value(messageKey{}).(*message)
-	if m.route.plain != nil {
-		m.attempts = 1
-		return s.answered(m, attempt{}.with(m.route.plain.RoundTrip(r)))
-	}
-	order, lately := m.route.order(m.sort(r), s.Now())
-	switch {
-	case len(order) == 0:
-		return nil, errors.New("the tenant has no certificate that can be presented: renew it")
-	case lately:
-		return s.answered(m, s.once(m, r, order[0]))
-	case len(order) == 1:
-		return s.answered(m, s.settled(m, r, order[0]))
-	}
-	return s.answered(m, s.fallBack(m, r, order))
-}
-
-// sort is what tells messages apart that a receiver may have different reasons to refuse.
-func (m *message) sort(r *http.Request) string { return r.Method + " " + m.rest }
-
 func (a attempt) with(res *http.Response, err error) attempt {
 	a.response, a.err = res, err
 	return a
 }
 
-// answered notes how a message ended and hands the answer to the proxy.
-func (s sender) answered(m *message, a attempt) (*http.Response, error) {
-	if a.generation != 0 {
-		m.last = a.generation
-	}
-	if a.response != nil {
-		m.status = a.response.StatusCode
-	}
-	m.refused = a.meaning == outbound.Refused
-	if m.refused && m.outcome == "" {
-		m.outcome = fmt.Sprintf("refused with generation %d: %s", a.generation, a.detail)
-	}
-	return a.response, a.err
-}
-
 // settled sends a message with the only generation that is known. A body streams, and no more than its beginning is
-// kept: enough to send most messages again where there is a generation that this gateway should have heard of, and did
-// not.
-func (s sender) settled(m *message, r *http.Request, generation int) attempt {
+// kept. That is enough to send most messages again if there is a generation that this gateway was not notified of.
+func (m *message) settled(r *http.Request, generation int) attempt {
 	q := r
-	if s.keep(m, r, smallBody); m.kept != nil {
+	if m.keep(r, smallBody); m.kept != nil {
 		q = r.WithContext(r.Context())
 		m.kept.sendAs(q)
 	}
-	a := s.once(m, q, generation)
+	a := m.once(q, generation)
 	var unheard []int
+	to := m.route
 	if a.meaning == outbound.Refused || a.meaning == outbound.Suspicious {
-		m.route = s.routes.anew(r.Context(), s.Gateway, m.route)
-		order, _ := m.route.order("", s.Now())
+		to = m.gateway.routes.anew(r.Context(), m.gateway, m.route)
+		order, _ := to.order("", m.gateway.now())
 		unheard = slices.DeleteFunc(order, func(g int) bool { return g == generation })
 	}
 	if len(unheard) == 0 {
@@ -114,45 +72,45 @@ func (s sender) settled(m *message, r *http.Request, generation int) attempt {
 		}
 		return a
 	}
-	if a.meaning == outbound.Suspicious && m.route.identities[generation] != nil {
-		s.examine(m, r, &a)
+	if a.meaning == outbound.Suspicious && to.identities[generation] != nil {
+		m.examine(r, to, &a)
 	}
 	switch {
 	case a.meaning != outbound.Refused || r.Context().Err() != nil:
 		return a
 	case m.kept != nil && !m.kept.canBeSent():
-		m.outcome = tooLarge(a)
+		m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
 		return a
 	}
 	a.discard()
-	return s.tryEach(m, r, unheard, []attempt{a})
+	return m.tryEach(r, to, unheard, []attempt{a})
 }
 
 // keep keeps the body of a message that has one, up to a limit and the arrangement's.
-func (s sender) keep(m *message, r *http.Request, limit int64) {
+func (m *message) keep(r *http.Request, limit int64) {
 	if r.Body != nil && r.Body != http.NoBody {
-		m.kept = keepBody(r.Body, r.ContentLength, min(limit, m.route.standing.Arrangement.Egress.Keep()), s.TempDir)
+		m.kept = keepBody(r.Body, r.ContentLength, min(limit, m.route.standing.Arrangement.Egress.Keep()), m.gateway.tempDir)
 	}
 }
 
 // once sends a message with one generation, whatever the answer is.
-func (s sender) once(m *message, r *http.Request, generation int) attempt {
+func (m *message) once(r *http.Request, generation int) attempt {
 	m.attempts++
 	a := attempt{generation: generation}
 	id := m.route.identities[generation]
 	if id == nil {
-		a.err = fmt.Errorf("the key of generation %d is not within reach", generation)
+		a.err = fmt.Errorf("the key of generation %d is not available", generation)
 		return a
 	}
 	a = a.with(send(id.transport(), r, m.route))
 	a.judge(m.route.statuses)
 	switch {
 	case a.meaning == outbound.Accepted:
-		s.learn(m.route, []attempt{a})
+		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
 		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the
 		// same HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
-		m.route.reconnect(s.Network, generation)
+		m.route.reconnect(m.gateway.network, generation)
 	}
 	return a
 }
@@ -180,66 +138,62 @@ func (a *attempt) discard() {
 	}
 }
 
-// fallBack sends a message while a roll-over is open: with the next generation where one is refused.
-func (s sender) fallBack(m *message, r *http.Request, order []int) attempt {
-	if s.keep(m, r, math.MaxInt64); m.kept != nil && r.ContentLength > m.kept.limit {
-		order = s.probeFirst(r.Context(), m, r, order)
+// fallBack sends a message while a roll-over is open: with the next generation if one is refused.
+func (m *message) fallBack(r *http.Request, order []int) attempt {
+	if m.keep(r, math.MaxInt64); m.kept != nil && r.ContentLength > m.kept.limit {
+		order = m.probeFirst(r, order)
 	}
-	return s.tryEach(m, r, order, nil)
+	return m.tryEach(r, m.route, order, nil)
 }
 
 // tryEach sends a message with one generation after the other; tries are those that were refused before.
-func (s sender) tryEach(m *message, r *http.Request, order []int, tries []attempt) attempt {
+func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
 	for i := 0; i < len(order); i++ {
-		a, again := s.tryOne(m, r, order[i])
+		a, again := m.tryOne(r, to, order[i])
 		tries = append(tries, a)
 		if a.meaning != outbound.Refused {
 			if m.kept != nil {
 				m.kept.release()
 			}
-			s.learn(m.route, tries)
+			m.gateway.learn(to, tries)
 			if len(tries) > 1 && a.meaning == outbound.Accepted {
 				first := tries[0]
-				m.outcome = fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", first.generation,
-					first.detail, a.generation)
+				m.outcome = outcome{kind: fellBack, generation: first.generation, detail: first.detail, accepted: a.generation}
 			}
 			return a
 		}
 		// Its other connections were opened when the receiver may have thought otherwise.
-		m.route.reconnect(s.Network, a.generation)
+		to.reconnect(m.gateway.network, a.generation)
 		if !again || r.Context().Err() != nil {
-			m.outcome = tooLarge(a)
+			m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
 			return a
 		}
 		if i == len(order)-1 {
-			order = append(order, s.afterAll(r.Context(), m, tries)...)
+			var more []int
+			to, more = m.afterAll(r.Context(), to, tries)
+			order = append(order, more...)
 		}
 		if i < len(order)-1 {
 			a.discard()
 		}
 	}
 	last := tries[len(tries)-1]
-	s.learnRefusals(m, m.sort(r), tries)
-	m.outcome = "every generation was refused: " + describe(tries)
+	m.gateway.learnRefusals(to, m.sort(), tries)
+	m.outcome = outcome{kind: refusedAll, generation: last.generation, detail: describe(tries)}
 	return last
 }
 
-func tooLarge(a attempt) string {
-	return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", a.generation,
-		a.detail)
-}
-
-// afterAll is what is left to try when every generation was refused: those that this gateway has not heard of yet;
-// those that were refused on a connection from before, which a server with several processes may still serve by its old
-// configuration; and the first one once more, for a receiver that went back between two tries. With one that is in the
-// middle of a change there are a few more rounds.
-func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int {
-	if len(waits) <= m.rounds || m.rounds > 0 && !m.route.isUnsettled(s.Now()) {
-		return nil
+// afterAll returns what is left to try when every generation was refused, with the route as it is read again: those
+// that this gateway was not notified of yet; those that were refused on a connection from before, which a server with
+// several processes may still serve by its old configuration; and the first one again, for a receiver that went back
+// between two tries. With a receiver in the middle of a change there are a few more rounds.
+func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*route, []int) {
+	if len(waits) <= m.rounds || m.rounds > 0 && !to.isUnsettled(m.gateway.now()) {
+		return to, nil
 	}
 	select {
 	case <-ctx.Done():
-		return nil
+		return to, nil
 	case <-time.After(waits[m.rounds]):
 	}
 	m.rounds++
@@ -247,9 +201,9 @@ func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int
 	for _, a := range tries {
 		tried[a.generation] = a
 	}
-	m.route = s.routes.anew(ctx, s.Gateway, m.route)
+	to = m.gateway.routes.anew(ctx, m.gateway, to)
 	var unheard, again []int
-	order, _ := m.route.order("", s.Now())
+	order, _ := to.order("", m.gateway.now())
 	for _, g := range order {
 		switch a, ok := tried[g]; {
 		case !ok:
@@ -258,7 +212,7 @@ func (s sender) afterAll(ctx context.Context, m *message, tries []attempt) []int
 			again = append(again, g)
 		}
 	}
-	return append(unheard, again...)
+	return to, append(unheard, again...)
 }
 
 func (r *route) isUnsettled(now time.Time) bool {
@@ -275,20 +229,20 @@ func describe(tries []attempt) string {
 	return strings.Join(parts, ", ")
 }
 
-// tryOne sends the message with one generation; again is false where its body cannot be sent another time.
-func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, again bool) {
+// tryOne sends the message with one generation; again is false if its body cannot be sent another time.
+func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt, again bool) {
 	m.attempts++
-	id := m.route.identities[generation]
+	id := to.identities[generation]
 	a.generation = generation
 	if id == nil {
-		a.meaning, a.detail = outbound.Refused, "its key is not within reach"
+		a.meaning, a.detail = outbound.Refused, "its key is not available"
 		a.err = fmt.Errorf("generation %d cannot be presented any more", generation)
 		return a, true
 	}
-	q, ok := s.copyFor(m, r, generation)
+	q, ok := m.copyFor(r, to, generation)
 	if !ok {
 		a.err = fmt.Errorf("the body cannot be sent again: it is larger than the %d bytes that are kept",
-			m.route.standing.Arrangement.Egress.Keep())
+			to.standing.Arrangement.Egress.Keep())
 		return a, false
 	}
 	var heard, reused atomic.Bool
@@ -296,14 +250,14 @@ func (s sender) tryOne(m *message, r *http.Request, generation int) (a attempt, 
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { heard.Store(true) },
 	}))
-	a = a.with(send(id.transport(), q, m.route))
+	a = a.with(send(id.transport(), q, to))
 	a.reused = reused.Load()
-	a.judge(m.route.statuses)
+	a.judge(to.statuses)
 	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !heard.Load() {
-		m.route.isDeaf(s.Now())
+		to.isDeaf(m.gateway.now())
 	}
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
-		s.examine(m, r, &a)
+		m.examine(r, to, &a)
 	}
 	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
 }
@@ -333,9 +287,9 @@ func (u untraced) Value(key any) any {
 	return v
 }
 
-// copyFor is the message for one more try. While it is in doubt whether the generation is accepted, the receiver is
-// asked before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
-func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Request, ok bool) {
+// copyFor returns the request for one more try. While it is in doubt whether the generation is accepted, the receiver
+// is asked before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
+func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.Request, ok bool) {
 	q = r.Clone(r.Context())
 	if m.kept == nil {
 		return q, true
@@ -343,7 +297,7 @@ func (s sender) copyFor(m *message, r *http.Request, generation int) (q *http.Re
 	if !m.kept.sendAs(q) {
 		return nil, false
 	}
-	if m.route.inDoubt(generation, r.ContentLength, s.Now()) {
+	if to.inDoubt(generation, r.ContentLength, m.gateway.now()) {
 		q.Header.Set("Expect", "100-continue")
 	}
 	return q, true
@@ -369,8 +323,8 @@ func (r *route) isDeaf(now time.Time) {
 }
 
 // learn takes in that the last of the tries was accepted, and what that says about the ones before it.
-func (s sender) learn(r *route, tries []attempt) {
-	now := s.Now()
+func (g *Gateway) learn(r *route, tries []attempt) {
+	now := g.now()
 	last := tries[len(tries)-1]
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -389,20 +343,20 @@ func (s sender) learn(r *route, tries []attempt) {
 	if last.meaning == outbound.Accepted {
 		r.accepted[last.generation] = now
 	}
-	s.tell(r, seen)
+	g.tell(r, seen)
 }
 
 // learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application
 // may have any reason. It is remembered for a while.
-func (s sender) learnRefusals(m *message, of string, tries []attempt) {
-	s.learn(m.route, tries)
-	m.route.mu.Lock()
-	defer m.route.mu.Unlock()
-	m.route.refused.add(of, s.Now())
+func (g *Gateway) learnRefusals(r *route, of string, tries []attempt) {
+	g.learn(r, tries)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused.add(of, g.now())
 }
 
 // tell reports what is news; r.mu is held. This gateway itself acts on it from the next message on.
-func (s sender) tell(r *route, seen []standing.Observation) {
+func (g *Gateway) tell(r *route, seen []standing.Observation) {
 	var news []standing.Observation
 	for _, o := range seen {
 		before, known := r.rollover.Generation(o.Generation)
@@ -427,8 +381,8 @@ func (s sender) tell(r *route, seen []standing.Observation) {
 	if len(news) == 0 {
 		return
 	}
-	r.rollover, _ = r.rollover.At(s.Now())
-	s.reports.add(r.standing.Arrangement.ID, news)
+	r.rollover, _ = r.rollover.At(g.now())
+	g.reports.add(r.standing.Arrangement.ID, news)
 }
 
 // confirmEvery is how often evidence that agrees with what is known is reported all the same.

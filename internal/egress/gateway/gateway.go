@@ -13,9 +13,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"time"
@@ -54,13 +54,13 @@ type Control interface {
 	OnChange(listen func(tenantID string)) (stop func())
 }
 
-// Config is what the gateway stands on.
+// Config has what a gateway needs, and its options. Control, Network, Now and Log are required.
 type Config struct {
 	Control Control
 	Network *outbound.Network
 	// Suffix is the domain of host names that address an arrangement; empty for paths alone.
 	Suffix string
-	// Open lets everybody who reaches the gateway send for every tenant: for loopback alone.
+	// Open lets every caller send for every tenant: for loopback alone.
 	Open bool
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
@@ -71,31 +71,38 @@ type Config struct {
 // A Gateway is the handler of its own listener. It keeps what it presents in memory, for the arrangements that are in
 // use.
 type Gateway struct {
-	Config
-	proxy   httputil.ReverseProxy
-	routes  routes
-	tokens  tokens
-	reports reports
-	journal journal
-	parked  chan struct{} // wakes the delivery
-	stop    func()
-	ended   sync.WaitGroup
+	control Control
+	network *outbound.Network
+	suffix  string
+	open    bool
+	tempDir string
+	now     func() time.Time
+	log     *slog.Logger
+
+	proxyLog *log.Logger // of the reverse proxies
+	buffers  buffers
+	routes   routes
+	tokens   tokens
+	reports  reports
+	journal  journal
+	parked   chan struct{} // wakes the delivery
+	stop     func()
+	ended    sync.WaitGroup
 }
 
-// New makes a gateway, which works until [Gateway.Close].
-func New(c Config) *Gateway {
-	g := &Gateway{Config: c}
-	g.proxy = httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: sender{g}, ErrorHandler: g.failed, BufferPool: &buffers{},
-		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+// New starts a gateway, which works until [Gateway.Close].
+func New(c Config) (*Gateway, error) {
+	if c.Control == nil || c.Network == nil || c.Now == nil || c.Log == nil {
+		return nil, errors.New("a gateway needs a control, a network, a clock and a log")
 	}
+	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open, tempDir: c.TempDir, now: c.Now,
+		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
 	g.tokens.known = map[string]token{}
-	ctx, cancel := context.WithCancel(context.Background())
 	g.reports.wake = make(chan struct{}, 1)
 	g.journal.wake = make(chan struct{}, 1)
-	g.parked = make(chan struct{}, 1)
-	unlisten := c.Control.OnChange(g.changed)
+	ctx, cancel := context.WithCancel(context.Background())
+	unlisten := g.control.OnChange(g.changed)
 	g.stop = func() {
 		unlisten()
 		cancel()
@@ -104,7 +111,7 @@ func New(c Config) *Gateway {
 	g.ended.Go(func() { g.keepJournal(ctx) })
 	g.ended.Go(func() { g.sweep(ctx) })
 	g.ended.Go(func() { g.deliverParked(ctx) })
-	return g
+	return g, nil
 }
 
 // Close reports what is left and ends what works in the background. Requests must have ended.
@@ -114,9 +121,9 @@ func (g *Gateway) Close() {
 	g.routes.closeAll()
 }
 
-// changed forgets what is known of a tenant; what is in use is read anew before its next message.
+// changed forgets what is known of a tenant. What is in use is read again before its next message.
 func (g *Gateway) changed(tenantID string) {
-	g.tokens.forget(tenantID, g.Now())
+	g.tokens.forget(tenantID, g.now())
 	g.routes.forget(tenantID)
 }
 
@@ -131,28 +138,12 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
-// A message is one request on its way.
-type message struct {
-	route    *route
-	rest     string // escaped path behind the address
-	started  time.Time
-	attempts int
-	rounds   int    // in which every generation was tried again
-	last     int    // the generation of the last attempt
-	outcome  string // what went wrong
-	status   int
-	refused  bool // by every generation
-	kept     *kept
-}
-
-type messageKey struct{}
-
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path, ok := strings.CutPrefix(r.URL.Path, statusPath); ok && r.Method == http.MethodGet {
 		g.parkedStatus(w, r, path)
 		return
 	}
-	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.Suffix)
+	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.suffix)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -170,80 +161,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusConflict, err.Error())
 		return
 	case err != nil:
-		g.Log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
-		problem(w, http.StatusServiceUnavailable, "the service does not know this arrangement at the moment: try again")
+		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
+		problem(w, http.StatusServiceUnavailable, "the service cannot look up this arrangement at the moment: try again")
 		return
 	}
 	if wantsParking(r, route) {
 		g.park(w, r, to, rest, route)
 		return
 	}
-	m := &message{route: route, rest: rest, started: time.Now()}
-	defer g.over(r, m)
-	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), messageKey{}, m)))
-}
-
-// over ends a message, however it went.
-func (g *Gateway) over(r *http.Request, m *message) {
-	if m.kept != nil {
-		m.kept.close()
-	}
-	g.log(r, m)
-}
-
-// rewrite makes the receiver's request of the sender's. The receiver learns nothing of the network in front of the
-// gateway: the proxy has removed what was forwarded, and the hop-by-hop headers (RFC 9110, section 7.6.1).
-func rewrite(p *httputil.ProxyRequest) {
-	m := p.In.Context().Value(messageKey{}).(*message)
-	endpoint := m.route.endpoint
-	p.Out.URL.Scheme, p.Out.URL.Host = endpoint.Scheme, endpoint.Host
-	base := strings.TrimSuffix(endpoint.EscapedPath(), "/")
-	raw := base + m.rest
-	if m.rest == "" {
-		raw = endpoint.EscapedPath()
-	}
-	if raw == "" {
-		raw = "/"
-	}
-	p.Out.URL.Path, p.Out.URL.RawPath = unescape(raw), raw
-	p.Out.Host = endpoint.Host
-	stripOurs(p.Out.Header)
-	if p.Out.Header.Get("User-Agent") == "" {
-		p.Out.Header.Set("User-Agent", "") // none, rather than Go's
-	}
-}
-
-// stripOurs takes out what was for the gateway.
-func stripOurs(h http.Header) {
-	h.Del("Prefer")
-	if strings.HasPrefix(h.Get("Authorization"), "Bearer "+tenancy.TokenPrefix) {
-		h.Del("Authorization")
-	}
-}
-
-// failed answers a message that got no answer from the receiver.
-func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
-	m := r.Context().Value(messageKey{}).(*message)
-	m.outcome = err.Error()
-	status, text := http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %v", m.route.name(), err)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.Is(err, context.Canceled):
-		m.status = 499 // as nginx logs a sender that went away; nobody hears the answer
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	case errors.Is(err, outbound.ErrForbiddenAddress):
-		status, text = http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", m.route.name(), err)
-	case errors.As(err, &tooLarge):
-		status, text = http.StatusRequestEntityTooLarge, err.Error()
-	case isTimeout(err):
-		status, text = http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %v", m.route.name(), err)
-	}
-	m.status = status
-	problem(w, status, text)
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+	m := newMessage(g, route, r.Method, rest)
+	defer m.end(r.URL.EscapedPath())
+	m.proxy().ServeHTTP(w, r)
 }

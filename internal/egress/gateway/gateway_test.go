@@ -39,7 +39,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 // A fixture is a tenant acme with a gateway in front of its receivers, and a neighbour.
 type fixture struct {
-	t       *testing.T
+	t       testing.TB
 	engine  *enginetest.Installation
 	ca      *local.CA
 	server  tls.Certificate // of receivers
@@ -49,7 +49,7 @@ type fixture struct {
 	stop    func() // the gateway
 }
 
-func setUp(t *testing.T) *fixture {
+func setUp(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	now := time.Now()
@@ -73,10 +73,11 @@ func setUp(t *testing.T) *fixture {
 
 // start starts the gateway, which must be stopped.
 func (f *fixture) start(control gateway.Control) {
-	g := gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{
 		Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Suffix: "gateway.test", TempDir: f.t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
+	check(f.t, err)
 	f.gateway = httptest.NewServer(g)
 	f.stop = sync.OnceFunc(func() {
 		f.gateway.Close()
@@ -107,6 +108,16 @@ func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receivertes
 	s.Accept(f.generation(1))
 	f.arrangement(name, strategy, s.URL)
 	return s
+}
+
+// serve starts a receiver that asks for a certificate, and accepts any.
+func (f *fixture) serve(h http.HandlerFunc) (url string) {
+	f.t.Helper()
+	receiver := httptest.NewUnstartedServer(h)
+	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{f.server}, ClientAuth: tls.RequireAnyClientCert}
+	receiver.StartTLS()
+	f.t.Cleanup(receiver.Close)
+	return receiver.URL
 }
 
 func (f *fixture) arrangement(name string, strategy tenancy.Strategy, endpoint string) tenancy.Arrangement {
@@ -361,18 +372,15 @@ func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 func TestHeadersArriveAsTheyShould(t *testing.T) {
 	f := setUp(t)
 	var got http.Header
-	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	receiver := f.serve(func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header.Clone()
 		got.Set("Host", r.Host)
 		got.Set("Path", r.URL.RequestURI())
 		w.Header().Set("Connection", "X-Hop")
 		w.Header().Set("X-Hop", "1")
 		w.Header().Set("X-Answer", "1")
-	}))
-	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{f.server}, ClientAuth: tls.RequireAnyClientCert}
-	receiver.StartTLS()
-	t.Cleanup(receiver.Close)
-	f.arrangement("echo", tenancy.Adaptive, receiver.URL+"/base")
+	})
+	f.arrangement("echo", tenancy.Adaptive, receiver+"/base")
 	r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/echo/a%2Fb?q=1", nil)
 	check(t, err)
 	for k, v := range map[string]string{
@@ -385,7 +393,7 @@ func TestHeadersArriveAsTheyShould(t *testing.T) {
 	res, err := f.gateway.Client().Do(r)
 	check(t, err)
 	res.Body.Close()
-	if got.Get("Path") != "/base/a%2Fb?q=1" || got.Get("Host") != strings.TrimPrefix(receiver.URL, "https://") ||
+	if got.Get("Path") != "/base/a%2Fb?q=1" || got.Get("Host") != strings.TrimPrefix(receiver, "https://") ||
 		got.Get("Authorization") != "Basic YTpi" || got.Get("Traceparent") == "" {
 		t.Errorf("%v", got)
 	}
@@ -426,7 +434,7 @@ func TestARenewalReachesARunningGateway(t *testing.T) {
 // A WebSocket, or anything else that is upgraded, passes through.
 func TestUpgradesPassThrough(t *testing.T) {
 	f := setUp(t)
-	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	receiver := f.serve(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
@@ -437,11 +445,8 @@ func TestUpgradesPassThrough(t *testing.T) {
 		line, _ := rw.ReadString('\n')
 		fmt.Fprint(rw, "echo "+line)
 		rw.Flush()
-	}))
-	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{f.server}, ClientAuth: tls.RequireAnyClientCert}
-	receiver.StartTLS()
-	t.Cleanup(receiver.Close)
-	f.arrangement("echo", tenancy.Adaptive, receiver.URL)
+	})
+	f.arrangement("echo", tenancy.Adaptive, receiver)
 	f.renew()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/echo/", nil)
 	check(t, err)
@@ -522,15 +527,12 @@ func TestACutOverInOneReplicaReachesTheOthers(t *testing.T) {
 func TestAReceiverThatStopsTakingABodyIsGivenUp(t *testing.T) {
 	f := setUp(t)
 	release := make(chan struct{})
-	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	receiver := f.serve(func(_ http.ResponseWriter, r *http.Request) {
 		r.Body.Read(make([]byte, 1))
 		<-release
-	}))
-	receiver.TLS = &tls.Config{Certificates: []tls.Certificate{f.server}, ClientAuth: tls.RequireAnyClientCert}
-	receiver.StartTLS()
-	t.Cleanup(receiver.Close)
+	})
 	t.Cleanup(func() { close(release) })
-	a := f.arrangement("stuck", tenancy.Adaptive, receiver.URL)
+	a := f.arrangement("stuck", tenancy.Adaptive, receiver)
 	a.Egress.TimeoutSeconds = 1
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		tx.Changed(f.acme.ID)

@@ -48,7 +48,7 @@ func (g *Gateway) Server(config *tls.Config) *http.Server {
 	return &http.Server{
 		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
-		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
+		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 }
 

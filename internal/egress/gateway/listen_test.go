@@ -23,11 +23,12 @@ import (
 // listen serves another gateway of the fixture at an address.
 func (f *fixture) listen(address string, config *tls.Config) net.Listener {
 	f.t.Helper()
-	g := gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{
 		Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
 	})
+	check(f.t, err)
 	l, err := gateway.Listen(address)
 	check(f.t, err)
 	s := g.Server(config)

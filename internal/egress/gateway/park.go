@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -33,12 +33,12 @@ const (
 	statusPath = "/-/messages/"
 )
 
-// A parkedRequest is what is sealed of a message.
+// A parkedRequest is the sealed part of a message. Its format is stored, so it outlives the release that wrote it.
 type parkedRequest struct {
-	Rest   string // escaped path behind the address
-	Query  string
-	Header http.Header
-	Body   []byte
+	Rest   string      `json:"Rest"` // escaped path behind the address
+	Query  string      `json:"Query"`
+	Header http.Header `json:"Header"`
+	Body   []byte      `json:"Body"`
 }
 
 // wantsParking says whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its
@@ -83,17 +83,17 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		problem(w, http.StatusInternalServerError, "the message could not be stored")
 		return
 	}
-	now := g.Now().UTC().Truncate(time.Microsecond)
+	now := g.now().UTC().Truncate(time.Microsecond)
 	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID,
 		IdempotencyKey: key, Digest: digest(r, rest, body), Method: shortened(r.Method, 20), Path: shortened(rest, 500),
 		State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
-	p, err = g.Control.Park(r.Context(), p, data)
+	p, err = g.control.Park(r.Context(), p, data)
 	switch {
 	case errors.Is(err, tenancy.ErrConflict):
 		problem(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	case err != nil:
-		g.Log.ErrorContext(r.Context(), "a message could not be parked", "arrangement", to, "error", err)
+		g.log.ErrorContext(r.Context(), "a message could not be parked", "arrangement", to, "error", err)
 		problem(w, http.StatusServiceUnavailable, "the message could not be stored: send it again, with the same "+
 			"Idempotency-Key")
 		return
@@ -112,11 +112,25 @@ func digest(r *http.Request, rest string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// endToEnd are the headers that go on to the receiver: not those of the connection, nor what was for the gateway. The
-// proxy takes out the rest when the message is sent.
+// hopByHop are the headers of one connection (RFC 9110, section 7.6.1), in net/http's spelling, and those that senders'
+// own proxies add. The gateway writes Content-Length itself, and decides about Expect.
+var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
+	"X-Forwarded-Proto", "Expect", "Content-Length"}
+
+// endToEnd returns the headers that a parked message has at its receiver: neither those of the connection nor what was
+// meant for the gateway.
 func endToEnd(h http.Header) http.Header {
 	out := h.Clone()
-	for _, name := range []string{"Proxy-Authorization", "Expect", "Content-Length"} {
+	if out == nil {
+		return http.Header{}
+	}
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			out.Del(textproto.TrimString(name))
+		}
+	}
+	for _, name := range hopByHop {
 		out.Del(name)
 	}
 	stripOurs(out)
@@ -125,7 +139,7 @@ func endToEnd(h http.Header) http.Header {
 
 func answerParked(w http.ResponseWriter, status int, p tenancy.Parked) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Perennial-Gateway", "1")
+	w.Header().Set(ours, "1")
 	w.WriteHeader(status)
 	v := map[string]any{"id": p.ID, "state": p.State, "attempts": p.Attempts, "created_at": p.CreatedAt}
 	if p.Status != 0 {
@@ -158,7 +172,7 @@ func (g *Gateway) parkedStatus(w http.ResponseWriter, r *http.Request, path stri
 	route, err := g.routes.get(r.Context(), g, to)
 	var p tenancy.Parked
 	if err == nil {
-		p, err = g.Control.Parked(r.Context(), route.standing.Arrangement.ID, parts[2])
+		p, err = g.control.Parked(r.Context(), route.standing.Arrangement.ID, parts[2])
 	}
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
@@ -184,9 +198,9 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 		case <-g.parked:
 		case <-tick.C:
 		}
-		due, err := g.Control.DueParked(ctx, g.Now(), cap(places))
+		due, err := g.control.DueParked(ctx, g.now(), cap(places))
 		if err != nil && ctx.Err() == nil {
-			g.Log.WarnContext(ctx, "parked messages cannot be read at the moment", "error", err)
+			g.log.WarnContext(ctx, "parked messages cannot be read at the moment", "error", err)
 		}
 		for _, p := range due {
 			select {
@@ -206,103 +220,94 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 
 // attempt sends one parked message, and says whether it has ended.
 func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
-	tenant, arrangement, timeout, err := g.Control.ParkedAddress(ctx, p)
+	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
 	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
-		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.Now(), "the arrangement was deleted"
-		return g.Control.UpdateParked(ctx, p) == nil
+		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.now(), "the arrangement was deleted"
+		return g.control.UpdateParked(ctx, p) == nil
 	} else if err != nil {
 		return false
 	}
-	claimed, data, err := g.Control.ClaimParked(ctx, p, g.Now().Add(timeout+leaseBeyond))
+	claimed, data, err := g.control.ClaimParked(ctx, p, g.now().Add(timeout+leaseBeyond))
 	if err != nil || !claimed {
 		if err != nil && ctx.Err() == nil {
-			g.Log.WarnContext(ctx, "a parked message could not be taken up", "arrangement", to, "error", err)
+			g.log.WarnContext(ctx, "a parked message could not be taken up", "arrangement", to, "error", err)
 		}
 		return false
 	}
 	p.Attempts++
 	try, cancelTry := context.WithTimeout(ctx, timeout+tryBeyond)
 	defer cancelTry()
-	status, refused, err := g.sendParked(try, to, p, data)
-	now := g.Now()
+	status, how, err := g.sendParked(try, to, p, data)
+	now := g.now()
 	p.Status, p.LastError = status, ""
 	switch {
 	case ctx.Err() != nil:
 		p.NextAt, p.LastError = now, "the gateway ended before the receiver had answered"
-	case err == nil && !refused && status < 400:
+	case how.refused():
+		p.LastError = "the receiver accepts no certificate: " + shortened(answerOf(status, err), maxError)
+		p.NextAt = now.Add(pauseBefore(p.Attempts+1, longestRefused))
+	case err != nil || isTemporary(status):
+		p.LastError = shortened(answerOf(status, err), maxError)
+		p.NextAt = now.Add(pauseBefore(p.Attempts+1, longestRetry))
+	case status < 400:
 		p.State, p.EndedAt = tenancy.ParkedDelivered, now
-	case err == nil && !refused && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly &&
-		status != http.StatusTooManyRequests:
-		p.State, p.EndedAt = tenancy.ParkedFailed, now
-		p.LastError = fmt.Sprintf("the receiver's answer is final: %d %s", status, http.StatusText(status))
 	default:
-		longest := longestRetry
-		if refused {
-			longest = longestRefused
-			p.LastError = fmt.Sprintf("the receiver accepts no certificate: %d %s", status, http.StatusText(status))
-		} else if err != nil {
-			p.LastError = shortened(err.Error(), 500)
-		} else {
-			p.LastError = fmt.Sprintf("%d %s", status, http.StatusText(status))
-		}
-		p.NextAt = now.Add(min(firstRetry<<min(p.Attempts-1, 20), longest))
+		p.State, p.EndedAt = tenancy.ParkedFailed, now
+		p.LastError = "the receiver's answer is final: " + answerOf(status, nil)
 	}
 	// The answer is known: it is stored even where the process is about to end.
 	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := g.Control.UpdateParked(store, p); err != nil {
-		g.Log.ErrorContext(ctx, "how a parked message ended could not be stored: it is sent again with the same "+
+	if err := g.control.UpdateParked(store, p); err != nil {
+		g.log.ErrorContext(ctx, "how a parked message ended could not be stored: it is sent again with the same "+
 			"Idempotency-Key", "arrangement", to, "error", err)
 		return false
 	}
 	return p.State != tenancy.ParkedWaiting
 }
 
-// sendParked sends a message as if its sender did so now.
-func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, data []byte) (status int, refused bool,
+// maxError bounds the text of an error that is stored.
+const maxError = 500
+
+// answerOf describes the answer to an attempt, or why there is none.
+func answerOf(status int, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d %s", status, http.StatusText(status))
+}
+
+// isTemporary reports whether a receiver may answer the same message otherwise later.
+func isTemporary(status int) bool {
+	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly ||
+		status == http.StatusTooManyRequests
+}
+
+// pauseBefore returns the pause before an attempt; the first one is 1.
+func pauseBefore(attempt int, longest time.Duration) time.Duration {
+	return min(firstRetry<<min(attempt-2, 20), longest)
+}
+
+// sendParked sends a parked message and reads the receiver's answer.
+func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, data []byte) (status int, o outcome,
 	err error) {
 	var request parkedRequest
 	if err := json.Unmarshal(data, &request); err != nil {
-		return 0, false, fmt.Errorf("what was parked cannot be read: %w", err)
+		return 0, o, fmt.Errorf("what was parked cannot be read: %w", err)
 	}
 	route, err := g.routes.get(ctx, g, to)
 	if err != nil {
-		return 0, false, err
+		return 0, o, err
 	}
-	m := &message{route: route, rest: request.Rest, started: time.Now()}
-	r, err := http.NewRequestWithContext(context.WithValue(ctx, messageKey{}, m), p.Method, "/",
-		bytes.NewReader(request.Body))
+	m := newMessage(g, route, p.Method, request.Rest)
+	defer m.end("/")
+	res, err := m.send(ctx, request, p.Method)
 	if err != nil {
-		return 0, false, err
+		m.status, _ = m.answerTo(err)
+		return 0, m.outcome, err
 	}
-	r.URL.RawQuery, r.Header = request.Query, request.Header
-	answer := &discarded{header: http.Header{}}
-	defer g.over(r, m)
-	g.proxy.ServeHTTP(answer, r)
-	if answer.ours {
-		return 0, false, errors.New(m.outcome)
-	}
-	return answer.status, m.refused, nil
-}
-
-// discarded is an answer that nobody waits for.
-type discarded struct {
-	header http.Header
-	status int
-	ours   bool // the gateway's own answer, for want of the receiver's
-}
-
-func (d *discarded) Header() http.Header { return d.header }
-
-func (d *discarded) WriteHeader(status int) {
-	if d.status == 0 && status >= 200 {
-		d.status = status
-		d.ours = d.header.Get("Perennial-Gateway") != ""
-	}
-}
-
-func (d *discarded) Write(p []byte) (int, error) {
-	d.WriteHeader(http.StatusOK)
-	return len(p), nil
+	io.Copy(io.Discard, res.Body) // the status is the answer, whatever becomes of the body
+	res.Body.Close()
+	return res.StatusCode, m.outcome, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,9 +153,10 @@ func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 		return err
 	}))
 	server.Accept(f.generation(1))
-	g := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
+	g, err := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler)})
+	check(t, err)
 	defer g.Close()
 	testenv.Eventually(t, func() bool { return server.Taken("k") == 1 })
 	testenv.Eventually(t, func() bool {
@@ -172,4 +174,78 @@ func TestAFinalAnswerEndsAParkedMessageAndLetsTheNextOneGo(t *testing.T) {
 	testenv.Eventually(t, func() bool { return f.status(first).State == "failed" })
 	server.Answer(0)
 	testenv.Eventually(t, func() bool { s := f.status(second).State; return s == "delivered" || s == "failed" })
+}
+
+// The header marks the gateway's own answers. A receiver that sends it must not pass for the gateway.
+func TestAReceiverThatSendsTheGatewaysHeaderIsNotTakenForTheGateway(t *testing.T) {
+	f := setUp(t)
+	var taken atomic.Int32
+	url := f.serve(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			taken.Add(1)
+		}
+		w.Header().Set("Perennial-Gateway", "1")
+	})
+	f.arrangement("bank", tenancy.Adaptive, url)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/bank/x", nil)
+	check(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.token)
+	res, err := f.gateway.Client().Do(r)
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != 200 || res.Header.Get("Perennial-Gateway") != "" {
+		t.Errorf("%d with the header %q", res.StatusCode, res.Header.Get("Perennial-Gateway"))
+	}
+	path := f.park("bank", "k", "<order/>")
+	testenv.Eventually(t, func() bool { s := f.status(path); return s.State == "delivered" || s.Attempts > 1 })
+	if got := f.status(path); got.State != "delivered" || got.Attempts != 1 || taken.Load() != 1 {
+		t.Errorf("%+v, taken %d times", got, taken.Load())
+	}
+}
+
+func TestAParkedMessageThatTLSRefusesIsRetriedAsOneThatIsRefused(t *testing.T) {
+	f := setUp(t)
+	server := f.receiver("bank", tenancy.Adaptive, ways["alert"])
+	server.Accept()
+	path := f.park("bank", "k", "<order/>")
+	testenv.Eventually(t, func() bool { return f.status(path).Error != "" })
+	if got := f.status(path); !strings.HasPrefix(got.Error, "the receiver accepts no certificate: ") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheHeadersOfAParkedMessageArriveAsTheyShould(t *testing.T) {
+	f := setUp(t)
+	arrived := make(chan http.Header, 1)
+	url := f.serve(func(_ http.ResponseWriter, r *http.Request) {
+		h := r.Header.Clone()
+		h.Set("Host", r.Host)
+		h.Set("Path", r.URL.RequestURI())
+		arrived <- h
+	})
+	f.arrangement("echo", tenancy.Adaptive, url+"/base")
+	r, err := http.NewRequestWithContext(t.Context(), "POST", f.gateway.URL+"/acme/echo/a%2Fb?q=1",
+		strings.NewReader("<order/>"))
+	check(t, err)
+	for k, v := range map[string]string{
+		"Proxy-Authorization": "Bearer " + f.token, "Authorization": "Basic YTpi", "Connection": "X-Secret-Hop, x-other",
+		"X-Secret-Hop": "1", "X-Other": "1", "X-Forwarded-For": "10.0.0.7", "X-Forwarded-Host": "h",
+		"X-Forwarded-Proto": "http", "Forwarded": "for=10.0.0.7", "Keep-Alive": "1", "Proxy-Connection": "1",
+		"Content-Type": "text/xml", "Prefer": "respond-async", "Idempotency-Key": "k",
+	} {
+		r.Header.Set(k, v)
+	}
+	if got := f.do(r, "k"); got.status != 202 {
+		t.Fatalf("%+v", got)
+	}
+	got := <-arrived
+	for name, want := range map[string]string{"Path": "/base/a%2Fb?q=1", "Host": strings.TrimPrefix(url, "https://"),
+		"Authorization": "Basic YTpi", "Content-Type": "text/xml", "Idempotency-Key": "k", "Content-Length": "8",
+		"Proxy-Authorization": "", "Connection": "", "X-Secret-Hop": "", "X-Other": "", "X-Forwarded-For": "",
+		"X-Forwarded-Host": "", "X-Forwarded-Proto": "", "Forwarded": "", "Keep-Alive": "", "Proxy-Connection": "",
+		"Prefer": "", "Expect": "", "User-Agent": "Go-http-client/1.1"} {
+		if got.Get(name) != want {
+			t.Errorf("%s is %q, want %q", name, got.Get(name), want)
+		}
+	}
 }

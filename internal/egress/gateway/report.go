@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
@@ -75,11 +74,11 @@ func (g *Gateway) reportAll(ctx context.Context) bool {
 	defer cancel()
 	done := true
 	for id, seen := range g.reports.take() {
-		err := g.Control.Observe(ctx, id, seen)
+		err := g.control.Observe(ctx, id, seen)
 		switch {
 		case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, tenancy.ErrRefused): // deleted meanwhile
 		case err != nil:
-			g.Log.WarnContext(ctx, "what a receiver answered could not be reported yet", "arrangement", id, "error", err)
+			g.log.WarnContext(ctx, "what a receiver answered could not be reported yet", "arrangement", id, "error", err)
 			g.reports.add(id, seen)
 			done = false
 		}
@@ -108,12 +107,12 @@ const (
 	journalEvery = 500 * time.Millisecond
 )
 
-// log notes how a message went.
-func (g *Gateway) log(r *http.Request, m *message) {
+// record adds a message to the log. path is the sender's.
+func (g *Gateway) record(m *message, path string) {
 	m.route.series.count(m)
 	a := m.route.standing.Arrangement
 	j := &g.journal
-	now := g.Now()
+	now := g.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if now.Unix() != j.second || j.counts == nil {
@@ -133,14 +132,13 @@ func (g *Gateway) log(r *http.Request, m *message) {
 		j.lost++
 		return
 	}
-	path := r.URL.EscapedPath()
 	if m.rest != "" {
 		path = m.rest
 	}
 	j.entries = append(j.entries, tenancy.Message{
-		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(r.Method, 20), Path: shortened(path, 500),
+		ID: newID(), ArrangementID: a.ID, At: now.UTC(), Method: shortened(m.method, 20), Path: shortened(path, 500),
 		Status: m.status, Generation: m.last,
-		Attempts: m.attempts, Duration: time.Since(m.started), Outcome: shortened(m.outcome, 500), Count: 1,
+		Attempts: m.attempts, Duration: time.Since(m.started), Outcome: shortened(m.outcome.String(), maxError), Count: 1,
 	})
 	wake(j.wake)
 }
@@ -178,14 +176,14 @@ func (g *Gateway) writeJournal(ctx context.Context) {
 	j.entries, j.lost, j.rest, j.counts = nil, 0, nil, nil
 	j.mu.Unlock()
 	if lost > 0 {
-		g.Log.WarnContext(ctx, "the message log fell behind", "entries_lost", lost)
+		g.log.WarnContext(ctx, "the message log fell behind", "entries_lost", lost)
 	}
 	if len(entries) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := g.Control.Record(ctx, entries); err != nil {
-		g.Log.WarnContext(ctx, "the message log could not be written", "entries_lost", len(entries), "error", err)
+	if err := g.control.Record(ctx, entries); err != nil {
+		g.log.WarnContext(ctx, "the message log could not be written", "entries_lost", len(entries), "error", err)
 	}
 }

@@ -153,16 +153,16 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	}
 	// While the control does not answer, what was known before a change is better than nothing.
 	rs.mu.RLock()
-	old, silent := rs.stale[to], g.Now().Before(rs.silentUntil)
+	old, silent := rs.stale[to], g.now().Before(rs.silentUntil)
 	rs.mu.RUnlock()
 	if old != nil && silent {
 		return old, nil
 	}
 	r, err := rs.read(ctx, g, to)
-	if err != nil && old != nil && !isAnswer(err) && g.Now().Before(old.lastUsed().Add(staleGrace)) {
+	if err != nil && old != nil && !isAnswer(err) && g.now().Before(old.lastUsed().Add(staleGrace)) {
 		rs.mu.Lock()
 		defer rs.mu.Unlock()
-		rs.silentUntil = g.Now().Add(askAgain)
+		rs.silentUntil = g.now().Add(askAgain)
 		return old, nil
 	}
 	return r, err
@@ -177,7 +177,7 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 		rs.mu.RLock()
 		changes := rs.changes
 		rs.mu.RUnlock()
-		s, identities, err := g.Control.Standing(ctx, to.tenant, to.arrangement)
+		s, identities, err := g.control.Standing(ctx, to.tenant, to.arrangement)
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +200,7 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 	switch {
 	case known != nil && known != r:
 		return known
-	case g.Now().Before(r.freshUntil):
+	case g.now().Before(r.freshUntil):
 		return r
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -211,10 +211,10 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 		case err == nil:
 			fresh.reading.Lock() // of routes that follow each other, always the later one's last
 			defer fresh.reading.Unlock()
-			fresh.freshUntil = g.Now().Add(readAgain)
+			fresh.freshUntil = g.now().Add(readAgain)
 			return fresh
 		case isAnswer(err) || ctx.Err() != nil:
-			r.freshUntil = g.Now().Add(askAgain)
+			r.freshUntil = g.now().Add(askAgain)
 			return r
 		}
 		select {
@@ -236,11 +236,11 @@ func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identitie
 	if before == nil {
 		before = rs.stale[to]
 	}
-	r, err := newRoute(g.Network, to, s, identities, before)
+	r, err := newRoute(g.network, to, s, identities, before)
 	if err != nil {
 		return nil, err
 	}
-	r.usedAt = g.Now()
+	r.usedAt = g.now()
 	if len(rs.known) >= mostRoutes {
 		rs.dropOldest(mostRoutes / 10)
 	}
@@ -334,7 +334,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		g.routes.drop(g.Now().Add(-idleRoute))
+		g.routes.drop(g.now().Add(-idleRoute))
 	}
 }
 

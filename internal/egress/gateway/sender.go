@@ -72,7 +72,7 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		secret, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
 	if !ok || !strings.HasPrefix(secret, tenancy.TokenPrefix) {
-		if g.Open {
+		if g.open {
 			return nil
 		}
 		return errNoSender
@@ -98,14 +98,14 @@ func notTheirs(to address) error {
 
 func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, error) {
 	hash := tenancy.HashSecret(secret)
-	now := g.Now()
+	now := g.now()
 	g.tokens.mu.RLock()
 	known, ok := g.tokens.known[hash]
 	g.tokens.mu.RUnlock()
 	if ok && now.Before(known.until) && now.Before(known.ExpiresAt) {
 		return known.Token, nil
 	}
-	t, err := g.Control.Token(ctx, hash)
+	t, err := g.control.Token(ctx, hash)
 	switch {
 	case err == nil:
 	case errors.Is(err, tenancy.ErrNotFound):
@@ -142,7 +142,7 @@ func refuse(w http.ResponseWriter, err error) {
 // problem answers with problem details (RFC 9457). The header tells a sender the gateway's answers from a receiver's.
 func problem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Perennial-Gateway", "1")
+	w.Header().Set(ours, "1")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
 }

@@ -67,9 +67,10 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	control := &silent{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: now}}
-	g := gateway.New(gateway.Config{Control: control,
+	g, err := gateway.New(gateway.Config{Control: control,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: t.TempDir(),
 		Now: now, Log: slog.New(slog.DiscardHandler)})
+	check(t, err)
 	server := httptest.NewServer(g)
 	t.Cleanup(func() {
 		server.Close()

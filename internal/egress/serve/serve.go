@@ -133,7 +133,11 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
 	c.Suffix, c.Open = o.GatewaySuffix, o.GatewayOpen
-	g := gateway.New(c)
+	g, err := gateway.New(c)
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
 	return &Server{URL: urlOf(l, config), gateway: g, http: g.Server(config), listener: l}, nil
 }
 

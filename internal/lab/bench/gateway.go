@@ -218,8 +218,11 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	}
 	b.ended = append(b.ended, func() { bound.Close() })
 	go serveDirect(bound, endpoint, network.Connections(&standing.Identity{Generation: 1, Certificate: pair}, egress))
-	g := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: b.engine.Rollovers(), Now: time.Now}, Network: network, Open: true,
+	g, err := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: b.engine.Rollovers(), Now: time.Now}, Network: network, Open: true,
 		TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
 	b.ended = append(b.ended, g.Close)
 	ours, err := b.serve(g)
 	if err != nil {

@@ -152,11 +152,14 @@ func (c *comparison) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	c.gateway = gateway.New(gateway.Config{
+	c.gateway, err = gateway.New(gateway.Config{
 		Control: inprocess.Control{Rollovers: c.engine.Rollovers(), Now: c.clock},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Now: c.clock},
 		Open:    true, Now: c.clock, Log: slog.New(slog.DiscardHandler),
 	})
+	if err != nil {
+		return err
+	}
 	c.cleanup = append(c.cleanup, c.gateway.Close)
 	return nil
 }

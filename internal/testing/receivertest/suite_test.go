@@ -103,11 +103,12 @@ func newWorld(t *testing.T) *world {
 	b := httptest.NewServer(w.backend)
 	t.Cleanup(b.Close)
 	w.backend.url = b.URL
-	g := gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{
 		Control: inprocess.Control{Rollovers: w.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Open:    true, TempDir: w.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
+	check(t, err)
 	front := httptest.NewServer(g)
 	t.Cleanup(func() {
 		front.Close()

@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A message is one request on its way to a receiver. It is the transport of its own reverse proxy, and sends the
+// request with one generation after the other until one is not refused. One goroutine uses it.
+type message struct {
+	gateway *Gateway
+	route   *route // as it was read before the first attempt
+	method  string
+	rest    string // escaped path behind the address
+	started time.Time
+
+	attempts int
+	rounds   int // in which every generation was tried again
+	last     int // the generation of the last attempt
+	status   int
+	outcome  outcome
+	kept     *kept
+}
+
+func newMessage(g *Gateway, to *route, method, rest string) *message {
+	return &message{gateway: g, route: to, method: method, rest: rest, started: time.Now()}
+}
+
+// sort tells messages apart that a receiver may have different reasons to refuse.
+func (m *message) sort() string { return m.method + " " + m.rest }
+
+// end logs the message and frees its body. path is the sender's.
+func (m *message) end(path string) {
+	if m.kept != nil {
+		m.kept.close()
+	}
+	m.gateway.record(m, path)
+}
+
+func (m *message) proxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{Rewrite: m.rewrite, Transport: m, ErrorHandler: m.failed,
+		BufferPool: &m.gateway.buffers, ErrorLog: m.gateway.proxyLog}
+}
+
+// rewrite turns the sender's request into the receiver's. The receiver sees nothing of the network in front of the
+// gateway: the proxy has removed what was forwarded, and the hop-by-hop headers (RFC 9110, section 7.6.1).
+func (m *message) rewrite(p *httputil.ProxyRequest) {
+	m.direct(p.Out)
+}
+
+// direct directs a request to the receiver.
+func (m *message) direct(r *http.Request) {
+	endpoint := m.route.endpoint
+	base := strings.TrimSuffix(endpoint.EscapedPath(), "/")
+	raw := base + m.rest
+	if m.rest == "" {
+		raw = endpoint.EscapedPath()
+	}
+	if raw == "" {
+		raw = "/"
+	}
+	r.URL.Scheme, r.URL.Host = endpoint.Scheme, endpoint.Host
+	r.URL.Path, r.URL.RawPath = unescape(raw), raw
+	r.Host = endpoint.Host
+	stripOurs(r.Header)
+	if r.Header.Get("User-Agent") == "" {
+		r.Header.Set("User-Agent", "") // none, rather than Go's
+	}
+}
+
+// stripOurs removes what was meant for the gateway.
+func stripOurs(h http.Header) {
+	h.Del("Prefer")
+	if strings.HasPrefix(h.Get("Authorization"), "Bearer "+tenancy.TokenPrefix) {
+		h.Del("Authorization")
+	}
+}
+
+// send sends a parked message, which has no sender that waits.
+func (m *message) send(ctx context.Context, p parkedRequest, method string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "/", bytes.NewReader(p.Body))
+	if err != nil {
+		return nil, err
+	}
+	r.URL = &url.URL{RawQuery: p.Query}
+	r.Header = endToEnd(p.Header)
+	m.direct(r)
+	return m.RoundTrip(r)
+}
+
+// ours is the header of the gateway's own answers. It is removed from those of receivers.
+const ours = "Perennial-Gateway"
+
+// RoundTrip implements [http.RoundTripper].
+func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
+	a := m.deliver(r)
+	if a.generation != 0 {
+		m.last = a.generation
+	}
+	if a.meaning == outbound.Refused && m.outcome.kind == sentOnce {
+		m.outcome = outcome{kind: refused, generation: a.generation, detail: a.detail}
+	}
+	switch {
+	case a.response != nil:
+		m.status = a.response.StatusCode
+		a.response.Header.Del(ours)
+	case a.err != nil && m.outcome.kind == sentOnce:
+		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: a.err.Error()}
+	}
+	return a.response, a.err
+}
+
+// deliver sends the message with the generations that the route names.
+func (m *message) deliver(r *http.Request) attempt {
+	if m.route.plain != nil {
+		m.attempts = 1
+		return attempt{}.with(m.route.plain.RoundTrip(r))
+	}
+	order, lately := m.route.order(m.sort(), m.gateway.now())
+	switch {
+	case len(order) == 0:
+		return attempt{err: errors.New("the tenant has no certificate that can be presented: renew it")}
+	case lately:
+		return m.once(r, order[0])
+	case len(order) == 1:
+		return m.settled(r, order[0])
+	}
+	return m.fallBack(r, order)
+}
+
+// failed answers a message that got no answer from the receiver, or one that cannot be handed on.
+func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
+	if m.outcome.kind == sentOnce {
+		m.outcome = outcome{kind: unanswered, detail: err.Error()}
+	}
+	var text string
+	m.status, text = m.answerTo(err)
+	if m.status == statusSenderGone {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	problem(w, m.status, text)
+}
+
+// statusSenderGone is what nginx logs for a sender that went away. The sender does not see it.
+const statusSenderGone = 499
+
+// answerTo returns the gateway's own answer to a message that failed.
+func (m *message) answerTo(err error) (status int, text string) {
+	name := m.route.name()
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return statusSenderGone, ""
+	case errors.Is(err, outbound.ErrForbiddenAddress):
+		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name, err)
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, err.Error()
+	case isTimeout(err):
+		return http.StatusGatewayTimeout, fmt.Sprintf("the receiver of %s took too long: %v", name, err)
+	}
+	return http.StatusBadGateway, fmt.Sprintf("the receiver of %s did not answer: %v", name, err)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+// outcomeKind tells apart how the delivery of a message ended.
+type outcomeKind int
+
+const (
+	sentOnce      outcomeKind = iota // the receiver answered the first attempt, and did not refuse the certificate
+	unanswered                       // there is no answer of the receiver
+	refused                          // the receiver refused the generation, and there was no other one to try
+	refusedTooBig                    // the receiver refused the generation after more of the body was sent than is kept
+	refusedAll                       // the receiver refused every generation
+	fellBack                         // the receiver refused a generation and accepted another one
+)
+
+// An outcome is the way in which the delivery of a message ended.
+type outcome struct {
+	kind       outcomeKind
+	generation int // of the answer; of fellBack, the one that was refused
+	accepted   int // of fellBack: the one that was accepted
+	detail     string
+}
+
+// refused reports whether the receiver accepts no certificate.
+func (o outcome) refused() bool {
+	return o.kind == refused || o.kind == refusedTooBig || o.kind == refusedAll
+}
+
+// String is the outcome as the message log has it. It is empty for a message that simply arrived.
+func (o outcome) String() string {
+	switch o.kind {
+	case unanswered:
+		return o.detail
+	case refused:
+		return fmt.Sprintf("refused with generation %d: %s", o.generation, o.detail)
+	case refusedTooBig:
+		return fmt.Sprintf("refused with generation %d (%s) after more of the body was taken than is kept", o.generation,
+			o.detail)
+	case refusedAll:
+		return "every generation was refused: " + o.detail
+	case fellBack:
+		return fmt.Sprintf("fell back: generation %d was refused (%s), generation %d accepted", o.generation, o.detail,
+			o.accepted)
+	}
+	return ""
+}
