@@ -61,24 +61,14 @@ func setUp(t *testing.T) *fixture {
 	f := &fixture{t: t, token: map[tenancy.Role]string{}}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
-	acme, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
-		KeyType: tenancy.P256}, "test", now)
-	check(t, err)
-	certificate, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
-	check(t, err)
-	pair, err := certificate.Get(nil)
-	check(t, err)
-	f.receiver, err = receivertest.Start(*pair, receivertest.Options{Refuse: 401})
+	acme := f.engine.Tenant(t, "acme", now)
+	var err error
+	f.receiver, err = receivertest.Start(enginetest.ServerCertificate(t, f.ca), receivertest.Options{Refuse: 401})
 	check(t, err)
 	t.Cleanup(f.receiver.Close)
 	f.receiver.Accept(f.generation(1))
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now,
-		Version: 1}
-	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: acme.ID, ReceiverID: r.ID, Name: "erp", Endpoint: f.receiver.URL,
-		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
-		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}, CreatedAt: now, Version: 1,
-	}
+	f.engine.Arrangement(t, tenancy.Arrangement{TenantID: acme.ID, Endpoint: f.receiver.URL,
+		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}})
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		for _, role := range []tenancy.Role{tenancy.RoleOperator, tenancy.RoleGateway, tenancy.RoleSender} {
 			f.token[role] = tenancy.TokenPrefix + rand.Text()
@@ -91,7 +81,7 @@ func setUp(t *testing.T) *fixture {
 				return err
 			}
 		}
-		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), a))
+		return nil
 	}))
 	ending, end := context.WithCancel(t.Context())
 	f.end, f.local = end, inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}

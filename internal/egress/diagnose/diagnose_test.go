@@ -45,24 +45,13 @@ func newWorld(t *testing.T, renewed bool, second tenancy.KeyType) *world {
 	w := &world{}
 	now := time.Now()
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
-	var err error
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
-		KeyType: tenancy.P256}, "test", now)
-	check(t, err)
-	certificate, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
-	check(t, err)
-	pair, err := certificate.Get(nil)
-	check(t, err)
-	w.pair = *pair
-	r := tenancy.Receiver{ID: "r", TenantID: w.acme.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now, Version: 1}
-	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(t.Context(), r),
-			tx.CreateArrangement(t.Context(), w.arrangement("https://127.0.0.1:1/")))
-	}))
+	w.acme = w.engine.Tenant(t, "acme", now)
+	w.pair = enginetest.ServerCertificate(t, w.ca)
+	w.engine.Arrangement(t, w.arrangement("https://127.0.0.1:1/"))
 	if renewed {
 		w.acme.KeyType = second
 		check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateTenant(t.Context(), w.acme) }))
-		_, err = w.engine.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", now)
+		_, err := w.engine.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", now)
 		check(t, err)
 	}
 	for n := 1; n <= 2; n++ {

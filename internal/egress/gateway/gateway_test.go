@@ -54,18 +54,9 @@ func setUp(t testing.TB) *fixture {
 	f := &fixture{t: t}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
-	var err error
-	f.acme, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
-		KeyType: tenancy.P256}, "test", now)
-	check(t, err)
-	_, err = f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "zeta", DisplayName: "Zeta", KeyType: tenancy.P256},
-		"test", now)
-	check(t, err)
-	certificate, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
-	check(t, err)
-	pair, err := certificate.Get(nil)
-	check(t, err)
-	f.server = *pair
+	f.acme = f.engine.Tenant(t, "acme", now)
+	f.engine.Tenant(t, "zeta", now)
+	f.server = enginetest.ServerCertificate(t, f.ca)
 	f.start(inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now})
 	f.token = f.sender("acme", time.Hour)
 	return f
@@ -122,27 +113,13 @@ func (f *fixture) serve(h http.HandlerFunc) (url string) {
 
 func (f *fixture) arrangement(name string, strategy tenancy.Strategy, endpoint string) tenancy.Arrangement {
 	f.t.Helper()
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(),
-		Version: 1}
-	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint,
-		Authentication: tenancy.ClientCertificate, Strategy: strategy, Generation: 1,
-		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle()), KeepBytes: 8 << 20}, CreatedAt: time.Now(), Version: 1,
-	}
-	check(f.t, errors.Join(r.Check(), a.Check()))
-	check(f.t, f.engine.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(f.t.Context(), r), tx.CreateArrangement(f.t.Context(), a))
-	}))
-	return a
+	return f.engine.Arrangement(f.t, tenancy.Arrangement{TenantID: f.acme.ID, Name: name, Endpoint: endpoint,
+		Strategy: strategy, Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle()), KeepBytes: 8 << 20}})
 }
 
 func (f *fixture) generation(n int) *x509.Certificate {
 	f.t.Helper()
-	c, err := f.engine.Store.Certificate(f.t.Context(), f.acme.ID, tenancy.ForTenant, n)
-	check(f.t, err)
-	parsed, err := x509.ParseCertificate(c.DER)
-	check(f.t, err)
-	return parsed
+	return f.engine.Generation(f.t, f.acme.ID, n)
 }
 
 func (f *fixture) renew() {

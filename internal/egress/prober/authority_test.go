@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -54,27 +52,13 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	now := time.Now()
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
 	var err error
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
-		KeyType: tenancy.P256}, "test", now)
-	check(t, err)
+	w.acme = w.engine.Tenant(t, "acme", now)
 	w.before = w.ca.Bundle()
-	certificate, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
-	check(t, err)
-	pair, err := certificate.Get(nil)
-	check(t, err)
-	w.server = *pair
+	w.server = enginetest.ServerCertificate(t, w.ca)
 	w.announced, err = w.ca.Announce(t.Context(), now, issuer.Succession{NewRoot: newRoot})
 	check(t, err)
-	w.arrangement = tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: "r", Name: "erp", Endpoint: "https://127.0.0.1:1/",
-		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
-		Egress:    tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}},
-		CreatedAt: now, Version: 1,
-	}
-	r := tenancy.Receiver{ID: "r", TenantID: w.acme.ID, Name: "erp", DisplayName: "erp", CreatedAt: now, Version: 1}
-	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement))
-	}))
+	w.arrangement = w.engine.Arrangement(t, tenancy.Arrangement{TenantID: w.acme.ID, Endpoint: "https://127.0.0.1:1/",
+		Egress: tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}}})
 	w.prober = prober.Prober{Engine: w.engine.Engine, Store: w.engine.Store,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
 	return w

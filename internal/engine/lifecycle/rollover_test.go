@@ -8,6 +8,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -16,12 +17,11 @@ import (
 // arrangement makes an arrangement that presents generation 1.
 func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy) tenancy.Arrangement {
 	f.t.Helper()
-	r := tenancy.Receiver{ID: NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: t.CreatedAt, Version: 1}
-	a := tenancy.Arrangement{ID: NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-" + name,
-		Endpoint: "https://" + name, Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
-		CreatedAt: t.CreatedAt, Version: 1}
-	check(f.t, f.store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(f.t.Context(), r), tx.CreateArrangement(f.t.Context(), a))
+	a := tenancy.Arrangement{TenantID: t.ID, Name: "crm-to-" + name, Endpoint: "https://" + name, Strategy: s,
+		CreatedAt: t.CreatedAt}
+	check(f.t, f.store.InTx(f.t.Context(), func(tx *store.Tx) (err error) {
+		a, err = tenanttest.Arrangement(f.t.Context(), tx, a)
+		return err
 	}))
 	return a
 }

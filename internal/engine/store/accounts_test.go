@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -88,13 +89,9 @@ func TestACeremonyIsTakenOnceInItsTimeAndForItsKind(t *testing.T) {
 func TestWhatIsParkedIsListedWithItsArrangement(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now.AddDate(1, 0, 0))
-		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
-			Version: 1}
-		arrangement := tenancy.Arrangement{ID: "x", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp",
-			Endpoint: "https://erp.example.com", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
-			Generation: 1, CreatedAt: now, Version: 1}
+		arrangement := tenancy.Arrangement{ID: "x", TenantID: tenant.ID, Name: "crm-to-erp", CreatedAt: now}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			err := errors.Join(tx.CreateReceiver(ctx, receiver), tx.CreateArrangement(ctx, arrangement))
+			_, err := tenanttest.Arrangement(ctx, tx, arrangement)
 			for _, id := range []string{"p1", "p2"} {
 				_, parked := tx.Park(ctx, tenancy.Parked{ID: id, ArrangementID: "x", TenantID: tenant.ID, IdempotencyKey: id,
 					Method: "POST", Path: "/", State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}, []byte{1})

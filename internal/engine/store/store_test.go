@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -114,16 +115,13 @@ func TestNamesAreUniqueAndChangesNeedTheCurrentVersion(t *testing.T) {
 func TestAReceiverInUseIsNotDeleted(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now)
-		receiver := tenancy.Receiver{ID: "r", TenantID: tenant.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
-			Version: 1}
-		arrangement := tenancy.Arrangement{ID: "a", TenantID: tenant.ID, ReceiverID: "r", Name: "crm-to-erp",
-			Endpoint: "https://erp", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, CreatedAt: now,
-			Version: 1}
-		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.CreateReceiver(ctx, receiver), tx.CreateArrangement(ctx, arrangement))
+		arrangement := tenancy.Arrangement{Name: "crm-to-erp", TenantID: tenant.ID, ReceiverID: "r", CreatedAt: now}
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+			arrangement, err = tenanttest.Arrangement(ctx, tx, arrangement)
+			return err
 		}))
 		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.DeleteReceiver(ctx, receiver)
+			return tx.DeleteReceiver(ctx, tenancy.Receiver{ID: "r", TenantID: tenant.ID, Version: 1})
 		}), tenancy.ErrConflict)
 		arrangement.Generation = 2
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {

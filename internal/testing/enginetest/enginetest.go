@@ -2,6 +2,8 @@
 package enginetest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -12,8 +14,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // An Installation is an engine with its dependencies.
@@ -60,4 +64,42 @@ func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (
 	engine, err := lifecycle.New(config)
 	testenv.Check(t, err)
 	return &Installation{engine, s, config.Keys, seal, config.Log}, ca
+}
+
+// Tenant creates a tenant, with its first certificates.
+func (i *Installation) Tenant(t testing.TB, name string, now time.Time) tenancy.Tenant {
+	t.Helper()
+	created, err := i.CreateTenant(t.Context(), tenanttest.Tenant(name), "test", now)
+	testenv.Check(t, err)
+	return created
+}
+
+// Arrangement completes an arrangement as [tenanttest.Arrangement] does, and stores it.
+func (i *Installation) Arrangement(t testing.TB, a tenancy.Arrangement) tenancy.Arrangement {
+	t.Helper()
+	testenv.Check(t, i.Store.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		a, err = tenanttest.Arrangement(t.Context(), tx, a)
+		return err
+	}))
+	return a
+}
+
+// Generation returns a generation of a tenant's certificate.
+func (i *Installation) Generation(t testing.TB, tenantID string, generation int) *x509.Certificate {
+	t.Helper()
+	c, err := i.Store.Certificate(t.Context(), tenantID, tenancy.ForTenant, generation)
+	testenv.Check(t, err)
+	parsed, err := x509.ParseCertificate(c.DER)
+	testenv.Check(t, err)
+	return parsed
+}
+
+// ServerCertificate returns a certificate of the CA for a receiver on 127.0.0.1.
+func ServerCertificate(t testing.TB, ca *local.CA) tls.Certificate {
+	t.Helper()
+	kept, err := ca.NewServerCertificate("127.0.0.1", time.Now)
+	testenv.Check(t, err)
+	certificate, err := kept.Get(nil)
+	testenv.Check(t, err)
+	return *certificate
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -30,8 +29,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
-	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -86,18 +83,12 @@ func newWorld(t *testing.T) *world {
 	latest := p.Schedule.Latest(time.Now())
 	begin := latest.Add(50*policy.Day - p.Validity)
 	w.engine, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(w.dir, "p.db"), begin)
-	w.acme, err = w.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
-		KeyType: tenancy.P256}, "test", begin)
-	check(t, err)
+	w.acme = w.engine.Tenant(t, "acme", begin)
 	check(t, w.engine.Tick(t.Context(), begin))
 	check(t, w.engine.Tick(t.Context(), p.Schedule.Latest(latest.Add(-time.Hour)).Add(time.Hour)))
 
 	w.write("ca.pem", w.ca.Bundle())
-	server, err := w.ca.NewServerCertificate("127.0.0.1", time.Now)
-	check(t, err)
-	pair, err := server.Get(nil)
-	check(t, err)
-	w.pair = *pair
+	w.pair = enginetest.ServerCertificate(t, w.ca)
 	w.write("server.pem", pemOf(t, w.pair))
 
 	b := httptest.NewServer(w.backend)
@@ -125,26 +116,13 @@ func (w *world) write(name string, data []byte) {
 
 func (w *world) generation(n int) *x509.Certificate {
 	w.t.Helper()
-	c, err := w.engine.Store.Certificate(w.t.Context(), w.acme.ID, tenancy.ForTenant, n)
-	check(w.t, err)
-	parsed, err := x509.ParseCertificate(c.DER)
-	check(w.t, err)
-	return parsed
+	return w.engine.Generation(w.t, w.acme.ID, n)
 }
 
 func (w *world) arrangement(name, endpoint string, s tenancy.Strategy) {
 	w.t.Helper()
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: w.acme.ID, Name: name, DisplayName: name, CreatedAt: time.Now(),
-		Version: 1}
-	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: w.acme.ID, ReceiverID: r.ID, Name: name, Endpoint: endpoint,
-		Authentication: tenancy.ClientCertificate, Strategy: s, Generation: 1,
-		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 5}, CreatedAt: time.Now(), Version: 1,
-	}
-	check(w.t, errors.Join(r.Check(), a.Check()))
-	check(w.t, w.engine.Store.InTx(w.t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(w.t.Context(), r), tx.CreateArrangement(w.t.Context(), a))
-	}))
+	w.engine.Arrangement(w.t, tenancy.Arrangement{TenantID: w.acme.ID, Name: name, Endpoint: endpoint, Strategy: s,
+		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 5}})
 }
 
 // A receiver is a server that can be told which certificates to accept.
