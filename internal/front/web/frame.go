@@ -107,48 +107,8 @@ func (v *view) zoneName() string {
 	return v.account.Zone
 }
 
-type entry struct{ path, text string }
-
-// menu is what the reader can go to.
-func (v *view) menu() []entry {
-	if v.Operator() {
-		return []entry{
-			{"/", v.T("Overview")}, {"/tenants", v.T("Tenants")}, {"/at-risk", v.T("At risk")}, {"/runs", v.T("Runs")},
-			{"/forecast", v.T("Forecast")}, {"/deliveries", v.T("Mails")}, {"/authorities", v.T("CA")},
-			{"/policy", v.T("Policy")}, {"/imports", v.T("Import")}, {"/tokens", v.T("Tokens")}, {"/accounts", v.T("Accounts")},
-			{"/log", v.T("Audit log")},
-		}
-	}
-	return v.tenantMenu("/", v.account.Tenant)
-}
-
 // tenantName is the tenant that the page is about, where it is about one.
 func (v *view) tenantName() string { return v.r.PathValue("tenant") }
-
-// submenu is a tenant's, for an operator who looks at one.
-func (v *view) submenu() []entry {
-	if name := v.tenantName(); v.Operator() && name != "" {
-		return v.tenantMenu(in(name), name)
-	}
-	return nil
-}
-
-func (v *view) tenantMenu(first, name string) []entry {
-	return []entry{
-		{first, v.T("Overview")}, {in(name, "tasks"), v.T("Tasks")}, {in(name, "certificates"), v.T("Certificates")},
-		{in(name, "rollovers"), v.T("Roll-overs")},
-		{in(name, "scope"), v.T("Business Configuration")}, {in(name, "people"), v.T("People")},
-		{in(name, "log"), v.T("Audit log")},
-	}
-}
-
-func (v *view) isAt(path string) bool {
-	at := v.r.URL.Path
-	if strings.HasPrefix(at, in(v.tenantName(), "arrangements")) {
-		at = in(v.tenantName(), "rollovers")
-	}
-	return at == path || !strings.HasPrefix(path, "/tenants") && strings.HasPrefix(at, path+"/")
-}
 
 // A stateOf is a state as people see it: a word, and a tone that is a shape and a colour.
 type stateOf struct{ tone, word string }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -46,6 +45,7 @@ type console struct {
 	api    *client.Client
 	secure bool // cookies are for https only
 	mux    *http.ServeMux
+	pages  []page
 	watch  watch
 	// verified is the latest verification of the audit log by this process; nil if there was none.
 	verified atomic.Pointer[client.Verified]
@@ -59,7 +59,8 @@ const inProcess = "http://api.invalid"
 
 // New is the handler of the console's pages. Everything else is answered by rest.
 func New(c Config, rest http.Handler) (http.Handler, error) {
-	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux()}
+	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
+		pages: pageTable()}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
 		return nil, err
@@ -91,101 +92,11 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-func (c *console) routes() {
-	static, err := fs.Sub(assets, "assets")
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	c.mux.Handle("GET /assets/", http.StripPrefix("/assets/", files(static)))
-	c.open("GET /sign-in", c.signInPage)
-	c.open("POST /sign-in", c.signIn)
-	if c.Identity.HasPasskeys() {
-		c.open("POST /sign-in/passkey/begin", c.askPasskey)
-		c.open("POST /sign-in/passkey", c.signInByPasskey)
-		c.page("POST /account/passkeys/begin", c.beginPasskey)
-		c.page("POST /account/passkeys", c.addPasskey)
-		c.page("POST /account/passkeys/{passkey}/remove", c.removePasskey)
-	}
-	if c.Identity.Company() != "" {
-		c.open("GET /sign-in/company", c.companySignIn)
-		c.open("GET /sign-in/company/back", c.companyBack)
-	}
-	c.open("GET /calendar/{secret}", c.calendar)
-	c.open("GET /welcome", c.welcomePage)
-	c.open("POST /welcome", c.welcome)
-	c.open("GET /rollover/{secret}", c.receiver)
-	c.open("POST /rollover/{secret}/installed", c.installed)
-	c.page("POST /sign-out", c.signOut)
-	c.page("GET /account", c.account)
-	c.page("POST /account", c.setPreferences)
-	c.page("POST /account/sessions/{session}/end", c.endSession)
-
-	c.page("POST /account/password", c.setPassword)
-	c.page("POST /account/calendar", c.makeCalendar)
-	c.page("POST /account/calendar/revoke", c.revokeCalendar)
-	c.page("GET /accounts", c.accounts)
-	c.page("POST /accounts/{account}/delete", c.deleteAccount)
-	c.page("GET /live", c.live)
-	c.page("GET /{$}", c.home)
-	c.page("GET /tenants", c.tenants)
-	c.page("POST /tenants", c.createTenant)
-	c.page("GET /runs", c.runs)
-	c.page("GET /at-risk", c.atRisk)
-	c.page("GET /parked", c.parked)
-	c.page("GET /deliveries", c.deliveries)
-	c.page("POST /deliveries/{delivery}/requeue", c.requeue)
-	c.page("GET /log", c.events)
-	c.page("POST /log/verify", c.verifyEvents)
-	c.page("GET /log/export/{format}", c.exportEvents)
-	c.page("GET /imports", c.imports)
-	c.page("POST /imports", c.checkImport)
-	c.page("GET /imports/{import}", c.importPage)
-	c.page("POST /imports/{import}/{verb}", c.moveImport)
-	c.page("GET /tokens", c.tokens)
-	c.page("POST /tokens", c.createToken)
-	c.page("POST /tokens/{token}/revoke", c.revokeToken)
-	c.page("GET /authorities", c.authorities)
-	c.page("GET /forecast", c.forecast)
-	c.page("GET /forecast/{date}", c.forecastRun)
-	c.page("GET /policy", c.policy)
-
-	c.page("GET /tenants/{tenant}", c.tenant)
-	c.page("GET /tenants/{tenant}/certificates", c.certificates)
-	c.page("POST /tenants/{tenant}/certificates/{purpose}/renew", c.renew)
-	c.page("GET /tenants/{tenant}/certificates/{purpose}/{generation}/{format}", c.download)
-	c.page("GET /tenants/{tenant}/rollovers", c.board)
-	c.page("GET /tenants/{tenant}/arrangements/new", c.newArrangement)
-	c.page("POST /tenants/{tenant}/arrangements", c.saveArrangement)
-	c.page("GET /tenants/{tenant}/arrangements/{arrangement}", c.arrangement)
-	c.page("GET /tenants/{tenant}/arrangements/{arrangement}/edit", c.editArrangement)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}", c.saveArrangement)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/delete", c.deleteArrangement)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/probe", c.probe)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/choose", c.choose)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/confirm", c.confirm)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/link", c.link)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/links/{link}/revoke", c.revokeLink)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/diagnose", c.diagnose)
-	c.page("POST /tenants/{tenant}/arrangements/{arrangement}/strategy", c.setStrategy)
-	c.page("GET /tenants/{tenant}/arrangements/{arrangement}/messages", c.messages)
-	c.page("GET /tenants/{tenant}/tasks", c.tasks)
-	c.page("POST /tenants/{tenant}/tasks/{task}", c.setTask)
-	c.page("POST /tenants/{tenant}/subscription", c.subscribe)
-	c.page("GET /tenants/{tenant}/mail-check", c.mailCheck)
-	c.page("GET /tenants/{tenant}/scope", c.scope)
-	c.page("POST /tenants/{tenant}/scope", c.answer)
-	c.page("GET /tenants/{tenant}/people", c.people)
-	c.page("POST /tenants/{tenant}/people", c.addPerson)
-	c.page("POST /tenants/{tenant}/people/{user}/remove", c.removePerson)
-	c.page("POST /tenants/{tenant}/contacts", c.setContacts)
-	c.page("GET /tenants/{tenant}/log", c.events)
-	c.page("GET /tenants/{tenant}/log/export/{format}", c.exportEvents)
-}
-
 // A view is one request for a page, and who makes it.
 type view struct {
 	w       http.ResponseWriter
 	r       *http.Request
+	pages   []page
 	account tenancy.Account // the zero value where nobody is signed in
 	session tenancy.Session
 	zone    *time.Location
@@ -204,7 +115,7 @@ type viewKey struct{}
 // identify finds out who is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &view{w: w, r: r, zone: time.UTC, now: c.Now()}
+		v := &view{w: w, r: r, pages: c.pages, zone: time.UTC, now: c.Now()}
 		v.speak(tenancy.Account{})
 		session, account, err := c.signedIn(r)
 		switch {
@@ -230,35 +141,6 @@ func (c *console) identify(next http.Handler) http.Handler {
 
 // mostForm bounds what a form may send: a page of text and a CA bundle.
 const mostForm = 1 << 20
-
-// A handler answers one request.
-type handler func(v *view) error
-
-// open registers a page for everybody.
-func (c *console) open(pattern string, h handler) {
-	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		v := r.Context().Value(viewKey{}).(*view)
-		v.w, v.r = w, r
-		if err := h(v); err != nil {
-			c.failed(v, err)
-		}
-	})
-}
-
-// page registers a page for people who are signed in; others are sent to sign in first, and come back.
-func (c *console) page(pattern string, h handler) {
-	c.open(pattern, func(v *view) error {
-		if v.account.ID == "" {
-			to := "/sign-in"
-			if v.r.Method == http.MethodGet && v.r.URL.Path != "/" {
-				to += "?to=" + escape(v.r.URL.RequestURI())
-			}
-			http.Redirect(v.w, v.r, to, http.StatusSeeOther)
-			return nil
-		}
-		return h(v)
-	})
-}
 
 // show writes a page.
 func (c *console) show(v *view, status int, title string, body templ.Component) error {

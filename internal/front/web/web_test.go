@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type console struct {
 	sample   sample.Sample
 	engine   *enginetest.Installation
 	importer *importing.Importer
+	accounts *identity.Service
 	ahead    atomic.Int64 // how far the clock was put ahead
 	queued   []string     // imports that wait for their worker
 }
@@ -133,10 +135,10 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
 	c.url = "http://localhost:" + port // a name, for passkeys
-	accounts, err := identity.New(identity.Config{Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now,
+	c.accounts, err = identity.New(identity.Config{Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
-	s.Config.Handler, err = web.New(web.Config{API: service, Identity: accounts, News: engine.Store, BaseURL: c.url,
+	s.Config.Handler, err = web.New(web.Config{API: service, Identity: c.accounts, News: engine.Store, BaseURL: c.url,
 		Now: c.now, Ending: ctx, Log: engine.Log}, service)
 	check(t, err)
 	s.Start()
@@ -215,6 +217,47 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 		if status, _ := c.get(alice, page); status != 404 {
 			t.Errorf("%s, which is the hosting team's: %d", page, status)
 		}
+	}
+}
+
+func TestEveryRouteIsForItsAudienceOnly(t *testing.T) {
+	c := open(t)
+	fill := strings.NewReplacer("{tenant}", "acme", "{arrangement}", "crm-to-bank", "{format}", "csv", "{$}", "", "{verb}",
+		"apply")
+	parameter := regexp.MustCompile(`\{[a-z]+\}`)
+	noRedirects := func(client *http.Client) *http.Client {
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		return client
+	}
+	nobody, alice := noRedirects(jar(t)), noRedirects(c.signIn("alice"))
+	ask := func(client *http.Client, method, path string) *http.Response {
+		r, err := http.NewRequest(method, c.url+path, nil)
+		check(t, err)
+		res, err := client.Do(r)
+		check(t, err)
+		res.Body.Close()
+		return res
+	}
+	needSignIn, needOperator := 0, 0
+	for _, r := range web.Routes(c.accounts) {
+		method, pattern, _ := strings.Cut(r.Pattern, " ")
+		path := parameter.ReplaceAllString(fill.Replace(pattern), "x")
+		if !r.Anybody {
+			needSignIn++
+			if res := ask(nobody, method, path); res.StatusCode != http.StatusSeeOther ||
+				!strings.HasPrefix(res.Header.Get("Location"), "/sign-in") {
+				t.Errorf("%s without signing in: %d %s", r.Pattern, res.StatusCode, res.Header.Get("Location"))
+			}
+		}
+		if r.ByOperator {
+			needOperator++
+			if res := ask(alice, method, path); res.StatusCode != http.StatusNotFound {
+				t.Errorf("%s by a key user: %d", r.Pattern, res.StatusCode)
+			}
+		}
+	}
+	if needSignIn < 50 || needOperator < 20 {
+		t.Errorf("%d routes need a sign-in and %d an operator: the tables were not read", needSignIn, needOperator)
 	}
 }
 

@@ -29,6 +29,13 @@ func spoken(t *testing.T) map[string]bool {
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
+			if entry, ok := n.(*ast.KeyValueExpr); ok { // of the table of pages
+				if key, ok := entry.Key.(*ast.Ident); ok && key.Name == "menu" {
+					if s, ok := constant(t, entry.Value); ok {
+						all[s] = true
+					}
+				}
+			}
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
 				return true
