@@ -21,8 +21,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -137,7 +135,7 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
 // NewID is a new identifier: UUIDv7, so that identifiers sort by their making.
-func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+func NewID() string { return store.NewID() }
 
 // issue makes a key and its certificate. Nothing is stored.
 func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,

@@ -63,7 +63,7 @@ func setUp(t *testing.T) *fixture {
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
-		return tx.CreateToken(ctx, tenancy.Token{ID: lifecycle.NewID(), Name: "first", Role: tenancy.RoleOperator,
+		return tx.CreateToken(ctx, tenancy.Token{ID: store.NewID(), Name: "first", Role: tenancy.RoleOperator,
 			CreatedAt: f.now, ExpiresAt: f.now.AddDate(10, 0, 0)}, tenancy.HashSecret("op-secret"))
 	}))
 	for _, tenant := range []string{"acme", "globex"} {

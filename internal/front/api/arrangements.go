@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -168,7 +167,7 @@ func (s *server) createReceiver(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	r := applyReceiver(in.Body, tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+	r := applyReceiver(in.Body, tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
 		Version: 1})
 	if err := r.Check(); err != nil {
 		return nil, err
@@ -247,7 +246,7 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name,
+	a, err := s.apply(ctx, t, in.Body, tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name,
 		CreatedAt: s.now(), Version: 1})
 	if err != nil {
 		return nil, err

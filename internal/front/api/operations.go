@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -254,7 +253,7 @@ func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token]
 
 func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {
 	now := s.now()
-	t := tenancy.Token{ID: lifecycle.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
+	t := tenancy.Token{ID: store.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
 		KeyUser: in.Body.User, CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
 	if t.ExpiresAt.IsZero() {
 		t.ExpiresAt = now.Add(tokenLifetime)

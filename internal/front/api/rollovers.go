@@ -14,7 +14,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/diagnose"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
@@ -318,7 +317,7 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 	}
 	newest := standing.Certificates[len(standing.Certificates)-1]
 	secret, now := rand.Text(), s.now()
-	l := tenancy.Link{ID: lifecycle.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
+	l := tenancy.Link{ID: store.NewID(), ArrangementID: standing.Arrangement.ID, Generation: newest.Generation,
 		CreatedBy: actor(ctx), CreatedAt: now, ExpiresAt: linkExpiry(standing, now)}
 	err = s.change(ctx, "link.created", standing.Tenant.Name, standing.Name(),
 		map[string]any{"link": l.ID, "generation": l.Generation, "expires_at": l.ExpiresAt}, func(tx *store.Tx) error {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -155,7 +154,7 @@ func (s *server) createProject(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	p := tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+	p := tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
 		Version: 1}
 	if err := tenancy.CheckText("name", p.Name); err != nil {
 		return nil, err

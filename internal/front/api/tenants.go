@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -166,7 +165,7 @@ func (s *server) createKeyUser(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
+	u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, Email: in.Body.Email,
 		UnsubscribeToken: rand.Text(), CreatedAt: s.now(), Version: 1}
 	if err := u.Check(); err != nil {
 		return nil, err
@@ -271,7 +270,7 @@ func (s *server) setITContacts(ctx context.Context, in *struct {
 	}
 	var contacts []tenancy.ITContact
 	for _, c := range in.Body {
-		contact := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
+		contact := tenancy.ITContact{ID: store.NewID(), TenantID: t.ID, Name: c.Name, Email: c.Email,
 			CreatedAt: s.now(), Version: version + 1}
 		if err := contact.Check(); err != nil {
 			return nil, err

@@ -7,7 +7,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -28,7 +28,7 @@ func (s *server) tryArrangement(ctx context.Context, in *struct {
 		return nil, err
 	}
 	a := tenancy.Arrangement{
-		ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
+		ID: store.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
 		Endpoint:       in.Body.Endpoint,
 		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
 		Version: 1,

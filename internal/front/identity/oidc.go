@@ -17,7 +17,6 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -214,7 +213,7 @@ func (s *Service) companyAccount(ctx context.Context, claims map[string]any, sub
 	now := s.instant()
 	switch {
 	case !known:
-		a.ID, a.Origin, a.CreatedAt = lifecycle.NewID(), origin, now
+		a.ID, a.Origin, a.CreatedAt = store.NewID(), origin, now
 		err = s.createCompanyAccount(ctx, &a, claims)
 	case a.Role != before.Role || a.TenantID != before.TenantID || a.KeyUserID != before.KeyUserID:
 		err = s.store.InTx(ctx, func(tx *store.Tx) error {

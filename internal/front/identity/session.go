@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -63,7 +62,7 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 	if len(agent) > longestAgent {
 		agent = agent[:longestAgent]
 	}
-	session := tenancy.Session{ID: lifecycle.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""),
+	session := tenancy.Session{ID: store.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""),
 		Address: b.Address, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LongestSession)}
 	if how == byOIDC {
 		session.ExpiresAt = now.Add(oidcSession)
@@ -138,7 +137,7 @@ func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Bro
 	case err != nil:
 		return "", err
 	}
-	a := tenancy.Account{ID: lifecycle.NewID(), Name: name, Role: t.Role, TenantID: t.TenantID, Tenant: t.Tenant,
+	a := tenancy.Account{ID: store.NewID(), Name: name, Role: t.Role, TenantID: t.TenantID, Tenant: t.Tenant,
 		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: "token " + t.ID, CreatedAt: now}
 	if err := a.Check(); err != nil {
 		return "", err
