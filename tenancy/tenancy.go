@@ -278,6 +278,8 @@ type Notice struct {
 	DueAt         time.Time // by when something should be done
 	Reason        string    // of a renewal by hand; else empty
 	CreatedAt     time.Time
+	// DedupKey names the cause. A certificate has at most one notice for each.
+	DedupKey string
 }
 
 // TaskState is how far a person is with a task.

@@ -157,10 +157,9 @@ const firstTokenLifetime = 30 * 24 * time.Hour
 
 // firstToken creates the first operator's token, once in the life of a database. It returns "" if it exists.
 func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret string, err error) {
-	const name = "first_token"
 	err = s.InTx(ctx, func(tx *store.Tx) error {
 		secret = ""
-		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
+		first, err := tx.Claim(ctx, store.ClaimFirstToken, "", now)
 		if err != nil || !first {
 			return err
 		}

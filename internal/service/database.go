@@ -64,11 +64,8 @@ func claimKeyCheck(ctx context.Context, s *store.Store, keys *keyring.Keyring) (
 	if err != nil {
 		return "", err
 	}
-	err = s.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Claim(ctx, keyCheck, made); err != nil {
-			return err
-		}
-		sealed, err = tx.Setting(ctx, keyCheck)
+	err = s.InTx(ctx, func(tx *store.Tx) (err error) {
+		sealed, err = tx.SetOnce(ctx, keyCheck, made)
 		return err
 	})
 	return sealed, err

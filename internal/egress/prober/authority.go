@@ -86,8 +86,7 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	}
 	first := false
 	err := p.Store.InTx(ctx, func(tx *store.Tx) (err error) {
-		first, err = tx.Claim(ctx, "authority-asked/"+a.ID+"/"+now.UTC().Format(time.DateOnly),
-			now.UTC().Format(time.RFC3339))
+		first, err = tx.Claim(ctx, store.ClaimTrustQuestions, a.ID+"/"+now.UTC().Format(time.DateOnly), now)
 		return err
 	})
 	if err != nil || !first {

@@ -245,7 +245,7 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 	}
 	now = time.Now()
 	// as on another day
-	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM settings WHERE name LIKE 'authority-asked/%'")
+	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM claims WHERE kind = 'trust questions'")
 	if got := verdict(); got != tenancy.Trusted {
 		t.Errorf("%q", got)
 	}

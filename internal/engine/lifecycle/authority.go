@@ -46,9 +46,6 @@ func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID st
 	return tls.Certificate{Certificate: append([][]byte{issued.DER}, issued.Chain...), PrivateKey: key}, nil
 }
 
-// toldAll is the progress of an announcement that has reached everybody.
-const toldAll = "~"
-
 // Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once,
 // page by page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two
 // small queries where none is announced.
@@ -106,12 +103,11 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 
 // noteSigning writes into the audit log from when on an authority signs.
 func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.Time) error {
-	name := "signs/" + a.ID
-	if known, err := e.store.Setting(ctx, name); err != nil || known != "" {
+	if known, err := e.store.Claimed(ctx, store.ClaimSigns, a.ID); err != nil || known {
 		return err
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, name, now.UTC().Format(time.RFC3339))
+		first, err := tx.Claim(ctx, store.ClaimSigns, a.ID, now)
 		if err != nil || !first {
 			return err
 		}
@@ -121,27 +117,23 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 
 // announcePage tells one page of tenants, in one transaction with how far the announcement is.
 func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (told bool, err error) {
-	name := "announced/" + a.ID
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Claim(ctx, name, ""); err != nil {
-			return err
-		}
-		after, err := tx.Setting(ctx, name)
-		if told = after == toldAll; err != nil || told {
+		after, err := tx.Announcement(ctx, a.ID)
+		if told = after == store.AnnouncedToAll; err != nil || told {
 			return err
 		}
 		ids, err := tx.Presenting(ctx, after, rollPage)
 		if err != nil {
 			return err
 		}
-		next := toldAll
+		next := store.AnnouncedToAll
 		if len(ids) == rollPage {
 			next = ids[len(ids)-1]
 		}
-		if first, err := tx.Advance(ctx, name, after, next); err != nil || !first { // another replica tells this page
+		if ok, err := tx.AdvanceAnnouncement(ctx, a.ID, after, next); err != nil || !ok { // another replica tells this page
 			return err
 		}
-		told = next == toldAll
+		told = next == store.AnnouncedToAll
 		b := batchFor(0)
 		if after == "" {
 			b.events = append(b.events, tenancy.NewEvent(now, "issuer", "authority.announced", "", a.ID,
@@ -164,7 +156,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		for _, c := range certs {
 			e.notify(b, people[c.TenantID], c, tenancy.Notice{
 				Kind: tenancy.NewAuthority, CertificateID: c.ID, SuccessorID: a.ID, DueAt: a.SignsFrom,
-				Subject: "A new CA will issue your certificates from " + a.SignsFrom.UTC().Format("2 January 2006") + " on",
+				Subject:  "A new CA will issue your certificates from " + a.SignsFrom.UTC().Format("2 January 2006") + " on",
+				DedupKey: "authority/" + a.ID,
 			}, cause{actor: "issuer"}, now)
 		}
 		return e.write(ctx, tx, b, now)

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -10,12 +11,23 @@ import (
 const (
 	// messagesKept is how long the message log and the ends of parked messages are kept.
 	messagesKept = 30 * 24 * time.Hour
+	// remindersKept is longer than a reminder can come again: the first comes 30 days before a certificate expires.
+	remindersKept = 90 * 24 * time.Hour
+	// questionsKept is longer than a day: receivers are asked daily.
+	questionsKept = 7 * 24 * time.Hour
 	// prunePage bounds how many messages one transaction deletes.
 	prunePage = 5000
 )
 
-// Prune deletes messages that are older than they are kept. Call it as often as [Engine.Tick].
+// Prune deletes messages, and claims of replicas, that are older than they are kept. Call it as often as [Engine.Tick].
 func (e *Engine) Prune(ctx context.Context, now time.Time) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),
+			tx.PruneClaims(ctx, store.ClaimTrustQuestions, now.Add(-questionsKept)))
+	})
+	if err != nil {
+		return err
+	}
 	before := now.Add(-messagesKept)
 	for {
 		var n int64

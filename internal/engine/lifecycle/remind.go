@@ -47,7 +47,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 	slices.Sort(late)
 	days := int(old.NotAfter.Sub(now) / policy.Day)
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, fmt.Sprintf("reminded/%s/%d", old.ID, stage), now.UTC().Format(time.RFC3339))
+		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("%s/%d", old.ID, stage), now)
 		if err != nil || !first {
 			return err
 		}
@@ -57,7 +57,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 		}
 		var b batch
 		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter,
-			Subject: unreadySubject(late, days, stage)}
+			Subject: unreadySubject(late, days, stage), DedupKey: fmt.Sprintf("unready/%d", stage)}
 		e.notify(&b, people[t.ID], old, n, cause{actor: "roll-over"}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
 			map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage,

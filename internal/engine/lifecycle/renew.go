@@ -76,6 +76,7 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 
 // batch gathers what one transaction writes.
 type batch struct {
+	runDate      time.Time // zero if no run writes it
 	warned       []string // certificate IDs
 	replaced     []tenancy.Certificate
 	successors   []store.SealedCertificate
@@ -177,6 +178,13 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 	if n.Subject == "" {
 		n.Subject = subject(n.Kind, c.Purpose)
 	}
+	switch {
+	case n.DedupKey != "":
+	case !why.runDate.IsZero(): // a run warns about a certificate or renews it, not both
+		n.DedupKey = fmt.Sprintf("run/%d", why.runDate.UnixMicro())
+	default: // a certificate has one successor
+		n.DedupKey = "renewed"
+	}
 	b.notices = append(b.notices, n)
 	mail := func(m tenancy.Mail) {
 		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.Tenant.ID, n.ID, tenancy.MailWaiting
@@ -211,7 +219,7 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 
 // write stores a batch. The audit log comes last: it is locked until the transaction ends.
 func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Time) error {
-	if err := tx.MarkWarned(ctx, b.warned, firstRunDate(b)); err != nil {
+	if err := tx.MarkWarned(ctx, b.warned, b.runDate); err != nil {
 		return err
 	}
 	if err := tx.Succeed(ctx, b.replaced); err != nil {
@@ -249,13 +257,6 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 		}
 	}
 	return tx.Audit(ctx, b.events...)
-}
-
-func firstRunDate(b *batch) time.Time {
-	if len(b.notices) == 0 {
-		return time.Time{}
-	}
-	return b.notices[0].RunDate
 }
 
 func runDateText(t time.Time) string {

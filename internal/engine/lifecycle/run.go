@@ -312,6 +312,7 @@ func (w walk) prepare(ctx context.Context, p *page) {
 // writePage stores what was prepared, as one transaction.
 func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time) error {
 	b := batchFor(len(p.certs))
+	b.runDate = runDate
 	why := cause{actor: actor(runDate), runDate: runDate}
 	for i, c := range p.certs {
 		switch p.actions[i] {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -54,48 +53,4 @@ func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 // ResealAuthority replaces the sealed key of an authority.
 func (t *Tx) ResealAuthority(ctx context.Context, id string, sealed []byte) error {
 	return t.execOne(ctx, "UPDATE authorities SET sealed_key = ? WHERE id = ?", sealed, id)
-}
-
-// A Trust is what is known of one receiver about an authority that was announced.
-type Trust struct {
-	ArrangementID string
-	Tenant        string // name
-	Arrangement   string // name
-	Verdict       tenancy.Trust
-	At            time.Time // zero while nothing is known
-	Source        rollover.Source
-	Detail        string // what the receiver answered
-}
-
-// SetTrust stores what is known of a receiver about an authority.
-func (t *Tx) SetTrust(ctx context.Context, authorityID string, v Trust) error {
-	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
-		DO UPDATE SET verdict = excluded.verdict, at = excluded.at, source = excluded.source, detail = excluded.detail`,
-		authorityID, v.ArrangementID, string(v.Verdict), micros(v.At), string(v.Source), v.Detail)
-	return err
-}
-
-const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COALESCE(t.at, 0), COALESCE(t.source, ''), COALESCE(t.detail, '')
-	FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ? AND t.arrangement_id = a.id `
-
-func scanTrust(s row) (v Trust, err error) {
-	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
-}
-
-// TrustOf is what is known of the receiver of an arrangement about an authority; the zero verdict where nothing is.
-func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) (Trust, error) {
-	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)
-}
-
-// NotTrusting lists the arrangements that present a certificate and whose receivers are not known to trust an
-// authority, from an arrangement ID on.
-func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]Trust, error) {
-	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
-		"COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
-}
-
-// Presenting lists the tenants with an arrangement that presents a certificate, from an ID on.
-func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]string, error) {
-	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM arrangements WHERE authentication = "+
-		"'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }

@@ -180,3 +180,30 @@ func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, erro
 	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' "+
 		"AND not_after < ?", micros(now))
 }
+
+// Rolling lists the tenants with a roll-over under way: an old generation is not retired yet. It costs what it returns.
+func (r Reader) Rolling(ctx context.Context, after string, limit int) ([]string, error) {
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
+		"successor_id <> '' AND state = 'active' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+}
+
+// InReachOf reads the generations of the tenant certificate that are neither retired nor revoked, by tenant ID, the
+// oldest first.
+func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
+	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
+		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state IN ('standby', 'active') AND "+
+			"tenant_id ", tenantIDs, " ORDER BY generation")
+}
+
+// Activate notes that a standby generation is presented now.
+func (t *Tx) Activate(ctx context.Context, tenantID string, generation int) error {
+	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = 'tenant' AND "+
+		"generation = ? AND state = 'standby'", tenantID, generation)
+	return err
+}
+
+// Retire ends a replaced generation and destroys its key.
+func (t *Tx) Retire(ctx context.Context, id string) error {
+	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL WHERE id = ? AND state IN "+
+		"('standby', 'active') AND successor_id <> ''", id)
+}

@@ -84,32 +84,3 @@ func (r Reader) Imported(ctx context.Context, id, after string, limit int) ([]te
 	}, "SELECT tenant, made FROM import_items WHERE import_id = ? AND tenant > ? ORDER BY tenant LIMIT ?", id, after,
 		limit)
 }
-
-// AddForeignIssuer keeps the certificate of an authority that is not ours.
-func (t *Tx) AddForeignIssuer(ctx context.Context, id string, der []byte) error {
-	_, err := t.exec(ctx, "INSERT INTO foreign_issuers (id, der) VALUES (?, ?) ON CONFLICT (id) DO NOTHING", id, der)
-	return err
-}
-
-// EraseTenant removes a tenant and all that is its own but its part of the audit log and of the mails' history. It is
-// for taking an import back.
-func (t *Tx) EraseTenant(ctx context.Context, id string) error {
-	const arrangements = "(SELECT id FROM arrangements WHERE tenant_id = ?)"
-	for _, query := range []string{
-		"DELETE FROM evidence WHERE arrangement_id IN " + arrangements,
-		"DELETE FROM messages WHERE arrangement_id IN " + arrangements,
-		"DELETE FROM links WHERE arrangement_id IN " + arrangements,
-		"DELETE FROM parked WHERE arrangement_id IN " + arrangements,
-		"DELETE FROM trust WHERE arrangement_id IN " + arrangements, "DELETE FROM arrangements WHERE tenant_id = ?",
-		"DELETE FROM receivers WHERE tenant_id = ?", "DELETE FROM scoping_answers WHERE project_id IN (SELECT id FROM " +
-			"scoping_projects WHERE tenant_id = ?)", "DELETE FROM scoping_projects WHERE tenant_id = ?",
-		"DELETE FROM accounts WHERE tenant_id = ?", "DELETE FROM tokens WHERE tenant_id = ?",
-		"DELETE FROM key_users WHERE tenant_id = ?", "DELETE FROM it_contacts WHERE tenant_id = ?",
-		"DELETE FROM certificates WHERE tenant_id = ?", "DELETE FROM tenants WHERE id = ?",
-	} {
-		if _, err := t.exec(ctx, query, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"os"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -138,6 +137,7 @@ type hashed struct {
 }
 
 func (h *hashed) Next() bool { return h.rows.Next() }
+
 func (h *hashed) Err() error { return h.rows.Err() }
 
 func (h *hashed) moved(table string) Moved {
@@ -177,25 +177,4 @@ func (h *hashed) Values() ([]any, error) {
 func (h *hashed) add(kind byte, data []byte) {
 	h.hash.Write(binary.BigEndian.AppendUint64([]byte{kind}, uint64(len(data))))
 	h.hash.Write(data)
-}
-
-// Backup writes a copy of a SQLite database to a new file, as of one instant, while others use it.
-func (s *Store) Backup(ctx context.Context, path string) error {
-	if s.engine != SQLite {
-		return errors.New("PostgreSQL has its own tool for this: pg_dump")
-	}
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s exists already: name a new file", path)
-	}
-	// SQLite makes the file with the mode of the process; this one is the owner's alone, like the database.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	f.Close()
-	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
-		os.Remove(path)
-		return s.explain(err)
-	}
-	return nil
 }

@@ -53,20 +53,6 @@ func (r Reader) WaitingParked(ctx context.Context, after string, limit int) ([]t
 		"id LIMIT ?", after, limit)
 }
 
-// ArrangementNames are the names of arrangements, each with its tenant's, by identifier.
-func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
-	type named struct{ id, name string }
-	rows, err := byID(ctx, r, func(s row) (n named, err error) {
-		return n, s.Scan(&n.id, &n.name)
-	}, func(n named) string { return n.id },
-		"SELECT a.id, t.name || '/' || a.name FROM arrangements a JOIN tenants t ON t.id = a.tenant_id WHERE a.id ", ids)
-	names := map[string]string{}
-	for id, n := range rows {
-		names[id] = n.name
-	}
-	return names, err
-}
-
 // CountParked counts the messages that wait.
 func (r Reader) CountParked(ctx context.Context) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM parked WHERE state = 'waiting'")

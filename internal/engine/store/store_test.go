@@ -157,7 +157,7 @@ func TestDueListsByExpiryWhatTheRunHasNotDealtWith(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		notice := tenancy.Notice{ID: "n", TenantID: "t-a", CertificateID: "c-a", Kind: tenancy.Expiring, Subject: "s",
-			RunDate: now, CreatedAt: now}
+			RunDate: now, CreatedAt: now, DedupKey: "run/1"}
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			return errors.Join(tx.AddNotices(ctx, []tenancy.Notice{notice}), tx.MarkWarned(ctx, []string{"c-a"}, now))
 		}))
@@ -220,7 +220,7 @@ func TestTasksAndMailsHangOnTheirNotice(t *testing.T) {
 		must(t, err)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			notice := tenancy.Notice{ID: "n", TenantID: tenant.ID, CertificateID: cert.ID, Kind: tenancy.Expiring,
-				Subject: "subject", DueAt: now, CreatedAt: now}
+				Subject: "subject", DueAt: now, CreatedAt: now, DedupKey: "run/1"}
 			var tasks []tenancy.Task
 			for _, u := range users {
 				tasks = append(tasks, tenancy.Task{ID: "task-" + u.Name, TenantID: tenant.ID, KeyUserID: u.ID, NoticeID: "n",

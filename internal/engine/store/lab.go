@@ -1,7 +1,12 @@
 package store
 
+// Only the lab uses this file: simulations and measurements open a database in memory and fill it by the thousand, past
+// the rules that the engine keeps.
+
 import (
 	"context"
+	"database/sql"
+	"fmt"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -83,4 +88,17 @@ func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenan
 func (s *Store) Analyze(ctx context.Context) error {
 	_, err := s.writer.ExecContext(ctx, "ANALYZE")
 	return s.explain(err)
+}
+
+// OpenInMemory opens an empty SQLite database that lives as long as the store is open and is nobody else's, for
+// simulations. It has one connection: what is inside a transaction must read through it.
+func OpenInMemory(ctx context.Context) (*Store, error) {
+	db := sql.OpenDB(&preparing{name: ":memory:?_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_txlock=immediate"})
+	db.SetMaxOpenConns(1)
+	s := &Store{Reader: Reader{db, SQLite}, writer: db, reader: db}
+	if err := s.migrate(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database in memory: %w", err)
+	}
+	return s, nil
 }

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Presenting lists the tenants with an arrangement that presents a certificate, from an ID on.
+func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]string, error) {
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM arrangements WHERE authentication = "+
+		"'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+}
+
+// ArrangementNames are the names of arrangements, each with its tenant's, by identifier.
+func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
+	type named struct{ id, name string }
+	rows, err := byID(ctx, r, func(s row) (n named, err error) {
+		return n, s.Scan(&n.id, &n.name)
+	}, func(n named) string { return n.id },
+		"SELECT a.id, t.name || '/' || a.name FROM arrangements a JOIN tenants t ON t.id = a.tenant_id WHERE a.id ", ids)
+	names := map[string]string{}
+	for id, n := range rows {
+		names[id] = n.name
+	}
+	return names, err
+}
+
+// LockArrangement reads an arrangement by its ID and keeps others from moving it until the transaction ends.
+func (t *Tx) LockArrangement(ctx context.Context, id string) (tenancy.Arrangement, error) {
+	query := "SELECT " + arrangementColumns + " FROM arrangements WHERE id = ?"
+	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
+		query += " FOR UPDATE"
+	}
+	return one(ctx, t.Reader, "such arrangement", scanArrangement, query, id)
+}
+
+// SetNeededOld stores when a message last needed an old generation.
+func (t *Tx) SetNeededOld(ctx context.Context, arrangementID string, at time.Time) error {
+	_, err := t.exec(ctx, "UPDATE arrangements SET needed_old_at = ? WHERE id = ?", micros(at), arrangementID)
+	return err
+}
+
+var (
+	cutOver = bulk{
+		each: "UPDATE arrangements SET generation = ?, version = version + 1 WHERE id = ?",
+		all: "UPDATE arrangements SET generation = v.generation, version = version + 1 FROM unnest($1::bigint[], " +
+			"$2::text[]) AS v (generation, id) WHERE arrangements.id = v.id",
+		columns: 2,
+	}
+	presented = bulk{
+		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '') ON CONFLICT (arrangement_id, " +
+			"generation) DO UPDATE SET presented_at = excluded.presented_at",
+		all: "INSERT INTO evidence (" +
+			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS v (id, generation, at)
+			ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at`,
+		columns: 3,
+	}
+)
+
+// CutOver stores which generation each of the arrangements presents from now on.
+func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement, now time.Time) error {
+	if _, err := cutOver.write(ctx, t, len(arrangements), func(i int) []any {
+		return []any{int64(arrangements[i].Generation), arrangements[i].ID}
+	}); err != nil {
+		return err
+	}
+	_, err := presented.write(ctx, t, len(arrangements), func(i int) []any {
+		return []any{arrangements[i].ID, int64(arrangements[i].Generation), micros(now)}
+	})
+	return err
+}
+
+// OwnedArrangement finds an arrangement of any tenant, and whose it is.
+func (r Reader) OwnedArrangement(ctx context.Context, id string) (t tenancy.Tenant, a tenancy.Arrangement, err error) {
+	if a, err = r.ArrangementByID(ctx, id); err != nil {
+		return t, a, err
+	}
+	tenants, err := r.TenantsByID(ctx, []string{a.TenantID})
+	return tenants[a.TenantID], a, err
+}
+
+// ArrangementByID finds an arrangement of any tenant.
+func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrangement, error) {
+	return one(ctx, r, "such arrangement", scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE id = ?",
+		id)
+}
+
+const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, " +
+	"generation, needed_old_at, egress, created_at, version"
+
+func scanArrangement(s row) (a tenancy.Arrangement, err error) {
+	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy,
+		&a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version)
+}
+
+// Arrangement finds an arrangement of a tenant by name.
+func (r Reader) Arrangement(ctx context.Context, tenantID, name string) (tenancy.Arrangement, error) {
+	return one(ctx, r, "arrangement "+name, scanArrangement,
+		"SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id = ? AND name = ?", tenantID, name)
+}
+
+// Arrangements lists the arrangements of a tenant.
+func (r Reader) Arrangements(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Arrangement, error) {
+	return list(ctx, r, scanArrangement, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id = ? AND id > "+
+		"? ORDER BY id LIMIT ?", tenantID, after, limit)
+}
+
+// ArrangementsOf reads the arrangements of many tenants, by tenant ID.
+func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Arrangement, error) {
+	return groupBy(ctx, r, scanArrangement, func(a tenancy.Arrangement) string {
+		return a.TenantID
+	}, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id ", tenantIDs, " ORDER BY id")
+}
+
+// CreateArrangement stores a new arrangement; [tenancy.ErrConflict] where the name is taken.
+func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error {
+	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+
+		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation,
+		micros(a.NeededOldAt), document{&a.Egress}, micros(a.CreatedAt), a.Version)
+	return err
+}
+
+// UpdateArrangement stores a change of all but the name.
+func (t *Tx) UpdateArrangement(ctx context.Context, a tenancy.Arrangement) error {
+	return t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, "+
+		"strategy = ?, generation = ?, egress = ?, version = version + 1 WHERE id = ? AND version = ?",
+		a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation, document{&a.Egress}, a.ID,
+		a.Version)
+}
+
+// DeleteArrangement removes an arrangement.
+func (t *Tx) DeleteArrangement(ctx context.Context, a tenancy.Arrangement) error {
+	return t.execOne(ctx, "DELETE FROM arrangements WHERE id = ? AND version = ?", a.ID, a.Version)
+}

@@ -1,0 +1,29 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Backup writes a copy of a SQLite database to a new file, as of one instant, while others use it.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.engine != SQLite {
+		return errors.New("PostgreSQL has its own tool for this: pg_dump")
+	}
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s exists already: name a new file", path)
+	}
+	// SQLite makes the file with the mode of the process; this one is the owner's alone, like the database.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		os.Remove(path)
+		return s.explain(err)
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// BeginCeremony keeps the first half of a ceremony, as JSON, until an instant; and forgets those that nobody finished.
+func (t *Tx) BeginCeremony(ctx context.Context, hash, kind, data string, now, until time.Time) error {
+	if _, err := t.exec(ctx, "DELETE FROM ceremonies WHERE expires_at < ?", micros(now)); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "INSERT INTO ceremonies (hash, kind, data, expires_at) VALUES (?, ?, ?, ?)", hash, kind, data,
+		micros(until))
+	return err
+}
+
+// TakeCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that
+// is valid.
+func (t *Tx) TakeCeremony(ctx context.Context, hash, kind string, now time.Time) (string, error) {
+	return one(ctx, t.Reader, "such ceremony", scanOne[string], "DELETE FROM ceremonies WHERE hash = ? AND kind = ? AND "+
+		"expires_at >= ? RETURNING data", hash, kind, micros(now))
+}

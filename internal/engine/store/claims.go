@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// A ClaimKind is a kind of work that one replica does once per subject.
+type ClaimKind string
+
+// The kinds of claims.
+const (
+	// ClaimFirstToken is the creation of the first operator's token. It has no subject.
+	ClaimFirstToken ClaimKind = "first token"
+	// ClaimSigns is the audit event about an authority that has begun to sign. The subject is its ID.
+	ClaimSigns ClaimKind = "authority signs"
+	// ClaimReminder is the reminder about receivers that have not acted. The subject is the old certificate's ID with the
+	// stage.
+	ClaimReminder ClaimKind = "reminder"
+	// ClaimTrustQuestions is the daily question to receivers whether they trust an announced authority. The subject is its
+	// ID with the date.
+	ClaimTrustQuestions ClaimKind = "trust questions"
+)
+
+// Claim stores a claim and reports whether it is the first for its kind and subject. If not, another replica did the
+// work, or is doing it in a transaction that commits first.
+func (t *Tx) Claim(ctx context.Context, kind ClaimKind, subject string, at time.Time) (first bool, err error) {
+	n, err := t.exec(ctx, "INSERT INTO claims (kind, subject, at) VALUES (?, ?, ?) ON CONFLICT (kind, subject) DO NOTHING",
+		string(kind), subject, micros(at))
+	return n == 1, err
+}
+
+// Claimed reports whether a claim is stored.
+func (r Reader) Claimed(ctx context.Context, kind ClaimKind, subject string) (bool, error) {
+	n, err := one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM claims WHERE kind = ? AND subject = ?",
+		string(kind), subject)
+	return n > 0, err
+}
+
+// PruneClaims deletes the claims of a kind from before an instant.
+func (t *Tx) PruneClaims(ctx context.Context, kind ClaimKind, before time.Time) error {
+	_, err := t.exec(ctx, "DELETE FROM claims WHERE kind = ? AND at < ?", string(kind), micros(before))
+	return err
+}

@@ -1,0 +1,40 @@
+package store
+
+import "context"
+
+// Of a tenant, some tables keep their rows when it is erased: the audit log and the history of what was sent belong to
+// the installation.
+var keptOfATenant = []string{"notices", "tasks", "mails"}
+
+// erasures delete the rows of a tenant, those that refer to others first. Each query takes the tenant's ID.
+var erasures = []string{
+	"DELETE FROM evidence WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM messages WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM links WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM parked WHERE tenant_id = ?",
+	"DELETE FROM trust WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM arrangements WHERE tenant_id = ?",
+	"DELETE FROM receivers WHERE tenant_id = ?",
+	"DELETE FROM scoping_answers WHERE project_id IN (SELECT id FROM scoping_projects WHERE tenant_id = ?)",
+	"DELETE FROM scoping_projects WHERE tenant_id = ?",
+	"DELETE FROM sessions WHERE account_id IN (SELECT id FROM accounts WHERE tenant_id = ?)",
+	"DELETE FROM passkeys WHERE account_id IN (SELECT id FROM accounts WHERE tenant_id = ?)",
+	"DELETE FROM accounts WHERE tenant_id = ?",
+	"DELETE FROM idempotency_keys WHERE token_id IN (SELECT id FROM tokens WHERE tenant_id = ?)",
+	"DELETE FROM tokens WHERE tenant_id = ?",
+	"DELETE FROM key_users WHERE tenant_id = ?",
+	"DELETE FROM it_contacts WHERE tenant_id = ?",
+	"DELETE FROM certificates WHERE tenant_id = ?",
+	"DELETE FROM tenants WHERE id = ?",
+}
+
+// EraseTenant deletes a tenant with all that belongs to it, except its notices, tasks and mails and its part of the
+// audit log. It is for undoing an import.
+func (t *Tx) EraseTenant(ctx context.Context, id string) error {
+	for _, query := range erasures {
+		if _, err := t.exec(ctx, query, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

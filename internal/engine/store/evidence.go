@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+)
+
+const evidenceColumns = "arrangement_id, generation, presented_at, verdict, verdict_at, source, detail"
+
+func scanEvidence(s row) (e standing.Evidence, err error) {
+	return e, s.Scan(&e.ArrangementID, &e.Generation, instant{&e.PresentedAt}, &e.Verdict, instant{&e.VerdictAt},
+		&e.Source, &e.Detail)
+}
+
+// EvidenceOf reads what is known of arrangements, by arrangement ID.
+func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[string][]standing.Evidence, error) {
+	return groupBy(ctx, r, scanEvidence, func(e standing.Evidence) string {
+		return e.ArrangementID
+	}, "SELECT "+evidenceColumns+" FROM evidence WHERE arrangement_id ", arrangementIDs, " ORDER BY generation")
+}
+
+// SetEvidence stores what is known of a generation.
+func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
+	_, err := t.exec(ctx, "INSERT INTO evidence ("+
+		evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
+		presented_at = excluded.presented_at, verdict = excluded.verdict, verdict_at = excluded.verdict_at, source = excluded.source, detail = excluded.detail`,
+		e.ArrangementID, e.Generation, micros(e.PresentedAt), string(e.Verdict), micros(e.VerdictAt), string(e.Source),
+		e.Detail)
+	return err
+}
+
+// ForgetEvidence removes what is known of the receiver of an arrangement, for a receiver that is another one now.
+func (t *Tx) ForgetEvidence(ctx context.Context, arrangementID string) error {
+	_, err := t.exec(ctx, "DELETE FROM evidence WHERE arrangement_id = ?", arrangementID)
+	return err
+}

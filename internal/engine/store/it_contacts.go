@@ -1,0 +1,40 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const itContactColumns = "id, tenant_id, position, name, email, created_at, version"
+
+func scanITContact(s row) (c tenancy.ITContact, err error) {
+	return c, s.Scan(&c.ID, &c.TenantID, &c.Position, &c.Name, &c.Email, instant{&c.CreatedAt}, &c.Version)
+}
+
+// ITContacts lists a tenant's IT contacts in their order.
+func (r Reader) ITContacts(ctx context.Context, tenantID string) ([]tenancy.ITContact, error) {
+	return list(ctx, r, scanITContact,
+		"SELECT "+itContactColumns+" FROM it_contacts WHERE tenant_id = ? ORDER BY position", tenantID)
+}
+
+// ITContactsOf reads the IT contacts of many tenants, by tenant ID, each in its order.
+func (r Reader) ITContactsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.ITContact, error) {
+	return groupBy(ctx, r, scanITContact, func(c tenancy.ITContact) string {
+		return c.TenantID
+	}, "SELECT "+itContactColumns+" FROM it_contacts WHERE tenant_id ", tenantIDs, " ORDER BY position")
+}
+
+// SetITContacts makes these the tenant's IT contacts, in this order.
+func (t *Tx) SetITContacts(ctx context.Context, tenantID string, contacts []tenancy.ITContact) error {
+	if _, err := t.exec(ctx, "DELETE FROM it_contacts WHERE tenant_id = ?", tenantID); err != nil {
+		return err
+	}
+	for i, c := range contacts {
+		if _, err := t.exec(ctx, "INSERT INTO it_contacts ("+itContactColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)", c.ID,
+			tenantID, i+1, c.Name, c.Email, micros(c.CreatedAt), c.Version); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const keyUserColumns = "id, tenant_id, name, email, subscribed_at, unsubscribe_token, created_at, version"
+
+func scanKeyUser(s row) (u tenancy.KeyUser, err error) {
+	return u, s.Scan(&u.ID, &u.TenantID, &u.Name, &u.Email, instant{&u.SubscribedAt}, &u.UnsubscribeToken,
+		instant{&u.CreatedAt}, &u.Version)
+}
+
+// KeyUser finds a key user of a tenant by name.
+func (r Reader) KeyUser(ctx context.Context, tenantID, name string) (tenancy.KeyUser, error) {
+	return one(ctx, r, "key user "+name, scanKeyUser,
+		"SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id = ? AND name = ?", tenantID, name)
+}
+
+// KeyUserByUnsubscribeToken finds the key user whose one-click link carries the token.
+func (r Reader) KeyUserByUnsubscribeToken(ctx context.Context, token string) (tenancy.KeyUser, error) {
+	return one(ctx, r, "subscription for this link", scanKeyUser,
+		"SELECT "+keyUserColumns+" FROM key_users WHERE unsubscribe_token = ?", token)
+}
+
+// KeyUsers lists the key users of a tenant.
+func (r Reader) KeyUsers(ctx context.Context, tenantID, after string, limit int) ([]tenancy.KeyUser, error) {
+	return list(ctx, r, scanKeyUser, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id = ? AND id > ? ORDER BY "+
+		"id LIMIT ?", tenantID, after, limit)
+}
+
+// KeyUsersOf reads the key users of many tenants, by tenant ID.
+func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.KeyUser, error) {
+	return groupBy(ctx, r, scanKeyUser, func(u tenancy.KeyUser) string {
+		return u.TenantID
+	}, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
+}
+
+// CreateKeyUser stores a new key user; [tenancy.ErrConflict] where the name is taken.
+func (t *Tx) CreateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
+	_, err := t.exec(ctx, "INSERT INTO key_users ("+keyUserColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt), u.Version)
+	return err
+}
+
+// UpdateKeyUser stores a change of the address or of the subscription.
+func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
+	return t.execOne(ctx, "UPDATE key_users SET email = ?, subscribed_at = ?, version = version + 1 WHERE id = ? AND "+
+		"version = ?", u.Email, micros(u.SubscribedAt), u.ID, u.Version)
+}
+
+// DeleteKeyUser removes a key user, the user's tasks and tokens.
+func (t *Tx) DeleteKeyUser(ctx context.Context, u tenancy.KeyUser) error {
+	for _, owned := range []string{"tokens", "tasks"} {
+		if _, err := t.exec(ctx, "DELETE FROM "+owned+" WHERE tenant_id = ? AND key_user_id = ?", u.TenantID,
+			u.ID); err != nil {
+			return err
+		}
+	}
+	return t.execOne(ctx, "DELETE FROM key_users WHERE id = ? AND version = ?", u.ID, u.Version)
+}

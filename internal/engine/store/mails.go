@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var insertMails = bulkInsert("mails", "id text", "tenant_id text", "notice_id text", "key_user_id text", "name text",
+	"address text", "designated bigint", "message_id text", "state text",
+	"attempts bigint", "last_error text", "sent_at bigint")
+
+// AddMails stores mails to be delivered.
+func (t *Tx) AddMails(ctx context.Context, mails []tenancy.Mail) error {
+	_, err := insertMails.write(ctx, t, len(mails), func(i int) []any {
+		m := &mails[i]
+		return []any{m.ID, m.TenantID, m.NoticeID, m.KeyUserID, m.Name, m.Address, bit(m.Designated), m.MessageID,
+			string(m.State), int64(m.Attempts), m.LastError, micros(m.SentAt)}
+	})
+	return err
+}
+
+const mailColumns = "m.id, m.tenant_id, m.notice_id, n.subject, m.key_user_id, m.name, m.address, m.designated, " +
+	"m.message_id, m.state, m.attempts, m.last_error, n.created_at, m.sent_at"
+
+const mailTables = " FROM mails m JOIN notices n ON n.id = m.notice_id "
+
+func scanMail(s row) (m tenancy.Mail, err error) {
+	var designated int64
+	err = s.Scan(&m.ID, &m.TenantID, &m.NoticeID, &m.Subject, &m.KeyUserID, &m.Name, &m.Address, &designated, &m.MessageID,
+		&m.State, &m.Attempts, &m.LastError, instant{&m.CreatedAt}, instant{&m.SentAt})
+	m.Designated = designated == 1
+	return m, err
+}
+
+// Mail finds a mail by its ID.
+func (r Reader) Mail(ctx context.Context, id string) (tenancy.Mail, error) {
+	return one(ctx, r, "delivery "+id, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.id = ?", id)
+}
+
+// QueuedMails reads those of the mails with these IDs that are to be sent.
+func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, args := r.among(ids)
+	return list(ctx, r, scanMail,
+		"SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id "+in+" ORDER BY m.id", args...)
+}
+
+// Mails lists mails, of one tenant and in one state where these are given. Each form of the question has its own
+// statement, so that each finds its index.
+func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailState, after string,
+	limit int) ([]tenancy.Mail, error) {
+	where, args := "m.id > ?", []any{after}
+	if tenantID != "" {
+		where, args = where+" AND m.tenant_id = ?", append(args, tenantID)
+	}
+	if state != "" {
+		where, args = where+" AND m.state = ?", append(args, state)
+	}
+	if state != "" && state != tenancy.MailSent {
+		where += " AND m.state <> 'sent'" // so that the partial index can be used
+	}
+	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE "+where+" ORDER BY m.id LIMIT ?",
+		append(args, limit)...)
+}
+
+// MailsOf lists the latest mails to a key user, the latest first.
+func (r Reader) MailsOf(ctx context.Context, keyUserID string, limit int) ([]tenancy.Mail, error) {
+	return list(ctx, r, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.tenant_id = (SELECT tenant_id FROM "+
+		"key_users WHERE id = ?) AND m.key_user_id = ? ORDER BY m.id DESC LIMIT ?", keyUserID, keyUserID, limit)
+}
+
+// UpdateMail stores how a try to deliver ended.
+func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
+	return t.execOne(ctx, "UPDATE mails SET state = ?, attempts = ?, last_error = ?, sent_at = ? WHERE id = ?", m.State,
+		m.Attempts, m.LastError, micros(m.SentAt), m.ID)
+}
+
+// QueueMails turns mails from one state to queued, at most limit of them, and returns their IDs.
+func (t *Tx) QueueMails(ctx context.Context, from tenancy.MailState, limit int) ([]string, error) {
+	return list(ctx, t.Reader, scanOne[string], "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails "+
+		"WHERE state = ? AND state <> 'sent' ORDER BY id LIMIT ?) RETURNING id", from, limit)
+}
+
+// CountMails counts the mails that are not sent, by state.
+func (r Reader) CountMails(ctx context.Context) (map[tenancy.MailState]int, error) {
+	type count struct {
+		state tenancy.MailState
+		n     int
+	}
+	rows, err := list(ctx, r, func(s row) (c count, err error) {
+		return c, s.Scan(&c.state, &c.n)
+	}, "SELECT state, COUNT(*) FROM mails WHERE state <> 'sent' GROUP BY state")
+	counts := map[tenancy.MailState]int{}
+	for _, c := range rows {
+		counts[c.state] = c.n
+	}
+	return counts, err
+}

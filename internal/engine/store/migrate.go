@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date.
+func (s *Store) migrate(ctx context.Context) error {
+	p, err := s.migrator()
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("its schema is version %d, and this program supports versions up to %d: it was written by a newer "+
+			"perennial; use that one, or restore a backup from before the upgrade", current, target)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the schema: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) migrator() (*goose.Provider, error) {
+	dialect, opts := goose.DialectSQLite3, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if s.engine == Postgres {
+		locker, err := lock.NewPostgresSessionLocker() // replicas that start together migrate one after the other
+		if err != nil {
+			return nil, err
+		}
+		dialect, opts = goose.DialectPostgres, append(opts, goose.WithSessionLocker(locker))
+	}
+	return goose.NewProvider(dialect, s.writer, migrationFiles{s.engine}, opts...)
+}
+
+// A word in a comment of the form /*ENGINE ... */ is for that engine alone.
+var (
+	forSQLite   = regexp.MustCompile(`(?s)/\*sqlite (.*?) ?\*/`)
+	forPostgres = regexp.MustCompile(`(?s)/\*postgres (.*?) ?\*/`)
+)
+
+// dialect translates a migration into the SQL of an engine.
+func (e Engine) dialect(migration string) string {
+	if e == SQLite {
+		migration = forPostgres.ReplaceAllString(forSQLite.ReplaceAllString(migration, "$1"), "")
+		return strings.ReplaceAll(migration, "BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY")
+	}
+	migration = forSQLite.ReplaceAllString(forPostgres.ReplaceAllString(migration, "$1"), "")
+	// PostgreSQL shall compare text byte by byte, as SQLite does. A locale would order differently, and cost more.
+	return strings.ReplaceAll(migration, " TEXT ", ` TEXT COLLATE "C" `)
+}
+
+// migrationFiles are the migrations in the SQL of an engine.
+type migrationFiles struct{ engine Engine }
+
+// Open implements [fs.FS].
+func (m migrationFiles) Open(name string) (fs.File, error) {
+	f, err := migrations.Open(path.Join("migrations", name))
+	if err != nil || path.Ext(name) != ".sql" {
+		return f, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	return &migrationFile{strings.NewReader(m.engine.dialect(string(data))), info}, err
+}
+
+// A migrationFile is a migration in memory.
+type migrationFile struct {
+	*strings.Reader
+	info fs.FileInfo
+}
+
+// Stat implements [fs.File].
+func (f *migrationFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+
+// Close implements [fs.File].
+func (f *migrationFile) Close() error { return nil }

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+)
+
+// mostConnections bounds those of one process to PostgreSQL. Beside them the job queue and the listener for changes
+// have a few.
+const mostConnections = 32
+
+// Open opens the database that the URL names ("sqlite:PATH" or "postgres://...") and brings its schema up to date. A
+// schema newer than this program knows is refused.
+func Open(ctx context.Context, url string) (*Store, error) {
+	s, err := connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database %s: %w", Masked(url), s.explain(err))
+	}
+	return s, nil
+}
+
+// OpenExclusive is [Open] for a service: on SQLite it refuses a file that another service has open.
+func OpenExclusive(ctx context.Context, url string) (*Store, error) {
+	path, ok := sqlitePath(url)
+	if !ok {
+		return Open(ctx, url)
+	}
+	held, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	s, err := Open(ctx, url)
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	s.lock = held
+	return s, nil
+}
+
+// CheckExists refuses a SQLite file that is not there, for commands that look at a database: opening one would make it.
+func CheckExists(url string) error {
+	path, ok := sqlitePath(url)
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s: name the one that the service uses with --database", path)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+func sqlitePath(url string) (string, bool) { return strings.CutPrefix(url, "sqlite:") }
+
+func connect(ctx context.Context, url string) (*Store, error) {
+	path, ok := sqlitePath(url)
+	switch {
+	case ok && path == "":
+		return nil, errors.New("database sqlite: has no path: write sqlite:perennial.db")
+	case ok:
+		// The owner's alone, like the key file; SQLite gives its other files the same mode.
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("open the SQLite database: %w", err)
+		}
+		f.Close()
+		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
+		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
+		writer := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate"})
+		writer.SetMaxOpenConns(1)
+		if err := writer.PingContext(ctx); err != nil {
+			writer.Close()
+			return nil, fmt.Errorf("open the SQLite database %s: %w", path, err)
+		}
+		reader := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-8192)&_pragma=query_only(ON)"})
+		reader.SetMaxOpenConns(8)
+		return &Store{Reader: Reader{reader, SQLite}, writer: writer, reader: reader}, nil
+	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
+		db, err := sql.Open("pgx", url)
+		if err == nil {
+			db.SetMaxOpenConns(mostConnections)
+			db.SetMaxIdleConns(mostConnections)
+			err = checkServer(ctx, db)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("connect to PostgreSQL at %s: %w", Masked(url), err)
+		}
+		return &Store{Reader: Reader{db, Postgres}, writer: db, reader: db}, nil
+	default:
+		return nil, fmt.Errorf("database %q: write sqlite:PATH or postgres://USER@HOST/NAME", Masked(url))
+	}
+}
+
+// Masked is a database URL without its password.
+func Masked(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		if name, _, ok := strings.Cut(rest[:at], ":"); ok {
+			rest = name + ":***" + rest[at:]
+		}
+	}
+	return scheme + "://" + rest
+}

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func scanPasskey(r row) (p tenancy.Passkey, err error) {
+	return p, r.Scan(&p.ID, &p.AccountID, &p.Name, &p.Credential, instant{&p.CreatedAt}, instant{&p.UsedAt})
+}
+
+// Passkeys lists the passkeys of an account.
+func (r Reader) Passkeys(ctx context.Context, accountID string) ([]tenancy.Passkey, error) {
+	return list(ctx, r, scanPasskey, "SELECT id, account_id, name, credential, created_at, used_at FROM passkeys WHERE "+
+		"account_id = ? ORDER BY created_at, id", accountID)
+}
+
+// CreatePasskey stores a passkey; [tenancy.ErrConflict] where it is known.
+func (t *Tx) CreatePasskey(ctx context.Context, p tenancy.Passkey) error {
+	_, err := t.exec(ctx, "INSERT INTO passkeys (id, account_id, name, credential, created_at, used_at) VALUES (?, ?, "+
+		"?, ?, ?, ?)", p.ID, p.AccountID, p.Name, p.Credential, micros(p.CreatedAt), micros(p.UsedAt))
+	return err
+}
+
+// UsePasskey notes that a passkey was used, and what its authenticator counts now.
+func (t *Tx) UsePasskey(ctx context.Context, id, credential string, now time.Time) error {
+	return t.execOne(ctx, "UPDATE passkeys SET credential = ?, used_at = ? WHERE id = ?", credential, micros(now), id)
+}
+
+// DeletePasskey removes a passkey of an account.
+func (t *Tx) DeletePasskey(ctx context.Context, accountID, id string) error {
+	return t.execOne(ctx, "DELETE FROM passkeys WHERE account_id = ? AND id = ?", accountID, id)
+}

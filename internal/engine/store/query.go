@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// explain turns an engine's error into one of the kinds of package tenancy, where a caller decides by it, and says in
+// words what an administrator can mend.
+func (r Reader) explain(err error) error {
+	var pg *pgconn.PgError
+	var lite *sqlite.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return tenancy.Errorf(tenancy.ErrNotFound, "not found")
+	case errors.As(err, &pg):
+		switch pg.Code {
+		case "23505":
+			return tenancy.Errorf(tenancy.ErrConflict, "it exists already")
+		case "23503":
+			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
+		case "53100":
+			return fmt.Errorf("the database's disk is full: free space, nothing was lost: %w", err)
+		}
+	case errors.As(err, &lite):
+		switch lite.Code() {
+		case 1555, 2067: // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE
+			return tenancy.Errorf(tenancy.ErrConflict, "it exists already")
+		case 787, 1811: // SQLITE_CONSTRAINT_FOREIGNKEY, _TRIGGER
+			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
+		case 13: // SQLITE_FULL
+			return fmt.Errorf("the database's disk is full: free space, nothing was lost: %w", err)
+		}
+	}
+	return err
+}
+
+// Queries are written with ? and numbered for PostgreSQL once.
+var numbered sync.Map
+
+func (r Reader) sql(query string) string {
+	if r.engine != Postgres {
+		return query
+	}
+	if q, ok := numbered.Load(query); ok {
+		return q.(string)
+	}
+	var b strings.Builder
+	n := 0
+	for _, c := range query {
+		if c == '?' {
+			n++
+			fmt.Fprintf(&b, "$%d", n)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	numbered.Store(query, b.String())
+	return b.String()
+}
+
+// exec executes a statement and returns how many rows it changed.
+func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := t.tx.ExecContext(ctx, t.sql(query), args...)
+	if err != nil {
+		return 0, t.explain(err)
+	}
+	return res.RowsAffected()
+}
+
+// execOne executes a statement that must change one row. It returns [tenancy.ErrStale] if the statement changes none.
+func (t *Tx) execOne(ctx context.Context, query string, args ...any) error {
+	n, err := t.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		err = tenancy.Errorf(tenancy.ErrStale, "it was changed or deleted meanwhile: read it again")
+	}
+	return err
+}
+
+type row interface{ Scan(...any) error }
+
+// list reads all rows of a query.
+func list[T any](ctx context.Context, r Reader, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	var all []T
+	err := forEach(ctx, r, scan, func(v T) { all = append(all, v) }, query, args...)
+	return all, err
+}
+
+// forEach hands every row of a query to a function.
+func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), take func(T), query string,
+	args ...any) error {
+	rows, err := r.q.QueryContext(ctx, r.sql(query), args...)
+	if err != nil {
+		return r.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return err
+		}
+		take(v)
+	}
+	return r.explain(rows.Err())
+}
+
+// one reads the row of a query that has at most one; [tenancy.ErrNotFound] where it has none, saying what was looked
+// for.
+func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, error), query string, args ...any) (T,
+	error) {
+	v, err := scan(r.q.QueryRowContext(ctx, r.sql(query), args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, tenancy.Errorf(tenancy.ErrNotFound, "there is no %s", what)
+	}
+	return v, r.explain(err)
+}
+
+func scanOne[T any](s row) (v T, err error) { return v, s.Scan(&v) }
+
+// micros is how an instant is stored; 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// instant scans what micros wrote.
+type instant struct{ t *time.Time }
+
+func (i instant) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("instant: got %T", v)
+	}
+	*i.t = time.Time{}
+	if n != 0 {
+		*i.t = time.UnixMicro(n).UTC()
+	}
+	return nil
+}
+
+// document is how a value is stored as JSON.
+type document struct{ v any }
+
+func (d document) Scan(v any) error {
+	switch v := v.(type) {
+	case string:
+		return json.Unmarshal([]byte(v), d.v)
+	case []byte:
+		return json.Unmarshal(v, d.v)
+	}
+	return fmt.Errorf("document: got %T", v)
+}
+
+// Value implements [driver.Valuer].
+func (d document) Value() (driver.Value, error) {
+	data, err := json.Marshal(d.v)
+	return string(data), err
+}
+
+// bit is how a yes or no is stored; both engines have integers.
+func bit(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// among is the condition that a column is one of the IDs, and its arguments: a list for SQLite, one array for
+// PostgreSQL, which then prepares the statement once.
+func (r Reader) among(ids []string) (string, []any) {
+	if r.engine == Postgres {
+		return "= ANY (?)", []any{ids}
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	return "IN (" + strings.Repeat("?, ", len(ids)-1) + "?)", args
+}
+
+// groupBy reads the rows of a query that ends in a column that is among the IDs, and groups them. before are arguments
+// that come before the IDs.
+func groupBy[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string,
+	ids []string, order string, before ...any) (map[string][]T, error) {
+	groups := map[string][]T{}
+	if len(ids) == 0 {
+		return groups, nil
+	}
+	in, args := r.among(ids)
+	err := forEach(ctx, r, scan, func(v T) { groups[key(v)] = append(groups[key(v)], v) }, query+in+order,
+		append(before, args...)...)
+	return groups, err
+}
+
+func byID[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string,
+	ids []string) (map[string]T, error) {
+	found := make(map[string]T, len(ids))
+	if len(ids) == 0 {
+		return found, nil
+	}
+	in, args := r.among(ids)
+	err := forEach(ctx, r, scan, func(v T) { found[key(v)] = v }, query+in, args...)
+	return found, err
+}

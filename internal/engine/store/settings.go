@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// InstalledAt is when this installation began, written at the first call: no run date before it is due.
+func (s *Store) InstalledAt(ctx context.Context, now time.Time) (at time.Time, err error) {
+	const name = "installed_at"
+	err = s.InTx(ctx, func(tx *Tx) error {
+		v, err := tx.SetOnce(ctx, name, now.UTC().Format(time.RFC3339Nano))
+		if err != nil {
+			return err
+		}
+		if at, err = time.Parse(time.RFC3339Nano, v); err != nil {
+			return errors.New("the setting installed_at is not an instant")
+		}
+		return nil
+	})
+	return at, err
+}
+
+// Setting reads a setting; empty where it was never written.
+func (r Reader) Setting(ctx context.Context, name string) (string, error) {
+	v, err := one(ctx, r, "setting", scanOne[string], "SELECT value FROM settings WHERE name = ?", name)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return "", nil
+	}
+	return v, err
+}
+
+// SetSetting writes a setting.
+func (t *Tx) SetSetting(ctx context.Context, name, value string) error {
+	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "+
+		"excluded.value", name, value)
+	return err
+}
+
+// SetOnce writes a setting unless it was written before, and returns the value that is stored: of several replicas, the
+// first one decides.
+func (t *Tx) SetOnce(ctx context.Context, name, value string) (stored string, err error) {
+	if _, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name,
+		value); err != nil {
+		return "", err
+	}
+	return t.Setting(ctx, name)
+}
+
+// LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be
+// this one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
+func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
+	const name = "longest_validity"
+	v, err := s.Setting(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if v != "" {
+		if longest, err = time.ParseDuration(v); err != nil {
+			return 0, fmt.Errorf("the setting %s is not a duration: %w", name, err)
+		}
+		if longest >= now {
+			return longest, nil
+		}
+	}
+	return now, s.InTx(ctx, func(tx *Tx) error { return tx.SetSetting(ctx, name, now.String()) })
+}

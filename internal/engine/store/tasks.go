@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var insertTasks = bulkInsert("tasks", "id text", "tenant_id text", "key_user_id text", "notice_id text", "state text",
+	"note text", "completed_at bigint", "version bigint")
+
+// AddTasks stores the tasks of notices that the same transaction stores.
+func (t *Tx) AddTasks(ctx context.Context, tasks []tenancy.Task) error {
+	_, err := insertTasks.write(ctx, t, len(tasks), func(i int) []any {
+		v := &tasks[i]
+		return []any{v.ID, v.TenantID, v.KeyUserID, v.NoticeID, string(v.State), v.Note, micros(v.CompletedAt), v.Version}
+	})
+	return err
+}
+
+const taskColumns = "t.id, t.tenant_id, t.key_user_id, u.name, t.notice_id, n.kind, n.subject, t.state, t.note, " +
+	"n.due_at, n.created_at, t.completed_at, t.version"
+
+const taskTables = " FROM tasks t JOIN notices n ON n.id = t.notice_id JOIN key_users u ON u.id = t.key_user_id "
+
+func scanTask(s row) (t tenancy.Task, err error) {
+	return t, s.Scan(&t.ID, &t.TenantID, &t.KeyUserID, &t.KeyUser, &t.NoticeID, &t.Kind, &t.Subject, &t.State, &t.Note,
+		instant{&t.DueAt}, instant{&t.CreatedAt}, instant{&t.CompletedAt}, &t.Version)
+}
+
+// Task finds a task of a tenant.
+func (r Reader) Task(ctx context.Context, tenantID, id string) (tenancy.Task, error) {
+	return one(ctx, r, "task "+id, scanTask, "SELECT "+taskColumns+taskTables+"WHERE t.tenant_id = ? AND t.id = ?",
+		tenantID, id)
+}
+
+// Tasks lists the tasks of a tenant, of one key user and in one state where these are given.
+func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state tenancy.TaskState, after string,
+	limit int) ([]tenancy.Task, error) {
+	return list(ctx, r, scanTask, "SELECT "+taskColumns+taskTables+"WHERE t.tenant_id = ? AND (? = '' OR t.key_user_id "+
+		"= ?) AND (? = '' OR t.state = ?) AND t.id > ? ORDER BY t.id LIMIT ?",
+		tenantID, keyUserID, keyUserID, string(state), string(state), after, limit)
+}
+
+// UpdateTask stores a change of state and note.
+func (t *Tx) UpdateTask(ctx context.Context, v tenancy.Task) error {
+	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, version = version + 1 WHERE "+
+		"tenant_id = ? AND id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.TenantID, v.ID, v.Version)
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const tokenColumns = "t.id, t.name, t.role, t.tenant_id, COALESCE(n.name, ''), t.key_user_id, COALESCE(u.name, ''), " +
+	"t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
+
+const tokenTables = " FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id LEFT JOIN key_users u ON u.id = " +
+	"t.key_user_id "
+
+func scanToken(s row) (t tenancy.Token, err error) {
+	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, instant{&t.CreatedAt},
+		instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
+}
+
+// TokenByHash finds a token by the hash of its secret, whether or not it is still valid.
+func (r Reader) TokenByHash(ctx context.Context, hash string) (tenancy.Token, error) {
+	return one(ctx, r, "such token", scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.hash = ?", hash)
+}
+
+// Token finds a token by its ID.
+func (r Reader) Token(ctx context.Context, id string) (tenancy.Token, error) {
+	return one(ctx, r, "token "+id, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.id = ?", id)
+}
+
+// Tokens lists all tokens.
+func (r Reader) Tokens(ctx context.Context, after string, limit int) ([]tenancy.Token, error) {
+	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.id > ? ORDER BY t.id LIMIT ?", after, limit)
+}
+
+// CreateToken stores a token with the hash of its secret.
+func (t *Tx) CreateToken(ctx context.Context, v tenancy.Token, hash string) error {
+	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, created_at, expires_at, "+
+		"last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+		v.ID, v.Name, v.Role, v.TenantID, v.KeyUserID, hash, micros(v.CreatedAt), micros(v.ExpiresAt))
+	return err
+}
+
+// RevokeToken ends a token.
+func (t *Tx) RevokeToken(ctx context.Context, id string, now time.Time) error {
+	return t.execOne(ctx, "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at = 0", micros(now), id)
+}
+
+// TouchToken notes when a token was used last.
+func (t *Tx) TouchToken(ctx context.Context, id string, now time.Time) error {
+	_, err := t.exec(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", micros(now), id)
+	return err
+}
