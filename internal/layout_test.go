@@ -28,12 +28,13 @@ var layout = []struct {
 	{"internal/keys/...", []string{"internal/keys/..."}},
 
 	{"internal/engine/standing", nil},
-	{"internal/engine/store", []string{"internal/engine/standing"}},
+	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
+	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/lifecycle", []string{
 		"internal/engine/standing", "internal/engine/store", "internal/engine/rollovers", "internal/keys/...",
 	}},
-	{"internal/engine/notify", []string{"internal/engine/store", "internal/keys/certfile"}},
+	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},

@@ -31,7 +31,6 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -494,22 +493,22 @@ func (w *world) found(s *store.Store) {
 	var projects []tenancy.ScopingProject
 	var certs []store.SealedCertificate
 	for i := range crowd {
-		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
+		tenant := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
 			CreatedAt: now, Version: 1}
 		tenants = append(tenants, tenant)
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
-				UnsubscribeToken: lifecycle.NewID(), CreatedAt: now, Version: 1}
+			u := tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
+				UnsubscribeToken: store.NewID(), CreatedAt: now, Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = now
 			}
 			users = append(users, u)
 		}
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID,
+		projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: tenant.ID,
 			Name: tenancy.FirstProject, CreatedAt: now, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "test", At: now}}})
 		notAfter := now.Add(time.Duration(95+w.random.IntN(90)) * policy.Day)
-		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(),
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: store.NewID(),
 			TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
 			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name,
 			NotBefore: notAfter.Add(-150 * policy.Day), NotAfter: notAfter, KeyType: tenancy.P256, DER: []byte{0x30, 0},

@@ -18,7 +18,6 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -141,21 +140,21 @@ func addDue(t *testing.T, url string, first, n int) {
 	var projects []tenancy.ScopingProject
 	var certs []store.SealedCertificate
 	for i := first; i < first+n; i++ {
-		tenant := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
+		tenant := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprintf("t%d", i), DisplayName: "T", KeyType: tenancy.P256,
 			CreatedAt: issued, Version: 1}
 		tenants = append(tenants, tenant)
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
-				UnsubscribeToken: lifecycle.NewID(), Version: 1}
+			u := tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: name, Email: name + "@example.com",
+				UnsubscribeToken: store.NewID(), Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = issued
 			}
 			users = append(users, u)
 		}
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: tenant.ID,
+		projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: tenant.ID,
 			Name: tenancy.FirstProject, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "test", At: issued}}})
-		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: lifecycle.NewID(),
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: store.NewID(),
 			TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
 			Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i), Subject: "CN=" + tenant.Name,
 			NotBefore: issued, NotAfter: issued.Add(365 * policy.Day), KeyType: tenancy.P256, DER: []byte{0x30, 0},

@@ -165,7 +165,7 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 		}
 		secret = api.NewSecret()
 		t := tenancy.Token{
-			ID: lifecycle.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now,
+			ID: store.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now,
 			ExpiresAt: now.Add(firstTokenLifetime),
 		}
 		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {

@@ -72,7 +72,7 @@ func setUp(t *testing.T) *fixture {
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		for _, role := range []tenancy.Role{tenancy.RoleOperator, tenancy.RoleGateway, tenancy.RoleSender} {
 			f.token[role] = tenancy.TokenPrefix + rand.Text()
-			one := tenancy.Token{ID: lifecycle.NewID(), Name: "dmz", Role: role, CreatedAt: now,
+			one := tenancy.Token{ID: store.NewID(), Name: "dmz", Role: role, CreatedAt: now,
 				ExpiresAt: now.Add(24 * time.Hour)}
 			if role == tenancy.RoleSender {
 				one.TenantID = acme.ID

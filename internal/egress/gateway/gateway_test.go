@@ -84,7 +84,7 @@ func (f *fixture) sender(tenant string, life time.Duration) string {
 	check(f.t, err)
 	secret := "perennial_" + rand.Text()
 	check(f.t, f.engine.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: lifecycle.NewID(), Name: "app", Role: tenancy.RoleSender,
+		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: store.NewID(), Name: "app", Role: tenancy.RoleSender,
 			TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, tenancy.HashSecret(secret))
 	}))
 	return secret

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -15,7 +14,7 @@ import (
 func TestIdleArrangementsCostLittle(t *testing.T) {
 	const arrangements = 2000
 	f := setUp(t)
-	r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: f.acme.ID, Name: "r", DisplayName: "r", CreatedAt: time.Now(),
+	r := tenancy.Receiver{ID: store.NewID(), TenantID: f.acme.ID, Name: "r", DisplayName: "r", CreatedAt: time.Now(),
 		Version: 1}
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 		if err := tx.CreateReceiver(t.Context(), r); err != nil {
@@ -23,7 +22,7 @@ func TestIdleArrangementsCostLittle(t *testing.T) {
 		}
 		for i := range arrangements {
 			a := tenancy.Arrangement{
-				ID: lifecycle.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name(i), Endpoint: "https://127.0.0.1:1/",
+				ID: store.NewID(), TenantID: f.acme.ID, ReceiverID: r.ID, Name: name(i), Endpoint: "https://127.0.0.1:1/",
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
 				CreatedAt: time.Now(), Version: 1,
 			}

@@ -69,7 +69,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		}
 		return a.Line - b.Line
 	})
-	i := tenancy.Import{ID: lifecycle.NewID(), State: tenancy.ImportChecked, CreatedBy: actor, CreatedAt: now,
+	i := tenancy.Import{ID: store.NewID(), State: tenancy.ImportChecked, CreatedBy: actor, CreatedAt: now,
 		Total: len(units)}
 	list, err := json.Marshal(append([]Problem{}, problems...))
 	if err != nil {
@@ -281,7 +281,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 	err error) {
 	done.TenantID = t.ID
 	for _, p := range u.KeyUsers {
-		k := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email,
+		k := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email,
 			UnsubscribeToken: rand.Text(), CreatedAt: now, Version: 1}
 		if p.Subscribed {
 			k.SubscribedAt = now
@@ -296,7 +296,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 		return done, err
 	}
 	for _, p := range u.Contacts {
-		c := tenancy.ITContact{ID: lifecycle.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now,
+		c := tenancy.ITContact{ID: store.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now,
 			Version: 1}
 		contacts = append(contacts, c)
 		done.Contacts = append(done.Contacts, c.ID)
@@ -321,7 +321,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 			case !errors.Is(err, tenancy.ErrNotFound):
 				return done, err
 			default:
-				r.ID, r.TenantID, r.CreatedAt, r.Version = lifecycle.NewID(), t.ID, now, 1
+				r.ID, r.TenantID, r.CreatedAt, r.Version = store.NewID(), t.ID, now, 1
 				if err := tx.CreateReceiver(ctx, r); err != nil {
 					return done, err
 				}
@@ -330,7 +330,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 			}
 		}
 		v := a.Arrangement
-		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = lifecycle.NewID(), t.ID, receivers[r.Name],
+		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = store.NewID(), t.ID, receivers[r.Name],
 			newest.Generation, now, 1
 		if err := tx.CreateArrangement(ctx, v); err != nil {
 			return done, exists(err, "%s has an arrangement %s meanwhile", t.Name, v.Name)

@@ -15,7 +15,6 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
@@ -259,7 +258,7 @@ func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
 	a, err := e.Store.Arrangement(t.Context(), acme.ID, "crm-to-erp")
 	check(t, err)
 	check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: lifecycle.NewID(), ArrangementID: a.ID, At: now,
+		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: store.NewID(), ArrangementID: a.ID, At: now,
 			Method: "POST", Path: "/", Status: 200, Generation: 1, Attempts: 1, Count: 1}})
 	}))
 	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)

@@ -134,9 +134,6 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 // Policy returns the rule set of the engine.
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
-// NewID is a new identifier: UUIDv7, so that identifiers sort by their making.
-func NewID() string { return store.NewID() }
-
 // issue makes a key and its certificate. Nothing is stored.
 func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,
 	now time.Time) (c store.SealedCertificate, err error) {
@@ -163,7 +160,7 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)
 	}
 	c.Certificate = tenancy.Certificate{
-		ID: NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial,
+		ID: store.NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial,
 		Fingerprint: certfile.Fingerprint(issued.DER),
 		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
 		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
@@ -183,7 +180,7 @@ func (e *Engine) keepChain(ctx context.Context, chain [][]byte) (id string, err 
 	if len(chain) == 0 {
 		return "", nil
 	}
-	joined := issuer.JoinChain(chain)
+	joined := certfile.JoinChain(chain)
 	id = certfile.Fingerprint(joined)
 	if _, known := e.chains.Load(id); known {
 		return id, nil
@@ -215,7 +212,7 @@ type Adopted struct {
 // the same transaction; it may be nil.
 func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
 	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
-	t.ID, t.CreatedAt, t.Version = NewID(), now, 1
+	t.ID, t.CreatedAt, t.Version = store.NewID(), now, 1
 	if err := t.Check(); err != nil {
 		return t, err
 	}
@@ -244,7 +241,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			}
 			return err
 		}
-		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
+		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
 			CreatedAt: now, Version: 1}); err != nil {
 			return err
 		}
@@ -281,7 +278,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 // adopt seals the key of a certificate that comes from elsewhere.
 func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
 	c.Certificate = tenancy.Certificate{
-		ID: NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf),
+		ID: store.NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf),
 		Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
 		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw,
 		CreatedAt: now,

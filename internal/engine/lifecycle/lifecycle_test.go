@@ -114,8 +114,8 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 	check(f.t, err)
 	check(f.t, f.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, u := range []string{"alice", "bob", "carol"} {
-			user := tenancy.KeyUser{ID: NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com",
-				UnsubscribeToken: NewID(), CreatedAt: now, Version: 1}
+			user := tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: u, Email: u + "@" + name + ".example.com",
+				UnsubscribeToken: store.NewID(), CreatedAt: now, Version: 1}
 			if u == "alice" {
 				user.SubscribedAt = now
 			}
@@ -125,7 +125,7 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 		}
 		var contacts []tenancy.ITContact
 		for _, c := range []string{"first", "second"} {
-			contacts = append(contacts, tenancy.ITContact{ID: NewID(), TenantID: tenant.ID, Name: c,
+			contacts = append(contacts, tenancy.ITContact{ID: store.NewID(), TenantID: tenant.ID, Name: c,
 				Email: c + "@" + name + ".example.com", CreatedAt: now, Version: 1})
 		}
 		return tx.SetITContacts(ctx, tenant.ID, contacts)

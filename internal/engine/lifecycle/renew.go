@@ -77,7 +77,7 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 // batch gathers what one transaction writes.
 type batch struct {
 	runDate      time.Time // zero if no run writes it
-	warned       []string // certificate IDs
+	warned       []string  // certificate IDs
 	replaced     []tenancy.Certificate
 	successors   []store.SealedCertificate
 	cutOvers     []rollovers.CutOver
@@ -174,7 +174,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 
 // notify completes a notice and makes the tasks and mails that it causes.
 func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
-	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = NewID(), p.Tenant.ID, why.runDate, why.reason, now
+	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = store.NewID(), p.Tenant.ID, why.runDate, why.reason, now
 	if n.Subject == "" {
 		n.Subject = subject(n.Kind, c.Purpose)
 	}
@@ -187,7 +187,7 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 	}
 	b.notices = append(b.notices, n)
 	mail := func(m tenancy.Mail) {
-		m.ID, m.TenantID, m.NoticeID, m.State = NewID(), p.Tenant.ID, n.ID, tenancy.MailWaiting
+		m.ID, m.TenantID, m.NoticeID, m.State = store.NewID(), p.Tenant.ID, n.ID, tenancy.MailWaiting
 		m.MessageID = m.ID + "@" + e.mailDomain
 		if e.outbox != nil {
 			m.State = tenancy.MailQueued
@@ -203,7 +203,7 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 		mailContacts = e.policy.MailsMUser(at)
 	} else {
 		for _, u := range p.keyUsers {
-			b.tasks = append(b.tasks, tenancy.Task{ID: NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
+			b.tasks = append(b.tasks, tenancy.Task{ID: store.NewID(), TenantID: p.Tenant.ID, KeyUserID: u.ID, NoticeID: n.ID,
 				State: tenancy.TaskOpen, Version: 1})
 			if p.inScope && !u.SubscribedAt.IsZero() && !u.SubscribedAt.After(now) {
 				mail(tenancy.Mail{KeyUserID: u.ID, Name: u.Name, Address: u.Email})

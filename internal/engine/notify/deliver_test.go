@@ -70,10 +70,10 @@ func newWorld(t *testing.T) *world {
 	projects, err := w.Store.ScopingProjects(ctx, w.acme.ID)
 	check(t, err)
 	check(t, w.Store.InTx(ctx, func(tx *store.Tx) error {
-		user := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: w.acme.ID, Name: "alice", Email: "alice@acme.example.com",
+		user := tenancy.KeyUser{ID: store.NewID(), TenantID: w.acme.ID, Name: "alice", Email: "alice@acme.example.com",
 			SubscribedAt: installed, UnsubscribeToken: "secret-of-alice", Version: 1}
 		return errors.Join(tx.CreateKeyUser(ctx, user),
-			tx.SetITContacts(ctx, w.acme.ID, []tenancy.ITContact{{ID: lifecycle.NewID(), Name: "Ina",
+			tx.SetITContacts(ctx, w.acme.ID, []tenancy.ITContact{{ID: store.NewID(), Name: "Ina",
 				Email: "ina@acme.example.com", Version: 1}}),
 			tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test",
 				At: installed}))

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -27,7 +27,7 @@ func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return issuer.SplitChain(joined)
+	return certfile.SplitChain(joined)
 }
 
 // AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.

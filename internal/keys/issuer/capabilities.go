@@ -3,8 +3,6 @@ package issuer
 import (
 	"context"
 	"crypto/tls"
-	"encoding/asn1"
-	"errors"
 	"sync"
 	"time"
 
@@ -124,25 +122,4 @@ func (s *ServerCertificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 func dueAt(c *tls.Certificate) time.Time {
 	return c.Leaf.NotAfter.Add(-c.Leaf.NotAfter.Sub(c.Leaf.NotBefore) / 3)
-}
-
-// JoinChain returns a chain as one value, for storage. [SplitChain] takes it apart.
-func JoinChain(chain [][]byte) (joined []byte) {
-	for _, der := range chain {
-		joined = append(joined, der...)
-	}
-	return joined
-}
-
-// SplitChain returns the certificates of a chain that is stored as one value.
-func SplitChain(joined []byte) (chain [][]byte, err error) {
-	for len(joined) > 0 {
-		var one asn1.RawValue
-		rest, err := asn1.Unmarshal(joined, &one)
-		if err != nil {
-			return nil, errors.New("a stored chain is not a sequence of DER certificates")
-		}
-		chain, joined = append(chain, one.FullBytes), rest
-	}
-	return chain, nil
 }

@@ -140,22 +140,3 @@ func TestARequestThatIsAnsweredLaterNamesItsHandle(t *testing.T) {
 		}
 	}
 }
-
-func TestAStoredChainIsReadBackCertificateByCertificate(t *testing.T) {
-	now := time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
-	_, ca := enginetest.New(t, "sqlite:"+t.TempDir()+"/p.db", now)
-	one, err := ca.Announce(t.Context(), now, issuer.Succession{})
-	check(t, err)
-	want := [][]byte{one.DER, ca.Signing(now).DER}
-	joined := issuer.JoinChain(want)
-	got, err := issuer.SplitChain(joined)
-	if err != nil || len(got) != 2 || string(got[0]) != string(want[0]) || string(got[1]) != string(want[1]) {
-		t.Errorf("%d certificates, %v", len(got), err)
-	}
-	if _, err := issuer.SplitChain(joined[:len(joined)-1]); err == nil {
-		t.Error("a chain that is cut off is read")
-	}
-	if got, err := issuer.SplitChain(nil); err != nil || len(got) != 0 {
-		t.Errorf("an empty chain: %v", err)
-	}
-}

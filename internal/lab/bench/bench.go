@@ -127,11 +127,11 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 			var projects []tenancy.ScopingProject
 			var certs []store.SealedCertificate
 			for i := start; i < min(start+page, n); i++ {
-				t := tenancy.Tenant{ID: lifecycle.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant",
+				t := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprintf("tenant-%d", i), DisplayName: "Tenant",
 					KeyType: tenancy.P256, CreatedAt: issued, Version: 1}
 				tenants = append(tenants, t)
 				c := tenancy.Certificate{
-					ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+					ID: store.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
 					Serial: fmt.Sprintf("%032x", i), Fingerprint: fmt.Sprintf("%064x", i),
 					Subject: "CN=" + t.Name, NotAfter: runDate.Add(left(i)).Truncate(time.Second), KeyType: tenancy.P256,
 					DER: []byte{0x30, 0}, IssuerID: "bench", CreatedAt: issued,
@@ -141,12 +141,12 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 				if !people {
 					continue
 				}
-				projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID,
+				projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID,
 					Name: tenancy.FirstProject, CreatedAt: issued, Version: 1,
 					Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "bench", At: issued}}})
 				for _, name := range []string{"alice", "bob", "carol"} {
-					u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com",
-						UnsubscribeToken: lifecycle.NewID(), CreatedAt: issued, Version: 1}
+					u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: name, Email: name + "@example.com",
+						UnsubscribeToken: store.NewID(), CreatedAt: issued, Version: 1}
 					if name == "alice" {
 						u.SubscribedAt = issued
 					}
@@ -253,11 +253,11 @@ func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at tim
 	var receivers []tenancy.Receiver
 	var arrangements []tenancy.Arrangement
 	for _, t := range tenants {
-		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at,
+		r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at,
 			Version: 1}
 		receivers = append(receivers, r)
 		arrangements = append(arrangements, tenancy.Arrangement{
-			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders",
+			ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders",
 			Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
 			Generation: 1, CreatedAt: at, Version: 1,
 		})

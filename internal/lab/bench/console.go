@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
@@ -121,7 +120,7 @@ func (f *fleet) mUser(ctx context.Context, tenant string) error {
 	if err != nil {
 		return err
 	}
-	c.ID, c.Purpose, c.NotAfter = lifecycle.NewID(), tenancy.ForMUser, runDate.AddDate(0, 6, 0)
+	c.ID, c.Purpose, c.NotAfter = store.NewID(), tenancy.ForMUser, runDate.AddDate(0, 6, 0)
 	return f.store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.AddCertificates(ctx, []store.SealedCertificate{{Certificate: c, SealedKey: []byte{0}}})
 	})
@@ -135,7 +134,7 @@ func signIn(ctx context.Context, s *store.Store, console http.Handler, role tena
 	if err != nil {
 		return nil, err
 	}
-	a := tenancy.Account{ID: lifecycle.NewID(), Name: "bench-" + string(role), Role: role, Password: hash,
+	a := tenancy.Account{ID: store.NewID(), Name: "bench-" + string(role), Role: role, Password: hash,
 		Origin: "bench " + string(role), CreatedAt: now}
 	if role == tenancy.RoleKeyUser {
 		t, err := s.Tenant(ctx, "tenant-0")

@@ -173,9 +173,9 @@ func (b *gatewayBench) start(ctx context.Context) error {
 			return err
 		}
 		err = b.store.InTx(ctx, func(tx *store.Tx) error {
-			r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
+			r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: now,
 				Version: 1}
-			a := tenancy.Arrangement{ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver,
+			a := tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress,
 				CreatedAt: now, Version: 1}
 			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, a))

@@ -18,7 +18,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -130,14 +129,14 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		}
 		c.cleanup = append(c.cleanup, func() { p.receiver.server.Close() })
 		err = c.store.InTx(ctx, func(tx *store.Tx) error {
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name,
+			row := tenancy.Receiver{ID: store.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name,
 				CreatedAt: begin, Version: 1}
 			if err := tx.CreateReceiver(ctx, row); err != nil {
 				return err
 			}
 			for _, strategy := range compared {
 				a := tenancy.Arrangement{
-					ID: lifecycle.NewID(), TenantID: c.tenant.ID, ReceiverID: row.ID, Name: p.name + "-" + string(strategy),
+					ID: store.NewID(), TenantID: c.tenant.ID, ReceiverID: row.ID, Name: p.name + "-" + string(strategy),
 					Endpoint: p.receiver.url, Authentication: tenancy.ClientCertificate,
 					Strategy: strategy, Generation: 1, Egress: tenancy.Egress{ServerCA: string(c.ca.Bundle())}, CreatedAt: begin,
 					Version: 1,

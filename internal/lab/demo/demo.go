@@ -176,7 +176,7 @@ func (s *story) tenantArrives(ctx context.Context) error {
 	}
 	err = s.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, name := range []string{"alice", "bob", "carol"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: name, Email: name + "@acme.example.com",
+			u := tenancy.KeyUser{ID: store.NewID(), TenantID: s.tenant.ID, Name: name, Email: name + "@acme.example.com",
 				UnsubscribeToken: rand.Text(), CreatedAt: begin, Version: 1}
 			if name == "alice" {
 				u.SubscribedAt = begin
@@ -185,7 +185,7 @@ func (s *story) tenantArrives(ctx context.Context) error {
 				return err
 			}
 		}
-		contact := tenancy.ITContact{ID: lifecycle.NewID(), Name: "Ina Ivers", Email: "ina@acme.example.com",
+		contact := tenancy.ITContact{ID: store.NewID(), Name: "Ina Ivers", Email: "ina@acme.example.com",
 			CreatedAt: begin, Version: 1}
 		if err := tx.SetITContacts(ctx, s.tenant.ID, []tenancy.ITContact{contact}); err != nil {
 			return err
@@ -232,11 +232,11 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 		s.receivers = append(s.receivers, receiver)
 		s.cleanup = append(s.cleanup, func() { receiver.server.Close() })
 		err = s.store.InTx(ctx, func(tx *store.Tx) error {
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: s.tenant.ID, Name: r.name,
+			row := tenancy.Receiver{ID: store.NewID(), TenantID: s.tenant.ID, Name: r.name,
 				DisplayName: strings.ToUpper(r.name), ContactEmail: "admin@" + r.name + ".example.com", CreatedAt: begin,
 				Version: 1}
 			a := tenancy.Arrangement{
-				ID: lifecycle.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: receiver.url,
+				ID: store.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: receiver.url,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 1, CreatedAt: begin, Version: 1,
 			}
 			return errors.Join(row.Check(), a.Check(), tx.CreateReceiver(ctx, row), tx.CreateArrangement(ctx, a))

@@ -222,7 +222,7 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 	}
 	err = s.InTx(ctx, func(tx *store.Tx) error {
 		for i, user := range []string{"alice", "bob"} {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: user, Email: user + "@" + name + ".example.com",
+			u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: user, Email: user + "@" + name + ".example.com",
 				UnsubscribeToken: rand.Text(), CreatedAt: at, Version: 1}
 			if i == 0 {
 				u.SubscribedAt = at
@@ -231,7 +231,7 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 				return err
 			}
 		}
-		contacts := []tenancy.ITContact{{ID: lifecycle.NewID(), TenantID: t.ID, Name: "Ina Ivers",
+		contacts := []tenancy.ITContact{{ID: store.NewID(), TenantID: t.ID, Name: "Ina Ivers",
 			Email: "ina@" + name + ".example.com", CreatedAt: at, Version: 1}}
 		return errors.Join(tx.SetITContacts(ctx, t.ID, contacts),
 			tx.AnswerQuestion(ctx, projects[0].ID, projects[0].Version,
@@ -246,13 +246,13 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 	}
 	f.knows.add(first.DER)
 	for _, a := range arrangements {
-		r := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: a.receiver, DisplayName: a.display,
+		r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: a.receiver, DisplayName: a.display,
 			ContactName: a.contact, CreatedAt: at, Version: 1}
 		if a.contact != "" {
 			r.ContactEmail = strings.ToLower(strings.ReplaceAll(a.contact, " ", ".")) + "@" + a.receiver + ".example.com"
 		}
 		v := tenancy.Arrangement{
-			ID: lifecycle.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: a.name, Scenario: a.scenario,
+			ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: a.name, Scenario: a.scenario,
 			Endpoint: f.url + a.path, Authentication: tenancy.ClientCertificate,
 			Strategy: tenancy.Adaptive, Generation: 1, Egress: tenancy.Egress{ServerCA: f.ca}, CreatedAt: at, Version: 1,
 		}
@@ -306,7 +306,7 @@ func (f *fleet) evidence(ctx context.Context) error {
 		}
 		var messages []tenancy.Message
 		for i := range 12 {
-			m := tenancy.Message{ID: lifecycle.NewID(), ArrangementID: a.ID,
+			m := tenancy.Message{ID: store.NewID(), ArrangementID: a.ID,
 				At: f.now.Add(time.Duration(i-12) * 17 * time.Minute), Method: "POST", Path: "/" + a.Name[:2] + "/order",
 				Status: 200, Generation: last, Attempts: 1, Duration: time.Duration(21+7*i%13) * time.Millisecond, Count: 1}
 			if i%5 == 4 {
@@ -360,7 +360,7 @@ func (f *fleet) logins(ctx context.Context) ([]Login, error) {
 	logins := []Login{{"olga", rand.Text()[:16], tenancy.RoleOperator}, {"alice", rand.Text()[:16], tenancy.RoleKeyUser}}
 	return logins, f.store.InTx(ctx, func(tx *store.Tx) error {
 		for _, l := range logins {
-			a := tenancy.Account{ID: lifecycle.NewID(), Name: l.Name, Role: l.Role, Origin: "sample " + l.Name, CreatedAt: f.now}
+			a := tenancy.Account{ID: store.NewID(), Name: l.Name, Role: l.Role, Origin: "sample " + l.Name, CreatedAt: f.now}
 			if l.Role == tenancy.RoleKeyUser {
 				a.TenantID, a.KeyUserID = acme.ID, alice.ID
 			}

@@ -137,7 +137,7 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 	for number := first; number < first+n; number++ {
 		r := draws(c.Seed, number, 0, 0)
 		name := fmt.Sprintf("tenant-%07d", number)
-		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: lifecycle.NewID(), Name: name, DisplayName: name,
+		t := &tenant{number: number, Tenant: tenancy.Tenant{ID: store.NewID(), Name: name, DisplayName: name,
 			KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
 		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
@@ -148,17 +148,17 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		issued := w.registry.certificate(t.Name, from, expires.Sub(from))
 		tenants = append(tenants, t.Tenant)
 		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{
-			ID: lifecycle.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+			ID: store.NewID(), TenantID: t.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
 			Serial: issued.Serial, Fingerprint: fmt.Sprintf("%064x", w.registry.serial),
 			Subject: issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: tenancy.P256,
 			DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: c.Start,
 		}, SealedKey: []byte{0}})
-		projects = append(projects, tenancy.ScopingProject{ID: lifecycle.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
+		projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
 			CreatedAt: c.Start, Version: 1,
 			Answers: []tenancy.Answer{{Question: tenancy.MailForTasks, Yes: true, By: "sim", At: c.Start}}})
 		for i := range keyUsers {
-			u := tenancy.KeyUser{ID: lifecycle.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
-				Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: lifecycle.NewID(), CreatedAt: c.Start, Version: 1}
+			u := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: fmt.Sprintf("user-%d", i),
+				Email: fmt.Sprintf("user-%d@example.com", i), UnsubscribeToken: store.NewID(), CreatedAt: c.Start, Version: 1}
 			if i < subscribers {
 				u.SubscribedAt = c.Start
 			}
@@ -167,10 +167,10 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		t.generations = []generation{{number: 1, notAfter: issued.NotAfter}}
 		for i := range c.Arrangements {
 			r := draws(c.Seed, number, i+1, 0)
-			a := &arrangement{id: lifecycle.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r),
+			a := &arrangement{id: store.NewID(), tenant: t, number: i + 1, receiver: c.newReceiver(r),
 				sender: sender{c.Start.Add(between(r, 0, c.Interval)), c.Interval}, since: c.Start}
 			name := fmt.Sprintf("receiver-%d", i+1)
-			row := tenancy.Receiver{ID: lifecycle.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
+			row := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: name, DisplayName: name, CreatedAt: c.Start,
 				Version: 1}
 			receivers = append(receivers, row)
 			arrangements = append(arrangements, tenancy.Arrangement{

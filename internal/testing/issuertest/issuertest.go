@@ -206,7 +206,7 @@ func testChain(t *testing.T, i issuer.Issuer) {
 				t.Errorf("the chain has the root %s", c.Subject)
 			}
 		}
-		split, err := issuer.SplitChain(issuer.JoinChain(issued.Chain))
+		split, err := certfile.SplitChain(certfile.JoinChain(issued.Chain))
 		if err != nil || len(split) != len(issued.Chain) {
 			t.Errorf("a chain of %d is stored as one of %d: %v", len(issued.Chain), len(split), err)
 		}
