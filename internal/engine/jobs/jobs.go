@@ -255,6 +255,17 @@ func Migrate(ctx context.Context, s *store.Store, log *slog.Logger) error {
 	return nil
 }
 
+// newListener returns the pool for the queue's notifications. River takes one connection out of it; by default the pool
+// would grow with the number of CPUs, beyond [store.MaxConnections].
+func newListener(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = 1
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
 func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql.Tx] {
 	switch {
 	case s.Engine() == store.SQLite:
@@ -306,11 +317,10 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	}
 	j := &Jobs{config: config}
 	if config.Store.Engine() == store.Postgres {
-		pool, err := pgxpool.New(ctx, config.URL)
-		if err != nil {
+		var err error
+		if j.listener, err = newListener(ctx, config.URL); err != nil {
 			return nil, fmt.Errorf("connect the job queue to %s: %w", store.Masked(config.URL), err)
 		}
-		j.listener = pool
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &tickWorker{config: &j.config})

@@ -12,9 +12,12 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// mostConnections bounds those of one process to PostgreSQL. Beside them the job queue and the listener for changes
-// have a few.
-const mostConnections = 32
+// poolConnections limits the connections of a Store's pool to PostgreSQL.
+const poolConnections = 32
+
+// MaxConnections is the maximum number of connections to PostgreSQL of a service: its pool, one for [Store.Listen], and
+// one for the notifications of the job queue.
+const MaxConnections = poolConnections + 2
 
 // Open opens the database that the URL names ("sqlite:PATH" or "postgres://...") and brings its schema up to date. A
 // schema newer than this program knows is refused.
@@ -91,8 +94,8 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
 		db, err := sql.Open("pgx", url)
 		if err == nil {
-			db.SetMaxOpenConns(mostConnections)
-			db.SetMaxIdleConns(mostConnections)
+			db.SetMaxOpenConns(poolConnections)
+			db.SetMaxIdleConns(poolConnections)
 			err = checkServer(ctx, db)
 		}
 		if err != nil {

@@ -67,7 +67,7 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 	if mode != "" {
 		return fmt.Errorf("a connection pooler %s is between: locks and notifications would be lost in it; connect to "+
 			"PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode,
-			mostConnections)
+			MaxConnections)
 	}
 	return nil
 }
