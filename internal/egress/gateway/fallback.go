@@ -123,12 +123,13 @@ func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, 
 }
 
 func (a *attempt) judge(refusals []int) {
+	var r outbound.Reading
 	if a.err != nil {
-		a.meaning, a.detail = outbound.OfError(a.err)
-		a.alert = a.meaning == outbound.Refused
-		return
+		r = outbound.OfError(a.err)
+	} else {
+		r = outbound.OfResponse(a.response, refusals)
 	}
-	a.meaning, a.detail = outbound.OfResponse(a.response, refusals)
+	a.meaning, a.detail, a.alert = r.Meaning, r.Detail, r.Alert != 0
 }
 
 func (a *attempt) discard() {

@@ -31,9 +31,8 @@ const (
 // A Result is what a receiver answered.
 type Result struct {
 	Generation int // 0 where none was presented
-	Meaning    Meaning
-	Detail     string
-	Status     int // of HTTP; 0 after a bare handshake
+	Reading
+	Status int // of HTTP; 0 after a bare handshake
 	// Handshake: only a handshake was made.
 	Handshake bool
 	// Asked: the receiver asked for a client certificate.
@@ -95,7 +94,7 @@ func (r *Result) handshake(ctx context.Context, n *Network, endpoint *url.URL, c
 		}
 	}
 	r.Err = err
-	r.Meaning, r.Detail = OfError(err)
+	r.Reading = OfError(err)
 }
 
 func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
@@ -120,7 +119,7 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 	res, err := transport.RoundTrip(q)
 	if err != nil {
 		r.Err = err
-		r.Meaning, r.Detail = OfError(err)
+		r.Reading = OfError(err)
 		return
 	}
 	defer res.Body.Close()
@@ -129,7 +128,7 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 	if res.TLS != nil {
 		r.TLSVersion, r.Server = res.TLS.Version, res.TLS.PeerCertificates[0]
 	}
-	r.Meaning, r.Detail = OfResponse(res, egress.Refusals())
+	r.Reading = OfResponse(res, egress.Refusals())
 	if len(egress.Probe.Statuses) > 0 {
 		switch {
 		case slices.Contains(egress.Probe.Statuses, res.StatusCode):

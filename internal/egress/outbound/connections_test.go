@@ -286,7 +286,7 @@ func TestAMessageThatMayHaveBeenTakenIsNotSentTwice(t *testing.T) {
 				t.Errorf("taken %d times, %v", taken.Load(), err)
 			}
 			if err != nil {
-				if m, _ := OfError(err); m != Suspicious {
+				if m := OfError(err).Meaning; m != Suspicious {
 					t.Errorf("%v means %v", err, m)
 				}
 			}
@@ -414,8 +414,8 @@ func TestARefusalInTLSIsSeenDirectly(t *testing.T) {
 		for r.connections.idle[0].isOpen() {
 		}
 		_, _, err := r.send("POST", "/", "x")
-		if m, detail := OfError(err); m != Refused {
-			t.Errorf("TLS %x: %v (%s)", version, err, detail)
+		if m := OfError(err); m.Meaning != Refused {
+			t.Errorf("TLS %x: %v (%+v)", version, err, m)
 		}
 	}
 }

@@ -15,7 +15,16 @@ import (
 	"syscall"
 )
 
-// Meaning is what an answer, or its absence, means for the generation that was presented.
+// A Reading is the interpretation of an answer, or of its absence. Nothing else interprets them.
+type Reading struct {
+	Meaning Meaning
+	// Detail describes the answer for a person. Decisions use the other fields.
+	Detail string
+	Reason Reason
+	Alert  Alert // 0 if there was none
+}
+
+// Meaning is the consequence of an answer for the generation that was presented.
 type Meaning int
 
 // Nothing follows from a server error or a network fault. A close or a reset is suspicious: some receivers refuse a
@@ -27,33 +36,104 @@ const (
 	Suspicious
 )
 
-// peek is how much of a 400 is read to see whether it is nginx's word for a refused certificate.
-const peek = 2 << 10
+// Reason is the fact that decided, as far as the answer shows it.
+type Reason int
 
-// OfResponse says what a response means, given the statuses that mean a refusal, and how the receiver put it. It may
-// read the beginning of the body, and puts it back.
-func OfResponse(res *http.Response, refusals []int) (m Meaning, detail string) {
-	detail = fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
-	switch {
-	case slices.Contains(refusals, res.StatusCode):
-		return Refused, detail
-	case res.StatusCode == 495, res.StatusCode == 496: // nginx's own, where its configuration shows them
-		return Refused, fmt.Sprintf("%d of nginx", res.StatusCode)
-	case res.StatusCode == http.StatusBadRequest:
-		if text := nginxRefusal(res); text != "" {
-			return Refused, `400 "` + text + `"`
-		}
-		return Accepted, detail
-	case res.StatusCode >= 500:
-		return Nothing, detail
-	}
-	return Accepted, detail
+// The receiver answered in the first group. In the second one no answer was possible.
+const (
+	NoReason           Reason = iota
+	RefusingStatus            // a status that means a refusal for the arrangement
+	CertificateError          // the receiver's web server could not verify the certificate
+	CertificateMissing        // the receiver's web server saw no certificate
+	TLSAlert                  // the receiver ended TLS with Alert
+
+	ForbiddenAddress     // an operator has not allowed the address
+	ReceiverUntrusted    // the receiver's own certificate could not be verified
+	NameUnresolved       // the receiver's name has no address
+	Unreachable          // no connection, or no answer in time
+	SignatureUnsupported // the receiver takes no signature that the key can make
+	ConnectionClosed     // the connection was closed without an answer
+)
+
+// Alert is the description of a TLS alert (RFC 8446, section 6).
+type Alert uint8
+
+// These alerts refuse a client's certificate (RFC 8446, section 6.2). A handshake failure is among them: some servers
+// send it for a certificate whose kind they do not take.
+const (
+	HandshakeFailure       Alert = 40
+	BadCertificate         Alert = 42
+	UnsupportedCertificate Alert = 43
+	CertificateRevoked     Alert = 44
+	CertificateExpired     Alert = 45
+	CertificateUnknown     Alert = 46
+	UnknownCA              Alert = 48
+	AccessDenied           Alert = 49
+	CertificateRequired    Alert = 116
+)
+
+// alerts are the refusing alerts in the words of crypto/tls, which exports neither its type nor the number. A name that
+// begins with another one stands before it.
+var alerts = []struct {
+	text  string
+	alert Alert
+}{
+	{"handshake failure", HandshakeFailure},
+	{"bad certificate", BadCertificate},
+	{"unsupported certificate", UnsupportedCertificate},
+	{"revoked certificate", CertificateRevoked},
+	{"expired certificate", CertificateExpired},
+	{"unknown certificate authority", UnknownCA},
+	{"unknown certificate", CertificateUnknown},
+	{"access denied", AccessDenied},
+	{"certificate required", CertificateRequired},
 }
 
-// nginxRefusal is nginx's message about a client certificate in the body of a 400, or empty.
-func nginxRefusal(res *http.Response) string {
+// peek is how much of a 400 is read to see whether it is nginx's text for a refused certificate.
+const peek = 2 << 10
+
+// nginx answers these two statuses itself if its configuration shows them.
+const (
+	nginxCertificateError   = 495
+	nginxCertificateMissing = 496
+)
+
+// OfResponse interprets a response, given the statuses that mean a refusal. It may read the beginning of the body, and
+// puts it back.
+func OfResponse(res *http.Response, refusals []int) Reading {
+	status := res.StatusCode
+	r := Reading{Detail: fmt.Sprintf("%d %s", status, http.StatusText(status))}
+	switch {
+	case slices.Contains(refusals, status):
+		r.Meaning, r.Reason = Refused, RefusingStatus
+	case status == nginxCertificateError:
+		r = Reading{Meaning: Refused, Reason: CertificateError, Detail: fmt.Sprintf("%d of nginx", status)}
+	case status == nginxCertificateMissing:
+		r = Reading{Meaning: Refused, Reason: CertificateMissing, Detail: fmt.Sprintf("%d of nginx", status)}
+	case status == http.StatusBadRequest:
+		r.Meaning = Accepted
+		if text, reason := nginxRefusal(res); reason != NoReason {
+			r = Reading{Meaning: Refused, Reason: reason, Detail: `400 "` + text + `"`}
+		}
+	case status < 500:
+		r.Meaning = Accepted
+	}
+	return r
+}
+
+// nginxTexts are nginx's messages about a client certificate in the body of a 400.
+var nginxTexts = []struct {
+	text   string
+	reason Reason
+}{
+	{"No required SSL certificate was sent", CertificateMissing},
+	{"The SSL certificate error", CertificateError},
+}
+
+// nginxRefusal finds nginx's message about a client certificate.
+func nginxRefusal(res *http.Response) (text string, reason Reason) {
 	if res.Body == nil || res.Header.Get("Content-Encoding") != "" {
-		return ""
+		return "", NoReason
 	}
 	head, err := io.ReadAll(io.LimitReader(res.Body, peek))
 	var rest io.Reader = res.Body
@@ -64,62 +144,78 @@ func nginxRefusal(res *http.Response) string {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), rest), res.Body}
-	for _, text := range []string{"No required SSL certificate was sent", "The SSL certificate error"} {
-		if bytes.Contains(head, []byte(text)) {
-			return text
+	for _, known := range nginxTexts {
+		if bytes.Contains(head, []byte(known.text)) {
+			return known.text, known.reason
 		}
 	}
-	return ""
+	return "", NoReason
 }
 
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// alerts are those by which a server refuses a client's certificate (RFC 8446, section 6.2), in the words of
-// crypto/tls. A handshake failure is among them: it is what some servers say of a certificate whose kind they do not
-// take.
-var alerts = []string{
-	"bad certificate", "unsupported certificate", "revoked certificate", "expired certificate", "unknown certificate",
-	"unknown certificate authority",
-	"access denied", "certificate required", "handshake failure",
-}
-
-// OfError says what a failed request or handshake means. An alert may come with the handshake (TLS 1.2) or at the first
-// read (TLS 1.3); net/http hands both on, and a remote alert is no [tls.AlertError] but a [net.OpError].
-func OfError(err error) (m Meaning, detail string) {
+// OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
+// (TLS 1.3). net/http hands both on, and a remote alert is not a [tls.AlertError] but a [net.OpError].
+func OfError(err error) Reading {
+	r := Reading{Detail: err.Error()}
 	var op *net.OpError
-	text := err.Error()
+	var dns *net.DNSError
 	var late interface{ Timeout() bool }
 	switch {
-	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.Canceled),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrForbiddenAddress):
-		return Nothing, text
-	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(text, "remote error: tls: "):
-		_, alert, _ := strings.Cut(text, "tls: ")
-		for _, a := range alerts {
-			if alert == a || strings.HasPrefix(alert, a+" ") || strings.HasPrefix(alert, a+"\n") {
-				return Refused, "TLS alert: " + alert
-			}
+	case errors.Is(err, ErrForbiddenAddress):
+		r.Reason = ForbiddenAddress
+	case errors.As(err, &dns):
+		r.Reason = NameUnresolved
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		r.Reason = Unreachable
+	case errors.Is(err, context.Canceled):
+	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(r.Detail, "remote error: tls: "):
+		_, text, _ := strings.Cut(r.Detail, "tls: ")
+		r.Reason, r.Detail = TLSAlert, "TLS alert: "+text
+		if r.Alert = alertOf(text); r.Alert != 0 {
+			r.Meaning = Refused
 		}
-		return Nothing, "TLS alert: " + alert
 	case IsServerCertificate(err):
-		return Nothing, text
+		r.Reason = ReceiverUntrusted
 	case errors.As(err, &op) && op.Op == "dial":
-		return Nothing, text
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
-		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.Contains(text, "server closed idle connection"), strings.Contains(text, "client connection lost"),
-		strings.Contains(text, "server sent GOAWAY"),
-		strings.Contains(text, "connection reset by peer"), strings.Contains(text, "broken pipe"),
-		strings.Contains(text, "use of closed network connection"),
-		strings.HasSuffix(text, "EOF"):
-		return Suspicious, "the connection was closed: " + text
+		r.Reason = Unreachable
+	case strings.Contains(r.Detail, "signature algorithm"): // of crypto/tls, when it chooses how to sign
+		r.Reason = SignatureUnsupported
+	case isClosed(err, r.Detail):
+		r.Meaning, r.Reason, r.Detail = Suspicious, ConnectionClosed, "the connection was closed: "+r.Detail
 	}
-	return Nothing, text
+	return r
 }
 
-// IsServerCertificate says whether it is we who do not trust the receiver.
+// alertOf finds the refusing alert at the beginning of a text; 0 if it is not a refusing one.
+func alertOf(text string) Alert {
+	for _, known := range alerts {
+		if rest, ok := strings.CutPrefix(text, known.text); ok && (rest == "" || rest[0] == ' ' || rest[0] == '\n') {
+			return known.alert
+		}
+	}
+	return 0
+}
+
+// isClosed reports whether an error is a connection that was closed or reset. net/http wraps not all of them.
+func isClosed(err error, text string) bool {
+	for _, kind := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	for _, part := range []string{"server closed idle connection", "client connection lost", "server sent GOAWAY",
+		"connection reset by peer", "broken pipe", "use of closed network connection"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return strings.HasSuffix(text, "EOF")
+}
+
+// IsServerCertificate reports whether an error means that we do not trust the receiver.
 func IsServerCertificate(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError

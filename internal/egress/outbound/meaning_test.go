@@ -3,12 +3,15 @@ package outbound
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -18,27 +21,56 @@ import (
 func TestWhatErrorsMean(t *testing.T) {
 	remote := func(text string) error { return &net.OpError{Op: "remote error", Err: errors.New(text)} }
 	for _, c := range []struct {
-		err  error
-		want Meaning
+		err    error
+		want   Meaning
+		reason Reason
+		alert  Alert
 	}{
-		{remote("tls: unknown certificate authority"), Refused},
-		{remote("tls: bad certificate"), Refused},
-		{remote("tls: certificate required"), Refused},
-		{fmt.Errorf("readLoopPeekFailLocked: %w", remote("tls: expired certificate")), Refused},
-		{errors.New("http2: client conn: remote error: tls: access denied"), Refused},
-		{remote("tls: handshake failure"), Refused},
-		{remote("tls: internal error"), Nothing},
-		{remote("tls: protocol version not supported"), Nothing},
-		{io.EOF, Suspicious},
-		{fmt.Errorf("write: %w", syscall.EPIPE), Suspicious},
-		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, Suspicious},
-		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, Nothing},
-		{&net.OpError{Op: "dial", Err: syscall.ECONNRESET}, Nothing},
-		{context.DeadlineExceeded, Nothing},
-		{errors.New("something else"), Nothing},
+		{remote("tls: unknown certificate authority"), Refused, TLSAlert, UnknownCA},
+		{remote("tls: unknown certificate"), Refused, TLSAlert, CertificateUnknown},
+		{remote("tls: bad certificate"), Refused, TLSAlert, BadCertificate},
+		{remote("tls: unsupported certificate"), Refused, TLSAlert, UnsupportedCertificate},
+		{remote("tls: revoked certificate"), Refused, TLSAlert, CertificateRevoked},
+		{remote("tls: certificate required"), Refused, TLSAlert, CertificateRequired},
+		{fmt.Errorf("readLoopPeekFailLocked: %w", remote("tls: expired certificate")), Refused, TLSAlert, CertificateExpired},
+		{errors.New("http2: client conn: remote error: tls: access denied"), Refused, TLSAlert, AccessDenied},
+		{errors.New("remote error: tls: access denied (from 127.0.0.1)"), Refused, TLSAlert, AccessDenied},
+		{errors.New("remote error: tls: access denied\nsecond line"), Refused, TLSAlert, AccessDenied},
+		{errors.New("remote error: tls: access deniedly"), Nothing, TLSAlert, 0},
+		{remote("tls: handshake failure"), Refused, TLSAlert, HandshakeFailure},
+		{remote("tls: internal error"), Nothing, TLSAlert, 0},
+		{remote("tls: protocol version not supported"), Nothing, TLSAlert, 0},
+		{io.EOF, Suspicious, ConnectionClosed, 0},
+		{io.ErrUnexpectedEOF, Suspicious, ConnectionClosed, 0},
+		{fmt.Errorf("write: %w", syscall.EPIPE), Suspicious, ConnectionClosed, 0},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, Suspicious, ConnectionClosed, 0},
+		{&net.OpError{Op: "read", Err: net.ErrClosed}, Suspicious, ConnectionClosed, 0},
+		{errors.New("http: server closed idle connection"), Suspicious, ConnectionClosed, 0},
+		{errors.New("http2: client connection lost"), Suspicious, ConnectionClosed, 0},
+		{errors.New("http2: server sent GOAWAY and closed the connection"), Suspicious, ConnectionClosed, 0},
+		{errors.New("write tcp: connection reset by peer"), Suspicious, ConnectionClosed, 0},
+		{errors.New("write tcp: broken pipe"), Suspicious, ConnectionClosed, 0},
+		{errors.New("write tcp: use of closed network connection"), Suspicious, ConnectionClosed, 0},
+		{errors.New("http: unexpected EOF"), Suspicious, ConnectionClosed, 0},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, Nothing, Unreachable, 0},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNRESET}, Nothing, Unreachable, 0},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, Nothing, NameUnresolved, 0},
+		{&net.OpError{Op: "dial", Err: ErrForbiddenAddress}, Nothing, ForbiddenAddress, 0},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, Nothing, Unreachable, 0},
+		{context.DeadlineExceeded, Nothing, Unreachable, 0},
+		{context.Canceled, Nothing, NoReason, 0},
+		{fmt.Errorf("EOF: %w", context.Canceled), Nothing, NoReason, 0},
+		{&tls.CertificateVerificationError{Err: io.EOF}, Nothing, ReceiverUntrusted, 0},
+		{x509.UnknownAuthorityError{}, Nothing, ReceiverUntrusted, 0},
+		{x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}, Nothing, ReceiverUntrusted, 0},
+		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, Nothing, ReceiverUntrusted, 0},
+		{pinError{"a", "b"}, Nothing, ReceiverUntrusted, 0},
+		{errors.New("tls: peer doesn't support any of the certificate's signature algorithms"), Nothing,
+			SignatureUnsupported, 0},
+		{errors.New("something else"), Nothing, NoReason, 0},
 	} {
-		if got, detail := OfError(c.err); got != c.want {
-			t.Errorf("%v: %v (%s), want %v", c.err, got, detail, c.want)
+		if got := OfError(c.err); got.Meaning != c.want || got.Reason != c.reason || got.Alert != c.alert {
+			t.Errorf("%v: %+v, want %v, %v, %v", c.err, got, c.want, c.reason, c.alert)
 		}
 	}
 }
@@ -52,16 +84,20 @@ func TestWhatResponsesMean(t *testing.T) {
 		status int
 		body   string
 		want   Meaning
+		reason Reason
 	}{
-		{200, "ok", Accepted}, {404, "", Accepted}, {302, "", Accepted}, {401, "", Refused}, {403, "", Refused},
-		{496, "", Refused}, {500, "", Nothing}, {503, "", Nothing},
-		{400, "no such order", Accepted}, {400, "<center>No required SSL certificate was sent</center>", Refused},
-		{400, "<center>The SSL certificate error</center>", Refused},
+		{200, "ok", Accepted, NoReason}, {404, "", Accepted, NoReason}, {302, "", Accepted, NoReason},
+		{499, "", Accepted, NoReason}, {401, "", Refused, RefusingStatus}, {403, "", Refused, RefusingStatus},
+		{495, "", Refused, CertificateError}, {496, "", Refused, CertificateMissing},
+		{500, "", Nothing, NoReason}, {503, "", Nothing, NoReason}, {400, "no such order", Accepted, NoReason},
+		{400, "<center>No required SSL certificate was sent</center>", Refused, CertificateMissing},
+		{400, "<center>The SSL certificate error</center>", Refused, CertificateError},
+		{200, "The SSL certificate error", Accepted, NoReason},
 	} {
 		res := response(c.status, c.body)
-		got, detail := OfResponse(res, []int{401, 403})
-		if body, _ := io.ReadAll(res.Body); got != c.want || string(body) != c.body {
-			t.Errorf("%d %q: %v (%s), body %q", c.status, c.body, got, detail, body)
+		got := OfResponse(res, []int{401, 403})
+		if body, _ := io.ReadAll(res.Body); got.Meaning != c.want || got.Reason != c.reason || string(body) != c.body {
+			t.Errorf("%d %q: %+v, body %q", c.status, c.body, got, body)
 		}
 	}
 }
@@ -78,7 +114,7 @@ func FuzzMeaning(f *testing.F) {
 		}
 		res := response(status, "")
 		res.Body = io.NopCloser(source)
-		got, _ := OfResponse(res, []int{401, 403})
+		got := OfResponse(res, []int{401, 403}).Meaning
 		if read, _ := io.ReadAll(res.Body); !bytes.Equal(read, body) {
 			t.Fatalf("%d: %q became %q", status, body, read)
 		}
@@ -88,7 +124,7 @@ func FuzzMeaning(f *testing.F) {
 		if got == Suspicious {
 			t.Fatalf("%d is suspicious", status)
 		}
-		if m, _ := OfError(errors.New(text)); m == Accepted {
+		if OfError(errors.New(text)).Meaning == Accepted {
 			t.Fatalf("%q is an acceptance", text)
 		}
 	})

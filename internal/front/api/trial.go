@@ -55,7 +55,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	}
 	shown, err := outbound.Meet(ctx, s.Network, endpoint)
 	if err != nil {
-		_, out.Problem = outbound.OfError(err)
+		out.Problem = outbound.OfError(err).Detail
 		return out, nil
 	}
 	leaf := shown[0]

@@ -1,0 +1,295 @@
+package diagnose
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// causes are the rules, in order: first what is wrong with everything, then what TLS says, then what sets one
+// generation apart from another. The first one that fits names the cause.
+var causes = []func(findings) (Diagnosis, bool){
+	nothingToPresent,
+	addressForbidden,
+	receiverUntrusted,
+	nameUnresolved,
+	receiverDown,
+	receiversClockOff,
+	newestExpired,
+	calledExpired,
+	wrongPurpose,
+	keyTypeUnsupported,
+	authorityUntrusted,
+	senderDenied,
+	applicationUnasked,
+	healthy,
+	mappingLost,
+	keyTypeChanged,
+	newUnknown,
+	oldRemoved,
+	noCertificateAsked,
+	everyoneDenied,
+	allUnknown,
+}
+
+// skew is the difference between the receiver's clock and ours from which on it can be a cause.
+const skew = 5 * time.Minute
+
+func nothingToPresent(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause:    Expired,
+		Summary:  "the tenant has no certificate that can be presented",
+		NextStep: "renew it: perennial certificate renew " + f.standing.Tenant.Name,
+	}, len(f.all) == 0
+}
+
+func addressForbidden(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause:    AddressForbidden,
+		Summary:  f.newest().Detail,
+		NextStep: "let an operator allow the range with --allow-target, or correct the endpoint",
+	}, f.newest().Reason == outbound.ForbiddenAddress
+}
+
+func receiverUntrusted(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause:   ServerNotTrusted,
+		Summary: "we do not trust the receiver's own certificate: " + f.newest().Detail,
+		NextStep: "check that the endpoint is the right host; then give its CA with --server-ca, or its key with " +
+			"--server-key-pin",
+	}, f.newest().Reason == outbound.ReceiverUntrusted
+}
+
+func nameUnresolved(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause:    ReceiverDown,
+		Summary:  "the receiver's name cannot be resolved: " + f.newest().Detail,
+		NextStep: "check the endpoint's host name; then ask the receiver's administrator",
+	}, f.newest().Reason == outbound.NameUnresolved
+}
+
+func receiverDown(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause:   ReceiverDown,
+		Summary: "the receiver does not answer: " + f.newest().Detail,
+		NextStep: "ask the receiver's administrator whether the system runs and lets us through its firewall; the " +
+			"certificate is not the reason",
+	}, f.newest().Reason == outbound.Unreachable
+}
+
+// receiversClockOff fits if our certificate is not valid by the clock that the receiver's answers show.
+func receiversClockOff(f findings) (Diagnosis, bool) {
+	if f.acceptsNewest() {
+		return Diagnosis{}, false
+	}
+	c := f.certificate(f.newest().Generation)
+	for _, r := range append(slices.Clone(f.all), f.none) {
+		off := r.ServerDate.Sub(f.now)
+		if r.ServerDate.IsZero() || off.Abs() <= skew ||
+			!r.ServerDate.Before(c.NotBefore) && !r.ServerDate.After(c.NotAfter) {
+			continue
+		}
+		return Diagnosis{
+			Cause: ClockSkew,
+			Summary: fmt.Sprintf("the receiver's clock is off by %s: by it, our certificate (%s) is not valid",
+				off.Abs().Round(time.Minute), validity(c)),
+			NextStep: "let the receiver's administrator set the clock (NTP)",
+		}, true
+	}
+	return Diagnosis{}, false
+}
+
+func newestExpired(f findings) (Diagnosis, bool) {
+	c := f.certificate(f.newest().Generation)
+	return Diagnosis{
+		Cause:    Expired,
+		Summary:  "the newest certificate expired on " + moment(c.NotAfter),
+		NextStep: "renew it: perennial certificate renew " + f.standing.Tenant.Name,
+	}, !f.now.Before(c.NotAfter)
+}
+
+func calledExpired(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause: ClockSkew,
+		Summary: fmt.Sprintf("the receiver says that our certificate is expired or not yet valid; it is valid %s",
+			validity(f.certificate(f.newest().Generation))),
+		NextStep: "let the receiver's administrator check its clock (NTP)",
+	}, f.newest().Alert == outbound.CertificateExpired
+}
+
+func wrongPurpose(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause: WrongPurpose,
+		Summary: "the receiver does not take the certificate for this purpose: it is for TLS client authentication " +
+			"(extended key usage 1.3.6.1.5.5.7.3.2)",
+		NextStep: "let the receiver's administrator accept certificates for client authentication, not for servers",
+	}, f.newest().Alert == outbound.UnsupportedCertificate
+}
+
+func keyTypeUnsupported(f findings) (Diagnosis, bool) {
+	r := f.newest()
+	return Diagnosis{
+		Cause:   KeyTypeRefused,
+		Summary: fmt.Sprintf("the receiver does not take keys of the type %s", f.certificate(r.Generation).KeyType),
+		NextStep: "change the tenant's key type to one that it takes (rsa2048 is taken nearly everywhere), and renew with " +
+			"--reason reissue",
+	}, r.Alert == outbound.HandshakeFailure || r.Reason == outbound.SignatureUnsupported
+}
+
+func authorityUntrusted(f findings) (Diagnosis, bool) {
+	r := f.newest()
+	issuer := issuerOf(f.certificate(r.Generation))
+	untrusted := r.Alert == outbound.UnknownCA || r.Reason == outbound.CertificateError && !f.accepts() ||
+		f.namesOthers(issuer)
+	return Diagnosis{
+		Cause:    CANotTrusted,
+		Summary:  fmt.Sprintf("the receiver does not trust the CA of our certificate (%s)", issuer),
+		NextStep: "let the receiver's administrator add our CA: download it at /pki/ca.pem of the service",
+	}, f.refusesNewest() && untrusted
+}
+
+// senderDenied fits if the receiver accepts every certificate and denied a message all the same.
+func senderDenied(f findings) (Diagnosis, bool) {
+	m, denied := f.lastDenied()
+	return Diagnosis{
+		Cause: NotTheCertificate,
+		Summary: fmt.Sprintf("every generation is accepted, and a message was answered %d: what the sender may do is the "+
+			"reason", m.Status),
+		NextStep: "let the receiver's administrator look at the authorisation of this sender for " + m.Path,
+	}, denied && f.acceptsAll() && !f.first().Handshake
+}
+
+// applicationUnasked fits if a message was denied and only TLS was asked.
+func applicationUnasked(f findings) (Diagnosis, bool) {
+	_, denied := f.lastDenied()
+	return Diagnosis{
+		Cause: Unknown,
+		Summary: "TLS accepts every generation; whether the receiver's application accepts them cannot be asked without a " +
+			"probe",
+		NextStep: "give the arrangement a probe (--probe \"GET /path\"), and diagnose again",
+	}, denied && f.acceptsAll()
+}
+
+func healthy(f findings) (Diagnosis, bool) {
+	if !f.acceptsAll() {
+		return Diagnosis{}, false
+	}
+	d := Diagnosis{Cause: Healthy, Summary: "the receiver accepts every generation that can be presented",
+		NextStep: "nothing"}
+	if f.first().Handshake {
+		d.Summary += ", as far as a TLS handshake shows"
+		d.NextStep = "give the arrangement a probe (--probe \"GET /path\") to ask the application as well"
+	}
+	return d, true
+}
+
+// refusesNewOnly reports whether the receiver refuses the newest generation and accepts an older one, and returns both.
+func (f findings) refusesNewOnly() (old, newest tenancy.Certificate, yes bool) {
+	accepted, r := f.accepted(), f.newest()
+	if len(accepted) == 0 || !slices.Contains(f.refused(), r.Generation) {
+		return old, newest, false
+	}
+	return f.certificate(accepted[len(accepted)-1]), f.certificate(r.Generation), true
+}
+
+func mappingLost(f findings) (Diagnosis, bool) {
+	old, c, yes := f.refusesNewOnly()
+	return Diagnosis{
+		Cause: MappingLost,
+		Summary: fmt.Sprintf("the subject changed from %s to %s, and the receiver maps the old one to a user", old.Subject,
+			c.Subject),
+		NextStep: "let the receiver's administrator map the new subject as well",
+	}, yes && old.Subject != c.Subject && f.newest().Status != 0
+}
+
+func keyTypeChanged(f findings) (Diagnosis, bool) {
+	old, c, yes := f.refusesNewOnly()
+	return Diagnosis{
+		Cause: KeyTypeRefused,
+		Summary: fmt.Sprintf("the key type changed from %s to %s, and the receiver refuses the new one", old.KeyType,
+			c.KeyType),
+		NextStep: "set the tenant's key type back, and renew with --reason reissue",
+	}, yes && old.KeyType != c.KeyType && f.newest().Status == 0
+}
+
+func newUnknown(f findings) (Diagnosis, bool) {
+	old, c, yes := f.refusesNewOnly()
+	return Diagnosis{
+		Cause: NewNotKnown,
+		Summary: fmt.Sprintf("the receiver knows generation %d, and not yet generation %d (SHA-256 %s)", old.Generation,
+			c.Generation, c.Fingerprint),
+		NextStep: fmt.Sprintf("send the receiver's administrator a link with the new certificate: perennial rollover link "+
+			"%s; it has to be installed before %s", f.standing.Name(), moment(old.NotAfter)),
+	}, yes
+}
+
+func oldRemoved(f findings) (Diagnosis, bool) {
+	newest := f.newest().Generation
+	return Diagnosis{
+		Cause: OldRemoved,
+		Summary: fmt.Sprintf("the receiver has taken generation %d and removed generation %s", newest,
+			numbers(f.refused())),
+		NextStep: fmt.Sprintf("nothing with the strategy adaptive, which presents the new one by itself; else: perennial "+
+			"rollover choose %s %d", f.standing.Name(), newest),
+	}, f.acceptsNewest()
+}
+
+func noCertificateAsked(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause: NoCertificateSeen,
+		Summary: "the receiver does not ask for a client certificate in TLS, and so cannot know who calls: a proxy in " +
+			"front of it may end TLS",
+		NextStep: "let the receiver's administrator switch on client certificates at this address",
+	}, f.refusesAll() && !f.asksForCertificates()
+}
+
+// everyoneDenied fits if several generations get one and the same refusal.
+func everyoneDenied(f findings) (Diagnosis, bool) {
+	differs := func(r outbound.Result) bool { return !sameAnswer(r, f.first()) || r.Meaning != outbound.Refused }
+	return Diagnosis{
+		Cause: NotTheCertificate,
+		Summary: fmt.Sprintf("the receiver answers %s to every generation: this is not a renewal problem",
+			f.first().Detail),
+		NextStep: "let the receiver's administrator look at the authorisation of this sender, or at what else it checks",
+	}, f.refusesAll() && len(f.all) > 1 && !slices.ContainsFunc(f.all, differs)
+}
+
+// allUnknown fits if our certificate gets the answer that no certificate gets.
+func allUnknown(f findings) (Diagnosis, bool) {
+	return Diagnosis{
+		Cause: NewNotKnown,
+		Summary: fmt.Sprintf("the receiver does not know generation %s; it answers the same (%s) without a certificate",
+			numbers(f.refused()), f.first().Detail),
+		NextStep: "send the receiver's administrator a link with the certificate: perennial rollover link " +
+			f.standing.Name(),
+	}, f.refusesAll() && sameAnswer(f.first(), f.none)
+}
+
+// issuerOf is the issuer of a certificate by name, or by ID if the certificate cannot be read.
+func issuerOf(c tenancy.Certificate) string {
+	parsed, err := x509.ParseCertificate(c.DER)
+	if err != nil {
+		return c.IssuerID
+	}
+	return parsed.Issuer.String()
+}
+
+// numbers lists generations in words.
+func numbers(all []int) string {
+	parts := make([]string, len(all))
+	for i, n := range all {
+		parts[i] = fmt.Sprint(n)
+	}
+	return strings.Join(parts, " and ")
+}
+
+func validity(c tenancy.Certificate) string {
+	return "from " + moment(c.NotBefore) + " until " + moment(c.NotAfter)
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }

@@ -1,0 +1,216 @@
+package diagnose
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// issued makes the DER of a certificate whose issuer has these names.
+func issued(t *testing.T, commonName, organization string) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	testenv.Check(t, err)
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: commonName,
+		Organization: []string{organization}}}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(2)}, ca, key.Public(), key)
+	testenv.Check(t, err)
+	return der
+}
+
+// The answers of receivers. Each is for the generation that the test gives it.
+var (
+	accepts    = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted, Detail: "200 OK"}, Status: 200, Asked: true}
+	handshake  = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted}, Handshake: true, Asked: true}
+	denies     = answers(401, outbound.RefusingStatus)
+	forbids    = answers(403, outbound.RefusingStatus)
+	fails      = outbound.Result{Reading: outbound.Reading{Detail: "500"}, Status: 500, Asked: true}
+	closes     = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Suspicious, Reason: outbound.ConnectionClosed}, Err: errors.New("EOF"), Asked: true}
+	unreadable = outbound.Result{Err: errors.New("x"), Asked: true}
+)
+
+func answers(status int, reason outbound.Reason) outbound.Result {
+	return outbound.Result{Reading: outbound.Reading{Meaning: outbound.Refused, Reason: reason}, Status: status, Asked: true}
+}
+
+func alerts(a outbound.Alert) outbound.Result {
+	return outbound.Result{Reading: outbound.Reading{Meaning: outbound.Refused, Reason: outbound.TLSAlert, Alert: a},
+		Err: errors.New("alert"), Asked: true}
+}
+
+func cannot(reason outbound.Reason) outbound.Result {
+	return outbound.Result{Reading: outbound.Reading{Reason: reason, Detail: "why"}, Err: errors.New("why")}
+}
+
+func unasked(r outbound.Result) outbound.Result {
+	r.Asked = false
+	return r
+}
+
+func dated(r outbound.Result, at time.Time) outbound.Result {
+	r.ServerDate = at
+	return r
+}
+
+func naming(r outbound.Result, cas ...string) outbound.Result {
+	r.AcceptableCAs = cas
+	return r
+}
+
+// newFindings are answers to generation 1, 2 and so on, of certificates that are alike.
+func newFindings(der []byte, all ...outbound.Result) findings {
+	f := findings{now: now, none: unasked(denies)}
+	f.none.Asked = true
+	f.standing.Tenant.Name, f.standing.Arrangement.Name = "acme", "erp"
+	for i := range all {
+		all[i].Generation = i + 1
+		f.standing.Certificates = append(f.standing.Certificates, tenancy.Certificate{Generation: i + 1, DER: der,
+			Subject: "CN=acme", KeyType: tenancy.P256, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, i+1, 0),
+			Fingerprint: "f" + string(rune('1'+i))})
+	}
+	f.all = all
+	return f
+}
+
+func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
+	der := issued(t, "Perennial CA", "P")
+	change := func(f findings, change func(*tenancy.Certificate)) findings {
+		f.standing.Certificates = slices.Clone(f.standing.Certificates)
+		change(&f.standing.Certificates[len(f.standing.Certificates)-1])
+		return f
+	}
+	messages := func(f findings, statuses ...int) findings {
+		for _, s := range statuses {
+			f.recent = append(f.recent, tenancy.Message{Status: s, Method: "POST", Path: "/orders", At: now})
+		}
+		return f
+	}
+	alone := func(f findings, none outbound.Result) findings {
+		f.none = none
+		return f
+	}
+	with := func(all ...outbound.Result) findings { return newFindings(der, all...) }
+	late, early := now.AddDate(2, 0, 0), now.AddDate(-1, 0, 0)
+	hit := map[int]bool{}
+	for name, c := range map[string]struct {
+		f    findings
+		want Cause
+		says string // in the summary or the next step
+	}{
+		"none can be presented":              {with(), Expired, "no certificate that can be presented"},
+		"forbidden":                          {with(cannot(outbound.ForbiddenAddress)), AddressForbidden, "--allow-target"},
+		"untrusted":                          {with(cannot(outbound.ReceiverUntrusted)), ServerNotTrusted, "--server-ca"},
+		"unresolved":                         {with(cannot(outbound.NameUnresolved)), ReceiverDown, "resolved"},
+		"unreachable":                        {with(cannot(outbound.Unreachable)), ReceiverDown, "firewall"},
+		"only the newest counts":             {with(cannot(outbound.Unreachable), accepts), OldRemoved, "generation 2"},
+		"clock late":                         {with(dated(denies, late)), ClockSkew, "off by"},
+		"clock early":                        {with(dated(denies, early)), ClockSkew, "off by"},
+		"clock, by the one without":          {alone(with(denies, denies), dated(denies, late)), ClockSkew, "off by"},
+		"clock off, but accepted":            {with(dated(accepts, late)), Healthy, "accepts every"},
+		"clock off, and still valid":         {with(dated(forbids, now.Add(time.Hour))), Unknown, "do not show"},
+		"clock off by little at the end":     {change(with(dated(forbids, now.Add(5*time.Minute))), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Minute) }), Unknown, "do not show"},
+		"clock off by more at the end":       {change(with(dated(forbids, now.Add(6*time.Minute))), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Minute) }), ClockSkew, "off by"},
+		"expired now":                        {change(with(forbids), func(c *tenancy.Certificate) { c.NotAfter = now }), Expired, "expired on"},
+		"expires in a moment":                {change(with(forbids), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Second) }), Unknown, ""},
+		"the receiver says expired":          {with(alerts(outbound.CertificateExpired)), ClockSkew, "it is valid from"},
+		"wrong purpose":                      {with(alerts(outbound.UnsupportedCertificate)), WrongPurpose, "client authentication"},
+		"handshake failure":                  {with(alerts(outbound.HandshakeFailure)), KeyTypeRefused, "type p256"},
+		"no signature":                       {with(cannot(outbound.SignatureUnsupported)), KeyTypeRefused, "type p256"},
+		"unknown CA":                         {with(accepts, alerts(outbound.UnknownCA)), CANotTrusted, "CN=Perennial CA,O=P"},
+		"web server's error":                 {with(answers(400, outbound.CertificateError)), CANotTrusted, "/pki/ca.pem"},
+		"web server's error about the new":   {with(accepts, answers(400, outbound.CertificateError)), NewNotKnown, "not yet generation 2"},
+		"other CAs are named":                {with(naming(alerts(outbound.CertificateUnknown), "CN=Other")), CANotTrusted, ""},
+		"other CAs are named, and it fails":  {with(naming(unreadable, "CN=Other")), CANotTrusted, ""},
+		"other CAs are named, and it closes": {with(naming(closes, "CN=Other")), CANotTrusted, ""},
+		"other CAs are named, but accepted":  {with(naming(accepts, "CN=Other")), Healthy, ""},
+		"our CA is named":                    {with(naming(forbids, "CN=Perennial CA,O=P")), Unknown, ""},
+		"our organisation is named":          {with(naming(forbids, "CN=Another CA,O=P")), Unknown, ""},
+		"the sender is denied":               {messages(with(accepts), 200, 403), NotTheCertificate, "authorisation of this sender for /orders"},
+		"the sender is denied, 401":          {messages(with(accepts, accepts), 401), NotTheCertificate, "answered 401"},
+		"the sender got another error":       {messages(with(accepts), 404, 500), Healthy, ""},
+		"denied, and only TLS was asked":     {messages(with(handshake), 403), Unknown, "cannot be asked without a probe"},
+		"healthy":                            {with(accepts, accepts), Healthy, "nothing"},
+		"healthy, as far as TLS shows":       {with(handshake), Healthy, "as far as a TLS handshake shows"},
+		"mapping":                            {change(with(accepts, forbids), func(c *tenancy.Certificate) { c.Subject = "CN=new" }), MappingLost, "from CN=acme to CN=new"},
+		"mapping, but TLS refuses":           {change(with(accepts, alerts(outbound.CertificateUnknown)), func(c *tenancy.Certificate) { c.Subject = "CN=new" }), NewNotKnown, ""},
+		"key type":                           {change(with(accepts, alerts(outbound.CertificateUnknown)), func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }), KeyTypeRefused, "from p256 to rsa2048"},
+		"key type, but TLS accepts":          {change(with(accepts, forbids), func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }), NewNotKnown, ""},
+		"new unknown":                        {with(denies, accepts, denies), NewNotKnown, "the receiver knows generation 2, and not yet generation 3 (SHA-256 f3)"},
+		"new unknown, closed":                {with(accepts, closes), NewNotKnown, "installed before 2026-04-01"},
+		"new answers with an error":          {with(accepts, fails), Unknown, "do not show"},
+		"old removed":                        {with(denies, closes, accepts), OldRemoved, "removed generation 1 and 2"},
+		"no certificate asked":               {with(unasked(denies)), NoCertificateSeen, "switch on client certificates"},
+		"no certificate asked, but closed":   {with(unasked(closes), unasked(denies)), NoCertificateSeen, ""},
+		"one answer for all":                 {with(forbids, forbids), NotTheCertificate, "not a renewal problem"},
+		"different answers":                  {with(forbids, denies), Unknown, ""},
+		"all unknown":                        {with(denies), NewNotKnown, "does not know generation 1; it answers the same"},
+		"all unknown, differently":           {with(denies, closes), NewNotKnown, "generation 1 and 2"},
+		"unlike without a certificate":       {with(forbids), Unknown, "2026-03-01 12:00 UTC"},
+		"closed twice":                       {alone(with(closes), closes), Unknown, ""},
+		"closed, closed":                     {with(closes, closes), Unknown, ""},
+		"fails":                              {with(fails), Unknown, ""},
+	} {
+		got := c.f.conclude()
+		if got.Cause != c.want || !strings.Contains(got.Summary+"; "+got.NextStep, c.says) || got.NextStep == "" {
+			t.Errorf("%s: %s, want %s: %s; %s", name, got.Cause, c.want, got.Summary, got.NextStep)
+		}
+		for i, fits := range causes {
+			if _, ok := fits(c.f); ok {
+				hit[i] = true
+				break
+			}
+		}
+	}
+	for i := range causes {
+		if !hit[i] {
+			t.Errorf("no case of this test is decided by entry %d of the table", i)
+		}
+	}
+}
+
+func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
+	f := newFindings(nil, naming(accepts, "CN=A"), naming(denies, "CN=A", "CN=B"), closes, handshake)
+	f.none = cannot(outbound.Unreachable)
+	f.recent = []tenancy.Message{{Status: 200, Path: "/fine"}, {Status: 0, Method: "GET", Path: "/gone", At: now,
+		Generation: 2, Outcome: "EOF"}, {Status: 500, Path: "/older"}}
+	want := []string{
+		"with generation 1: the probe was accepted (200 OK)",
+		"with generation 2: the probe was refused ()",
+		"with generation 3: the receiver closed the connection without an answer",
+		"with generation 4: the handshake was accepted ()",
+		"without a certificate: why",
+		"the receiver names these CAs: CN=A; CN=B",
+		"the latest message that failed: GET /gone at 2026-03-01 12:00:00 UTC, 0 with generation 2: EOF",
+	}
+	if got := f.conclude().Evidence; !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	f.recent = []tenancy.Message{{Status: 399}, {Status: 400, Method: "GET", Path: "/", At: now}}
+	if got := f.conclude().Evidence; got[len(got)-1] !=
+		"the latest message that failed: GET / at 2026-03-01 12:00:00 UTC, 400 with generation 0" {
+		t.Errorf("got %q", got[len(got)-1])
+	}
+}
+
+func TestAnEndpointThatIsNotAURLIsNamed(t *testing.T) {
+	s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: "https://%"}}
+	if d := Run(t.Context(), &outbound.Network{}, s, nil, nil, now); d.Cause != Unknown || d.NextStep == "" ||
+		!strings.Contains(d.Summary, "not a valid URL") {
+		t.Errorf("%+v", d)
+	}
+}
