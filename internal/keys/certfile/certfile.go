@@ -1,7 +1,7 @@
-// Package certfile reads certificates in the forms that administrators have them in: PEM, DER, PKCS#7 and PKCS#12.
+// Package certfile reads certificates in the formats that administrators use: PEM, DER, PKCS#7 and PKCS#12.
 //
-// It promises an error that says what the data is instead, for anything that holds no certificate, and never to return
-// or mention a private key that lies beside one. Input is untrusted: its size is bounded, and [Parse] is fuzzed.
+// If the data contains no certificate, the error describes what it contains instead. A private key beside a certificate
+// is never returned or mentioned. Input is untrusted: its size is limited, and [Parse] is fuzzed.
 package certfile
 
 import (
@@ -21,11 +21,12 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// MaxSize bounds a certificate file. A chain with RSA 4096 keys is under 20 KiB; a trust store is under 1 MiB.
+// MaxSize is the maximum size of a certificate file. A chain with RSA 4096 keys is under 20 KiB, and a trust store is
+// under 1 MiB.
 const MaxSize = 4 << 20
 
-// ErrPassword says that a PKCS#12 file does not open with the password given.
-var ErrPassword = errors.New("this PKCS#12 file does not open with that password")
+// ErrPassword is returned if a PKCS#12 file cannot be opened with the password.
+var ErrPassword = errors.New("this PKCS#12 file cannot be opened with that password")
 
 // Read reads all of r and calls [Parse].
 func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
@@ -34,21 +35,21 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("larger than %d MiB: this is no certificate file", MaxSize>>20)
+		return nil, fmt.Errorf("the file is larger than %d MiB, so it is not a certificate file", MaxSize>>20)
 	}
 	return Parse(data, password)
 }
 
-// Parse returns the certificates in data, at least one, in their order. Where there are end-entity certificates, the
-// certificates of CAs that come along (a chain) are left out. The password is for PKCS#12 only; [ErrPassword] where it
-// is wrong.
+// Parse returns the certificates in data in their order, at least one. If there are end-entity certificates, CA
+// certificates beside them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it is
+// wrong.
 func Parse(data []byte, password string) ([]*x509.Certificate, error) {
 	certs, err := parse(data, password)
 	if err != nil {
 		return nil, err
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("no certificate in this file")
+		return nil, errors.New("the file contains no certificate")
 	}
 	var leaves []*x509.Certificate
 	for _, c := range certs {
@@ -68,10 +69,10 @@ func parse(data []byte, password string) ([]*x509.Certificate, error) {
 		return nil, errors.New("the file is empty")
 	case bytes.Contains(data, []byte("-----BEGIN ")):
 		return parsePEM(data)
-	case data[0] == 0x30: // an ASN.1 SEQUENCE: all three binary forms begin so
+	case data[0] == 0x30: // an ASN.1 SEQUENCE, as in all three binary formats
 		return parseDER(data, password)
 	default:
-		return nil, errors.New("no certificate: expected PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
+		return nil, errors.New("not a certificate: use PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
 	}
 }
 
@@ -103,12 +104,12 @@ func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
 	case len(certs) > 0:
 		return certs, nil
 	case len(others) == 0:
-		return nil, errors.New("malformed PEM: a BEGIN line, but no complete block (is the file cut off?)")
+		return nil, errors.New("malformed PEM: a BEGIN line without a complete block (is the file cut off?)")
 	case strings.Contains(others[0], "PRIVATE KEY"):
-		return nil, errors.New("the file holds a private key but no certificate; a private key is not needed here: keep it " +
-			"to yourself")
+		return nil, errors.New("the file contains a private key but no certificate: use the certificate, and do not share the " +
+			"private key")
 	default:
-		return nil, fmt.Errorf("the file holds %q but no certificate", others[0])
+		return nil, fmt.Errorf("the file contains %q but no certificate", others[0])
 	}
 }
 
@@ -141,19 +142,19 @@ func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
 	return p.Certificates, nil
 }
 
-// Fingerprint is the SHA-256 of the whole certificate, 64 lowercase hexadecimal digits.
+// Fingerprint returns the SHA-256 of the whole certificate, 64 lowercase hexadecimal digits.
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
 }
 
-// SHA1 is the SHA-1 of the whole certificate, in lowercase hexadecimal, for servers that can show no other fingerprint.
+// SHA1 returns the SHA-1 of the whole certificate in lowercase hexadecimal, for servers that show no other fingerprint.
 func SHA1(der []byte) string {
 	sum := sha1.Sum(der)
 	return hex.EncodeToString(sum[:])
 }
 
-// Serial is the serial number in lowercase hexadecimal, two digits a byte.
+// Serial returns the serial number in lowercase hexadecimal, two digits per byte.
 func Serial(c *x509.Certificate) string {
 	if c.SerialNumber.Sign() == 0 {
 		return "00"

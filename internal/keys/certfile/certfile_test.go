@@ -9,9 +9,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
+	"io/fs"
 	"math/big"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/smallstep/pkcs7"
@@ -46,7 +51,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestEveryFormOfACertificateIsRead(t *testing.T) {
+func TestEveryFormatOfACertificateIsRead(t *testing.T) {
 	key, leaf := certificate(t, "acme", false)
 	_, ca := certificate(t, "ca", true)
 	block := func(kind string, b []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}) }
@@ -55,7 +60,7 @@ func TestEveryFormOfACertificateIsRead(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"PEM":                   block("CERTIFICATE", leaf.Raw),
 		"PEM with its chain":    append(block("CERTIFICATE", leaf.Raw), block("CERTIFICATE", ca.Raw)...),
-		"PEM behind its key":    append(block("PRIVATE KEY", keyDER), block("CERTIFICATE", leaf.Raw)...),
+		"PEM after its key":    append(block("PRIVATE KEY", keyDER), block("CERTIFICATE", leaf.Raw)...),
 		"PEM with text":         append([]byte("subject=CN=acme\n"), block("CERTIFICATE", leaf.Raw)...),
 		"PEM with CR LF":        bytes.ReplaceAll(block("CERTIFICATE", leaf.Raw), []byte("\n"), []byte("\r\n")),
 		"DER":                   leaf.Raw,
@@ -78,7 +83,7 @@ func TestEveryFormOfACertificateIsRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoCertificateIsNamed(t *testing.T) {
+func TestAFileWithoutACertificateIsAnErrorAboutItsContent(t *testing.T) {
 	key, leaf := certificate(t, "acme", false)
 	whole := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
 	for _, c := range []struct {
@@ -87,16 +92,18 @@ func TestWhatIsNoCertificateIsNamed(t *testing.T) {
 		want string
 	}{
 		{"empty", nil, "the file is empty"},
-		{"text", []byte("hello"), "expected PEM"},
+		{"text", []byte("hello"), "not a certificate: use PEM"},
 		{"cut off", whole[:len(whole)/2], "is the file cut off?"},
 		{"only a key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))}),
 			"a private key but no certificate"},
 		{"a request", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte{0x30, 0}}),
-			`holds "CERTIFICATE REQUEST"`},
+			`contains "CERTIFICATE REQUEST"`},
+		{"PKCS#7 without certificates", must(pkcs7.DegenerateCertificate(nil)), "the file contains no certificate"},
+		{"broken PKCS#7", pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: []byte{0x30, 0}}), "malformed PKCS#7"},
 		{"broken inside", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw[:50]}),
 			"certificate 1 is malformed"},
 		{"other ASN.1", []byte{0x30, 3, 2, 1, 1}, "neither a DER certificate nor PKCS#7 nor PKCS#12"},
-		{"huge", bytes.Repeat([]byte("x"), 10<<20), "larger than 4 MiB"},
+		{"too large", bytes.Repeat([]byte("x"), MaxSize+1), "the file is larger than 4 MiB"},
 	} {
 		_, err := Read(bytes.NewReader(c.data), "")
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -108,6 +115,61 @@ func TestWhatIsNoCertificateIsNamed(t *testing.T) {
 	}
 	if _, err := Parse(must(pkcs12.Modern.Encode(key, leaf, nil, "secret")), "wrong"); !errors.Is(err, ErrPassword) {
 		t.Errorf("a wrong password: %v", err)
+	}
+	if _, err := Read(bytes.NewReader(bytes.Repeat([]byte("x"), MaxSize)), ""); err == nil ||
+		strings.Contains(err.Error(), "larger") {
+		t.Errorf("a file of the maximum size: %v", err)
+	}
+	if certs, err := Read(iotest.ErrReader(io.ErrUnexpectedEOF), ""); !errors.Is(err, io.ErrUnexpectedEOF) || certs != nil {
+		t.Errorf("a broken reader: %v", err)
+	}
+}
+
+// readRoots reads a file with the content.
+func readRoots(t *testing.T, content []byte) (*x509.CertPool, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ReadRoots(path)
+}
+
+func TestRootsAreReadFromAFileOrTakenFromTheSystem(t *testing.T) {
+	_, ca := certificate(t, "ca", true)
+	pool, err := readRoots(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	want.AddCert(ca)
+	if !pool.Equal(want) {
+		t.Error("the pool differs from the file")
+	}
+	if pool, err := ReadRoots(""); pool != nil || err != nil {
+		t.Errorf("without a file: %v, %v", pool, err)
+	}
+	if _, err := ReadRoots(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if pool, err := readRoots(t, ca.Raw); pool != nil || err == nil ||
+		!strings.Contains(err.Error(), "contains no PEM certificate") {
+		t.Errorf("DER: %v", err)
+	}
+}
+
+func TestSerialNumbersAndFingerprintsAreHexadecimal(t *testing.T) {
+	_, leaf := certificate(t, "acme", false)
+	zero := *leaf
+	zero.SerialNumber = big.NewInt(0)
+	if got := Serial(&zero); got != "00" {
+		t.Errorf("the serial number 0 is %q", got)
+	}
+	if got := SHA1([]byte("abc")); got != "a9993e364706816aba3e25717850c26c9cd0d89d" { // FIPS 180-4
+		t.Errorf("the SHA-1 of abc is %s", got)
+	}
+	if got := Fingerprint([]byte("abc")); got != "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" {
+		t.Errorf("the SHA-256 of abc is %s", got)
 	}
 }
 

@@ -1,9 +1,9 @@
-// Package keyring makes private keys, seals them for storage, and opens them again.
+// Package keyring generates private keys, seals them for storage, and opens them.
 //
-// It promises that a sealed key is readable only with the key-encryption key, only for the certificate it was sealed
-// for (the context is authenticated), and that no error carries key material. The key-encryption keys are a Tink keyset
-// of AES-256-GCM keys; rotating adds a new one and keeps the old ones for reading. What breaks the promise: whoever
-// reads both the database and the key file reads the keys. Keep the two apart, and back both up.
+// A sealed key can be opened only with the key-encryption key and only with the context it was sealed with, because the
+// context is authenticated. No error contains key material. The key-encryption keys are a Tink keyset of AES-256-GCM
+// keys. Rotation adds a key and keeps the old ones for opening. The guarantee ends for an attacker who can read both the
+// database and the key file: keep them apart, and back up both.
 package keyring
 
 import (
@@ -31,29 +31,29 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Keyring seals and opens. It is safe for concurrent use.
+// A Keyring seals and opens secrets. It is safe for concurrent use.
 type Keyring struct {
-	path string // of the key file; empty where the keyset came from the environment
+	path string // of the key file; empty if the keyset has no file
 
-	mu     sync.RWMutex
+	mu     sync.RWMutex // guards handle and aead
 	handle *keyset.Handle
 	aead   tink.AEAD
 }
 
-// ErrNoKeyFile says that there is no key file at the path.
+// ErrNoKeyFile is returned if the key file does not exist.
 var ErrNoKeyFile = errors.New("there is no key file")
 
-// Create makes a new keyset in a new file of mode 0600.
+// Create generates a keyset and writes it to a file with mode 0600.
 func Create(path string) (*Keyring, error) {
 	k, err := Ephemeral()
 	if err != nil {
 		return nil, err
 	}
 	k.path = path
-	return k, k.write()
+	return k, k.write(k.handle)
 }
 
-// Ephemeral makes a new keyset that is gone with the process, for simulations.
+// Ephemeral generates a keyset that exists only in memory, for simulations.
 func Ephemeral() (*Keyring, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
@@ -63,17 +63,17 @@ func Ephemeral() (*Keyring, error) {
 	return k, k.use(handle)
 }
 
-// Open reads the keyset from a file that only its owner can read; [ErrNoKeyFile] where there is none.
+// Open reads the keyset from a file that only its owner can read. The error is [ErrNoKeyFile] if there is no file.
 func Open(path string) (*Keyring, error) {
 	k := &Keyring{path: path}
 	return k, k.reload()
 }
 
-// FromEnvironment takes the keyset from a variable's value: the key file's content in base64.
+// FromEnvironment reads the keyset from the value of a variable: the content of a key file in base64.
 func FromEnvironment(value string) (*Keyring, error) {
 	data, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
-		return nil, errors.New("the key in the environment is not base64 of a key file")
+		return nil, errors.New("the key in the environment is not the base64 of a key file: set it to the output of base64 -w0 KEYFILE")
 	}
 	handle, err := parse(data)
 	if err != nil {
@@ -100,7 +100,7 @@ func (k *Keyring) reload() error {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("key file %s can be read by others (mode %04o): run chmod 600 on it", k.path, mode)
+		return fmt.Errorf("key file %s is readable by other users (mode %04o): run chmod 600 on it", k.path, mode)
 	}
 	data, err := os.ReadFile(k.path)
 	if err != nil {
@@ -127,18 +127,24 @@ func (k *Keyring) use(handle *keyset.Handle) error {
 	return nil
 }
 
-// Export is the content of a key file: whoever has it opens everything.
+// Export returns the content of a key file. It opens every sealed key.
 func (k *Keyring) Export() ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return export(k.handle)
+}
+
+func export(handle *keyset.Handle) ([]byte, error) {
 	var buf bytes.Buffer
-	if err := insecurecleartextkeyset.Write(k.handle, keyset.NewJSONWriter(&buf)); err != nil {
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
 		return nil, errors.New("the keyset could not be written")
 	}
 	return buf.Bytes(), nil
 }
 
-// write replaces the file as a whole: a crash leaves the old one or the new one.
-func (k *Keyring) write() error {
-	data, err := k.Export()
+// write replaces the file atomically: after a crash, it is the old file or the new one.
+func (k *Keyring) write(handle *keyset.Handle) error {
+	data, err := export(handle)
 	if err != nil {
 		return err
 	}
@@ -162,22 +168,22 @@ func (k *Keyring) write() error {
 	return dir.Sync()
 }
 
-// Seal encrypts a secret for a context, which [Keyring.Open] must be given again.
+// Seal encrypts a secret. [Keyring.Open] needs the same context.
 func (k *Keyring) Seal(secret []byte, context string) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.aead.Encrypt(secret, []byte(context))
 }
 
-// Open decrypts what Seal made. A key that another process added to the file meanwhile is picked up.
+// Open decrypts a sealed secret. It reads the key file again if another process may have added a key.
 func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 	secret, err := k.decrypt(sealed, context)
 	if err != nil && k.path != "" && k.reload() == nil {
 		secret, err = k.decrypt(sealed, context)
 	}
 	if err != nil {
-		return nil, errors.New("a sealed key does not open: this is not the key file it was sealed with, or the database " +
-			"was changed")
+		return nil, errors.New("a sealed key cannot be opened: use the key file that it was sealed with; if it is the right one, " +
+			"the database was changed: restore it")
 	}
 	return secret, nil
 }
@@ -188,7 +194,7 @@ func (k *Keyring) decrypt(sealed []byte, context string) ([]byte, error) {
 	return k.aead.Decrypt(sealed, []byte(context))
 }
 
-// Current says whether a secret is sealed with the newest key.
+// Current reports whether a secret is sealed with the newest key.
 func (k *Keyring) Current(sealed []byte) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -196,7 +202,7 @@ func (k *Keyring) Current(sealed []byte) bool {
 	return ok && id == k.handle.KeysetInfo().PrimaryKeyId
 }
 
-// sealedBy is the ID of the key that sealed: Tink's output prefix is a 1 and four bytes of key ID.
+// sealedBy returns the ID of the key that sealed a secret. Tink's output prefix is a 1 and four bytes of key ID.
 func sealedBy(sealed []byte) (uint32, bool) {
 	if len(sealed) < 5 || sealed[0] != 1 {
 		return 0, false
@@ -204,14 +210,16 @@ func sealedBy(sealed []byte) (uint32, bool) {
 	return binary.BigEndian.Uint32(sealed[1:5]), true
 }
 
-// Rotate adds a new key-encryption key, which seals from now on, and writes the file before it returns. Older keys stay
-// for reading.
+// Rotate adds a key-encryption key that seals from now on, and writes the file before it returns. Older keys remain for
+// opening.
 func (k *Keyring) Rotate() error {
 	if k.path == "" {
 		return errors.New("the key comes from the environment and cannot be rotated in place: write it to a file, rotate " +
-			"there, and set the variable anew")
+			"it there, and update the variable")
 	}
+	k.mu.RLock()
 	manager := keyset.NewManagerFromHandle(k.handle)
+	k.mu.RUnlock()
 	id, err := manager.Add(aead.AES256GCMKeyTemplate())
 	if err == nil {
 		err = manager.SetPrimary(id)
@@ -223,20 +231,20 @@ func (k *Keyring) Rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := k.use(handle); err != nil {
+	if err := k.write(handle); err != nil { // before it seals: a key that is not in the file would be lost
 		return err
 	}
-	return k.write()
+	return k.use(handle)
 }
 
-// Keys says how many key-encryption keys there are.
+// Keys returns the number of key-encryption keys.
 func (k *Keyring) Keys() int {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return len(k.handle.KeysetInfo().KeyInfo)
 }
 
-// Generate makes a private key.
+// Generate generates a private key. The error is [tenancy.ErrInvalid] for an unknown type.
 func Generate(kind tenancy.KeyType) (crypto.Signer, error) {
 	switch kind {
 	case tenancy.P256:
@@ -251,7 +259,7 @@ func Generate(kind tenancy.KeyType) (crypto.Signer, error) {
 	return nil, kind.Check()
 }
 
-// SealKey seals a private key (as PKCS#8) for a context.
+// SealKey seals a private key (as PKCS#8).
 func (k *Keyring) SealKey(key crypto.Signer, context string) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -260,7 +268,7 @@ func (k *Keyring) SealKey(key crypto.Signer, context string) ([]byte, error) {
 	return k.Seal(der, context)
 }
 
-// OpenKey opens what SealKey made.
+// OpenKey opens a key that SealKey sealed.
 func (k *Keyring) OpenKey(sealed []byte, context string) (crypto.Signer, error) {
 	der, err := k.Open(sealed, context)
 	if err != nil {
@@ -268,11 +276,11 @@ func (k *Keyring) OpenKey(sealed []byte, context string) (crypto.Signer, error) 
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, errors.New("a sealed key opens, but is no private key")
+		return nil, errors.New("a sealed secret is not a private key")
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("a sealed key opens, but cannot sign")
+		return nil, errors.New("a sealed private key cannot sign")
 	}
 	return signer, nil
 }

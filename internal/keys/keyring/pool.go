@@ -7,13 +7,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Pool holds RSA keys that were made ahead, for they take about a thousand times longer than the others. Keys live in
-// memory only, and each is given out once.
+// A Pool holds RSA keys that were generated in advance, because they take about a thousand times longer than the others.
+// Keys are kept in memory only, and each is handed out once.
 type Pool struct {
 	ready map[tenancy.KeyType]chan crypto.Signer
 }
 
-// NewPool makes a pool for at most size keys of each RSA type. It is empty until [Pool.Fill] runs.
+// NewPool returns a pool for at most size keys of each RSA type. It is empty until [Pool.Fill] runs.
 func NewPool(size int) *Pool {
 	return &Pool{map[tenancy.KeyType]chan crypto.Signer{
 		tenancy.RSA2048: make(chan crypto.Signer, size),
@@ -21,8 +21,8 @@ func NewPool(size int) *Pool {
 	}}
 }
 
-// Fill makes keys of the type until the context ends, waiting while the pool is full. Types that are fast to make need
-// no pool: Fill returns at once.
+// Fill generates keys of the type until the context ends, and blocks while the pool is full. For types that are fast to
+// generate, it returns at once.
 func (p *Pool) Fill(ctx context.Context, kind tenancy.KeyType) error {
 	ready, ok := p.ready[kind]
 	if !ok {
@@ -41,7 +41,7 @@ func (p *Pool) Fill(ctx context.Context, kind tenancy.KeyType) error {
 	}
 }
 
-// Take gives a key: from the pool where one is ready, else made now.
+// Take returns a key from the pool. If none is ready, it generates one.
 func (p *Pool) Take(kind tenancy.KeyType) (crypto.Signer, error) {
 	select {
 	case key := <-p.ready[kind]: // a nil channel is never ready
