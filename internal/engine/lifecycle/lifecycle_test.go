@@ -268,6 +268,43 @@ func TestARunByHandDoesNotStandForAScheduledOne(t *testing.T) {
 	}
 }
 
+func TestTheNextRunIsInThePastUntilAMissedRunIsExecuted(t *testing.T) {
+	noon := func(p *policy.Policy) { p.Schedule.Hour = 12 }
+	for _, c := range []struct {
+		name      string
+		change    func(*policy.Policy)
+		next      time.Time // after the installation
+		afterTick time.Time // after a tick on 1 March
+	}{
+		{"monthly", noon, date("2026-02-01"), date("2026-03-01")},
+		{"weekly", func(p *policy.Policy) {
+			noon(p)
+			p.Schedule.Every, p.Schedule.Weekday = policy.Week, time.Monday
+		}, date("2026-01-19"), date("2026-03-02")},
+		{"daily", func(p *policy.Policy) {
+			noon(p)
+			p.Schedule.Every = policy.Daily
+		}, date("2026-01-15"), date("2026-03-01")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := sqlite(t, "perennial", date("2026-01-15"))
+			c.change(&f.policy)
+			expect := func(want, now time.Time) {
+				t.Helper()
+				if next, err := f.NextRun(t.Context(), now); err != nil || !next.Equal(want.Add(12*time.Hour)) {
+					t.Errorf("at %s the next run is %s, %v", now, next, err)
+				}
+			}
+			expect(c.next, date("2026-01-15"))
+			check(t, f.Tick(t.Context(), date("2026-01-15")))
+			expect(c.next, date("2026-01-15"))
+			expect(c.next, date("2026-03-01")) // no service ran since
+			check(t, f.Tick(t.Context(), date("2026-03-01")))
+			expect(c.afterTick, date("2026-03-01"))
+		})
+	}
+}
+
 func TestAfterDowntimeEveryRunDateIsCaughtUpAndNoWarningIsFalse(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))

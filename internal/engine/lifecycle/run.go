@@ -22,10 +22,6 @@ const pageSize = 500
 // not deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it
 // often: where nothing is due it costs a few small queries.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
-	installed, err := e.store.InstalledAt(ctx, now)
-	if err != nil {
-		return err
-	}
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
@@ -36,16 +32,30 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	last, err := e.lastScheduled(ctx, installed)
+	due, err := e.NextRun(ctx, now)
 	if err != nil {
 		return err
 	}
-	for due := e.policy.Schedule.Next(last); !due.After(now); due = e.policy.Schedule.Next(due) {
+	for ; !due.After(now); due = e.policy.Schedule.Next(due) {
 		if _, err := e.Run(ctx, due, now); err != nil {
 			failures = append(failures, err)
 		}
 	}
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now))...)
+}
+
+// NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was missed.
+// The first call records now as the beginning of the installation, and no run date before it is due.
+func (e *Engine) NextRun(ctx context.Context, now time.Time) (time.Time, error) {
+	installed, err := e.store.InstalledAt(ctx, now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	last, err := e.lastScheduled(ctx, installed)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return e.policy.Schedule.Next(last), nil
 }
 
 // lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A

@@ -9,20 +9,24 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// InstalledAt is when this installation began, written at the first call: no run date before it is due.
-func (s *Store) InstalledAt(ctx context.Context, now time.Time) (at time.Time, err error) {
+// InstalledAt returns the beginning of this installation. The first call records now. No run date before it is due.
+func (s *Store) InstalledAt(ctx context.Context, now time.Time) (time.Time, error) {
 	const name = "installed_at"
-	err = s.InTx(ctx, func(tx *Tx) error {
-		v, err := tx.SetOnce(ctx, name, now.UTC().Format(time.RFC3339Nano))
-		if err != nil {
+	v, err := s.Setting(ctx, name)
+	if err == nil && v == "" {
+		err = s.InTx(ctx, func(tx *Tx) (err error) {
+			v, err = tx.SetOnce(ctx, name, now.UTC().Format(time.RFC3339Nano))
 			return err
-		}
-		if at, err = time.Parse(time.RFC3339Nano, v); err != nil {
-			return errors.New("the setting installed_at is not an instant")
-		}
-		return nil
-	})
-	return at, err
+		})
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return time.Time{}, errors.New("the setting installed_at is not an instant")
+	}
+	return at, nil
 }
 
 // Setting reads a setting; empty where it was never written.

@@ -145,7 +145,9 @@ func (s *server) metrics() http.Handler {
 var (
 	mailsDesc   = prometheus.NewDesc("perennial_mails", "Mails that are not sent, by state.", []string{"state"}, nil)
 	runDateDesc = prometheus.NewDesc("perennial_last_run_date_seconds", "Run date of the latest run.", nil, nil)
-	runFailed   = prometheus.NewDesc("perennial_last_run_failed",
+	nextRunDesc = prometheus.NewDesc("perennial_next_run_date_seconds",
+		"Earliest run date that has not been executed; in the past if a run was missed.", nil, nil)
+	runFailed = prometheus.NewDesc("perennial_last_run_failed",
 		"Certificates that the latest run left for its next try.", nil, nil)
 	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
 		nil, nil)
@@ -155,7 +157,7 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, runFailed, runUnended, caExpiryDesc} {
+	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -175,6 +177,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	if run, err := s.Store.LatestRun(ctx); err == nil {
 		gauge(runDateDesc, float64(run.RunDate.Unix()))
 		gauge(runFailed, float64(run.Failed))
+	}
+	if due, err := s.Engine.NextRun(ctx, s.Now()); err == nil {
+		gauge(nextRunDesc, float64(due.Unix()))
 	}
 	if runs, err := s.Store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
