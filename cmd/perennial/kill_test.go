@@ -161,6 +161,9 @@ func addDue(t *testing.T, url string, first, n int) {
 			IssuerID: "x", CreatedAt: issued}})
 	}
 	check(t, s.InTx(t.Context(), func(tx *store.Tx) error {
+		if _, err := tx.SQL().ExecContext(t.Context(), "DELETE FROM run_parts"); err != nil {
+			return err
+		}
 		if _, err := tx.SQL().ExecContext(t.Context(), "DELETE FROM runs"); err != nil {
 			return err
 		}

@@ -39,14 +39,13 @@ func (e *NotYetError) Error() string {
 		e.At.UTC().Format(time.RFC3339))
 }
 
-// split cuts a run into parts: none where it is little work that need not wait.
+// split cuts a run into parts, at least one. Without a queue there is nobody to share them with, and one part is all.
 func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Time) (parts []store.Part, err error) {
-	if e.spread == nil {
-		return nil, nil
-	}
-	marks, err := tx.DueMarks(ctx, runDate, until, e.partSize)
-	if err != nil || len(marks) == 0 && e.policy.Spread == 0 {
-		return nil, err
+	var marks []store.Position
+	if e.spread != nil {
+		if marks, err = tx.DueMarks(ctx, runDate, until, e.partSize); err != nil {
+			return nil, err
+		}
 	}
 	marks = append(marks, store.End(until))
 	var after store.Position
@@ -61,35 +60,49 @@ func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Ti
 	return parts, nil
 }
 
-// resume lets the parts of a run that nobody works on be done: those that somebody died over, or that failed.
-func (e *Engine) resume(ctx context.Context, parts []store.Part, now time.Time) error {
-	var left []store.Part
-	for _, p := range parts {
-		if p.FreeAt(now, e.partLease).IsZero() {
-			left = append(left, p)
+// resume continues the parts of a run that no worker holds. The parts of a divided run are queued. A run of one part, or
+// one without a queue, is worked on here, and queued for the end of its lease if another worker holds it.
+func (e *Engine) resume(ctx context.Context, left []store.Part, now time.Time) error {
+	var free, queue []store.Part
+	for _, p := range left {
+		at := p.FreeAt(now, e.partLease)
+		switch {
+		case at.IsZero() && (p.Whole() || e.spread == nil):
+			free = append(free, p)
+		case at.IsZero():
+			queue = append(queue, p)
+		case p.Whole() && e.spread != nil: // it has no job that would be tried again if its worker died
+			p.BeginsAt = at
+			queue = append(queue, p)
 		}
 	}
-	if e.spread != nil && len(left) > 0 {
-		return e.store.InTx(ctx, func(tx *store.Tx) error { return e.spread.Enqueue(ctx, tx.SQL(), left) })
+	if len(queue) > 0 {
+		err := e.store.InTx(ctx, func(tx *store.Tx) error { return e.spread.Enqueue(ctx, tx.SQL(), queue) })
+		if err != nil {
+			return err
+		}
 	}
 	var failures []error
-	for _, p := range left {
-		err := e.RunPart(ctx, p.RunDate, p.Number, now)
-		if taken := (*NotYetError)(nil); !errors.As(err, &taken) {
+	for _, p := range free {
+		err := e.work(ctx, p.RunDate, p.Number, now)
+		if held := (*NotYetError)(nil); !errors.As(err, &held) {
 			failures = append(failures, err)
 		}
 	}
 	return errors.Join(failures...)
 }
 
-// RunPart does one part of a run, and nothing where it is done. The error says how many certificates are left for the
-// next try, or is a [NotYetError]. With the last part the run is finished.
+// RunPart does one part of a run. It does nothing if the part is done. The error counts the certificates that are left
+// for the next try, or is a [NotYetError]. The last part finishes the run.
 func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error {
-	if e.authorities != nil {
-		if err := e.authorities.Refresh(ctx, now); err != nil {
-			return err
-		}
+	if err := e.refresh(ctx, now); err != nil {
+		return err
 	}
+	return e.work(ctx, runDate, number, now)
+}
+
+// work does one part of a run, as [Engine.RunPart] does.
+func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now time.Time) error {
 	var p store.Part
 	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		p, err = tx.ClaimPart(ctx, runDate, number, now, e.partLease)
@@ -101,18 +114,20 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	failed, lastErr, err := e.walk(ctx, runDate, now, p.After, p.Until)
-	if err != nil || failed > 0 {
-		why := err
-		if why == nil {
-			why = lastErr
-		}
-		// Also where the context has ended: the next tick need not wait for the claim to run out.
-		release := e.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-			return tx.ReleasePart(context.WithoutCancel(ctx), p, failed, why.Error())
-		})
-		return errors.Join(fmt.Errorf("run %s, part %d: %d certificates could not be renewed and will be tried again: %w",
-			runDateText(runDate), number, failed, why), release)
+	failed, why, err := e.walk(ctx, runDate, now, p.After, p.Until)
+	if err != nil {
+		why = err
+	} else if failed > 0 {
+		err = fmt.Errorf("%d certificates could not be renewed and will be tried again, the last one because: %w", failed,
+			why)
+	}
+	if err != nil {
+		// Also after the context has ended: the next tick need not wait until the claim expires.
+		release := context.WithoutCancel(ctx)
+		err = errors.Join(err, e.store.InTx(release, func(tx *store.Tx) error {
+			return tx.ReleasePart(release, p, failed, why.Error())
+		}))
+		return fmt.Errorf("%s: %w", p, err)
 	}
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		last, err := tx.DonePart(ctx, p)
@@ -122,7 +137,7 @@ func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now
 		return e.finish(ctx, tx, runDate, now)
 	})
 	if err != nil {
-		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
+		return fmt.Errorf("%s: %w", p, err)
 	}
 	run, err := e.store.Run(ctx, runDate)
 	if err == nil && !run.FinishedAt.IsZero() {

@@ -245,3 +245,72 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 		t.Errorf("generation %d, %+v", c.Generation, run)
 	}
 }
+
+func TestARunThatAnEarlierReleaseBeganIsFinished(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, "perennial", date("2026-01-15"))
+		f.tenant("acme", date("2026-01-15"))
+		check(t, f.Tick(t.Context(), date("2026-10-02")))
+		now := date("2026-11-01")
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { // it had no parts
+			_, err := tx.StartRun(t.Context(), tenancy.Run{RunDate: now, Policy: "perennial", StartedAt: now})
+			return err
+		}))
+		check(t, f.Tick(t.Context(), now.Add(time.Hour)))
+		if run, err := f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 2 {
+			t.Errorf("%+v, %v", run, err)
+		}
+	})
+}
+
+func TestARunOfOnePartIsDoneByTheReplicaThatStartsIt(t *testing.T) {
+	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
+	f.partSize = 100
+	now := date("2026-11-01")
+	f.down["t3"] = true
+	run, err := f.Run(t.Context(), now, now)
+	check(t, err)
+	if len(s.parts) != 0 || run.FinishedAt.IsZero() || run.Warned != 20 {
+		t.Errorf("%d parts are handed out: %+v", len(s.parts), run)
+	}
+	now = date("2026-12-01")
+	want := "run 2026-12-01T00:00:00Z: 2 certificates could not be renewed and will be tried again, the last one because: "
+	if run, err = f.Run(t.Context(), now, now); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+	if !run.FinishedAt.IsZero() || run.Failed != 2 || run.Renewed != 18 || !strings.Contains(run.LastError, "CA is down") {
+		t.Errorf("%+v", run)
+	}
+	f.down["t3"] = false
+	if run, err = f.Run(t.Context(), now, now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 ||
+		run.LastError != "" {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if len(s.parts) != 0 {
+		t.Errorf("handed out: %+v", s.parts)
+	}
+}
+
+func TestARunOfOnePartWhoseReplicaDiedIsContinuedWhenItsLeaseEnds(t *testing.T) {
+	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
+	f.partSize = 100
+	now := date("2026-12-01")
+	f.down["t3"] = true
+	if _, err := f.Run(t.Context(), now, now); err == nil {
+		t.Fatal("the CA is down, and no error is returned")
+	}
+	f.down["t3"] = false
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { // another replica claims it and dies
+		_, err := tx.ClaimPart(t.Context(), now, 1, now, DefaultPartLease)
+		return err
+	}))
+	run, err := f.Run(t.Context(), now, now.Add(time.Minute))
+	check(t, err)
+	if !run.FinishedAt.IsZero() || len(s.parts) != 1 || !s.parts[0].BeginsAt.Equal(now.Add(DefaultPartLease)) {
+		t.Fatalf("%+v, handed out %+v", run, s.parts)
+	}
+	check(t, f.RunPart(t.Context(), now, 1, s.parts[0].BeginsAt))
+	if run, err = f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 {
+		t.Errorf("%+v, %v", run, err)
+	}
+}

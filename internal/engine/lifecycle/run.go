@@ -81,86 +81,95 @@ func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.T
 	return last, nil
 }
 
-// Run executes a run date, or takes up where an earlier try of it ended; once it is finished, it does nothing more. The
-// error says how many certificates are left for the next try; the others are done.
+// Run executes a run date, or resumes it if an earlier try left certificates. It does nothing if the run is finished.
+// A run that has several parts is handed to the replicas, and Run returns at once. Otherwise the error counts the
+// certificates that are left for the next try; the others are done.
 //
-// Decisions are made for the run date, whenever it is executed. After downtime, warnings are left out where the run
-// that they announce is in the past already: it follows at once.
+// Decisions are made for the run date, whenever it is executed. After downtime, a run does not warn of a renewal whose
+// own run date is past too, because that run follows at once.
 func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, error) {
 	runDate = runDate.UTC()
 	if runDate.After(now) {
 		return tenancy.Run{}, tenancy.Errorf(tenancy.ErrRefused, "the run date %s is in the future",
 			runDate.Format(time.RFC3339))
 	}
-	if e.authorities != nil {
-		if err := e.authorities.Refresh(ctx, now); err != nil {
-			return tenancy.Run{}, err
-		}
+	if err := e.refresh(ctx, now); err != nil {
+		return tenancy.Run{}, err
 	}
-	run := tenancy.Run{RunDate: runDate, Policy: e.policy.Name, StartedAt: now}
-	until, err := e.dueUntil(ctx, runDate)
+	handedOut, err := e.begin(ctx, runDate, now)
+	if err != nil {
+		return tenancy.Run{RunDate: runDate}, fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	}
+	run, err := e.store.Run(ctx, runDate)
+	if err != nil || handedOut || !run.FinishedAt.IsZero() {
+		return run, err
+	}
+	left, err := e.store.Parts(ctx, runDate)
 	if err != nil {
 		return run, err
 	}
-	var parts []store.Part
+	failed := e.resume(ctx, left, now)
+	if run, err = e.store.Run(ctx, runDate); err != nil {
+		return run, errors.Join(failed, err)
+	}
+	return run, failed
+}
+
+// refresh reads the authorities that other replicas made.
+func (e *Engine) refresh(ctx context.Context, now time.Time) error {
+	if e.authorities == nil {
+		return nil
+	}
+	return e.authorities.Refresh(ctx, now)
+}
+
+// begin enters a run in the ledger with its parts, unless it is there already. handedOut reports whether the parts are
+// queued for all replicas.
+func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut bool, err error) {
+	until, err := e.dueUntil(ctx, runDate)
+	if err != nil {
+		return false, err
+	}
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		parts = nil
-		started, err := tx.StartRun(ctx, run)
-		if err != nil || !started {
+		handedOut = false
+		started, err := tx.StartRun(ctx, tenancy.Run{RunDate: runDate, Policy: e.policy.Name, StartedAt: now})
+		if err != nil {
 			return err
 		}
-		if err := tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.started", "", runDateText(runDate),
+		if !started {
+			// A run that an earlier release began and did not finish has no parts.
+			if whole, err := tx.LacksParts(ctx, runDate); err != nil || !whole {
+				return err
+			}
+		} else if err := tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.started", "", runDateText(runDate),
 			map[string]any{"policy": e.policy.Name})); err != nil {
 			return err
 		}
-		if parts, err = e.split(ctx, tx, runDate, until); err != nil || len(parts) == 0 {
+		parts, err := e.split(ctx, tx, runDate, until)
+		if err != nil {
 			return err
 		}
-		return errors.Join(tx.AddParts(ctx, parts), e.spread.Enqueue(ctx, tx.SQL(), parts))
-	})
-	if err != nil {
-		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
-	}
-	if run, err = e.store.Run(ctx, runDate); err != nil || !run.FinishedAt.IsZero() || len(parts) > 0 {
-		return run, err
-	}
-	if parts, err = e.store.Parts(ctx, runDate); err != nil {
-		return run, err
-	}
-	if len(parts) > 0 {
-		return run, e.resume(ctx, parts, now)
-	}
-	failed, lastErr, err := e.walk(ctx, runDate, now, store.Position{}, store.End(until))
-	if err != nil {
-		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
-	}
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		if failed > 0 {
-			return tx.EndRun(ctx, runDate, time.Time{}, failed, lastErr.Error())
+		if err := tx.AddParts(ctx, parts); err != nil {
+			return err
 		}
-		return e.finish(ctx, tx, runDate, now)
+		if len(parts) == 1 || e.spread == nil {
+			return nil
+		}
+		handedOut = true
+		return e.spread.Enqueue(ctx, tx.SQL(), parts)
 	})
-	if err != nil {
-		return run, fmt.Errorf("run %s: %w", runDateText(runDate), err)
+	if errors.Is(err, tenancy.ErrConflict) { // another replica added the parts
+		return false, nil
 	}
-	if run, err = e.store.Run(ctx, runDate); err != nil {
-		return run, err
-	}
-	e.log.InfoContext(ctx, "run", "run_date", runDateText(runDate), "warned", run.Warned, "renewed", run.Renewed, "late",
-		run.Late, "failed", failed)
-	if failed > 0 {
-		return run, fmt.Errorf("run %s: %d certificates could not be renewed and will be tried again, the last one "+
-			"because: %w", runDateText(runDate), failed, lastErr)
-	}
-	return run, nil
+	return handedOut, err
 }
 
-// finish notes that a run has dealt with every certificate.
+// finish records that a run has dealt with every certificate.
 func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Time) error {
 	if _, err := tx.DestroyExpiredKeys(ctx, now); err != nil {
 		return err
 	}
-	if err := tx.EndRun(ctx, runDate, now, 0, ""); err != nil {
+	if err := tx.FinishRun(ctx, runDate, now); err != nil {
 		return err
 	}
 	return tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))

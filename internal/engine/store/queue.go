@@ -27,9 +27,12 @@ func (s *Store) Exclusively(ctx context.Context, lock int64, fn func() error) (e
 	return fn()
 }
 
-// ReleaseLost makes jobs of the queue available again that were running when the previous process on a SQLite file
-// ended. It must run before the queue starts.
+// ReleaseLost makes available again what the previous process on a SQLite file worked on when it ended: jobs of the
+// queue, and parts of runs. It must run before the queue starts.
 func (t *Tx) ReleaseLost(ctx context.Context) error {
+	if _, err := t.exec(ctx, "UPDATE run_parts SET claimed_until = 0"); err != nil {
+		return err
+	}
 	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
 	return err
 }

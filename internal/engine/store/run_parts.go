@@ -24,6 +24,18 @@ type Part struct {
 	ClaimedUntil time.Time
 }
 
+// Whole reports whether the part is a run of one part.
+func (p Part) Whole() bool { return p.After == (Position{}) && p.Until == End(p.Until.NotAfter) }
+
+// String names the run, and the part if the run has several.
+func (p Part) String() string {
+	name := "run " + p.RunDate.UTC().Format(time.RFC3339)
+	if !p.Whole() {
+		name += fmt.Sprintf(", part %d", p.Number)
+	}
+	return name
+}
+
 // FreeAt is from when on the part may be taken, where claims are for a lease: zero for at once. A claim that reaches
 // further was made by a clock that was ahead, and is none.
 func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
@@ -110,4 +122,11 @@ func (t *Tx) DonePart(ctx context.Context, p Part) (last bool, err error) {
 	}
 	left, err := t.Parts(ctx, p.RunDate)
 	return len(left) == 0, err
+}
+
+// LacksParts reports whether a run is neither finished nor divided into parts.
+func (r Reader) LacksParts(ctx context.Context, runDate time.Time) (bool, error) {
+	n, err := one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM runs WHERE run_date = ? AND finished_at = 0 AND "+
+		"NOT EXISTS (SELECT 1 FROM run_parts WHERE run_parts.run_date = runs.run_date)", micros(runDate))
+	return n > 0, err
 }

@@ -53,8 +53,8 @@ func (t *Tx) CountRun(ctx context.Context, runDate time.Time, warned, renewed, l
 		warned, renewed, late, micros(runDate))
 }
 
-// EndRun notes how a try of a run ended: finished, or with failures that another try must mend.
-func (t *Tx) EndRun(ctx context.Context, runDate, finishedAt time.Time, failed int, lastError string) error {
-	return t.execOne(ctx, "UPDATE runs SET finished_at = ?, failed = ?, last_error = ? WHERE run_date = ?",
-		micros(finishedAt), failed, lastError, micros(runDate))
+// FinishRun records that a run has dealt with every certificate.
+func (t *Tx) FinishRun(ctx context.Context, runDate, at time.Time) error {
+	return t.execOne(ctx, "UPDATE runs SET finished_at = ?, failed = 0, last_error = '' WHERE run_date = ?", micros(at),
+		micros(runDate))
 }

@@ -437,7 +437,7 @@ func TestTheLedgerTakesARunDateOnce(t *testing.T) {
 		if len(unfinished) != 1 || unfinished[0].Renewed != 4 || unfinished[0].RunDate != now {
 			t.Errorf("got %+v", unfinished)
 		}
-		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.EndRun(ctx, now, now, 0, "") }))
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.FinishRun(ctx, now, now) }))
 		if unfinished, _ = s.UnfinishedRuns(t.Context()); len(unfinished) != 0 {
 			t.Errorf("got %+v", unfinished)
 		}
