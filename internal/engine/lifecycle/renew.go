@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -326,8 +327,27 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(),
 			t.Name)
 	}
-	if err == nil {
-		e.LogCutOvers(ctx, b.cutOvers)
+	if err != nil {
+		return next.Certificate, err
 	}
-	return next.Certificate, err
+	e.LogCutOvers(ctx, b.cutOvers)
+	if reason == Lost || reason == Compromised {
+		e.revokeAtIssuer(ctx, t, old, reason, now)
+	}
+	return next.Certificate, nil
+}
+
+// revokeAtIssuer notifies an issuer that keeps its own record of revoked certificates. The certificate is revoked and
+// replaced here in any case, so a failure is logged for the operator.
+func (e *Engine) revokeAtIssuer(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, reason string,
+	now time.Time) {
+	revoker, ok := issuer.As[issuer.Revoker](e.issuer)
+	if !ok {
+		return
+	}
+	c.State, c.RevokedAt, c.RevokedFor = tenancy.Revoked, now, reason
+	if err := revoker.Revoke(ctx, c); err != nil {
+		e.log.ErrorContext(ctx, "the CA did not revoke a certificate: revoke it there by its serial number",
+			"certificate", object(t, c), "serial", c.Serial, "error", err)
+	}
 }
