@@ -27,12 +27,12 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/testing/receivertest"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
 // newReceiver starts a receiver with its own certificate.
-func newReceiver() (s *receivertest.Server, pin string, err error) {
+func newReceiver() (s *receiver.Server, pin string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, "", err
@@ -48,8 +48,8 @@ func newReceiver() (s *receivertest.Server, pin string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	s, err = receivertest.Start(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		receivertest.Options{Refuse: 401})
+	s, err = receiver.Start(receiver.Options{Refuse: 401,
+		Certificate: receiver.Fixed(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key})})
 	return s, outbound.KeyPin(leaf), err
 }
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/perennial-pki/perennial/internal/testing/receivertest"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 )
 
-var scriptReceivers sync.Map // of *receivertest.Server, by *testscript.TestScript
+var scriptReceivers sync.Map // of *receiver.Server, by *testscript.TestScript
 
 // scriptReceiver starts a receiver that answers 401 unless a certificate was named by "accepts FILE ...", and sets
 // RECEIVER and PIN.
@@ -37,7 +37,7 @@ func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
 		certs = append(certs, c)
 	}
 	s, _ := scriptReceivers.Load(ts)
-	s.(*receivertest.Server).Accept(certs...)
+	s.(*receiver.Server).Accept(certs...)
 }
 
 // scriptPost posts a message to the gateway with the token in SENDER, or to the service's own pages, and prints the

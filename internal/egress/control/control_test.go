@@ -30,8 +30,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
-	"github.com/perennial-pki/perennial/internal/testing/receivertest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -52,7 +52,7 @@ type fixture struct {
 	mu       sync.Mutex
 	wire     bytes.Buffer // what the service answered
 	later    atomic.Int64 // how much the gateway's clock is ahead
-	receiver *receivertest.Server
+	receiver *receiver.Server
 	token    map[tenancy.Role]string
 }
 
@@ -63,7 +63,8 @@ func setUp(t *testing.T) *fixture {
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
 	acme := f.engine.Tenant(t, "acme", now)
 	var err error
-	f.receiver, err = receivertest.Start(enginetest.ServerCertificate(t, f.ca), receivertest.Options{Refuse: 401})
+	f.receiver, err = receiver.Start(receiver.Options{
+		Certificate: receiver.Fixed(enginetest.ServerCertificate(t, f.ca)), Refuse: 401})
 	check(t, err)
 	t.Cleanup(f.receiver.Close)
 	f.receiver.Accept(f.generation(1))

@@ -27,8 +27,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
-	"github.com/perennial-pki/perennial/internal/testing/receivertest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -91,9 +91,10 @@ func (f *fixture) sender(tenant string, life time.Duration) string {
 }
 
 // receiver starts a receiver that knows generation 1, with an arrangement to it.
-func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receivertest.Options) *receivertest.Server {
+func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receiver.Options) *receiver.Server {
 	f.t.Helper()
-	s, err := receivertest.Start(f.server, o)
+	o.Certificate = receiver.Fixed(f.server)
+	s, err := receiver.Start(o)
 	check(f.t, err)
 	f.t.Cleanup(s.Close)
 	s.Accept(f.generation(1))
@@ -178,14 +179,14 @@ func (f *fixture) presents(name string) int {
 }
 
 // ways are the ways in which receivers refuse.
-var ways = map[string]receivertest.Options{
+var ways = map[string]receiver.Options{
 	"401":           {Refuse: 401},
 	"403 over h2":   {Refuse: 403, HTTP2: true},
-	"alert":         {Refuse: receivertest.Alert},
-	"alert over h2": {Refuse: receivertest.Alert, HTTP2: true},
-	"alert TLS 1.2": {Refuse: receivertest.Alert, MaxVersion: tls.VersionTLS12},
-	"close":         {Refuse: receivertest.Close},
-	"reset":         {Refuse: receivertest.Reset},
+	"alert":         {Refuse: receiver.Alert},
+	"alert over h2": {Refuse: receiver.Alert, HTTP2: true},
+	"alert TLS 1.2": {Refuse: receiver.Alert, MaxVersion: tls.VersionTLS12},
+	"close":         {Refuse: receiver.Close},
+	"reset":         {Refuse: receiver.Reset},
 }
 
 var kinds = []struct {
@@ -195,7 +196,7 @@ var kinds = []struct {
 
 func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *testing.T) {
 	f := setUp(t)
-	servers := map[string]*receivertest.Server{}
+	servers := map[string]*receiver.Server{}
 	for way, o := range ways {
 		servers[way] = f.receiver("r-"+strings.ToLower(strings.NewReplacer(" ", "-", ".", "-").Replace(way)),
 			tenancy.Adaptive, o)
@@ -214,6 +215,10 @@ func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *test
 							server.Taken(got.key), got.body)
 					}
 				}
+			}
+			over := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}
+			if server.Spoken(over[ways[way].HTTP2]) == 0 || server.Spoken(over[!ways[way].HTTP2]) > 0 {
+				t.Errorf("%d requests over HTTP/2, %d over HTTP/1.1", server.Spoken("HTTP/2.0"), server.Spoken("HTTP/1.1"))
 			}
 		})
 	}

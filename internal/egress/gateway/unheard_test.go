@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/testing/receivertest"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -17,7 +17,7 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 		size              int
 	}
 	var sendings []sending
-	servers := map[string]*receivertest.Server{}
+	servers := map[string]*receiver.Server{}
 	for way, o := range ways {
 		for _, k := range []sending{{method: "GET"}, {method: "DELETE"}, {method: "POST", size: 200},
 			{method: "POST", size: 60 << 10}, {method: "PUT", size: -(60 << 10)}} {

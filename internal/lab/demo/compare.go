@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -39,7 +40,7 @@ type party struct {
 	accept                      func(leaf *x509.Certificate, first tenancy.Certificate) bool
 	deeds                       []deed
 
-	receiver *receiver
+	receiver *system
 	done     int      // of the deeds
 	hours    [2][]int // the status of each hour's message, by strategy
 }
@@ -119,15 +120,15 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		return err
 	}
 	for _, p := range c.parties {
-		var accept func(*x509.Certificate) bool
+		o := receiver.Options{Certificate: certificate.Get, Clock: c.clock}
 		if !p.pins {
-			accept = func(leaf *x509.Certificate) bool { return p.accept(leaf, c.first) }
+			o.Trust = c.roots
+			o.Decide = func(_ *http.Request, leaf *x509.Certificate) bool { return p.accept(leaf, c.first) }
 		}
-		if p.receiver, err = startReceiver(p.name, p.checks, !p.pins, c.roots, certificate.Get, c.clock, accept,
-			c.first.Fingerprint); err != nil {
+		if p.receiver, err = startSystem(p.name, p.checks, o, c.first.Fingerprint); err != nil {
 			return err
 		}
-		c.cleanup = append(c.cleanup, func() { p.receiver.server.Close() })
+		c.cleanup = append(c.cleanup, p.receiver.Close)
 		err = c.store.InTx(ctx, func(tx *store.Tx) error {
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name,
 				CreatedAt: begin, Version: 1}
@@ -137,7 +138,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 			for _, strategy := range compared {
 				a := tenancy.Arrangement{
 					ID: store.NewID(), TenantID: c.tenant.ID, ReceiverID: row.ID, Name: p.name + "-" + string(strategy),
-					Endpoint: p.receiver.url, Authentication: tenancy.ClientCertificate,
+					Endpoint: p.receiver.URL, Authentication: tenancy.ClientCertificate,
 					Strategy: strategy, Generation: 1, Egress: tenancy.Egress{ServerCA: string(c.ca.Bundle())}, CreatedAt: begin,
 					Version: 1,
 				}
@@ -217,7 +218,7 @@ func (c *comparison) act(p *party, now time.Time) {
 		for _, generation := range d.installed {
 			installed = append(installed, map[int]string{1: c.first.Fingerprint, 2: c.renewed.Fingerprint}[generation])
 		}
-		p.receiver.install(installed...)
+		p.receiver.Install(installed...)
 		p.done++
 	}
 }

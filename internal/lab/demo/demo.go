@@ -25,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -47,7 +48,7 @@ type story struct {
 	mailboxes *mailboxes
 	deliverer *notify.Deliverer
 	queued    []string
-	receivers []*receiver
+	receivers []*system
 	tenant    tenancy.Tenant
 	quiet     int // runs that did nothing since the last line
 	mailsSeen int
@@ -213,30 +214,31 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 	if err != nil {
 		return err
 	}
-	anyOfTheCA := func(*x509.Certificate) bool { return true }
-	mapped := func(leaf *x509.Certificate) bool { return leaf.Subject.String() == cert.Subject }
+	anyOfTheCA := func(*http.Request, *x509.Certificate) bool { return true }
+	mapped := func(_ *http.Request, leaf *x509.Certificate) bool { return leaf.Subject.String() == cert.Subject }
 	for _, r := range []struct {
 		name, how string
-		verify    bool
-		accept    func(*x509.Certificate) bool
+		trust     *x509.CertPool
+		decide    func(*http.Request, *x509.Certificate) bool
 		pin       string
 	}{
-		{"erp", "trusts every certificate of the CA", true, anyOfTheCA, ""},
-		{"shop", "maps the subject " + cert.Subject + " to a user", true, mapped, ""},
-		{"bank", "knows the fingerprint of this very certificate", false, nil, cert.Fingerprint},
+		{"erp", "trusts every certificate of the CA", s.roots, anyOfTheCA, ""},
+		{"shop", "maps the subject " + cert.Subject + " to a user", s.roots, mapped, ""},
+		{"bank", "knows the fingerprint of this very certificate", nil, nil, cert.Fingerprint},
 	} {
-		receiver, err := startReceiver(r.name, r.how, r.verify, s.roots, certificate.Get, s.clock, r.accept, r.pin)
+		started, err := startSystem(r.name, r.how, receiver.Options{Certificate: certificate.Get, Trust: r.trust,
+			Decide: r.decide, Clock: s.clock}, r.pin)
 		if err != nil {
 			return err
 		}
-		s.receivers = append(s.receivers, receiver)
-		s.cleanup = append(s.cleanup, func() { receiver.server.Close() })
+		s.receivers = append(s.receivers, started)
+		s.cleanup = append(s.cleanup, started.Close)
 		err = s.store.InTx(ctx, func(tx *store.Tx) error {
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: s.tenant.ID, Name: r.name,
 				DisplayName: strings.ToUpper(r.name), ContactEmail: "admin@" + r.name + ".example.com", CreatedAt: begin,
 				Version: 1}
 			a := tenancy.Arrangement{
-				ID: store.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: receiver.url,
+				ID: store.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: started.URL,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 1, CreatedAt: begin, Version: 1,
 			}
 			return errors.Join(row.Check(), a.Check(), tx.CreateReceiver(ctx, row), tx.CreateArrangement(ctx, a))
@@ -265,7 +267,7 @@ func (s *story) messages(ctx context.Context, want map[string]int) error {
 	return nil
 }
 
-func (s *story) message(ctx context.Context, r *receiver) (int, error) {
+func (s *story) message(ctx context.Context, r *system) (int, error) {
 	a, err := s.store.Arrangement(ctx, s.tenant.ID, "crm-to-"+r.name)
 	if err != nil {
 		return 0, err
@@ -278,7 +280,7 @@ func (s *story) message(ctx context.Context, r *receiver) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return send(ctx, r.url, shown, s.roots, s.clock)
+	return send(ctx, r.URL, shown, s.roots, s.clock)
 }
 
 // untilRenewed executes run after run until the certificate is renewed.
@@ -415,13 +417,13 @@ func (s *story) theRefusal(ctx context.Context) error {
 		return err
 	}
 	bank := s.receivers[len(s.receivers)-1]
-	if bank.expects()[0] != old.Fingerprint {
-		return fmt.Errorf("%s expects %s, which is not the generation before", bank.name, bank.expects())
+	if bank.Known()[0] != old.Fingerprint {
+		return fmt.Errorf("%s expects %s, which is not the generation before", bank.name, bank.Known())
 	}
 	fmt.Fprintln(s.out)
 	s.say("why does crm-to-bank fail?")
 	s.more("the certificate changed at %s, and the arrangement presents the new one since then:", moment(next.CreatedAt))
-	s.more("  bank still expects  %s  (generation %d)", bank.expects()[0], old.Generation)
+	s.more("  bank still expects  %s  (generation %d)", bank.Known()[0], old.Generation)
 	s.more("  it is presented     %s  (generation %d)", next.Fingerprint, next.Generation)
 	s.more("erp and shop do not look at the fingerprint, and take both")
 	return nil
@@ -444,7 +446,7 @@ func (s *story) theRepair(ctx context.Context) error {
 		}
 		fmt.Fprintln(s.out)
 		s.say("alice passes the attachment %s on, and bank's administrator installs it", name)
-		s.receivers[len(s.receivers)-1].install(certfile.Fingerprint(certs[0].Raw))
+		s.receivers[len(s.receivers)-1].Install(certfile.Fingerprint(certs[0].Raw))
 		if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": 200}); err != nil {
 			return err
 		}

@@ -9,13 +9,10 @@ package sample
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -142,29 +140,18 @@ func (f *fleet) receivers(ctx context.Context, ca certifier, now func() time.Tim
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca.Bundle())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	server, err := receiver.Start(receiver.Options{
+		Certificate: own.Get, Anonymous: true, Refuse: http.StatusUnauthorized,
+		Decide: func(r *http.Request, leaf *x509.Certificate) bool {
+			return leaf != nil && f.accepts(r, leaf, roots)
+		},
+		Open: map[string]http.HandlerFunc{installPath: f.install},
+	})
 	if err != nil {
 		return err
 	}
-	f.url = "https://" + l.Addr().String()
-	server := &http.Server{
-		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: own.Get, ClientAuth: tls.RequestClientCert},
-		ReadTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost && r.URL.Path == installPath {
-				f.install(w, r)
-				return
-			}
-			io.Copy(io.Discard, r.Body)
-			if !f.accepts(r, roots) {
-				http.Error(w, "this certificate is not known here", http.StatusUnauthorized)
-				return
-			}
-			fmt.Fprintln(w, "accepted")
-		}),
-	}
-	go server.ServeTLS(l, "", "")
-	context.AfterFunc(ctx, func() { server.Close() })
+	f.url = strings.TrimSuffix(server.URL, "/messages")
+	context.AfterFunc(ctx, server.Close)
 	return nil
 }
 
@@ -188,11 +175,7 @@ func (f *fleet) install(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "installed")
 }
 
-func (f *fleet) accepts(r *http.Request, roots *x509.CertPool) bool {
-	if len(r.TLS.PeerCertificates) == 0 {
-		return false
-	}
-	leaf := r.TLS.PeerCertificates[0]
+func (f *fleet) accepts(r *http.Request, leaf *x509.Certificate, roots *x509.CertPool) bool {
 	if strings.HasPrefix(r.URL.Path, "/pinned") {
 		f.knows.mu.Lock()
 		defer f.knows.mu.Unlock()

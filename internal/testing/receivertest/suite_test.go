@@ -30,6 +30,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -125,19 +126,31 @@ func (w *world) arrangement(name, endpoint string, s tenancy.Strategy) {
 		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 5}})
 }
 
-// A receiver is a server that can be told which certificates to accept.
-type receiver struct {
+// presents returns the generation that an arrangement presents.
+func (w *world) presents(name string) int {
+	w.t.Helper()
+	a, err := w.engine.Store.Arrangement(w.t.Context(), w.acme.ID, name)
+	check(w.t, err)
+	return a.Generation
+}
+
+// A system is a server that can be told which certificates to accept.
+type system struct {
 	url    string
 	accept func(certs ...*x509.Certificate)
-	times  func(key string) int // how often a message was taken
+	times  func(key string) int     // how often a message was taken
+	spoken func(version string) int // how many requests came in a version of HTTP; nil if the server does not count
 }
 
 // A kind is a kind of receiver. Where it knows certificates by what a renewal keeps, every order is the same to it.
 type kind struct {
 	name  string
 	keeps bool
-	start func(w *world) receiver
+	start func(w *world) system
 }
+
+// goOverHTTP2 is the kind whose messages must not come over HTTP/1.1.
+const goOverHTTP2 = "Go, SPKI pin, HTTP/2"
 
 var kinds = []kind{
 	{"nginx, fingerprint", false, nginx("optional_no_ca", "$ssl_client_fingerprint", fingerprint)},
@@ -152,13 +165,13 @@ var kinds = []kind{
 		return c.Subject.CommonName
 	})},
 	{"Apache, issuer + serial", false, apache},
-	{"Go, SPKI pin, HTTP/2", false, golang(Options{Refuse: 401, HTTP2: true, Know: outbound.KeyPin})},
-	{"Go, alert, TLS 1.3", false, golang(Options{Refuse: Alert})},
-	{"Go, alert, TLS 1.2", false, golang(Options{Refuse: Alert, MaxVersion: tls.VersionTLS12})},
-	{"Go, closes", false, golang(Options{Refuse: Close})},
-	{"Go, resets", false, golang(Options{Refuse: Reset})},
-	{"Go, slow 403", false, golang(Options{Refuse: 403, Delay: 20 * time.Millisecond})},
-	{"Go, 401 only for POST", false, golang(Options{Refuse: 401, OnlyPOST: true})},
+	{goOverHTTP2, false, golang(receiver.Options{Refuse: 401, HTTP2: true, Know: outbound.KeyPin})},
+	{"Go, alert, TLS 1.3", false, golang(receiver.Options{Refuse: receiver.Alert})},
+	{"Go, alert, TLS 1.2", false, golang(receiver.Options{Refuse: receiver.Alert, MaxVersion: tls.VersionTLS12})},
+	{"Go, closes", false, golang(receiver.Options{Refuse: receiver.Close})},
+	{"Go, resets", false, golang(receiver.Options{Refuse: receiver.Reset})},
+	{"Go, slow 403", false, golang(receiver.Options{Refuse: 403, Delay: 20 * time.Millisecond})},
+	{"Go, 401 only for POST", false, golang(receiver.Options{Refuse: 401, OnlyPOST: true})},
 }
 
 // orders are what administrators do after the renewal, step by step: the generations that are accepted.
@@ -178,18 +191,19 @@ func fingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func golang(o Options) func(*world) receiver {
-	return func(w *world) receiver {
-		s, err := Start(w.pair, o)
+func golang(o receiver.Options) func(*world) system {
+	return func(w *world) system {
+		o.Certificate = receiver.Fixed(w.pair)
+		s, err := receiver.Start(o)
 		check(w.t, err)
 		w.t.Cleanup(s.Close)
-		return receiver{s.URL, s.Accept, s.Taken}
+		return system{s.URL, s.Accept, s.Taken, s.Spoken}
 	}
 }
 
 // served starts a server whose configuration says what it accepts, and which takes up a new one at a signal.
 func (w *world) served(program string, args []string, file string, reload syscall.Signal,
-	configure func(port int, accepted []string) string, know func(*x509.Certificate) string) receiver {
+	configure func(port int, accepted []string) string, know func(*x509.Certificate) string) system {
 	w.t.Helper()
 	port := testenv.Port(w.t)
 	w.write(file, []byte(configure(port, nil)))
@@ -203,7 +217,7 @@ func (w *world) served(program string, args []string, file string, reload syscal
 		w.write(file, []byte(configure(port, accepted)))
 		check(w.t, cmd.Process.Signal(reload))
 	}
-	return receiver{url, accept, w.backend.times}
+	return system{url, accept, w.backend.times, nil}
 }
 
 // started starts a server and waits until it answers: before, a signal would be lost.
@@ -223,8 +237,8 @@ func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 	return url
 }
 
-func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) receiver {
-	return func(w *world) receiver {
+func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) system {
+	return func(w *world) system {
 		dir := w.t.TempDir()
 		file := filepath.Base(dir) + "-nginx.conf"
 		configure := func(port int, accepted []string) string {
@@ -251,8 +265,8 @@ func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) 
 
 // haproxy knows what it accepts by a list, which its administrator changes while it runs (management guide, section
 // 9.3).
-func haproxy(by string, know func(*x509.Certificate) string) func(*world) receiver {
-	return func(w *world) receiver {
+func haproxy(by string, know func(*x509.Certificate) string) func(*world) system {
+	return func(w *world) system {
 		port := testenv.Port(w.t)
 		dir, err := os.MkdirTemp("", "haproxy") // a socket's path is short
 		check(w.t, err)
@@ -301,11 +315,11 @@ backend app
 				}
 			}
 		}
-		return receiver{url, accept, w.backend.times}
+		return system{url, accept, w.backend.times, nil}
 	}
 }
 
-func apache(w *world) receiver {
+func apache(w *world) system {
 	dir := w.t.TempDir()
 	file := filepath.Base(dir) + "-apache.conf"
 	configure := func(port int, accepted []string) string {
@@ -432,10 +446,12 @@ func (f *flow) waits(t *testing.T, n int64) {
 	testenv.Eventually(t, func() bool { return f.sent.Load() >= until })
 }
 
+// strategies are those that messages are sent with. All but the last one promise that none fails.
+var strategies = []tenancy.Strategy{tenancy.Adaptive, tenancy.Confirmed, tenancy.Manual, tenancy.Immediate}
+
 func TestReceivers(t *testing.T) {
-	var sums [2]struct{ sent, failed int64 }
+	var sums [4]struct{ sent, failed int64 }
 	var mu sync.Mutex
-	strategies := []tenancy.Strategy{tenancy.Adaptive, tenancy.Immediate}
 	each := int64(6)
 	if *full {
 		each = 25
@@ -449,7 +465,7 @@ func TestReceivers(t *testing.T) {
 				w := newWorld(t)
 				r := k.start(w)
 				r.accept(w.generation(1))
-				var flows [2]*flow
+				var flows [len(sums)]*flow
 				for _, s := range strategies {
 					w.arrangement(string(s), r.url, s)
 				}
@@ -490,8 +506,9 @@ func TestReceivers(t *testing.T) {
 					sums[i].sent += sent
 					sums[i].failed += failed
 					mu.Unlock()
-					if strategies[i] == tenancy.Adaptive && failed > 0 {
-						t.Errorf("%d of %d messages failed because of the renewal, the first with %s", failed, sent, f.first)
+					if strategies[i] != tenancy.Immediate && failed > 0 {
+						t.Errorf("%s: %d of %d messages failed because of the renewal, the first with %s", strategies[i], failed,
+							sent, f.first)
 					}
 					if twice > 0 {
 						t.Errorf("%s: %d messages were taken twice", strategies[i], twice)
@@ -501,12 +518,23 @@ func TestReceivers(t *testing.T) {
 						t.Errorf("immediate: %d of %d failed", failed, sent)
 					}
 				}
+				for s, want := range map[tenancy.Strategy]int{tenancy.Manual: 1, tenancy.Immediate: 2} {
+					if got := w.presents(string(s)); got != want {
+						t.Errorf("%s presents generation %d, want %d", s, got, want)
+					}
+				}
+				if r.spoken != nil && (k.name == goOverHTTP2) != (r.spoken("HTTP/2.0") > 0) ||
+					k.name == goOverHTTP2 && r.spoken("HTTP/1.1") > 0 {
+					t.Errorf("%d requests over HTTP/2, %d over HTTP/1.1", r.spoken("HTTP/2.0"), r.spoken("HTTP/1.1"))
+				}
 			})
 		}
 	}
-	fmt.Printf("adaptive sent=%d failed=%d\nimmediate sent=%d failed=%d\n", sums[0].sent, sums[0].failed, sums[1].sent,
-		sums[1].failed)
-	if sums[0].failed > 0 || sums[1].failed == 0 || sums[0].sent == 0 {
-		t.Errorf("adaptive must lose nothing, and immediate something")
+	for i, s := range strategies {
+		fmt.Printf("%s sent=%d failed=%d\n", s, sums[i].sent, sums[i].failed)
+		if sums[i].sent == 0 || (sums[i].failed > 0) != (s == tenancy.Immediate) {
+			t.Errorf("%s: %d of %d failed: immediate must lose something, and the others nothing", s, sums[i].failed,
+				sums[i].sent)
+		}
 	}
 }
