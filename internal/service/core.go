@@ -81,7 +81,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 		Store: p.store, Issuer: p.issuer, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease,
 	}
-	if engine.Spread, err = jobs.NewSpread(p.store, c.Log); err != nil {
+	if engine.Parts, err = jobs.NewPartQueue(p.store, c.Log); err != nil {
 		return nil, err
 	}
 	rate := s.Certificates.IssuerRate

@@ -23,7 +23,7 @@ const questionLifetime = time.Hour
 // there is one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the
 // announced authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
 func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
-	actor string) (v store.Trust, results []outbound.Result, err error) {
+	actor string) (v store.ReceiverTrust, results []outbound.Result, err error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
 	if err != nil {
 		return v, nil, err
@@ -39,10 +39,10 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	}
 	verdict, why := trusts(results[0], results[1])
 	if verdict == tenancy.TrustUnknown {
-		return store.Trust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
+		return store.ReceiverTrust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
 			At: p.Now(), Source: rollover.Probe, Detail: why}, results, nil
 	}
-	v, err = p.Engine.Trust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
+	v, err = p.Engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
 	return v, results, err
 }
 

@@ -64,7 +64,7 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	return w
 }
 
-func (w *world) ask(endpoint string) store.Trust {
+func (w *world) ask(endpoint string) store.ReceiverTrust {
 	w.t.Helper()
 	a := w.arrangement
 	a.Endpoint = endpoint

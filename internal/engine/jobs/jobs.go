@@ -144,18 +144,18 @@ func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
 	return err
 }
 
-// A Spread hands the parts of runs to all replicas.
-type Spread struct{ client *river.Client[*sql.Tx] }
+// A PartQueue hands the parts of runs to all replicas.
+type PartQueue struct{ client *river.Client[*sql.Tx] }
 
-// NewSpread makes a spread on a migrated database.
-func NewSpread(s *store.Store, log *slog.Logger) (*Spread, error) {
+// NewPartQueue returns a queue on a migrated database.
+func NewPartQueue(s *store.Store, log *slog.Logger) (*PartQueue, error) {
 	client, err := inserting(s, log)
-	return &Spread{client}, err
+	return &PartQueue{client}, err
 }
 
-// Enqueue implements [lifecycle.Spread]. A part that was lost with a replica, or failed, is tried again a few times
+// Enqueue implements [lifecycle.PartQueue]. A part that was lost with a replica, or failed, is tried again a few times
 // soon; the tick takes up what is left.
-func (s *Spread) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
+func (s *PartQueue) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
 	params := make([]river.InsertManyParams, len(parts))
 	for i, p := range parts {
 		params[i] = river.InsertManyParams{Args: partArgs{p.RunDate, p.Number},

@@ -78,12 +78,12 @@ func setUp(t *testing.T, url string, tenants int, options ...enginetest.Option) 
 	return f
 }
 
-// spread lets the jobs work on the parts of runs.
-func spread(t *testing.T) enginetest.Option {
+// parts lets the jobs work on the parts of runs.
+func parts(t *testing.T) enginetest.Option {
 	return func(c *lifecycle.Config) {
-		s, err := NewSpread(c.Store, log)
+		s, err := NewPartQueue(c.Store, log)
 		check(t, err)
-		c.Spread = s
+		c.Parts = s
 	}
 }
 
@@ -283,7 +283,7 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		var asked []int
 		var mu sync.Mutex
-		f := setUp(t, url, 12, spread(t), func(c *lifecycle.Config) {
+		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) {
 			c.PartSize = 5
 			c.Pace = func(_ context.Context, n int) error {
 				mu.Lock()
@@ -313,7 +313,7 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		const lease = 2 * time.Second
-		f := setUp(t, url, 12, spread(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
+		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
 		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
 		f.now = start
 		check(t, f.engine.Tick(t.Context(), start))

@@ -166,8 +166,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 }
 
 // Trust takes in whether the receiver of an arrangement trusts an authority.
-func (e *Engine) Trust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust,
-	by rollover.Source, detail string, now time.Time) (v store.Trust, err error) {
+func (e *Engine) RecordTrust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust,
+	by rollover.Source, detail string, now time.Time) (v store.ReceiverTrust, err error) {
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		before, err := tx.TrustOf(ctx, authorityID, arrangementID)
 		if err != nil {

@@ -85,7 +85,7 @@ func TestAnAuthoritySignsOnItsDateAndSoonerOnceEveryReceiverTrustsIt(t *testing.
 			a := f.announce(now)
 			said := func(id string, v tenancy.Trust) {
 				t.Helper()
-				_, err := f.Trust(t.Context(), a.ID, id, "test", v, rollover.Person, "", now)
+				_, err := f.RecordTrust(t.Context(), a.ID, id, "test", v, rollover.Person, "", now)
 				check(t, err)
 			}
 			said(bank.ID, tenancy.Trusted)

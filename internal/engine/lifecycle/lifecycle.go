@@ -52,9 +52,9 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Spread lets all replicas work on a run, and later if the policy spreads it. Optional: without it, the replica that
+	// Parts lets all replicas work on a run, and later if the policy spreads it. Optional: without it, the replica that
 	// starts a run does all of it.
-	Spread Spread
+	Parts PartQueue
 	// PartSize is the number of certificates in a part of a run; 0 for [DefaultPart].
 	PartSize int
 	// PartLease is how long a worker may hold a part before another worker can claim it; 0 for [DefaultPartLease].
@@ -96,12 +96,12 @@ type Engine struct {
 	log         *slog.Logger
 	authorities issuer.Hierarchy // nil if the issuer has none
 	chains      sync.Map         // the IDs of the chains that are stored, see keepChain
-	spread      Spread           // may be nil
+	parts       PartQueue        // may be nil
 	partSize    int
 	partLease   time.Duration
 	pace        func(ctx context.Context, n int) error // may be nil
 	// surpriseFree reports whether the policy's audit finds no renewal without a warning.
-	surpriseFree func() bool
+	surpriseFree func() (bool, error)
 }
 
 // shared is an alias so that the embedded field is not exported.
@@ -119,11 +119,11 @@ func New(c Config) (*Engine, error) {
 	authorities, _ := issuer.As[issuer.Hierarchy](c.Issuer)
 	return &Engine{
 		shared: r, store: c.Store, issuer: c.Issuer, keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
-		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, spread: c.Spread,
+		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
-		surpriseFree: sync.OnceValue(func() bool {
+		surpriseFree: sync.OnceValues(func() (bool, error) {
 			report, err := policy.Audit(c.Policy)
-			return err == nil && report.SurpriseFree
+			return report.SurpriseFree, err
 		}),
 	}, nil
 }

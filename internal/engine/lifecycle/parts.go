@@ -19,8 +19,8 @@ const (
 	DefaultPartLease = 10 * time.Minute
 )
 
-// Spread hands out parts of a run.
-type Spread interface {
+// A PartQueue hands the parts of a run to the replicas.
+type PartQueue interface {
 	// Enqueue lets somebody call [Engine.RunPart] for each of the parts, from its BeginsAt on (zero: at once), after the
 	// transaction.
 	Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error
@@ -42,7 +42,7 @@ func (e *NotYetError) Error() string {
 // split cuts a run into parts, at least one. Without a queue there is nobody to share them with, and one part is all.
 func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Time) (parts []store.Part, err error) {
 	var marks []store.Position
-	if e.spread != nil {
+	if e.parts != nil {
 		if marks, err = tx.DueMarks(ctx, runDate, until, e.partSize); err != nil {
 			return nil, err
 		}
@@ -67,17 +67,17 @@ func (e *Engine) resume(ctx context.Context, left []store.Part, now time.Time) e
 	for _, p := range left {
 		at := p.FreeAt(now, e.partLease)
 		switch {
-		case at.IsZero() && (p.Whole() || e.spread == nil):
+		case at.IsZero() && (p.Whole() || e.parts == nil):
 			free = append(free, p)
 		case at.IsZero():
 			queue = append(queue, p)
-		case p.Whole() && e.spread != nil: // it has no job that would be tried again if its worker died
+		case p.Whole() && e.parts != nil: // it has no job that would be tried again if its worker died
 			p.BeginsAt = at
 			queue = append(queue, p)
 		}
 	}
 	if len(queue) > 0 {
-		err := e.store.InTx(ctx, func(tx *store.Tx) error { return e.spread.Enqueue(ctx, tx.SQL(), queue) })
+		err := e.store.InTx(ctx, func(tx *store.Tx) error { return e.parts.Enqueue(ctx, tx.SQL(), queue) })
 		if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	failed, why, err := e.walk(ctx, runDate, now, p.After, p.Until)
+	failed, why, err := e.renewDue(ctx, runDate, now, p.After, p.Until)
 	if err != nil {
 		why = err
 	} else if failed > 0 {

@@ -32,7 +32,7 @@ func split(t *testing.T, url string) (*fixture, *spread) {
 	}
 	check(t, f.Tick(t.Context(), date("2026-10-02")))
 	s := &spread{}
-	f.spread, f.partSize = s, 4
+	f.parts, f.partSize = s, 4
 	return f, s
 }
 
@@ -127,7 +127,7 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 			t.Fatalf("handed out: %+v", s.parts)
 		}
 		// Without anybody to hand it to, the tick does it.
-		f.spread = nil
+		f.parts = nil
 		check(t, f.Tick(t.Context(), now.Add(2*time.Hour)))
 		if run, err := f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
 			t.Errorf("%+v, %v", run, err)

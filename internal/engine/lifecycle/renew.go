@@ -132,12 +132,14 @@ func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 // replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells
 // everybody.
 func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next store.SealedCertificate, why cause,
-	now time.Time) {
+	now time.Time) (err error) {
 	b.renew++
 	if old.NotAfter.Before(now) {
 		b.late++
 	}
-	next.NoticedUntil = e.noticedUntil(old, why, now)
+	if next.NoticedUntil, err = e.noticedUntil(old, why, now); err != nil {
+		return err
+	}
 	var moved []rollovers.CutOver
 	if old.Purpose == tenancy.ForTenant {
 		moved = p.AfterRenewal(old, next.Certificate, now)
@@ -171,6 +173,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	for _, c := range moved {
 		b.events = append(b.events, c.Event(now, why.actor, p.Tenant.Name))
 	}
+	return nil
 }
 
 // notify completes a notice and makes the tasks and mails that it causes.
@@ -319,7 +322,9 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 				return err
 			}
 		}
-		e.replace(&b, all[t.ID], replaced, next, cause{actor: actor, reason: reason}, now)
+		if err := e.replace(&b, all[t.ID], replaced, next, cause{actor: actor, reason: reason}, now); err != nil {
+			return err
+		}
 		next = b.successors[0]
 		return e.write(ctx, tx, &b, now)
 	})

@@ -24,16 +24,19 @@ func NoticeUnder(p policy.Policy) time.Duration { return min(standardNotice, p.V
 // noticedUntil is when the notice of a successor ends. It began with the warning where one was given: that of a monthly
 // run is notice enough, that of a weekly one may not be. Where the policy gives none, none is due; only a run that is
 // late, and a person, may renew without warning.
-func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) time.Time {
+func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) (time.Time, error) {
 	notice := NoticeUnder(e.policy)
 	switch {
 	case !old.WarnedAt.IsZero() && old.WarnedAt.Add(notice).After(now):
-		return old.WarnedAt.Add(notice)
-	case !old.WarnedAt.IsZero(), !why.runDate.IsZero() && !e.surpriseFree():
-		return now
-	default:
-		return now.Add(notice)
+		return old.WarnedAt.Add(notice), nil
+	case !old.WarnedAt.IsZero():
+		return now, nil
+	case !why.runDate.IsZero():
+		if free, err := e.surpriseFree(); err != nil || !free {
+			return now, err
+		}
 	}
+	return now.Add(notice), nil
 }
 
 // rollPage is how many tenants one look at open roll-overs reads at a time.
@@ -77,7 +80,7 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 			next = t
 		}
 	}
-	settled := true
+	allSettled := true
 	for _, s := range all {
 		if len(s.Rollover.Generations) < 2 {
 			return time.Time{}
@@ -90,9 +93,9 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 				}
 			}
 		}
-		settled = settled && s.Rollover.State(now) == rollover.Settled
+		allSettled = allSettled && s.Rollover.State(now) == rollover.Settled
 	}
-	if settled && len(all) > 0 {
+	if allSettled && len(all) > 0 {
 		return now
 	}
 	return next
@@ -138,14 +141,14 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if all, err = e.Standings(ctx, e.store.Reader, t, arrangements); err != nil {
 		return nil, false, err
 	}
-	settled := true
+	allSettled := true
 	for i, s := range all {
 		if _, move := s.Rollover.At(now); move != nil {
 			if all[i], err = e.Observe(ctx, s.Arrangement.ID, "roll-over", nil, now); err != nil {
 				return nil, false, err
 			}
 		}
-		settled = settled && all[i].Rollover.State(now) == rollover.Settled
+		allSettled = allSettled && all[i].Rollover.State(now) == rollover.Settled
 	}
 	if err := e.remind(ctx, t, all, now); err != nil {
 		return nil, false, err
@@ -158,15 +161,15 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	} else {
 		certs = inReach[t.ID]
 	}
-	retired, err = e.retire(ctx, t, certs, settled, now)
+	retired, err = e.retire(ctx, t, certs, allSettled, now)
 	return all, retired, err
 }
 
 // retire ends the replaced generations that are expired or, where every arrangement is settled, not needed any more.
-func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, settled bool,
+func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
 	now time.Time) (retired bool, err error) {
 	for _, c := range certs {
-		if c.SuccessorID == "" || !settled && now.Before(c.NotAfter) {
+		if c.SuccessorID == "" || !allSettled && now.Before(c.NotAfter) {
 			continue
 		}
 		err := e.store.InTx(ctx, func(tx *store.Tx) error {

@@ -152,11 +152,11 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 		if err := tx.AddParts(ctx, parts); err != nil {
 			return err
 		}
-		if len(parts) == 1 || e.spread == nil {
+		if len(parts) == 1 || e.parts == nil {
 			return nil
 		}
 		handedOut = true
-		return e.spread.Enqueue(ctx, tx.SQL(), parts)
+		return e.parts.Enqueue(ctx, tx.SQL(), parts)
 	})
 	if errors.Is(err, tenancy.ErrConflict) { // another replica added the parts
 		return false, nil
@@ -195,18 +195,18 @@ type page struct {
 	err        error // the page could not be read
 }
 
-// A walk is one try of a run over certificates that may be due.
-type walk struct {
-	*Engine
+// An attempt is one try of a run over certificates that may be due.
+type attempt struct {
+	engine       *Engine
 	runDate, now time.Time
 	until        store.Position
 }
 
-// walk deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while
+// renewDue deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while
 // one page is written, the keys and certificates of the next are made, and the one after that is read.
-func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr,
+func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr,
 	err error) {
-	w := walk{e, runDate, now, until}
+	w := attempt{engine: e, runDate: runDate, now: now, until: until}
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
 	defer func() {
@@ -231,7 +231,7 @@ func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until 
 		if p.err != nil {
 			return failed, lastErr, p.err
 		}
-		if p, err = w.write(ctx, p); err != nil {
+		if p, err = w.commit(ctx, p); err != nil {
 			return failed, lastErr, err
 		}
 		if p.failed > 0 {
@@ -242,7 +242,7 @@ func (e *Engine) walk(ctx context.Context, runDate, now time.Time, after, until 
 }
 
 // readAll reads page after page.
-func (w walk) readAll(ctx context.Context, from store.Position, read chan<- *page) {
+func (w attempt) readAll(ctx context.Context, from store.Position, read chan<- *page) {
 	defer close(read)
 	for {
 		p := w.read(ctx, from)
@@ -259,19 +259,19 @@ func (w walk) readAll(ctx context.Context, from store.Position, read chan<- *pag
 	}
 }
 
-func (w walk) read(ctx context.Context, from store.Position) *page {
+func (w attempt) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
-	if p.certs, p.err = w.store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
-		p.people, p.err = w.audiences(ctx, w.store.Reader, p.certs)
+	if p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
+		p.people, p.err = w.engine.audiences(ctx, w.engine.store.Reader, p.certs)
 	}
 	return p
 }
 
-// write stores a page. A conflict means that somebody else dealt with one of its certificates meanwhile: then the page
+// commit stores a page. A conflict means that another replica dealt with one of its certificates meanwhile. Then the page
 // is read and prepared again.
-func (w walk) write(ctx context.Context, p *page) (*page, error) {
+func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
 	for try := 1; ; try++ {
-		err := w.writePage(ctx, p, w.runDate, w.now)
+		err := w.tryCommit(ctx, p)
 		if !errors.Is(err, tenancy.ErrConflict) || try == 5 {
 			return p, err
 		}
@@ -283,15 +283,15 @@ func (w walk) write(ctx context.Context, p *page) (*page, error) {
 }
 
 // prepare decides, and makes the successors, on all cores.
-func (w walk) prepare(ctx context.Context, p *page) {
+func (w attempt) prepare(ctx context.Context, p *page) {
 	p.actions = make([]policy.Action, len(p.certs))
 	p.successors = make([]*store.SealedCertificate, len(p.certs))
 	errs := make([]error, len(p.certs))
-	announcesThePast := !w.policy.Schedule.Next(w.runDate).After(w.now)
+	announcesThePast := !w.engine.policy.Schedule.Next(w.runDate).After(w.now)
 	var renew []int
 	for i, c := range p.certs {
-		a := w.policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
-		if a == policy.Warn && (announcesThePast || w.policy.WarnOnce && !c.WarnedAt.IsZero()) {
+		a := w.engine.policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
+		if a == policy.Warn && (announcesThePast || w.engine.policy.WarnOnce && !c.WarnedAt.IsZero()) {
 			a = policy.Wait
 		}
 		p.actions[i] = a
@@ -299,8 +299,8 @@ func (w walk) prepare(ctx context.Context, p *page) {
 			renew = append(renew, i)
 		}
 	}
-	if w.pace != nil && len(renew) > 0 {
-		if err := w.pace(ctx, len(renew)); err != nil {
+	if w.engine.pace != nil && len(renew) > 0 {
+		if err := w.engine.pace(ctx, len(renew)); err != nil {
 			for _, i := range renew {
 				errs[i] = err
 			}
@@ -313,7 +313,7 @@ func (w walk) prepare(ctx context.Context, p *page) {
 		workers.Go(func() {
 			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
 				i := renew[n-1]
-				c, err := w.issue(ctx, p.people[p.certs[i].TenantID].Tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
+				c, err := w.engine.issue(ctx, p.people[p.certs[i].TenantID].Tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
 				p.successors[i], errs[i] = &c, err
 			}
 		})
@@ -328,18 +328,21 @@ func (w walk) prepare(ctx context.Context, p *page) {
 	}
 }
 
-// writePage stores what was prepared, as one transaction.
-func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time) error {
+// tryCommit stores what was prepared, in one transaction.
+func (w attempt) tryCommit(ctx context.Context, p *page) error {
+	e := w.engine
 	b := batchFor(len(p.certs))
-	b.runDate = runDate
-	why := cause{actor: actor(runDate), runDate: runDate}
+	b.runDate = w.runDate
+	why := cause{actor: actor(w.runDate), runDate: w.runDate}
 	for i, c := range p.certs {
 		switch p.actions[i] {
 		case policy.Warn:
-			e.warn(b, p.people[c.TenantID], c, why, now)
+			e.warn(b, p.people[c.TenantID], c, why, w.now)
 		case policy.Renew, policy.Expired:
 			if p.successors[i] != nil {
-				e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, now)
+				if err := e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, w.now); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -347,10 +350,10 @@ func (e *Engine) writePage(ctx context.Context, p *page, runDate, now time.Time)
 		return nil
 	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := e.write(ctx, tx, b, now); err != nil {
+		if err := e.write(ctx, tx, b, w.now); err != nil {
 			return err
 		}
-		return tx.CountRun(ctx, runDate, b.warns, b.renew, b.late)
+		return tx.CountRun(ctx, w.runDate, b.warns, b.renew, b.late)
 	})
 	if err == nil {
 		e.LogCutOvers(ctx, b.cutOvers)

@@ -64,7 +64,7 @@ func TestACeremonyIsTakenOnceInItsTimeAndForItsKind(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		take := func(hash, kind string, at time.Time) (data string, err error) {
 			err = write(t, s, func(ctx context.Context, tx *Tx) (err error) {
-				data, err = tx.TakeCeremony(ctx, hash, kind, at)
+				data, err = tx.RedeemCeremony(ctx, hash, kind, at)
 				return err
 			})
 			return data, err

@@ -15,9 +15,9 @@ func (t *Tx) BeginCeremony(ctx context.Context, hash, kind, data string, now, un
 	return err
 }
 
-// TakeCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that
+// RedeemCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that
 // is valid.
-func (t *Tx) TakeCeremony(ctx context.Context, hash, kind string, now time.Time) (string, error) {
+func (t *Tx) RedeemCeremony(ctx context.Context, hash, kind string, now time.Time) (string, error) {
 	return one(ctx, t.Reader, "such ceremony", scanOne[string], "DELETE FROM ceremonies WHERE hash = ? AND kind = ? AND "+
 		"expires_at >= ? RETURNING data", hash, kind, micros(now))
 }

@@ -54,15 +54,15 @@ func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Positio
 		micros(until.NotAfter), until.ID, micros(after.NotAfter), after.ID, micros(runDate), limit)
 }
 
-// A Validity is the validity of Count certificates.
-type Validity struct {
+// A ValidityCount is the validity of Count certificates.
+type ValidityCount struct {
 	NotBefore, NotAfter time.Time
 	Count               int
 }
 
-// ActiveValidities lists the validities of all certificates without a successor, each with how many have it.
-func (r Reader) ActiveValidities(ctx context.Context) ([]Validity, error) {
-	return list(ctx, r, func(s row) (v Validity, err error) {
+// CountByValidity lists the validities of all certificates without a successor, each with how many have it.
+func (r Reader) CountByValidity(ctx context.Context) ([]ValidityCount, error) {
+	return list(ctx, r, func(s row) (v ValidityCount, err error) {
 		return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
 	},
 		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' GROUP BY not_before, not_after")

@@ -73,11 +73,15 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 
 func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table string, told func(Moved)) error {
 	if table == "event_head" { // its only row is made with the table
-		if n, err := t.exec(ctx, "DELETE FROM event_head WHERE seq = 0"); err != nil || n != 1 {
-			return errors.Join(errors.New("the database to move to is not empty: give a new one"), err)
+		if n, err := t.exec(ctx, "DELETE FROM event_head WHERE seq = 0"); err != nil {
+			return err
+		} else if n != 1 {
+			return errors.New("the database to move to is not empty: give a new one")
 		}
-	} else if n, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM "+table); err != nil || n > 0 {
-		return errors.Join(fmt.Errorf("the database to move to is not empty (%d rows): give a new one", n), err)
+	} else if n, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM "+table); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("the database to move to is not empty (%d rows): give a new one", n)
 	}
 	columns, err := list(ctx, s.Reader, scanOne[string], "SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
 	if err != nil {

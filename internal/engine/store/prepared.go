@@ -58,8 +58,8 @@ type stmt interface {
 	driver.StmtQueryContext
 }
 
-// take is a statement for the query, to be given back once it is not in use any more; nil where it is none to be kept.
-func (c *preparedConn) take(ctx context.Context, query string) (stmt, error) {
+// acquire returns a statement for the query, to be given back once it is not in use any more; nil where it is none to be kept.
+func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) {
 	if !keepable(query) {
 		return nil, nil
 	}
@@ -85,7 +85,7 @@ func keepable(query string) bool {
 	return false
 }
 
-func (c *preparedConn) give(query string, s stmt) {
+func (c *preparedConn) release(query string, s stmt) {
 	if c.kept >= mostPrepared {
 		c.forget()
 	}
@@ -105,20 +105,20 @@ func (c *preparedConn) forget() {
 
 // ExecContext implements [driver.ExecerContext].
 func (c *preparedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	s, err := c.take(ctx, query)
+	s, err := c.acquire(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	if s == nil {
 		return c.sqliteConn.ExecContext(ctx, query, args)
 	}
-	defer c.give(query, s)
+	defer c.release(query, s)
 	return s.ExecContext(ctx, args)
 }
 
 // QueryContext implements [driver.QueryerContext].
 func (c *preparedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	s, err := c.take(ctx, query)
+	s, err := c.acquire(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -127,22 +127,22 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args []dr
 	}
 	rows, err := s.QueryContext(ctx, args)
 	if err != nil {
-		c.give(query, s)
+		c.release(query, s)
 		return nil, err
 	}
-	return &preparedRows{rows, func() { c.give(query, s) }}, nil
+	return &preparedRows{rows, func() { c.release(query, s) }}, nil
 }
 
 // PrepareContext implements [driver.ConnPrepareContext]: the statement is given back when it is closed.
 func (c *preparedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	s, err := c.take(ctx, query)
+	s, err := c.acquire(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	if s == nil {
 		return c.sqliteConn.PrepareContext(ctx, query)
 	}
-	return &borrowed{s, func() { c.give(query, s) }}, nil
+	return &borrowed{s, func() { c.release(query, s) }}, nil
 }
 
 // Close implements [driver.Conn].

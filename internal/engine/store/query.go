@@ -101,7 +101,7 @@ func list[T any](ctx context.Context, r Reader, scan func(row) (T, error), query
 }
 
 // forEach hands every row of a query to a function.
-func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), take func(T), query string,
+func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), use func(T), query string,
 	args ...any) error {
 	rows, err := r.q.QueryContext(ctx, r.sql(query), args...)
 	if err != nil {
@@ -113,7 +113,7 @@ func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), ta
 		if err != nil {
 			return err
 		}
-		take(v)
+		use(v)
 	}
 	return r.explain(rows.Err())
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Trust is what is known of one receiver about an authority that was announced.
-type Trust struct {
+// A ReceiverTrust is what is known of one receiver about an authority that was announced.
+type ReceiverTrust struct {
 	ArrangementID string
 	Tenant        string // name
 	Arrangement   string // name
@@ -20,7 +20,7 @@ type Trust struct {
 }
 
 // SetTrust stores what is known of a receiver about an authority.
-func (t *Tx) SetTrust(ctx context.Context, authorityID string, v Trust) error {
+func (t *Tx) SetTrust(ctx context.Context, authorityID string, v ReceiverTrust) error {
 	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
 		DO UPDATE SET verdict = excluded.verdict, at = excluded.at, source = excluded.source, detail = excluded.detail`,
 		authorityID, v.ArrangementID, string(v.Verdict), micros(v.At), string(v.Source), v.Detail)
@@ -30,18 +30,18 @@ func (t *Tx) SetTrust(ctx context.Context, authorityID string, v Trust) error {
 const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COALESCE(t.at, 0), COALESCE(t.source, ''), COALESCE(t.detail, '')
 	FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ? AND t.arrangement_id = a.id `
 
-func scanTrust(s row) (v Trust, err error) {
+func scanTrust(s row) (v ReceiverTrust, err error) {
 	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
 }
 
 // TrustOf is what is known of the receiver of an arrangement about an authority; the zero verdict where nothing is.
-func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) (Trust, error) {
+func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) (ReceiverTrust, error) {
 	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)
 }
 
 // NotTrusting lists the arrangements that present a certificate and whose receivers are not known to trust an
 // authority, from an arrangement ID on.
-func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]Trust, error) {
+func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]ReceiverTrust, error) {
 	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
 		"COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
 }

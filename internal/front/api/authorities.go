@@ -14,7 +14,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func viewTrust(t store.Trust) client.Trust {
+func viewTrust(t store.ReceiverTrust) client.Trust {
 	return client.Trust{
 		Tenant: t.Tenant, Arrangement: t.Arrangement, Trust: t.Verdict, At: t.At, By: t.Source,
 		Answer: t.Detail,
@@ -132,7 +132,7 @@ func (s *server) listWaiting(ctx context.Context, in *struct {
 		return nil, err
 	}
 	rows, err := s.Store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
-	return pageOf(rows, in.Limit, func(t store.Trust) string { return t.ArrangementID }, viewTrust), err
+	return pageOf(rows, in.Limit, func(t store.ReceiverTrust) string { return t.ArrangementID }, viewTrust), err
 }
 
 func (s *server) askTrust(ctx context.Context, in *struct {
@@ -149,10 +149,10 @@ func (s *server) askTrust(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	var trust store.Trust
+	var trust store.ReceiverTrust
 	var results []outbound.Result
 	if in.Body.Installed {
-		trust, err = s.Engine.Trust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
+		trust, err = s.Engine.RecordTrust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
 			s.now())
 	} else {
 		trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))

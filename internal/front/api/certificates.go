@@ -218,7 +218,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 // surveyForecast computes what the coming runs will do, over the whole fleet.
 func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
 	out = client.FleetForecast{Policy: s.Engine.Policy().Name, Runs: []client.RunForecast{}}
-	validities, err := s.Store.ActiveValidities(ctx)
+	validities, err := s.Store.CountByValidity(ctx)
 	if err != nil {
 		return out, 0, err
 	}

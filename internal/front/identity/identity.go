@@ -163,7 +163,7 @@ func (s *Service) takeCeremony(ctx context.Context, secret, kind string, half an
 	}
 	var data string
 	err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		data, err = tx.TakeCeremony(ctx, tenancy.HashSecret(secret), kind, s.now())
+		data, err = tx.RedeemCeremony(ctx, tenancy.HashSecret(secret), kind, s.now())
 		return err
 	})
 	if errors.Is(err, tenancy.ErrNotFound) {

@@ -159,7 +159,7 @@ func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64,
 // A queue hands the parts of a run to replicas in this process.
 type queue struct{ parts chan store.Part }
 
-// Enqueue implements [lifecycle.Spread].
+// Enqueue implements [lifecycle.PartQueue].
 func (q queue) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
 	for _, p := range parts {
 		q.parts <- p
@@ -202,7 +202,7 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 			return 0, 0, err
 		}
 		defer config.Store.Close()
-		config.Issuer, config.Spread, config.PartSize = counted{issuer.Checked(f.ca), &issued}, q, 1000
+		config.Issuer, config.Parts, config.PartSize = counted{issuer.Checked(f.ca), &issued}, q, 1000
 		if engines[i], err = lifecycle.New(config); err != nil {
 			return 0, 0, err
 		}
