@@ -181,7 +181,7 @@ func rows(text string) (all []string) {
 	return all
 }
 
-// exists reports whether a folder, or any one if it is empty, has a test. "..." at the end of a name stands for the rest.
+// exists reports whether a folder, or any folder if it is empty, has a test. "..." at the end stands for the rest.
 func exists(all map[string][]string, folder, test string) bool {
 	prefix, open := strings.CutSuffix(test, "...")
 	for in, names := range all {
