@@ -98,8 +98,8 @@ type journal struct {
 }
 
 const (
-	// successesPerSecond is how many successes of one arrangement are logged one by one in a second; the last one stands
-	// for the rest. Everything else is logged message by message.
+	// successesPerSecond is the number of messages of an arrangement that are logged one by one in a second, if they
+	// succeed at the first attempt. One more entry counts the further ones. All other messages are logged one by one.
 	successesPerSecond = 5
 	// mostEntries bounds what waits for the database.
 	mostEntries = 10000
