@@ -86,8 +86,8 @@ func openExisting(ctx context.Context, url string,
 	return open(ctx, url)
 }
 
-// OpenControl opens the database of a running service for a gateway beside it. The caller calls release when the gateway
-// has ended.
+// OpenControl opens the database of a running service for a gateway beside it. The caller calls release when the
+// gateway has ended.
 func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ gateway.Control,
 	release func() error, err error) {
 	s, err := store.Open(ctx, d.URL)
@@ -126,9 +126,9 @@ type Rotated struct {
 	Keys int
 }
 
-// RotateKeys adds a key-encryption key and seals every private key with it. It calls progress with the number of private
-// keys so far, from time to time. It is safe to repeat: a rotation that was interrupted is finished by the next one,
-// which adds another key.
+// RotateKeys adds a key-encryption key and seals every private key with it. It calls progress with the number of
+// private keys so far, from time to time. It is safe to repeat: a rotation that was interrupted is finished by the next
+// one, which adds another key.
 func RotateKeys(ctx context.Context, d Database, now time.Time, progress func(n int)) (r Rotated, err error) {
 	s, err := openExisting(ctx, d.URL, store.OpenExclusive)
 	if err != nil {
@@ -159,8 +159,8 @@ func RotateKeys(ctx context.Context, d Database, now time.Time, progress func(n 
 	})
 }
 
-// VerifyAudit recomputes the hash chain of the audit log. If head is not empty, an entry must have that hash. It returns
-// the head of the chain.
+// VerifyAudit recomputes the hash chain of the audit log. If head is not empty, an entry must have that hash. It
+// returns the head of the chain.
 func VerifyAudit(ctx context.Context, database, head string) (tenancy.Chain, error) {
 	s, err := openExisting(ctx, database, store.Open)
 	if err != nil {
@@ -178,8 +178,8 @@ func VerifyAudit(ctx context.Context, database, head string) (tenancy.Chain, err
 	return chain, err
 }
 
-// Backup copies a SQLite database, which a service may use at the same time, to a new file, and verifies the audit log of
-// the copy. It returns the head of its chain.
+// Backup copies a SQLite database, which a service may use at the same time, to a new file, and verifies the audit log
+// of the copy. It returns the head of its chain.
 func Backup(ctx context.Context, database, file string) (head tenancy.Chain, err error) {
 	s, err := openExisting(ctx, database, store.Open)
 	if err != nil {

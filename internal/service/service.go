@@ -34,7 +34,7 @@ import (
 	"github.com/perennial-pki/perennial/policy"
 )
 
-// Config is what a service needs besides its settings.
+// Config holds the settings of a service, its clock, its log, and the seams for tests.
 type Config struct {
 	Settings Settings
 	// Version is shown by the API.
@@ -115,7 +115,8 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	}
 	s.http.RegisterOnShutdown(s.end)
 	s.gateway, err = s.settings.Gateway.Open(gateway.Config{
-		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now, Log: s.log,
+		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now,
+		Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -136,7 +137,8 @@ func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*
 func (s *Service) newHandler(version string, importer *importing.Importer) (http.Handler, error) {
 	gateways := func(name string) http.Handler {
 		return control.Handler{
-			Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: name}, Ending: s.ending, Log: s.log,
+			Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: name}, Ending: s.ending,
+			Log: s.log,
 		}
 	}
 	base := s.settings.Transport.BaseURL
@@ -188,8 +190,8 @@ func (t *Transport) config(i issuer.Issuer, now func() time.Time) (*tls.Config, 
 	return nil, nil
 }
 
-// Run works until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is not nil,
-// when everything has started. It is called once.
+// Run works until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is not
+// nil, when everything has started. It is called once.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(ctx)
 	defer stop()

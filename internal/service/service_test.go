@@ -149,7 +149,7 @@ func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
 		{[]string{"--oidc-issuer", "http://login.example.com", "--oidc-client", "x"}, "https URL"},
 		{[]string{"--oidc-client", "x"}, "go together"},
 		{[]string{"--issuer-rate", "NaN"}, "0 or more per second"},
-		{[]string{"--mail-from", "nobody"}, "--mail-from"},
+		{[]string{"--mail-from", "no address"}, "--mail-from"},
 		{[]string{"--policy", "no-such-policy"}, "no-such-policy"},
 	} {
 		s, err := open(t, settings(t, c.args...))
