@@ -14,8 +14,8 @@ import (
 // maxFileSize limits the size of a policy file. A real one has ten lines.
 const maxFileSize = 64 << 10
 
-// Read reads a policy file (YAML) strictly. An unknown, repeated or missing key and an invalid value are errors with the
-// line. Read does not check that the policy is sound: see [Policy.Check].
+// Read reads a policy file (YAML) strictly. An unknown, repeated or missing key and an invalid value are errors with
+// the line. Read does not check that the policy is sound: see [Policy.Check].
 func Read(r io.Reader) (Policy, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
 	if err != nil {

@@ -38,9 +38,11 @@ func TestPolicyFilesAreReadStrictly(t *testing.T) {
 		{"a key on a later line", "warn_to: 93d\n", "mail_it_contacts_within: 92d\nwarn_to: 50d\n", "line 6: warn_to (50d)"},
 		{"no mapping in the schedule", `{every: month, day: 1, at: "00:00", zone: UTC}`, "monthly",
 			"line 2: expected keys and values"},
-		{"a date", "validity: 365d", "validity: 365d\nmail_m_user_since: soon", `line 7: mail_m_user_since: invalid date "soon"`},
+		{"a date", "validity: 365d", "validity: 365d\nmail_m_user_since: soon",
+			`line 7: mail_m_user_since: invalid date "soon"`},
 		{"a list as a span", "renew_within: 62d", "renew_within: [1]", "line 3: renew_within: use a duration such as 62d"},
-		{"longer than the lifetime", "renew_within: 62d", "renew_within: 400d", "line 3: renew_within (400d) must be shorter than validity (365d), or every run would renew"},
+		{"longer than the lifetime", "renew_within: 62d", "renew_within: 400d", "line 3: renew_within (400d) must be " +
+			"shorter than validity (365d), or every run would renew"},
 		{"share above one", "renew_within: 62d", "renew_within: 1.5",
 			`line 3: renew_within: invalid share of the lifetime "1.5"`},
 		{"no duration", "validity: 365d", "validity: a year", `line 6: validity: invalid duration "a year"`},

@@ -8,7 +8,8 @@ import (
 
 var firstOfMonth = Schedule{Every: Month, Day: 1, Zone: time.UTC}
 
-// mUserMailsSince is the date from which the hosting team mails IT contacts about the M-user's certificate (KBA 2579512).
+// mUserMailsSince is the date from which the hosting team mails IT contacts about the M-user's certificate (KBA
+// 2579512).
 var mUserMailsSince = time.Date(2024, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // Default is the policy of an installation that does not choose one. It renews as published. Its warning window of 93

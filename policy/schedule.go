@@ -78,7 +78,8 @@ func (s Schedule) run(t time.Time, i int) time.Time {
 	}
 }
 
-// at resolves a civil time to an instant. Around a change of offset, time.Date does not guarantee which instant it picks.
+// at resolves a civil time to an instant. Around a change of offset, time.Date does not guarantee which instant it
+// picks.
 func (s Schedule) at(y int, m time.Month, d int) time.Time {
 	civil := time.Date(y, m, d, s.Hour, s.Minute, 0, 0, time.UTC)
 	// The offsets before and after that day. If they differ, the change is between them.

@@ -224,7 +224,7 @@ func TestInvariantsHoldInEveryReachableState(t *testing.T) {
 // A mutant is the machine with one condition removed. The exploration must notice each.
 func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles the package anew for each mutant")
+		t.Skip("compiles the package for each mutant")
 	}
 	source, err := os.ReadFile("rollover.go")
 	if err != nil {

@@ -1,12 +1,12 @@
-// Package rollover decides which generation of the tenant certificate an arrangement presents, which ones the gateway
-// tries when the receiver refuses it, and what moves the arrangement on to the next generation.
+// Package rollover decides which generation of the tenant certificate an arrangement presents, which other generations
+// the gateway tries if the receiver refuses it, and when the arrangement cuts over to the next generation.
 //
-// It promises, for every strategy but immediate: as long as the receiver accepts one usable generation, it is among
-// those that [Rollover.Order] names, whatever was observed before, in whatever order, and however much of it got lost;
-// and for all strategies: an expired or revoked generation is never named while a usable one exists, no generation is
-// presented before its notice has passed unless the one before it is revoked or about to expire, and nothing keeps an
-// arrangement on a generation that is about to expire. The tests explore every reachable state for this. The package
-// reads no clock and does no I/O. Values are never changed in place: each step returns a new one.
+// It guarantees for every strategy but immediate: if the receiver accepts a usable generation, [Rollover.Order] returns
+// it, whatever was observed before, in any order, and however much of it was lost. It guarantees for all strategies: an
+// expired or revoked generation is never returned while a usable one exists. No generation is presented before its
+// notice has passed, unless the previous one is revoked or about to expire. No arrangement stays on a generation that
+// is about to expire. The tests explore every reachable state. The package reads no clock and does no I/O. Values are
+// never changed in place: each step returns a new one.
 package rollover
 
 import (
@@ -18,48 +18,49 @@ import (
 )
 
 const (
-	// longestMargin is how long before its expiry a generation is left at the latest: a weekend and a day, so that what
-	// the switch shows can still be mended on a working day. Short-lived certificates have a tenth of their lifetime
-	// instead.
+	// longestMargin is the time before its expiry at which an arrangement leaves a generation at the latest: a weekend and
+	// a day, so that a problem after the cut-over can be fixed on a working day. For short-lived certificates, it is a
+	// tenth of the lifetime.
 	longestMargin = 3 * 24 * time.Hour
-	// Quiet is how long a receiver must have taken the new generation, without needing the old one, until the roll-over is
-	// settled: long enough for a monthly job on its side to have run, and for a restored backup to have shown itself.
+	// Quiet is the time for which a receiver must have accepted the new generation, without needing the old one, before
+	// the roll-over is settled. It is long enough for a monthly job of the receiver to have run, and for a restored backup
+	// to have been noticed.
 	Quiet = 28 * 24 * time.Hour
-	// Reconsider is how long a refusal of real traffic outweighs an accepted probe: a receiver may take the probe's GET
-	// and refuse the messages' POST, and must not be switched to and fro with every probe.
+	// Reconsider is the time for which a refusal of real traffic outweighs an accepted probe. A receiver may accept the
+	// probe's GET and refuse the messages' POST, and must not be switched back and forth with every probe.
 	Reconsider = 24 * time.Hour
 )
 
-// Verdict is what a receiver last said to a generation.
+// Verdict is the latest answer of a receiver to a generation.
 type Verdict string
 
-// Nothing is known until somebody asks.
+// A verdict is unknown until the receiver has been asked.
 const (
 	Unknown  Verdict = ""
 	Accepted Verdict = "accepted"
 	Refused  Verdict = "refused"
 )
 
-// Source is who found out.
+// Source is the origin of a verdict.
 type Source string
 
-// Traffic are the tenant's own messages; a person is the receiver's administrator, or the tenant's, who says
-// "installed".
+// Traffic is the tenant's own messages. A person is an administrator of the receiver or the tenant who reports that the
+// certificate is installed.
 const (
 	Traffic Source = "traffic"
 	Probe   Source = "probe"
 	Person  Source = "person"
 )
 
-// A Generation is what is known of one generation of the tenant certificate at one receiver.
+// A Generation is a generation of the tenant certificate with its verdict at one receiver.
 type Generation struct {
 	Number    int
 	NotBefore time.Time
 	NotAfter  time.Time
 	Revoked   bool
-	// NoticedUntil is when the key users' notice ends: before, nothing is presented without need.
+	// NoticedUntil is the end of the key users' notice. Before, the generation is presented only if it is needed.
 	NoticedUntil time.Time
-	// PresentedAt is when the arrangement was last cut over to it; zero if never.
+	// PresentedAt is the time of the last cut-over to the generation; zero if there was none.
 	PresentedAt time.Time
 
 	Verdict   Verdict
@@ -67,40 +68,41 @@ type Generation struct {
 	By        Source
 }
 
-// usable says whether a generation can authenticate at now.
+// usable reports whether a generation can authenticate at now.
 func (g Generation) usable(now time.Time) bool { return !g.Revoked && now.Before(g.NotAfter) }
 
-// ending says whether a generation is about to expire: the arrangement must leave it.
+// ending reports whether a generation is about to expire, so that the arrangement must leave it.
 func (g Generation) ending(now time.Time) bool { return !now.Before(g.LeaveAt()) }
 
-// LeaveAt is when an arrangement leaves the generation at the latest.
+// LeaveAt returns the latest time at which an arrangement leaves the generation.
 func (g Generation) LeaveAt() time.Time {
 	return g.NotAfter.Add(-min(longestMargin, g.NotAfter.Sub(g.NotBefore)/10))
 }
 
-// A Rollover is where one arrangement stands between the generations that are not retired.
+// A Rollover is the state of one arrangement between the generations that are not retired.
 type Rollover struct {
 	Strategy tenancy.Strategy
 	// Presents is the number of the generation that the arrangement presents.
 	Presents int
-	// NeededOldAt is when a message last got through with an older generation after the newest was refused; zero if never.
+	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was refused;
+	// zero if never.
 	NeededOldAt time.Time
 	// Generations are those that are not retired, the oldest first.
 	Generations []Generation
 }
 
-// State is where a roll-over is, for people.
+// State is a step of a roll-over, for display.
 type State string
 
-// The way of a roll-over. Refused and regressed are part of it: a receiver that does not know the new generation yet,
-// and one that went back to the old one.
+// The steps of a roll-over. A receiver that does not accept the new generation yet is refused, and one that went back
+// to the old generation is regressed. Both are normal.
 const (
-	Announced State = "announced" // the newest generation exists, and the receiver has not been heard about it
-	Trusted   State = "trusted"   // the receiver accepts it: a person, a probe or traffic says so
-	CutOver   State = "cut-over"  // it is presented, and the old one stays within reach
-	Settled   State = "settled"   // the old one is not needed any more
+	Announced State = "announced" // the newest generation exists, and its verdict is unknown
+	Trusted   State = "trusted"   // the receiver accepts it, according to a person, a probe or traffic
+	CutOver   State = "cut-over"  // it is presented, and the old one is still available
+	Settled   State = "settled"   // the old one is no longer needed
 	RefusedBy State = "refused"   // the receiver refuses it
-	Regressed State = "regressed" // it was presented before, and the receiver went back
+	Regressed State = "regressed" // it was presented before, and the receiver no longer accepts it
 )
 
 func (r Rollover) newest() Generation { return r.Generations[len(r.Generations)-1] }
@@ -117,14 +119,14 @@ func (r Rollover) index(number int) int {
 	return slices.IndexFunc(r.Generations, func(g Generation) bool { return g.Number == number })
 }
 
-// with is the roll-over with a change to one generation.
+// with returns the roll-over with a change to one generation.
 func (r Rollover) with(number int, change func(*Generation)) Rollover {
 	r.Generations = slices.Clone(r.Generations)
 	change(&r.Generations[r.index(number)])
 	return r
 }
 
-// usable are the generations that can authenticate at now, the newest first.
+// usable returns the generations that can authenticate at now, the newest first.
 func (r Rollover) usable(now time.Time) (numbers []int) {
 	for _, g := range slices.Backward(r.Generations) {
 		if g.usable(now) {
@@ -134,10 +136,10 @@ func (r Rollover) usable(now time.Time) (numbers []int) {
 	return numbers
 }
 
-// Order says which generations to try at now, the first one first. Immediate tries what it presents and nothing else.
-// The others begin with what they present, unless the receiver is known to refuse it and to accept another one, and go
-// on with every other usable generation, the newest first. Where nothing is usable any more, the newest that is not
-// revoked is named: some receivers do not look at the date, and the others say why.
+// Order returns the generations to try at now, in this order. The strategy immediate tries only the generation that it
+// presents. The others begin with the presented generation, unless the receiver is known to refuse it and to accept
+// another one. They continue with every other usable generation, the newest first. If no generation is usable, Order
+// returns the newest that is not revoked, because some receivers ignore the date, and the others report the reason.
 func (r Rollover) Order(now time.Time) []int {
 	order := r.usable(now)
 	if len(order) == 0 {
@@ -156,7 +158,7 @@ func (r Rollover) Order(now time.Time) []int {
 	return append([]int{first}, slices.Delete(order, i, i+1)...)
 }
 
-// first is the generation to begin with, among the usable ones.
+// first returns the usable generation to begin with.
 func (r Rollover) first(now time.Time, usable []int) int {
 	presented, known := r.Generation(r.Presents)
 	if !known || !presented.usable(now) {
@@ -175,8 +177,7 @@ func (r Rollover) verdict(number int) Verdict {
 	return g.Verdict
 }
 
-// best is the one of the given generations, newest first, that promises most: known as accepted, else not known as
-// refused.
+// best returns the first of the given generations that is accepted; else the first that is unknown; else the first.
 func (r Rollover) best(numbers []int) int {
 	for _, wanted := range []Verdict{Accepted, Unknown} {
 		for _, n := range numbers {
@@ -188,10 +189,10 @@ func (r Rollover) best(numbers []int) int {
 	return numbers[0]
 }
 
-// Open says whether a refused message has another generation to be tried with: then its body is kept.
+// Open reports whether a refused message can be tried with another generation. The gateway keeps its body in that case.
 func (r Rollover) Open(now time.Time) bool { return len(r.Order(now)) > 1 }
 
-// Evidence is what somebody found out about one generation at the receiver.
+// Evidence is an observation of the receiver's answer to one generation.
 type Evidence struct {
 	Generation int
 	Verdict    Verdict
@@ -199,9 +200,9 @@ type Evidence struct {
 	At         time.Time
 }
 
-// Observe takes evidence in. What is older than what is known is left out, so evidence may arrive late, twice, or in
-// any order; evidence about a generation that is not known (any more) is left out too. It moves nothing by itself:
-// [Rollover.At] does.
+// Observe adds evidence. Evidence that is older than the present verdict is ignored, so that it may arrive late, twice,
+// or in any order. Evidence about an unknown generation is ignored too. Observe does not change the presented
+// generation: [Rollover.At] does.
 func (r Rollover) Observe(e Evidence) Rollover {
 	known, ok := r.Generation(e.Generation)
 	if !ok || e.At.Before(known.VerdictAt) {
@@ -212,7 +213,8 @@ func (r Rollover) Observe(e Evidence) Rollover {
 		return r
 	}
 	r = r.with(e.Generation, func(g *Generation) {
-		// Traffic that agrees with a probe or a person does not take away what was proved by them.
+		// Traffic that agrees with a probe or a person does not replace it as the source, because the strategy confirmed
+		// relies on those.
 		if g.Verdict != e.Verdict || e.By != Traffic {
 			g.By = e.By
 		}
@@ -224,16 +226,16 @@ func (r Rollover) Observe(e Evidence) Rollover {
 	return r
 }
 
-// A Move is a change of what an arrangement presents.
+// A Move is a change of the generation that an arrangement presents.
 type Move struct {
 	From, To int
 	Why      string
-	// Forced: the generation before was revoked. This is the one move that may break delivery.
+	// Forced is set if the previous generation was revoked. Only such a move may break delivery.
 	Forced bool
 }
 
-// At brings the roll-over to now: it leaves what is not usable any more or is about to expire, and cuts over where the
-// strategy and the evidence say so. The move is nil where nothing changes.
+// At advances the roll-over to now. It leaves a generation that is no longer usable or is about to expire, and cuts
+// over if the strategy and the evidence allow it. The move is nil if nothing changes.
 func (r Rollover) At(now time.Time) (Rollover, *Move) {
 	to, why := r.destination(now)
 	if to == r.Presents {
@@ -254,7 +256,7 @@ func (r Rollover) destination(now time.Time) (to int, why string) {
 	if len(usable) == 0 {
 		return r.Presents, ""
 	}
-	// What is about to expire itself is no place to go to, unless there is nothing else.
+	// A generation that is about to expire is not a destination, unless there is no other.
 	lasting := slices.DeleteFunc(slices.Clone(usable), func(n int) bool { return r.ending(n, now) })
 	if len(lasting) == 0 {
 		lasting = usable[:1]
@@ -262,7 +264,7 @@ func (r Rollover) destination(now time.Time) (to int, why string) {
 	presented, known := r.Generation(r.Presents)
 	switch {
 	case !known:
-		why = fmt.Sprintf("generation %d is not in use any more", r.Presents)
+		why = fmt.Sprintf("generation %d is no longer in use", r.Presents)
 	case presented.Revoked:
 		why = fmt.Sprintf("generation %d was revoked", presented.Number)
 	case !presented.usable(now):
@@ -277,7 +279,7 @@ func (r Rollover) destination(now time.Time) (to int, why string) {
 	return to, why
 }
 
-// onward is where the strategy goes from a generation that could be presented.
+// onward returns the next generation according to the strategy, from one that could be presented.
 func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to int, why string) {
 	for _, n := range lasting {
 		if n == presented.Number {
@@ -292,18 +294,18 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 			return n, fmt.Sprintf("generation %d exists, and the strategy is immediate", n)
 		case tenancy.Confirmed:
 			if g.Verdict == Accepted && g.By != Traffic {
-				return n, fmt.Sprintf("a %s says that the receiver accepts generation %d", g.By, n)
+				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[g.By], n)
 			}
 		case tenancy.Adaptive:
 			if g.Verdict == Accepted {
-				return n, fmt.Sprintf("%s shows that the receiver accepts generation %d", shows[g.By], n)
+				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[g.By], n)
 			}
 		}
 	}
 	return r.back(presented, lasting)
 }
 
-// back is where an adaptive arrangement goes from what the receiver refuses: to what it is known to accept.
+// back returns the older generation that an adaptive arrangement returns to if the receiver refuses the presented one.
 func (r Rollover) back(presented Generation, lasting []int) (to int, why string) {
 	if r.Strategy == tenancy.Adaptive && presented.Verdict == Refused {
 		for _, n := range lasting {
@@ -315,7 +317,7 @@ func (r Rollover) back(presented Generation, lasting []int) (to int, why string)
 	return presented.Number, ""
 }
 
-var shows = map[Source]string{Traffic: "traffic", Probe: "a probe", Person: "a person's word"}
+var findings = map[Source]string{Traffic: "traffic shows", Probe: "a probe shows", Person: "a person reports"}
 
 func (r Rollover) ending(number int, now time.Time) bool {
 	g, _ := r.Generation(number)
@@ -324,8 +326,8 @@ func (r Rollover) ending(number int, now time.Time) bool {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
-// Choose cuts over because a person says so: the way of the strategy manual, open to all. [tenancy.ErrRefused] where
-// the generation cannot be presented now.
+// Choose cuts over to the generation that a person selected. Every strategy allows it, and manual needs it. The error
+// is [tenancy.ErrRefused] if the generation cannot be presented now.
 func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 	g, known := r.Generation(number)
 	presented, _ := r.Generation(r.Presents)
@@ -338,16 +340,16 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is expired or revoked", number)
 	case number < r.Presents && g.ending(now):
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d expires on %s, too soon to go back to it; it is "+
-			"tried anyway where the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
+			"tried anyway if the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
 	case number > r.Presents && now.Before(g.NoticedUntil) && presented.usable(now) && !presented.ending(now):
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were told of generation %d too recently: it can "+
-			"be presented from %s on; it is tried anyway where the receiver refuses generation %d", number,
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the key users were notified of generation %d too recently: it "+
+			"can be presented from %s on; it is tried anyway if the receiver refuses generation %d", number,
 			g.NoticedUntil.UTC().Format("2006-01-02 15:04 MST"), r.Presents)
 	}
-	return r.moved(number, now), &Move{From: r.Presents, To: number, Why: "a person chose it"}, nil
+	return r.moved(number, now), &Move{From: r.Presents, To: number, Why: "selected by a person"}, nil
 }
 
-// State says where the roll-over is at now.
+// State returns the step of the roll-over at now.
 func (r Rollover) State(now time.Time) State {
 	newest := r.newest()
 	old := slices.ContainsFunc(r.Generations[:len(r.Generations)-1], func(g Generation) bool { return g.usable(now) })
@@ -367,7 +369,7 @@ func (r Rollover) State(now time.Time) State {
 	}
 }
 
-// quiet says whether the receiver has taken the newest generation long enough without needing an older one.
+// quiet reports whether the receiver has accepted the newest generation long enough without needing an older one.
 func (r Rollover) quiet(now time.Time) bool {
 	newest, since := r.newest(), r.quietSince()
 	return newest.Verdict == Accepted && !newest.VerdictAt.Before(since) && now.Sub(since) >= Quiet
@@ -380,9 +382,9 @@ func (r Rollover) quietSince() time.Time {
 	return r.NeededOldAt
 }
 
-// Next is the earliest instant after now at which [Rollover.At], [Rollover.Order] or [Rollover.State] may say something
-// else although nobody found out anything: what reaches no such instant need not be looked at. Zero where there is
-// none.
+// Next returns the earliest instant after now at which [Rollover.At], [Rollover.Order] or [Rollover.State] may return
+// something else without new evidence. Until then, the roll-over need not be looked at. It is zero if there is no such
+// instant.
 func (r Rollover) Next(now time.Time) (next time.Time) {
 	instants := []time.Time{r.quietSince().Add(Quiet)}
 	for _, g := range r.Generations {

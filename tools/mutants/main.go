@@ -43,7 +43,8 @@ func main() {
 	flag.IntVar(&o.sample, "sample", 100, "number of mutants that are drawn, 0 for all")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the draw")
 	flag.IntVar(&o.jobs, "jobs", 1, "number of mutants that are tested at a time")
-	flag.DurationVar(&o.timeout, "timeout", 0, "time that the tests of a mutant may take, 0 for four times the unchanged tests")
+	flag.DurationVar(&o.timeout, "timeout", 0,
+		"maximum time of a mutant's tests, 0 for four times that of the unchanged tests")
 	flag.Float64Var(&o.least, "least", 90, "percentage of mutants that must be killed")
 	flag.StringVar(&o.equivalent, "equivalent", "", "file that lists mutants that no test can kill, with reasons")
 	flag.BoolVar(&o.list, "list", false, "print the mutants that would be drawn, and test none")

@@ -139,8 +139,10 @@ func f(a, b int, ok bool, m map[string]int) (n int, err error) {
 	for _, want := range []string{
 		"if ok { => if false && (ok) {", "if ok { => if !(ok) {", "n += a * 2 => n -= a * 2", "n += a * 2 => n += a / 2",
 		"n += a * 2 => n += a * 3", "n += a * 2 => nothing", "for a > 0 { => for a >= 0 {", "for a > 0 { => for a > 1 {",
-		"a-- => a++", "a-- => nothing", "if a == b || !ok { => if a != b || !ok {", "if a == b || !ok { => if a == b && !ok {",
-		"break => continue", `delete(m, "x") => nothing`, `m["y"] = 1 => nothing`, "case a != b && ok: => case false && (a != b && ok):",
+		"a-- => a++", "a-- => nothing", "if a == b || !ok { => if a != b || !ok {",
+		"if a == b || !ok { => if a == b && !ok {",
+		"break => continue", `delete(m, "x") => nothing`, `m["y"] = 1 => nothing`,
+		"case a != b && ok: => case false && (a != b && ok):",
 		"return g(true) => return g(false)", "return n + 1, err => return 0, err", "return n + 1, err => return n + 1, nil",
 		"return n + 1, err => return n - 1, err",
 	} {

@@ -41,8 +41,8 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 }
 
 // Parse returns the certificates in data in their order, at least one. If there are end-entity certificates, CA
-// certificates beside them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it is
-// wrong.
+// certificates beside them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it
+// is wrong.
 func Parse(data []byte, password string) ([]*x509.Certificate, error) {
 	certs, err := parse(data, password)
 	if err != nil {
@@ -106,8 +106,8 @@ func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
 	case len(others) == 0:
 		return nil, errors.New("malformed PEM: a BEGIN line without a complete block (is the file cut off?)")
 	case strings.Contains(others[0], "PRIVATE KEY"):
-		return nil, errors.New("the file contains a private key but no certificate: use the certificate, and do not share the " +
-			"private key")
+		return nil, errors.New("the file contains a private key but no certificate: use the certificate, and do not share " +
+			"the private key")
 	default:
 		return nil, fmt.Errorf("the file contains %q but no certificate", others[0])
 	}

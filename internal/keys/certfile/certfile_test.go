@@ -60,7 +60,7 @@ func TestEveryFormatOfACertificateIsRead(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"PEM":                   block("CERTIFICATE", leaf.Raw),
 		"PEM with its chain":    append(block("CERTIFICATE", leaf.Raw), block("CERTIFICATE", ca.Raw)...),
-		"PEM after its key":    append(block("PRIVATE KEY", keyDER), block("CERTIFICATE", leaf.Raw)...),
+		"PEM after its key":     append(block("PRIVATE KEY", keyDER), block("CERTIFICATE", leaf.Raw)...),
 		"PEM with text":         append([]byte("subject=CN=acme\n"), block("CERTIFICATE", leaf.Raw)...),
 		"PEM with CR LF":        bytes.ReplaceAll(block("CERTIFICATE", leaf.Raw), []byte("\n"), []byte("\r\n")),
 		"DER":                   leaf.Raw,
@@ -120,7 +120,8 @@ func TestAFileWithoutACertificateIsAnErrorAboutItsContent(t *testing.T) {
 		strings.Contains(err.Error(), "larger") {
 		t.Errorf("a file of the maximum size: %v", err)
 	}
-	if certs, err := Read(iotest.ErrReader(io.ErrUnexpectedEOF), ""); !errors.Is(err, io.ErrUnexpectedEOF) || certs != nil {
+	broken := iotest.ErrReader(io.ErrUnexpectedEOF)
+	if certs, err := Read(broken, ""); !errors.Is(err, io.ErrUnexpectedEOF) || certs != nil {
 		t.Errorf("a broken reader: %v", err)
 	}
 }

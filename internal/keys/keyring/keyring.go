@@ -2,8 +2,8 @@
 //
 // A sealed key can be opened only with the key-encryption key and only with the context it was sealed with, because the
 // context is authenticated. No error contains key material. The key-encryption keys are a Tink keyset of AES-256-GCM
-// keys. Rotation adds a key and keeps the old ones for opening. The guarantee ends for an attacker who can read both the
-// database and the key file: keep them apart, and back up both.
+// keys. Rotation adds a key and keeps the old ones for opening. The guarantee ends for an attacker who can read both
+// the database and the key file: keep them apart, and back up both.
 package keyring
 
 import (
@@ -73,7 +73,8 @@ func Open(path string) (*Keyring, error) {
 func FromEnvironment(value string) (*Keyring, error) {
 	data, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
-		return nil, errors.New("the key in the environment is not the base64 of a key file: set it to the output of base64 -w0 KEYFILE")
+		return nil, errors.New("the key in the environment is not the base64 of a key file: set it to the output " +
+			"of base64 -w0 KEYFILE")
 	}
 	handle, err := parse(data)
 	if err != nil {
@@ -182,8 +183,8 @@ func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 		secret, err = k.decrypt(sealed, context)
 	}
 	if err != nil {
-		return nil, errors.New("a sealed key cannot be opened: use the key file that it was sealed with; if it is the right one, " +
-			"the database was changed: restore it")
+		return nil, errors.New("a sealed key cannot be opened: use the key file that it was sealed with; if it is the " +
+			"right one, the database was changed: restore it")
 	}
 	return secret, nil
 }

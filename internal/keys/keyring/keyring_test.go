@@ -197,7 +197,8 @@ func TestAFailedRotationKeepsTheOldKey(t *testing.T) {
 	if !k.Current(old) || k.Keys() != 1 {
 		t.Errorf("%d keys, the old one is current: %v", k.Keys(), k.Current(old))
 	}
-	if sealed, err := k.Seal([]byte("secret"), "c"); err != nil || !k.Current(sealed) || !bytes.Equal(sealed[:5], old[:5]) {
+	sealed, err := k.Seal([]byte("secret"), "c")
+	if err != nil || !k.Current(sealed) || !bytes.Equal(sealed[:5], old[:5]) {
 		t.Errorf("sealed with another key, %v", err)
 	}
 }

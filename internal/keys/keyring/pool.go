@@ -7,8 +7,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Pool holds RSA keys that were generated in advance, because they take about a thousand times longer than the others.
-// Keys are kept in memory only, and each is handed out once.
+// A Pool holds RSA keys that were generated in advance, because they take about a thousand times longer than the
+// others. Keys are kept in memory only, and each is handed out once.
 type Pool struct {
 	ready map[tenancy.KeyType]chan crypto.Signer
 }

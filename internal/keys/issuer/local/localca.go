@@ -1,11 +1,11 @@
-// Package local is an issuer of its own: a root, and issuing CAs below it, kept sealed in the database.
+// Package local is a built-in certificate authority: a root with issuing CAs below it, whose keys are sealed in the
+// database.
 //
-// It promises certificates that follow RFC 5280 and serve client authentication only, that no certificate outlives the
-// CA that signed it, and that the issuing CA is replaced early enough for that: its successor is made a year ahead,
-// announced, and signs only from its date on. It is below the same root, so that a receiver which trusts the root
-// notices nothing, until the root itself comes to its end: then a new one is made with it. The issuing CAs are
-// constrained to the installation's trust domain (RFC 5280, section 4.2.1.10): stolen, their key cannot make a
-// certificate for a web site.
+// Its certificates follow RFC 5280 and are valid for client authentication only. No certificate outlives the CA that
+// signed it, because the issuing CA is replaced in time: its successor is created and announced a year ahead, and signs
+// only from its date on. The successor is below the same root, so that a receiver that trusts the root is not affected.
+// If the root is too old for that, a new root is created with it. The issuing CAs are constrained to the trust domain
+// of the installation (RFC 5280, section 4.2.1.10), so that a stolen CA key cannot issue a certificate for a web site.
 package local
 
 import (
@@ -36,38 +36,38 @@ import (
 const (
 	day = 24 * time.Hour
 
-	// A root lasts: replacing it means that every receiver must trust a new one.
+	// A root is long-lived, because every receiver must trust its replacement.
 	rootLifetime = 25 * 365 * day
-	// An issuing CA is replaced below the same root, unless less than half of its lifetime is left of that one.
+	// An issuing CA is replaced below the same root, unless the root expires before half of its lifetime.
 	issuingLifetime = 10 * 365 * day
 
-	// The successor of an issuing CA is announced announcedFor before a certificate could outlive it, and signs from
-	// signsBefore before that on, or as soon as every receiver is known to trust it.
+	// The successor of an issuing CA is announced announcedFor before a certificate could outlive the CA. It signs from
+	// signsBefore before that time on, or as soon as every receiver is known to trust it.
 	announcedFor, signsBefore = 365 * day, 90 * day
-	// Notice is how long a successor is announced where a person asks for it.
+	// Notice is the time between the announcement and the first signature if an operator asks for a successor.
 	Notice = 93 * day
 
-	// Backdate is how long before its issuance a certificate's validity begins, so that receivers whose clock is a little
-	// slow accept it at once.
+	// Backdate is the time from the start of a certificate's validity to its issuance, so that receivers with a slightly
+	// slow clock accept it at once.
 	Backdate = 5 * time.Minute
 
-	// crlValidity is how long a CRL may be used; a new one is made at every request.
+	// crlValidity is the time for which a CRL may be used. Every request gets a new one.
 	crlValidity = 7 * day
 )
 
-// Config is what the CA puts into certificates.
+// Config defines the content of certificates.
 type Config struct {
 	// TrustDomain names the installation in SAN URIs: spiffe://<trust domain>/tenant/<tenant>.
 	TrustDomain string
 	// Organization is the O of every subject.
 	Organization string
-	// CRLURL is where the CRL can be fetched; empty: certificates name no CRL.
+	// CRLURL is the URL prefix of the revocation lists. If it is empty, certificates do not name a list.
 	CRLURL string
-	// LongestValidity is the longest validity that will be asked for; it decides when issuing CAs are replaced.
+	// LongestValidity is the maximum validity of a request. It determines when issuing CAs are replaced.
 	LongestValidity time.Duration
 }
 
-// Storage keeps authorities.
+// Storage stores authorities. AddAuthority returns [tenancy.ErrConflict] if the position is taken.
 type Storage interface {
 	Authorities(ctx context.Context) ([]tenancy.Authority, error)
 	AddAuthority(ctx context.Context, a tenancy.Authority) error
@@ -79,7 +79,7 @@ type CA struct {
 	storage Storage
 	keys    *keyring.Keyring
 
-	mu      sync.RWMutex
+	mu      sync.RWMutex // guards roots and issuing
 	roots   []*authority
 	issuing []*authority // by SignsFrom
 }
@@ -91,13 +91,13 @@ type authority struct {
 	root *authority // above an issuing CA
 }
 
-// Open reads the authorities from storage and makes those that are missing or must be replaced at now.
+// Open reads the authorities from storage and creates those that are missing or due at now.
 func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Keyring, now time.Time) (*CA, error) {
 	ca := &CA{config: config, storage: storage, keys: keys}
 	return ca, ca.Refresh(ctx, now)
 }
 
-// reload reads those authorities that are not known yet: other replicas make some too.
+// reload reads the authorities that other replicas created.
 func (ca *CA) reload(ctx context.Context) error {
 	stored, err := ca.storage.Authorities(ctx)
 	if err != nil {
@@ -147,11 +147,12 @@ func (ca *CA) load(a tenancy.Authority) error {
 	return nil
 }
 
-// add makes and stores the next authority of its kind. Where another replica was faster, its authority is taken.
+// add creates and stores the next authority of its kind. If another replica was faster, it uses the authority of that
+// replica.
 func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now, from time.Time) error {
 	made, err := ca.make(kind, parent, now)
 	if err != nil {
-		return fmt.Errorf("make a CA (%s): %w", kind, err)
+		return fmt.Errorf("create a CA (%s): %w", kind, err)
 	}
 	made.SignsFrom = from
 	err = ca.storage.AddAuthority(ctx, made)
@@ -170,15 +171,12 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	if err != nil {
 		return none, err
 	}
-	serial, err := newSerial()
-	if err != nil {
-		return none, err
-	}
+	serial := newSerial()
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject: pkix.Name{
 			Organization: []string{ca.config.Organization},
-			// Numbered: two authorities of one name could not be told apart by a receiver that maps the issuer.
+			// The number distinguishes authorities at a receiver that maps the name of the issuer.
 			CommonName: fmt.Sprintf("%s %s G%d", ca.config.Organization, name, position),
 		},
 		NotBefore:             now.Add(-Backdate).Truncate(time.Second),
@@ -195,7 +193,7 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		}
 		template.MaxPathLenZero = true
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		template.PermittedDNSDomainsCritical = true // the flag is for the whole extension
+		template.PermittedDNSDomainsCritical = true // the flag applies to the whole extension
 		template.PermittedURIDomains = []string{ca.config.TrustDomain}
 		template.PermittedEmailAddresses = []string{ca.config.TrustDomain}
 		template.PermittedDNSDomains = []string{ca.config.TrustDomain}
@@ -222,17 +220,15 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	return made, err
 }
 
-// newSerial is 128 bits from the system's random source.
-func newSerial() (*big.Int, error) {
+// newSerial returns 128 bits from the system's random source, which never fails (crypto/rand).
+func newSerial() *big.Int {
 	b := make([]byte, 16)
-	if _, err := rand.Read(b); err != nil {
-		return nil, err
-	}
-	b[0] |= 0x40 // never short, so that every serial number has the same form
-	return new(big.Int).SetBytes(b), nil
+	rand.Read(b)
+	b[0] |= 0x40 // never short, so that every serial number has the same length
+	return new(big.Int).SetBytes(b)
 }
 
-// subjectKeyID is the leftmost 160 bits of the SHA-256 of the public key (RFC 7093, section 2, method 1).
+// subjectKeyID returns the leftmost 160 bits of the SHA-256 of the public key (RFC 7093, section 2, method 1).
 func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -249,7 +245,7 @@ func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
 	return sum[:20], nil
 }
 
-// subject names the tenant, the same in every generation: receivers that map it keep working.
+// subject names the tenant. It is the same in every generation, for receivers that map it.
 func (ca *CA) subject(r issuer.Request) pkix.Name {
 	name := pkix.Name{Organization: []string{ca.config.Organization}, OrganizationalUnit: []string{"Tenants"},
 		CommonName: r.Tenant}
@@ -259,7 +255,7 @@ func (ca *CA) subject(r issuer.Request) pkix.Name {
 	return name
 }
 
-// Issue signs a certificate.
+// Issue implements [issuer.Issuer].
 func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) {
 	notBefore := r.At.Add(-Backdate).UTC().Truncate(time.Second)
 	notAfter := notBefore.Add(r.Validity)
@@ -267,10 +263,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	if err != nil {
 		return issuer.Issued{}, err
 	}
-	serial, err := newSerial()
-	if err != nil {
-		return issuer.Issued{}, err
-	}
+	serial := newSerial()
 	keyID, err := subjectKeyID(r.Key.Public())
 	if err != nil {
 		return issuer.Issued{}, err
@@ -300,8 +293,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	}, nil
 }
 
-// CRL is the certificate revocation list (DER) of one issuing CA; [tenancy.ErrNotFound] where there is none with this
-// ID.
+// CRL implements [issuer.CRLSigner].
 func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]byte, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -324,11 +316,10 @@ func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]by
 		}
 		return x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
 	}
-	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no issuing CA %s", id)
+	return nil, tenancy.Errorf(tenancy.ErrNotFound, "unknown issuing CA %s", id)
 }
 
-// Bundle is what a receiver must trust, as PEM: the roots, and the issuing CAs for receivers that want the whole chain,
-// those that are announced among them.
+// Bundle implements [issuer.Bundler].
 func (ca *CA) Bundle() []byte {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -341,13 +332,14 @@ func (ca *CA) Bundle() []byte {
 	return out
 }
 
-// Check says what is wrong with the configuration, or nil.
+// Check returns an error if the configuration is not valid.
 func (c Config) Check() error {
 	if c.TrustDomain == "" || len(c.TrustDomain) > 255 {
-		return errors.New("the trust domain must be a host name such as perennial.example.com")
+		return errors.New("the trust domain must not be empty or longer than 255 characters: use a host name such as " +
+			"perennial.example.com")
 	}
 	if u, err := url.Parse("spiffe://" + c.TrustDomain + "/"); err != nil || u.Host != c.TrustDomain || u.Port() != "" {
-		return fmt.Errorf("trust domain %q: write a host name such as perennial.example.com", c.TrustDomain)
+		return fmt.Errorf("invalid trust domain %q: use a host name such as perennial.example.com", c.TrustDomain)
 	}
 	return tenancy.CheckText("organization", c.Organization)
 }

@@ -3,12 +3,17 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +83,7 @@ func issue(t *testing.T, ca *CA, kind tenancy.KeyType, purpose tenancy.Purpose, 
 	return issued, cert
 }
 
-// lints are zlint's rules for certificates in general; those of the CA/Browser Forum are for web servers.
+// lints runs zlint's rules for certificates in general. The rules of the CA/Browser Forum are for web servers.
 func lints(t *testing.T, der []byte) {
 	t.Helper()
 	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280,
@@ -100,7 +105,7 @@ func lints(t *testing.T, der []byte) {
 	}
 }
 
-func TestEveryCertificateIsCleanForZlintAndVerifiesWithOpenSSL(t *testing.T) {
+func TestEveryCertificatePassesZlintAndVerifiesWithOpenSSL(t *testing.T) {
 	m := &memory{}
 	ca := open(t, m, keys(t), now)
 	dir := t.TempDir()
@@ -135,6 +140,9 @@ func TestACertificateIsForClientAuthenticationOfOneTenant(t *testing.T) {
 	issued, c := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
 	if len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth || c.IsCA {
 		t.Errorf("usages %v, CA %v", c.ExtKeyUsage, c.IsCA)
+	}
+	if want := []string{config.CRLURL + "/" + issued.IssuerID + ".crl"}; !slices.Equal(c.CRLDistributionPoints, want) {
+		t.Errorf("CRL distribution points %v, want %v", c.CRLDistributionPoints, want)
 	}
 	if len(c.URIs) != 1 || c.URIs[0].String() != "spiffe://perennial.example.com/tenant/acme" {
 		t.Errorf("SAN %v", c.URIs)
@@ -237,7 +245,7 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 		t.Errorf("a second one: %v", err)
 	}
 	if c, _ := ca.serverCertificate("localhost", now); c.Leaf.CheckSignatureFrom(ca.roots[0].cert) != nil {
-		t.Error("the service's own certificate is of a root that nobody trusts yet")
+		t.Error("the service's own certificate is signed by a root that receivers do not trust yet")
 	}
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
@@ -246,7 +254,7 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 	probe, err := ca.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
 		Validity: time.Hour, Authority: next.ID})
 	if err != nil || probe.IssuerID != next.ID {
-		t.Errorf("a probe is of %s: %v", probe.IssuerID, err)
+		t.Errorf("a probe is signed by %s: %v", probe.IssuerID, err)
 	}
 	for _, c := range []struct {
 		at   time.Time
@@ -257,10 +265,299 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 		}
 	}
 	for _, p := range ca.Plans(now) {
-		want := map[string]issuer.Stage{first.ID: issuer.Signs, next.ID: issuer.Announced, ca.roots[0].ID: issuer.Signs, ca.roots[1].ID: issuer.Announced}[p.ID]
+		want := map[string]issuer.Stage{first.ID: issuer.Signs, next.ID: issuer.Announced, ca.roots[0].ID: issuer.Signs,
+			ca.roots[1].ID: issuer.Announced}[p.ID]
 		if p.Stage != want {
 			t.Errorf("%s: %s, want %s", p.Subject, p.Stage, want)
 		}
+	}
+}
+
+func TestASuccessorIsAnnouncedAYearAheadAndSignsThreeMonthsAhead(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	last := ca.Signing(now).NotAfter.Add(-config.LongestValidity)
+	for _, c := range []struct {
+		at        time.Time
+		announced bool
+	}{{last.Add(-365*day - 1), false}, {last.Add(-365 * day), true}} {
+		if err := ca.Refresh(t.Context(), c.at); err != nil {
+			t.Fatal(err)
+		}
+		next, ok := ca.Announced(c.at)
+		if ok != c.announced {
+			t.Errorf("at %s: announced %v", c.at, ok)
+		}
+		if ok && !next.SignsFrom.Equal(last.Add(-90*day)) {
+			t.Errorf("it signs from %s, want 90 days before %s", next.SignsFrom, last)
+		}
+	}
+	if len(*m) != 3 {
+		t.Errorf("%d authorities: the root is replaced too early", len(*m))
+	}
+	for _, p := range ca.Plans(last.Add(-365 * day)) {
+		want := map[int]time.Time{1: last.Add(-365 * day), 2: p.NotAfter.Add(-config.LongestValidity - 365*day)}[p.Position]
+		if p.Kind == tenancy.RootAuthority {
+			want = p.NotAfter.Add(-issuingLifetime / 2)
+		}
+		if !p.AnnounceAt.Equal(want) {
+			t.Errorf("%s: its successor is announced at %s, want %s", p.Subject, p.AnnounceAt, want)
+		}
+	}
+	if plans := ca.Plans(now); len(plans) != 3 {
+		t.Errorf("%d plans", len(plans))
+	}
+}
+
+func TestARequestThatOutlivesEveryAuthorityIsRefused(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := ca.Signing(now).NotAfter
+	r := issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now, Validity: end.Sub(now) + Backdate}
+	if issued, err := ca.Issue(t.Context(), r); err != nil || !issued.NotAfter.Equal(end) {
+		t.Errorf("a certificate until the CA expires: %v", err)
+	}
+	r.Validity += time.Second
+	_, err = ca.Issue(t.Context(), r)
+	if want := "would outlive its issuing CA (until " + end.Format(time.RFC3339) + ")"; err == nil ||
+		!strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+	r.Validity, r.Authority = time.Hour, "unknown"
+	if _, err := ca.Issue(t.Context(), r); err == nil {
+		t.Error("an unknown authority signs")
+	}
+	r.Authority = ""
+	r.Key = foreignSigner{key}
+	if _, err := ca.Issue(t.Context(), r); err == nil {
+		t.Error("a key of an unknown kind is certified")
+	}
+	r.Key, r.Tenant = key, "\xff"
+	if _, err := ca.Issue(t.Context(), r); err == nil || !strings.Contains(err.Error(), "sign a certificate for \xff: ") {
+		t.Errorf("a name that is not UTF-8: %v", err)
+	}
+}
+
+// foreignSigner has a public key that cannot be encoded.
+type foreignSigner struct{ crypto.Signer }
+
+func (foreignSigner) Public() crypto.PublicKey { return "a key" }
+
+func TestACertificateWithoutAListNamesNone(t *testing.T) {
+	without := config
+	without.CRLURL = ""
+	ca, err := Open(t.Context(), without, &memory{}, keys(t), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, c := issue(t, ca, tenancy.P256, tenancy.ForTenant, now); len(c.CRLDistributionPoints) != 0 {
+		t.Errorf("CRL distribution points %v", c.CRLDistributionPoints)
+	}
+}
+
+// RFC 7093, section 2, method 1: the leftmost 160 bits of the SHA-256 of the bit string of the public key.
+func TestTheSubjectKeyIDFollowsRFC7093(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	_, c := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
+	key, err := c.PublicKey.(*ecdsa.PublicKey).ECDH()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(key.Bytes())
+	if !bytes.Equal(c.SubjectKeyId, sum[:20]) {
+		t.Errorf("%x, want %x", c.SubjectKeyId, sum[:20])
+	}
+}
+
+// broken fails to read, or to store.
+type broken struct {
+	memory
+	read, add error
+}
+
+func (b *broken) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
+	all, _ := b.memory.Authorities(ctx)
+	return all, b.read
+}
+
+func (b *broken) AddAuthority(ctx context.Context, a tenancy.Authority) error {
+	if b.add != nil {
+		return b.add
+	}
+	return b.memory.AddAuthority(ctx, a)
+}
+
+func TestAnAuthorityThatCannotBeReadOrStoredIsAnError(t *testing.T) {
+	failure := errors.New("the disk is full")
+	refresh := func(b *broken, k *keyring.Keyring) error {
+		_, err := Open(t.Context(), config, b, k, now)
+		return err
+	}
+	k := keys(t)
+	for want, b := range map[string]*broken{"read the local CA: ": {read: failure},
+		"store a CA (root): ": {add: failure}} {
+		if err := refresh(b, k); !errors.Is(err, failure) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	full := func() *broken {
+		b := &broken{}
+		if err := refresh(b, k); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for want, change := range map[string]func(*broken) *keyring.Keyring{
+		"a sealed key cannot be opened":   func(*broken) *keyring.Keyring { return keys(t) },
+		"x509: malformed":                 func(b *broken) *keyring.Keyring { b.memory[0].DER = []byte{0x30, 0}; return k },
+		"its root elsewhere is missing":   func(b *broken) *keyring.Keyring { b.memory[1].ParentID = "elsewhere"; return k },
+		"local CA " + full().memory[0].ID: nil,
+	} {
+		b := full()
+		if change == nil {
+			want = "local CA " + b.memory[0].ID + ": "
+			change = func(*broken) *keyring.Keyring { return keys(t) }
+		}
+		if err := refresh(b, change(b)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	b := full()
+	ca, err := Open(t.Context(), config, b, k, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.add = failure
+	for _, newRoot := range []bool{true, false} {
+		if _, err := ca.Announce(t.Context(), now, issuer.Succession{NewRoot: newRoot}); !errors.Is(err, failure) {
+			t.Errorf("new root %v: %v", newRoot, err)
+		}
+	}
+	b.read = failure
+	if _, err := ca.Announce(t.Context(), now, issuer.Succession{}); !errors.Is(err, failure) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnAuthorityThatIsBroughtForwardElsewhereSignsHereToo(t *testing.T) {
+	m, k := &memory{}, keys(t)
+	here := open(t, m, k, now)
+	next, err := here.Announce(t.Context(), now, issuer.Succession{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range *m {
+		if (*m)[i].ID == next.ID {
+			(*m)[i].SignsFrom = now.Add(day) // another replica stored it
+		}
+	}
+	if err := here.Refresh(t.Context(), now.Add(day)); err != nil {
+		t.Fatal(err)
+	}
+	if got := here.Signing(now.Add(day)); got.ID != next.ID {
+		t.Errorf("%s signs", got.ID)
+	}
+}
+
+func TestAnAnnouncementNeverSignsTooLateOrInThePast(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	last := ca.Signing(now).NotAfter.Add(-config.LongestValidity)
+	next, err := ca.Announce(t.Context(), now, issuer.Succession{SignsFrom: last.Add(day)})
+	if err != nil || !next.SignsFrom.Equal(last) {
+		t.Errorf("it signs from %s, want %s: %v", next.SignsFrom, last, err)
+	}
+	late := last.Add(30 * day)
+	ca = open(t, &memory{}, keys(t), now)
+	next, err = ca.Announce(t.Context(), late, issuer.Succession{SignsFrom: late})
+	if err != nil || !next.SignsFrom.Equal(late) {
+		t.Errorf("it signs from %s, want %s: %v", next.SignsFrom, late, err)
+	}
+}
+
+func TestTheServersOwnCertificateIsForOneHostAndSignedByTheRoot(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	for _, host := range []string{"perennial.example.com", "192.0.2.1", "2001:db8::1"} {
+		c, err := ca.serverCertificate(host, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lints(t, c.Certificate[0])
+		leaf := c.Leaf
+		if err := leaf.VerifyHostname(host); err != nil || len(leaf.DNSNames)+len(leaf.IPAddresses) != 1 {
+			t.Errorf("%s: %v, %v, %v", host, leaf.DNSNames, leaf.IPAddresses, err)
+		}
+		if err := leaf.CheckSignatureFrom(ca.roots[0].cert); err != nil {
+			t.Error(err)
+		}
+		if leaf.IsCA || leaf.KeyUsage != x509.KeyUsageDigitalSignature ||
+			!slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
+			t.Errorf("%s: CA %v, usages %v and %v", host, leaf.IsCA, leaf.KeyUsage, leaf.ExtKeyUsage)
+		}
+		if !leaf.NotBefore.Equal(now.Add(-5*time.Minute)) || !leaf.NotAfter.Equal(now.Add(30*day)) {
+			t.Errorf("%s: valid from %s to %s", host, leaf.NotBefore, leaf.NotAfter)
+		}
+	}
+	if _, err := ca.serverCertificate("p\u00e9rennial.example.com", now); err == nil ||
+		!strings.Contains(err.Error(), "sign the service's own certificate: ") {
+		t.Errorf("a host name that is not ASCII: %v", err)
+	}
+	sum := sha256.Sum256(ca.roots[0].DER)
+	if got := ca.RootFingerprint(now); got != hex.EncodeToString(sum[:]) {
+		t.Errorf("the fingerprint of the root is %s", got)
+	}
+}
+
+func TestAuthoritiesAreConstrained(t *testing.T) {
+	m := &memory{}
+	ca := open(t, m, keys(t), now)
+	root, issuing := ca.roots[0].cert, ca.issuing[0].cert
+	for name, c := range map[string]*x509.Certificate{"root": root, "issuing": issuing} {
+		if !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign ||
+			!c.NotBefore.Equal(now.Add(-5*time.Minute)) {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	if root.Subject.String() != "CN=Example Platform root CA G1,O=Example Platform" ||
+		issuing.Subject.String() != "CN=Example Platform issuing CA G1,O=Example Platform" {
+		t.Errorf("subjects %s and %s", root.Subject, issuing.Subject)
+	}
+	if root.MaxPathLen != 1 || issuing.MaxPathLen != 0 || !issuing.MaxPathLenZero {
+		t.Errorf("path lengths %d and %d", root.MaxPathLen, issuing.MaxPathLen)
+	}
+	if root.NotAfter.Sub(root.NotBefore) != 25*365*day || issuing.NotAfter.Sub(issuing.NotBefore) != 10*365*day {
+		t.Errorf("valid until %s and %s", root.NotAfter, issuing.NotAfter)
+	}
+	domain := []string{config.TrustDomain}
+	if !issuing.PermittedDNSDomainsCritical || !slices.Equal(issuing.PermittedURIDomains, domain) ||
+		!slices.Equal(issuing.PermittedDNSDomains, domain) || !slices.Equal(issuing.PermittedEmailAddresses, domain) ||
+		len(issuing.ExcludedIPRanges) != 2 ||
+		!slices.Equal(issuing.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) {
+		t.Errorf("constraints %v %v %v %v", issuing.PermittedURIDomains, issuing.PermittedDNSDomains,
+			issuing.PermittedEmailAddresses, issuing.ExcludedIPRanges)
+	}
+	for _, n := range issuing.ExcludedIPRanges {
+		if ones, _ := n.Mask.Size(); ones != 0 {
+			t.Errorf("%s is excluded only", n)
+		}
+	}
+}
+
+func TestATrustDomainIsAHostName(t *testing.T) {
+	long := strings.Repeat("a", 255)
+	for domain, want := range map[string]string{"perennial.example.com": "", long: "", "": "must not be empty",
+		long + "a": "must not be empty or longer", "a/b": "invalid trust domain", "a:443": "invalid trust domain",
+		"user@a": "invalid trust domain", "a b": "invalid trust domain", "%": "invalid trust domain"} {
+		err := Config{TrustDomain: domain, Organization: "Example"}.Check()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.20q: %v, want %q", domain, err, want)
+		}
+	}
+	if err := (Config{TrustDomain: "a"}).Check(); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("without an organization: %v", err)
 	}
 }
 
@@ -286,7 +583,7 @@ func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
 	if err := a.Refresh(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
-	// b believes that there is nothing yet, as if it had read before a wrote.
+	// b has read the storage before a wrote to it.
 	if err := b.add(t.Context(), tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +591,7 @@ func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(*m) != 2 || !bytes.Equal(a.Bundle(), b.Bundle()) {
-		t.Errorf("%d authorities, or two bundles", len(*m))
+		t.Errorf("%d authorities, or the bundles differ", len(*m))
 	}
 }
 

@@ -29,13 +29,9 @@ func (ca *CA) NewServerCertificate(host string, now func() time.Time) (*issuer.S
 
 func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, error) {
 	ca.mu.RLock()
-	root := ca.issuing[ca.signer(now)].root // a root that is only announced is not trusted yet
+	root := ca.issuing[ca.signer(now)].root // an announced root is not trusted yet
 	ca.mu.RUnlock()
 	key, err := keyring.Generate(tenancy.P256)
-	if err != nil {
-		return nil, err
-	}
-	serial, err := newSerial()
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +40,7 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{Organization: []string{ca.config.Organization}, CommonName: host},
+		SerialNumber: newSerial(), Subject: pkix.Name{Organization: []string{ca.config.Organization}, CommonName: host},
 		SubjectKeyId: id,
 		NotBefore:    now.Add(-Backdate).Truncate(time.Second), NotAfter: now.Add(serverLifetime).Truncate(time.Second),
 		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,

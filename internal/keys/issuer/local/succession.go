@@ -9,8 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Refresh reads what other replicas made, and makes the authorities that are missing or due at now: call it before
-// every run.
+// Refresh implements [issuer.Hierarchy].
 func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -30,7 +29,8 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	from := ca.lastMoment(last).Add(-signsBefore)
-	if soonest := now.Add(Notice); from.Before(soonest) { // it was down in the meantime, or certificates live longer now
+	// The service may have been down in the meantime, or the validity is longer now.
+	if soonest := now.Add(Notice); from.Before(soonest) {
 		from = soonest
 	}
 	return ca.announce(ctx, now, issuer.Succession{SignsFrom: from,
@@ -45,7 +45,7 @@ func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) 
 		return tenancy.Authority{}, err
 	}
 	if last := ca.issuing[len(ca.issuing)-1]; last.SignsFrom.After(now) {
-		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is announced already and signs "+
+		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is already announced and signs "+
 			"from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
 	}
 	from := s.SignsFrom
@@ -59,8 +59,8 @@ func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) 
 	return ca.issuing[len(ca.issuing)-1].Authority, err
 }
 
-// announce makes the next issuing CA. It signs before a certificate could outlive the one that signs now, whatever was
-// asked.
+// announce creates the next issuing CA. Whatever was requested, it signs before a certificate could outlive the present
+// one.
 func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) error {
 	from := s.SignsFrom
 	if s.NewRoot {
@@ -77,14 +77,14 @@ func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) 
 	return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, from.UTC().Truncate(time.Microsecond))
 }
 
-// lastMoment is when an issuing CA can sign a certificate of the longest validity for the last time.
+// lastMoment returns the last time at which an issuing CA can sign a certificate of the longest validity.
 func (ca *CA) lastMoment(a *authority) time.Time {
 	return a.cert.NotAfter.Add(-ca.config.LongestValidity)
 }
 
 func (ca *CA) announceAt(a *authority) time.Time { return ca.lastMoment(a).Add(-announcedFor) }
 
-// signer is the issuing CA that signs at an instant: the last one whose date has come.
+// signer returns the index of the issuing CA that signs at an instant: the last one whose date has come.
 func (ca *CA) signer(at time.Time) int {
 	for i := len(ca.issuing) - 1; i > 0; i-- {
 		if !ca.issuing[i].SignsFrom.After(at) {
@@ -94,8 +94,8 @@ func (ca *CA) signer(at time.Time) int {
 	return 0
 }
 
-// signerOf is the issuing CA for a request: the one that is asked for, or the one that signs; where a certificate would
-// outlive that one, the next.
+// signerOf returns the issuing CA for a request: the requested one, or the one that signs now. If the certificate would
+// outlive that one, it returns the next.
 func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -111,14 +111,14 @@ func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error)
 		ca.issuing[signing].cert.NotAfter.Format(time.RFC3339))
 }
 
-// Signing is the issuing CA that signs at now.
+// Signing implements [issuer.Hierarchy].
 func (ca *CA) Signing(now time.Time) tenancy.Authority {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
 	return ca.issuing[ca.signer(now)].Authority
 }
 
-// Announced is the issuing CA that was made and does not sign yet at now, if there is one.
+// Announced implements [issuer.Hierarchy].
 func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
@@ -126,7 +126,7 @@ func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
 	return last.Authority, last.SignsFrom.After(now)
 }
 
-// Plans lists the authorities at now, roots first.
+// Plans implements [issuer.Hierarchy].
 func (ca *CA) Plans(now time.Time) []issuer.Plan {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
