@@ -128,7 +128,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*jobs.Jobs, error) {
 	return jobs.New(ctx, jobs.Config{
 		Store: s.core.store, URL: s.settings.Database.URL, Engine: s.core.engine, Deliverer: s.core.deliverer,
-		Prober:   &prober.Prober{Engine: s.core.engine, Store: s.core.store, Network: s.network, Now: s.now},
+		Prober:   prober.New(s.core.engine, s.core.store, s.network, s.now),
 		Importer: importer, Lease: s.settings.JobLease, MailRate: s.settings.Mail.MailRate, Now: s.now, Log: s.log,
 	})
 }

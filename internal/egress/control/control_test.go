@@ -238,7 +238,6 @@ func TestWhatCrossesIsWhatTheServiceKnowsAndNoPrivateKeyIsReadable(t *testing.T)
 			}
 		}
 	}
-	// Another process cannot open what was sealed for this one: the client makes a new key each time.
 	if _, _, err := f.client().Standing(t.Context(), "acme", "nothing"); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("an arrangement that does not exist: %v", err)
 	}

@@ -487,3 +487,50 @@ func TestTheStreamOfChangesHasItsOlderForm(t *testing.T) {
 	stop()
 	old.Close()
 }
+
+func TestAKeyOpensForTheProcessTheArrangementAndTheGenerationThatItIsSealedFor(t *testing.T) {
+	v := newValues(t)
+	mine, err := kem.GenerateKey()
+	check(t, err)
+	other, err := kem.GenerateKey()
+	check(t, err)
+	sealed, err := sealIdentity(mine.PublicKey(), "arrangement-id", v.identities[0])
+	check(t, err)
+	id, err := sealed.open(mine, "arrangement-id")
+	if err != nil || !reflect.DeepEqual(id, v.identities[0]) {
+		t.Errorf("its own process: %v", err)
+	}
+	if _, err := sealed.open(other, "arrangement-id"); err == nil || !strings.Contains(err.Error(), "generation 2") {
+		t.Errorf("another process: %v", err)
+	}
+	if _, err := sealed.open(mine, "another-id"); err == nil {
+		t.Error("it opens for another arrangement")
+	}
+	sealed.Generation++
+	if _, err := sealed.open(mine, "arrangement-id"); err == nil {
+		t.Error("it opens for another generation")
+	}
+	again, err := sealIdentity(mine.PublicKey(), "arrangement-id", v.identities[0])
+	check(t, err)
+	if bytes.Equal(again.Key, sealed.Key) {
+		t.Error("a key is sealed in the same way twice")
+	}
+}
+
+// A gateway cannot open an answer that was meant for another one.
+func TestAnAnswerForAnotherGatewayDoesNotOpen(t *testing.T) {
+	s := newScripted(t)
+	url, c := overheard(t, s.handler())
+	if _, _, err := newPeer(t, url).Standing(t.Context(), "acme", "erp"); err != nil {
+		t.Fatal(err)
+	}
+	replay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(c.answers["standing"])
+	}))
+	defer replay.Close()
+	thief, err := NewClient(replay.URL, "perennial_token", nil, slog.New(slog.DiscardHandler))
+	check(t, err)
+	if _, ids, err := thief.Standing(t.Context(), "acme", "erp"); err == nil || len(ids) > 0 {
+		t.Errorf("%d identities, %v", len(ids), err)
+	}
+}

@@ -80,11 +80,17 @@ func (f *fixture) start(control gateway.Control) {
 // sender makes a sender's token of a tenant.
 func (f *fixture) sender(tenant string, life time.Duration) string {
 	f.t.Helper()
+	return f.newToken(tenancy.RoleSender, tenant, life)
+}
+
+// newToken makes a token of a role.
+func (f *fixture) newToken(role tenancy.Role, tenant string, life time.Duration) string {
+	f.t.Helper()
 	owner, err := f.engine.Store.Tenant(f.t.Context(), tenant)
 	check(f.t, err)
 	secret := "perennial_" + rand.Text()
 	check(f.t, f.engine.Store.InTx(f.t.Context(), func(tx *store.Tx) error {
-		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: store.NewID(), Name: "app", Role: tenancy.RoleSender,
+		return tx.CreateToken(f.t.Context(), tenancy.Token{ID: store.NewID(), Name: "app", Role: role,
 			TenantID: owner.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(life)}, tenancy.HashSecret(secret))
 	}))
 	return secret
@@ -335,6 +341,23 @@ func TestASenderReachesItsOwnArrangementsAndNothingElse(t *testing.T) {
 		}
 		if c.want == 404 && !strings.Contains(got.body, "there is no arrangement") {
 			t.Errorf("%s: a neighbour's arrangement answers differently: %s", c.path, got.body)
+		}
+	}
+}
+
+// A token of another role opens something else, and must not be able to send.
+func TestOnlyASendersTokenCanSend(t *testing.T) {
+	f := setUp(t)
+	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
+	for role, want := range map[tenancy.Role]int{tenancy.RoleSender: 200, tenancy.RoleKeyUser: 403,
+		tenancy.RoleOperator: 403, tenancy.RoleGateway: 403} {
+		f.token = f.newToken(role, "acme", time.Hour)
+		got := f.send("bank", "POST", 100)
+		if got.status != want || server.Taken(got.key) > 0 != (want == 200) {
+			t.Errorf("%s: %d, taken %d times: %s", role, got.status, server.Taken(got.key), got.body)
+		}
+		if want == 403 && !strings.Contains(got.body, "--role sender --tenant acme") {
+			t.Errorf("%s: no next step: %s", role, got.body)
 		}
 	}
 }

@@ -25,7 +25,8 @@ import (
 type silent struct {
 	inprocess.Control
 	down   atomic.Bool
-	asked  atomic.Int32
+	asked  atomic.Int32 // about arrangements
+	tokens atomic.Int32 // about tokens
 	change func(tenantID string)
 }
 
@@ -49,6 +50,7 @@ func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (stan
 }
 
 func (s *silent) Token(ctx context.Context, hash string) (tenancy.Token, error) {
+	s.tokens.Add(1)
 	if s.down.Load() {
 		return tenancy.Token{}, errSilent
 	}
@@ -107,4 +109,35 @@ func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	}))
 	control.change(f.acme.ID)
 	wants("with a revoked token", 401)
+}
+
+func TestAChangeForgetsWhatItConcernsAndNothingElse(t *testing.T) {
+	f := setUp(t)
+	control := f.silence()
+	f.receiver("bank", tenancy.Adaptive, ways["401"])
+	zeta, err := f.engine.Store.Tenant(t.Context(), "zeta")
+	check(t, err)
+	for _, c := range []struct {
+		name    string
+		changed func()
+		asked   int32 // about the arrangement and about the token
+	}{
+		{"the first message", func() {}, 1},
+		{"without a change", func() {}, 0},
+		{"a neighbour's change", func() { control.change(zeta.ID) }, 0},
+		{"the tenant's change", func() { control.change(f.acme.ID) }, 1},
+		{"anything may have changed", func() { control.change("") }, 1},
+		{"without another change", func() {}, 0},
+	} {
+		c.changed()
+		arrangements, tokens := control.asked.Load(), control.tokens.Load()
+		if got := f.send("bank", "POST", 100); got.status != 200 {
+			t.Fatalf("%s: %+v", c.name, got)
+		}
+		arrangements, tokens = control.asked.Load()-arrangements, control.tokens.Load()-tokens
+		if arrangements != c.asked || tokens != c.asked {
+			t.Errorf("%s: asked %d times about the arrangement and %d times about the token, want %d", c.name, arrangements,
+				tokens, c.asked)
+		}
+	}
 }

@@ -129,13 +129,12 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 		r.TLSVersion, r.Server = res.TLS.Version, res.TLS.PeerCertificates[0]
 	}
 	r.Reading = OfResponse(res, egress.Refusals())
-	if len(egress.Probe.Statuses) > 0 {
-		switch {
-		case slices.Contains(egress.Probe.Statuses, res.StatusCode):
-			r.Meaning = Accepted
-		case r.Meaning == Accepted:
-			r.Meaning = Nothing
-		}
+	switch expected := egress.Probe.Statuses; {
+	case len(expected) == 0:
+	case slices.Contains(expected, res.StatusCode):
+		r.Meaning, r.Reason = Accepted, NoReason
+	case r.Meaning == Accepted:
+		r.Meaning = Nothing
 	}
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 }

@@ -31,6 +31,8 @@ type Network struct {
 	Allowed []netip.Prefix
 	// Now is the clock for verification; nil for the system's.
 	Now func() time.Time
+	// Resolver looks up receivers' names; nil for the system's.
+	Resolver *net.Resolver
 }
 
 // ErrForbiddenAddress says that the endpoint's address is in a range that is not allowed.
@@ -85,7 +87,8 @@ func (n *Network) control(_ context.Context, _, address string, _ syscall.RawCon
 const dialTimeout = 10 * time.Second
 
 func (n *Network) dialer() *net.Dialer {
-	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, ControlContext: n.control}
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Resolver: n.Resolver,
+		ControlContext: n.control}
 }
 
 // ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say

@@ -28,21 +28,21 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	if err != nil {
 		return v, nil, err
 	}
-	signing, _ := p.Engine.Signing(p.Now()) // there is one, since one is announced
+	signing, _ := p.engine.Signing(p.now()) // there is one, since one is announced
 	for _, authority := range []string{announced.ID, signing.ID} {
-		c, err := p.Engine.Ephemeral(ctx, s.Tenant, authority, questionLifetime, p.Now())
+		c, err := p.engine.Ephemeral(ctx, s.Tenant, authority, questionLifetime, p.now())
 		if err != nil {
 			return v, nil, err
 		}
 		id := standing.Identity{Certificate: c}
-		results = append(results, outbound.Ask(ctx, p.Network, endpoint, s.Arrangement.Egress, &id))
+		results = append(results, outbound.Ask(ctx, p.network, endpoint, s.Arrangement.Egress, &id))
 	}
 	verdict, why := trusts(results[0], results[1])
 	if verdict == tenancy.TrustUnknown {
 		return store.ReceiverTrust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
-			At: p.Now(), Source: rollover.Probe, Detail: why}, results, nil
+			At: p.now(), Source: rollover.Probe, Detail: why}, results, nil
 	}
-	v, err = p.Engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.Now())
+	v, err = p.engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.now())
 	return v, results, err
 }
 
@@ -79,13 +79,13 @@ const (
 // ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those
 // arrangements that have a probe of their own. Bare handshakes are not made unasked.
 func (p *Prober) ProbeAnnounced(ctx context.Context) error {
-	now := p.Now()
-	a, ok := p.Engine.Announced(now)
+	now := p.now()
+	a, ok := p.engine.Announced(now)
 	if !ok {
 		return nil
 	}
 	first := false
-	err := p.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+	err := p.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		first, err = tx.Claim(ctx, store.ClaimTrustQuestions, a.ID+"/"+now.UTC().Format(time.DateOnly), now)
 		return err
 	})
@@ -95,7 +95,7 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	var mu sync.Mutex
 	var failures []error
 	for after := ""; ; {
-		page, err := p.Store.NotTrusting(ctx, a.ID, after, trustPage)
+		page, err := p.store.NotTrusting(ctx, a.ID, after, trustPage)
 		if err != nil || len(page) == 0 {
 			return errors.Join(append(failures, err)...)
 		}
@@ -118,7 +118,7 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 }
 
 func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announced tenancy.Authority) error {
-	t, a, err := p.Store.OwnedArrangement(ctx, arrangementID)
+	t, a, err := p.store.OwnedArrangement(ctx, arrangementID)
 	if err != nil || a.Egress.Probe.Method == "" {
 		return err
 	}

@@ -42,7 +42,8 @@ type world struct {
 	before      []byte // the CA bundle from before the announcement
 	announced   tenancy.Authority
 	server      tls.Certificate
-	prober      prober.Prober
+	prober      *prober.Prober
+	now         func() time.Time
 	arrangement tenancy.Arrangement
 }
 
@@ -59,9 +60,14 @@ func newWorld(t *testing.T, newRoot bool) *world {
 	check(t, err)
 	w.arrangement = w.engine.Arrangement(t, tenancy.Arrangement{TenantID: w.acme.ID, Endpoint: "https://127.0.0.1:1/",
 		Egress: tenancy.Egress{ServerCA: string(w.before), Probe: tenancy.Probe{Method: "GET", Path: "/health"}}})
-	w.prober = prober.Prober{Engine: w.engine.Engine, Store: w.engine.Store,
-		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now}
+	w.now = time.Now
+	w.prober = prober.New(w.engine.Engine, w.engine.Store, loopback(), func() time.Time { return w.now() })
 	return w
+}
+
+// loopback is a network that reaches receivers on this machine.
+func loopback() *outbound.Network {
+	return &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
 func (w *world) ask(endpoint string) store.ReceiverTrust {
@@ -223,7 +229,7 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 	}
 	update()
 	now := time.Now()
-	w.prober.Now = func() time.Time { return now }
+	w.now = func() time.Time { return now }
 	verdict := func() tenancy.Trust {
 		t.Helper()
 		check(t, w.prober.ProbeAnnounced(t.Context()))

@@ -73,7 +73,7 @@ func viewLink(l tenancy.Link) client.Link {
 }
 
 func (s *server) prober() *prober.Prober {
-	return &prober.Prober{Engine: s.Engine, Store: s.Store, Network: s.Network, Now: s.Now}
+	return prober.New(s.Engine, s.Store, s.Network, s.Now)
 }
 
 func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Standing, error) {
