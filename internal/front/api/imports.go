@@ -128,7 +128,7 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 	case i.State != from:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %s: %s needs one that is %s", i.State, to, from)
 	case len(problems) > 0:
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: mend the files and check them again",
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: fix the files and check them again",
 			len(problems))
 	}
 	if plan, err := s.Store.ImportPlan(ctx, id); err != nil {

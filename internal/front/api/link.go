@@ -107,7 +107,7 @@ func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	s.Log.ErrorContext(r.Context(), "link", "error", err)
-	page(w, http.StatusInternalServerError, "That did not work", "Please try again later.")
+	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 
 func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {

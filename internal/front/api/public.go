@@ -116,7 +116,7 @@ func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err e
 		return
 	}
 	s.Log.ErrorContext(r.Context(), "unsubscribe", "error", err)
-	page(w, http.StatusInternalServerError, "That did not work", "Please try again later.")
+	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 
 const pageHTML = `<!doctype html>

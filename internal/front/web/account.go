@@ -31,7 +31,7 @@ func (c *console) endSession(v *view) error {
 	if err := c.Identity.EndSession(v.ctx(), v.account, v.r.PathValue("session")); err != nil {
 		return err
 	}
-	return c.done(v, "/account", v.T("That session has ended."))
+	return c.done(v, "/account", v.T("The session has been ended."))
 }
 
 func (c *console) setPreferences(v *view) error {
@@ -49,7 +49,7 @@ func (c *console) setPassword(v *view) error {
 		v.r.PostFormValue("new"), c.browser(v.r)); err != nil {
 		return v.explained(err)
 	}
-	return c.done(v, "/account", v.T("The password is changed. Other browsers have to sign in again."))
+	return c.done(v, "/account", v.T("The password has been changed. Other browsers must sign in again."))
 }
 
 // makeCalendar creates the secret address of the account's calendar and shows it, once.
@@ -66,7 +66,7 @@ func (c *console) revokeCalendar(v *view) error {
 	if err := c.Identity.RevokeCalendar(v.ctx(), v.account); err != nil {
 		return err
 	}
-	return c.done(v, "/account", v.T("The calendar's address is revoked: subscriptions get nothing more."))
+	return c.done(v, "/account", v.T("The calendar address has been revoked. Subscriptions no longer get any dates."))
 }
 
 // accounts lists who can sign in, for operators.
@@ -88,5 +88,5 @@ func (c *console) deleteAccount(v *view) error {
 	if err != nil {
 		return v.explained(err)
 	}
-	return c.done(v, "/accounts", v.T("%s cannot sign in any more, and is signed out everywhere.", deleted.Name))
+	return c.done(v, "/accounts", v.T("%s can no longer sign in and has been signed out everywhere.", deleted.Name))
 }

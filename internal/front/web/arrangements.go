@@ -66,7 +66,7 @@ func (c *console) showArrangementForm(v *view, status int, form arrangementForm)
 	form.receivers = receivers.Items
 	title := v.T("New arrangement")
 	if form.etag != "" {
-		title = v.T("Change %s", form.Name)
+		title = v.T("Edit %s", form.Name)
 	}
 	return c.show(v, status, title, arrangementFormPage(v, title, form))
 }
@@ -81,7 +81,8 @@ func (c *console) saveArrangement(v *view) error {
 			return err
 		}
 		if form.problem = r.Detail; r.Status == http.StatusPreconditionFailed {
-			form.problem = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
+			form.problem = v.T("Someone else has changed this in the meantime. Go back, reload the page and try " +
+				"again.")
 		}
 		return c.showArrangementForm(v, r.Status, form)
 	}
@@ -108,7 +109,7 @@ func (c *console) saveArrangement(v *view) error {
 			return fails(err)
 		}
 		return c.done(v, in(form.tenant, "arrangements", form.Name),
-			v.T("%s exists. Its roll-overs are seen here.", form.Name))
+			v.T("%s has been created. Its roll-overs are shown here.", form.Name))
 	}
 	kept, err := get[client.Arrangement](c, v, v.of("")) // has what the form does not show
 	if err != nil {
@@ -133,12 +134,12 @@ func (c *console) deleteArrangement(v *view) error {
 		return refused(err)
 	}
 	if v.r.PostFormValue("name") != v.r.PathValue("arrangement") {
-		return &refusal{http.StatusUnprocessableEntity, v.T("Type the name of the arrangement to delete it: nothing was " +
-			"deleted.")}
+		return &refusal{http.StatusUnprocessableEntity, v.T("Nothing was deleted. Type the name of the arrangement " +
+			"to delete it.")}
 	}
 	if _, err := c.do(v, client.Request{Method: http.MethodDelete, Path: v.of(""), IfMatch: etag}); err != nil {
 		return err
 	}
 	return c.done(v, in(v.r.PathValue("tenant"), "rollovers"),
-		v.T("%s is deleted: no message goes out on it any more.", v.r.PathValue("arrangement")))
+		v.T("%s has been deleted. No more messages are sent through it.", v.r.PathValue("arrangement")))
 }

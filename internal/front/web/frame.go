@@ -128,9 +128,28 @@ func (v *view) rolling(r client.Rollover) stateOf {
 	case rollover.RefusedBy:
 		return stateOf{"bad", v.T("Refused")}
 	case rollover.Regressed:
-		return stateOf{"bad", v.T("Went back")}
+		return stateOf{"bad", v.T("Reverted")}
 	}
 	return stateOf{"wait", v.T("Waiting")}
+}
+
+// attention is the sentence of the overview about what an operator has to look at.
+func (v *view) attention(o client.Overview) string {
+	switch n := o.AtRisk + o.MailsDead; n {
+	case 0:
+		return v.T("Everything is fine. The next run is on %s.", v.Day(o.NextRun))
+	case 1:
+		return v.T("1 thing needs attention. The next run is on %s.", v.Day(o.NextRun))
+	default:
+		return v.T("%d things need attention. The next run is on %s.", n, v.Day(o.NextRun))
+	}
+}
+
+// rolloverLegend explains the states of roll-overs.
+func (v *view) rolloverLegend() string {
+	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. " +
+		"Ready: the receiver accepts it. Cut over: messages use it. Settled: the old one is no longer needed. " +
+		"Reverted: the receiver accepts only the old one again. At risk: the old one expires within 30 days.")
 }
 
 func (v *view) verdict(verdict rollover.Verdict) stateOf {
@@ -140,7 +159,7 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 	case rollover.Refused:
 		return stateOf{"bad", v.T("Refused")}
 	}
-	return stateOf{"off", v.T("Not asked")}
+	return stateOf{"off", v.T("Not tested")}
 }
 
 // trialState is what a test before saving showed: a handshake alone shows no acceptance.
@@ -159,11 +178,11 @@ func (v *view) trialState(r client.ProbeResult) stateOf {
 func (v *view) source(s rollover.Source) string {
 	switch s {
 	case rollover.Traffic:
-		return v.T("by messages")
+		return v.T("message")
 	case rollover.Probe:
-		return v.T("by a probe")
+		return v.T("test")
 	case rollover.Person:
-		return v.T("by a person")
+		return v.T("person")
 	}
 	return ""
 }
@@ -187,7 +206,7 @@ func (v *view) taskState(s tenancy.TaskState) stateOf {
 	case tenancy.TaskCompleted:
 		return stateOf{"good", v.T("Completed")}
 	case tenancy.TaskInProcess:
-		return stateOf{"wait", v.T("In process")}
+		return stateOf{"wait", v.T("In progress")}
 	}
 	return stateOf{"wait", v.T("Open")}
 }

@@ -30,10 +30,10 @@ func (c *console) checkImport(v *view) error {
 	var large *http.MaxBytesError
 	switch err := v.r.ParseMultipartForm(mostMemory); {
 	case errors.As(err, &large):
-		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB together: import them "+
-			"in parts.", mostFiles>>20)}
+		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB in total. Import "+
+			"them in parts.", mostFiles>>20)}
 	case err != nil:
-		return &refusal{http.StatusBadRequest, v.T("The files did not arrive whole: please try again.")}
+		return &refusal{http.StatusBadRequest, v.T("The upload was incomplete. Please try again.")}
 	}
 	defer v.r.MultipartForm.RemoveAll()
 	read := func(h *multipart.FileHeader) ([]byte, error) {
@@ -89,25 +89,25 @@ func (c *console) moveImport(v *view) error {
 	if _, err := post[client.Import](c, v, path+"/"+verb, nil); err != nil {
 		return err
 	}
-	return c.done(v, path, v.T("It goes on in the background, also when you close this page."))
+	return c.done(v, path, v.T("This continues in the background. You can close this page."))
 }
 
 func (v *view) importState(i client.Import) stateOf {
 	switch {
 	case len(i.Problems) > 0:
-		return stateOf{"bad", v.T("Has problems")}
+		return stateOf{"bad", v.T("Problems found")}
 	case i.LastError != "":
-		return stateOf{"bad", v.T("Stands still")}
+		return stateOf{"bad", v.T("Stopped")}
 	}
 	switch i.State {
 	case tenancy.ImportApplied:
-		return stateOf{"good", v.T("Applied")}
+		return stateOf{"good", v.T("Imported")}
 	case tenancy.ImportApplying:
-		return stateOf{"wait", v.T("Being applied")}
+		return stateOf{"wait", v.T("Importing")}
 	case tenancy.ImportUndoing:
-		return stateOf{"wait", v.T("Being undone")}
+		return stateOf{"wait", v.T("Undoing")}
 	case tenancy.ImportUndone:
 		return stateOf{"off", v.T("Undone")}
 	}
-	return stateOf{"wait", v.T("Checked, nothing changed yet")}
+	return stateOf{"wait", v.T("Checked, not imported yet")}
 }

@@ -33,19 +33,19 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 	olga := c.signIn("olga")
 	if status, page, _ := c.hand(olga, "tenants", importedTenants, "people",
 		"tenant,role,name,email\nimported,king,x,x@example.com"); status != 200 ||
-		!strings.Contains(page, "write key-user or it-contact") || strings.Contains(page, "Import it") {
+		!strings.Contains(page, "write key-user or it-contact") || strings.Contains(page, "Start import") {
 		t.Errorf("problems: %d", status)
 	}
 	status, page, path := c.hand(olga, "tenants", importedTenants)
-	if status != 200 || !strings.Contains(page, "Import it") || !strings.Contains(page, "0 of 1 tenants are imported") {
+	if status != 200 || !strings.Contains(page, "Start import") || !strings.Contains(page, "0 of 1 tenants imported") {
 		t.Fatalf("checked: %d\n%s", status, page)
 	}
-	if _, page := c.post(olga, path+"/apply"); !strings.Contains(page, "Being applied") {
+	if _, page := c.post(olga, path+"/apply"); !strings.Contains(page, "Importing") {
 		t.Error("it does not begin")
 	}
 	c.work()
-	if _, page := c.get(olga, path); !strings.Contains(page, "Applied") ||
-		!strings.Contains(page, "1 of 1 tenants are imported") {
+	if _, page := c.get(olga, path); !strings.Contains(page, "Imported") ||
+		!strings.Contains(page, "1 of 1 tenants imported") {
 		t.Error("it does not end")
 	}
 	if _, page := c.get(olga, "/tenants/imported"); strings.Contains(page, "<script>alert") ||

@@ -27,14 +27,20 @@ func instructionsFor(c client.Certificate) []instructions.Instruction {
 		SHA256: c.Fingerprint, SHA1: c.SHA1})
 }
 
-// checks are how receivers check, and what survives.
-var checks = []struct{ what, renewal, ca string }{
-	{"the fingerprint of the whole certificate (pin)", "fails", "fails"},
-	{"issuer and serial number", "fails", "fails"},
-	{"the public key (SPKI pin)", "fails", "fails"},
-	{"the subject, or subject and issuer", "works", "fails where the issuer is mapped"},
-	{"the SAN (URI or DNS)", "works", "fails until the CA is trusted"},
-	{"any certificate of a trusted CA", "works", "fails until the new CA is trusted"},
+// A checkRow is one way to check certificates. Each failure is empty if the check still works.
+type checkRow struct{ what, renewal, ca string }
+
+// checks lists the ways in which receivers check certificates, and what breaks them.
+func checks(v *view) []checkRow {
+	fails := v.T("fails")
+	return []checkRow{
+		{v.T("the fingerprint of the whole certificate (pin)"), fails, fails},
+		{v.T("issuer and serial number"), fails, fails},
+		{v.T("the public key (SPKI pin)"), fails, fails},
+		{v.T("the subject, or subject and issuer"), "", v.T("fails if the issuer is mapped")},
+		{v.T("the SAN (URI or DNS)"), "", v.T("fails until the CA is trusted")},
+		{v.T("any certificate of a trusted CA"), "", v.T("fails until the new CA is trusted")},
+	}
 }
 
 // A difference is one field of two generations.
@@ -43,7 +49,7 @@ type difference struct{ field, before, after string }
 func differences(v *view, a, b client.Certificate) []difference {
 	return []difference{
 		{v.T("Subject"), a.Subject, b.Subject},
-		{v.T("Keys"), string(a.KeyType), string(b.KeyType)},
+		{v.T("Key type"), string(a.KeyType), string(b.KeyType)},
 		{v.T("Serial number"), a.Serial, b.Serial},
 		{"SHA-256", a.Fingerprint, b.Fingerprint},
 		{v.T("Valid from"), v.When(a.NotBefore), v.When(b.NotBefore)},
@@ -77,13 +83,13 @@ func receiverName(r roll) string {
 func (v *view) strategy(s tenancy.Strategy) string {
 	switch s {
 	case tenancy.Confirmed:
-		return v.T("Confirmed: when a person or a probe says that the receiver is ready")
+		return v.T("Confirmed: as soon as a person or a test confirms that the receiver is ready")
 	case tenancy.Manual:
-		return v.T("Manual: when a person chooses")
+		return v.T("Manual: when a person decides")
 	case tenancy.Immediate:
-		return v.T("Immediate: at the renewal, whatever the receiver accepts")
+		return v.T("Immediate: at the renewal, even if the receiver does not accept the new certificate")
 	}
-	return v.T("Adaptive: when a person, a probe or the messages show that the receiver is ready")
+	return v.T("Adaptive: as soon as a person, a test or a message shows that the receiver is ready")
 }
 
 // list writes numbers: "1, then 2".

@@ -37,7 +37,7 @@ func (c *console) verifyEvents(v *view) error {
 	if !verified.Unbroken {
 		return c.done(v, "/log", v.T("The log is broken: %s", verified.Problem))
 	}
-	return c.done(v, "/log", v.T("All %d entries were read: none is missing or changed.", verified.Seq))
+	return c.done(v, "/log", v.T("All %d entries have been verified: none is missing or changed.", verified.Seq))
 }
 
 // exportTime is how long an export may take.

@@ -27,7 +27,7 @@ func (c *console) addPasskey(v *view) error {
 	if err := c.Identity.AddPasskey(v.ctx(), v.account, c.takeCeremony(v), v.Day(c.Now()), answer); err != nil {
 		return v.explained(err)
 	}
-	c.say(v.w, v.T("The passkey is added: you can sign in with it."))
+	c.say(v.w, v.T("The passkey has been added. You can now sign in with it."))
 	return v.json(map[string]string{"to": "/account"})
 }
 
@@ -35,7 +35,7 @@ func (c *console) removePasskey(v *view) error {
 	if err := c.Identity.RemovePasskey(v.ctx(), v.account, v.r.PathValue("passkey")); err != nil {
 		return v.explained(err)
 	}
-	return c.done(v, "/account", v.T("The passkey is removed."))
+	return c.done(v, "/account", v.T("The passkey has been removed."))
 }
 
 func (c *console) askPasskey(v *view) error {

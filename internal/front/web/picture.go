@@ -67,6 +67,7 @@ func height(n, most int) float64 {
 
 // A timeline shows generations as bars: their overlap, today, and what is planned.
 type timeline struct {
+	label  string // what the picture shows
 	height float64
 	bars   []bar
 	years  []point
@@ -185,6 +186,8 @@ func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollove
 			t.years = append(t.years, point{x: x, text: fmt.Sprint(year)})
 		}
 	}
+	t.label = v.T("Generations over time: each bar is the validity of one generation, and the line is today. " +
+		"The text below has the dates.")
 	t.height = lineTop + lineRow*float64(len(t.bars)) + 26
 	return t
 }

@@ -103,7 +103,7 @@ func (c *console) probe(v *view) error {
 	for _, r := range probed.Results {
 		parts = append(parts, v.T("generation %d: %s (%s)", r.Generation, v.result(r.Result), r.Answer))
 	}
-	return c.done(v, v.of(""), v.T("The receiver was asked. %s", strings.Join(parts, "; ")+"."))
+	return c.done(v, v.of(""), v.T("The receiver was tested. %s", strings.Join(parts, "; ")+"."))
 }
 
 func (v *view) result(result string) string {
@@ -119,13 +119,13 @@ func (v *view) result(result string) string {
 }
 
 func (c *console) choose(v *view) error {
-	return c.decide(v, "choose", func(n int) string { return v.T("Generation %d is presented from now on.", n) })
+	return c.decide(v, "choose", func(n int) string { return v.T("Generation %d is used from now on.", n) })
 }
 
 // confirm takes a person's word that the receiver's administrator has installed a generation.
 func (c *console) confirm(v *view) error {
 	return c.decide(v, "confirm", func(n int) string {
-		return v.T("Noted: generation %d is installed there. Messages or a question show whether it is so.", n)
+		return v.T("Noted: generation %d is installed there. Messages or a test will show whether it is accepted.", n)
 	})
 }
 
@@ -154,7 +154,7 @@ func (c *console) revokeLink(v *view) error {
 		Path: v.of("/rollover/links/" + escape(v.r.PathValue("link")))}); err != nil {
 		return err
 	}
-	return c.done(v, v.of(""), v.T("The link is revoked."))
+	return c.done(v, v.of(""), v.T("The link has been revoked."))
 }
 
 func (c *console) diagnose(v *view) error {
@@ -170,7 +170,7 @@ func (c *console) setStrategy(v *view) error {
 	if err := change(c, v, v.of(""), func(a *client.Arrangement) { a.Strategy = strategy }); err != nil {
 		return err
 	}
-	return c.done(v, v.of(""), v.T("The strategy is %s now.", strategy))
+	return c.done(v, v.of(""), v.T("The strategy is now %s.", strategy))
 }
 
 func (c *console) messages(v *view) error {
@@ -205,25 +205,25 @@ func (v *view) advice(r roll) string {
 	newest := newestOf(roll)
 	switch roll.State {
 	case "settled":
-		return v.T("Nothing: messages go out with generation %d.", roll.Presents)
+		return v.T("Nothing to do: messages are sent with generation %d.", roll.Presents)
 	case "cut-over":
-		return v.T("Nothing: generation %d is presented. The old one stays within reach until the receiver has not needed "+
-			"it for 28 days.", roll.Presents)
+		return v.T("Nothing to do: generation %d is in use. The old one stays available until the receiver has not "+
+			"needed it for 28 days.", roll.Presents)
 	case "trusted":
 		if roll.Strategy == tenancy.Manual {
-			return v.T("The receiver accepts generation %d: present it when you like.", newest.Generation)
+			return v.T("The receiver accepts generation %d. Switch to it whenever you like.", newest.Generation)
 		}
-		return v.T("Nothing: the receiver accepts generation %d, which is presented from %s on.", newest.Generation,
+		return v.T("Nothing to do: the receiver accepts generation %d. It will be used from %s on.", newest.Generation,
 			v.Day(newest.NoticedUntil))
 	case "regressed":
-		return v.T("The receiver went back to the old certificate. Messages go on with it; ask its administrator to "+
-			"install generation %d again.", newest.Generation)
+		return v.T("The receiver accepts only the old certificate again, and messages use it. Ask its administrator "+
+			"to install generation %d again.", newest.Generation)
 	case "refused":
-		return v.T("The receiver does not know generation %d yet. Send its administrator the link below; messages go on "+
-			"with the old certificate.", newest.Generation)
+		return v.T("The receiver does not accept generation %d yet. Create a link below and send it to its "+
+			"administrator. Until then, messages use the old certificate.", newest.Generation)
 	}
-	return v.T("Send the receiver's administrator the link below, with the new certificate. Messages go on with the old " +
-		"one meanwhile.")
+	return v.T("Create a link below and send it to the receiver's administrator. It leads to the new certificate. " +
+		"Until it is installed, messages use the old one.")
 }
 
 func (v *view) duration(ms float64) string {

@@ -70,38 +70,41 @@ func (v *view) explain(err error) *refusal {
 	var none *identity.NoRightsError
 	switch {
 	case errors.Is(err, identity.ErrTooManyAttempts):
-		return &refusal{http.StatusTooManyRequests, v.T("Too many tries from here: wait a minute.")}
+		return &refusal{http.StatusTooManyRequests, v.T("Too many attempts from your address. Wait a minute.")}
 	case errors.As(err, &locked):
-		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords: the next try is possible %s.",
+		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords. Try again after %s.",
 			v.When(locked.Until))}
 	case errors.Is(err, identity.ErrWrongPassword):
-		return &refusal{http.StatusUnauthorized, v.T("That name and password do not fit.")}
+		return &refusal{http.StatusUnauthorized, v.T("Wrong name or password.")}
 	case errors.Is(err, identity.ErrOldPassword):
-		return &refusal{http.StatusUnprocessableEntity, v.T("The old password is not this one.")}
+		return &refusal{http.StatusUnprocessableEntity, v.T("The old password is wrong.")}
 	case errors.Is(err, identity.ErrToken):
-		return &refusal{http.StatusUnprocessableEntity, v.T("This token is not known, or not valid any more: ask who gave " +
-			"it to you for another one.")}
+		return &refusal{http.StatusUnprocessableEntity, v.T("This token is unknown or no longer valid. Ask the " +
+			"person who gave it to you for a new one.")}
 	case errors.Is(err, identity.ErrNameTaken):
-		return &refusal{http.StatusUnprocessableEntity, v.T("This name is taken, or this token has made an account " +
-			"already: sign in with that one.")}
+		return &refusal{http.StatusUnprocessableEntity, v.T("This name is taken, or an account was already created " +
+			"with this token. If that account is yours, sign in with it.")}
 	case errors.Is(err, identity.ErrCeremony):
-		return &refusal{http.StatusConflict, v.T("That took too long, or was begun in another browser: please try again.")}
-	case errors.Is(err, identity.ErrProviderState):
-		return &refusal{http.StatusForbidden, v.T("That took too long, or was begun in another browser: please try again.")}
-	case errors.Is(err, identity.ErrUnknownPasskey):
-		return &refusal{http.StatusUnauthorized, v.T("This passkey is not known here.")}
-	case errors.Is(err, identity.ErrProviderDown):
-		return &refusal{http.StatusServiceUnavailable, v.T("The company's sign-in does not answer at the moment: please " +
+		return &refusal{http.StatusConflict, v.T("This took too long, or it was begun in another browser. Please " +
 			"try again.")}
+	case errors.Is(err, identity.ErrProviderState):
+		return &refusal{http.StatusForbidden, v.T("This took too long, or it was begun in another browser. Please " +
+			"try again.")}
+	case errors.Is(err, identity.ErrUnknownPasskey):
+		return &refusal{http.StatusUnauthorized, v.T("This passkey is not registered here.")}
+	case errors.Is(err, identity.ErrProviderDown):
+		return &refusal{http.StatusServiceUnavailable, v.T("The company's sign-in service does not answer at the " +
+			"moment. Please try again.")}
 	case errors.Is(err, identity.ErrProviderAnswer):
-		return &refusal{http.StatusForbidden, v.T("What the company's sign-in sent is not valid: please try again.")}
+		return &refusal{http.StatusForbidden, v.T("The company's sign-in service sent an invalid answer. Please try " +
+			"again.")}
 	case errors.As(err, &refused):
-		return &refusal{http.StatusForbidden, v.T("The company's sign-in refused: %s.", refused.Code)}
+		return &refusal{http.StatusForbidden, v.T("The company's sign-in service refused: %s.", refused.Code)}
 	case errors.As(err, &none):
-		return &refusal{http.StatusForbidden, v.T("You are signed in there, and have no rights here: %s.", none.Reason)}
+		return &refusal{http.StatusForbidden, v.T("You are signed in at your company but have no rights here: %s.", none.Reason)}
 	case errors.Is(err, identity.ErrOwnAccount):
-		return &refusal{http.StatusConflict, v.T("This is the account that you are signed in with: another operator can " +
-			"delete it.")}
+		return &refusal{http.StatusConflict, v.T("You are signed in with this account. Another operator can delete " +
+			"it.")}
 	case errors.Is(err, password.ErrShort), errors.Is(err, password.ErrLong), errors.Is(err, tenancy.ErrInvalid):
 		return &refusal{http.StatusUnprocessableEntity, err.Error()}
 	case errors.Is(err, tenancy.ErrNotFound):

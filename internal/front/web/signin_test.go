@@ -174,19 +174,19 @@ func TestAPasskeyIsAddedAndSignsIn(t *testing.T) {
 	b.enter(c, "alice")
 	b.open("/account")
 	b.press("Add a passkey")
-	b.reads("The passkey is added: you can sign in with it.")
+	b.reads("The passkey has been added. You can now sign in with it.")
 	b.open("/")
 	command(b, network.ClearBrowserCookies, cdp.Empty{})
 	b.open("/sign-in?to=/tenants/acme/tasks")
 	b.press("Sign in with a passkey")
-	b.reads("Take it up")
+	b.reads("Start")
 	b.open("/account")
 	b.press("Remove")
-	b.reads("The passkey is removed.")
+	b.reads("The passkey has been removed.")
 	command(b, network.ClearBrowserCookies, cdp.Empty{})
 	b.open("/sign-in")
 	b.do(click("Sign in with a passkey"))
-	b.reads("This passkey is not known here.")
+	b.reads("This passkey is not registered here.")
 }
 
 func TestAnAddressBeginsNoMoreSignInsThanPeopleDo(t *testing.T) {
@@ -222,7 +222,7 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 		t.Errorf("the earlier address: %d", status)
 	}
 	address = regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(again)
-	if _, page := c.post(alice, "/account/calendar/revoke"); !strings.Contains(page, "address is revoked") {
+	if _, page := c.post(alice, "/account/calendar/revoke"); !strings.Contains(page, "address has been revoked") {
 		t.Error("it is not revoked")
 	}
 	if status, _ := c.get(nobody, address); status != 404 {
@@ -247,7 +247,7 @@ func TestAPasswordIsChangedAndOtherBrowsersAreSignedOut(t *testing.T) {
 		t.Errorf("with a short one: %d", status)
 	}
 	if _, page := c.post(here, "/account/password", "old", c.password("alice"), "new", better); !strings.Contains(page,
-		"The password is changed.") {
+		"The password has been changed.") {
 		t.Error("it is not changed")
 	}
 	if _, page := c.get(there, "/account"); !strings.Contains(page, `name="password"`) {
@@ -269,7 +269,7 @@ func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
 	if status, _ := c.post(alice, id); status != 404 {
 		t.Errorf("by a key user: %d", status)
 	}
-	if _, page := c.post(olga, id); !strings.Contains(page, "alice cannot sign in any more") {
+	if _, page := c.post(olga, id); !strings.Contains(page, "alice can no longer sign in") {
 		t.Error("it is not deleted")
 	}
 	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {

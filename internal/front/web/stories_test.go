@@ -52,25 +52,25 @@ func (c *console) install(link string) {
 func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "alice")
-		b.reads("Your certificate has been renewed: 2 of 3 receivers are ready for the new one.")
+		b.reads("Your certificate has been renewed. 2 of 3 receivers are ready for the new one.")
 		b.press("crm-to-bank has not accepted the new certificate yet, 20 days left")
-		b.reads("A receiver has not shown that it accepts the new certificate. Remind its administrator.")
-		b.press("To the roll-overs")
-		b.reads("401 Unauthorized by a probe")
+		b.reads("A receiver has not accepted the new certificate yet. Remind its administrator.")
+		b.press("Show roll-overs")
+		b.reads("401 Unauthorized (test)")
 		b.press("crm-to-bank")
-		b.reads("The receiver does not know generation 2 yet.")
-		b.press("Make the link")
-		b.reads("The link for Barbara Benz, shown only now")
+		b.reads("The receiver does not accept generation 2 yet.")
+		b.press("Create link")
+		b.reads("Link for Barbara Benz, shown only once")
 		secret := b.text("code")
 		c.install(secret[strings.Index(secret, "/rollover/"):])
-		b.press("Ask the receiver")
+		b.press("Test receiver")
 		b.reads("generation 2: accepted (200 OK)")
-		b.reads("Nothing: generation 2 is presented.")
+		b.reads("Nothing to do: generation 2 is in use.")
 		c.later(29 * 24 * time.Hour)
 		b.enter(c, "alice")
 		b.reads("Until then there is nothing to do.")
 		b.press("crm-to-bank")
-		b.reads("Nothing: messages go out with generation 2.")
+		b.reads("Nothing to do: messages are sent with generation 2.")
 	})
 }
 
@@ -78,11 +78,11 @@ func TestAReceiversAdministratorGoesFromTheLinkToGreen(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		link := c.newLink()
 		b.open(link)
-		b.reads("Acme GmbH sends messages to your system with a client certificate, which has been renewed.")
-		b.press("It is installed: test it now")
+		b.reads("Acme GmbH sends messages to your system with a client certificate. The certificate has been renewed.")
+		b.press("I have installed it, test now")
 		b.reads("The receiver still refuses the new certificate (401 Unauthorized).")
 		c.install(link)
-		b.press("It is installed: test it now")
+		b.press("I have installed it, test now")
 		b.reads("It works: the receiver accepted the new certificate (200 OK).")
 	})
 }
@@ -90,16 +90,16 @@ func TestAReceiversAdministratorGoesFromTheLinkToGreen(t *testing.T) {
 func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "olga")
-		b.reads("Something needs you")
-		b.press("1 arrangements at risk")
+		b.reads("2 things need attention")
+		b.press("1 Arrangements at risk")
 		b.press("Why?")
-		b.reads("Next:")
+		b.reads("Next step:")
 		b.reads("generation 2")
 		b.open("/")
-		b.press("1 mails that failed")
+		b.press("1 Failed mails")
 		b.reads("550 5.1.1 mailbox unavailable")
 		b.press("Try again")
-		b.reads("The mail is queued again.")
+		b.reads("The mail has been queued again.")
 	})
 }
 
@@ -109,12 +109,12 @@ func TestAnOpenPageHearsWhatHappens(t *testing.T) {
 	b := c.browser(true)
 	b.take(c.signIn("alice"))
 	b.open("/tenants/acme/rollovers")
-	b.reads("401 Unauthorized by a probe")
+	b.reads("401 Unauthorized (test)")
 	c.install(link)
 	if status, _ := c.post(&http.Client{}, link+"/installed"); status != 200 {
 		t.Fatalf("the test: %d", status)
 	}
-	b.reads("2: Accepted 200 OK by a probe") // it was not loaded again
+	b.reads("2: Accepted 200 OK (test)") // it was not loaded again
 }
 
 func TestAnArrangementIsTriedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
@@ -125,15 +125,15 @@ func TestAnArrangementIsTriedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T
 	b.fill("name", "crm-to-press")
 	b.fill("endpoint", strings.TrimSuffix(c.sample.Install, "/pinned/install")+"/trusting")
 	b.fill("probe_path", "/trusting/health")
-	b.press("Test the connection")
+	b.press("Test connection")
 	b.reads("Is this the right server?")
 	b.reads("certificate signed by unknown authority")
-	b.press("It is the right one: trust its key")
-	b.reads("The receiver is who it should be.")
+	b.press("Trust this key")
+	b.reads("This is the expected server.")
 	b.reads("Generation 2: Accepted 200 OK")
 	b.press("Create")
-	b.reads("crm-to-press exists.")
-	b.press("Change it")
+	b.reads("crm-to-press has been created.")
+	b.press("Edit")
 	b.fill("scenario", "Printing")
 	b.press("Save without a test")
 	b.reads("Printing ·")
@@ -146,7 +146,7 @@ func TestAnArrangementIsDeletedByItsName(t *testing.T) {
 		t.Errorf("another name: %d", status)
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name",
-		"crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop is deleted") {
+		"crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop has been deleted") {
 		t.Errorf("its name: %d", status)
 	}
 	if status, _ := c.get(alice, "/tenants/acme/arrangements/crm-to-shop"); status != 404 {
@@ -172,7 +172,7 @@ func TestWhatIsChangedMeanwhileIsNotOverwritten(t *testing.T) {
 		t.Errorf("the first: %d", status)
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 ||
-		!strings.Contains(page, "Somebody else changed this meanwhile") || !strings.Contains(page, `value="second"`) {
+		!strings.Contains(page, "Someone else has changed this in the meantime") || !strings.Contains(page, `value="second"`) {
 		t.Errorf("the second, who had read the same: %d", status)
 	}
 }

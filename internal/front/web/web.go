@@ -152,26 +152,56 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 	return nil
 }
 
-// failed says what went wrong, and what to do.
+// failed shows what went wrong and what to do.
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
 		c.Log.ErrorContext(v.ctx(), "page", "path", v.r.URL.Path, "error", err)
-		c.show(v, http.StatusInternalServerError, v.T("That did not work"),
-			messagePage(v, v.T("That did not work"),
-				v.T("This is not your doing. Please try again; the service's log says more.")))
+		title := v.T("Something went wrong")
+		c.show(v, http.StatusInternalServerError, title, messagePage(v, title,
+			v.T("This is not your fault. Please try again. The service's log has the details.")))
 		return
 	}
-	title := v.T("That did not work")
-	text := refused.Detail
-	switch refused.Status {
+	status, title, text := refused.Status, v.failure(), refused.Detail
+	switch status {
 	case http.StatusNotFound, http.StatusForbidden:
-		refused.Status, title, text = http.StatusNotFound, v.T("There is no such page"),
-			v.T("It may have been deleted, or it is not yours. The menu shows what is.")
+		status, title, text = http.StatusNotFound, v.T("There is no such page"),
+			v.T("It may have been deleted, or you have no access to it. The menu shows the pages that you can open.")
 	case http.StatusPreconditionFailed:
-		text = v.T("Somebody else changed this meanwhile. Go back, read it again, and decide anew.")
+		text = v.T("Someone else has changed this in the meantime. Go back, reload the page and try again.")
 	}
-	c.show(v, refused.Status, title, messagePage(v, title, text))
+	c.show(v, status, title, messagePage(v, title, text))
+}
+
+// failure is the heading of the page that is shown if a request was refused.
+func (v *view) failure() string {
+	if v.r.Method == http.MethodGet {
+		return v.T("Page not available")
+	}
+	_, path, _ := strings.Cut(v.r.Pattern, " ")
+	switch {
+	case strings.HasPrefix(path, "/sign-in"):
+		return v.T("Could not sign in")
+	case path == importsPath:
+		return v.T("Could not check the files")
+	case strings.HasPrefix(path, importsPath+"/"):
+		return v.T("Could not start")
+	}
+	switch path[strings.LastIndex(path, "/")+1:] {
+	case "renew":
+		return v.T("Could not renew the certificate")
+	case "probe", "diagnose":
+		return v.T("Could not test the receiver")
+	case "choose":
+		return v.T("Could not switch the generation")
+	case "link":
+		return v.T("Could not create the link")
+	case "delete", "remove":
+		return v.T("Could not delete")
+	case "revoke":
+		return v.T("Could not revoke")
+	}
+	return v.T("Could not save")
 }
 
 // done sends the reader on after a change, with a sentence about it.

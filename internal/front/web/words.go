@@ -121,11 +121,10 @@ func (v *view) percent(share float64) string {
 	return text
 }
 
-// said is what a receiver last answered about the newest generation.
-func said(v *view, r client.Rollover) string {
-	n := newestOf(r)
-	if n.Verdict == "" {
-		return v.T("nothing yet")
+// evidence returns the receiver's last answer about a generation, with its source: "401 Unauthorized (test)".
+func evidence(v *view, g client.RolloverKnowledge) string {
+	if g.Verdict == "" {
+		return v.T("no answer yet")
 	}
-	return strings.TrimSpace(n.Answer + " " + v.source(n.Source))
+	return strings.TrimSpace(g.Answer + " (" + v.source(g.Source) + ")")
 }

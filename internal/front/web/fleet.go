@@ -1,0 +1,229 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// home is the overview: of the fleet for operators, of the tenant for key users.
+func (c *console) home(v *view) error {
+	if !v.Operator() {
+		return c.tenantHome(v, v.account.Tenant)
+	}
+	go audits() // of the page that may come next: they take a second, once
+	o, err := get[client.Overview](c, v, "/overview")
+	if err != nil {
+		return err
+	}
+	var risk client.Page[client.Rollover]
+	var f client.FleetForecast
+	if !o.AsOf.IsZero() { // else the fleet is being counted
+		if risk, err = get[client.Page[client.Rollover]](c, v, "/at-risk?limit=8"); err != nil {
+			return err
+		}
+	}
+	if f, err = get[client.FleetForecast](c, v, "/forecast"); err != nil && !isCounting(err) {
+		return err
+	}
+	first, err := get[client.Page[client.Tenant]](c, v, "/tenants?limit=1")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, risk.Items, months(v, f.Runs), len(first.Items) == 0))
+}
+
+// isCounting says whether something of the fleet is not known yet, so soon after the start.
+func isCounting(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
+}
+
+func (c *console) tenants(v *view) error {
+	list, err := paged[client.Tenant](c, v, "/tenants")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Tenants"), tenantsPage(v, list))
+}
+
+func (c *console) createTenant(v *view) error {
+	body := client.Tenant{Name: v.r.PostFormValue("name"), DisplayName: v.r.PostFormValue("display_name"),
+		KeyType: tenancy.KeyType(v.r.PostFormValue("key_type"))}
+	t, err := post[client.Tenant](c, v, "/tenants", body)
+	if err != nil {
+		return err
+	}
+	return c.done(v, in(t.Name), v.T("%s has its first certificates. Next, add its people and an arrangement.",
+		t.DisplayName))
+}
+
+func (c *console) runs(v *view) error {
+	list, err := paged[client.Run](c, v, "/runs")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Runs"), runsPage(v, list))
+}
+
+func (c *console) atRisk(v *view) error {
+	list, err := paged[client.Rollover](c, v, "/at-risk")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("At risk"), atRiskPage(v, list))
+}
+
+func (c *console) deliveries(v *view) error {
+	path := "/deliveries"
+	if s := v.r.URL.Query().Get("state"); s != "" {
+		path += "?state=" + escape(s)
+	}
+	list, err := paged[client.Delivery](c, v, path)
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Mails"), deliveriesPage(v, list))
+}
+
+func (c *console) requeue(v *view) error {
+	if _, err := post[client.Delivery](c, v, "/deliveries/"+escape(v.r.PathValue("delivery"))+"/requeue",
+		nil); err != nil {
+		return err
+	}
+	return c.done(v, "/deliveries?state=dead", v.T("The mail has been queued again."))
+}
+
+func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
+
+func (c *console) showTokens(v *view, secret string) error {
+	list, err := paged[client.Token](c, v, "/tokens")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Tokens"), tokensPage(v, list, secret))
+}
+
+// createToken shows the secret in its answer, for it is shown once.
+func (c *console) createToken(v *view) error {
+	f := v.r.PostFormValue
+	body := client.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
+	t, err := post[client.Token](c, v, "/tokens", body)
+	if err != nil {
+		return err
+	}
+	return c.showTokens(v, t.Secret)
+}
+
+func (c *console) revokeToken(v *view) error {
+	if _, err := c.do(v, client.Request{Method: http.MethodDelete,
+		Path: "/tokens/" + escape(v.r.PathValue("token"))}); err != nil {
+		return err
+	}
+	return c.done(v, "/tokens", v.T("The token has been revoked."))
+}
+
+func (c *console) authorities(v *view) error {
+	list, err := get[client.Page[client.Authority]](c, v, "/authorities")
+	if err != nil {
+		return err
+	}
+	var waiting client.Page[client.Trust]
+	if a, ok := client.AnnouncedAuthority(list.Items); ok {
+		if waiting, err = paged[client.Trust](c, v, "/authorities/"+a.ID+"/waiting"); err != nil {
+			return err
+		}
+	}
+	return c.show(v, http.StatusOK, v.T("CA"), authoritiesPage(v, list.Items, waiting))
+}
+
+func (c *console) forecast(v *view) error {
+	f, err := get[client.FleetForecast](c, v, "/forecast")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, months(v, f.Runs)))
+}
+
+// forecastRun says whom a coming run will warn, and whose certificates it will renew.
+func (c *console) forecastRun(v *view) error {
+	date, err := time.Parse(time.RFC3339, v.r.PathValue("date"))
+	if err != nil {
+		return &refusal{http.StatusNotFound, ""}
+	}
+	list, err := paged[client.DueCertificate](c, v, "/forecast/"+date.UTC().Format(time.RFC3339))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Run on %s", v.Day(date)), forecastRunPage(v, date, list))
+}
+
+// policy says the rules in words, and what the audit finds of each.
+func (c *console) policy(v *view) error {
+	o, err := get[client.Overview](c, v, "/overview")
+	if err != nil {
+		return err
+	}
+	all, err := audits()
+	if err != nil {
+		return err
+	}
+	chosen := func(name string, instead int) audited {
+		for _, one := range all {
+			if one.policy.Name == v.r.URL.Query().Get(name) {
+				return one
+			}
+		}
+		return all[instead]
+	}
+	return c.show(v, http.StatusOK, v.T("Policy"), policyPage(v, o.Policy, all, chosen("a", 0), chosen("b", 1)))
+}
+
+// comparePolicies says rule by rule how two policies differ.
+func comparePolicies(v *view, a, b audited) []difference {
+	row := func(field string, of func(audited) string) difference { return difference{field, of(a), of(b)} }
+	return []difference{
+		row(v.T("Runs"), func(a audited) string { return a.policy.Schedule.String() }),
+		row(v.T("Warns"), func(a audited) string { return v.T("with %s to %s left", a.policy.WarnFrom, a.policy.WarnTo) }),
+		row(v.T("Renews"), func(a audited) string { return v.T("with at most %s left", a.policy.RenewWithin) }),
+		row(v.T("Validity of new certificates"), func(a audited) string { return v.Days(a.policy.Validity.Hours() / 24) }),
+		row(v.T("Without a warning, in the long run"), func(a audited) string {
+			return v.percent(a.report.SteadyState.Share)
+		}),
+		row(v.T("Without a warning, of all dates"), func(a audited) string { return v.percent(a.report.Single.Share) }),
+	}
+}
+
+func (c *console) parked(v *view) error {
+	list, err := paged[client.Parked](c, v, "/parked")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Parked messages"), parkedPage(v, list))
+}
+
+type audited struct {
+	policy policy.Policy
+	report policy.AuditReport
+}
+
+// audits are those of the built-in policies, which never change.
+var audits = sync.OnceValues(func() (all []audited, err error) {
+	for _, p := range policy.Presets() {
+		report, err := policy.Audit(p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, audited{p, report})
+	}
+	return all, nil
+})
+
+// count writes a number.
+func count(n int) string { return strconv.Itoa(n) }

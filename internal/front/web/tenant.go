@@ -1,0 +1,299 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func (c *console) tenant(v *view) error { return c.tenantHome(v, v.r.PathValue("tenant")) }
+
+// A situation is all that a tenant's overview says.
+type situation struct {
+	tenant    client.Tenant
+	forecast  client.TenantForecast
+	rollovers []client.Rollover
+	tasks     []client.Task
+	ready     int // receivers that accept the newest generation
+}
+
+func (c *console) tenantHome(v *view, name string) (err error) {
+	var s situation
+	if s.tenant, err = get[client.Tenant](c, v, in(name)); err != nil {
+		return err
+	}
+	if s.forecast, err = get[client.TenantForecast](c, v, in(name, "forecast")); err != nil {
+		return err
+	}
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
+	if err != nil {
+		return err
+	}
+	s.rollovers = rollovers.Items
+	for _, r := range s.rollovers {
+		if newestOf(r).Verdict == rollover.Accepted {
+			s.ready++
+		}
+	}
+	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit=5"+v.ownTasks())
+	if err != nil {
+		return err
+	}
+	s.tasks = tasks.Items
+	return c.show(v, http.StatusOK, s.tenant.DisplayName, tenantPage(v, s))
+}
+
+// ownTasks restricts a list of tasks to the reader's, where the reader is a key user.
+func (v *view) ownTasks() string {
+	if v.Operator() {
+		return ""
+	}
+	return "&user=" + escape(v.account.KeyUser)
+}
+
+// sentence is the one that matters.
+func (v *view) sentence(s situation) string {
+	for _, f := range s.forecast.Certificates {
+		if f.Purpose != tenancy.ForTenant {
+			continue
+		}
+		var until time.Time // when the old generation of an open roll-over expires
+		for _, r := range s.rollovers {
+			if len(r.Generations) > 1 {
+				until = r.Generations[0].NotAfter
+			}
+		}
+		if !until.IsZero() {
+			switch {
+			case s.ready == len(s.rollovers):
+				return v.T("Your certificate has been renewed, and every receiver accepts the new one.")
+			case s.ready == 0:
+				return v.T("Your certificate has been renewed. No receiver is known to accept the new one yet. "+
+					"Messages use the old one until %s.", v.Day(until))
+			}
+			return v.T("Your certificate has been renewed. %d of %d receivers are ready for the new one. The old "+
+				"one is valid until %s.", s.ready, len(s.rollovers), v.Day(until))
+		}
+		for _, e := range f.Events {
+			if e.Action == policy.Renew {
+				return v.T("Your certificate will be renewed on %s. Until then there is nothing to do.", v.Day(e.At))
+			}
+		}
+	}
+	return v.T("Nothing is planned at the moment.")
+}
+
+func (c *console) certificates(v *view) error {
+	name := v.r.PathValue("tenant")
+	t, err := get[client.Tenant](c, v, in(name))
+	if err != nil {
+		return err
+	}
+	list, err := get[client.Page[client.Certificate]](c, v, in(name, "certificates")+"?limit=500")
+	if err != nil {
+		return err
+	}
+	f, err := get[client.TenantForecast](c, v, in(name, "forecast"))
+	if err != nil {
+		return err
+	}
+	rollovers, err := get[client.Page[client.Rollover]](c, v, in(name, "rollovers"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Certificates"), certificatesPage(v, t.Name, list.Items,
+		v.line(list.Items, f, rollovers.Items)))
+}
+
+func (c *console) renew(v *view) error {
+	name, purpose := v.r.PathValue("tenant"), v.r.PathValue("purpose")
+	body := map[string]string{}
+	if reason := v.r.PostFormValue("reason"); reason != "" {
+		body["reason"] = reason
+	}
+	made, err := post[client.Certificate](c, v, in(name, "certificates", purpose, "renew"), body)
+	if err != nil {
+		return err
+	}
+	return c.done(v, in(name, "certificates"), v.T("Generation %d has been issued. Receivers that accept only the "+
+		"old certificate need it now.", made.Generation))
+}
+
+func (c *console) download(v *view) error {
+	p := v.r.PathValue
+	file, err := c.do(v, client.Request{Method: http.MethodGet, Path: in(p("tenant"), "certificates", p("purpose"),
+		p("generation"), "download") + "?format=" + escape(p("format"))})
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", file.Header.Get("Content-Type"))
+	v.w.Header().Set("Content-Disposition", file.Header.Get("Content-Disposition"))
+	_, err = v.w.Write(file.Body)
+	return err
+}
+
+// mailStatus is whether the reader gets mails about tasks. It is empty for operators.
+type mailStatus struct {
+	user  client.KeyUser
+	check client.MailCheck
+}
+
+func (c *console) tasks(v *view) error {
+	name := v.r.PathValue("tenant")
+	state := v.r.URL.Query().Get("state")
+	path := in(name, "tasks") + "?" + v.ownTasks()
+	if state != "" {
+		path += "&state=" + escape(state)
+	}
+	list, err := paged[client.Task](c, v, path)
+	if err != nil {
+		return err
+	}
+	var mail mailStatus
+	if !v.Operator() {
+		if mail.user, err = get[client.KeyUser](c, v, in(name, "key-users", v.account.KeyUser)); err != nil {
+			return err
+		}
+		if mail.check, err = get[client.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(v.account.KeyUser)); err != nil {
+			return err
+		}
+	}
+	return c.show(v, http.StatusOK, v.T("Tasks"), tasksPage(v, name, state, list, mail))
+}
+
+// A taskChange is what a person may change of a task.
+type taskChange struct {
+	State tenancy.TaskState `json:"state"`
+	Note  string            `json:"note,omitempty"`
+}
+
+func (c *console) setTask(v *view) error {
+	name := v.r.PathValue("tenant")
+	state := tenancy.TaskState(v.r.PostFormValue("state"))
+	err := change(c, v, in(name, "tasks", v.r.PathValue("task")),
+		func(t *taskChange) { t.State, t.Note = state, v.r.PostFormValue("note") })
+	if err != nil {
+		return err
+	}
+	said := v.T("Your task is in progress.")
+	if state == tenancy.TaskCompleted {
+		said = v.T("Your task is completed.")
+	}
+	return c.done(v, in(name, "tasks"), said)
+}
+
+func (c *console) subscribe(v *view) error {
+	name := v.r.PathValue("tenant")
+	method, said := http.MethodPut, v.T("From now on you get a mail for every new task.")
+	if v.r.PostFormValue("subscribe") == "no" {
+		method, said = http.MethodDelete, v.T("You no longer get mails about tasks. The tasks themselves remain.")
+	}
+	if _, err := c.do(v, client.Request{Method: method,
+		Path: in(name, "key-users", v.account.KeyUser, "subscription")}); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "tasks"), said)
+}
+
+func (c *console) mailCheck(v *view) error {
+	name := v.r.PathValue("tenant")
+	user := v.r.URL.Query().Get("user")
+	if user == "" {
+		user = v.account.KeyUser
+	}
+	check, err := get[client.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(user))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Why did I get no mail?"), mailCheckPage(v, name, check))
+}
+
+func (c *console) scope(v *view) error {
+	name := v.r.PathValue("tenant")
+	list, err := get[client.Page[client.Project]](c, v, in(name, "scope"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Business Configuration"), scopePage(v, name, list.Items))
+}
+
+func (c *console) answer(v *view) error {
+	name, f := v.r.PathValue("tenant"), v.r.PostFormValue
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "scope", f("project"), f("question")),
+		Body: map[string]string{"answer": f("answer")}}); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "scope"), v.T("Saved. The answer applies from the next notice on."))
+}
+
+func (c *console) people(v *view) error {
+	name := v.r.PathValue("tenant")
+	users, err := paged[client.KeyUser](c, v, in(name, "key-users"))
+	if err != nil {
+		return err
+	}
+	contacts, etag, err := client.GetVersion[client.Page[client.ITContact]](v.caller(), c.api, in(name, "it-contacts"))
+	if err != nil {
+		return refused(err)
+	}
+	lines := make([]string, len(contacts.Items))
+	for i, one := range contacts.Items {
+		lines[i] = (&mail.Address{Name: one.Name, Address: one.Email}).String()
+		if !strings.ContainsAny(one.Name, "\"<>@,;:\\()[]") { // as people write it, in any script
+			lines[i] = one.Name + " <" + one.Email + ">"
+		}
+	}
+	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), etag))
+}
+
+// setContacts reads the IT contacts, a line each: Ina Ivers <ina@example.com>.
+func (c *console) setContacts(v *view) error {
+	name := v.r.PathValue("tenant")
+	contacts := []client.ITContact{}
+	n := 0
+	for line := range strings.Lines(v.r.PostFormValue("contacts")) {
+		n++
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		a, err := mail.ParseAddress(line)
+		if err != nil || a.Name == "" {
+			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d: write a name and an address, for example "+
+				"Ina Ivers <ina@example.com>.", n)}
+		}
+		contacts = append(contacts, client.ITContact{Name: a.Name, Email: a.Address})
+	}
+	if _, err := c.do(v, client.Request{Method: http.MethodPut, Path: in(name, "it-contacts"), Body: contacts,
+		IfMatch: v.r.PostFormValue("etag")}); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "people"), v.T("Saved."))
+}
+
+func (c *console) removePerson(v *view) error {
+	name, user := v.r.PathValue("tenant"), v.r.PathValue("user")
+	if err := c.api.DeleteCurrent(v.caller(), in(name, "key-users", user)); err != nil {
+		return refused(err)
+	}
+	return c.done(v, in(name, "people"), v.T("%s is no longer a key user and cannot sign in.", user))
+}
+
+func (c *console) addPerson(v *view) error {
+	name := v.r.PathValue("tenant")
+	body := client.KeyUser{Name: v.r.PostFormValue("name"), Email: v.r.PostFormValue("email")}
+	if _, err := post[client.KeyUser](c, v, in(name, "key-users"), body); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "people"), v.T("%s is now a key user and will get every new task.", body.Name))
+}
+
+func generationPath(tenant string, c client.Certificate, format string) string {
+	return in(tenant, "certificates", string(c.Purpose), fmt.Sprint(c.Generation), format)
+}
