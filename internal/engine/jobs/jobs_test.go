@@ -279,6 +279,24 @@ func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
 	f.work(f.deliverer(s), func() bool { return len(f.unsent()) == 0 })
 }
 
+func TestAPartThatWasLostWithItsProcessIsFreeAtOnceOnSQLite(t *testing.T) {
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 3, parts(t))
+	start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
+	f.now = start
+	// The process before began the run, claimed its part and was killed.
+	run := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err1 := tx.StartRun(t.Context(), tenancy.Run{RunDate: run, Policy: "perennial", StartedAt: start})
+		err2 := tx.AddParts(t.Context(), []store.Part{{RunDate: run, Number: 1, Until: store.End(start.AddDate(1, 0, 0))}})
+		_, err3 := tx.ClaimPart(t.Context(), run, 1, start, time.Hour)
+		return errors.Join(err1, err2, err3)
+	}))
+	f.work(nil, func() bool {
+		got, err := f.store.Run(t.Context(), run)
+		return err == nil && got.Renewed == 6 && !got.FinishedAt.IsZero()
+	})
+}
+
 func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		var asked []int

@@ -48,8 +48,9 @@ func TestANewAuthorityIsAnnouncedOnceToEveryKeyUserWhoseReceiversItConcerns(t *t
 		a := f.announce(now)
 		var replicas sync.WaitGroup
 		for i := range 3 {
+			e := f.replica(now)
 			replicas.Go(func() {
-				if err := f.Announce(t.Context(), now.Add(time.Duration(i)*time.Second)); err != nil {
+				if err := e.Announce(t.Context(), now.Add(time.Duration(i)*time.Second)); err != nil {
 					t.Error(err)
 				}
 			})

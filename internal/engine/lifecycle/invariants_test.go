@@ -19,25 +19,44 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A history is what happened to one installation in a drawn order: ticks early and late, outages of the service and of
-// the CA, a clock that jumps, people who come, go, subscribe and press Renew. What the invariants need is noted on the
-// way.
+// A history is one installation over two renewals, in a drawn order: ticks early and late, outages of the service and
+// of the CA, a clock that jumps, users who come, go, subscribe and press Renew. The notes that the invariants need are
+// kept on the way.
 type history struct {
 	*fixture
 	now        time.Time
 	tenant     tenancy.Tenant
+	steps      []string
 	subscribed map[string]bool
 	inScope    bool
-	renewedBy  map[string]bool // certificate IDs that a person replaced
-	down       bool            // at some point: warnings may have been missed
-	// mailed says, for every notice to the tenant's key users, who must get a mail: noted when the notice is first seen.
+	renewedBy  map[string]bool // certificate IDs that a user replaced
+	late       bool            // the service or the CA was down: warnings may have been missed
+	// mailed holds, for every notice to the tenant's key users, who must get a mail. It is kept when the notice is first
+	// seen.
 	mailed map[string]map[string]bool
 }
 
-func newHistory(t *testing.T, r *rapid.T, dir string) *history {
+// A kind of history limits what is drawn.
+type kind struct {
+	presets []string
+	steps   []string
+}
+
+// quiet steps keep the service and the CA up.
+var quiet = []string{"hours", "hours", "hours", "days", "days", "clock back", "subscribe", "unsubscribe", "scope", "renew"}
+
+var (
+	// anything may happen.
+	anything = kind{[]string{"perennial", "sap-c4c-92", "short-lived"}, append(quiet[:len(quiet):len(quiet)], "outage",
+		"CA down", "CA up")}
+	// undisturbed histories have policies without surprises, and nothing that could cause one.
+	undisturbed = kind{[]string{"perennial", "short-lived"}, quiet}
+)
+
+func newHistory(t *testing.T, r *rapid.T, dir string, k kind) *history {
 	start := date("2026-01-01").Add(time.Duration(rapid.IntRange(0, 364*24).Draw(r, "hour of installation")) * time.Hour)
-	preset := rapid.SampledFrom([]string{"perennial", "sap-c4c-92", "short-lived"}).Draw(r, "policy")
-	h := &history{fixture: setUp(t, "sqlite:"+filepath.Join(dir, "p.db"), preset, start), now: start,
+	preset := rapid.SampledFrom(k.presets).Draw(r, "policy")
+	h := &history{fixture: setUp(t, "sqlite:"+filepath.Join(dir, "p.db"), preset, start), now: start, steps: k.steps,
 		mailed: map[string]map[string]bool{}, renewedBy: map[string]bool{}, inScope: true}
 	h.tenant = h.fixture.tenant("acme", start)
 	h.subscribed = map[string]bool{"alice": true}
@@ -48,14 +67,13 @@ func newHistory(t *testing.T, r *rapid.T, dir string) *history {
 // step does one drawn thing.
 func (h *history) step(r *rapid.T) {
 	ctx := h.t.Context()
-	switch rapid.SampledFrom([]string{"hours", "hours", "hours", "days", "days", "outage", "clock back", "CA down",
-		"CA up", "subscribe", "unsubscribe", "scope", "renew"}).Draw(r, "step") {
+	switch rapid.SampledFrom(h.steps).Draw(r, "step") {
 	case "hours":
 		h.pass(time.Duration(rapid.IntRange(1, 72).Draw(r, "hours")) * time.Hour)
 	case "days":
 		h.pass(time.Duration(rapid.IntRange(1, 20).Draw(r, "days")) * policy.Day)
 	case "outage":
-		h.down = true
+		h.late = true
 		h.now = h.now.Add(time.Duration(rapid.IntRange(1, 100).Draw(r, "days down")) * policy.Day)
 		h.tick()
 	case "clock back":
@@ -102,11 +120,21 @@ func (h *history) step(r *rapid.T) {
 	}
 }
 
-// pass lets time pass, with a tick every six hours as the service would do.
+// pass lets time pass. The service ticks every six hours, or, over more than a month, at every run date and every few
+// days.
 func (h *history) pass(d time.Duration) {
+	every := 6 * time.Hour
+	if d > 31*policy.Day {
+		every = 4 * policy.Day
+	}
 	for end := h.now.Add(d); h.now.Before(end); {
-		h.now = h.now.Add(6 * time.Hour)
+		next := h.now.Add(every)
+		if run := h.policy.Schedule.Next(h.now); run.Before(next) {
+			next = run
+		}
+		h.now = next
 		h.tick()
+		h.note()
 	}
 }
 
@@ -115,7 +143,7 @@ func (h *history) tick() {
 		h.t.Fatal(err)
 	}
 	if h.fixture.down["acme"] {
-		h.down = true
+		h.late = true
 	}
 }
 
@@ -147,17 +175,19 @@ func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.N
 	return certs, notices, tasks, mails
 }
 
-// histories draws histories and hands each to the invariant.
-func histories(t *testing.T, invariant func(r *rapid.T, h *history)) {
+// histories draws histories of a kind and hands each to the invariant, which returns how many things it checked. It
+// fails if these are fewer than floor for each history: an invariant that finds nothing to check proves nothing.
+func histories(t *testing.T, k kind, floor int, invariant func(r *rapid.T, h *history) (checked int)) {
 	t.Helper()
 	t.Parallel()
-	n := 0
+	n, checked := 0, 0
 	rapid.Check(t, func(r *rapid.T) {
 		n++
 		dir, err := os.MkdirTemp(t.TempDir(), fmt.Sprint(n))
 		check(t, err)
-		h := newHistory(t, r, dir)
+		h := newHistory(t, r, dir, k)
 		defer h.store.Close()
+		end := h.now.Add(2 * h.policy.Validity)
 		for range rapid.IntRange(5, 25).Draw(r, "steps") {
 			h.step(r)
 			h.note()
@@ -165,20 +195,26 @@ func histories(t *testing.T, invariant func(r *rapid.T, h *history)) {
 		h.fixture.down["acme"] = false
 		h.tick()
 		h.note()
-		invariant(r, h)
+		if left := end.Sub(h.now); left > 0 { // whatever happened before, two renewals come
+			h.pass(left/2 + 32*policy.Day)
+			h.step(r)
+			h.fixture.down["acme"] = false
+			h.tick()
+			h.note()
+			h.pass(left/2 + 32*policy.Day)
+		}
+		checked += invariant(r, h)
 	})
+	t.Logf("%d checked in %d histories", checked, n)
+	if checked < floor*n {
+		t.Errorf("%d checked in %d histories: at least %d are expected", checked, n, floor*n)
+	}
 }
 
 func TestInvariantNoSurprise(t *testing.T) {
-	histories(t, func(r *rapid.T, h *history) {
-		if h.down || h.policy.Name == "sap-c4c-92" { // that one is known for surprises
-			return
-		}
+	// The M-user certificate is renewed by runs alone: twice in every history.
+	histories(t, undisturbed, 2, func(r *rapid.T, h *history) (checked int) {
 		certs, notices, _, _ := h.everything()
-		notice := 28 * policy.Day
-		if h.policy.Name == "short-lived" {
-			notice = 6 * policy.Day // of 47 days
-		}
 		for _, c := range certs {
 			if c.SuccessorID == "" || h.renewedBy[c.ID] {
 				continue
@@ -192,25 +228,37 @@ func TestInvariantNoSurprise(t *testing.T) {
 					renewed = n.RunDate
 				}
 			}
+			notice := 28 * policy.Day
+			if h.policy.Name == "short-lived" {
+				notice = 6 * policy.Day // of 47 days
+			}
 			if warned.IsZero() || renewed.Sub(warned) < notice {
 				r.Fatalf("generation %d of %s was renewed at %s and warned about at %s", c.Generation, c.Purpose, renewed, warned)
 			}
+			checked++
 		}
+		return checked
 	})
 }
 
 func TestInvariantNeverExpired(t *testing.T) {
-	histories(t, func(r *rapid.T, h *history) {
+	// Each of the two certificates was renewed at least once.
+	histories(t, anything, 2, func(r *rapid.T, h *history) (renewed int) {
 		for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-			if c := h.newest(h.tenant, p); c.NotAfter.Before(h.now) || c.State != tenancy.Active {
+			c := h.newest(h.tenant, p)
+			if c.NotAfter.Before(h.now) || c.State != tenancy.Active {
 				r.Fatalf("at %s the newest generation is %+v", h.now, c)
 			}
+			if c.Generation > 1 {
+				renewed++
+			}
 		}
+		return renewed
 	})
 }
 
 func TestInvariantOnce(t *testing.T) {
-	histories(t, func(r *rapid.T, h *history) {
+	histories(t, anything, 3, func(r *rapid.T, h *history) (replacements int) {
 		certs, notices, _, _ := h.everything()
 		generation := map[tenancy.Purpose]int{}
 		byID := map[string]tenancy.Certificate{}
@@ -239,7 +287,9 @@ func TestInvariantOnce(t *testing.T) {
 				renewals[c.ID] != number(replaced) {
 				r.Fatalf("%+v has the successor %+v and %d renewals", c, next, renewals[c.ID])
 			}
+			replacements += number(replaced)
 		}
+		return replacements
 	})
 }
 
@@ -251,7 +301,8 @@ func number(yes bool) int {
 }
 
 func TestInvariantEverybodyOnce(t *testing.T) {
-	histories(t, func(r *rapid.T, h *history) {
+	// Two renewals of the tenant certificate make at least two tasks for each of the three key users.
+	histories(t, anything, 6, func(r *rapid.T, h *history) int {
 		certs, notices, tasks, mails := h.everything()
 		purpose := map[string]tenancy.Purpose{}
 		for _, c := range certs {
@@ -283,11 +334,12 @@ func TestInvariantEverybodyOnce(t *testing.T) {
 				}
 			}
 		}
+		return len(tasks)
 	})
 }
 
 func TestInvariantTraceable(t *testing.T) {
-	histories(t, func(r *rapid.T, h *history) {
+	histories(t, anything, 10, func(r *rapid.T, h *history) int {
 		if _, err := h.store.VerifyEvents(h.t.Context()); err != nil {
 			r.Fatal(err)
 		}
@@ -307,6 +359,7 @@ func TestInvariantTraceable(t *testing.T) {
 		if count["certificate.issued"]+count["certificate.renewed"] != len(certs) || count["certificate.warned"] != warnings {
 			r.Fatalf("%d certificates and %d warnings, but the events are %v", len(certs), warnings, count)
 		}
+		return len(events)
 	})
 }
 

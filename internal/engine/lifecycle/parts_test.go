@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,9 +52,10 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 		var replicas sync.WaitGroup
 		errs := make(chan error, 100)
 		for range 3 {
+			e := f.replica(date("2026-01-15"))
 			replicas.Go(func() {
-				for _, p := range append(s.parts, s.parts...) {
-					if err := f.RunPart(t.Context(), p.RunDate, p.Number, now); err != nil && !errors.As(err, new(*NotYetError)) {
+				for _, p := range slices.Concat(s.parts, s.parts) {
+					if err := e.RunPart(t.Context(), p.RunDate, p.Number, now); err != nil && !errors.As(err, new(*NotYetError)) {
 						errs <- err
 					}
 				}
@@ -312,5 +314,30 @@ func TestARunOfOnePartWhoseReplicaDiedIsContinuedWhenItsLeaseEnds(t *testing.T) 
 	check(t, f.RunPart(t.Context(), now, 1, s.parts[0].BeginsAt))
 	if run, err = f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Renewed != 20 {
 		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+func TestARunGoesThroughEveryPage(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	const certificates = 2*pageSize + 7
+	var tenants []tenancy.Tenant
+	var certs []store.SealedCertificate
+	for i := range certificates {
+		tenant := tenancy.Tenant{ID: store.NewID(), Name: fmt.Sprint("t", i), DisplayName: "T", KeyType: tenancy.P256,
+			CreatedAt: date("2026-01-15"), Version: 1}
+		tenants = append(tenants, tenant)
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: store.NewID(),
+			TenantID: tenant.ID, Purpose: tenancy.ForTenant, Generation: 1, State: tenancy.Active,
+			NotBefore: date("2026-01-15"), NotAfter: date("2027-01-15").Add(-time.Duration(i%3) * time.Minute),
+			KeyType: tenancy.P256, DER: []byte{0x30, 0}, CreatedAt: date("2026-01-15")}, SealedKey: []byte{0}})
+	}
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.Import(t.Context(), tenants, nil, nil, certs)
+	}))
+	run, err := f.Run(t.Context(), date("2026-11-01"), date("2026-11-01"))
+	check(t, err)
+	if run.Warned != certificates || run.FinishedAt.IsZero() {
+		t.Errorf("%d of %d certificates were warned about, finished at %s", run.Warned, certificates, run.FinishedAt)
 	}
 }

@@ -257,3 +257,33 @@ func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
 		t.Errorf("%d tasks", got)
 	}
 }
+
+func TestOnlyAMessageThatNeedsTheOldGenerationKeepsItInUse(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	f.renews()
+	needed := func() time.Time {
+		a, err := f.store.ArrangementByID(t.Context(), bank.ID)
+		check(t, err)
+		return a.NeededOldAt
+	}
+	for _, c := range []struct {
+		generation int
+		verdict    rollover.Verdict
+		by         rollover.Source
+		day        string
+		want       time.Time
+	}{
+		{2, rollover.Accepted, rollover.Traffic, "2026-12-02", time.Time{}},
+		{1, rollover.Accepted, rollover.Traffic, "2026-12-03", time.Time{}}, // it takes both
+		{2, rollover.Refused, rollover.Traffic, "2026-12-04", time.Time{}},
+		{1, rollover.Accepted, rollover.Traffic, "2026-12-05", date("2026-12-05")},
+		{2, rollover.Accepted, rollover.Traffic, "2026-12-06", date("2026-12-05")},
+	} {
+		s := f.sees(bank, c.generation, c.verdict, c.by, date(c.day))
+		if got := needed(); !got.Equal(c.want) || !s.Rollover.NeededOldAt.Equal(c.want) {
+			t.Errorf("%s, generation %d %s: the old one was needed at %s, want %s", c.day, c.generation, c.verdict, got, c.want)
+		}
+	}
+}

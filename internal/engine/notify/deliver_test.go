@@ -1,20 +1,31 @@
 package notify
 
 import (
+	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"net/mail"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -165,5 +176,226 @@ func TestAnAnswerThatCannotBeStoredDoesNotCostThoseBesideIt(t *testing.T) {
 	}
 	if m, err := w.Store.Mail(t.Context(), mails[0].ID); err != nil || m.State != tenancy.MailSent {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// arrange stores an arrangement of acme that presents generation 1 to a receiver with an administrator.
+func (w *world) arrange(name string) tenancy.Arrangement {
+	w.t.Helper()
+	r := tenancy.Receiver{ID: store.NewID(), TenantID: w.acme.ID, Name: name, DisplayName: strings.ToUpper(name),
+		ContactName: "Eve", ContactEmail: "eve@" + name + ".example.com", CreatedAt: installed, Version: 1}
+	a := tenancy.Arrangement{ID: store.NewID(), TenantID: w.acme.ID, ReceiverID: r.ID, Name: "crm-to-" + name,
+		Scenario: "orders", Endpoint: "https://" + name + ".example.com/in", Authentication: tenancy.ClientCertificate,
+		Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: installed, Version: 1}
+	check(w.t, w.Store.InTx(w.t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.CreateReceiver(w.t.Context(), r), tx.CreateArrangement(w.t.Context(), a))
+	}))
+	return a
+}
+
+// deliver delivers what is queued and returns the letters, by subject and name.
+func (w *world) deliver(now time.Time) map[string]Addressed {
+	w.t.Helper()
+	var sender answers
+	check(w.t, w.deliverer(&sender).Deliver(w.t.Context(), w.queued(), false, now))
+	letters := map[string]Addressed{}
+	for _, l := range sender.letters {
+		letters[l.Name+": "+l.Subject] = l
+	}
+	if len(letters) != len(sender.letters) || w.count(tenancy.MailQueued) != 0 {
+		w.t.Errorf("%d letters, %d different, %d still queued", len(sender.letters), len(letters),
+			w.count(tenancy.MailQueued))
+	}
+	return letters
+}
+
+func date(year int, month time.Month, day int) time.Time {
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
+func TestALetterHasWhatItsNoticeIsAbout(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	letters := w.deliver(date(2026, 11, 1))
+	alice, known := letters["alice: Tenant Certificate is going to expire soon"]
+	if !known || len(letters) != 2 {
+		t.Fatalf("letters %v", letters)
+	}
+	old, err := w.Store.Certificate(t.Context(), w.acme.ID, tenancy.ForTenant, 1)
+	check(t, err)
+	if alice.Kind != tenancy.Expiring || alice.Address != "alice@acme.example.com" || alice.Tenant != "acme" ||
+		alice.TenantTitle != "Acme" || alice.Certificate != "Tenant Certificate" || alice.New != nil ||
+		alice.Old.Serial != old.Serial || alice.Old.Generation != 1 || !alice.RenewalOn.Equal(date(2026, 12, 1)) ||
+		alice.ServiceURL != "https://p.example.com" || !alice.Date.Equal(date(2026, 11, 1)) {
+		t.Errorf("warning: %+v", alice.Letter)
+	}
+	if alice.ITContact || alice.Unsubscribe != "https://p.example.com/unsubscribe/secret-of-alice" {
+		t.Errorf("a key user: IT contact %v, unsubscribes at %q", alice.ITContact, alice.Unsubscribe)
+	}
+	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
+		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true}
+	if len(alice.Arrangements) != 1 || alice.Arrangements[0] != want {
+		t.Errorf("arrangements %+v", alice.Arrangements)
+	}
+	ina := letters["Ina: M-user Certificate is going to expire soon"]
+	if !ina.ITContact || !ina.Designated || ina.Unsubscribe != "" || len(ina.Arrangements) != 0 ||
+		ina.Certificate != "M-user Certificate" {
+		t.Errorf("an IT contact: %+v", ina.Letter)
+	}
+
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	alice = w.deliver(date(2026, 12, 1))["alice: Tenant Certificate has been renewed"]
+	next, err := w.Store.Newest(t.Context(), w.acme.ID, tenancy.ForTenant)
+	check(t, err)
+	if alice.New == nil || alice.New.Generation != 2 || alice.New.Serial != next.Serial ||
+		!bytes.Equal(alice.New.DER, next.DER) || alice.Old.Generation != 1 || alice.Authority != nil {
+		t.Errorf("renewal: %+v", alice.Letter)
+	}
+	if len(alice.Arrangements) != 1 || alice.Arrangements[0].Switched {
+		t.Errorf("the receiver has not accepted it, and the letter lists %+v", alice.Arrangements)
+	}
+	if mail, err := w.Store.Mail(t.Context(), strings.TrimSuffix(alice.MessageID, "@p.example.com")); err != nil ||
+		mail.State != tenancy.MailSent || mail.Attempts != 1 || !mail.SentAt.Equal(date(2026, 12, 1)) || mail.LastError != "" {
+		t.Errorf("%+v, %v", mail, err)
+	}
+}
+
+func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	shop := w.arrange("shop")
+	for _, at := range []time.Time{date(2026, 11, 1), date(2026, 12, 1)} {
+		check(t, w.Tick(t.Context(), at))
+		w.deliver(at)
+	}
+	_, err := w.Observe(t.Context(), shop.ID, "test", []standing.Observation{{Evidence: rollover.Evidence{Generation: 2,
+		Verdict: rollover.Accepted, By: rollover.Probe, At: date(2026, 12, 2)}}}, date(2026, 12, 2))
+	check(t, err)
+	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
+	alice, known := w.deliver(date(2026, 12, 16))["alice: crm-to-bank has not accepted the new certificate yet, 29 days left"]
+	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 ||
+		alice.Arrangements[0].Arrangement != "crm-to-bank" || alice.New == nil || alice.New.Generation != 2 {
+		t.Errorf("%+v", alice.Letter)
+	}
+}
+
+func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
+	for _, newRoot := range []bool{false, true} {
+		w := newWorld(t)
+		w.arrange("bank")
+		announced := installed.AddDate(0, 0, 1)
+		ca, err := w.ca.Announce(t.Context(), announced, issuer.Succession{NewRoot: newRoot})
+		check(t, err)
+		check(t, w.Announce(t.Context(), announced))
+		letters := w.deliver(announced)
+		alice, known := letters["alice: A new CA will issue your certificates from 19 April 2026 on"]
+		if !known {
+			t.Fatalf("letters %v", letters)
+		}
+		if alice.Authority == nil || !bytes.Equal(alice.Authority.DER, ca.DER) || alice.New != nil ||
+			alice.Authority.Fingerprint != certfile.Fingerprint(ca.DER) || !alice.Authority.NotAfter.Equal(ca.NotAfter) ||
+			!alice.RenewalOn.Equal(ca.SignsFrom) {
+			t.Errorf("new root %v: the letter carries %+v", newRoot, alice.Authority)
+		}
+		leaf, err := x509.ParseCertificate(ca.DER)
+		check(t, err)
+		if got := alice.Authority; got.Subject != leaf.Subject.String() || got.Serial != leaf.SerialNumber.Text(16) {
+			t.Errorf("subject %q, serial %s", got.Subject, got.Serial)
+		}
+		if (alice.NewRoot != nil) != newRoot {
+			t.Errorf("new root %v: the letter carries the root %+v", newRoot, alice.NewRoot)
+		}
+		if newRoot {
+			root, err := x509.ParseCertificate(alice.NewRoot.DER)
+			check(t, err)
+			check(t, leaf.CheckSignatureFrom(root))
+		}
+		if len(alice.Arrangements) != 1 || alice.Arrangements[0].Arrangement != "crm-to-bank" {
+			t.Errorf("arrangements %+v", alice.Arrangements)
+		}
+	}
+}
+
+func TestNoMailContainsAPrivateKey(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	_, err := w.ca.Announce(t.Context(), installed, issuer.Succession{NewRoot: true})
+	check(t, err)
+	var sender answers
+	for _, at := range []time.Time{installed, date(2026, 11, 1), date(2026, 12, 1), date(2026, 12, 16), date(2027, 1, 13)} {
+		check(t, w.Tick(t.Context(), at))
+		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
+	}
+	var secrets [][]byte
+	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
+	check(t, err)
+	for _, c := range certs {
+		key, err := w.PrivateKey(t.Context(), c)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			continue // it was destroyed
+		}
+		check(t, err)
+		scalar, err := key.(*ecdsa.PrivateKey).Bytes()
+		check(t, err)
+		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+		check(t, err)
+		sealed, err := w.Store.SealedKey(t.Context(), c.ID)
+		check(t, err)
+		secrets = append(secrets, scalar, pkcs8, sealed)
+	}
+	authorities, err := w.Store.Authorities(t.Context())
+	check(t, err)
+	for _, a := range authorities {
+		secrets = append(secrets, a.SealedKey)
+	}
+	if len(secrets) < 10 {
+		t.Fatalf("%d secrets to look for", len(secrets))
+	}
+	kinds, attached := map[tenancy.NoticeKind]int{}, 0
+	for _, l := range sender.letters {
+		kinds[l.Kind]++
+		m, err := templates(t).compose(l.Kind, l.Letter, mail.Address{Address: "noreply@p.example.com"})
+		check(t, err)
+		var raw bytes.Buffer
+		_, err = m.WriteTo(&raw)
+		check(t, err)
+		texts := [][]byte{raw.Bytes()}
+		for _, file := range m.GetAttachments() {
+			var content bytes.Buffer
+			_, err := file.Writer(&content)
+			check(t, err)
+			texts = append(texts, content.Bytes())
+			attached++
+			block, rest := pem.Decode(content.Bytes())
+			der := content.Bytes()
+			if block != nil {
+				der = block.Bytes
+			}
+			if _, err := x509.ParseCertificate(der); err != nil || len(bytes.TrimSpace(rest)) > 0 && block != nil {
+				t.Errorf("%s is not one certificate: %v", file.Name, err)
+			}
+		}
+		for _, text := range texts {
+			if bytes.Contains(text, []byte("PRIVATE KEY")) {
+				t.Errorf("%q has a private key in PEM", l.Subject)
+			}
+			for _, s := range secrets {
+				for _, form := range [][]byte{s, []byte(hex.EncodeToString(s)), []byte(base64.StdEncoding.EncodeToString(s)),
+					[]byte(base64.StdEncoding.EncodeToString(s)[:20])} {
+					if bytes.Contains(text, form) {
+						t.Errorf("%q has a secret in it", l.Subject)
+					}
+				}
+			}
+		}
+	}
+	for _, kind := range noticeKinds {
+		if kinds[kind] == 0 {
+			t.Errorf("no mail of the kind %s was looked at: %v", kind, kinds)
+		}
+	}
+	if attached < 8 {
+		t.Errorf("%d attachments were looked at", attached)
 	}
 }

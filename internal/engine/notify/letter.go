@@ -86,7 +86,7 @@ type Templates struct {
 	html map[tenancy.NoticeKind]*htmltemplate.Template
 }
 
-var kinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
+var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
 
 // LoadTemplates reads the templates from a folder, or the built-in ones for "".
 func LoadTemplates(dir string) (*Templates, error) {
@@ -107,7 +107,7 @@ func LoadTemplates(dir string) (*Templates, error) {
 	}
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
-	for _, kind := range kinds {
+	for _, kind := range noticeKinds {
 		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"),
 			string(kind)+".txt"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
