@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -67,5 +69,18 @@ func TestTheDocumentedLimitOfConnectionsIsTheRealOne(t *testing.T) {
 		if !strings.Contains(strings.Join(strings.Fields(string(data)), " "), want) {
 			t.Errorf("%s does not contain %q", file, want)
 		}
+	}
+}
+
+// The compose file starts three replicas, and an upgrade may start one more beside them.
+func TestTheComposeFileAllowsTheConnectionsOfItsReplicas(t *testing.T) {
+	data, err := os.ReadFile("../../deploy/compose/compose.yaml")
+	testenv.Check(t, err)
+	m := regexp.MustCompile(`"max_connections=(\d+)"`).FindSubmatch(data)
+	if m == nil {
+		t.Fatal("it does not set max_connections: the default of 100 is too low")
+	}
+	if most, err := strconv.Atoi(string(m[1])); err != nil || most < 4*store.MaxConnections {
+		t.Errorf("max_connections=%s, need %d", m[1], 4*store.MaxConnections)
 	}
 }
