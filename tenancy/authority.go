@@ -11,28 +11,29 @@ const (
 	IssuingAuthority AuthorityKind = "issuing"
 )
 
-// An Authority is one certificate authority of the local CA, its private key sealed.
+// An Authority is a certificate authority of the local CA, with its sealed private key.
 type Authority struct {
 	ID        string
 	Kind      AuthorityKind
-	Position  int    // 1, 2, 3 ... among those of its kind
+	Position  int    // 1, 2, 3 ... within its kind
 	ParentID  string // empty for a root
 	DER       []byte
 	SealedKey []byte
 	NotBefore time.Time
 	NotAfter  time.Time
-	// SignsFrom is when an issuing authority begins to sign: before, it is announced. Zero: from its beginning on.
+	// SignsFrom is the time at which an issuing authority begins to sign. Before, it is announced. Zero: it signs from its
+	// creation on.
 	SignsFrom time.Time
 }
 
 // SealContext returns the context that the authority's private key is sealed for.
 func (a Authority) SealContext() string { return "authority/" + a.ID }
 
-// Trust is whether a receiver accepts certificates of an authority that was announced.
+// Trust is the verdict of a receiver on certificates of an announced authority.
 type Trust string
 
-// Nothing is known until somebody asks. A receiver that looks at the very certificate is no obstacle for an authority:
-// it is trusted as much as the one before.
+// The verdict is unknown until the receiver has been asked. A receiver that accepts single certificates does not depend
+// on the authority, so that it trusts the new authority as much as the previous one.
 const (
 	TrustUnknown Trust = ""
 	Trusted      Trust = "trusted"

@@ -9,34 +9,35 @@ import (
 	"unicode/utf8"
 )
 
-// Names go into URLs, host names, certificates and file names: the characters of a DNS label (RFC 1123, section 2.1).
+// Names are used in URLs, host names, certificates and file names, so that they have the characters of a DNS label
+// (RFC 1123, section 2.1).
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var userNamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?$`)
 
-// CheckName accepts what can be a DNS label: 1 to 63 of a-z, 0-9 and "-", not at the ends.
+// CheckName accepts a DNS label: 1 to 63 of a-z, 0-9 and "-", without "-" at the ends.
 func CheckName(field, s string) error {
 	if !namePattern.MatchString(s) {
-		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+		return Invalid(field, "invalid name %s: use 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
 			shown(s))
 	}
 	return nil
 }
 
-// CheckUserName accepts what [CheckName] does, and "." "_" "@" inside.
+// CheckUserName accepts the same as [CheckName], and also "." "_" "@" inside.
 func CheckUserName(field, s string) error {
 	if !userNamePattern.MatchString(s) {
-		return Invalid(field, "%s is not allowed: use 1 to 63 of a-z, 0-9 and . _ @ -, beginning and ending with a letter "+
-			"or digit", shown(s))
+		return Invalid(field, "invalid name %s: use 1 to 63 of a-z, 0-9 and . _ @ -, with a letter or digit at both "+
+			"ends", shown(s))
 	}
 	return nil
 }
 
-// maxText bounds what people type, in characters.
+// maxText is the maximum length of a text, in characters.
 const maxText = 200
 
-// CheckText accepts 1 to 200 printable characters of any script. Control characters, line breaks, and the invisible
-// characters that turn the direction of text are refused: they could forge a line of a mail or of a log.
+// CheckText accepts 1 to 200 printable characters of any script. It refuses control characters, line breaks, and
+// invisible characters that change the direction of text, because they could forge a line of a mail or of a log.
 func CheckText(field, s string) error {
 	switch {
 	case strings.TrimSpace(s) == "":
@@ -46,16 +47,16 @@ func CheckText(field, s string) error {
 	case utf8.RuneCountInString(s) > maxText:
 		return Invalid(field, "is longer than %d characters", maxText)
 	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\u200d' }):
-		return Invalid(field, "%s has characters that cannot be printed: leave out control characters and line breaks",
+		return Invalid(field, "%s contains characters that cannot be printed: remove control characters and line breaks",
 			shown(s))
 	}
 	return nil
 }
 
-// maxNote bounds a task's note, in bytes.
+// maxNote is the maximum length of a task's note, in bytes.
 const maxNote = 4000
 
-// CheckNote accepts text of several lines; it may be empty.
+// CheckNote accepts text of several lines. It may be empty.
 func CheckNote(field, s string) error {
 	switch {
 	case !utf8.ValidString(s):
@@ -65,7 +66,7 @@ func CheckNote(field, s string) error {
 	case strings.ContainsFunc(s, func(r rune) bool {
 		return !unicode.IsPrint(r) && r != '\n' && r != '\t' && r != '\u200d'
 	}):
-		return Invalid(field, "has characters that cannot be printed")
+		return Invalid(field, "contains characters that cannot be printed: remove control characters")
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func CheckEmail(field, s string) error {
 	if err != nil || a.Address != s || len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || !unicode.IsPrint(r)
 	}) {
-		return Invalid(field, "%s is no e-mail address: write one such as alice@example.com", shown(s))
+		return Invalid(field, "invalid e-mail address %s: use one such as alice@example.com", shown(s))
 	}
 	return nil
 }
@@ -85,18 +86,18 @@ func checkEndpoint(s string, auth Authentication) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || len(s) > 2000 || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return Invalid("endpoint", "%s is no absolute URL: write one such as https://erp.example.com/orders", shown(s))
+		return Invalid("endpoint", "%s is not an absolute URL: use one such as https://erp.example.com/orders", shown(s))
 	case u.User != nil:
-		return Invalid("endpoint", "must not carry a user name or password")
+		return Invalid("endpoint", "must not contain a user name or password")
 	case u.Fragment != "" || u.RawQuery != "":
-		return Invalid("endpoint", "must not carry a query or a fragment")
+		return Invalid("endpoint", "must not contain a query or a fragment")
 	case u.Scheme == "http" && auth == ClientCertificate:
-		return Invalid("endpoint", "a client certificate needs https")
+		return Invalid("endpoint", "must be an https URL for a client certificate")
 	}
 	return nil
 }
 
-// shown quotes a value for a message, shortened.
+// shown returns a value for a message, quoted and shortened.
 func shown(s string) string {
 	if r := []rune(s); len(r) > 60 {
 		s = string(r[:60]) + "..."

@@ -5,19 +5,19 @@ import (
 	"fmt"
 )
 
-// The kinds of error that a caller decides by: test with [errors.Is].
+// The kinds of error that callers distinguish with [errors.Is].
 var (
 	ErrInvalid  = errors.New("invalid")
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("conflict")
-	ErrRefused  = errors.New("refused") // a rule of the domain says no
+	ErrRefused  = errors.New("refused") // by a rule of the domain
 	ErrStale    = errors.New("changed meanwhile")
 )
 
 // A RuleError is an error of one of the kinds above, with a message for the person who caused it.
 type RuleError struct {
 	Kind    error
-	Field   string // the field that is wrong; may be empty
+	Field   string // the invalid field; may be empty
 	Message string
 }
 
@@ -28,15 +28,15 @@ func (e *RuleError) Error() string {
 	return e.Message
 }
 
-// Unwrap is the kind.
+// Unwrap returns the kind.
 func (e *RuleError) Unwrap() error { return e.Kind }
 
-// Errorf is an error of the kind.
+// Errorf returns an error of the kind.
 func Errorf(kind error, format string, args ...any) error {
 	return &RuleError{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
-// Invalid is an [ErrInvalid] about a field.
+// Invalid returns an [ErrInvalid] about a field.
 func Invalid(field, format string, args ...any) error {
 	return &RuleError{Kind: ErrInvalid, Field: field, Message: fmt.Sprintf(format, args...)}
 }

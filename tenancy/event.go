@@ -22,8 +22,8 @@ func NewEvent(at time.Time, actor, action, tenant, object string, detail any) Ev
 	return e
 }
 
-// Sum is the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of the
-// event before it, each with its length in front, so that no two different events are the same bytes.
+// Sum returns the hash of the event: SHA-256 over its number, its instant in microseconds, its fields and the hash of
+// the previous event. Each field is preceded by its length, so that different events have different input.
 func (e Event) Sum() []byte {
 	h := sha256.New()
 	var n [8]byte
@@ -40,7 +40,7 @@ func (e Event) Sum() []byte {
 	return h.Sum(nil)
 }
 
-// A ChainError says where the audit log is not what was written.
+// A ChainError reports an entry of the audit log that differs from what was written.
 type ChainError struct {
 	Seq    int64
 	Reason string
@@ -56,13 +56,13 @@ type Chain struct {
 	Hash []byte // of the last verified event
 }
 
-// Add verifies the next event against the ones before; the error is a [*ChainError].
+// Add verifies the next event against the previous ones. The error is a [*ChainError].
 func (c *Chain) Add(e Event) error {
 	switch {
 	case e.Seq != c.Seq+1:
 		return &ChainError{c.Seq + 1, fmt.Sprintf("missing (the next one is %d)", e.Seq)}
 	case !bytes.Equal(e.Prev, c.Hash):
-		return &ChainError{e.Seq, "does not follow the entry before it: one of them was changed, replaced or moved"}
+		return &ChainError{e.Seq, "does not follow the previous entry: one of them was changed, replaced or moved"}
 	case !bytes.Equal(e.Hash, e.Sum()):
 		return &ChainError{e.Seq, "was changed after it was written"}
 	}
@@ -70,7 +70,7 @@ func (c *Chain) Add(e Event) error {
 	return nil
 }
 
-// End compares the chain with the head that was stored beside it.
+// End compares the chain with the stored head of the log. The error is a [*ChainError].
 func (c *Chain) End(seq int64, hash []byte) error {
 	switch {
 	case c.Seq < seq:

@@ -2,19 +2,19 @@ package tenancy
 
 import "time"
 
-// An Import brings a fleet from elsewhere. It is checked first, then applied, and can be taken back.
+// An Import brings in a fleet from elsewhere. It is checked, then applied, and can be undone.
 type Import struct {
 	ID        string
 	State     ImportState
 	CreatedBy string
 	CreatedAt time.Time
-	Total     int    // tenants that it is about
-	Done      int    // of those
-	Problems  string // JSON: what was wrong with the files, by line
-	LastError string // why applying or undoing does not go on
+	Total     int    // number of tenants
+	Done      int    // number of tenants that are imported, or undone
+	Problems  string // JSON: the errors in the files, by line
+	LastError string // the reason why applying or undoing stopped
 }
 
-// ImportState is where an import is on its way.
+// ImportState is the state of an import.
 type ImportState string
 
 // An import is checked, and applied and undone in the background.
@@ -26,7 +26,7 @@ const (
 	ImportUndone   ImportState = "undone"
 )
 
-// Imported is what an import made of one tenant.
+// Imported records the objects that an import created for a tenant.
 type Imported struct {
 	Tenant string // name
 	Made   string // JSON

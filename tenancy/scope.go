@@ -2,15 +2,15 @@ package tenancy
 
 import "time"
 
-// A Question is one question of the business configuration. Only those that Perennial acts on are asked.
+// A Question is a question of the business configuration. Only those that Perennial acts on exist.
 type Question struct {
 	ID   string   // stable: "send-email-for-task"
-	Path []string // where people find it, outermost first
+	Path []string // to the question in the business configuration, outermost first
 	Text string
 	Help string
 }
 
-// PathText is the path as people write it.
+// PathText returns the path as it is shown.
 func (q Question) PathText() string {
 	text := "Business Configuration > Implementation Projects > edit project scope > Questions"
 	for _, p := range q.Path {
@@ -19,7 +19,7 @@ func (q Question) PathText() string {
 	return text
 }
 
-// MailForTasks is the question on which mail for tasks depends.
+// MailForTasks is the ID of the question that enables mail for tasks.
 const MailForTasks = "send-email-for-task"
 
 // Questions are all questions, in the order of their paths.
@@ -31,7 +31,7 @@ var Questions = []Question{{
 	Help: "Key users who chose Subscribe to Task are then mailed about every later task. Earlier tasks are never mailed.",
 }}
 
-// A ScopingProject is one implementation project of a tenant: its answers decide the tenant's scope.
+// A ScopingProject is an implementation project of a tenant. Its answers define the scope of the tenant.
 type ScopingProject struct {
 	ID        string
 	TenantID  string
@@ -41,10 +41,10 @@ type ScopingProject struct {
 	Version   int64
 }
 
-// FirstProject is the name of the project that every tenant begins with.
+// FirstProject is the name of the project that is created with every tenant.
 const FirstProject = "First Implementation"
 
-// An Answer is who answered a question, how, and when.
+// An Answer is the answer to a question, with its author and time.
 type Answer struct {
 	Question string
 	Yes      bool
@@ -52,7 +52,7 @@ type Answer struct {
 	At       time.Time
 }
 
-// InScope says whether any of the projects answers the question with yes.
+// InScope reports whether any of the projects answers the question with yes.
 func InScope(projects []ScopingProject, question string) bool {
 	for _, p := range projects {
 		for _, a := range p.Answers {
@@ -64,15 +64,15 @@ func InScope(projects []ScopingProject, question string) bool {
 	return false
 }
 
-// A Condition is one of the conditions for getting a mail, whether it holds, and how to fix it where it does not.
+// A Condition is a requirement for getting mail, with the step that fulfils it.
 type Condition struct {
 	Name  string
 	Holds bool
-	Fix   string // empty where it holds
+	Fix   string // empty if the condition holds
 }
 
-// MailConditions are the three conditions under which a key user is mailed about a task (SAP KBA 2969948). assigned is
-// whether the person is a key user of the tenant, mail whether a mail server is configured.
+// MailConditions returns the three conditions under which a key user gets mail about a task (SAP KBA 2969948). assigned
+// reports whether the person is a key user of the tenant.
 func MailConditions(inScope, assigned, subscribed bool) []Condition {
 	q := Questions[0]
 	conditions := []Condition{

@@ -5,12 +5,12 @@ import (
 	"encoding/hex"
 )
 
-// TokenPrefix is what the secrets of tokens begin with: it tells them from other credentials, also to scanners for
-// leaks.
+// TokenPrefix is the prefix of every token's secret. It distinguishes tokens from other credentials, also for scanners
+// that look for leaked secrets.
 const TokenPrefix = "perennial_"
 
-// HashSecret is how the secret of a token or a link is stored: SHA-256, in hexadecimal. The secrets are long and
-// random, so that a slow hash would add nothing.
+// HashSecret returns the stored form of the secret of a token or a link: SHA-256 in hexadecimal. The secrets are long
+// and random, so that a slow hash is not needed.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -1,8 +1,8 @@
-// Package tenancy is the vocabulary: tenants, their people, receivers, arrangements, certificates and tasks, with the
-// rules that make each of them valid, and the kinds of error that a caller may decide by.
+// Package tenancy is the vocabulary: tenants, their users, receivers, arrangements, certificates and tasks, with their
+// rules of validity, and the kinds of error that callers distinguish.
 //
-// It promises that a value which passes its Check can be stored, shown in a terminal, a page or a mail, and named in a
-// URL or in a certificate without escaping surprises. It does no I/O and reads no clock.
+// A value that passes its Check can be stored, shown in a terminal, on a page or in a mail, and used in a URL or a
+// certificate without further escaping. The package does no I/O and reads no clock.
 package tenancy
 
 import "time"
@@ -11,13 +11,13 @@ import "time"
 type Tenant struct {
 	ID          string // UUIDv7
 	Name        string // unique, for URLs and command lines: "acme"
-	DisplayName string // for people
+	DisplayName string // for display
 	KeyType     KeyType
 	CreatedAt   time.Time
 	Version     int64 // counts changes
 }
 
-// Check says what is wrong with the tenant, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the tenant is not valid.
 func (t Tenant) Check() error {
 	if err := CheckName("name", t.Name); err != nil {
 		return err
@@ -28,13 +28,14 @@ func (t Tenant) Check() error {
 	return t.KeyType.Check()
 }
 
-// A KeyUser is a person who administers the tenant: every key user gets every task.
+// A KeyUser is a person who administers the tenant. Every key user gets every task.
 type KeyUser struct {
 	ID       string
 	TenantID string
 	Name     string // unique in the tenant: "alice"
 	Email    string
-	// SubscribedAt is when the user chose Subscribe to Task; zero: not subscribed. It applies to later notices only.
+	// SubscribedAt is the time at which the user chose Subscribe to Task; zero if not subscribed. It applies to later
+	// notices only.
 	SubscribedAt time.Time
 	// UnsubscribeToken is the secret of the one-click link in the user's mails.
 	UnsubscribeToken string
@@ -42,7 +43,7 @@ type KeyUser struct {
 	Version          int64
 }
 
-// Check says what is wrong with the key user, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the key user is not valid.
 func (u KeyUser) Check() error {
 	if err := CheckUserName("name", u.Name); err != nil {
 		return err
@@ -50,7 +51,7 @@ func (u KeyUser) Check() error {
 	return CheckEmail("email", u.Email)
 }
 
-// An ITContact is a person whom the hosting team mails about the M-user. The one listed first is the designated one.
+// An ITContact is a person who gets the hosting team's mail about the M-user. The first one is the designated contact.
 type ITContact struct {
 	ID        string
 	TenantID  string
@@ -61,7 +62,7 @@ type ITContact struct {
 	Version   int64
 }
 
-// Check says what is wrong with the contact, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the contact is not valid.
 func (c ITContact) Check() error {
 	if err := CheckText("name", c.Name); err != nil {
 		return err
@@ -69,19 +70,19 @@ func (c ITContact) Check() error {
 	return CheckEmail("email", c.Email)
 }
 
-// A Receiver is an external system that a tenant's messages go to.
+// A Receiver is an external system that receives a tenant's messages.
 type Receiver struct {
 	ID           string
 	TenantID     string
 	Name         string // unique in the tenant: "erp"
 	DisplayName  string
-	ContactName  string // its administrator; may be empty
+	ContactName  string // of its administrator; may be empty
 	ContactEmail string // may be empty
 	CreatedAt    time.Time
 	Version      int64
 }
 
-// Check says what is wrong with the receiver, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the receiver is not valid.
 func (r Receiver) Check() error {
 	if err := CheckName("name", r.Name); err != nil {
 		return err
@@ -100,7 +101,7 @@ func (r Receiver) Check() error {
 	return nil
 }
 
-// Authentication is how an arrangement authenticates to its receiver.
+// Authentication is the method by which an arrangement authenticates to its receiver.
 type Authentication string
 
 // The methods of a communication arrangement.
@@ -110,52 +111,52 @@ const (
 	NoAuthentication  Authentication = "none"
 )
 
-// Strategy is how an arrangement rolls over from one generation to the next.
+// Strategy determines when an arrangement rolls over from one generation to the next.
 type Strategy string
 
-// All strategies leave a generation before it expires, and, but for immediate, try the other valid generation with the
-// same message where the receiver refuses the one that is presented.
+// All strategies leave a generation before it expires. All but immediate try the other valid generations with the same
+// message if the receiver refuses the presented one.
 const (
-	// Immediate switches when the certificate is renewed, whatever the receiver accepts, and tries nothing else: right for
-	// receivers that trust the CA, and the cause of the 401 at those that do not.
+	// Immediate switches when the certificate is renewed, whatever the receiver accepts, and tries nothing else. It suits
+	// receivers that trust the CA. Others answer 401 until the new certificate is installed.
 	Immediate Strategy = "immediate"
-	// Confirmed switches when a person or a probe says that the receiver accepts the new certificate.
+	// Confirmed switches when a person reports, or a probe shows, that the receiver accepts the new certificate.
 	Confirmed Strategy = "confirmed"
-	// Adaptive is the default: it also learns from the messages themselves, in both directions.
+	// Adaptive is the default. It also uses the answers to messages, in both directions.
 	Adaptive Strategy = "adaptive"
-	// Manual switches when a person chooses the generation.
+	// Manual switches when a person selects the generation.
 	Manual Strategy = "manual"
 )
 
-// Check says what is wrong with the strategy, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the strategy is not valid.
 func (s Strategy) Check() error {
 	switch s {
 	case Immediate, Confirmed, Adaptive, Manual:
 		return nil
 	}
-	return Invalid("strategy", "%q is not allowed: use adaptive, confirmed, manual or immediate", s)
+	return Invalid("strategy", "unknown strategy %q: use adaptive, confirmed, manual or immediate", s)
 }
 
-// An Arrangement is one outbound integration: tenant x receiver x scenario x endpoint x authentication.
+// An Arrangement is an outbound integration: tenant x receiver x scenario x endpoint x authentication.
 type Arrangement struct {
 	ID             string
 	TenantID       string
 	ReceiverID     string
 	Name           string // unique in the tenant: "crm-to-erp"
-	Scenario       string // what it is for, in words; may be empty
+	Scenario       string // its purpose in words; may be empty
 	Endpoint       string // an absolute URL
 	Authentication Authentication
 	Strategy       Strategy
-	// Generation is the generation of the tenant certificate that it presents; 0 where it presents none.
+	// Generation is the generation of the tenant certificate that it presents; 0 if it presents none.
 	Generation int
-	// NeededOldAt is when a message last got through with an older generation after the newest was refused.
+	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was refused.
 	NeededOldAt time.Time
 	Egress      Egress
 	CreatedAt   time.Time
 	Version     int64
 }
 
-// Check says what is wrong with the arrangement, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the arrangement is not valid.
 func (a Arrangement) Check() error {
 	if err := CheckName("name", a.Name); err != nil {
 		return err
@@ -168,7 +169,7 @@ func (a Arrangement) Check() error {
 	switch a.Authentication {
 	case ClientCertificate, Basic, NoAuthentication:
 	default:
-		return Invalid("authentication", "%q is not allowed: use client-certificate, basic or none", a.Authentication)
+		return Invalid("authentication", "unknown method %q: use client-certificate, basic or none", a.Authentication)
 	}
 	if err := a.Strategy.Check(); err != nil {
 		return err
@@ -179,16 +180,16 @@ func (a Arrangement) Check() error {
 	return a.Egress.Check()
 }
 
-// Purpose is what a tenant's certificate is for.
+// Purpose is the purpose of a tenant's certificate.
 type Purpose string
 
-// The tenant certificate authenticates outbound messages; the M-user is the tenant's technical user.
+// The tenant certificate authenticates outbound messages. The M-user is the tenant's technical user.
 const (
 	ForTenant Purpose = "tenant"
 	ForMUser  Purpose = "m-user"
 )
 
-// Noun is how people call the certificate of the purpose.
+// Noun returns the name of the certificate for display.
 func (p Purpose) Noun() string {
 	if p == ForMUser {
 		return "M-user Certificate"
@@ -196,7 +197,8 @@ func (p Purpose) Noun() string {
 	return "Tenant Certificate"
 }
 
-// State is a generation's state (NIST SP 800-57 part 1, section 7: pre-activation, active, deactivated, compromised).
+// State is the state of a generation (NIST SP 800-57 part 1, section 7: pre-activation, active, deactivated,
+// compromised).
 type State string
 
 // A generation waits as standby, is presented while active, and ends retired or revoked.
@@ -207,12 +209,12 @@ const (
 	Revoked State = "revoked"
 )
 
-// A Certificate is one generation of a tenant's certificate, without its private key.
+// A Certificate is a generation of a tenant's certificate, without its private key.
 type Certificate struct {
 	ID          string
 	TenantID    string
 	Purpose     Purpose
-	Generation  int // 1, 2, 3 ... per tenant and purpose
+	Generation  int // 1, 2, 3 ... for each tenant and purpose
 	State       State
 	Serial      string // lowercase hexadecimal
 	Fingerprint string // SHA-256 of DER, 64 lowercase hexadecimal digits
@@ -222,22 +224,22 @@ type Certificate struct {
 	KeyType     KeyType
 	DER         []byte
 	IssuerID    string
-	// SuccessorID is the next generation, once there is one.
+	// SuccessorID is the next generation; empty if there is none.
 	SuccessorID string
-	// NoticedUntil is when the key users' notice of it ends: before, it is presented only where it is needed.
+	// NoticedUntil is the end of the key users' notice. Before, the generation is presented only if it is needed.
 	NoticedUntil time.Time
-	// WarnedAt is the run date of the first warning; zero: none so far.
+	// WarnedAt is the run date of the first warning; zero if there was none.
 	WarnedAt  time.Time
 	CreatedAt time.Time
-	// RevokedAt and RevokedFor say when and why; zero and empty unless State is Revoked.
+	// RevokedAt and RevokedFor are the time and the reason of the revocation; zero and empty unless State is Revoked.
 	RevokedAt  time.Time
 	RevokedFor string
 }
 
-// KeyType is a kind of private key.
+// KeyType is the type of a private key.
 type KeyType string
 
-// P-256 is the default; many receivers want RSA.
+// P-256 is the default. Many receivers require RSA.
 const (
 	P256    KeyType = "p256"
 	P384    KeyType = "p384"
@@ -245,19 +247,19 @@ const (
 	RSA3072 KeyType = "rsa3072"
 )
 
-// Check says what is wrong with the key type, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the key type is not valid.
 func (k KeyType) Check() error {
 	switch k {
 	case P256, P384, RSA2048, RSA3072:
 		return nil
 	}
-	return Invalid("key_type", "%q is not allowed: use p256, p384, rsa2048 or rsa3072", k)
+	return Invalid("key_type", "unknown key type %q: use p256, p384, rsa2048 or rsa3072", k)
 }
 
-// NoticeKind is what a notice says.
+// NoticeKind is the subject matter of a notice.
 type NoticeKind string
 
-// A notice announces a renewal, reports one, says that receivers have not accepted the new certificate yet, or
+// A notice announces a renewal, reports a renewal, reports that receivers have not accepted the new certificate yet, or
 // announces a new authority.
 const (
 	Expiring     NoticeKind = "expiring"
@@ -266,7 +268,7 @@ const (
 	NewAuthority NoticeKind = "authority"
 )
 
-// A Notice is one event about one certificate that people are told of. Tasks and mails hang on it.
+// A Notice is an event about a certificate that users are notified of. It causes tasks and mails.
 type Notice struct {
 	ID            string
 	TenantID      string
@@ -274,25 +276,25 @@ type Notice struct {
 	SuccessorID   string // the new generation, or the new authority; empty in a warning
 	Kind          NoticeKind
 	Subject       string
-	RunDate       time.Time // the run that caused it; zero for a renewal by hand
-	DueAt         time.Time // by when something should be done
+	RunDate       time.Time // of the run that caused it; zero for a renewal by hand
+	DueAt         time.Time // the date by which action is needed
 	Reason        string    // of a renewal by hand; else empty
 	CreatedAt     time.Time
 	// DedupKey names the cause. A certificate has at most one notice for each.
 	DedupKey string
 }
 
-// TaskState is how far a person is with a task.
+// TaskState is the progress of a task.
 type TaskState string
 
-// A task is open until its key user takes it up or completes it.
+// A task is open until its key user starts or completes it.
 const (
 	TaskOpen      TaskState = "open"
 	TaskInProcess TaskState = "in-process"
 	TaskCompleted TaskState = "completed"
 )
 
-// A Task is one key user's task for one notice. Completing it completes it for that user alone.
+// A Task is the task of one key user for one notice. Its completion does not affect the tasks of other users.
 type Task struct {
 	ID          string
 	TenantID    string
@@ -309,10 +311,10 @@ type Task struct {
 	Version     int64
 }
 
-// MailState is where a mail is.
+// MailState is the delivery state of a mail.
 type MailState string
 
-// A mail waits while no mail server is configured, is queued until a server took it, and is dead when it will not be
+// A mail waits while no mail server is configured. It is queued until a server has accepted it. A dead mail is not
 // tried again unless an operator requeues it.
 const (
 	MailWaiting MailState = "waiting"
@@ -321,7 +323,7 @@ const (
 	MailDead    MailState = "dead"
 )
 
-// A Mail is one e-mail to one person about one notice: a delivery.
+// A Mail is the delivery of one notice to one person.
 type Mail struct {
 	ID        string
 	TenantID  string
@@ -330,9 +332,9 @@ type Mail struct {
 	KeyUserID string // empty for an IT contact
 	Name      string
 	Address   string
-	// Designated: the recipient is the IT contact listed first.
+	// Designated is set if the recipient is the first IT contact.
 	Designated bool
-	MessageID  string // without angle brackets; the same at every try
+	MessageID  string // without angle brackets; the same at every attempt
 	State      MailState
 	Attempts   int
 	LastError  string
@@ -340,11 +342,11 @@ type Mail struct {
 	SentAt     time.Time // zero until sent
 }
 
-// Role is what a token may do.
+// Role defines the permissions of a token.
 type Role string
 
-// Operators are the hosting team; a key user acts in one tenant, as one person; a sender may use arrangements; a
-// gateway is one that runs apart from the service, and gets the private keys of all tenants.
+// Operators are the hosting team. A key user is one person who acts in one tenant. A sender may use arrangements. A
+// gateway runs apart from the service and gets the private keys of all tenants.
 const (
 	RoleOperator Role = "operator"
 	RoleKeyUser  Role = "key-user"
@@ -352,7 +354,7 @@ const (
 	RoleGateway  Role = "gateway"
 )
 
-// A Token is an API credential; its secret is shown once and stored as a hash.
+// A Token is an API credential. Its secret is shown once and stored as a hash.
 type Token struct {
 	ID         string
 	Name       string
@@ -367,10 +369,10 @@ type Token struct {
 	RevokedAt  time.Time
 }
 
-// Valid says whether the token can be used at now.
+// Valid reports whether the token can be used at now.
 func (t Token) Valid(now time.Time) bool { return t.RevokedAt.IsZero() && now.Before(t.ExpiresAt) }
 
-// Check says what is wrong with the token, or nil. The error is an [ErrInvalid].
+// Check returns an [ErrInvalid] if the token is not valid.
 func (t Token) Check() error {
 	if err := CheckText("name", t.Name); err != nil {
 		return err
@@ -378,7 +380,7 @@ func (t Token) Check() error {
 	switch t.Role {
 	case RoleOperator, RoleGateway:
 		if t.TenantID != "" || t.KeyUserID != "" {
-			return Invalid("role", "a token for the role %s is for all tenants: leave tenant and user out", t.Role)
+			return Invalid("role", "a token for the role %s is for all tenants: leave out tenant and user", t.Role)
 		}
 	case RoleKeyUser:
 		if t.TenantID == "" || t.KeyUserID == "" {
@@ -389,89 +391,89 @@ func (t Token) Check() error {
 			return Invalid("role", "a sender's token needs a tenant and no user")
 		}
 	default:
-		return Invalid("role", "%q is not allowed: use operator, key-user, sender or gateway", t.Role)
+		return Invalid("role", "unknown role %q: use operator, key-user, sender or gateway", t.Role)
 	}
 	return nil
 }
 
-// An Event is one entry of the audit log.
+// An Event is an entry of the audit log.
 type Event struct {
 	Seq    int64
 	At     time.Time
-	Actor  string // who: "run", "operator token ...", "key user acme/alice"
-	Action string // what: "certificate.renewed"
-	Tenant string // the tenant's name; empty where none is concerned
-	Object string // on what: "acme/tenant/3"
-	Detail string // more, as JSON
-	Prev   []byte // hash of the entry before
+	Actor  string // "run", "operator token ...", "key user acme/alice"
+	Action string // "certificate.renewed"
+	Tenant string // name; empty if the event is not about a tenant
+	Object string // "acme/tenant/3"
+	Detail string // JSON
+	Prev   []byte // hash of the previous entry
 	Hash   []byte
 }
 
-// A Run is one execution of the background job for one run date.
+// A Run is the execution of the background job for a run date.
 type Run struct {
 	RunDate    time.Time
 	Policy     string
 	StartedAt  time.Time
-	FinishedAt time.Time // zero until every due certificate was dealt with
+	FinishedAt time.Time // zero until every due certificate is processed
 	Warned     int
 	Renewed    int
-	Late       int    // of the renewed: those that had expired before
-	Failed     int    // of the last try
-	LastError  string // of the last try; empty where none failed
+	Late       int    // number of renewed certificates that had expired before
+	Failed     int    // in the last attempt
+	LastError  string // of the last attempt; empty if none failed
 }
 
-// A Message is one entry of the message log: never a body, a header or a query.
+// A Message is an entry of the message log. It never contains a body, a header or a query.
 type Message struct {
 	ID            string
 	ArrangementID string
 	At            time.Time
 	Method        string
 	Path          string // at the receiver, without the query
-	Status        int    // that the sender got; 0 where none was sent
-	Generation    int    // of the last try
+	Status        int    // that the sender got; 0 if none was sent
+	Generation    int    // of the last attempt
 	Attempts      int
 	Duration      time.Duration
-	Outcome       string // empty, or what went wrong and what was done about it
-	// Count is how many messages the entry stands for: where many succeed in one second, one stands for the rest.
+	Outcome       string // empty, or the failure and its handling
+	// Count is the number of messages that the entry stands for: if many succeed in one second, one entry stands for all.
 	Count int
 }
 
-// A Link lets the administrator of a receiving system fetch the new certificate of one arrangement and say that it is
-// installed. Its secret is shown once and stored as a hash.
+// A Link lets the administrator of a receiving system fetch the new certificate of one arrangement and report that it
+// is installed. Its secret is shown once and stored as a hash.
 type Link struct {
 	ID            string
 	ArrangementID string
-	Generation    int // the one to install: the link is for this roll-over alone
+	Generation    int // the generation to install; the link is for this roll-over only
 	CreatedBy     string
 	CreatedAt     time.Time
 	ExpiresAt     time.Time
 	RevokedAt     time.Time
-	UsedAt        time.Time // when somebody last said "installed"
+	UsedAt        time.Time // when the installation was last reported
 }
 
-// ParkedState is how far a parked message is.
+// ParkedState is the state of a parked message.
 type ParkedState string
 
-// A parked message waits until the receiver has answered it for good.
+// A parked message waits until it gets a final answer from the receiver.
 const (
 	ParkedWaiting   ParkedState = "waiting"
 	ParkedDelivered ParkedState = "delivered"
-	ParkedFailed    ParkedState = "failed" // the receiver's answer is final, and no success
+	ParkedFailed    ParkedState = "failed" // the final answer is not a success
 )
 
-// A Parked message is stored for delivery; its headers and body are sealed.
+// A Parked message is stored for delivery. Its headers and body are sealed.
 type Parked struct {
 	ID             string
 	ArrangementID  string
 	TenantID       string
 	IdempotencyKey string
-	Digest         []byte // of what was parked, sealed where it is stored: the same key may not stand for another message
+	Digest         []byte // of the message, sealed in storage: the key must not be reused for another message
 	Method         string
 	Path           string // without the query
 	State          ParkedState
 	Attempts       int
 	NextAt         time.Time // of the next attempt
-	Status         int       // of the last answer; 0 where none came
+	Status         int       // of the last answer; 0 if there was none
 	LastError      string
 	CreatedAt      time.Time
 	EndedAt        time.Time // zero while it waits

@@ -319,7 +319,7 @@ func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
 		"cut off": {"DELETE FROM events WHERE seq > 4", "entry 5: missing: the log ends at 4, but 7 entries were " +
 			"written"},
 		"reordered": {"UPDATE events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); UPDATE " +
-			"events SET seq = -seq WHERE seq < 0", "entry 3: does not follow the entry before it"},
+			"events SET seq = -seq WHERE seq < 0", "entry 3: does not follow the previous entry"},
 		"time set back":   {"UPDATE events SET at = at - 1 WHERE seq = 7", "entry 7: was changed"},
 		"head set back":   {"UPDATE event_head SET seq = 6", "entry 6: is not the last entry that was written"},
 		"all but emptied": {"DELETE FROM events", "entry 1: missing: the log ends at 0"},
