@@ -1,8 +1,12 @@
 package web
 
 import (
+	"errors"
+	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/perennial-pki/perennial/client"
 )
 
 func TestAnAddressIsWhatTheLastProxySaysAndNobodyBeforeIt(t *testing.T) {
@@ -24,5 +28,63 @@ func TestAnAddressIsWhatTheLastProxySaysAndNobodyBeforeIt(t *testing.T) {
 		if got := (&console{Config: Config{BehindProxy: c.behind}}).addressOf(r); got != c.want {
 			t.Errorf("%v behind a proxy %v: %s, want %s", c.forwarded, c.behind, got, c.want)
 		}
+	}
+}
+
+func TestASessionsCookieIsForThisHostOnlyAndHiddenFromScript(t *testing.T) {
+	for secure, name := range map[bool]string{true: "__Host-perennial", false: "perennial"} {
+		c := &console{secure: secure}
+		w := httptest.NewRecorder()
+		c.begin(&view{w: w}, "secret")
+		cookies := w.Result().Cookies()
+		if len(cookies) != 1 {
+			t.Fatalf("%d cookies", len(cookies))
+		}
+		if got := cookies[0]; got.Name != name || got.Value != "secret" || got.Path != "/" || got.Domain != "" ||
+			!got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode {
+			t.Errorf("secure %v: %+v", secure, got)
+		}
+	}
+}
+
+func TestTheHeadingOfAnErrorFitsWhatWasTried(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"GET /tenants":                                                       "Page not available",
+		"POST /tenants":                                                      "Could not save",
+		"POST /sign-in/passkey":                                              "Could not sign in",
+		"POST /imports":                                                      "Could not check the files",
+		"POST /imports/{import}/{verb}":                                      "Could not start",
+		"POST /tokens/{token}/revoke":                                        "Could not revoke",
+		"POST /accounts/{account}/delete":                                    "Could not delete",
+		"POST " + tenantPages + "/people/x/remove":                           "Could not delete",
+		"POST " + tenantPages + "/certificates/{purpose}/renew":              "Could not renew the certificate",
+		"POST " + tenantPages + "/arrangements/{arrangement}/probe":          "Could not test the receiver",
+		"POST " + tenantPages + "/arrangements/{arrangement}/choose":         "Could not switch the generation",
+		"POST " + tenantPages + "/arrangements/{arrangement}/link":           "Could not create the link",
+		"POST " + tenantPages + "/arrangements/{arrangement}/strategy":       "Could not save",
+		"POST " + tenantPages + "/arrangements/{arrangement}/links/x/revoke": "Could not revoke",
+	} {
+		method := "POST"
+		if pattern[:3] == "GET" {
+			method = "GET"
+		}
+		r := httptest.NewRequest(method, "/", nil)
+		r.Pattern = pattern
+		if got := (&view{r: r, lang: "en"}).failure(); got != want {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}
+
+func TestAnErrorOfTheAPIIsShownOnlyIfTheReaderCanActOnIt(t *testing.T) {
+	for status, shown := range map[int]bool{404: true, 409: true, 412: true, 422: true, 503: true, 500: false, 502: false} {
+		var r *refusal
+		if got := errors.As(refused(&client.Error{Status: status, Detail: "detail"}), &r); got != shown {
+			t.Errorf("%d: shown %v", status, got)
+		}
+	}
+	var r *refusal
+	if errors.As(refused(&client.Error{Status: 409}), &r) || errors.As(refused(errors.New("of the database")), &r) {
+		t.Error("an error without an explanation is shown")
 	}
 }
