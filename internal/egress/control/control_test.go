@@ -180,7 +180,7 @@ func (f *fixture) renew() {
 	check(f.t, err)
 }
 
-func TestARenewalGoesThroughAGatewayThatIsApartWithoutAFailedMessage(t *testing.T) {
+func TestARenewalThroughARemoteGatewayFailsNoMessage(t *testing.T) {
 	f := setUp(t)
 	url := f.gateway()
 	send := func() {
@@ -207,7 +207,7 @@ func TestARenewalGoesThroughAGatewayThatIsApartWithoutAFailedMessage(t *testing.
 	})
 }
 
-func TestAParkedMessageGoesThroughAGatewayThatIsApart(t *testing.T) {
+func TestAParkedMessageGoesThroughARemoteGateway(t *testing.T) {
 	f := setUp(t)
 	url := f.gateway()
 	if status := f.send(url, "Prefer", "respond-async", "Idempotency-Key", "one"); status != 202 {
@@ -216,7 +216,7 @@ func TestAParkedMessageGoesThroughAGatewayThatIsApart(t *testing.T) {
 	testenv.Eventually(t, func() bool { return f.receiver.Taken("one") == 1 })
 }
 
-func TestWhatCrossesIsWhatTheServiceKnowsAndNoPrivateKeyIsReadable(t *testing.T) {
+func TestARemoteGatewayGetsTheSameValuesAndNoReadableKey(t *testing.T) {
 	f := setUp(t)
 	f.renew()
 	want, ids, err := f.local.Standing(t.Context(), "acme", "erp")
@@ -243,7 +243,7 @@ func TestWhatCrossesIsWhatTheServiceKnowsAndNoPrivateKeyIsReadable(t *testing.T)
 	}
 }
 
-func TestOnlyAGatewaysTokenOpensTheDoorOfGatewaysAndNoOther(t *testing.T) {
+func TestOnlyAGatewaysTokenMayUseTheControlAndNothingElse(t *testing.T) {
 	f := setUp(t)
 	ask := func(role tenancy.Role, method, path string) int {
 		t.Helper()
@@ -276,7 +276,7 @@ func TestOnlyAGatewaysTokenOpensTheDoorOfGatewaysAndNoOther(t *testing.T) {
 	}
 }
 
-func TestAGatewayGoesOnWhileTheServiceIsDownAndReadsAnewWhenItIsBack(t *testing.T) {
+func TestAGatewayContinuesWhileTheServiceIsDownAndReadsEverythingAfterwards(t *testing.T) {
 	f := setUp(t)
 	url := f.gateway()
 	f.renew()
@@ -312,7 +312,7 @@ func TestAGatewayGoesOnWhileTheServiceIsDownAndReadsAnewWhenItIsBack(t *testing.
 	}
 }
 
-func TestAnAnswerThatIsNoPerennialsIsAnErrorThatSaysSo(t *testing.T) {
+func TestAnAnswerOfAnotherServerIsAnErrorThatNamesIt(t *testing.T) {
 	other := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)
 	other.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)

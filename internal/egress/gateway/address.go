@@ -16,15 +16,15 @@ func (a address) String() string { return a.tenant + "/" + a.arrangement }
 
 var (
 	errAddress = errors.New("address a message as /TENANT/ARRANGEMENT/rest/of/path")
-	errPath    = errors.New(`the path has "." or ".." segments, or a backslash: it could mean another place at the receiver than it says`)
+	errPath    = errors.New(`the path has "." or ".." segments, or a backslash: a receiver could resolve it to another path`)
 )
 
-// parseAddress takes a request apart: by its host name, {arrangement}.{tenant}.suffix, where there is a suffix and the
-// host ends in it; else by the first two segments of its path. rest is the escaped path that is left: empty, or with a
-// leading "/".
+// parseAddress splits a request's address. If there is a suffix and the host name is {arrangement}.{tenant}.suffix, the
+// host names the arrangement. Otherwise the first two segments of the path do. rest is the escaped path behind the
+// address: empty, or with a leading "/".
 //
-// What a path means is decided on its escaped form, before anything is decoded: an encoded slash separates nothing. Dot
-// segments (RFC 3986, section 3.3), also encoded ones, are refused, since the receiver could resolve them.
+// The escaped form of a path counts, before anything is decoded: an encoded slash separates nothing. Dot segments (RFC
+// 3986, section 3.3) are refused, encoded ones too, since the receiver could resolve them.
 func parseAddress(host, escapedPath, suffix string) (to address, rest string, err error) {
 	rest = escapedPath
 	if name, ok := hostAddress(host, suffix); ok {
@@ -55,7 +55,7 @@ func parseAddress(host, escapedPath, suffix string) (to address, rest string, er
 	return to, rest, nil
 }
 
-// misleading says whether a segment could lead a receiver elsewhere, however often it decodes it.
+// misleading reports whether a segment could lead a receiver elsewhere, however often the receiver decodes it.
 func misleading(segment string) bool {
 	for range 4 {
 		parts := strings.FieldsFunc(segment, func(r rune) bool { return r == '/' || r == ';' })
@@ -73,7 +73,7 @@ func misleading(segment string) bool {
 		}
 		segment = decoded
 	}
-	return true // nobody encodes five times in good faith
+	return true // encoded more than four times
 }
 
 func hostAddress(host, suffix string) (name string, ok bool) {
@@ -86,7 +86,7 @@ func hostAddress(host, suffix string) (name string, ok bool) {
 	return strings.CutSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), "."+suffix)
 }
 
-// unescape is the decoded form of a path that net/url has parsed before.
+// unescape decodes a path that net/url has parsed before.
 func unescape(escaped string) string {
 	if path, err := url.PathUnescape(escaped); err == nil {
 		return path

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever a sender writes, a path that is let through names one arrangement by its first two segments, and no way of
-// decoding and cleaning what is left leads out of the endpoint's path.
+// A path that is accepted names one arrangement by its first two segments, whatever the sender writes. No way of
+// decoding and cleaning the rest leads out of the endpoint's path.
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{"/acme/bank/x", "/acme/bank", "/acme/../zeta/bank", "/acme/bank/%2e%2e/x",
 		"/acme/bank/..%2f", "/acme/bank/%252e%252e%252f", "//acme/bank", "/acme/bank//x", "/acme/bank/a;..;/b",

@@ -11,9 +11,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// examine finds out what a closed connection meant. A safe request is sent again; any other must not be, for the
-// receiver may have processed it: its head is sent with "Expect: 100-continue" and without the body, or the handshake
-// is made, over a fresh connection each. Where that is closed as well, closing is how the receiver refuses.
+// examine finds out the meaning of a closed connection. A safe request is sent again. Any other one must not be, since
+// the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and without the body, or
+// only a handshake is made, over a fresh connection each time. If that connection is closed as well, closing is the
+// receiver's way to refuse.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	id := to.identities[a.generation]
 	fresh := to.fresh(m.gateway.network, id)
@@ -47,7 +48,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	}
 }
 
-// fresh makes a connection of its own for every request.
+// fresh opens a new connection for every request.
 func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
 	t := n.Transport(&id.Identity, r.standing.Arrangement.Egress)
 	t.DisableKeepAlives = true
@@ -58,7 +59,7 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// ask sends the head of a message and withholds its body: the receiver says "100 Continue", or refuses.
+// ask sends the head of a message and withholds its body. The receiver answers "100 Continue", or refuses.
 func ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
 	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
 	defer cancel()
@@ -83,7 +84,7 @@ func ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meani
 
 var errWithheld = errors.New("the body is withheld")
 
-// withheld is a body that nobody gets.
+// withheld is a body that is never sent.
 type withheld struct{ cancel func() }
 
 func (b withheld) Read([]byte) (int, error) {

@@ -19,29 +19,29 @@ import (
 )
 
 const (
-	// smallBody is sent without asking first while its generation was accepted a moment ago: up to this size the answer to
-	// a refused message is hardly ever lost, and if it is, the question is asked afterwards.
+	// smallBody is the size up to which a body is sent without asking first, if its generation was accepted a moment ago.
+	// The answer to a refused message of this size is hardly ever lost, and if it is, the question is asked afterwards.
 	smallBody = 64 << 10
-	// sure is how long an acceptance seen by this gateway counts as "a moment ago".
-	sure = 10 * time.Second
-	// deaf is how long a receiver is not asked any more that does not answer "Expect: 100-continue".
-	deaf = 10 * time.Minute
-	// unsettled is how long a receiver that changed its mind is taken to be in the middle of a change.
-	unsettled = time.Minute
+	// recentAcceptance limits the age of an acceptance that this gateway saw, for it to count as "a moment ago".
+	recentAcceptance = 10 * time.Second
+	// continuePause is the pause in which a receiver is not asked that ignores "Expect: 100-continue".
+	continuePause = 10 * time.Minute
+	// reconfiguring is the time after a contradictory answer in which a receiver counts as being reconfigured.
+	reconfiguring = time.Minute
 )
 
-// waits are the pauses between rounds with a receiver in the middle of a change: servers with several processes take up
-// a new configuration one after the other, and refuse with both for a moment.
-var waits = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
+// roundPauses are the pauses between rounds with a receiver that is being reconfigured. A server with several processes
+// applies a new configuration to one after the other, and for a moment refuses both generations.
+var roundPauses = []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond}
 
-// An attempt is how one generation fared.
+// An attempt is the result of sending a message with one generation.
 type attempt struct {
 	generation int
 	response   *http.Response
 	err        error
 	meaning    outbound.Meaning
 	detail     string
-	alert      bool // the refusal was of TLS: it can have no other reason than the certificate
+	alert      bool // TLS refused, for which only the certificate can be the reason
 	reused     bool // the connection had been used before
 }
 
@@ -50,23 +50,23 @@ func (a attempt) with(res *http.Response, err error) attempt {
 	return a
 }
 
-// settled sends a message with the only generation that is known. A body streams, and no more than its beginning is
-// kept. That is enough to send most messages again if there is a generation that this gateway was not notified of.
-func (m *message) settled(r *http.Request, generation int) attempt {
+// single sends a message with the only generation that is cached. The body streams, and only its beginning is kept.
+// That is enough to send most messages again if there is a generation that this gateway was not notified of.
+func (m *message) single(r *http.Request, generation int) attempt {
 	q := r
 	if m.keep(r, smallBody); m.kept != nil {
 		q = r.WithContext(r.Context())
 		m.kept.sendAs(q)
 	}
 	a := m.once(q, generation)
-	var unheard []int
+	var unknown []int
 	to := m.route
 	if a.meaning == outbound.Refused || a.meaning == outbound.Suspicious {
-		to = m.gateway.routes.anew(r.Context(), m.gateway, m.route)
+		to = m.gateway.routes.refresh(r.Context(), m.gateway, m.route)
 		order, _ := to.order("", m.gateway.now())
-		unheard = slices.DeleteFunc(order, func(g int) bool { return g == generation })
+		unknown = slices.DeleteFunc(order, func(g int) bool { return g == generation })
 	}
-	if len(unheard) == 0 {
+	if len(unknown) == 0 {
 		if m.kept != nil {
 			m.kept.release()
 		}
@@ -83,17 +83,17 @@ func (m *message) settled(r *http.Request, generation int) attempt {
 		return a
 	}
 	a.discard()
-	return m.tryEach(r, to, unheard, []attempt{a})
+	return m.tryEach(r, to, unknown, []attempt{a})
 }
 
-// keep keeps the body of a message that has one, up to a limit and the arrangement's.
+// keep keeps the body of a message, up to a limit and the arrangement's.
 func (m *message) keep(r *http.Request, limit int64) {
 	if r.Body != nil && r.Body != http.NoBody {
 		m.kept = keepBody(r.Body, r.ContentLength, min(limit, m.route.standing.Arrangement.Egress.Keep()), m.gateway.tempDir)
 	}
 }
 
-// once sends a message with one generation, whatever the answer is.
+// once sends a message with one generation and returns whatever the answer is.
 func (m *message) once(r *http.Request, generation int) attempt {
 	m.attempts++
 	a := attempt{generation: generation}
@@ -108,14 +108,14 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	case a.meaning == outbound.Accepted:
 		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
-		// What was sent of a refused body may count against the connection for ever. With HAProxy 2.6 later messages on the
-		// same HTTP/2 connection stood still: our side waited for flow control, and its sessions waited for data.
+		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
+		// same HTTP/2 connection stalled: our side waited for flow control, and its sessions waited for data.
 		m.route.reconnect(m.gateway.network, generation)
 	}
 	return a
 }
 
-// send sends a request, unless the receiver stops taking its body.
+// send sends a request, and gives up if the receiver stops reading its body.
 func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, error) {
 	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
 	res, err := t.RoundTrip(r)
@@ -139,7 +139,7 @@ func (a *attempt) discard() {
 	}
 }
 
-// fallBack sends a message while a roll-over is open: with the next generation if one is refused.
+// fallBack sends a message while a roll-over is open. If a generation is refused, it uses the next one.
 func (m *message) fallBack(r *http.Request, order []int) attempt {
 	if m.keep(r, math.MaxInt64); m.kept != nil && r.ContentLength > m.kept.limit {
 		order = m.probeFirst(r, order)
@@ -147,7 +147,7 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 	return m.tryEach(r, m.route, order, nil)
 }
 
-// tryEach sends a message with one generation after the other; tries are those that were refused before.
+// tryEach sends a message with one generation after the other. tries are the attempts that were refused before.
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
 	for i := 0; i < len(order); i++ {
 		a, again := m.tryOne(r, to, order[i])
@@ -163,7 +163,7 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 			}
 			return a
 		}
-		// Its other connections were opened when the receiver may have thought otherwise.
+		// Its other connections date from a time in which the receiver may have accepted the generation.
 		to.reconnect(m.gateway.network, a.generation)
 		if !again || r.Context().Err() != nil {
 			m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
@@ -184,42 +184,42 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 	return last
 }
 
-// afterAll returns what is left to try when every generation was refused, with the route as it is read again: those
-// that this gateway was not notified of yet; those that were refused on a connection from before, which a server with
-// several processes may still serve by its old configuration; and the first one again, for a receiver that went back
-// between two tries. With a receiver in the middle of a change there are a few more rounds.
+// afterAll returns the generations that are worth another attempt when every one was refused, with the route as it is
+// read again. Those are: the generations that this gateway was not notified of yet; those that were refused on an older
+// connection, which a server with several processes may still serve by its old configuration; and the first one again,
+// in case the receiver went back between two attempts. A receiver that is being reconfigured gets a few more rounds.
 func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*route, []int) {
-	if len(waits) <= m.rounds || m.rounds > 0 && !to.isUnsettled(m.gateway.now()) {
+	if len(roundPauses) <= m.rounds || m.rounds > 0 && !to.isReconfiguring(m.gateway.now()) {
 		return to, nil
 	}
 	select {
 	case <-ctx.Done():
 		return to, nil
-	case <-time.After(waits[m.rounds]):
+	case <-time.After(roundPauses[m.rounds]):
 	}
 	m.rounds++
 	tried := map[int]attempt{}
 	for _, a := range tries {
 		tried[a.generation] = a
 	}
-	to = m.gateway.routes.anew(ctx, m.gateway, to)
-	var unheard, again []int
+	to = m.gateway.routes.refresh(ctx, m.gateway, to)
+	var unknown, again []int
 	order, _ := to.order("", m.gateway.now())
 	for _, g := range order {
 		switch a, ok := tried[g]; {
 		case !ok:
-			unheard = append(unheard, g)
+			unknown = append(unknown, g)
 		case g == tries[0].generation, a.reused, m.rounds > 1:
 			again = append(again, g)
 		}
 	}
-	return to, append(unheard, again...)
+	return to, append(unknown, again...)
 }
 
-func (r *route) isUnsettled(now time.Time) bool {
+func (r *route) isReconfiguring(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return now.Sub(r.changedAt) < unsettled
+	return now.Sub(r.changedAt) < reconfiguring
 }
 
 func describe(tries []attempt) string {
@@ -230,7 +230,7 @@ func describe(tries []attempt) string {
 	return strings.Join(parts, ", ")
 }
 
-// tryOne sends the message with one generation; again is false if its body cannot be sent another time.
+// tryOne sends the message with one generation. again is false if the body cannot be sent another time.
 func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt, again bool) {
 	m.attempts++
 	id := to.identities[generation]
@@ -246,16 +246,16 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 			to.standing.Arrangement.Egress.Keep())
 		return a, false
 	}
-	var heard, reused atomic.Bool
+	var continued, reused atomic.Bool
 	q = q.WithContext(quiet(q.Context(), &httptrace.ClientTrace{
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
-		Got100Continue: func() { heard.Store(true) },
+		Got100Continue: func() { continued.Store(true) },
 	}))
 	a = a.with(send(id.transport(), q, to))
 	a.reused = reused.Load()
 	a.judge(to.statuses)
-	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !heard.Load() {
-		to.isDeaf(m.gateway.now())
+	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !continued.Load() {
+		to.ignoresContinue(m.gateway.now())
 	}
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
 		m.examine(r, to, &a)
@@ -264,7 +264,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 }
 
 // quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own
-// trace hands on every interim response.
+// trace forwards every interim response.
 func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
 	if proxys := httptrace.ContextClientTrace(ctx); proxys != nil && proxys.Got1xxResponse != nil {
 		trace.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
@@ -277,7 +277,7 @@ func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
 	return httptrace.WithClientTrace(untraced{ctx}, trace)
 }
 
-// untraced is a context without its trace: two would both be called.
+// untraced is a context without its trace. Otherwise both traces would be called.
 type untraced struct{ context.Context }
 
 func (u untraced) Value(key any) any {
@@ -288,8 +288,9 @@ func (u untraced) Value(key any) any {
 	return v
 }
 
-// copyFor returns the request for one more try. While it is in doubt whether the generation is accepted, the receiver
-// is asked before it gets the body (RFC 9110, section 10.1.1): a refusal is easily lost while a body is being written.
+// copyFor returns the request for one more attempt. Unless the generation was accepted a moment ago, it makes the
+// receiver confirm before it gets the body (RFC 9110, section 10.1.1), because a refusal is easily lost while a body is
+// being written.
 func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.Request, ok bool) {
 	q = r.Clone(r.Context())
 	if m.kept == nil {
@@ -304,26 +305,26 @@ func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.R
 	return q, true
 }
 
-// inDoubt says whether to ask before a body is sent.
+// inDoubt reports whether to ask before a body is sent.
 func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now.Before(r.deafUntil) {
+	if now.Before(r.noContinueUntil) {
 		return false
 	}
 	at, ok := r.accepted[generation]
-	return size < 0 || size > smallBody || !ok || now.Sub(at) > sure
+	return size < 0 || size > smallBody || !ok || now.Sub(at) > recentAcceptance
 }
 
-// isDeaf notes that the receiver takes a body without having said "100 Continue": asking it costs every message the
-// time-out. nginx is like that over HTTP/2, and shows its refusals all the same.
-func (r *route) isDeaf(now time.Time) {
+// ignoresContinue records that the receiver reads a body without sending "100 Continue". Asking it would cost every message the
+// time-out. nginx behaves like that over HTTP/2, and still shows its refusals.
+func (r *route) ignoresContinue(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.deafUntil = now.Add(deaf)
+	r.noContinueUntil = now.Add(continuePause)
 }
 
-// learn takes in that the last of the tries was accepted, and what that says about the ones before it.
+// learn records that the last of the attempts was accepted, and what follows for the ones before it.
 func (g *Gateway) learn(r *route, tries []attempt) {
 	now := g.now()
 	last := tries[len(tries)-1]
@@ -344,11 +345,11 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 	if last.meaning == outbound.Accepted {
 		r.accepted[last.generation] = now
 	}
-	g.tell(r, seen)
+	g.reportNews(r, seen)
 }
 
-// learnRefusals takes in that every generation was refused: evidence only where TLS itself refused, for an application
-// may have any reason. It is remembered for a while.
+// learnRefusals records that every generation was refused. It is evidence only if TLS itself refused, since an
+// application may have any reason. The refusal is remembered for a while.
 func (g *Gateway) learnRefusals(r *route, of string, tries []attempt) {
 	g.learn(r, tries)
 	r.mu.Lock()
@@ -356,8 +357,8 @@ func (g *Gateway) learnRefusals(r *route, of string, tries []attempt) {
 	r.refused.add(of, g.now())
 }
 
-// tell reports what is news; r.mu is held. This gateway itself acts on it from the next message on.
-func (g *Gateway) tell(r *route, seen []standing.Observation) {
+// reportNews reports what is new. The caller holds r.mu. This gateway itself acts on it from the next message on.
+func (g *Gateway) reportNews(r *route, seen []standing.Observation) {
 	var news []standing.Observation
 	for _, o := range seen {
 		before, known := r.rollover.Generation(o.Generation)
@@ -372,7 +373,7 @@ func (g *Gateway) tell(r *route, seen []standing.Observation) {
 			clear(r.refused)
 		}
 		if changed ||
-			before.VerdictAt.Before(before.PresentedAt) || // the first word since the cut-over
+			before.VerdictAt.Before(before.PresentedAt) || // the first verdict since the cut-over
 			o.At.Sub(before.VerdictAt) > confirmEvery || // still so
 			next.NeededOldAt.Sub(r.rollover.NeededOldAt) > confirmEvery { // the old one is still needed
 			r.rollover = next
@@ -386,5 +387,5 @@ func (g *Gateway) tell(r *route, seen []standing.Observation) {
 	g.reports.add(r.standing.Arrangement.ID, news)
 }
 
-// confirmEvery is how often evidence that agrees with what is known is reported all the same.
+// confirmEvery is the interval for reporting evidence that only confirms what is recorded.
 const confirmEvery = time.Hour

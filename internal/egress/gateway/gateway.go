@@ -1,12 +1,14 @@
-// Package gateway is the egress proxy: platform applications send plain HTTP to it, and it sends on with the tenant's
-// certificate, bringing every receiver over from one generation to the next.
+// Package gateway is the egress proxy. Platform applications send plain HTTP to it. It sends their messages on with the
+// tenant's certificate, and brings every receiver over from one generation to the next.
 //
-// It promises, for every strategy but immediate: a message that the receiver refuses because of the certificate is sent
-// again, the same message, with the other valid generation, before its sender hears of it; so no message fails because
-// a certificate was renewed as long as the receiver accepts one valid generation. A refusal that every generation gets
-// is the receiver's answer and goes back unchanged. A message is never sent twice where the receiver may have processed
-// it. A sender of one tenant can neither use nor see another tenant's arrangements. Where the promise ends: a body
-// beyond the arrangement's limit that the receiver began to take before it refused cannot be sent again.
+// For every strategy but immediate it promises: if a receiver refuses a message because of the certificate, the same
+// message is sent again with the other valid generation, before the sender gets an answer. So no message fails because
+// a certificate was renewed, as long as the receiver accepts one valid generation. If the receiver refuses every
+// generation, its answer goes back unchanged. A message that the receiver may have processed is never sent twice. A
+// sender of one tenant can neither use nor see the arrangements of another.
+//
+// The promise ends with large bodies: one beyond the arrangement's limit cannot be sent again if the receiver began to
+// read it before it refused.
 package gateway
 
 import (
@@ -25,32 +27,33 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Control is where the gateway learns what to present and reports what receivers answered.
+// Control tells the gateway what to present, and takes what receivers answered.
 type Control interface {
-	// Standing says where an arrangement stands, with the identities that are within reach; [tenancy.ErrNotFound] where
-	// there is none of these names.
+	// Standing returns the state of an arrangement, with the identities that can be presented. The error is
+	// [tenancy.ErrNotFound] if there is no arrangement of this name.
 	Standing(ctx context.Context, tenant, arrangement string) (standing.Standing, []standing.Identity, error)
-	// Token finds the token with this hash; [tenancy.ErrNotFound] where there is none that is valid.
+	// Token finds the valid token with this hash, or returns [tenancy.ErrNotFound].
 	Token(ctx context.Context, hash string) (tenancy.Token, error)
-	// Observe takes in what receivers answered.
+	// Observe records what receivers answered.
 	Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
-	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under it;
-	// [tenancy.ErrConflict] where that is another message.
+	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under the key. The error is
+	// [tenancy.ErrConflict] if that is another message.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
-	// DueParked lists the first message of each arrangement that waits, where it is due.
+	// DueParked lists the first waiting message of each arrangement, if it is due.
 	DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error)
-	// ParkedAddress says where a parked message goes, and how long its receiver may take.
+	// ParkedAddress returns the arrangement of a parked message, and the time-out of its receiver.
 	ParkedAddress(ctx context.Context, p tenancy.Parked) (tenant, arrangement string, timeout time.Duration, err error)
-	// ClaimParked takes a message for one attempt, until an instant, and opens it; false where another process was faster.
+	// ClaimParked claims a message for one attempt, until an instant, and opens it. claimed is false if another process
+	// was faster.
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
 	// UpdateParked stores how an attempt ended.
 	UpdateParked(ctx context.Context, p tenancy.Parked) error
-	// OnChange calls a function with a tenant's ID when something changed for it, or with "" where anything may have,
-	// until stop is called.
+	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is "" if
+	// anything may have changed.
 	OnChange(listen func(tenantID string)) (stop func())
 }
 
@@ -68,8 +71,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// A Gateway is the handler of its own listener. It keeps what it presents in memory, for the arrangements that are in
-// use.
+// A Gateway is the handler of its own listener. It keeps in memory what it presents for the arrangements in use.
 type Gateway struct {
 	control Control
 	network *outbound.Network
@@ -114,14 +116,14 @@ func New(c Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Close reports what is left and ends what works in the background. Requests must have ended.
+// Close reports what is left, and ends the work in the background. Requests must have ended.
 func (g *Gateway) Close() {
 	g.stop()
 	g.ended.Wait()
 	g.routes.closeAll()
 }
 
-// changed forgets what is known of a tenant. What is in use is read again before its next message.
+// changed discards what is cached of a tenant. What is in use is read again before its next message.
 func (g *Gateway) changed(tenantID string) {
 	g.tokens.forget(tenantID, g.now())
 	g.routes.forget(tenantID)

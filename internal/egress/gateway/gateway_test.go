@@ -37,7 +37,7 @@ var check = testenv.Check
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// A fixture is a tenant acme with a gateway in front of its receivers, and a neighbour.
+// A fixture has a gateway in front of the receivers of the tenant acme. The tenant zeta is its neighbour.
 type fixture struct {
 	t       testing.TB
 	engine  *enginetest.Installation
@@ -62,7 +62,7 @@ func setUp(t testing.TB) *fixture {
 	return f
 }
 
-// start starts the gateway, which must be stopped.
+// start starts the gateway. The one before must have been stopped.
 func (f *fixture) start(control gateway.Control) {
 	g, err := gateway.New(gateway.Config{
 		Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
@@ -77,13 +77,13 @@ func (f *fixture) start(control gateway.Control) {
 	f.t.Cleanup(f.stop)
 }
 
-// sender makes a sender's token of a tenant.
+// sender creates a sender's token of a tenant.
 func (f *fixture) sender(tenant string, life time.Duration) string {
 	f.t.Helper()
 	return f.newToken(tenancy.RoleSender, tenant, life)
 }
 
-// newToken makes a token of a role.
+// newToken creates a token of a role.
 func (f *fixture) newToken(role tenancy.Role, tenant string, life time.Duration) string {
 	f.t.Helper()
 	owner, err := f.engine.Store.Tenant(f.t.Context(), tenant)
@@ -96,7 +96,7 @@ func (f *fixture) newToken(role tenancy.Role, tenant string, life time.Duration)
 	return secret
 }
 
-// receiver starts a receiver that knows generation 1, with an arrangement to it.
+// receiver starts a receiver that accepts generation 1, and creates an arrangement with it.
 func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receiver.Options) *receiver.Server {
 	f.t.Helper()
 	o.Certificate = receiver.Fixed(f.server)
@@ -108,7 +108,7 @@ func (f *fixture) receiver(name string, strategy tenancy.Strategy, o receiver.Op
 	return s
 }
 
-// serve starts a receiver that asks for a certificate, and accepts any.
+// serve starts a receiver that asks for a certificate and accepts any.
 func (f *fixture) serve(h http.HandlerFunc) (url string) {
 	f.t.Helper()
 	receiver := httptest.NewUnstartedServer(h)
@@ -141,7 +141,7 @@ type sent struct {
 	key    string
 }
 
-// send sends a message through the gateway; size < 0 sends a body without a declared length.
+// send sends a message through the gateway. A negative size sends a body without a declared length.
 func (f *fixture) send(name, method string, size int) sent {
 	f.t.Helper()
 	var body io.Reader
@@ -200,7 +200,7 @@ var kinds = []struct {
 	size   int
 }{{"GET", 0}, {"DELETE", 0}, {"POST", 200}, {"POST", 900 << 10}, {"PUT", 3 << 20}, {"POST", -(300 << 10)}}
 
-func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *testing.T) {
+func TestNoMessageFailsHoweverTheReceiverRefusesAndWhateverItAccepts(t *testing.T) {
 	f := setUp(t)
 	servers := map[string]*receiver.Server{}
 	for way, o := range ways {
@@ -230,7 +230,7 @@ func TestNoMessageFailsWhicheverWayTheReceiverRefusesAndWhicheverItKnows(t *test
 	}
 }
 
-func TestImmediateFailsWhereAdaptiveDoesNot(t *testing.T) {
+func TestImmediateReturnsTheRefusal(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Immediate, ways["401"])
 	f.renew()
@@ -240,7 +240,7 @@ func TestImmediateFailsWhereAdaptiveDoesNot(t *testing.T) {
 	}
 }
 
-func TestWhatTheReceiverAnsweredMovesTheRollOverOnAndIsRemembered(t *testing.T) {
+func TestAnAnswerMovesTheRollOverAndIsRemembered(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
 	if got := f.send("bank", "GET", 0); got.status != 200 {
@@ -251,11 +251,11 @@ func TestWhatTheReceiverAnsweredMovesTheRollOverOnAndIsRemembered(t *testing.T) 
 	before := server.Asked()
 	f.send("bank", "GET", 0)
 	if asked := server.Asked() - before; asked != 2 {
-		t.Errorf("%d requests for the message that finds out, want 2: one extra round trip", asked)
+		t.Errorf("%d requests for the first message after the change, want 2: one extra round trip", asked)
 	}
 	f.send("bank", "POST", 100)
 	if asked := server.Asked() - before; asked != 3 {
-		t.Errorf("%d requests for two messages, want 3: it is remembered", asked)
+		t.Errorf("%d requests for two messages, want 3: the answer must be remembered", asked)
 	}
 	a, err := f.engine.Store.Arrangement(t.Context(), f.acme.ID, "bank")
 	check(t, err)
@@ -345,7 +345,7 @@ func TestASenderReachesItsOwnArrangementsAndNothingElse(t *testing.T) {
 	}
 }
 
-// A token of another role opens something else, and must not be able to send.
+// A token of another role has other rights. It must not be able to send.
 func TestOnlyASendersTokenCanSend(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
@@ -373,7 +373,7 @@ func TestForbiddenAddressesAreNotDialled(t *testing.T) {
 	}
 }
 
-// The receiver sees what the sender meant for it, and nothing of the gateway or the network in front of it.
+// The receiver gets what the sender meant for it, and nothing of the gateway or the network in front of it.
 func TestHeadersArriveAsTheyShould(t *testing.T) {
 	f := setUp(t)
 	var got http.Header
@@ -436,7 +436,7 @@ func TestARenewalReachesARunningGateway(t *testing.T) {
 	}
 }
 
-// A WebSocket, or anything else that is upgraded, passes through.
+// A WebSocket connection, or another upgrade, passes through.
 func TestUpgradesPassThrough(t *testing.T) {
 	f := setUp(t)
 	receiver := f.serve(func(w http.ResponseWriter, r *http.Request) {
@@ -472,7 +472,7 @@ func TestUpgradesPassThrough(t *testing.T) {
 	}
 }
 
-func TestASenderThatGoesAwayIsNoFailureOfTheReceiver(t *testing.T) {
+func TestADisconnectedSenderIsNotAFailureOfTheReceiver(t *testing.T) {
 	f := setUp(t)
 	o := ways["401"]
 	o.Delay = 5 * time.Second
@@ -494,7 +494,7 @@ func TestASenderThatGoesAwayIsNoFailureOfTheReceiver(t *testing.T) {
 	})
 }
 
-// Two replicas on one database, each with a gateway: what one finds out, the other acts on.
+// Two replicas use one database, each with a gateway. A change in one reaches the other.
 func TestACutOverInOneReplicaReachesTheOthers(t *testing.T) {
 	url := testenv.Postgres(t)
 	engine, _ := enginetest.New(t, url, time.Now())
@@ -529,7 +529,7 @@ func TestACutOverInOneReplicaReachesTheOthers(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatStopsTakingABodyIsGivenUp(t *testing.T) {
+func TestAReceiverThatStopsReadingABodyTimesOut(t *testing.T) {
 	f := setUp(t)
 	release := make(chan struct{})
 	receiver := f.serve(func(_ http.ResponseWriter, r *http.Request) {
@@ -543,9 +543,9 @@ func TestAReceiverThatStopsTakingABodyIsGivenUp(t *testing.T) {
 		tx.Changed(f.acme.ID)
 		return tx.UpdateArrangement(t.Context(), a)
 	}))
-	for range 2 { // settled, and while a roll-over is open
+	for range 2 { // with one generation, and while a roll-over is open
 		if got := f.send("stuck", "POST", 30<<20); got.status != 504 ||
-			!strings.Contains(got.body, "taken nothing more of the body for 1s") {
+			!strings.Contains(got.body, "read nothing more of the body for 1s") {
 			t.Errorf("%+v", got)
 		}
 		f.renew()

@@ -10,7 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// What the gateway keeps of an arrangement between two messages is little, and is bounded.
+// Between two messages the gateway keeps little of an arrangement, and for a limited number of them.
 func TestIdleArrangementsCostLittle(t *testing.T) {
 	const arrangements = 2000
 	f := setUp(t)
@@ -41,7 +41,7 @@ func TestIdleArrangementsCostLittle(t *testing.T) {
 	}
 	use := func(from, to int) {
 		for i := from; i < to; i++ {
-			if got := f.send(name(i), http.MethodGet, 0); got.status != 502 { // nobody listens there
+			if got := f.send(name(i), http.MethodGet, 0); got.status != 502 { // the port is closed
 				t.Fatalf("%+v", got)
 			}
 		}

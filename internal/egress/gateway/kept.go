@@ -8,24 +8,24 @@ import (
 	"sync"
 )
 
-// memoryLimit is how much of a body is kept in memory; what goes beyond is kept in a temporary file.
+// memoryLimit is the size up to which a body is kept in memory. The rest goes to a temporary file.
 const memoryLimit = 1 << 20
 
-// errTooLarge is why a body is not sent over another connection.
+// errTooLarge is returned if a lost message cannot be sent over another connection.
 var errTooLarge = errors.New("the connection was lost, and more of the body was sent than is kept")
 
-// errDetached is what a try reads that was given up.
-var errDetached = errors.New("this try was given up")
+// errDetached is returned by reads of an abandoned attempt.
+var errDetached = errors.New("this attempt was abandoned")
 
-// A kept body is read from its source once and can be sent again from the beginning: what a try reads is kept for the
-// next one, up to a limit. It is safe for the concurrent use that net/http makes of a request's body, which may be read
+// A kept body is read from its source once and can be sent again from the beginning: what one attempt reads is kept for
+// the next one, up to a limit. It allows the concurrent use that net/http makes of a request's body, which may continue
 // for a while after the answer has arrived.
 type kept struct {
 	source io.Reader
 	limit  int64
 	dir    string // of temporary files; empty for the system's
 
-	reading sync.Mutex // held by the try that reads from the source, which may take as long as the sender does
+	reading sync.Mutex // held by the attempt that reads from the source, for as long as the sender takes
 
 	mu     sync.Mutex // never held while the source is read
 	memory []byte
@@ -37,7 +37,7 @@ type kept struct {
 	last   *try
 }
 
-// keepBody makes a kept body; size is its length, or negative where that is not known.
+// keepBody makes a kept body. size is its length, or negative if it is unknown.
 func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	k := &kept{source: source, limit: limit, dir: dir}
 	if size > 0 && min(size, limit) <= smallBody {
@@ -53,19 +53,18 @@ func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	return k
 }
 
-// smallBodies are the buffers of most messages, used again and again.
+// smallBodies are reusable buffers that are large enough for most messages.
 var smallBodies sync.Pool
 
-// A try reads a kept body from the beginning.
+// A try is one attempt to send a kept body. It reads from the beginning.
 type try struct {
 	body   *kept
 	offset int64
 	closed bool
 }
 
-// try starts to send the body, again where it was sent before; false where it cannot be sent again. The try before is
-// detached.
-func (k *kept) try() (*try, bool) {
+// try starts an attempt to send the body, and detaches the one before. ok is false if the body cannot be sent again.
+func (k *kept) try() (t *try, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.lost {
@@ -78,14 +77,14 @@ func (k *kept) try() (*try, bool) {
 	return k.last, true
 }
 
-// sendAs makes it the body of a request; false where it cannot be sent again.
+// sendAs makes it the body of a request. The result is false if it cannot be sent again.
 func (k *kept) sendAs(r *http.Request) bool {
 	body, ok := k.try()
 	if !ok {
 		return false
 	}
 	r.Body = body
-	r.GetBody = func() (io.ReadCloser, error) { // for net/http, where an idle connection turns out to be closed
+	r.GetBody = func() (io.ReadCloser, error) { // for net/http, if an idle connection turns out to be closed
 		body, ok := k.try()
 		if !ok {
 			return nil, errTooLarge
@@ -95,21 +94,21 @@ func (k *kept) sendAs(r *http.Request) bool {
 	return true
 }
 
-// canBeSent says whether the body can be sent again.
+// canBeSent reports whether the body can be sent again.
 func (k *kept) canBeSent() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return !k.lost
 }
 
-// release keeps nothing more: the message will not be sent again.
+// release keeps nothing more, because the message will not be sent again.
 func (k *kept) release() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.limit = 0
 }
 
-// close ends every try and removes what was kept.
+// close ends every attempt and frees what was kept.
 func (k *kept) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -119,7 +118,7 @@ func (k *kept) close() {
 	k.lose()
 }
 
-// lose gives up what was kept: the body cannot be sent again.
+// lose frees what was kept, after which the body cannot be sent again.
 func (k *kept) lose() {
 	k.lost = true
 	k.memory = nil
@@ -140,7 +139,7 @@ func (t *try) Read(p []byte) (int, error) {
 	k := t.body
 	k.reading.Lock()
 	defer k.reading.Unlock()
-	if n, done, err := t.readKept(p); done { // the try before this one was reading
+	if n, done, err := t.readKept(p); done { // the attempt before this one was reading
 		return n, err
 	}
 	n, err := k.source.Read(p)
@@ -149,13 +148,13 @@ func (t *try) Read(p []byte) (int, error) {
 	k.err = err
 	k.keep(p[:n], t.closed)
 	if t.closed {
-		return 0, errDetached // the next try reads it
+		return 0, errDetached // the next attempt reads it
 	}
 	t.offset += int64(n)
 	return n, err
 }
 
-// readKept reads what was kept, or how the body ended; it is not done where the source is to be read.
+// readKept reads what was kept, or returns how the body ended. done is false if the source has to be read.
 func (t *try) readKept(p []byte) (n int, done bool, err error) {
 	k := t.body
 	k.mu.Lock()
@@ -172,7 +171,7 @@ func (t *try) readKept(p []byte) (n int, done bool, err error) {
 	}
 }
 
-// again reads what was kept.
+// again reads from what was kept.
 func (k *kept) again(p []byte, offset int64) (int, error) {
 	if k.lost {
 		return 0, errDetached
@@ -187,8 +186,8 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// keep adds what was just read. A full disk loses the second try, not the message. What a try has read that was given
-// up meanwhile is kept whatever the limit is: another one has the right to it.
+// keep adds what was just read. A full disk costs the second attempt, not the message. The limit does not apply to what
+// an abandoned attempt has read, since the next one needs it.
 func (k *kept) keep(p []byte, givenUp bool) {
 	if k.lost || len(p) == 0 {
 		return
@@ -208,7 +207,7 @@ func (k *kept) keep(p []byte, givenUp bool) {
 			k.lose()
 			return
 		}
-		os.Remove(f.Name()) // it goes with the process, however that ends
+		os.Remove(f.Name()) // the file disappears with the process, however that ends
 		k.file = f
 	}
 	if _, err := k.file.Write(p); err != nil {
@@ -218,7 +217,7 @@ func (k *kept) keep(p []byte, givenUp bool) {
 	k.size += int64(len(p))
 }
 
-// Close ends the try; the source stays open for the next one.
+// Close ends the attempt. The source stays open for the next one.
 func (t *try) Close() error {
 	t.body.mu.Lock()
 	defer t.body.mu.Unlock()

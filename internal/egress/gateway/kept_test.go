@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 )
 
-func TestAKeptBodyIsSentAgainFromTheBeginningWhereverItWasKept(t *testing.T) {
+func TestAKeptBodyIsSentAgainFromTheBeginning(t *testing.T) {
 	for _, size := range []int{0, 1, 200, smallBody, smallBody + 1, memoryLimit - 1, memoryLimit, memoryLimit + 1,
 		3 << 20} {
 		for _, known := range []bool{true, false} {
@@ -27,11 +27,11 @@ func TestAKeptBodyIsSentAgainFromTheBeginningWhereverItWasKept(t *testing.T) {
 			for n, part := range []int{size / 3, size / 2, size, size} {
 				r, ok := k.try()
 				if !ok {
-					t.Fatalf("%d bytes: try %d is not possible", size, n)
+					t.Fatalf("%d bytes: attempt %d is not possible", size, n)
 				}
 				got, err := io.ReadAll(io.LimitReader(r, int64(part)))
 				if err != nil || !bytes.Equal(got, body[:part]) {
-					t.Fatalf("%d bytes: try %d read %d of %d: %v", size, n, len(got), part, err)
+					t.Fatalf("%d bytes: attempt %d read %d of %d: %v", size, n, len(got), part, err)
 				}
 			}
 			k.close()
@@ -47,11 +47,11 @@ func TestABodyBeyondTheLimitGoesThroughOnce(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	if _, ok := k.try(); ok {
-		t.Error("it can be sent again, beyond what is kept")
+		t.Error("a body beyond the limit can be sent again")
 	}
 }
 
-func TestATryThatWasGivenUpReadsNothingMore(t *testing.T) {
+func TestAnAbandonedAttemptReadsNothingMore(t *testing.T) {
 	k := keepBody(strings.NewReader("the body"), 8, 100, "")
 	first, _ := k.try()
 	first.Read(make([]byte, 3))
@@ -59,7 +59,7 @@ func TestATryThatWasGivenUpReadsNothingMore(t *testing.T) {
 	second, _ := k.try()
 	all.Go(func() {
 		if _, err := first.Read(make([]byte, 3)); !errors.Is(err, errDetached) {
-			t.Errorf("the first one read on: %v", err)
+			t.Errorf("the first attempt continued to read: %v", err)
 		}
 	})
 	if got, err := io.ReadAll(second); err != nil || string(got) != "the body" {
@@ -68,7 +68,7 @@ func TestATryThatWasGivenUpReadsNothingMore(t *testing.T) {
 	all.Wait()
 }
 
-func TestAFullDiskLosesTheSecondTryAndNotTheMessage(t *testing.T) {
+func TestAFullDiskCostsTheSecondAttemptAndNotTheMessage(t *testing.T) {
 	body := strings.Repeat("x", 2*memoryLimit)
 	dir := t.TempDir()
 	os.Remove(dir)
@@ -78,12 +78,12 @@ func TestAFullDiskLosesTheSecondTryAndNotTheMessage(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	if _, ok := k.try(); ok {
-		t.Error("it can be sent again although it could not be kept")
+		t.Error("a body that could not be kept can be sent again")
 	}
 }
 
-// A sender that is slow keeps nobody from giving a try up, or from handing the answer on.
-func TestASlowSenderHoldsUpNothingButItsBody(t *testing.T) {
+// A slow sender delays neither the abandoning of an attempt nor the forwarding of an answer.
+func TestASlowSenderDelaysOnlyItsOwnBody(t *testing.T) {
 	for _, limit := range []int64{100, 10} { // more and less than the body
 		source, sender := io.Pipe()
 		k := keepBody(source, -1, limit, "")
@@ -97,13 +97,13 @@ func TestASlowSenderHoldsUpNothingButItsBody(t *testing.T) {
 		for !k.has(10) {
 			runtime.Gosched()
 		}
-		// The first try waits for more. Another one begins, and is accepted.
+		// The first attempt waits for more. Another one begins, and is accepted.
 		if !k.canBeSent() {
-			t.Fatal("it cannot be sent again")
+			t.Fatal("the body cannot be sent again")
 		}
 		second, ok := k.try()
 		if !ok {
-			t.Fatal("there is no second try")
+			t.Fatal("there is no second attempt")
 		}
 		k.release()
 		got := make(chan string)
@@ -118,10 +118,10 @@ func TestASlowSenderHoldsUpNothingButItsBody(t *testing.T) {
 		sender.Write([]byte("the third"))
 		sender.Close()
 		if err := <-read; !errors.Is(err, errDetached) {
-			t.Errorf("the first try: %v", err)
+			t.Errorf("the first attempt: %v", err)
 		}
 		if all := <-got; all != "the first,the second,the third" {
-			t.Errorf("limit %d: the second try read %q", limit, all)
+			t.Errorf("limit %d: the second attempt read %q", limit, all)
 		}
 		k.close()
 	}

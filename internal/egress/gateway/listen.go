@@ -19,13 +19,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Listen listens at HOST:PORT, or at "unix:PATH", where only the socket's owner is let in.
+// Listen listens at HOST:PORT, or at "unix:PATH", whose socket admits its owner only.
 func Listen(address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
 		return net.Listen("tcp", address)
 	}
-	// A socket that an earlier process left is in the way; a living one answers.
+	// Remove a socket that an earlier process left behind. A live one accepts connections.
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("another gateway listens at %s", path)
@@ -42,8 +42,8 @@ func Listen(address string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
-// Server makes the HTTP server of a gateway. Headers are bounded in size and time; bodies are not, since they may
-// stream. Where config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
+// Server returns the HTTP server of a gateway. Headers are limited in size and time. Bodies are not, since they may
+// stream. If config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
 func (g *Gateway) Server(config *tls.Config) *http.Server {
 	return &http.Server{
 		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
@@ -66,7 +66,7 @@ func (g *Gateway) connected(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, trustedKey{}, trusted{})
 }
 
-// peer is the user at the other end (SO_PEERCRED, unix(7)).
+// peer returns the user at the other end (SO_PEERCRED, unix(7)).
 func peer(conn *net.UnixConn) (uid uint32, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -81,7 +81,7 @@ func peer(conn *net.UnixConn) (uid uint32, err error) {
 	return uid, errors.Join(err, controlErr)
 }
 
-// authenticated lets a verified client certificate stand for a token.
+// authenticated accepts a verified client certificate in place of a token.
 func authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {

@@ -71,7 +71,7 @@ func TestTheOwnerOfAUnixSocketSendsWithoutAToken(t *testing.T) {
 	}
 }
 
-func TestASendersCertificateStandsForItsTenant(t *testing.T) {
+func TestASendersCertificateAuthenticatesItsTenant(t *testing.T) {
 	f := setUp(t)
 	f.receiver("bank", tenancy.Adaptive, ways["401"])
 	roots := x509.NewCertPool()
@@ -104,7 +104,7 @@ func TestASendersCertificateStandsForItsTenant(t *testing.T) {
 	}
 }
 
-// What could make two servers read two requests out of one is refused or made one (RFC 9112, section 11.2).
+// A message that two servers could read as two requests is refused, or becomes one (RFC 9112, section 11.2).
 func TestConflictingLengthsReachNoReceiver(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
@@ -129,7 +129,7 @@ func TestConflictingLengthsReachNoReceiver(t *testing.T) {
 			t.Errorf("%.40q: %s", smuggled, answer)
 		}
 	}
-	if server.Asked() > 3 { // three of them can be made one request each, the broken body as far as it came
+	if server.Asked() > 3 { // three of them become one request each, one of them with a truncated body
 		t.Errorf("the receiver was asked %d times", server.Asked())
 	}
 }

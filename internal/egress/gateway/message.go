@@ -36,7 +36,7 @@ func newMessage(g *Gateway, to *route, method, rest string) *message {
 	return &message{gateway: g, route: to, method: method, rest: rest, started: time.Now()}
 }
 
-// sort tells messages apart that a receiver may have different reasons to refuse.
+// sort is the method and path. A receiver may have a different reason to refuse each sort.
 func (m *message) sort() string { return m.method + " " + m.rest }
 
 // end logs the message and frees its body. path is the sender's.
@@ -86,7 +86,7 @@ func stripOurs(h http.Header) {
 	}
 }
 
-// send sends a parked message, which has no sender that waits.
+// send sends a parked message, which has no sender that waits for the answer.
 func (m *message) send(ctx context.Context, p parkedRequest, method string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "/", bytes.NewReader(p.Body))
 	if err != nil {
@@ -126,19 +126,19 @@ func (m *message) deliver(r *http.Request) attempt {
 		m.attempts = 1
 		return attempt{}.with(m.route.plain.RoundTrip(r))
 	}
-	order, lately := m.route.order(m.sort(), m.gateway.now())
+	order, recently := m.route.order(m.sort(), m.gateway.now())
 	switch {
 	case len(order) == 0:
 		return attempt{err: errors.New("the tenant has no certificate that can be presented: renew it")}
-	case lately:
+	case recently:
 		return m.once(r, order[0])
 	case len(order) == 1:
-		return m.settled(r, order[0])
+		return m.single(r, order[0])
 	}
 	return m.fallBack(r, order)
 }
 
-// failed answers a message that got no answer from the receiver, or one that cannot be handed on.
+// failed answers a message that got no answer from the receiver, or none that can be forwarded.
 func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	if m.outcome.kind == sentOnce {
 		m.outcome = outcome{kind: unanswered, detail: err.Error()}
@@ -152,7 +152,7 @@ func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	problem(w, m.status, text)
 }
 
-// statusSenderGone is what nginx logs for a sender that went away. The sender does not see it.
+// statusSenderGone is the status that nginx logs for a sender that went away. The sender does not see it.
 const statusSenderGone = 499
 
 // answerTo returns the gateway's own answer to a message that failed.
@@ -181,7 +181,7 @@ func isTimeout(err error) bool {
 type outcomeKind int
 
 const (
-	sentOnce      outcomeKind = iota // the receiver answered the first attempt, and did not refuse the certificate
+	sentOnce      outcomeKind = iota // the receiver answered the first attempt and accepts the certificate
 	unanswered                       // there is no answer of the receiver
 	refused                          // the receiver refused the generation, and there was no other one to try
 	refusedTooBig                    // the receiver refused the generation after more of the body was sent than is kept
@@ -193,7 +193,7 @@ const (
 type outcome struct {
 	kind       outcomeKind
 	generation int // of the answer; of fellBack, the one that was refused
-	accepted   int // of fellBack: the one that was accepted
+	accepted   int // the generation that was accepted, of fellBack
 	detail     string
 }
 
@@ -202,7 +202,7 @@ func (o outcome) refused() bool {
 	return o.kind == refused || o.kind == refusedTooBig || o.kind == refusedAll
 }
 
-// String is the outcome as the message log has it. It is empty for a message that simply arrived.
+// String returns the text for the message log. It is empty for a message that arrived at once.
 func (o outcome) String() string {
 	switch o.kind {
 	case unanswered:

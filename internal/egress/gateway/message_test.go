@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// BenchmarkMessage shows what a message costs in the settled state, with the receiver in the same process.
+// BenchmarkMessage measures a message with one generation, with the receiver in the same process.
 func BenchmarkMessage(b *testing.B) {
 	f := setUp(b)
 	f.arrangement("bank", tenancy.Adaptive, f.serve(func(http.ResponseWriter, *http.Request) {}))

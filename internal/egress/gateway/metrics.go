@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// mostSeries is how many arrangements have time series of their own; all others share "other".
+// mostSeries limits the arrangements that have time series of their own. All others share "other".
 const mostSeries = 1000
 
 var (
@@ -22,7 +22,7 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{messagesTotal, fallbacksTotal}
 }
 
-// A series is the counters of one arrangement.
+// A series has the counters of one arrangement.
 type series struct {
 	byClass   [6]prometheus.Counter
 	fallbacks prometheus.Counter
@@ -33,7 +33,7 @@ var allSeries struct {
 	known map[string]*series
 }
 
-// seriesOf finds the counters of an arrangement, or those that the late ones share.
+// seriesOf finds the counters of an arrangement, or the shared ones if there are too many.
 func seriesOf(name string) *series {
 	allSeries.mu.Lock()
 	defer allSeries.mu.Unlock()

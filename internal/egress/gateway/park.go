@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// Waiting messages are looked for this often, and when one is parked here.
+	// Waiting messages are looked up this often, and whenever one is parked here.
 	parkedEvery = time.Second
-	// attemptsAtOnce is how many arrangements are delivered to at the same time.
+	// attemptsAtOnce limits the arrangements that are delivered to at the same time.
 	attemptsAtOnce = 16
-	// An attempt that failed is repeated after firstRetry, doubling up to longestRetry; one that was refused, after
+	// A failed attempt is repeated after firstRetry, doubling up to longestRetry. One that was refused is repeated after
 	// longestRefused at most, since the receiver may accept a certificate at any moment.
 	firstRetry, longestRetry, longestRefused = time.Second, 5 * time.Minute, 15 * time.Second
-	// An attempt may take tryBeyond longer than the arrangement's time-out; a second after that it is taken for lost, and
-	// another process takes the message up.
+	// An attempt may take tryBeyond longer than the arrangement's time-out. A second later it counts as lost, and another
+	// process can claim the message.
 	tryBeyond   = 4 * time.Second
 	leaseBeyond = tryBeyond + time.Second
-	// statusPath is where the status of parked messages is; no tenant's name begins with "-".
+	// statusPath is the URL prefix for the status of parked messages. No tenant's name begins with "-".
 	statusPath = "/-/messages/"
 )
 
@@ -41,7 +41,7 @@ type parkedRequest struct {
 	Body   []byte      `json:"Body"`
 }
 
-// wantsParking says whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its
+// wantsParking reports whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its
 // arrangement does so for all.
 func wantsParking(r *http.Request, route *route) bool {
 	for _, line := range r.Header.Values("Prefer") {
@@ -104,7 +104,7 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 	answerParked(w, http.StatusAccepted, p)
 }
 
-// digest tells messages apart: headers may differ when one is sent again.
+// digest identifies a message. Its headers may differ when it is sent again.
 func digest(r *http.Request, rest string, body []byte) []byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q\n", r.Method, rest, r.URL.RawQuery)
@@ -157,7 +157,7 @@ func answerParked(w http.ResponseWriter, status int, p tenancy.Parked) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// parkedStatus answers how far a parked message is.
+// parkedStatus answers with the state of a parked message.
 func (g *Gateway) parkedStatus(w http.ResponseWriter, r *http.Request, path string) {
 	parts := strings.Split(path, "/")
 	if len(parts) != 3 {
@@ -178,18 +178,18 @@ func (g *Gateway) parkedStatus(w http.ResponseWriter, r *http.Request, path stri
 	case errors.Is(err, tenancy.ErrNotFound):
 		problem(w, http.StatusNotFound, "there is no such message")
 	case err != nil:
-		problem(w, http.StatusServiceUnavailable, "the service cannot look at the moment: try again")
+		problem(w, http.StatusServiceUnavailable, "the service cannot look up this message at the moment: try again")
 	default:
 		answerParked(w, http.StatusOK, p)
 	}
 }
 
-// deliverParked sends what was parked, here or by another process, in order for each arrangement.
+// deliverParked sends messages that were parked here or by another process, in order for each arrangement.
 func (g *Gateway) deliverParked(ctx context.Context) {
 	tick := time.NewTicker(parkedEvery)
 	defer tick.Stop()
-	var underWay sync.WaitGroup
-	defer underWay.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
 	places := make(chan struct{}, attemptsAtOnce)
 	for {
 		select {
@@ -208,7 +208,7 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			underWay.Go(func() {
+			running.Go(func() {
 				defer func() { <-places }()
 				if g.attempt(ctx, p) {
 					wake(g.parked) // for the next one in line
@@ -218,7 +218,7 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 	}
 }
 
-// attempt sends one parked message, and says whether it has ended.
+// attempt sends one parked message. ended is true if it will not be sent again.
 func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
 	to := address{tenant, arrangement}
@@ -231,7 +231,7 @@ func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 	claimed, data, err := g.control.ClaimParked(ctx, p, g.now().Add(timeout+leaseBeyond))
 	if err != nil || !claimed {
 		if err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "a parked message could not be taken up", "arrangement", to, "error", err)
+			g.log.WarnContext(ctx, "a parked message could not be claimed", "arrangement", to, "error", err)
 		}
 		return false
 	}
@@ -256,11 +256,11 @@ func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
 		p.State, p.EndedAt = tenancy.ParkedFailed, now
 		p.LastError = "the receiver's answer is final: " + answerOf(status, nil)
 	}
-	// The answer is known: it is stored even where the process is about to end.
+	// The answer is stored even if the process is about to end.
 	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := g.control.UpdateParked(store, p); err != nil {
-		g.log.ErrorContext(ctx, "how a parked message ended could not be stored: it is sent again with the same "+
+		g.log.ErrorContext(ctx, "the result of a parked message could not be stored: it is sent again with the same "+
 			"Idempotency-Key", "arrangement", to, "error", err)
 		return false
 	}
@@ -294,7 +294,7 @@ func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, 
 	err error) {
 	var request parkedRequest
 	if err := json.Unmarshal(data, &request); err != nil {
-		return 0, o, fmt.Errorf("what was parked cannot be read: %w", err)
+		return 0, o, fmt.Errorf("the parked message cannot be read: %w", err)
 	}
 	route, err := g.routes.get(ctx, g, to)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// park parks a message and returns where its status is.
+// park parks a message and returns the path of its status.
 func (f *fixture) park(name, key, body string) (status string) {
 	f.t.Helper()
 	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.gateway.URL+"/acme/"+name+"/order?secret=1",
@@ -59,7 +59,7 @@ func (f *fixture) status(path string) (v struct {
 func TestAParkedMessageWaitsUntilACertificateIsAcceptedAndGoesOutInOrder(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
-	server.Accept() // nobody
+	server.Accept() // none
 	var paths []string
 	for n := range 5 {
 		paths = append(paths, f.park("bank", fmt.Sprintf("order-%d", n), "<order/>"))
@@ -116,7 +116,7 @@ func TestAParkedMessageIsSealedAndOnlyItsTenantSeesIt(t *testing.T) {
 	}
 }
 
-func TestAnIdempotencyKeyStandsForOneParkedMessage(t *testing.T) {
+func TestAnIdempotencyKeyIdentifiesOneParkedMessage(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
 	first := f.park("bank", "k", "<order/>")
@@ -138,7 +138,8 @@ func TestAnIdempotencyKeyStandsForOneParkedMessage(t *testing.T) {
 	}
 }
 
-// A process that dies between two steps leaves a claim behind; when it has run out, another one takes the message up.
+// A process that dies between two steps leaves a claim behind. When the claim ends, another process delivers the
+// message.
 func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 	f := setUp(t)
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
@@ -147,7 +148,7 @@ func TestAParkedMessageSurvivesTheProcess(t *testing.T) {
 	testenv.Eventually(t, func() bool { return f.status(path).Error != "" })
 	f.stop()
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		// claimed by a process that is gone
+		// claimed by a process that has died
 		_, err := tx.SQL().ExecContext(t.Context(), "UPDATE parked SET next_at = ?",
 			time.Now().Add(100*time.Millisecond).UnixMicro())
 		return err
@@ -176,7 +177,7 @@ func TestAFinalAnswerEndsAParkedMessageAndLetsTheNextOneGo(t *testing.T) {
 	testenv.Eventually(t, func() bool { s := f.status(second).State; return s == "delivered" || s == "failed" })
 }
 
-// The header marks the gateway's own answers. A receiver that sends it must not pass for the gateway.
+// The header marks the gateway's own answers. A receiver that sends it is still a receiver.
 func TestAReceiverThatSendsTheGatewaysHeaderIsNotTakenForTheGateway(t *testing.T) {
 	f := setUp(t)
 	var taken atomic.Int32

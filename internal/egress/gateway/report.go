@@ -12,15 +12,16 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// reports are observations on their way to the control: the gateway acts on them itself meanwhile, and what is lost
-// with the process is seen again with the next message.
+// reports are observations on their way to the control. Meanwhile the gateway acts on them itself. What is lost with
+// the process is seen again with the next message.
 type reports struct {
 	mu      sync.Mutex
 	pending map[string][]standing.Observation // by arrangement ID
 	wake    chan struct{}
 }
 
-// mostPending bounds what waits for one arrangement while the control does not answer: the latest counts.
+// mostPending limits the observations of one arrangement that wait while the control does not answer. The latest are
+// kept.
 const mostPending = 64
 
 func (r *reports) add(arrangementID string, seen []standing.Observation) {
@@ -49,7 +50,7 @@ func (r *reports) take() map[string][]standing.Observation {
 	return all
 }
 
-// report hands observations on as they come, and again where the control does not take them.
+// report sends observations as they come, and retries if the control does not accept them.
 func (g *Gateway) report(ctx context.Context) {
 	const retry = time.Second
 	for {
@@ -76,9 +77,9 @@ func (g *Gateway) reportAll(ctx context.Context) bool {
 	for id, seen := range g.reports.take() {
 		err := g.control.Observe(ctx, id, seen)
 		switch {
-		case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, tenancy.ErrRefused): // deleted meanwhile
+		case errors.Is(err, tenancy.ErrNotFound), errors.Is(err, tenancy.ErrRefused): // the arrangement was deleted meanwhile
 		case err != nil:
-			g.log.WarnContext(ctx, "what a receiver answered could not be reported yet", "arrangement", id, "error", err)
+			g.log.WarnContext(ctx, "a receiver's answer could not be reported yet", "arrangement", id, "error", err)
 			g.reports.add(id, seen)
 			done = false
 		}
@@ -86,24 +87,24 @@ func (g *Gateway) reportAll(ctx context.Context) bool {
 	return done
 }
 
-// journal gathers entries of the message log and writes them in batches.
+// journal collects entries of the message log and writes them in batches.
 type journal struct {
 	mu      sync.Mutex
 	second  int64
 	counts  map[string]int // successes of this second, by arrangement ID
 	entries []tenancy.Message
-	rest    map[string]int // index of the entry that stands for the rest
+	rest    map[string]int // index of the entry that counts the rest, by arrangement ID
 	lost    int
 	wake    chan struct{}
 }
 
 const (
-	// successesPerSecond is the number of messages of an arrangement that are logged one by one in a second, if they
-	// succeed at the first attempt. One more entry counts the further ones. All other messages are logged one by one.
+	// successesPerSecond limits the successes of one arrangement that are logged one by one in a second. The last entry
+	// counts the rest. Everything else is logged message by message.
 	successesPerSecond = 5
-	// mostEntries bounds what waits for the database.
+	// mostEntries limits the entries that wait for the database.
 	mostEntries = 10000
-	// journalEvery is how often entries are written.
+	// journalEvery is the interval in which entries are written.
 	journalEvery = 500 * time.Millisecond
 )
 
@@ -152,7 +153,7 @@ func shortened(s string, most int) string {
 	return s
 }
 
-// keepJournal writes what was gathered.
+// keepJournal writes the collected entries.
 func (g *Gateway) keepJournal(ctx context.Context) {
 	for {
 		select {

@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Successes at the first attempt are summed up from the sixth of a second on; everything else has an entry of its own.
+// Successes at the first attempt share an entry from the sixth of a second on. Everything else has an entry of its own.
 func TestTheSixthSuccessOfASecondCountsTheFurtherOnes(t *testing.T) {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	g := &Gateway{now: func() time.Time { return now }}

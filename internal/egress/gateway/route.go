@@ -19,20 +19,21 @@ import (
 )
 
 const (
-	// idleRoute is how long what is known of an arrangement stays in memory without a message.
+	// idleRoute is the time without a message after which an arrangement leaves the memory.
 	idleRoute = 10 * time.Minute
-	// mostRoutes bounds it, at some ten kilobytes each: one that is dropped is read again, by its indexes.
+	// mostRoutes limits the arrangements in memory, at some ten kilobytes each. One that is dropped is read again, by its
+	// indexes.
 	mostRoutes = 15000
 )
 
-// A route is what the gateway knows of one arrangement. Its connections belong to one generation each.
+// A route is the cached state of one arrangement. Its connections belong to one generation each.
 type route struct {
 	address    address
 	standing   standing.Standing
 	endpoint   *url.URL
 	statuses   []int // that mean a refusal
 	identities map[int]*identity
-	plain      *outbound.Connections // where it presents no certificate
+	plain      *outbound.Connections // not nil if it presents no certificate
 	series     *series
 
 	mu       sync.Mutex
@@ -40,19 +41,20 @@ type route struct {
 	accepted map[int]time.Time // when this gateway last saw a generation accepted
 	usedAt   time.Time
 	refused  refusals
-	// changedAt is when this gateway last saw a generation accepted that had been refused, or the other way round.
+	// changedAt is the last time at which the verdict on a generation was reversed.
 	changedAt time.Time
-	deafUntil time.Time // until when the receiver is not asked before it gets a body
+	// Until noContinueUntil the receiver is not asked before it gets a body.
+	noContinueUntil time.Time
 
-	reading    sync.Mutex // held by who reads it anew after a refusal
-	freshUntil time.Time  // until when it is not read anew once more
+	reading    sync.Mutex // held by the message that reads the route again after a refusal
+	freshUntil time.Time  // until then it is not read again
 }
 
 func (r *route) name() string { return r.address.String() }
 
-// refusals are the sorts of messages (method and path) that every generation was refused for. A receiver that has other
-// reasons than the certificate is not asked twice for every message; what it thinks of the certificate is asked again
-// after a while, and at once when it changes its mind about one.
+// refusals are the sorts of messages (method and path) that were refused with every generation. A receiver with other
+// reasons than the certificate is not asked twice for every message. It is asked again after a while, and at once when
+// its verdict on a generation is reversed.
 type refusals map[string]refusal
 
 type refusal struct {
@@ -62,20 +64,20 @@ type refusal struct {
 }
 
 const (
-	// patience is how many messages of a sort are refused before it is remembered, from firstPause on, doubling up to
-	// longestPause.
+	// patience is the number of refused messages of a sort from which on a refusal is remembered. The time doubles from
+	// firstPause up to longestPause.
 	patience                 = 3
 	firstPause, longestPause = time.Second, 30 * time.Second
-	// mostRefusals bounds the memory of one arrangement.
+	// mostRefusals limits the sorts of one arrangement.
 	mostRefusals = 256
 )
 
-func (rs refusals) lately(of string, now time.Time) bool { return now.Before(rs[of].until) }
+func (rs refusals) recently(of string, now time.Time) bool { return now.Before(rs[of].until) }
 
 func (rs refusals) add(of string, now time.Time) {
 	v, known := rs[of]
 	if !known && len(rs) >= mostRefusals {
-		for old := range rs { // any one
+		for old := range rs { // whichever comes first
 			delete(rs, old)
 			break
 		}
@@ -95,7 +97,7 @@ func (rs refusals) clone() refusals {
 	return c
 }
 
-// An identity is a generation with its connections, which are shared by the routes that follow each other.
+// An identity is a generation with its connections, which successive routes share.
 type identity struct {
 	standing.Identity
 	certificateID string
@@ -105,41 +107,43 @@ type identity struct {
 
 func (id *identity) transport() *outbound.Connections { return id.connections.Load() }
 
-// reconnect lets the next message with a generation open a connection of its own.
+// reconnect makes the next message with a generation open a new connection.
 func (r *route) reconnect(n *outbound.Network, generation int) {
 	if id := r.identities[generation]; id != nil {
 		id.connections.Swap(n.Connections(&id.Identity, r.standing.Arrangement.Egress)).CloseIdleConnections()
 	}
 }
 
-// order says which generations to try, and whether all of them were refused a moment ago for messages of the same sort.
-func (r *route) order(of string, now time.Time) (order []int, lately bool) {
+// order returns the generations in the order in which to try them. recently is true if all of them were refused a
+// moment ago for messages of the same sort.
+func (r *route) order(of string, now time.Time) (order []int, recently bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.usedAt = now
-	return r.rollover.Order(now), r.refused.lately(of, now)
+	return r.rollover.Order(now), r.refused.recently(of, now)
 }
 
 // routes are the arrangements in use.
 type routes struct {
 	mu      sync.RWMutex
 	known   map[address]*route
-	stale   map[address]*route // to be read anew; their connections may be used again
+	stale   map[address]*route // to be read again; their connections may be reused
 	changes int                // counts what was forgotten
-	// silentUntil is until when the control is not asked for what is stale: it did not answer.
+	// Until silentUntil the control is not asked for what is stale, because it did not answer.
 	silentUntil time.Time
 }
 
 const (
-	// askAgain is how long the control is left alone that did not answer.
+	// askAgain is the pause after a control did not answer.
 	askAgain = time.Second
-	// readAgain is how long what was read after a refusal counts for others; readTimeout is how long they wait for it, and
-	// retryRead the pause between two tries: after a failover the connections to the old primary fail one by one.
+	// readAgain is the time for which a route that was read after a refusal counts for other messages. readTimeout limits
+	// their wait for it, and retryRead is the pause between two attempts: after a failover the connections to the old
+	// primary fail one by one.
 	readAgain   = 200 * time.Millisecond
 	readTimeout = 2 * time.Second
 	retryRead   = 20 * time.Millisecond
-	// staleGrace is how long after its last message what is known of an arrangement may be stale, while the control does
-	// not answer: messages go on through an outage of the service that began right after a change.
+	// staleGrace is the time after its last message for which an arrangement may be stale while the control does not
+	// answer. Messages continue through an outage of the service that began right after a change.
 	staleGrace = time.Hour
 )
 
@@ -151,7 +155,7 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	if r != nil {
 		return r, nil
 	}
-	// While the control does not answer, what was known before a change is better than nothing.
+	// While the control does not answer, the state from before a change is better than none.
 	rs.mu.RLock()
 	old, silent := rs.stale[to], g.now().Before(rs.silentUntil)
 	rs.mu.RUnlock()
@@ -168,10 +172,10 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	return r, err
 }
 
-// isAnswer says whether an error is what the control says, and not that it says nothing.
+// isAnswer reports whether an error is an answer of the control, and not a failure to get one.
 func isAnswer(err error) bool { return errors.As(err, new(*tenancy.RuleError)) }
 
-// read reads a route anew, again where something changed meanwhile.
+// read reads a route, and starts again if something changed meanwhile.
 func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
 	for {
 		rs.mu.RLock()
@@ -188,10 +192,10 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 	}
 }
 
-// anew is what is known of a route whose every generation was refused, in case a change was not heard of: it is read
-// anew, for all messages together and not more often than every [readAgain]. Where the control does not answer for
-// [readTimeout], it is the route itself, and nobody waits again for [askAgain].
-func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
+// refresh returns the current state of a route after every generation was refused, in case a change was missed. It
+// reads the route for all messages together, and at most every [readAgain]. If the control does not answer within
+// [readTimeout], it returns the route unchanged, and later messages do not wait for [askAgain].
+func (rs *routes) refresh(ctx context.Context, g *Gateway, r *route) *route {
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	rs.mu.RLock()
@@ -209,7 +213,7 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 		fresh, err := rs.read(ctx, g, r.address)
 		switch {
 		case err == nil:
-			fresh.reading.Lock() // of routes that follow each other, always the later one's last
+			fresh.reading.Lock() // of two successive routes, the later one is locked last
 			defer fresh.reading.Unlock()
 			fresh.freshUntil = g.now().Add(readAgain)
 			return fresh
@@ -224,7 +228,7 @@ func (rs *routes) anew(ctx context.Context, g *Gateway, r *route) *route {
 	}
 }
 
-// replace puts what was read in the place of what was known; nil where it may be out of date already.
+// replace stores a route that was read. The result is nil if the route may be out of date already.
 func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identities []standing.Identity,
 	changes int) (*route, error) {
 	rs.mu.Lock()
@@ -290,15 +294,15 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		for generation, at := range before.accepted {
 			r.accepted[generation] = at
 		}
-		r.changedAt, r.deafUntil = before.changedAt, before.deafUntil
-		if len(r.identities) == same { // one that is new was never refused
+		r.changedAt, r.noContinueUntil = before.changedAt, before.noContinueUntil
+		if len(r.identities) == same { // a new one was never refused
 			r.refused = before.refused.clone()
 		}
 	}
 	return r, nil
 }
 
-// closeBut closes the idle connections of generations that the next route has no use for; those in use end with their
+// closeBut closes the idle connections of generations that the next route does not use. Those in use end with their
 // messages.
 func (r *route) closeBut(next *route) {
 	for generation, id := range r.identities {
@@ -311,7 +315,7 @@ func (r *route) closeBut(next *route) {
 	}
 }
 
-// forget lets the routes of a tenant, or all, be read anew.
+// forget marks the routes of a tenant, or all, to be read again.
 func (rs *routes) forget(tenantID string) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -324,7 +328,7 @@ func (rs *routes) forget(tenantID string) {
 	}
 }
 
-// sweep drops what was not used for a while.
+// sweep drops routes that have not been used for a while.
 func (g *Gateway) sweep(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

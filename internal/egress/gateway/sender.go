@@ -13,20 +13,21 @@ import (
 )
 
 const (
-	// tokenLife is how long a token is taken as valid without asking again; after a change of its tenant it is asked about
-	// at once.
+	// tokenLife is the time for which a token counts as valid without another look-up. After a change of its tenant it is
+	// looked up at once.
 	tokenLife = time.Minute
-	// tokenGrace is how much longer it is while the control does not answer: senders go on through an outage of the
+	// tokenGrace prolongs it while the control does not answer, so that senders can continue through an outage of the
 	// service.
 	tokenGrace = time.Hour
 )
 
 var (
-	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization where the receiver needs Authorization`)
-	errToken    = errors.New("this token is not known, or not valid any more")
+	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization if the ` +
+		`receiver needs Authorization`)
+	errToken = errors.New("this token does not exist, or is not valid any more")
 )
 
-// tokens are the senders' tokens that were used lately.
+// tokens are the senders' tokens that were used recently.
 type tokens struct {
 	mu    sync.RWMutex
 	known map[string]token // by hash
@@ -37,8 +38,8 @@ type token struct {
 	until time.Time
 }
 
-// forget lets the tokens of a tenant, or all, be asked about before they are taken again; those of an hour ago are
-// dropped.
+// forget makes the tokens of a tenant, or all, be looked up before they are accepted again. It drops those that were
+// last valid an hour ago.
 func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,13 +54,13 @@ func (t *tokens) forget(tenantID string, now time.Time) {
 	}
 }
 
-// A trusted sender was authenticated by its connection; tenant is empty where it may send for all.
+// A trusted sender was authenticated by its connection. tenant is empty if it may send for all.
 type trusted struct{ tenant string }
 
 type trustedKey struct{}
 
-// mayUse says whether a request may use an arrangement. A sender of another tenant is answered as if the arrangement
-// did not exist, before anybody has looked whether it does.
+// mayUse returns an error unless the sender of a request may use an arrangement. A sender of another tenant gets the
+// same answer as if the arrangement did not exist, before it is looked up.
 func (g *Gateway) mayUse(r *http.Request, to address) error {
 	if s, ok := r.Context().Value(trustedKey{}).(trusted); ok {
 		if s.tenant == "" || s.tenant == to.tenant {
@@ -84,7 +85,7 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	case err != nil:
 		return err
 	case t.Role != tenancy.RoleSender:
-		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: make one with perennial token create NAME "+
+		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: create one with perennial token create NAME "+
 			"--role sender --tenant %s", to.tenant)
 	case t.Tenant != to.tenant:
 		return notTheirs(to)
@@ -124,7 +125,7 @@ func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, erro
 	return t, nil
 }
 
-// refuse answers a sender that may not use what it asked for.
+// refuse answers a sender that may not use the arrangement.
 func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errNoSender), errors.Is(err, errToken):
@@ -139,7 +140,7 @@ func refuse(w http.ResponseWriter, err error) {
 	}
 }
 
-// problem answers with problem details (RFC 9457). The header tells a sender the gateway's answers from a receiver's.
+// problem answers with problem details (RFC 9457). The header marks the gateway's own answers.
 func problem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set(ours, "1")

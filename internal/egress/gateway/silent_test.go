@@ -20,8 +20,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// silent is a control that can stop answering, whose changes a test makes, and which counts what it is asked. Where the
-// test makes none it is one whose connection for news is lost.
+// silent is a control that can stop answering, notifies of changes only when the test does, and counts the questions.
+// Without notifications it acts like one that has lost its connection.
 type silent struct {
 	inprocess.Control
 	down   atomic.Bool
@@ -30,7 +30,7 @@ type silent struct {
 	change func(tenantID string)
 }
 
-// silence starts the fixture's gateway anew with such a control.
+// silence restarts the fixture's gateway with such a control.
 func (f *fixture) silence() *silent {
 	f.stop()
 	s := &silent{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}}
@@ -62,7 +62,7 @@ func (s *silent) OnChange(listen func(tenantID string)) (stop func()) {
 	return func() {}
 }
 
-func TestMessagesGoOnThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
+func TestMessagesContinueThroughAnOutageThatBeganRightAfterAChange(t *testing.T) {
 	f := setUp(t)
 	f.receiver("bank", tenancy.Adaptive, ways["401"])
 	f.token = f.sender("acme", 24*time.Hour)

@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// A stalledError says that a receiver stopped taking a body. net/http has no time-out for that: its own begins when the
-// body has been sent.
+// A stalledError reports that a receiver stopped reading a body. net/http has no time-out for that: its own begins
+// after the body has been sent.
 type stalledError struct{ limit time.Duration }
 
 func (e stalledError) Error() string {
-	return "the receiver has taken nothing more of the body for " + e.limit.String()
+	return "the receiver has read nothing more of the body for " + e.limit.String()
 }
 
 // Timeout makes it a time-out.
 func (stalledError) Timeout() bool { return true }
 
-// A guarded body ends its request when the receiver takes nothing more of it for a while. A sender that is slow itself
-// does not count: time runs between reads, not during one.
+// A guarded body ends its request if the receiver reads nothing more of it for a while. A slow sender does not count,
+// since the timer runs between reads and not during one.
 type guarded struct {
 	io.ReadCloser
 	limit time.Duration
 
 	mu    sync.Mutex
 	timer *time.Timer
-	over  bool // the answer has come
+	over  bool // the answer has arrived
 }
 
 // guard watches the body of a request, until stop is called with the answer. It returns the request to send instead.

@@ -180,7 +180,7 @@ func TestAnAnswerIsTheSameDirectlyAndThroughTheTransport(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreUsedAgainAndBounded(t *testing.T) {
+func TestConnectionsAreReusedAndLimited(t *testing.T) {
 	r := receive(t, tenancy.Egress{Connections: 10}, func(w http.ResponseWriter,
 		_ *http.Request) {
 		io.WriteString(w, "ok")
@@ -262,7 +262,7 @@ func roundTrip(c *Connections, r *http.Request) (string, error) {
 	return string(data), err
 }
 
-func TestAMessageThatMayHaveBeenTakenIsNotSentTwice(t *testing.T) {
+func TestAMessageThatMayHaveBeenProcessedIsNotSentTwice(t *testing.T) {
 	for method, wantTaken := range map[string]int64{"POST": 2, "GET": 3} {
 		t.Run(method, func(t *testing.T) {
 			var taken atomic.Int64
@@ -294,7 +294,7 @@ func TestAMessageThatMayHaveBeenTakenIsNotSentTwice(t *testing.T) {
 	}
 }
 
-func TestBrokenAnswersAreErrorsAndGiveTheirPlaceBack(t *testing.T) {
+func TestBrokenAnswersAreErrorsAndFreeTheirPlace(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\n"
 	for name, answer := range map[string]string{
 		"no HTTP":                  "hello\r\n\r\n",
@@ -327,7 +327,7 @@ func TestBrokenAnswersAreErrorsAndGiveTheirPlaceBack(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatIsSilentIsGivenUpAndOneThatStreamsIsNot(t *testing.T) {
+func TestASilentReceiverTimesOutAndAStreamingOneDoesNot(t *testing.T) {
 	c, url := scripted(t, tenancy.Egress{TimeoutSeconds: 1}, func(n int, c net.Conn, in *bufio.Reader) {
 		r, err := http.ReadRequest(in)
 		if err != nil {
@@ -352,7 +352,7 @@ func TestAReceiverThatIsSilentIsGivenUpAndOneThatStreamsIsNot(t *testing.T) {
 	}
 }
 
-func TestASenderThatGoesAwayEndsItsMessage(t *testing.T) {
+func TestADisconnectedSenderEndsItsMessage(t *testing.T) {
 	for _, path := range []string{"/head", "/body"} {
 		arrived := make(chan bool, 1)
 		c, url := scripted(t, tenancy.Egress{}, func(n int, c net.Conn, in *bufio.Reader) {
@@ -381,7 +381,7 @@ func TestASenderThatGoesAwayEndsItsMessage(t *testing.T) {
 	}
 }
 
-func TestABodyThatBreaksOffReachesNoReceiver(t *testing.T) {
+func TestATruncatedBodyReachesNoReceiver(t *testing.T) {
 	r := receive(t, tenancy.Egress{}, func(http.ResponseWriter, *http.Request) {}).direct()
 	q := request(t, "POST", r.URL, "")
 	q.Body, q.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("half"), failing{io.ErrUnexpectedEOF})), 10
@@ -420,7 +420,7 @@ func TestARefusalInTLSIsSeenDirectly(t *testing.T) {
 	}
 }
 
-func TestHTTP2AndWhatAsksForMoreGoThroughTheTransport(t *testing.T) {
+func TestHTTP2AndSpecialRequestsGoThroughTheTransport(t *testing.T) {
 	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) { io.WriteString(w, q.Proto) },
 		func(s *httptest.Server) { s.EnableHTTP2 = true })
 	for range 3 {

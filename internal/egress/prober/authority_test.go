@@ -142,7 +142,7 @@ func only(bundle []byte, which ...int) (out []byte) {
 	return out
 }
 
-func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t *testing.T) {
+func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testing.T) {
 	ok := func(w http.ResponseWriter, _ *http.Request) {}
 	root, issuing := 0, 1 // in the bundle from before
 	for _, c := range []struct {
@@ -203,7 +203,7 @@ func TestAReceiverIsAskedWhetherItTrustsTheNewCABeforeThereIsACertificateOfIt(t 
 	}
 }
 
-func TestABareHandshakeShowsNoTrust(t *testing.T) {
+func TestABareHandshakeProvesNoTrust(t *testing.T) {
 	w := newWorld(t, true)
 	w.arrangement.Egress.Probe = tenancy.Probe{}
 	if got := w.ask(w.serve(w.ca.Bundle(), func(http.ResponseWriter,

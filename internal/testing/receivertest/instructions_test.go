@@ -28,7 +28,7 @@ func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
 
 // What the page says is put into the product's configuration as it is. The first way knows generation 2 alone, the
 // second one both, by their subject.
-func TestTheInstructionsWorkAtTheirProducts(t *testing.T) {
+func TestTheInstructionsWorkWithTheirProducts(t *testing.T) {
 	f := setUp(t)
 	f.renew()
 	second := f.generation(2)

@@ -133,7 +133,7 @@ func (f *fixture) renew() {
 	check(f.t, err)
 }
 
-func TestNginxThatTrustsTheCATakesBothGenerationsAndOneThatDoesNotSaysSo(t *testing.T) {
+func TestNginxAcceptsBothGenerationsIfItTrustsTheCAAndNamesTheReasonIfNot(t *testing.T) {
 	f := setUp(t)
 	port, stranger := testenv.Port(t), testenv.Port(t)
 	other := setUp(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T) {
+func TestNoMessageFailsIfTheGatewayMissedTheNewGeneration(t *testing.T) {
 	f := setUp(t)
 	f.silence()
 	type sending struct {
@@ -22,7 +22,7 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 		for _, k := range []sending{{method: "GET"}, {method: "DELETE"}, {method: "POST", size: 200},
 			{method: "POST", size: 60 << 10}, {method: "PUT", size: -(60 << 10)}} {
 			if k.method == "DELETE" && (way == "close" || way == "reset") {
-				continue // it may have been done: only a message that can be asked about, or is safe, is sent again
+				continue // it may have been processed, so only a safe message or one with a body is sent again
 			}
 			k.name, k.way = fmt.Sprint("r", len(sendings)), way
 			sendings = append(sendings, k)
@@ -43,9 +43,9 @@ func TestNoMessageFailsWhereTheGatewayHasNotHeardOfTheNewGeneration(t *testing.T
 	}
 }
 
-// What is larger than the gateway keeps in the settled state gets the receiver's refusal, unless that comes before so
-// much was sent; the next message knows better.
-func TestALargeMessageBeforeTheGatewayHasHeardMayBeRefusedAndTheNextOneIsNot(t *testing.T) {
+// With one generation the gateway keeps only the beginning of a body. A larger message gets the receiver's refusal,
+// unless the refusal arrives before so much was sent. The next message uses the other generation.
+func TestALargeMessageMayBeRefusedAfterAMissedRenewalAndTheNextOneIsNot(t *testing.T) {
 	f := setUp(t)
 	f.silence()
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
@@ -62,8 +62,8 @@ func TestALargeMessageBeforeTheGatewayHasHeardMayBeRefusedAndTheNextOneIsNot(t *
 	}
 }
 
-// A receiver that refuses everything for reasons of its own costs the control little, whatever its messages are.
-func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
+// A receiver that refuses everything for other reasons causes few look-ups, whatever its messages are.
+func TestRefusedMessagesRarelyAskTheControl(t *testing.T) {
 	f := setUp(t)
 	control := f.silence()
 	server := f.receiver("bank", tenancy.Adaptive, ways["401"])
@@ -84,8 +84,7 @@ func TestRefusedMessagesAskTheControlNowAndThenOnly(t *testing.T) {
 	}
 }
 
-// A control that is back after an outage, and one that answers only after its dead connections were tried, is asked all
-// the same.
+// The control is also asked right after an outage, and while it answers only after its dead connections were tried.
 func TestARefusalDuringAFailoverWaitsForTheControl(t *testing.T) {
 	f := setUp(t)
 	control := f.silence()
