@@ -14,7 +14,7 @@ type KeyError struct {
 
 func (e *KeyError) Error() string { return e.Problem }
 
-func keyError(key, format string, args ...any) error {
+func keyErrorf(key, format string, args ...any) error {
 	return &KeyError{key, fmt.Sprintf(format, args...)}
 }
 
@@ -58,7 +58,7 @@ func (p Policy) Check() error {
 				Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
 		}
 		if next.Sub(run) <= p.Spread {
-			return fmt.Errorf("policy %s: %w", p.Name, keyError("spread", "spread is %s; it must be shorter than the time "+
+			return fmt.Errorf("policy %s: %w", p.Name, keyErrorf("spread", "spread is %s; it must be shorter than the time "+
 				"between two runs, %s here", FormatDuration(p.Spread), FormatDuration(next.Sub(run))))
 		}
 		run = next
@@ -70,31 +70,31 @@ func (p Policy) Check() error {
 func (p Policy) checkValues() error {
 	within, from, to := p.RenewWithin.Of(p.Validity), p.WarnFrom.Of(p.Validity), p.WarnTo.Of(p.Validity)
 	if p.Name == "" {
-		return keyError("name", "name is missing")
+		return keyErrorf("name", "name is missing")
 	}
 	if err := p.Schedule.Check(); err != nil {
 		return err
 	}
 	switch {
 	case p.Validity < time.Hour || p.Validity > 3650*Day:
-		return keyError("validity", "validity is %s; it must be 1h to 3650d", FormatDuration(p.Validity))
+		return keyErrorf("validity", "validity is %s; it must be 1h to 3650d", FormatDuration(p.Validity))
 	case p.Spread < 0:
-		return keyError("spread", "spread is %s; it must not be negative", FormatDuration(p.Spread))
+		return keyErrorf("spread", "spread is %s; it must not be negative", FormatDuration(p.Spread))
 	case within <= 0:
-		return keyError("renew_within", "renew_within is %s; it must be longer than 0: renewal cannot be switched off",
+		return keyErrorf("renew_within", "renew_within is %s; it must be longer than 0: renewal cannot be switched off",
 			p.RenewWithin)
 	case within >= p.Validity:
-		return keyError("renew_within", "renew_within (%s) must be shorter than validity (%s), or every run would renew",
+		return keyErrorf("renew_within", "renew_within (%s) must be shorter than validity (%s), or every run would renew",
 			p.RenewWithin, FormatDuration(p.Validity))
 	case from < 0:
-		return keyError("warn_from", "warn_from is %s; it must not be negative", p.WarnFrom)
+		return keyErrorf("warn_from", "warn_from is %s; it must not be negative", p.WarnFrom)
 	case to < from:
-		return keyError("warn_to", "warn_to (%s) must not be shorter than warn_from (%s)", p.WarnTo, p.WarnFrom)
+		return keyErrorf("warn_to", "warn_to (%s) must not be shorter than warn_from (%s)", p.WarnTo, p.WarnFrom)
 	case to <= within:
-		return keyError("warn_to", "warn_to (%s) must be longer than renew_within (%s), or no warning would ever be sent",
+		return keyErrorf("warn_to", "warn_to (%s) must be longer than renew_within (%s), or no warning would ever be sent",
 			p.WarnTo, p.RenewWithin)
 	case to >= p.Validity:
-		return keyError("warn_to", "warn_to (%s) must be shorter than validity (%s), or every run would warn", p.WarnTo,
+		return keyErrorf("warn_to", "warn_to (%s) must be shorter than validity (%s), or every run would warn", p.WarnTo,
 			FormatDuration(p.Validity))
 	}
 	return nil

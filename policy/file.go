@@ -89,7 +89,7 @@ func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e
 
 func (e *lineError) Unwrap() error { return e.err }
 
-func atLine(n *yaml.Node, format string, args ...any) error {
+func lineErrorf(n *yaml.Node, format string, args ...any) error {
 	return &lineError{n.Line, fmt.Errorf(format, args...)}
 }
 
@@ -122,7 +122,7 @@ type field struct {
 
 func eachKey(n *yaml.Node, fields []field) error {
 	if n.Kind != yaml.MappingNode {
-		return atLine(n, "expected keys and values")
+		return lineErrorf(n, "expected keys and values")
 	}
 	names := make([]string, len(fields))
 	for i, f := range fields {
@@ -133,7 +133,7 @@ next:
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if seen[k.Value] {
-			return atLine(k, "%s is given twice", k.Value)
+			return lineErrorf(k, "%s is given twice", k.Value)
 		}
 		seen[k.Value] = true
 		for _, f := range fields {
@@ -144,15 +144,15 @@ next:
 				if nested := (*lineError)(nil); errors.As(err, &nested) {
 					return err
 				}
-				return atLine(k, "%s: %w", k.Value, err)
+				return lineErrorf(k, "%s: %w", k.Value, err)
 			}
 			continue next
 		}
-		return atLine(k, "unknown key %q: use %s", k.Value, strings.Join(names, ", "))
+		return lineErrorf(k, "unknown key %q: use %s", k.Value, strings.Join(names, ", "))
 	}
 	for _, f := range fields {
 		if f.required && !seen[f.key] {
-			return atLine(n, "%s is missing", f.key)
+			return lineErrorf(n, "%s is missing", f.key)
 		}
 	}
 	return nil
@@ -215,7 +215,7 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 	switch s.Every {
 	case Month:
 		if s.Day, err = strconv.Atoi(day.Value); err != nil || s.Day < 1 || s.Day > 31 {
-			return s, atLine(day, "day: invalid day of the month %q: use 1 to 31", day.Value)
+			return s, lineErrorf(day, "day: invalid day of the month %q: use 1 to 31", day.Value)
 		}
 	case Week:
 		for d := time.Sunday; d <= time.Saturday; d++ {
@@ -224,9 +224,9 @@ func readSchedule(n *yaml.Node) (Schedule, error) {
 				return s, nil
 			}
 		}
-		return s, atLine(day, "day: invalid weekday %q: use monday to sunday", day.Value)
+		return s, lineErrorf(day, "day: invalid weekday %q: use monday to sunday", day.Value)
 	default:
-		return s, atLine(day, "day needs every: month or every: week")
+		return s, lineErrorf(day, "day needs every: month or every: week")
 	}
 	return s, nil
 }

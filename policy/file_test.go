@@ -2,8 +2,11 @@ package policy
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 )
 
 const good = `name: ours
@@ -24,6 +27,9 @@ func TestPolicyFilesAreReadStrictly(t *testing.T) {
 		{"no schedule", `schedule: {every: month, day: 1, at: "00:00", zone: UTC}`, "", "schedule is missing"},
 		{"no name", "name: ours\n", "", "name is missing"},
 		{"control character in the name", "name: ours", `name: "a\u0007b"`, "line 1: name: use 1 to 64 printable"},
+		{"too long a name", "name: ours", "name: " + strings.Repeat("x", 65), "line 1: name: use 1 to 64 printable"},
+		{"a name of blanks", "name: ours", `name: "  "`, "line 1: name: use 1 to 64 printable"},
+		{"a delete character in the name", "name: ours", `name: "a\x7f"`, "line 1: name: use 1 to 64 printable"},
 		{"negative", "60d", "-60d", "line 4: warn_from: -60d is negative"},
 		{"renewal switched off", "renew_within: 62d", "renew_within: 0d", "line 3: renew_within is 0d; it must be longer " +
 			"than 0: renewal cannot be switched off"},
@@ -81,7 +87,45 @@ func TestAPolicyThatLetsACertificateExpireIsRefusedWithTheDate(t *testing.T) {
 	}
 }
 
+func TestAFileOfTheMaximumSizeIsRead(t *testing.T) {
+	longest := strings.Replace(good, "name: ours", "name: "+strings.Repeat("x", 64), 1)
+	longest += strings.Repeat("#", 64<<10-len(longest))
+	if p, err := Read(strings.NewReader(longest)); err != nil || len(p.Name) != 64 {
+		t.Errorf("%d bytes: %v", len(longest), err)
+	}
+	if _, err := Read(strings.NewReader(longest + "#")); err == nil {
+		t.Error("a byte more is read")
+	}
+	if _, err := Read(iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a broken reader: %v", err)
+	}
+}
+
+func TestEveryKeyOfAFileIsReadAndWritten(t *testing.T) {
+	p := preset(t, "sap-c4c-92")
+	p.Source, p.WarnOnce, p.Spread = "two\nlines: a \"quote\"", true, 6*time.Hour
+	for _, s := range []Schedule{
+		{Every: Month, Day: 31, Hour: 23, Minute: 59, Zone: time.UTC},
+		{Every: Week, Weekday: time.Sunday, Zone: time.UTC}, {Every: Daily, Hour: 1, Zone: time.UTC},
+	} {
+		p.Schedule = s
+		if again, err := Read(strings.NewReader(p.YAML())); err != nil || again != p {
+			t.Errorf("%s\nis read as %+v, %v", p.YAML(), again, err)
+		}
+	}
+	for every, want := range map[string]Schedule{"month": {Every: Month, Day: 1, Zone: time.UTC},
+		"week": {Every: Week, Weekday: time.Monday, Zone: time.UTC}, "day": {Every: Daily, Zone: time.UTC}} {
+		short := strings.Replace(good, `{every: month, day: 1, at: "00:00", zone: UTC}`, "{every: "+every+"}", 1)
+		if p, err := Read(strings.NewReader(short)); err != nil || p.Schedule != want {
+			t.Errorf("every %s without more is %+v, %v", every, p.Schedule, err)
+		}
+	}
+}
+
 func TestEveryPresetReadsBackAsItself(t *testing.T) {
+	if got := len(Presets()); got != 5 {
+		t.Errorf("%d presets", got)
+	}
 	for _, p := range Presets() {
 		if err := p.Check(); err != nil {
 			t.Error(err)

@@ -31,15 +31,15 @@ type Schedule struct {
 func (s Schedule) Check() error {
 	switch {
 	case s.Every != Month && s.Every != Week && s.Every != Daily:
-		return keyError("schedule.every", "schedule: every is %q; use month, week or day", s.Every)
+		return keyErrorf("schedule.every", "schedule: every is %q; use month, week or day", s.Every)
 	case s.Every == Month && (s.Day < 1 || s.Day > 31):
-		return keyError("schedule.day", "schedule: day is %d; use 1 to 31", s.Day)
+		return keyErrorf("schedule.day", "schedule: day is %d; use 1 to 31", s.Day)
 	case s.Every == Week && (s.Weekday < time.Sunday || s.Weekday > time.Saturday):
-		return keyError("schedule.day", "schedule: weekday is %d; use sunday to saturday", s.Weekday)
+		return keyErrorf("schedule.day", "schedule: weekday is %d; use sunday to saturday", s.Weekday)
 	case s.Hour < 0 || s.Hour > 23 || s.Minute < 0 || s.Minute > 59:
-		return keyError("schedule.at", "schedule: at is %02d:%02d; use 00:00 to 23:59", s.Hour, s.Minute)
+		return keyErrorf("schedule.at", "schedule: at is %02d:%02d; use 00:00 to 23:59", s.Hour, s.Minute)
 	case s.Zone == nil:
-		return keyError("schedule.zone", "schedule: zone is missing; use an IANA name such as UTC or Europe/Berlin")
+		return keyErrorf("schedule.zone", "schedule: zone is missing; use an IANA name such as UTC or Europe/Berlin")
 	}
 	return nil
 }

@@ -306,7 +306,7 @@ func (f *finder) returned(n *ast.ReturnStmt) {
 	}
 }
 
-// isFailure reports whether a call makes an error, by the names that this repository uses.
+// isFailure reports whether a call returns a new error, by the names that this repository uses.
 func isFailure(call *ast.CallExpr) bool {
 	name := ""
 	switch fun := call.Fun.(type) {
@@ -315,7 +315,7 @@ func isFailure(call *ast.CallExpr) bool {
 	case *ast.Ident:
 		name = fun.Name
 	}
-	return slices.Contains([]string{"Errorf", "New", "Invalid"}, name)
+	return strings.HasSuffix(name, "rrorf") || name == "New" || name == "Invalid"
 }
 
 // zero returns the zero value of a type as source.
