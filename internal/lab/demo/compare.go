@@ -273,7 +273,8 @@ func (c *comparison) picture(out io.Writer) error {
 		at   time.Time
 		text string
 	}{{c.renewal, "renewed " + day(c.renewal)}, {c.first.NotAfter, "the old one expires " + day(c.first.NotAfter)}} {
-		fmt.Fprintf(&b, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#333" stroke-dasharray="4 3"/><text x="%[1]f" y="%[4]d" text-anchor="middle">%[5]s</text>`+"\n", at(mark.at), top-8, height-30, top-14, mark.text)
+		fmt.Fprintf(&b, `<line x1="%[1]f" x2="%[1]f" y1="%[2]d" y2="%[3]d" stroke="#333" stroke-dasharray="4 3"/><text`+
+			` x="%[1]f" y="%[4]d" text-anchor="middle">%[5]s</text>`+"\n", at(mark.at), top-8, height-30, top-14, mark.text)
 	}
 	for i, p := range c.parties {
 		y := top + i*(2*row+gap)

@@ -1,5 +1,5 @@
-// Package receiver is a receiving system in Go, on loopback: it decides by itself whose messages it accepts, and refuses
-// the others in the way that it is told to. The demo, the sample and the tests send their messages to it.
+// Package receiver is a receiving system in Go, on loopback: it decides by itself whose messages it accepts, and
+// refuses the others in the way that it is told to. The demo, the sample and the tests send their messages to it.
 //
 // It promises to count what arrived, so that a test can show that a message was delivered once.
 package receiver

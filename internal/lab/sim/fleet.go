@@ -22,16 +22,16 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// First certificates expire this long after the start.
+// First certificates expire between these times after the start.
 const (
 	firstExpiry = 93 * policy.Day
 	lastExpiry  = 458 * policy.Day
 )
 
-// A registry stands for the CA: its certificates are numbers, since nobody looks into them here. It remembers for whom
-// it issued.
+// A registry replaces the CA. Its certificates are numbers, because the simulation does not parse them. It records the
+// tenants that it issued for.
 type registry struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	serial  uint64
 	tenants []string
 }
@@ -50,8 +50,8 @@ func (r *registry) certificate(tenant string, from time.Time, validity time.Dura
 		Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
 }
 
-// take returns the tenants for which certificates were issued since it was called last, each once, in order.
-func (r *registry) take() []string {
+// drain returns the tenants that certificates were issued for since the last call, each once, in order.
+func (r *registry) drain() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.tenants
@@ -60,7 +60,7 @@ func (r *registry) take() []string {
 	return slices.Compact(all)
 }
 
-// oneKey gives the same key again and again: nothing is signed here.
+// oneKey returns the same key every time, because nothing is signed.
 type oneKey struct{ key crypto.Signer }
 
 // Take implements [lifecycle.Keys].
@@ -81,10 +81,10 @@ type tenant struct {
 	number       int
 	arrangements []*arrangement
 	generations  []generation
-	rollAt       time.Time // when the engine has something to do next
+	rollAt       time.Time // the next time at which the engine has something to do
 }
 
-// A generation of a tenant's certificate, whether it is retired or not.
+// A generation of a tenant's certificate. Retired ones are kept.
 type generation struct {
 	number    int
 	notAfter  time.Time
@@ -98,15 +98,15 @@ type arrangement struct {
 	id       string
 	tenant   *tenant
 	number   int
-	standing standing.Standing // as the gateway knows it
-	pending  int               // times that its administrator will act
-	served   generation        // what got messages through before the latest renewal
-	since    time.Time         // messages are counted up to here
+	standing standing.Standing // the gateway's copy
+	pending  int               // number of planned actions of its administrator
+	served   generation        // delivered messages before the latest renewal
+	since    time.Time         // messages before are counted
 	fate     fate
-	message  time.Time // when a message will show something new
+	message  time.Time // the time of a message that will give new evidence
 }
 
-// found opens an engine on an empty database and makes n tenants, from the first number on.
+// found opens an engine on an empty database and creates n tenants, numbered from first on.
 func (w *world) found(ctx context.Context, first, n int) (err error) {
 	c := w.Config
 	if w.store, err = store.OpenInMemory(ctx); err != nil {
@@ -141,7 +141,7 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 			KeyType: tenancy.P256, CreatedAt: c.Start, Version: 1}}
 		expires := c.Start.Add(between(r, firstExpiry, lastExpiry)).Truncate(time.Second)
 		from := expires.Add(-c.Policy.Validity)
-		if from.After(c.Start) { // the policy's certificates live shorter than those that it takes over
+		if from.After(c.Start) { // certificates of the policy have a shorter lifetime than the first ones
 			from = c.Start
 		}
 		w.registry.serial++
@@ -196,22 +196,22 @@ const (
 	subscribers = 1
 )
 
-// usable says whether the generation is valid at now.
+// usable reports whether the generation is valid at now.
 func (g generation) usable(now time.Time) bool { return now.Before(g.notAfter) }
 
-// newest is the tenant's latest generation.
+// newest returns the tenant's latest generation.
 func (t *tenant) newest() generation { return t.generations[len(t.generations)-1] }
 
-// shows is what the gateway would report of a message: what it learnt that is news to the engine. A gateway that goes
-// on seeing the same reports it once an hour, which moves nothing, and is left out.
-func shows(r rollover.Rollover, seen []standing.Observation) (news []standing.Observation) {
+// news returns what a gateway would report about a message: the evidence that is new to the engine. Gateways repeat
+// known evidence once an hour, which has no effect and is left out.
+func news(r rollover.Rollover, seen []standing.Observation) (reported []standing.Observation) {
 	for _, o := range seen {
 		before, _ := r.Generation(o.Generation)
 		r = r.Observe(o.Evidence)
 		after, _ := r.Generation(o.Generation)
 		if after.Verdict != before.Verdict || before.VerdictAt.Before(before.PresentedAt) {
-			news = append(news, o)
+			reported = append(reported, o)
 		}
 	}
-	return news
+	return reported
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/policy"
 )
 
-// Table compares results for people.
+// Table prints a comparison of results.
 func Table(w io.Writer, c Config, all []*Result) error {
 	first := all[0]
 	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every "+
@@ -34,9 +34,9 @@ func Table(w io.Writer, c Config, all []*Result) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(w, "\nBY RENEWAL: would have been delivered had the certificate not been renewed. ALTHOUGH "+
-		"ACCEPTED: the receiver accepted a valid\ncertificate of the tenant at that very instant; for adaptive this is 0, "+
-		"always. What else fails, fails because nobody installed\nthe new certificate before the old one expired.\n")
+	_, err := fmt.Fprint(w, "\nBY RENEWAL: failed messages that would have been delivered without the renewal. ALTHOUGH "+
+		"ACCEPTED: failed although the receiver\naccepted a valid certificate of the tenant at that instant; always 0 for "+
+		"adaptive. The other messages failed because the new certificate\nwas not installed before the old one expired.\n")
 	return err
 }
 
@@ -44,7 +44,7 @@ func percent(share float64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
 }
 
-// grouped writes a number with its thousands apart.
+// grouped returns a number with separated thousands.
 func grouped(n int64) string {
 	digits := fmt.Sprint(n)
 	var b strings.Builder
@@ -57,7 +57,7 @@ func grouped(n int64) string {
 	return b.String()
 }
 
-// Picture draws the failed messages of each month as SVG: a row for each result, all to one scale.
+// Picture draws the failed messages of each month as SVG, with a row for each result on the same scale.
 func Picture(w io.Writer, c Config, all []*Result) error {
 	const left, right, top, row, gap, width = 210, 220, 84, 74, 22, 760
 	months := len(all[0].FailedByMonth)
@@ -77,15 +77,21 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 `, left+width+right, height, html.EscapeString(described(all)), all[0].Tenants, all[0].Arrangements, grouped(all[0].Messages), grouped(most))
 	for i, r := range all {
 		y := top + i*(row+gap)
-		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20" y="%d">%s certificates</text>`+"\n",
+		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20"`+
+			` y="%d">%s certificates</text>`+"\n",
 			y+22, r.Strategy, y+40, html.EscapeString(r.Policy), y+58, r.Validity)
 		for m, n := range r.FailedByMonth {
 			if n > 0 {
 				h := max(1, float64(row)*float64(n)/float64(most))
-				fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#c0392b"><title>%s: %s failed</title></rect>`+"\n", x(m)+1, float64(y+row)-h, x(1)-x(0)-2, h, c.Start.AddDate(0, m, 0).Format("January 2006"), grouped(n))
+				fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#c0392b"><title>%s: %s failed`+
+					`</title>`+
+					`</rect>`+"\n", x(m)+1, float64(y+row)-h, x(1)-x(0)-2, h, c.Start.AddDate(0, m, 0).Format("January 2006"),
+					grouped(n))
 			}
 		}
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d" y="%[5]d" font-weight="bold">%[6]s failed</text><text x="%[4]d" y="%[7]d">%[8]s although accepted</text><text x="%[4]d" y="%[9]d">%[10]s hours of outage</text>`+"\n",
+		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%[3]d" y2="%[3]d" stroke="#333"/><text x="%[4]d"`+
+			` y="%[5]d" font-weight="bold">%[6]s failed</text><text x="%[4]d" y="%[7]d">%[8]s although accepted</text><text`+
+			` x="%[4]d" y="%[9]d">%[10]s hours of outage</text>`+"\n",
 			left, left+width, y+row, left+width+14, y+22, grouped(r.Failed), y+40, grouped(r.FailedWhileAccepted), y+58,
 			grouped(int64(r.OutageHours)))
 	}
@@ -98,7 +104,7 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 	return err
 }
 
-// described says in a sentence what the picture shows, for those who do not see it.
+// described returns a text alternative of the picture.
 func described(all []*Result) string {
 	parts := make([]string, len(all))
 	for i, r := range all {

@@ -1,11 +1,10 @@
-// Package sim lives years of a fleet in minutes: the real engine on SQLite in memory under a virtual clock, with
-// simulated receivers, people and senders.
+// Package sim simulates years of a fleet in minutes: the real engine on SQLite in memory under a virtual clock, with
+// simulated receivers, administrators and senders.
 //
-// It promises: the same configuration and seed give the same result to the byte, on any number of cores; strategies and
-// policies are compared with the same fleet, whose people and receivers do the same in each; and a result is only
-// returned where the invariants of the engine held all the way, as far as they can be seen here. Messages are not sent
-// one by one: between two changes their fate is the same, and they are counted. What is simulated is said in
-// docs/simulation.md.
+// The same configuration and seed give the same result to the byte, on any number of cores. Strategies and policies are
+// compared with the same fleet, whose administrators and receivers behave the same in each. A result is returned only
+// if the invariants of the engine held all the time, as far as the simulation can check them. Messages are not sent one
+// by one: between two changes they all have the same outcome, and are counted. docs/simulation.md describes the model.
 package sim
 
 import (
@@ -23,7 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Config is a fleet and its world.
+// A Config describes a fleet and its world.
 type Config struct {
 	Policy   policy.Policy
 	Strategy tenancy.Strategy // immediate, confirmed or adaptive
@@ -33,25 +32,25 @@ type Config struct {
 	Years        int
 	Start        time.Time
 	Seed         uint64
-	// Receivers are the shares of what receivers check, and Orders those of how a pin is changed.
+	// Receivers and Orders are the shares of the kinds of receivers, and of the ways to change a pinned certificate.
 	Receivers Receivers
 	Orders    Orders
-	// Reaction is how long after the notice an administrator acts, each length in it as likely as any other.
+	// The time from the notice to the reaction of an administrator is uniformly distributed between these bounds.
 	ReactionMin, ReactionMax time.Duration
-	// Idle is the share of administrators who act only two days after messages began to fail.
+	// Idle is the share of administrators who react only two days after the first failed message.
 	Idle float64
 	// Interval is the time between two messages of an arrangement.
 	Interval time.Duration
 }
 
-// Receivers are shares of 1: receivers that accept every certificate of the CA, every one of the subject, and those
-// that were installed.
+// Receivers contains shares of 1: receivers that accept every certificate of the CA, every certificate of the subject,
+// or only installed certificates.
 type Receivers struct{ CA, Subject, Pin float64 }
 
-// Orders are shares of 1: administrators who add the new certificate beside the old one, and who replace it.
+// Orders contains shares of 1: administrators who add the new certificate to the old one, or who replace the old one.
 type Orders struct{ Add, Replace float64 }
 
-// A Result is what happened. Its JSON is the output of "perennial simulate".
+// A Result contains the counts of a simulation. Its JSON is the output of "perennial simulate".
 type Result struct {
 	Policy       string           `json:"policy"`
 	Strategy     tenancy.Strategy `json:"strategy"`
@@ -61,35 +60,36 @@ type Result struct {
 	Years        int              `json:"years"`
 	Messages     int64            `json:"messages"`
 	Failed       int64            `json:"failed"`
-	// FailedByRenewal would have been delivered had the certificate not been renewed: the one before was still valid.
+	// FailedByRenewal counts failed messages that would have been delivered without the renewal, because the previous
+	// certificate was still valid.
 	FailedByRenewal int64 `json:"failed_by_renewal"`
-	// FailedWhileAccepted failed although the receiver accepted a valid generation at that instant: the promise, as a
-	// number.
+	// FailedWhileAccepted counts messages that failed although the receiver accepted a valid generation at that instant.
+	// The promise of the product is that it is 0.
 	FailedWhileAccepted int64 `json:"failed_while_some_generation_was_accepted"`
-	// OutageHours are hours in which an arrangement could not deliver, over all arrangements.
+	// OutageHours is the sum over all arrangements of the time without delivery.
 	OutageHours    float64 `json:"outage_hours"`
 	Renewals       int     `json:"renewals"`
 	WarnedRenewals int     `json:"warned_renewals"`
-	// ExpiredInUse are certificates that an arrangement still presented when they expired.
+	// ExpiredInUse counts certificates that an arrangement still presented when they expired.
 	ExpiredInUse int `json:"expired_in_use"`
 	Tasks        int `json:"tasks"`
 	Mails        int `json:"mails"`
 	CutOvers     int `json:"cut_overs"`
 
-	// FailedByMonth are the failed messages of each month from the start on.
+	// FailedByMonth counts the failed messages of each month from the start on.
 	FailedByMonth []int64 `json:"-"`
 
-	outage int64 // milliseconds: a large fleet is without delivery for more than the 292 years of a time.Duration
+	outage int64 // in milliseconds, because the sum can exceed the 292 years of a time.Duration
 }
 
-// most is how much one simulation may be asked for: a slip of the keyboard must not take all memory.
+// Limits of a simulation, so that a typing error does not use up the memory.
 const (
 	mostTenants      = 10_000_000
 	mostArrangements = 100
 	mostYears        = 100
 )
 
-// Check says what is wrong with the configuration, or nil.
+// Check returns an error if the configuration is not valid.
 func (c Config) Check() error {
 	share := func(v float64) bool { return v >= 0 && v <= 1 }
 	one := func(v ...float64) bool {
@@ -106,37 +106,37 @@ func (c Config) Check() error {
 	case c.Strategy != tenancy.Immediate && c.Strategy != tenancy.Confirmed && c.Strategy != tenancy.Adaptive:
 		return fmt.Errorf("strategy %q cannot be simulated: use immediate, confirmed or adaptive", c.Strategy)
 	case c.Tenants < 1 || c.Tenants > mostTenants:
-		return fmt.Errorf("%d tenants: write 1 to %d", c.Tenants, mostTenants)
+		return fmt.Errorf("%d tenants: use 1 to %d", c.Tenants, mostTenants)
 	case c.Arrangements < 1 || c.Arrangements > mostArrangements:
-		return fmt.Errorf("%d arrangements of each tenant: write 1 to %d", c.Arrangements, mostArrangements)
+		return fmt.Errorf("%d arrangements for each tenant: use 1 to %d", c.Arrangements, mostArrangements)
 	case c.Years < 1 || c.Years > mostYears:
-		return fmt.Errorf("%d years: write 1 to %d", c.Years, mostYears)
+		return fmt.Errorf("%d years: use 1 to %d", c.Years, mostYears)
 	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin):
-		return errors.New("the shares of receivers (ca, subject, pin) must each be 0 to 1, and 1 together")
+		return errors.New("the shares of receivers (ca, subject, pin) must each be 0 to 1, with a sum of 1")
 	case !one(c.Orders.Add, c.Orders.Replace):
-		return errors.New("the shares of orders (add, replace) must each be 0 to 1, and 1 together")
+		return errors.New("the shares of orders (add, replace) must each be 0 to 1, with a sum of 1")
 	case !share(c.Idle):
-		return fmt.Errorf("the idle share %v: write 0 to 1", c.Idle)
+		return fmt.Errorf("the idle share is %v: use 0 to 1", c.Idle)
 	case c.ReactionMin < 0 || c.ReactionMax < c.ReactionMin:
-		return fmt.Errorf("the reaction %s..%s: write the shorter one first", policy.FormatDuration(c.ReactionMin),
+		return fmt.Errorf("the reaction time is %s..%s: use the shorter one first", policy.FormatDuration(c.ReactionMin),
 			policy.FormatDuration(c.ReactionMax))
 	case c.Interval < time.Second:
-		return errors.New("more than one message a second of each arrangement cannot be simulated")
+		return errors.New("an arrangement cannot send more than one message per second: use a longer interval")
 	}
 	return c.Policy.Check()
 }
 
-// mode is how a simulation is executed; nothing of it matters to the result.
+// mode configures the execution of a simulation. It has no influence on the result.
 type mode struct {
-	// shard is how many tenants share one database in memory.
+	// shard is the number of tenants that share a database in memory.
 	shard int
-	// everyHour: the engine is called at every hour for every tenant with an open roll-over, as the service does, and not
-	// only at those at which it has something to do.
+	// everyHour calls the engine every hour for each tenant with an open roll-over, as the service does, instead of only
+	// at the hours at which it has something to do.
 	everyHour bool
 }
 
-// Run lives the years, on all cores. The error says what is wrong with the configuration, or which invariant broke, for
-// which tenant and when.
+// Run simulates the years on all cores. The error reports an invalid configuration, or a broken invariant with its
+// tenant and time.
 func Run(ctx context.Context, c Config) (*Result, error) {
 	return run(ctx, c, mode{shard: 250})
 }

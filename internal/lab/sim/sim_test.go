@@ -13,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// many takes many more seeds: go test ./internal/sim -args -many
+// many simulates many more seeds: make properties
 var many = flag.Bool("many", false, "simulate many more fleets")
 
 func config(t testing.TB, preset string, strategy tenancy.Strategy, tenants int) Config {
@@ -48,8 +48,8 @@ func text(t *testing.T, r *Result) string {
 	return fmt.Sprintf("%s %v", data, r.FailedByMonth)
 }
 
-// lived is a simulation that is executed in another mode.
-func lived(t *testing.T, c Config, m mode) string {
+// inMode returns the result of a simulation in another mode.
+func inMode(t *testing.T, c Config, m mode) string {
 	t.Helper()
 	r, err := run(t.Context(), c, m)
 	if err != nil {
@@ -61,23 +61,22 @@ func lived(t *testing.T, c Config, m mode) string {
 func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
 	c := config(t, "sap-c4c", tenancy.Adaptive, 4)
 	c.Years, c.Arrangements = 2, 1
-	first := lived(t, c, mode{shard: 1})
+	first := inMode(t, c, mode{shard: 1})
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	if second := lived(t, c, mode{shard: 3}); second != first {
+	if second := inMode(t, c, mode{shard: 3}); second != first {
 		t.Errorf("on one core:\n%s\nbefore:\n%s", second, first)
 	}
 	c.Seed = 2
-	if other := lived(t, c, mode{shard: 4}); other == first {
-		t.Error("another seed gives the same")
+	if other := inMode(t, c, mode{shard: 4}); other == first {
+		t.Error("another seed gives the same result")
 	}
 }
 
-// The simulation calls the engine at the hours at which it has something to do. This shows that it has nothing to do at
-// the others.
+// The simulation calls the engine only at the hours at which it has something to do.
 func TestCallingTheEngineEveryHourChangesNothing(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 2)
 	c.Years, c.Idle, c.Arrangements = 1, 0.3, 2
-	if hourly, seldom := lived(t, c, mode{shard: 1, everyHour: true}), lived(t, c, mode{shard: 1}); hourly != seldom {
+	if hourly, seldom := inMode(t, c, mode{shard: 1, everyHour: true}), inMode(t, c, mode{shard: 1}); hourly != seldom {
 		t.Errorf("every hour:\n%s\nseldom:\n%s", hourly, seldom)
 	}
 }
@@ -116,21 +115,21 @@ func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
 	}
 }
 
-// With every receiver pinning, and everybody acting ten days after the notice and in the daytime, what fails under the
-// strategy immediate can be told beforehand: every message from the renewal to the deed.
-func TestWhatFailsUnderImmediateIsTheTimeUntilPeopleAct(t *testing.T) {
+// If every receiver pins, and every administrator reacts ten days after the notice in the daytime, the failures under
+// the strategy immediate can be computed: every message from the renewal to the installation.
+func TestImmediateFailsUntilTheCertificateIsInstalled(t *testing.T) {
 	c := config(t, "sap-c4c", tenancy.Immediate, 10)
 	c.Receivers, c.Idle, c.ReactionMin, c.ReactionMax = Receivers{Pin: 1}, 0, 10*policy.Day, 10*policy.Day
 	r := simulate(t, c)
 	unwarned, warned := r.Renewals-r.WarnedRenewals, r.WarnedRenewals
-	// Who was warned has it ready and acts in the daytime of the day; the others ten days later.
+	// Administrators who were warned install it on the day of the renewal, the others ten days later.
 	low := time.Duration(unwarned*c.Arrangements)*(10*policy.Day+opens*time.Hour) +
 		time.Duration(warned*c.Arrangements)*opens*time.Hour
 	high := low + time.Duration(r.Renewals*c.Arrangements)*(closes-opens)*time.Hour
 	low -= time.Duration(r.Renewals*c.Arrangements) * runTakes // the renewal was five minutes after midnight
-	low -= 10 * policy.Day * 3                                 // the last deeds may be after the end
+	low -= 10 * policy.Day * 3                                 // the last installations may be after the end
 	if r.OutageHours < low.Hours() || r.OutageHours > high.Hours() {
-		t.Errorf("%v hours without delivery, and not %v to %v", r.OutageHours, low.Hours(), high.Hours())
+		t.Errorf("%v hours without delivery, want %v to %v", r.OutageHours, low.Hours(), high.Hours())
 	}
 	if math.Abs(float64(r.Failed)-r.OutageHours) > float64(r.Renewals*c.Arrangements) || r.Failed != r.FailedByRenewal ||
 		r.Failed != r.FailedWhileAccepted {
@@ -154,12 +153,12 @@ func TestTheShareOfWarnedRenewalsIsThatOfThePolicysAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := simulate(t, c)
-		// The first renewals are of certificates that the job did not issue.
+		// The first renewals replace certificates that the job did not issue.
 		got := 1 - float64(r.WarnedRenewals)/float64(r.Renewals)
 		first := float64(c.Tenants) / float64(r.Renewals)
 		want := report.SteadyState.Share*(1-first) + report.Single.Share*first
 		if math.Abs(got-want) > 0.1 {
-			t.Errorf("%s: %.3f of the renewals without a warning, and %.3f by the audit", name, got, want)
+			t.Errorf("%s: %.3f of the renewals come without a warning, %.3f according to the audit", name, got, want)
 		}
 	}
 }
@@ -170,7 +169,7 @@ func TestMessagesAreCountedAsASenderSendsThem(t *testing.T) {
 	var sent int64
 	for at := start; at.Before(start.Add(3 * time.Hour)); at = at.Add(time.Minute) {
 		if got := s.sentBefore(at); got != sent {
-			t.Fatalf("%s: %d sent, and not %d", at, got, sent)
+			t.Fatalf("%s: %d sent, want %d", at, got, sent)
 		}
 		if at.Equal(s.next(at)) {
 			sent++
@@ -181,7 +180,7 @@ func TestMessagesAreCountedAsASenderSendsThem(t *testing.T) {
 	}
 }
 
-func TestPeopleActInTheDaytime(t *testing.T) {
+func TestAdministratorsActInTheDaytime(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 1)
 	renewed := time.Date(2026, 5, 1, 0, 5, 0, 0, time.UTC)
 	for n := range 500 {
@@ -218,6 +217,7 @@ func TestFleetsOfManySeedsKeepThePromise(t *testing.T) {
 	if *many {
 		seeds = 200
 	}
+	renewals := 0
 	for seed := range seeds {
 		r := draws(uint64(seed), 0, 0, 0)
 		c := config(t, []string{"perennial", "sap-c4c", "sap-c4c-60", "sap-c4c-92", "short-lived"}[r.IntN(5)],
@@ -229,9 +229,14 @@ func TestFleetsOfManySeedsKeepThePromise(t *testing.T) {
 		}
 		c.Policy.Validity = time.Duration(94+r.IntN(305)) * policy.Day
 		c.ReactionMax = c.ReactionMin + time.Duration(r.IntN(120))*policy.Day
-		if got := simulate(t, c); got.FailedWhileAccepted != 0 || got.ExpiredInUse != 0 {
+		got := simulate(t, c)
+		renewals += got.Renewals
+		if got.FailedWhileAccepted != 0 || got.ExpiredInUse != 0 {
 			t.Errorf("seed %d: %s", seed, text(t, got))
 		}
+	}
+	if renewals < 4*seeds { // two tenants over two years
+		t.Errorf("%d renewals with %d seeds: this checks too little", renewals, seeds)
 	}
 }
 

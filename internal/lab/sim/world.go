@@ -14,8 +14,8 @@ import (
 	"github.com/perennial-pki/perennial/rollover"
 )
 
-// runTakes is how long after a run date its renewals are made. Certificates are backdated by five minutes, so they are
-// valid from five minutes after the run on, as those of the published rules' audit.
+// runTakes is the time from a run date to its renewals. Certificates are backdated by five minutes, so that they are
+// valid from five minutes after the run date on, as in the audit of the published rules.
 const runTakes = 10 * time.Minute
 
 // A world is one shard of the fleet at one instant.
@@ -32,16 +32,16 @@ type world struct {
 	now, end time.Time
 	months   []time.Time // the end of each
 	result   *Result
-	// notice is how long before it is presented key users must know of a new generation; zero where the policy promises
-	// nothing.
+	// notice is the minimum time from the notice of a new generation to its first use; zero if the policy does not promise
+	// one.
 	notice    time.Duration
 	everyHour bool
 }
 
-// An event is something that will happen.
+// An event is a planned action.
 type event struct {
 	at   time.Time
-	kind int // at the same instant, the lower kind comes first
+	kind int // at the same instant, lower kinds come first
 	seq  int
 	do   func(context.Context) error
 }
@@ -91,7 +91,7 @@ func newWorld(c Config, notice time.Duration, everyHour bool) *world {
 	return w
 }
 
-// live is the life of n tenants from the first one on.
+// live simulates n tenants, numbered from first on.
 func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 	err := w.found(ctx, first, n)
 	if w.store != nil {
@@ -111,17 +111,17 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 		}
 	}
 	w.planRun(w.Policy.Schedule.Next(w.Start))
-	going := ctx
-	ctx = context.WithoutCancel(ctx) // SQLite's driver guards every statement that can be cancelled with a goroutine
-	for len(w.queue) > 0 && going.Err() == nil {
+	running := ctx
+	ctx = context.WithoutCancel(ctx) // for a context that can be cancelled, the driver starts a goroutine per statement
+	for len(w.queue) > 0 && running.Err() == nil {
 		e := heap.Pop(&w.queue).(event)
 		w.now = e.at
 		if err := e.do(ctx); err != nil {
 			return nil, fmt.Errorf("at %s: %w", w.now.Format(time.RFC3339), err)
 		}
 	}
-	if going.Err() != nil {
-		return nil, context.Cause(going)
+	if running.Err() != nil {
+		return nil, context.Cause(running)
 	}
 	w.now = w.end
 	for _, t := range w.tenants {
@@ -132,13 +132,13 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 	return w.result, w.close(ctx)
 }
 
-// planRun lets a run happen, and then the next one.
+// planRun plans a run, which plans the next one.
 func (w *world) planRun(runDate time.Time) {
 	w.plan(runDate.Add(runTakes), runs, func(ctx context.Context) error {
 		if _, err := w.engine.Run(ctx, runDate, w.now); err != nil {
 			return err
 		}
-		for _, name := range w.registry.take() {
+		for _, name := range w.registry.drain() {
 			if err := w.renewed(ctx, w.byName[name]); err != nil {
 				return err
 			}
@@ -148,8 +148,8 @@ func (w *world) planRun(runDate time.Time) {
 	})
 }
 
-// renewed takes in that a tenant has a new generation: the gateway knows it, and the administrators of its receivers
-// make their plans.
+// renewed handles a new generation of a tenant: the gateway reads it, and the administrators of the receivers plan
+// their reactions.
 func (w *world) renewed(ctx context.Context, t *tenant) error {
 	certs, err := w.store.Certificates(ctx, t.ID, "", math.MaxInt32)
 	if err != nil {
@@ -192,7 +192,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 	return w.read(ctx, t)
 }
 
-// act lets an administrator install the newest generation of that time.
+// act plans the installation of the generation that is the newest at the time.
 func (w *world) act(a *arrangement, p plan) {
 	a.pending++
 	w.plan(p.at, acts, func(context.Context) error {
@@ -211,7 +211,7 @@ func (w *world) act(a *arrangement, p plan) {
 	})
 }
 
-// expire looks at what changes when a generation expires.
+// expire plans the effects of an expiry.
 func (w *world) expire(t *tenant, g generation) {
 	w.plan(g.notAfter, expires, func(context.Context) error {
 		inUse := false
@@ -227,7 +227,7 @@ func (w *world) expire(t *tenant, g generation) {
 	})
 }
 
-// read takes over where the arrangements of a tenant stand, as gateways do when they hear of a change.
+// read reads the state of the arrangements of a tenant, as gateways do when they are notified of a change.
 func (w *world) read(ctx context.Context, t *tenant) error {
 	arrangements, err := w.store.ArrangementsOf(ctx, []string{t.ID})
 	if err != nil {
@@ -237,7 +237,7 @@ func (w *world) read(ctx context.Context, t *tenant) error {
 	if err != nil {
 		return err
 	}
-	return w.take(t, all...)
+	return w.update(t, all...)
 }
 
 // observe reports evidence to the engine.
@@ -246,11 +246,11 @@ func (w *world) observe(ctx context.Context, a *arrangement, actor string, seen 
 	if err != nil {
 		return err
 	}
-	return w.take(a.tenant, s)
+	return w.update(a.tenant, s)
 }
 
-// take takes over where arrangements of a tenant stand now.
-func (w *world) take(t *tenant, standings ...standing.Standing) error {
+// update replaces the gateway's copy of the state of arrangements.
+func (w *world) update(t *tenant, standings ...standing.Standing) error {
 	for _, s := range standings {
 		for _, a := range t.arrangements {
 			if a.id != s.Arrangement.ID {
@@ -277,19 +277,19 @@ func (w *world) take(t *tenant, standings ...standing.Standing) error {
 	return nil
 }
 
-// checkNotice checks that a new generation is not presented before its notice has passed, where the policy warns of
-// every renewal.
+// checkNotice checks that a new generation is not presented before its notice has passed, if the policy warns of every
+// renewal.
 func (w *world) checkNotice(a *arrangement, from, to int) error {
 	left, _ := a.standing.Rollover.Generation(from)
 	noticed := a.tenant.generations[to-1].noticedAt
 	if to > from && w.now.Sub(noticed) < w.notice && w.now.Before(left.LeaveAt()) {
-		return fmt.Errorf("invariant 2: tenant %s presents generation %d %s after the first notice of it", a.tenant.Name, to,
+		return fmt.Errorf("invariant 2: tenant %s presents generation %d only %s after its first notice", a.tenant.Name, to,
 			policy.FormatDuration(w.now.Sub(noticed)))
 	}
 	return nil
 }
 
-// tick is the full hour at or after t: the service looks at its roll-overs once an hour.
+// tick returns the full hour at or after t. The service checks its roll-overs once an hour.
 func tick(t time.Time) time.Time {
 	if hour := t.Truncate(time.Hour); hour.Before(t) {
 		return hour.Add(time.Hour)
@@ -297,9 +297,9 @@ func tick(t time.Time) time.Time {
 	return t
 }
 
-// roll lets the engine look at a tenant at the given hour, unless it turns out to be needed at another one.
+// roll plans a check of a tenant's roll-overs at the given hour, in place of an earlier plan.
 func (w *world) roll(t *tenant, at time.Time) {
-	if !at.After(w.now) { // this hour's look is over
+	if !at.After(w.now) { // this hour's check is over
 		at = tick(w.now.Add(1))
 	}
 	if at.Equal(t.rollAt) {
@@ -320,10 +320,10 @@ func (w *world) rollNow(ctx context.Context, t *tenant) error {
 	if err != nil {
 		return err
 	}
-	return w.take(t, all...)
+	return w.update(t, all...)
 }
 
-// rollHourly lets the engine look at a tenant at every hour at which a roll-over is open, as the service does.
+// rollHourly checks a tenant's roll-overs at every hour while one is open, as the service does.
 func (w *world) rollHourly(t *tenant, from time.Time) {
 	w.plan(tick(from.Add(1)), rolls, func(ctx context.Context) error {
 		w.rollHourly(t, w.now)
@@ -334,17 +334,17 @@ func (w *world) rollHourly(t *tenant, from time.Time) {
 	})
 }
 
-// close counts what people got, and checks that it is what they should get.
+// close counts tasks and mails, and checks them against the notices.
 func (w *world) close(ctx context.Context) error {
 	notices, tasks, err := w.store.CountNotices(ctx)
 	if err != nil {
 		return err
 	}
 	if w.result.Tasks = tasks; tasks != keyUsers*notices {
-		return fmt.Errorf("invariant 5: %d tasks of %d notices to %d key users each", tasks, notices, keyUsers)
+		return fmt.Errorf("invariant 5: %d tasks for %d notices to %d key users each", tasks, notices, keyUsers)
 	}
 	if w.result.Mails = w.postbox.mails; w.result.Mails != subscribers*notices {
-		return fmt.Errorf("invariant 5: %d mails of %d notices to %d subscribers each", w.result.Mails, notices, subscribers)
+		return fmt.Errorf("invariant 5: %d mails for %d notices to %d subscribers each", w.result.Mails, notices, subscribers)
 	}
 	if _, err := w.store.VerifyEvents(ctx); err != nil {
 		return fmt.Errorf("invariant 8: %w", err)
@@ -352,15 +352,15 @@ func (w *world) close(ctx context.Context) error {
 	return nil
 }
 
-// A fate is what becomes of the messages of an arrangement until something changes.
+// A fate is the outcome of the messages of an arrangement until the next change.
 type fate struct {
 	delivered bool
-	with      int // the generation that gets them through
+	with      int // the generation that delivers them
 	accepted  bool
 	byRenewal bool
 }
 
-// try is a message at now, as the gateway sends it: with one generation after the other.
+// try simulates a message at now. The gateway tries one generation after the other.
 func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err error) {
 	now, r := w.now, a.standing.Rollover
 	order := r.Order(now)
@@ -377,7 +377,7 @@ func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err er
 		if !a.tenant.generations[g-1].usable(now) && a.tenant.newest().usable(now) {
 			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.Name, g)
 		}
-		// A receiver that refuses all of them may have any reason: that is no evidence.
+		// A receiver may refuse all generations for any reason, so that this is not evidence.
 		if f.delivered {
 			o := standing.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
 				By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}
@@ -388,15 +388,15 @@ func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err er
 		}
 	}
 	f.byRenewal = !f.delivered && a.served.usable(now)
-	return f, shows(r, seen), nil
+	return f, news(r, seen), nil
 }
 
-// look foresees the fate of the messages from now on, and lets the next one happen by itself where it shows something
-// new.
+// look determines the fate of the messages from now on. It plans the next message as an event of its own if it gives
+// new evidence.
 func (w *world) look(a *arrangement) {
-	f, news, _ := w.try(a) // an error shows when the message happens
+	f, seen, _ := w.try(a) // the message itself returns the error
 	a.fate = f
-	if len(news) == 0 && (f.delivered || a.pending > 0) {
+	if len(seen) == 0 && (f.delivered || a.pending > 0) {
 		return
 	}
 	at := a.next(w.now)
@@ -413,14 +413,14 @@ func (w *world) look(a *arrangement) {
 // send sends a message.
 func (w *world) send(ctx context.Context, a *arrangement) error {
 	w.count(a)
-	f, news, err := w.try(a)
+	f, seen, err := w.try(a)
 	switch {
 	case err != nil:
 		return err
-	case !f.delivered && a.pending == 0: // somebody will look after it now
+	case !f.delivered && a.pending == 0: // the failure alerts the administrator
 		w.act(a, plan{at: w.now.Add(idleWaits)})
-	case len(news) > 0:
-		return w.observe(ctx, a, "gateway", news...)
+	case len(seen) > 0:
+		return w.observe(ctx, a, "gateway", seen...)
 	}
 	w.look(a)
 	return nil

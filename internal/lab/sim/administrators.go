@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// idleWaits is how long after the first failed message an administrator acts who did not act on the notice.
+	// idleWaits is the time from the first failed message until an administrator acts who did not act on the notice.
 	idleWaits = 2 * policy.Day
-	// confirms is the share of administrators who say "installed" after they have acted, within a day: the others let the
-	// messages show it.
+	// confirms is the share of administrators who report the installation within a day. The others leave it to the
+	// messages to show.
 	confirms = 0.5
-	// People change production systems in the daytime: between these hours, UTC.
+	// Production systems are changed in the daytime, between these hours (UTC).
 	opens, closes = 8, 17
 )
 
-// draws are the random numbers of one thing in the world. They depend on the seed and on what they are for, and on
-// nothing that a strategy or a policy does: so all are compared in the same world.
+// draws returns the random numbers for one object of the world. They depend on the seed and the object alone, so that
+// all strategies and policies are compared in the same world.
 func draws(seed uint64, tenant, arrangement, generation int) *rand.Rand {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[0:], seed)
@@ -33,16 +33,16 @@ func between(r *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(r.Float64()*float64(to-from))
 }
 
-// A plan is what a receiver's administrator does about one renewal.
+// A plan is the reaction of a receiver's administrator to one renewal.
 type plan struct {
 	idle      bool
-	at        time.Time     // when the new certificate is installed; not for the idle
-	confirms  bool          // says so afterwards
-	confirmIn time.Duration // how long afterwards
+	at        time.Time     // of the installation of the new certificate; unused if idle
+	confirms  bool          // reports the installation
+	confirmIn time.Duration // from the installation to the report
 }
 
-// planFor draws what an administrator does who was noticed of a certificate at noticed, and can have it from renewed
-// on.
+// planFor draws the plan of an administrator who was notified of a renewal at noticed, and can get the certificate from
+// renewed on.
 func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	p := plan{idle: r.Float64() < c.Idle}
 	at := noticed.Add(between(r, c.ReactionMin, c.ReactionMax))
@@ -55,7 +55,7 @@ func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	return p
 }
 
-// daytime moves an instant outside of the daytime into the next one, a share of its length in.
+// daytime moves an instant at night into the next daytime, at the given share of its length.
 func daytime(t time.Time, share float64) time.Time {
 	if h := t.Hour(); h >= opens && h < closes {
 		return t
@@ -69,12 +69,12 @@ func daytime(t time.Time, share float64) time.Time {
 
 // A receiver checks the certificate of a sender.
 type receiver struct {
-	pins      bool // only what was installed; the others accept every generation, whose CA and subject are the same
-	replaces  bool // installing takes away what was there
+	pins      bool // accepts installed generations only; the others accept all, which have the same CA and subject
+	replaces  bool // an installation removes the previous generation
 	installed map[int]bool
 }
 
-// newReceiver draws a receiver that knows generation 1.
+// newReceiver draws a receiver that accepts generation 1.
 func (c Config) newReceiver(r *rand.Rand) receiver {
 	return receiver{pins: r.Float64() >= c.Receivers.CA+c.Receivers.Subject, replaces: r.Float64() >= c.Orders.Add,
 		installed: map[int]bool{1: true}}
@@ -95,12 +95,12 @@ type sender struct {
 	interval time.Duration
 }
 
-// next is the first message at or after t.
+// next returns the time of the first message at or after t.
 func (s sender) next(t time.Time) time.Time {
 	return s.first.Add(time.Duration(s.sentBefore(t)) * s.interval)
 }
 
-// sentBefore is how many messages were sent before t.
+// sentBefore returns the number of messages before t.
 func (s sender) sentBefore(t time.Time) int64 {
 	if !t.After(s.first) {
 		return 0
