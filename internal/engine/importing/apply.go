@@ -46,11 +46,11 @@ func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.T
 	return &Importer{engine, s, seal, now}, nil
 }
 
-// sealedFor is what a plan is sealed for.
+// sealedFor returns the context that a plan is sealed with.
 func sealedFor(id string) string { return "import/" + id }
 
-// Check reads files, looks what they would change, and keeps the plan where nothing is wrong. Nothing of it is done
-// yet.
+// Check reads files and compares them with the database. If nothing is wrong, it stores the plan of the import. Nothing
+// else is changed yet.
 func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Import, error) {
 	now := m.now().UTC().Truncate(time.Microsecond)
 	units, problems := Read(f, now)
@@ -95,7 +95,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	})
 }
 
-// against looks what of the units is there already, or is not there and should be.
+// against returns the conflicts of the units with the database: what exists already, and what is missing.
 func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Problem, err error) {
 	wrong := func(file string, line int, format string, args ...any) {
 		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
@@ -134,7 +134,7 @@ func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Probl
 	return problems, nil
 }
 
-// first is where a unit occurs first.
+// first returns the file and line in which a unit occurs first.
 func (u *Unit) first() (file string, line int) {
 	switch {
 	case len(u.KeyUsers) > 0:
@@ -145,7 +145,7 @@ func (u *Unit) first() (file string, line int) {
 	return arrangementsFile, u.Arrangements[0].line
 }
 
-// made is what an import made of a tenant.
+// A made records what an import created for a tenant.
 type made struct {
 	TenantID     string   `json:"tenant_id"`
 	New          bool     `json:"new,omitempty"`
@@ -155,8 +155,8 @@ type made struct {
 	Arrangements []string `json:"arrangements,omitempty"`
 }
 
-// Work goes on with an import that is being applied or undone, from where it was: it may be called again after a crash.
-// A tenant is one transaction.
+// Work continues an import that is being applied or undone. It may be called again after a crash. Each tenant is one
+// transaction.
 func (m *Importer) Work(ctx context.Context, id string) error {
 	s := m.store
 	i, err := s.ImportByID(ctx, id)
@@ -172,7 +172,7 @@ func (m *Importer) Work(ctx context.Context, id string) error {
 		return nil
 	}
 	var rule *tenancy.RuleError
-	if errors.As(err, &rule) { // trying again would not help: a person must see it
+	if errors.As(err, &rule) { // another try would not help: an operator must see it
 		return s.InTx(ctx, func(tx *store.Tx) error { return tx.FailImport(ctx, id, rule.Error()) })
 	}
 	return err
@@ -230,7 +230,7 @@ func (m *Importer) end(ctx context.Context, i tenancy.Import, state tenancy.Impo
 	})
 }
 
-// make makes what a unit says, and notes it, in one transaction.
+// make creates what a unit contains, and records it, in one transaction.
 func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 	now := m.now().UTC().Truncate(time.Microsecond)
 	within := func(tx *store.Tx, t tenancy.Tenant) error {
@@ -344,7 +344,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 	return done, err
 }
 
-// exists says what stands in the way, where it is a conflict.
+// exists describes a conflict. Other errors stay as they are.
 func exists(err error, format string, args ...any) error {
 	if errors.Is(err, tenancy.ErrConflict) {
 		return tenancy.Errorf(tenancy.ErrConflict, format, args...)
@@ -369,7 +369,7 @@ func (m *Importer) undo(ctx context.Context, i tenancy.Import) error {
 	}
 }
 
-// takeBack removes what an import made of a tenant, unless somebody uses it.
+// takeBack deletes what an import created for a tenant, unless it is in use.
 func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.Imported) error {
 	var done made
 	if err := json.Unmarshal([]byte(one.Made), &done); err != nil {
@@ -397,7 +397,7 @@ func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.I
 	})
 }
 
-// unused refuses where what was imported has got a history: a renewal, or messages.
+// unused returns an error if what was imported has a history: a renewal, or messages.
 func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done made) error {
 	if done.New {
 		certs, err := tx.Certificates(ctx, done.TenantID, "", 10)
@@ -428,9 +428,9 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 	return nil
 }
 
-// empty removes from a tenant that was there before what the import added.
+// empty deletes from an existing tenant what the import added.
 func (m *Importer) empty(ctx context.Context, tx *store.Tx, done made) error {
-	gone := func(err error) error { // somebody removed it already
+	gone := func(err error) error { // it was deleted already
 		if errors.Is(err, tenancy.ErrNotFound) {
 			return nil
 		}

@@ -1,9 +1,8 @@
-// Package importing brings a fleet from elsewhere: tenants, their people, their arrangements and the certificates that
-// they have.
+// Package importing imports a fleet: tenants, their people, their arrangements and their certificates.
 //
-// It promises: nothing is stored while anything is wrong, and everything that is wrong is named with its file and line
-// at once; what was begun is finished after a crash, each tenant in one transaction; and an import can be taken back as
-// long as nobody uses what it made. Private keys are sealed from the moment they are read.
+// It promises that nothing is stored while anything is wrong, and that all problems are reported at once, with file and
+// line. An import that was begun is finished after a crash, each tenant in one transaction. An import can be undone as
+// long as nothing that it created is in use. Private keys are sealed from the moment they are read.
 package importing
 
 import (
@@ -28,13 +27,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// MaxLines bounds each table.
+// MaxLines is the maximum number of lines of each table.
 const MaxLines = 100_000
 
-// mostProblems are told at once: more would help nobody.
+// mostProblems is the maximum number of problems that are reported at once.
 const mostProblems = 1000
 
-// Files are what a person hands over. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
+// Files is the content of an import. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
 type Files struct {
 	Tenants string // name, display_name, key_type
 	People  string // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
@@ -45,26 +44,26 @@ type Files struct {
 	Password     string        // of PKCS#12 files
 }
 
-// A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name says whose it is:
+// A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name identifies the owner:
 // acme.pem is the tenant certificate of acme, and acme.m-user.p12 that of its M-user.
 type Certificate struct {
 	Name string
 	Data []byte
 }
 
-// A Problem is something that is wrong.
+// A Problem is an error in the files.
 type Problem struct {
 	File string `json:"file"`
 	Line int    `json:"line,omitempty" doc:"0: the file as a whole."`
 	Text string `json:"text"`
 }
 
-// A Unit is all that an import makes of one tenant.
+// A Unit is all that an import creates for one tenant.
 type Unit struct {
 	Tenant       string // name
 	Display      string
 	KeyType      tenancy.KeyType
-	New          bool // the tenant is made, too
+	New          bool // the tenant is created, too
 	KeyUsers     []Person
 	Contacts     []Person
 	Arrangements []Arrangement
@@ -91,13 +90,13 @@ type Arrangement struct {
 type Key struct {
 	Purpose tenancy.Purpose
 	Leaf    []byte // DER
-	Issuer  []byte // DER; nil where none came along
+	Issuer  []byte // DER; nil if the file has none
 	Private []byte // PKCS#8
 	KeyType tenancy.KeyType
 	file    string
 }
 
-// A reader collects what is wrong.
+// A reader collects the units and the problems.
 type reader struct {
 	units    map[string]*Unit
 	order    []string
@@ -111,14 +110,14 @@ func (r *reader) wrong(file string, line int, format string, args ...any) {
 	}
 }
 
-// check names what a rule of the domain says is wrong.
+// check adds a problem if a rule of package tenancy is violated.
 func (r *reader) check(file string, line int, err error) {
 	if err != nil {
 		r.wrong(file, line, "%v", err)
 	}
 }
 
-// unit is that of a tenant.
+// unit returns the unit of a tenant.
 func (r *reader) unit(name string) *Unit {
 	u := r.units[name]
 	if u == nil {
@@ -129,15 +128,15 @@ func (r *reader) unit(name string) *Unit {
 	return u
 }
 
-// The names of the files in problems.
+// The names of the tables in problems.
 const (
 	tenantsFile      = "tenants"
 	peopleFile       = "people"
 	arrangementsFile = "arrangements"
 )
 
-// Read reads files into one unit for each tenant, in the order in which they occur, and says what is wrong with them.
-// It looks at nothing but the files.
+// Read reads files into one unit for each tenant, in the order in which they occur, and returns the problems. It uses
+// only the files.
 func Read(f Files, now time.Time) ([]*Unit, []Problem) {
 	r := &reader{units: map[string]*Unit{}, now: now}
 	r.tenants(f.Tenants)
@@ -158,7 +157,7 @@ func Read(f Files, now time.Time) ([]*Unit, []Problem) {
 	return units, r.problems
 }
 
-// table reads a CSV table: row gets each line's cells by the name of their column.
+// table reads a CSV table. It calls row with each line's cells by column name.
 func (r *reader) table(file, text string, columns, required []string,
 	row func(line int, cell func(column string) string)) {
 	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as spreadsheets write it
@@ -318,7 +317,7 @@ func (r *reader) arrangements(text string) {
 		})
 }
 
-// certificate reads a certificate with its key, and looks whether it can be used.
+// certificate reads a certificate with its key, and checks that it can be used.
 func (r *reader) certificate(c Certificate, password string) error {
 	tenant, purpose := strings.TrimSuffix(path.Base(c.Name), path.Ext(c.Name)), tenancy.ForTenant
 	if name, ok := strings.CutSuffix(tenant, ".m-user"); ok {

@@ -1,9 +1,9 @@
-// Package jobs runs the background work on River, in the same database: an hourly tick that executes run dates, and the
-// delivery of mails.
+// Package jobs runs the background work on River, in the same database: a tick that executes run dates, parts of runs,
+// imports, and the delivery of mails.
 //
-// It promises that what a transaction queued is worked on after it committed and only then, is tried again with growing
-// pauses until it succeeds or is out of tries, and is taken over by another replica (on SQLite: by the next start) when
-// this process dies. A job may run twice; what it does is safe to repeat.
+// It promises that queued work starts only after its transaction has committed. Failed work is tried again with growing
+// pauses until it succeeds or has used up its tries. If this process dies, another replica continues its work (on
+// SQLite, the next start does). A job may run twice, so what it does is safe to repeat.
 package jobs
 
 import (
@@ -31,13 +31,13 @@ import (
 const (
 	// One job carries a page of mails, which is one conversation with the mail server.
 	mailsPerJob = 100
-	// 18 tries with River's pauses (n⁴ seconds) take almost four days: a mail server may be down over a weekend
-	// (RFC 5321, section 4.5.4.1, asks for four to five days).
+	// 18 tries with River's pauses (n⁴ seconds) take almost four days, so that a mail server may be down over a
+	// weekend. RFC 5321, section 4.5.4.1, asks for four to five days.
 	deliveryTries = 18
 	deliveryQueue = "mail"
 	partQueue     = "run"
 	partTries     = 4 // within two minutes; then the tick comes
-	// tickTimeout ends a run that takes too long; the next tick takes it up where it was.
+	// tickTimeout ends a run that takes too long. The next tick resumes it.
 	tickTimeout = 55 * time.Minute
 )
 
@@ -132,14 +132,14 @@ type partWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease: who is late has ended before somebody else may begin.
+// Timeout is half the lease, so that a slow worker has ended before another one may begin.
 func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
 	now := w.config.Now()
 	err := w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, now)
 	if later := (*lifecycle.NotYetError)(nil); errors.As(err, &later) {
-		return river.JobSnooze(max(later.At.Sub(now), time.Second)) // that is no try
+		return river.JobSnooze(max(later.At.Sub(now), time.Second)) // this does not count as a try
 	}
 	return err
 }
@@ -153,8 +153,8 @@ func NewPartQueue(s *store.Store, log *slog.Logger) (*PartQueue, error) {
 	return &PartQueue{client}, err
 }
 
-// Enqueue implements [lifecycle.PartQueue]. A part that was lost with a replica, or failed, is tried again a few times
-// soon; the tick takes up what is left.
+// Enqueue implements [lifecycle.PartQueue]. A part that failed, or was lost with a replica, is tried again a few times
+// soon. After that, the next tick resumes it.
 func (s *PartQueue) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error {
 	params := make([]river.InsertManyParams, len(parts))
 	for i, p := range parts {
@@ -176,7 +176,7 @@ type importWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease: what is not done by then is taken up by the next try.
+// Timeout is half the lease. The next try continues what is not done by then.
 func (w *importWorker) Timeout(*river.Job[importArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) error {
@@ -186,7 +186,7 @@ func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) err
 	return w.config.Importer.Work(ctx, job.Args.ID)
 }
 
-// EnqueueImport lets an import go on in the background, as part of the transaction.
+// EnqueueImport queues the work on an import, in the transaction.
 func (j *Jobs) EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := j.client.InsertTx(ctx, tx, importArgs{id}, nil)
 	return err
@@ -202,7 +202,7 @@ func (w *tickWorker) Timeout(*river.Job[tickArgs]) time.Duration { return tickTi
 
 func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
 	if !w.busy.TryLock() {
-		return nil // a long run is under way; the next tick looks again
+		return nil // a long run is still working; the next tick looks again
 	}
 	defer w.busy.Unlock()
 	err := w.config.Engine.Tick(ctx, w.config.Now())
@@ -217,7 +217,7 @@ type deliverWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease: a delivery that is still under way is never taken for lost.
+// Timeout is half the lease, so that a running delivery is never considered lost.
 func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
@@ -230,13 +230,14 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 			return err
 		}
 		if wait > 0 {
-			return river.JobSnooze(wait) // that is no try
+			return river.JobSnooze(wait) // this does not count as a try
 		}
 	}
 	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
 }
 
-// migrationLock is the advisory lock under which PostgreSQL's queue tables are migrated: any number that is ours alone.
+// migrationLock is the advisory lock for migrating the queue's tables on PostgreSQL. The number is arbitrary and used
+// for nothing else.
 const migrationLock = 0x706572656e6e6961
 
 // Migrate brings the queue's tables up to date. Replicas that start together migrate one after the other.
@@ -277,21 +278,21 @@ func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql
 	}
 }
 
-// Outbox inserts delivery jobs, and works none: for commands that write but do not serve.
+// Outbox inserts delivery jobs and works none. It is for commands that write but do not serve.
 type Outbox struct{ client *river.Client[*sql.Tx] }
 
-// NewOutbox makes an outbox on a migrated database.
+// NewOutbox returns an outbox on a migrated database.
 func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
 	client, err := inserting(s, log)
 	return &Outbox{client}, err
 }
 
-// inserting is a client that inserts jobs and works none.
+// inserting returns a client that inserts jobs and works none.
 func inserting(s *store.Store, log *slog.Logger) (*river.Client[*sql.Tx], error) {
 	return river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
 }
 
-// Enqueue queues the delivery of mails, as part of the transaction.
+// Enqueue queues the delivery of mails, in the transaction.
 func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error {
 	var params []river.InsertManyParams
 	for len(mailIDs) > 0 {
@@ -304,7 +305,7 @@ func (o *Outbox) Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) erro
 	return err
 }
 
-// New makes the queue and its workers. They work from [Jobs.Start] on.
+// New returns the queue and its workers. They start with [Jobs.Start].
 func New(ctx context.Context, config Config) (*Jobs, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -348,7 +349,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	return j, nil
 }
 
-// Start takes up what an earlier process left, and works until [Jobs.Stop].
+// Start continues the work that an earlier process left, and works until [Jobs.Stop].
 func (j *Jobs) Start(ctx context.Context) error {
 	if j.config.Store.Engine() == store.SQLite {
 		// No other process serves this file. A job that seems to run was lost with the previous process.
@@ -368,7 +369,8 @@ func (j *Jobs) Start(ctx context.Context) error {
 	return j.client.Start(context.WithoutCancel(ctx))
 }
 
-// tickOptions: a tick that fails is not repeated by itself, for the next one takes up what it left.
+// tickOptions returns the options of a tick. A tick that fails is not repeated, because the next one resumes what is
+// left.
 func tickOptions() *river.InsertOpts { return &river.InsertOpts{MaxAttempts: 1} }
 
 func (j *Jobs) queueWaiting(ctx context.Context) error {
@@ -387,7 +389,7 @@ func (j *Jobs) queueWaiting(ctx context.Context) error {
 	}
 }
 
-// Stop lets the jobs that run end within the context's time, and asks the rest to break off.
+// Stop waits until running jobs have ended, but no longer than the context allows. Then it cancels the rest.
 func (j *Jobs) Stop(ctx context.Context) error {
 	defer j.close()
 	if err := j.client.Stop(ctx); err != nil {
@@ -407,7 +409,7 @@ func (j *Jobs) close() {
 	}
 }
 
-// errorHandler says of each failed try what failed; River alone would say it in its own words, several times.
+// errorHandler logs each failed try once. River alone would log it several times.
 type errorHandler struct{ log *slog.Logger }
 
 func (h errorHandler) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
@@ -423,7 +425,7 @@ func (h errorHandler) HandlePanic(ctx context.Context, job *rivertype.JobRow, va
 	return nil
 }
 
-// quiet is the log for River itself: only what an operator must act on.
+// quiet returns a logger for River itself that drops everything below errors.
 func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeast{log.Handler(), slog.LevelError}) }
 
 type atLeast struct {

@@ -46,9 +46,9 @@ func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID st
 	return tls.Certificate{Certificate: append([][]byte{issued.DER}, issued.Chain...), PrivateKey: key}, nil
 }
 
-// Announce tells the key users of every tenant that presents certificates of an authority that will sign them, once,
-// page by page, and lets it sign as soon as every receiver is known to trust it and the notice has passed. It costs two
-// small queries where none is announced.
+// Announce notifies the key users of every tenant that presents certificates about an authority that will sign them. It
+// does so once, page by page. The authority begins to sign as soon as every receiver is known to trust it and the
+// notice has passed. If no authority is announced, it costs two small queries.
 func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	if e.authorities == nil {
 		return nil
@@ -84,7 +84,7 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// SignFrom lets an announced authority sign from now on.
+// SignFrom makes an announced authority sign from now on.
 func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) error {
 	if e.authorities == nil {
 		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: bring %s forward there", id)
@@ -101,7 +101,7 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 	return err
 }
 
-// noteSigning writes into the audit log from when on an authority signs.
+// noteSigning records in the audit log that an authority has begun to sign.
 func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.Time) error {
 	if known, err := e.store.Claimed(ctx, store.ClaimSigns, a.ID); err != nil || known {
 		return err
@@ -115,7 +115,8 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 	})
 }
 
-// announcePage tells one page of tenants, in one transaction with how far the announcement is.
+// announcePage notifies one page of tenants and stores the progress, in one transaction. told reports whether that was
+// the last page.
 func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (told bool, err error) {
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		after, err := tx.Announcement(ctx, a.ID)
@@ -130,7 +131,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		if len(ids) == rollPage {
 			next = ids[len(ids)-1]
 		}
-		if ok, err := tx.AdvanceAnnouncement(ctx, a.ID, after, next); err != nil || !ok { // another replica tells this page
+		if ok, err := tx.AdvanceAnnouncement(ctx, a.ID, after, next); err != nil || !ok { // another replica notifies this page
 			return err
 		}
 		told = next == store.AnnouncedToAll
@@ -165,7 +166,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 	return told, err
 }
 
-// Trust takes in whether the receiver of an arrangement trusts an authority.
+// RecordTrust records whether the receiver of an arrangement trusts an authority.
 func (e *Engine) RecordTrust(ctx context.Context, authorityID, arrangementID, actor string, verdict tenancy.Trust,
 	by rollover.Source, detail string, now time.Time) (v store.ReceiverTrust, err error) {
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {

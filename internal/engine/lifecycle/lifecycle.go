@@ -1,10 +1,10 @@
-// Package lifecycle is the engine: it executes run dates, renews certificates, and tells people.
+// Package lifecycle is the engine. It executes run dates, renews certificates, and notifies the people concerned.
 //
-// It promises: a run date is executed once, also after downtime; one due certificate gets one successor and every key
-// user one task per notice, whatever the number of replicas, retries and crashes, since a certificate's renewal, its
-// tasks, its mails and the jobs that deliver them are one transaction, and the database refuses a second successor and
-// a second notice of one run; and a certificate that cannot be renewed now does not keep the others from it: it is
-// tried again at every tick until it is. Time is an argument everywhere.
+// It promises that a run date is executed once, also after downtime. One due certificate gets one successor, and every
+// key user one task per notice, whatever the number of replicas, retries and crashes. This holds because a renewal, its
+// tasks, its mails and the jobs that deliver them are one transaction, and because the database refuses a second
+// successor and a second notice of one run. A certificate that cannot be renewed now does not delay the others, and is
+// tried again at every tick until it is renewed. Time is an argument everywhere.
 package lifecycle
 
 import (
@@ -30,12 +30,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Outbox takes mails for delivery, as part of the transaction that stores them.
+// Outbox queues mails for delivery, in the transaction that stores them.
 type Outbox interface {
 	Enqueue(ctx context.Context, tx *sql.Tx, mailIDs []string) error
 }
 
-// Keys gives private keys.
+// Keys supplies private keys.
 type Keys interface {
 	Take(kind tenancy.KeyType) (crypto.Signer, error)
 }
@@ -52,8 +52,8 @@ type Config struct {
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
-	// Parts lets all replicas work on a run, and later if the policy spreads it. Optional: without it, the replica that
-	// starts a run does all of it.
+	// Parts shares a run among all replicas, and spreads it over time if the policy asks for that. Optional: without
+	// it, the replica that starts a run does all of it.
 	Parts PartQueue
 	// PartSize is the number of certificates in a part of a run; 0 for [DefaultPart].
 	PartSize int
@@ -134,7 +134,7 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 // Policy returns the rule set of the engine.
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
-// issue makes a key and its certificate. Nothing is stored.
+// issue creates a key and its certificate. Nothing is stored.
 func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,
 	now time.Time) (c store.SealedCertificate, err error) {
 	key, err := e.keys.Take(t.KeyType)
@@ -150,8 +150,8 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
-	// What a CA says is not what it does: a certificate that is due at once would be renewed for ever, with a notice each
-	// time.
+	// A CA may not issue what it was asked for. A certificate that is due at once would be renewed again at every run,
+	// with a notice each time.
 	if v := (policy.Validity{NotBefore: issued.NotBefore,
 		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
 		issued.NotBefore.After(now) {
@@ -193,7 +193,8 @@ func (e *Engine) keepChain(ctx context.Context, chain [][]byte) (id string, err 
 	return id, nil
 }
 
-// CreateTenant stores a tenant with its first tenant certificate, its M-user's, and its first implementation project.
+// CreateTenant stores a tenant with the first certificates of the tenant and its M-user, and with its first
+// implementation project.
 func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant,
 	error) {
 	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
@@ -203,13 +204,13 @@ func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor strin
 type Adopted struct {
 	Purpose tenancy.Purpose
 	Leaf    *x509.Certificate
-	Issuer  []byte // DER of the authority that issued it; nil where that need not be shown
+	Issuer  []byte // DER of the authority that issued it; nil if receivers do not need it
 	Key     crypto.Signer
 	KeyType tenancy.KeyType
 }
 
-// AdoptTenant makes a tenant whose first certificates come from elsewhere, as far as they are given. more is done in
-// the same transaction; it may be nil.
+// AdoptTenant creates a tenant with certificates that come from elsewhere. Certificates that are not given are issued.
+// more runs in the same transaction; it may be nil.
 func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
 	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
 	t.ID, t.CreatedAt, t.Version = store.NewID(), now, 1
@@ -307,7 +308,7 @@ func certificateDetail(c tenancy.Certificate) certificateDetails {
 	return certificateDetails{Serial: c.Serial, Fingerprint: c.Fingerprint, NotAfter: c.NotAfter}
 }
 
-// subject is the subject of a notice, to the letter of the published rules for the tenant certificate.
+// subject returns the subject of a notice. It follows the published rules for the tenant certificate to the letter.
 func subject(kind tenancy.NoticeKind, purpose tenancy.Purpose) string {
 	text := policy.SubjectWarn
 	if kind == tenancy.Renewed {

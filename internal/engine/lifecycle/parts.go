@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// DefaultPart is how many certificates a part of a run has: some seconds of work, so that replicas share it evenly,
-	// and that little is done again where one of them dies.
+	// DefaultPart is the number of certificates in a part of a run. A part takes some seconds, so that replicas share a
+	// run evenly and little is repeated if one of them dies.
 	DefaultPart = 5000
-	// DefaultPartLease is how long a part is somebody's who does not say that it is done.
+	// DefaultPartLease is how long a worker may hold a part before another worker can claim it.
 	DefaultPartLease = 10 * time.Minute
 )
 
 // A PartQueue hands the parts of a run to the replicas.
 type PartQueue interface {
-	// Enqueue lets somebody call [Engine.RunPart] for each of the parts, from its BeginsAt on (zero: at once), after the
-	// transaction.
+	// Enqueue queues a call of [Engine.RunPart] for each of the parts, not before its BeginsAt. A zero BeginsAt is at
+	// once. The calls are made after the transaction.
 	Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error
 }
 
-// A NotYetError says that a part of a run cannot be done before an instant: it begins then, or who works on it must
-// have said by then that it is done.
+// A NotYetError is returned for a part that cannot be claimed yet. Either the part begins later, or another worker
+// holds it.
 type NotYetError struct {
 	RunDate time.Time
 	Part    int
@@ -39,7 +39,8 @@ func (e *NotYetError) Error() string {
 		e.At.UTC().Format(time.RFC3339))
 }
 
-// split cuts a run into parts, at least one. Without a queue there is nobody to share them with, and one part is all.
+// split divides a run into parts, at least one. Without a queue, no other replica can share the work, and the run has
+// one part.
 func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Time) (parts []store.Part, err error) {
 	var marks []store.Position
 	if e.parts != nil {
@@ -147,7 +148,7 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	return err
 }
 
-// notYet says when a part that was not to be had can be; nil where it is done.
+// notYet returns a [NotYetError] for a part that could not be claimed, or nil if the part is done.
 func (e *Engine) notYet(ctx context.Context, runDate time.Time, number int, now time.Time) error {
 	p, err := e.store.Part(ctx, runDate, number)
 	switch {

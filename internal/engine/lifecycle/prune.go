@@ -9,17 +9,18 @@ import (
 )
 
 const (
-	// messagesKept is how long the message log and the ends of parked messages are kept.
+	// messagesKept is the retention time of the message log and of parked messages that have ended.
 	messagesKept = 30 * 24 * time.Hour
-	// remindersKept is longer than a reminder can come again: the first comes 30 days before a certificate expires.
+	// remindersKept exceeds the time in which a reminder can come again: the first one is sent 30 days before a
+	// certificate expires.
 	remindersKept = 90 * 24 * time.Hour
-	// questionsKept is longer than a day: receivers are asked daily.
+	// questionsKept exceeds a day, because receivers are asked daily.
 	questionsKept = 7 * 24 * time.Hour
-	// prunePage bounds how many messages one transaction deletes.
+	// prunePage is the maximum number of messages that one transaction deletes.
 	prunePage = 5000
 )
 
-// Prune deletes messages, and claims of replicas, that are older than they are kept. Call it as often as [Engine.Tick].
+// Prune deletes messages and claims of replicas that are past their retention time. Call it as often as [Engine.Tick].
 func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),

@@ -14,14 +14,14 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// stages are the days before the old certificate expires at which people hear of receivers that have not acted. From
-// hostingFrom days on, the hosting team is called as well.
+// stages are the days before the old certificate expires on which reminders are sent about receivers that have not
+// acted. From hostingFrom days on, the hosting team is notified as well.
 var stages = []int{30, 14, 7, 3, 1}
 
 const hostingFrom = 3
 
-// remind makes tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted, once a
-// stage: of several stages that passed unseen, the last one counts.
+// remind creates tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted. It
+// does so once per stage. If several stages have passed since the last call, only the latest counts.
 func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.Standing, now time.Time) error {
 	var late []string
 	stage := 0
@@ -74,7 +74,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 	return err
 }
 
-// unreadySubject grows in urgency, and names the arrangements as far as there is room.
+// unreadySubject returns a subject that grows in urgency. It names one arrangement and counts the others.
 func unreadySubject(names []string, days, stage int) string {
 	list := names[0]
 	if len(names) > 1 {

@@ -15,9 +15,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// An audience is a tenant with the people who are notified of its certificates, as of one instant.
+// An audience is a tenant with the people who are notified about its certificates, as of one instant.
 type audience struct {
-	rollovers.Fleet // without roll-overs where only a notice is sent
+	rollovers.Fleet // without roll-overs if only a notice is sent
 	keyUsers        []tenancy.KeyUser
 	itContacts      []tenancy.ITContact
 	inScope         bool
@@ -75,7 +75,7 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 	return all, nil
 }
 
-// batch gathers what one transaction writes.
+// A batch is all that one transaction writes.
 type batch struct {
 	runDate      time.Time // zero if no run writes it
 	warned       []string  // certificate IDs
@@ -90,7 +90,7 @@ type batch struct {
 	late         int
 }
 
-// batchFor is an empty batch with room for what n certificates of tenants with a few people cause.
+// batchFor returns an empty batch. It has room for what n certificates cause, if their tenants have a few people each.
 func batchFor(n int) *batch {
 	return &batch{
 		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n),
@@ -99,15 +99,15 @@ func batchFor(n int) *batch {
 	}
 }
 
-// cause is why a notice goes out: a run, or a person.
+// A cause is the reason of a notice: a run or a user.
 type cause struct {
 	actor   string
-	runDate time.Time // zero for a person
-	reason  string    // of a person; may be empty
+	runDate time.Time // zero for a user
+	reason  string    // of a user; may be empty
 }
 
-// warn announces the renewal of a certificate: in the next run where runs are monthly, a few runs later where they are
-// not.
+// warn announces the renewal of a certificate. With monthly runs, the next run renews it; with more frequent runs, a
+// later one.
 func (e *Engine) warn(b *batch, p audience, c tenancy.Certificate, why cause, now time.Time) {
 	b.warns++
 	b.warned = append(b.warned, c.ID)
@@ -118,7 +118,7 @@ func (e *Engine) warn(b *batch, p audience, c tenancy.Certificate, why cause, no
 	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.Tenant.Name, object(p.Tenant, c), detail))
 }
 
-// renewsAfter is the first run after the given one that renews a certificate.
+// renewsAfter returns the first run after the given one that renews a certificate.
 func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 	v := policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 	for {
@@ -129,8 +129,8 @@ func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 	}
 }
 
-// replace puts the successor in the place of a certificate, cuts over what the strategies cut over, and tells
-// everybody.
+// replace adds the successor of a certificate to a batch, with the cut-overs that it causes at once and the notices
+// about it.
 func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next store.SealedCertificate, why cause,
 	now time.Time) (err error) {
 	b.renew++
@@ -147,7 +147,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.Arrangements, func(a tenancy.Arrangement) bool {
 		return a.Authentication == tenancy.ClientCertificate
 	}) {
-		// Nobody rolls over: the old one is not needed any more.
+		// No arrangement rolls over, so the old one is not needed any more.
 		next.State = tenancy.Active
 		if old.State != tenancy.Revoked {
 			old.State = tenancy.Retired
@@ -159,7 +159,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	b.replaced, b.successors = append(b.replaced, old), append(b.successors, next)
 	b.cutOvers = append(b.cutOvers, moved...)
 
-	// Where an arrangement was cut over, its receiver needs the new certificate at once.
+	// If an arrangement was cut over, its receiver needs the new certificate at once.
 	due := old.NotAfter
 	if len(moved) > 0 || due.Before(now) {
 		due = now
@@ -176,7 +176,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	return nil
 }
 
-// notify completes a notice and makes the tasks and mails that it causes.
+// notify completes a notice and creates the tasks and mails that it causes.
 func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.Notice, why cause, now time.Time) {
 	n.ID, n.TenantID, n.RunDate, n.Reason, n.CreatedAt = store.NewID(), p.Tenant.ID, why.runDate, why.reason, now
 	if n.Subject == "" {
@@ -221,7 +221,7 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 	}
 }
 
-// write stores a batch. The audit log comes last: it is locked until the transaction ends.
+// write stores a batch. The audit log comes last because it stays locked until the transaction ends.
 func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Time) error {
 	if err := tx.MarkWarned(ctx, b.warned, b.runDate); err != nil {
 		return err
@@ -277,8 +277,9 @@ const (
 	Reissue     = "reissue"
 )
 
-// RenewByHand renews a tenant's certificate now. Without a reason it is refused while more validity is left than the
-// policy warns at. A lost or compromised generation is revoked at once, and every arrangement leaves it.
+// RenewByHand renews a tenant's certificate now. Without a reason it is refused as long as the certificate is valid for
+// longer than the policy's warning period. A lost or compromised generation is revoked at once, and no arrangement
+// presents it any more.
 func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string,
 	now time.Time) (tenancy.Certificate, error) {
 	var none tenancy.Certificate

@@ -8,8 +8,9 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// Reseal seals every private key that is not sealed with the newest key-encryption key anew, in pages, and says how
-// many. Stopped at any point, it goes on where it was when it is called again. progress hears after each page how many keys were re-sealed so far.
+// Reseal seals again, in pages, every private key that is not sealed with the newest key-encryption key. It returns how
+// many it has re-sealed. It can be stopped at any point, and continues when it is called again. progress is called
+// after each page with the number of keys re-sealed so far.
 func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress func(n int)) (n int,
 	err error) {
 	reseal := func(sealed []byte, context string) ([]byte, error) {

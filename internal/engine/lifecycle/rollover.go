@@ -13,17 +13,17 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// standardNotice is how long key users know of a new generation before it is presented without need. Where certificates
-// live for weeks, it is a quarter of their lifetime.
+// standardNotice is the minimum time between the first notice of a new generation and its use, unless there is a need.
+// For certificates that live for weeks, the minimum is a quarter of their lifetime.
 const standardNotice = 28 * policy.Day
 
-// NoticeUnder is how long key users know of a new generation before it is presented without need, where the policy
+// NoticeUnder returns the minimum time between the first notice of a new generation and its use, under a policy that
 // warns of every renewal.
 func NoticeUnder(p policy.Policy) time.Duration { return min(standardNotice, p.Validity/4) }
 
-// noticedUntil is when the notice of a successor ends. It began with the warning where one was given: that of a monthly
-// run is notice enough, that of a weekly one may not be. Where the policy gives none, none is due; only a run that is
-// late, and a person, may renew without warning.
+// noticedUntil returns the end of the notice of a successor. The notice begins with the warning. The warning of a
+// monthly run is notice enough, that of a weekly run may not be. If the policy gives no warning, no notice is due.
+// Apart from that, only a late run or a user renews without a warning.
 func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) (time.Time, error) {
 	notice := NoticeUnder(e.policy)
 	switch {
@@ -39,12 +39,12 @@ func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time)
 	return now.Add(notice), nil
 }
 
-// rollPage is how many tenants one look at open roll-overs reads at a time.
+// rollPage is the number of tenants that are read at a time.
 const rollPage = 200
 
-// Roll brings every open roll-over to now: it leaves what expires, cuts over where the evidence says so, retires the
-// generations that nobody needs any more, and reminds people of receivers that do not act. It costs in proportion to
-// what is open.
+// Roll updates every open roll-over as of now. It cuts over from generations that expire and where the evidence calls
+// for it, retires the generations that are not needed any more, and sends reminders about receivers that have not
+// acted. Its cost is proportional to the number of open roll-overs.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
 	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
@@ -55,7 +55,7 @@ func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// RollTenant is [Engine.Roll] for one tenant; it returns where the arrangements stand then.
+// RollTenant is [Engine.Roll] for one tenant. It returns the state of the arrangements after that.
 func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time) ([]standing.Standing, error) {
 	arrangements, err := e.store.ArrangementsOf(ctx, []string{t.ID})
 	if err != nil {
@@ -72,8 +72,8 @@ func (e *Engine) RollTenant(ctx context.Context, t tenancy.Tenant, now time.Time
 	return e.Standings(ctx, e.store.Reader, t, current)
 }
 
-// NextRoll is the earliest instant at which [Engine.Roll] may have something to do for the tenant whose arrangements
-// all are, if nobody finds out anything before: zero where there is none.
+// NextRoll returns the earliest instant at which [Engine.Roll] may have something to do for the tenant of these
+// arrangements, if there is no new evidence before. It returns zero if there is no such instant.
 func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	consider := func(t time.Time) {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
@@ -101,7 +101,7 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	return next
 }
 
-// rolling hands on every tenant with an open roll-over.
+// rolling calls each for every tenant with an open roll-over.
 func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenancy.Arrangement)) error {
 	for after := ""; ; {
 		ids, err := e.store.Rolling(ctx, after, rollPage)
@@ -120,7 +120,7 @@ func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenanc
 	}
 }
 
-// Open hands on where every arrangement with an open roll-over stands.
+// Open calls each with the state of every arrangement that has an open roll-over.
 func (e *Engine) Open(ctx context.Context, each func(standing.Standing)) error {
 	var failures []error
 	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
@@ -135,7 +135,7 @@ func (e *Engine) Open(ctx context.Context, each func(standing.Standing)) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// rollTenant brings the roll-overs of a tenant to now, and says whether a generation was retired.
+// rollTenant updates the roll-overs of a tenant as of now. retired reports whether a generation was retired.
 func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement,
 	now time.Time) (all []standing.Standing, retired bool, err error) {
 	if all, err = e.Standings(ctx, e.store.Reader, t, arrangements); err != nil {
@@ -165,7 +165,7 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	return all, retired, err
 }
 
-// retire ends the replaced generations that are expired or, where every arrangement is settled, not needed any more.
+// retire ends the replaced generations that have expired. If every arrangement is settled, it ends the others too.
 func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
 	now time.Time) (retired bool, err error) {
 	for _, c := range certs {

@@ -14,13 +14,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// pageSize is how many certificates one transaction deals with: large enough that commits cost little, small enough
+// pageSize is the number of certificates in one transaction. It is large enough to make commits cheap, and small enough
 // that a crash loses little work and the audit log is not locked for long.
 const pageSize = 500
 
-// Tick executes every run date that is due at now and not in the ledger, the earliest first, and takes up runs that did
-// not deal with every certificate; then it brings the roll-overs to now, and announces the next issuing CA. Call it
-// often: where nothing is due it costs a few small queries.
+// Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
+// certificates. Then it updates the roll-overs and announces the next issuing CA. Call it often: it costs a few small
+// queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
@@ -58,9 +58,9 @@ func (e *Engine) NextRun(ctx context.Context, now time.Time) (time.Time, error) 
 	return e.policy.Schedule.Next(last), nil
 }
 
-// lastScheduled is the latest run date in the ledger that is on the schedule, or the beginning of the installation. A
-// run that somebody started by hand for another date does not stand for the ones before it. Where no run fits the
-// schedule, it was changed: then it begins after the latest run.
+// lastScheduled returns the latest run date in the ledger that is on the schedule, or the beginning of the
+// installation. A run that was started by hand for another date does not replace the scheduled runs before it. If no
+// run is on the schedule, the schedule was changed, and it begins after the latest run.
 func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
 	runs, err := e.store.Runs(ctx, time.Time{}, 100)
 	if err != nil {
@@ -175,7 +175,7 @@ func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Tim
 	return tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
 }
 
-// dueUntil is the latest expiry that a run has to look at.
+// dueUntil returns the latest expiry that a run has to consider.
 func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
 	longest, err := e.store.LongestValidity(ctx, e.policy.Validity)
 	return runDate.Add(e.policy.Horizon(longest)), err
@@ -183,7 +183,7 @@ func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, er
 
 func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
 
-// A page is some of the certificates that a run looks at, and all that is needed to deal with them.
+// A page holds some of the certificates of a run, with all that is needed to deal with them.
 type page struct {
 	from       store.Position
 	certs      []tenancy.Certificate
@@ -202,8 +202,8 @@ type attempt struct {
 	until        store.Position
 }
 
-// renewDue deals with every certificate after the one position and up to the other that may be due. It is a pipeline: while
-// one page is written, the keys and certificates of the next are made, and the one after that is read.
+// renewDue deals with every certificate after one position and up to another that may be due. It is a pipeline: while
+// one page is written, the keys and certificates of the next page are created, and the page after that is read.
 func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr,
 	err error) {
 	w := attempt{engine: e, runDate: runDate, now: now, until: until}
@@ -282,7 +282,7 @@ func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
 	}
 }
 
-// prepare decides, and makes the successors, on all cores.
+// prepare decides what to do with each certificate, and issues the successors on all cores.
 func (w attempt) prepare(ctx context.Context, p *page) {
 	p.actions = make([]policy.Action, len(p.certs))
 	p.successors = make([]*store.SealedCertificate, len(p.certs))

@@ -53,14 +53,14 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, log: c.Log}, nil
 }
 
-// An answer of the mail server, and what it means.
+// An answered mail is stored with its audit events.
 type answered struct {
 	mail   tenancy.Mail
 	events []tenancy.Event
 }
 
-// ledger stores the answers of several conversations with one commit: while one is written, the others gather. Each
-// conversation waits until its own is stored.
+// A ledger stores the answers of several conversations with one commit. While one commit is written, the others gather.
+// Each conversation waits until its own answer is stored.
 type ledger struct {
 	commit  sync.Mutex
 	mu      sync.Mutex
@@ -80,7 +80,7 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 	l.commit.Lock()
 	defer l.commit.Unlock()
 	select {
-	case err := <-e.stored: // by the one before
+	case err := <-e.stored: // the previous commit has stored it
 		return err
 	default:
 	}
@@ -90,7 +90,7 @@ func (l *ledger) store(ctx context.Context, s *store.Store, v answered) error {
 	l.mu.Unlock()
 	err := write(ctx, s, all...)
 	for _, e := range all {
-		if err != nil && len(all) > 1 { // one of them, perhaps: it must not cost the others, whose mails would go out again
+		if err != nil && len(all) > 1 { // perhaps because of one of them: the others must not be sent again for it
 			e.stored <- write(ctx, s, e)
 		} else {
 			e.stored <- err
@@ -113,9 +113,9 @@ func write(ctx context.Context, s *store.Store, all ...entry) error {
 	})
 }
 
-// Deliver sends those of the mails that are still queued, and stores each one's answer before the next is sent: a crash
-// repeats one mail at most. Where some must be tried again, the error says why; after the last try they are dead
-// instead.
+// Deliver sends those of the mails that are still queued. It stores each answer before it sends the next mail, so that
+// a crash repeats at most one mail. If some mails must be tried again, the error tells why. On the last try they become
+// dead instead.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
 	mails, err := d.store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
@@ -147,7 +147,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 			again = answer
 			left++
 		}
-		// What the server took must be written down even when this process is asked to stop.
+		// An answer of the server is stored even if this process is asked to stop.
 		return d.ledger.store(context.WithoutCancel(ctx), d.store, answered{*m, events})
 	})
 	if err == nil && left > 0 {
@@ -156,7 +156,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	return err
 }
 
-// letters gathers what each mail says.
+// letters collects the content of each mail. It also returns the names of the tenants by ID.
 func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]Addressed, map[string]string, error) {
 	var noticeIDs, tenantIDs, certificateIDs []string
 	for _, m := range mails {
@@ -230,7 +230,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]Addres
 	return letters, names, nil
 }
 
-// authorities are those of the CA, where one of the notices announces one.
+// authorities reads the CA's authorities if one of the notices announces one.
 func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.Notice) ([]tenancy.Authority, error) {
 	for _, n := range notices {
 		if n.Kind == tenancy.NewAuthority {
@@ -240,7 +240,7 @@ func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.
 	return nil, nil
 }
 
-// announced describes an authority that was announced, and the root above it where that was made for it.
+// announced describes an announced authority, and its root if that was created with it.
 func announced(all []tenancy.Authority, id string) (authority, newRoot *Details, err error) {
 	for _, a := range all {
 		if a.ID != id {
@@ -268,7 +268,7 @@ func authorityDetails(a tenancy.Authority) (*Details, error) {
 		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
 }
 
-// evidence is what is known of the receivers of arrangements.
+// evidence reads the evidence about the receivers of arrangements.
 func (d *Deliverer) evidence(ctx context.Context,
 	arrangements map[string][]tenancy.Arrangement) (map[string][]standing.Evidence, error) {
 	var ids []string

@@ -1,9 +1,10 @@
-// Package notify writes the mails about certificates and hands them to a mail server.
+// Package notify composes the mails about certificates, hands them to a mail server, and stores its answers.
 //
-// It promises: the subject is the notice's, to the letter; the same mail always has the same Message-ID, so that one
-// that a server took twice can be recognised; the new certificate is attached, never a key; and an answer of the server
-// is either final (the address does not exist: trying again is useless) or not. What it cannot promise: that a mail is
-// sent once. A server that takes a mail and dies before it says so is sent it again.
+// It promises that the subject is the notice's, to the letter, and that the same mail always has the same Message-ID,
+// so that duplicates can be recognised. The new certificate is attached, never a key. A server's refusal is final only
+// if another try is useless, for example because the address does not exist. A crash repeats at most one mail of each
+// conversation. It cannot promise that a mail arrives once: a server that accepts a mail and fails before it confirms
+// this is sent the mail again.
 package notify
 
 import (
@@ -29,7 +30,7 @@ import (
 //go:embed templates
 var builtIn embed.FS
 
-// A Letter is all that a mail about one notice says to one person.
+// A Letter holds the content of a mail about one notice to one recipient.
 type Letter struct {
 	MessageID string // without angle brackets
 	Subject   string
@@ -42,18 +43,18 @@ type Letter struct {
 	Certificate  string // "Tenant Certificate" or "M-user Certificate"
 	ITContact    bool   // the recipient is an IT contact, not a key user
 	Designated   bool   // the IT contact listed first
-	Reason       string // of a renewal by hand: lost, compromised, reissue; else empty
+	Reason       string // of a renewal by hand: lost, compromised or reissue; else empty
 	Old          Details
 	New          *Details // nil in a warning
-	Authority    *Details // the new issuing CA, where one is announced; else nil
-	NewRoot      *Details // the root above it, where that is new too; else nil
+	Authority    *Details // the new issuing CA if one is announced, else nil
+	NewRoot      *Details // its root if that is new too, else nil
 	RenewalOn    time.Time
 	Arrangements []Affected
-	ServiceURL   string // where tasks are; may be empty
+	ServiceURL   string // the address of the tasks; may be empty
 	Unsubscribe  string // the one-click link; empty for IT contacts
 }
 
-// Details are what a receiver's administrator needs of a certificate.
+// Details describe a certificate to a receiver's administrator.
 type Details struct {
 	Generation  int
 	Subject     string
@@ -64,23 +65,23 @@ type Details struct {
 	DER         []byte
 }
 
-// DetailsOf takes the details from a certificate.
+// DetailsOf returns the details of a certificate.
 func DetailsOf(c tenancy.Certificate) Details {
 	return Details{c.Generation, c.Subject, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter, c.DER}
 }
 
-// Affected is an arrangement that presents the certificate.
+// An Affected arrangement presents the certificate.
 type Affected struct {
 	Arrangement string
 	Scenario    string
 	Receiver    string
 	Endpoint    string
 	Contact     string // the receiver's administrator; may be empty
-	// Switched: it presents the new certificate already.
+	// Switched is true if the arrangement presents the new certificate already.
 	Switched bool
 }
 
-// Templates are the texts of the mails: one text and one HTML file for each kind of notice.
+// Templates holds the texts of the mails: one text file and one HTML file for each kind of notice.
 type Templates struct {
 	text map[tenancy.NoticeKind]*texttemplate.Template
 	html map[tenancy.NoticeKind]*htmltemplate.Template
@@ -88,13 +89,13 @@ type Templates struct {
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
 
-// LoadTemplates reads the templates from a folder, or the built-in ones for "".
+// LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {
 	ours, err := fs.Sub(builtIn, "templates")
 	if err != nil {
 		return nil, err
 	}
-	// A folder from before a kind of notice existed still works.
+	// A folder may be older than a kind of notice. Then the built-in template is used.
 	from := func(name string) fs.FS {
 		if dir == "" {
 			return ours
@@ -116,7 +117,7 @@ func LoadTemplates(dir string) (*Templates, error) {
 			string(kind)+".html"); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		// A name that is misspelt shows now, not on the first of the month.
+		// Report a misspelt name now, not on the first of the month.
 		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}}}
 		if _, _, err := t.render(kind, sample); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
@@ -136,7 +137,8 @@ func (t *Templates) render(kind tenancy.NoticeKind, l Letter) (text, html string
 	return plain.String(), rich.String(), nil
 }
 
-// compose makes the message (RFC 5322): text and HTML, the new certificate attached, marked as sent by a machine.
+// compose returns the message (RFC 5322). It has a text and an HTML part and the new certificate attached, and is
+// marked as sent by a machine.
 func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address) (*gomail.Msg, error) {
 	text, html, err := t.render(kind, l)
 	if err != nil {

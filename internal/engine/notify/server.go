@@ -17,7 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// ErrRejected says that the server will never take this mail: trying again is useless.
+// ErrRejected is returned for a mail that the server will never accept, so that another try is useless.
 var ErrRejected = errors.New("rejected for good")
 
 // A Server hands mails to one mail server.
@@ -26,16 +26,16 @@ type Server struct {
 	options   []gomail.Option
 	from      mail.Address
 	templates *Templates
-	timeout   time.Duration // of every step of a conversation with the server
+	timeout   time.Duration // for every step of a conversation with the server
 }
 
-// NewServer reads the server's URL: smtp://USER:PASSWORD@HOST:PORT with STARTTLS required, smtps:// with TLS from the
-// start, and ?tls=none for a server that has neither, on loopback only. roots are the CAs that the server's certificate
-// is verified with; nil for the system's.
+// NewServer returns the server of a URL: smtp://USER:PASSWORD@HOST:PORT requires STARTTLS, smtps:// uses TLS from the
+// start, and ?tls=none uses neither, on loopback only. roots are the CAs that the server's certificate is verified
+// with; nil stands for those of the system.
 func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*Server, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Path != "" && u.Path != "/" {
-		// not the URL: it has a password
+		// The error does not contain the URL, because that has a password.
 		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start")
 	}
 	sender, err := mail.ParseAddress(from)
@@ -81,15 +81,16 @@ func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*S
 	return s, nil
 }
 
-// An Addressed letter is about a notice of its kind.
+// An Addressed is a letter with the kind of its notice.
 type Addressed struct {
 	Kind tenancy.NoticeKind
 	Letter
 }
 
-// Send hands all letters to the server in one conversation, and calls answered for each as soon as its answer is known:
-// nil where the server took it, [ErrRejected] where it never will, another error where it may later. Where answered
-// returns an error, the rest is not sent: what cannot be written down would be sent again. That error is returned.
+// Send hands all letters to the server in one conversation. It calls answered for each letter as soon as the answer is
+// known: nil if the server accepted the letter, [ErrRejected] if it never will, another error if it may later. If
+// answered returns an error, Send returns that error and sends no more letters, because letters whose answers cannot be
+// stored would be sent again.
 func (s *Server) Send(ctx context.Context, letters []Addressed, answered func(i int, answer error) error) error {
 	client, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)],
 		gomail.WithTimeout(s.timeout))...)
@@ -115,8 +116,8 @@ func (s *Server) Send(ctx context.Context, letters []Addressed, answered func(i 
 	return nil
 }
 
-// answer is why a message was not taken. Final are only refusals of this recipient or this content: an answer such as
-// "authentication required" is about the configuration, and an operator can mend that.
+// answer returns why a message was not accepted. Only refusals of this recipient or this content are final. An answer
+// such as "authentication required" is about the configuration, which an operator can fix.
 func (s *Server) answer(m *gomail.Msg, err error) error {
 	var refused *gomail.SendError
 	if !errors.As(m.SendError(), &refused) {

@@ -25,23 +25,24 @@ func (r Reader) Account(ctx context.Context, id string) (tenancy.Account, error)
 	return one(ctx, r, "such account", scanAccount, "SELECT "+accountColumns+"WHERE a.id = ?", id)
 }
 
-// AccountByOrigin finds the account that something made.
+// AccountByOrigin finds the account that was created from an origin: a token, or an identity at an OpenID Connect
+// provider.
 func (r Reader) AccountByOrigin(ctx context.Context, origin string) (tenancy.Account, error) {
 	return one(ctx, r, "such account", scanAccount, "SELECT "+accountColumns+"WHERE a.origin = ?", origin)
 }
 
-// AccountByCalendar finds the account whose calendar has a secret, by its hash.
+// AccountByCalendar finds an account by the hash of its calendar's secret.
 func (r Reader) AccountByCalendar(ctx context.Context, hash string) (tenancy.Account, error) {
 	return one(ctx, r, "such calendar", scanAccount,
 		"SELECT "+accountColumns+"WHERE a.calendar_hash = ? AND a.calendar_hash <> ''", hash)
 }
 
-// Accounts lists accounts by name, after one.
+// Accounts lists accounts by name, after the given one.
 func (r Reader) Accounts(ctx context.Context, after string, limit int) ([]tenancy.Account, error) {
 	return list(ctx, r, scanAccount, "SELECT "+accountColumns+"WHERE a.name > ? ORDER BY a.name LIMIT ?", after, limit)
 }
 
-// CreateAccount stores an account; [tenancy.ErrConflict] where its name is taken or its origin has made one.
+// CreateAccount stores an account. It returns [tenancy.ErrConflict] if its name is taken or its origin has created one.
 func (t *Tx) CreateAccount(ctx context.Context, a tenancy.Account) error {
 	_, err := t.exec(ctx, "INSERT INTO accounts (id, name, role, tenant_id, key_user_id, password, origin, zone, "+
 		"language, failures, locked_until, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)",
@@ -59,7 +60,7 @@ func (t *Tx) SetPreferences(ctx context.Context, a tenancy.Account) error {
 	return t.execOne(ctx, "UPDATE accounts SET zone = ?, language = ? WHERE id = ?", a.Zone, a.Language, a.ID)
 }
 
-// SetRights stores what an account may see, as the provider that it signs in with says.
+// SetRights stores the role of an account, as its sign-in provider reports it.
 func (t *Tx) SetRights(ctx context.Context, a tenancy.Account) error {
 	return t.execOne(ctx, "UPDATE accounts SET role = ?, tenant_id = ?, key_user_id = ? WHERE id = ?", a.Role, a.TenantID,
 		a.KeyUserID, a.ID)
@@ -70,12 +71,12 @@ func (t *Tx) SetPassword(ctx context.Context, id, hash string) error {
 	return t.execOne(ctx, "UPDATE accounts SET password = ? WHERE id = ?", hash, id)
 }
 
-// SetCalendar stores the hash of the secret of an account's calendar; "" takes the address away.
+// SetCalendar stores the hash of the secret of an account's calendar. An empty hash removes the calendar.
 func (t *Tx) SetCalendar(ctx context.Context, id, hash string) error {
 	return t.execOne(ctx, "UPDATE accounts SET calendar_hash = ? WHERE id = ?", hash, id)
 }
 
-// SetFailures stores how many wrong passwords there were, and until when no try is taken.
+// SetFailures stores the number of wrong passwords, and the end of the lock that they cause.
 func (t *Tx) SetFailures(ctx context.Context, id string, failures int, lockedUntil time.Time) error {
 	return t.execOne(ctx, "UPDATE accounts SET failures = ?, locked_until = ? WHERE id = ?", failures, micros(lockedUntil),
 		id)

@@ -7,13 +7,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Presenting lists the tenants with an arrangement that presents a certificate, from an ID on.
+// Presenting lists the tenants that have an arrangement with a client certificate, after the given tenant ID.
 func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM arrangements WHERE authentication = "+
 		"'client-certificate' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }
 
-// ArrangementNames are the names of arrangements, each with its tenant's, by identifier.
+// ArrangementNames returns the names of arrangements, TENANT/ARRANGEMENT, by ID.
 func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
 	type named struct{ id, name string }
 	rows, err := byID(ctx, r, func(s row) (n named, err error) {
@@ -27,7 +27,7 @@ func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]
 	return names, err
 }
 
-// LockArrangement reads an arrangement by its ID and keeps others from moving it until the transaction ends.
+// LockArrangement reads an arrangement by its ID and locks it until the transaction ends.
 func (t *Tx) LockArrangement(ctx context.Context, id string) (tenancy.Arrangement, error) {
 	query := "SELECT " + arrangementColumns + " FROM arrangements WHERE id = ?"
 	if t.engine == Postgres { // a transaction on SQLite writes alone anyway
@@ -59,7 +59,7 @@ var (
 	}
 )
 
-// CutOver stores which generation each of the arrangements presents from now on.
+// CutOver stores the generation that each of the arrangements presents from now on.
 func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement, now time.Time) error {
 	if _, err := cutOver.write(ctx, t, len(arrangements), func(i int) []any {
 		return []any{int64(arrangements[i].Generation), arrangements[i].ID}
@@ -72,7 +72,7 @@ func (t *Tx) CutOver(ctx context.Context, arrangements []tenancy.Arrangement, no
 	return err
 }
 
-// OwnedArrangement finds an arrangement of any tenant, and whose it is.
+// OwnedArrangement finds an arrangement of any tenant, and the tenant.
 func (r Reader) OwnedArrangement(ctx context.Context, id string) (t tenancy.Tenant, a tenancy.Arrangement, err error) {
 	if a, err = r.ArrangementByID(ctx, id); err != nil {
 		return t, a, err
@@ -114,7 +114,7 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 	}, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateArrangement stores a new arrangement; [tenancy.ErrConflict] where the name is taken.
+// CreateArrangement stores a new arrangement. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error {
 	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+
 		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -123,7 +123,7 @@ func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error
 	return err
 }
 
-// UpdateArrangement stores a change of all but the name.
+// UpdateArrangement stores a change of everything except the name.
 func (t *Tx) UpdateArrangement(ctx context.Context, a tenancy.Arrangement) error {
 	return t.execOne(ctx, "UPDATE arrangements SET receiver_id = ?, scenario = ?, endpoint = ?, authentication = ?, "+
 		"strategy = ?, generation = ?, egress = ?, version = version + 1 WHERE id = ? AND version = ?",

@@ -30,7 +30,7 @@ func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
 	return certfile.SplitChain(joined)
 }
 
-// AddAuthority stores a new authority; [tenancy.ErrConflict] where its position is taken.
+// AddAuthority stores a new authority. It returns [tenancy.ErrConflict] if its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID,
@@ -39,8 +39,8 @@ func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	})
 }
 
-// SignFrom lets an announced authority sign from an instant on, which is sooner than was announced; [tenancy.ErrStale]
-// where it signs by then already.
+// SignFrom makes an announced authority sign from an instant on, earlier than announced. It returns [tenancy.ErrStale]
+// if the authority signs by then already.
 func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 	n, err := t.exec(ctx, "UPDATE authorities SET signs_from = ? WHERE id = ? AND signs_from > ?", micros(at), id,
 		micros(at))

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// Backup writes a copy of a SQLite database to a new file, as of one instant, while others use it.
+// Backup writes a copy of a SQLite database to a new file, as of one instant, while the database is in use.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	if s.engine != SQLite {
 		return errors.New("PostgreSQL has its own tool for this: pg_dump")
@@ -15,7 +15,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists already: name a new file", path)
 	}
-	// SQLite makes the file with the mode of the process; this one is the owner's alone, like the database.
+	// SQLite creates the file with the mode of the process. This one is readable by its owner alone, like the database.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

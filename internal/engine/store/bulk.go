@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// A bulk is a statement that writes many rows, in the way each engine likes: SQLite one row at a time with a prepared
-// statement, PostgreSQL all rows at once from one array a column. The measurements behind it are in
-// docs/performance.md.
+// A bulk is a statement that writes many rows in the way that is fastest on each engine. On SQLite, a prepared
+// statement writes one row at a time. On PostgreSQL, one statement takes an array for each column. docs/performance.md
+// has the measurements.
 type bulk struct {
 	each, all string
 	columns   int
 }
 
-// bulkInsert makes the statement from "name type" pairs, the types being PostgreSQL's.
+// bulkInsert returns an insert statement for columns that are given as "name type", with the types of PostgreSQL.
 func bulkInsert(table string, columns ...string) bulk {
 	names, marks, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
@@ -51,7 +51,8 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 	}
 	defer stmt.Close()
 	var changed int64
-	// The driver guards every statement that can be cancelled with a goroutine: look between rows instead.
+	// The driver starts a goroutine for every statement that can be cancelled. Look at the context between rows
+	// instead.
 	uncancelled := context.WithoutCancel(ctx)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
@@ -70,7 +71,8 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 	return changed, nil
 }
 
-// columns turns rows into one typed slice a column, which encodes in a fraction of the time that a slice of any takes.
+// columns turns rows into one typed slice per column. A typed slice is encoded in a fraction of the time that a slice
+// of any takes.
 func columns(width, n int, row func(i int) []any) ([]any, error) {
 	arrays := make([]any, width)
 	for c, v := range row(0) {

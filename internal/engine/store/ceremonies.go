@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// BeginCeremony keeps the first half of a ceremony, as JSON, until an instant; and forgets those that nobody finished.
+// BeginCeremony stores the first half of a ceremony, as JSON, until an instant. It deletes those that have expired.
 func (t *Tx) BeginCeremony(ctx context.Context, hash, kind, data string, now, until time.Time) error {
 	if _, err := t.exec(ctx, "DELETE FROM ceremonies WHERE expires_at < ?", micros(now)); err != nil {
 		return err
@@ -15,8 +15,8 @@ func (t *Tx) BeginCeremony(ctx context.Context, hash, kind, data string, now, un
 	return err
 }
 
-// RedeemCeremony returns the first half of a ceremony, once; [tenancy.ErrNotFound] where there is none of the kind that
-// is valid.
+// RedeemCeremony returns the first half of a ceremony, once. It returns [tenancy.ErrNotFound] if there is no valid one
+// of this kind.
 func (t *Tx) RedeemCeremony(ctx context.Context, hash, kind string, now time.Time) (string, error) {
 	return one(ctx, t.Reader, "such ceremony", scanOne[string], "DELETE FROM ceremonies WHERE hash = ? AND kind = ? AND "+
 		"expires_at >= ? RETURNING data", hash, kind, micros(now))

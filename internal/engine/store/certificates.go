@@ -25,14 +25,14 @@ func (r Reader) Certificate(ctx context.Context, tenantID string, purpose tenanc
 		purpose, generation)
 }
 
-// Newest finds the newest generation; [tenancy.ErrNotFound] where there is none.
+// Newest finds the newest generation. It returns [tenancy.ErrNotFound] if there is none.
 func (r Reader) Newest(ctx context.Context, tenantID string, purpose tenancy.Purpose) (tenancy.Certificate, error) {
 	return one(ctx, r, string(purpose)+" certificate", scanCertificate,
 		"SELECT "+certificateColumns+
 			" FROM certificates WHERE tenant_id = ? AND purpose = ? ORDER BY generation DESC LIMIT 1", tenantID, purpose)
 }
 
-// Certificates lists all generations of a tenant, newest purpose and generation last.
+// Certificates lists all generations of a tenant in the order of their creation.
 func (r Reader) Certificates(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Certificate, error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE tenant_id = ? AND id > "+
 		"? ORDER BY id LIMIT ?", tenantID, after, limit)
@@ -45,8 +45,8 @@ func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]
 	}, "SELECT "+certificateColumns+" FROM certificates WHERE id ", ids)
 }
 
-// Due lists, by expiry, the certificates without a successor after the one position and up to the other that the run
-// has not dealt with yet. It costs what it returns, whatever the size of the fleet.
+// Due lists the certificates without a successor, by expiry, after one position and up to another, that the run has not
+// dealt with yet. Its cost is proportional to what it returns, whatever the size of the fleet.
 func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate,
 	error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
@@ -60,7 +60,7 @@ type ValidityCount struct {
 	Count               int
 }
 
-// CountByValidity lists the validities of all certificates without a successor, each with how many have it.
+// CountByValidity groups all certificates without a successor by their validity, and counts each group.
 func (r Reader) CountByValidity(ctx context.Context) ([]ValidityCount, error) {
 	return list(ctx, r, func(s row) (v ValidityCount, err error) {
 		return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
@@ -74,12 +74,12 @@ func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) (
 		"issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
 }
 
-// SealedKey is the sealed private key of a certificate; empty once it was destroyed.
+// SealedKey returns the sealed private key of a certificate. It is empty if the key was destroyed.
 func (r Reader) SealedKey(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such certificate", scanOne[[]byte], "SELECT sealed_key FROM certificates WHERE id = ?", id)
 }
 
-// A Sealed is a sealed secret and whose it is.
+// A Sealed is a sealed secret with the ID of its owner.
 type Sealed struct {
 	ID  string
 	Key []byte
@@ -100,7 +100,7 @@ var reseal = bulk{
 	columns: 3,
 }
 
-// Reseal replaces sealed keys, each only where it is still the old one.
+// Reseal replaces sealed keys. A key that was changed meanwhile stays as it is.
 func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
 	_, err := reseal.write(ctx, t, len(before), func(i int) []any {
 		return []any{after[i].Key, before[i].ID, before[i].Key}
@@ -120,7 +120,7 @@ type SealedCertificate struct {
 	SealedKey []byte
 }
 
-// AddCertificates stores new generations; [tenancy.ErrConflict] where one of them exists.
+// AddCertificates stores new generations. It returns [tenancy.ErrConflict] if one of them exists.
 func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) error {
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
 		c := &certs[i]
@@ -140,8 +140,8 @@ var succeed = bulk{
 	columns: 3,
 }
 
-// Succeed stores the successor and the new state of renewed certificates; [tenancy.ErrConflict] where one of them has a
-// successor already: another replica was faster, and the caller's transaction must end.
+// Succeed stores the successor and the new state of renewed certificates. It returns [tenancy.ErrConflict] if one of
+// them has a successor already. Then another replica was faster, and the caller's transaction must end.
 func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
 	n, err := succeed.write(ctx, t, len(renewed), func(i int) []any {
 		return []any{renewed[i].SuccessorID, string(renewed[i].State), renewed[i].ID}
@@ -160,7 +160,7 @@ var markWarned = bulk{
 	columns: 2,
 }
 
-// MarkWarned stores that a run warned about certificates; [tenancy.ErrConflict] where it did so already.
+// MarkWarned records that a run warned about certificates. It returns [tenancy.ErrConflict] if the run did so already.
 func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) error {
 	n, err := markWarned.write(ctx, t, len(ids), func(i int) []any { return []any{micros(runDate), ids[i]} })
 	if err == nil && n != int64(len(ids)) {
@@ -175,27 +175,28 @@ func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error
 		"NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
 }
 
-// DestroyExpiredKeys destroys the private keys of replaced certificates that expired before now, and says how many.
+// DestroyExpiredKeys destroys the private keys of replaced certificates that expired before now, and returns their
+// number.
 func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, error) {
 	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' "+
 		"AND not_after < ?", micros(now))
 }
 
-// Rolling lists the tenants with a roll-over under way: an old generation is not retired yet. It costs what it returns.
+// Rolling lists the tenants with an open roll-over: an old generation is not retired yet. Its cost is proportional to
+// what it returns.
 func (r Reader) Rolling(ctx context.Context, after string, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
 		"successor_id <> '' AND state = 'active' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }
 
-// InReachOf reads the generations of the tenant certificate that are neither retired nor revoked, by tenant ID, the
-// oldest first.
+// InReachOf reads the generations of the tenant certificate that can be presented, by tenant ID, the oldest first.
 func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
 	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
 		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state IN ('standby', 'active') AND "+
 			"tenant_id ", tenantIDs, " ORDER BY generation")
 }
 
-// Activate notes that a standby generation is presented now.
+// Activate records that a standby generation is presented now.
 func (t *Tx) Activate(ctx context.Context, tenantID string, generation int) error {
 	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = 'tenant' AND "+
 		"generation = ? AND state = 'standby'", tenantID, generation)

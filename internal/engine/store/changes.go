@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// changes is the channel on which PostgreSQL carries news between replicas (NOTIFY); the payload is a tenant's ID.
+// changes is the PostgreSQL channel that notifies the replicas of changes (NOTIFY). The payload is a tenant's ID.
 const changes = "perennial_changes"
 
-// Changed says that something which gateways keep in memory changed for a tenant: they hear of it when the transaction
+// Changed marks a tenant whose data in the memory of gateways is out of date. They are notified when the transaction
 // has committed.
 func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = true }
 
-// announce tells other replicas, as part of the transaction.
+// announce notifies the other replicas, as part of the transaction.
 func (t *Tx) announce(ctx context.Context) error {
 	if t.engine != Postgres {
 		return nil
@@ -29,7 +29,7 @@ func (t *Tx) announce(ctx context.Context) error {
 	return nil
 }
 
-// A hub tells the listeners of this process.
+// A hub notifies the listeners of this process.
 type hub struct {
 	mu        sync.Mutex
 	listeners map[int]func(tenantID string)
@@ -49,8 +49,8 @@ func (h *hub) tell(changed map[string]bool) {
 	}
 }
 
-// OnChange calls a function with the ID of every tenant for which [Tx.Changed] was said in this process, once that is
-// committed, until stop is called. The function must be quick. Other replicas are heard through [Store.Listen].
+// OnChange calls a function with the ID of every tenant that [Tx.Changed] marks in this process, after the commit,
+// until stop is called. The function must be quick. [Store.Listen] adds the changes of other replicas.
 func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -67,9 +67,9 @@ func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
 	}
 }
 
-// Listen hears what other replicas changed and tells it as [Store.OnChange] does, until the context ends. While the
-// connection is lost nothing is heard; once it is back, the listeners are told "": anything may have changed. On SQLite
-// there are no other replicas, and it returns at once.
+// Listen calls the functions of [Store.OnChange] for changes of other replicas, until the context ends. Changes are
+// missed while its connection is lost. When the connection is back, the functions are called with "", because anything
+// may have changed. On SQLite there are no other replicas, and Listen returns at once.
 func (s *Store) Listen(ctx context.Context, url string, log *slog.Logger) {
 	if s.engine != Postgres {
 		return

@@ -2,8 +2,7 @@ package store
 
 import "context"
 
-// Of a tenant, some tables keep their rows when it is erased: the audit log and the history of what was sent belong to
-// the installation.
+// These tables keep the rows of a tenant that is erased: what was sent stays on record.
 var keptOfATenant = []string{"notices", "tasks", "mails"}
 
 // erasures delete the rows of a tenant, those that refer to others first. Each query takes the tenant's ID.

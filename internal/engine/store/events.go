@@ -12,7 +12,7 @@ import (
 var insertEvents = bulkInsert("events", "seq bigint", "at bigint", "actor text", "action text", "tenant text",
 	"object text", "detail text", "prev bytea", "hash bytea")
 
-// Audit adds events to the audit log, in this order. It locks the log until the transaction ends: call it last.
+// Audit appends events to the audit log, in this order. It locks the log until the transaction ends, so call it last.
 func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -40,7 +40,7 @@ func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 
 func scanHead(s row) (c tenancy.Chain, err error) { return c, s.Scan(&c.Seq, &c.Hash) }
 
-// EventHead is the number and hash of the last event.
+// EventHead returns the number and hash of the last event.
 func (r Reader) EventHead(ctx context.Context) (tenancy.Chain, error) {
 	return one(ctx, r, "audit log", scanHead, "SELECT seq, hash FROM event_head WHERE id = 1")
 }
@@ -51,7 +51,7 @@ func scanEvent(s row) (e tenancy.Event, err error) {
 	return e, s.Scan(&e.Seq, instant{&e.At}, &e.Actor, &e.Action, &e.Tenant, &e.Object, &e.Detail, &e.Prev, &e.Hash)
 }
 
-// Events lists events in their order, of one tenant where it is given (by name).
+// Events lists events in their order. If a tenant is given (by name), it lists only the tenant's events.
 func (r Reader) Events(ctx context.Context, tenant string, after int64, limit int) ([]tenancy.Event, error) {
 	if tenant == "" {
 		return r.events(ctx, "seq > ? ORDER BY seq LIMIT ?", after, limit)
@@ -63,12 +63,12 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 	return list(ctx, r, scanEvent, "SELECT "+eventColumns+" FROM events WHERE "+where, args...)
 }
 
-// searchWindow is how many entries one search looks at: what a page costs does not grow with the log.
+// searchWindow is the number of entries that one search reads, so that the cost of a page does not grow with the log.
 const searchWindow = 20000
 
-// SearchEvents lists events backwards, of one tenant where it is given (by name): those before an entry (0: from the
-// last one on) in which a text occurs, whether in capitals or not. It looks at a bounded part of the log; next is where
-// the search goes on, 0 at the log's begin.
+// SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain a text, in upper or
+// lower case. If a tenant is given (by name), it lists only the tenant's events. It reads a bounded part of the log.
+// next is where to continue, or 0 at the beginning of the log.
 func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event,
 	next int64, err error) {
 	return r.searchEvents(ctx, tenant, text, before, limit, searchWindow)
@@ -117,8 +117,8 @@ func (r Reader) searchEvents(ctx context.Context, tenant, text string, before in
 	return found, next, nil
 }
 
-// VerifyEvents walks the whole audit log and returns its end; the error is a [*tenancy.ChainError] where an entry was
-// changed, removed or moved. The head is read first: entries added meanwhile are not part of the answer.
+// VerifyEvents reads the whole audit log and returns its end. The error is a [*tenancy.ChainError] if an entry was
+// changed, removed or moved. The head is read first, so entries that are added meanwhile are not considered.
 func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
 	const page = 1000
 	var chain tenancy.Chain
@@ -145,7 +145,7 @@ func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
 	}
 }
 
-// HasEvent says whether an event has the hash, in hexadecimal.
+// HasEvent reports whether an event has the hash, in hexadecimal.
 func (r Reader) HasEvent(ctx context.Context, hash string) (bool, error) {
 	sum, err := hex.DecodeString(hash)
 	if err != nil {

@@ -13,14 +13,14 @@ func scanEvidence(s row) (e standing.Evidence, err error) {
 		&e.Source, &e.Detail)
 }
 
-// EvidenceOf reads what is known of arrangements, by arrangement ID.
+// EvidenceOf reads the evidence about the receivers of arrangements, by arrangement ID.
 func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[string][]standing.Evidence, error) {
 	return groupBy(ctx, r, scanEvidence, func(e standing.Evidence) string {
 		return e.ArrangementID
 	}, "SELECT "+evidenceColumns+" FROM evidence WHERE arrangement_id ", arrangementIDs, " ORDER BY generation")
 }
 
-// SetEvidence stores what is known of a generation.
+// SetEvidence stores the evidence about one generation.
 func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 	_, err := t.exec(ctx, "INSERT INTO evidence ("+
 		evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
@@ -30,7 +30,8 @@ func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 	return err
 }
 
-// ForgetEvidence removes what is known of the receiver of an arrangement, for a receiver that is another one now.
+// ForgetEvidence deletes the evidence about the receiver of an arrangement. It is for an arrangement that gets another
+// receiver.
 func (t *Tx) ForgetEvidence(ctx context.Context, arrangementID string) error {
 	_, err := t.exec(ctx, "DELETE FROM evidence WHERE arrangement_id = ?", arrangementID)
 	return err

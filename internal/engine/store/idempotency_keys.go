@@ -8,7 +8,7 @@ import (
 // A Remembered is the answer to a request that carried an Idempotency-Key.
 type Remembered struct {
 	RequestHash string
-	Status      int // 0 while the first request is under way
+	Status      int // 0 until the first request is answered
 	Header      string
 	Body        []byte
 }
@@ -17,7 +17,7 @@ func scanRemembered(s row) (v Remembered, err error) {
 	return v, s.Scan(&v.RequestHash, &v.Status, &v.Header, &v.Body)
 }
 
-// Remember enters a key before its request is worked on. Where the key is there already, found is what it stands for.
+// Remember stores a key before its request is worked on. If the key is stored already, found is what it stands for.
 func (t *Tx) Remember(ctx context.Context, tokenID, name, requestHash string, now time.Time) (found *Remembered,
 	err error) {
 	n, err := t.exec(ctx, "INSERT INTO idempotency_keys (token_id, name, request_hash, status, header, body, "+
@@ -37,7 +37,7 @@ func (t *Tx) RememberAnswer(ctx context.Context, tokenID, name string, v Remembe
 		v.Status, v.Header, v.Body, tokenID, name)
 }
 
-// Forget removes a key whose request came to no answer worth keeping, and all keys from before the instant.
+// Forget deletes a key whose request has no answer worth keeping, and all keys from before the instant.
 func (t *Tx) Forget(ctx context.Context, tokenID, name string, before time.Time) error {
 	_, err := t.exec(ctx, "DELETE FROM idempotency_keys WHERE (token_id = ? AND name = ?) OR created_at < ?", tokenID,
 		name, micros(before))

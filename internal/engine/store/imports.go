@@ -18,7 +18,7 @@ func (r Reader) ImportByID(ctx context.Context, id string) (tenancy.Import, erro
 	return one(ctx, r, "such import", scanImport, "SELECT "+importColumns+" FROM imports WHERE id = ?", id)
 }
 
-// Imports lists imports, the latest first, before one.
+// Imports lists imports before the given ID ("": all), the latest first.
 func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenancy.Import, error) {
 	if before == "" {
 		return list(ctx, r, scanImport, "SELECT "+importColumns+" FROM imports ORDER BY id DESC LIMIT ?", limit)
@@ -27,13 +27,13 @@ func (r Reader) Imports(ctx context.Context, before string, limit int) ([]tenanc
 		limit)
 }
 
-// ImportPlan is the sealed plan of an import; nil once it was applied.
+// ImportPlan returns the sealed plan of an import. It is nil once the import was applied.
 func (r Reader) ImportPlan(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such import", scanOne[[]byte], "SELECT plan FROM imports WHERE id = ?", id)
 }
 
-// CreateImport stores an import with its sealed plan, and forgets the plans of those that nobody applied for a day:
-// they have private keys in them.
+// CreateImport stores an import with its sealed plan. It deletes the plans that were not applied within a day, because
+// they hold private keys.
 func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte) error {
 	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?",
 		micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
@@ -44,8 +44,7 @@ func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte) er
 	return err
 }
 
-// MoveImport changes the state of an import, where it is still in the one that it shall leave; [tenancy.ErrStale]
-// otherwise.
+// MoveImport changes the state of an import. It returns [tenancy.ErrStale] if the import is not in the state from.
 func (t *Tx) MoveImport(ctx context.Context, id string, from, to tenancy.ImportState) error {
 	if to == tenancy.ImportApplied || to == tenancy.ImportUndone {
 		if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE id = ?", id); err != nil {
@@ -55,12 +54,13 @@ func (t *Tx) MoveImport(ctx context.Context, id string, from, to tenancy.ImportS
 	return t.execOne(ctx, "UPDATE imports SET state = ?, last_error = '' WHERE id = ? AND state = ?", to, id, from)
 }
 
-// FailImport notes why an import does not go on.
+// FailImport records why an import cannot continue.
 func (t *Tx) FailImport(ctx context.Context, id, reason string) error {
 	return t.execOne(ctx, "UPDATE imports SET last_error = ? WHERE id = ?", reason, id)
 }
 
-// AddImported notes what an import made of a tenant; [tenancy.ErrConflict] where it did so already.
+// AddImported records what an import created for a tenant. It returns [tenancy.ErrConflict] if that is recorded
+// already.
 func (t *Tx) AddImported(ctx context.Context, id, tenant, made string) error {
 	if _, err := t.exec(ctx, "INSERT INTO import_items (import_id, tenant, made) VALUES (?, ?, ?)", id, tenant,
 		made); err != nil {
@@ -69,7 +69,7 @@ func (t *Tx) AddImported(ctx context.Context, id, tenant, made string) error {
 	return t.execOne(ctx, "UPDATE imports SET done = done + 1 WHERE id = ?", id)
 }
 
-// DropImported forgets what an import made of a tenant, which is undone.
+// DropImported deletes the record of what an import created for a tenant, because it was undone.
 func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
 	if err := t.execOne(ctx, "DELETE FROM import_items WHERE import_id = ? AND tenant = ?", id, tenant); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
 	return t.execOne(ctx, "UPDATE imports SET done = done - 1 WHERE id = ?", id)
 }
 
-// Imported lists what an import made, a tenant each, after one.
+// Imported lists what an import created, one entry per tenant, after the given tenant.
 func (r Reader) Imported(ctx context.Context, id, after string, limit int) ([]tenancy.Imported, error) {
 	return list(ctx, r, func(s row) (i tenancy.Imported, err error) {
 		return i, s.Scan(&i.Tenant, &i.Made)

@@ -38,7 +38,7 @@ func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string]
 	}, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateKeyUser stores a new key user; [tenancy.ErrConflict] where the name is taken.
+// CreateKeyUser stores a new key user. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 	_, err := t.exec(ctx, "INSERT INTO key_users ("+keyUserColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt), u.Version)
@@ -51,7 +51,7 @@ func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 		"version = ?", u.Email, micros(u.SubscribedAt), u.ID, u.Version)
 }
 
-// DeleteKeyUser removes a key user, the user's tasks and tokens.
+// DeleteKeyUser deletes a key user with the user's tasks and tokens.
 func (t *Tx) DeleteKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 	for _, owned := range []string{"tokens", "tasks"} {
 		if _, err := t.exec(ctx, "DELETE FROM "+owned+" WHERE tenant_id = ? AND key_user_id = ?", u.TenantID,

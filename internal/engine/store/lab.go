@@ -1,7 +1,7 @@
 package store
 
-// Only the lab uses this file: simulations and measurements open a database in memory and fill it by the thousand, past
-// the rules that the engine keeps.
+// Only the lab uses this file. Simulations and measurements open a database in memory and fill it with thousands of
+// rows, without the checks of the engine.
 
 import (
 	"context"
@@ -84,14 +84,14 @@ func (t *Tx) Import(ctx context.Context, tenants []tenancy.Tenant, users []tenan
 	return t.AddCertificates(ctx, certs)
 }
 
-// Analyze refreshes what the query planner knows, after an import.
+// Analyze refreshes the statistics of the query planner after an import.
 func (s *Store) Analyze(ctx context.Context) error {
 	_, err := s.writer.ExecContext(ctx, "ANALYZE")
 	return s.explain(err)
 }
 
-// OpenInMemory opens an empty SQLite database that lives as long as the store is open and is nobody else's, for
-// simulations. It has one connection: what is inside a transaction must read through it.
+// OpenInMemory opens a new SQLite database in memory that ends with the store. It has one connection, so that code
+// inside a transaction must read through the transaction.
 func OpenInMemory(ctx context.Context) (*Store, error) {
 	db := sql.OpenDB(&preparing{name: ":memory:?_pragma=foreign_keys(ON)&_pragma=cache_size(-65536)&_txlock=immediate"})
 	db.SetMaxOpenConns(1)

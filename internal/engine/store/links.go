@@ -33,7 +33,8 @@ func (r Reader) Links(ctx context.Context, arrangementID, after string, limit in
 		"LIMIT ?", arrangementID, after, limit)
 }
 
-// RevokeLink ends a link of an arrangement; [tenancy.ErrNotFound] where there is none that could be ended.
+// RevokeLink revokes a link of an arrangement. It returns [tenancy.ErrNotFound] if there is no such link, or it is
+// revoked already.
 func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.Time) error {
 	n, err := t.exec(ctx, "UPDATE links SET revoked_at = ? WHERE arrangement_id = ? AND id = ? AND revoked_at = 0",
 		micros(now), arrangementID, id)
@@ -43,7 +44,7 @@ func (t *Tx) RevokeLink(ctx context.Context, arrangementID, id string, now time.
 	return err
 }
 
-// UseLink notes that a link was used to say "installed".
+// UseLink records that a link was used to report an installation.
 func (t *Tx) UseLink(ctx context.Context, id string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE links SET used_at = ? WHERE id = ?", micros(now), id)
 }

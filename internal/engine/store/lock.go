@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock that marks a SQLite file as served. The kernel releases it when the process ends, however it
-// ends.
+// lockFile acquires the lock that marks a SQLite file as in use. The kernel releases it however the process ends.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

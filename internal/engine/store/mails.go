@@ -10,7 +10,7 @@ var insertMails = bulkInsert("mails", "id text", "tenant_id text", "notice_id te
 	"address text", "designated bigint", "message_id text", "state text",
 	"attempts bigint", "last_error text", "sent_at bigint")
 
-// AddMails stores mails to be delivered.
+// AddMails stores mails for delivery.
 func (t *Tx) AddMails(ctx context.Context, mails []tenancy.Mail) error {
 	_, err := insertMails.write(ctx, t, len(mails), func(i int) []any {
 		m := &mails[i]
@@ -38,7 +38,7 @@ func (r Reader) Mail(ctx context.Context, id string) (tenancy.Mail, error) {
 	return one(ctx, r, "delivery "+id, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.id = ?", id)
 }
 
-// QueuedMails reads those of the mails with these IDs that are to be sent.
+// QueuedMails reads those of the mails with these IDs that are still to be sent.
 func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -48,8 +48,8 @@ func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, 
 		"SELECT "+mailColumns+mailTables+"WHERE m.state = 'queued' AND m.id "+in+" ORDER BY m.id", args...)
 }
 
-// Mails lists mails, of one tenant and in one state where these are given. Each form of the question has its own
-// statement, so that each finds its index.
+// Mails lists mails. A tenant and a state are optional. Each combination has its own statement, so that each uses its
+// index.
 func (r Reader) Mails(ctx context.Context, tenantID string, state tenancy.MailState, after string,
 	limit int) ([]tenancy.Mail, error) {
 	where, args := "m.id > ?", []any{after}
@@ -72,13 +72,13 @@ func (r Reader) MailsOf(ctx context.Context, keyUserID string, limit int) ([]ten
 		"key_users WHERE id = ?) AND m.key_user_id = ? ORDER BY m.id DESC LIMIT ?", keyUserID, keyUserID, limit)
 }
 
-// UpdateMail stores how a try to deliver ended.
+// UpdateMail stores the result of an attempt to deliver a mail.
 func (t *Tx) UpdateMail(ctx context.Context, m tenancy.Mail) error {
 	return t.execOne(ctx, "UPDATE mails SET state = ?, attempts = ?, last_error = ?, sent_at = ? WHERE id = ?", m.State,
 		m.Attempts, m.LastError, micros(m.SentAt), m.ID)
 }
 
-// QueueMails turns mails from one state to queued, at most limit of them, and returns their IDs.
+// QueueMails changes the state of mails to queued, at most limit of them, and returns their IDs.
 func (t *Tx) QueueMails(ctx context.Context, from tenancy.MailState, limit int) ([]string, error) {
 	return list(ctx, t.Reader, scanOne[string], "UPDATE mails SET state = 'queued' WHERE id IN (SELECT id FROM mails "+
 		"WHERE state = ? AND state <> 'sent' ORDER BY id LIMIT ?) RETURNING id", from, limit)

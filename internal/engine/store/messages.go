@@ -28,7 +28,7 @@ func scanMessage(s row) (m tenancy.Message, err error) {
 	return m, err
 }
 
-// Messages lists the message log of an arrangement, the latest first, before the given ID (empty: from the latest on).
+// Messages lists the message log of an arrangement before the given ID ("": all), the latest first.
 func (r Reader) Messages(ctx context.Context, arrangementID, before string, limit int) ([]tenancy.Message, error) {
 	if before == "" {
 		before = "~" // after every UUID
@@ -38,8 +38,8 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 		before, limit)
 }
 
-// ForgetMessages removes the entries of the message log from before an instant, at most limit of them, and says how
-// many.
+// ForgetMessages deletes entries of the message log from before an instant, at most limit of them, and returns their
+// number.
 func (t *Tx) ForgetMessages(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return t.exec(ctx, "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE at < ? ORDER BY at LIMIT ?)",
 		micros(before), limit)

@@ -62,7 +62,7 @@ func (e Engine) dialect(migration string) string {
 		return strings.ReplaceAll(migration, "BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY")
 	}
 	migration = forSQLite.ReplaceAllString(forPostgres.ReplaceAllString(migration, "$1"), "")
-	// PostgreSQL shall compare text byte by byte, as SQLite does. A locale would order differently, and cost more.
+	// PostgreSQL compares text byte by byte then, as SQLite does. A locale would give another order, and cost more.
 	return strings.ReplaceAll(migration, " TEXT ", ` TEXT COLLATE "C" `)
 }
 

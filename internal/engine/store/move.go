@@ -14,17 +14,17 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// A Moved table, as it is in both databases.
+// A Moved is a table with the same content in both databases.
 type Moved struct {
 	Table string
 	Rows  int
 	Hash  [sha256.Size]byte // of every value of every row, in the order of the primary key
 }
 
-// Move copies everything from a SQLite database into an empty PostgreSQL one, in one transaction: it commits only when
-// every table there has as many rows with the same hash, and the audit log's chain is whole. more is done in the same
-// transaction. The job queue's own tables are left out: mails on their way wait for the next start of the service,
-// which queues them.
+// Move copies everything from a SQLite database into an empty PostgreSQL database, in one transaction. It commits only
+// if every table has as many rows there with the same hash, and the chain of the audit log is intact. more runs in the
+// same transaction. The job queue's own tables are not copied. Mails that are queued wait for the next start of the
+// service, which queues them again.
 func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told func(Moved)) error {
 	if s.engine != SQLite || to.engine != Postgres {
 		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH and --to with the URL of a " +
@@ -54,7 +54,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 	}
 	defer tx.Rollback()
 	t := &Tx{Reader{tx, Postgres}, tx, map[string]bool{}}
-	for _, table := range tables { // in the order in which they were made: what is referred to comes first
+	for _, table := range tables { // in the order of their creation, so that referenced tables come first
 		if err := s.moveTable(ctx, conn, t, table, told); err != nil {
 			return fmt.Errorf("table %s: %w", table, t.explain(err))
 		}
@@ -72,7 +72,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 }
 
 func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table string, told func(Moved)) error {
-	if table == "event_head" { // its only row is made with the table
+	if table == "event_head" { // its only row is created with the table
 		if n, err := t.exec(ctx, "DELETE FROM event_head WHERE seq = 0"); err != nil {
 			return err
 		} else if n != 1 {
@@ -132,7 +132,7 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 	return nil
 }
 
-// hashed are rows that are hashed as they are read; it is a source for COPY.
+// A hashed is a set of rows that are hashed while they are read. It is a source for COPY.
 type hashed struct {
 	rows  *sql.Rows
 	hash  hash.Hash
@@ -148,7 +148,7 @@ func (h *hashed) moved(table string) Moved {
 	return Moved{table, h.count, [sha256.Size]byte(h.hash.Sum(nil))}
 }
 
-// Values are those of the row, hashed each with its kind and length.
+// Values returns the values of the row. Each is hashed with its type and length.
 func (h *hashed) Values() ([]any, error) {
 	h.count++
 	values, to := make([]any, h.width), make([]any, h.width)

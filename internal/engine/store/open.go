@@ -19,8 +19,8 @@ const poolConnections = 32
 // one for the notifications of the job queue.
 const MaxConnections = poolConnections + 2
 
-// Open opens the database that the URL names ("sqlite:PATH" or "postgres://...") and brings its schema up to date. A
-// schema newer than this program knows is refused.
+// Open opens the database of a URL ("sqlite:PATH" or "postgres://...") and migrates its schema. It refuses a schema of
+// a newer version.
 func Open(ctx context.Context, url string) (*Store, error) {
 	s, err := connect(ctx, url)
 	if err != nil {
@@ -33,7 +33,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
-// OpenExclusive is [Open] for a service: on SQLite it refuses a file that another service has open.
+// OpenExclusive is [Open] for a service. On SQLite it refuses a file that another service uses.
 func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	path, ok := sqlitePath(url)
 	if !ok {
@@ -52,7 +52,8 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
-// CheckExists refuses a SQLite file that is not there, for commands that look at a database: opening one would make it.
+// CheckExists returns an error if a SQLite file does not exist. It is for commands that only read, because opening a
+// file would create it.
 func CheckExists(url string) error {
 	path, ok := sqlitePath(url)
 	if !ok {
@@ -74,7 +75,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	case ok && path == "":
 		return nil, errors.New("database sqlite: has no path: write sqlite:perennial.db")
 	case ok:
-		// The owner's alone, like the key file; SQLite gives its other files the same mode.
+		// The file is readable by its owner alone, like the key file. SQLite gives its other files the same mode.
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("open the SQLite database: %w", err)
@@ -107,7 +108,7 @@ func connect(ctx context.Context, url string) (*Store, error) {
 	}
 }
 
-// Masked is a database URL without its password.
+// Masked returns a database URL without its password.
 func Masked(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {

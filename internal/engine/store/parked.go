@@ -15,8 +15,8 @@ func scanParked(s row) (p tenancy.Parked, err error) {
 		&p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
 }
 
-// Park stores a message for delivery, once for an Idempotency-Key of an arrangement, and returns what is stored under
-// it.
+// Park stores a message for delivery, once for each Idempotency-Key of an arrangement. It returns the message that is
+// stored under the key.
 func (t *Tx) Park(ctx context.Context, p tenancy.Parked, sealed []byte) (tenancy.Parked, error) {
 	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, "+
 		"?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
@@ -34,20 +34,20 @@ func (r Reader) Parked(ctx context.Context, arrangementID, id string) (tenancy.P
 		"SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND id = ?", arrangementID, id)
 }
 
-// ParkedRequest is the sealed request of a parked message; empty once it has ended.
+// ParkedRequest returns the sealed request of a parked message. It is empty once the message has ended.
 func (r Reader) ParkedRequest(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "message "+id, scanOne[[]byte], "SELECT sealed_request FROM parked WHERE id = ?", id)
 }
 
-// DueParked lists, of each arrangement, the first message that waits, where its next attempt is due: those after it
-// wait for it, so that they are delivered in order.
+// DueParked lists the first waiting message of each arrangement if its next attempt is due. The messages behind it
+// wait, so that they are delivered in order.
 func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
 	return list(ctx, r, scanParked,
 		"SELECT "+parkedColumns+` FROM parked WHERE state = 'waiting' AND next_at <= ? AND id IN
 		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id) ORDER BY id LIMIT ?`, micros(now), limit)
 }
 
-// WaitingParked lists messages that wait for delivery, after one.
+// WaitingParked lists messages that wait for delivery, after the given ID.
 func (r Reader) WaitingParked(ctx context.Context, after string, limit int) ([]tenancy.Parked, error) {
 	return list(ctx, r, scanParked, "SELECT "+parkedColumns+" FROM parked WHERE state = 'waiting' AND id > ? ORDER BY "+
 		"id LIMIT ?", after, limit)
@@ -58,14 +58,14 @@ func (r Reader) CountParked(ctx context.Context) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM parked WHERE state = 'waiting'")
 }
 
-// ClaimParked takes a due message for an attempt of this process until an instant; false where another one was faster.
+// ClaimParked claims a due message for one attempt, until an instant. It returns false if another gateway was faster.
 func (t *Tx) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (bool, error) {
 	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' "+
 		"AND next_at = ?", micros(until), p.ID, micros(p.NextAt))
 	return n == 1, err
 }
 
-// UpdateParked stores how an attempt ended; the request goes once the message has.
+// UpdateParked stores the result of an attempt. The request is deleted when the message has ended.
 func (t *Tx) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 	_, err := t.exec(ctx, "UPDATE parked SET state = ?, next_at = ?, status = ?, last_error = ?, ended_at = ?, "+
 		"sealed_request = CASE WHEN ? = 'waiting' THEN sealed_request ELSE NULL END WHERE id = ?",
@@ -73,7 +73,7 @@ func (t *Tx) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 	return err
 }
 
-// ForgetParked removes messages that ended before an instant.
+// ForgetParked deletes messages that ended before an instant.
 func (t *Tx) ForgetParked(ctx context.Context, before time.Time) error {
 	_, err := t.exec(ctx, "DELETE FROM parked WHERE state <> 'waiting' AND ended_at < ?", micros(before))
 	return err

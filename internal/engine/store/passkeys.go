@@ -17,14 +17,14 @@ func (r Reader) Passkeys(ctx context.Context, accountID string) ([]tenancy.Passk
 		"account_id = ? ORDER BY created_at, id", accountID)
 }
 
-// CreatePasskey stores a passkey; [tenancy.ErrConflict] where it is known.
+// CreatePasskey stores a passkey. It returns [tenancy.ErrConflict] if it is stored already.
 func (t *Tx) CreatePasskey(ctx context.Context, p tenancy.Passkey) error {
 	_, err := t.exec(ctx, "INSERT INTO passkeys (id, account_id, name, credential, created_at, used_at) VALUES (?, ?, "+
 		"?, ?, ?, ?)", p.ID, p.AccountID, p.Name, p.Credential, micros(p.CreatedAt), micros(p.UsedAt))
 	return err
 }
 
-// UsePasskey notes that a passkey was used, and what its authenticator counts now.
+// UsePasskey records the use of a passkey with the new state of its authenticator.
 func (t *Tx) UsePasskey(ctx context.Context, id, credential string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE passkeys SET credential = ?, used_at = ? WHERE id = ?", credential, micros(now), id)
 }

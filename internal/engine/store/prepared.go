@@ -8,9 +8,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-// preparing opens connections to SQLite that keep the statements which they prepared: to parse and plan a query of ours
-// takes SQLite as long as to execute it. The driver has no such memory of its own, and database/sql cannot have one for
-// the writer, whose only connection is inside a transaction when a statement is needed. PostgreSQL's driver has it.
+// preparing opens connections to SQLite that keep their prepared statements. SQLite takes as long to parse and plan one
+// of our queries as to execute it. The driver caches no statements. database/sql cannot do so for the writer, because
+// its only connection is inside a transaction when a statement is needed. PostgreSQL's driver has a cache.
 type preparing struct {
 	driver sqlite.Driver
 	name   string
@@ -28,7 +28,7 @@ func (p *preparing) Connect(context.Context) (driver.Conn, error) {
 // Driver implements [driver.Connector].
 func (p *preparing) Driver() driver.Driver { return &p.driver }
 
-// sqliteConn is what the driver's connections can do.
+// sqliteConn lists the interfaces of the driver's connections.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -40,12 +40,12 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// mostPrepared bounds how many statements a connection keeps: more than we and the job queue have. Lists of IDs make a
-// statement for each length.
+// mostPrepared is the maximum number of statements that a connection keeps. It exceeds the number of statements of this
+// package and the job queue. A list of IDs makes a statement for each length.
 const mostPrepared = 500
 
-// A preparedConn is a connection with the statements that are prepared on it and not in use. database/sql uses a
-// connection from one goroutine at a time, but several rows may be open at once.
+// A preparedConn is a connection with the prepared statements that are not in use. database/sql uses a connection from
+// one goroutine at a time, but several rows may be open at once.
 type preparedConn struct {
 	sqliteConn
 	idle map[string][]driver.Stmt
@@ -58,7 +58,8 @@ type stmt interface {
 	driver.StmtQueryContext
 }
 
-// acquire returns a statement for the query, to be given back once it is not in use any more; nil where it is none to be kept.
+// acquire returns a statement for the query. The caller must release it. It returns nil if the query is not one to
+// keep.
 func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) {
 	if !keepable(query) {
 		return nil, nil
@@ -75,7 +76,7 @@ func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) 
 	return s.(stmt), nil
 }
 
-// keepable are queries of one statement that is about rows. One with a semicolon may be several.
+// keepable reports whether a query is one statement that reads or writes rows. A query with a semicolon may be several.
 func keepable(query string) bool {
 	verb, _, _ := strings.Cut(query, " ")
 	switch verb {
@@ -133,7 +134,7 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args []dr
 	return &preparedRows{rows, func() { c.release(query, s) }}, nil
 }
 
-// PrepareContext implements [driver.ConnPrepareContext]: the statement is given back when it is closed.
+// PrepareContext implements [driver.ConnPrepareContext]. The statement is released when it is closed.
 func (c *preparedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s, err := c.acquire(ctx, query)
 	if err != nil {
@@ -151,7 +152,7 @@ func (c *preparedConn) Close() error {
 	return c.sqliteConn.Close()
 }
 
-// A borrowed statement is given back when it is closed.
+// A borrowed statement is released when it is closed.
 type borrowed struct {
 	stmt
 	give func()
@@ -163,7 +164,7 @@ func (b *borrowed) Close() error {
 	return nil
 }
 
-// preparedRows give their statement back when they are closed.
+// preparedRows release their statement when they are closed.
 type preparedRows struct {
 	driver.Rows
 	give func()

@@ -17,8 +17,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// explain turns an engine's error into one of the kinds of package tenancy, where a caller decides by it, and says in
-// words what an administrator can mend.
+// explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. For others
+// that an administrator can fix, it adds how.
 func (r Reader) explain(err error) error {
 	var pg *pgconn.PgError
 	var lite *sqlite.Error
@@ -49,7 +49,7 @@ func (r Reader) explain(err error) error {
 	return err
 }
 
-// Queries are written with ? and numbered for PostgreSQL once.
+// Queries are written with ?. For PostgreSQL, each is numbered once.
 var numbered sync.Map
 
 func (r Reader) sql(query string) string {
@@ -100,7 +100,7 @@ func list[T any](ctx context.Context, r Reader, scan func(row) (T, error), query
 	return all, err
 }
 
-// forEach hands every row of a query to a function.
+// forEach calls use with every row of a query.
 func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), use func(T), query string,
 	args ...any) error {
 	rows, err := r.q.QueryContext(ctx, r.sql(query), args...)
@@ -118,8 +118,8 @@ func forEach[T any](ctx context.Context, r Reader, scan func(row) (T, error), us
 	return r.explain(rows.Err())
 }
 
-// one reads the row of a query that has at most one; [tenancy.ErrNotFound] where it has none, saying what was looked
-// for.
+// one reads the row of a query that has at most one. It returns [tenancy.ErrNotFound] with the name of what was looked
+// for if there is none.
 func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, error), query string, args ...any) (T,
 	error) {
 	v, err := scan(r.q.QueryRowContext(ctx, r.sql(query), args...))
@@ -131,7 +131,7 @@ func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, e
 
 func scanOne[T any](s row) (v T, err error) { return v, s.Scan(&v) }
 
-// micros is how an instant is stored; 0 for the zero time.
+// micros returns the stored form of an instant: microseconds since 1970, or 0 for the zero time.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -139,7 +139,7 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// instant scans what micros wrote.
+// An instant scans what micros returned.
 type instant struct{ t *time.Time }
 
 func (i instant) Scan(v any) error {
@@ -154,7 +154,7 @@ func (i instant) Scan(v any) error {
 	return nil
 }
 
-// document is how a value is stored as JSON.
+// A document stores a value as JSON.
 type document struct{ v any }
 
 func (d document) Scan(v any) error {
@@ -173,7 +173,7 @@ func (d document) Value() (driver.Value, error) {
 	return string(data), err
 }
 
-// bit is how a yes or no is stored; both engines have integers.
+// bit returns the stored form of a boolean. Both engines have integers.
 func bit(yes bool) int64 {
 	if yes {
 		return 1
@@ -181,8 +181,8 @@ func bit(yes bool) int64 {
 	return 0
 }
 
-// among is the condition that a column is one of the IDs, and its arguments: a list for SQLite, one array for
-// PostgreSQL, which then prepares the statement once.
+// among returns the condition that a column is one of the IDs, with its arguments. SQLite gets a list, PostgreSQL one
+// array, so that it prepares the statement once.
 func (r Reader) among(ids []string) (string, []any) {
 	if r.engine == Postgres {
 		return "= ANY (?)", []any{ids}
@@ -194,8 +194,8 @@ func (r Reader) among(ids []string) (string, []any) {
 	return "IN (" + strings.Repeat("?, ", len(ids)-1) + "?)", args
 }
 
-// groupBy reads the rows of a query that ends in a column that is among the IDs, and groups them. before are arguments
-// that come before the IDs.
+// groupBy reads the rows of a query and groups them. The query must end in a column that is compared with the IDs.
+// before are the arguments in front of the IDs.
 func groupBy[T any](ctx context.Context, r Reader, scan func(row) (T, error), key func(T) string, query string,
 	ids []string, order string, before ...any) (map[string][]T, error) {
 	groups := map[string][]T{}

@@ -32,21 +32,21 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 	}, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateReceiver stores a new receiver; [tenancy.ErrConflict] where the name is taken.
+// CreateReceiver stores a new receiver. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateReceiver(ctx context.Context, v tenancy.Receiver) error {
 	_, err := t.exec(ctx, "INSERT INTO receivers ("+receiverColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version)
 	return err
 }
 
-// UpdateReceiver stores a change of all but the name.
+// UpdateReceiver stores a change of everything except the name.
 func (t *Tx) UpdateReceiver(ctx context.Context, v tenancy.Receiver) error {
 	return t.execOne(ctx, "UPDATE receivers SET display_name = ?, contact_name = ?, contact_email = ?, version = "+
 		"version + 1 WHERE id = ? AND version = ?",
 		v.DisplayName, v.ContactName, v.ContactEmail, v.ID, v.Version)
 }
 
-// DeleteReceiver removes a receiver; [tenancy.ErrConflict] where an arrangement uses it.
+// DeleteReceiver deletes a receiver. It returns [tenancy.ErrConflict] if an arrangement uses it.
 func (t *Tx) DeleteReceiver(ctx context.Context, v tenancy.Receiver) error {
 	return t.execOne(ctx, "DELETE FROM receivers WHERE id = ? AND version = ?", v.ID, v.Version)
 }

@@ -12,10 +12,10 @@ type Position struct {
 	ID       string
 }
 
-// End is the position after all certificates that expire at t or before.
+// End returns the position after all certificates that expire at t or before.
 func End(t time.Time) Position { return Position{t, "~"} } // IDs are hexadecimal
 
-// A Part of a run are the certificates after the first position up to the last.
+// A Part of a run covers the certificates after one position and up to another.
 type Part struct {
 	RunDate      time.Time
 	Number       int
@@ -36,8 +36,8 @@ func (p Part) String() string {
 	return name
 }
 
-// FreeAt is from when on the part may be taken, where claims are for a lease: zero for at once. A claim that reaches
-// further was made by a clock that was ahead, and is none.
+// FreeAt returns when the part can be claimed, for claims that last for lease. It returns zero if that is now. A claim
+// that lasts longer was made by a clock that was ahead, and is ignored.
 func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
 	free := p.BeginsAt
 	if p.ClaimedUntil.After(free) && !p.ClaimedUntil.After(now.Add(lease)) {
@@ -56,7 +56,8 @@ func scanPart(s row) (p Part, err error) {
 		&p.Until.ID, instant{&p.BeginsAt}, instant{&p.ClaimedUntil})
 }
 
-// DueMarks are the positions of every n-th certificate that [Reader.Due] lists. It costs in proportion to what is due.
+// DueMarks returns the position of every n-th certificate that [Reader.Due] lists. Its cost is proportional to the
+// number of due certificates.
 func (r Reader) DueMarks(ctx context.Context, runDate, until time.Time, n int) ([]Position, error) {
 	return list(ctx, r, func(s row) (p Position, err error) { return p, s.Scan(instant{&p.NotAfter}, &p.ID) },
 		`SELECT not_after, id FROM (SELECT not_after, id, ROW_NUMBER() OVER (ORDER BY not_after, id) AS place FROM certificates
@@ -88,7 +89,7 @@ func (r Reader) Parts(ctx context.Context, runDate time.Time) ([]Part, error) {
 		micros(runDate))
 }
 
-// ClaimPart takes a part to work on for a lease: [tenancy.ErrNotFound] where it is done, or not to be had yet
+// ClaimPart claims a part for a lease. It returns [tenancy.ErrNotFound] if the part is done or cannot be claimed yet
 // ([Part.FreeAt]).
 func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now time.Time, lease time.Duration) (Part,
 	error) {
@@ -99,7 +100,7 @@ func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now t
 		micros(until), micros(runDate), number, micros(now), micros(now), micros(until))
 }
 
-// ReleasePart lets others try a part whose work failed, and says so in the run.
+// ReleasePart ends the claim of a part whose work failed, and records the failure in the run.
 func (t *Tx) ReleasePart(ctx context.Context, p Part, failed int, lastError string) error {
 	if _, err := t.exec(ctx,
 		"UPDATE run_parts SET claimed_until = 0 WHERE run_date = ? AND part = ? AND claimed_until = ?", micros(p.RunDate),
@@ -110,14 +111,15 @@ func (t *Tx) ReleasePart(ctx context.Context, p Part, failed int, lastError stri
 		micros(p.RunDate))
 }
 
-// DonePart removes a part that is done, and says whether it was the last one of its run.
+// DonePart deletes a part that is done. last reports whether it was the last one of its run.
 func (t *Tx) DonePart(ctx context.Context, p Part) (last bool, err error) {
-	// Two that are done in the same moment would each see the other's part: the run's row lets one wait.
+	// Two parts that are done at the same moment would each see the other one. The lock of the run's row makes one of
+	// them wait.
 	if err := t.execOne(ctx, "UPDATE runs SET failed = failed WHERE run_date = ?", micros(p.RunDate)); err != nil {
 		return false, err
 	}
 	n, err := t.exec(ctx, "DELETE FROM run_parts WHERE run_date = ? AND part = ?", micros(p.RunDate), p.Number)
-	if err != nil || n == 0 { // somebody else has done it
+	if err != nil || n == 0 { // another replica has done it
 		return false, err
 	}
 	left, err := t.Parts(ctx, p.RunDate)

@@ -20,12 +20,12 @@ func (r Reader) Run(ctx context.Context, runDate time.Time) (tenancy.Run, error)
 		"SELECT "+runColumns+" FROM runs WHERE run_date = ?", micros(runDate))
 }
 
-// LatestRun finds the run with the latest run date; [tenancy.ErrNotFound] where there was none.
+// LatestRun finds the run with the latest run date. It returns [tenancy.ErrNotFound] if there was no run yet.
 func (r Reader) LatestRun(ctx context.Context) (tenancy.Run, error) {
 	return one(ctx, r, "run yet", scanRun, "SELECT "+runColumns+" FROM runs ORDER BY run_date DESC LIMIT 1")
 }
 
-// Runs lists runs, the latest first, before the given run date (zero: from the latest on).
+// Runs lists runs before the given run date (zero: all), the latest first.
 func (r Reader) Runs(ctx context.Context, before time.Time, limit int) ([]tenancy.Run, error) {
 	end := micros(before)
 	if end == 0 {
@@ -40,14 +40,14 @@ func (r Reader) UnfinishedRuns(ctx context.Context) ([]tenancy.Run, error) {
 	return list(ctx, r, scanRun, "SELECT "+runColumns+" FROM runs WHERE finished_at = 0 ORDER BY run_date")
 }
 
-// StartRun enters a run date in the ledger; started is false where it is there already.
+// StartRun enters a run date in the ledger. started is false if it is there already.
 func (t *Tx) StartRun(ctx context.Context, run tenancy.Run) (started bool, err error) {
 	n, err := t.exec(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?, ?, ?, 0, 0, 0, 0, 0, '') ON CONFLICT (run_date) "+
 		"DO NOTHING", micros(run.RunDate), run.Policy, micros(run.StartedAt))
 	return n == 1, err
 }
 
-// CountRun adds to what a run did.
+// CountRun adds to the counters of a run.
 func (t *Tx) CountRun(ctx context.Context, runDate time.Time, warned, renewed, late int) error {
 	return t.execOne(ctx, "UPDATE runs SET warned = warned + ?, renewed = renewed + ?, late = late + ? WHERE run_date = ?",
 		warned, renewed, late, micros(runDate))

@@ -52,7 +52,7 @@ func (r Reader) ScopingProjectsOf(ctx context.Context, tenantIDs []string) (map[
 	return projects, nil
 }
 
-// InScope says which of the tenants answered a question with yes, in any of their projects.
+// InScope returns the tenants that answered a question with yes in one of their projects.
 func (r Reader) InScope(ctx context.Context, question string, tenantIDs []string) (map[string]bool, error) {
 	yes, err := groupBy(ctx, r, scanOne[string], func(id string) string { return id },
 		"SELECT DISTINCT p.tenant_id FROM scoping_projects p JOIN scoping_answers a ON a.project_id = p.id WHERE "+
@@ -64,14 +64,15 @@ func (r Reader) InScope(ctx context.Context, question string, tenantIDs []string
 	return in, err
 }
 
-// CreateScopingProject stores a new project; [tenancy.ErrConflict] where the name is taken.
+// CreateScopingProject stores a new project. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateScopingProject(ctx context.Context, p tenancy.ScopingProject) error {
 	_, err := t.exec(ctx, "INSERT INTO scoping_projects (id, tenant_id, name, created_at, version) VALUES (?, ?, ?, ?, ?)",
 		p.ID, p.TenantID, p.Name, micros(p.CreatedAt), p.Version)
 	return err
 }
 
-// AnswerQuestion stores an answer, in place of an earlier one, as a change to version of the project.
+// AnswerQuestion stores an answer and replaces an earlier one. It returns [tenancy.ErrStale] if the project's version
+// has changed.
 func (t *Tx) AnswerQuestion(ctx context.Context, projectID string, version int64, a tenancy.Answer) error {
 	if err := t.execOne(ctx, "UPDATE scoping_projects SET version = version + 1 WHERE id = ? AND version = ?", projectID,
 		version); err != nil {

@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// simple asks without preparing a statement, which a pooler may have prepared for somebody else.
+// simple queries without a prepared statement, because a pooler may have prepared it for another client.
 const simple = pgx.QueryExecModeSimpleProtocol
 
-// pooled says how a connection pooler between us and PostgreSQL changes sessions; "" where it does not.
+// pooled returns the mode of a connection pooler between this process and PostgreSQL that changes sessions, or "".
 func pooled(ctx context.Context, db *sql.DB) (mode string, err error) {
 	first, err := db.Conn(ctx)
 	if err != nil {
@@ -29,10 +29,10 @@ func pooled(ctx context.Context, db *sql.DB) (mode string, err error) {
 	if err == nil {
 		err = first.QueryRowContext(ctx, "SELECT pg_backend_pid()", simple).Scan(&pid)
 	}
-	if err != nil || pid == told { // a pooler makes up the process that it tells its clients
+	if err != nil || pid == told { // a pooler reports an invented process to its clients
 		return "", err
 	}
-	// In session mode no other connection can be given the same process while the first one is open.
+	// In session mode, no other connection can have the same server process while the first one is open.
 	for range 8 {
 		second, err := db.Conn(ctx)
 		if err != nil {
@@ -50,7 +50,7 @@ func pooled(ctx context.Context, db *sql.DB) (mode string, err error) {
 	return "", nil
 }
 
-// checkServer refuses what cannot work: a read replica, and a pooler that gives every transaction another session.
+// checkServer refuses a read replica, and a pooler that gives every transaction another session. Neither can work.
 func checkServer(ctx context.Context, db *sql.DB) error {
 	var standby bool
 	if err := db.QueryRowContext(ctx, "SELECT pg_is_in_recovery()", simple).Scan(&standby); err != nil {

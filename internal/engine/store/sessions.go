@@ -22,8 +22,8 @@ func (t *Tx) CreateSession(ctx context.Context, s tenancy.Session, hash string) 
 	return err
 }
 
-// SessionByHash finds a session, and whose it is, by the hash of its secret, whether or not it has expired. The account
-// of a key user who is gone has no name of a key user.
+// SessionByHash finds a session with its account by the hash of its secret, whether or not it has expired. The account
+// of a deleted key user has no key user's name.
 func (r Reader) SessionByHash(ctx context.Context, hash string) (s tenancy.Session, a tenancy.Account, err error) {
 	if s, err = one(ctx, r, "such session", scanSession, "SELECT "+sessionColumns+" FROM sessions s WHERE s.hash = ?",
 		hash); err == nil {
@@ -38,7 +38,7 @@ func (r Reader) Sessions(ctx context.Context, accountID string) ([]tenancy.Sessi
 		"DESC LIMIT 200", accountID)
 }
 
-// SeeSession notes that a session was used.
+// SeeSession records the use of a session.
 func (t *Tx) SeeSession(ctx context.Context, id string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE sessions SET seen_at = ? WHERE id = ?", micros(now), id)
 }
@@ -48,13 +48,13 @@ func (t *Tx) EndSession(ctx context.Context, accountID, id string) error {
 	return t.execOne(ctx, "DELETE FROM sessions WHERE account_id = ? AND id = ?", accountID, id)
 }
 
-// ForgetSessions removes sessions that expired before an instant.
+// ForgetSessions deletes sessions that expired before an instant.
 func (t *Tx) ForgetSessions(ctx context.Context, before time.Time) error {
 	_, err := t.exec(ctx, "DELETE FROM sessions WHERE expires_at < ?", micros(before))
 	return err
 }
 
-// EndSessions ends all sessions of an account but one.
+// EndSessions ends all sessions of an account except one.
 func (t *Tx) EndSessions(ctx context.Context, accountID, but string) error {
 	_, err := t.exec(ctx, "DELETE FROM sessions WHERE account_id = ? AND id <> ?", accountID, but)
 	return err

@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// InstalledAt returns the beginning of this installation. The first call records now. No run date before it is due.
+// InstalledAt returns the beginning of this installation, before which no run date is due. The first call records now.
 func (s *Store) InstalledAt(ctx context.Context, now time.Time) (time.Time, error) {
 	const name = "installed_at"
 	v, err := s.Setting(ctx, name)
@@ -29,7 +29,7 @@ func (s *Store) InstalledAt(ctx context.Context, now time.Time) (time.Time, erro
 	return at, nil
 }
 
-// Setting reads a setting; empty where it was never written.
+// Setting reads a setting. It is empty if it was never written.
 func (r Reader) Setting(ctx context.Context, name string) (string, error) {
 	v, err := one(ctx, r, "setting", scanOne[string], "SELECT value FROM settings WHERE name = ?", name)
 	if errors.Is(err, tenancy.ErrNotFound) {
@@ -45,7 +45,7 @@ func (t *Tx) SetSetting(ctx context.Context, name, value string) error {
 	return err
 }
 
-// SetOnce writes a setting unless it was written before, and returns the value that is stored: of several replicas, the
+// SetOnce writes a setting unless it is stored already, and returns the stored value. If several replicas write, the
 // first one decides.
 func (t *Tx) SetOnce(ctx context.Context, name, value string) (stored string, err error) {
 	if _, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name,
@@ -55,8 +55,9 @@ func (t *Tx) SetOnce(ctx context.Context, name, value string) (stored string, er
 	return t.Setting(ctx, name)
 }
 
-// LongestValidity is the longest validity that certificates of this installation were ever issued for, which may be
-// this one: it bounds how far a run has to look where a policy counts in shares of the lifetime.
+// LongestValidity returns the longest validity that certificates of this installation were ever issued with. It takes
+// into account the validity that is used now. It limits how far ahead a run looks if a policy counts in shares of the
+// lifetime.
 func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
 	const name = "longest_validity"
 	v, err := s.Setting(ctx, name)

@@ -1,9 +1,10 @@
-// Package store keeps everything in SQLite or PostgreSQL, through database/sql and one set of queries.
+// Package store keeps all data in SQLite or PostgreSQL, through database/sql and one set of queries. A file is named
+// after the table that it reads and writes.
 //
-// It promises: what a committed transaction wrote is there after a crash (SQLite runs with synchronous=FULL), both
-// engines give the same answers (one suite of tests runs against both), and errors that a caller decides by are the
-// kinds of package tenancy. On SQLite there is one writer connection, shared with the job queue, and a pool of readers
-// beside it: SQLite has one writer at a time anyway, and queueing in Go is fairer than busy time-outs.
+// It promises that committed data survives a crash (SQLite runs with synchronous=FULL), and that both engines give the
+// same answers (one suite of tests runs against both). Errors that a caller decides by are the kinds of package
+// tenancy. On SQLite there is one writer connection, shared with the job queue, and a pool of readers. SQLite allows
+// one writer at a time anyway, and queueing in Go is fairer than busy time-outs.
 package store
 
 import (
@@ -15,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Engine is the kind of database.
+// An Engine is a kind of database.
 type Engine string
 
 // The two engines.
@@ -24,7 +25,7 @@ const (
 	Postgres Engine = "postgres"
 )
 
-// A Store is an open database. Its methods that read use a pool of readers.
+// A Store is an open database. Its own reading methods use a pool of readers.
 type Store struct {
 	Reader
 	writer *sql.DB
@@ -33,7 +34,7 @@ type Store struct {
 	hub    hub
 }
 
-// Reader reads: from a pool, or inside a transaction.
+// A Reader reads from a pool or inside a transaction.
 type Reader struct {
 	q      querier
 	engine Engine
@@ -44,14 +45,14 @@ type querier interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }
 
-// A Tx is a transaction: it reads and writes.
+// A Tx is a transaction. It reads and writes.
 type Tx struct {
 	Reader
 	tx      *sql.Tx
-	changed map[string]bool // tenant IDs, for [Store.Changes]
+	changed map[string]bool // tenant IDs, for [Store.OnChange]
 }
 
-// SQL is the transaction itself, for the job queue, which inserts into the same one.
+// SQL returns the transaction itself, for the job queue, which inserts into it.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
 // Close closes the database.
@@ -66,17 +67,17 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Engine is the kind of database.
+// Engine returns the kind of the database.
 func (s *Store) Engine() Engine { return s.engine }
 
-// DB is the pool that writes, for the job queue.
+// DB returns the pool that writes, for the job queue.
 func (s *Store) DB() *sql.DB { return s.writer }
 
-// Ping says whether the database answers.
+// Ping returns an error if the database does not answer.
 func (s *Store) Ping(ctx context.Context) error { return s.explain(s.writer.PingContext(ctx)) }
 
-// InTx runs fn in a transaction that commits when fn returns nil. fn may run again where PostgreSQL asks to repeat it:
-// it must not change anything outside.
+// InTx runs fn in a transaction that commits if fn returns nil. PostgreSQL may ask to repeat a transaction. Then fn
+// runs again, so it must not change anything outside the transaction.
 func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
 	for try := 1; ; try++ {
 		err := s.inTx(ctx, fn)

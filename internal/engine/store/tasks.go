@@ -34,7 +34,7 @@ func (r Reader) Task(ctx context.Context, tenantID, id string) (tenancy.Task, er
 		tenantID, id)
 }
 
-// Tasks lists the tasks of a tenant, of one key user and in one state where these are given.
+// Tasks lists the tasks of a tenant. A key user and a state are optional.
 func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state tenancy.TaskState, after string,
 	limit int) ([]tenancy.Task, error) {
 	return list(ctx, r, scanTask, "SELECT "+taskColumns+taskTables+"WHERE t.tenant_id = ? AND (? = '' OR t.key_user_id "+
@@ -42,7 +42,7 @@ func (r Reader) Tasks(ctx context.Context, tenantID, keyUserID string, state ten
 		tenantID, keyUserID, keyUserID, string(state), string(state), after, limit)
 }
 
-// UpdateTask stores a change of state and note.
+// UpdateTask stores a new state and note.
 func (t *Tx) UpdateTask(ctx context.Context, v tenancy.Task) error {
 	return t.execOne(ctx, "UPDATE tasks SET state = ?, note = ?, completed_at = ?, version = version + 1 WHERE "+
 		"tenant_id = ? AND id = ? AND version = ?", v.State, v.Note, micros(v.CompletedAt), v.TenantID, v.ID, v.Version)

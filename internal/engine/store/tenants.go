@@ -12,13 +12,12 @@ func scanTenant(s row) (t tenancy.Tenant, err error) {
 	return t, s.Scan(&t.ID, &t.Name, &t.DisplayName, &t.KeyType, instant{&t.CreatedAt}, &t.Version)
 }
 
-// Tenant finds a tenant by its name; [tenancy.ErrNotFound] where there is none.
+// Tenant finds a tenant by its name. It returns [tenancy.ErrNotFound] if there is none.
 func (r Reader) Tenant(ctx context.Context, name string) (tenancy.Tenant, error) {
 	return one(ctx, r, "tenant "+name, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE name = ?", name)
 }
 
-// Tenants lists tenants in the order of their creation, at most limit, after the one with the given ID ("" for the
-// first).
+// Tenants lists at most limit tenants in the order of their creation, after the given ID ("": from the first).
 func (r Reader) Tenants(ctx context.Context, after string, limit int) ([]tenancy.Tenant, error) {
 	return list(ctx, r, scanTenant, "SELECT "+tenantColumns+" FROM tenants WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 }
@@ -35,14 +34,14 @@ func (r Reader) KeyTypes(ctx context.Context) ([]tenancy.KeyType, error) {
 	return list(ctx, r, scanOne[tenancy.KeyType], "SELECT DISTINCT key_type FROM tenants")
 }
 
-// CreateTenant stores a new tenant; [tenancy.ErrConflict] where its name is taken.
+// CreateTenant stores a new tenant. It returns [tenancy.ErrConflict] if its name is taken.
 func (t *Tx) CreateTenant(ctx context.Context, v tenancy.Tenant) error {
 	_, err := t.exec(ctx, "INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?, ?)", v.ID, v.Name, v.DisplayName,
 		v.KeyType, micros(v.CreatedAt), v.Version)
 	return err
 }
 
-// UpdateTenant stores a change to v.Version; [tenancy.ErrStale] where another came first.
+// UpdateTenant stores a change. It returns [tenancy.ErrStale] if the tenant's version is not v.Version any more.
 func (t *Tx) UpdateTenant(ctx context.Context, v tenancy.Tenant) error {
 	return t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, version = version + 1 WHERE id = ? AND "+
 		"version = ?", v.DisplayName, v.KeyType, v.ID, v.Version)

@@ -41,12 +41,12 @@ func (t *Tx) CreateToken(ctx context.Context, v tenancy.Token, hash string) erro
 	return err
 }
 
-// RevokeToken ends a token.
+// RevokeToken revokes a token.
 func (t *Tx) RevokeToken(ctx context.Context, id string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at = 0", micros(now), id)
 }
 
-// TouchToken notes when a token was used last.
+// TouchToken records the last use of a token.
 func (t *Tx) TouchToken(ctx context.Context, id string, now time.Time) error {
 	_, err := t.exec(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", micros(now), id)
 	return err

@@ -8,18 +8,18 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A ReceiverTrust is what is known of one receiver about an authority that was announced.
+// A ReceiverTrust is the latest evidence whether one receiver trusts an announced authority.
 type ReceiverTrust struct {
 	ArrangementID string
 	Tenant        string // name
 	Arrangement   string // name
 	Verdict       tenancy.Trust
-	At            time.Time // zero while nothing is known
+	At            time.Time // zero if there is no evidence
 	Source        rollover.Source
-	Detail        string // what the receiver answered
+	Detail        string // the receiver's answer
 }
 
-// SetTrust stores what is known of a receiver about an authority.
+// SetTrust stores the evidence whether a receiver trusts an authority.
 func (t *Tx) SetTrust(ctx context.Context, authorityID string, v ReceiverTrust) error {
 	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
 		DO UPDATE SET verdict = excluded.verdict, at = excluded.at, source = excluded.source, detail = excluded.detail`,
@@ -34,13 +34,14 @@ func scanTrust(s row) (v ReceiverTrust, err error) {
 	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
 }
 
-// TrustOf is what is known of the receiver of an arrangement about an authority; the zero verdict where nothing is.
+// TrustOf returns the evidence whether the receiver of an arrangement trusts an authority. Its verdict is empty if
+// there is none.
 func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) (ReceiverTrust, error) {
 	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)
 }
 
-// NotTrusting lists the arrangements that present a certificate and whose receivers are not known to trust an
-// authority, from an arrangement ID on.
+// NotTrusting lists the arrangements with a client certificate whose receivers are not known to trust an authority,
+// after the given arrangement ID.
 func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]ReceiverTrust, error) {
 	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
 		"COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
