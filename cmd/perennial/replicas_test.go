@@ -128,7 +128,7 @@ func TestAPoolerWorksInSessionModeAndIsRefusedInTransactionMode(t *testing.T) {
 		})
 		switch {
 		case mode == "transaction" && (err == nil || !strings.Contains(err.Error(),
-			"a connection pooler in transaction mode is between")):
+			"a connection pooler in transaction mode is in between")):
 			t.Errorf("transaction mode: %v", err)
 		case mode == "session" && err != nil:
 			t.Errorf("session mode: %v", err)

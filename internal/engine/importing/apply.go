@@ -287,7 +287,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 			k.SubscribedAt = now
 		}
 		if err := tx.CreateKeyUser(ctx, k); err != nil {
-			return done, exists(err, "%s has a key user %s meanwhile", t.Name, p.Name)
+			return done, exists(err, "%s has got a key user %s meanwhile", t.Name, p.Name)
 		}
 		done.KeyUsers = append(done.KeyUsers, p.Name)
 	}
@@ -333,7 +333,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = store.NewID(), t.ID, receivers[r.Name],
 			newest.Generation, now, 1
 		if err := tx.CreateArrangement(ctx, v); err != nil {
-			return done, exists(err, "%s has an arrangement %s meanwhile", t.Name, v.Name)
+			return done, exists(err, "%s has got an arrangement %s meanwhile", t.Name, v.Name)
 		}
 		done.Arrangements = append(done.Arrangements, v.Name)
 	}
@@ -406,8 +406,8 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 		}
 		for _, c := range certs {
 			if c.SuccessorID != "" || !c.WarnedAt.IsZero() {
-				return tenancy.Errorf(tenancy.ErrRefused, "%s has a renewal under way or behind it: it is not taken back, nor "+
-					"those after it", tenant)
+				return tenancy.Errorf(tenancy.ErrRefused, "%s has been renewed or warned about since: it cannot be undone, and "+
+					"neither can the tenants after it", tenant)
 			}
 		}
 	}
@@ -421,7 +421,8 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 		if messages, err := tx.Messages(ctx, a.ID, "", 1); err != nil {
 			return err
 		} else if len(messages) > 0 {
-			return tenancy.Errorf(tenancy.ErrRefused, "messages went out on %s/%s: it is not taken back, nor those after it",
+			return tenancy.Errorf(tenancy.ErrRefused, "messages were sent on %s/%s: it cannot be undone, and neither can "+
+				"the tenants after it",
 				tenant, name)
 		}
 	}
@@ -451,7 +452,7 @@ func (m *Importer) empty(ctx context.Context, tx *store.Tx, done made) error {
 			err = tx.DeleteReceiver(ctx, r)
 		}
 		if errors.Is(err, tenancy.ErrConflict) {
-			return tenancy.Errorf(tenancy.ErrRefused, "the receiver %s has got another arrangement: delete that one first", name)
+			return tenancy.Errorf(tenancy.ErrRefused, "another arrangement uses the receiver %s: delete that one first", name)
 		}
 		if gone(err) != nil {
 			return err

@@ -94,12 +94,12 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 	}
 	all := strings.Join(got, "\n")
 	for _, want := range []string{
-		"tenants 3: acme is in line 2 already", "tenants 5: name", "tenants 6: key_type",
+		"tenants 3: acme is already in line 2", "tenants 5: name", "tenants 6: key_type",
 		"tenants 7: has 7 cells, and the header 3",
-		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is in line 2 already",
+		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is already in line 2",
 		"people 4: role: write key-user or it-contact", "people 5: email", "people 5: subscribed: IT contacts",
-		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is in line 2 already",
-		"arrangements 4: the receiver erp of acme is another one than in line 2", "arrangements 5: cannot be read",
+		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is already in line 2",
+		"arrangements 4: the receiver erp of acme differs from the one in line 2", "arrangements 5: this line and the lines after it cannot be read",
 		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026",
 		"hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`,
 		"globex.m-user.pem 0: is neither PEM nor",
@@ -266,7 +266,7 @@ func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
 	stands, err := e.Store.ImportByID(t.Context(), i.ID)
 	check(t, err)
 	if stands.State != tenancy.ImportUndoing || !strings.Contains(stands.LastError,
-		"messages went out on acme/crm-to-erp") {
+		"messages were sent on acme/crm-to-erp") {
 		t.Errorf("%s: %q", stands.State, stands.LastError)
 	}
 	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {

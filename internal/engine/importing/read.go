@@ -152,7 +152,7 @@ func Read(f Files, now time.Time) ([]*Unit, []Problem) {
 		units = append(units, r.units[name])
 	}
 	if len(units) == 0 && len(r.problems) == 0 {
-		r.wrong(tenantsFile, 0, "there is nothing in these files")
+		r.wrong(tenantsFile, 0, "the files are empty")
 	}
 	return units, r.problems
 }
@@ -180,9 +180,9 @@ func (r *reader) table(file, text string, columns, required []string,
 		name = strings.ToLower(strings.TrimSpace(name))
 		switch {
 		case !slices.Contains(columns, name):
-			r.wrong(file, 1, "%q is no column: there are %s", name, strings.Join(columns, ", "))
+			r.wrong(file, 1, "unknown column %q: the columns are %s", name, strings.Join(columns, ", "))
 		case hasKey(at, name):
-			r.wrong(file, 1, "the column %s is there twice", name)
+			r.wrong(file, 1, "the column %s occurs twice", name)
 		}
 		at[name] = i
 	}
@@ -201,7 +201,7 @@ func (r *reader) table(file, text string, columns, required []string,
 		}
 		var parse *csv.ParseError
 		if errors.As(err, &parse) {
-			r.wrong(file, parse.StartLine, "cannot be read, nor what comes after it: %v", parse.Err)
+			r.wrong(file, parse.StartLine, "this line and the lines after it cannot be read: %v", parse.Err)
 			return
 		}
 		line, _ := in.FieldPos(0)
@@ -233,7 +233,7 @@ func (r *reader) tenants(text string) {
 		func(line int, cell func(string) string) {
 			name := cell("name")
 			if u := r.units[name]; u != nil {
-				r.wrong(tenantsFile, line, "%s is in line %d already", name, u.line)
+				r.wrong(tenantsFile, line, "%s is already in line %d", name, u.line)
 				return
 			}
 			u := r.unit(name)
@@ -265,7 +265,7 @@ func (r *reader) people(text string) {
 			case "key-user":
 				r.check(peopleFile, line, tenancy.KeyUser{Name: p.Name, Email: p.Email}.Check())
 				if i := slices.IndexFunc(u.KeyUsers, func(o Person) bool { return o.Name == p.Name }); i >= 0 {
-					r.wrong(peopleFile, line, "the key user %s of %s is in line %d already", p.Name, u.Tenant, u.KeyUsers[i].line)
+					r.wrong(peopleFile, line, "the key user %s of %s is already in line %d", p.Name, u.Tenant, u.KeyUsers[i].line)
 				}
 				u.KeyUsers = append(u.KeyUsers, p)
 			case "it-contact":
@@ -304,13 +304,13 @@ func (r *reader) arrangements(text string) {
 			r.check(arrangementsFile, line, a.Arrangement.Check())
 			u := r.unit(cell("tenant"))
 			if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool { return o.Name == a.Name }); i >= 0 {
-				r.wrong(arrangementsFile, line, "the arrangement %s of %s is in line %d already", a.Name, u.Tenant,
+				r.wrong(arrangementsFile, line, "the arrangement %s of %s is already in line %d", a.Name, u.Tenant,
 					u.Arrangements[i].line)
 			}
 			if i := slices.IndexFunc(u.Arrangements, func(o Arrangement) bool {
 				return o.Receiver.Name == a.Receiver.Name
 			}); i >= 0 && u.Arrangements[i].Receiver != a.Receiver {
-				r.wrong(arrangementsFile, line, "the receiver %s of %s is another one than in line %d", a.Receiver.Name, u.Tenant,
+				r.wrong(arrangementsFile, line, "the receiver %s of %s differs from the one in line %d", a.Receiver.Name, u.Tenant,
 					u.Arrangements[i].line)
 			}
 			u.Arrangements = append(u.Arrangements, a)
@@ -337,11 +337,11 @@ func (r *reader) certificate(c Certificate, password string) error {
 	}
 	switch public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); {
 	case !ok || !public.Equal(leaf.PublicKey):
-		return errors.New("the private key is not that of the certificate")
+		return errors.New("the private key does not belong to the certificate")
 	case leaf.IsCA:
-		return errors.New("this is the certificate of a CA, and not a client's")
+		return errors.New("is the certificate of a CA, not of a client")
 	case !r.now.Before(leaf.NotAfter):
-		return fmt.Errorf("expired on %s: the tenant gets a new one where the file is left out",
+		return fmt.Errorf("expired on %s: leave the file out, and the tenant gets a new certificate",
 			leaf.NotAfter.UTC().Format("2 January 2006"))
 	case r.now.Before(leaf.NotBefore):
 		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format("2 January 2006"))
@@ -381,9 +381,9 @@ func keyType(key crypto.Signer) (tenancy.KeyType, error) {
 		case 3072:
 			return tenancy.RSA3072, nil
 		}
-		return "", fmt.Errorf("an RSA key of %d bits is not taken: 2048 and 3072 are", k.N.BitLen())
+		return "", fmt.Errorf("unsupported RSA key of %d bits: use 2048 or 3072", k.N.BitLen())
 	}
-	return "", errors.New("the private key is of a kind that is not taken: ECDSA P-256 and P-384, RSA 2048 and 3072 are")
+	return "", errors.New("unsupported kind of private key: use ECDSA P-256 or P-384, or RSA 2048 or 3072")
 }
 
 // open reads a private key and the certificates that come with it.

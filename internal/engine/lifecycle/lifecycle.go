@@ -139,7 +139,7 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 	now time.Time) (c store.SealedCertificate, err error) {
 	key, err := e.keys.Take(t.KeyType)
 	if err != nil {
-		return c, fmt.Errorf("make a key: %w", err)
+		return c, fmt.Errorf("create a key: %w", err)
 	}
 	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
 		Validity: e.policy.Validity})

@@ -35,7 +35,7 @@ type NotYetError struct {
 }
 
 func (e *NotYetError) Error() string {
-	return fmt.Sprintf("part %d of run %s is somebody's, or begins, at %s", e.Part, runDateText(e.RunDate),
+	return fmt.Sprintf("part %d of run %s cannot be claimed before %s", e.Part, runDateText(e.RunDate),
 		e.At.UTC().Format(time.RFC3339))
 }
 

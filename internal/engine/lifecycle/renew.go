@@ -330,8 +330,8 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		return e.write(ctx, tx, &b, now)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "the %s of %s was renewed by somebody else in this moment", purpose.Noun(),
-			t.Name)
+		err = tenancy.Errorf(tenancy.ErrConflict, "another user or replica has just renewed the %s of %s: look at the "+
+			"newest generation", purpose.Noun(), t.Name)
 	}
 	if err != nil {
 		return next.Certificate, err

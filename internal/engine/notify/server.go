@@ -18,7 +18,7 @@ import (
 )
 
 // ErrRejected is returned for a mail that the server will never accept, so that another try is useless.
-var ErrRejected = errors.New("rejected for good")
+var ErrRejected = errors.New("rejected permanently")
 
 // A Server hands mails to one mail server.
 type Server struct {
@@ -40,7 +40,7 @@ func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*S
 	}
 	sender, err := mail.ParseAddress(from)
 	if err != nil {
-		return nil, fmt.Errorf("the sender of mails, %q, is no address: %w", from, err)
+		return nil, fmt.Errorf("the sender of mails, %q, is not a valid address: %w", from, err)
 	}
 	s := &Server{host: u.Hostname(), from: *sender, templates: templates, timeout: 20 * time.Second}
 	if roots != nil {
@@ -66,7 +66,7 @@ func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*S
 	}
 	if p := u.Port(); p != "" {
 		if port, err = strconv.Atoi(p); err != nil {
-			return nil, fmt.Errorf("mail server %s: port %q is no number", s.host, p)
+			return nil, fmt.Errorf("mail server %s: port %q is not a number", s.host, p)
 		}
 	}
 	s.options = append(s.options, gomail.WithPort(port))
@@ -135,7 +135,7 @@ func (s *Server) answer(m *gomail.Msg, err error) error {
 func ParseSender(from string) (domain string, err error) {
 	a, err := mail.ParseAddress(from)
 	if err != nil {
-		return "", fmt.Errorf("%q is no address: write one such as Perennial <perennial@example.com>", from)
+		return "", fmt.Errorf("%q is not a valid address: use one such as Perennial <perennial@example.com>", from)
 	}
 	return a.Address[strings.LastIndex(a.Address, "@")+1:], nil
 }

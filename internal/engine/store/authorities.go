@@ -45,7 +45,7 @@ func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 	n, err := t.exec(ctx, "UPDATE authorities SET signs_from = ? WHERE id = ? AND signs_from > ?", micros(at), id,
 		micros(at))
 	if err == nil && n == 0 {
-		err = tenancy.Errorf(tenancy.ErrStale, "this authority signs by then already")
+		err = tenancy.Errorf(tenancy.ErrStale, "this authority already signs at that time")
 	}
 	return err
 }

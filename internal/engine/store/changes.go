@@ -77,7 +77,7 @@ func (s *Store) Listen(ctx context.Context, url string, log *slog.Logger) {
 	const retry = time.Second
 	for ctx.Err() == nil {
 		if err := s.listen(ctx, url); ctx.Err() == nil {
-			log.WarnContext(ctx, "news of other replicas are not heard at the moment", "error", err)
+			log.WarnContext(ctx, "changes of other replicas are not received at the moment", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(retry):

@@ -41,7 +41,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 		return err
 	}
 	if len(busy) > 0 {
-		return fmt.Errorf("import %s is under way: start the service and let it end first", busy[0])
+		return fmt.Errorf("import %s is still running: start the service and wait until it has ended", busy[0])
 	}
 	conn, err := to.writer.Conn(ctx)
 	if err != nil {
