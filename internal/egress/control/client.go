@@ -30,8 +30,8 @@ type Client struct {
 	log   *slog.Logger
 }
 
-// NewClient makes a client of the service at an address, which is https:// unless it is of this machine, with the token
-// of a gateway. The service's certificate is verified with roots; nil stands for the system's.
+// NewClient makes a client of the service at an address, with the token of a gateway. The address is https://, or of
+// this machine. The service's certificate is verified with roots; nil stands for the system's.
 func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*Client, error) {
 	if _, err := url.Parse(address); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*
 	return &Client{strings.TrimSuffix(address, "/"), token, key, &http.Client{Transport: transport}, log}, nil
 }
 
-// Check asks whether the service knows this gateway.
+// Check returns an error unless the service answers and accepts the gateway's token.
 func (c *Client) Check(ctx context.Context) error {
 	_, err := c.DueParked(ctx, time.Unix(0, 0), 1)
 	return err
@@ -82,7 +82,7 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	return nil, fmt.Errorf("the service at %s answered %s: %s", c.url, res.Status, p.Detail)
 }
 
-// call makes one call.
+// call makes one call of the API.
 func call[O any](ctx context.Context, c *Client, name string, in any) (out O, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -176,8 +176,8 @@ func (c *Client) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 	return err
 }
 
-// OnChange implements [gateway.Control]. While the service cannot be heard nothing is told; once it is heard again, ""
-// is: anything may have changed.
+// OnChange implements [gateway.Control]. While the service does not answer, there are no notifications. Once it answers
+// again the first one is "", since anything may have changed.
 func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -185,8 +185,8 @@ func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
 		defer close(ended)
 		const retry = time.Second
 		for ctx.Err() == nil {
-			if err := c.hear(ctx, listen); ctx.Err() == nil {
-				c.log.WarnContext(ctx, "changes are not heard at the moment", "error", err)
+			if err := c.follow(ctx, listen); ctx.Err() == nil {
+				c.log.WarnContext(ctx, "no notifications of changes at the moment", "error", err)
 				select {
 				case <-ctx.Done():
 				case <-time.After(retry):
@@ -200,8 +200,8 @@ func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
 	}
 }
 
-// hear reads the stream of changes until it ends or falls silent.
-func (c *Client) hear(ctx context.Context, listen func(tenantID string)) error {
+// follow reads the stream of changes until it ends or falls silent.
+func (c *Client) follow(ctx context.Context, listen func(tenantID string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	res, err := c.request(ctx, http.MethodGet, "changes", nil)

@@ -1,11 +1,11 @@
-// Package control lets a gateway run apart from the service: its two sides are [Handler], in the service, and [Client],
-// in the gateway. Between them is JSON over HTTPS, for Perennial's own processes; fields that one side does not know
-// are ignored, so that they can be of neighbouring versions.
+// Package control connects a gateway that runs apart from the service. Its two sides are [Handler], in the service, and
+// [Client], in the gateway. They exchange JSON over HTTPS. A peer ignores the fields that it does not have, so that the
+// two can be of neighbouring versions.
 //
-// It promises: a private key crosses only sealed for the one process that asked (HPKE, RFC 9180), so that neither a
-// proxy that ends TLS nor a log can read it; a change reaches the gateway as it is committed, and a connection that is
-// silently dead is noticed within half a minute, after which everything is read anew. While the service does not
-// answer, a gateway goes on with what it knows.
+// It promises that a private key crosses only sealed for the one process that asked (HPKE, RFC 9180). Neither a proxy
+// that ends TLS nor a log can read it. A change reaches the gateway as it is committed. A connection that is silently
+// dead is noticed within half a minute, and everything is read again after it. While the service does not answer, a
+// gateway continues with what it has.
 package control
 
 import (
@@ -19,23 +19,24 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 )
 
-// Path is below which a service answers gateways.
+// Path is the URL prefix of the gateway API.
 const Path = "/api/v1/gateway/"
 
-// heartbeat is how often the stream of changes says something, and silence how long it may say nothing.
+// heartbeat is the interval of signs of life in the stream of changes. silence is the pause after which the stream
+// counts as dead.
 const heartbeat, silence = 10 * time.Second, 30 * time.Second
 
-// mostBytes bounds a request and an answer: the largest message that can be parked, in base64.
+// mostBytes limits a request and an answer. It fits the largest message that can be parked, in base64.
 const mostBytes = 3 << 29
 
-// The suite that keys are sealed with: a hybrid, since what is recorded today may be attacked later.
+// The suite that seals keys is a hybrid, since what is recorded today may be attacked later.
 var (
 	kem  = hpke.MLKEM768X25519()
 	kdf  = hpke.HKDFSHA256()
 	aead = hpke.AES256GCM()
 )
 
-// sealInfo is what a key is sealed for: another generation's cannot be put in its place.
+// sealInfo binds a sealed key to its arrangement and generation, so that another one cannot take its place.
 func sealInfo(arrangementID string, generation int) []byte {
 	return fmt.Appendf(nil, "perennial gateway key/%s/%d", arrangementID, generation)
 }

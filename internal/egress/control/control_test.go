@@ -40,7 +40,7 @@ var check = testenv.Check
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// A fixture is a service with the arrangement acme/erp, and a receiver that knows generation 1.
+// A fixture is a service with the arrangement acme/erp, and a receiver that accepts generation 1.
 type fixture struct {
 	t        *testing.T
 	engine   *enginetest.Installation
@@ -87,7 +87,8 @@ func setUp(t *testing.T) *fixture {
 	ending, end := context.WithCancel(t.Context())
 	f.end, f.local = end, inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, Issuer: f.ca, Seal: f.engine.Seal, Now: time.Now, Log: log,
+	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, Issuer: f.ca, Seal: f.engine.Seal,
+		Now: time.Now, Log: log,
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name
@@ -144,7 +145,7 @@ func (f *fixture) client() *control.Client {
 
 func (f *fixture) gatewayNow() time.Time { return time.Now().Add(time.Duration(f.later.Load())) }
 
-// gateway starts a gateway that knows the service by its address alone.
+// gateway starts a gateway that has only the address of the service.
 func (f *fixture) gateway() (url string) {
 	f.t.Helper()
 	g, err := gateway.New(gateway.Config{Control: f.client(),
@@ -194,7 +195,7 @@ func TestARenewalThroughARemoteGatewayFailsNoMessage(t *testing.T) {
 	send()
 	f.receiver.Accept(f.generation(2))
 	send()
-	// What this gateway learned is known to the service, and says by whom.
+	// What this gateway observed is recorded in the service, with its name.
 	testenv.Eventually(t, func() bool {
 		events, err := f.engine.Store.Events(t.Context(), "acme", 0, 100)
 		check(t, err)
@@ -288,7 +289,7 @@ func TestAGatewayContinuesWhileTheServiceIsDownAndReadsEverythingAfterwards(t *t
 	f.mu.Unlock()
 	f.end() // of the streams that are open
 	f.service.CloseClientConnections()
-	f.receiver.Accept(f.generation(2)) // a receiver does not wait for us
+	f.receiver.Accept(f.generation(2)) // the receiver changes in the meantime
 	if status := f.send(url); status != 200 {
 		t.Errorf("answered %d while the service is down", status)
 	}
@@ -308,7 +309,7 @@ func TestAGatewayContinuesWhileTheServiceIsDownAndReadsEverythingAfterwards(t *t
 	f.down = false
 	f.mu.Unlock()
 	if id := <-heard; id != "" {
-		t.Errorf("heard %q, want that anything may have changed", id)
+		t.Errorf("notified of %q, want that anything may have changed", id)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Handler answers the gateways that run elsewhere, below [Path]. Who may ask is decided before.
+// Handler answers remote gateways, below [Path]. The caller has checked that the request may do so.
 type Handler struct {
 	// Control is the control of a gateway in this process.
 	Control gateway.Control
@@ -74,7 +74,7 @@ func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(H
 	return func(h Handler, ctx context.Context, body io.Reader) (any, error) {
 		var in I
 		if err := json.NewDecoder(body).Decode(&in); err != nil {
-			return nil, tenancy.Errorf(tenancy.ErrInvalid, "this is not what a gateway asks: %v", err)
+			return nil, tenancy.Errorf(tenancy.ErrInvalid, "invalid request of a gateway: %v", err)
 		}
 		return do(h, ctx, in)
 	}
@@ -83,7 +83,7 @@ func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(H
 func (h Handler) standing(ctx context.Context, in standingRequest) (out standingAnswer, err error) {
 	to, err := kem.NewPublicKey(in.SealTo)
 	if err != nil {
-		return out, tenancy.Errorf(tenancy.ErrInvalid, "the gateway's key is none")
+		return out, tenancy.Errorf(tenancy.ErrInvalid, "the gateway's public key is invalid")
 	}
 	s, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
 	if err != nil {
@@ -122,7 +122,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status := statusOf(err)
 		if status == http.StatusInternalServerError && r.Context().Err() == nil {
 			h.Log.ErrorContext(r.Context(), "a gateway could not be answered", "operation", name, "error", err)
-			err = errors.New("the service cannot answer at the moment: its log says why")
+			err = errors.New("the service cannot answer at the moment: see its log")
 		}
 		answerError(w, status, err.Error())
 		return
@@ -131,7 +131,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(out)
 }
 
-// kinds are the errors that a gateway decides by, and how they cross.
+// kinds are the errors that a gateway decides by, with the status that carries them.
 var kinds = map[int]error{
 	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused,
 	http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,
@@ -159,10 +159,10 @@ func answerError(w http.ResponseWriter, status int, detail string) {
 	json.NewEncoder(w).Encode(problem{http.StatusText(status), status, detail})
 }
 
-// anything is the line that says that something may have changed for any tenant.
+// anything is the line for a change that may concern any tenant.
 const anything = "*"
 
-// changes says, a line each, for which tenant something changed, until the gateway goes away; an empty line is a sign
+// changes streams a line with the tenant's ID for each change, until the gateway disconnects. An empty line is a sign
 // of life.
 func (h Handler) changes(w http.ResponseWriter, r *http.Request) {
 	answer := http.NewResponseController(w)
@@ -189,7 +189,7 @@ func (h Handler) changes(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-h.Ending.Done():
 			return
-		case <-tooMany: // the gateway asks again, and reads everything anew
+		case <-tooMany: // the gateway connects again, and reads everything again
 			return
 		case <-life.C:
 			line = ""

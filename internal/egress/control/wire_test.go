@@ -99,7 +99,7 @@ func readPair(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: pair.Certificate, PrivateKey: pair.PrivateKey}
 }
 
-// A scripted control returns the values and notes what it was asked.
+// A scripted control returns the values and records the questions.
 type scripted struct {
 	values
 	err   error
@@ -204,7 +204,7 @@ type crossed struct {
 	requests, answers map[string][]byte
 }
 
-// overheard serves a handler and keeps what crosses.
+// overheard serves a handler and records what crosses.
 func overheard(t *testing.T, h http.Handler) (url string, c *crossed) {
 	t.Helper()
 	c = &crossed{requests: map[string][]byte{}, answers: map[string][]byte{}}
@@ -281,7 +281,7 @@ func TestWhatCrossesHasItsGoldenForm(t *testing.T) {
 	}
 }
 
-// An older gateway's requests reach the control with the same values, and the answers still have the fields that it
+// The requests of an older gateway reach the control with the same values. The answers still have the fields that it
 // reads.
 func TestAnOlderGatewayWorksWithThisService(t *testing.T) {
 	today := newScripted(t)
@@ -455,8 +455,8 @@ func allSet(t *testing.T, path string, v reflect.Value) (fields int) {
 	return 1
 }
 
-// olderStream is what an earlier release sends of changes: a line for each, and empty lines as signs of life. The first
-// line starts the stream.
+// olderStream is the stream of changes of an earlier release. It has a line for each change, and empty lines as signs
+// of life. The first line starts it.
 const olderStream = "\n*\ntenant-id\n"
 
 func TestTheStreamOfChangesHasItsOlderForm(t *testing.T) {

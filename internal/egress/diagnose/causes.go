@@ -116,7 +116,7 @@ func newestExpired(f findings) (Diagnosis, bool) {
 func calledExpired(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: ClockSkew,
-		Summary: fmt.Sprintf("the receiver says that our certificate is expired or not yet valid; it is valid %s",
+		Summary: fmt.Sprintf("the receiver reports that our certificate is expired or not yet valid; it is valid %s",
 			validity(f.certificate(f.newest().Generation))),
 		NextStep: "let the receiver's administrator check its clock (NTP)",
 	}, f.newest().Alert == outbound.CertificateExpired
@@ -242,7 +242,7 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 func noCertificateAsked(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NoCertificateSeen,
-		Summary: "the receiver does not ask for a client certificate in TLS, and so cannot know who calls: a proxy in " +
+		Summary: "the receiver does not ask for a client certificate in TLS, and so cannot identify the sender: a proxy in " +
 			"front of it may end TLS",
 		NextStep: "let the receiver's administrator switch on client certificates at this address",
 	}, f.refusesAll() && !f.asksForCertificates()

@@ -35,17 +35,20 @@ func issued(t *testing.T, commonName, organization string) []byte {
 
 // The answers of receivers. Each is for the generation that the test gives it.
 var (
-	accepts    = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted, Detail: "200 OK"}, Status: 200, Asked: true}
-	handshake  = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted}, Handshake: true, Asked: true}
-	denies     = answers(401, outbound.RefusingStatus)
-	forbids    = answers(403, outbound.RefusingStatus)
-	fails      = outbound.Result{Reading: outbound.Reading{Detail: "500"}, Status: 500, Asked: true}
-	closes     = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Suspicious, Reason: outbound.ConnectionClosed}, Err: errors.New("EOF"), Asked: true}
+	accepts = outbound.Result{Status: 200, Asked: true,
+		Reading: outbound.Reading{Meaning: outbound.Accepted, Detail: "200 OK"}}
+	handshake = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted}, Handshake: true, Asked: true}
+	denies    = answers(401, outbound.RefusingStatus)
+	forbids   = answers(403, outbound.RefusingStatus)
+	fails     = outbound.Result{Reading: outbound.Reading{Detail: "500"}, Status: 500, Asked: true}
+	closes    = outbound.Result{Err: errors.New("EOF"), Asked: true,
+		Reading: outbound.Reading{Meaning: outbound.Suspicious, Reason: outbound.ConnectionClosed}}
 	unreadable = outbound.Result{Err: errors.New("x"), Asked: true}
 )
 
 func answers(status int, reason outbound.Reason) outbound.Result {
-	return outbound.Result{Reading: outbound.Reading{Meaning: outbound.Refused, Reason: reason}, Status: status, Asked: true}
+	return outbound.Result{Status: status, Asked: true,
+		Reading: outbound.Reading{Meaning: outbound.Refused, Reason: reason}}
 }
 
 func alerts(a outbound.Alert) outbound.Result {
@@ -94,6 +97,9 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		change(&f.standing.Certificates[len(f.standing.Certificates)-1])
 		return f
 	}
+	until := func(t time.Time) func(*tenancy.Certificate) { return func(c *tenancy.Certificate) { c.NotAfter = t } }
+	subject := func(c *tenancy.Certificate) { c.Subject = "CN=new" }
+	keyType := func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }
 	messages := func(f findings, statuses ...int) findings {
 		for _, s := range statuses {
 			f.recent = append(f.recent, tenancy.Message{Status: s, Method: "POST", Path: "/orders", At: now})
@@ -112,58 +118,154 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		want Cause
 		says string // in the summary or the next step
 	}{
-		"none can be presented":              {with(), Expired, "no certificate that can be presented"},
-		"forbidden":                          {with(cannot(outbound.ForbiddenAddress)), AddressForbidden, "--allow-target"},
-		"untrusted":                          {with(cannot(outbound.ReceiverUntrusted)), ServerNotTrusted, "--server-ca"},
-		"unresolved":                         {with(cannot(outbound.NameUnresolved)), ReceiverDown, "resolved"},
-		"unreachable":                        {with(cannot(outbound.Unreachable)), ReceiverDown, "firewall"},
-		"only the newest counts":             {with(cannot(outbound.Unreachable), accepts), OldRemoved, "generation 2"},
-		"clock late":                         {with(dated(denies, late)), ClockSkew, "off by"},
-		"clock early":                        {with(dated(denies, early)), ClockSkew, "off by"},
-		"clock, by the one without":          {alone(with(denies, denies), dated(denies, late)), ClockSkew, "off by"},
-		"clock off, but accepted":            {with(dated(accepts, late)), Healthy, "accepts every"},
-		"clock off, and still valid":         {with(dated(forbids, now.Add(time.Hour))), Unknown, "do not show"},
-		"clock off by little at the end":     {change(with(dated(forbids, now.Add(5*time.Minute))), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Minute) }), Unknown, "do not show"},
-		"clock off by more at the end":       {change(with(dated(forbids, now.Add(6*time.Minute))), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Minute) }), ClockSkew, "off by"},
-		"expired now":                        {change(with(forbids), func(c *tenancy.Certificate) { c.NotAfter = now }), Expired, "expired on"},
-		"expires in a moment":                {change(with(forbids), func(c *tenancy.Certificate) { c.NotAfter = now.Add(time.Second) }), Unknown, ""},
-		"the receiver says expired":          {with(alerts(outbound.CertificateExpired)), ClockSkew, "it is valid from"},
-		"wrong purpose":                      {with(alerts(outbound.UnsupportedCertificate)), WrongPurpose, "client authentication"},
-		"handshake failure":                  {with(alerts(outbound.HandshakeFailure)), KeyTypeRefused, "type p256"},
-		"no signature":                       {with(cannot(outbound.SignatureUnsupported)), KeyTypeRefused, "type p256"},
-		"unknown CA":                         {with(accepts, alerts(outbound.UnknownCA)), CANotTrusted, "CN=Perennial CA,O=P"},
-		"web server's error":                 {with(answers(400, outbound.CertificateError)), CANotTrusted, "/pki/ca.pem"},
-		"web server's error about the new":   {with(accepts, answers(400, outbound.CertificateError)), NewNotKnown, "not yet generation 2"},
-		"other CAs are named":                {with(naming(alerts(outbound.CertificateUnknown), "CN=Other")), CANotTrusted, ""},
+		"none can be presented": {with(), Expired, "no certificate that can be presented"},
+		"forbidden": {
+			with(cannot(outbound.ForbiddenAddress)),
+			AddressForbidden, "--allow-target",
+		},
+		"untrusted": {
+			with(cannot(outbound.ReceiverUntrusted)),
+			ServerNotTrusted, "--server-ca",
+		},
+		"unresolved": {
+			with(cannot(outbound.NameUnresolved)),
+			ReceiverDown, "resolved",
+		},
+		"unreachable": {
+			with(cannot(outbound.Unreachable)),
+			ReceiverDown, "firewall",
+		},
+		"only the newest counts": {
+			with(cannot(outbound.Unreachable), accepts),
+			OldRemoved, "generation 2",
+		},
+		"clock late":  {with(dated(denies, late)), ClockSkew, "off by"},
+		"clock early": {with(dated(denies, early)), ClockSkew, "off by"},
+		"clock, by the one without": {
+			alone(with(denies, denies), dated(denies, late)),
+			ClockSkew, "off by",
+		},
+		"clock off, but accepted": {with(dated(accepts, late)), Healthy, "accepts every"},
+		"clock off, and still valid": {
+			with(dated(forbids, now.Add(time.Hour))),
+			Unknown, "do not show",
+		},
+		"clock off by little at the end": {
+			change(with(dated(forbids, now.Add(5*time.Minute))), until(now.Add(time.Minute))),
+			Unknown, "do not show",
+		},
+		"clock off by more at the end": {
+			change(with(dated(forbids, now.Add(6*time.Minute))), until(now.Add(time.Minute))),
+			ClockSkew, "off by",
+		},
+		"expired now": {change(with(forbids), until(now)), Expired, "expired on"},
+		"expires in a moment": {
+			change(with(forbids), until(now.Add(time.Second))),
+			Unknown, "",
+		},
+		"the receiver says expired": {
+			with(alerts(outbound.CertificateExpired)),
+			ClockSkew, "it is valid from",
+		},
+		"wrong purpose": {
+			with(alerts(outbound.UnsupportedCertificate)),
+			WrongPurpose, "client authentication",
+		},
+		"handshake failure": {
+			with(alerts(outbound.HandshakeFailure)),
+			KeyTypeRefused, "type p256",
+		},
+		"no signature": {
+			with(cannot(outbound.SignatureUnsupported)),
+			KeyTypeRefused, "type p256",
+		},
+		"unknown CA": {
+			with(accepts, alerts(outbound.UnknownCA)),
+			CANotTrusted, "CN=Perennial CA,O=P",
+		},
+		"web server's error": {
+			with(answers(400, outbound.CertificateError)),
+			CANotTrusted, "/pki/ca.pem",
+		},
+		"web server's error about the new": {
+			with(accepts, answers(400, outbound.CertificateError)),
+			NewNotKnown, "not yet generation 2",
+		},
+		"other CAs are named": {
+			with(naming(alerts(outbound.CertificateUnknown), "CN=Other")),
+			CANotTrusted, "",
+		},
 		"other CAs are named, and it fails":  {with(naming(unreadable, "CN=Other")), CANotTrusted, ""},
 		"other CAs are named, and it closes": {with(naming(closes, "CN=Other")), CANotTrusted, ""},
 		"other CAs are named, but accepted":  {with(naming(accepts, "CN=Other")), Healthy, ""},
 		"our CA is named":                    {with(naming(forbids, "CN=Perennial CA,O=P")), Unknown, ""},
 		"our organisation is named":          {with(naming(forbids, "CN=Another CA,O=P")), Unknown, ""},
-		"the sender is denied":               {messages(with(accepts), 200, 403), NotTheCertificate, "authorisation of this sender for /orders"},
-		"the sender is denied, 401":          {messages(with(accepts, accepts), 401), NotTheCertificate, "answered 401"},
-		"the sender got another error":       {messages(with(accepts), 404, 500), Healthy, ""},
-		"denied, and only TLS was asked":     {messages(with(handshake), 403), Unknown, "cannot be asked without a probe"},
-		"healthy":                            {with(accepts, accepts), Healthy, "nothing"},
-		"healthy, as far as TLS shows":       {with(handshake), Healthy, "as far as a TLS handshake shows"},
-		"mapping":                            {change(with(accepts, forbids), func(c *tenancy.Certificate) { c.Subject = "CN=new" }), MappingLost, "from CN=acme to CN=new"},
-		"mapping, but TLS refuses":           {change(with(accepts, alerts(outbound.CertificateUnknown)), func(c *tenancy.Certificate) { c.Subject = "CN=new" }), NewNotKnown, ""},
-		"key type":                           {change(with(accepts, alerts(outbound.CertificateUnknown)), func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }), KeyTypeRefused, "from p256 to rsa2048"},
-		"key type, but TLS accepts":          {change(with(accepts, forbids), func(c *tenancy.Certificate) { c.KeyType = tenancy.RSA2048 }), NewNotKnown, ""},
-		"new unknown":                        {with(denies, accepts, denies), NewNotKnown, "the receiver knows generation 2, and not yet generation 3 (SHA-256 f3)"},
-		"new unknown, closed":                {with(accepts, closes), NewNotKnown, "installed before 2026-04-01"},
-		"new answers with an error":          {with(accepts, fails), Unknown, "do not show"},
-		"old removed":                        {with(denies, closes, accepts), OldRemoved, "removed generation 1 and 2"},
-		"no certificate asked":               {with(unasked(denies)), NoCertificateSeen, "switch on client certificates"},
-		"no certificate asked, but closed":   {with(unasked(closes), unasked(denies)), NoCertificateSeen, ""},
-		"one answer for all":                 {with(forbids, forbids), NotTheCertificate, "not a renewal problem"},
-		"different answers":                  {with(forbids, denies), Unknown, ""},
-		"all unknown":                        {with(denies), NewNotKnown, "does not know generation 1; it answers the same"},
-		"all unknown, differently":           {with(denies, closes), NewNotKnown, "generation 1 and 2"},
-		"unlike without a certificate":       {with(forbids), Unknown, "2026-03-01 12:00 UTC"},
-		"closed twice":                       {alone(with(closes), closes), Unknown, ""},
-		"closed, closed":                     {with(closes, closes), Unknown, ""},
-		"fails":                              {with(fails), Unknown, ""},
+		"the sender is denied": {
+			messages(with(accepts), 200, 403),
+			NotTheCertificate, "authorisation of this sender for /orders",
+		},
+		"the sender is denied, 401": {
+			messages(with(accepts, accepts), 401),
+			NotTheCertificate, "answered 401",
+		},
+		"the sender got another error": {messages(with(accepts), 404, 500), Healthy, ""},
+		"denied, and only TLS was asked": {
+			messages(with(handshake), 403),
+			Unknown, "cannot be asked without a probe",
+		},
+		"healthy": {with(accepts, accepts), Healthy, "nothing"},
+		"healthy, as far as TLS shows": {
+			with(handshake),
+			Healthy, "as far as a TLS handshake shows",
+		},
+		"mapping": {
+			change(with(accepts, forbids), subject),
+			MappingLost, "from CN=acme to CN=new",
+		},
+		"mapping, but TLS refuses": {
+			change(with(accepts, alerts(outbound.CertificateUnknown)), subject),
+			NewNotKnown, "",
+		},
+		"key type": {
+			change(with(accepts, alerts(outbound.CertificateUnknown)), keyType),
+			KeyTypeRefused, "from p256 to rsa2048",
+		},
+		"key type, but TLS accepts": {change(with(accepts, forbids), keyType), NewNotKnown, ""},
+		"new unknown": {
+			with(denies, accepts, denies),
+			NewNotKnown, "the receiver knows generation 2, and not yet generation 3 (SHA-256 f3)",
+		},
+		"new unknown, closed": {
+			with(accepts, closes),
+			NewNotKnown, "installed before 2026-04-01",
+		},
+		"new answers with an error": {with(accepts, fails), Unknown, "do not show"},
+		"old removed": {
+			with(denies, closes, accepts),
+			OldRemoved, "removed generation 1 and 2",
+		},
+		"no certificate asked": {
+			with(unasked(denies)),
+			NoCertificateSeen, "switch on client certificates",
+		},
+		"no certificate asked, but closed": {
+			with(unasked(closes), unasked(denies)),
+			NoCertificateSeen, "",
+		},
+		"one answer for all": {
+			with(forbids, forbids),
+			NotTheCertificate, "not a renewal problem",
+		},
+		"different answers": {with(forbids, denies), Unknown, ""},
+		"all unknown": {
+			with(denies),
+			NewNotKnown, "does not know generation 1; it answers the same",
+		},
+		"all unknown, differently":     {with(denies, closes), NewNotKnown, "generation 1 and 2"},
+		"unlike without a certificate": {with(forbids), Unknown, "2026-03-01 12:00 UTC"},
+		"closed twice":                 {alone(with(closes), closes), Unknown, ""},
+		"closed, closed":               {with(closes, closes), Unknown, ""},
+		"fails":                        {with(fails), Unknown, ""},
 	} {
 		got := c.f.conclude()
 		if got.Cause != c.want || !strings.Contains(got.Summary+"; "+got.NextStep, c.says) || got.NextStep == "" {

@@ -71,7 +71,7 @@ func (w *world) arrangement(endpoint string) tenancy.Arrangement {
 	}
 }
 
-// serve starts a receiver in the way of a test.
+// serve starts a receiver with the TLS configuration and handler of a test.
 func (w *world) serve(t *testing.T, config *tls.Config, h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -219,7 +219,7 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 	}
 }
 
-// openssl starts OpenSSL's own server, which wants certificates of our CA.
+// openssl starts OpenSSL's own server, which requires certificates of our CA.
 func (w *world) openssl(t *testing.T, args ...string) string {
 	t.Helper()
 	dir, port := t.TempDir(), fmt.Sprint(testenv.Port(t))

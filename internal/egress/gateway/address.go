@@ -16,7 +16,7 @@ func (a address) String() string { return a.tenant + "/" + a.arrangement }
 
 var (
 	errAddress = errors.New("address a message as /TENANT/ARRANGEMENT/rest/of/path")
-	errPath    = errors.New(`the path has "." or ".." segments, or a backslash: a receiver could resolve it to another path`)
+	errPath    = errors.New(`the path has "." or ".." segments, or a backslash: a receiver could resolve it otherwise`)
 )
 
 // parseAddress splits a request's address. If there is a suffix and the host name is {arrangement}.{tenant}.suffix, the

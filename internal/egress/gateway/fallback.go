@@ -316,8 +316,8 @@ func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
 	return size < 0 || size > smallBody || !ok || now.Sub(at) > recentAcceptance
 }
 
-// ignoresContinue records that the receiver reads a body without sending "100 Continue". Asking it would cost every message the
-// time-out. nginx behaves like that over HTTP/2, and still shows its refusals.
+// ignoresContinue records that the receiver reads a body without sending "100 Continue". Asking it would cost every
+// message the time-out. nginx behaves like that over HTTP/2, and still shows its refusals.
 func (r *route) ignoresContinue(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

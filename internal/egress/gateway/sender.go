@@ -22,8 +22,8 @@ const (
 )
 
 var (
-	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization if the ` +
-		`receiver needs Authorization`)
+	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization if ` +
+		`the receiver needs Authorization`)
 	errToken = errors.New("this token does not exist, or is not valid any more")
 )
 
@@ -85,8 +85,8 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	case err != nil:
 		return err
 	case t.Role != tenancy.RoleSender:
-		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: create one with perennial token create NAME "+
-			"--role sender --tenant %s", to.tenant)
+		return tenancy.Errorf(tenancy.ErrRefused, "this is not a sender's token: create one with perennial token create "+
+			"NAME --role sender --tenant %s", to.tenant)
 	case t.Tenant != to.tenant:
 		return notTheirs(to)
 	}

@@ -21,34 +21,37 @@ import (
 )
 
 const (
-	// AskTimeout bounds one question.
+	// AskTimeout limits one question.
 	AskTimeout = 15 * time.Second
-	// alertWait is how long after a handshake an alert may take to arrive: TLS 1.3 tells a client of a refusal only when
-	// the client's handshake is over.
+	// alertWait limits the wait for an alert after a handshake. In TLS 1.3 a client learns of a refusal only after its own
+	// handshake is complete.
 	alertWait = 700 * time.Millisecond
 )
 
-// A Result is what a receiver answered.
+// A Result is the answer of a receiver to one question.
 type Result struct {
-	Generation int // 0 where none was presented
+	Generation int // 0 if none was presented
 	Reading
 	Status int // of HTTP; 0 after a bare handshake
-	// Handshake: only a handshake was made.
+	// Handshake is true if only a handshake was made.
 	Handshake bool
-	// Asked: the receiver asked for a client certificate.
+	// Asked is true if the receiver asked for a client certificate.
 	Asked bool
-	// AcceptableCAs are the names (RFC 4514) of the CAs that the receiver said it accepts; none where it named none.
+	// AcceptableCAs are the names (RFC 4514) of the CAs that the receiver accepts, if it named them.
 	AcceptableCAs []string
 	TLSVersion    uint16
-	// ServerDate is the receiver's clock as its answer had it; zero where it gave none.
+	// ServerDate is the receiver's clock as its answer shows it; zero if it does not.
 	ServerDate time.Time
-	// Server is the leaf of the receiver; nil where it was not seen.
+	// Server is the leaf of the receiver; nil if it was not seen.
 	Server *x509.Certificate
 	Err    error
 	Took   time.Duration
 }
 
-// Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without any.
+// Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without a certificate. Every question
+// uses a new connection that resumes nothing, and presents exactly that identity. It changes nothing at the receiver:
+// only GET, HEAD and OPTIONS are sent, and no redirect is followed. Without a probe only a handshake is made. That can
+// prove a refusal and never an acceptance, because a receiver that compares fingerprints does so after it.
 func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
 	id *standing.Identity) Result {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
@@ -139,9 +142,8 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 }
 
-// Meet is what a receiver shows of itself before anybody trusts it: the certificates that it sends, its own first.
-// Nothing is sent to it but a handshake without a client certificate, whose outcome does not matter once it has shown
-// them.
+// Meet returns the certificates that a receiver presents, its own first, without verifying them. It makes a handshake
+// without a client certificate and sends nothing else. The outcome of the handshake does not matter.
 func Meet(ctx context.Context, n *Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
@@ -160,7 +162,7 @@ func Meet(ctx context.Context, n *Network, endpoint *url.URL) (shown []*x509.Cer
 	return nil, err
 }
 
-// address is what to connect to for an endpoint.
+// address returns the host and port of an endpoint.
 func address(endpoint *url.URL) string {
 	port := endpoint.Port()
 	if port == "" {
@@ -169,7 +171,7 @@ func address(endpoint *url.URL) string {
 	return net.JoinHostPort(endpoint.Hostname(), port)
 }
 
-// Proves says what the result proves about the generation: a handshake alone proves no acceptance.
+// Proves returns what the result proves about the generation. A handshake alone proves no acceptance.
 func (r Result) Proves() Meaning {
 	if r.Handshake && r.Meaning == Accepted {
 		return Nothing
@@ -177,7 +179,7 @@ func (r Result) Proves() Meaning {
 	return r.Meaning
 }
 
-// names are the distinguished names in a CertificateRequest, for people.
+// names returns the readable form of the distinguished names in a CertificateRequest.
 func names(raw [][]byte) (all []string) {
 	for _, der := range raw {
 		var rdn pkix.RDNSequence

@@ -22,32 +22,33 @@ import (
 )
 
 const (
-	// idleConn is how long a connection is kept without a message.
+	// idleConn limits the time for which a connection is kept without a message.
 	idleConn = 90 * time.Second
-	// maxHeader bounds the head of an answer.
+	// maxHeader limits the head of an answer.
 	maxHeader = 256 << 10
-	// directBody is the largest body that is written before an answer is looked for: it fits into the socket's buffer, so
-	// that a receiver which answers without reading it cannot block us.
+	// directBody is the size of the largest body that is written before an answer is read. It fits into the socket's
+	// buffer, so that a receiver that answers without reading it cannot block us.
 	directBody = 16 << 10
-	// fewConnections is how many an arrangement must be allowed before they are shared between both ways.
+	// fewConnections is the limit from which on an arrangement's connections are shared between the two ways.
 	fewConnections = 8
-	// afterBrokenWrite is how long an answer is waited for that came before the connection broke.
+	// afterBrokenWrite limits the wait for an answer that was sent before the connection broke.
 	afterBrokenWrite = 200 * time.Millisecond
 )
 
-// Connections are those to the receiver of one arrangement with one generation. They implement [http.RoundTripper].
+// Connections are the connections to the receiver of one arrangement with one generation. They implement
+// [http.RoundTripper].
 //
 // There are two ways. net/http's transport takes every message. It keeps two goroutines for each connection and wakes
-// both for each message, which is what HTTP/2 and bodies of any size need, and costs a third of what a small message
-// takes. So once the receiver has shown that it speaks HTTP/1.1, a message without a body, or with a small one, is
-// written and its answer read by the goroutine that sends it, over connections of their own; what is parsed is parsed
-// by net/http all the same.
+// both for each message. HTTP/2 and bodies of any size need that, but it is a third of the cost of a small message. So
+// once the receiver has answered over HTTP/1.1, a message without a body, or with a small one, goes directly: the
+// goroutine that sends it writes it and reads its answer, over connections of their own. net/http still does the
+// parsing.
 type Connections struct {
 	transport *http.Transport
 	network   *Network
 	config    *tls.Config
 	timeout   time.Duration
-	places    chan struct{} // for messages on their way directly; nil where all go through the transport
+	places    chan struct{} // one for each direct message; nil if all go through the transport
 	http1     atomic.Bool   // the receiver speaks HTTP/1.1
 
 	mu     sync.Mutex
@@ -56,7 +57,7 @@ type Connections struct {
 	reaper *time.Timer // nil while nothing is idle
 }
 
-// Connections makes the connections to a receiver with one generation; nil presents none.
+// Connections returns the connections to a receiver with one generation; nil presents none.
 func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Connections {
 	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout()}
 	if most := egress.MaxConnections(); most >= fewConnections {
@@ -68,7 +69,7 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 	return c
 }
 
-// CloseIdleConnections closes what is idle, and lets what is in use end with its message.
+// CloseIdleConnections closes idle connections. Those in use end with their message.
 func (c *Connections) CloseIdleConnections() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()
@@ -80,14 +81,14 @@ func (c *Connections) CloseIdleConnections() {
 	c.idle = nil
 }
 
-// RoundTrip implements [http.RoundTripper]. A message is sent again by itself only where nothing of it was written, or
-// where it may be repeated (RFC 9110, section 9.2.2) and no answer had begun, as net/http does.
+// RoundTrip implements [http.RoundTripper]. As in net/http, a message is sent again only if nothing of it was written,
+// or if it may be repeated (RFC 9110, section 9.2.2) and no answer had begun.
 func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	if c.isDirect(r) {
 		select {
 		case c.places <- struct{}{}:
 			return c.direct(r)
-		default: // the transport lets messages wait for a connection
+		default: // in the transport, messages can wait for a connection
 		}
 	}
 	res, err := c.transport.RoundTrip(r)
@@ -110,12 +111,12 @@ func (c *Connections) isDirect(r *http.Request) bool {
 
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// direct sends a message whose place is taken.
+// direct sends a message that has a place.
 func (c *Connections) direct(r *http.Request) (*http.Response, error) {
 	buffer := messages.Get().(*bytes.Buffer)
 	defer messages.Put(buffer)
 	buffer.Reset()
-	if err := write(r, buffer); err != nil { // the sender's body broke off: the receiver hears nothing
+	if err := write(r, buffer); err != nil { // the sender's body was truncated, and nothing is sent
 		<-c.places
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (c *Connections) direct(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// write writes a whole message. Where the sender's body fails, the error is the body's.
+// write writes a whole message. If the sender's body fails, the error is the body's.
 func write(r *http.Request, to *bytes.Buffer) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r.Write(to)
@@ -157,7 +158,7 @@ func write(r *http.Request, to *bytes.Buffer) error {
 	return err
 }
 
-// noting notes why a body failed: net/http hides it.
+// noting records the error of a body, which net/http hides.
 type noting struct {
 	io.ReadCloser
 	err error
@@ -171,7 +172,7 @@ func (n *noting) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// isReplayable follows net/http.
+// isReplayable follows the rules of net/http.
 func isReplayable(r *http.Request) bool {
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -180,7 +181,7 @@ func isReplayable(r *http.Request) bool {
 	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
 }
 
-// take finds an idle connection that is still open, or opens one.
+// take returns an idle connection that is still open, or opens one.
 func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) {
 	for {
 		c.mu.Lock()
@@ -217,7 +218,7 @@ func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) 
 	return one, false, nil
 }
 
-// put takes a connection back whose answer was read to its end.
+// put returns a connection whose answer was read completely.
 func (c *Connections) put(one *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,7 +233,7 @@ func (c *Connections) put(one *conn) {
 	}
 }
 
-// reap closes what has been idle for too long.
+// reap closes the connections that have been idle for too long.
 func (c *Connections) reap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,14 +255,14 @@ type conn struct {
 	state    *tls.ConnectionState
 	raw      syscall.RawConn
 	in       *bufio.Reader // reads from the conn, which bounds it
-	budget   int64         // of bytes that may still be read
-	answered bool          // something of the answer has come
+	budget   int64         // number of bytes that may still be read
+	answered bool          // a part of the answer has arrived
 	since    time.Time     // when it became idle
 }
 
 var errHeader = fmt.Errorf("the head of the receiver's answer is longer than %d bytes", maxHeader)
 
-// Read bounds what is read.
+// Read limits the number of bytes.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.budget <= 0 {
 		return 0, errHeader
@@ -275,7 +276,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// isOpen looks whether the receiver has closed an idle connection, or sent something that nobody asked for.
+// isOpen reports whether an idle connection is usable: the receiver has neither closed it nor sent something
+// unexpected.
 func (c *conn) isOpen() bool {
 	if c.raw == nil || c.in.Buffered() > 0 {
 		return false
@@ -288,7 +290,7 @@ func (c *conn) isOpen() bool {
 	return err == nil && errors.Is(peeked, syscall.EAGAIN)
 }
 
-// A noAnswer is the time-out of the wait for an answer's head.
+// A noAnswer reports that the head of an answer did not arrive in time.
 type noAnswer struct{ after time.Duration }
 
 func (e noAnswer) Error() string { return "no answer began within " + e.after.String() }
@@ -298,8 +300,8 @@ func (noAnswer) Timeout() bool { return true }
 
 var past = time.Unix(1, 0)
 
-// exchange writes a message and reads the head of its answer; written is how much was, where it failed. Where it
-// succeeds the body gives connection and place back.
+// exchange writes a message and reads the head of its answer. After an error, written is the number of bytes that were
+// written. Otherwise the body returns the connection and the place.
 func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (written int, res *http.Response,
 	err error) {
 	c.answered, c.budget = false, maxHeader
@@ -312,7 +314,7 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 			stop()
 			return written, nil, broken
 		}
-		c.SetReadDeadline(time.Now().Add(afterBrokenWrite)) // it may have answered before it closed
+		c.SetReadDeadline(time.Now().Add(afterBrokenWrite)) // the receiver may have answered before it closed
 	}
 	res, err = c.readHead(r)
 	if err != nil {
@@ -327,7 +329,7 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 		return written, nil, err
 	}
 	c.budget = math.MaxInt64
-	if res.ContentLength < 0 || int64(c.in.Buffered()) < res.ContentLength { // else the body is here
+	if res.ContentLength < 0 || int64(c.in.Buffered()) < res.ContentLength { // otherwise the body has arrived
 		c.SetDeadline(time.Time{})
 		if ctx.Err() != nil { // the deadline that would have ended the read was lifted
 			c.SetDeadline(past)
@@ -344,7 +346,7 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 	return written, res, nil
 }
 
-// readHead reads the head of the final answer, and hands on those of interim ones.
+// readHead reads the head of the final answer, and forwards those of interim ones.
 func (c *conn) readHead(r *http.Request) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(r.Context())
 	for {
@@ -365,7 +367,7 @@ func (c *conn) readHead(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// An answerBody gives its connection back at its end.
+// An answerBody returns its connection at its end.
 type answerBody struct {
 	io.ReadCloser
 	from  *Connections
@@ -387,7 +389,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the message; where the answer was not read to its end, the connection cannot be used again.
+// Close ends the message. If the answer was not read completely, the connection cannot be used again.
 func (b *answerBody) Close() error {
 	b.end(false)
 	return nil

@@ -72,7 +72,7 @@ func connect(t *testing.T, server *x509.Certificate, e tenancy.Egress) *Connecti
 	return c
 }
 
-// direct lets a message go directly, as if the receiver had shown what it speaks.
+// direct makes messages go directly, as if the receiver had answered over HTTP/1.1.
 func (r *receiver) direct() *receiver {
 	r.connections.http1.Store(true)
 	return r
@@ -225,7 +225,7 @@ func TestAnIdleConnectionThatTheReceiverClosedIsNotUsed(t *testing.T) {
 	}
 }
 
-// scripted is a TLS server that does with each connection as it is told.
+// scripted is a TLS server that handles each connection with a function.
 func scripted(t *testing.T, e tenancy.Egress, each func(n int, c net.Conn, in *bufio.Reader)) (*Connections, string) {
 	t.Helper()
 	template := httptest.NewTLSServer(nil)
@@ -273,7 +273,7 @@ func TestAMessageThatMayHaveBeenProcessedIsNotSentTwice(t *testing.T) {
 					}
 					taken.Add(1)
 					if n == 0 && i == 1 {
-						return // took the second message, and closes without an answer
+						return // it has read the second message, and closes without an answer
 					}
 					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 				}
@@ -462,13 +462,13 @@ func TestIdleConnectionsAreClosedInTime(t *testing.T) {
 	c := r.connections
 	c.reap()
 	if len(c.idle) != 1 || c.reaper == nil {
-		t.Error("a connection that was just used is closed, or nobody will look again")
+		t.Error("a connection that was just used is closed, or no further check is scheduled")
 	}
 	c.idle[0].since = time.Now().Add(-idleConn)
 	if c.reap(); len(c.idle) != 0 || c.reaper != nil {
 		t.Error("an idle connection is kept")
 	}
-	// One that is in use when they are closed ends with its message.
+	// A connection that is in use when they are closed ends with its message.
 	res, err := c.RoundTrip(request(t, "GET", r.URL, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -505,14 +505,14 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		if res.StatusCode < 200 {
-			t.Errorf("%d is no answer", res.StatusCode)
+			t.Errorf("%d is not a valid answer", res.StatusCode)
 		}
 		_, err = io.ReadAll(res.Body)
 		res.Body.Close()
 		if len(from.places) != 0 {
 			t.Error("the place is taken for ever")
 		}
-		// Only an answer that was read to its end, and nothing behind it, leaves the connection to the next message.
+		// The next message can use the connection only if the answer was read completely and nothing follows it.
 		if n := len(from.idle); n > 0 && (err != nil || c.in.Buffered() > 0) {
 			t.Error("the connection is kept")
 		}

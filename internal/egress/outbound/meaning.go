@@ -72,8 +72,8 @@ const (
 	CertificateRequired    Alert = 116
 )
 
-// alerts are the refusing alerts in the words of crypto/tls, which exports neither its type nor the number. A name that
-// begins with another one stands before it.
+// alerts are the refusing alerts in the words of crypto/tls, which exports neither its type nor the number. If one text
+// begins with another one, the longer one stands first.
 var alerts = []struct {
 	text  string
 	alert Alert
@@ -89,7 +89,7 @@ var alerts = []struct {
 	{"certificate required", CertificateRequired},
 }
 
-// peek is how much of a 400 is read to see whether it is nginx's text for a refused certificate.
+// peek is the number of bytes of a 400 that are searched for nginx's text about a certificate.
 const peek = 2 << 10
 
 // nginx answers these two statuses itself if its configuration shows them.

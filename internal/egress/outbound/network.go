@@ -1,9 +1,9 @@
-// Package outbound makes connections to receivers that carry one generation of a tenant's certificate, and says what a
-// receiver's answer means for that generation.
+// Package outbound connects to receivers with one generation of a tenant's certificate, and decides what a receiver's
+// answer means for that generation.
 //
-// It promises: a connection presents the generation it was made for, also where the receiver names CAs that do not
-// include its issuer; nothing is resumed and no connection of one generation is used for another; the receiver is
-// verified by the system's CAs, the arrangement's, or its pinned key; and no address is dialled that the operator has
+// It promises that a connection presents the generation that it was made for, even if the receiver names CAs that do
+// not include its issuer. No session is resumed, and no connection of one generation is used for another. The receiver
+// is verified by the system's CAs, the arrangement's, or its pinned key. No address is dialled that the operator has
 // not allowed, whatever the name resolved to a moment ago.
 package outbound
 
@@ -25,9 +25,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Network is how receivers are reached. The zero value reaches public addresses only.
+// A Network restricts the addresses of receivers. The zero value reaches public addresses only.
 type Network struct {
-	// Allowed are ranges beside the public ones that receivers may be in.
+	// Allowed are the ranges that receivers may be in besides the public ones.
 	Allowed []netip.Prefix
 	// Now is the clock for verification; nil for the system's.
 	Now func() time.Time
@@ -35,10 +35,10 @@ type Network struct {
 	Resolver *net.Resolver
 }
 
-// ErrForbiddenAddress says that the endpoint's address is in a range that is not allowed.
+// ErrForbiddenAddress is returned for an endpoint whose address is in a range that is not allowed.
 var ErrForbiddenAddress = errors.New("this address is not allowed for receivers")
 
-// special are ranges that netip does not tell apart from public ones.
+// special are ranges that netip does not distinguish from public ones.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // RFC 1122, section 3.2.1.3: this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598: carrier-grade NAT; clouds keep metadata there too
@@ -54,8 +54,8 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("100::/64"),        // RFC 6666: discard
 }
 
-// Check refuses an address that receivers may not have: loopback, link-local (which clouds keep their metadata at),
-// private, multicast and reserved ranges, unless the operator allowed them.
+// Check returns an error for an address that receivers may not have: loopback, link-local (the metadata services of
+// clouds), private, multicast and reserved ranges, unless the operator allowed them.
 func (n *Network) Check(address netip.Addr) error {
 	address = address.Unmap().WithZone("")
 	for _, p := range n.Allowed {
@@ -74,7 +74,7 @@ func (n *Network) Check(address netip.Addr) error {
 	return nil
 }
 
-// control checks the address that is really dialled: what a name resolves to may change between two look-ups.
+// control checks the address that is really dialled, since a name may resolve differently a moment later.
 func (n *Network) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -83,7 +83,7 @@ func (n *Network) control(_ context.Context, _, address string, _ syscall.RawCon
 	return n.Check(to.Addr())
 }
 
-// dialTimeout bounds the making of a TCP connection.
+// dialTimeout limits the time to open a TCP connection.
 const dialTimeout = 10 * time.Second
 
 func (n *Network) dialer() *net.Dialer {
@@ -91,11 +91,10 @@ func (n *Network) dialer() *net.Dialer {
 		ControlContext: n.control}
 }
 
-// ExpectContinue is how long a receiver may take to say "100 Continue" before it gets the body anyway: some never say
-// it.
+// ExpectContinue limits the wait for "100 Continue" before the body is sent anyway. Some receivers never send it.
 const ExpectContinue = time.Second
 
-// Transport makes connections to a receiver with one generation; nil presents none. Nothing is resumed.
+// Transport connects to a receiver with one generation; nil presents none. No session is resumed.
 func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.Transport {
 	return &http.Transport{
 		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
@@ -106,8 +105,8 @@ func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.
 	}
 }
 
-// TLS is the client side of TLS with one generation. Where the receiver asks for a certificate, asked is told which CAs
-// it named; asked may be nil.
+// TLS returns the client's configuration with one generation. If the receiver asks for a certificate, asked is called
+// with the CAs that it named. asked may be nil.
 func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now}
 	if id != nil {
@@ -134,20 +133,20 @@ func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(a
 	return c
 }
 
-// pinError says that a receiver has another key than the pinned one.
+// pinError reports that a receiver has a key other than the pinned one.
 type pinError struct{ got, want string }
 
 func (e pinError) Error() string {
 	return fmt.Sprintf("the receiver's public key is %s, and %s is pinned", e.got, e.want)
 }
 
-// KeyPin is the pin of a certificate's public key (RFC 7469, section 2.4).
+// KeyPin returns the pin of a certificate's public key (RFC 7469, section 2.4).
 func KeyPin(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Dial opens a fresh TLS connection for a probe.
+// Dial opens a new TLS connection.
 func (n *Network) Dial(ctx context.Context, address, serverName string, config *tls.Config) (*tls.Conn, error) {
 	raw, err := n.dialer().DialContext(ctx, "tcp", address)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// newResolver starts a name server that answers every question with the address that it finds, and returns its resolver.
+// newResolver starts a name server that answers with the addresses that a function returns, and returns its resolver.
 func newResolver(t *testing.T, find func(name string) netip.Addr) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -86,7 +86,7 @@ func TestNamesOfForbiddenAddressesAreNotDialled(t *testing.T) {
 	}
 }
 
-// A name that is allowed when it is looked up first may lead elsewhere a moment later.
+// A name may resolve to an allowed address first and to another one a moment later.
 func TestANameThatChangesIsCheckedAtEachDial(t *testing.T) {
 	r := receive(t, tenancy.Egress{}, func(http.ResponseWriter, *http.Request) {})
 	var address atomic.Value

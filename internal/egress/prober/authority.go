@@ -16,12 +16,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// questionLifetime is how long the certificates are valid that are made for a question.
+// questionLifetime is the validity of the certificates that are issued for a question.
 const questionLifetime = time.Hour
 
 // ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before
-// there is one. It asks with two certificates of the tenant, made for this question and forgotten after it: one of the
-// announced authority, and for comparison one of the authority that signs now. What differs is the authority's doing.
+// the authority issues any other. It asks with two certificates of the tenant that are issued for this question and
+// discarded after it: one of the announced authority, and for comparison one of the authority that signs now. If the
+// answers differ, the authority is the reason.
 func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
 	actor string) (v store.ReceiverTrust, results []outbound.Result, err error) {
 	endpoint, err := url.Parse(s.Arrangement.Endpoint)
@@ -46,8 +47,8 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	return v, results, err
 }
 
-// trusts says what two answers show about an authority: next is to a certificate of it, current to one of the authority
-// that signs now.
+// trusts decides what two answers show about an authority. next is the answer to a certificate of it, current the one
+// to a certificate of the authority that signs now.
 func trusts(next, current outbound.Result) (tenancy.Trust, string) {
 	switch {
 	case next.Proves() == outbound.Accepted:
@@ -59,7 +60,7 @@ func trusts(next, current outbound.Result) (tenancy.Trust, string) {
 		return tenancy.Trusted, fmt.Sprintf("%s for a new certificate of either CA: the receiver knows certificates one by "+
 			"one, so the CA makes no difference", next.Detail)
 	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status:
-		// In TLS, or by nginx in TLS's place: it may be the date, or any other reason that both have.
+		// TLS refused, or nginx did in its place. The reason may be the date, or something else that both certificates have.
 		return tenancy.TrustUnknown, fmt.Sprintf("%s for a new certificate of either CA: that says nothing about the new one",
 			next.Detail)
 	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused:
@@ -71,13 +72,13 @@ func trusts(next, current outbound.Result) (tenancy.Trust, string) {
 }
 
 const (
-	// receiversAtOnce bounds how many receivers are asked at the same time, and trustPage how many are read.
+	// receiversAtOnce limits the receivers that are asked at the same time, and trustPage those that are read.
 	receiversAtOnce = 16
 	trustPage       = 500
 )
 
-// ProbeAnnounced asks, once a day, the receivers that are not known to trust an announced authority: of those
-// arrangements that have a probe of their own. Bare handshakes are not made unasked.
+// ProbeAnnounced asks, once a day, the receivers that do not trust an announced authority yet, if the arrangement has a
+// probe of its own. Bare handshakes are made on request only.
 func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	now := p.now()
 	a, ok := p.engine.Announced(now)

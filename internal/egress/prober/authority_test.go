@@ -33,7 +33,7 @@ var check = testenv.Check
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// A world is a tenant with one arrangement, and a new issuing CA that is announced.
+// A world is a tenant with one arrangement, and an announced new issuing CA.
 type world struct {
 	t           *testing.T
 	engine      *enginetest.Installation
@@ -83,7 +83,7 @@ func (w *world) ask(endpoint string) store.ReceiverTrust {
 	return got
 }
 
-// serve starts a receiver that trusts CAs in the way of TLS, or, without any, looks at certificates by itself.
+// serve starts a receiver. With CAs, TLS verifies certificates of them. Without, the handler decides.
 func (w *world) serve(trusts []byte, h http.HandlerFunc) string {
 	w.t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -109,8 +109,10 @@ func (w *world) nginx(trusts []byte) string {
 	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate[0]}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	config := fmt.Sprintf(`user root; daemon off; pid nginx.pid; error_log error.log; events {}
-		http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-		server { listen 127.0.0.1:%d ssl; ssl_certificate server.pem; ssl_certificate_key server.pem; ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
+		http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
+		uwsgi_temp_path tmp; scgi_temp_path tmp;
+		server { listen 127.0.0.1:%d ssl; ssl_certificate server.pem; ssl_certificate_key server.pem;
+		ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
 		location / { return 200 "ok"; } } }`, port)
 	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": trusts, "nginx.conf": []byte(config)} {
 		check(w.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
@@ -128,7 +130,7 @@ func (w *world) nginx(trusts []byte) string {
 	return "https://" + address
 }
 
-// only takes some of the certificates of a bundle: 0 is the first.
+// only returns some of the certificates of a bundle, by their index.
 func only(bundle []byte, which ...int) (out []byte) {
 	for i := 0; len(bundle) > 0; i++ {
 		var block *pem.Block

@@ -17,7 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A rolling world is a tenant with two generations and an arrangement to one receiver.
+// A rolling is a tenant with two generations and an arrangement with one receiver.
 type rolling struct {
 	t           *testing.T
 	engine      *enginetest.Installation

@@ -1,5 +1,5 @@
-// Package receiver is a receiving system in Go, on loopback: it decides by itself whose messages it accepts, and
-// refuses the others in the way that it is told to. The demo, the sample and the tests send their messages to it.
+// Package receiver is a receiving system in Go, on loopback. It decides whose messages it accepts, and refuses the
+// others in a configured way. The demo, the sample and the tests send their messages to it.
 //
 // It promises to count what arrived, so that a test can show that a message was delivered once.
 package receiver
@@ -188,7 +188,7 @@ func (s *Server) Spoken(version string) int {
 	return s.versions[version]
 }
 
-// accepts decides about a request. If TLS has decided, every request that arrives is accepted.
+// accepts decides about a request. If TLS decides, every request that arrives is accepted.
 func (s *Server) accepts(r *http.Request) bool {
 	var leaf *x509.Certificate
 	if len(r.TLS.PeerCertificates) > 0 {
@@ -232,7 +232,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(answer)
 		return
 	}
-	serial := "nobody"
+	serial := "an unknown sender"
 	if len(r.TLS.PeerCertificates) > 0 {
 		serial = r.TLS.PeerCertificates[0].SerialNumber.Text(16)
 	}
@@ -256,7 +256,7 @@ func (s *Server) refuse(w http.ResponseWriter) {
 	if tcp, ok := t.NetConn().(*net.TCPConn); ok && s.options.Refuse == Reset {
 		tcp.SetLinger(0)
 	}
-	t.NetConn().Close() // without the alert that says goodbye
+	t.NetConn().Close() // without a closing alert
 }
 
 // Close ends the server.

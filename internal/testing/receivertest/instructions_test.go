@@ -13,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// instruction is what the page for the receiver's administrator says of a product, about a generation.
+// instruction returns the text about a generation that the page for a receiver's administrator shows for a product.
 func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
 	t.Helper()
 	for _, i := range instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject,
@@ -26,8 +26,8 @@ func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
 	return nil
 }
 
-// What the page says is put into the product's configuration as it is. The first way knows generation 2 alone, the
-// second one both, by their subject.
+// The text is added to the product's configuration unchanged. The first way accepts generation 2 only, and the second
+// one both, by their subject.
 func TestTheInstructionsWorkWithTheirProducts(t *testing.T) {
 	f := setUp(t)
 	f.renew()

@@ -33,7 +33,7 @@ type fixture struct {
 	roots  *x509.CertPool
 }
 
-// setUp makes a tenant with its first generation, and what a receiver needs to know of the CA.
+// setUp creates a tenant with its first generation, and the files that a receiver needs of the CA.
 func setUp(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{t: t, dir: t.TempDir()}
@@ -53,7 +53,7 @@ func setUp(t *testing.T) *fixture {
 	return f
 }
 
-// pemOf is a certificate and its key, in one file as HAProxy wants it.
+// pemOf returns a certificate and its key in one file, as HAProxy expects them.
 func pemOf(t *testing.T, pair tls.Certificate) []byte {
 	t.Helper()
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
@@ -76,7 +76,7 @@ func (f *fixture) generation(n int) tenancy.Certificate {
 	return c
 }
 
-// post sends a message with a generation over a fresh connection.
+// post sends a message with a generation over a new connection.
 func (f *fixture) post(ctx context.Context, port, generation int) (status int, body string, err error) {
 	f.t.Helper()
 	c := f.generation(generation)
@@ -94,7 +94,7 @@ func (f *fixture) post(ctx context.Context, port, generation int) (status int, b
 	return res.StatusCode, string(data), err
 }
 
-// find is the path of a program of the system's packages.
+// find returns the path of a program of the system's packages.
 func find(t *testing.T, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
@@ -148,8 +148,10 @@ func TestNginxAcceptsBothGenerationsIfItTrustsTheCAAndNamesTheReasonIfNot(t *tes
 		port int
 		ca   string
 	}{{port, "ca.pem"}, {stranger, "other.pem"}} {
-		fmt.Fprintf(&conf, `server { listen 127.0.0.1:%d ssl; ssl_certificate %[2]s/server.pem; ssl_certificate_key %[2]s/server.pem;
-			ssl_client_certificate %[2]s/%[3]s; ssl_verify_client on; ssl_verify_depth 3; location / { return 200 "$ssl_client_s_dn"; } }`+"\n", s.port, f.dir, s.ca)
+		fmt.Fprintf(&conf, `server { listen 127.0.0.1:%d ssl;
+			ssl_certificate %[2]s/server.pem; ssl_certificate_key %[2]s/server.pem;
+			ssl_client_certificate %[2]s/%[3]s; ssl_verify_client on; ssl_verify_depth 3;
+			location / { return 200 "$ssl_client_s_dn"; } }`+"\n", s.port, f.dir, s.ca)
 	}
 	conf.WriteString("}\n")
 	f.write("nginx.conf", conf.Bytes())

@@ -74,8 +74,8 @@ func (b *backend) times(key string) int {
 	return b.taken[key]
 }
 
-// newWorld makes a tenant whose first generation is so old that the latest run renews it, and which was warned about by
-// the run before. Servers look at the real date, so the story ends today.
+// newWorld creates a tenant whose first generation is so old that the latest run renews it and the run before has
+// warned about it. Servers use the real date, so the story ends today.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), backend: &backend{taken: map[string]int{}}}
@@ -134,7 +134,7 @@ func (w *world) presents(name string) int {
 	return a.Generation
 }
 
-// A system is a server that can be told which certificates to accept.
+// A system is a server whose accepted certificates can be changed.
 type system struct {
 	url    string
 	accept func(certs ...*x509.Certificate)
@@ -142,7 +142,8 @@ type system struct {
 	spoken func(version string) int // how many requests came in a version of HTTP; nil if the server does not count
 }
 
-// A kind is a kind of receiver. Where it knows certificates by what a renewal keeps, every order is the same to it.
+// A kind is a kind of receiver. keeps is true if it recognises certificates by something that a renewal keeps, so that
+// the order of steps makes no difference.
 type kind struct {
 	name  string
 	keeps bool
@@ -174,11 +175,11 @@ var kinds = []kind{
 	{"Go, 401 only for POST", false, golang(receiver.Options{Refuse: 401, OnlyPOST: true})},
 }
 
-// orders are what administrators do after the renewal, step by step: the generations that are accepted.
+// orders are the steps of administrators after the renewal. Each step is the list of accepted generations.
 var orders = []struct {
 	name  string
 	steps [][]int
-	short bool // part of "make test" as well
+	short bool // also part of "make test"
 }{
 	{"adds", [][]int{{1}, {1, 2}, {2}}, true},
 	{"replaces early", [][]int{{2}}, false},
@@ -187,7 +188,7 @@ var orders = []struct {
 }
 
 func fingerprint(c *x509.Certificate) string {
-	sum := sha1.Sum(c.Raw) // all that nginx 1.22 and HAProxy 2.6 have a variable for
+	sum := sha1.Sum(c.Raw) // the only fingerprint that nginx 1.22 and HAProxy 2.6 offer as a variable
 	return hex.EncodeToString(sum[:])
 }
 
@@ -201,7 +202,7 @@ func golang(o receiver.Options) func(*world) system {
 	}
 }
 
-// served starts a server whose configuration says what it accepts, and which takes up a new one at a signal.
+// served starts a server whose configuration lists what it accepts, and which reloads it at a signal.
 func (w *world) served(program string, args []string, file string, reload syscall.Signal,
 	configure func(port int, accepted []string) string, know func(*x509.Certificate) string) system {
 	w.t.Helper()
@@ -220,15 +221,15 @@ func (w *world) served(program string, args []string, file string, reload syscal
 	return system{url, accept, w.backend.times, nil}
 }
 
-// started starts a server and waits until it answers: before, a signal would be lost.
+// started starts a server and waits until it answers. An earlier signal would be lost.
 func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 	w.t.Helper()
 	testenv.Start(w.t, cmd)
 	url = fmt.Sprintf("https://127.0.0.1:%d/messages", port)
-	anybody := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DisableKeepAlives: true}}
 	testenv.Eventually(w.t, func() bool {
-		res, err := anybody.Get(url)
+		res, err := client.Get(url)
 		if err == nil {
 			res.Body.Close()
 		}
@@ -263,16 +264,16 @@ func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) 
 	}
 }
 
-// haproxy knows what it accepts by a list, which its administrator changes while it runs (management guide, section
+// haproxy reads what it accepts from a list, which its administrator changes at run time (management guide, section
 // 9.3).
 func haproxy(by string, know func(*x509.Certificate) string) func(*world) system {
 	return func(w *world) system {
 		port := testenv.Port(w.t)
-		dir, err := os.MkdirTemp("", "haproxy") // a socket's path is short
+		dir, err := os.MkdirTemp("", "haproxy") // the path of a socket is limited
 		check(w.t, err)
 		w.t.Cleanup(func() { os.RemoveAll(dir) })
 		list, socket := filepath.Join(dir, "accepted"), filepath.Join(dir, "admin")
-		check(w.t, os.WriteFile(list, []byte("nobody\n"), 0o600))
+		check(w.t, os.WriteFile(list, []byte("none\n"), 0o600))
 		w.write("haproxy.cfg", fmt.Appendf(nil, `global
   stats socket %[5]s level admin
 defaults
@@ -299,7 +300,7 @@ backend app
 				w.t.Fatalf("haproxy: %s: %s", text, answer)
 			}
 		}
-		accepted := []string{"nobody"}
+		accepted := []string{"none"}
 		accept := func(certs ...*x509.Certificate) {
 			before := accepted
 			accepted = nil
@@ -369,11 +370,11 @@ var sorts = []struct {
 	{"chunked", "POST", -(100 << 10), false}, {"POST 20 MiB", "POST", 20 << 20, true},
 }
 
-// flow sends messages of all sorts, one after the other in each of two lines, until it is told to stop.
+// flow sends messages of all sorts, one after the other in each of two lines, until it is stopped.
 type flow struct {
 	sent, failed, twice atomic.Int64
 	mu                  sync.Mutex
-	first               string // how the first failed
+	first               string // why the first one failed
 	stop                chan struct{}
 	ended               sync.WaitGroup
 }
@@ -386,7 +387,7 @@ func (w *world) flow(name string, times func(string) int) *flow {
 		client := &http.Client{Transport: &http.Transport{}}
 		f.ended.Go(func() {
 			defer client.CloseIdleConnections()
-			pace := time.NewTicker(4 * time.Millisecond) // a steady rate, also where a refusal is quick
+			pace := time.NewTicker(4 * time.Millisecond) // a steady rate, also if a refusal is quick
 			defer pace.Stop()
 			for n := line; ; n++ {
 				select {
@@ -439,14 +440,14 @@ func (w *world) flow(name string, times func(string) int) *flow {
 	return f
 }
 
-// waits lets the flow send n more messages.
+// waits waits until the flow has sent n more messages.
 func (f *flow) waits(t *testing.T, n int64) {
 	t.Helper()
 	until := f.sent.Load() + n
 	testenv.Eventually(t, func() bool { return f.sent.Load() >= until })
 }
 
-// strategies are those that messages are sent with. All but the last one promise that none fails.
+// strategies are the strategies of the arrangements. All but the last one promise that no message fails.
 var strategies = []tenancy.Strategy{tenancy.Adaptive, tenancy.Confirmed, tenancy.Manual, tenancy.Immediate}
 
 func TestReceivers(t *testing.T) {
@@ -469,7 +470,7 @@ func TestReceivers(t *testing.T) {
 				for _, s := range strategies {
 					w.arrangement(string(s), r.url, s)
 				}
-				testenv.Eventually(t, func() bool { // the configuration is in force
+				testenv.Eventually(t, func() bool { // until the configuration is active
 					res, err := http.Post(w.gateway+"/acme/adaptive/ready", "text/plain", strings.NewReader("ready?"))
 					if err == nil {
 						res.Body.Close()
@@ -513,7 +514,7 @@ func TestReceivers(t *testing.T) {
 					if twice > 0 {
 						t.Errorf("%s: %d messages were taken twice", strategies[i], twice)
 					}
-					// A receiver that refuses nobody before the flow sees it, or that keeps what it knew, is the exception.
+					// Only a receiver that accepts the new certificate as well is an exception.
 					if strategies[i] == tenancy.Immediate && (failed > 0) == k.keeps {
 						t.Errorf("immediate: %d of %d failed", failed, sent)
 					}
