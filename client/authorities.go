@@ -7,7 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Stage is the stage of an authority in its life.
+// Stage is a stage in the life of an authority.
 type Stage string
 
 // The stages: announced to receivers, signing, and replaced by its successor.
@@ -25,25 +25,25 @@ type Authority struct {
 	Stage      Stage                 `json:"stage" enum:"announced,signs,replaced"`
 	NotBefore  time.Time             `json:"not_before"`
 	NotAfter   time.Time             `json:"not_after"`
-	SignsFrom  time.Time             `json:"signs_from,omitzero" doc:"Of an issuing CA that was announced: when it begins to sign, at the latest."`
-	AnnounceAt time.Time             `json:"announce_at" doc:"When its successor is made and announced."`
+	SignsFrom  time.Time             `json:"signs_from,omitzero" doc:"Latest start of signing. Only for an issuing CA that was announced."`
+	AnnounceAt time.Time             `json:"announce_at" doc:"Time at which its successor is created and announced."`
 }
 
-// Trust is whether a receiver accepts certificates of an announced authority.
+// Trust records whether a receiver accepts certificates of an announced authority.
 type Trust struct {
 	Tenant      string          `json:"tenant"`
 	Arrangement string          `json:"arrangement"`
-	Trust       tenancy.Trust   `json:"trust" enum:",trusted,untrusted" doc:"Empty while nothing is known."`
+	Trust       tenancy.Trust   `json:"trust" enum:",trusted,untrusted" doc:"Empty if nothing is known."`
 	At          time.Time       `json:"at,omitzero"`
 	By          rollover.Source `json:"by,omitempty" enum:"probe,person"`
-	Answer      string          `json:"answer,omitempty" doc:"What the receiver answered."`
+	Answer      string          `json:"answer,omitempty" doc:"Answer of the receiver."`
 }
 
-// AskedTrust is what a probe found about an announced authority.
+// AskedTrust is the result of a probe with an announced authority.
 type AskedTrust struct {
 	Trust
 	Authority string        `json:"authority"`
-	Results   []ProbeResult `json:"results" doc:"First with a certificate of the announced authority, then with one of the present one."`
+	Results   []ProbeResult `json:"results" doc:"First with a certificate of the announced authority, then with one of the current authority."`
 }
 
 // AnnouncedAuthority returns the issuing CA in a list that is announced and does not sign yet; ok is false if there is

@@ -7,7 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Certificate is one generation.
+// Certificate is one generation of a certificate of a tenant.
 type Certificate struct {
 	Purpose     tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
 	Generation  int             `json:"generation"`
@@ -15,7 +15,7 @@ type Certificate struct {
 	Subject     string          `json:"subject"`
 	Serial      string          `json:"serial"`
 	Fingerprint string          `json:"fingerprint_sha256"`
-	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that can show no other, such as nginx and HAProxy."`
+	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that cannot show another fingerprint, such as nginx and HAProxy."`
 	NotBefore   time.Time       `json:"not_before"`
 	NotAfter    time.Time       `json:"not_after"`
 	KeyType     tenancy.KeyType `json:"key_type"`
@@ -23,42 +23,42 @@ type Certificate struct {
 	RevokedFor  string          `json:"revoked_for,omitempty"`
 }
 
-// TenantForecast is what will happen to a tenant's certificates.
+// TenantForecast is the forecast for the certificates of a tenant.
 type TenantForecast struct {
 	Policy       string                `json:"policy"`
 	Certificates []CertificateForecast `json:"certificates"`
 }
 
-// CertificateForecast is what will happen to one generation.
+// CertificateForecast is the forecast for one generation.
 type CertificateForecast struct {
 	Purpose    tenancy.Purpose `json:"purpose"`
 	Generation int             `json:"generation"`
 	NotAfter   time.Time       `json:"not_after"`
 	Events     []ForecastEvent `json:"events"`
-	Surprise   bool            `json:"surprise" doc:"It is renewed without an earlier warning."`
+	Surprise   bool            `json:"surprise" doc:"True if it is renewed without an earlier warning."`
 }
 
-// ForecastEvent is what one run will do.
+// ForecastEvent is the action of one run on a certificate.
 type ForecastEvent struct {
 	At       time.Time     `json:"at"`
 	Action   policy.Action `json:"action" enum:"warn,renew,expired"`
 	DaysLeft float64       `json:"days_left"`
 }
 
-// FleetForecast is what the coming runs will do.
+// FleetForecast is the forecast for the next runs.
 type FleetForecast struct {
 	Policy string        `json:"policy"`
 	Runs   []RunForecast `json:"runs"`
 }
 
-// RunForecast is what one run will do.
+// RunForecast is the forecast for one run.
 type RunForecast struct {
 	RunDate time.Time `json:"run_date"`
 	Warn    int       `json:"warn"`
 	Renew   int       `json:"renew"`
 }
 
-// DueCertificate is a certificate that a coming run warns of or renews.
+// DueCertificate is a certificate that a future run warns of or renews.
 type DueCertificate struct {
 	Tenant     string          `json:"tenant"`
 	Purpose    tenancy.Purpose `json:"purpose"`

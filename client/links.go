@@ -2,18 +2,18 @@ package client
 
 import "time"
 
-// Linked is what the administrator of a receiving system gets to see by a link.
+// Linked is the content of a link for the administrator of a receiving system.
 type Linked struct {
-	Tenant      string      `json:"tenant" doc:"Who asks."`
+	Tenant      string      `json:"tenant" doc:"Display name of the tenant."`
 	Endpoint    string      `json:"endpoint"`
-	Certificate Certificate `json:"certificate" doc:"The one to install."`
-	OldUntil    time.Time   `json:"old_until,omitzero" doc:"When the old certificate expires: the new one must be installed before."`
-	Contact     *ITContact  `json:"contact,omitempty" doc:"Whom to ask: the key user who made the link, or else the tenant's designated IT contact."`
+	Certificate Certificate `json:"certificate" doc:"Certificate to install."`
+	OldUntil    time.Time   `json:"old_until,omitzero" doc:"Expiry of the old certificate. The new one must be installed before."`
+	Contact     *ITContact  `json:"contact,omitempty" doc:"Contact for questions: the key user who created the link, or else the designated IT contact of the tenant."`
 }
 
-// Tested is how the receiver answered the new certificate, once its administrator said that it is installed.
+// Tested is the receiver's answer to the new certificate after its administrator reported it as installed.
 type Tested struct {
-	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent where it could not be asked."`
+	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent if the receiver could not be tested."`
 	Answer        string `json:"answer,omitempty"`
-	HandshakeOnly bool   `json:"handshake_only" doc:"Only TLS was asked."`
+	HandshakeOnly bool   `json:"handshake_only" doc:"Only the TLS handshake was tested."`
 }

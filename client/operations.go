@@ -12,11 +12,11 @@ type Run struct {
 	RunDate    time.Time `json:"run_date"`
 	Policy     string    `json:"policy"`
 	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at,omitzero" doc:"Absent until every due certificate was dealt with."`
+	FinishedAt time.Time `json:"finished_at,omitzero" doc:"Absent until every due certificate is handled."`
 	Warned     int       `json:"warned"`
 	Renewed    int       `json:"renewed"`
-	Late       int       `json:"late" doc:"Of the renewed: those that had expired before."`
-	Failed     int       `json:"failed" doc:"Left for the next try."`
+	Late       int       `json:"late" doc:"Renewed certificates that had expired before."`
+	Failed     int       `json:"failed" doc:"Certificates that are left for the next attempt."`
 	LastError  string    `json:"last_error,omitempty"`
 }
 
@@ -32,7 +32,7 @@ type Event struct {
 	Hash   string          `json:"hash"`
 }
 
-// Delivery is a mail and where it is.
+// Delivery is a mail and its state.
 type Delivery struct {
 	ID        string            `json:"id"`
 	Tenant    string            `json:"tenant"`
@@ -50,22 +50,22 @@ type Delivery struct {
 // Token is an API credential.
 type Token struct {
 	ID         string       `json:"id,omitempty" readOnly:"true"`
-	Name       string       `json:"name" doc:"What it is for."`
+	Name       string       `json:"name" doc:"Purpose of the token."`
 	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
 	Tenant     string       `json:"tenant,omitempty"`
-	User       string       `json:"user,omitempty" doc:"The key user that a key-user token acts as."`
-	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"90 days from now where left out; at most one year."`
+	User       string       `json:"user,omitempty" doc:"Key user that a key-user token acts as."`
+	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"Default: 90 days from now. At most one year from now."`
 	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
 	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
 	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
 	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
 }
 
-// Verified is what walking the audit log showed.
+// Verified is the result of a verification of the audit log.
 type Verified struct {
 	Unbroken bool      `json:"unbroken"`
-	Seq      int64     `json:"seq" doc:"The last entry that was verified."`
-	Hash     string    `json:"hash" doc:"Of that entry: keep it elsewhere, and nobody can take entries off the end unseen."`
+	Seq      int64     `json:"seq" doc:"Number of the last verified entry."`
+	Hash     string    `json:"hash" doc:"Hash of that entry. Keep it in another place: then entries cannot be removed from the end unnoticed."`
 	At       time.Time `json:"at"`
 	Problem  string    `json:"problem,omitempty"`
 }

@@ -1,7 +1,7 @@
 package client
 
-// Page is a page of a list.
+// Page is one page of a list.
 type Page[T any] struct {
 	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent on the last."`
+	Next  string `json:"next,omitempty" doc:"Cursor of the next page. Absent on the last page."`
 }

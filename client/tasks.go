@@ -6,7 +6,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Task is one key user's task.
+// Task is a task of one key user.
 type Task struct {
 	ID          string             `json:"id"`
 	User        string             `json:"user"`
@@ -29,7 +29,7 @@ type Project struct {
 // Question is a question of the scope and its answer.
 type Question struct {
 	ID         string    `json:"id"`
-	Path       string    `json:"path" doc:"Where people find it."`
+	Path       string    `json:"path" doc:"Path to the question in the project scope."`
 	Text       string    `json:"text"`
 	Help       string    `json:"help"`
 	Answer     string    `json:"answer" enum:"yes,no,unanswered"`

@@ -2,20 +2,20 @@ package client
 
 import "time"
 
-// ServerCertificate is what a receiver showed of itself.
+// ServerCertificate is the certificate of a receiver.
 type ServerCertificate struct {
 	Subject     string    `json:"subject"`
 	Issuer      string    `json:"issuer"`
-	Names       []string  `json:"names,omitempty" doc:"DNS names and addresses that it is for."`
+	Names       []string  `json:"names,omitempty" doc:"DNS names and IP addresses of the certificate."`
 	NotAfter    time.Time `json:"not_after"`
 	Fingerprint string    `json:"fingerprint_sha256"`
-	KeyPin      string    `json:"key_pin" doc:"For egress.server_key_pin, where a person has confirmed it."`
-	Trusted     bool      `json:"trusted" doc:"It is verified with what the arrangement says: the system's CAs, its own, or a pin."`
+	KeyPin      string    `json:"key_pin" doc:"Value for egress.server_key_pin after a person has confirmed it."`
+	Trusted     bool      `json:"trusted" doc:"True if it was verified as the arrangement demands: with the CAs of the system, its own CA, or a pin."`
 }
 
-// Trial is how an arrangement would fare.
+// Trial is the result of a test of an arrangement before it is saved.
 type Trial struct {
-	Server  *ServerCertificate `json:"server,omitempty" doc:"Absent where the receiver showed no certificate: problem says why."`
-	Problem string             `json:"problem,omitempty" doc:"Why the receiver could not be reached, or is not trusted."`
-	Results []ProbeResult      `json:"results,omitempty" doc:"Of a trusted receiver: which generations it accepts."`
+	Server  *ServerCertificate `json:"server,omitempty" doc:"Absent if the receiver showed no certificate. The problem is the reason."`
+	Problem string             `json:"problem,omitempty" doc:"Reason why the receiver could not be reached or is not trusted."`
+	Results []ProbeResult      `json:"results,omitempty" doc:"Result for each generation, if the receiver is trusted."`
 }

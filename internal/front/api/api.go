@@ -1,9 +1,10 @@
-// Package api is the JSON API under /api/v1, and the few public pages beside it: health, metrics, the CA's certificates
-// and revocation lists, and the one-click link of mails.
+// Package api serves the JSON API under /api/v1 and a few public pages: health, metrics, the certificates and revocation
+// lists of the CA, and the one-click link in mails.
 //
-// It promises: OpenAPI 3.1 that is made from the code, errors as RFC 9457 problems that say what to do, changes guarded
-// by ETag and If-Match, creations that can be repeated under an Idempotency-Key, and that a tenant's token can neither
-// see nor guess anything of another tenant: what belongs to another one answers exactly as what does not exist.
+// It promises: the OpenAPI 3.1 description is generated from the code. Errors are RFC 9457 problems that name the next
+// step. Changes are guarded by ETag and If-Match. Creations can be repeated under an Idempotency-Key. Every endpoint
+// names its callers when it is registered. A tenant's token can neither see nor guess data of another tenant: a request
+// for it is answered exactly like a request for something that does not exist.
 package api
 
 import (
@@ -32,7 +33,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config is what the API stands on.
+// Config describes what the API needs.
 type Config struct {
 	Store  *store.Store
 	Engine *lifecycle.Engine
@@ -41,24 +42,24 @@ type Config struct {
 	Seal Sealer
 	// Importer checks the files of an import.
 	Importer ImportChecker
-	// Outbox queues deliveries that an operator repeats; nil while no mail server is configured.
+	// Outbox queues mails that an operator sends again; nil if no mail server is configured.
 	Outbox lifecycle.Outbox
-	// Imports lets imports go on.
+	// Imports queues imports.
 	Imports ImportQueue
-	// Network is how receivers are asked.
+	// Network connects to receivers.
 	Network *outbound.Network
-	// BaseURL is where people reach the service, for links.
+	// BaseURL is the address of the service in links.
 	BaseURL string
-	// Gateways answers the gateway of this name, which runs apart, below [control.Path]; nil where none may.
+	// Gateways returns the handler below [control.Path] for the separate gateway with a name; nil if there are none.
 	Gateways func(name string) http.Handler
-	// Collectors are metrics of other parts of the process.
+	// Collectors provide metrics of other parts of the process.
 	Collectors []prometheus.Collector
 	Version    string
 	Now        func() time.Time
 	Log        *slog.Logger
 }
 
-// A Sealer encrypts what is stored, for a context that it can be opened with only.
+// A Sealer encrypts data for a context. It can only be decrypted with the same context.
 type Sealer interface {
 	Seal(plain []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)
@@ -72,10 +73,10 @@ type server struct {
 	fleetForecast *survey[client.FleetForecast]
 }
 
-// prefix is the path of this version of the API.
+// prefix is the path prefix of this version of the API.
 const prefix = "/api/v1"
 
-// New is the handler of everything under /.
+// New returns the handler of all paths.
 func New(c Config) http.Handler {
 	mux := http.NewServeMux()
 	s := routes(c, mux)
@@ -84,16 +85,19 @@ func New(c Config) http.Handler {
 
 const description = `Client certificates of many tenants, renewed on schedule without one message failing.
 
-* Every request carries a token: "Authorization: Bearer perennial_...". A key user's token sees one tenant; what belongs to another one does not exist for it.
-* Errors are problem details (RFC 9457); detail says what to do.
-* A change needs If-Match with the ETag of what was read: 428 without one, 412 where somebody else was faster.
-* A creation (POST) may carry an Idempotency-Key of up to 255 bytes: repeated within 24 hours, it is answered as the first time, with "Idempotency-Replayed: true".
-* Lists come in pages: next, where there is one, is the cursor of the next page.`
+* Every request needs a token: "Authorization: Bearer perennial_...". The token of a key user gives access to one tenant.
+  For this token, other tenants do not exist.
+* Errors are problem details (RFC 9457). The detail names the next step.
+* A change needs If-Match with the ETag of the version that was read. Without it the answer is 428. If the object was
+  changed in the meantime, the answer is 412.
+* A creation (POST) may have an Idempotency-Key of up to 255 bytes. If it is repeated within 24 hours, the answer is the
+  same as the first time, with "Idempotency-Replayed: true".
+* Lists are paged. If there is a next page, next is its cursor.`
 
 func routes(c Config, mux *http.ServeMux) *server {
 	config := huma.DefaultConfig("Perennial", c.Version)
 	config.Info.Description = description
-	config.DocsPath = ""     // it would load scripts from elsewhere
+	config.DocsPath = ""     // the page would load scripts from another site
 	config.CreateHooks = nil // no "$schema" in answers
 	config.SchemasPath = ""  // they are in the OpenAPI document
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
@@ -127,14 +131,14 @@ func routes(c Config, mux *http.ServeMux) *server {
 	return s
 }
 
-// OpenAPI is the API's description (OpenAPI 3.1) as indented JSON.
+// OpenAPI returns the description of the API (OpenAPI 3.1) as indented JSON.
 func OpenAPI(version string) ([]byte, error) {
 	s := routes(Config{Version: version}, http.NewServeMux())
 	out, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	return append(out, '\n'), err
 }
 
-// buffer is an answer that is kept.
+// buffer keeps an answer.
 type buffer struct {
 	header http.Header
 	status int
@@ -247,7 +251,8 @@ func operationID(method, path string) string {
 	return id
 }
 
-// problem is the RFC 9457 answer to an error. What is not the caller's doing is logged, and its details stay here.
+// problem returns the RFC 9457 answer to an error. An error that the caller did not cause is logged, and the answer has
+// no details.
 func (s *server) problem(ctx context.Context, err error) error {
 	var rule *tenancy.RuleError
 	var status huma.StatusError
@@ -274,14 +279,14 @@ func (s *server) problem(ctx context.Context, err error) error {
 	return huma.Error500InternalServerError("this is not your doing: the service's log says more")
 }
 
-// writeProblem answers outside of huma in the same form.
+// writeProblem writes an answer outside of huma in the same form.
 func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(&huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
 }
 
-// actor names who did something, for the audit log.
+// actor returns the name of the caller for the audit log.
 func actor(ctx context.Context) string {
 	p := principal.Of(ctx)
 	if p.Role == tenancy.RoleKeyUser {
@@ -293,17 +298,17 @@ func actor(ctx context.Context) string {
 	return string(p.Role) + " token " + p.Name
 }
 
-// touchAfter is how exactly it is known when a token was used last: finer would make every read a write.
+// touchAfter is the precision of the last use of a token. A finer one would make every read a write.
 const touchAfter = 10 * time.Minute
 
-// authenticate finds the token of requests to the API; all else passes without one.
+// authenticate requires a valid token for requests to the API. Other requests pass without one.
 func (s *server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, linksPath) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if principal.Of(r.Context()).Role != "" { // of the console
+		if principal.Of(r.Context()).Role != "" { // the console has set the caller
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -320,7 +325,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 		t, err := s.Store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
 		switch {
 		case errors.Is(err, tenancy.ErrNotFound):
-			refuse("this token is not known")
+			refuse("this token is unknown")
 			return
 		case err != nil:
 			s.Log.ErrorContext(r.Context(), "authentication failed", "error", err)
@@ -336,22 +341,22 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
 			return
 		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
-			writeProblem(w, http.StatusForbidden, "what is below "+control.Path+" is for gateways' tokens, and nothing else "+
-				"is: make one with perennial token create NAME --role gateway")
+			writeProblem(w, http.StatusForbidden, "paths below "+control.Path+" need the token of a gateway, and no other "+
+				"path accepts it: create one with perennial token create NAME --role gateway")
 			return
 		}
 		if now.Sub(t.LastUsedAt) > touchAfter {
 			if err := s.Store.InTx(r.Context(), func(tx *store.Tx) error {
 				return tx.TouchToken(r.Context(), t.ID, now)
 			}); err != nil {
-				s.Log.WarnContext(r.Context(), "the use of a token was not noted", "token", t.ID, "error", err)
+				s.Log.WarnContext(r.Context(), "the last use of a token was not stored", "token", t.ID, "error", err)
 			}
 		}
 		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
 	})
 }
 
-// tenant finds the tenant that a request is about. Another tenant than the token's does not exist for it.
+// tenant returns the tenant of a request. For a key user, other tenants do not exist.
 func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error) {
 	if p := principal.Of(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
 		return tenancy.Tenant{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no tenant %s", name)
@@ -359,7 +364,7 @@ func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error
 	return s.Store.Tenant(ctx, name)
 }
 
-// change makes a change and its audit event in one transaction.
+// change writes a change and its audit event in one transaction.
 func (s *server) change(ctx context.Context, action, tenant, object string, detail any,
 	fn func(tx *store.Tx) error) error {
 	return s.Store.InTx(ctx, func(tx *store.Tx) error {
@@ -370,7 +375,8 @@ func (s *server) change(ctx context.Context, action, tenant, object string, deta
 	})
 }
 
-// discard deletes a thing of a tenant, guarded by the version that the caller read, which it stores in the thing first.
+// discard deletes something of a tenant if the version that the caller read is current. It stores that version in
+// *version first.
 func (s *server) discard(ctx context.Context, g Guarded, version *int64, action, tenant, name string,
 	fn func(tx *store.Tx) error) (_ *struct{}, err error) {
 	if *version, err = g.version(); err != nil {
@@ -379,28 +385,28 @@ func (s *server) discard(ctx context.Context, g Guarded, version *int64, action,
 	return nil, s.change(ctx, action, tenant, tenant+"/"+name, nil, fn)
 }
 
-// now is the instant of a change, as exact as it is stored.
+// now returns the time of a change, in the precision in which it is stored.
 func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// InTenant is the path of everything that belongs to a tenant.
+// InTenant holds the path parameter of everything that belongs to a tenant.
 type InTenant struct {
-	Tenant string `path:"tenant" maxLength:"63" doc:"The tenant's name."`
+	Tenant string `path:"tenant" maxLength:"63" doc:"Name of the tenant."`
 }
 
 // Guarded is the precondition of a change (RFC 9110, section 13.1.1).
 type Guarded struct {
-	IfMatch string `header:"If-Match" doc:"The ETag of what was read."`
+	IfMatch string `header:"If-Match" doc:"ETag of the version that was read."`
 }
 
-// version is what the caller read; an error where the precondition is missing or can never hold.
+// version returns the version that the caller read. It returns an error if the precondition is missing or can never hold.
 func (g Guarded) version() (v int64, err error) {
 	switch {
 	case g.IfMatch == "":
-		return 0, huma.NewError(http.StatusPreconditionRequired, "send If-Match with the ETag of what you read, so that "+
-			"nobody's change is lost")
+		return 0, huma.NewError(http.StatusPreconditionRequired, "send If-Match with the ETag of the version that "+
+			"you read, so that no other change is lost")
 	default:
 		if _, err := fmt.Sscanf(g.IfMatch, `"%d"`, &v); err != nil {
-			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is no ETag of this service: read it again", g.IfMatch)
+			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is not an ETag of this service: read the object again", g.IfMatch)
 		}
 	}
 	return v, nil
@@ -408,22 +414,22 @@ func (g Guarded) version() (v int64, err error) {
 
 func etag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
 
-// Entity is an answer with one thing and its ETag.
+// Entity is an answer with one object and its ETag.
 type Entity[T any] struct {
 	ETag string `header:"ETag"`
 	Body T
 }
 
-// Created is Entity for a thing that was just made, with its address.
+// Created is the answer to a creation, with the address of the new object.
 type Created[T any] struct {
 	ETag     string `header:"ETag"`
 	Location string `header:"Location"`
 	Body     T
 }
 
-// Paged asks for a page.
+// Paged holds the parameters of a page.
 type Paged struct {
-	Cursor string `query:"cursor" doc:"Where the page begins: next of the page before."`
+	Cursor string `query:"cursor" doc:"Start of the page: next of the previous page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
 
@@ -432,7 +438,7 @@ type List[T any] struct {
 	Body client.Page[T]
 }
 
-// pageOf shows at most limit rows; rows were read with one more than that.
+// pageOf returns a page of at most limit rows. The caller has read one row more, if there is one.
 func pageOf[T, V any](rows []T, limit int, cursor func(T) string, view func(T) V) *List[V] {
 	out := &List[V]{client.Page[V]{Items: []V{}}}
 	for i, row := range rows {

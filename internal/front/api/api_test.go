@@ -267,7 +267,7 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 		t.Errorf("first %d %s, again %d %s", first.status, first.raw, again.status, again.raw)
 	}
 	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body); a.status != 409 ||
-		!strings.Contains(a.raw, "arrangement crm2 exists already") {
+		!strings.Contains(a.raw, "arrangement crm2 already exists") {
 		t.Errorf("without the key: %d %s", a.status, a.raw)
 	}
 	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", strings.Replace(body, "crm2", "crm3", 1),

@@ -26,7 +26,7 @@ func applyReceiver(r client.Receiver, to tenancy.Receiver) tenancy.Receiver {
 	return to
 }
 
-// OneReceiver is the path of a receiver.
+// OneReceiver holds the path parameters of a receiver.
 type OneReceiver struct {
 	InTenant
 	Name string `path:"receiver" maxLength:"63"`
@@ -35,7 +35,7 @@ type OneReceiver struct {
 // arrangementPath is the path of an arrangement.
 const arrangementPath = "/tenants/{tenant}/arrangements/{arrangement}"
 
-// OneArrangement is the path of an arrangement.
+// OneArrangement holds the path parameters of an arrangement.
 type OneArrangement struct {
 	InTenant
 	Name string `path:"arrangement" maxLength:"63"`
@@ -56,7 +56,7 @@ func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.
 	return t, a, err
 }
 
-// viewArrangements names each arrangement's receiver.
+// viewArrangements returns a function that shows an arrangement of the tenant with the name of its receiver.
 func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) client.Arrangement,
 	error) {
 	receivers, err := s.Store.ReceiversOf(ctx, []string{t.ID})
@@ -73,7 +73,7 @@ func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(t
 	}, err
 }
 
-// apply takes over what a caller may set, and lets an arrangement that begins to use the certificate present the active
+// apply sets the fields that a caller may set. An arrangement that begins to use the certificate presents the newest
 // generation.
 func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangement,
 	a tenancy.Arrangement) (tenancy.Arrangement, error) {
@@ -220,7 +220,7 @@ func (s *server) deleteReceiver(ctx context.Context, in *struct {
 		return tx.DeleteReceiver(ctx, r)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete that one first", r.Name)
+		err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete the arrangement first", r.Name)
 	}
 	return out, err
 }
@@ -297,7 +297,7 @@ func (s *server) changeArrangement(ctx context.Context, in *struct {
 		if err := tx.UpdateArrangement(ctx, a); err != nil {
 			return err
 		}
-		if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // nothing is known of this one
+		if a.Endpoint != before.Endpoint || a.ReceiverID != before.ReceiverID { // the evidence is about another endpoint
 			if err := tx.ForgetEvidence(ctx, a.ID); err != nil {
 				return err
 			}
@@ -321,7 +321,7 @@ func (s *server) deleteArrangement(ctx context.Context, in *struct {
 	})
 }
 
-// presenting notes that an arrangement presents what it presents from now on.
+// presenting activates the generation that an arrangement presents, and notifies gateways.
 func presenting(ctx context.Context, tx *store.Tx, a tenancy.Arrangement) error {
 	tx.Changed(a.TenantID)
 	if a.Authentication != tenancy.ClientCertificate {
@@ -330,7 +330,7 @@ func presenting(ctx context.Context, tx *store.Tx, a tenancy.Arrangement) error 
 	return tx.Activate(ctx, a.TenantID, a.Generation)
 }
 
-// sameName refuses a change of the name, which is the thing's address.
+// sameName refuses a change of the name, because it is part of the address.
 func sameName(in, is string) error {
 	if in != "" && in != is {
 		return tenancy.Invalid("name", "cannot be changed: it is %s", is)

@@ -39,19 +39,19 @@ func (s *server) viewAuthorities() []client.Authority {
 	return all
 }
 
-// announced is the authority that does not sign yet.
+// announced returns the authority that is announced and does not sign yet.
 func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 	authorities, ok := issuer.As[issuer.Hierarchy](s.Issuer)
 	if !ok {
 		return tenancy.Authority{}, errNoHierarchy
 	}
 	now := s.Now()
-	if err := authorities.Refresh(ctx, now); err != nil { // another replica may have made it
+	if err := authorities.Refresh(ctx, now); err != nil { // another replica may have created it
 		return tenancy.Authority{}, err
 	}
 	a, ok := authorities.Announced(now)
 	if !ok {
-		return a, tenancy.Errorf(tenancy.ErrRefused, "no new CA is announced: there is nothing to trust yet")
+		return a, tenancy.Errorf(tenancy.ErrRefused, "no new CA is announced, so there is nothing to trust yet")
 	}
 	return a, nil
 }
@@ -62,7 +62,7 @@ func (s *server) registerAuthorities() {
 		summary: "List the authorities of the local CA and when their successors are announced", access: operators,
 	}, s.listAuthorities)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/authorities", summary: "Make and announce a new issuing CA",
+		method: http.MethodPost, path: "/authorities", summary: "Create and announce a new issuing CA",
 		status: http.StatusCreated, access: operators,
 	}, s.announceAuthority)
 	register(s, endpoint{
@@ -75,7 +75,7 @@ func (s *server) registerAuthorities() {
 	}, s.listWaiting)
 	register(s, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/{arrangement}/authority",
-		summary: "Ask the receiver whether it trusts the announced CA, or say that it does", access: members,
+		summary: "Test whether the receiver trusts the announced CA, or report that it does", access: members,
 	}, s.askTrust)
 }
 
@@ -85,8 +85,8 @@ func (s *server) listAuthorities(ctx context.Context, _ *struct{}) (*List[client
 
 func (s *server) announceAuthority(ctx context.Context, in *struct {
 	Body struct {
-		SignsFrom time.Time `json:"signs_from,omitzero" doc:"When it begins to sign, at the latest: 93 days from now where left out."`
-		NewRoot   bool      `json:"new_root,omitempty" doc:"Below a new root, which every receiver that trusts a CA must trust."`
+		SignsFrom time.Time `json:"signs_from,omitzero" doc:"Latest start of signing. Default: 93 days from now."`
+		NewRoot   bool      `json:"new_root,omitempty" doc:"Create it below a new root. Every receiver that trusts a CA must then trust the new root."`
 	}
 }) (*Entity[client.Authority], error) {
 	announcer, ok := issuer.As[issuer.Announcer](s.Issuer)
@@ -138,7 +138,7 @@ func (s *server) listWaiting(ctx context.Context, in *struct {
 func (s *server) askTrust(ctx context.Context, in *struct {
 	OneArrangement
 	Body struct {
-		Installed bool `json:"installed,omitempty" doc:"Its administrator says so: nobody is asked."`
+		Installed bool `json:"installed,omitempty" doc:"True if the administrator of the receiver reported it as installed. The receiver is not tested."`
 	}
 }) (*Entity[client.AskedTrust], error) {
 	standing, err := s.standing(ctx, in.OneArrangement)

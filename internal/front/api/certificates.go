@@ -27,14 +27,14 @@ func viewCertificate(c tenancy.Certificate) client.Certificate {
 	}
 }
 
-// OneCertificate is the path of a generation.
+// OneCertificate holds the path parameters of a generation.
 type OneCertificate struct {
 	InTenant
 	Purpose    tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
 	Generation int             `path:"generation" minimum:"1" maximum:"1000000"`
 }
 
-// Download is a file.
+// Download is an answer with a file.
 type Download struct {
 	ContentType string `header:"Content-Type"`
 	Disposition string `header:"Content-Disposition"`
@@ -52,25 +52,25 @@ func (s *server) registerCertificates() {
 	}, s.getCertificate)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
-		summary: "Download a certificate; never its key", access: members,
+		summary: "Download a certificate without its key", access: members,
 	}, s.downloadCertificate)
 	register(s, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/certificates/{purpose}/renew",
-		summary: "Renew now; refused with the reason while much validity is left", status: http.StatusCreated,
+		summary: "Renew now. Refused with the reason if much validity is left", status: http.StatusCreated,
 		access: members,
 	}, s.renewCertificate)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/forecast",
-		summary: "When will the certificates be renewed, and will there be a warning?", access: members,
+		summary: "Forecast the renewals and warnings of a tenant", access: members,
 	}, s.forecastTenant)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/forecast",
-		summary: "What will the coming runs do, over the whole fleet? Of a large one as of a minute ago",
+		summary: "Forecast the next runs for the whole fleet. In a large fleet, up to a minute old",
 		access:  operators,
 	}, s.forecastFleet)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/forecast/{run_date}",
-		summary: "Whom will a coming run warn, and whose certificates will it renew?", access: operators,
+		summary: "List the certificates that a future run will warn of or renew", access: operators,
 	}, s.forecastRun)
 }
 
@@ -112,7 +112,7 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 	InTenant
 	Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
 	Body    struct {
-		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators: renews whatever validity is left. lost and compromised revoke the old generation at once."`
+		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators. Renews regardless of the validity left. lost and compromised revoke the old generation immediately."`
 	}
 }) (*Created[client.Certificate], error) {
 	t, err := s.tenant(ctx, in.Tenant)
@@ -141,7 +141,7 @@ func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[clie
 			return nil, err
 		}
 		f := s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
-		// A warning that was sent already makes the renewal no surprise.
+		// After a warning that was already sent, the renewal is not a surprise.
 		view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
 			Surprise: f.Surprise && c.WarnedAt.IsZero()}
 		for _, e := range f.Events {
@@ -166,7 +166,8 @@ func (s *server) forecastRun(ctx context.Context, in *struct {
 	return s.due(ctx, in.RunDate.UTC(), in.Paged)
 }
 
-// due walks the certificates that are valid at a run and near their end, by expiry, until a page is full.
+// due reads the certificates that are valid at a run and near their end, in the order of their expiry, until a page is
+// full.
 func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
 	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy().Validity)
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 		at, rest, _ := strings.Cut(in.Cursor, "-")
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
-			return nil, tenancy.Invalid("cursor", "is not one of this service")
+			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
 		}
 		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
 	}
@@ -215,7 +216,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 	}
 }
 
-// surveyForecast computes what the coming runs will do, over the whole fleet.
+// surveyForecast computes the forecast for the whole fleet.
 func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
 	out = client.FleetForecast{Policy: s.Engine.Policy().Name, Runs: []client.RunForecast{}}
 	validities, err := s.Store.CountByValidity(ctx)

@@ -13,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// mostImport bounds what is handed over for one import.
+// mostImport limits the files of one import, in bytes.
 const mostImport = 64 << 20
 
 func viewImport(i tenancy.Import) (client.Import, error) {
@@ -22,29 +22,29 @@ func viewImport(i tenancy.Import) (client.Import, error) {
 		Problems: []client.Problem{}, LastError: i.LastError,
 	}
 	if err := json.Unmarshal([]byte(i.Problems), &v.Problems); err != nil {
-		return v, fmt.Errorf("the problems of import %s: %w", i.ID, err)
+		return v, fmt.Errorf("read the problems of import %s: %w", i.ID, err)
 	}
 	return v, nil
 }
 
 func (s *server) registerImports() {
 	register(s, endpoint{
-		method: http.MethodGet, path: "/imports", summary: "List imports, the latest first", access: operators,
+		method: http.MethodGet, path: "/imports", summary: "List imports, latest first", access: operators,
 	}, s.listImports)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/imports", summary: "Check files for an import: nothing is changed yet",
+		method: http.MethodPost, path: "/imports", summary: "Check the files of an import. Nothing is changed yet",
 		status: http.StatusCreated, maxBody: mostImport, access: operators,
 	}, s.checkImport)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/imports/{import}", summary: "Get an import", access: operators,
 	}, s.getImport)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/imports/{import}/apply", summary: "Apply an import, in the background",
+		method: http.MethodPost, path: "/imports/{import}/apply", summary: "Apply an import in the background",
 		status: http.StatusAccepted, access: operators,
 	}, s.applyImport)
 	register(s, endpoint{
 		method: http.MethodPost, path: "/imports/{import}/undo",
-		summary: "Take an import back, in the background, as far as nobody uses it", status: http.StatusAccepted,
+		summary: "Undo an import in the background, unless a tenant of it is in use", status: http.StatusAccepted,
 		access: operators,
 	}, s.undoImport)
 }
@@ -65,7 +65,9 @@ func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Impor
 	}), nil
 }
 
-func (s *server) checkImport(ctx context.Context, in *struct{ Body client.ImportFiles }) (*Created[client.Import], error) {
+func (s *server) checkImport(ctx context.Context, in *struct {
+	Body client.ImportFiles
+}) (*Created[client.Import], error) {
 	f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
 		Password: in.Body.Password}
 	for _, c := range in.Body.Certificates {
@@ -96,7 +98,7 @@ func (s *server) undoImport(ctx context.Context, in *oneImport) (*Entity[client.
 	return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 }
 
-// An ImportQueue lets imports go on in the background.
+// An ImportQueue queues work on imports.
 type ImportQueue interface {
 	EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error
 }
@@ -110,9 +112,10 @@ type oneImport struct {
 	ID string `path:"import" maxLength:"64"`
 }
 
-// moveImport lets an import go on in the background. One that stands still because of an error may be turned back or
+// moveImport starts to apply or to undo an import in the background. An import that an error stopped can be undone or
 // tried again.
-func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.ImportState) (*Entity[client.Import], error) {
+func (s *server) moveImport(ctx context.Context, id string,
+	from, to tenancy.ImportState) (*Entity[client.Import], error) {
 	i, err := s.Store.ImportByID(ctx, id)
 	if err != nil {
 		return nil, err
@@ -126,7 +129,7 @@ func (s *server) moveImport(ctx context.Context, id string, from, to tenancy.Imp
 	}
 	switch {
 	case i.State != from:
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %s: %s needs one that is %s", i.State, to, from)
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s", i.State, to, from)
 	case len(problems) > 0:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: fix the files and check them again",
 			len(problems))

@@ -15,10 +15,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is not valid any more")
+var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is no longer valid")
 
-// linked finds what a link is for. A link that is expired, revoked or for a roll-over that is over answers as one that
-// never was.
+// linked returns a link with its arrangement and its certificate. A link that is expired, revoked or for a completed
+// roll-over is answered like one that never existed.
 func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing standing.Standing,
 	c tenancy.Certificate, err error) {
 	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); errors.Is(err, tenancy.ErrNotFound) {
@@ -45,22 +45,22 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	return l, standing, c, nil
 }
 
-// OneLink is the path of a link, by its secret.
+// OneLink holds the path parameter of a link.
 type OneLink struct {
 	Secret string `path:"secret" maxLength:"100"`
 }
 
-// linksPath is below which no token is needed: a link's secret stands for one.
+// linksPath is the path prefix of links. No token is needed below it, because the secret of a link stands for one.
 const linksPath = "/api/v1/links/"
 
 func (s *server) registerReceiverLinks() {
 	register(s, endpoint{
 		method: http.MethodGet, path: "/links/{secret}",
-		summary: "What a link for a receiver's administrator is for; needs no token", access: anyone,
+		summary: "Get the content of a link for a receiver's administrator. Needs no token", access: anyone,
 	}, s.getLinked)
 	register(s, endpoint{
 		method: http.MethodPost, path: "/links/{secret}/installed",
-		summary: "Say that the new certificate is installed, and test it; needs no token", access: anyone,
+		summary: "Report the new certificate as installed, and test it. Needs no token", access: anyone,
 	}, s.reportInstalled)
 }
 
@@ -83,7 +83,7 @@ func (s *server) reportInstalled(ctx context.Context, in *OneLink) (*Entity[clie
 	return &Entity[client.Tested]{Body: out}, err
 }
 
-// linkContact is whom the administrator of a receiving system can ask; nil where nobody is known.
+// linkContact returns the contact for the administrator of a receiving system; nil if there is none.
 func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*client.ITContact, error) {
 	if name, ok := strings.CutPrefix(l.CreatedBy, "key user "+t.Name+"/"); ok {
 		u, err := s.Store.KeyUser(ctx, t.ID, name)
@@ -102,11 +102,11 @@ func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tena
 
 func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, tenancy.ErrNotFound) || errors.Is(err, tenancy.ErrRefused) {
-		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off, expired or revoked, or the certificate "+
-			"was replaced meanwhile: ask for a new one.")
+		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete, expired or revoked, or the "+
+			"certificate has been replaced in the meantime. Ask for a new link.")
 		return
 	}
-	s.Log.ErrorContext(r.Context(), "link", "error", err)
+	s.Log.ErrorContext(r.Context(), "a link failed", "error", err)
 	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 
@@ -130,7 +130,7 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 		f, err = publish.Certificate(publish.Format(format), c.DER, chain)
 	}
 	if err != nil {
-		page(w, http.StatusBadRequest, "There is no such format", "Use pem, der, pkcs7 or chain.")
+		page(w, http.StatusBadRequest, "Unknown format", "Use pem, der, pkcs7 or chain.")
 		return
 	}
 	w.Header().Set("Content-Type", f.ContentType)
@@ -139,7 +139,7 @@ func (s *server) linkCertificate(w http.ResponseWriter, r *http.Request) {
 	w.Write(f.Data)
 }
 
-// installed takes the administrator's word, and asks the receiver at once.
+// installed records that the administrator reported the certificate as installed, and tests the receiver.
 func (s *server) installed(ctx context.Context, secret string) (out client.Tested, err error) {
 	l, current, _, err := s.linked(ctx, secret)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 	})
 	if err == nil {
 		said := standing.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
-			By: rollover.Person, At: now}, Detail: "the receiver's administrator says that it is installed"}
+			By: rollover.Person, At: now}, Detail: "the receiver's administrator reports it as installed"}
 		current, err = s.Engine.Observe(ctx, l.ArrangementID, who, []standing.Observation{said}, now)
 	}
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 	}
 	results, _, err := s.prober().Probe(ctx, current, who, l.Generation)
 	if err != nil || len(results) != 1 {
-		s.Log.WarnContext(ctx, "a receiver could not be asked", "arrangement", current.Name(), "error", err)
+		s.Log.WarnContext(ctx, "a receiver could not be tested", "arrangement", current.Name(), "error", err)
 		return out, nil
 	}
 	v := viewProbe(results[0])

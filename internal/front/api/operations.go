@@ -41,12 +41,12 @@ func viewToken(t tenancy.Token) client.Token {
 		CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
-// EventsPage asks for a page of the audit log.
+// EventsPage holds the parameters of a page of the audit log.
 type EventsPage struct {
-	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the page before."`
+	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the previous page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
-	Text   string `query:"text" maxLength:"200" doc:"Only entries in which it occurs, the latest first. A page looks at a bounded part of the log: it may be empty and have a next one."`
+	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
 }
 
 const (
@@ -54,30 +54,30 @@ const (
 	tokenMaxLifetime = 366 * 24 * time.Hour
 )
 
-// NewSecret makes a token's secret: 130 bits, with a prefix by which scanners for leaked secrets know it.
+// NewSecret returns the secret of a new token: 130 random bits with a prefix that scanners for leaked secrets recognize.
 func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
 func (s *server) registerOperations() {
 	register(s, endpoint{
-		method: http.MethodGet, path: "/runs", summary: "List runs, the latest first", access: operators,
+		method: http.MethodGet, path: "/runs", summary: "List runs, latest first", access: operators,
 	}, s.listRuns)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/runs/{run_date}", summary: "Get a run", access: operators,
 	}, s.getRun)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/runs", summary: "Run now for a date: once, like every run",
+		method: http.MethodPost, path: "/runs", summary: "Run the background job now for a run date. A run date is executed once",
 		access: operators,
 	}, s.runNow)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/events", summary: "Read the audit log", access: operators,
 	}, s.listEvents)
 	register(s, endpoint{
-		method: http.MethodGet, path: "/tenants/{tenant}/events", summary: "Read a tenant's part of the audit log",
+		method: http.MethodGet, path: "/tenants/{tenant}/events", summary: "Read the audit log of a tenant",
 		access: members,
 	}, s.listTenantEvents)
 	register(s, endpoint{
 		method: http.MethodPost, path: "/events/verify",
-		summary: "Walk the whole audit log, and say whether it is unbroken", access: operators,
+		summary: "Verify the whole audit log", access: operators,
 	}, s.verifyEvents)
 	s.registerDeliveries()
 	s.registerTokens()
@@ -89,7 +89,7 @@ func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], er
 	if in.Cursor != "" {
 		var err error
 		if before, err = time.Parse(time.RFC3339, in.Cursor); err != nil {
-			return nil, tenancy.Invalid("cursor", "is not one of this service")
+			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
 		}
 	}
 	rows, err := s.Store.Runs(ctx, before, in.Limit+1)
@@ -105,7 +105,7 @@ func (s *server) getRun(ctx context.Context, in *struct {
 
 func (s *server) runNow(ctx context.Context, in *struct {
 	Body struct {
-		RunDate time.Time `json:"run_date" doc:"Not in the future."`
+		RunDate time.Time `json:"run_date" doc:"Run date. Must not be in the future."`
 	}
 }) (*Entity[client.Run], error) {
 	if in.Body.RunDate.UnixMicro() <= 0 {
@@ -156,14 +156,14 @@ func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*Lis
 
 func (s *server) registerDeliveries() {
 	register(s, endpoint{
-		method: http.MethodGet, path: "/deliveries", summary: "List mails and where they are", access: operators,
+		method: http.MethodGet, path: "/deliveries", summary: "List mails and their states", access: operators,
 	}, s.listDeliveries)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/deliveries",
-		summary: "List a tenant's mails and where they are", access: members,
+		summary: "List the mails of a tenant and their states", access: members,
 	}, s.listTenantDeliveries)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/deliveries/{delivery}/requeue", summary: "Try a dead mail again",
+		method: http.MethodPost, path: "/deliveries/{delivery}/requeue", summary: "Requeue a failed mail",
 		access: operators,
 	}, s.requeueDelivery)
 }
@@ -212,7 +212,7 @@ func (s *server) requeueDelivery(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if m.State != tenancy.MailDead {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead one can be queued again", m.State)
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead mail can be queued again", m.State)
 	}
 	tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
 	if err != nil {
@@ -237,7 +237,7 @@ func (s *server) registerTokens() {
 		method: http.MethodGet, path: "/tokens", summary: "List tokens, without their secrets", access: operators,
 	}, s.listTokens)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/tokens", summary: "Create a token: its secret is shown once",
+		method: http.MethodPost, path: "/tokens", summary: "Create a token. Its secret is shown once",
 		status: http.StatusCreated, access: operators,
 	}, s.createToken)
 	register(s, endpoint{
@@ -259,7 +259,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 		t.ExpiresAt = now.Add(tokenLifetime)
 	}
 	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
-		return nil, tenancy.Invalid("expires_at", "must be in the future, and at most one year from now")
+		return nil, tenancy.Invalid("expires_at", "must be in the future and at most one year from now")
 	}
 	if t.Tenant != "" {
 		tenant, err := s.Store.Tenant(ctx, t.Tenant)

@@ -14,7 +14,7 @@ import (
 func (s *server) registerOverview() {
 	register(s, endpoint{
 		method: http.MethodGet, path: "/overview",
-		summary: "What ran last, what runs next, and what needs somebody", access: operators,
+		summary: "Get the last run, the next run and the figures that need attention", access: operators,
 	}, s.getOverview)
 }
 
@@ -51,7 +51,7 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 
 func (s *server) registerParked() {
 	register(s, endpoint{
-		method: http.MethodGet, path: "/parked", summary: "List messages that wait for delivery, the oldest first",
+		method: http.MethodGet, path: "/parked", summary: "List messages that wait for delivery, oldest first",
 		access: operators,
 	}, s.listParked)
 }

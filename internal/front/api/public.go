@@ -19,7 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// public adds what needs no token.
+// public registers the paths that need no token.
 func (s *server) public(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -36,7 +36,7 @@ func (s *server) public(mux *http.ServeMux) {
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
 }
 
-// ready says whether requests can be served: the database answers.
+// ready reports whether the database answers.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
@@ -66,14 +66,14 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case err != nil:
 		s.Log.ErrorContext(r.Context(), "revocation list", "error", err)
-		http.Error(w, "the revocation list cannot be made now", http.StatusInternalServerError)
+		http.Error(w, "the revocation list is not available now", http.StatusInternalServerError)
 	default:
 		w.Header().Set("Content-Type", "application/pkix-crl") // RFC 2585, section 4.2
 		w.Write(der)
 	}
 }
 
-// unsubscribePage asks before it does anything: a mail scanner that follows links must not unsubscribe anybody.
+// unsubscribePage only asks for confirmation, because mail scanners follow links.
 func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.Store.KeyUserByUnsubscribeToken(r.Context(), r.PathValue("token")); err != nil {
 		s.unsubscribeFailed(w, r, err)
@@ -81,10 +81,11 @@ func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, pageHTML, "Unsubscribe",
-		`You will get no more mail about tasks. The tasks themselves stay.</p><form method="post"><button>Unsubscribe</button></form><p>`)
+		`You will no longer get mails about tasks. The tasks themselves remain.</p>`+
+			`<form method="post"><button>Unsubscribe</button></form><p>`)
 }
 
-// unsubscribe is the one-click link of RFC 8058: a POST, without cookies, that does it at once.
+// unsubscribe is the target of the one-click link of RFC 8058: a POST without cookies.
 func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	u, err := s.Store.KeyUserByUnsubscribeToken(ctx, r.PathValue("token"))
@@ -106,13 +107,13 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 		s.unsubscribeFailed(w, r, err)
 		return
 	}
-	page(w, http.StatusOK, "You are unsubscribed", "You will get no more mail about tasks. To get it again, choose "+
+	page(w, http.StatusOK, "You are unsubscribed", "You will no longer get mails about tasks. To get them again, choose "+
 		"Subscribe to Task.")
 }
 
 func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, tenancy.ErrNotFound) {
-		page(w, http.StatusNotFound, "This link is not valid", "It may be cut off: copy it as a whole from the mail.")
+		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete. Copy the whole link from the mail.")
 		return
 	}
 	s.Log.ErrorContext(r.Context(), "unsubscribe", "error", err)
@@ -120,7 +121,8 @@ func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err e
 }
 
 const pageHTML = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%[1]s</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>%[1]s</title></head>
 <body><main><h1>%[1]s</h1><p>%[2]s</p></main></body></html>
 `
 
@@ -133,7 +135,7 @@ func page(w http.ResponseWriter, status int, title, text string) {
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total",
 	Help: "HTTP requests by method and status."}, []string{"method", "status"})
 
-// metrics are Prometheus metrics; what the database knows is read when it is asked for.
+// metrics serves Prometheus metrics. Values from the database are read at each request.
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(requests, collectors.NewGoCollector(),
@@ -162,7 +164,7 @@ func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements [prometheus.Collector]. What cannot be read is left out.
+// Collect implements [prometheus.Collector]. Values that cannot be read are left out.
 func (s *server) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -189,7 +191,7 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// observe sets the headers of every answer, counts, and logs.
+// observe sets the headers of every answer, and counts and logs the requests.
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")

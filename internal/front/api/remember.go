@@ -16,10 +16,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/principal"
 )
 
-// rememberFor is how long an Idempotency-Key stands for its request.
+// rememberFor is the lifetime of an Idempotency-Key.
 const rememberFor = 24 * time.Hour
 
-// remember answers a creation that is repeated under its Idempotency-Key as it was answered the first time.
+// remember answers a creation that is repeated under its Idempotency-Key with the first answer.
 func (s *server) remember(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Idempotency-Key")
@@ -37,7 +37,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 			if errors.As(err, &tooLarge) {
 				writeProblem(w, http.StatusRequestEntityTooLarge, "the request is larger than 1 MiB")
 			} else {
-				writeProblem(w, http.StatusBadRequest, "the request was not read to its end")
+				writeProblem(w, http.StatusBadRequest, "the request is incomplete")
 			}
 			return
 		}
@@ -54,23 +54,23 @@ func (s *server) remember(next http.Handler) http.Handler {
 		})
 		switch {
 		case err != nil:
-			s.Log.ErrorContext(ctx, "idempotency key", "error", err)
+			s.Log.ErrorContext(ctx, "an idempotency key failed", "error", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case found != nil && found.RequestHash != hash:
-			writeProblem(w, http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: use a new one")
+			writeProblem(w, http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: use a new key")
 			return
 		case found != nil && found.Status == 0:
-			writeProblem(w, http.StatusConflict, "the first request with this Idempotency-Key is under way or was cut off: "+
-				"look whether it was done, and use a new key if not")
+			writeProblem(w, http.StatusConflict, "the first request with this Idempotency-Key is running or was interrupted: "+
+				"check whether it was done, and use a new key if not")
 			return
 		case found != nil:
 			var header http.Header
 			err1 := json.Unmarshal([]byte(found.Header), &header)
 			body, err2 := s.Seal.Open(found.Body, sealContext(token, key))
 			if err := errors.Join(err1, err2); err != nil {
-				s.Log.ErrorContext(ctx, "idempotency key", "error", err)
-				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key cannot be read any more: use a new one")
+				s.Log.ErrorContext(ctx, "an idempotency key failed", "error", err)
+				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key can no longer be read: use a new key")
 				return
 			}
 			maps.Copy(w.Header(), header)
@@ -86,7 +86,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 			if answer.status >= 500 { // nothing was done: the key may be used again
 				return tx.Forget(ctx, token, key, time.Time{})
 			}
-			// Sealed, for it may be a new token's secret.
+			// The answer may contain the secret of a new token.
 			body, err := s.Seal.Seal(answer.body, sealContext(token, key))
 			if err != nil {
 				return err

@@ -86,7 +86,7 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Stan
 
 func (s *server) registerRollovers() {
 	register(s, endpoint{
-		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Where the roll-over stands", access: members,
+		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Get the state of the roll-over", access: members,
 	}, s.getRollover)
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/choose", summary: "Present a generation from now on",
@@ -94,32 +94,32 @@ func (s *server) registerRollovers() {
 	}, s.chooseGeneration)
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/confirm",
-		summary: "Say that the receiver has installed a generation", access: members,
+		summary: "Report that the receiver has installed a generation", access: members,
 	}, s.confirmGeneration)
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/probe",
-		summary: "Ask the receiver which generations it accepts", access: members,
+		summary: "Test which generations the receiver accepts", access: members,
 	}, s.probeReceiver)
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/diagnosis", summary: "Find out why messages fail", access: members,
 	}, s.diagnoseArrangement)
 	register(s, endpoint{
-		method: http.MethodGet, path: arrangementPath + "/messages", summary: "The message log, the latest first",
+		method: http.MethodGet, path: arrangementPath + "/messages", summary: "List the messages in the log, latest first",
 		access: members,
 	}, s.listMessages)
 	s.registerLinks()
 	register(s, endpoint{
 		method: http.MethodGet, path: "/at-risk",
-		summary: "Roll-overs whose receiver has not acted, by days left; of a large fleet as of a minute ago",
+		summary: "List roll-overs at risk by days left. In a large fleet, up to a minute old",
 		access:  operators,
 	}, s.listAtRisk)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/at-risk",
-		summary: "Roll-overs of a tenant whose receiver has not acted, by days left", access: members,
+		summary: "List the roll-overs of a tenant that are at risk by days left", access: members,
 	}, s.listTenantAtRisk)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/rollovers",
-		summary: "Where every roll-over of a tenant stands", access: members,
+		summary: "List the roll-overs of a tenant", access: members,
 	}, s.listRollovers)
 }
 
@@ -159,12 +159,12 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if _, ok := current.Certificate(in.Body.Generation); !ok {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not within reach of %s", in.Body.Generation,
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: choose another", in.Body.Generation,
 			current.Name())
 	}
 	now := s.now()
 	said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
-		By: rollover.Person, At: now}, Detail: actor(ctx) + " says that it is installed"}
+		By: rollover.Person, At: now}, Detail: actor(ctx) + " reports it as installed"}
 	if current, err = s.Engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
 		now); err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollov
 	start := 0
 	if in.Cursor != "" {
 		if start, err = strconv.Atoi(in.Cursor); err != nil || start < 0 {
-			return nil, tenancy.Invalid("cursor", "is not one of this service")
+			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
 		}
 	}
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
@@ -260,7 +260,7 @@ func (s *server) listRollovers(ctx context.Context, in *InTenant) (*List[client.
 	return out, err
 }
 
-// standings is where every arrangement of a tenant stands that presents a certificate.
+// standings returns the standing of every arrangement of a tenant.
 func (s *server) standings(ctx context.Context, tenant string) ([]standing.Standing, error) {
 	t, err := s.tenant(ctx, tenant)
 	if err != nil {
@@ -273,7 +273,7 @@ func (s *server) standings(ctx context.Context, tenant string) ([]standing.Stand
 	return s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
 }
 
-// surveyRisk finds the arrangements of the whole fleet that are at risk, the most urgent first.
+// surveyRisk returns the arrangements at risk in the whole fleet, most urgent first.
 func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size int, err error) {
 	now := s.Now()
 	err = s.Engine.Open(ctx, func(standing standing.Standing) {
@@ -286,7 +286,7 @@ func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size 
 	return all, size, err
 }
 
-// byUrgency sorts what is at risk, the most urgent first.
+// byUrgency sorts arrangements at risk, most urgent first.
 func byUrgency(all []standing.Standing, now time.Time) {
 	slices.SortStableFunc(all, func(a, b standing.Standing) int {
 		left, _ := a.AtRisk(now)
@@ -298,11 +298,11 @@ func byUrgency(all []standing.Standing, now time.Time) {
 func (s *server) registerLinks() {
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/links",
-		summary: "Make a link for the receiver's administrator", status: http.StatusCreated, access: members,
+		summary: "Create a link for the administrator of the receiver", status: http.StatusCreated, access: members,
 	}, s.createLink)
 	register(s, endpoint{
 		method: http.MethodGet, path: arrangementPath + "/rollover/links",
-		summary: "List the links for the receiver's administrator", access: members,
+		summary: "List the links for the administrator of the receiver", access: members,
 	}, s.listLinks)
 	register(s, endpoint{
 		method: http.MethodDelete, path: arrangementPath + "/rollover/links/{link}", summary: "Revoke a link",
@@ -355,10 +355,10 @@ func (s *server) revokeLink(ctx context.Context, in *struct {
 		})
 }
 
-// longestLink bounds how long a link is valid.
+// longestLink is the maximum lifetime of a link.
 const longestLink = 90 * policy.Day
 
-// linkExpiry is when the roll-over that a link is for is over at the latest.
+// linkExpiry returns the latest end of the roll-over that a link is for.
 func linkExpiry(standing standing.Standing, now time.Time) time.Time {
 	until := now.Add(longestLink)
 	if n := len(standing.Certificates); n > 1 && standing.Certificates[n-2].NotAfter.Before(until) {

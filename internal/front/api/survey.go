@@ -10,34 +10,32 @@ import (
 )
 
 const (
-	// smallFleet is how much a survey may walk over and still be taken anew for every reader, so that small fleets always
-	// see the present. It is a number of things and not a time, so that a slow machine shows the same as a fast one.
+	// smallFleet is the maximum size of a fleet that is surveyed for every reader, so that small fleets are always shown
+	// as they are. It is a size and not a time, so that slow and fast machines show the same.
 	smallFleet = 2000
-	// surveyAge is how old the survey of a larger fleet may be before it is taken anew, which happens behind its readers'
-	// backs.
+	// surveyAge is the age at which the survey of a larger fleet is repeated, in the background.
 	surveyAge = time.Minute
-	// surveyTime bounds one.
+	// surveyTime limits one survey.
 	surveyTime = 10 * time.Minute
-	// firstSurvey is how long readers wait for the first one since the start.
+	// firstSurvey is the time for which readers wait for the first survey after the start.
 	firstSurvey = time.Second
 )
 
-// A survey is what a walk over the whole fleet showed, and when. Readers of a large fleet's get the latest result at
-// once.
+// A survey keeps the result of a walk over the whole fleet. Readers of a large fleet get the latest result immediately.
 type survey[T any] struct {
-	// walk says also over how much it walked.
+	// walk also returns the number of objects that it read.
 	walk func(context.Context) (result T, size int, err error)
 	log  *slog.Logger
 
 	mu     sync.Mutex
 	result T
-	at     time.Time // zero: never taken
+	at     time.Time // zero if there was no walk yet
 	size   int
-	done   chan struct{} // closed when the walk that is under way has ended; nil where none is
+	done   chan struct{} // closed at the end of the running walk; nil if none is running
 }
 
-// get is the latest result, and when it was taken. Until the first walk of a large fleet has ended it is an error of
-// status 503.
+// get returns the latest result and its time. It returns an error of status 503 until the first walk of a large fleet has
+// ended.
 func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +60,7 @@ func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	return s.result, s.at, nil
 }
 
-// wait waits for the end of a walk, unlocked, but not for long.
+// wait waits for the end of a walk, at most firstSurvey. The lock is released meanwhile.
 func (s *survey[T]) wait(ctx context.Context, done <-chan struct{}) {
 	s.mu.Unlock()
 	defer s.mu.Lock()
@@ -75,7 +73,7 @@ func (s *survey[T]) wait(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// refresh takes the survey while nobody is kept.
+// refresh walks over the fleet without holding the lock.
 func (s *survey[T]) refresh(ctx context.Context, done chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTime)
 	defer cancel()
@@ -85,7 +83,7 @@ func (s *survey[T]) refresh(ctx context.Context, done chan<- struct{}) {
 	s.done = nil
 	close(done)
 	if err != nil {
-		s.log.WarnContext(ctx, "the fleet could not be surveyed: what is shown of it is old", "since", s.at, "error", err)
+		s.log.WarnContext(ctx, "the survey of the fleet failed, and an old result is shown", "since", s.at, "error", err)
 		return
 	}
 	s.result, s.at, s.size = result, time.Now(), size

@@ -17,7 +17,7 @@ func viewTask(t tenancy.Task) client.Task {
 	}
 }
 
-// OneTask is the path of a task.
+// OneTask holds the path parameters of a task.
 type OneTask struct {
 	InTenant
 	ID string `path:"task" maxLength:"64"`
@@ -32,15 +32,15 @@ func (s *server) registerTasks() {
 	}, s.getTask)
 	register(s, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/tasks/{task}",
-		summary: "Take a task up, or complete it: for oneself", access: members,
+		summary: "Start or complete one of your own tasks", access: members,
 	}, s.changeTask)
 }
 
 func (s *server) listTasks(ctx context.Context, in *struct {
 	InTenant
 	Paged
-	User  string            `query:"user" maxLength:"63" doc:"Of this key user only."`
-	State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"In this state only."`
+	User  string            `query:"user" maxLength:"63" doc:"Only tasks of this key user."`
+	State tenancy.TaskState `query:"state" enum:"open,in-process,completed" doc:"Only tasks in this state."`
 }) (*List[client.Task], error) {
 	t, err := s.tenant(ctx, in.Tenant)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *server) registerScope() {
 	}, s.createProject)
 	register(s, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/scope/{project}/{question}",
-		summary: "Answer a question: applies from the next notice on", access: members,
+		summary: "Answer a question. The answer applies from the next notice on", access: members,
 	}, s.answerQuestion)
 }
 

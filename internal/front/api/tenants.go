@@ -19,7 +19,7 @@ func viewTenant(t tenancy.Tenant) client.Tenant {
 	}
 }
 
-// There is no deletion of a tenant: it would let certificates expire unrenewed.
+// A tenant cannot be deleted: its certificates would expire unrenewed.
 func (s *server) registerTenants() {
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants", summary: "List tenants", access: operators,
@@ -86,7 +86,7 @@ func viewKeyUser(u tenancy.KeyUser) client.KeyUser {
 	}
 }
 
-// OneKeyUser is the path of a key user.
+// OneKeyUser holds the path parameters of a key user.
 type OneKeyUser struct {
 	InTenant
 	User string `path:"user" maxLength:"63"`
@@ -106,7 +106,7 @@ func (s *server) registerPeople() {
 		method: http.MethodGet, path: "/tenants/{tenant}/key-users", summary: "List key users", access: members,
 	}, s.listKeyUsers)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/tenants/{tenant}/key-users", summary: "Make a person a key user",
+		method: http.MethodPost, path: "/tenants/{tenant}/key-users", summary: "Create a key user",
 		status: http.StatusCreated, access: members,
 	}, s.createKeyUser)
 	register(s, endpoint{
@@ -114,16 +114,16 @@ func (s *server) registerPeople() {
 		access: members,
 	}, s.getKeyUser)
 	register(s, endpoint{
-		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}", summary: "Change a key user's address",
+		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}", summary: "Change the e-mail address of a key user",
 		access: members,
 	}, s.changeKeyUser)
 	register(s, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}",
-		summary: "Take a key user away, with tasks and tokens", status: http.StatusNoContent, access: members,
+		summary: "Delete a key user with its tasks and tokens", status: http.StatusNoContent, access: members,
 	}, s.deleteKeyUser)
 	register(s, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}/subscription",
-		summary: "Subscribe to Task: applies from the next notice on", access: members,
+		summary: "Subscribe to Task. Applies from the next notice on", access: members,
 	}, s.subscribe)
 	register(s, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}/subscription", summary: "Unsubscribe",
@@ -132,16 +132,16 @@ func (s *server) registerPeople() {
 
 	register(s, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/mail-check",
-		summary: "Why did a user get no mail? Each condition, whether it holds, and how to fix it", access: members,
+		summary: "Explain whether a user gets mail: each condition, whether it holds, and how to fix it", access: members,
 	}, s.mailCheck)
 
 	register(s, endpoint{
-		method: http.MethodGet, path: "/tenants/{tenant}/it-contacts", summary: "List IT contacts in their order",
+		method: http.MethodGet, path: "/tenants/{tenant}/it-contacts", summary: "List the IT contacts in their order",
 		access: members,
 	}, s.listITContacts)
 	register(s, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/it-contacts",
-		summary: "Set the IT contacts; the first is the designated one", access: members,
+		summary: "Set the IT contacts. The first one is the designated contact", access: members,
 	}, s.setITContacts)
 }
 
@@ -284,14 +284,14 @@ func (s *server) setITContacts(ctx context.Context, in *struct {
 				return err
 			}
 			if listVersion(before) != version {
-				return tenancy.Errorf(tenancy.ErrStale, "the contacts were changed meanwhile: read them again")
+				return tenancy.Errorf(tenancy.ErrStale, "the contacts have been changed in the meantime: read them again")
 			}
 			return tx.SetITContacts(ctx, t.ID, contacts)
 		})
 	return viewContacts(contacts), err
 }
 
-// Contacts is the list of IT contacts, which is changed as a whole.
+// Contacts is an answer with all IT contacts. The list is changed as a whole.
 type Contacts struct {
 	ETag string `header:"ETag"`
 	Body client.Page[client.ITContact]
@@ -306,7 +306,7 @@ func viewContacts(contacts []tenancy.ITContact) *Contacts {
 	return &Contacts{etag(listVersion(contacts)), list.Body}
 }
 
-// listVersion is the version that all contacts of one list have; 0 for an empty one.
+// listVersion returns the version that all contacts of a list have; 0 if the list is empty.
 func listVersion(contacts []tenancy.ITContact) int64 {
 	if len(contacts) == 0 {
 		return 0
@@ -314,7 +314,7 @@ func listVersion(contacts []tenancy.ITContact) int64 {
 	return contacts[0].Version
 }
 
-// oneself refuses a key user who acts for another one.
+// oneself returns an error if a key user acts for another key user.
 func oneself(ctx context.Context, u tenancy.KeyUser, what string) error {
 	if p := principal.Of(ctx); p.Role == tenancy.RoleKeyUser && p.KeyUserID != u.ID {
 		return tenancy.Errorf(tenancy.ErrRefused, "only %s can %s for %s", u.Name, what, u.Name)
@@ -322,10 +322,10 @@ func oneself(ctx context.Context, u tenancy.KeyUser, what string) error {
 	return nil
 }
 
-// named says of what a conflict is.
+// named adds the name of the object to a conflict.
 func named(what, name string, err error) error {
 	if errors.Is(err, tenancy.ErrConflict) {
-		return tenancy.Errorf(tenancy.ErrConflict, "%s %s exists already", what, name)
+		return tenancy.Errorf(tenancy.ErrConflict, "%s %s already exists", what, name)
 	}
 	return err
 }
@@ -351,7 +351,7 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 		!u.SubscribedAt.IsZero())
 	if s.Outbox == nil {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured",
-			Fix: "The hosting team must start the service with --smtp; mails wait until then."})
+			Fix: "The hosting team must start the service with --smtp. Mails wait until then."})
 	} else {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: true})
 	}

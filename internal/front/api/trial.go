@@ -15,7 +15,7 @@ import (
 func (s *server) registerTrial() {
 	register(s, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/trial",
-		summary: "Try an arrangement without saving it", access: members,
+		summary: "Test an arrangement without saving it", access: members,
 	}, s.tryArrangement)
 }
 
@@ -47,11 +47,11 @@ func (s *server) tryArrangement(ctx context.Context, in *struct {
 	return &Entity[client.Trial]{Body: out}, err
 }
 
-// try looks who a receiver is, and asks it with each generation where it is who the arrangement wants.
+// try reads the certificate of a receiver. If the arrangement trusts it, try tests the receiver with each generation.
 func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) (out client.Trial, err error) {
 	endpoint, err := url.Parse(a.Endpoint)
 	if err != nil {
-		return out, tenancy.Invalid("endpoint", "is no address")
+		return out, tenancy.Invalid("endpoint", "is not a valid URL")
 	}
 	shown, err := outbound.Meet(ctx, s.Network, endpoint)
 	if err != nil {
@@ -59,8 +59,8 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 		return out, nil
 	}
 	leaf := shown[0]
-	out.Server = &client.ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames,
-		NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
+	out.Server = &client.ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(),
+		Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
 	for _, ip := range leaf.IPAddresses {
 		out.Server.Names = append(out.Server.Names, ip.String())
 	}

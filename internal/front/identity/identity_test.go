@@ -115,6 +115,12 @@ func TestNoOtherTokenMakesAnAccount(t *testing.T) {
 			t.Errorf("the token %q: %v, want %v", token, err, want)
 		}
 	}
+	f.token("valid", tenancy.RoleOperator)
+	for weak, want := range map[string]error{"short": password.ErrShort, strings.Repeat("x", 1025): password.ErrLong} {
+		if _, err := f.Welcome(t.Context(), "valid", "eve", weak, here); !errors.Is(err, want) {
+			t.Errorf("a password of %d bytes: %v", len(weak), err)
+		}
+	}
 	f.token("expired", tenancy.RoleOperator)
 	f.now = f.now.Add(time.Hour)
 	if _, err := f.Welcome(t.Context(), "expired", "eve", secret, here); !errors.Is(err, identity.ErrToken) {
@@ -162,6 +168,25 @@ func TestAnEndedSessionIsWorthlessAndOnlyItsOwnerEndsIt(t *testing.T) {
 		t.Error("the session did not end, or another one did")
 	}
 	check(t, f.EndSession(t.Context(), a, session.ID)) // it has ended already
+}
+
+func TestARevokedCalendarIsGone(t *testing.T) {
+	f := open(t)
+	_, a := f.account(f.welcome("alice", tenancy.RoleKeyUser))
+	first, err := f.CreateCalendar(t.Context(), a)
+	check(t, err)
+	second, err := f.CreateCalendar(t.Context(), a)
+	check(t, err)
+	owner, err := f.CalendarOwner(t.Context(), second)
+	if err != nil || owner.ID != a.ID {
+		t.Errorf("the owner is %s, %v", owner.Name, err)
+	}
+	check(t, f.RevokeCalendar(t.Context(), a))
+	for name, secret := range map[string]string{"replaced": first, "revoked": second, "empty": ""} {
+		if _, err := f.CalendarOwner(t.Context(), secret); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("the %s address: %v", name, err)
+		}
+	}
 }
 
 func TestAKeyUserWhoIsRemovedIsSignedOut(t *testing.T) {

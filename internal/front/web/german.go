@@ -1,16 +1,17 @@
 package web
 
-import "maps"
+// A translation is a text of the pages in English and in German, with the same formatting verbs.
+type translation struct{ english, german string }
 
-// german holds the texts of the pages in German, by the English text. A test demands a translation for every text, with
-// the same formatting verbs.
-var german = merged(germanFrame, germanFleet, germanTenant, germanArrangement)
+// german holds the German texts by the English ones. A test demands a translation for every text.
+var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement)
 
-// merged returns the entries of all maps.
-func merged(parts ...map[string]string) map[string]string {
+func catalogue(parts ...[]translation) map[string]string {
 	all := map[string]string{}
 	for _, part := range parts {
-		maps.Copy(all, part)
+		for _, t := range part {
+			all[t.english] = t.german
+		}
 	}
 	return all
 }

@@ -1,182 +1,290 @@
 package web
 
 // germanArrangement holds the German texts of the pages of an arrangement, and of the administrators of receivers.
-var germanArrangement = map[string]string{
-	" (%d messages)": " (%d Nachrichten)",
-	"%s has been created. Its roll-overs are shown here.":        "%s wurde angelegt. Hier sehen Sie die Umstellungen.",
-	"%s has been deleted. No more messages are sent through it.": "%s wurde gelöscht. Darüber werden keine Nachrichten mehr gesendet.",
-	"%s sends messages to your system with a client certificate. The certificate has been renewed. Please add " +
-		"the new one next to the old one, or replace the old one. Messages are delivered either way.": "%s sendet mit einem Client-Zertifikat Nachrichten an Ihr System. Das Zertifikat wurde erneuert. Bitte " +
-		"fügen Sie das neue zum alten hinzu, oder ersetzen Sie das alte. Nachrichten werden in beiden Fällen " +
-		"zugestellt.",
-	", then ":                     ", dann ",
-	"1. Download the certificate": "1. Zertifikat herunterladen",
-	"2. Install it":               "2. Installieren",
-	"3. Test it":                  "3. Testen",
-	"A message is tried with generation %s, in this order, before a refusal is returned to its sender.": "Eine Nachricht wird der Reihe nach mit Generation %s versucht, bevor der Absender eine Ablehnung " +
-		"erhält.",
-	"Adaptive is the right choice in most cases":                                          "Adaptiv ist in den meisten Fällen richtig",
-	"Adaptive: as soon as a person, a test or a message shows that the receiver is ready": "Adaptiv: sobald eine Person, eine Prüfung oder eine Nachricht zeigt, dass der Empfänger bereit ist",
-	"Administrator":          "Administrator",
-	"Administrator's e-mail": "E-Mail des Administrators",
-	"All messages":           "Alle Nachrichten",
-	"An arrangement describes one connection: the system that gets your messages, and its address. Messages are " +
-		"sent with your certificate.": "Eine Vereinbarung beschreibt eine Verbindung: das System, das Ihre " +
-		"Nachrichten bekommt, und dessen Adresse. Nachrichten werden mit Ihrem Zertifikat gesendet.",
-	"CA chain":                           "CA-Kette",
-	"CA of the server certificate (PEM)": "CA des Serverzertifikats (PEM)",
-	"Choose a generation.":               "Wählen Sie eine Generation.",
-	"Compare the SHA-256 fingerprint with the one that the receiver's administrator gives you through another " +
-		"channel. Then trust this key, or paste the CA above.": "Vergleichen Sie den SHA-256-Fingerabdruck mit dem, den Ihnen der Administrator des Empfängers auf " +
-		"einem anderen Weg mitteilt. Vertrauen Sie dann diesem Schlüssel, oder fügen Sie oben die CA ein.",
-	"Confirmed: as soon as a person or a test confirms that the receiver is ready": "Bestätigt: sobald eine Person oder eine Prüfung bestätigt, dass der Empfänger bereit ist",
-	"Connection test": "Verbindungsprüfung",
-	"Contact":         "Kontakt",
-	"Create a link below and send it to the receiver's administrator. It leads to the new certificate. Until it " +
-		"is installed, messages use the old one.": "Erstellen Sie unten einen Link, und senden Sie ihn dem " +
-		"Administrator des Empfängers. Er führt zum neuen Zertifikat. Bis es installiert ist, verwenden " +
-		"Nachrichten das alte.",
-	"Create link":           "Link erstellen",
-	"Create without a test": "Ohne Prüfung anlegen",
-	"Created":               "Erstellt",
-	"Delete arrangement":    "Vereinbarung löschen",
-	"Duration":              "Dauer",
-	"Edit":                  "Bearbeiten",
-	"Edit %s":               "%s bearbeiten",
-	"Endpoint":              "Endpunkt",
-	"Evidence":              "Nachweis",
-	"Existing receiver":     "Vorhandener Empfänger",
-	"For example /health. A GET request to it must change nothing, and its answer must show whether the " +
-		"certificate is accepted. Without a path, only the TLS handshake is tested, which can prove a refusal " +
-		"but not an acceptance.": "Zum Beispiel /health. Ein GET darauf darf nichts ändern, und die Antwort " +
-		"muss zeigen, ob das Zertifikat angenommen wird. Ohne Pfad wird nur der TLS-Handshake geprüft, der eine " +
-		"Ablehnung beweisen kann, aber keine Annahme.",
-	"For example crm-to-erp. It is part of the address that applications send to.": "Zum Beispiel crm-to-erp. Teil der Adresse, an die Anwendungen senden.",
-	"For example erp":                    "Zum Beispiel erp",
-	"Generation %d is used from now on.": "Generation %d wird ab jetzt verwendet.",
-	"Generations at this receiver":       "Generationen bei diesem Empfänger",
-	"How receivers check certificates, and what still works after a renewal":              "Wie Empfänger Zertifikate prüfen und was nach einer Erneuerung noch funktioniert",
-	"I have installed it, test now":                                                       "Installiert, jetzt testen",
-	"Immediate: at the renewal, even if the receiver does not accept the new certificate": "Sofort: mit der Erneuerung, auch wenn der Empfänger das neue Zertifikat nicht annimmt",
-	"Install before":            "Installieren bis",
-	"Is this page genuine?":     "Ist diese Seite echt?",
-	"Is this the right server?": "Ist das der richtige Server?",
-	"Issued by":                 "Ausgestellt von",
-	"It may be incomplete, expired or revoked, or the certificate has been replaced in the meantime. Ask for a " +
-		"new link.": "Er ist vielleicht unvollständig, abgelaufen oder widerrufen, oder das Zertifikat wurde " +
-		"inzwischen ersetzt. Bitten Sie um einen neuen Link.",
-	"Its messages are refused from then on, and what is known about the receiver is deleted.": "Ihre Nachrichten werden dann abgewiesen, und was über den Empfänger bekannt ist, wird gelöscht.",
-	"Latest messages":               "Letzte Nachrichten",
-	"Link for %s, shown only once:": "Link für %s, nur einmal angezeigt:",
-	"Links":                         "Links",
-	"Manual: when a person decides": "Manuell: wenn eine Person es entscheidet",
-	"Mark as installed":             "Als installiert markieren",
-	"Messages":                      "Nachrichten",
-	"Messages are kept for 30 days, without their bodies. If many succeed within one second, one entry counts " +
-		"several of them.": "Nachrichten werden 30 Tage aufbewahrt, ohne Inhalt. Bei vielen Erfolgen innerhalb " +
-		"einer Sekunde zählt ein Eintrag mehrere.",
-	"Messages are sent to":     "Nachrichten gehen an",
-	"Name of the new receiver": "Name des neuen Empfängers",
-	"Names":                    "Namen",
-	"New CA":                   "Neue CA",
-	"New certificate of %s":    "Neues Zertifikat von %s",
-	"New key, same CA and subject (every renewal)": "Neuer Schlüssel, gleiche CA und gleiches Subject (jede " +
-		"Erneuerung)",
-	"Next step: %s":    "Nächster Schritt: %s",
-	"No messages yet.": "Noch keine Nachrichten.",
-	"No messages yet. Applications send them to the gateway:": "Noch keine Nachrichten. Anwendungen senden sie an das Gateway:",
-	"Noted: generation %d is installed there. Messages or a test will show whether it is accepted.": "Notiert: Generation %d ist dort installiert. Nachrichten oder eine Prüfung zeigen, ob sie angenommen " +
-		"wird.",
-	"Nothing to do: generation %d is in use. The old one stays available until the receiver has not needed it " +
-		"for 28 days.": "Nichts zu tun: Generation %d wird verwendet. Die alte bleibt verfügbar, bis der " +
-		"Empfänger sie 28 Tage lang nicht gebraucht hat.",
-	"Nothing to do: messages are sent with generation %d.": "Nichts zu tun: Nachrichten werden mit Generation " +
-		"%d gesendet.",
-	"Nothing to do: the receiver accepts generation %d. It will be used from %s on.": "Nichts zu tun: Der Empfänger nimmt Generation %d an. Sie wird ab dem %s verwendet.",
-	"Nothing was deleted. Type the name of the arrangement to delete it.":            "Es wurde nichts gelöscht. Geben Sie zum Löschen den Namen der Vereinbarung ein.",
-	"Old certificate expires %s": "Altes Zertifikat läuft %s ab",
-	"Only if its certificate is not from a public CA": "Nur wenn das Zertifikat nicht von einer öffentlichen CA " +
-		"stammt",
-	"Or the pin of the server's public key": "Oder der Pin des öffentlichen Schlüssels des Servers",
-	"PKCS#7, with the chain":                "PKCS#7, mit der Kette",
-	"Receiver":                              "Empfänger",
-	"Receiver ready":                        "Empfänger bereit",
-	"Reported as installed":                 "Als installiert gemeldet",
-	"Save without a test":                   "Ohne Prüfung speichern",
-	"Strategy":                              "Strategie",
-	"Switch back to this one":               "Auf diese zurückwechseln",
-	"Switch to this one":                    "Auf diese umstellen",
-	"Test":                                  "Testen",
-	"Test again":                            "Erneut prüfen",
-	"Test connection":                       "Verbindung prüfen",
-	"Test path":                             "Pfad der Prüfung",
-	"Test receiver":                         "Empfänger prüfen",
-	"Test result":                           "Ergebnis der Prüfung",
-	"Thank you. It works: the receiver accepted the new certificate (%s).": "Danke. Es funktioniert: Der Empfänger hat das neue Zertifikat angenommen (%s).",
-	"Thank you. The TLS handshake with the new certificate succeeded. The next message will show whether the " +
-		"application accepts it, too.": "Danke. Der TLS-Handshake mit dem neuen Zertifikat ist gelungen. Die " +
-		"nächste Nachricht zeigt, ob auch die Anwendung es annimmt.",
-	"Thank you. The receiver could not be tested at the moment. The next messages will show whether it works.": "Danke. Der Empfänger konnte gerade nicht geprüft werden. Die nächsten Nachrichten zeigen, ob es " +
-		"funktioniert.",
-	"Thank you. The receiver gave no clear answer (%s). The next messages will show whether it works.": "Danke. Der Empfänger hat keine eindeutige Antwort gegeben (%s). Die nächsten Nachrichten zeigen, ob es " +
-		"funktioniert.",
-	"The link has been revoked.": "Der Link wurde widerrufen.",
-	"The link shows the new certificate with instructions. It works without an account and may be forwarded.": "Der Link zeigt das neue Zertifikat mit einer Anleitung. Er funktioniert ohne Konto und darf " +
-		"weitergeleitet werden.",
-	"The person who installs the new certificate there":                   "Die Person, die dort das neue Zertifikat installiert",
-	"The receiver accepts generation %d. Switch to it whenever you like.": "Der Empfänger nimmt Generation %d an. Sie können jederzeit darauf umstellen.",
-	"The receiver accepts only the old certificate again, and messages use it. Ask its administrator to install " +
-		"generation %d again.": "Der Empfänger nimmt wieder nur das alte Zertifikat an, und Nachrichten " +
-		"verwenden es. Bitten Sie den Administrator, Generation %d erneut zu installieren.",
-	"The receiver checks": "Der Empfänger prüft",
-	"The receiver does not accept generation %d yet. Create a link below and send it to its administrator. " +
-		"Until then, messages use the old certificate.": "Der Empfänger nimmt Generation %d noch nicht an. " +
-		"Erstellen Sie unten einen Link, und senden Sie ihn dem Administrator. Bis dahin verwenden Nachrichten " +
-		"das alte Zertifikat.",
-	"The receiver still refuses the new certificate (%s). Please check the installation and test again. Until " +
-		"then, messages use the old one.": "Der Empfänger lehnt das neue Zertifikat noch ab (%s). Bitte prüfen " +
-		"Sie die Installation, und testen Sie erneut. Bis dahin verwenden Nachrichten das alte.",
-	"The receiver was tested. %s": "Der Empfänger wurde geprüft. %s",
-	"The strategy is now %s.":     "Die Strategie ist jetzt %s.",
-	"The test below shows the pin so that you can confirm it: sha256/…":    "Die Prüfung unten zeigt den Pin zur Bestätigung: sha256/…",
-	"This arrangement uses no client certificate, so it has no roll-over.": "Diese Vereinbarung verwendet kein Client-Zertifikat, daher gibt es keine Umstellung.",
-	"This depends on how the receiver checks certificates. The page behind the link shows the same instructions.": "Das hängt davon ab, wie der Empfänger Zertifikate prüft. Die Seite hinter dem Link zeigt dieselbe " +
-		"Anleitung.",
-	"This is the expected server.":                "Das ist der erwartete Server.",
-	"This link is not valid":                      "Dieser Link ist nicht gültig",
-	"Trust this key":                              "Diesem Schlüssel vertrauen",
-	"Type %s to confirm":                          "Zum Bestätigen %s eingeben",
-	"Valid from":                                  "Gültig von",
-	"What still works after a renewal":            "Was nach einer Erneuerung noch funktioniert",
-	"What the receiver's administrator has to do": "Was der Administrator des Empfängers tun muss",
-	"What you have to do depends on how your system checks certificates. A system that trusts the CA or checks " +
-		"the subject needs no change, because both stay the same: just test.": "Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Ein System, das der CA vertraut oder " +
-		"das Subject prüft, braucht keine Änderung, denn beides bleibt gleich: Testen Sie einfach.",
-	"When to switch to the next generation":                                           "Wann auf die nächste Generation umgestellt wird",
-	"Where the receiver accepts messages, for example https://erp.example.com/orders": "Wo der Empfänger Nachrichten annimmt, zum Beispiel https://erp.example.com/orders",
-	"Why do messages fail?":                                                           "Warum schlagen Nachrichten fehl?",
-	"You can safely forward this page: it shows only public information and asks for nothing. To verify it, " +
-		"compare the SHA-256 fingerprint above with the one that your contact at %s gives you through another " +
-		"channel. You can also check who signed the certificate: it is the same CA that signed the one you have.": "Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt " +
-		"nichts. Um sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr " +
-		"Kontakt bei %s auf einem anderen Weg mitteilt. Sie können auch nachsehen, wer das Zertifikat signiert " +
-		"hat: Es ist dieselbe CA wie bei Ihrem bisherigen Zertifikat.",
-	"Your system is tested immediately with the new certificate, and you see the result here.": "Ihr System wird sofort mit dem neuen Zertifikat geprüft, und Sie sehen hier das Ergebnis.",
-	"accepted":                                       "angenommen",
-	"any certificate of a trusted CA":                "jedes Zertifikat einer vertrauten CA",
-	"closed the connection":                          "hat die Verbindung geschlossen",
-	"fails":                                          "scheitert",
-	"fails if the issuer is mapped":                  "scheitert, wenn der Aussteller zugeordnet ist",
-	"fails until the CA is trusted":                  "scheitert, bis der CA vertraut wird",
-	"fails until the new CA is trusted":              "scheitert, bis der neuen CA vertraut wird",
-	"generation %d: %s (%s)":                         "Generation %d: %s (%s)",
-	"issuer and serial number":                       "Aussteller und Seriennummer",
-	"new receiver, named below":                      "neuer Empfänger, unten benannt",
-	"refused":                                        "abgelehnt",
-	"the SAN (URI or DNS)":                           "den SAN (URI oder DNS)",
-	"the fingerprint of the whole certificate (pin)": "den Fingerabdruck des ganzen Zertifikats (Pin)",
-	"the public key (SPKI pin)":                      "den öffentlichen Schlüssel (SPKI-Pin)",
-	"the subject, or subject and issuer":             "das Subject, oder Subject und Aussteller",
-	"when the old one expires":                       "wenn das alte abläuft",
-	"works":                                          "funktioniert",
+var germanArrangement = []translation{
+	{" (%d messages)", " (%d Nachrichten)"},
+	{"%s has been created. Its roll-overs are shown here.", "%s wurde angelegt. Hier sehen Sie die Umstellungen."},
+	{
+		"%s has been deleted. No more messages are sent through it.",
+		"%s wurde gelöscht. Darüber werden keine Nachrichten mehr gesendet.",
+	},
+	{
+		"%s sends messages to your system with a client certificate. The certificate has been renewed. Please add " +
+			"the new one next to the old one, or replace the old one. Messages are delivered either way.",
+		"%s sendet mit einem Client-Zertifikat Nachrichten an Ihr System. Das Zertifikat wurde erneuert. Bitte " +
+			"fügen Sie das neue zum alten hinzu, oder ersetzen Sie das alte. Nachrichten werden in beiden Fällen " +
+			"zugestellt.",
+	},
+	{", then ", ", dann "},
+	{"1. Download the certificate", "1. Zertifikat herunterladen"},
+	{"2. Install it", "2. Installieren"},
+	{"3. Test it", "3. Testen"},
+	{
+		"A message is tried with generation %s, in this order, before a refusal is returned to its sender.",
+		"Eine Nachricht wird der Reihe nach mit Generation %s versucht, bevor der Absender eine Ablehnung erhält.",
+	},
+	{"Adaptive is the right choice in most cases", "Adaptiv ist in den meisten Fällen richtig"},
+	{
+		"Adaptive: as soon as a person, a test or a message shows that the receiver is ready",
+		"Adaptiv: sobald eine Person, eine Prüfung oder eine Nachricht zeigt, dass der Empfänger bereit ist",
+	},
+	{"Administrator", "Administrator"},
+	{"Administrator's e-mail", "E-Mail des Administrators"},
+	{"All messages", "Alle Nachrichten"},
+	{
+		"An arrangement describes one connection: the system that gets your messages, and its address. Messages are " +
+			"sent with your certificate.",
+		"Eine Vereinbarung beschreibt eine Verbindung: das System, das Ihre Nachrichten bekommt, und dessen " +
+			"Adresse. Nachrichten werden mit Ihrem Zertifikat gesendet.",
+	},
+	{"CA chain", "CA-Kette"},
+	{"CA of the server certificate (PEM)", "CA des Serverzertifikats (PEM)"},
+	{"Choose a generation.", "Wählen Sie eine Generation."},
+	{
+		"Compare the SHA-256 fingerprint with the one that the receiver's administrator gives you through another " +
+			"channel. Then trust this key, or paste the CA above.",
+		"Vergleichen Sie den SHA-256-Fingerabdruck mit dem, den Ihnen der Administrator des Empfängers auf einem " +
+			"anderen Weg mitteilt. Vertrauen Sie dann diesem Schlüssel, oder fügen Sie oben die CA ein.",
+	},
+	{
+		"Confirmed: as soon as a person or a test confirms that the receiver is ready",
+		"Bestätigt: sobald eine Person oder eine Prüfung bestätigt, dass der Empfänger bereit ist",
+	},
+	{"Connection test", "Verbindungsprüfung"},
+	{"Contact", "Kontakt"},
+	{
+		"Create a link below and send it to the receiver's administrator. It leads to the new certificate. Until it " +
+			"is installed, messages use the old one.",
+		"Erstellen Sie unten einen Link, und senden Sie ihn dem Administrator des Empfängers. Er führt zum neuen " +
+			"Zertifikat. Bis es installiert ist, verwenden Nachrichten das alte.",
+	},
+	{"Create link", "Link erstellen"},
+	{"Create without a test", "Ohne Prüfung anlegen"},
+	{"Created", "Erstellt"},
+	{"Delete arrangement", "Vereinbarung löschen"},
+	{"Duration", "Dauer"},
+	{"Edit", "Bearbeiten"},
+	{"Edit %s", "%s bearbeiten"},
+	{"Endpoint", "Endpunkt"},
+	{"Evidence", "Nachweis"},
+	{"Existing receiver", "Vorhandener Empfänger"},
+	{
+		"For example /health. A GET request to it must change nothing, and its answer must show whether the " +
+			"certificate is accepted. Without a path, only the TLS handshake is tested, which can prove a refusal " +
+			"but not an acceptance.",
+		"Zum Beispiel /health. Ein GET darauf darf nichts ändern, und die Antwort muss zeigen, ob das Zertifikat " +
+			"angenommen wird. Ohne Pfad wird nur der TLS-Handshake geprüft, der eine Ablehnung beweisen kann, aber " +
+			"keine Annahme.",
+	},
+	{
+		"For example crm-to-erp. It is part of the address that applications send to.",
+		"Zum Beispiel crm-to-erp. Teil der Adresse, an die Anwendungen senden.",
+	},
+	{"For example erp", "Zum Beispiel erp"},
+	{"Generation %d is used from now on.", "Generation %d wird ab jetzt verwendet."},
+	{"Generations at this receiver", "Generationen bei diesem Empfänger"},
+	{
+		"How receivers check certificates, and what still works after a renewal",
+		"Wie Empfänger Zertifikate prüfen und was nach einer Erneuerung noch funktioniert",
+	},
+	{"I have installed it, test now", "Installiert, jetzt testen"},
+	{
+		"Immediate: at the renewal, even if the receiver does not accept the new certificate",
+		"Sofort: mit der Erneuerung, auch wenn der Empfänger das neue Zertifikat nicht annimmt",
+	},
+	{"Install before", "Installieren bis"},
+	{"Is this page genuine?", "Ist diese Seite echt?"},
+	{"Is this the right server?", "Ist das der richtige Server?"},
+	{"Issued by", "Ausgestellt von"},
+	{
+		"It may be incomplete, expired or revoked, or the certificate has been replaced in the meantime. Ask for a " +
+			"new link.",
+		"Er ist vielleicht unvollständig, abgelaufen oder widerrufen, oder das Zertifikat wurde inzwischen ersetzt. " +
+			"Bitten Sie um einen neuen Link.",
+	},
+	{
+		"Its messages are refused from then on, and what is known about the receiver is deleted.",
+		"Ihre Nachrichten werden dann abgewiesen, und was über den Empfänger bekannt ist, wird gelöscht.",
+	},
+	{"Latest messages", "Letzte Nachrichten"},
+	{"Link for %s, shown only once:", "Link für %s, nur einmal angezeigt:"},
+	{"Links", "Links"},
+	{"Manual: when a person decides", "Manuell: wenn eine Person es entscheidet"},
+	{"Mark as installed", "Als installiert markieren"},
+	{"Messages", "Nachrichten"},
+	{
+		"Messages are kept for 30 days, without their bodies. If many succeed within one second, one entry counts " +
+			"several of them.",
+		"Nachrichten werden 30 Tage aufbewahrt, ohne Inhalt. Bei vielen Erfolgen innerhalb einer Sekunde zählt ein " +
+			"Eintrag mehrere.",
+	},
+	{"Messages are sent to", "Nachrichten gehen an"},
+	{"Name of the new receiver", "Name des neuen Empfängers"},
+	{"Names", "Namen"},
+	{"New CA", "Neue CA"},
+	{"New certificate of %s", "Neues Zertifikat von %s"},
+	{
+		"New key, same CA and subject (every renewal)",
+		"Neuer Schlüssel, gleiche CA und gleiches Subject (jede Erneuerung)",
+	},
+	{"Next step: %s", "Nächster Schritt: %s"},
+	{"No messages yet.", "Noch keine Nachrichten."},
+	{
+		"No messages yet. Applications send them to the gateway:",
+		"Noch keine Nachrichten. Anwendungen senden sie an das Gateway:",
+	},
+	{
+		"Noted: generation %d is installed there. Messages or a test will show whether it is accepted.",
+		"Notiert: Generation %d ist dort installiert. Nachrichten oder eine Prüfung zeigen, ob sie angenommen wird.",
+	},
+	{
+		"Nothing to do: generation %d is in use. The old one stays available until the receiver has not needed it " +
+			"for 28 days.",
+		"Nichts zu tun: Generation %d wird verwendet. Die alte bleibt verfügbar, bis der Empfänger sie 28 Tage lang " +
+			"nicht gebraucht hat.",
+	},
+	{
+		"Nothing to do: messages are sent with generation %d.",
+		"Nichts zu tun: Nachrichten werden mit Generation %d gesendet.",
+	},
+	{
+		"Nothing to do: the receiver accepts generation %d. It will be used from %s on.",
+		"Nichts zu tun: Der Empfänger nimmt Generation %d an. Sie wird ab dem %s verwendet.",
+	},
+	{
+		"Nothing was deleted. Type the name of the arrangement to delete it.",
+		"Es wurde nichts gelöscht. Geben Sie zum Löschen den Namen der Vereinbarung ein.",
+	},
+	{"Old certificate expires %s", "Altes Zertifikat läuft %s ab"},
+	{
+		"Only if its certificate is not from a public CA",
+		"Nur wenn das Zertifikat nicht von einer öffentlichen CA stammt",
+	},
+	{"Or the pin of the server's public key", "Oder der Pin des öffentlichen Schlüssels des Servers"},
+	{"PKCS#7, with the chain", "PKCS#7, mit der Kette"},
+	{"Receiver", "Empfänger"},
+	{"Receiver ready", "Empfänger bereit"},
+	{"Reported as installed", "Als installiert gemeldet"},
+	{"Save without a test", "Ohne Prüfung speichern"},
+	{"Strategy", "Strategie"},
+	{"Switch back to this one", "Auf diese zurückwechseln"},
+	{"Switch to this one", "Auf diese umstellen"},
+	{"Test", "Testen"},
+	{"Test again", "Erneut prüfen"},
+	{"Test connection", "Verbindung prüfen"},
+	{"Test path", "Pfad der Prüfung"},
+	{"Test receiver", "Empfänger prüfen"},
+	{"Test result", "Ergebnis der Prüfung"},
+	{
+		"Thank you. It works: the receiver accepted the new certificate (%s).",
+		"Danke. Es funktioniert: Der Empfänger hat das neue Zertifikat angenommen (%s).",
+	},
+	{
+		"Thank you. The TLS handshake with the new certificate succeeded. The next message will show whether the " +
+			"application accepts it, too.",
+		"Danke. Der TLS-Handshake mit dem neuen Zertifikat ist gelungen. Die nächste Nachricht zeigt, ob auch die " +
+			"Anwendung es annimmt.",
+	},
+	{
+		"Thank you. The receiver could not be tested at the moment. The next messages will show whether it works.",
+		"Danke. Der Empfänger konnte gerade nicht geprüft werden. Die nächsten Nachrichten zeigen, ob es funktioniert.",
+	},
+	{
+		"Thank you. The receiver gave no clear answer (%s). The next messages will show whether it works.",
+		"Danke. Der Empfänger hat keine eindeutige Antwort gegeben (%s). Die nächsten Nachrichten zeigen, ob es " +
+			"funktioniert.",
+	},
+	{"The link has been revoked.", "Der Link wurde widerrufen."},
+	{
+		"The link shows the new certificate with instructions. It works without an account and may be forwarded.",
+		"Der Link zeigt das neue Zertifikat mit einer Anleitung. Er funktioniert ohne Konto und darf weitergeleitet " +
+			"werden.",
+	},
+	{"The person who installs the new certificate there", "Die Person, die dort das neue Zertifikat installiert"},
+	{
+		"The receiver accepts generation %d. Switch to it whenever you like.",
+		"Der Empfänger nimmt Generation %d an. Sie können jederzeit darauf umstellen.",
+	},
+	{
+		"The receiver accepts only the old certificate again, and messages use it. Ask its administrator to install " +
+			"generation %d again.",
+		"Der Empfänger nimmt wieder nur das alte Zertifikat an, und Nachrichten verwenden es. Bitten Sie den " +
+			"Administrator, Generation %d erneut zu installieren.",
+	},
+	{"The receiver checks", "Der Empfänger prüft"},
+	{
+		"The receiver does not accept generation %d yet. Create a link below and send it to its administrator. " +
+			"Until then, messages use the old certificate.",
+		"Der Empfänger nimmt Generation %d noch nicht an. Erstellen Sie unten einen Link, und senden Sie ihn dem " +
+			"Administrator. Bis dahin verwenden Nachrichten das alte Zertifikat.",
+	},
+	{
+		"The receiver still refuses the new certificate (%s). Please check the installation and test again. Until " +
+			"then, messages use the old one.",
+		"Der Empfänger lehnt das neue Zertifikat noch ab (%s). Bitte prüfen Sie die Installation, und testen Sie " +
+			"erneut. Bis dahin verwenden Nachrichten das alte.",
+	},
+	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
+	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
+	{
+		"The test below shows the pin so that you can confirm it: sha256/…",
+		"Die Prüfung unten zeigt den Pin zur Bestätigung: sha256/…",
+	},
+	{
+		"This arrangement uses no client certificate, so it has no roll-over.",
+		"Diese Vereinbarung verwendet kein Client-Zertifikat, daher gibt es keine Umstellung.",
+	},
+	{
+		"This depends on how the receiver checks certificates. The page behind the link shows the same instructions.",
+		"Das hängt davon ab, wie der Empfänger Zertifikate prüft. Die Seite hinter dem Link zeigt dieselbe Anleitung.",
+	},
+	{"This is the expected server.", "Das ist der erwartete Server."},
+	{"This link is not valid", "Dieser Link ist nicht gültig"},
+	{"Trust this key", "Diesem Schlüssel vertrauen"},
+	{"Type %s to confirm", "Zum Bestätigen %s eingeben"},
+	{"Valid from", "Gültig von"},
+	{"What still works after a renewal", "Was nach einer Erneuerung noch funktioniert"},
+	{"What the receiver's administrator has to do", "Was der Administrator des Empfängers tun muss"},
+	{
+		"What you have to do depends on how your system checks certificates. A system that trusts the CA or checks " +
+			"the subject needs no change, because both stay the same: just test.",
+		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Ein System, das der CA vertraut oder das " +
+			"Subject prüft, braucht keine Änderung, denn beides bleibt gleich: Testen Sie einfach.",
+	},
+	{"When to switch to the next generation", "Wann auf die nächste Generation umgestellt wird"},
+	{
+		"Where the receiver accepts messages, for example https://erp.example.com/orders",
+		"Wo der Empfänger Nachrichten annimmt, zum Beispiel https://erp.example.com/orders",
+	},
+	{"Why do messages fail?", "Warum schlagen Nachrichten fehl?"},
+	{
+		"You can safely forward this page: it shows only public information and asks for nothing. To verify it, " +
+			"compare the SHA-256 fingerprint above with the one that your contact at %s gives you through another " +
+			"channel. You can also check who signed the certificate: it is the same CA that signed the one you have.",
+		"Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt nichts. Um " +
+			"sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s " +
+			"auf einem anderen Weg mitteilt. Sie können auch nachsehen, wer das Zertifikat signiert hat: Es ist " +
+			"dieselbe CA wie bei Ihrem bisherigen Zertifikat.",
+	},
+	{
+		"Your system is tested immediately with the new certificate, and you see the result here.",
+		"Ihr System wird sofort mit dem neuen Zertifikat geprüft, und Sie sehen hier das Ergebnis.",
+	},
+	{"accepted", "angenommen"},
+	{"any certificate of a trusted CA", "jedes Zertifikat einer vertrauten CA"},
+	{"closed the connection", "hat die Verbindung geschlossen"},
+	{"fails", "scheitert"},
+	{"fails if the issuer is mapped", "scheitert, wenn der Aussteller zugeordnet ist"},
+	{"fails until the CA is trusted", "scheitert, bis der CA vertraut wird"},
+	{"fails until the new CA is trusted", "scheitert, bis der neuen CA vertraut wird"},
+	{"generation %d: %s (%s)", "Generation %d: %s (%s)"},
+	{"issuer and serial number", "Aussteller und Seriennummer"},
+	{"new receiver, named below", "neuer Empfänger, unten benannt"},
+	{"refused", "abgelehnt"},
+	{"the SAN (URI or DNS)", "den SAN (URI oder DNS)"},
+	{"the fingerprint of the whole certificate (pin)", "den Fingerabdruck des ganzen Zertifikats (Pin)"},
+	{"the public key (SPKI pin)", "den öffentlichen Schlüssel (SPKI-Pin)"},
+	{"the subject, or subject and issuer", "das Subject, oder Subject und Aussteller"},
+	{"when the old one expires", "wenn das alte abläuft"},
+	{"works", "funktioniert"},
 }

@@ -1,195 +1,282 @@
 package web
 
 // germanFleet holds the German texts of the pages of the hosting team.
-var germanFleet = map[string]string{
-	"%d of %d tenants imported": "%d von %d Mandanten importiert",
-	"%s has its first certificates. Next, add its people and an arrangement.": "%s hat die ersten Zertifikate. Legen Sie als Nächstes Personen und eine Vereinbarung an.",
-	"%s of renewals come without a warning":                                   "%s der Erneuerungen kommen ohne Warnung",
-	"%s: %d renewals":                                                         "%s: %d Erneuerungen",
-	"%s: %d warnings":                                                         "%s: %d Warnungen",
-	"A new CA has been announced. It starts signing on %s.":                   "Eine neue CA wurde angekündigt. Sie signiert ab dem %s.",
-	"Active": "Aktiv",
-	"All":    "Alle",
-	"All %d": "Alle %d",
-	"All %d entries have been verified: none is missing or changed.": "Alle %d Einträge wurden geprüft: Keiner fehlt, keiner wurde verändert.",
-	"All CA certificates (PEM)":                                      "Alle CA-Zertifikate (PEM)",
-	"Announced":                                                      "Angekündigt",
-	"Answer":                                                         "Antwort",
-	"Arrangement":                                                    "Vereinbarung",
-	"Arrangements (CSV)":                                             "Vereinbarungen (CSV)",
-	"Arrangements at risk":                                           "Gefährdete Vereinbarungen",
-	"As of today, nothing is due in this run.":                       "Nach heutigem Stand ist in diesem Lauf nichts fällig.",
-	"Attempts":                                                       "Versuche",
-	"Certificate":                                                    "Zertifikat",
-	"Certificates of new tenants, with their private keys": "Zertifikate neuer Mandanten, mit ihren privaten " +
-		"Schlüsseln",
-	"Chart":                     "Diagramm",
-	"Check the files":           "Dateien prüfen",
-	"Checked, not imported yet": "Geprüft, noch nicht importiert",
-	"Compare":                   "Vergleichen",
-	"Compare two policies":      "Zwei Regelwerke vergleichen",
-	"Create":                    "Anlegen",
-	"Create a tenant":           "Mandanten anlegen",
-	"Create a token":            "Token anlegen",
-	"Details":                   "Details",
-	"Difference":                "Unterschied",
-	"Display name":              "Anzeigename",
-	"Does not trust it":         "Vertraut ihr nicht",
-	"Earlier imports":           "Frühere Importe",
-	"Event":                     "Ereignis",
-	"Every change has an entry, and each entry contains the hash of the previous one. No entry can be changed " +
-		"or removed unnoticed.": "Jede Änderung hat einen Eintrag, und jeder Eintrag enthält den Hash des " +
-		"vorherigen. Kein Eintrag kann unbemerkt geändert oder entfernt werden.",
-	"Example files":        "Beispieldateien",
-	"Expires":              "Läuft ab",
-	"Export as CSV":        "Als CSV exportieren",
-	"Export as JSON Lines": "Als JSON Lines exportieren",
-	"Failed mails":         "Fehlgeschlagene Mails",
-	"File":                 "Datei",
-	"Finished":             "Abgeschlossen",
-	"First":                "Erste",
-	"For example Acme GmbH. If left empty, the name is used.": "Zum Beispiel Acme GmbH. Bleibt das Feld leer, wird der Name verwendet.",
-	"Generation":     "Generation",
-	"Import of %s":   "Import vom %s",
-	"Import tenants": "Mandanten importieren",
-	"Import tenants, people, arrangements and their certificates from another system. The files are checked " +
-		"first, and every problem is listed with its line. Nothing changes until you start the import, and you " +
-		"can undo it.": "Importieren Sie Mandanten, Personen, Vereinbarungen und deren Zertifikate aus einem " +
-		"anderen System. Die Dateien werden zuerst geprüft, und jedes Problem wird mit seiner Zeile aufgeführt. " +
-		"Nichts ändert sich, bevor Sie den Import starten, und Sie können ihn rückgängig machen.",
-	"Imported":  "Importiert",
-	"Importing": "Wird importiert",
-	"In use: signs certificates. Announced: will sign later, so that receivers can trust it first. Replaced: no " +
-		"longer signs.": "Verwendet: signiert Zertifikate. Angekündigt: signiert später, damit Empfänger ihr " +
-		"vorher vertrauen können. Ersetzt: signiert nicht mehr.",
-	"Intact up to no. %d": "Unversehrt bis Nr. %d",
-	"Key type":            "Schlüsseltyp",
-	"Key user":            "Key-User",
-	"Last error":          "Letzter Fehler",
-	"Last run: %d renewed, %d warned, %d failed": "Letzter Lauf: %d erneuert, %d gewarnt, %d fehlgeschlagen",
-	"Late":              "Verspätet",
-	"Line":              "Zeile",
-	"Message":           "Nachricht",
-	"Month":             "Monat",
-	"Next attempt":      "Nächster Versuch",
-	"No entries found.": "Keine Einträge gefunden.",
-	"No mails. Mails are sent with notices, to subscribed key users and to IT contacts.": "Keine Mails. Mails werden mit Benachrichtigungen gesendet, an Key-User mit Abonnement und an " +
-		"IT-Kontakte.",
-	"No parked messages.": "Keine geparkten Nachrichten.",
-	"No receiver is at risk: all of them are known to accept the newest certificate. Receivers at risk are " +
-		"listed here by time left.": "Kein Empfänger ist gefährdet: Von allen ist bekannt, dass sie das neueste " +
-		"Zertifikat annehmen. Gefährdete Empfänger werden hier nach verbleibender Zeit aufgeführt.",
-	"No run yet": "Noch kein Lauf",
-	"No runs yet. The first one is on the first day of next month.": "Noch keine Läufe. Der erste ist am Ersten des nächsten Monats.",
-	"No tenants yet. A tenant gets its certificates when it is created, and they are renewed from then on.": "Noch keine Mandanten. Ein Mandant bekommt seine Zertifikate, wenn er angelegt wird, und sie werden von " +
-		"da an erneuert.",
-	"No.":                                    "Nr.",
-	"Not verified since the service started": "Seit dem Start des Dienstes nicht geprüft",
-	"Nothing was changed. Fix the files and check them again.": "Es wurde nichts geändert. Berichtigen Sie die Dateien, und prüfen Sie sie erneut.",
-	"Object":                           "Objekt",
-	"Only for senders and key users":   "Nur für Absender und Key-User",
-	"Only for the token of a key user": "Nur für das Token eines Key-Users",
-	"Or explore a sample fleet first:": "Oder sehen Sie sich zuerst eine Beispielflotte an:",
-	"PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user": "PEM oder PKCS#12, benannt MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
-	"Parked messages": "Geparkte Nachrichten",
-	"Part of URLs: lowercase letters, digits and -, for example acme": "Teil von URLs: Kleinbuchstaben, Ziffern und -, zum Beispiel acme",
-	"Password of the PKCS#12 files":                                   "Passwort der PKCS#12-Dateien",
-	"People (CSV)":                                                    "Personen (CSV)",
-	"Problem":                                                         "Problem",
-	"Problems":                                                        "Probleme",
-	"Problems found":                                                  "Probleme gefunden",
-	"Purpose":                                                         "Zweck",
-	"Queued: will be sent. No mail server: waits until a mail server is configured. Failed: not sent again " +
-		"until you try again.": "In der Warteschlange: wird gesendet. Kein Mailserver: wartet, bis ein " +
-		"Mailserver eingerichtet ist. Fehlgeschlagen: wird erst gesendet, wenn Sie es erneut versuchen.",
-	"RSA only if receivers need it":               "RSA nur, wenn Empfänger es brauchen",
-	"Receivers that may not trust the new CA yet": "Empfänger, die der neuen CA vielleicht noch nicht vertrauen",
-	"Renewal":                      "Erneuerung",
-	"Renewals":                     "Erneuerungen",
-	"Renewed":                      "Erneuert",
-	"Renews":                       "Erneuert",
-	"Replaced":                     "Ersetzt",
-	"Revoke":                       "Widerrufen",
-	"Rule":                         "Regel",
-	"Run date":                     "Laufdatum",
-	"Run on %s":                    "Lauf am %s",
-	"Search":                       "Suchen",
-	"Second":                       "Zweite",
-	"See which receivers trust it": "Anzeigen, welche Empfänger ihr vertrauen",
-	"Show":                         "Anzeigen",
-	"Show as a table":              "Als Tabelle anzeigen",
-	"Signs from":                   "Signiert ab",
-	"Start import":                 "Import starten",
-	"State":                        "Zustand",
-	"Stopped":                      "Angehalten",
-	"Subject":                      "Subject",
-	"Successor announced":          "Nachfolger angekündigt",
-	"Tenant":                       "Mandant",
-	"Tenants (CSV)":                "Mandanten (CSV)",
-	"The background job cannot be turned off. What a run could not finish is tried again every hour.": "Der Hintergrundjob kann nicht abgeschaltet werden. Was ein Lauf nicht abschließen konnte, wird jede " +
-		"Stunde erneut versucht.",
-	"The files are larger than %d MiB in total. Import them in parts.":                                 "Die Dateien sind zusammen größer als %d MiB. Importieren Sie sie in Teilen.",
-	"The fleet is being counted for the first time since the service started. Check back in a moment.": "Die Flotte wird zum ersten Mal seit dem Start gezählt. Sehen Sie gleich noch einmal nach.",
-	"The log is broken: %s":           "Das Protokoll ist beschädigt: %s",
-	"The mail has been queued again.": "Die Mail wurde erneut in die Warteschlange gestellt.",
-	"The next 12 months":              "Die nächsten 12 Monate",
-	"The share is computed over all times at which a certificate can expire, as in perennial policy audit.": "Der Anteil wird über alle Zeitpunkte berechnet, zu denen ein Zertifikat ablaufen kann, wie bei " +
-		"perennial policy audit.",
-	"The token has been revoked.":                  "Das Token wurde widerrufen.",
-	"The upload was incomplete. Please try again.": "Der Upload war unvollständig. Bitte versuchen Sie es erneut.",
-	"These messages were accepted from their senders. They are delivered in order as soon as the receiver " +
-		"accepts them.": "Diese Nachrichten wurden von ihren Absendern angenommen. Sie werden der Reihe nach " +
-		"zugestellt, sobald der Empfänger sie annimmt.",
-	"These receivers have not accepted the newest certificate yet. Messages use the old one until it expires. " +
-		"Open an arrangement to see what to do.": "Diese Empfänger haben das neueste Zertifikat noch nicht " +
-		"angenommen. Nachrichten verwenden das alte, bis es abläuft. Öffnen Sie eine Vereinbarung, um zu sehen, " +
-		"was zu tun ist.",
-	"These rules decide when certificates are announced and renewed. The audit shows how many renewals come " +
-		"without a warning once the job has issued all certificates itself.": "Diese Regeln bestimmen, wann Zertifikate angekündigt und erneuert werden. Die Analyse zeigt, wie viele " +
-		"Erneuerungen ohne Warnung kommen, sobald der Job alle Zertifikate selbst ausgestellt hat.",
-	"This continues in the background. You can close this page.": "Der Vorgang läuft im Hintergrund weiter. Sie können diese Seite schließen.",
-	"This is the local CA. The successor of an issuing CA is announced a year ahead. It starts signing as soon " +
-		"as every receiver is known to trust it, and on its date at the latest.": "Das ist die lokale CA. Der Nachfolger einer ausstellenden CA wird ein Jahr im Voraus angekündigt. Er " +
-		"signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, spätestens ab seinem Datum.",
-	"This page will show what runs next and what needs attention. Create a tenant first: it gets its " +
-		"certificates immediately.": "Hier erscheint, was als Nächstes läuft und was Aufmerksamkeit braucht. " +
-		"Legen Sie zuerst einen Mandanten an: Er bekommt sofort seine Zertifikate.",
-	"Time left":                      "Verbleibend",
-	"To":                             "An",
-	"Token secret, shown only once:": "Geheimnis des Tokens, nur einmal angezeigt:",
-	"Trust":                          "Vertrauen",
-	"Try again":                      "Erneut versuchen",
-	"Undo import":                    "Import rückgängig machen",
-	"Undoing":                        "Wird rückgängig gemacht",
-	"Undoing removes what the import created, tenant by tenant, unless a certificate was renewed or a message " +
-		"was sent. It stops at the first tenant that is in use.": "Dabei wird Mandant für Mandant entfernt, was der Import angelegt hat, sofern kein Zertifikat erneuert " +
-		"und keine Nachricht gesendet wurde. Beim ersten Mandanten, der in Gebrauch ist, wird angehalten.",
-	"Undone":     "Rückgängig gemacht",
-	"Unfinished": "Nicht abgeschlossen",
-	"Unfinished: some due certificates are left for the next attempt.": "Nicht abgeschlossen: Einige fällige Zertifikate bleiben für den nächsten Versuch.",
-	"Valid until":                  "Gültig bis",
-	"Validity of new certificates": "Gültigkeit neuer Zertifikate",
-	"Verify entire log":            "Gesamtes Protokoll prüfen",
-	"Waiting mails":                "Wartende Mails",
-	"Warned":                       "Gewarnt",
-	"Warning":                      "Warnung",
-	"Warnings":                     "Warnungen",
-	"Warnings and renewals by month; the table below has the numbers.": "Warnungen und Erneuerungen nach Monaten; die Tabelle darunter nennt die Zahlen.",
-	"Warns": "Warnt",
-	"What the next runs will do under the policy %s.": "Was die nächsten Läufe mit dem Regelwerk %s tun werden.",
-	"When": "Wann",
-	"Who":  "Wer",
-	"With a token for an operator or a key user, a person can also create one account for the console. Give the " +
-		"token to that person, who then chooses a name and a password.": "Mit einem Token für Operatoren oder Key-User kann eine Person auch ein Konto für die Konsole anlegen. " +
-		"Geben Sie das Token dieser Person; sie wählt dann Name und Passwort.",
-	"Without a warning":                  "Ohne Warnung",
-	"Without a warning, in the long run": "Ohne Warnung, auf Dauer",
-	"Without a warning, of all dates":    "Ohne Warnung, von allen Daten",
-	"different":                          "verschieden",
-	"never":                              "nie",
-	"renewals":                           "Erneuerungen",
-	"the same":                           "gleich",
-	"warnings":                           "Warnungen",
-	"with %s to %s left":                 "mit %s bis %s Rest",
-	"with at most %s left":               "mit höchstens %s Rest",
+var germanFleet = []translation{
+	{"%d of %d tenants imported", "%d von %d Mandanten importiert"},
+	{
+		"%s has its first certificates. Next, add its people and an arrangement.",
+		"%s hat die ersten Zertifikate. Legen Sie als Nächstes Personen und eine Vereinbarung an.",
+	},
+	{"%s of renewals come without a warning", "%s der Erneuerungen kommen ohne Warnung"},
+	{"%s: %d renewals", "%s: %d Erneuerungen"},
+	{"%s: %d warnings", "%s: %d Warnungen"},
+	{
+		"A new CA has been announced. It starts signing on %s.",
+		"Eine neue CA wurde angekündigt. Sie signiert ab dem %s.",
+	},
+	{"Active", "Aktiv"},
+	{"All", "Alle"},
+	{"All %d", "Alle %d"},
+	{
+		"All %d entries have been verified: none is missing or changed.",
+		"Alle %d Einträge wurden geprüft: Keiner fehlt, keiner wurde verändert.",
+	},
+	{"All CA certificates (PEM)", "Alle CA-Zertifikate (PEM)"},
+	{"Announced", "Angekündigt"},
+	{"Answer", "Antwort"},
+	{"Arrangement", "Vereinbarung"},
+	{"Arrangements (CSV)", "Vereinbarungen (CSV)"},
+	{"Arrangements at risk", "Gefährdete Vereinbarungen"},
+	{"As of today, nothing is due in this run.", "Nach heutigem Stand ist in diesem Lauf nichts fällig."},
+	{"Attempts", "Versuche"},
+	{"Certificate", "Zertifikat"},
+	{
+		"Certificates of new tenants, with their private keys",
+		"Zertifikate neuer Mandanten, mit ihren privaten Schlüsseln",
+	},
+	{"Chart", "Diagramm"},
+	{"Check the files", "Dateien prüfen"},
+	{"Checked, not imported yet", "Geprüft, noch nicht importiert"},
+	{"Compare", "Vergleichen"},
+	{"Compare two policies", "Zwei Regelwerke vergleichen"},
+	{"Create", "Anlegen"},
+	{"Create a tenant", "Mandanten anlegen"},
+	{"Create a token", "Token anlegen"},
+	{"Details", "Details"},
+	{"Difference", "Unterschied"},
+	{"Display name", "Anzeigename"},
+	{"Does not trust it", "Vertraut ihr nicht"},
+	{"Earlier imports", "Frühere Importe"},
+	{"Event", "Ereignis"},
+	{
+		"Every change has an entry, and each entry contains the hash of the previous one. No entry can be changed " +
+			"or removed unnoticed.",
+		"Jede Änderung hat einen Eintrag, und jeder Eintrag enthält den Hash des vorherigen. Kein Eintrag kann " +
+			"unbemerkt geändert oder entfernt werden.",
+	},
+	{"Example files", "Beispieldateien"},
+	{"Expires", "Läuft ab"},
+	{"Export as CSV", "Als CSV exportieren"},
+	{"Export as JSON Lines", "Als JSON Lines exportieren"},
+	{"Failed mails", "Fehlgeschlagene Mails"},
+	{"File", "Datei"},
+	{"Finished", "Abgeschlossen"},
+	{"First", "Erste"},
+	{
+		"For example Acme GmbH. If left empty, the name is used.",
+		"Zum Beispiel Acme GmbH. Bleibt das Feld leer, wird der Name verwendet.",
+	},
+	{"Generation", "Generation"},
+	{"Import of %s", "Import vom %s"},
+	{"Import tenants", "Mandanten importieren"},
+	{
+		"Import tenants, people, arrangements and their certificates from another system. The files are checked " +
+			"first, and every problem is listed with its line. Nothing changes until you start the import, and you " +
+			"can undo it.",
+		"Importieren Sie Mandanten, Personen, Vereinbarungen und deren Zertifikate aus einem anderen System. Die " +
+			"Dateien werden zuerst geprüft, und jedes Problem wird mit seiner Zeile aufgeführt. Nichts ändert sich, " +
+			"bevor Sie den Import starten, und Sie können ihn rückgängig machen.",
+	},
+	{"Imported", "Importiert"},
+	{"Importing", "Wird importiert"},
+	{
+		"In use: signs certificates. Announced: will sign later, so that receivers can trust it first. Replaced: no " +
+			"longer signs.",
+		"Verwendet: signiert Zertifikate. Angekündigt: signiert später, damit Empfänger ihr vorher vertrauen " +
+			"können. Ersetzt: signiert nicht mehr.",
+	},
+	{"Intact up to no. %d", "Unversehrt bis Nr. %d"},
+	{"Key type", "Schlüsseltyp"},
+	{"Key user", "Key-User"},
+	{"Last error", "Letzter Fehler"},
+	{"Last run: %d renewed, %d warned, %d failed", "Letzter Lauf: %d erneuert, %d gewarnt, %d fehlgeschlagen"},
+	{"Late", "Verspätet"},
+	{"Line", "Zeile"},
+	{"Message", "Nachricht"},
+	{"Month", "Monat"},
+	{"Next attempt", "Nächster Versuch"},
+	{"No entries found.", "Keine Einträge gefunden."},
+	{
+		"No mails. Mails are sent with notices, to subscribed key users and to IT contacts.",
+		"Keine Mails. Mails werden mit Benachrichtigungen gesendet, an Key-User mit Abonnement und an IT-Kontakte.",
+	},
+	{"No parked messages.", "Keine geparkten Nachrichten."},
+	{
+		"No receiver is at risk: all of them are known to accept the newest certificate. Receivers at risk are " +
+			"listed here by time left.",
+		"Kein Empfänger ist gefährdet: Von allen ist bekannt, dass sie das neueste Zertifikat annehmen. Gefährdete " +
+			"Empfänger werden hier nach verbleibender Zeit aufgeführt.",
+	},
+	{"No run yet", "Noch kein Lauf"},
+	{
+		"No runs yet. The first one is on the first day of next month.",
+		"Noch keine Läufe. Der erste ist am Ersten des nächsten Monats.",
+	},
+	{
+		"No tenants yet. A tenant gets its certificates when it is created, and they are renewed from then on.",
+		"Noch keine Mandanten. Ein Mandant bekommt seine Zertifikate, wenn er angelegt wird, und sie werden von da " +
+			"an erneuert.",
+	},
+	{"No.", "Nr."},
+	{"Not verified since the service started", "Seit dem Start des Dienstes nicht geprüft"},
+	{
+		"Nothing was changed. Fix the files and check them again.",
+		"Es wurde nichts geändert. Berichtigen Sie die Dateien, und prüfen Sie sie erneut.",
+	},
+	{"Object", "Objekt"},
+	{"Only for senders and key users", "Nur für Absender und Key-User"},
+	{"Only for the token of a key user", "Nur für das Token eines Key-Users"},
+	{"Or explore a sample fleet first:", "Oder sehen Sie sich zuerst eine Beispielflotte an:"},
+	{
+		"PEM or PKCS#12, named TENANT.pem or TENANT.p12, and TENANT.m-user.p12 for the M-user",
+		"PEM oder PKCS#12, benannt MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
+	},
+	{"Parked messages", "Geparkte Nachrichten"},
+	{
+		"Part of URLs: lowercase letters, digits and -, for example acme",
+		"Teil von URLs: Kleinbuchstaben, Ziffern und -, zum Beispiel acme",
+	},
+	{"Password of the PKCS#12 files", "Passwort der PKCS#12-Dateien"},
+	{"People (CSV)", "Personen (CSV)"},
+	{"Problem", "Problem"},
+	{"Problems", "Probleme"},
+	{"Problems found", "Probleme gefunden"},
+	{"Purpose", "Zweck"},
+	{
+		"Queued: will be sent. No mail server: waits until a mail server is configured. Failed: not sent again " +
+			"until you try again.",
+		"In der Warteschlange: wird gesendet. Kein Mailserver: wartet, bis ein Mailserver eingerichtet ist. " +
+			"Fehlgeschlagen: wird erst gesendet, wenn Sie es erneut versuchen.",
+	},
+	{"RSA only if receivers need it", "RSA nur, wenn Empfänger es brauchen"},
+	{"Receivers that may not trust the new CA yet", "Empfänger, die der neuen CA vielleicht noch nicht vertrauen"},
+	{"Renewal", "Erneuerung"},
+	{"Renewals", "Erneuerungen"},
+	{"Renewed", "Erneuert"},
+	{"Renews", "Erneuert"},
+	{"Replaced", "Ersetzt"},
+	{"Revoke", "Widerrufen"},
+	{"Rule", "Regel"},
+	{"Run date", "Laufdatum"},
+	{"Run on %s", "Lauf am %s"},
+	{"Search", "Suchen"},
+	{"Second", "Zweite"},
+	{"See which receivers trust it", "Anzeigen, welche Empfänger ihr vertrauen"},
+	{"Show", "Anzeigen"},
+	{"Show as a table", "Als Tabelle anzeigen"},
+	{"Signs from", "Signiert ab"},
+	{"Start import", "Import starten"},
+	{"State", "Zustand"},
+	{"Stopped", "Angehalten"},
+	{"Subject", "Subject"},
+	{"Successor announced", "Nachfolger angekündigt"},
+	{"Tenant", "Mandant"},
+	{"Tenants (CSV)", "Mandanten (CSV)"},
+	{
+		"The background job cannot be turned off. What a run could not finish is tried again every hour.",
+		"Der Hintergrundjob kann nicht abgeschaltet werden. Was ein Lauf nicht abschließen konnte, wird jede Stunde " +
+			"erneut versucht.",
+	},
+	{
+		"The files are larger than %d MiB in total. Import them in parts.",
+		"Die Dateien sind zusammen größer als %d MiB. Importieren Sie sie in Teilen.",
+	},
+	{
+		"The fleet is being counted for the first time since the service started. Check back in a moment.",
+		"Die Flotte wird zum ersten Mal seit dem Start gezählt. Sehen Sie gleich noch einmal nach.",
+	},
+	{"The log is broken: %s", "Das Protokoll ist beschädigt: %s"},
+	{"The mail has been queued again.", "Die Mail wurde erneut in die Warteschlange gestellt."},
+	{"The next 12 months", "Die nächsten 12 Monate"},
+	{
+		"The share is computed over all times at which a certificate can expire, as in perennial policy audit.",
+		"Der Anteil wird über alle Zeitpunkte berechnet, zu denen ein Zertifikat ablaufen kann, wie bei perennial " +
+			"policy audit.",
+	},
+	{"The token has been revoked.", "Das Token wurde widerrufen."},
+	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},
+	{
+		"These messages were accepted from their senders. They are delivered in order as soon as the receiver " +
+			"accepts them.",
+		"Diese Nachrichten wurden von ihren Absendern angenommen. Sie werden der Reihe nach zugestellt, sobald der " +
+			"Empfänger sie annimmt.",
+	},
+	{
+		"These receivers have not accepted the newest certificate yet. Messages use the old one until it expires. " +
+			"Open an arrangement to see what to do.",
+		"Diese Empfänger haben das neueste Zertifikat noch nicht angenommen. Nachrichten verwenden das alte, bis es " +
+			"abläuft. Öffnen Sie eine Vereinbarung, um zu sehen, was zu tun ist.",
+	},
+	{
+		"These rules decide when certificates are announced and renewed. The audit shows how many renewals come " +
+			"without a warning once the job has issued all certificates itself.",
+		"Diese Regeln bestimmen, wann Zertifikate angekündigt und erneuert werden. Die Analyse zeigt, wie viele " +
+			"Erneuerungen ohne Warnung kommen, sobald der Job alle Zertifikate selbst ausgestellt hat.",
+	},
+	{
+		"This continues in the background. You can close this page.",
+		"Der Vorgang läuft im Hintergrund weiter. Sie können diese Seite schließen.",
+	},
+	{
+		"This is the local CA. The successor of an issuing CA is announced a year ahead. It starts signing as soon " +
+			"as every receiver is known to trust it, and on its date at the latest.",
+		"Das ist die lokale CA. Der Nachfolger einer ausstellenden CA wird ein Jahr im Voraus angekündigt. Er " +
+			"signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, spätestens ab seinem Datum.",
+	},
+	{
+		"This page will show what runs next and what needs attention. Create a tenant first: it gets its " +
+			"certificates immediately.",
+		"Hier erscheint, was als Nächstes läuft und was Aufmerksamkeit braucht. Legen Sie zuerst einen Mandanten " +
+			"an: Er bekommt sofort seine Zertifikate.",
+	},
+	{"Time left", "Verbleibend"},
+	{"To", "An"},
+	{"Token secret, shown only once:", "Geheimnis des Tokens, nur einmal angezeigt:"},
+	{"Trust", "Vertrauen"},
+	{"Try again", "Erneut versuchen"},
+	{"Undo import", "Import rückgängig machen"},
+	{"Undoing", "Wird rückgängig gemacht"},
+	{
+		"Undoing removes what the import created, tenant by tenant, unless a certificate was renewed or a message " +
+			"was sent. It stops at the first tenant that is in use.",
+		"Dabei wird Mandant für Mandant entfernt, was der Import angelegt hat, sofern kein Zertifikat erneuert und " +
+			"keine Nachricht gesendet wurde. Beim ersten Mandanten, der in Gebrauch ist, wird angehalten.",
+	},
+	{"Undone", "Rückgängig gemacht"},
+	{"Unfinished", "Nicht abgeschlossen"},
+	{
+		"Unfinished: some due certificates are left for the next attempt.",
+		"Nicht abgeschlossen: Einige fällige Zertifikate bleiben für den nächsten Versuch.",
+	},
+	{"Valid until", "Gültig bis"},
+	{"Validity of new certificates", "Gültigkeit neuer Zertifikate"},
+	{"Verify entire log", "Gesamtes Protokoll prüfen"},
+	{"Waiting mails", "Wartende Mails"},
+	{"Warned", "Gewarnt"},
+	{"Warning", "Warnung"},
+	{"Warnings", "Warnungen"},
+	{
+		"Warnings and renewals by month; the table below has the numbers.",
+		"Warnungen und Erneuerungen nach Monaten; die Tabelle darunter nennt die Zahlen.",
+	},
+	{"Warns", "Warnt"},
+	{"What the next runs will do under the policy %s.", "Was die nächsten Läufe mit dem Regelwerk %s tun werden."},
+	{"When", "Wann"},
+	{"Who", "Wer"},
+	{
+		"With a token for an operator or a key user, a person can also create one account for the console. Give the " +
+			"token to that person, who then chooses a name and a password.",
+		"Mit einem Token für Operatoren oder Key-User kann eine Person auch ein Konto für die Konsole anlegen. " +
+			"Geben Sie das Token dieser Person; sie wählt dann Name und Passwort.",
+	},
+	{"Without a warning", "Ohne Warnung"},
+	{"Without a warning, in the long run", "Ohne Warnung, auf Dauer"},
+	{"Without a warning, of all dates", "Ohne Warnung, von allen Daten"},
+	{"different", "verschieden"},
+	{"never", "nie"},
+	{"renewals", "Erneuerungen"},
+	{"the same", "gleich"},
+	{"warnings", "Warnungen"},
+	{"with %s to %s left", "mit %s bis %s Rest"},
+	{"with at most %s left", "mit höchstens %s Rest"},
 }

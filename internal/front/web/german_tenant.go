@@ -1,123 +1,193 @@
 package web
 
 // germanTenant holds the German texts of the pages of a tenant.
-var germanTenant = map[string]string{
-	"%s is no longer a key user and cannot sign in.":    "%s ist kein Key-User mehr und kann sich nicht mehr anmelden.",
-	"%s is now a key user and will get every new task.": "%s ist jetzt Key-User und bekommt alle neuen Aufgaben.",
-	"%s: cut over on %s":                                "%s: umgestellt am %s",
-	"A mail about a task is sent only if all conditions are met. For %s, some are not.": "Eine Mail zu einer Aufgabe wird nur gesendet, wenn alle Bedingungen erfüllt sind. Bei %s sind nicht " +
-		"alle erfüllt.",
-	"A receiver has not accepted the new certificate yet. Remind its administrator.": "Ein Empfänger hat das neue Zertifikat noch nicht angenommen. Erinnern Sie seinen Administrator.",
-	"Add key user": "Key-User hinzufügen",
-	"All conditions are met: %s gets a mail with the next notice. Earlier notices are not mailed.": "Alle Bedingungen sind erfüllt: %s bekommt mit der nächsten Benachrichtigung eine Mail. Frühere werden " +
-		"nicht nachgesendet.",
-	"Answered by %s": "Beantwortet von %s",
-	"Arrangements":   "Vereinbarungen",
-	"Bars: validity. Line: today. Dots: cut-overs. Triangles: next actions of the background job.": "Balken: Gültigkeit. Linie: heute. Punkte: Umstellungen. Dreiecke: nächste Aktionen des Hintergrundjobs.",
-	"Changed":            "Geändert",
-	"Complete":           "Abschließen",
-	"Compromised":        "Kompromittiert",
-	"Create arrangement": "Vereinbarung anlegen",
-	"Does %s get mail?":  "Bekommt %s Mail?",
-	"Download":           "Herunterladen",
-	"E-mail":             "E-Mail",
-	"Each arrangement moves to the next generation at its own pace. Messages are delivered throughout.": "Jede Vereinbarung wird für sich auf die nächste Generation umgestellt. Nachrichten werden dabei " +
-		"ununterbrochen zugestellt.",
-	"Field": "Feld",
-	"For example Ina Ivers <ina@example.com>":        "Zum Beispiel Ina Ivers <ina@example.com>",
-	"From now on you get a mail for every new task.": "Ab jetzt bekommen Sie zu jeder neuen Aufgabe eine Mail.",
-	"Generation %d": "Generation %d",
-	"Generation %d has been issued. Receivers that accept only the old certificate need it now.": "Generation %d wurde ausgestellt. Empfänger, die nur das alte Zertifikat annehmen, brauchen sie jetzt.",
-	"Generation %d, planned":                 "Generation %d, geplant",
-	"Generation %d: planned for %s":          "Generation %d: geplant für den %s",
-	"Generation %d: valid from %s to %s, %s": "Generation %d: gültig von %s bis %s, %s",
-	"Generations over time: each bar is the validity of one generation, and the line is today. The text below " +
-		"has the dates.": "Generationen über die Zeit: Jeder Balken ist die Gültigkeit einer Generation, die " +
-		"Linie ist heute. Der Text darunter nennt die Daten.",
-	"IT contacts": "IT-Kontakte",
-	"IT contacts get mails about the M-user's certificate. The first one is the designated contact.": "IT-Kontakte bekommen Mails zum Zertifikat des M-Users. Der erste ist der benannte Kontakt.",
-	"IT contacts, one per line":                                "IT-Kontakte, einer pro Zeile",
-	"Implementation Projects › edit project scope › Questions": "Implementation Projects › edit project scope › Questions",
-	"In use: messages are sent with it. Standby: issued, and used as soon as a receiver is ready. Retired: no " +
-		"longer used, and its key is destroyed. Revoked: must not be used any more.": "Verwendet: Nachrichten werden damit gesendet. Bereitgestellt: ausgestellt, wird verwendet, sobald ein " +
-		"Empfänger bereit ist. Stillgelegt: nicht mehr verwendet, der Schlüssel ist vernichtet. Widerrufen: " +
-		"darf nicht mehr verwendet werden.",
-	"Key users": "Key-User",
-	"Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.": "Zeile %d: Schreiben Sie Name und Adresse, zum Beispiel Ina Ivers <ina@example.com>.",
-	"Lost": "Verloren",
-	"Lowercase letters and digits, for example alice": "Kleinbuchstaben und Ziffern, zum Beispiel alice",
-	"Mail":                       "Mail",
-	"Mails about tasks":          "Mails zu Aufgaben",
-	"New arrangement":            "Neue Vereinbarung",
-	"Newest certificate expires": "Neuestes Zertifikat läuft ab",
-	"Newest generation":          "Neueste Generation",
-	"No":                         "Nein",
-	"No arrangement uses the certificate yet.": "Noch verwendet keine Vereinbarung das Zertifikat.",
-	"No tasks. You get one before your certificate expires, when it has been renewed, and when a receiver does " +
-		"not act.": "Keine Aufgaben. Sie bekommen eine, bevor Ihr Zertifikat abläuft, wenn es erneuert wurde " +
-		"und wenn ein Empfänger nichts unternimmt.",
-	"None (the normal rules apply)":     "Keiner (es gelten die üblichen Regeln)",
-	"Not answered: no mails are sent.":  "Nicht beantwortet: Es werden keine Mails gesendet.",
-	"Note (optional)":                   "Notiz (optional)",
-	"Note: %s":                          "Notiz: %s",
-	"Nothing is planned at the moment.": "Im Moment ist nichts geplant.",
-	"Old one expires":                   "Alte läuft ab",
-	"Open tasks":                        "Offene Aufgaben",
-	"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
-		"immediately, even if that interrupts delivery.": "Operatoren können jederzeit erneuern, wenn sie einen " +
-		"Grund angeben. „Verloren“ und „Kompromittiert“ widerrufen die alte Generation sofort, auch wenn das " +
-		"die Zustellung unterbricht.",
-	"Planned": "Geplant",
-	"Reason":  "Grund",
-	"Receivers that accept exactly this certificate need the new one.": "Empfänger, die genau dieses Zertifikat annehmen, brauchen das neue.",
-	"Receivers that accept the newest certificate":                     "Empfänger, die das neueste Zertifikat annehmen",
-	"Receivers that trust our CA must trust the new one as well.":      "Empfänger, die unserer CA vertrauen, müssen auch der neuen vertrauen.",
-	"Reissue":   "Neu ausstellen",
-	"Remove %s": "%s entfernen",
-	"Renew":     "Erneuern",
-	"Renew now": "Jetzt erneuern",
-	"Saved. The answer applies from the next notice on.": "Gespeichert. Die Antwort gilt ab der nächsten " +
-		"Benachrichtigung.",
-	"Serial number":      "Seriennummer",
-	"Show changes":       "Änderungen anzeigen",
-	"Show roll-overs":    "Umstellungen anzeigen",
-	"Start":              "Beginnen",
-	"Subscribe to Task":  "Aufgabe abonnieren (Subscribe to Task)",
-	"Subscribed to Task": "Abonniert (Subscribe to Task)",
-	"Tell the administrators of your receivers that a new certificate is coming.": "Informieren Sie die Administratoren Ihrer Empfänger, dass ein neues Zertifikat kommt.",
-	"The background job renews in time and cannot be turned off. You can renew manually only when little " +
-		"validity is left. Otherwise the request is refused with the reason.": "Der Hintergrundjob erneuert rechtzeitig und kann nicht abgeschaltet werden. Manuell erneuern können " +
-		"Sie nur, wenn wenig Gültigkeit übrig ist. Sonst wird die Anfrage mit dem Grund abgelehnt.",
-	"The latest mails": "Die letzten Mails",
-	"There are no key users yet, so no tasks are created. Add the people who look after the tenant's " +
-		"integrations.": "Es gibt noch keine Key-User, daher werden keine Aufgaben angelegt. Fügen Sie die " +
-		"Personen hinzu, die sich um die Integrationen des Mandanten kümmern.",
-	"This page will show the systems that get your messages and whether they accept your certificate. Create an " +
-		"arrangement first.": "Hier erscheinen die Systeme, die Ihre Nachrichten bekommen, und ob sie Ihr " +
-		"Zertifikat annehmen. Legen Sie zuerst eine Vereinbarung an.",
-	"Unsubscribe":  "Abbestellen",
-	"Valid":        "Gültig",
-	"What changed": "Was sich geändert hat",
-	"What changed between generations %d and %d": "Was sich zwischen Generation %d und %d geändert hat",
-	"Why did I get no mail?":                     "Warum habe ich keine Mail bekommen?",
-	"Yes":                                        "Ja",
-	"You do not get mails at the moment.":        "Sie bekommen im Moment keine Mails.",
-	"You get a mail for every new task.":         "Sie bekommen zu jeder neuen Aufgabe eine Mail.",
-	"You no longer get mails about tasks. The tasks themselves remain.":          "Sie bekommen keine Mails mehr zu Aufgaben. Die Aufgaben selbst bleiben bestehen.",
-	"Your certificate has been renewed, and every receiver accepts the new one.": "Ihr Zertifikat wurde erneuert, und jeder Empfänger nimmt das neue an.",
-	"Your certificate has been renewed. %d of %d receivers are ready for the new one. The old one is valid " +
-		"until %s.": "Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Das alte " +
-		"gilt bis zum %s.",
-	"Your certificate has been renewed. No receiver is known to accept the new one yet. Messages use the old " +
-		"one until %s.": "Ihr Zertifikat wurde erneuert. Noch ist von keinem Empfänger bekannt, dass er das " +
-		"neue annimmt. Nachrichten verwenden das alte bis zum %s.",
-	"Your certificate will be renewed on %s. Until then there is nothing to do.": "Ihr Zertifikat wird am %s erneuert. Bis dahin ist nichts zu tun.",
-	"Your task is completed.":   "Ihre Aufgabe ist abgeschlossen.",
-	"Your task is in progress.": "Ihre Aufgabe ist in Arbeit.",
-	"changed":                   "geändert",
-	"due %s":                    "fällig am %s",
-	"renewal on %s":             "Erneuerung am %s",
-	"since":                     "seit",
-	"today":                     "heute",
-	"warning on %s":             "Warnung am %s",
+var germanTenant = []translation{
+	{"%s is no longer a key user and cannot sign in.", "%s ist kein Key-User mehr und kann sich nicht mehr anmelden."},
+	{"%s is now a key user and will get every new task.", "%s ist jetzt Key-User und bekommt alle neuen Aufgaben."},
+	{"%s: cut over on %s", "%s: umgestellt am %s"},
+	{
+		"A mail about a task is sent only if all conditions are met. For %s, some are not.",
+		"Eine Mail zu einer Aufgabe wird nur gesendet, wenn alle Bedingungen erfüllt sind. Bei %s sind nicht alle " +
+			"erfüllt.",
+	},
+	{
+		"A receiver has not accepted the new certificate yet. Remind its administrator.",
+		"Ein Empfänger hat das neue Zertifikat noch nicht angenommen. Erinnern Sie seinen Administrator.",
+	},
+	{"Add key user", "Key-User hinzufügen"},
+	{
+		"All conditions are met: %s gets a mail with the next notice. Earlier notices are not mailed.",
+		"Alle Bedingungen sind erfüllt: %s bekommt mit der nächsten Benachrichtigung eine Mail. Frühere werden " +
+			"nicht nachgesendet.",
+	},
+	{"Answered by %s", "Beantwortet von %s"},
+	{"Arrangements", "Vereinbarungen"},
+	{
+		"Bars: validity. Line: today. Dots: cut-overs. Triangles: next actions of the background job.",
+		"Balken: Gültigkeit. Linie: heute. Punkte: Umstellungen. Dreiecke: nächste Aktionen des Hintergrundjobs.",
+	},
+	{"Changed", "Geändert"},
+	{"Complete", "Abschließen"},
+	{"Compromised", "Kompromittiert"},
+	{"Create arrangement", "Vereinbarung anlegen"},
+	{"Does %s get mail?", "Bekommt %s Mail?"},
+	{"Download", "Herunterladen"},
+	{"E-mail", "E-Mail"},
+	{
+		"Each arrangement moves to the next generation at its own pace. Messages are delivered throughout.",
+		"Jede Vereinbarung wird für sich auf die nächste Generation umgestellt. Nachrichten werden dabei " +
+			"ununterbrochen zugestellt.",
+	},
+	{"Field", "Feld"},
+	{"For example Ina Ivers <ina@example.com>", "Zum Beispiel Ina Ivers <ina@example.com>"},
+	{"From now on you get a mail for every new task.", "Ab jetzt bekommen Sie zu jeder neuen Aufgabe eine Mail."},
+	{"Generation %d", "Generation %d"},
+	{
+		"Generation %d has been issued. Receivers that accept only the old certificate need it now.",
+		"Generation %d wurde ausgestellt. Empfänger, die nur das alte Zertifikat annehmen, brauchen sie jetzt.",
+	},
+	{"Generation %d, planned", "Generation %d, geplant"},
+	{"Generation %d: planned for %s", "Generation %d: geplant für den %s"},
+	{"Generation %d: valid from %s to %s, %s", "Generation %d: gültig von %s bis %s, %s"},
+	{
+		"Generations over time: each bar is the validity of one generation, and the line is today. The text below " +
+			"has the dates.",
+		"Generationen über die Zeit: Jeder Balken ist die Gültigkeit einer Generation, die Linie ist heute. Der " +
+			"Text darunter nennt die Daten.",
+	},
+	{"IT contacts", "IT-Kontakte"},
+	{
+		"IT contacts get mails about the M-user's certificate. The first one is the designated contact.",
+		"IT-Kontakte bekommen Mails zum Zertifikat des M-Users. Der erste ist der benannte Kontakt.",
+	},
+	{"IT contacts, one per line", "IT-Kontakte, einer pro Zeile"},
+	{
+		"Implementation Projects › edit project scope › Questions",
+		"Implementation Projects › edit project scope › Questions",
+	},
+	{
+		"In use: messages are sent with it. Standby: issued, and used as soon as a receiver is ready. Retired: no " +
+			"longer used, and its key is destroyed. Revoked: must not be used any more.",
+		"Verwendet: Nachrichten werden damit gesendet. Bereitgestellt: ausgestellt, wird verwendet, sobald ein " +
+			"Empfänger bereit ist. Stillgelegt: nicht mehr verwendet, der Schlüssel ist vernichtet. Widerrufen: " +
+			"darf nicht mehr verwendet werden.",
+	},
+	{"Key users", "Key-User"},
+	{
+		"Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.",
+		"Zeile %d: Schreiben Sie Name und Adresse, zum Beispiel Ina Ivers <ina@example.com>.",
+	},
+	{"Lost", "Verloren"},
+	{"Lowercase letters and digits, for example alice", "Kleinbuchstaben und Ziffern, zum Beispiel alice"},
+	{"Mail", "Mail"},
+	{"Mails about tasks", "Mails zu Aufgaben"},
+	{"New arrangement", "Neue Vereinbarung"},
+	{"Newest certificate expires", "Neuestes Zertifikat läuft ab"},
+	{"Newest generation", "Neueste Generation"},
+	{"No", "Nein"},
+	{"No arrangement uses the certificate yet.", "Noch verwendet keine Vereinbarung das Zertifikat."},
+	{
+		"No tasks. You get one before your certificate expires, when it has been renewed, and when a receiver does " +
+			"not act.",
+		"Keine Aufgaben. Sie bekommen eine, bevor Ihr Zertifikat abläuft, wenn es erneuert wurde und wenn ein " +
+			"Empfänger nichts unternimmt.",
+	},
+	{"None (the normal rules apply)", "Keiner (es gelten die üblichen Regeln)"},
+	{"Not answered: no mails are sent.", "Nicht beantwortet: Es werden keine Mails gesendet."},
+	{"Note (optional)", "Notiz (optional)"},
+	{"Note: %s", "Notiz: %s"},
+	{"Nothing is planned at the moment.", "Im Moment ist nichts geplant."},
+	{"Old one expires", "Alte läuft ab"},
+	{"Open tasks", "Offene Aufgaben"},
+	{
+		"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
+			"immediately, even if that interrupts delivery.",
+		"Operatoren können jederzeit erneuern, wenn sie einen Grund angeben. „Verloren“ und „Kompromittiert“ " +
+			"widerrufen die alte Generation sofort, auch wenn das die Zustellung unterbricht.",
+	},
+	{"Planned", "Geplant"},
+	{"Reason", "Grund"},
+	{
+		"Receivers that accept exactly this certificate need the new one.",
+		"Empfänger, die genau dieses Zertifikat annehmen, brauchen das neue.",
+	},
+	{"Receivers that accept the newest certificate", "Empfänger, die das neueste Zertifikat annehmen"},
+	{
+		"Receivers that trust our CA must trust the new one as well.",
+		"Empfänger, die unserer CA vertrauen, müssen auch der neuen vertrauen.",
+	},
+	{"Reissue", "Neu ausstellen"},
+	{"Remove %s", "%s entfernen"},
+	{"Renew", "Erneuern"},
+	{"Renew now", "Jetzt erneuern"},
+	{
+		"Saved. The answer applies from the next notice on.",
+		"Gespeichert. Die Antwort gilt ab der nächsten Benachrichtigung.",
+	},
+	{"Serial number", "Seriennummer"},
+	{"Show changes", "Änderungen anzeigen"},
+	{"Show roll-overs", "Umstellungen anzeigen"},
+	{"Start", "Beginnen"},
+	{"Subscribe to Task", "Aufgabe abonnieren (Subscribe to Task)"},
+	{"Subscribed to Task", "Abonniert (Subscribe to Task)"},
+	{
+		"Tell the administrators of your receivers that a new certificate is coming.",
+		"Informieren Sie die Administratoren Ihrer Empfänger, dass ein neues Zertifikat kommt.",
+	},
+	{
+		"The background job renews in time and cannot be turned off. You can renew manually only when little " +
+			"validity is left. Otherwise the request is refused with the reason.",
+		"Der Hintergrundjob erneuert rechtzeitig und kann nicht abgeschaltet werden. Manuell erneuern können Sie " +
+			"nur, wenn wenig Gültigkeit übrig ist. Sonst wird die Anfrage mit dem Grund abgelehnt.",
+	},
+	{"The latest mails", "Die letzten Mails"},
+	{
+		"There are no key users yet, so no tasks are created. Add the people who look after the tenant's integrations.",
+		"Es gibt noch keine Key-User, daher werden keine Aufgaben angelegt. Fügen Sie die Personen hinzu, die sich " +
+			"um die Integrationen des Mandanten kümmern.",
+	},
+	{
+		"This page will show the systems that get your messages and whether they accept your certificate. Create an " +
+			"arrangement first.",
+		"Hier erscheinen die Systeme, die Ihre Nachrichten bekommen, und ob sie Ihr Zertifikat annehmen. Legen Sie " +
+			"zuerst eine Vereinbarung an.",
+	},
+	{"Unsubscribe", "Abbestellen"},
+	{"Valid", "Gültig"},
+	{"What changed", "Was sich geändert hat"},
+	{"What changed between generations %d and %d", "Was sich zwischen Generation %d und %d geändert hat"},
+	{"Why did I get no mail?", "Warum habe ich keine Mail bekommen?"},
+	{"Yes", "Ja"},
+	{"You do not get mails at the moment.", "Sie bekommen im Moment keine Mails."},
+	{"You get a mail for every new task.", "Sie bekommen zu jeder neuen Aufgabe eine Mail."},
+	{
+		"You no longer get mails about tasks. The tasks themselves remain.",
+		"Sie bekommen keine Mails mehr zu Aufgaben. Die Aufgaben selbst bleiben bestehen.",
+	},
+	{
+		"Your certificate has been renewed, and every receiver accepts the new one.",
+		"Ihr Zertifikat wurde erneuert, und jeder Empfänger nimmt das neue an.",
+	},
+	{
+		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The old one is valid until %s.",
+		"Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Das alte gilt bis zum %s.",
+	},
+	{
+		"Your certificate has been renewed. No receiver is known to accept the new one yet. Messages use the old " +
+			"one until %s.",
+		"Ihr Zertifikat wurde erneuert. Noch ist von keinem Empfänger bekannt, dass er das neue annimmt. " +
+			"Nachrichten verwenden das alte bis zum %s.",
+	},
+	{
+		"Your certificate will be renewed on %s. Until then there is nothing to do.",
+		"Ihr Zertifikat wird am %s erneuert. Bis dahin ist nichts zu tun.",
+	},
+	{"Your task is completed.", "Ihre Aufgabe ist abgeschlossen."},
+	{"Your task is in progress.", "Ihre Aufgabe ist in Arbeit."},
+	{"changed", "geändert"},
+	{"due %s", "fällig am %s"},
+	{"renewal on %s", "Erneuerung am %s"},
+	{"since", "seit"},
+	{"today", "heute"},
+	{"warning on %s", "Warnung am %s"},
 }

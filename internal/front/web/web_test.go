@@ -310,7 +310,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		t.Error("her word is not taken")
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 ||
-		!strings.Contains(page, "generation 7 is not within reach") {
+		!strings.Contains(page, "generation 7 is not available") {
 		t.Errorf("a generation that is not there: %d", status)
 	}
 	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page,
