@@ -74,7 +74,7 @@ func TestEverythingMovesFromSQLiteToPostgreSQL(t *testing.T) {
 
 	code, out := command("migrate", "--from", lite, "--to", postgres)
 	if code != 0 || !strings.Contains(out, "tenants                    25 rows  SHA-256 ") ||
-		!strings.Contains(out, "each table with the same count and hash") {
+		!strings.Contains(out, "each table with its count and hash verified") {
 		t.Fatalf("%d\n%s", code, out)
 	}
 	if code, again := command("migrate", "--from", lite, "--to", postgres); code == 0 ||

@@ -6,9 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +240,12 @@ func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
 	if contacts, err := e.Store.ITContacts(t.Context(), globex.ID); err != nil || len(contacts) > 0 {
 		t.Errorf("contacts: %v, %v", contacts, err)
 	}
+	if _, err := e.Store.Arrangement(t.Context(), globex.ID, "hr-to-pay"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the arrangement is still there: %v", err)
+	}
+	if _, err := e.Store.Receiver(t.Context(), globex.ID, "pay"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the receiver is still there: %v", err)
+	}
 	if _, err := e.Store.VerifyEvents(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -271,6 +280,70 @@ func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
 	}
 	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {
 		t.Errorf("acme: %v", err)
+	}
+}
+
+func TestATenantThatWasWarnedSinceIsNotUndone(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	check(t, e.Tick(t.Context(), now))
+	f, _ := files(t) // acme's certificate expires in six months
+	i, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	check(t, m.Work(t.Context(), i.ID))
+	_, err = e.Run(t.Context(), now.AddDate(0, 4, 0), now.AddDate(0, 4, 0))
+	check(t, err)
+	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	check(t, m.Work(t.Context(), i.ID))
+	stands, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if stands.State != tenancy.ImportUndoing || !strings.Contains(stands.LastError,
+		"acme has been renewed or warned about since: it cannot be undone") {
+		t.Errorf("%s: %q", stands.State, stands.LastError)
+	}
+	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {
+		t.Errorf("acme: %v", err)
+	}
+}
+
+func TestProblemsAreListedByFileAndLine(t *testing.T) {
+	m, _ := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	i, err := m.Check(t.Context(), Files{
+		Tenants:      "name\nUPPER\nglobex\n", // line 2 is invalid, line 3 exists already
+		People:       "tenant,role,name,email\nglobex,key-user,x,none\nnobody,key-user,y,y@example.com\n",
+		Arrangements: "tenant,name,receiver,endpoint\nglobex,a,r,none\n",
+	}, "operator olga")
+	check(t, err)
+	var problems []Problem
+	check(t, json.Unmarshal([]byte(i.Problems), &problems))
+	var got []string
+	for _, p := range problems {
+		got = append(got, fmt.Sprint(p.File, " ", p.Line))
+	}
+	if want := []string{"tenants 2", "tenants 3", "people 2", "people 3", "arrangements 2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q:\n%s", got, want, i.Problems)
+	}
+}
+
+func TestFilesThatCannotBeReadAreOneProblemEach(t *testing.T) {
+	malformed := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{0x30, 0}}))
+	for _, c := range []struct {
+		name  string
+		files Files
+		want  string
+	}{
+		{"nothing at all", Files{}, "the files are empty"},
+		{"an open quote in the header", Files{Tenants: "name,\"disp"}, "the header cannot be read"},
+		{"one wrong column", Files{Tenants: "name,colour\nUPPER,x\n"}, `unknown column "colour"`},
+		{"a malformed certificate", Files{Tenants: "name\nacme\n",
+			Certificates: []Certificate{{"acme.pem", []byte(malformed)}}}, "holds a malformed certificate"},
+		{"a certificate without a key", Files{Tenants: "name\nacme\n",
+			Certificates: []Certificate{{"acme.pem", []byte("-----BEGIN NOTHING-----")}}}, "holds no private key"},
+	} {
+		_, problems := Read(c.files, now)
+		if len(problems) != 1 || !strings.Contains(problems[0].Text, c.want) {
+			t.Errorf("%s: %+v", c.name, problems)
+		}
 	}
 }
 

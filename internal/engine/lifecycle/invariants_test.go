@@ -339,7 +339,7 @@ func TestInvariantEverybodyOnce(t *testing.T) {
 }
 
 func TestInvariantTraceable(t *testing.T) {
-	histories(t, anything, 10, func(r *rapid.T, h *history) int {
+	histories(t, anything, 5, func(r *rapid.T, h *history) int {
 		if _, err := h.store.VerifyEvents(h.t.Context()); err != nil {
 			r.Fatal(err)
 		}

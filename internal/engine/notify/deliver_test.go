@@ -10,9 +10,11 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/mail"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +274,13 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	_, err := w.Observe(t.Context(), shop.ID, "test", []standing.Observation{{Evidence: rollover.Evidence{Generation: 2,
 		Verdict: rollover.Accepted, By: rollover.Probe, At: date(2026, 12, 2)}}}, date(2026, 12, 2))
 	check(t, err)
+	bank, err := w.Store.Arrangement(t.Context(), w.acme.ID, "crm-to-bank")
+	check(t, err)
+	_, err = w.Observe(t.Context(), bank.ID, "test", []standing.Observation{ // it accepts the old one, not the new one
+		{Evidence: rollover.Evidence{Generation: 1, Verdict: rollover.Accepted, By: rollover.Traffic, At: date(2026, 12, 2)}},
+		{Evidence: rollover.Evidence{Generation: 2, Verdict: rollover.Refused, By: rollover.Probe, At: date(2026, 12, 2)}},
+	}, date(2026, 12, 2))
+	check(t, err)
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	alice, known := w.deliver(date(2026, 12, 16))["alice: crm-to-bank has not accepted the new certificate yet, 29 days left"]
 	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 ||
@@ -397,5 +406,92 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	}
 	if attached < 8 {
 		t.Errorf("%d attachments were looked at", attached)
+	}
+}
+
+// mailEvents lists the actions of the audit log that are about mails, each with its tenant.
+func (w *world) mailEvents() (all []string) {
+	w.t.Helper()
+	events, err := w.Store.Events(w.t.Context(), "", 0, 1000)
+	check(w.t, err)
+	for _, e := range events {
+		if strings.HasPrefix(e.Action, "mail.") {
+			all = append(all, e.Action+" "+e.Tenant)
+		}
+	}
+	return all
+}
+
+func TestEveryMailThatIsSentOrDeadHasAnEventAndADeadOneIsLogged(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	var logged bytes.Buffer
+	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Log: slog.New(slog.NewTextHandler(&logged, nil)),
+		Sender: &answers{answer: func(l Addressed) error {
+			if l.Name == "Ina" {
+				return fmt.Errorf("%w: no such user", ErrRejected)
+			}
+			return nil
+		}}})
+	check(t, err)
+	check(t, d.Deliver(t.Context(), w.queued(), false, date(2026, 11, 1)))
+	got := w.mailEvents()
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"mail.dead acme", "mail.sent acme"}) {
+		t.Errorf("events %v", got)
+	}
+	if text := logged.String(); !strings.Contains(text, "mail is dead") || !strings.Contains(text, "tenant=acme") ||
+		!strings.Contains(text, "no such user") {
+		t.Errorf("logged %q", text)
+	}
+}
+
+func TestWhatCannotBeReadOrStoredIsAnErrorOfTheDelivery(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	ids := w.queued()
+	var sender answers
+	sender.answer = func(Addressed) error { // the mails are gone when the first answer is stored
+		_, err := w.Store.DB().ExecContext(t.Context(), "DELETE FROM mails")
+		return err
+	}
+	if err := w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1)); !errors.Is(err, tenancy.ErrStale) {
+		t.Errorf("an answer that cannot be stored: %v", err)
+	}
+	if len(sender.letters) != 1 {
+		t.Errorf("%d letters were sent", len(sender.letters))
+	}
+	// What is not queued any more is not sent.
+	if check(t, w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1))); len(sender.letters) != 1 {
+		t.Error("a letter was sent for a mail that is not queued")
+	}
+	check(t, w.Store.Close())
+	if err := w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1)); err == nil {
+		t.Error("a closed database is no error")
+	}
+}
+
+func TestAnAuthorityThatCannotBeDescribedIsAnError(t *testing.T) {
+	w := newWorld(t)
+	ca, err := w.ca.Announce(t.Context(), installed.AddDate(0, 0, 1), issuer.Succession{NewRoot: true})
+	check(t, err)
+	all, err := w.Store.Authorities(t.Context())
+	check(t, err)
+	if got, root, err := announced(all, ca.ID); err != nil || got == nil || root == nil {
+		t.Fatalf("%v, %v, %v", got, root, err)
+	}
+	if _, _, err := announced(all, "unknown"); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	for _, broken := range []string{ca.ID, ca.ParentID} {
+		damaged := slices.Clone(all)
+		for i, a := range damaged {
+			if a.ID == broken {
+				damaged[i].DER = []byte{0x30}
+			}
+		}
+		if _, _, err := announced(damaged, ca.ID); err == nil {
+			t.Errorf("no error about %s", broken)
+		}
 	}
 }

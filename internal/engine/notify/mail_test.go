@@ -2,11 +2,13 @@ package notify
 
 import (
 	"bufio"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -290,6 +292,27 @@ func TestServerURLsAreReadWithoutShowingThePassword(t *testing.T) {
 	}
 	if _, err := NewServer("smtp://h", "nobody", templates(t), nil); err == nil {
 		t.Error("a sender without address")
+	}
+}
+
+func TestAServerHasTheStandardPortOfItsScheme(t *testing.T) {
+	for url, want := range map[string]int{"smtp://h": 587, "smtps://h": 465, "smtp://localhost?tls=none": 25,
+		"smtp://h?tls=required": 587, "smtp://h:2525": 2525, "smtps://h:99": 99} {
+		if s := server(t, url); s.port != want || s.host == "" {
+			t.Errorf("%s: port %d of %q", url, s.port, s.host)
+		}
+	}
+}
+
+func TestThePasswordIsSentWithoutTLSOnlyOnThisMachine(t *testing.T) {
+	url, seen := scripted(t, map[string]string{"EHLO": "250-hello\r\n250 AUTH PLAIN", "AUTH": "235 welcome"})
+	url = strings.Replace(url, "smtp://", "smtp://user:secret@", 1)
+	if err := send(t, server(t, url), letter("m1"))[0]; err != nil {
+		t.Fatal(err)
+	}
+	want := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00user\x00secret"))
+	if !slices.Contains(seen(), want) {
+		t.Errorf("the conversation: %q", seen())
 	}
 }
 

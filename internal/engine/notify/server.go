@@ -23,6 +23,7 @@ var ErrRejected = errors.New("rejected permanently")
 // A Server hands mails to one mail server.
 type Server struct {
 	host      string
+	port      int
 	options   []gomail.Option
 	from      mail.Address
 	templates *Templates
@@ -69,6 +70,7 @@ func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*S
 			return nil, fmt.Errorf("mail server %s: port %q is not a number", s.host, p)
 		}
 	}
+	s.port = port
 	s.options = append(s.options, gomail.WithPort(port))
 	if name := u.User.Username(); name != "" {
 		password, _ := u.User.Password()
