@@ -295,11 +295,24 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 			r.accepted[generation] = at
 		}
 		r.changedAt, r.noContinueUntil = before.changedAt, before.noContinueUntil
+		if before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint {
+			r.rollover = withObserved(r.rollover, before.rollover)
+		}
 		if len(r.identities) == same { // a new one was never refused
 			r.refused = before.refused.clone()
 		}
 	}
 	return r, nil
+}
+
+// withObserved adds the verdicts of messages that this gateway has observed, in case the control has not stored them yet.
+func withObserved(stored, local rollover.Rollover) rollover.Rollover {
+	for _, g := range local.Generations {
+		if g.Verdict != rollover.Unknown && g.By == rollover.Traffic {
+			stored = stored.Observe(rollover.Evidence{Generation: g.Number, Verdict: g.Verdict, By: g.By, At: g.VerdictAt})
+		}
+	}
+	return stored
 }
 
 // closeBut closes the idle connections of generations that the next route does not use. Those in use end with their
