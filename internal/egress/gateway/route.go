@@ -305,7 +305,7 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 	return r, nil
 }
 
-// withObserved adds the verdicts of messages that this gateway has observed, in case the control has not stored them yet.
+// withObserved adds the verdicts that this gateway has observed, in case the control has not stored them yet.
 func withObserved(stored, local rollover.Rollover) rollover.Rollover {
 	for _, g := range local.Generations {
 		if g.Verdict != rollover.Unknown && g.By == rollover.Traffic {

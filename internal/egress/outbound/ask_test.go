@@ -54,8 +54,9 @@ func TestAProbeAsksItsQuestionAndReportsTheAnswer(t *testing.T) {
 	date := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	var seen *http.Request
 	ca := pkix.Name{CommonName: "CA", Organization: []string{"P"}}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: ca,
-		IsCA: true, BasicConstraintsValid: true}, &x509.Certificate{Subject: ca}, newIdentity(t, 9).Certificate.PrivateKey.(*ecdsa.PrivateKey).Public(), newIdentity(t, 9).Certificate.PrivateKey)
+	issuer := newIdentity(t, 9).Certificate.PrivateKey.(*ecdsa.PrivateKey)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: ca, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, issuer.Public(), issuer)
 	testenv.Check(t, err)
 	parsed, err := x509.ParseCertificate(der)
 	testenv.Check(t, err)

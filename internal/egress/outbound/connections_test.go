@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -518,4 +519,64 @@ func FuzzAnswer(f *testing.F) {
 		}
 		from.CloseIdleConnections()
 	})
+}
+
+// A connection that cannot be used again must not stay open at the receiver.
+func TestConnectionsThatCannotBeReusedAreClosed(t *testing.T) {
+	for name, use := range map[string]func(r *receiver){
+		"the answer is not read to its end": func(r *receiver) {
+			res, err := r.connections.RoundTrip(request(t, "GET", r.URL+"/large", ""))
+			testenv.Check(t, err)
+			res.Body.Close()
+		},
+		"the answer asks for it": func(r *receiver) {
+			_, _, err := r.send("GET", "/close", "")
+			testenv.Check(t, err)
+		},
+		"the connections are closed while it is in use": func(r *receiver) {
+			res, err := r.connections.RoundTrip(request(t, "GET", r.URL+"/large", ""))
+			testenv.Check(t, err)
+			r.connections.CloseIdleConnections()
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		},
+		"the handshake fails": func(r *receiver) {
+			stranger := loopback.Connections(nil, tenancy.Egress{})
+			stranger.http1.Store(true)
+			if _, err := stranger.RoundTrip(request(t, "GET", r.URL, "")); err == nil {
+				t.Error("the receiver is trusted")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) {
+				switch q.URL.Path {
+				case "/close":
+					w.Header().Set("Connection", "close")
+				case "/large":
+					w.Header().Set("Content-Length", fmt.Sprint(1<<20))
+					w.Write(make([]byte, 1<<20))
+				}
+			}).direct()
+			use(r)
+			testenv.Eventually(t, func() bool { return r.opened.Load() > 0 && r.open.Load() == 0 })
+			if n := len(r.connections.idle); n != 0 {
+				t.Errorf("%d connections are idle", n)
+			}
+		})
+	}
+}
+
+// An interim response that the sender's proxy refuses ends the message.
+func TestAnInterimResponseThatIsRefusedEndsTheMessage(t *testing.T) {
+	refused := errors.New("no interim responses here")
+	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+	}).direct()
+	q := request(t, "GET", r.URL, "")
+	_, err := r.connections.RoundTrip(q.WithContext(httptrace.WithClientTrace(q.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error { return refused }})))
+	if !errors.Is(err, refused) {
+		t.Errorf("got %v", err)
+	}
 }
