@@ -1,0 +1,178 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestAnErrorOfTheServiceStaysInItsLog(t *testing.T) {
+	s := newScripted(t)
+	s.err = errors.New("the disk is full of secrets")
+	var logged bytes.Buffer
+	h := s.handler()
+	h.Log = slog.New(slog.NewTextHandler(&logged, nil))
+	url, _ := overheard(t, h)
+	err := newPeer(t, url).UpdateParked(t.Context(), s.parked)
+	if err == nil || strings.Contains(err.Error(), "secrets") || !strings.Contains(err.Error(), "see its log") ||
+		!strings.Contains(err.Error(), "500") {
+		t.Errorf("the gateway got %v", err)
+	}
+	if !strings.Contains(logged.String(), "secrets") || !strings.Contains(logged.String(), "update-parked") {
+		t.Errorf("logged %s", logged.String())
+	}
+}
+
+func TestInvalidRequestsAreRefused(t *testing.T) {
+	s := newScripted(t)
+	service := httptest.NewServer(s.handler())
+	defer service.Close()
+	for _, c := range []struct {
+		method, name, body string
+		status             int
+		detail             string
+	}{
+		{"POST", "token", "{", 422, "invalid request of a gateway"},
+		{"POST", "token", `{"a":1}`, 422, "invalid request of a gateway"},
+		{"POST", "standing", `{"Tenant":"acme","Arrangement":"erp","SealTo":"AAAA"}`, 422, "public key is invalid"},
+		{"POST", "nothing", "{}", 404, "newer than the service"},
+		{"GET", "token", "", 404, "no such operation"},
+		{"POST", "changes", "", 404, "no such operation"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, service.URL+Path+c.name, strings.NewReader(c.body))
+		check(t, err)
+		res, err := http.DefaultClient.Do(r)
+		check(t, err)
+		body, err := io.ReadAll(res.Body)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != c.status || !strings.Contains(string(body), c.detail) ||
+			res.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d %s", c.method, c.name, res.StatusCode, body)
+		}
+	}
+	if len(s.asked) != 0 {
+		t.Errorf("the control was asked %v", s.asked)
+	}
+}
+
+func TestAListOfDueMessagesIsLimited(t *testing.T) {
+	s := newScripted(t)
+	url, _ := overheard(t, s.handler())
+	for limit, want := range map[int]string{16: " 16]", mostDue: " 1000]", mostDue + 1: " 1000]"} {
+		_, err := newPeer(t, url).DueParked(t.Context(), at(1), limit)
+		check(t, err)
+		if !strings.HasSuffix(s.asked["due-parked"], want) {
+			t.Errorf("%d: the control was asked for %s", limit, s.asked["due-parked"])
+		}
+	}
+}
+
+// A listener notifies of changes when a test does.
+type listener struct {
+	*scripted
+	mu     sync.Mutex
+	change func(string)
+	ready  chan struct{}
+	ended  chan struct{}
+}
+
+func (l *listener) OnChange(listen func(string)) (stop func()) {
+	l.mu.Lock()
+	l.change = listen
+	l.mu.Unlock()
+	close(l.ready)
+	return func() { close(l.ended) }
+}
+
+// A gateway that does not keep up is disconnected, and reads everything again.
+func TestTheStreamEndsWithTheServiceTheGatewayAndTooManyChanges(t *testing.T) {
+	for name, end := range map[string]func(l *listener, service, gateway context.CancelFunc){
+		"the service ends":    func(_ *listener, service, _ context.CancelFunc) { service() },
+		"the gateway is gone": func(_ *listener, _, gateway context.CancelFunc) { gateway() },
+		"too many changes": func(l *listener, _, _ context.CancelFunc) {
+			for range 1 << 20 {
+				l.change("tenant-id")
+				select {
+				case <-l.ended:
+					return
+				default:
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &listener{scripted: newScripted(t), ready: make(chan struct{}), ended: make(chan struct{})}
+			ending, service := context.WithCancel(t.Context())
+			defer service()
+			h := Handler{Control: l, Ending: ending, Log: slog.New(slog.DiscardHandler)}
+			ctx, gateway := context.WithCancel(t.Context())
+			defer gateway()
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, Path+"changes", nil)
+			answered := make(chan string)
+			w := httptest.NewRecorder()
+			go func() {
+				h.ServeHTTP(w, r)
+				answered <- w.Body.String()
+			}()
+			<-l.ready
+			end(l, service, gateway)
+			if body := <-answered; !strings.HasPrefix(body, "\n") {
+				t.Errorf("the stream began with %.20q", body)
+			}
+			<-l.ended
+		})
+	}
+}
+
+func TestTheClientSendsItsTokenAndAnAddressWithoutASlash(t *testing.T) {
+	var got *http.Request
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		io.WriteString(w, "{}")
+	}))
+	defer service.Close()
+	c, err := NewClient(service.URL+"/", "perennial_token", nil, slog.New(slog.DiscardHandler))
+	check(t, err)
+	_, err = c.Token(t.Context(), "hash")
+	check(t, err)
+	if got.URL.Path != Path+"token" || got.Header.Get("Authorization") != "Bearer perennial_token" ||
+		got.Header.Get(versionHeader) != "1" || got.Method != http.MethodPost {
+		t.Errorf("%s %s %v", got.Method, got.URL.Path, got.Header)
+	}
+	if _, err := NewClient("https://%", "perennial_token", nil, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("an invalid address is accepted")
+	}
+}
+
+func TestAnswersThatAreNotTheServicesAreErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		want   string
+	}{
+		"not JSON":            {200, "<html>", "is not a Perennial service"},
+		"a problem, unknown":  {418, `{"detail":"teapot"}`, "answered 418 I'm a teapot: teapot"},
+		"an error, no detail": {404, `{}`, "answered 404 Not Found"},
+		"an error, not JSON":  {502, "<html>", "answered 502 Bad Gateway"},
+	} {
+		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			io.WriteString(w, c.body)
+		}))
+		_, err := newPeer(t, service.URL).Token(t.Context(), "hash")
+		service.Close()
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
