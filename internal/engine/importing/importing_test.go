@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 var now = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
-// foreign is a CA that is not ours, and a client certificate of it.
+// A foreign CA is not ours. It comes with a client certificate that it issued.
 type foreign struct {
 	above, leaf *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -76,7 +76,7 @@ func (f foreign) pem(t testing.TB) []byte {
 	return append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.above.Raw})...)
 }
 
-func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
+func TestEveryProblemIsReportedWithItsLine(t *testing.T) {
 	expired, server, good := issue(t, now.AddDate(0, 0, -1), x509.ExtKeyUsageClientAuth),
 		issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
 	p12, err := pkcs12.Modern.Encode(good.key, good.leaf, nil, "right")
@@ -84,7 +84,9 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 	f := Files{
 		Tenants: "\ufeffName;Display_Name;Key_Type\nacme;Acme GmbH;p256\nacme;again;p256\n\nBad " +
 			"Name;x;p256\nglobex;\"Globex; Inc.\";des\ninitech;;;;;;\nhooli;;\n",
-		People:       "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\nacme,key-user,alice,alice@example.com,maybe\nacme,boss,bob,bob@example.com,\nacme,it-contact,Ina,no address,yes\n",
+		People: "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\n" +
+			"acme,key-user,alice,alice@example.com,maybe\n" +
+			"acme,boss,bob,bob@example.com,\nacme,it-contact,Ina,no address,yes\n",
 		Arrangements: "tenant,name,receiver,endpoint,receiver_name\nacme,a,erp,https://erp.example.com,ERP\nacme,a,erp,http://erp.example.com,ERP\nacme,b,erp,https://erp.example.com,Another\n\"acme,c",
 		Certificates: []Certificate{{"acme.pem", good.pem(t)}, {"acme.m-user.p12", p12}, {"globex.pem", expired.pem(t)},
 			{"hooli.pem", server.pem(t)}, {"nobody.pem", good.pem(t)}, {"globex.m-user.pem", []byte("hello")}},
@@ -102,13 +104,14 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 		"people 3: subscribed: write yes or no", "people 3: the key user alice of acme is already in line 2",
 		"people 4: role: write key-user or it-contact", "people 5: email", "people 5: subscribed: IT contacts",
 		"arrangements 3: endpoint", "arrangements 3: the arrangement a of acme is already in line 2",
-		"arrangements 4: the receiver erp of acme differs from the one in line 2", "arrangements 5: this line and the lines after it cannot be read",
+		"arrangements 4: the receiver erp of acme differs from the one in line 2",
+		"arrangements 5: this line and the lines after it cannot be read",
 		"acme.m-user.p12 0: does not open with the password", "globex.pem 0: expired on 19 November 2026",
 		"hooli.pem 0: is not for client authentication", `nobody.pem 0: belongs to "nobody"`,
 		"globex.m-user.pem 0: is neither PEM nor",
 	} {
 		if !strings.Contains(all, want) {
-			t.Errorf("nothing says %q", want)
+			t.Errorf("no problem contains %q", want)
 		}
 	}
 	if len(problems) != 18 {
@@ -121,7 +124,7 @@ func TestEveryProblemIsNamedWithItsLine(t *testing.T) {
 	}
 }
 
-// world is a service with one tenant.
+// world returns an importer and an installation with one tenant.
 func world(t *testing.T, url string) (*Importer, *enginetest.Installation) {
 	t.Helper()
 	engine, _ := enginetest.New(t, url, now)
@@ -139,8 +142,10 @@ func files(t *testing.T) (Files, foreign) {
 	p12, err := pkcs12.Modern.Encode(f.key, f.leaf, []*x509.Certificate{f.above}, "secret")
 	check(t, err)
 	return Files{
-		Tenants:      "name,display_name\nacme,\"Acme \"\"Söhne\"\" <&> GmbH\"\nhooli,\n",
-		People:       "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\nglobex,key-user,gina,gina@example.com,no\nglobex,it-contact,Ina Ivers,ina@example.com,\n",
+		Tenants: "name,display_name\nacme,\"Acme \"\"Söhne\"\" <&> GmbH\"\nhooli,\n",
+		People: "tenant,role,name,email,subscribed\nacme,key-user,alice,alice@example.com,yes\n" +
+			"globex,key-user,gina,gina@example.com,no\n" +
+			"globex,it-contact,Ina Ivers,ina@example.com,\n",
 		Arrangements: "tenant,name,receiver,endpoint\nacme,crm-to-erp,erp,https://erp.example.com/orders\nacme,crm-to-bi,erp,https://erp.example.com/bi\nglobex,hr-to-pay,pay,https://pay.example.com\n",
 		Certificates: []Certificate{{"acme.p12", p12}}, Password: "secret",
 	}, f
@@ -153,11 +158,11 @@ func (m *Importer) move(t *testing.T, id string, from, to tenancy.ImportState) {
 	}))
 }
 
-func TestAFleetIsImportedAndTakenBack(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) { aFleetIsImportedAndTakenBack(t, url) })
+func TestAFleetIsImportedAndUndone(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) { aFleetIsImportedAndUndone(t, url) })
 }
 
-func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
+func aFleetIsImportedAndUndone(t *testing.T, url string) {
 	m, e := world(t, url)
 	f, foreign := files(t)
 	i, err := m.Check(t.Context(), f, "operator olga")
@@ -173,7 +178,7 @@ func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
 	}
 	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 
-	// It breaks off in the middle, as a process does that is killed, and is taken up.
+	// The import is interrupted in the middle, as if the process were killed, and is continued.
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := e.Store.OnChange(func(string) { cancel() })
 	m.Work(ctx, i.ID)
@@ -251,11 +256,11 @@ func aFleetIsImportedAndTakenBack(t *testing.T, url string) {
 	}
 }
 
-func TestWhatIsInUseIsNotTakenBack(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) { whatIsInUseIsNotTakenBack(t, url) })
+func TestAnImportThatIsInUseIsNotUndone(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) { anImportThatIsInUseIsNotUndone(t, url) })
 }
 
-func whatIsInUseIsNotTakenBack(t *testing.T, url string) {
+func anImportThatIsInUseIsNotUndone(t *testing.T, url string) {
 	m, e := world(t, url)
 	f, _ := files(t)
 	i, err := m.Check(t.Context(), f, "operator olga")

@@ -77,7 +77,7 @@ type Config struct {
 	Prober Prober
 	// Importer is nil if this service does not import.
 	Importer Importer
-	// Lease is how long a job may run before it is considered lost; 0 for ten minutes.
+	// Lease is the time after which a running job is considered lost; 0 for ten minutes.
 	Lease time.Duration
 	// MailRate is the maximum number of mails a second that all replicas together hand to the mail server; 0 for no
 	// limit.

@@ -44,7 +44,7 @@ func (f *fixture) clock() time.Time {
 	return f.now
 }
 
-// setUp makes tenants of one subscribed key user and one IT contact each, installed in January 2026.
+// setUp creates tenants with one subscribed key user and one IT contact each, installed in January 2026.
 func setUp(t *testing.T, url string, tenants int, options ...enginetest.Option) *fixture {
 	t.Helper()
 	ctx := t.Context()
@@ -78,7 +78,7 @@ func setUp(t *testing.T, url string, tenants int, options ...enginetest.Option) 
 	return f
 }
 
-// parts lets the jobs work on the parts of runs.
+// parts makes the jobs work on the parts of runs.
 func parts(t *testing.T) enginetest.Option {
 	return func(c *lifecycle.Config) {
 		s, err := NewPartQueue(c.Store, log)
@@ -125,11 +125,11 @@ func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 	check(t, errors.Join(errs...))
 }
 
-func TestTheTickComesBackByItself(t *testing.T) {
+func TestTheTickRepeats(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
-		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, TickEvery: time.Second, Now: f.clock,
-			Log: log})
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, TickEvery: time.Second,
+			Now: f.clock, Log: log})
 		check(t, err)
 		check(t, j.Start(t.Context()))
 		ran := func() bool {
@@ -139,14 +139,15 @@ func TestTheTickComesBackByItself(t *testing.T) {
 		}
 		testenv.Eventually(t, func() bool { // the tick of the start is over
 			var ticks int
-			check(t, f.store.DB().QueryRow("SELECT COUNT(*) FROM river_job WHERE kind = 'tick' AND state = 'completed'").Scan(&ticks))
+			const query = "SELECT COUNT(*) FROM river_job WHERE kind = 'tick' AND state = 'completed'"
+			check(t, f.store.DB().QueryRow(query).Scan(&ticks))
 			return ticks > 0
 		})
 		if ran() {
 			t.Error("a run before its date")
 		}
 		f.mu.Lock()
-		f.now = time.Date(2026, 2, 1, 0, 30, 0, 0, time.UTC) // the service goes on running into February
+		f.now = time.Date(2026, 2, 1, 0, 30, 0, 0, time.UTC) // the service keeps running into February
 		f.mu.Unlock()
 		testenv.Eventually(t, ran)
 		check(t, j.Stop(context.WithoutCancel(t.Context())))
@@ -197,7 +198,7 @@ func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
 	})
 }
 
-// answers is a mail server that answers each letter as told.
+// An answers is a mail server that answers each letter as the test says.
 type answers struct {
 	mu     sync.Mutex
 	answer func(l notify.Addressed, try int) error
@@ -268,11 +269,12 @@ func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
 	})
 }
 
-func TestAJobThatWasLostWithItsProcessIsTakenUp(t *testing.T) {
+func TestAJobThatWasLostWithItsProcessIsDoneByTheNextStart(t *testing.T) {
 	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 1)
 	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
 	check(t, err)
-	if _, err := f.store.DB().Exec("UPDATE river_job SET state = 'running', attempted_at = CURRENT_TIMESTAMP, attempt = 1"); err != nil {
+	const lost = "UPDATE river_job SET state = 'running', attempted_at = CURRENT_TIMESTAMP, attempt = 1"
+	if _, err := f.store.DB().Exec(lost); err != nil {
 		t.Fatal(err)
 	}
 	s := &answers{answer: func(notify.Addressed, int) error { return nil }}
@@ -283,7 +285,7 @@ func TestAPartThatWasLostWithItsProcessIsFreeAtOnceOnSQLite(t *testing.T) {
 	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), 3, parts(t))
 	start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
 	f.now = start
-	// The process before began the run, claimed its part and was killed.
+	// The previous process began the run, claimed its part and was killed.
 	run := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err1 := tx.StartRun(t.Context(), tenancy.Run{RunDate: run, Policy: "perennial", StartedAt: start})
@@ -328,14 +330,14 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 	})
 }
 
-func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
+func TestAPartOfALostReplicaIsContinuedWhenItsLeaseEnds(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		const lease = 2 * time.Second
 		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
 		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
 		f.now = start
 		check(t, f.engine.Tick(t.Context(), start))
-		// A replica claimed a part and died. Its job is given to another one before the lease ends.
+		// A replica claimed a part and died. Another one gets its job before the lease ends.
 		run, err := f.store.LatestRun(t.Context())
 		check(t, err)
 		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
@@ -356,7 +358,7 @@ func TestAPartOfALostReplicaIsTakenUpWhenItsLeaseEnds(t *testing.T) {
 func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 0)
-		// Four replicas take two at a time for ten seconds of a clock that goes on when all of them wait.
+		// Four replicas reserve two at a time for ten seconds, on a clock that advances when all of them wait.
 		start := f.now
 		taken, now := 0, start
 		for now.Before(start.Add(10 * time.Second)) {
@@ -384,7 +386,7 @@ func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
 	})
 }
 
-func TestMailsWaitForTheLimitWithoutLosingATry(t *testing.T) {
+func TestMailsThatWaitForTheRateLimitLoseNoTry(t *testing.T) {
 	f := setUp(t, testenv.Postgres(t), 3)
 	f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 	check(t, f.engine.Tick(t.Context(), f.clock()))

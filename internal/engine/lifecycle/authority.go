@@ -111,7 +111,8 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 		if err != nil || !first {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, "issuer", "authority.signs", "", a.ID, map[string]any{"not_after": a.NotAfter}))
+		return tx.Audit(ctx, tenancy.NewEvent(now, "issuer", "authority.signs", "", a.ID,
+			map[string]any{"not_after": a.NotAfter}))
 	})
 }
 
@@ -131,7 +132,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		if len(ids) == rollPage {
 			next = ids[len(ids)-1]
 		}
-		if ok, err := tx.AdvanceAnnouncement(ctx, a.ID, after, next); err != nil || !ok { // another replica notifies this page
+		ok, err := tx.AdvanceAnnouncement(ctx, a.ID, after, next)
+		if err != nil || !ok { // another replica notifies this page
 			return err
 		}
 		told = next == store.AnnouncedToAll

@@ -76,7 +76,7 @@ func TestANewAuthorityIsAnnouncedOnceToEveryKeyUserWhoseReceiversItConcerns(t *t
 	})
 }
 
-func TestAnAuthoritySignsOnItsDateAndSoonerOnceEveryReceiverTrustsIt(t *testing.T) {
+func TestAnAuthoritySignsOnItsDateOrSoonerIfEveryReceiverTrustsIt(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		t.Run(fmt.Sprintf("trusted=%v", trusted), func(t *testing.T) {
 			now := date("2026-01-15")
@@ -112,8 +112,8 @@ func TestAnAuthoritySignsOnItsDateAndSoonerOnceEveryReceiverTrustsIt(t *testing.
 			if next.IssuerID != a.ID {
 				t.Error("a renewal is of the old authority")
 			}
-			// The change of the CA is a roll-over like any other: the old generation stays in use until the receiver takes the
-			// new one.
+			// A change of the CA is a roll-over like any other. The old generation stays in use until the receiver
+			// accepts the new one.
 			if s := f.standing(acme, "shop"); s.Arrangement.Generation != 1 ||
 				!slices.Equal(s.Rollover.Order(now), []int{1, 2}) {
 				t.Errorf("presents %d, tries %v", s.Arrangement.Generation, s.Rollover.Order(now))
@@ -128,6 +128,6 @@ func TestAnAuthorityWithoutAnyReceiverSignsAfterItsNotice(t *testing.T) {
 	a := f.announce(now)
 	check(t, f.Announce(t.Context(), now.Add(29*policy.Day)))
 	if got := f.authorities.Signing(now.Add(29 * policy.Day)); got.ID != a.ID {
-		t.Error("it waits for nobody")
+		t.Error("the authority does not sign")
 	}
 }

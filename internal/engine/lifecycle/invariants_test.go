@@ -31,8 +31,7 @@ type history struct {
 	inScope    bool
 	renewedBy  map[string]bool // certificate IDs that a user replaced
 	late       bool            // the service or the CA was down: warnings may have been missed
-	// mailed holds, for every notice to the tenant's key users, who must get a mail. It is kept when the notice is first
-	// seen.
+	// mailed holds the key users who must get a mail about each notice. It is filled when the notice is first seen.
 	mailed map[string]map[string]bool
 }
 
@@ -43,7 +42,8 @@ type kind struct {
 }
 
 // quiet steps keep the service and the CA up.
-var quiet = []string{"hours", "hours", "hours", "days", "days", "clock back", "subscribe", "unsubscribe", "scope", "renew"}
+var quiet = []string{"hours", "hours", "hours", "days", "days", "clock back", "subscribe", "unsubscribe", "scope",
+	"renew"}
 
 var (
 	// anything may happen.
@@ -64,7 +64,7 @@ func newHistory(t *testing.T, r *rapid.T, dir string, k kind) *history {
 	return h
 }
 
-// step does one drawn thing.
+// step performs one drawn step.
 func (h *history) step(r *rapid.T) {
 	ctx := h.t.Context()
 	switch rapid.SampledFrom(h.steps).Draw(r, "step") {
@@ -147,7 +147,7 @@ func (h *history) tick() {
 	}
 }
 
-// note remembers who must be mailed about notices that are new.
+// note records who must get a mail about new notices.
 func (h *history) note() {
 	notices, err := h.store.Notices(h.t.Context(), h.tenant.ID, "", 10000)
 	check(h.t, err)
@@ -163,7 +163,7 @@ func (h *history) note() {
 	}
 }
 
-// everything reads what the invariants speak of.
+// everything reads the rows that the invariants are about.
 func (h *history) everything() (certs []tenancy.Certificate, notices []tenancy.Notice, tasks []tenancy.Task,
 	mails []tenancy.Mail) {
 	ctx := h.t.Context()
@@ -195,7 +195,7 @@ func histories(t *testing.T, k kind, floor int, invariant func(r *rapid.T, h *hi
 		h.fixture.down["acme"] = false
 		h.tick()
 		h.note()
-		if left := end.Sub(h.now); left > 0 { // whatever happened before, two renewals come
+		if left := end.Sub(h.now); left > 0 { // two renewals come, whatever happened before
 			h.pass(left/2 + 32*policy.Day)
 			h.step(r)
 			h.fixture.down["acme"] = false
@@ -363,7 +363,7 @@ func TestInvariantTraceable(t *testing.T) {
 	})
 }
 
-// Sealed: not one private key can be found in the database's files, in any form that would be readable.
+// No private key can be found in the database's files, in any readable form.
 func TestInvariantSealed(t *testing.T) {
 	dir := t.TempDir()
 	f := setUp(t, "sqlite:"+filepath.Join(dir, "p.db"), "perennial", date("2026-01-15"))

@@ -114,7 +114,7 @@ func TestACertificateThatTheCAIssuesLaterIsAnErrorWithItsHandle(t *testing.T) {
 	}
 }
 
-func TestAnIssuerIsToldWhatIsRevokedAndCannotHoldItUp(t *testing.T) {
+func TestAnIssuerIsNotifiedOfRevocationsAndCannotBlockThem(t *testing.T) {
 	now := date("2026-01-15")
 	f := sqlite(t, policy.Default, now)
 	var log bytes.Buffer

@@ -57,7 +57,7 @@ type Config struct {
 	Parts PartQueue
 	// PartSize is the number of certificates in a part of a run; 0 for [DefaultPart].
 	PartSize int
-	// PartLease is how long a worker may hold a part before another worker can claim it; 0 for [DefaultPartLease].
+	// PartLease is the time after which another worker can claim a part; 0 for [DefaultPartLease].
 	PartLease time.Duration
 	// Pace blocks until the issuer may be asked for n more certificates. Optional: without it, there is no limit.
 	Pace func(ctx context.Context, n int) error
@@ -156,11 +156,12 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
 		issued.NotBefore.After(now) {
 		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew "+
-			"again or nobody accepts yet: check the CA's limits and its clock",
+			"again, or that is not valid yet: check the CA's limits and its clock",
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)
 	}
 	c.Certificate = tenancy.Certificate{
-		ID: store.NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby, Serial: issued.Serial,
+		ID: store.NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby,
+		Serial:      issued.Serial,
 		Fingerprint: certfile.Fingerprint(issued.DER),
 		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
 		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
@@ -174,8 +175,8 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 	return c, err
 }
 
-// keepChain stores the chain of an issuer without a hierarchy, whose authorities are not in the database. It returns the
-// ID of the chain, or "" if the chain is empty.
+// keepChain stores the chain of an issuer without a hierarchy, whose authorities are not in the database. It returns
+// the ID of the chain, or "" if the chain is empty.
 func (e *Engine) keepChain(ctx context.Context, chain [][]byte) (id string, err error) {
 	if len(chain) == 0 {
 		return "", nil
@@ -242,7 +243,8 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			}
 			return err
 		}
-		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID, Name: tenancy.FirstProject,
+		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID,
+			Name:      tenancy.FirstProject,
 			CreatedAt: now, Version: 1}); err != nil {
 			return err
 		}
@@ -262,7 +264,8 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 				return err
 			}
 		}
-		events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name, map[string]any{"key_type": t.KeyType})}
+		events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name,
+			map[string]any{"key_type": t.KeyType})}
 		for i, c := range certs {
 			action := "certificate.issued"
 			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {

@@ -50,7 +50,7 @@ func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
 	return nil
 }
 
-// flaky fails for some tenants.
+// A flaky issuer fails for some tenants.
 type flaky struct {
 	issuer.Issuer
 	down map[string]bool
@@ -101,7 +101,7 @@ func openCA(t *testing.T, s *store.Store, keys *keyring.Keyring, p policy.Policy
 	return ca
 }
 
-// replica opens another engine on the same database, as another process would: with a store and a CA of its own.
+// replica opens another engine on the same database, with a store and a CA of its own, as another process would.
 func (f *fixture) replica(now time.Time) *Engine {
 	f.t.Helper()
 	s, err := store.Open(f.t.Context(), f.url)
@@ -129,7 +129,7 @@ func date(s string) time.Time {
 	return t
 }
 
-// tenant makes a tenant with three key users, of whom alice is subscribed, two IT contacts, and the scope answered yes.
+// tenant creates a tenant with two IT contacts and three key users, of whom alice is subscribed. The scope sends mails.
 func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 	f.t.Helper()
 	ctx := f.t.Context()
@@ -196,7 +196,7 @@ func (f *fixture) newest(tenant tenancy.Tenant, p tenancy.Purpose) tenancy.Certi
 	return c
 }
 
-func TestAMonthAfterItsWarningACertificateIsRenewedAndEverybodyHearsOfBoth(t *testing.T) {
+func TestACertificateIsRenewedAMonthAfterItsWarningAndBothAreNotified(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		acme := f.tenant("acme", date("2026-01-15"))
@@ -273,7 +273,7 @@ func TestARunDateIsExecutedOnceAlsoWhenTheClockJumpsBack(t *testing.T) {
 	}
 }
 
-func TestARunByHandDoesNotStandForAScheduledOne(t *testing.T) {
+func TestARunByHandDoesNotReplaceAScheduledOne(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-01-15")))
 	check(t, f.Tick(t.Context(), date("2026-10-01")))
@@ -348,7 +348,7 @@ func TestAfterDowntimeEveryRunDateIsCaughtUpAndNoWarningIsFalse(t *testing.T) {
 	}
 }
 
-func TestACertificateThatExpiredDuringDowntimeIsRenewedAndSaidToBeLate(t *testing.T) {
+func TestACertificateThatExpiredDuringDowntimeIsRenewedAndCountedAsLate(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-01-15")))
@@ -407,7 +407,7 @@ func TestThePresetsMailITContactsAsPublished(t *testing.T) {
 		preset, issued, run string
 		want                []string
 	}{
-		{"sap-c4c", "2023-11-20", "2024-09-01", nil}, // before 2024-11-01 nobody was mailed about the M-user
+		{"sap-c4c", "2023-11-20", "2024-09-01", nil}, // before 2024-11-01 no mail was sent about the M-user
 		{"sap-c4c", "2024-01-20", "2024-11-01", []string{"first: M-user Certificate is going to expire soon",
 			"second: M-user Certificate is going to expire soon"}},
 		{"sap-c4c-92", "2024-02-01", "2024-11-01", []string{
@@ -430,7 +430,7 @@ func TestThePresetsMailITContactsAsPublished(t *testing.T) {
 	}
 }
 
-func TestOneFailureDoesNotKeepTheOthersFromRenewalAndIsTriedAgain(t *testing.T) {
+func TestAFailureDoesNotDelayOtherRenewalsAndIsTriedAgain(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	a, b := f.tenant("a", date("2026-01-15")), f.tenant("b", date("2026-01-15"))
 	check(t, f.Tick(t.Context(), date("2026-11-15")))
@@ -564,7 +564,7 @@ func TestAnUnsoundPolicyIsRefused(t *testing.T) {
 	}
 }
 
-// SQLite's own limit on the size of the file stands for a disk that is full: the error is the same.
+// SQLite's own limit on the size of the file stands in for a full disk: the error is the same.
 func TestAFullDiskStopsARunAndLosesNothing(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	var tenants []tenancy.Tenant

@@ -61,8 +61,8 @@ func (e *Engine) split(ctx context.Context, tx *store.Tx, runDate, until time.Ti
 	return parts, nil
 }
 
-// resume continues the parts of a run that no worker holds. The parts of a divided run are queued. A run of one part, or
-// one without a queue, is worked on here, and queued for the end of its lease if another worker holds it.
+// resume continues the parts of a run that no worker holds. The parts of a divided run are queued. A run of one part,
+// or one without a queue, is worked on here, and queued for the end of its lease if another worker holds it.
 func (e *Engine) resume(ctx context.Context, left []store.Part, now time.Time) error {
 	var free, queue []store.Part
 	for _, p := range left {

@@ -17,7 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// spread remembers the parts that were handed out.
+// A spread records the parts that were handed out.
 type spread struct{ parts []store.Part }
 
 func (s *spread) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
@@ -25,7 +25,7 @@ func (s *spread) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error
 	return nil
 }
 
-// split is a fixture whose runs have parts of four certificates, and whose ten tenants are due in December.
+// split returns a fixture whose runs have parts of four certificates. Its ten tenants are due in December.
 func split(t *testing.T, url string) (*fixture, *spread) {
 	f := setUp(t, url, "perennial", date("2026-01-15"))
 	for i := range 10 {
@@ -41,14 +41,14 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f, s := split(t, url)
 		now := date("2026-12-01")
-		// twenty certificates, tenants' and M-users': a warning that comes too late is none
+		// There are twenty certificates, of tenants and M-users. It is too late for a warning.
 		check(t, f.Tick(t.Context(), now))
 		runs, err := f.store.UnfinishedRuns(t.Context())
 		check(t, err)
 		if len(runs) != 2 || len(s.parts) != 12 {
 			t.Fatalf("%d runs in %d parts", len(runs), len(s.parts))
 		}
-		// Three replicas, each of which hears of every part twice.
+		// Three replicas, each of which is given every part twice.
 		var replicas sync.WaitGroup
 		errs := make(chan error, 100)
 		for range 3 {
@@ -91,7 +91,7 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 	})
 }
 
-func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
+func TestAPartWhoseWorkerDiedIsResumedByTheNextTick(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f, s := split(t, url)
 		now := date("2026-11-01")
@@ -99,7 +99,7 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 		f.down["t3"] = true
 		parts := s.parts
 		s.parts = nil
-		// One dies: it claimed a part and says nothing more.
+		// A worker claimed a part and died.
 		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.ClaimPart(t.Context(), parts[0].RunDate, 1, now, DefaultPartLease)
 			return err
@@ -109,9 +109,9 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 			later := (*NotYetError)(nil)
 			if p.RunDate.Equal(parts[0].RunDate) && p.Number == 1 {
 				if !errors.As(err, &later) || !later.At.Equal(now.Add(DefaultPartLease)) {
-					t.Errorf("a part that is somebody's: %v", err)
+					t.Errorf("a part that another worker holds: %v", err)
 				}
-				// A claim of a clock that was hours ahead keeps nobody away.
+				// A claim of a clock that was hours ahead does not block the part.
 				before := now.Add(-6 * time.Hour)
 				if free := (store.Part{ClaimedUntil: now.Add(DefaultPartLease)}).FreeAt(before, DefaultPartLease); !free.IsZero() {
 					t.Errorf("it is free at %s", free)
@@ -122,13 +122,13 @@ func TestAPartThatSomebodyDiedOverIsTakenUpByTheNextTick(t *testing.T) {
 		}
 		check(t, f.Tick(t.Context(), now.Add(time.Minute)))
 		if len(s.parts) != 0 {
-			t.Errorf("%d parts are handed out while somebody may work on them", len(s.parts))
+			t.Errorf("%d parts are handed out while a worker may hold them", len(s.parts))
 		}
 		check(t, f.Tick(t.Context(), now.Add(time.Hour)))
 		if len(s.parts) != 1 || s.parts[0].Number != 1 {
 			t.Fatalf("handed out: %+v", s.parts)
 		}
-		// Without anybody to hand it to, the tick does it.
+		// Without a queue, the tick works on the part.
 		f.parts = nil
 		check(t, f.Tick(t.Context(), now.Add(2*time.Hour)))
 		if run, err := f.store.Run(t.Context(), now); err != nil || run.FinishedAt.IsZero() || run.Warned != 20 {
@@ -173,7 +173,7 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
+func TestARunIsSpreadIfThePolicyAsksForIt(t *testing.T) {
 	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
 	f.policy.Spread = 6 * time.Hour
 	now := date("2026-11-01")
@@ -200,7 +200,7 @@ func TestARunIsSpreadWhereThePolicyAsksForIt(t *testing.T) {
 	}
 }
 
-// A lying CA gives what was not asked for; a CA that is down for a week is up in time.
+// A lying CA issues certificates that were not asked for.
 type lying struct {
 	issuer.Issuer
 	lie *func(*issuer.Issued)
@@ -214,7 +214,7 @@ func (l lying) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, erro
 	return c, err
 }
 
-func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testing.T) {
+func TestAnUnsuitableCertificateIsRejectedAndACAThatWasDownForAWeekRenewsInTime(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	var lie func(*issuer.Issued)
@@ -235,7 +235,7 @@ func TestWhatALyingCAIssuesIsNotTakenAndOneThatWasDownForAWeekIsInTime(t *testin
 	f.down["acme"] = true
 	for day := 1; day < 8; day++ {
 		if err := f.Tick(t.Context(), date("2026-12-01").AddDate(0, 0, day)); err == nil {
-			t.Error("the CA is down, and nothing is said")
+			t.Error("the CA is down, and there is no error")
 		}
 	}
 	f.down["acme"] = false

@@ -24,7 +24,8 @@ type audience struct {
 }
 
 // audiences reads the tenants of certificates with their people and roll-overs. It uses one query per table.
-func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]audience, error) {
+func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]audience,
+	error) {
 	var ids []string
 	seen := make(map[string]bool, len(certs))
 	for _, c := range certs {
@@ -70,7 +71,8 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 	}
 	all := make(map[string]audience, len(tenants))
 	for id, t := range tenants {
-		all[id] = audience{Fleet: rollovers.Fleet{Tenant: t}, keyUsers: users[id], itContacts: contacts[id], inScope: inScope[id]}
+		all[id] = audience{Fleet: rollovers.Fleet{Tenant: t}, keyUsers: users[id], itContacts: contacts[id],
+			inScope: inScope[id]}
 	}
 	return all, nil
 }
@@ -115,7 +117,8 @@ func (e *Engine) warn(b *batch, p audience, c tenancy.Certificate, why cause, no
 		why, now)
 	detail := certificateDetail(c)
 	detail.RunDate = runDateText(why.runDate)
-	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.Tenant.Name, object(p.Tenant, c), detail))
+	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.warned", p.Tenant.Name,
+		object(p.Tenant, c), detail))
 }
 
 // renewsAfter returns the first run after the given one that renews a certificate.

@@ -182,7 +182,8 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 				}
 			}
 			tx.Changed(t.ID)
-			return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "certificate.retired", t.Name, object(t, c), certificateDetail(c)))
+			return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "certificate.retired", t.Name, object(t, c),
+				certificateDetail(c)))
 		})
 		if err != nil && !errors.Is(err, tenancy.ErrStale) { // another replica was faster
 			return retired, err

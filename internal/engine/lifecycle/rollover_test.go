@@ -26,7 +26,7 @@ func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy)
 	return a
 }
 
-// renews lets the background job warn on November 1st and renew on December 1st.
+// renews runs the background job: it warns on November 1st and renews on December 1st.
 func (f *fixture) renews() {
 	f.t.Helper()
 	for _, day := range []string{"2026-01-15", "2026-11-01", "2026-12-01"} {
@@ -64,7 +64,7 @@ func (f *fixture) actions(tenant, object string) (all []string) {
 	return all
 }
 
-func TestARenewalReachesEveryArrangementInTheWayOfItsStrategy(t *testing.T) {
+func TestARenewalReachesEveryArrangementByItsStrategy(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		acme := f.tenant("acme", date("2026-01-15"))
@@ -87,7 +87,7 @@ func TestARenewalReachesEveryArrangementInTheWayOfItsStrategy(t *testing.T) {
 			}
 		}
 
-		// The bank installs the new one in the place of the old one; shop's administrator is asked and chosen by a person.
+		// The bank replaces the old certificate by the new one. For shop, a user chooses the new one.
 		f.sees(bank, 1, rollover.Refused, rollover.Traffic, date("2026-12-05"))
 		if got := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-05")); got.Rollover.Presents != 2 ||
 			got.Arrangement.Generation != 2 {
@@ -141,7 +141,8 @@ func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
 	if got := state(); got != tenancy.Active || f.standing(acme, "bank").Rollover.Presents != 1 {
 		t.Fatalf("%s although the bank needs it", got)
 	}
-	// It never acts: three days before the old one expires the arrangement leaves it, and then it is retired.
+	// The bank never acts. The arrangement leaves the old generation three days before that expires, and then it is
+	// retired.
 	check(t, f.Tick(t.Context(), date("2027-01-13")))
 	if got := f.standing(acme, "bank"); got.Rollover.Presents != 2 ||
 		!slices.Equal(got.Rollover.Order(date("2027-01-13")), []int{1, 2}) {
@@ -190,7 +191,8 @@ func TestACompromisedGenerationIsLeftAtOnceByEveryStrategy(t *testing.T) {
 	events, err := f.store.Events(t.Context(), "acme", 0, 1000)
 	if !slices.ContainsFunc(events, func(e tenancy.Event) bool {
 		return e.Action == "arrangement.cut-over" && e.Object == "acme/crm-to-manual" &&
-			e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual","why":"generation 1 was revoked"}`
+			e.Detail == `{"from":1,"generation":2,"may_break_delivery":true,"strategy":"manual",`+
+				`"why":"generation 1 was revoked"}`
 	}) || err != nil {
 		t.Errorf("it does not say so: %v %v", events, err)
 	}
@@ -213,7 +215,7 @@ func TestAReissueIsNotPresentedBeforeTheKeyUsersHadTheirNotice(t *testing.T) {
 	}
 }
 
-func TestReceiversThatDoNotActAreRememberedWithGrowingUrgency(t *testing.T) {
+func TestRemindersAboutReceiversThatDoNotActGrowInUrgency(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	f.arrangement(acme, "bank", tenancy.Adaptive)

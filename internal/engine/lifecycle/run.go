@@ -44,8 +44,8 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now))...)
 }
 
-// NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was missed.
-// The first call records now as the beginning of the installation, and no run date before it is due.
+// NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was
+// missed. The first call records now as the beginning of the installation, and no run date before it is due.
 func (e *Engine) NextRun(ctx context.Context, now time.Time) (time.Time, error) {
 	installed, err := e.store.InstalledAt(ctx, now)
 	if err != nil {
@@ -204,8 +204,8 @@ type attempt struct {
 
 // renewDue deals with every certificate after one position and up to another that may be due. It is a pipeline: while
 // one page is written, the keys and certificates of the next page are created, and the page after that is read.
-func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int, lastErr,
-	err error) {
+func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int,
+	lastErr, err error) {
 	w := attempt{engine: e, runDate: runDate, now: now, until: until}
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
@@ -267,8 +267,8 @@ func (w attempt) read(ctx context.Context, from store.Position) *page {
 	return p
 }
 
-// commit stores a page. A conflict means that another replica dealt with one of its certificates meanwhile. Then the page
-// is read and prepared again.
+// commit stores a page. A conflict means that another replica dealt with one of its certificates meanwhile. Then the
+// page is read and prepared again.
 func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
 	for try := 1; ; try++ {
 		err := w.tryCommit(ctx, p)
@@ -313,7 +313,8 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 		workers.Go(func() {
 			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
 				i := renew[n-1]
-				c, err := w.engine.issue(ctx, p.people[p.certs[i].TenantID].Tenant, p.certs[i].Purpose, p.certs[i].Generation+1, w.now)
+				old := p.certs[i]
+				c, err := w.engine.issue(ctx, p.people[old.TenantID].Tenant, old.Purpose, old.Generation+1, w.now)
 				p.successors[i], errs[i] = &c, err
 			}
 		})

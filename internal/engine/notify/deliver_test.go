@@ -35,9 +35,9 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 var check = testenv.Check
 
-// answers is a mail server that answers each letter as told, and keeps the letters.
+// An answers is a mail server that answers each letter as the test says, and keeps the letters.
 type answers struct {
-	answer  func(l Addressed) error // nil: takes all
+	answer  func(l Addressed) error // nil: accepts all
 	letters []Addressed
 }
 
@@ -162,7 +162,7 @@ func TestAfterTheLastTryAMailIsDeadAndKept(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatCannotBeStoredDoesNotCostThoseBesideIt(t *testing.T) {
+func TestAnAnswerThatCannotBeStoredDoesNotAffectTheOthers(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.Tick(t.Context(), time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)))
 	mails, err := w.Store.Mails(t.Context(), w.acme.ID, "", "", 1)
@@ -258,7 +258,8 @@ func TestALetterHasWhatItsNoticeIsAbout(t *testing.T) {
 		t.Errorf("the receiver has not accepted it, and the letter lists %+v", alice.Arrangements)
 	}
 	if mail, err := w.Store.Mail(t.Context(), strings.TrimSuffix(alice.MessageID, "@p.example.com")); err != nil ||
-		mail.State != tenancy.MailSent || mail.Attempts != 1 || !mail.SentAt.Equal(date(2026, 12, 1)) || mail.LastError != "" {
+		mail.State != tenancy.MailSent || mail.Attempts != 1 || !mail.SentAt.Equal(date(2026, 12, 1)) ||
+		mail.LastError != "" {
 		t.Errorf("%+v, %v", mail, err)
 	}
 }
@@ -282,7 +283,8 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	}, date(2026, 12, 2))
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
-	alice, known := w.deliver(date(2026, 12, 16))["alice: crm-to-bank has not accepted the new certificate yet, 29 days left"]
+	letters := w.deliver(date(2026, 12, 16))
+	alice, known := letters["alice: crm-to-bank has not accepted the new certificate yet, 29 days left"]
 	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 ||
 		alice.Arrangements[0].Arrangement != "crm-to-bank" || alice.New == nil || alice.New.Generation != 2 {
 		t.Errorf("%+v", alice.Letter)
@@ -332,7 +334,8 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	_, err := w.ca.Announce(t.Context(), installed, issuer.Succession{NewRoot: true})
 	check(t, err)
 	var sender answers
-	for _, at := range []time.Time{installed, date(2026, 11, 1), date(2026, 12, 1), date(2026, 12, 16), date(2027, 1, 13)} {
+	for _, at := range []time.Time{installed, date(2026, 11, 1), date(2026, 12, 1), date(2026, 12, 16),
+		date(2027, 1, 13)} {
 		check(t, w.Tick(t.Context(), at))
 		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
 	}
@@ -461,13 +464,13 @@ func TestWhatCannotBeReadOrStoredIsAnErrorOfTheDelivery(t *testing.T) {
 	if len(sender.letters) != 1 {
 		t.Errorf("%d letters were sent", len(sender.letters))
 	}
-	// What is not queued any more is not sent.
+	// A mail that is not queued any more is not sent.
 	if check(t, w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1))); len(sender.letters) != 1 {
 		t.Error("a letter was sent for a mail that is not queued")
 	}
 	check(t, w.Store.Close())
 	if err := w.deliverer(&sender).Deliver(t.Context(), ids, false, date(2026, 11, 1)); err == nil {
-		t.Error("a closed database is no error")
+		t.Error("a closed database gives no error")
 	}
 }
 

@@ -63,7 +63,7 @@ func send(t *testing.T, s *Server, letters ...Addressed) []error {
 	return answers
 }
 
-func TestNothingMoreIsSentOnceAnAnswerCannotBeWrittenDown(t *testing.T) {
+func TestSendingStopsIfAnAnswerCannotBeStored(t *testing.T) {
 	url, seen := scripted(t, nil)
 	full := errors.New("disk full")
 	if err := server(t, url).Send(t.Context(), []Addressed{letter("m1"), letter("m2")}, func(int, error) error {
@@ -131,7 +131,7 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 	}
 }
 
-func TestTheMailOfANewCACarriesItAndItsRootWhereThatIsNewToo(t *testing.T) {
+func TestTheMailAboutANewCACarriesTheCAAndANewRoot(t *testing.T) {
 	pit := testenv.StartMailpit(t)
 	s, err := NewServer(pit.URL, "Perennial <noreply@p.example.com>", templates(t), pit.Roots)
 	if err != nil {
@@ -170,8 +170,8 @@ func TestTheMailOfANewCACarriesItAndItsRootWhereThatIsNewToo(t *testing.T) {
 	}
 }
 
-// scripted is a mail server that answers as told: each command's answer by its first word; an empty answer drops the
-// connection, "hang" never answers.
+// scripted starts a mail server that answers each command by its first word. An empty answer drops the connection, and
+// "hang" never answers.
 func scripted(t *testing.T, answers map[string]string) (url string, seen func() []string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -231,7 +231,7 @@ func scripted(t *testing.T, answers map[string]string) (url string, seen func() 
 	}
 }
 
-func TestAnswersOfAServerAreFinalOnlyWhereTryingAgainIsUseless(t *testing.T) {
+func TestAnswersOfAServerAreFinalOnlyIfAnotherTryIsUseless(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answers map[string]string
@@ -264,7 +264,7 @@ func TestAnswersOfAServerAreFinalOnlyWhereTryingAgainIsUseless(t *testing.T) {
 	}
 }
 
-func TestOneRefusedRecipientDoesNotKeepTheOthersFromTheirMail(t *testing.T) {
+func TestARefusedRecipientDoesNotAffectTheOtherMails(t *testing.T) {
 	url, seen := scripted(t, map[string]string{"RCPT": "550 no such user"})
 	answers := send(t, server(t, url), letter("m1"), letter("m2"))
 	if !errors.Is(answers[0], ErrRejected) || !errors.Is(answers[1], ErrRejected) {

@@ -160,10 +160,11 @@ func observe(ctx context.Context, tx *store.Tx, s *standing.Standing, seen stand
 // Choose cuts an arrangement over, or back, on the decision of a user.
 func (o *Rollovers) Choose(ctx context.Context, arrangementID string, generation int, actor string,
 	now time.Time) (standing.Standing, error) {
-	return o.step(ctx, arrangementID, actor, now, func(_ *store.Tx, s *standing.Standing) (move *rollover.Move, err error) {
+	choose := func(_ *store.Tx, s *standing.Standing) (move *rollover.Move, err error) {
 		s.Rollover, move, err = s.Rollover.Choose(generation, now)
 		return move, err
-	})
+	}
+	return o.step(ctx, arrangementID, actor, now, choose)
 }
 
 // step does one step of a roll-over in a transaction that locks the arrangement.

@@ -7,8 +7,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.name FROM tenants t WHERE t.id = a.tenant_id), ''), a.key_user_id,
-	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.origin, a.zone, a.language, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
+const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.name FROM tenants t WHERE t.id =
+	a.tenant_id), ''), a.key_user_id,
+	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.origin, a.zone,
+	a.language, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
 	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,

@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func TestAnAccountHasItsOwnAndLosesItWithItself(t *testing.T) {
+func TestAnAccountIsDeletedWithItsSessionsAndPasskeys(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		a := tenancy.Account{ID: "a1", Name: "olga", Role: tenancy.RoleOperator, Password: "hash", Origin: "token 1",
@@ -60,7 +60,7 @@ func TestAnAccountHasItsOwnAndLosesItWithItself(t *testing.T) {
 	})
 }
 
-func TestACeremonyIsTakenOnceInItsTimeAndForItsKind(t *testing.T) {
+func TestACeremonyIsRedeemedOnceInTimeAndForItsKind(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		take := func(hash, kind string, at time.Time) (data string, err error) {
 			err = write(t, s, func(ctx context.Context, tx *Tx) (err error) {

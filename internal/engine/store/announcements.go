@@ -5,8 +5,8 @@ import "context"
 // AnnouncedToAll is the progress of an announcement that has reached every tenant.
 const AnnouncedToAll = "~" // after every ID
 
-// Announcement returns how far the announcement of an authority has got: the ID of the last tenant that was notified, ""
-// for none, or [AnnouncedToAll].
+// Announcement returns how far the announcement of an authority has got: the ID of the last tenant that was notified,
+// "" for none, or [AnnouncedToAll].
 func (t *Tx) Announcement(ctx context.Context, authorityID string) (toldTo string, err error) {
 	if _, err := t.exec(ctx, "INSERT INTO announcements (authority_id, told_to) VALUES (?, '') ON CONFLICT "+
 		"(authority_id) DO NOTHING", authorityID); err != nil {

@@ -53,7 +53,8 @@ var (
 		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '') ON CONFLICT (arrangement_id, " +
 			"generation) DO UPDATE SET presented_at = excluded.presented_at",
 		all: "INSERT INTO evidence (" +
-			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS v (id, generation, at)
+			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[],
+				$3::bigint[]) AS v (id, generation, at)
 			ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at`,
 		columns: 3,
 	}

@@ -50,7 +50,8 @@ func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]
 func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate,
 	error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
-		WHERE successor_id = '' AND (not_after, id) <= (?, ?) AND (not_after, id) > (?, ?) AND noticed_run <> ? ORDER BY not_after, id LIMIT ?`,
+		WHERE successor_id = '' AND (not_after, id) <= (?, ?) AND (not_after, id) > (?, ?) AND noticed_run <> ?
+		ORDER BY not_after, id LIMIT ?`,
 		micros(until.NotAfter), until.ID, micros(after.NotAfter), after.ID, micros(runDate), limit)
 }
 
@@ -135,7 +136,8 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 
 var succeed = bulk{
 	each: "UPDATE certificates SET successor_id = ?, state = ? WHERE id = ? AND successor_id = ''",
-	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state FROM unnest($1::text[], $2::text[], $3::text[]) AS v (successor_id, state, id)
+	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state FROM unnest($1::text[],
+		$2::text[], $3::text[]) AS v (successor_id, state, id)
 		WHERE certificates.id = v.id AND certificates.successor_id = ''`,
 	columns: 3,
 }

@@ -68,7 +68,7 @@ const searchWindow = 20000
 
 // SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain a text, in upper or
 // lower case. If a tenant is given (by name), it lists only the tenant's events. It reads a bounded part of the log.
-// next is where to continue, or 0 at the beginning of the log.
+// next is the entry to continue before, or 0 at the beginning of the log.
 func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event,
 	next int64, err error) {
 	return r.searchEvents(ctx, tenant, text, before, limit, searchWindow)

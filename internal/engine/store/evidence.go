@@ -24,7 +24,8 @@ func (r Reader) EvidenceOf(ctx context.Context, arrangementIDs []string) (map[st
 func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 	_, err := t.exec(ctx, "INSERT INTO evidence ("+
 		evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (arrangement_id, generation) DO UPDATE SET
-		presented_at = excluded.presented_at, verdict = excluded.verdict, verdict_at = excluded.verdict_at, source = excluded.source, detail = excluded.detail`,
+		presented_at = excluded.presented_at, verdict = excluded.verdict, verdict_at = excluded.verdict_at,
+		source = excluded.source, detail = excluded.detail`,
 		e.ArrangementID, e.Generation, micros(e.PresentedAt), string(e.Verdict), micros(e.VerdictAt), string(e.Source),
 		e.Detail)
 	return err

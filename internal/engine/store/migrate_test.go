@@ -111,14 +111,14 @@ func TestNoticesAreKeptWhenTheirUniquenessGetsAKey(t *testing.T) {
 			})
 		}
 		run := fmt.Sprintf("run/%d", now.UnixMicro())
-		wants(t, add("c1", run), tenancy.ErrConflict) // the run of the release before has warned
+		wants(t, add("c1", run), tenancy.ErrConflict) // the run of the previous release has warned
 		must(t, add("c1", "renewed"))
-		must(t, add("c1", "unready/30")) // two notices without a run are no conflict
+		must(t, add("c1", "unready/30")) // two notices without a run do not conflict
 		wants(t, add("c1", "renewed"), tenancy.ErrConflict)
 		if err := add("c3", ""); err == nil || errors.Is(err, tenancy.ErrConflict) {
 			t.Errorf("a notice without a key: %v", err)
 		}
-		// A replica of the release before writes until it is replaced.
+		// A replica of the previous release writes until it is replaced.
 		for i := range 2 {
 			_, err := s.writer.ExecContext(t.Context(), notice(fmt.Sprint("old-", i), "c9", -1-int64(i)))
 			must(t, err)
@@ -129,7 +129,7 @@ func TestNoticesAreKeptWhenTheirUniquenessGetsAKey(t *testing.T) {
 	})
 }
 
-func TestEveryMigrationCanBeTakenBackAndAppliedAgain(t *testing.T) {
+func TestEveryMigrationCanBeRevertedAndAppliedAgain(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)

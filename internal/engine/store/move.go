@@ -31,7 +31,8 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 			"PostgreSQL database")
 	}
 	tables, err := list(ctx, s.Reader, scanOne[string],
-		`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'river\_%' ESCAPE '\' AND name NOT LIKE 'goose\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
+		`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'river\_%' ESCAPE '\' AND name
+			NOT LIKE 'goose\_%' ESCAPE '\' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,8 @@ func (t *Tx) AddNotices(ctx context.Context, notices []tenancy.Notice) error {
 }
 
 // A replica of an earlier release writes negative run dates while an upgrade replaces it.
-const noticeColumns = "id, tenant_id, certificate_id, successor_id, kind, subject, CASE WHEN run_date > 0 THEN run_date " +
-	"ELSE 0 END, due_at, reason, created_at, dedup_key"
+const noticeColumns = "id, tenant_id, certificate_id, successor_id, kind, subject, CASE WHEN run_date > 0 THEN " +
+	"run_date ELSE 0 END, due_at, reason, created_at, dedup_key"
 
 func scanNotice(s row) (n tenancy.Notice, err error) {
 	return n, s.Scan(&n.ID, &n.TenantID, &n.CertificateID, &n.SuccessorID, &n.Kind, &n.Subject, instant{&n.RunDate},

@@ -81,7 +81,8 @@ func connect(ctx context.Context, url string) (*Store, error) {
 			return nil, fmt.Errorf("open the SQLite database: %w", err)
 		}
 		f.Close()
-		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
+		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+			"&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
 		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
 		writer := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate"})
 		writer.SetMaxOpenConns(1)

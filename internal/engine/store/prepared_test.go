@@ -33,7 +33,7 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A statement that failed, and one whose context ended, are as good as new.
+	// A statement that failed, or whose context ended, can be used again.
 	for range 2 {
 		if _, err := s.writer.ExecContext(t.Context(), "INSERT INTO settings (name, value) VALUES (?, ?)", "name-0",
 			""); err == nil {
@@ -49,7 +49,7 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
-	// Many different ones do not pile up.
+	// The number of kept statements is limited.
 	for i := range 2 * mostPrepared {
 		if _, err := s.writer.ExecContext(t.Context(), fmt.Sprintf("UPDATE settings SET value = ? WHERE name = 'name-%d'", i),
 			"x"); err != nil {

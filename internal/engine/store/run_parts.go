@@ -60,8 +60,10 @@ func scanPart(s row) (p Part, err error) {
 // number of due certificates.
 func (r Reader) DueMarks(ctx context.Context, runDate, until time.Time, n int) ([]Position, error) {
 	return list(ctx, r, func(s row) (p Position, err error) { return p, s.Scan(instant{&p.NotAfter}, &p.ID) },
-		`SELECT not_after, id FROM (SELECT not_after, id, ROW_NUMBER() OVER (ORDER BY not_after, id) AS place FROM certificates
-		WHERE successor_id = '' AND not_after <= ? AND noticed_run <> ?) AS due WHERE place % ? = 0 ORDER BY not_after, id`, micros(until), micros(runDate), n)
+		`SELECT not_after, id FROM (SELECT not_after, id, ROW_NUMBER() OVER (ORDER BY not_after, id) AS place
+			FROM certificates
+		WHERE successor_id = '' AND not_after <= ? AND noticed_run <> ?) AS due WHERE place % ? = 0 ORDER BY
+		not_after, id`, micros(until), micros(runDate), n)
 }
 
 // AddParts stores the parts of a run.

@@ -64,7 +64,7 @@ func TestATenantIsErasedFromEveryTableThatHoldsItsRows(t *testing.T) {
 	})
 }
 
-// A table is in the file with its name, or with that of its parent.
+// A table's statements are in the file with its name, or with the name of its parent.
 var parentFile = map[string]string{"scoping_answers": "scoping_projects", "event_head": "events",
 	"import_items": "imports"}
 
@@ -89,9 +89,9 @@ func TestEveryTableHasAFileWithItsName(t *testing.T) {
 }
 
 func TestOnlyItsOwnFileWritesATable(t *testing.T) {
-	// These write several tables at once.
+	// These files write several tables at once.
 	several := []string{"erase.go", "lab.go", "move.go"}
-	// What writes a table that belongs to another file, and why.
+	// Statements for a table of another file, and why they are where they are.
 	exceptions := map[string]string{
 		"arrangements.go evidence": "a cut-over is stored with the instant from which the generation is presented",
 		"key_users.go tasks":       "the tasks of a key user go with the user",

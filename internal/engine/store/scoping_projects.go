@@ -78,7 +78,9 @@ func (t *Tx) AnswerQuestion(ctx context.Context, projectID string, version int64
 		version); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `INSERT INTO scoping_answers (project_id, question, yes, answered_by, answered_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (project_id, question) DO UPDATE SET yes = excluded.yes, answered_by = excluded.answered_by, answered_at = excluded.answered_at`, projectID, a.Question, bit(a.Yes), a.By, micros(a.At))
+	_, err := t.exec(ctx, `INSERT INTO scoping_answers (project_id, question, yes, answered_by, answered_at)
+		VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (project_id, question) DO UPDATE SET yes = excluded.yes, answered_by =
+		excluded.answered_by, answered_at = excluded.answered_at`, projectID, a.Question, bit(a.Yes), a.By, micros(a.At))
 	return err
 }

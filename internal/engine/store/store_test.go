@@ -213,7 +213,7 @@ func TestOneCertificateHasOneSuccessor(t *testing.T) {
 	})
 }
 
-func TestTasksAndMailsHangOnTheirNotice(t *testing.T) {
+func TestTasksAndMailsReferToTheirNotice(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, cert := acme(t, s, "acme", now)
 		users, err := s.KeyUsers(t.Context(), tenant.ID, "", 10)
@@ -358,7 +358,7 @@ func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
 	}
 }
 
-func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
+func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 			var events []tenancy.Event
@@ -396,7 +396,7 @@ func TestASearchFindsEveryEntryHoweverLittleOfTheLogItLooksAt(t *testing.T) {
 	})
 }
 
-func TestTheMessageLogIsReadBackwardsWhateverTheDatabasesOrderOfLetters(t *testing.T) {
+func TestTheMessageLogIsReadBackwardsWhateverTheCollation(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		ids := []string{"019aa000-0000-7000-8000-000000000001", "019aa000-0000-7000-8000-00000000000f",
 			"f19aa000-0000-7000-8000-000000000001"}
@@ -420,7 +420,7 @@ func TestTheMessageLogIsReadBackwardsWhateverTheDatabasesOrderOfLetters(t *testi
 	})
 }
 
-func TestTheLedgerTakesARunDateOnce(t *testing.T) {
+func TestARunDateIsInTheLedgerOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		for i := range 2 {
 			var started bool

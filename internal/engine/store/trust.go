@@ -21,14 +21,17 @@ type ReceiverTrust struct {
 
 // SetTrust stores the evidence whether a receiver trusts an authority.
 func (t *Tx) SetTrust(ctx context.Context, authorityID string, v ReceiverTrust) error {
-	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
+	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES
+		(?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
 		DO UPDATE SET verdict = excluded.verdict, at = excluded.at, source = excluded.source, detail = excluded.detail`,
 		authorityID, v.ArrangementID, string(v.Verdict), micros(v.At), string(v.Source), v.Detail)
 	return err
 }
 
-const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COALESCE(t.at, 0), COALESCE(t.source, ''), COALESCE(t.detail, '')
-	FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ? AND t.arrangement_id = a.id `
+const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COALESCE(t.at, 0),
+	COALESCE(t.source, ''), COALESCE(t.detail, '')
+	FROM arrangements a JOIN tenants n ON n.id = a.tenant_id LEFT JOIN trust t ON t.authority_id = ? AND
+	t.arrangement_id = a.id `
 
 func scanTrust(s row) (v ReceiverTrust, err error) {
 	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
