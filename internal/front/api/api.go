@@ -1,5 +1,5 @@
-// Package api serves the JSON API under /api/v1 and a few public pages: health, metrics, the certificates and revocation
-// lists of the CA, and the one-click link in mails.
+// Package api serves the JSON API under /api/v1 and a few public pages: health, metrics, the certificates and
+// revocation lists of the CA, and the one-click link in mails.
 //
 // It promises: the OpenAPI 3.1 description is generated from the code. Errors are RFC 9457 problems that name the next
 // step. Changes are guarded by ETag and If-Match. Creations can be repeated under an Idempotency-Key. Every endpoint
@@ -85,8 +85,8 @@ func New(c Config) http.Handler {
 
 const description = `Client certificates of many tenants, renewed on schedule without one message failing.
 
-* Every request needs a token: "Authorization: Bearer perennial_...". The token of a key user gives access to one tenant.
-  For this token, other tenants do not exist.
+* Every request needs a token: "Authorization: Bearer perennial_...". The token of a key user gives access to one
+  tenant. For this token, other tenants do not exist.
 * Errors are problem details (RFC 9457). The detail names the next step.
 * A change needs If-Match with the ETag of the version that was read. Without it the answer is 428. If the object was
   changed in the meantime, the answer is 412.
@@ -398,7 +398,8 @@ type Guarded struct {
 	IfMatch string `header:"If-Match" doc:"ETag of the version that was read."`
 }
 
-// version returns the version that the caller read. It returns an error if the precondition is missing or can never hold.
+// version returns the version that the caller read. It returns an error if the precondition is missing or can never
+// hold.
 func (g Guarded) version() (v int64, err error) {
 	switch {
 	case g.IfMatch == "":
@@ -406,7 +407,8 @@ func (g Guarded) version() (v int64, err error) {
 			"you read, so that no other change is lost")
 	default:
 		if _, err := fmt.Sscanf(g.IfMatch, `"%d"`, &v); err != nil {
-			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is not an ETag of this service: read the object again", g.IfMatch)
+			return 0, tenancy.Errorf(tenancy.ErrStale, "If-Match %s is not an ETag of this service: read the object again",
+				g.IfMatch)
 		}
 	}
 	return v, nil

@@ -220,7 +220,8 @@ func (s *server) deleteReceiver(ctx context.Context, in *struct {
 		return tx.DeleteReceiver(ctx, r)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete the arrangement first", r.Name)
+		err = tenancy.Errorf(tenancy.ErrConflict, "receiver %s is used by an arrangement: delete the arrangement first",
+			r.Name)
 	}
 	return out, err
 }

@@ -152,8 +152,8 @@ func (s *server) askTrust(ctx context.Context, in *struct {
 	var trust store.ReceiverTrust
 	var results []outbound.Result
 	if in.Body.Installed {
-		trust, err = s.Engine.RecordTrust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted, rollover.Person, "",
-			s.now())
+		trust, err = s.Engine.RecordTrust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted,
+			rollover.Person, "", s.now())
 	} else {
 		trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))
 	}

@@ -129,7 +129,8 @@ func (s *server) moveImport(ctx context.Context, id string,
 	}
 	switch {
 	case i.State != from:
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s", i.State, to, from)
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s",
+			i.State, to, from)
 	case len(problems) > 0:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: fix the files and check them again",
 			len(problems))

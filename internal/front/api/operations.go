@@ -54,7 +54,8 @@ const (
 	tokenMaxLifetime = 366 * 24 * time.Hour
 )
 
-// NewSecret returns the secret of a new token: 130 random bits with a prefix that scanners for leaked secrets recognize.
+// NewSecret returns the secret of a new token: 130 random bits with a prefix that scanners for leaked secrets
+// recognize.
 func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
 func (s *server) registerOperations() {
@@ -65,8 +66,9 @@ func (s *server) registerOperations() {
 		method: http.MethodGet, path: "/runs/{run_date}", summary: "Get a run", access: operators,
 	}, s.getRun)
 	register(s, endpoint{
-		method: http.MethodPost, path: "/runs", summary: "Run the background job now for a run date. A run date is executed once",
-		access: operators,
+		method: http.MethodPost, path: "/runs",
+		summary: "Run the background job now for a run date. A run date is executed once",
+		access:  operators,
 	}, s.runNow)
 	register(s, endpoint{
 		method: http.MethodGet, path: "/events", summary: "Read the audit log", access: operators,

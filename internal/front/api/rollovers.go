@@ -86,7 +86,8 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Stan
 
 func (s *server) registerRollovers() {
 	register(s, endpoint{
-		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Get the state of the roll-over", access: members,
+		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Get the state of the roll-over",
+		access: members,
 	}, s.getRollover)
 	register(s, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/choose", summary: "Present a generation from now on",
@@ -159,7 +160,8 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if _, ok := current.Certificate(in.Body.Generation); !ok {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: choose another", in.Body.Generation,
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is not available to %s: choose another",
+			in.Body.Generation,
 			current.Name())
 	}
 	now := s.now()
@@ -325,8 +327,8 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 		})
 	v := viewLink(l)
 	v.URL = s.BaseURL + "/rollover/" + secret
-	return &Created[client.Link]{"", "/api/v1/tenants/" + in.Tenant + "/arrangements/" + in.Name + "/rollover/links/" + l.ID,
-		v}, err
+	location := prefix + client.TenantPath(in.Tenant, "arrangements", in.Name) + "/rollover/links/" + l.ID
+	return &Created[client.Link]{Location: location, Body: v}, err
 }
 
 func (s *server) listLinks(ctx context.Context, in *struct {

@@ -34,8 +34,8 @@ type survey[T any] struct {
 	done   chan struct{} // closed at the end of the running walk; nil if none is running
 }
 
-// get returns the latest result and its time. It returns an error of status 503 until the first walk of a large fleet has
-// ended.
+// get returns the latest result and its time. It returns an error of status 503 until the first walk of a large fleet
+// has ended.
 func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

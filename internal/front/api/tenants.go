@@ -114,8 +114,9 @@ func (s *server) registerPeople() {
 		access: members,
 	}, s.getKeyUser)
 	register(s, endpoint{
-		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}", summary: "Change the e-mail address of a key user",
-		access: members,
+		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}",
+		summary: "Change the e-mail address of a key user",
+		access:  members,
 	}, s.changeKeyUser)
 	register(s, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}",

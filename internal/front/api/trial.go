@@ -60,7 +60,8 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	}
 	leaf := shown[0]
 	out.Server = &client.ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(),
-		Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw), KeyPin: outbound.KeyPin(leaf)}
+		Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw),
+		KeyPin: outbound.KeyPin(leaf)}
 	for _, ip := range leaf.IPAddresses {
 		out.Server.Names = append(out.Server.Names, ip.String())
 	}

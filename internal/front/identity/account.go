@@ -77,7 +77,8 @@ func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]tena
 
 // DeleteAccount deletes an account with its sessions and passkeys. It returns [tenancy.ErrNotFound], or [ErrOwnAccount]
 // if by is the account itself.
-func (s *Service) DeleteAccount(ctx context.Context, by tenancy.Account, id string) (deleted tenancy.Account, err error) {
+func (s *Service) DeleteAccount(ctx context.Context, by tenancy.Account, id string) (deleted tenancy.Account,
+	err error) {
 	a, err := s.store.Account(ctx, id)
 	switch {
 	case err != nil:

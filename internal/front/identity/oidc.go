@@ -105,8 +105,8 @@ func (s *Service) Company() string {
 	return s.provider.Name
 }
 
-// BeginCompanySignIn begins a sign-in at the provider and returns the address to send the browser to. to is kept for
-// the end of the sign-in. It returns [ErrTooManyAttempts] or [ErrProviderDown].
+// BeginCompanySignIn begins a sign-in at the provider and returns the address to which the browser goes. The page to
+// is kept for the end of the sign-in. It returns [ErrTooManyAttempts] or [ErrProviderDown].
 func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) (address, ceremony string, err error) {
 	if err := s.attempt(b); err != nil {
 		return "", "", err
@@ -122,11 +122,11 @@ func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) 
 		oauth2.S256ChallengeOption(flow.Verifier)), ceremony, err
 }
 
-// FinishCompanySignIn finishes what [Service.BeginCompanySignIn] began, with the query that the browser brings back from
-// the provider. It returns the secret of a new session and the kept page. It returns [ErrCeremony], [ErrProviderState],
-// [ErrProviderAnswer], a [*ProviderRefusedError] or a [*NoRightsError].
-func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q url.Values, b Browser) (session, to string,
-	err error) {
+// FinishCompanySignIn finishes a sign-in that [Service.BeginCompanySignIn] began. q is the query with which the
+// provider sends the browser back. It returns the secret of a new session and the kept page. The error is
+// [ErrCeremony], [ErrProviderState], [ErrProviderAnswer], a [*ProviderRefusedError] or a [*NoRightsError].
+func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q url.Values,
+	b Browser) (session, to string, err error) {
 	var flow codeFlow
 	if err := s.takeCeremony(ctx, ceremony, oidcCeremony, &flow); err != nil {
 		return "", "", err

@@ -1,9 +1,8 @@
-// Package instructions says what the administrator of a receiving system has to do about a new certificate, product by
+// Package instructions describes how the administrator of a receiving system installs a new certificate, for each
 // product.
 //
-// It promises that the real fingerprint, serial number and subject are filled in, and that what it says of nginx,
-// HAProxy and Apache works there: it is tested by running it. The other products are described as their makers'
-// documents describe them.
+// It promises that the real fingerprint, serial number and subject are filled in. The instructions for nginx, HAProxy
+// and Apache are tested by running them. Those for other products follow the documentation of their makers.
 package instructions
 
 import (
@@ -11,7 +10,7 @@ import (
 	"strings"
 )
 
-// A Certificate is the new one.
+// A Certificate is the new certificate.
 type Certificate struct {
 	Generation int
 	Subject    string // RFC 4514
@@ -20,17 +19,17 @@ type Certificate struct {
 	SHA1       string // hexadecimal
 }
 
-// An Instruction is what to do at one kind of receiver.
+// An Instruction describes the installation in one product.
 type Instruction struct {
 	Product string
 	How     string
-	// Snippets are of the product's configuration, each on its own: the first knows the very certificate, and a second
-	// one, where there is one, knows its subject, which stays the same at every renewal.
+	// Snippets are alternatives for the product's configuration. The first accepts exactly this certificate. The second,
+	// if there is one, accepts its subject, which stays the same at every renewal.
 	Snippets []string
 }
 
-// attribute takes one attribute of a distinguished name (RFC 4514) without escapes, which the names of tenants never
-// need.
+// attribute returns one attribute of a distinguished name (RFC 4514). It does not support escapes, which names of
+// tenants never need.
 func attribute(dn, name string) string {
 	for part := range strings.SplitSeq(dn, ",") {
 		if n, value, ok := strings.Cut(part, "="); ok && n == name {
@@ -40,7 +39,7 @@ func attribute(dn, name string) string {
 	return ""
 }
 
-// colons writes a number in hexadecimal as openssl does.
+// colons formats a hexadecimal number as openssl does.
 func colons(hex string) string {
 	var b strings.Builder
 	for i := 0; i+2 <= len(hex); i += 2 {
@@ -52,10 +51,10 @@ func colons(hex string) string {
 	return b.String()
 }
 
-const add = "Add the new line beside the old one, and reload. Take the old line out when the old certificate has " +
-	"expired. With the second way, by the subject, nothing is to be done at later renewals."
+const add = "Add the new line next to the old one and reload. Remove the old line when the old certificate has " +
+	"expired. With the second variant, which checks the subject, later renewals need no change."
 
-// For says what to do about a certificate.
+// For returns the instructions for a certificate.
 func For(c Certificate) []Instruction {
 	cn, sha1 := attribute(c.Subject, "CN"), strings.ToUpper(c.SHA1)
 	return []Instruction{
@@ -77,8 +76,8 @@ if ($known = 0) { return 401; }`, c.SHA1, c.Generation),
 if ($known = 0) { return 401; }`, c.Subject),
 		}},
 		{"HAProxy", "Append the new fingerprint to the list, in the file and at run time, and keep the old one for now. " +
-			"With the second way, by the subject, nothing is to be done at later renewals.", []string{
-			fmt.Sprintf(`# the list, a fingerprint a line
+			"With the second variant, which checks the subject, later renewals need no change.", []string{
+			fmt.Sprintf(`# the list, one fingerprint per line
 echo %[1]s >> /etc/haproxy/accepted
 # at run time
 echo "add acl /etc/haproxy/accepted %[1]s" | socat stdio /run/haproxy/admin.sock
@@ -99,15 +98,15 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(CN) -m str %s }`, cn),
   SSLRequire (%%{SSL_CLIENT_S_DN_CN} eq %q)
 </Location>`, cn),
 		}},
-		{"Envoy", "Envoy accepts any of the hashes: add the new one to the list.", []string{
+		{"Envoy", "Envoy accepts any of the hashes. Add the new one to the list.", []string{
 			fmt.Sprintf(`validation_context:
   trusted_ca: { filename: /etc/envoy/ca.pem }
   verify_certificate_hash:
     - "HASH OF THE OLD ONE"
     - %q`, c.SHA256),
 		}},
-		{"Traefik", "Traefik trusts the CA, which stays the same: nothing to do. Where a middleware looks at the subject, " +
-			"it stays the same too.", []string{
+		{"Traefik", "Nothing to do: Traefik trusts the CA, which stays the same. If a middleware checks the subject, that " +
+			"stays the same, too.", []string{
 			fmt.Sprintf(`tls:
   options:
     default:
@@ -116,7 +115,7 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(CN) -m str %s }`, cn),
         clientAuthType: RequireAndVerifyClientCert
 # subject: %s`, c.Subject),
 		}},
-		{"Caddy", "Caddy can trust single certificates: add the new file (PEM) to the list, and reload.", []string{
+		{"Caddy", "Caddy can trust single certificates. Add the new file (PEM) to the list and reload.", []string{
 			fmt.Sprintf(`tls {
 	client_auth {
 		mode require_and_verify
@@ -125,27 +124,27 @@ http-request deny deny_status 401 unless { ssl_c_s_dn(CN) -m str %s }`, cn),
 	}
 }`, c.Generation),
 		}},
-		{"Keycloak", "In the client's X.509 authenticator the subject is matched, which stays the same: nothing to do. " +
-			"Where a certificate was uploaded, upload the new one under Credentials.",
+		{"Keycloak", "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. " +
+			"If a certificate was uploaded, upload the new one under Credentials.",
 			[]string{fmt.Sprintf("Subject DN: ^%s$", strings.ReplaceAll(c.Subject, ".", "\\."))}},
-		{"Kong", "mtls-auth maps by the CA and a consumer's subject name: both stay the same. Where the consumer has the " +
-			"certificate's own name, check that it is this one.", []string{fmt.Sprintf("curl -X POST "+
+		{"Kong", "mtls-auth maps by the CA and by a consumer's subject name. Both stay the same. Check that the subject " +
+			"name of the consumer is this one.", []string{fmt.Sprintf("curl -X POST "+
 			"http://localhost:8001/consumers/CONSUMER/mtls-auth -d subject_name=%s", cn)}},
-		{"Apigee", "Upload the certificate to the trust store that the virtual host refers to, under an alias of its own. " +
-			"The old alias stays until the old certificate has expired.",
+		{"Apigee", "Upload the certificate under a new alias to the trust store that the virtual host refers to. Keep the " +
+			"old alias until the old certificate has expired.",
 			[]string{fmt.Sprintf("alias: %s-generation-%d", cn, c.Generation)}},
-		{"Azure API Management", "Under Certificates add the new one (.cer). In the policy, compare with a list of " +
-			"thumbprints instead of one.",
+		{"Azure API Management", "Add the new certificate (.cer) under Certificates. In the policy, compare with a " +
+			"list of thumbprints.",
 			[]string{fmt.Sprintf(`<when condition="@(context.Request.Certificate == null || !new[] {
   &quot;THUMBPRINT OF THE OLD ONE&quot;, &quot;%s&quot; }.Contains(context.Request.Certificate.Thumbprint))">`, sha1)}},
-		{"AWS API Gateway", "The trust store of the custom domain holds CAs: the CA stays the same, so nothing is to do. " +
-			"Where a Lambda authorizer compares serial numbers, add the new one.",
+		{"AWS API Gateway", "Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. " +
+			"If a Lambda authorizer compares serial numbers, add the new one.",
 			[]string{"serialNumber: " + colons(c.Serial)}},
-		{"SAP Cloud Integration", "Under Monitor > Manage Security > User Roles or Certificate-to-User Mapping: add a " +
-			"mapping with the new certificate (.cer) for the same user, and keep the old mapping until the old certificate " +
-			"has expired.", []string{fmt.Sprintf("%s-generation-%d.cer", cn, c.Generation)}},
-		{"IIS", "In oneToOneMappings add an entry with the certificate in base64, for the same user. With " +
-			"manyToOneMappings by subject nothing is to do.",
+		{"SAP Cloud Integration", "Under Monitor > Manage Security > User Roles or Certificate-to-User Mapping, add a " +
+			"mapping of the new certificate (.cer) to the same user. Keep the old mapping until the old certificate has " +
+			"expired.", []string{fmt.Sprintf("%s-generation-%d.cer", cn, c.Generation)}},
+		{"IIS", "In oneToOneMappings, add an entry with the certificate in base64 for the same user. Nothing to do with " +
+			"manyToOneMappings by subject.",
 			[]string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…" certificate="BASE64 OF generation-%d.cer" />`,
 				c.Generation)}},
 	}

@@ -1,4 +1,4 @@
-// Package publish puts what Perennial knows into the forms that other systems read: calendars, certificate files.
+// Package publish writes files that other systems read: calendars and certificates.
 package publish
 
 import (
@@ -9,16 +9,16 @@ import (
 	ics "github.com/arran4/golang-ical"
 )
 
-// A CalendarEntry is one thing that will happen at an instant.
+// A CalendarEntry is one planned event.
 type CalendarEntry struct {
-	UID         string // stable: an importer that sees it again updates the entry
+	UID         string // stable, so that importers update the entry
 	At          time.Time
 	Summary     string
 	Description string
 }
 
 // Calendar writes entries as an iCalendar object (RFC 5545) that Outlook, Google and Apple calendars import. stamp is
-// when it was made (DTSTAMP). Entries last 15 minutes, so that every client shows them, and do not make anybody busy.
+// its time of creation (DTSTAMP). Entries last 15 minutes, so that every client shows them. They do not block time.
 func Calendar(w io.Writer, name string, entries []CalendarEntry, stamp time.Time) error {
 	cal := ics.NewCalendarFor("Perennial")
 	cal.SetMethod(ics.MethodPublish)

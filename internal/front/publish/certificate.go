@@ -8,10 +8,10 @@ import (
 	"github.com/smallstep/pkcs7"
 )
 
-// A Format is a form in which certificates are given out.
+// A Format is a file format of certificates.
 type Format string
 
-// The forms that administrators ask for.
+// The formats that receivers need.
 const (
 	PEM   Format = "pem"
 	DER   Format = "der"
@@ -25,8 +25,7 @@ type File struct {
 	Data        []byte
 }
 
-// Certificate puts a certificate (DER) into the form. PKCS#7 carries the chain (PEM) as well, since that is what it is
-// for.
+// Certificate returns a certificate (DER) as a file. A PKCS#7 file also contains the chain (PEM).
 func Certificate(f Format, der, chain []byte) (File, error) {
 	switch f {
 	case PEM:
@@ -41,5 +40,5 @@ func Certificate(f Format, der, chain []byte) (File, error) {
 		data, err := pkcs7.DegenerateCertificate(all)
 		return File{".p7b", "application/x-pkcs7-certificates", data}, err
 	}
-	return File{}, fmt.Errorf("there is no format %q: use pem, der or pkcs7", f)
+	return File{}, fmt.Errorf("unknown format %q: use pem, der or pkcs7", f)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// own is what an account's page shows.
+// own holds the content of an account's page.
 type own struct {
 	sessions []tenancy.Session
 	passkeys []tenancy.Passkey
@@ -69,7 +69,7 @@ func (c *console) revokeCalendar(v *view) error {
 	return c.done(v, "/account", v.T("The calendar address has been revoked. Subscriptions no longer get any dates."))
 }
 
-// accounts lists who can sign in, for operators.
+// accounts lists all accounts, for operators.
 func (c *console) accounts(v *view) error {
 	all, err := c.Identity.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
 	if err != nil {

@@ -1578,7 +1578,7 @@ func policyChoice(id string, all []audited, chosen string) templ.Component {
 	})
 }
 
-// share is the picture of the audit: how many renewals are a surprise.
+// share shows the share of renewals without a warning as a bar.
 func share(v *view, a audited) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -9,11 +9,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// An arrangementForm is what a person fills in to make or to change an arrangement.
+// An arrangementForm is the form that creates or changes an arrangement.
 type arrangementForm struct {
 	client.Arrangement
 	tenant    string
-	etag      string // of what is changed; empty for a new one
+	etag      string // of the version that is changed; empty for a new arrangement
 	added     client.Receiver
 	receivers []client.Receiver
 	trial     *client.Trial
@@ -27,7 +27,7 @@ func (f arrangementForm) action() string {
 	return in(f.tenant, "arrangements", f.Name)
 }
 
-// filledIn reads the form.
+// filledIn reads the submitted form.
 func (v *view) filledIn() arrangementForm {
 	f := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
 	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"),
@@ -71,8 +71,8 @@ func (c *console) showArrangementForm(v *view, status int, form arrangementForm)
 	return c.show(v, status, title, arrangementFormPage(v, title, form))
 }
 
-// saveArrangement makes or changes an arrangement, and its receiver where that is new; or tries it, and changes
-// nothing.
+// saveArrangement creates or changes an arrangement, and creates its receiver if that is new. If the form asks for a
+// test, it changes nothing.
 func (c *console) saveArrangement(v *view) error {
 	form := v.filledIn()
 	fails := func(err error) error {
@@ -111,7 +111,7 @@ func (c *console) saveArrangement(v *view) error {
 		return c.done(v, in(form.tenant, "arrangements", form.Name),
 			v.T("%s has been created. Its roll-overs are shown here.", form.Name))
 	}
-	kept, err := get[client.Arrangement](c, v, v.of("")) // has what the form does not show
+	kept, err := get[client.Arrangement](c, v, v.of("")) // has the fields that the form does not show
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// calendar is what will happen, for the calendar of who has its secret address.
+// calendar serves the planned events of an account to anyone who has its secret address.
 func (c *console) calendar(v *view) error {
 	secret, _ := strings.CutSuffix(v.r.PathValue("secret"), ".ics")
 	a, err := c.Identity.CalendarOwner(v.ctx(), secret)
 	if errors.Is(err, tenancy.ErrNotFound) {
-		http.Error(v.w, "this calendar is not known, or was revoked", http.StatusNotFound)
+		http.Error(v.w, "this calendar does not exist or was revoked", http.StatusNotFound)
 		return nil
 	} else if err != nil {
 		return err

@@ -12,12 +12,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// home is the overview: of the fleet for operators, of the tenant for key users.
+// home shows the overview: of the fleet for operators, of the tenant for key users.
 func (c *console) home(v *view) error {
 	if !v.Operator() {
 		return c.tenantHome(v, v.account.Tenant)
 	}
-	go audits() // of the page that may come next: they take a second, once
+	go audits() // for the page that may come next: the first time takes a second
 	o, err := get[client.Overview](c, v, "/overview")
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (c *console) home(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Overview"), fleetPage(v, o, risk.Items, months(v, f.Runs), len(first.Items) == 0))
 }
 
-// isCounting says whether something of the fleet is not known yet, so soon after the start.
+// isCounting reports whether the first survey of the fleet since the start is not finished.
 func isCounting(err error) bool {
 	var r *refusal
 	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable
@@ -110,7 +110,7 @@ func (c *console) showTokens(v *view, secret string) error {
 	return c.show(v, http.StatusOK, v.T("Tokens"), tokensPage(v, list, secret))
 }
 
-// createToken shows the secret in its answer, for it is shown once.
+// createToken shows the secret in its answer, because it is shown only once.
 func (c *console) createToken(v *view) error {
 	f := v.r.PostFormValue
 	body := client.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
@@ -151,7 +151,7 @@ func (c *console) forecast(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, months(v, f.Runs)))
 }
 
-// forecastRun says whom a coming run will warn, and whose certificates it will renew.
+// forecastRun lists the certificates that a future run will warn of or renew.
 func (c *console) forecastRun(v *view) error {
 	date, err := time.Parse(time.RFC3339, v.r.PathValue("date"))
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *console) forecastRun(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Run on %s", v.Day(date)), forecastRunPage(v, date, list))
 }
 
-// policy says the rules in words, and what the audit finds of each.
+// policy shows the rules of the built-in policies in words, and the result of the audit of each.
 func (c *console) policy(v *view) error {
 	o, err := get[client.Overview](c, v, "/overview")
 	if err != nil {
@@ -185,7 +185,7 @@ func (c *console) policy(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Policy"), policyPage(v, o.Policy, all, chosen("a", 0), chosen("b", 1)))
 }
 
-// comparePolicies says rule by rule how two policies differ.
+// comparePolicies returns the rules of two policies side by side.
 func comparePolicies(v *view, a, b audited) []difference {
 	row := func(field string, of func(audited) string) difference { return difference{field, of(a), of(b)} }
 	return []difference{
@@ -213,7 +213,7 @@ type audited struct {
 	report policy.AuditReport
 }
 
-// audits are those of the built-in policies, which never change.
+// audits returns the audits of the built-in policies. They never change.
 var audits = sync.OnceValues(func() (all []audited, err error) {
 	for _, p := range policy.Presets() {
 		report, err := policy.Audit(p)
@@ -225,5 +225,5 @@ var audits = sync.OnceValues(func() (all []audited, err error) {
 	return all, nil
 })
 
-// count writes a number.
+// count formats a number for a form.
 func count(n int) string { return strconv.Itoa(n) }

@@ -430,7 +430,7 @@ func fleetPage(v *view, o client.Overview, risk []client.Rollover, ahead []month
 	})
 }
 
-// chart shows warnings and renewals by month; the table behind it says the same.
+// chart shows warnings and renewals by month. The table below it has the same numbers.
 func chart(v *view, ahead []month) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

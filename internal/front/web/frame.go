@@ -21,7 +21,8 @@ import (
 
 type instant = time.Time
 
-// hashes of the assets, so that a browser may keep each for ever.
+// hashes holds the hash of each asset by its name. It is part of the address, so that browsers can cache assets
+// forever.
 var hashes = func() map[string]string {
 	all := map[string]string{}
 	err := fs.WalkDir(assets, "assets", func(path string, d fs.DirEntry, err error) error {
@@ -39,7 +40,7 @@ var hashes = func() map[string]string {
 	return all
 }()
 
-// files serves the assets: for ever, for their addresses have their hashes, and compressed where a browser can take it.
+// files serves the assets. Browsers may cache them forever, and get them compressed if they accept that.
 func files(from fs.FS) http.Handler {
 	plain := http.FileServerFS(from)
 	packed := map[string][]byte{}
@@ -68,11 +69,12 @@ func files(from fs.FS) http.Handler {
 	})
 }
 
-// htmxConfig lets htmx neither evaluate text as script nor write styles, which the policy forbids, nor keep pages of
-// people who have signed out; and lets it show what the server says of an error.
-const htmxConfig = `{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":".*","swap":true}]}`
+// htmxConfig forbids htmx to evaluate text as script and to write styles, as the content security policy does, and to
+// keep pages after signing out. It lets htmx show the page of an error.
+const htmxConfig = `{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,` +
+	`"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":".*","swap":true}]}`
 
-// liveTenant is whose events make the page look different: "" for all.
+// liveTenant returns the tenant whose events change the page; "" for all tenants.
 func (v *view) liveTenant() string {
 	if v.Operator() {
 		return v.tenantName()
@@ -80,7 +82,7 @@ func (v *view) liveTenant() string {
 	return v.account.Tenant
 }
 
-// here is the address at which the page can be read again, also where it is the answer to a form.
+// here returns the address at which the page can be read again, even if it is the answer to a form.
 func (v *view) here() string {
 	if v.r.Method == http.MethodGet {
 		return v.r.URL.RequestURI()
@@ -88,14 +90,14 @@ func (v *view) here() string {
 	return v.of("") // forms that answer with a page are about an arrangement
 }
 
-// busy lets a form do its work within the page, where script runs: its button shows that it works, and the answer takes
-// the place of the page's content.
+// busy sends a form within the page if script runs. Its button shows the progress, and the answer replaces the content
+// of the page.
 var busy = templ.Attributes{"hx-boost": "true", "hx-target": "#main", "hx-select": "#main",
 	"hx-swap": "outerHTML show:window:top", "hx-disabled-elt": "find button"}
 
 func asset(name string) string { return "/assets/" + name + "?" + hashes[name] }
 
-// zones are offered; every other one of the IANA database is taken as well.
+// zones lists the suggested time zones. All zones of the IANA database are accepted.
 var zones = []string{"UTC", "Europe/Berlin", "Europe/London", "Europe/Paris", "Europe/Zurich", "America/New_York",
 	"America/Chicago", "America/Los_Angeles", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore",
 	"Asia/Tokyo", "Australia/Sydney"}
@@ -107,13 +109,13 @@ func (v *view) zoneName() string {
 	return v.account.Zone
 }
 
-// tenantName is the tenant that the page is about, where it is about one.
+// tenantName returns the name of the tenant that the page is about; "" if it is not about one.
 func (v *view) tenantName() string { return v.r.PathValue("tenant") }
 
-// A stateOf is a state as people see it: a word, and a tone that is a shape and a colour.
+// A stateOf is a state on a page: a word, and a tone that selects a shape and a color.
 type stateOf struct{ tone, word string }
 
-// rolling is where a roll-over stands.
+// rolling returns the state of a roll-over.
 func (v *view) rolling(r client.Rollover) stateOf {
 	if r.AtRisk && r.DaysLeft <= 30 {
 		return stateOf{"bad", v.T("At risk")}
@@ -133,7 +135,7 @@ func (v *view) rolling(r client.Rollover) stateOf {
 	return stateOf{"wait", v.T("Waiting")}
 }
 
-// attention is the sentence of the overview about what an operator has to look at.
+// attention returns the sentence of the overview about the things that need attention.
 func (v *view) attention(o client.Overview) string {
 	switch n := o.AtRisk + o.MailsDead; n {
 	case 0:
@@ -145,7 +147,7 @@ func (v *view) attention(o client.Overview) string {
 	}
 }
 
-// rolloverLegend explains the states of roll-overs.
+// rolloverLegend returns the explanation of the states of roll-overs.
 func (v *view) rolloverLegend() string {
 	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. " +
 		"Ready: the receiver accepts it. Cut over: messages use it. Settled: the old one is no longer needed. " +
@@ -162,7 +164,7 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 	return stateOf{"off", v.T("Not tested")}
 }
 
-// trialState is what a test before saving showed: a handshake alone shows no acceptance.
+// trialState returns the result of a test before saving. A handshake alone does not prove an acceptance.
 func (v *view) trialState(r client.ProbeResult) stateOf {
 	switch {
 	case r.Result == "accepted" && r.HandshakeOnly:
@@ -223,7 +225,7 @@ func (v *view) mailState(s tenancy.MailState) stateOf {
 	return stateOf{"wait", v.T("Queued")}
 }
 
-// pathParts are the steps from the implementation projects to a question.
+// pathParts returns the steps from the implementation projects to a question.
 func pathParts(path string) []string { return strings.Split(path, " > ") }
 
 func (v *view) purpose(p tenancy.Purpose) string { return p.Noun() }

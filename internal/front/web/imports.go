@@ -12,7 +12,7 @@ import (
 
 const (
 	importsPath = "/imports"
-	// mostFiles bounds what one import hands over; half of it is kept in memory at most.
+	// mostFiles limits the files of one import, in bytes. At most mostMemory of them is kept in memory.
 	mostFiles  = 48 << 20
 	mostMemory = 16 << 20
 )
@@ -25,7 +25,7 @@ func (c *console) imports(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Import"), importsPage(v, list))
 }
 
-// checkImport hands the files over, which changes nothing yet.
+// checkImport uploads the files for a check. Nothing is changed yet.
 func (c *console) checkImport(v *view) error {
 	var large *http.MaxBytesError
 	switch err := v.r.ParseMultipartForm(mostMemory); {
@@ -60,7 +60,7 @@ func (c *console) checkImport(v *view) error {
 		if err != nil {
 			return err
 		}
-		if len(data) > 0 { // a browser sends an empty file where none was chosen
+		if len(data) > 0 { // a browser sends an empty file if none was chosen
 			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: h.Filename, Data: data})
 		}
 	}

@@ -10,18 +10,18 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// linked is what a link for a receiver's administrator shows.
+// linked holds the content of a link for a receiver's administrator.
 type linked struct {
 	Tenant      string
 	Endpoint    string
 	Certificate client.Certificate
 	OldUntil    time.Time
-	Contact     *client.ITContact // nil where nobody is known
+	Contact     *client.ITContact // nil if there is none
 	Path        string            // of the link
-	Message     string            // how the test went
+	Message     string            // result of the test
 }
 
-// instructionsFor says what to do about a certificate.
+// instructionsFor returns the instructions for a certificate.
 func instructionsFor(c client.Certificate) []instructions.Instruction {
 	return instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
 		SHA256: c.Fingerprint, SHA1: c.SHA1})
@@ -92,7 +92,7 @@ func (v *view) strategy(s tenancy.Strategy) string {
 	return v.T("Adaptive: as soon as a person, a test or a message shows that the receiver is ready")
 }
 
-// list writes numbers: "1, then 2".
+// list formats numbers as "1, then 2".
 func list(v *view, numbers []int) string {
 	parts := make([]string, len(numbers))
 	for i, n := range numbers {

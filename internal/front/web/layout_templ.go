@@ -498,7 +498,7 @@ func live(v *view, id string) templ.Component {
 	})
 }
 
-// mark is the sign of the product: two generations that overlap.
+// mark is the logo: two generations that overlap.
 func mark() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -625,7 +625,7 @@ func state(s stateOf) templ.Component {
 	})
 }
 
-// at shows an instant in the reader's zone, with UTC on hover.
+// at shows a time in the reader's zone, with UTC as a tooltip.
 func at(v *view, t instant) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -697,7 +697,7 @@ func at(v *view, t instant) templ.Component {
 	})
 }
 
-// away shows how far an instant is away, with the instant on hover.
+// away shows the distance to a time, with the time as a tooltip.
 func away(v *view, t instant) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -769,7 +769,7 @@ func away(v *view, t instant) templ.Component {
 	})
 }
 
-// crumbs lead back.
+// crumbs shows links to the pages above.
 func crumbs(v *view, parts ...string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -906,15 +906,15 @@ func messagePage(v *view, title, text string) templ.Component {
 	})
 }
 
-// A head is that of a column.
+// A head is the heading of a column.
 type head struct{ text, class string }
 
 func column(text string) head { return head{text, ""} }
 
-// number is the head of a column of numbers, which are aligned.
+// number returns the heading of a column of aligned numbers.
 func number(text string) head { return head{text, "n"} }
 
-// table shows a list, whose rows are its children: on a phone each row becomes a small sheet.
+// table shows a list. Its children are the rows. On a phone each row becomes a card.
 func table(label string, heads ...head) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1021,7 +1021,7 @@ func table(label string, heads ...head) templ.Component {
 	})
 }
 
-// why asks why messages of an arrangement fail, one click from where it is red.
+// why is the button that diagnoses an arrangement, next to its red state.
 func why(v *view, arrangement string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1086,7 +1086,7 @@ func why(v *view, arrangement string) templ.Component {
 	})
 }
 
-// more leads to the next page of a list.
+// more shows the link to the next page of a list.
 func more(v *view, cursor string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1571,7 +1571,7 @@ func welcomeForm(v *view, problem string) templ.Component {
 	})
 }
 
-// passkeyButton does what needs script, and is hidden without.
+// passkeyButton needs script and is hidden without it.
 func passkeyButton(v *view, text, kind, begin, finish string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

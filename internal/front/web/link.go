@@ -7,7 +7,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-// receiver shows what a link for a receiver's administrator is for.
+// receiver shows the page of a link for a receiver's administrator.
 func (c *console) receiver(v *view) error { return c.showLink(v, "") }
 
 func (c *console) showLink(v *view, message string) error {
@@ -28,7 +28,7 @@ func isGone(err error) bool {
 	return errors.As(err, &r) && (r.Status == http.StatusNotFound || r.Status == http.StatusConflict)
 }
 
-// installed takes the administrator's word, asks the receiver at once, and shows what it answered.
+// installed reports the certificate as installed and shows the answer of the receiver.
 func (c *console) installed(v *view) error {
 	tested, err := post[client.Tested](c, v, "/links/"+escape(v.r.PathValue("secret"))+"/installed", nil)
 	if isGone(err) {

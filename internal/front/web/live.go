@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// lookEvery is how soon an open page hears of what happened.
+	// lookEvery is the interval at which the audit log is read for open pages.
 	lookEvery = time.Second
-	// longestLive ends a stream: the browser asks again, and whether it may is looked at anew.
+	// longestLive limits a stream. The browser then opens a new one, and its rights are checked again.
 	longestLive = 10 * time.Minute
 )
 
@@ -25,14 +25,14 @@ type News interface {
 	Events(ctx context.Context, tenant string, after int64, limit int) ([]tenancy.Event, error)
 }
 
-// A watch tells open pages that something was written to the audit log, in which every change of state has an entry,
-// whichever replica made it. One goroutine looks for all pages of a process, and none while no page is open.
+// A watch notifies open pages of new entries in the audit log. Every change of state has an entry, from any replica.
+// One goroutine reads the log for all pages of a process, and none if no page is open.
 type watch struct {
 	mu    sync.Mutex
-	pages map[chan struct{}]string // the name of the tenant that the page is about, or "" for all
+	pages map[chan struct{}]string // name of the tenant that the page is about; "" for all. Guarded by mu.
 }
 
-// open begins to tell a page, until close is called.
+// open notifies a page until close is called.
 func (w *watch) open(c *console, tenant string) (news <-chan struct{}, close func()) {
 	page := make(chan struct{}, 1)
 	w.mu.Lock()
@@ -61,8 +61,8 @@ func (w *watch) look(c *console) {
 		if err == nil && last >= 0 && head.Seq > last {
 			events, err = c.News.Events(ctx, "", last, mostRows)
 		}
-		if err != nil { // pages ask by themselves now and then
-			c.Log.WarnContext(ctx, "open pages do not hear what happens at the moment", "error", err)
+		if err != nil { // pages are also refreshed at intervals
+			c.Log.WarnContext(ctx, "open pages are not notified of changes at the moment", "error", err)
 			head.Seq = last
 		}
 		last = head.Seq
@@ -72,7 +72,7 @@ func (w *watch) look(c *console) {
 	}
 }
 
-// tell tells the pages that events are about, and says whether there are pages at all.
+// tell notifies the pages that events are about. It reports whether any page is open.
 func (w *watch) tell(events []tenancy.Event) (any bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,15 +84,15 @@ func (w *watch) tell(events []tenancy.Event) (any bool) {
 		if about[tenant] || len(events) == mostRows { // there may be more
 			select {
 			case page <- struct{}{}:
-			default: // it has not read the last one yet
+			default: // the page has not read the last notification yet
 			}
 		}
 	}
 	return len(w.pages) > 0
 }
 
-// live is a stream of server-sent events: "changed" means that a page about the tenant, or about all, would look
-// different.
+// live is a stream of server-sent events. The event "changed" means that a page about the tenant, or about all tenants,
+// is out of date.
 func (c *console) live(v *view) error {
 	tenant := v.r.URL.Query().Get("tenant")
 	if !v.Operator() && tenant != v.account.Tenant {

@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-// eventsPath is where the API has the audit log that the page is about: all of it, or a tenant's.
+// eventsPath returns the API path of the audit log that the page is about: all of it, or that of a tenant.
 func (v *view) eventsPath() string {
 	if name := v.tenantName(); name != "" {
 		return in(name, "events")
@@ -40,17 +40,17 @@ func (c *console) verifyEvents(v *view) error {
 	return c.done(v, "/log", v.T("All %d entries have been verified: none is missing or changed.", verified.Seq))
 }
 
-// exportTime is how long an export may take.
+// exportTime limits an export.
 const exportTime = 10 * time.Minute
 
-// exportEvents writes the whole log, as JSON lines or as CSV: page by page, for it may be long.
+// exportEvents writes the whole log as JSON Lines or CSV, page by page, because it may be long.
 func (c *console) exportEvents(v *view) error {
 	format := v.r.PathValue("format")
 	if format != "csv" && format != "jsonl" {
 		return &refusal{http.StatusNotFound, ""}
 	}
 	path := v.eventsPath() + "?limit=500"
-	list, err := get[client.Page[client.Event]](c, v, path) // before the first byte, so that a refusal is seen as one
+	list, err := get[client.Page[client.Event]](c, v, path) // before the first byte, so that a refusal gets its own page
 	if err != nil {
 		return err
 	}
@@ -74,15 +74,15 @@ func (c *console) exportEvents(v *view) error {
 			}
 		}
 		if table.Flush(); err != nil || list.Next == "" {
-			return nil // what is wrong is the connection
+			return nil // the connection failed
 		}
 		if list, err = get[client.Page[client.Event]](c, v, path+"&cursor="+escape(list.Next)); err != nil {
-			panic(http.ErrAbortHandler) // half a log must not look like a whole one
+			panic(http.ErrAbortHandler) // half a log must not look complete
 		}
 	}
 }
 
-// cell keeps a spreadsheet from taking a name for a formula.
+// cell escapes a text so that a spreadsheet does not treat it as a formula.
 func cell(text string) string {
 	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' ||
 		text[0] == '\r') {

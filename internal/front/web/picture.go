@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A month is what the runs of one month will do.
+// A month holds the warnings and renewals of one month, and their bars.
 type month struct {
 	name        string
 	full        string
@@ -26,7 +26,7 @@ type month struct {
 
 const chartWidth, chartBase = 720.0, 120.0
 
-// months are the coming twelve, from this one on.
+// months returns the next twelve months, starting with the current one.
 func months(v *view, runs []client.RunForecast) []month {
 	start := time.Date(v.now.UTC().Year(), v.now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	all := make([]month, 12)
@@ -57,7 +57,7 @@ func months(v *view, runs []client.RunForecast) []month {
 	return all
 }
 
-// height is that of a bar; the smallest number can still be seen.
+// height returns the height of a bar. The smallest number is still visible.
 func height(n, most int) float64 {
 	if n == 0 {
 		return 0
@@ -65,9 +65,9 @@ func height(n, most int) float64 {
 	return math.Max(3, 95*float64(n)/float64(most))
 }
 
-// A timeline shows generations as bars: their overlap, today, and what is planned.
+// A timeline shows generations as bars, with their overlap, today, and the planned events.
 type timeline struct {
-	label  string // what the picture shows
+	label  string // description of the picture
 	height float64
 	bars   []bar
 	years  []point
@@ -82,7 +82,7 @@ type bar struct {
 	label       string
 	title       string
 	labelX      float64
-	anchor      string // "start", or "end" where the label is before the bar
+	anchor      string // "start", or "end" if the label is before the bar
 	inside      bool
 }
 
@@ -101,7 +101,7 @@ const (
 	yearRoom  = 36.0
 )
 
-// line draws the generations of the tenant certificate, the latest four, and the next one where it is planned.
+// line draws the latest four generations of the tenant certificate, and the next one if it is planned.
 func (v *view) line(certs []client.Certificate, f client.TenantForecast, rollovers []client.Rollover) (t timeline) {
 	var shown []client.Certificate
 	for _, c := range certs {
@@ -199,5 +199,5 @@ func min2(a, b time.Time) time.Time {
 	return b
 }
 
-// num writes a coordinate.
+// num formats a coordinate.
 func num(f float64) string { return fmt.Sprintf("%.1f", f) }

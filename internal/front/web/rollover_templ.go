@@ -1533,7 +1533,7 @@ func messagesPage(v *view, list client.Page[client.Message]) templ.Component {
 	})
 }
 
-// arrangementFormPage asks for an arrangement: a new one, or a change.
+// arrangementFormPage is the form for a new arrangement or a change.
 func arrangementFormPage(v *view, title string, f arrangementForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -2372,7 +2372,7 @@ func arrangementFormPage(v *view, title string, f arrangementForm) templ.Compone
 	})
 }
 
-// trialSheet shows who the receiver is, and what it says.
+// trialSheet shows the certificate of the receiver and its answers.
 func trialSheet(v *view, t client.Trial) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -2648,7 +2648,7 @@ func trialSheet(v *view, t client.Trial) templ.Component {
 	})
 }
 
-// survives is the table of what breaks at a renewal, by how a receiver checks.
+// survives shows which ways of checking certificates survive a renewal.
 func survives(v *view) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -2798,7 +2798,7 @@ func works(v *view, failure string) templ.Component {
 	})
 }
 
-// instructions are what to do at each kind of receiver, with the real values filled in.
+// instructionList shows the installation in each product, with the real values filled in.
 func instructionList(v *view, c client.Certificate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -2875,7 +2875,7 @@ func instructionList(v *view, c client.Certificate) templ.Component {
 	})
 }
 
-// receiverPage is for the administrator of a receiving system, who has no account.
+// receiverPage is the page for the administrator of a receiving system, who has no account.
 func receiverPage(v *view, l linked) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -23,23 +23,23 @@ func (c *console) board(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Roll-overs"), boardPage(v, t, list.Items))
 }
 
-// A roll is all that is known of one arrangement.
+// A roll holds the content of the page of one arrangement.
 type roll struct {
 	tenant      string
 	arrangement client.Arrangement
 	receiver    client.Receiver
-	rollover    *client.Rollover // nil where it presents no certificate
+	rollover    *client.Rollover // nil if it presents no certificate
 	newest      client.Certificate
 	links       []client.Link
 	messages    []client.Message
 	diagnosis   *client.Diagnosis
-	link        string // one that was just made
+	link        string // a link that was just created
 }
 
-// newestOf is what is known of the newest generation.
+// newestOf returns the knowledge about the newest generation.
 func newestOf(r client.Rollover) client.RolloverKnowledge { return r.Generations[len(r.Generations)-1] }
 
-// short is the arrangement's name without its tenant's.
+// short returns the name of an arrangement without its tenant.
 func short(name string) string {
 	_, after, _ := strings.Cut(name, "/")
 	return after
@@ -50,7 +50,7 @@ func tenantOf(name string) string {
 	return before
 }
 
-// arrangementPath is the page of an arrangement that is named as people do: tenant/arrangement.
+// arrangementPath returns the path of the page of an arrangement with a name such as acme/crm-to-erp.
 func arrangementPath(name string) string { return in(tenantOf(name), "arrangements", short(name)) }
 
 func (c *console) arrangement(v *view) error { return c.showArrangement(v, roll{}) }
@@ -89,7 +89,7 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 	return c.show(v, http.StatusOK, r.arrangement.Name, arrangementPage(v, r))
 }
 
-// of is the path of what the page is about, and the rest.
+// of returns the path of the arrangement that the page is about, followed by the rest.
 func (v *view) of(rest string) string {
 	return in(v.r.PathValue("tenant"), "arrangements", v.r.PathValue("arrangement")) + rest
 }
@@ -122,7 +122,7 @@ func (c *console) choose(v *view) error {
 	return c.decide(v, "choose", func(n int) string { return v.T("Generation %d is used from now on.", n) })
 }
 
-// confirm takes a person's word that the receiver's administrator has installed a generation.
+// confirm reports that the receiver's administrator has installed a generation.
 func (c *console) confirm(v *view) error {
 	return c.decide(v, "confirm", func(n int) string {
 		return v.T("Noted: generation %d is installed there. Messages or a test will show whether it is accepted.", n)
@@ -140,7 +140,7 @@ func (c *console) decide(v *view, verb string, said func(generation int) string)
 	return c.done(v, v.of(""), said(n))
 }
 
-// link shows the new link in its answer, for it is shown once.
+// link shows the new link in its answer, because it is shown only once.
 func (c *console) link(v *view) error {
 	made, err := post[client.Link](c, v, v.of("/rollover/links"), nil)
 	if err != nil {
@@ -181,13 +181,13 @@ func (c *console) messages(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Messages"), messagesPage(v, list))
 }
 
-// A step is one of those from the notice to settled.
+// A step is one step of a roll-over, from the announcement to settled.
 type step struct {
 	text       string
 	past, here bool
 }
 
-// steps are where a roll-over is on its way.
+// steps returns the steps of a roll-over and marks the current one.
 func (v *view) steps(r client.Rollover) []step {
 	names := []string{v.T("Announced"), v.T("Receiver ready"), v.T("Cut over"), v.T("Settled")}
 	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2,
@@ -199,7 +199,7 @@ func (v *view) steps(r client.Rollover) []step {
 	return steps
 }
 
-// advice answers "so what do I do?".
+// advice returns the next step for the reader.
 func (v *view) advice(r roll) string {
 	roll := *r.rollover
 	newest := newestOf(roll)

@@ -101,7 +101,8 @@ func (v *view) explain(err error) *refusal {
 	case errors.As(err, &refused):
 		return &refusal{http.StatusForbidden, v.T("The company's sign-in service refused: %s.", refused.Code)}
 	case errors.As(err, &none):
-		return &refusal{http.StatusForbidden, v.T("You are signed in at your company but have no rights here: %s.", none.Reason)}
+		return &refusal{http.StatusForbidden, v.T("You are signed in at your company but have no rights here: %s.",
+			none.Reason)}
 	case errors.Is(err, identity.ErrOwnAccount):
 		return &refusal{http.StatusConflict, v.T("You are signed in with this account. Another operator can delete " +
 			"it.")}
@@ -127,7 +128,7 @@ func (c *console) showSignIn(v *view, status int, problem string) error {
 	return c.show(v, status, v.T("Sign in"), signInForm(v, problem, c.ways()))
 }
 
-// ways are those to sign in besides a password.
+// ways lists the ways to sign in besides a password.
 type ways struct {
 	passkey bool
 	company string // the provider's name

@@ -15,7 +15,7 @@ import (
 
 func (c *console) tenant(v *view) error { return c.tenantHome(v, v.r.PathValue("tenant")) }
 
-// A situation is all that a tenant's overview says.
+// A situation holds the content of a tenant's overview.
 type situation struct {
 	tenant    client.Tenant
 	forecast  client.TenantForecast
@@ -50,7 +50,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 	return c.show(v, http.StatusOK, s.tenant.DisplayName, tenantPage(v, s))
 }
 
-// ownTasks restricts a list of tasks to the reader's, where the reader is a key user.
+// ownTasks restricts a list of tasks to those of the reader, if the reader is a key user.
 func (v *view) ownTasks() string {
 	if v.Operator() {
 		return ""
@@ -58,7 +58,7 @@ func (v *view) ownTasks() string {
 	return "&user=" + escape(v.account.KeyUser)
 }
 
-// sentence is the one that matters.
+// sentence returns the most important fact about the tenant.
 func (v *view) sentence(s situation) string {
 	for _, f := range s.forecast.Certificates {
 		if f.Purpose != tenancy.ForTenant {
@@ -139,7 +139,7 @@ func (c *console) download(v *view) error {
 	return err
 }
 
-// mailStatus is whether the reader gets mails about tasks. It is empty for operators.
+// mailStatus explains whether the reader gets mails about tasks. It is empty for operators.
 type mailStatus struct {
 	user  client.KeyUser
 	check client.MailCheck
@@ -161,14 +161,15 @@ func (c *console) tasks(v *view) error {
 		if mail.user, err = get[client.KeyUser](c, v, in(name, "key-users", v.account.KeyUser)); err != nil {
 			return err
 		}
-		if mail.check, err = get[client.MailCheck](c, v, in(name, "mail-check")+"?user="+escape(v.account.KeyUser)); err != nil {
+		path := in(name, "mail-check") + "?user=" + escape(v.account.KeyUser)
+		if mail.check, err = get[client.MailCheck](c, v, path); err != nil {
 			return err
 		}
 	}
 	return c.show(v, http.StatusOK, v.T("Tasks"), tasksPage(v, name, state, list, mail))
 }
 
-// A taskChange is what a person may change of a task.
+// A taskChange holds the fields of a task that can be changed.
 type taskChange struct {
 	State tenancy.TaskState `json:"state"`
 	Note  string            `json:"note,omitempty"`
@@ -246,14 +247,14 @@ func (c *console) people(v *view) error {
 	lines := make([]string, len(contacts.Items))
 	for i, one := range contacts.Items {
 		lines[i] = (&mail.Address{Name: one.Name, Address: one.Email}).String()
-		if !strings.ContainsAny(one.Name, "\"<>@,;:\\()[]") { // as people write it, in any script
+		if !strings.ContainsAny(one.Name, "\"<>@,;:\\()[]") { // readable in any script
 			lines[i] = one.Name + " <" + one.Email + ">"
 		}
 	}
 	return c.show(v, http.StatusOK, v.T("People"), peoplePage(v, name, users, strings.Join(lines, "\n"), etag))
 }
 
-// setContacts reads the IT contacts, a line each: Ina Ivers <ina@example.com>.
+// setContacts reads the IT contacts, one per line, such as Ina Ivers <ina@example.com>.
 func (c *console) setContacts(v *view) error {
 	name := v.r.PathValue("tenant")
 	contacts := []client.ITContact{}

@@ -1247,7 +1247,7 @@ func certificateFacts(v *view, tenant string, c client.Certificate) templ.Compon
 	})
 }
 
-// compared shows what changed between the newest generation and the one before.
+// compared shows the differences between the newest generation and the one before.
 func compared(v *view, certs []client.Certificate) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1634,7 +1634,7 @@ func renewForm(v *view, tenant string, p tenancy.Purpose) templ.Component {
 	})
 }
 
-// timelinePicture is the picture that people remember.
+// timelinePicture shows generations over time.
 func timelinePicture(v *view, t timeline) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -3363,7 +3363,7 @@ func scopePage(v *view, tenant string, projects []client.Project) templ.Componen
 	})
 }
 
-// branch shows the way to a question in the tree of the scope.
+// branch shows the path to a question in the tree of the scope.
 func branch(parts []string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

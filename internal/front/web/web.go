@@ -1,9 +1,9 @@
 // Package web is the console: pages for key users, the hosting team and the administrators of receiving systems.
 //
-// It promises: the console is a client of the JSON API, in the same process, with the rights of who is signed in and no
-// others, so that what belongs to another tenant does not exist here either; every page works without script, with the
-// keyboard alone, and on a phone; no page loads anything from elsewhere; whatever people or receivers wrote is shown as
-// text, never as markup. A session's secret is only in the browser's cookie.
+// It promises: the console is a client of the JSON API in the same process. It has exactly the rights of the account
+// that is signed in, so that other tenants do not exist for a key user here either. Every page works without script,
+// with the keyboard alone, and on a phone. No page loads anything from another site. Text from people and receivers is
+// never treated as markup. The secret of a session is stored only in the browser's cookie.
 package web
 
 import (
@@ -57,8 +57,19 @@ var assets embed.FS
 // inProcess is the base of the API's addresses. No name is resolved.
 const inProcess = "http://api.invalid"
 
-// New is the handler of the console's pages. Everything else is answered by rest.
+// New returns the handler of the console. Requests for other paths go to rest. All fields of the configuration except
+// BaseURL and BehindProxy are required.
 func New(c Config, rest http.Handler) (http.Handler, error) {
+	switch {
+	case c.API == nil:
+		return nil, errors.New("web: no API is given")
+	case c.Identity == nil:
+		return nil, errors.New("web: no identity service is given")
+	case c.News == nil:
+		return nil, errors.New("web: no audit log is given")
+	case c.Now == nil || c.Log == nil || c.Ending == nil:
+		return nil, errors.New("web: a clock, a logger or a context for the end is missing")
+	}
 	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
 		pages: pageTable()}
 	var err error
@@ -66,7 +77,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 		return nil, err
 	}
 	w.routes()
-	guard := http.NewCrossOriginProtection() // a change must come from a page of ours
+	guard := http.NewCrossOriginProtection() // a change must come from a page of the console
 	pages := headers(guard.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if _, pattern := w.mux.Handler(r); pattern == "" {
@@ -77,8 +88,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// headers let a page load nothing but our own files, run no script within it, be framed by nobody, and be kept by no
-// cache.
+// headers restricts pages: they load only files of the console, run no inline script, and cannot be framed or cached.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -92,27 +102,27 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// A view is one request for a page, and who makes it.
+// A view is one request for a page, with the account of the reader.
 type view struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	pages   []page
-	account tenancy.Account // the zero value where nobody is signed in
+	account tenancy.Account // the zero value if no account is signed in
 	session tenancy.Session
 	zone    *time.Location
 	lang    string // "en" or "de"
 	now     time.Time
-	said    string // what the last form did
+	said    string // result of the last form
 }
 
-// Operator says whether the reader is of the hosting team.
+// Operator reports whether the reader belongs to the hosting team.
 func (v *view) Operator() bool { return v.account.Role == tenancy.RoleOperator }
 
 func (v *view) ctx() context.Context { return v.r.Context() }
 
 type viewKey struct{}
 
-// identify finds out who is signed in.
+// identify finds the account that is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &view{w: w, r: r, pages: c.pages, zone: time.UTC, now: c.Now()}
@@ -123,7 +133,7 @@ func (c *console) identify(next http.Handler) http.Handler {
 			v.session, v.account, v.zone = session, account, account.Location()
 			v.speak(account)
 		case !errors.Is(err, tenancy.ErrNotFound):
-			c.Log.ErrorContext(r.Context(), "session", "error", err)
+			c.Log.ErrorContext(r.Context(), "the session could not be read", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
@@ -139,7 +149,7 @@ func (c *console) identify(next http.Handler) http.Handler {
 	})
 }
 
-// mostForm bounds what a form may send: a page of text and a CA bundle.
+// mostForm limits a form, in bytes: enough for a page of text and a CA bundle.
 const mostForm = 1 << 20
 
 // show writes a page.
@@ -156,7 +166,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		c.Log.ErrorContext(v.ctx(), "page", "path", v.r.URL.Path, "error", err)
+		c.Log.ErrorContext(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
 		title := v.T("Something went wrong")
 		c.show(v, http.StatusInternalServerError, title, messagePage(v, title,
 			v.T("This is not your fault. Please try again. The service's log has the details.")))
@@ -173,7 +183,7 @@ func (c *console) failed(v *view, err error) {
 	c.show(v, status, title, messagePage(v, title, text))
 }
 
-// failure is the heading of the page that is shown if a request was refused.
+// failure returns the heading of the page for a refused request.
 func (v *view) failure() string {
 	if v.r.Method == http.MethodGet {
 		return v.T("Page not available")
@@ -204,7 +214,7 @@ func (v *view) failure() string {
 	return v.T("Could not save")
 }
 
-// done sends the reader on after a change, with a sentence about it.
+// done redirects the reader after a change, with a sentence about it.
 func (c *console) done(v *view, to, text string) error {
 	c.say(v.w, text)
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)

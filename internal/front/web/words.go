@@ -12,10 +12,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// languages are those that the console speaks; the first is what the texts are written in.
+// languages lists the languages of the console. The texts in the code are in the first one.
 var languages = language.NewMatcher([]language.Tag{language.English, language.German})
 
-// speak chooses the language: the account's, or else the browser's.
+// speak sets the language: that of the account, or else that of the browser.
 func (v *view) speak(a tenancy.Account) {
 	if v.lang = a.Language; v.lang != "" {
 		return
@@ -25,8 +25,8 @@ func (v *view) speak(a tenancy.Account) {
 	v.lang = base.String()
 }
 
-// T says something to the reader, in the reader's language. All texts of pages go through it; what is data (what a
-// receiver answered, the names of products, what the API says of an error) does not.
+// T returns a text in the reader's language. All texts of pages go through it. Data does not: the answers of receivers,
+// the names of products, and the errors of the API.
 func (v *view) T(text string, args ...any) string {
 	if v.lang == "de" {
 		if translated, ok := german[text]; ok {
@@ -39,11 +39,11 @@ func (v *view) T(text string, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
-// germanMonths are the months' names, for time has English ones only.
+// germanMonths holds the names of the months, because package time has only English ones.
 var germanMonths = [...]string{"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
 	"Oktober", "November", "Dezember"}
 
-// Day is a date in the reader's zone: "1 March 2027".
+// Day formats a date in the reader's zone, such as "1 March 2027".
 func (v *view) Day(t time.Time) string {
 	t = t.In(v.zone)
 	if v.lang == "de" {
@@ -52,7 +52,7 @@ func (v *view) Day(t time.Time) string {
 	return t.Format("2 January 2006")
 }
 
-// month is a month's short name.
+// month returns the short name of a month.
 func (v *view) month(m time.Month) string {
 	if v.lang == "de" {
 		return string([]rune(germanMonths[m-1])[:3])
@@ -60,7 +60,7 @@ func (v *view) month(m time.Month) string {
 	return m.String()[:3]
 }
 
-// When is an instant with its zone.
+// When formats a date and time with its zone.
 func (v *view) When(t time.Time) string {
 	if t.IsZero() {
 		return "–"
@@ -68,10 +68,10 @@ func (v *view) When(t time.Time) string {
 	return v.Day(t) + t.In(v.zone).Format(", 15:04 MST")
 }
 
-// UTC is an instant for machines and for hovering.
+// UTC formats a time in UTC, for tooltips.
 func UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
-// Away is how far an instant is away: "in 12 days", "3 hours ago".
+// Away formats the distance to a time, such as "in 12 days" or "3 hours ago".
 func (v *view) Away(t time.Time) string {
 	d := t.Sub(v.now)
 	past := d < 0
@@ -98,7 +98,7 @@ func (v *view) Away(t time.Time) string {
 	return count(24*time.Hour, "in 1 day", "in %d days", "1 day ago", "%d days ago")
 }
 
-// Days is a number of days as people say it.
+// Days formats a number of days.
 func (v *view) Days(days float64) string {
 	switch {
 	case days < 1:
@@ -109,10 +109,10 @@ func (v *view) Days(days float64) string {
 	return v.T("%d days", int(days))
 }
 
-// N is a number as people read it: "83,333".
+// N formats a number with separators, such as "83,333".
 func (v *view) N(n int) string { return message.NewPrinter(language.Make(v.lang)).Sprint(n) }
 
-// percent writes a share as people read it.
+// percent formats a share in percent.
 func (v *view) percent(share float64) string {
 	text := fmt.Sprintf("%.1f %%", 100*share)
 	if v.lang == "de" {

@@ -1,8 +1,7 @@
 // Package password hashes passwords with argon2id (RFC 9106), in the PHC string form.
 //
-// It promises that a hash tells nothing of the password but whether another one is the same, and that trying one costs
-// as much for a name that does not exist. What a password is worth is its owner's doing: it must have twelve
-// characters.
+// It promises that a hash reveals only whether another password is the same. A password must have at least twelve
+// characters; its strength is up to its owner. [Waste] takes as long as a comparison, for names that do not exist.
 package password
 
 import (
@@ -17,7 +16,7 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// The cost is what OWASP's password storage cheat sheet asks for at least: 19 MiB, two passes, one lane.
+// The cost is the minimum of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
 const (
 	memory  = 19 << 10 // KiB
 	passes  = 2
@@ -25,8 +24,8 @@ const (
 	keySize = 32
 )
 
-// Bounds of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) asks for eight at least; these
-// accounts open every certificate of a tenant.
+// Limits of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) demands at least eight characters.
+// These accounts give access to every certificate of a tenant.
 const (
 	shortest = 12
 	longest  = 1024
@@ -34,12 +33,12 @@ const (
 
 // Errors of [Hash].
 var (
-	//lint:ignore ST1005 it is shown as it is
-	ErrShort = errors.New("The password must have at least 12 characters: a sentence is fine.")
-	ErrLong  = errors.New("The password is longer than 1024 bytes.") //lint:ignore ST1005 it is shown as it is
+	//lint:ignore ST1005 the text is shown to people
+	ErrShort = errors.New("The password must have at least 12 characters. A sentence works well.")
+	ErrLong  = errors.New("The password is longer than 1024 bytes.") //lint:ignore ST1005 the text is shown to people
 )
 
-// tries bounds how many are computed at the same time: each takes 19 MiB.
+// places limits the number of hashes that are computed at the same time. Each takes 19 MiB.
 var places = make(chan struct{}, 4)
 
 func key(password string, salt []byte, m, t uint32, p uint8) []byte {
@@ -48,7 +47,7 @@ func key(password string, salt []byte, m, t uint32, p uint8) []byte {
 	return argon2.IDKey([]byte(password), salt, t, m, p, keySize)
 }
 
-// Hash hashes a password; [ErrShort] and [ErrLong] where it cannot be one.
+// Hash hashes a password. It returns [ErrShort] or [ErrLong] if the password is not allowed.
 func Hash(password string) (string, error) {
 	switch {
 	case utf8.RuneCountInString(password) < shortest:
@@ -65,7 +64,7 @@ func Hash(password string) (string, error) {
 		encode(key(password, salt, memory, passes, lanes))), nil
 }
 
-// Matches says whether a password is the one that was hashed.
+// Matches reports whether a hash belongs to a password.
 func Matches(hash, password string) bool {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" || len(password) > longest {
