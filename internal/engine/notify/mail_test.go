@@ -104,7 +104,7 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	for _, want := range []string{"Serial number: 0b", strings.Repeat("b", 64), strings.Repeat("a", 64),
-		"crm-to-erp: messages to ERP", "Acme & <Söhne>", "Administrator there: Eve, eve@erp.example.com"} {
+		"crm-to-erp: messages to ERP", "Acme & <Söhne>", "Administrator: Eve, eve@erp.example.com"} {
 		if !strings.Contains(r.Text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, r.Text)
 		}

@@ -1,6 +1,7 @@
--- One file serves both engines; what stands in a comment that begins with "sqlite" is for SQLite
--- alone, where a table without a rowid needs one tree less, and BIGINT PRIMARY KEY is read as INTEGER PRIMARY KEY: the rowid. Instants are microseconds since 1970 in UTC, so that both compare and index them alike;
--- 0 stands for "not yet". Identifiers are UUIDv7 as text.
+-- One file serves both engines. SQL in a comment that begins with "sqlite" or "postgres" is for that engine alone. On SQLite, a
+-- table without a rowid needs one tree less, and BIGINT PRIMARY KEY becomes INTEGER PRIMARY KEY, the rowid. Instants are
+-- microseconds since 1970 in UTC, so that both engines compare and index them alike. 0 stands for "not yet". IDs are UUIDv7 as
+-- text.
 
 -- +goose Up
 CREATE TABLE settings (
@@ -76,7 +77,7 @@ CREATE TABLE authorities (
     sealed_key BYTEA NOT NULL,
     not_before BIGINT NOT NULL,
     not_after  BIGINT NOT NULL,
-    position   BIGINT NOT NULL, -- among those of its kind: replicas that make the next one together make one
+    position   BIGINT NOT NULL, -- within its kind: replicas that create the next one together create one
     UNIQUE (kind, position)
 );
 
@@ -97,13 +98,13 @@ CREATE TABLE certificates (
     sealed_key   BYTEA,           -- NULL once destroyed
     successor_id TEXT NOT NULL,   -- '' until renewed
     warned_at    BIGINT NOT NULL, -- run date of the first warning
-    noticed_run  BIGINT NOT NULL, -- run date of the latest warning: that run has dealt with it
+    noticed_run  BIGINT NOT NULL, -- run date of the latest warning, so that the run skips it
     created_at   BIGINT NOT NULL,
     revoked_at   BIGINT NOT NULL,
     revoked_for  TEXT NOT NULL,
     UNIQUE (tenant_id, purpose, generation)
 );
--- What a run walks: the certificates that still need a successor, by expiry.
+-- The certificates that still need a successor, by expiry, for runs.
 CREATE INDEX certificates_due ON certificates (not_after, id) WHERE successor_id = '' AND state = 'active';
 CREATE INDEX certificates_with_old_keys ON certificates (not_after) WHERE sealed_key IS NOT NULL AND successor_id <> '';
 CREATE INDEX certificates_revoked ON certificates (issuer_id) WHERE state = 'revoked';
@@ -115,13 +116,13 @@ CREATE TABLE runs (
     finished_at BIGINT NOT NULL,
     warned      BIGINT NOT NULL,
     renewed     BIGINT NOT NULL,
-    late        BIGINT NOT NULL, -- renewed after they had expired
-    failed      BIGINT NOT NULL, -- of the last try
+    late        BIGINT NOT NULL, -- renewed after their expiry
+    failed      BIGINT NOT NULL, -- in the last try
     last_error  TEXT NOT NULL
 );
 
--- Notices, tasks and mails are written by the thousand in one transaction, beside the certificates that they are about, which
--- are never deleted: references would be checked for every row and could never fail.
+-- Thousands of notices, tasks and mails are written in one transaction with their certificates, which are never deleted.
+-- References would be checked for every row and could never fail.
 CREATE TABLE notices (
     id             TEXT PRIMARY KEY,
     tenant_id      TEXT NOT NULL,
@@ -133,7 +134,7 @@ CREATE TABLE notices (
     due_at         BIGINT NOT NULL,
     reason         TEXT NOT NULL,
     created_at     BIGINT NOT NULL,
-    -- Once: one certificate has one notice per run, and one successor.
+    -- A certificate has one notice per run, and one successor.
     UNIQUE (certificate_id, run_date)
 ) /*sqlite WITHOUT ROWID */;
 
@@ -146,14 +147,14 @@ CREATE TABLE tasks (
     note         TEXT NOT NULL,
     completed_at BIGINT NOT NULL,
     version      BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, id) -- one task per key user and notice: the notice, which is unique, is made with its tasks
+    PRIMARY KEY (tenant_id, id) -- a notice is unique and written with its tasks, so there is one task per key user and notice
 ) /*sqlite WITHOUT ROWID */;
 
 CREATE TABLE mails (
     id          TEXT PRIMARY KEY,
     tenant_id   TEXT NOT NULL,
     notice_id   TEXT NOT NULL,
-    key_user_id TEXT NOT NULL, -- '' for IT contacts; no reference: what was mailed stays known when the user is gone
+    key_user_id TEXT NOT NULL, -- '' for IT contacts. Not a reference, because mails outlive the key user
     name        TEXT NOT NULL,
     address     TEXT NOT NULL,
     designated  BIGINT NOT NULL,
@@ -201,14 +202,14 @@ CREATE TABLE idempotency_keys (
     token_id     TEXT NOT NULL,
     name         TEXT NOT NULL,
     request_hash TEXT NOT NULL,
-    status       BIGINT NOT NULL, -- 0 while the first request is under way
+    status       BIGINT NOT NULL, -- 0 until the first request is answered
     header       TEXT NOT NULL,
     body         BYTEA NOT NULL,
     created_at   BIGINT NOT NULL,
     PRIMARY KEY (token_id, name)
 );
 
--- The audit log. event_head is its last entry, and the lock under which entries are added.
+-- The audit log. event_head holds its last entry, and is locked while entries are added.
 CREATE TABLE events (
     seq    BIGINT PRIMARY KEY,
     at     BIGINT NOT NULL,

@@ -1,20 +1,20 @@
--- Roll-over per arrangement, and what the gateway knows and keeps.
+-- Roll-overs of arrangements, and the data of gateways.
 
 -- +goose Up
--- A generation without a successor is due whatever its state: nothing may expire unrenewed because it was never presented.
+-- A generation without a successor is due whatever its state. It must not expire unrenewed because it was never presented.
 DROP INDEX certificates_due;
 CREATE INDEX certificates_due ON certificates (not_after, id) WHERE successor_id = '';
 
--- Until when the key users' notice of a generation lasts.
+-- The end of the key users' notice of a generation.
 ALTER TABLE certificates ADD COLUMN noticed_until BIGINT NOT NULL DEFAULT 0;
--- Old generations that are still within reach: what the hourly look at open roll-overs walks.
+-- Old generations that can still be presented, for the hourly update of roll-overs.
 CREATE INDEX certificates_rolling ON certificates (tenant_id) WHERE purpose = 'tenant' AND successor_id <> '' AND state = 'active';
 CREATE INDEX certificates_in_reach ON certificates (tenant_id, generation) WHERE purpose = 'tenant' AND state IN ('standby', 'active');
 
 ALTER TABLE arrangements ADD COLUMN needed_old_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE arrangements ADD COLUMN egress TEXT NOT NULL DEFAULT '{}'; -- how messages are sent, as JSON
 
--- What is known of one generation at one receiver.
+-- The evidence about one generation at one receiver.
 CREATE TABLE evidence (
     arrangement_id TEXT NOT NULL REFERENCES arrangements (id) ON DELETE CASCADE,
     generation     BIGINT NOT NULL,
@@ -22,23 +22,23 @@ CREATE TABLE evidence (
     verdict        TEXT NOT NULL,   -- '', accepted, refused
     verdict_at     BIGINT NOT NULL,
     source         TEXT NOT NULL,   -- '', traffic, probe, person
-    detail         TEXT NOT NULL,   -- what the receiver answered
+    detail         TEXT NOT NULL,   -- the receiver's answer
     PRIMARY KEY (arrangement_id, generation)
 ) /*sqlite WITHOUT ROWID */;
 
--- The message log, for people and for the diagnosis; kept for a limited time.
+-- The message log, for users and for the diagnosis. It is kept for a limited time.
 CREATE TABLE messages (
     id             TEXT PRIMARY KEY,
     arrangement_id TEXT NOT NULL,
     at             BIGINT NOT NULL,
     method         TEXT NOT NULL,
     path           TEXT NOT NULL, -- without the query
-    status         BIGINT NOT NULL, -- 0 where no answer came
+    status         BIGINT NOT NULL, -- 0 if there was no answer
     generation     BIGINT NOT NULL, -- the last one tried
     attempts       BIGINT NOT NULL,
     micros         BIGINT NOT NULL,
-    outcome        TEXT NOT NULL, -- empty, or what went wrong
-    count          BIGINT NOT NULL -- messages that the entry stands for
+    outcome        TEXT NOT NULL, -- '', or the failure
+    count          BIGINT NOT NULL -- number of messages that the entry stands for
 ) /*sqlite WITHOUT ROWID */;
 CREATE INDEX messages_by_arrangement ON messages (arrangement_id, id);
 CREATE INDEX messages_by_age ON messages (at);

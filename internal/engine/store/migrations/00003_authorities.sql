@@ -1,7 +1,7 @@
--- A new issuing CA is announced, and its receivers are asked, before it signs.
+-- A new issuing CA is announced, and the receivers are asked about it, before it signs.
 
 -- +goose Up
-ALTER TABLE authorities ADD COLUMN signs_from BIGINT NOT NULL DEFAULT 0; -- 0: from its beginning on
+ALTER TABLE authorities ADD COLUMN signs_from BIGINT NOT NULL DEFAULT 0; -- 0 for its beginning
 
 -- Whether the receiver of an arrangement trusts an authority that was announced.
 CREATE TABLE trust (
@@ -10,12 +10,12 @@ CREATE TABLE trust (
     verdict        TEXT NOT NULL,   -- trusted, untrusted
     at             BIGINT NOT NULL,
     source         TEXT NOT NULL,   -- probe, person
-    detail         TEXT NOT NULL,   -- what the receiver answered
+    detail         TEXT NOT NULL,   -- the receiver's answer
     PRIMARY KEY (authority_id, arrangement_id)
 ) /*sqlite WITHOUT ROWID */;
 
--- What was parked under an Idempotency-Key, as a sealed digest: another message under the same key is refused. NULL in messages
--- from before.
+-- The sealed digest of the message that was parked under an Idempotency-Key. A different message under the same key is refused.
+-- NULL in older messages.
 ALTER TABLE parked ADD COLUMN sealed_digest BYTEA;
 
 -- +goose Down

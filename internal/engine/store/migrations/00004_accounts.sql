@@ -1,16 +1,16 @@
--- People who sign in to the console.
+-- Accounts of the console.
 
 -- +goose Up
 CREATE TABLE accounts (
     id            TEXT PRIMARY KEY,
-    name          TEXT NOT NULL UNIQUE, -- what they sign in with
+    name          TEXT NOT NULL UNIQUE, -- for signing in
     role          TEXT NOT NULL,        -- operator, key-user
     tenant_id     TEXT NOT NULL,
     key_user_id   TEXT NOT NULL,
     password      TEXT NOT NULL,        -- argon2id in PHC form
-    token_id      TEXT NOT NULL UNIQUE, -- the token that invited them: it makes one account
+    token_id      TEXT NOT NULL UNIQUE, -- the token of the invitation, which creates one account
     zone          TEXT NOT NULL,        -- IANA name; '' for UTC
-    failures      BIGINT NOT NULL,      -- wrong passwords since the last right one
+    failures      BIGINT NOT NULL,      -- wrong passwords since the last correct one
     locked_until  BIGINT NOT NULL,
     created_at    BIGINT NOT NULL
 );
@@ -19,7 +19,7 @@ CREATE TABLE sessions (
     id         TEXT PRIMARY KEY,
     account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     hash       TEXT NOT NULL UNIQUE, -- SHA-256 of the secret, in hexadecimal
-    agent      TEXT NOT NULL,        -- the browser, as it calls itself
+    agent      TEXT NOT NULL,        -- the browser's User-Agent
     address    TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     seen_at    BIGINT NOT NULL,

@@ -1,7 +1,7 @@
--- Other ways to sign in than a password, and what an account has of its own.
+-- Ways to sign in without a password, and preferences of accounts.
 
 -- +goose Up
-ALTER TABLE accounts RENAME COLUMN token_id TO origin; -- what made the account: "token ID" or "oidc ISSUER SUBJECT", once
+ALTER TABLE accounts RENAME COLUMN token_id TO origin; -- what created the account, once: "token ID" or "oidc ISSUER SUBJECT"
 UPDATE accounts SET origin = 'token ' || origin;
 ALTER TABLE accounts ADD COLUMN language TEXT NOT NULL DEFAULT '';      -- of the console; '' for the browser's
 ALTER TABLE accounts ADD COLUMN calendar_hash TEXT NOT NULL DEFAULT ''; -- SHA-256 of the calendar's secret; '' for none
@@ -17,7 +17,7 @@ CREATE TABLE passkeys (
 );
 CREATE INDEX passkeys_by_account ON passkeys (account_id);
 
--- Challenges between the two halves of a ceremony (WebAuthn, OpenID Connect): each is taken once.
+-- Challenges between the two halves of a ceremony (WebAuthn, OpenID Connect): each is redeemed once.
 CREATE TABLE ceremonies (
     hash       TEXT PRIMARY KEY, -- SHA-256 of the secret in the browser's cookie
     kind       TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- Fleets that come from elsewhere, and how to take them back.
+-- Imports of fleets, and how to undo them.
 
 -- +goose Up
 CREATE TABLE imports (
@@ -6,14 +6,14 @@ CREATE TABLE imports (
     state      TEXT NOT NULL, -- checked, applying, applied, undoing, undone
     created_by TEXT NOT NULL,
     created_at BIGINT NOT NULL,
-    total      BIGINT NOT NULL, -- tenants that it is about
-    done       BIGINT NOT NULL, -- of those
-    problems   TEXT NOT NULL,   -- JSON: what was wrong with the files, by line
-    last_error TEXT NOT NULL,   -- why applying or undoing does not go on
-    plan       BYTEA            -- sealed: it has private keys in it; NULL once it was applied
+    total      BIGINT NOT NULL, -- number of tenants
+    done       BIGINT NOT NULL, -- tenants that are done
+    problems   TEXT NOT NULL,   -- JSON: the errors in the files, by line
+    last_error TEXT NOT NULL,   -- why applying or undoing cannot continue
+    plan       BYTEA            -- sealed, because it holds private keys. NULL once it was applied
 );
 
--- What an import made, a tenant a row.
+-- What an import created, one row per tenant.
 CREATE TABLE import_items (
     import_id TEXT NOT NULL REFERENCES imports (id),
     tenant    TEXT NOT NULL, -- name
@@ -21,7 +21,7 @@ CREATE TABLE import_items (
     PRIMARY KEY (import_id, tenant)
 );
 
--- Certificates of authorities that are not ours, which issued certificates that were imported.
+-- Certificates of foreign authorities that issued imported certificates.
 CREATE TABLE foreign_issuers (
     id  TEXT PRIMARY KEY, -- SHA-256, in hexadecimal
     der BYTEA NOT NULL

@@ -1,8 +1,8 @@
--- A run over many certificates is done in parts, by any replica; and what all replicas together may do in a second.
+-- A run over many certificates is done in parts, by any replica. Rate limits apply to all replicas together.
 
 -- +goose Up
--- A part is a range of the certificates by expiry and ID, beginning after the first position and ending with the last. It is
--- deleted when it is done.
+-- A part is a range of the certificates by expiry and ID, after the first position and up to the last. It is deleted when it is
+-- done.
 CREATE TABLE run_parts (
     run_date        BIGINT NOT NULL REFERENCES runs (run_date),
     part            BIGINT NOT NULL,
@@ -10,14 +10,14 @@ CREATE TABLE run_parts (
     after_id        TEXT NOT NULL,
     until_not_after BIGINT NOT NULL,
     until_id        TEXT NOT NULL,
-    begins_at       BIGINT NOT NULL, -- later than the run date where the policy spreads the work
-    claimed_until   BIGINT NOT NULL, -- somebody works on it until then
+    begins_at       BIGINT NOT NULL, -- later than the run date if the policy spreads the work
+    claimed_until   BIGINT NOT NULL, -- the end of a worker's claim
     PRIMARY KEY (run_date, part)
 );
 
 CREATE TABLE limits (
     name    TEXT PRIMARY KEY,
-    free_at BIGINT NOT NULL -- when all that was reserved is used up
+    free_at BIGINT NOT NULL -- when all reservations are used up
 );
 
 -- +goose Down

@@ -1,9 +1,9 @@
 -- Replicas coordinate in tables of their own. Until now they used settings.
 --
--- The rows in settings stay: during a rolling upgrade, replicas of the release before still read them.
+-- The rows in settings stay: during a rolling upgrade, replicas of the previous release still read them.
 
 -- +goose Up
--- What only one replica may do, once. A claim is deleted when its subject cannot come again.
+-- Work that only one replica may do, once. A claim is deleted when its subject cannot occur again.
 CREATE TABLE claims (
     kind    TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -24,7 +24,7 @@ FROM (
     SELECT 'trust questions', SUBSTR(name, 17), value FROM settings WHERE name LIKE 'authority-asked/%'
 ) AS old;
 
--- How far the announcement of an authority has got.
+-- The progress of the announcement of an authority.
 CREATE TABLE announcements (
     authority_id TEXT PRIMARY KEY,
     told_to      TEXT NOT NULL -- the last tenant that was notified, by ID; '~' when all were

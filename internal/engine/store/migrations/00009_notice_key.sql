@@ -3,7 +3,7 @@
 
 -- +goose Up
 -- The key names the cause of the notice: 'run/' with the run date, 'renewed', 'unready/' with the stage, 'authority/' with its
--- ID. It is '' in notices that a replica of the release before writes during a rolling upgrade.
+-- ID. It is '' in notices that a replica of the previous release writes during a rolling upgrade.
 /*postgres ALTER TABLE notices ADD COLUMN dedup_key TEXT NOT NULL DEFAULT ''; */
 /*postgres ALTER TABLE notices DROP CONSTRAINT notices_certificate_id_run_date_key; */
 /*sqlite ALTER TABLE notices RENAME TO notices_before; */
