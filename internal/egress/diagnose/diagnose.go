@@ -18,28 +18,6 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Cause names the reason for failing messages.
-type Cause string
-
-// The causes that can be told apart.
-const (
-	Healthy           Cause = "healthy"
-	NewNotKnown       Cause = "new-certificate-not-known"
-	OldRemoved        Cause = "old-certificate-removed"
-	CANotTrusted      Cause = "ca-not-trusted"
-	Expired           Cause = "certificate-expired"
-	ClockSkew         Cause = "clock-skew"
-	WrongPurpose      Cause = "wrong-purpose"
-	MappingLost       Cause = "subject-mapping-lost"
-	KeyTypeRefused    Cause = "key-type-refused"
-	NoCertificateSeen Cause = "receiver-asks-for-no-certificate"
-	NotTheCertificate Cause = "not-the-certificate"
-	ReceiverDown      Cause = "receiver-down"
-	ServerNotTrusted  Cause = "receiver-not-trusted"
-	AddressForbidden  Cause = "address-not-allowed"
-	Unknown           Cause = "unknown"
-)
-
 // A Diagnosis is the cause of failing messages, with what shows it.
 type Diagnosis struct {
 	Cause    Cause

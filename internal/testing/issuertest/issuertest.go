@@ -187,6 +187,17 @@ func selfSigned(t *testing.T, bundle []byte) (roots []byte) {
 }
 
 func testChain(t *testing.T, i issuer.Issuer) {
+	for _, purpose := range purposes {
+		issued, below := issue(t, i, Request(t, tenancy.P256, purpose))
+		for _, der := range issued.Chain {
+			above, err := x509.ParseCertificate(der)
+			check(t, err)
+			if err := below.CheckSignatureFrom(above); err != nil {
+				t.Errorf("%s: %s is not signed by %s: %v", purpose, below.Subject, above.Subject, err)
+			}
+			below = above
+		}
+	}
 	bundle := capability[issuer.Bundler](t, i).Bundle()
 	roots := selfSigned(t, bundle)
 	for _, purpose := range purposes {
