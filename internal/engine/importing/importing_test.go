@@ -206,6 +206,10 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 	}
 	globex, err := e.Store.Tenant(t.Context(), "globex")
 	check(t, err)
+	if contacts, err := e.Store.ITContacts(t.Context(), globex.ID); err != nil || len(contacts) != 1 ||
+		contacts[0].Name != "Ina Ivers" {
+		t.Errorf("contacts: %v, %v", contacts, err)
+	}
 	if _, err := e.Store.KeyUser(t.Context(), globex.ID, "gina"); err != nil {
 		t.Error(err)
 	}
@@ -308,6 +312,45 @@ func TestATenantThatWasWarnedSinceIsNotUndone(t *testing.T) {
 	}
 	if _, err := e.Store.Tenant(t.Context(), "acme"); err != nil {
 		t.Errorf("acme: %v", err)
+	}
+}
+
+func TestWhatWasDeletedMeanwhileDoesNotKeepAnImportFromBeingUndone(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	f, _ := files(t)
+	i, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	check(t, m.Work(t.Context(), i.ID))
+	globex, err := e.Store.Tenant(t.Context(), "globex")
+	check(t, err)
+	a, err := e.Store.Arrangement(t.Context(), globex.ID, "hr-to-pay")
+	check(t, err)
+	gina, err := e.Store.KeyUser(t.Context(), globex.ID, "gina")
+	check(t, err)
+	check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.DeleteArrangement(t.Context(), a), tx.DeleteKeyUser(t.Context(), gina))
+	}))
+	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	check(t, m.Work(t.Context(), i.ID))
+	undone, err := e.Store.ImportByID(t.Context(), i.ID)
+	check(t, err)
+	if undone.State != tenancy.ImportUndone {
+		t.Errorf("%s: %s", undone.State, undone.LastError)
+	}
+}
+
+func TestAnImporterIsRefusedWithoutEachOfItsDependencies(t *testing.T) {
+	_, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	clock := func() time.Time { return now }
+	_, err1 := New(nil, e.Store, e.Seal, clock)
+	_, err2 := New(e.Engine, nil, e.Seal, clock)
+	_, err3 := New(e.Engine, e.Store, nil, clock)
+	_, err4 := New(e.Engine, e.Store, e.Seal, nil)
+	for want, err := range map[string]error{"engine": err1, "store": err2, "keyring": err3, "clock": err4} {
+		if err == nil || !strings.Contains(err.Error(), "no "+want) {
+			t.Errorf("without its %s: %v", want, err)
+		}
 	}
 }
 

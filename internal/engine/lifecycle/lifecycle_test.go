@@ -539,6 +539,20 @@ func TestMailsWaitWhileThereIsNoMailServer(t *testing.T) {
 	}
 }
 
+func TestATenantsNameIsTakenOnce(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	f.tenant("acme", date("2026-01-15"))
+	_, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "A", KeyType: tenancy.P256}, "test",
+		date("2026-01-16"))
+	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), "a tenant acme exists already") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "UPPER", DisplayName: "A", KeyType: tenancy.P256},
+		"test", date("2026-01-16")); !errors.Is(err, tenancy.ErrInvalid) {
+		t.Errorf("an invalid name: %v", err)
+	}
+}
+
 func TestAShortLivedCertificateIsWarnedAboutOnce(t *testing.T) {
 	f := sqlite(t, "short-lived", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
