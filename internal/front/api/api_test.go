@@ -164,9 +164,9 @@ func placeholders(task string) *strings.Replacer {
 		"{delivery}", "x", "{token}", "x", "{link}", "x", "{authority}", "x", "{import}", "x")
 }
 
-// Every operation of the API, as its own description lists it: without a token, with a neighbour's, and with one that
-// is not an operator's.
-func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
+// Every operation in the API's description is called without a token, with the token of another tenant, and with one
+// that is not an operator's.
+func TestNoTenantCanSeeOrGuessDataOfAnotherTenant(t *testing.T) {
 	f := setUp(t)
 	task := items(f.ok("operator", "GET", "/tenants/acme/tasks", 200, ""))[0].(map[string]any)["id"].(string)
 	spec, err := OpenAPI("test")
@@ -208,7 +208,7 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 			there := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "acme"), body, `If-Match: "1"`)
 			nowhere := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "nobody"), body, `If-Match: "1"`)
 			if there.status != 404 || strings.ReplaceAll(there.raw, "acme", "nobody") != nowhere.raw {
-				t.Errorf("%s %s of a neighbour: %d %s; of nobody: %d %s", method, path, there.status, there.raw, nowhere.status,
+				t.Errorf("%s %s of another tenant: %d %s; of an unknown one: %d %s", method, path, there.status, there.raw, nowhere.status,
 					nowhere.raw)
 			}
 		}
@@ -216,9 +216,9 @@ func TestNoTenantCanSeeOrGuessAnothersDataAtAnyEndpoint(t *testing.T) {
 	if seen < 40 {
 		t.Errorf("only %d operations", seen)
 	}
-	// A task of a neighbour's cannot be reached through one's own tenant either.
+	// A task of another tenant cannot be reached through the own tenant either.
 	if a := f.call("globex/alice", "GET", "/tenants/globex/tasks/"+task, ""); a.status != 404 {
-		t.Errorf("a neighbour's task through one's own tenant: %d", a.status)
+		t.Errorf("a task of another tenant through the own tenant: %d", a.status)
 	}
 	for _, e := range items(f.ok("globex/alice", "GET", "/tenants/globex/events", 200, "")) {
 		if e.(map[string]any)["tenant"] != "globex" {
@@ -257,7 +257,7 @@ func TestChangesNeedTheETagOfWhatWasRead(t *testing.T) {
 	f.ok("acme/alice", "GET", path, 404, "")
 }
 
-func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
+func TestARepeatedCreationGetsTheFirstAnswer(t *testing.T) {
 	f := setUp(t)
 	body := `{"name":"crm2","receiver":"erp","endpoint":"https://erp.example.com"}`
 	first := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body, "Idempotency-Key: k1")
@@ -278,7 +278,7 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 		"Idempotency-Key: k2")["secret"].(string)
 	if again := f.ok("operator", "POST", "/tokens", 201, `{"name":"x","role":"operator"}`,
 		"Idempotency-Key: k2"); again["secret"] != secret {
-		t.Errorf("another token: %v", again)
+		t.Errorf("the repetition has another token: %v", again)
 	}
 	var leaked int
 	check(t, f.store.DB().QueryRow("SELECT COUNT(*) FROM idempotency_keys WHERE instr(body, ?) > 0", secret).Scan(&leaked))
@@ -287,22 +287,22 @@ func TestARepeatedCreationIsAnsweredAsTheFirstTime(t *testing.T) {
 	}
 	if a := f.call("globex/alice", "POST", "/tenants/globex/arrangements", body, "Idempotency-Key: k1"); a.status != 201 ||
 		a.header.Get("Idempotency-Replayed") != "" {
-		t.Errorf("a neighbour's key is another one: %d %s", a.status, a.raw)
+		t.Errorf("the same key of another tenant: %d %s", a.status, a.raw)
 	}
 	f.now = f.now.Add(25 * time.Hour)
 	if a := f.call("acme/alice", "POST", "/tenants/acme/arrangements", body, "Idempotency-Key: k1"); a.status != 409 {
-		t.Errorf("a day later the key is forgotten: %d", a.status)
+		t.Errorf("the key is still stored a day later: %d", a.status)
 	}
 }
 
-func TestBadInputGetsAProblemThatSaysWhatIsWrong(t *testing.T) {
+func TestInvalidInputGetsAProblemThatNamesTheError(t *testing.T) {
 	f := setUp(t)
 	for _, c := range []struct {
 		name, method, path, body, header string
 		status                           int
 		want                             string
 	}{
-		{"no JSON", "POST", "/tenants", `{"name":`, "", 400, "unexpected end of JSON"},
+		{"invalid JSON", "POST", "/tenants", `{"name":`, "", 400, "unexpected end of JSON"},
 		{"unknown field", "POST", "/tenants", `{"name":"x","colour":"red"}`, "", 422, "unexpected property"},
 		{"wrong content type", "POST", "/tenants", `<name>x</name>`, "Content-Type: text/xml", 415, ""},
 		{"10 MB", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "", 413, ""},
@@ -324,11 +324,11 @@ func TestBadInputGetsAProblemThatSaysWhatIsWrong(t *testing.T) {
 		{"strategy of later", "POST", "/tenants/acme/arrangements",
 			`{"name":"x","receiver":"erp","endpoint":"https://x","strategy":"psychic"}`, "", 422, "expected value to be one of"},
 		{"future run", "POST", "/runs", `{"run_date":"2030-01-01T00:00:00Z"}`, "", 409, "is in the future"},
-		{"no instant", "POST", "/runs", `{"run_date":"tomorrow"}`, "", 422, "date-time"},
+		{"invalid time", "POST", "/runs", `{"run_date":"tomorrow"}`, "", 422, "date-time"},
 		{"generation", "GET", "/tenants/acme/certificates/tenant/99", "", "", 404, "there is no such generation"},
 		{"huge generation", "GET", "/tenants/acme/certificates/tenant/99999999999999999999", "", "", 422, "invalid"},
 		{"limit", "GET", "/tenants?limit=100000", "", "", 422, "expected number <= 500"},
-		{"token for nobody", "POST", "/tokens", `{"name":"x","role":"key-user","tenant":"acme"}`, "", 422,
+		{"token without a user", "POST", "/tokens", `{"name":"x","role":"key-user","tenant":"acme"}`, "", 422,
 			"needs a tenant and a user"},
 		{"eternal token", "POST", "/tokens", `{"name":"x","role":"operator","expires_at":"2099-01-01T00:00:00Z"}`, "", 422,
 			"at most one year"},
@@ -349,7 +349,7 @@ func TestBadInputGetsAProblemThatSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestListsComeInPages(t *testing.T) {
+func TestListsArePaged(t *testing.T) {
 	f := setUp(t)
 	for i := range 5 {
 		f.ok("acme/alice", "POST", "/tenants/acme/receivers", 201, fmt.Sprintf(`{"name":"r%d"}`, i))
@@ -375,7 +375,7 @@ func TestListsComeInPages(t *testing.T) {
 	}
 }
 
-func TestRenewIsRefusedWithTheReasonAndReasonsAreForOperators(t *testing.T) {
+func TestRenewIsRefusedWithTheReasonAndOnlyOperatorsGiveOne(t *testing.T) {
 	f := setUp(t)
 	f.now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	path := "/tenants/acme/certificates/tenant/renew"
@@ -432,7 +432,7 @@ func TestACertificateDownloadsInEveryFormAndWithoutItsKey(t *testing.T) {
 	}
 }
 
-func TestATaskIsCompletedForOneself(t *testing.T) {
+func TestOnlyTheOwnTaskIsCompleted(t *testing.T) {
 	f := setUp(t)
 	all := items(f.ok("acme/alice", "GET", "/tenants/acme/tasks", 200, ""))
 	mine := items(f.ok("acme/alice", "GET", "/tenants/acme/tasks?user=alice&state=open", 200, ""))
@@ -458,7 +458,7 @@ func TestATaskIsCompletedForOneself(t *testing.T) {
 	}
 }
 
-func TestMailCheckAnswersWhyThereWasNoMail(t *testing.T) {
+func TestMailCheckExplainsWhyThereWasNoMail(t *testing.T) {
 	f := setUp(t)
 	verdict := func(user string) (gets bool, failing []string) {
 		v := f.ok("acme/alice", "GET", "/tenants/acme/mail-check?user="+user, 200, "")
@@ -493,7 +493,7 @@ func TestMailCheckAnswersWhyThereWasNoMail(t *testing.T) {
 	}
 }
 
-func TestTheLinkInAMailUnsubscribesWithOneClickButNotByLooking(t *testing.T) {
+func TestTheLinkInAMailUnsubscribesWithOneClickButNotByOpeningIt(t *testing.T) {
 	f := setUp(t)
 	f.ok("acme/alice", "PUT", "/tenants/acme/key-users/alice/subscription", 200, "")
 	tenant, _ := f.store.Tenant(t.Context(), "acme")
@@ -574,7 +574,7 @@ func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 		t.Errorf("got %v", d)
 	}
 	if a := f.call("operator", "POST", path, ""); a.status != 409 {
-		t.Errorf("once more: %d", a.status)
+		t.Errorf("requeued again: %d", a.status)
 	}
 }
 
@@ -587,7 +587,7 @@ func TestTheFleetForecastCountsWhatTheRunsWillDo(t *testing.T) {
 	}
 	own := f.ok("acme/alice", "GET", "/tenants/acme/forecast", 200, "")["certificates"].([]any)[0].(map[string]any)
 	if own["surprise"] != false {
-		t.Errorf("warned in November, and yet a surprise: %v", own)
+		t.Errorf("a surprise in spite of the warning in November: %v", own)
 	}
 	run := f.ok("operator", "POST", "/runs", 200, `{"run_date":"2026-11-01T00:00:00Z"}`)
 	if run["warned"] != 4.0 {

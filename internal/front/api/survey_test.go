@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-func TestTheSurveyOfALargeFleetKeepsNobodyWaiting(t *testing.T) {
+func TestTheSurveyOfALargeFleetDoesNotBlockReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var walks, size atomic.Int64
 		var fails atomic.Bool
 		size.Store(1_000_000)
 		s := &survey[int]{log: slog.New(slog.DiscardHandler), walk: func(context.Context) (int, int, error) {
-			time.Sleep(20 * time.Second) // as long as a walk over a million takes
+			time.Sleep(20 * time.Second) // the time of a walk over a million
 			if fails.Load() {
 				return 0, 0, errors.New("the database does not answer")
 			}
@@ -30,12 +30,12 @@ func TestTheSurveyOfALargeFleetKeepsNobodyWaiting(t *testing.T) {
 				t.Errorf("%d after %v, %v; want %d after %v", got, time.Since(started), err, result, takes)
 			}
 		}
-		wants(0, firstSurvey, false) // it is being counted
+		wants(0, firstSurvey, false) // the first walk is running
 		wants(0, firstSurvey, false)
 		time.Sleep(20 * time.Second)
 		wants(1, 0, true)
 		time.Sleep(surveyAge)
-		wants(1, 0, true) // and a walk begins
+		wants(1, 0, true) // and a new walk begins
 		wants(1, 0, true)
 		time.Sleep(21 * time.Second)
 		wants(2, 0, true)
@@ -45,8 +45,8 @@ func TestTheSurveyOfALargeFleetKeepsNobodyWaiting(t *testing.T) {
 		time.Sleep(21 * time.Second)
 		fails.Store(false)
 		size.Store(smallFleet)
-		wants(2, 0, true) // the old one is better than none, and the next walk begins
+		wants(2, 0, true) // the old result, and the next walk begins
 		time.Sleep(21 * time.Second)
-		wants(4, 20*time.Second, true) // a small fleet is always seen as it is
+		wants(4, 20*time.Second, true) // a small fleet is always current
 	})
 }

@@ -312,7 +312,7 @@ func TestChangingAPasswordNeedsTheOldOneAndEndsOtherSessions(t *testing.T) {
 	}
 }
 
-func TestADeletedAccountIsGoneAndNobodyDeletesTheirOwn(t *testing.T) {
+func TestADeletedAccountIsGoneAndAnAccountCannotDeleteItself(t *testing.T) {
 	f := open(t)
 	alice, olga := f.welcome("alice", tenancy.RoleKeyUser), f.welcome("olga", tenancy.RoleOperator)
 	_, a := f.account(alice)

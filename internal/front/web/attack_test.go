@@ -9,7 +9,7 @@ import (
 
 const payload = `"><img src=x onerror=alert(1)>'`
 
-func TestNoTextBecomesMarkupWhereverItIsTyped(t *testing.T) {
+func TestNoTextBecomesMarkup(t *testing.T) {
 	c := open(t)
 	alice, olga := c.signIn("alice"), c.signIn("olga")
 	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
@@ -97,7 +97,7 @@ func TestEveryAnswerForbidsFramesAndForeignScript(t *testing.T) {
 	}
 }
 
-func TestNoAddressLeadsElsewhereOrSplitsAnAnswer(t *testing.T) {
+func TestNoAddressRedirectsToAnotherSiteOrSplitsAnAnswer(t *testing.T) {
 	c := open(t)
 	for _, to := range []string{"https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example",
 		"/ok\r\nSet-Cookie: x=y", "/\t/evil.example", "javascript:alert(1)"} {
@@ -126,8 +126,8 @@ func TestNoAddressLeadsElsewhereOrSplitsAnAnswer(t *testing.T) {
 	}
 }
 
-// Every form of a tenant, filled in by a neighbour's key user.
-func TestNoFormReachesANeighbour(t *testing.T) {
+// Every form of a tenant, sent by a key user of another tenant.
+func TestNoFormReachesAnotherTenant(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	for _, path := range []string{
@@ -143,17 +143,17 @@ func TestNoFormReachesANeighbour(t *testing.T) {
 		nowhere, other := c.post(alice, "/tenants/nobody"+path, "generation", "1", "name", "hr-to-payroll", "strategy",
 			"manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
 		if there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
-			t.Errorf("%s of a neighbour: %d, of nobody: %d", path, there, nowhere)
+			t.Errorf("%s of another tenant: %d, of an unknown one: %d", path, there, nowhere)
 		}
 	}
 	for _, path := range []string{"/tenants", "/tokens", "/tokens/x/revoke", "/deliveries/x/requeue", "/log/verify",
 		"/imports", "/imports/x/apply", "/accounts/x/delete"} {
 		if status, _ := c.post(alice, path, "name", "x", "role", "operator"); status != 404 && status != 400 {
-			t.Errorf("%s, which is the hosting team's: %d", path, status)
+			t.Errorf("%s, which is for the hosting team: %d", path, status)
 		}
 	}
 	if status, _ := c.get(alice, "/live?tenant=globex"); status != 404 {
-		t.Errorf("what happens at a neighbour's: %d", status)
+		t.Errorf("the events of another tenant: %d", status)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestAPageIsSmallOnItsFirstLoad(t *testing.T) {
 	}
 }
 
-// small looks what a page takes with all that it loads.
+// small checks the size of a page with everything that it loads.
 func (c *console) small(client *http.Client, path string) {
 	c.t.Helper()
 	_, page := c.get(client, path)
@@ -189,6 +189,6 @@ func (c *console) small(client *http.Client, path string) {
 		sum += len(data)
 	}
 	if sum > 100<<10 {
-		c.t.Errorf("%s takes %d bytes", path, sum)
+		c.t.Errorf("%s has %d bytes in total", path, sum)
 	}
 }

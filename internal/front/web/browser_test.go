@@ -23,7 +23,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write a picture of each page to this folder")
 
-// patience is how long a page may take to become what is expected.
+// patience is the maximum time until a page shows what is expected.
 const patience = 20 * time.Second
 
 // A tab is one page of a real browser.
@@ -31,10 +31,10 @@ type tab struct {
 	t        *testing.T
 	ctx      context.Context
 	url      string
-	keyboard bool // there is no mouse
+	keyboard bool // only the keyboard is used
 }
 
-// browser opens a tab of Debian's Chromium, without script where a page must do without.
+// browser opens a tab of Chromium, with or without script.
 func (c *console) browser(script bool) *tab {
 	c.t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox,
@@ -68,7 +68,7 @@ func command[P, R any](b *tab, c cdp.Command[P, R], params P) R {
 	return r
 }
 
-// evaluate runs a script of the test's in the page, whose own script and policy it does not need.
+// evaluate runs a script of the test in the page, independent of the content security policy.
 func evaluate[T any](b *tab, script string) T {
 	b.t.Helper()
 	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
@@ -95,7 +95,7 @@ func (b *tab) open(path string) {
 	b.do(chromedp.Navigate(b.url + path))
 }
 
-// take gives the tab the cookies of a client that is signed in.
+// take copies the cookies of a client that is signed in.
 func (b *tab) take(client *http.Client) {
 	b.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, b.url, nil)
@@ -105,14 +105,14 @@ func (b *tab) take(client *http.Client) {
 	}
 }
 
-// find is a button, a link or a summary with a text, in the page's own part.
+// find selects a button, a link or a summary with a text in the content of the page.
 func find(text string) string {
 	return fmt.Sprintf(`//main//*[self::button or self::a or self::summary][normalize-space()=%q]`, text)
 }
 
 func click(text string) chromedp.Action[chromedp.Void] { return chromedp.Click(find(text)) }
 
-// press presses what has a text, and waits for the page that comes.
+// press activates the element with a text and waits for the next page.
 func (b *tab) press(text string) {
 	b.t.Helper()
 	step := click(text)
@@ -134,13 +134,13 @@ func (b *tab) fill(id, text string) {
 	b.do(chromedp.KeyEvent(text))
 }
 
-// reach goes on with the tabulator until the focus is at an element e that fits.
+// reach presses the Tab key until an element e that fits has the focus.
 func (b *tab) reach(fits, what string) {
 	b.t.Helper()
 	for range 120 {
 		if evaluate[bool](b, `(e => `+fits+`)(document.activeElement)`) {
 			if !evaluate[bool](b, `document.activeElement.matches(":focus-visible")`) {
-				b.t.Fatalf("%s has the focus, and one does not see it", what)
+				b.t.Fatalf("%s has the focus, but it is not visible", what)
 			}
 			return
 		}
@@ -149,13 +149,13 @@ func (b *tab) reach(fits, what string) {
 	b.t.Fatalf("%s cannot be reached with the keyboard at %s", what, b.at())
 }
 
-// text is that of the first element that a CSS selector finds.
+// text returns the text of the first element that a CSS selector finds.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return evaluate[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
-// leave does something that leads to another page, or to another content, and waits until that is there.
+// leave does something that leads to another page or content, and waits for it.
 func (b *tab) leave(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	evaluate[bool](b, `document.querySelector("main").dataset.seen = "1", true`)
@@ -163,18 +163,18 @@ func (b *tab) leave(steps ...chromedp.Action[chromedp.Void]) {
 	b.do(chromedp.WaitReady(chromedp.CSS("main:not([data-seen])")), chromedp.WaitReady(chromedp.CSS("footer")))
 }
 
-// reads waits until the page says something.
+// reads waits until the page shows a text.
 func (b *tab) reads(text string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.WaitVisible(fmt.Sprintf(`//body//*[contains(normalize-space(.), %q)]`, text)))
 	if err != nil {
-		b.t.Fatalf("%s does not say %q, but:\n%s", b.at(), text, evaluate[string](b, `document.body.innerText`))
+		b.t.Fatalf("%s does not show %q, but:\n%s", b.at(), text, evaluate[string](b, `document.body.innerText`))
 	}
 }
 
-// theme is what the person's system asks for.
+// theme sets the color scheme of the system.
 func (b *tab) theme(scheme string) {
 	b.t.Helper()
 	command(b, emulation.SetEmulatedMedia,
@@ -192,7 +192,7 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// accessible says what axe-core finds against WCAG 2.2 AA.
+// accessible returns the violations of WCAG 2.2 AA that axe-core finds.
 func (b *tab) accessible(axe string) []violation {
 	b.t.Helper()
 	if !evaluate[bool](b, `typeof axe !== "undefined"`) {
@@ -202,7 +202,7 @@ func (b *tab) accessible(axe string) []violation {
 		`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => r.violations)`)
 }
 
-// cut are parts of a page that do not fit into its width.
+// cut returns the parts of a page that do not fit its width.
 func (b *tab) cut() []string {
 	b.t.Helper()
 	return evaluate[[]string](b, `(() => {
@@ -218,7 +218,7 @@ func (b *tab) cut() []string {
 	})()`)
 }
 
-// picture keeps what the page looks like.
+// picture writes a screenshot of the page.
 func (b *tab) picture(name string) {
 	b.t.Helper()
 	if *screenshots == "" {
@@ -233,7 +233,7 @@ func (b *tab) picture(name string) {
 	check(b.t, os.WriteFile(filepath.Join(*screenshots, name+".webp"), picture, 0o644))
 }
 
-// nextRun is the date of the coming run.
+// nextRun returns the date of the next run.
 func nextRun() string {
 	now := time.Now().UTC()
 	return time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
@@ -316,7 +316,7 @@ func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
 	res, err := http.DefaultClient.Do(r)
 	check(t, err)
 	if _, page := c.read(res); !strings.Contains(page, `<html lang="de">`) || !strings.Contains(page, "Anmelden") {
-		t.Error("the browser's language is not spoken")
+		t.Error("the language of the browser is not used")
 	}
 	for who, pages := range c.everyPage(c.newLink()) {
 		if who == "" {
@@ -325,7 +325,7 @@ func TestGermanFitsEveryWidthAndIsChosenByTheBrowserOrTheAccount(t *testing.T) {
 		client := c.signIn(who)
 		if _, page := c.post(client, "/account", "language", "de", "zone", "Europe/Berlin"); !strings.Contains(page,
 			"Gespeichert.") || !strings.Contains(page, "Zeiten in Europe/Berlin.") {
-			t.Error("the account's language is not spoken")
+			t.Error("the language of the account is not used")
 		}
 		b := c.browser(true)
 		b.take(client)

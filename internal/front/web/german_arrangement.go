@@ -256,7 +256,7 @@ var germanArrangement = []translation{
 		"Where the receiver accepts messages, for example https://erp.example.com/orders",
 		"Wo der Empfänger Nachrichten annimmt, zum Beispiel https://erp.example.com/orders",
 	},
-	{"Why do messages fail?", "Warum schlagen Nachrichten fehl?"},
+	{"Why do messages fail?", "Warum scheitern Nachrichten?"},
 	{
 		"You can safely forward this page: it shows only public information and asks for nothing. To verify it, " +
 			"compare the SHA-256 fingerprint above with the one that your contact at %s gives you through another " +

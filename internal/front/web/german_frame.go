@@ -220,7 +220,7 @@ var germanFrame = []translation{
 			"innerhalb von 30 Tagen ab.",
 	},
 	{"Welcome", "Willkommen"},
-	{"Why do messages through %s fail?", "Warum schlagen Nachrichten über %s fehl?"},
+	{"Why do messages through %s fail?", "Warum scheitern Nachrichten über %s?"},
 	{"Why?", "Warum?"},
 	{
 		"With a passkey you sign in by fingerprint, face or security key. It cannot be phished. Adding one needs " +

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// hand hands files over for an import: name and content in turn.
+// hand uploads the files of an import: name and content in turn.
 func (c *console) hand(client *http.Client, files ...string) (int, string, string) {
 	c.t.Helper()
 	var body bytes.Buffer
@@ -28,7 +28,7 @@ func (c *console) hand(client *http.Client, files ...string) (int, string, strin
 
 const importedTenants = "name,display_name\nimported,<script>alert(1)</script> & Co.\n"
 
-func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
+func TestAnImportShowsItsProblemsThenItsProgressAndIsUndone(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
 	if status, page, _ := c.hand(olga, "tenants", importedTenants, "people",
@@ -41,7 +41,7 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 		t.Fatalf("checked: %d\n%s", status, page)
 	}
 	if _, page := c.post(olga, path+"/apply"); !strings.Contains(page, "Importing") {
-		t.Error("it does not begin")
+		t.Error("it does not start")
 	}
 	c.work()
 	if _, page := c.get(olga, path); !strings.Contains(page, "Imported") ||
@@ -55,7 +55,7 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 	c.post(olga, path+"/undo")
 	c.work()
 	if _, page := c.get(olga, path); !strings.Contains(page, "Undone") {
-		t.Error("it is not taken back")
+		t.Error("it is not undone")
 	}
 	if status, _ := c.get(olga, "/tenants/imported"); status != 404 {
 		t.Errorf("the tenant is still there: %d", status)
@@ -68,7 +68,7 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsTakenBack(t *testing.T) {
 	}
 }
 
-func TestAFormDoesNotTakeMoreThanAPageOfText(t *testing.T) {
+func TestAFormIsLimitedInSize(t *testing.T) {
 	c := open(t)
 	if status, page := c.post(jar(t), "/sign-in", "name", "olga", "password", strings.Repeat("x", 2<<20)); status < 400 ||
 		strings.Contains(page, "Sign out") {

@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 )
 
-func TestAnAddressIsWhatTheLastProxySaysAndNobodyBeforeIt(t *testing.T) {
+func TestAnAddressIsTakenFromTheLastProxyOnly(t *testing.T) {
 	for _, c := range []struct {
 		behind    bool
 		forwarded []string

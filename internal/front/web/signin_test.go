@@ -22,7 +22,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// provider is a real OpenID provider, whose claims a test chooses.
+// provider is a real OpenID provider. A test chooses its claims.
 type provider struct {
 	*storage.Storage
 	claims map[string]any
@@ -63,7 +63,7 @@ func openWithProvider(t *testing.T) (*console, *provider) {
 	return c, p
 }
 
-// fromTheCompany signs in at the provider, and comes back to the console.
+// fromTheCompany signs in at the provider and returns to the console.
 func (c *console) fromTheCompany(client *http.Client, to string) (int, string) {
 	c.t.Helper()
 	res, err := client.Get(c.url + "/sign-in/company?to=" + url.QueryEscape(to))
@@ -89,10 +89,10 @@ func jar(t *testing.T) *http.Client {
 	return &http.Client{Jar: j}
 }
 
-func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
+func TestAnOpenIDProviderSignsInOperatorsAndKeyUsers(t *testing.T) {
 	c, p := openWithProvider(t)
 	if _, page := c.get(jar(t), "/sign-in"); !strings.Contains(page, "Sign in with Acme") {
-		t.Error("the way is not offered")
+		t.Error("the provider is not offered")
 	}
 	p.claims = map[string]any{"tenant": "acme"}
 	alice := jar(t)
@@ -101,7 +101,7 @@ func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
 		t.Fatalf("a key user: %d\n%s", status, page)
 	}
 	if status, _ := c.get(alice, "/tenants/globex"); status != 404 {
-		t.Errorf("a neighbour: %d", status)
+		t.Errorf("another tenant: %d", status)
 	}
 	if _, page := c.get(alice, "/account"); !strings.Contains(page, "alice@acme.example.com") ||
 		!strings.Contains(page, "Key user alice of acme") || strings.Contains(page, "Old password") {
@@ -127,21 +127,21 @@ func TestThePeopleOfACompanySignInWithItsProvider(t *testing.T) {
 		}
 	}
 	if status, page := c.get(olga, "/runs"); status != 200 || !strings.Contains(page, "Sign in with Acme") {
-		t.Errorf("what was granted earlier goes on: %d", status)
+		t.Errorf("earlier rights are still valid: %d", status)
 	}
 
 	p.claims, p.user.EmailVerified = map[string]any{"tenant": "acme"}, false
 	if status, page := c.fromTheCompany(jar(t), "/"); status != 403 || !strings.Contains(page, "not verified") {
-		t.Errorf("an address that anybody could have written: %d", status)
+		t.Errorf("an address that is not verified: %d", status)
 	}
 }
 
-func TestASignInThatSomebodyElseBeganIsRefused(t *testing.T) {
+func TestASignInThatAnotherBrowserBeganIsRefused(t *testing.T) {
 	c, p := openWithProvider(t)
 	p.claims = map[string]any{"tenant": "acme"}
 	if status, page := c.get(jar(t), "/sign-in/company/back?code=x&state=y"); status != 409 ||
 		!strings.Contains(page, "begun in another browser") {
-		t.Errorf("without a beginning: %d", status)
+		t.Errorf("without a first half: %d", status)
 	}
 	victim := jar(t)
 	res, err := victim.Get(c.url + "/sign-in/company")
@@ -189,7 +189,7 @@ func TestAPasskeyIsAddedAndSignsIn(t *testing.T) {
 	b.reads("This passkey is not registered here.")
 }
 
-func TestAnAddressBeginsNoMoreSignInsThanPeopleDo(t *testing.T) {
+func TestAnAddressBeginsAtMostThirtySignInsPerMinute(t *testing.T) {
 	c := open(t)
 	last := 0
 	for range 31 {
@@ -273,7 +273,7 @@ func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
 		t.Error("it is not deleted")
 	}
 	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {
-		t.Error("who is gone is still signed in")
+		t.Error("a deleted account is still signed in")
 	}
 }
 
@@ -286,12 +286,12 @@ func TestASessionEndsAndCannotBePlanted(t *testing.T) {
 	c.post(planted, "/sign-in", "name", "alice", "password", c.password("alice"))
 	for _, cookie := range planted.Jar.Cookies(u) {
 		if cookie.Value == "PLANTED" {
-			t.Error("signing in kept the secret that somebody else knows")
+			t.Error("signing in kept a secret that an attacker knows")
 		}
 	}
 	alice := c.signIn("alice")
 	c.ahead.Add(int64(13 * time.Hour))
 	if _, page := c.get(alice, "/account"); !strings.Contains(page, `name="password"`) {
-		t.Error("a session that nobody used for 13 hours goes on")
+		t.Error("a session is valid after 13 hours without use")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// stories runs a story as people do who have all, who let no script run, and who have no mouse.
+// stories runs a story with script and mouse, without script, and with the keyboard only.
 func stories(t *testing.T, story func(c *console, b *tab)) {
 	for name, as := range map[string]struct{ script, keyboard bool }{"with script": {true, false},
 		"without script": {false, false}, "by keyboard": {true, true}} {
@@ -23,7 +23,7 @@ func stories(t *testing.T, story func(c *console, b *tab)) {
 	}
 }
 
-// enter signs in as a person does.
+// enter signs in on the sign-in page.
 func (b *tab) enter(c *console, name string) {
 	b.t.Helper()
 	b.open("/sign-in")
@@ -32,7 +32,7 @@ func (b *tab) enter(c *console, name string) {
 	b.press("Sign in")
 }
 
-// install is what the administrator of acme's bank does with the certificate that a page offers.
+// install installs the certificate that a page offers, as the administrator of acme's bank does.
 func (c *console) install(link string) {
 	c.t.Helper()
 	status, pem := c.get(&http.Client{}, link+"/certificate?format=pem")
@@ -74,7 +74,7 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 	})
 }
 
-func TestAReceiversAdministratorGoesFromTheLinkToGreen(t *testing.T) {
+func TestAReceiversAdministratorGoesFromTheLinkToAnAcceptedCertificate(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		link := c.newLink()
 		b.open(link)
@@ -103,7 +103,7 @@ func TestAnOperatorGoesFromARedFigureToItsCause(t *testing.T) {
 	})
 }
 
-func TestAnOpenPageHearsWhatHappens(t *testing.T) {
+func TestAnOpenPageIsRefreshedWhenSomethingHappens(t *testing.T) {
 	c := openOwn(t)
 	link := c.newLink()
 	b := c.browser(true)
@@ -114,10 +114,10 @@ func TestAnOpenPageHearsWhatHappens(t *testing.T) {
 	if status, _ := c.post(&http.Client{}, link+"/installed"); status != 200 {
 		t.Fatalf("the test: %d", status)
 	}
-	b.reads("2: Accepted 200 OK (test)") // it was not loaded again
+	b.reads("2: Accepted 200 OK (test)") // the page was not loaded again
 }
 
-func TestAnArrangementIsTriedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
+func TestAnArrangementIsTestedBeforeItIsSavedAndItsServerIsConfirmed(t *testing.T) {
 	c := open(t)
 	b := c.browser(false)
 	b.enter(c, "alice")
@@ -143,25 +143,25 @@ func TestAnArrangementIsDeletedByItsName(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	if status, _ := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name", "crm-to-bank"); status != 422 {
-		t.Errorf("another name: %d", status)
+		t.Errorf("a wrong name: %d", status)
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop/delete", "name",
 		"crm-to-shop"); status != 200 || !strings.Contains(page, "crm-to-shop has been deleted") {
-		t.Errorf("its name: %d", status)
+		t.Errorf("the right name: %d", status)
 	}
 	if status, _ := c.get(alice, "/tenants/acme/arrangements/crm-to-shop"); status != 404 {
 		t.Errorf("it is still there: %d", status)
 	}
 }
 
-func TestWhatIsChangedMeanwhileIsNotOverwritten(t *testing.T) {
+func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	_, page := c.get(alice, "/tenants/acme/arrangements/crm-to-shop/edit")
 	_, after, _ := strings.Cut(page, `name="etag" value="`)
 	etag, _, ok := strings.Cut(html.UnescapeString(after), `">`)
 	if !ok {
-		t.Fatal("the form does not know what it changes")
+		t.Fatal("the form has no ETag")
 	}
 	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
 	form := func(scenario string) []string {
@@ -173,6 +173,6 @@ func TestWhatIsChangedMeanwhileIsNotOverwritten(t *testing.T) {
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 ||
 		!strings.Contains(page, "Someone else has changed this in the meantime") || !strings.Contains(page, `value="second"`) {
-		t.Errorf("the second, who had read the same: %d", status)
+		t.Errorf("the second change, based on the same version: %d", status)
 	}
 }

@@ -33,7 +33,7 @@ import (
 
 var check = testenv.Check
 
-// ends is what is cleaned up after all tests.
+// ends holds what is cleaned up after all tests.
 var ends []func()
 
 func TestMain(m *testing.M) {
@@ -51,17 +51,17 @@ type console struct {
 	engine   *enginetest.Installation
 	importer *importing.Importer
 	accounts *identity.Service
-	ahead    atomic.Int64 // how far the clock was put ahead
+	ahead    atomic.Int64 // offset of the clock
 	queued   []string     // imports that wait for their worker
 }
 
-// EnqueueImport lets an import wait until the test works on it.
+// EnqueueImport keeps an import until the test works on it.
 func (c *console) EnqueueImport(_ context.Context, _ *sql.Tx, id string) error {
 	c.queued = append(c.queued, id)
 	return nil
 }
 
-// work does what the background does.
+// work does the work of the background jobs.
 func (c *console) work() {
 	c.t.Helper()
 	for _, id := range c.queued {
@@ -72,7 +72,7 @@ func (c *console) work() {
 
 func (c *console) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
-// later lets time go by, in which the service does its hourly work.
+// later moves the clock forward and lets the service do its hourly work.
 func (c *console) later(d time.Duration) {
 	c.t.Helper()
 	c.ahead.Add(int64(d))
@@ -81,8 +81,8 @@ func (c *console) later(d time.Duration) {
 
 func open(t *testing.T) *console { return openWith(t, nil) }
 
-// filled is a sample fleet that was filled once, for tests that install nothing at its receivers: those would know it
-// in all of them.
+// filled is a sample fleet that is filled once, for tests that install nothing at its receivers. An installed
+// certificate would be accepted in all of them.
 var filled struct {
 	sync.Mutex
 	dir    string
@@ -111,7 +111,7 @@ func openWith(t *testing.T, provider *identity.OIDC) *console {
 	return serve(t, engine, ca, filled.sample, provider)
 }
 
-// openOwn opens the console on a sample fleet with receivers of its own, at which certificates can be installed.
+// openOwn opens the console on a sample fleet with its own receivers, so that certificates can be installed.
 func openOwn(t *testing.T) *console {
 	t.Helper()
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
@@ -134,7 +134,7 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)
-	c.url = "http://localhost:" + port // a name, for passkeys
+	c.url = "http://localhost:" + port // a host name, for passkeys
 	c.accounts, err = identity.New(identity.Config{Store: engine.Store, BaseURL: c.url, OIDC: provider, Now: c.now,
 		Log: engine.Log})
 	check(t, err)
@@ -147,14 +147,14 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	return c
 }
 
-// password is that of an account of the sample.
+// password returns the password of an account of the sample.
 func (c *console) password(name string) string {
 	for _, l := range c.sample.Logins {
 		if l.Name == name {
 			return l.Password
 		}
 	}
-	c.t.Fatalf("nobody is called %s", name)
+	c.t.Fatalf("there is no account %s", name)
 	return ""
 }
 
@@ -199,7 +199,7 @@ func (c *console) post(client *http.Client, path string, form ...string) (int, s
 var ofTenant = []string{"", "/certificates", "/rollovers", "/tasks", "/scope", "/people", "/log", "/arrangements/new",
 	"/mail-check?user=alice"}
 
-func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
+func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")
 	for _, page := range append(ofTenant, "/arrangements/crm-to-bank", "/arrangements/crm-to-bank/messages") {
@@ -209,13 +209,13 @@ func TestAKeyUserSeesTheOwnTenantAndNoOther(t *testing.T) {
 		there, body := c.get(alice, "/tenants/globex"+page)
 		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 ||
 			strings.ReplaceAll(body, "globex", "nobody") != other {
-			t.Errorf("%s of a neighbour: %d, of nobody: %d", page, there, nowhere)
+			t.Errorf("%s of another tenant: %d, of an unknown one: %d", page, there, nowhere)
 		}
 	}
 	for _, page := range []string{"/tenants", "/runs", "/at-risk", "/deliveries", "/log", "/tokens", "/accounts",
 		"/imports", "/parked", "/authorities", "/forecast", "/policy"} {
 		if status, _ := c.get(alice, page); status != 404 {
-			t.Errorf("%s, which is the hosting team's: %d", page, status)
+			t.Errorf("%s, which is for the hosting team: %d", page, status)
 		}
 	}
 }
@@ -287,7 +287,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	}
 	task := "/tenants/acme/tasks/" + after[:36]
 	if _, page := c.post(alice, task, "state", "in-process"); !strings.Contains(page, "Your task is in progress.") {
-		t.Error("the task is not taken up")
+		t.Error("the task is not started")
 	}
 	if _, page := c.post(alice, task, "state", "completed", "note", "told <Barbara>"); !strings.Contains(page,
 		"Your task is completed.") || !strings.Contains(page, "Note: told &lt;Barbara&gt;") {
@@ -307,11 +307,11 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	}
 	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation",
 		"2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "person") {
-		t.Error("her word is not taken")
+		t.Error("the confirmation is not recorded")
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 ||
 		!strings.Contains(page, "generation 7 is not available") {
-		t.Errorf("a generation that is not there: %d", status)
+		t.Errorf("a generation that does not exist: %d", status)
 	}
 	if _, page := c.post(alice, "/account", "zone", "Europe/Berlin"); !strings.Contains(page,
 		"Times are in Europe/Berlin.") {
@@ -319,7 +319,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	}
 }
 
-// newLink makes a link for the administrator of acme's bank.
+// newLink creates a link for the administrator of acme's bank.
 func (c *console) newLink() string {
 	c.t.Helper()
 	_, page := c.post(c.signIn("alice"), "/tenants/acme/arrangements/crm-to-bank/link")
@@ -330,7 +330,7 @@ func (c *console) newLink() string {
 	return "/rollover/" + after[:26]
 }
 
-func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
+func TestTheLinkShowsTheCertificateAndTestsTheReceiver(t *testing.T) {
 	c := open(t)
 	link := c.newLink()
 	nobody := &http.Client{}
@@ -347,7 +347,7 @@ func TestAReceiversAdministratorComesFromTheLinkToTheAnswer(t *testing.T) {
 	}
 }
 
-func TestNobodyIsSignedInByGuessingOrFromElsewhere(t *testing.T) {
+func TestGuessingAndFormsOnOtherSitesDoNotSignIn(t *testing.T) {
 	c := open(t)
 	jar, err := cookiejar.New(nil)
 	check(t, err)
@@ -382,7 +382,7 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 		t.Error("the search does not find initech's certificate, or finds more")
 	}
 	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entries found.") {
-		t.Error("a sign of the pattern is not taken as it is")
+		t.Error("a wildcard is not taken literally")
 	}
 	if _, page := c.post(olga, "/log/verify"); !strings.Contains(page, "none is missing or changed") ||
 		!strings.Contains(page, "Intact up to no.") {
@@ -392,10 +392,10 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	_, own := c.get(c.signIn("alice"), "/tenants/acme/log/export/jsonl")
 	if !strings.Contains(all, "globex/tenant/1") || !strings.Contains(own, `"object":"acme/tenant/1"`) ||
 		strings.Contains(own, "globex") {
-		t.Error("the exports do not hold what they should, or more")
+		t.Error("the exports lack entries or have too many")
 	}
 	if status, _ := c.get(c.signIn("alice"), "/tenants/globex/log/export/csv"); status != 404 {
-		t.Errorf("a neighbour's export: %d", status)
+		t.Errorf("the export of another tenant: %d", status)
 	}
 }
 
@@ -404,18 +404,18 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 	alice := c.signIn("alice")
 	if _, page := c.post(alice, "/tenants/acme/people", "name", "carol", "email",
 		"carol@acme.example.com"); !strings.Contains(page, "carol is now a key user") {
-		t.Error("she is not added")
+		t.Error("the key user is not added")
 	}
 	if _, page := c.post(alice, "/tenants/acme/people/carol/remove"); !strings.Contains(page,
 		"carol is no longer a key user") || strings.Contains(page, "carol@acme") {
-		t.Error("she is not removed")
+		t.Error("the key user is not removed")
 	}
 	_, page := c.get(alice, "/tenants/acme/people")
 	_, after, _ := strings.Cut(page, `name="etag" value="`)
 	etag, _, _ := strings.Cut(html.UnescapeString(after), `">`)
 	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", "no address"); status != 422 ||
 		!strings.Contains(page, "Line 1: write a name and an address") {
-		t.Errorf("a line that is none: %d", status)
+		t.Errorf("an invalid line: %d", status)
 	}
 
 	if status, page := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts",
@@ -424,11 +424,11 @@ func TestPeopleAreAddedChangedAndRemoved(t *testing.T) {
 		t.Errorf("a name with markup: %d", status)
 	}
 	if status, _ := c.post(alice, "/tenants/acme/contacts", "etag", etag, "contacts", ""); status != 412 {
-		t.Errorf("what somebody changed meanwhile: %d", status)
+		t.Errorf("a list that was changed in the meantime: %d", status)
 	}
 }
 
-func TestTheForecastSaysToWhomItHappens(t *testing.T) {
+func TestTheForecastListsTheCertificatesOfARun(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
 	_, page := c.get(olga, "/forecast/"+nextRun())
@@ -437,6 +437,6 @@ func TestTheForecastSaysToWhomItHappens(t *testing.T) {
 		t.Errorf("the coming run:\n%s", page)
 	}
 	if status, _ := c.get(olga, "/forecast/tomorrow"); status != 404 {
-		t.Errorf("no date: %d", status)
+		t.Errorf("an invalid date: %d", status)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// spoken are the texts that the package's code hands to T, whether as it is or through [view.Away].
+// spoken returns the texts in the code that are passed to T, directly, through [view.Away] or by the table of pages.
 func spoken(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
@@ -65,7 +65,7 @@ func spoken(t *testing.T) map[string]bool {
 	return all
 }
 
-// constant evaluates a string literal, also one that is split over several lines.
+// constant evaluates a string literal, which may be split over several lines.
 func constant(t *testing.T, e ast.Expr) (string, bool) {
 	t.Helper()
 	switch e := e.(type) {
@@ -85,7 +85,7 @@ func constant(t *testing.T, e ast.Expr) (string, bool) {
 
 var verbs = regexp.MustCompile(`%[a-z]`)
 
-func TestEveryTextIsSpokenInGerman(t *testing.T) {
+func TestEveryTextHasAGermanTranslation(t *testing.T) {
 	said := spoken(t)
 	if len(said) < 400 {
 		t.Fatalf("only %d texts were found", len(said))
@@ -95,12 +95,12 @@ func TestEveryTextIsSpokenInGerman(t *testing.T) {
 		if !ok {
 			t.Errorf("no German for %q", text)
 		} else if !slices.Equal(verbs.FindAllString(text, -1), verbs.FindAllString(translated, -1)) {
-			t.Errorf("%q takes something else than %q", translated, text)
+			t.Errorf("%q has other formatting verbs than %q", translated, text)
 		}
 	}
 	for text := range german {
 		if !said[text] {
-			t.Errorf("nobody says %q any more", text)
+			t.Errorf("%q is not used any more", text)
 		}
 	}
 }
