@@ -23,6 +23,7 @@ var layout = []struct {
 	{"policy", nil},
 	{"rollover", nil},
 	{"client", nil},
+	{"docs", nil},
 
 	{"internal/keys/certfile", nil},
 	{"internal/keys/...", []string{"internal/keys/..."}},
