@@ -59,8 +59,8 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		return tenancy.Import{}, err
 	}
 	problems = append(problems, more...)
-	if len(problems) > mostProblems {
-		problems = problems[:mostProblems]
+	if len(problems) > maxProblems {
+		problems = problems[:maxProblems]
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		if a.File != b.File {
@@ -362,15 +362,15 @@ func (m *Importer) undo(ctx context.Context, i tenancy.Import) error {
 			return m.end(ctx, i, tenancy.ImportUndone, "import.undone")
 		}
 		for _, one := range page {
-			if err := m.takeBack(ctx, i, one); err != nil {
+			if err := m.undoTenant(ctx, i, one); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// takeBack deletes what an import created for a tenant, unless it is in use.
-func (m *Importer) takeBack(ctx context.Context, i tenancy.Import, one tenancy.Imported) error {
+// undoTenant deletes what an import created for a tenant, unless it is in use.
+func (m *Importer) undoTenant(ctx context.Context, i tenancy.Import, one tenancy.Imported) error {
 	var done made
 	if err := json.Unmarshal([]byte(one.Made), &done); err != nil {
 		return err

@@ -30,8 +30,8 @@ import (
 // MaxLines is the maximum number of lines of each table.
 const MaxLines = 100_000
 
-// mostProblems is the maximum number of problems that are reported at once.
-const mostProblems = 1000
+// maxProblems is the maximum number of problems that are reported at once.
+const maxProblems = 1000
 
 // Files is the content of an import. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
 type Files struct {
@@ -105,7 +105,7 @@ type reader struct {
 }
 
 func (r *reader) wrong(file string, line int, format string, args ...any) {
-	if len(r.problems) < mostProblems {
+	if len(r.problems) < maxProblems {
 		r.problems = append(r.problems, Problem{file, line, fmt.Sprintf(format, args...)})
 	}
 }

@@ -64,9 +64,9 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	for {
-		if told, err := e.announcePage(ctx, a, now); err != nil {
+		if last, err := e.announcePage(ctx, a, now); err != nil {
 			return fmt.Errorf("announce the issuing CA %s: %w", a.ID, err)
-		} else if told {
+		} else if last {
 			break
 		}
 	}
@@ -116,12 +116,12 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 	})
 }
 
-// announcePage notifies one page of tenants and stores the progress, in one transaction. told reports whether that was
+// announcePage notifies one page of tenants and stores the progress, in one transaction. last reports whether that was
 // the last page.
-func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (told bool, err error) {
+func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time.Time) (last bool, err error) {
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		after, err := tx.Announcement(ctx, a.ID)
-		if told = after == store.AnnouncedToAll; err != nil || told {
+		if last = after == store.AnnouncedToAll; err != nil || last {
 			return err
 		}
 		ids, err := tx.Presenting(ctx, after, rollPage)
@@ -136,7 +136,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		if err != nil || !ok { // another replica notifies this page
 			return err
 		}
-		told = next == store.AnnouncedToAll
+		last = next == store.AnnouncedToAll
 		b := batchFor(0)
 		if after == "" {
 			b.events = append(b.events, tenancy.NewEvent(now, "issuer", "authority.announced", "", a.ID,
@@ -165,7 +165,7 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		}
 		return e.write(ctx, tx, b, now)
 	})
-	return told, err
+	return last, err
 }
 
 // RecordTrust records whether the receiver of an arrangement trusts an authority.

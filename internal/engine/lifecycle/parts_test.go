@@ -13,6 +13,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -339,5 +340,42 @@ func TestARunGoesThroughEveryPage(t *testing.T) {
 	check(t, err)
 	if run.Warned != certificates || run.FinishedAt.IsZero() {
 		t.Errorf("%d of %d certificates were warned about, finished at %s", run.Warned, certificates, run.FinishedAt)
+	}
+}
+
+func TestARenewalWhoseNoticeExistsAlreadyIsNotStored(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, "perennial", date("2026-01-15"))
+		acme := f.tenant("acme", date("2026-01-15"))
+		run := date("2026-12-01")
+		old := f.newest(acme, tenancy.ForTenant)
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.AddNotices(t.Context(), []tenancy.Notice{{ID: store.NewID(), TenantID: acme.ID, CertificateID: old.ID,
+				Kind: tenancy.Renewed, RunDate: run, CreatedAt: run, DedupKey: fmt.Sprintf("run/%d", run.UnixMicro())}})
+		}))
+		if _, err := f.Run(t.Context(), run, run); !errors.Is(err, tenancy.ErrConflict) {
+			t.Errorf("got %v", err)
+		}
+		if c := f.newest(acme, tenancy.ForTenant); c.ID != old.ID || c.SuccessorID != "" {
+			t.Errorf("it was renewed without its notice: %+v", c)
+		}
+	})
+}
+
+func TestResealingEndsWithTheErrorOfAKeyThatCannotBeOpened(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	f.tenant("acme", date("2026-01-15"))
+	other, err := keyring.Ephemeral()
+	check(t, err)
+	if n, err := Reseal(t.Context(), f.store, other, func(int) {}); err == nil || n != 0 {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	n, err := Reseal(t.Context(), f.store, f.seal, func(int) {})
+	if err != nil || n != 0 {
+		t.Errorf("%d keys that were sealed with the newest key already, %v", n, err)
+	}
+	check(t, f.store.Close())
+	if _, err := Reseal(t.Context(), f.store, f.seal, func(int) {}); err == nil {
+		t.Error("a closed database gives no error")
 	}
 }

@@ -289,3 +289,32 @@ func TestOnlyAMessageThatNeedsTheOldGenerationKeepsItInUse(t *testing.T) {
 		}
 	}
 }
+
+func TestTheNextRollIsWhenSomethingCanChange(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	if next := NextRoll([]standing.Standing{f.standing(acme, "bank")}, date("2026-01-16")); !next.IsZero() {
+		t.Errorf("without a roll-over: %s", next)
+	}
+	if next := NextRoll(nil, date("2026-01-16")); !next.IsZero() {
+		t.Errorf("without arrangements: %s", next)
+	}
+	f.renews()
+	now := date("2026-12-02")
+	open := f.standing(acme, "bank")
+	// The first reminder is due 30 days before the old certificate expires on January 14th at 23:55.
+	want := open.Certificates[0].NotAfter.AddDate(0, 0, -30)
+	if next := NextRoll([]standing.Standing{open}, now); !next.Equal(want) {
+		t.Errorf("of an open roll-over: %s, want %s", next, want)
+	}
+	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, now)
+	settled := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, now)
+	at := date("2027-01-05")
+	if settled.Rollover.State(at) != rollover.Settled {
+		t.Fatalf("the roll-over is %s", settled.Rollover.State(at))
+	}
+	if next := NextRoll([]standing.Standing{settled}, at); !next.Equal(at) {
+		t.Errorf("of a settled roll-over, whose old generation can be retired now: %s", next)
+	}
+}

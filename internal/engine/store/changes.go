@@ -36,7 +36,7 @@ type hub struct {
 	next      int
 }
 
-func (h *hub) tell(changed map[string]bool) {
+func (h *hub) notify(changed map[string]bool) {
 	if len(changed) == 0 {
 		return
 	}
@@ -95,12 +95,12 @@ func (s *Store) listen(ctx context.Context, url string) error {
 	if _, err := conn.Exec(ctx, "LISTEN "+changes); err != nil {
 		return err
 	}
-	s.hub.tell(map[string]bool{"": true})
+	s.hub.notify(map[string]bool{"": true})
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		s.hub.tell(map[string]bool{n.Payload: true})
+		s.hub.notify(map[string]bool{n.Payload: true})
 	}
 }

@@ -25,7 +25,7 @@ type Moved struct {
 // if every table has as many rows there with the same hash, and the chain of the audit log is intact. more runs in the
 // same transaction. The job queue's own tables are not copied. Mails that are queued wait for the next start of the
 // service, which queues them again.
-func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told func(Moved)) error {
+func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, report func(Moved)) error {
 	if s.engine != SQLite || to.engine != Postgres {
 		return errors.New("data is moved from SQLite to PostgreSQL: write --from sqlite:PATH and --to with the URL of a " +
 			"PostgreSQL database")
@@ -56,7 +56,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 	defer tx.Rollback()
 	t := &Tx{Reader{tx, Postgres}, tx, map[string]bool{}}
 	for _, table := range tables { // in the order of their creation, so that referenced tables come first
-		if err := s.moveTable(ctx, conn, t, table, told); err != nil {
+		if err := s.moveTable(ctx, conn, t, table, report); err != nil {
 			return fmt.Errorf("table %s: %w", table, t.explain(err))
 		}
 	}
@@ -72,7 +72,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, told 
 	return t.explain(tx.Commit())
 }
 
-func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table string, told func(Moved)) error {
+func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table string, report func(Moved)) error {
 	if table == "event_head" { // its only row is created with the table
 		if n, err := t.exec(ctx, "DELETE FROM event_head WHERE seq = 0"); err != nil {
 			return err
@@ -129,7 +129,7 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 		return fmt.Errorf("%d rows with hash %x were copied, and %d with hash %x arrived: nothing was changed", a.Rows,
 			a.Hash[:8], b.Rows, b.Hash[:8])
 	}
-	told(a)
+	report(a)
 	return nil
 }
 

@@ -40,9 +40,9 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// mostPrepared is the maximum number of statements that a connection keeps. It exceeds the number of statements of this
+// maxPrepared is the maximum number of statements that a connection keeps. It exceeds the number of statements of this
 // package and the job queue. A list of IDs makes a statement for each length.
-const mostPrepared = 500
+const maxPrepared = 500
 
 // A preparedConn is a connection with the prepared statements that are not in use. database/sql uses a connection from
 // one goroutine at a time, but several rows may be open at once.
@@ -87,7 +87,7 @@ func keepable(query string) bool {
 }
 
 func (c *preparedConn) release(query string, s stmt) {
-	if c.kept >= mostPrepared {
+	if c.kept >= maxPrepared {
 		c.forget()
 	}
 	c.idle[query] = append(c.idle[query], s)

@@ -50,7 +50,7 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 		}
 	}
 	// The number of kept statements is limited.
-	for i := range 2 * mostPrepared {
+	for i := range 2 * maxPrepared {
 		if _, err := s.writer.ExecContext(t.Context(), fmt.Sprintf("UPDATE settings SET value = ? WHERE name = 'name-%d'", i),
 			"x"); err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 	}
 	defer conn.Close()
 	err = conn.Raw(func(c any) error {
-		if kept := c.(*preparedConn).kept; kept > mostPrepared {
+		if kept := c.(*preparedConn).kept; kept > maxPrepared {
 			return fmt.Errorf("%d statements are kept", kept)
 		}
 		return nil

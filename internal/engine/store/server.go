@@ -20,16 +20,16 @@ func pooled(ctx context.Context, db *sql.DB) (mode string, err error) {
 		return "", err
 	}
 	defer first.Close()
-	var told uint32
+	var reported uint32
 	err = first.Raw(func(c any) error {
-		told = c.(*stdlib.Conn).Conn().PgConn().PID()
+		reported = c.(*stdlib.Conn).Conn().PgConn().PID()
 		return nil
 	})
 	var pid uint32
 	if err == nil {
 		err = first.QueryRowContext(ctx, "SELECT pg_backend_pid()", simple).Scan(&pid)
 	}
-	if err != nil || pid == told { // a pooler reports an invented process to its clients
+	if err != nil || pid == reported { // a pooler reports an invented process to its clients
 		return "", err
 	}
 	// In session mode, no other connection can have the same server process while the first one is open.

@@ -105,6 +105,6 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	s.hub.tell(t.changed)
+	s.hub.notify(t.changed)
 	return nil
 }
