@@ -135,16 +135,19 @@ func items(v map[string]any) []any { return v["items"].([]any) }
 
 // bodies are valid requests for every endpoint that takes one.
 var bodies = map[string]string{
-	"PUT /tenants/{tenant}":                                              `{"display_name":"x","key_type":"p256"}`,
-	"POST /tenants/{tenant}/key-users":                                   `{"name":"eve","email":"e@x.example"}`,
-	"PUT /tenants/{tenant}/key-users/{user}":                             `{"email":"e@x.example"}`,
-	"PUT /tenants/{tenant}/it-contacts":                                  `[]`,
-	"POST /tenants/{tenant}/receivers":                                   `{"name":"x"}`,
-	"PUT /tenants/{tenant}/receivers/{receiver}":                         `{"name":"erp"}`,
-	"POST /tenants/{tenant}/arrangements":                                `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-	"POST /tenants/{tenant}/arrangements/trial":                          `{"name":"x","receiver":"erp","endpoint":"https://x"}`,
-	"POST /imports":                                                      `{}`,
-	"PUT /tenants/{tenant}/arrangements/{arrangement}":                   `{"name":"crm-to-erp","receiver":"erp","endpoint":"https://x"}`,
+	"PUT /tenants/{tenant}":                      `{"display_name":"x","key_type":"p256"}`,
+	"POST /tenants/{tenant}/key-users":           `{"name":"eve","email":"e@x.example"}`,
+	"PUT /tenants/{tenant}/key-users/{user}":     `{"email":"e@x.example"}`,
+	"PUT /tenants/{tenant}/it-contacts":          `[]`,
+	"POST /tenants/{tenant}/receivers":           `{"name":"x"}`,
+	"PUT /tenants/{tenant}/receivers/{receiver}": `{"name":"erp"}`,
+	"POST /tenants/{tenant}/arrangements": `{"name":"x","receiver":"erp",` +
+		`"endpoint":"https://x"}`,
+	"POST /tenants/{tenant}/arrangements/trial": `{"name":"x","receiver":"erp",` +
+		`"endpoint":"https://x"}`,
+	"POST /imports": `{}`,
+	"PUT /tenants/{tenant}/arrangements/{arrangement}": `{"name":"crm-to-erp","receiver":"erp",` +
+		`"endpoint":"https://x"}`,
 	"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,
 	"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
 	"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
@@ -152,7 +155,7 @@ var bodies = map[string]string{
 	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/choose":  `{"generation":1}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
-	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
+	"POST /authorities": `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }
 
@@ -206,10 +209,10 @@ func TestNoTenantCanSeeOrGuessDataOfAnotherTenant(t *testing.T) {
 				continue
 			}
 			there := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "acme"), body, `If-Match: "1"`)
-			nowhere := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "nobody"), body, `If-Match: "1"`)
-			if there.status != 404 || strings.ReplaceAll(there.raw, "acme", "nobody") != nowhere.raw {
-				t.Errorf("%s %s of another tenant: %d %s; of an unknown one: %d %s", method, path, there.status, there.raw, nowhere.status,
-					nowhere.raw)
+			nowhere := f.call("globex/alice", method, strings.ReplaceAll(at, "{tenant}", "unknown"), body, `If-Match: "1"`)
+			if there.status != 404 || strings.ReplaceAll(there.raw, "acme", "unknown") != nowhere.raw {
+				t.Errorf("%s %s of another tenant: %d %s; of an unknown one: %d %s", method, path, there.status,
+					there.raw, nowhere.status, nowhere.raw)
 			}
 		}
 	}

@@ -254,8 +254,8 @@ func TestAnAddressHasAFewAttemptsPerMinute(t *testing.T) {
 	f.now = f.now.Truncate(time.Minute).Add(time.Minute)
 	ctx := t.Context()
 	for name, try := range map[string]func(identity.Browser) error{
-		"sign-in":  func(b identity.Browser) error { _, err := f.SignIn(ctx, "nobody", "x", b); return err },
-		"welcome":  func(b identity.Browser) error { _, err := f.Welcome(ctx, "x", "nobody", secret, b); return err },
+		"sign-in":  func(b identity.Browser) error { _, err := f.SignIn(ctx, "unknown", "x", b); return err },
+		"welcome":  func(b identity.Browser) error { _, err := f.Welcome(ctx, "x", "unknown", secret, b); return err },
 		"passkey":  func(b identity.Browser) error { _, _, err := f.BeginPasskeySignIn(ctx, b); return err },
 		"password": func(b identity.Browser) error { return f.ChangePassword(ctx, a, kept, "x", "short", b) },
 	} {
@@ -274,7 +274,7 @@ func TestAnAddressHasAFewAttemptsPerMinute(t *testing.T) {
 		}
 	}
 	f.now = f.now.Add(time.Minute)
-	if _, err := f.SignIn(ctx, "nobody", "x", identity.Browser{Address: "address of sign-in"}); !errors.Is(err,
+	if _, err := f.SignIn(ctx, "unknown", "x", identity.Browser{Address: "address of sign-in"}); !errors.Is(err,
 		identity.ErrWrongPassword) {
 		t.Errorf("in the next minute: %v", err)
 	}

@@ -140,9 +140,9 @@ func TestNoFormReachesAnotherTenant(t *testing.T) {
 	} {
 		there, body := c.post(alice, "/tenants/globex"+path, "generation", "1", "name", "hr-to-payroll", "strategy", "manual",
 			"project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
-		nowhere, other := c.post(alice, "/tenants/nobody"+path, "generation", "1", "name", "hr-to-payroll", "strategy",
+		nowhere, other := c.post(alice, "/tenants/unknown"+path, "generation", "1", "name", "hr-to-payroll", "strategy",
 			"manual", "project", "x", "question", "y", "answer", "yes", "contacts", "", "etag", `"1"`, "receiver", "payroll")
-		if there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "nobody") != other {
+		if there != 404 || nowhere != 404 || strings.ReplaceAll(body, "globex", "unknown") != other {
 			t.Errorf("%s of another tenant: %d, of an unknown one: %d", path, there, nowhere)
 		}
 	}

@@ -199,7 +199,8 @@ func (b *tab) accessible(axe string) []violation {
 		evaluate[bool](b, axe+"; true")
 	}
 	return evaluate[[]violation](b,
-		`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then(r => r.violations)`)
+		`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+			.then(r => r.violations)`)
 }
 
 // cut returns the parts of a page that do not fit its width.
@@ -207,12 +208,14 @@ func (b *tab) cut() []string {
 	b.t.Helper()
 	return evaluate[[]string](b, `(() => {
 		const wide = document.documentElement.clientWidth, found = [];
-		if (document.documentElement.scrollWidth > wide) found.push("the page scrolls: " + document.documentElement.scrollWidth + " px");
+		const whole = document.documentElement.scrollWidth, fields = ["INPUT", "TEXTAREA", "SELECT"];
+		if (whole > wide) found.push("the page scrolls: " + whole + " px");
 		for (const e of document.querySelectorAll("main *, header *, footer *")) {
 			if (e.closest("svg") || e.closest("thead") || e.classList.contains("skip") || !e.checkVisibility()) continue;
 			const box = e.getBoundingClientRect();
 			if (box.width > 0 && (box.right > wide + 1 || box.left < -1)) found.push("cut: " + e.outerHTML.slice(0, 120));
-			if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible" && !["INPUT", "TEXTAREA", "SELECT"].includes(e.tagName)) found.push("scrolls: " + e.outerHTML.slice(0, 120));
+			if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible" &&
+				!fields.includes(e.tagName)) found.push("scrolls: " + e.outerHTML.slice(0, 120));
 		}
 		return found.slice(0, 5);
 	})()`)
@@ -239,8 +242,9 @@ func nextRun() string {
 	return time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
 }
 
-// everyPage returns the pages of the console's table by who sees them: "" for nobody, olga for operators, alice for key
-// users of acme. Each is the name of its picture and its path. Pages with another content are added.
+// everyPage returns the pages of the console's table by who sees them: "" for readers without an account, olga for
+// operators, alice for key users of acme. Each is the name of its picture and its path. Pages with another content are
+// added.
 func (c *console) everyPage(link string) map[string][][2]string {
 	c.t.Helper()
 	_, _, imported := c.hand(c.signIn("olga"), "tenants", importedTenants)
@@ -249,7 +253,7 @@ func (c *console) everyPage(link string) map[string][][2]string {
 	queries := map[string]string{"mail-check": "?user=bob"}
 	of := map[string][][2]string{
 		"": {{"link-gone", "/rollover/nothing"}},
-		"olga": {{"nothing-here", "/tenants/nobody"}, {"tenant-as-operator", "/tenants/initech"},
+		"olga": {{"nothing-here", "/tenants/unknown"}, {"tenant-as-operator", "/tenants/initech"},
 			{"empty-tenant", "/tenants/hooli"}, {"empty-board", "/tenants/hooli/rollovers"}},
 		"alice": {{"tenant-home", "/"}},
 	}

@@ -77,7 +77,8 @@ func TestTheHeadingOfAnErrorFitsWhatWasTried(t *testing.T) {
 }
 
 func TestAnErrorOfTheAPIIsShownOnlyIfTheReaderCanActOnIt(t *testing.T) {
-	for status, shown := range map[int]bool{404: true, 409: true, 412: true, 422: true, 503: true, 500: false, 502: false} {
+	for status, shown := range map[int]bool{404: true, 409: true, 412: true, 422: true, 503: true, 500: false,
+		502: false} {
 		var r *refusal
 		if got := errors.As(refused(&client.Error{Status: status, Detail: "detail"}), &r); got != shown {
 			t.Errorf("%d: shown %v", status, got)

@@ -120,7 +120,7 @@ func TestAnOpenIDProviderSignsInOperatorsAndKeyUsers(t *testing.T) {
 
 	for name, claims := range map[string]map[string]any{"no claims": {},
 		"two tenants": {"tenant": []string{"acme", "globex"}}, "another tenant": {"tenant": "initech"},
-		"no such tenant": {"tenant": "nobody"}} {
+		"no such tenant": {"tenant": "unknown"}} {
 		p.claims = claims
 		if status, page := c.fromTheCompany(jar(t), "/"); status != 403 || !strings.Contains(page, "no rights here") {
 			t.Errorf("%s: %d", name, status)

@@ -172,7 +172,8 @@ func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 		t.Errorf("the first: %d", status)
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-shop", form("second")...); status != 412 ||
-		!strings.Contains(page, "Someone else has changed this in the meantime") || !strings.Contains(page, `value="second"`) {
+		!strings.Contains(page, "Someone else has changed this in the meantime") ||
+		!strings.Contains(page, `value="second"`) {
 		t.Errorf("the second change, based on the same version: %d", status)
 	}
 }

@@ -120,7 +120,8 @@ func openOwn(t *testing.T) *console {
 	return serve(t, engine, ca, own, nil)
 }
 
-func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sample.Sample, provider *identity.OIDC) *console {
+func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sample.Sample,
+	provider *identity.OIDC) *console {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &console{t: t, engine: engine, sample: fleet}
@@ -207,8 +208,8 @@ func TestAKeyUserSeesOnlyTheirOwnTenant(t *testing.T) {
 			t.Errorf("%s: %d", page, status)
 		}
 		there, body := c.get(alice, "/tenants/globex"+page)
-		if nowhere, other := c.get(alice, "/tenants/nobody"+page); there != 404 || nowhere != 404 ||
-			strings.ReplaceAll(body, "globex", "nobody") != other {
+		if nowhere, other := c.get(alice, "/tenants/unknown"+page); there != 404 || nowhere != 404 ||
+			strings.ReplaceAll(body, "globex", "unknown") != other {
 			t.Errorf("%s of another tenant: %d, of an unknown one: %d", page, there, nowhere)
 		}
 	}
