@@ -275,7 +275,8 @@ func TestUnusedRoutesLeaveTheMemory(t *testing.T) {
 	rs := &routes{known: map[address]*route{{"a", "1"}: at(0), {"a", "2"}: at(1)},
 		stale: map[address]*route{{"a", "3"}: at(0), {"a", "4"}: at(2)}}
 	rs.drop(noon.Add(time.Minute))
-	if len(rs.known) != 1 || len(rs.stale) != 1 || rs.known[address{"a", "2"}] == nil || rs.stale[address{"a", "4"}] == nil {
+	if len(rs.known) != 1 || len(rs.stale) != 1 || rs.known[address{"a", "2"}] == nil ||
+		rs.stale[address{"a", "4"}] == nil {
 		t.Errorf("%d and %d are left", len(rs.known), len(rs.stale))
 	}
 	rs.closeAll()
