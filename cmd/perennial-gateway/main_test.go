@@ -30,7 +30,8 @@ func TestTheSmallBinaryLinksNeitherTheEngineNorADatabase(t *testing.T) {
 func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	engine, _ := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), time.Now())
 	ctx, cancel := context.WithCancel(t.Context())
-	service := httptest.NewServer(control.Handler{Control: inprocess.Control{Rollovers: engine.Rollovers(), Now: time.Now}, Ending: ctx,
+	service := httptest.NewServer(control.Handler{Ending: ctx,
+		Control: inprocess.Control{Rollovers: engine.Rollovers(), Now: time.Now},
 		Log: slog.New(slog.DiscardHandler)})
 	defer service.Close()
 	t.Setenv("PERENNIAL_TOKEN", "perennial_test")

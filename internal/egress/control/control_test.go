@@ -302,13 +302,13 @@ func TestAGatewayContinuesWhileTheServiceIsDownAndReadsEverythingAfterwards(t *t
 		t.Errorf("answered %d two hours later, when the token could not be checked for too long", status)
 	}
 	f.later.Store(0)
-	heard := make(chan string, 10)
-	stop := f.client().OnChange(func(id string) { heard <- id })
+	notified := make(chan string, 10)
+	stop := f.client().OnChange(func(id string) { notified <- id })
 	defer stop()
 	f.mu.Lock()
 	f.down = false
 	f.mu.Unlock()
-	if id := <-heard; id != "" {
+	if id := <-notified; id != "" {
 		t.Errorf("notified of %q, want that anything may have changed", id)
 	}
 }

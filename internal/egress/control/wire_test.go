@@ -477,10 +477,10 @@ func TestTheStreamOfChangesHasItsOlderForm(t *testing.T) {
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}))
-	heard := make(chan string, 3)
-	stop := newPeer(t, old.URL).OnChange(func(id string) { heard <- id })
+	notified := make(chan string, 3)
+	stop := newPeer(t, old.URL).OnChange(func(id string) { notified <- id })
 	for _, want := range []string{"", "", "tenant-id"} {
-		if got := <-heard; got != want {
+		if got := <-notified; got != want {
 			t.Errorf("notified of %q, want %q", got, want)
 		}
 	}

@@ -102,7 +102,7 @@ func TestWhatResponsesMean(t *testing.T) {
 	}
 }
 
-// Whatever a receiver answers, its answer goes on unchanged, and only what stands on the list is a refusal.
+// The answer of a receiver is forwarded unchanged, and only the listed answers are refusals.
 func FuzzMeaning(f *testing.F) {
 	f.Add(400, []byte("<center>The SSL certificate error</center>"), "remote error: tls: bad certificate", 5)
 	f.Add(200, []byte("No required SSL certificate was sent"), "EOF", 0)
