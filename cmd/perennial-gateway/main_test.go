@@ -32,7 +32,7 @@ func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	service := httptest.NewServer(control.Handler{Ending: ctx,
 		Control: inprocess.Control{Rollovers: engine.Rollovers(), Now: time.Now},
-		Log: slog.New(slog.DiscardHandler)})
+		Log:     slog.New(slog.DiscardHandler)})
 	defer service.Close()
 	t.Setenv("PERENNIAL_TOKEN", "perennial_test")
 	out, printed := io.Pipe()
