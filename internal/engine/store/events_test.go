@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestTheAuditLogShowsEveryKindOfTampering(t *testing.T) {
+	for name, c := range map[string]struct{ sql, want string }{
+		"untouched": {"SELECT 1", ""},
+		"changed":   {"UPDATE events SET detail = 'x' WHERE seq = 3", "entry 3: was changed after it was written"},
+		"missing":   {"DELETE FROM events WHERE seq = 3", "entry 3: missing (the next one is 4)"},
+		"cut off": {"DELETE FROM events WHERE seq > 4", "entry 5: missing: the log ends at 4, but 7 entries were " +
+			"written"},
+		"reordered": {"UPDATE events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); UPDATE " +
+			"events SET seq = -seq WHERE seq < 0", "entry 3: does not follow the previous entry"},
+		"time set back":   {"UPDATE events SET at = at - 1 WHERE seq = 7", "entry 7: was changed"},
+		"head set back":   {"UPDATE event_head SET seq = 6", "entry 6: is not the last entry that was written"},
+		"all but emptied": {"DELETE FROM events", "entry 1: missing: the log ends at 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *Store) {
+				for i := range 4 { // several transactions, of one and of two events
+					must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+						events := []tenancy.Event{{At: now, Actor: "run", Action: "a", Tenant: "acme", Object: fmt.Sprint(i),
+							Detail: `{"ü":"'"}`}}
+						if i > 0 {
+							events = append(events, tenancy.Event{At: now, Actor: "run", Action: "b"})
+						}
+						return tx.Audit(ctx, events...)
+					}))
+				}
+				for _, statement := range strings.Split(c.sql, ";") {
+					if _, err := s.DB().ExecContext(t.Context(), statement); err != nil {
+						t.Fatal(err)
+					}
+				}
+				chain, err := s.VerifyEvents(t.Context())
+				if c.want == "" {
+					must(t, err)
+					if chain.Seq != 7 {
+						t.Errorf("got %d entries", chain.Seq)
+					}
+					return
+				}
+				var broken *tenancy.ChainError
+				if !errors.As(err, &broken) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var events []tenancy.Event
+			for i := range 40 {
+				tenant := []string{"acme", "globex"}[i%2]
+				events = append(events, tenancy.Event{At: now, Actor: "operator Olga", Action: "x.done", Tenant: tenant,
+					Object: fmt.Sprintf("%s/%d%%_", tenant, i/10), Detail: "{}"})
+			}
+			return tx.Audit(ctx, events...)
+		}))
+		for _, c := range []struct {
+			tenant, text string
+			want         int
+		}{{"", "", 40}, {"acme", "", 20}, {"", "OLGA", 40}, {"globex", "GLOBEX/3%_", 5}, {"", "/2%", 10}, {"", "3_%", 0},
+			{"nobody", "", 0}} {
+			before, last, got := int64(0), int64(1<<60), 0
+			for pages := 0; ; pages++ {
+				found, next, err := s.searchEvents(t.Context(), c.tenant, c.text, before, 3, 7)
+				must(t, err)
+				for _, e := range found {
+					if e.Seq >= last || c.tenant != "" && e.Tenant != c.tenant {
+						t.Errorf("%q in %q: entry %d of %s after %d", c.text, c.tenant, e.Seq, e.Tenant, last)
+					}
+					last = e.Seq
+					got++
+				}
+				if before = next; next == 0 || pages > 100 {
+					break
+				}
+			}
+			if got != c.want {
+				t.Errorf("%q in %q: %d entries, want %d", c.text, c.tenant, got, c.want)
+			}
+		}
+	})
+}
