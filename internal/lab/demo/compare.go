@@ -27,13 +27,13 @@ import (
 // compared are the strategies side by side.
 var compared = []tenancy.Strategy{tenancy.Immediate, tenancy.Adaptive}
 
-// A deed is what a receiver's administrator does at some time: the generations that are installed from then on.
+// A deed is a change by a receiver's administrator: the generations that are installed from then on.
 type deed struct {
-	after     time.Duration // the renewal; negative: before the old certificate expires
+	after     time.Duration // after the renewal; if negative, before the old certificate expires
 	installed []int
 }
 
-// A party is a receiver of the comparison, and what became of the messages to it.
+// A party is a receiver of the comparison, with the outcome of the messages to it.
 type party struct {
 	name, checks, administrator string
 	pins                        bool
@@ -67,8 +67,8 @@ func parties() []*party {
 	}
 }
 
-// Compare lives one year twice, with the same receivers: with the strategy immediate and with adaptive. It prints a
-// table, and writes a picture of the hours around the renewal where svg is given.
+// Compare simulates one year with the strategies immediate and adaptive, with the same receivers. It prints a table. If
+// svg is not nil, it writes a picture of the hours around the renewal to it.
 func Compare(ctx context.Context, out, svg io.Writer, p policy.Policy) error {
 	return compare(ctx, out, svg, p, time.Hour)
 }
@@ -110,7 +110,7 @@ type comparison struct {
 	first, renewed tenancy.Certificate
 }
 
-// open starts the receivers, an arrangement of each strategy to every one, and the gateway in front of them.
+// open starts the receivers and the gateway, with an arrangement of each strategy to every receiver.
 func (c *comparison) open(ctx context.Context) (err error) {
 	if c.first, err = c.store.Newest(ctx, c.tenant.ID, tenancy.ForTenant); err != nil {
 		return err
@@ -164,11 +164,11 @@ func (c *comparison) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// around is how long before the renewal, and after the old certificate has expired, the hours are lived one by one.
+// around is the time before the renewal, and after the expiry of the old certificate, for which messages are sent.
 const around = 10 * 24 * time.Hour
 
-// live lets runs happen month by month until ten days before the renewal, and then sends a message of each arrangement
-// every hour until ten days after the old certificate has expired.
+// live executes the runs until ten days before the renewal. Then it sends a message through each arrangement every
+// hour, until ten days after the expiry of the old certificate.
 func (c *comparison) live(ctx context.Context) error {
 	f := c.policy.Forecast(policy.Validity{NotBefore: c.first.NotBefore, NotAfter: c.first.NotAfter}, begin)
 	c.renewal = f.Events[len(f.Events)-1].At
@@ -204,7 +204,7 @@ func (c *comparison) live(ctx context.Context) error {
 	return nil
 }
 
-// act does what a receiver's administrator has done by now.
+// act applies the changes of a receiver's administrator up to now.
 func (c *comparison) act(p *party, now time.Time) {
 	for _, d := range p.deeds[p.done:] {
 		at := c.renewal.Add(d.after)
@@ -233,8 +233,8 @@ func failures(hours []int) (n int) {
 }
 
 func (c *comparison) table(out io.Writer) {
-	fmt.Fprintf(out, "One renewal under the policy %s, lived twice: one message an hour to each receiver, from %s to "+
-		"%s.\nThe certificate is renewed on %s; the old one expires on %s.\n\n",
+	fmt.Fprintf(out, "One renewal under the policy %s, with each strategy: one message an hour to each receiver, "+
+		"from %s to %s.\nThe certificate is renewed on %s; the old one expires on %s.\n\n",
 		c.policy.Name, day(c.from), day(c.clock()), moment(c.renewal), moment(c.first.NotAfter))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "RECEIVER\tCHECKS\tITS ADMINISTRATOR\tIMMEDIATE: SENT\tFAILED\tHOURS WITHOUT DELIVERY\tADAPTIVE: "+
@@ -261,11 +261,12 @@ func (c *comparison) picture(out io.Writer) error {
 	at := func(t time.Time) float64 { return x(int(t.Sub(c.from) / c.step)) }
 	height := top + len(c.parties)*(2*row+gap) + 40
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" role="img" aria-labelledby="t d">
-<title id="t">One renewal, lived twice</title>
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif"`+
+		` font-size="12" role="img" aria-labelledby="t d">
+<title id="t">One renewal with two strategies</title>
 <desc id="d">Hours with and without delivery for each receiver, with the strategies immediate and adaptive.</desc>
 <rect width="100%%" height="100%%" fill="#fff"/>
-<text x="20" y="26" font-size="17" font-weight="bold">One renewal, lived twice: hours in which messages were delivered, and in which they failed</text>
+<text x="20" y="26" font-size="17" font-weight="bold">One renewal with two strategies: delivery in each hour</text>
 <rect x="20" y="38" width="12" height="12" fill="#2e7d5b"/><text x="37" y="48">delivered</text>
 <rect x="110" y="38" width="12" height="12" fill="#c0392b"/><text x="127" y="48">refused with 401</text>
 `, left+width+right, height)

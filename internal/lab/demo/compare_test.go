@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/policy"
 )
 
-func TestAdaptiveLosesNothingWhereImmediateDoes(t *testing.T) {
+func TestAdaptiveLosesNoMessageAndImmediateDoes(t *testing.T) {
 	p, err := policy.Preset(policy.Default)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestAdaptiveLosesNothingWhereImmediateDoes(t *testing.T) {
 		if _, err := d.Token(); err == io.EOF {
 			break
 		} else if err != nil {
-			t.Fatalf("the picture is no XML: %v", err)
+			t.Fatalf("the picture is not XML: %v", err)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package demo tells a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange
-// on loopback, under a virtual clock. Every line that it prints is read off what happened; where the story does not
-// come out, it ends with an error.
+// on loopback, under a virtual clock. Every line that it prints comes from what happened. If the story takes another
+// course, the demo ends with an error.
 package demo
 
 import (
@@ -30,8 +30,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// begin is five minutes after a run: where the background job itself leaves certificates that it renewed. In this
-// steady state the published rules show their gap.
+// begin is five minutes after a run, when the validity of certificates that the background job renewed begins. In this
+// steady state, the gap of the published rules is visible.
 var begin = time.Date(2026, 1, 1, 0, 5, 0, 0, time.UTC)
 
 type story struct {
@@ -95,7 +95,7 @@ func (s *story) say(format string, args ...any) {
 	fmt.Fprintf(s.out, "%s  %s\n", s.clock().Format("2006-01-02 15:04"), fmt.Sprintf(format, args...))
 }
 
-// more prints what belongs to the line above.
+// more prints a continuation of the line above.
 func (s *story) more(format string, args ...any) {
 	fmt.Fprintf(s.out, "                  %s\n", fmt.Sprintf(format, args...))
 }
@@ -224,7 +224,7 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 	}{
 		{"erp", "trusts every certificate of the CA", s.roots, anyOfTheCA, ""},
 		{"shop", "maps the subject " + cert.Subject + " to a user", s.roots, mapped, ""},
-		{"bank", "knows the fingerprint of this very certificate", nil, nil, cert.Fingerprint},
+		{"bank", "accepts only the fingerprint of this certificate", nil, nil, cert.Fingerprint},
 	} {
 		started, err := startSystem(r.name, r.how, receiver.Options{Certificate: certificate.Get, Trust: r.trust,
 			Decide: r.decide, Clock: s.clock}, r.pin)
@@ -250,7 +250,7 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 	return nil
 }
 
-// messages sends one message through every arrangement and compares the answers with what the story says.
+// messages sends one message through every arrangement and compares the answers with the expected statuses.
 func (s *story) messages(ctx context.Context, want map[string]int) error {
 	var line []string
 	for _, r := range s.receivers {
@@ -260,7 +260,7 @@ func (s *story) messages(ctx context.Context, want map[string]int) error {
 		}
 		line = append(line, fmt.Sprintf("%s %d %s", r.name, status, http.StatusText(status)))
 		if status != want[r.name] {
-			return fmt.Errorf("%s answered %d, and not %d", r.name, status, want[r.name])
+			return fmt.Errorf("%s answered %d, want %d", r.name, status, want[r.name])
 		}
 	}
 	s.say("messages: %s", strings.Join(line, ", "))
@@ -316,7 +316,7 @@ func (s *story) untilRenewed(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.New("nothing was renewed in two years")
+	return errors.New("no certificate was renewed in two years")
 }
 
 func (s *story) tellQuiet() {
@@ -336,11 +336,11 @@ func (s *story) bobSubscribes(ctx context.Context, run time.Time) error {
 	if err := s.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateKeyUser(ctx, bob) }); err != nil {
 		return err
 	}
-	s.say("bob chooses Subscribe to Task too: it applies from the next notice on, not to the one above")
+	s.say("bob chooses Subscribe to Task too: it applies from the next notice on")
 	return nil
 }
 
-// tellRun says what a run did, and delivers its mails.
+// tellRun prints the effects of a run, and delivers its mails.
 func (s *story) tellRun(ctx context.Context, r tenancy.Run) error {
 	fmt.Fprintln(s.out)
 	notices, err := s.store.Notices(ctx, s.tenant.ID, "", 100)
@@ -366,8 +366,8 @@ func (s *story) tellRun(ctx context.Context, r tenancy.Run) error {
 		}
 	}
 	if r.Renewed > 0 && !s.warned {
-		s.more("NOBODY WAS WARNED: at the run before, more than %s were left; now %s or less are left, and it is renewed "+
-			"at once", s.policy.WarnTo, s.policy.RenewWithin)
+		s.more("NO WARNING WAS SENT: at the previous run, more than %s were left; now %s or less are left, and it is "+
+			"renewed at once", s.policy.WarnTo, s.policy.RenewWithin)
 	}
 	tasks, err := s.store.Tasks(ctx, s.tenant.ID, "", tenancy.TaskOpen, "", 100)
 	if err != nil {
@@ -403,7 +403,8 @@ func (s *story) theRefusal(ctx context.Context) error {
 		return err
 	}
 	if s.clock().Before(next.NoticedUntil) { // a policy that warns only days before
-		s.more("the key users were told too recently: the new certificate is not presented before %s", day(next.NoticedUntil))
+		s.more("the key users were notified too recently: the new certificate is not presented before %s",
+			day(next.NoticedUntil))
 		s.at(next.NoticedUntil)
 		if err := s.engine.Tick(ctx, s.clock()); err != nil {
 			return err
@@ -418,18 +419,18 @@ func (s *story) theRefusal(ctx context.Context) error {
 	}
 	bank := s.receivers[len(s.receivers)-1]
 	if bank.Known()[0] != old.Fingerprint {
-		return fmt.Errorf("%s expects %s, which is not the generation before", bank.name, bank.Known())
+		return fmt.Errorf("%s expects %s, which is not the previous generation", bank.name, bank.Known())
 	}
 	fmt.Fprintln(s.out)
 	s.say("why does crm-to-bank fail?")
 	s.more("the certificate changed at %s, and the arrangement presents the new one since then:", moment(next.CreatedAt))
 	s.more("  bank still expects  %s  (generation %d)", bank.Known()[0], old.Generation)
 	s.more("  it is presented     %s  (generation %d)", next.Fingerprint, next.Generation)
-	s.more("erp and shop do not look at the fingerprint, and take both")
+	s.more("erp and shop do not check the fingerprint, and accept both")
 	return nil
 }
 
-// theRepair installs what alice got by mail.
+// theRepair installs the certificate from the mail to alice.
 func (s *story) theRepair(ctx context.Context) error {
 	s.at(s.clock().Add(28 * time.Hour))
 	if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": http.StatusUnauthorized}); err != nil {
@@ -445,13 +446,13 @@ func (s *story) theRepair(ctx context.Context) error {
 			return fmt.Errorf("the attachment %s: %w", name, err)
 		}
 		fmt.Fprintln(s.out)
-		s.say("alice passes the attachment %s on, and bank's administrator installs it", name)
+		s.say("alice forwards the attachment %s, and bank's administrator installs it", name)
 		s.receivers[len(s.receivers)-1].Install(certfile.Fingerprint(certs[0].Raw))
 		if err := s.messages(ctx, map[string]int{"erp": 200, "shop": 200, "bank": 200}); err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "\nFor 29 hours bank refused every message: that is what the strategy immediate costs at a "+
-			"receiver that knows one certificate.\n")
+		fmt.Fprintf(s.out, "\nFor 29 hours, bank refused every message. That is the cost of the strategy immediate at a "+
+			"receiver that accepts a single certificate.\n")
 		return s.tellAudit(ctx)
 	}
 	return errors.New("alice got no mail with the certificate")

@@ -11,7 +11,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// mailboxes is a real SMTP server on loopback that keeps what it takes.
+// mailboxes is a real SMTP server on loopback that keeps its mails.
 type mailboxes struct {
 	url string
 
@@ -49,7 +49,7 @@ func (m *mailboxes) since(n int) []received {
 	return append([]received(nil), m.took[n:]...)
 }
 
-// latest is the last mail to an address; the zero value where there is none.
+// latest returns the last mail to an address, or the zero value.
 func (m *mailboxes) latest(to string) (last received) {
 	for _, r := range m.since(0) {
 		if r.to == to {

@@ -31,7 +31,7 @@ func startSystem(name, how string, o receiver.Options, fingerprint string) (*sys
 	return &system{Server: s, name: name, how: how}, nil
 }
 
-// send sends one message with a certificate, over a fresh connection, and says how it was answered.
+// send sends one message with a certificate over a new connection, and returns the status of the answer.
 func send(ctx context.Context, url string, shown tls.Certificate, roots *x509.CertPool, clock func() time.Time) (
 	status int, err error) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Time: clock,

@@ -1,9 +1,8 @@
-// Package sample fills a new installation with a small fleet in the middle of its life, for newcomers and for the tests
-// of the console: tenants before, during and after a renewal, and real receivers on loopback that know some of their
-// certificates.
+// Package sample fills a new installation with a small fleet, for newcomers and for the tests of the console. It has
+// tenants before, during and after a renewal, and real receivers on loopback that accept some of their certificates.
 //
-// It promises that everything is made by the engine itself, with the past as its clock, so that what is shown is what
-// would be there; and that its receivers end with the context.
+// The engine itself creates everything, with a clock in the past, so that the data is the same as in real use. The
+// receivers end with the context.
 package sample
 
 import (
@@ -37,27 +36,26 @@ type Login struct {
 	Role           tenancy.Role
 }
 
-// A Sample is what a newcomer needs to know.
+// A Sample contains what a newcomer needs.
 type Sample struct {
 	Logins []Login
-	// Install is where receivers that know single certificates take another one (POST, PEM), as their administrators would
-	// install it.
+	// Install is the URL at which an administrator installs a certificate (POST, PEM) at the receivers that pin.
 	Install string
 }
 
-// A fleet is being filled.
+// A fleet is the state while the sample is filled.
 type fleet struct {
 	store  *store.Store
 	engine *lifecycle.Engine
 	now    time.Time
-	url    string // of the receivers
-	ca     string // that their certificate is verified with
-	knows  *knowledge
+	url    string     // of the receivers
+	ca     string     // to verify their certificate with
+	knows  *knowledge // of the receivers that pin
 }
 
-// knowledge is which certificates the receiver that pins them knows.
+// knowledge contains the fingerprints of installed certificates.
 type knowledge struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards prints
 	prints map[string]bool
 }
 
@@ -67,7 +65,7 @@ func (k *knowledge) add(der []byte) {
 	k.prints[certfile.Fingerprint(der)] = true
 }
 
-// certifier is what the receivers need of the issuer: what to trust, and certificates of their own.
+// A certifier gives the receivers a bundle to trust, and certificates of their own.
 type certifier interface {
 	issuer.Bundler
 	issuer.ServerCertifier
@@ -89,7 +87,7 @@ func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, i issue
 	if _, err := s.InstalledAt(ctx, start); err != nil {
 		return Sample{}, err
 	}
-	// How many days are left of each tenant's first certificate says where it is in its life.
+	// The days that are left of each tenant's first certificate determine the step of its renewal.
 	for _, t := range []struct {
 		name, display string
 		left          int
@@ -132,7 +130,7 @@ func Fill(ctx context.Context, s *store.Store, engine *lifecycle.Engine, i issue
 
 type arrangement struct{ name, scenario, receiver, display, contact, path, probe string }
 
-// receivers are one server: below /pinned it knows single certificates, and below /trusting any of the CA.
+// receivers starts one server. Below /pinned it accepts single certificates, and below /trusting any of the CA.
 func (f *fleet) receivers(ctx context.Context, ca certifier, now func() time.Time) error {
 	own, err := ca.NewServerCertificate("127.0.0.1", now)
 	if err != nil {
@@ -155,7 +153,7 @@ func (f *fleet) receivers(ctx context.Context, ca certifier, now func() time.Tim
 	return nil
 }
 
-// installPath is where the receivers below /pinned take another certificate, as their administrators would install it.
+// installPath is the path for installing a certificate at the receivers below /pinned.
 const installPath = "/pinned/install"
 
 func (f *fleet) install(w http.ResponseWriter, r *http.Request) {
@@ -190,7 +188,7 @@ func (f *fleet) accepts(r *http.Request, leaf *x509.Certificate, roots *x509.Cer
 	return err == nil
 }
 
-// tenant makes a tenant so long ago that its first certificate expires in some days.
+// tenant creates a tenant in the past, so that its first certificate expires in the given number of days.
 func (f *fleet) tenant(ctx context.Context, name, display string, left int, arrangements []arrangement) error {
 	s := f.store
 	at := f.now.Add(time.Duration(left)*policy.Day - f.engine.Policy().Validity + local.Backdate)
@@ -264,7 +262,7 @@ func (f *fleet) year(ctx context.Context, start time.Time) error {
 	return nil
 }
 
-// evidence is what the receivers have shown so far, and the messages that showed it.
+// evidence reports answers of the receivers, and adds the messages that caused them.
 func (f *fleet) evidence(ctx context.Context) error {
 	var failures []error
 	err := f.engine.Open(ctx, func(s standing.Standing) {
@@ -304,7 +302,7 @@ func (f *fleet) evidence(ctx context.Context) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// mails lets one mail have failed.
+// mails marks the mails as sent, and one as failed.
 func (f *fleet) mails(ctx context.Context) error {
 	for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued} {
 		mails, err := f.store.Mails(ctx, "", state, "", 200)
@@ -330,7 +328,7 @@ func (f *fleet) mails(ctx context.Context) error {
 	return nil
 }
 
-// logins makes the accounts.
+// logins creates the accounts.
 func (f *fleet) logins(ctx context.Context) ([]Login, error) {
 	acme, err := f.store.Tenant(ctx, "acme")
 	if err != nil {

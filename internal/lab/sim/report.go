@@ -68,13 +68,15 @@ func Picture(w io.Writer, c Config, all []*Result) error {
 	height := top + len(all)*(row+gap) + 40
 	x := func(month int) float64 { return left + float64(month)*float64(width)/float64(months) }
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" role="img" aria-labelledby="t d">
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif"`+
+		` font-size="12" role="img" aria-labelledby="t d">
 <title id="t">Failed messages by month</title>
 <desc id="d">%s</desc>
 <rect width="100%%" height="100%%" fill="#fff"/>
 <text x="20" y="28" font-size="17" font-weight="bold">Failed messages by month</text>
 <text x="20" y="48">%d tenants, %d arrangements, %s messages in each row; highest bar: %s messages</text>
-`, left+width+right, height, html.EscapeString(described(all)), all[0].Tenants, all[0].Arrangements, grouped(all[0].Messages), grouped(most))
+`, left+width+right, height, html.EscapeString(described(all)), all[0].Tenants, all[0].Arrangements,
+		grouped(all[0].Messages), grouped(most))
 	for i, r := range all {
 		y := top + i*(row+gap)
 		fmt.Fprintf(&b, `<text x="20" y="%d" font-weight="bold">%s</text><text x="20" y="%d">%s</text><text x="20"`+

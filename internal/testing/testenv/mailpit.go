@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// Tool is the path of a program of the tools module, built when needed.
+// Tool returns the path of a program of the tools module, and builds it if needed.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -37,7 +37,7 @@ func Tool(t testing.TB, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// A Mailpit is a running mail server that keeps what it is sent.
+// A Mailpit is a running mail server that keeps its mails.
 type Mailpit struct {
 	URL   string      // for --smtp: STARTTLS and a password are required
 	Roots *tls.Config // trusts its certificate
@@ -45,7 +45,7 @@ type Mailpit struct {
 	t     testing.TB
 }
 
-// A Received is a mail that a Mailpit was sent.
+// A Received is a mail that a Mailpit has received.
 type Received struct {
 	ID          string
 	MessageID   string
@@ -78,7 +78,7 @@ func StartMailpit(t testing.TB) *Mailpit {
 	return m
 }
 
-// Eventually asks until the answer is yes, and fails the test after two minutes.
+// Eventually polls until yes returns true, and fails the test after two minutes.
 func Eventually(t testing.TB, yes func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -88,13 +88,13 @@ func Eventually(t testing.TB, yes func() bool) {
 	for !yes() {
 		select {
 		case <-ctx.Done():
-			t.Fatal("still not so after two minutes")
+			t.Fatal("the condition does not hold after two minutes")
 		case <-tick.C:
 		}
 	}
 }
 
-// Messages are the mails received so far, the latest first.
+// Messages returns the mails received so far, the latest first.
 func (m *Mailpit) Messages() []Received {
 	m.t.Helper()
 	var list struct{ Messages []struct{ ID string } }
@@ -107,7 +107,7 @@ func (m *Mailpit) Messages() []Received {
 	return all
 }
 
-// Attachment is the content of an attachment.
+// Attachment returns the content of an attachment.
 func (m *Mailpit) Attachment(r Received, name string) string {
 	m.t.Helper()
 	for _, a := range r.Attachments {
@@ -140,7 +140,7 @@ func (m *Mailpit) text(path string) string {
 	return string(data)
 }
 
-// Port is a port of loopback that is free now.
+// Port returns a port of loopback that is free now.
 func Port(t testing.TB) int {
 	t.Helper()
 	port, err := freePort()

@@ -1,5 +1,5 @@
-// Package testenv gives tests their real peers: a PostgreSQL of their own. It promises that a missing server is a
-// failure that says what to install, never a skipped test, and that what it starts ends with the test process.
+// Package testenv starts real servers for tests, such as PostgreSQL. A missing server is a failure with the package to
+// install, never a skipped test. Every server ends with the test process.
 package testenv
 
 import (
@@ -28,17 +28,17 @@ var (
 	postgresEnd = func() {}
 )
 
-// Main runs a package's tests and ends what they started: call it from TestMain.
+// Main runs a package's tests and stops the servers that they started. Call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
 	End()
 	os.Exit(code)
 }
 
-// End ends what the tests of a package started; [Main] calls it.
+// End stops the servers that the tests of a package started. [Main] calls it.
 func End() { postgresEnd() }
 
-// Postgres is the URL of a new, empty database. The package's TestMain must call [Main].
+// Postgres returns the URL of a new, empty database. The package's TestMain must call [Main].
 func Postgres(t testing.TB) string {
 	t.Helper()
 	base, err := cluster()
@@ -72,9 +72,9 @@ func startPostgres() (url string, err error) {
 	return s.base(), nil
 }
 
-// A Server is a PostgreSQL of a test's own, which it may stop, kill and follow with a standby.
+// A Server is a PostgreSQL for one test, which may stop or kill it and start a standby.
 type Server struct {
-	// Addr is where it listens: 127.0.0.1 and a port.
+	// Addr is its address: 127.0.0.1 and a port.
 	Addr     string
 	bin, dir string
 	attr     func() *syscall.SysProcAttr
@@ -94,8 +94,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// NewServerOn is [NewServer] on a disk of its own of the given size, in MiB: a file system in memory. Where the system
-// lets nobody mount one, small is false, and the server is on the system's disk.
+// NewServerOn is [NewServer] on a file system in memory of the given size, in MiB. If the system does not allow
+// mounting one, small is false, and the server is on the system's disk.
 func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
 	s, err := newServer()
@@ -116,10 +116,10 @@ func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	return s, small
 }
 
-// Dir is the folder that the server's files are in.
+// Dir returns the folder of the server's files.
 func (s *Server) Dir() string { return s.dir }
 
-// Standby starts a hot standby, which follows the server.
+// Standby starts a hot standby of the server.
 func (s *Server) Standby(t testing.TB) *Server {
 	t.Helper()
 	other, err := newServer()
@@ -131,13 +131,13 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return other
 }
 
-// Promote makes a primary of a standby.
+// Promote turns a standby into a primary.
 func (s *Server) Promote(t testing.TB) {
 	t.Helper()
 	Check(t, s.command("pg_ctl", "promote", "-D", s.data(), "-w"))
 }
 
-// Restart ends the server, as a crash does or orderly, and starts it again.
+// Restart stops the server, by a crash or in order, and starts it again.
 func (s *Server) Restart(t testing.TB, crash bool) {
 	t.Helper()
 	if crash {
@@ -149,7 +149,7 @@ func (s *Server) Restart(t testing.TB, crash bool) {
 	Check(t, s.start())
 }
 
-// Kill ends the server as a crash does.
+// Kill stops the server as a crash does.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
@@ -158,7 +158,7 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
-// URL is that of a database.
+// URL returns the URL of a database.
 func (s *Server) URL(name string) string { return s.base() + name }
 
 func (s *Server) base() string { return "postgres://postgres@" + s.Addr + "/" }
@@ -172,7 +172,7 @@ func newServer() (s *Server, err error) {
 	if s.dir, err = os.MkdirTemp("", "perennial-postgres-"); err != nil {
 		return nil, err
 	}
-	// PostgreSQL refuses to run as root: another user owns it then.
+	// PostgreSQL refuses to run as root, so that it runs as another user then.
 	s.attr = func() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")
@@ -231,7 +231,7 @@ func (s *Server) remove() {
 	os.RemoveAll(s.dir)
 }
 
-// await asks until the answer is good, the server ended, or half a minute has passed.
+// await pings the server until it answers. The error reports that it ended, or did not answer within 30 seconds.
 func await(ended <-chan struct{}, ping func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// start starts a program, and says when it has ended. A Pdeathsig follows the thread that forked, which therefore
-// stays.
+// start starts a program. The channel is closed when it has ended. Pdeathsig is sent when the thread that forked ends,
+// so that the thread is kept.
 func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	started, done := make(chan error), make(chan struct{})
 	go func() {
@@ -47,7 +47,7 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	})
 }
 
-// Check ends a test that cannot go on.
+// Check ends the test if there is an error.
 func Check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
