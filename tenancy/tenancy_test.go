@@ -91,8 +91,10 @@ func TestAnInvalidValueNamesItsField(t *testing.T) {
 		{changed(validArrangement(), func(a *Arrangement) { a.Scenario = "\x01" }).Check(), "scenario", "cannot be printed"},
 		{changed(validArrangement(), func(a *Arrangement) { a.Authentication = "" }).Check(), "authentication",
 			"use client-certificate, basic or none"},
-		{changed(validArrangement(), func(a *Arrangement) { a.Strategy = "" }).Check(), "strategy", "use adaptive, confirmed"},
-		{changed(validArrangement(), func(a *Arrangement) { a.Endpoint = "http://x" }).Check(), "endpoint", "must be an https"},
+		{changed(validArrangement(), func(a *Arrangement) { a.Strategy = "" }).Check(), "strategy",
+			"use adaptive, confirmed"},
+		{changed(validArrangement(), func(a *Arrangement) { a.Endpoint = "http://x" }).Check(), "endpoint",
+			"must be an https"},
 		{changed(validArrangement(), func(a *Arrangement) { a.Egress.Connections = -1 }).Check(), "egress.connections",
 			"use 1 to 1000"},
 		{checkEndpoint("https://x/"+strings.Repeat("a", 1991), Basic), "endpoint", "is not an absolute URL"},
@@ -109,7 +111,8 @@ func TestAnInvalidValueNamesItsField(t *testing.T) {
 		{Token{Name: "t", Role: "x"}.Check(), "role", `unknown role "x"`},
 		{Account{Name: "", Role: RoleOperator}.Check(), "name", "invalid name"},
 		{Account{Name: "a", Role: RoleSender}.Check(), "role", "cannot have the role sender"},
-		{Account{Name: "a", Role: RoleOperator, Language: "fr"}.Check(), "language", `unsupported language "fr": use en or de`},
+		{Account{Name: "a", Role: RoleOperator, Language: "fr"}.Check(), "language",
+			`unsupported language "fr": use en or de`},
 		{Account{Name: "a", Role: RoleOperator, Zone: "Mars/Base"}.Check(), "zone", `unknown time zone "Mars/Base"`},
 		{egress(Egress{RefusalStatuses: []int{401, 399}}), "egress.refusal_statuses", "invalid status 399"},
 		{egress(Egress{RefusalStatuses: []int{500}}), "egress.refusal_statuses", "invalid status 500"},
@@ -232,7 +235,8 @@ func TestAChangedLogIsFoundAtTheEntry(t *testing.T) {
 		want   string
 	}{
 		{"an entry is missing", func(e []Event) []Event { return append(e[:1:1], e[2]) }, 2, "missing (the next one is 3)"},
-		{"an entry was changed", func(e []Event) []Event { e[1].Detail = "{}"; return e }, 2, "was changed after it was written"},
+		{"an entry was changed", func(e []Event) []Event { e[1].Detail = "{}"; return e }, 2,
+			"was changed after it was written"},
 		{"an entry was changed and hashed again", func(e []Event) []Event {
 			e[1].Detail = "{}"
 			e[1].Hash = e[1].Sum()

@@ -45,7 +45,7 @@ var habits = []habit{
 		`"continues", "keeps"`},
 	{regexp.MustCompile(`(?i)\bunder way\b`), nil, `"running", "in flight"`},
 	{regexp.MustCompile(`(?i)\b(is|are|was|were) heard\b`), nil, `"is notified"`},
-	{regexp.MustCompile(`(?i)\b(somebody|nobody|everybody)\b`), nil, "the actor: worker, replica, receiver, sender, administrator"},
+	{regexp.MustCompile(`(?i)\b(somebody|nobody|everybody)('s)? [a-z]`), nil, "the actor: worker, replica, receiver, sender, administrator"},
 	{regexp.MustCompile(`(?i)\bmend(s|ed|ing)?\b`), nil, `"fix"`},
 	{regexp.MustCompile(`(?i)\b(takes?|took|taken|taking) (it |them |a task |lost jobs )?up\b`), nil, `"resume", "start"`},
 	{regexp.MustCompile(`(?i)\bbehind the back\b|\bbehind (its|their) backs?\b`), nil, `"in the background"`},

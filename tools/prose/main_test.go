@@ -20,6 +20,7 @@ func TestPhrasesThatReadTranslatedAreFound(t *testing.T) {
 		{"// The message goes on with the old one.", "continues"},
 		{"// A run is under way.", "running"},
 		{"// Nobody reads it.", "actor"},
+		{`store.Tenant(ctx, "nobody")`, ""}, // a name
 		{"// It mends the files.", "fix"},
 		{"// recommended", ""},
 		{"// A worker takes it up.", "resume"},

@@ -15,7 +15,7 @@ const (
 	// DefaultPart is the number of certificates in a part of a run. A part takes some seconds, so that replicas share a
 	// run evenly and little is repeated if one of them dies.
 	DefaultPart = 5000
-	// DefaultPartLease is how long a worker may hold a part before another worker can claim it.
+	// DefaultPartLease limits how long a worker may hold a part before another worker can claim it.
 	DefaultPartLease = 10 * time.Minute
 )
 
