@@ -226,7 +226,7 @@ func TestABackupOfARunningServiceWorksAfterRestore(t *testing.T) {
 				!strings.Contains(out, "whose chain is whole") {
 				t.Fatal(out)
 			}
-			if code, out := command("backup", "--database", url, copied); code == 0 || !strings.Contains(out, "exists already") {
+			if code, out := command("backup", "--database", url, copied); code == 0 || !strings.Contains(out, "already exists") {
 				t.Error(out)
 			}
 			if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {

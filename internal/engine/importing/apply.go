@@ -95,7 +95,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	})
 }
 
-// against returns the conflicts of the units with the database: what exists already, and what is missing.
+// against returns the conflicts of the units with the database: what already exists, and what is missing.
 func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Problem, err error) {
 	wrong := func(file string, line int, format string, args ...any) {
 		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
@@ -113,7 +113,7 @@ func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Probl
 		case err != nil:
 			return nil, err
 		case u.New:
-			wrong(tenantsFile, u.line, "the tenant %s exists already: leave it out, its people and arrangements can still "+
+			wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out, its people and arrangements can still "+
 				"be added", u.Tenant)
 		}
 		for _, p := range u.KeyUsers {

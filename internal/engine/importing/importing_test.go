@@ -357,7 +357,7 @@ func TestAnImporterIsRefusedWithoutEachOfItsDependencies(t *testing.T) {
 func TestProblemsAreListedByFileAndLine(t *testing.T) {
 	m, _ := world(t, "sqlite:"+t.TempDir()+"/p.db")
 	i, err := m.Check(t.Context(), Files{
-		Tenants:      "name\nUPPER\nglobex\n", // line 2 is invalid, line 3 exists already
+		Tenants:      "name\nUPPER\nglobex\n", // line 2 is invalid, line 3 already exists
 		People:       "tenant,role,name,email\nglobex,key-user,x,none\nnobody,key-user,y,y@example.com\n",
 		Arrangements: "tenant,name,receiver,endpoint\nglobex,a,r,none\n",
 	}, "operator olga")

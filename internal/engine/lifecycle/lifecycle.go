@@ -239,7 +239,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateTenant(ctx, t); err != nil {
 			if errors.Is(err, tenancy.ErrConflict) {
-				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s exists already", t.Name)
+				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s already exists", t.Name)
 			}
 			return err
 		}

@@ -364,7 +364,7 @@ func TestATenantsNameIsTakenOnce(t *testing.T) {
 	f.tenant("acme", date("2026-01-15"))
 	_, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "A", KeyType: tenancy.P256}, "test",
 		date("2026-01-16"))
-	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), "a tenant acme exists already") {
+	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), "a tenant acme already exists") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "UPPER", DisplayName: "A", KeyType: tenancy.P256},

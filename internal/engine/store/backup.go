@@ -13,7 +13,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		return errors.New("PostgreSQL has its own tool for this: pg_dump")
 	}
 	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("%s exists already: name a new file", path)
+		return fmt.Errorf("%s already exists: name a new file", path)
 	}
 	// SQLite creates the file with the mode of the process. This one is readable by its owner alone, like the database.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)

@@ -30,7 +30,7 @@ func (r Reader) explain(err error) error {
 	case errors.As(err, &pg):
 		switch pg.Code {
 		case "23505":
-			return tenancy.Errorf(tenancy.ErrConflict, "it exists already")
+			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case "23503":
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
 		case "53100":
@@ -39,7 +39,7 @@ func (r Reader) explain(err error) error {
 	case errors.As(err, &lite):
 		switch lite.Code() {
 		case 1555, 2067: // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE
-			return tenancy.Errorf(tenancy.ErrConflict, "it exists already")
+			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case 787, 1811: // SQLITE_CONSTRAINT_FOREIGNKEY, _TRIGGER
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
 		case 13: // SQLITE_FULL

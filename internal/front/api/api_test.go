@@ -311,7 +311,7 @@ func TestInvalidInputGetsAProblemThatNamesTheError(t *testing.T) {
 		{"10 MB", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "", 413, ""},
 		{"10 MB with a key", "POST", "/tenants", `{"name":"` + strings.Repeat("x", 10<<20) + `"}`, "Idempotency-Key: big",
 			413, ""},
-		{"duplicate", "POST", "/tenants", `{"name":"acme"}`, "", 409, "a tenant acme exists already"},
+		{"duplicate", "POST", "/tenants", `{"name":"acme"}`, "", 409, "a tenant acme already exists"},
 		{"name in capitals", "POST", "/tenants", `{"name":"Acme"}`, "", 422, `body.name`},
 		{"control characters", "POST", "/tenants", `{"name":"x","display_name":"a\u0000b\u001b[31m"}`, "", 422,
 			"cannot be printed"},

@@ -243,3 +243,19 @@ func TestAnImportWhoseProblemsCannotBeReadIsNotShownAsOneWithout(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUnreadableAuthorityIsNotAnsweredAsOneThatIsNotAnnounced(t *testing.T) {
+	f := setUp(t)
+	made := f.ok("operator", "POST", "/authorities", 201, `{}`)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.SQL().ExecContext(t.Context(), "ALTER TABLE authorities RENAME TO gone")
+		return err
+	}))
+	for _, path := range []string{
+		"/authorities/" + made["id"].(string) + "/sign", "/tenants/acme/arrangements/crm-to-erp/authority",
+	} {
+		if a := f.call("operator", "POST", path, `{}`); a.status != 500 || strings.Contains(a.raw, "announced") {
+			t.Errorf("%s: %d %s", path, a.status, a.raw)
+		}
+	}
+}
