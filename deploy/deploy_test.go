@@ -1,4 +1,4 @@
-// Package deploy holds what operators put beside the service; its tests show that it fits the service.
+// Package deploy contains the files that operators deploy the service with. Its tests check them against the service.
 package deploy
 
 import (
@@ -21,7 +21,7 @@ import (
 
 var metric = regexp.MustCompile(`perennial_[a-z_]+`)
 
-// exported are the names of the metrics that the service's code makes.
+// exported returns the names of the metrics in the service's code.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
@@ -43,7 +43,7 @@ func exported(t *testing.T) map[string]bool {
 	return all
 }
 
-func TestAlertsAndDashboardAskForMetricsThatThereAre(t *testing.T) {
+func TestAlertsAndDashboardUseExistingMetrics(t *testing.T) {
 	there := exported(t)
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/perennial.json"} {
 		data, err := os.ReadFile(file)
@@ -52,15 +52,15 @@ func TestAlertsAndDashboardAskForMetricsThatThereAre(t *testing.T) {
 		}
 		names := metric.FindAllString(string(data), -1)
 		if len(names) < 5 {
-			t.Errorf("%s asks for %d metrics only", file, len(names))
+			t.Errorf("%s uses %d metrics only", file, len(names))
 		}
 		for _, name := range names {
 			if !there[name] {
-				t.Errorf("%s asks for %s, which nobody exports", file, name)
+				t.Errorf("%s uses %s, which the service does not export", file, name)
 			}
 		}
 		if strings.HasSuffix(file, ".json") && !json.Valid(data) {
-			t.Errorf("%s is no JSON", file)
+			t.Errorf("%s is not JSON", file)
 		}
 	}
 }
@@ -85,9 +85,9 @@ func TestTheSystemdUnitIsHardened(t *testing.T) {
 	}
 }
 
-// The container image is built as the Dockerfile says, by buildah, with what its first stage would bring (a compiler's
-// image cannot be had everywhere). What is in it runs as nobody, on a file system that it cannot write to, but for its
-// own folder.
+// The container image is built by buildah according to the Dockerfile, with the files of its first stage, because the
+// image of the compiler is not available everywhere. Its program runs as an unprivileged user on a read-only file
+// system, except for its own folder.
 func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root may build it without a daemon, and make an empty world for it")
@@ -180,7 +180,7 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	}
 }
 
-// stderrOf is what a command that failed complained of.
+// stderrOf returns the error output of a command that failed.
 func stderrOf(err error) error {
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return errors.New(string(e.Stderr))

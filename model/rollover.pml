@@ -1,30 +1,30 @@
-/* One roll-over and the gateway in front of a receiver that may change its mind. Spin explores every interleaving: make model
+/* One roll-over, with the gateway in front of a receiver that may change. Spin explores every interleaving: make model
  *
- * The claims: while the receiver accepts a generation that is valid, a message gets through, whatever was observed before and
- * whenever time passes; and the key of a generation is destroyed only when it has expired or the receiver has taken the new one
- * long enough without needing it. A gateway asks again where the receiver changed between two of its tries: so its tries are one
- * step here.
+ * The claims: if the receiver accepts a valid generation, a message is delivered, whatever was observed before and whenever time
+ * passes. The key of a generation is destroyed only when the generation has expired, or when the receiver has accepted the new
+ * one long enough without needing the old one. A gateway retries if the receiver changed between two attempts, so that its
+ * attempts are one step here.
  *
- * BROKEN takes one safeguard away, and Spin must then find an error:
- *	1  the gateway tries only what is presented
- *	2  the old key is destroyed when the new generation is presented, and not when the receiver is settled
+ * BROKEN removes one safeguard, and Spin must then find an error:
+ *	1  the gateway tries only the presented generation
+ *	2  the old key is destroyed when the new generation is presented instead of when the roll-over is settled
  */
 #ifndef BROKEN
 #define BROKEN 0
 #endif
 
 bool renewed;			/* generation 2 exists */
-bool accepts[3];		/* what the receiver accepts */
+bool accepts[3];		/* by the receiver */
 byte presents = 1;
 byte verdict[3];		/* 0 unknown, 1 accepted, 2 refused */
 bool valid1 = true, key1 = true;
 bool settled;
-byte changes = 4;		/* how often the receiver's administrator acts */
+byte changes = 4;		/* number of changes by the receiver's administrator */
 
 init { accepts[1] = true; renewed = true }
 
-/* The administrator adds, replaces, and goes back, as long as one generation stays accepted; not any more once the new one was
- * in use for as long as the roll-over waits, which is the one thing that is not promised. */
+/* The administrator adds, replaces or restores a generation, and one generation stays accepted. After the roll-over is settled,
+ * the administrator does nothing: delivery is not guaranteed if the receiver returns to the old generation then. */
 active proctype administrator()
 {
 	do
@@ -41,8 +41,8 @@ active proctype administrator()
 	od
 }
 
-/* One message after the other: the one that is presented first, and then the other, before the sender hears of it. The two
- * questions are one step here, as the gateway asks again where the receiver changed in between. */
+/* One message after the other. The gateway tries the presented generation first, and then the other one, before it answers the
+ * sender. Both attempts are one step, because the gateway retries if the receiver changed in between. */
 active proctype gateway()
 {
 	byte n = 6;
@@ -69,7 +69,7 @@ active proctype gateway()
 #endif
 			fi;
 			assert(delivered || !possible);
-			/* What the gateway learnt moves the roll-over: adaptive. */
+			/* The answers advance the roll-over (strategy adaptive). */
 			if
 			:: renewed && presents == 1 && verdict[2] == 1 -> presents = 2
 			:: presents == 2 && verdict[2] == 2 && verdict[1] == 1 && valid1 -> presents = 1
@@ -79,8 +79,8 @@ active proctype gateway()
 	od
 }
 
-/* Time passes: where the receiver has taken the new generation long enough without needing the old one, the old key is destroyed;
- * else the old generation is left before it expires, and expires. */
+/* Time passes. If the receiver has accepted the new generation long enough without needing the old one, the old key is destroyed.
+ * Otherwise the arrangement leaves the old generation before it expires. */
 active proctype clock()
 {
 	if

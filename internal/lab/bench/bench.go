@@ -1,5 +1,5 @@
-// Package bench measures the engine against bare cryptography in one run, since absolute times of a machine that is
-// shared say little.
+// Package bench measures the engine relative to bare cryptography in the same run, because absolute times on a shared
+// machine are not meaningful.
 package bench
 
 import (
@@ -108,9 +108,9 @@ func (f *fleet) close() {
 	f.clean()
 }
 
-// fill stores n tenants with one tenant certificate each. The first due of them are due at the run date, spread evenly
-// over a month; the others over a year after it. With people, each tenant has three key users, one of them subscribed,
-// and the scope sends mail. The first tenants have an arrangement each.
+// fill stores n tenants with one tenant certificate each. The first ones are due at the run date, distributed evenly
+// over a month. The others expire in the year after it. With users, each tenant has three key users, one of whom is
+// subscribed, and the scope sends mail. The first tenants have an arrangement each.
 func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) error {
 	left := func(i int) time.Duration {
 		if i < due {
@@ -165,7 +165,7 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 	return f.store.Analyze(ctx)
 }
 
-// RenewResult compares whole renewals with bare cryptography on the same cores.
+// RenewResult compares complete renewals with bare cryptography on the same cores.
 type RenewResult struct {
 	Database          string  `json:"database"`
 	Due               int     `json:"due"`
@@ -176,9 +176,8 @@ type RenewResult struct {
 	Ratio             float64 `json:"ratio"`
 }
 
-// Renew measures a run that renews due certificates: key, certificate, sealing, three tasks, a mail and its job, an
-// audit event, committed. CryptoPerSecond is nothing but the key and the certificate, on all cores, measured before and
-// after.
+// Renew measures a run that renews due certificates: key, certificate, sealing, three tasks, a mail and its job, and an
+// audit event, committed. CryptoPerSecond counts keys with certificates alone, on all cores, measured before and after.
 func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -191,7 +190,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 	return f.renew(ctx, due, func() (float64, error) { return f.crypto(ctx) })
 }
 
-// renew measures a run, and before and after it what it is compared with.
+// renew measures a run, with the bare cryptography before and after it.
 func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond float64, err error)) (r RenewResult,
 	err error) {
 	before, err := against()
@@ -205,7 +204,7 @@ func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond fl
 	}
 	seconds := time.Since(started).Seconds()
 	if run.Renewed != due {
-		return r, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+		return r, fmt.Errorf("%d certificates were renewed, want %d", run.Renewed, due)
 	}
 	after, err := against()
 	if err != nil {
@@ -217,7 +216,7 @@ func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond fl
 	return r, nil
 }
 
-// crypto makes keys and certificates on all cores for a while, and says how many a second.
+// crypto makes keys and certificates on all cores for a while, and returns the number per second.
 func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 	return onAllCores(func() error {
 		key, err := keyring.Generate(tenancy.P256)
@@ -229,7 +228,7 @@ func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 	})
 }
 
-// onAllCores does something on all cores for a while, and says how often a second.
+// onAllCores calls a function on all cores for a while, and returns the number of calls per second.
 func onAllCores(do func() error) (perSecond float64, err error) {
 	const lasts = 3 * time.Second
 	var made atomic.Int64
@@ -265,7 +264,7 @@ func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at tim
 	return tx.ImportArrangements(ctx, receivers, arrangements)
 }
 
-// SweepResult says how long a run takes in a large fleet.
+// SweepResult contains the duration of runs in a large fleet.
 type SweepResult struct {
 	Database     string  `json:"database"`
 	Certificates int     `json:"certificates"`
@@ -275,8 +274,8 @@ type SweepResult struct {
 	WorstMS      float64 `json:"worst_ms"`
 }
 
-// Sweep measures runs over a fleet of which only due certificates can be renewed. Without due ones it measures nine run
-// dates, the first of them cold.
+// Sweep measures runs over a fleet in which only the due certificates can be renewed. If none are due, it measures nine
+// run dates, the first of them with cold caches.
 func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -284,7 +283,7 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 	}
 	defer f.close()
 	if certificates < 1 || due < 0 || due > certificates {
-		return r, fmt.Errorf("%d due of %d certificates: write at least one certificate, and at most as many due", due,
+		return r, fmt.Errorf("%d due of %d certificates: use at least one certificate, and at most as many due", due,
 			certificates)
 	}
 	if err := f.fill(ctx, certificates, due, 0, false); err != nil {
@@ -304,20 +303,20 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 		}
 		took = append(took, float64(time.Since(started).Microseconds())/1000)
 		if run.Renewed != due {
-			return r, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+			return r, fmt.Errorf("%d certificates were renewed, want %d", run.Renewed, due)
 		}
 	}
 	slices.Sort(took)
 	return SweepResult{string(f.store.Engine()), certificates, due, runs, took[len(took)/2], took[len(took)-1]}, nil
 }
 
-// Print writes a result for people.
+// Print prints the result.
 func (r RenewResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d renewals in %.2f s, %.0f/s; bare key and certificate on %d cores %.0f/s; ratio %.2f\n",
 		r.Database, r.Due, r.Seconds, r.RenewalsPerSecond, r.Cores, r.CryptoPerSecond, r.Ratio)
 }
 
-// Print writes a result for people.
+// Print prints the result.
 func (r SweepResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d runs over %d certificates, %d due: median %.1f ms, worst %.1f ms\n", r.Database, r.Runs,
 		r.Certificates, r.Due, r.MedianMS, r.WorstMS)

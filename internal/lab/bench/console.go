@@ -21,27 +21,27 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// ConsoleResult is how long the pages of the console take at the server.
+// ConsoleResult contains the times of the console's pages at the server.
 type ConsoleResult struct {
 	Database     string       `json:"database"`
 	Certificates int          `json:"certificates"`
 	Arrangements int          `json:"arrangements"`
 	Renewed      int          `json:"renewed"`
-	CountedAfter float64      `json:"counted_after_seconds"` // since the start, until the overview knows the whole fleet
+	CountedAfter float64      `json:"counted_after_seconds"` // from the start until the overview covers the whole fleet
 	Pages        []PageResult `json:"pages"`
 }
 
-// PageResult is one page's.
+// PageResult contains the times of one page.
 type PageResult struct {
 	Page  string  `json:"page"`
-	First float64 `json:"first_ms"` // what is computed once
+	First float64 `json:"first_ms"` // with results that are cached afterwards
 	P50   float64 `json:"p50_ms"`
 	P99   float64 `json:"p99_ms"`
 	Bytes int     `json:"bytes"`
 }
 
-// Console measures the pages of the console over a fleet of which a twelfth was renewed by the last run, and no
-// receiver has acted.
+// Console measures the pages of the console over a fleet. The last run renewed a twelfth of it, and no receiver has
+// installed a new certificate.
 func Console(ctx context.Context, url string, certificates, arrangements, requests int) (r ConsoleResult, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
@@ -110,7 +110,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	return r, nil
 }
 
-// mUser gives a tenant the certificate of its M-user, which the fleet lacks.
+// mUser adds the certificate of the M-user, which tenants of the fleet do not have.
 func (f *fleet) mUser(ctx context.Context, tenant string) error {
 	t, err := f.store.Tenant(ctx, tenant)
 	if err != nil {
@@ -126,7 +126,7 @@ func (f *fleet) mUser(ctx context.Context, tenant string) error {
 	})
 }
 
-// signIn makes an account and signs it in.
+// signIn creates an account and signs in.
 func signIn(ctx context.Context, s *store.Store, console http.Handler, role tenancy.Role, now time.Time) (*http.Cookie,
 	error) {
 	const secret = "a password for a measurement"
@@ -171,7 +171,7 @@ func ask(console http.Handler, cookie *http.Cookie, page string) *httptest.Respo
 	return w
 }
 
-// measurePage asks for a page many times, one after the other.
+// measurePage requests a page many times, one after the other.
 func measurePage(console http.Handler, cookie *http.Cookie, page string, requests int) (p PageResult, err error) {
 	p.Page = page
 	var took []float64
@@ -193,7 +193,7 @@ func measurePage(console http.Handler, cookie *http.Cookie, page string, request
 	return p, nil
 }
 
-// Print writes a result for people.
+// Print prints the result.
 func (r ConsoleResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d certificates, %d arrangements, %d renewed by the last run; the overview knows all %.0f s "+
 		"after the start\n", r.Database, r.Certificates, r.Arrangements, r.Renewed, r.CountedAfter)

@@ -10,9 +10,9 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 )
 
-// serveDirect is a prototype that shows what net/http's server costs; no message of a tenant passes through it. It
-// reads a request, sends it on and writes the answer in one goroutine, with net/http's parsers, and does nothing else
-// that a proxy has to do: it does not notice a sender that goes away, knows no time-outs, no HTTP/2, no upgrades and no
+// serveDirect is a prototype that shows the cost of net/http's server. No message of a tenant passes through it. It
+// reads a request, forwards it and writes the answer in one goroutine, with net/http's parsers. It does nothing else
+// that a proxy must do: it does not notice that a sender has disconnected, and has no time-outs, HTTP/2, upgrades or
 // bodies.
 func serveDirect(l net.Listener, endpoint *url.URL, to *outbound.Connections) {
 	for {

@@ -33,8 +33,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// GatewayResult is requests a second through each proxy, in rounds one after the other so that all see the same
-// machine, and the medians of the ratios.
+// GatewayResult contains the requests per second through each proxy and the medians of the ratios. The proxies take
+// turns in rounds, so that all run under the same conditions.
 type GatewayResult struct {
 	Rounds         int                  `json:"rounds"`
 	PerSecond      map[string][]float64 `json:"requests_per_second"`
@@ -42,16 +42,16 @@ type GatewayResult struct {
 	AgainstNginx   float64              `json:"settled_against_nginx"`
 	AgainstHAProxy float64              `json:"settled_against_haproxy"`
 	BareToNginx    float64              `json:"bare_reverse_proxy_against_nginx"`
-	// BoundToNginx is a proxy without net/http's server, and without most of what a proxy does: see direct.go.
+	// BoundToNginx is the ratio of a prototype without net/http's server to nginx: see direct.go.
 	BoundToNginx float64 `json:"prototype_without_server_against_nginx"`
 	OpenSmall    float64 `json:"open_against_settled_small"`
 	OpenLarge    float64 `json:"open_against_settled_64_kib"`
-	// AddedP99 is the median over the rounds of what the gateway adds to the 99th percentile of a bare reverse proxy, in
-	// milliseconds, with a few connections that leave the cores half idle.
+	// AddedP99 is the median over the rounds of the time that the gateway adds to the 99th percentile of a bare reverse
+	// proxy, in milliseconds, with a few connections that leave the cores half idle.
 	AddedP99 float64 `json:"added_p99_milliseconds"`
 }
 
-// Print prints the result for people.
+// Print prints the result.
 func (r GatewayResult) Print(w io.Writer) {
 	fmt.Fprintf(w, "%-26s requests a second, %d rounds\n", "", r.Rounds)
 	for _, name := range gatewayRuns {
@@ -72,7 +72,7 @@ var gatewayRuns = []string{"bare ReverseProxy", "settled", "nginx", "haproxy", "
 	"settled, POST 200 bytes", "open, POST 200 bytes", "settled, POST 64 KiB", "open, POST 64 KiB"}
 
 // Gateway measures the gateway against a bare httputil.ReverseProxy, nginx and HAProxy, with the same certificate and
-// receiver (nginx) and the same load (wrk): they have to be installed.
+// receiver (nginx) and the same load (wrk). They must be installed.
 func Gateway(ctx context.Context, database string, rounds int, each time.Duration) (r GatewayResult, err error) {
 	for _, program := range []string{"wrk", "nginx", "haproxy"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -218,8 +218,10 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	}
 	b.ended = append(b.ended, func() { bound.Close() })
 	go serveDirect(bound, endpoint, network.Connections(&standing.Identity{Generation: 1, Certificate: pair}, egress))
-	g, err := gateway.New(gateway.Config{Control: inprocess.Control{Rollovers: b.engine.Rollovers(), Now: time.Now}, Network: network, Open: true,
-		TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	g, err := gateway.New(gateway.Config{
+		Control: inprocess.Control{Rollovers: b.engine.Rollovers(), Now: time.Now}, Network: network, Open: true,
+		TempDir: b.dir, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return err
 	}
@@ -267,11 +269,16 @@ func (b *gatewayBench) nginx(now time.Time) (receiver, proxy string, err error) 
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&conf, "%s_temp_path %s/tmp;\n", kind, b.dir)
 	}
-	fmt.Fprintf(&conf, `server { listen 127.0.0.1:%[1]d ssl; ssl_certificate %[3]s/server.pem; ssl_certificate_key %[3]s/server.pem; ssl_client_certificate %[3]s/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
+	fmt.Fprintf(&conf, `server { listen 127.0.0.1:%[1]d ssl;
+		ssl_certificate %[3]s/server.pem; ssl_certificate_key %[3]s/server.pem;
+		ssl_client_certificate %[3]s/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
 		location / { return 200 "accepted\n"; } }
 	upstream receiver { server 127.0.0.1:%[1]d; keepalive 64; keepalive_requests 100000000; }
-	server { listen 127.0.0.1:%[2]d; location / { proxy_pass https://receiver; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_ssl_certificate %[3]s/client.pem; proxy_ssl_certificate_key %[3]s/client.pem;
-		proxy_ssl_trusted_certificate %[3]s/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name 127.0.0.1; } } }`, ports[0], ports[1], b.dir)
+	server { listen 127.0.0.1:%[2]d; location / {
+		proxy_pass https://receiver; proxy_http_version 1.1; proxy_set_header Connection "";
+		proxy_ssl_certificate %[3]s/client.pem; proxy_ssl_certificate_key %[3]s/client.pem;
+		proxy_ssl_trusted_certificate %[3]s/ca.pem; proxy_ssl_verify on; proxy_ssl_verify_depth 3;
+		proxy_ssl_name 127.0.0.1; } } }`, ports[0], ports[1], b.dir)
 	return fmt.Sprintf("https://127.0.0.1:%d/", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1]), errors.Join(
 		os.WriteFile(filepath.Join(b.dir, "server.pem"), pairPEM(*pair), 0o600),
 		os.WriteFile(filepath.Join(b.dir, "ca.pem"), b.ca.Bundle(), 0o600),
@@ -302,7 +309,8 @@ defaults
   http-reuse always
 listen egress
   bind %[1]s
-  server receiver %[2]s ssl crt %[3]s/client.pem ca-file %[3]s/ca.pem verify required verifyhost 127.0.0.1 pool-max-conn 64
+  default-server ssl crt %[3]s/client.pem ca-file %[3]s/ca.pem verify required verifyhost 127.0.0.1
+  server receiver %[2]s pool-max-conn 64
 `, address, receiver, b.dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return "", err
@@ -338,7 +346,7 @@ func pairPEM(pair tls.Certificate) []byte {
 	}
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	if err != nil {
-		panic(err) // a key that we made
+		panic(err) // the key was generated here
 	}
 	return append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 }
@@ -349,7 +357,7 @@ var (
 	wrong = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 )
 
-// load runs wrk against one proxy; slowest is the 99th percentile.
+// load runs wrk against one proxy. slowest is the 99th percentile.
 func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration, connections int) (perSecond float64,
 	slowest time.Duration, err error) {
 	proxy, kind, _ := strings.Cut(name, ", ")
@@ -371,11 +379,11 @@ func (b *gatewayBench) load(ctx context.Context, name string, each time.Duration
 		return 0, 0, fmt.Errorf("wrk: %w: %s", err, out)
 	}
 	if bad := wrong.FindSubmatch(out); bad != nil {
-		return 0, 0, fmt.Errorf("%s answers were no success", bad[1])
+		return 0, 0, fmt.Errorf("%s answers were not successful", bad[1])
 	}
 	found := rate.FindSubmatch(out)
 	if found == nil {
-		return 0, 0, fmt.Errorf("wrk said %s", out)
+		return 0, 0, fmt.Errorf("unexpected output of wrk: %s", out)
 	}
 	if perSecond, err = strconv.ParseFloat(string(found[1]), 64); err != nil {
 		return 0, 0, err

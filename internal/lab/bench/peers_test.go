@@ -123,7 +123,7 @@ func TestPeers(t *testing.T) {
 	PrintRows(io.MultiWriter(out, os.Stdout), rows)
 }
 
-// freeAddress is an address on loopback that nobody listens at.
+// freeAddress returns an unused address on loopback.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -132,7 +132,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// listens waits until somebody listens at an address.
+// listens waits until a server listens at an address.
 func listens(t *testing.T, address string) {
 	t.Helper()
 	testenv.Eventually(t, func() bool {
