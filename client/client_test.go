@@ -27,8 +27,9 @@ func open(t *testing.T) (context.Context, *client.Client) {
 	t.Helper()
 	now := time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
-	handler := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Seal: engine.Seal, Issuer: ca,
+	handler, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Seal: engine.Seal, Issuer: ca,
 		Version: "test", Now: func() time.Time { return now }, Log: engine.Log})
+	check(t, err)
 	c, err := client.New(client.Config{URL: "http://api.invalid", Transport: client.Handler(handler)})
 	check(t, err)
 	return principal.With(t.Context(), tenancy.Token{Name: "test", Role: tenancy.RoleOperator}), c

@@ -150,7 +150,10 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 	if s.core.outbox != nil {
 		config.Outbox = s.core.outbox
 	}
-	service := api.New(config)
+	service, err := api.New(config)
+	if err != nil {
+		return nil, err
+	}
 	accounts, err := identity.New(identity.Config{Store: s.core.store, BaseURL: base, OIDC: s.settings.OIDC.provider(),
 		Now: s.now, Log: s.log})
 	if err != nil {

@@ -87,13 +87,14 @@ func setUp(t *testing.T) *fixture {
 	ending, end := context.WithCancel(t.Context())
 	f.end, f.local = end, inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now}
 	log := slog.New(slog.DiscardHandler)
-	handler := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, Issuer: f.ca, Seal: f.engine.Seal,
+	handler, err := api.New(api.Config{Store: f.engine.Store, Engine: f.engine.Engine, Issuer: f.ca, Seal: f.engine.Seal,
 		Now: time.Now, Log: log,
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name
 			return control.Handler{Control: named, Ending: ending, Log: log}
 		}})
+	check(t, err)
 	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		down := f.down

@@ -33,20 +33,19 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config describes what the API needs.
+// Config describes what the API needs. Store, Engine, Issuer, Seal, Now and Log are required.
 type Config struct {
 	Store  *store.Store
 	Engine *lifecycle.Engine
 	Issuer issuer.Issuer
 	// Seal seals the answers that are kept for an Idempotency-Key.
 	Seal Sealer
-	// Importer checks the files of an import.
+	// Importer checks the files of an import, and Imports queues imports; nil if the service does not import.
 	Importer ImportChecker
 	// Outbox queues mails that an operator sends again; nil if no mail server is configured.
-	Outbox lifecycle.Outbox
-	// Imports queues imports.
+	Outbox  lifecycle.Outbox
 	Imports ImportQueue
-	// Network connects to receivers.
+	// Network connects to receivers; nil reaches public addresses only.
 	Network *outbound.Network
 	// BaseURL is the address of the service in links.
 	BaseURL string
@@ -76,11 +75,20 @@ type server struct {
 // prefix is the path prefix of this version of the API.
 const prefix = "/api/v1"
 
-// New returns the handler of all paths.
-func New(c Config) http.Handler {
+// New returns the handler of all paths. The error names what the configuration lacks.
+func New(c Config) (http.Handler, error) {
+	for name, missing := range map[string]bool{"store": c.Store == nil, "engine": c.Engine == nil,
+		"issuer": c.Issuer == nil, "sealer": c.Seal == nil, "clock": c.Now == nil, "log": c.Log == nil} {
+		if missing {
+			return nil, fmt.Errorf("the API needs a %s", name)
+		}
+	}
+	if c.Network == nil {
+		c.Network = &outbound.Network{}
+	}
 	mux := http.NewServeMux()
 	s := routes(c, mux)
-	return s.observe(s.authenticate(s.remember(mux)))
+	return s.observe(s.authenticate(s.remember(mux))), nil
 }
 
 const description = `Client certificates of many tenants, renewed on schedule without one message failing.

@@ -22,6 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -39,12 +40,21 @@ type fixture struct {
 	http   *httptest.Server
 	store  *store.Store
 	engine *enginetest.Installation
+	issuer issuer.Issuer
 	outbox *outbox
 	now    time.Time
 	tokens map[string]string // "operator", "acme/alice" ...
 }
 
 var check = testenv.Check
+
+// handler returns the API.
+func handler(t *testing.T, c Config) http.Handler {
+	t.Helper()
+	h, err := New(c)
+	check(t, err)
+	return h
+}
 
 // setUp makes two tenants, acme and globex, each with the key users alice and bob, a receiver and an arrangement, and a
 // warning that has gone out.
@@ -54,11 +64,11 @@ func setUp(t *testing.T) *fixture {
 	f := &fixture{t: t, outbox: &outbox{}, now: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC), tokens: map[string]string{}}
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), f.now,
 		func(c *lifecycle.Config) { c.Outbox = f.outbox })
-	f.engine, f.store = engine, engine.Store
+	f.engine, f.store, f.issuer = engine, engine.Store, ca
 	now := func() time.Time { return f.now }
 	importer, err := importing.New(f.engine.Engine, f.store, engine.Seal, now)
 	check(t, err)
-	f.http = httptest.NewServer(New(Config{Store: f.store, Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
+	f.http = httptest.NewServer(handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Importer: importer, Outbox: f.outbox, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"

@@ -65,6 +65,9 @@ func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Impor
 	}), nil
 }
 
+// errNoImports is the answer of a service without an importer.
+var errNoImports = tenancy.Errorf(tenancy.ErrRefused, "this service does not import fleets")
+
 func (s *server) checkImport(ctx context.Context, in *struct {
 	Body client.ImportFiles
 }) (*Created[client.Import], error) {
@@ -72,6 +75,9 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 		Password: in.Body.Password}
 	for _, c := range in.Body.Certificates {
 		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
+	}
+	if s.Importer == nil {
+		return nil, errNoImports
 	}
 	i, err := s.Importer.Check(ctx, f, actor(ctx))
 	if err != nil {
@@ -128,6 +134,8 @@ func (s *server) moveImport(ctx context.Context, id string,
 		return nil, err
 	}
 	switch {
+	case s.Imports == nil:
+		return nil, errNoImports
 	case i.State != from:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s",
 			i.State, to, from)

@@ -26,7 +26,8 @@ import (
 
 func TestOnlyAGatewaysTokenReachesTheControlPathAndItReachesNothingElse(t *testing.T) {
 	f := setUp(t)
-	f.http.Config.Handler = New(Config{Store: f.store, Engine: f.engine.Engine, Now: func() time.Time { return f.now },
+	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer, Seal: f.engine.Seal,
+		Now: func() time.Time { return f.now },
 		Log: f.engine.Log, Gateways: func(name string) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "gateway "+name) })
 		}})
@@ -93,8 +94,8 @@ func TestALinkIsWorthlessAfterItsTimeItsRevocationAndItsRollover(t *testing.T) {
 func TestACertificateNamesTheListThatRevokesIt(t *testing.T) {
 	now := time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
 	var s *httptest.Server
-	handler := http.NewServeMux()
-	s = httptest.NewServer(handler)
+	mux := http.NewServeMux()
+	s = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	var ca *local.CA
 	engine, _ := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now, func(c *lifecycle.Config) {
@@ -104,7 +105,7 @@ func TestACertificateNamesTheListThatRevokesIt(t *testing.T) {
 		check(t, err)
 		c.Issuer = ca
 	})
-	handler.Handle("/", New(Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca,
+	mux.Handle("/", handler(t, Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Now: func() time.Time { return now }, Log: engine.Log}))
 	tenant := engine.Tenant(t, "acme", now)
 	first := engine.Generation(t, tenant.ID, 1)
@@ -182,7 +183,8 @@ func (s *syncBuffer) String() string {
 func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 	f := setUp(t)
 	var log syncBuffer
-	f.http.Config.Handler = New(Config{Store: f.store, Engine: f.engine.Engine, Now: func() time.Time { return f.now },
+	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer, Seal: f.engine.Seal,
+		Now: func() time.Time { return f.now },
 		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
 		prefix + "/links/SECRET4/installed"} {

@@ -129,9 +129,10 @@ func serve(t *testing.T, engine *enginetest.Installation, ca *local.CA, fleet sa
 	c.importer, err = importing.New(engine.Engine, engine.Store, engine.Seal, c.now)
 	check(t, err)
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	service := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
+	service, err := api.New(api.Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Network: network, Imports: c, Importer: c.importer, Now: c.now,
 		Log: engine.Log})
+	check(t, err)
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	check(t, err)

@@ -12,12 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -63,8 +63,15 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 		Renewed: run.Renewed}
 	now := func() time.Time { return runDate.Add(26 * time.Hour) }
 	log := slog.New(slog.DiscardHandler)
-	service := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Network: &outbound.Network{}, Now: now,
+	seal, err := keyring.Ephemeral()
+	if err != nil {
+		return r, err
+	}
+	service, err := api.New(api.Config{Store: f.store, Engine: f.engine, Issuer: f.ca, Seal: seal, Now: now,
 		Log: log})
+	if err != nil {
+		return r, err
+	}
 	accounts, err := identity.New(identity.Config{Store: f.store, Now: now, Log: log})
 	if err != nil {
 		return r, err
