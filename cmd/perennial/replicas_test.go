@@ -223,7 +223,7 @@ func TestABackupOfARunningServiceWorksAfterRestore(t *testing.T) {
 		if s.Engine() == store.SQLite {
 			copied := filepath.Join(dir, "copy.db")
 			if code, out := command("backup", "--database", url, copied); code != 0 ||
-				!strings.Contains(out, "whose chain is whole") {
+				!strings.Contains(out, "an unbroken chain") {
 				t.Fatal(out)
 			}
 			if code, out := command("backup", "--database", url, copied); code == 0 || !strings.Contains(out, "already exists") {

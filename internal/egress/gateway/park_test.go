@@ -209,10 +209,10 @@ func TestAParkedMessageThatTLSRefusesIsRetriedAsOneThatIsRefused(t *testing.T) {
 	server := f.receiver("bank", tenancy.Adaptive, ways["alert"])
 	server.Accept()
 	path := f.park("bank", "k", "<order/>")
-	testenv.Eventually(t, func() bool { return f.status(path).Error != "" })
-	if got := f.status(path); !strings.HasPrefix(got.Error, "the receiver accepts no certificate: ") {
-		t.Errorf("%+v", got)
-	}
+	// An alert of TLS 1.3 can be lost behind the closed connection. Then a later attempt gets it.
+	testenv.Eventually(t, func() bool {
+		return strings.HasPrefix(f.status(path).Error, "the receiver accepts no certificate: ")
+	})
 }
 
 func TestTheHeadersOfAParkedMessageArriveAsTheyShould(t *testing.T) {
