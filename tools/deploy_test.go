@@ -61,7 +61,8 @@ func TestTheChartRendersWhatRunsUnprivileged(t *testing.T) {
 func TestTheChartRefusesValuesThatMakeNoSense(t *testing.T) {
 	for name, values := range map[string]map[string]any{
 		"no replica": {"replicas": 0}, "a slip": {"replica": 3}, "an address with a path": {"baseURL": "https://a/b"},
-		"a variable that the service does not have": {"environment": map[string]any{"PATH": "/"}}, "no secret": {"secret": ""},
+		"a variable that the service does not have": {"environment": map[string]any{"PATH": "/"}},
+		"no secret": {"secret": ""},
 	} {
 		if _, err := render(t, values); err == nil {
 			t.Errorf("%s is not refused", name)

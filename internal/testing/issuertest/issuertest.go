@@ -372,6 +372,11 @@ func testAnnouncer(t *testing.T, i issuer.Issuer) {
 	for _, p := range h.Plans(now) {
 		stages[p.Stage]++
 	}
+	for _, p := range h.Plans(from) {
+		if p.ID == first.ID && p.Stage != issuer.Replaced || p.ID == next.ID && p.Stage != issuer.Signs {
+			t.Errorf("from %s on, %s is %s", from, p.Subject, p.Stage)
+		}
+	}
 	if stages[issuer.Announced] != 2 || stages[issuer.Signs] != 2 { // a root and an issuing authority each
 		t.Errorf("stages %v", stages)
 	}

@@ -103,6 +103,12 @@ func TestAnAnnouncedAuthoritySignsFromItsDateOnAndForProbesBefore(t *testing.T) 
 			t.Errorf("%s: %s, want %s", p.Subject, p.Stage, want)
 		}
 	}
+	for _, p := range ca.Plans(next.SignsFrom) {
+		want := map[string]issuer.Stage{first.ID: issuer.Replaced, ca.roots[0].ID: issuer.Replaced}[p.ID]
+		if want != "" && p.Stage != want {
+			t.Errorf("after the replacement, %s: %s, want %s", p.Subject, p.Stage, want)
+		}
+	}
 }
 
 func TestASuccessorIsAnnouncedAYearAheadAndSignsThreeMonthsAhead(t *testing.T) {
