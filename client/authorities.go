@@ -17,7 +17,7 @@ const (
 	StageReplaced  Stage = "replaced"
 )
 
-// Authority is a certificate authority of the local CA.
+// Authority is a certificate authority of the service's CA.
 type Authority struct {
 	ID         string                `json:"id"`
 	Kind       tenancy.AuthorityKind `json:"kind" enum:"root,issuing"`

@@ -10,7 +10,7 @@ import (
 )
 
 type authorityCmd struct {
-	List     authorityListCmd     `cmd:"" help:"List the authorities of the local CA and when their successors are announced."`
+	List     authorityListCmd     `cmd:"" help:"List the authorities of the service's CA and when their successors are announced."`
 	Announce authorityAnnounceCmd `cmd:"" help:"Create and announce a new issuing CA."`
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
 	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`

@@ -19,7 +19,7 @@ func TestAnEndpointIsCalledByItsRolesAndByNoOther(t *testing.T) {
 	f.tokens["gateway"] = f.ok("operator", "POST", "/tokens", 201, `{"name":"g","role":"gateway"}`)["secret"].(string)
 	callers := map[string]tenancy.Role{"operator": tenancy.RoleOperator, "acme/alice": tenancy.RoleKeyUser,
 		"sender": tenancy.RoleSender, "gateway": tenancy.RoleGateway, "": ""}
-	endpoints := routes(Config{Version: "test"}, http.NewServeMux()).endpoints
+	endpoints := routes("test", http.NewServeMux(), nil).endpoints
 	if len(endpoints) < 60 {
 		t.Fatalf("only %d endpoints are registered", len(endpoints))
 	}
@@ -30,7 +30,7 @@ func TestAnEndpointIsCalledByItsRolesAndByNoOther(t *testing.T) {
 			path += "?user=alice"
 		}
 		for who, role := range callers {
-			want := e.access == anyone
+			want := e.access == public
 			for _, r := range e.access.roles() {
 				want = want || r == role
 			}
@@ -54,7 +54,7 @@ func TestAnEndpointCannotBeRegisteredWithoutAccessThatFitsItsPath(t *testing.T) 
 	for _, e := range []endpoint{
 		{path: "/runs"},
 		{path: "/runs", access: members},
-		{path: "/runs", access: anyone},
+		{path: "/runs", access: public},
 		{path: "/links/{secret}", access: operators},
 	} {
 		if e.valid() {

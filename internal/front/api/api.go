@@ -64,10 +64,21 @@ type Sealer interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
+// A server handles the requests. It exists only with everything that its handlers use.
 type server struct {
-	Config
-	api           huma.API
-	endpoints     []endpoint
+	store      *store.Store
+	engine     *lifecycle.Engine
+	issuer     issuer.Issuer
+	seal       Sealer
+	importer   ImportChecker    // nil if the service does not import
+	imports    ImportQueue      // nil if the service does not import
+	outbox     lifecycle.Outbox // nil if no mail server is configured
+	network    *outbound.Network
+	baseURL    string
+	collectors []prometheus.Collector
+	clock      func() time.Time
+	log        *slog.Logger
+
 	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[client.FleetForecast]
 }
@@ -86,8 +97,24 @@ func New(c Config) (http.Handler, error) {
 	if c.Network == nil {
 		c.Network = &outbound.Network{}
 	}
+	s := &server{
+		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
+		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, collectors: c.Collectors, clock: c.Now, log: c.Log,
+	}
+	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
+	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
 	mux := http.NewServeMux()
-	s := routes(c, mux)
+	routes(c.Version, mux, s)
+	s.handlePublic(mux)
+	if c.Gateways != nil {
+		mux.HandleFunc(control.Path,
+			func(w http.ResponseWriter, r *http.Request) {
+				c.Gateways(principal.Of(r.Context()).Name).ServeHTTP(w, r)
+			})
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
+	})
 	return s.observe(s.authenticate(s.remember(mux))), nil
 }
 
@@ -102,47 +129,36 @@ const description = `Client certificates of many tenants, renewed on schedule wi
   same as the first time, with "Idempotency-Replayed: true".
 * Lists are paged. If there is a next page, next is its cursor.`
 
-func routes(c Config, mux *http.ServeMux) *server {
-	config := huma.DefaultConfig("Perennial", c.Version)
+// A router describes the endpoints, and sends their requests to a server.
+type router struct {
+	api       huma.API
+	endpoints []endpoint
+	server    *server // nil if the endpoints are only described
+}
+
+// routes registers every endpoint at mux. Requests go to the server, which is nil if mux serves none.
+func routes(version string, mux *http.ServeMux, s *server) *router {
+	config := huma.DefaultConfig("Perennial", version)
 	config.Info.Description = description
 	config.DocsPath = ""     // the page would load scripts from another site
 	config.CreateHooks = nil // no "$schema" in answers
 	config.SchemasPath = ""  // they are in the OpenAPI document
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
-	s := &server{Config: c, api: humago.New(mux, config)}
-	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, log: c.Log}
-	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, log: c.Log}
-	s.registerTenants()
-	s.registerPeople()
-	s.registerArrangements()
-	s.registerTrial()
-	s.registerRollovers()
-	s.registerReceiverLinks()
-	s.registerCertificates()
-	s.registerTasks()
-	s.registerScope()
-	s.registerOperations()
-	s.registerOverview()
-	s.registerImports()
-	s.registerParked()
-	s.public(mux)
-	if c.Gateways != nil {
-		mux.HandleFunc(control.Path,
-			func(w http.ResponseWriter, r *http.Request) {
-				c.Gateways(principal.Of(r.Context()).Name).ServeHTTP(w, r)
-			})
+	r := &router{api: humago.New(mux, config), server: s}
+	for _, register := range []func(*router){
+		registerTenants, registerPeople, registerArrangements, registerTrial, registerRollovers, registerLinks,
+		registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations, registerDeliveries,
+		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
+	} {
+		register(r)
 	}
-	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
-	})
-	return s
+	return r
 }
 
 // OpenAPI returns the description of the API (OpenAPI 3.1) as indented JSON.
 func OpenAPI(version string) ([]byte, error) {
-	s := routes(Config{Version: version}, http.NewServeMux())
-	out, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	out, err := json.MarshalIndent(routes(version, http.NewServeMux(), nil).api.OpenAPI(), "", "  ")
 	return append(out, '\n'), err
 }
 
@@ -176,8 +192,8 @@ const (
 	// members: operators, and key users for their own tenant. Another tenant does not exist for a key user: the handler
 	// finds the tenant with [server.tenant].
 	members
-	// anyone: no token is needed, because a secret in the path stands for one.
-	anyone
+	// public: no token is needed, because a secret in the path stands for one.
+	public
 )
 
 // roles returns the roles that may call an endpoint; nil if no token is needed.
@@ -193,7 +209,7 @@ func (a access) roles() []tenancy.Role {
 
 // check refuses callers that the endpoint is not for.
 func (a access) check(ctx context.Context) error {
-	if a != anyone && !slices.Contains(a.roles(), principal.Of(ctx).Role) {
+	if a != public && !slices.Contains(a.roles(), principal.Of(ctx).Role) {
 		return huma.Error403Forbidden("this needs an operator's token")
 	}
 	return nil
@@ -217,14 +233,14 @@ func (e endpoint) valid() bool {
 		return !link
 	case members:
 		return strings.HasPrefix(e.path, "/tenants/{tenant}")
-	case anyone:
+	case public:
 		return link
 	}
 	return false
 }
 
 // register adds an endpoint. Errors of the domain become problems.
-func register[I, O any](s *server, e endpoint, handler func(context.Context, *I) (*O, error)) {
+func register[I, O any](r *router, e endpoint, handler func(*server, context.Context, *I) (*O, error)) {
 	if !e.valid() {
 		panic(fmt.Sprintf("%s %s: the access does not fit the path", e.method, e.path))
 	}
@@ -234,8 +250,8 @@ func register[I, O any](s *server, e endpoint, handler func(context.Context, *I)
 	if e.status == 0 {
 		e.status = http.StatusOK
 	}
-	s.endpoints = append(s.endpoints, e)
-	huma.Register(s.api, huma.Operation{
+	r.endpoints = append(r.endpoints, e)
+	huma.Register(r.api, huma.Operation{
 		OperationID: operationID(e.method, e.path), Method: e.method, Path: prefix + e.path, Summary: e.summary,
 		DefaultStatus: e.status, MaxBodyBytes: e.maxBody,
 		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(e.path, "/tenants/{tenant}"), "/"), "/")[0]},
@@ -243,9 +259,9 @@ func register[I, O any](s *server, e endpoint, handler func(context.Context, *I)
 		if err := e.access.check(ctx); err != nil {
 			return nil, err
 		}
-		out, err := handler(ctx, in)
+		out, err := handler(r.server, ctx, in)
 		if err != nil {
-			return nil, s.problem(ctx, err)
+			return nil, r.server.problem(ctx, err)
 		}
 		return out, nil
 	})
@@ -283,8 +299,8 @@ func (s *server) problem(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return huma.Error503ServiceUnavailable("the request was ended before it was done")
 	}
-	s.Log.ErrorContext(ctx, "request failed", "error", err)
-	return huma.Error500InternalServerError("this is not your doing: the service's log says more")
+	s.log.ErrorContext(ctx, "request failed", "error", err)
+	return huma.Error500InternalServerError("internal error: see the service's log")
 }
 
 // writeProblem writes an answer outside of huma in the same form.
@@ -329,14 +345,14 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			refuse("send a token: Authorization: Bearer ...")
 			return
 		}
-		now := s.Now()
-		t, err := s.Store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
+		now := s.clock()
+		t, err := s.store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
 		switch {
 		case errors.Is(err, tenancy.ErrNotFound):
 			refuse("this token is unknown")
 			return
 		case err != nil:
-			s.Log.ErrorContext(r.Context(), "authentication failed", "error", err)
+			s.log.ErrorContext(r.Context(), "authentication failed", "error", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case !t.RevokedAt.IsZero():
@@ -354,10 +370,10 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		if now.Sub(t.LastUsedAt) > touchAfter {
-			if err := s.Store.InTx(r.Context(), func(tx *store.Tx) error {
+			if err := s.store.InTx(r.Context(), func(tx *store.Tx) error {
 				return tx.TouchToken(r.Context(), t.ID, now)
 			}); err != nil {
-				s.Log.WarnContext(r.Context(), "the last use of a token was not stored", "token", t.ID, "error", err)
+				s.log.WarnContext(r.Context(), "the last use of a token was not stored", "token", t.ID, "error", err)
 			}
 		}
 		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
@@ -369,17 +385,17 @@ func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error
 	if p := principal.Of(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
 		return tenancy.Tenant{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no tenant %s", name)
 	}
-	return s.Store.Tenant(ctx, name)
+	return s.store.Tenant(ctx, name)
 }
 
 // change writes a change and its audit event in one transaction.
 func (s *server) change(ctx context.Context, action, tenant, object string, detail any,
 	fn func(tx *store.Tx) error) error {
-	return s.Store.InTx(ctx, func(tx *store.Tx) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(s.Now(), actor(ctx), action, tenant, object, detail))
+		return tx.Audit(ctx, tenancy.NewEvent(s.clock(), actor(ctx), action, tenant, object, detail))
 	})
 }
 
@@ -394,7 +410,7 @@ func (s *server) discard(ctx context.Context, g Guarded, version *int64, action,
 }
 
 // now returns the time of a change, in the precision in which it is stored.
-func (s *server) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+func (s *server) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
 // InTenant holds the path parameter of everything that belongs to a tenant.
 type InTenant struct {

@@ -43,7 +43,7 @@ type OneArrangement struct {
 
 func (s *server) receiver(ctx context.Context, in OneReceiver) (t tenancy.Tenant, r tenancy.Receiver, err error) {
 	if t, err = s.tenant(ctx, in.Tenant); err == nil {
-		r, err = s.Store.Receiver(ctx, t.ID, in.Name)
+		r, err = s.store.Receiver(ctx, t.ID, in.Name)
 	}
 	return t, r, err
 }
@@ -51,7 +51,7 @@ func (s *server) receiver(ctx context.Context, in OneReceiver) (t tenancy.Tenant
 func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.Tenant, a tenancy.Arrangement,
 	err error) {
 	if t, err = s.tenant(ctx, in.Tenant); err == nil {
-		a, err = s.Store.Arrangement(ctx, t.ID, in.Name)
+		a, err = s.store.Arrangement(ctx, t.ID, in.Name)
 	}
 	return t, a, err
 }
@@ -59,7 +59,7 @@ func (s *server) arrangement(ctx context.Context, in OneArrangement) (t tenancy.
 // viewArrangements returns a function that shows an arrangement of the tenant with the name of its receiver.
 func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(tenancy.Arrangement) client.Arrangement,
 	error) {
-	receivers, err := s.Store.ReceiversOf(ctx, []string{t.ID})
+	receivers, err := s.store.ReceiversOf(ctx, []string{t.ID})
 	names := map[string]string{}
 	for _, r := range receivers[t.ID] {
 		names[r.ID] = r.Name
@@ -77,7 +77,7 @@ func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(t
 // generation.
 func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangement,
 	a tenancy.Arrangement) (tenancy.Arrangement, error) {
-	r, err := s.Store.Receiver(ctx, t.ID, in.Receiver)
+	r, err := s.store.Receiver(ctx, t.ID, in.Receiver)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return a, tenancy.Invalid("receiver", "there is no receiver %s: create it first", in.Receiver)
 	} else if err != nil {
@@ -95,7 +95,7 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 	case a.Authentication != tenancy.ClientCertificate:
 		a.Generation = 0
 	case a.Generation == 0:
-		newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
+		newest, err := s.store.Newest(ctx, t.ID, tenancy.ForTenant)
 		if err != nil {
 			return a, err
 		}
@@ -104,47 +104,47 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 	return a, a.Check()
 }
 
-func (s *server) registerArrangements() {
-	register(s, endpoint{
+func registerArrangements(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/receivers", summary: "List receivers", access: members,
-	}, s.listReceivers)
-	register(s, endpoint{
+	}, (*server).listReceivers)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/receivers", summary: "Create a receiver",
 		status: http.StatusCreated, access: members,
-	}, s.createReceiver)
-	register(s, endpoint{
+	}, (*server).createReceiver)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/receivers/{receiver}", summary: "Get a receiver",
 		access: members,
-	}, s.getReceiver)
-	register(s, endpoint{
+	}, (*server).getReceiver)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/receivers/{receiver}", summary: "Change a receiver",
 		access: members,
-	}, s.changeReceiver)
-	register(s, endpoint{
+	}, (*server).changeReceiver)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/receivers/{receiver}",
 		summary: "Delete a receiver that no arrangement uses", status: http.StatusNoContent, access: members,
-	}, s.deleteReceiver)
+	}, (*server).deleteReceiver)
 
-	register(s, endpoint{
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/arrangements", summary: "List arrangements",
 		access: members,
-	}, s.listArrangements)
-	register(s, endpoint{
+	}, (*server).listArrangements)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/arrangements", summary: "Create an arrangement",
 		status: http.StatusCreated, access: members,
-	}, s.createArrangement)
-	register(s, endpoint{
+	}, (*server).createArrangement)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/arrangements/{arrangement}", summary: "Get an arrangement",
 		access: members,
-	}, s.getArrangement)
-	register(s, endpoint{
+	}, (*server).getArrangement)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/arrangements/{arrangement}",
 		summary: "Change an arrangement", access: members,
-	}, s.changeArrangement)
-	register(s, endpoint{
+	}, (*server).changeArrangement)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/arrangements/{arrangement}",
 		summary: "Delete an arrangement", status: http.StatusNoContent, access: members,
-	}, s.deleteArrangement)
+	}, (*server).deleteArrangement)
 }
 
 func (s *server) listReceivers(ctx context.Context, in *struct {
@@ -155,7 +155,7 @@ func (s *server) listReceivers(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.Receivers(ctx, t.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(r tenancy.Receiver) string { return r.ID }, viewReceiver), err
 }
 
@@ -234,7 +234,7 @@ func (s *server) listArrangements(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err1 := s.Store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
+	rows, err1 := s.store.Arrangements(ctx, t.ID, in.Cursor, in.Limit+1)
 	view, err2 := s.viewArrangements(ctx, t)
 	return pageOf(rows, in.Limit, func(a tenancy.Arrangement) string { return a.ID }, view), errors.Join(err1, err2)
 }

@@ -26,11 +26,11 @@ var errNoHierarchy = tenancy.Errorf(tenancy.ErrRefused,
 
 func (s *server) viewAuthorities() []client.Authority {
 	all := []client.Authority{}
-	authorities, ok := issuer.As[issuer.Hierarchy](s.Issuer)
+	authorities, ok := issuer.As[issuer.Hierarchy](s.issuer)
 	if !ok {
 		return all
 	}
-	for _, p := range authorities.Plans(s.Now()) {
+	for _, p := range authorities.Plans(s.clock()) {
 		all = append(all, client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
@@ -41,11 +41,11 @@ func (s *server) viewAuthorities() []client.Authority {
 
 // announced returns the authority that is announced and does not sign yet.
 func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
-	authorities, ok := issuer.As[issuer.Hierarchy](s.Issuer)
+	authorities, ok := issuer.As[issuer.Hierarchy](s.issuer)
 	if !ok {
 		return tenancy.Authority{}, errNoHierarchy
 	}
-	now := s.Now()
+	now := s.clock()
 	if err := authorities.Refresh(ctx, now); err != nil { // another replica may have created it
 		return tenancy.Authority{}, err
 	}
@@ -56,27 +56,27 @@ func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 	return a, nil
 }
 
-func (s *server) registerAuthorities() {
-	register(s, endpoint{
+func registerAuthorities(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/authorities",
-		summary: "List the authorities of the local CA and when their successors are announced", access: operators,
-	}, s.listAuthorities)
-	register(s, endpoint{
+		summary: "List the authorities of the service's CA and when their successors are announced", access: operators,
+	}, (*server).listAuthorities)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities", summary: "Create and announce a new issuing CA",
 		status: http.StatusCreated, access: operators,
-	}, s.announceAuthority)
-	register(s, endpoint{
+	}, (*server).announceAuthority)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/sign",
 		summary: "Let an announced authority sign from now on", access: operators,
-	}, s.signFromNow)
-	register(s, endpoint{
+	}, (*server).signFromNow)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/authorities/{authority}/waiting",
 		summary: "List the arrangements whose receivers are not known to trust an authority", access: operators,
-	}, s.listWaiting)
-	register(s, endpoint{
+	}, (*server).listWaiting)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/{arrangement}/authority",
 		summary: "Test whether the receiver trusts the announced CA, or report that it does", access: members,
-	}, s.askTrust)
+	}, (*server).askTrust)
 }
 
 func (s *server) listAuthorities(ctx context.Context, _ *struct{}) (*List[client.Authority], error) {
@@ -89,7 +89,7 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 		NewRoot   bool      `json:"new_root,omitempty" doc:"Create it below a new root. Every receiver that trusts a CA must then trust the new root."`
 	}
 }) (*Entity[client.Authority], error) {
-	announcer, ok := issuer.As[issuer.Announcer](s.Issuer)
+	announcer, ok := issuer.As[issuer.Announcer](s.issuer)
 	if !ok {
 		return nil, errNoHierarchy
 	}
@@ -118,7 +118,7 @@ func (s *server) signFromNow(ctx context.Context, in *struct {
 	if err != nil || a.ID != in.ID {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
 	}
-	if err := s.Engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
+	if err := s.engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
 		return nil, err
 	}
 	return s.authority(in.ID)
@@ -131,7 +131,7 @@ func (s *server) listWaiting(ctx context.Context, in *struct {
 	if _, err := s.authority(in.ID); err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.NotTrusting(ctx, in.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(t store.ReceiverTrust) string { return t.ArrangementID }, viewTrust), err
 }
 
@@ -152,7 +152,7 @@ func (s *server) askTrust(ctx context.Context, in *struct {
 	var trust store.ReceiverTrust
 	var results []outbound.Result
 	if in.Body.Installed {
-		trust, err = s.Engine.RecordTrust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted,
+		trust, err = s.engine.RecordTrust(ctx, a.ID, standing.Arrangement.ID, actor(ctx), tenancy.Trusted,
 			rollover.Person, "", s.now())
 	} else {
 		trust, results, err = s.prober().ProbeAuthority(ctx, standing, a, actor(ctx))

@@ -41,37 +41,37 @@ type Download struct {
 	Body        []byte
 }
 
-func (s *server) registerCertificates() {
-	register(s, endpoint{
+func registerCertificates(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/certificates", summary: "List all generations",
 		access: members,
-	}, s.listCertificates)
-	register(s, endpoint{
+	}, (*server).listCertificates)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/certificates/{purpose}/{generation}",
 		summary: "Get a generation", access: members,
-	}, s.getCertificate)
-	register(s, endpoint{
+	}, (*server).getCertificate)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/certificates/{purpose}/{generation}/download",
 		summary: "Download a certificate without its key", access: members,
-	}, s.downloadCertificate)
-	register(s, endpoint{
+	}, (*server).downloadCertificate)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/certificates/{purpose}/renew",
 		summary: "Renew now. Refused with the reason if much validity is left", status: http.StatusCreated,
 		access: members,
-	}, s.renewCertificate)
-	register(s, endpoint{
+	}, (*server).renewCertificate)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/forecast",
 		summary: "Forecast the renewals and warnings of a tenant", access: members,
-	}, s.forecastTenant)
-	register(s, endpoint{
+	}, (*server).forecastTenant)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/forecast",
 		summary: "Forecast the next runs for the whole fleet. In a large fleet, up to a minute old",
 		access:  operators,
-	}, s.forecastFleet)
-	register(s, endpoint{
+	}, (*server).forecastFleet)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/forecast/{run_date}",
 		summary: "List the certificates that a future run will warn of or renew", access: operators,
-	}, s.forecastRun)
+	}, (*server).forecastRun)
 }
 
 func (s *server) listCertificates(ctx context.Context, in *struct {
@@ -82,7 +82,7 @@ func (s *server) listCertificates(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.Certificates(ctx, t.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(c tenancy.Certificate) string { return c.ID }, viewCertificate), err
 }
 
@@ -124,7 +124,7 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
-	c, err := s.Engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
+	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
 	return &Created[client.Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
 		c.Generation), Body: viewCertificate(c)}, err
 }
@@ -134,13 +134,13 @@ func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[clie
 	if err != nil {
 		return nil, err
 	}
-	out := client.TenantForecast{Policy: s.Engine.Policy().Name}
+	out := client.TenantForecast{Policy: s.engine.Policy().Name}
 	for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-		c, err := s.Store.Newest(ctx, t.ID, p)
+		c, err := s.store.Newest(ctx, t.ID, p)
 		if err != nil {
 			return nil, err
 		}
-		f := s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.Now())
+		f := s.engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, s.clock())
 		// After a warning that was already sent, the renewal is not a surprise.
 		view := client.CertificateForecast{Purpose: p, Generation: c.Generation, NotAfter: c.NotAfter,
 			Surprise: f.Surprise && c.WarnedAt.IsZero()}
@@ -169,7 +169,7 @@ func (s *server) forecastRun(ctx context.Context, in *struct {
 // due reads the certificates that are valid at a run and near their end, in the order of their expiry, until a page is
 // full.
 func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
-	longest, err := s.Store.LongestValidity(ctx, s.Engine.Policy().Validity)
+	longest, err := s.store.LongestValidity(ctx, s.engine.Policy().Validity)
 	if err != nil {
 		return nil, err
 	}
@@ -183,9 +183,9 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 		after = store.Position{NotAfter: time.UnixMicro(micros), ID: rest}
 	}
 	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
-	now := s.Now()
+	now := s.clock()
 	for {
-		certs, err := s.Store.Due(ctx, run, after, store.End(run.Add(s.Engine.Policy().Horizon(longest))), in.Limit)
+		certs, err := s.store.Due(ctx, run, after, store.End(run.Add(s.engine.Policy().Horizon(longest))), in.Limit)
 		if err != nil || len(certs) == 0 {
 			return out, err
 		}
@@ -193,7 +193,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 		for _, c := range certs {
 			ids = append(ids, c.TenantID)
 		}
-		tenants, err := s.Store.TenantsByID(ctx, ids)
+		tenants, err := s.store.TenantsByID(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -203,7 +203,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 				return out, nil
 			}
 			after = store.Position{NotAfter: c.NotAfter, ID: c.ID}
-			for _, e := range s.Engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
+			for _, e := range s.engine.Policy().Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter},
 				now).Events {
 				if e.At.Equal(run) {
 					out.Body.Items = append(out.Body.Items, client.DueCertificate{
@@ -218,16 +218,16 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 
 // surveyForecast computes the forecast for the whole fleet.
 func (s *server) surveyForecast(ctx context.Context) (out client.FleetForecast, size int, err error) {
-	out = client.FleetForecast{Policy: s.Engine.Policy().Name, Runs: []client.RunForecast{}}
-	validities, err := s.Store.CountByValidity(ctx)
+	out = client.FleetForecast{Policy: s.engine.Policy().Name, Runs: []client.RunForecast{}}
+	validities, err := s.store.CountByValidity(ctx)
 	if err != nil {
 		return out, 0, err
 	}
 	runs := map[time.Time]*client.RunForecast{}
 	for _, v := range validities {
 		size += v.Count
-		for _, e := range s.Engine.Policy().Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
-			s.Now()).Events {
+		for _, e := range s.engine.Policy().Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter},
+			s.clock()).Events {
 			r := runs[e.At]
 			if r == nil {
 				r = &client.RunForecast{RunDate: e.At}
@@ -252,7 +252,7 @@ func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Ce
 	if err != nil {
 		return tenancy.Certificate{}, err
 	}
-	return s.Store.Certificate(ctx, t.ID, in.Purpose, in.Generation)
+	return s.store.Certificate(ctx, t.ID, in.Purpose, in.Generation)
 }
 
 // chain returns the certificates (PEM) of the authorities above a certificate, without the root. It is empty for a
@@ -261,7 +261,7 @@ func (s *server) chain(ctx context.Context, c tenancy.Certificate) (chain []byte
 	if c.IssuerID == "" {
 		return nil, nil
 	}
-	authorities, err := s.Store.Chain(ctx, c.IssuerID)
+	authorities, err := s.store.Chain(ctx, c.IssuerID)
 	for _, der := range authorities {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}

@@ -27,30 +27,30 @@ func viewImport(i tenancy.Import) (client.Import, error) {
 	return v, nil
 }
 
-func (s *server) registerImports() {
-	register(s, endpoint{
+func registerImports(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/imports", summary: "List imports, latest first", access: operators,
-	}, s.listImports)
-	register(s, endpoint{
+	}, (*server).listImports)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/imports", summary: "Check the files of an import. Nothing is changed yet",
 		status: http.StatusCreated, maxBody: mostImport, access: operators,
-	}, s.checkImport)
-	register(s, endpoint{
+	}, (*server).checkImport)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/imports/{import}", summary: "Get an import", access: operators,
-	}, s.getImport)
-	register(s, endpoint{
+	}, (*server).getImport)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/imports/{import}/apply", summary: "Apply an import in the background",
 		status: http.StatusAccepted, access: operators,
-	}, s.applyImport)
-	register(s, endpoint{
+	}, (*server).applyImport)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/imports/{import}/undo",
 		summary: "Undo an import in the background, unless a tenant of it is in use", status: http.StatusAccepted,
 		access: operators,
-	}, s.undoImport)
+	}, (*server).undoImport)
 }
 
 func (s *server) listImports(ctx context.Context, in *Paged) (*List[client.Import], error) {
-	rows, err := s.Store.Imports(ctx, in.Cursor, in.Limit+1)
+	rows, err := s.store.Imports(ctx, in.Cursor, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -76,10 +76,10 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 	for _, c := range in.Body.Certificates {
 		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
 	}
-	if s.Importer == nil {
+	if s.importer == nil {
 		return nil, errNoImports
 	}
-	i, err := s.Importer.Check(ctx, f, actor(ctx))
+	i, err := s.importer.Check(ctx, f, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 }
 
 func (s *server) getImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
-	i, err := s.Store.ImportByID(ctx, in.ID)
+	i, err := s.store.ImportByID(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ type oneImport struct {
 // tried again.
 func (s *server) moveImport(ctx context.Context, id string,
 	from, to tenancy.ImportState) (*Entity[client.Import], error) {
-	i, err := s.Store.ImportByID(ctx, id)
+	i, err := s.store.ImportByID(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (s *server) moveImport(ctx context.Context, id string,
 		return nil, err
 	}
 	switch {
-	case s.Imports == nil:
+	case s.imports == nil:
 		return nil, errNoImports
 	case i.State != from:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s",
@@ -143,7 +143,7 @@ func (s *server) moveImport(ctx context.Context, id string,
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: fix the files and check them again",
 			len(problems))
 	}
-	if plan, err := s.Store.ImportPlan(ctx, id); err != nil {
+	if plan, err := s.store.ImportPlan(ctx, id); err != nil {
 		return nil, err
 	} else if plan == nil && to == tenancy.ImportApplying {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan is "+
@@ -153,12 +153,12 @@ func (s *server) moveImport(ctx context.Context, id string,
 		if err := tx.MoveImport(ctx, id, from, to); err != nil {
 			return err
 		}
-		return s.Imports.EnqueueImport(ctx, tx.SQL(), id)
+		return s.imports.EnqueueImport(ctx, tx.SQL(), id)
 	})
 	if err != nil {
 		return nil, err
 	}
-	i, err = s.Store.ImportByID(ctx, id)
+	i, err = s.store.ImportByID(ctx, id)
 	if err != nil {
 		return nil, err
 	}

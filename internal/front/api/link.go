@@ -21,21 +21,21 @@ var errLink = tenancy.Errorf(tenancy.ErrNotFound, "this link is no longer valid"
 // roll-over is answered like one that never existed.
 func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, standing standing.Standing,
 	c tenancy.Certificate, err error) {
-	if l, err = s.Store.LinkByHash(ctx, tenancy.HashSecret(secret)); errors.Is(err, tenancy.ErrNotFound) {
+	if l, err = s.store.LinkByHash(ctx, tenancy.HashSecret(secret)); errors.Is(err, tenancy.ErrNotFound) {
 		return l, standing, c, errLink
 	} else if err != nil {
 		return l, standing, c, err
 	}
-	if !l.RevokedAt.IsZero() || !s.Now().Before(l.ExpiresAt) {
+	if !l.RevokedAt.IsZero() || !s.clock().Before(l.ExpiresAt) {
 		return l, standing, c, errLink
 	}
-	t, a, err := s.Store.OwnedArrangement(ctx, l.ArrangementID)
+	t, a, err := s.store.OwnedArrangement(ctx, l.ArrangementID)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return l, standing, c, errLink
 	} else if err != nil {
 		return l, standing, c, err
 	}
-	if standing, err = s.Engine.Standing(ctx, s.Store.Reader, t, a); err != nil {
+	if standing, err = s.engine.Standing(ctx, s.store.Reader, t, a); err != nil {
 		return l, standing, c, err
 	}
 	c, ok := standing.Certificate(l.Generation)
@@ -53,15 +53,15 @@ type OneLink struct {
 // linksPath is the path prefix of links. No token is needed below it, because the secret of a link stands for one.
 const linksPath = "/api/v1/links/"
 
-func (s *server) registerReceiverLinks() {
-	register(s, endpoint{
+func registerReceiverLinks(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/links/{secret}",
-		summary: "Get the content of a link for a receiver's administrator. Needs no token", access: anyone,
-	}, s.getLinked)
-	register(s, endpoint{
+		summary: "Get the content of a link for a receiver's administrator. Needs no token", access: public,
+	}, (*server).getLinked)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/links/{secret}/installed",
-		summary: "Report the new certificate as installed, and test it. Needs no token", access: anyone,
-	}, s.reportInstalled)
+		summary: "Report the new certificate as installed, and test it. Needs no token", access: public,
+	}, (*server).reportInstalled)
 }
 
 func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Linked], error) {
@@ -86,14 +86,14 @@ func (s *server) reportInstalled(ctx context.Context, in *OneLink) (*Entity[clie
 // linkContact returns the contact for the administrator of a receiving system; nil if there is none.
 func (s *server) linkContact(ctx context.Context, l tenancy.Link, t tenancy.Tenant) (*client.ITContact, error) {
 	if name, ok := strings.CutPrefix(l.CreatedBy, "key user "+t.Name+"/"); ok {
-		u, err := s.Store.KeyUser(ctx, t.ID, name)
+		u, err := s.store.KeyUser(ctx, t.ID, name)
 		if err == nil {
 			return &client.ITContact{Name: u.Name, Email: u.Email}, nil
 		} else if !errors.Is(err, tenancy.ErrNotFound) {
 			return nil, err
 		}
 	}
-	contacts, err := s.Store.ITContacts(ctx, t.ID)
+	contacts, err := s.store.ITContacts(ctx, t.ID)
 	if err != nil || len(contacts) == 0 {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (s *server) linkFailed(w http.ResponseWriter, r *http.Request, err error) {
 			"certificate has been replaced in the meantime. Ask for a new link.")
 		return
 	}
-	s.Log.ErrorContext(r.Context(), "a link failed", "error", err)
+	s.log.ErrorContext(r.Context(), "a link failed", "error", err)
 	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 
@@ -146,7 +146,7 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 		return out, err
 	}
 	now, who := s.now(), "link "+l.ID+" of "+current.Name()
-	err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+	err = s.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.UseLink(ctx, l.ID, now); err != nil {
 			return err
 		}
@@ -156,14 +156,14 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 	if err == nil {
 		said := standing.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
 			By: rollover.Person, At: now}, Detail: "the receiver's administrator reports it as installed"}
-		current, err = s.Engine.Observe(ctx, l.ArrangementID, who, []standing.Observation{said}, now)
+		current, err = s.engine.Observe(ctx, l.ArrangementID, who, []standing.Observation{said}, now)
 	}
 	if err != nil {
 		return out, err
 	}
 	results, _, err := s.prober().Probe(ctx, current, who, l.Generation)
 	if err != nil || len(results) != 1 {
-		s.Log.WarnContext(ctx, "a receiver could not be tested", "arrangement", current.Name(), "error", err)
+		s.log.WarnContext(ctx, "a receiver could not be tested", "arrangement", current.Name(), "error", err)
 		return out, nil
 	}
 	v := viewProbe(results[0])

@@ -58,32 +58,29 @@ const (
 // recognize.
 func NewSecret() string { return tenancy.TokenPrefix + rand.Text() }
 
-func (s *server) registerOperations() {
-	register(s, endpoint{
+func registerOperations(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/runs", summary: "List runs, latest first", access: operators,
-	}, s.listRuns)
-	register(s, endpoint{
+	}, (*server).listRuns)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/runs/{run_date}", summary: "Get a run", access: operators,
-	}, s.getRun)
-	register(s, endpoint{
+	}, (*server).getRun)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/runs",
 		summary: "Run the background job now for a run date. A run date is executed once",
 		access:  operators,
-	}, s.runNow)
-	register(s, endpoint{
+	}, (*server).runNow)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/events", summary: "Read the audit log", access: operators,
-	}, s.listEvents)
-	register(s, endpoint{
+	}, (*server).listEvents)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/events", summary: "Read the audit log of a tenant",
 		access: members,
-	}, s.listTenantEvents)
-	register(s, endpoint{
+	}, (*server).listTenantEvents)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/events/verify",
 		summary: "Verify the whole audit log", access: operators,
-	}, s.verifyEvents)
-	s.registerDeliveries()
-	s.registerTokens()
-	s.registerAuthorities()
+	}, (*server).verifyEvents)
 }
 
 func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], error) {
@@ -94,14 +91,14 @@ func (s *server) listRuns(ctx context.Context, in *Paged) (*List[client.Run], er
 			return nil, tenancy.Invalid("cursor", "is not a cursor of this service")
 		}
 	}
-	rows, err := s.Store.Runs(ctx, before, in.Limit+1)
+	rows, err := s.store.Runs(ctx, before, in.Limit+1)
 	return pageOf(rows, in.Limit, func(r tenancy.Run) string { return r.RunDate.Format(time.RFC3339) }, viewRun), err
 }
 
 func (s *server) getRun(ctx context.Context, in *struct {
 	RunDate time.Time `path:"run_date"`
 }) (*Entity[client.Run], error) {
-	r, err := s.Store.Run(ctx, in.RunDate)
+	r, err := s.store.Run(ctx, in.RunDate)
 	return &Entity[client.Run]{Body: viewRun(r)}, err
 }
 
@@ -113,7 +110,7 @@ func (s *server) runNow(ctx context.Context, in *struct {
 	if in.Body.RunDate.UnixMicro() <= 0 {
 		return nil, tenancy.Invalid("run_date", "is before 1970")
 	}
-	r, err := s.Engine.Run(ctx, in.Body.RunDate, s.now())
+	r, err := s.engine.Run(ctx, in.Body.RunDate, s.now())
 	return &Entity[client.Run]{Body: viewRun(r)}, err
 }
 
@@ -133,7 +130,7 @@ func (s *server) listTenantEvents(ctx context.Context, in *struct {
 }
 
 func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.Verified], error) {
-	chain, err := s.Store.VerifyEvents(ctx)
+	chain, err := s.store.VerifyEvents(ctx)
 	out := client.Verified{Unbroken: err == nil, Seq: chain.Seq, Hash: hex.EncodeToString(chain.Hash), At: s.now()}
 	if broken := new(tenancy.ChainError); errors.As(err, &broken) {
 		out.Problem = broken.Error()
@@ -145,29 +142,29 @@ func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.
 
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
 	if in.Text != "" || in.Order == "latest" {
-		rows, next, err := s.Store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
+		rows, next, err := s.store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
 		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
 		if next > 0 {
 			out.Body.Next = strconv.FormatInt(next, 10)
 		}
 		return out, err
 	}
-	rows, err := s.Store.Events(ctx, tenant, in.Cursor, in.Limit+1)
+	rows, err := s.store.Events(ctx, tenant, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(e tenancy.Event) string { return strconv.FormatInt(e.Seq, 10) }, viewEvent), err
 }
 
-func (s *server) registerDeliveries() {
-	register(s, endpoint{
+func registerDeliveries(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/deliveries", summary: "List mails and their states", access: operators,
-	}, s.listDeliveries)
-	register(s, endpoint{
+	}, (*server).listDeliveries)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/deliveries",
 		summary: "List the mails of a tenant and their states", access: members,
-	}, s.listTenantDeliveries)
-	register(s, endpoint{
+	}, (*server).listTenantDeliveries)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/deliveries/{delivery}/requeue", summary: "Requeue a failed mail",
 		access: operators,
-	}, s.requeueDelivery)
+	}, (*server).requeueDelivery)
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *struct {
@@ -192,7 +189,7 @@ func (s *server) listTenantDeliveries(ctx context.Context, in *struct {
 // mails lists the mails of a tenant, or of all tenants if the ID is empty.
 func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailState,
 	in Paged) (*List[client.Delivery], error) {
-	rows, err := s.Store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
+	rows, err := s.store.Mails(ctx, tenantID, state, in.Cursor, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +197,7 @@ func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailS
 	for i, m := range rows {
 		ids[i] = m.TenantID
 	}
-	tenants, err := s.Store.TenantsByID(ctx, ids)
+	tenants, err := s.store.TenantsByID(ctx, ids)
 	return pageOf(rows, in.Limit, func(m tenancy.Mail) string {
 		return m.ID
 	}, func(m tenancy.Mail) client.Delivery { return viewDelivery(m, tenants[m.TenantID].Name) }), err
@@ -209,47 +206,47 @@ func (s *server) mails(ctx context.Context, tenantID string, state tenancy.MailS
 func (s *server) requeueDelivery(ctx context.Context, in *struct {
 	ID string `path:"delivery" maxLength:"64"`
 }) (*Entity[client.Delivery], error) {
-	m, err := s.Store.Mail(ctx, in.ID)
+	m, err := s.store.Mail(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if m.State != tenancy.MailDead {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this mail is %s: only a dead mail can be queued again", m.State)
 	}
-	tenants, err := s.Store.TenantsByID(ctx, []string{m.TenantID})
+	tenants, err := s.store.TenantsByID(ctx, []string{m.TenantID})
 	if err != nil {
 		return nil, err
 	}
 	m.State = tenancy.MailWaiting
-	if s.Outbox != nil {
+	if s.outbox != nil {
 		m.State = tenancy.MailQueued
 	}
 	name := tenants[m.TenantID].Name
 	err = s.change(ctx, "mail.requeued", name, m.ID, nil, func(tx *store.Tx) error {
-		if err := tx.UpdateMail(ctx, m); err != nil || s.Outbox == nil {
+		if err := tx.UpdateMail(ctx, m); err != nil || s.outbox == nil {
 			return err
 		}
-		return s.Outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
+		return s.outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
 	})
 	return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
 }
 
-func (s *server) registerTokens() {
-	register(s, endpoint{
+func registerTokens(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tokens", summary: "List tokens, without their secrets", access: operators,
-	}, s.listTokens)
-	register(s, endpoint{
+	}, (*server).listTokens)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tokens", summary: "Create a token. Its secret is shown once",
 		status: http.StatusCreated, access: operators,
-	}, s.createToken)
-	register(s, endpoint{
+	}, (*server).createToken)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tokens/{token}", summary: "Revoke a token", status: http.StatusNoContent,
 		access: operators,
-	}, s.revokeToken)
+	}, (*server).revokeToken)
 }
 
 func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token], error) {
-	rows, err := s.Store.Tokens(ctx, in.Cursor, in.Limit+1)
+	rows, err := s.store.Tokens(ctx, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
 }
 
@@ -264,13 +261,13 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 		return nil, tenancy.Invalid("expires_at", "must be in the future and at most one year from now")
 	}
 	if t.Tenant != "" {
-		tenant, err := s.Store.Tenant(ctx, t.Tenant)
+		tenant, err := s.store.Tenant(ctx, t.Tenant)
 		if err != nil {
 			return nil, err
 		}
 		t.TenantID = tenant.ID
 		if t.KeyUser != "" {
-			u, err := s.Store.KeyUser(ctx, tenant.ID, t.KeyUser)
+			u, err := s.store.KeyUser(ctx, tenant.ID, t.KeyUser)
 			if err != nil {
 				return nil, err
 			}
@@ -293,7 +290,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 func (s *server) revokeToken(ctx context.Context, in *struct {
 	ID string `path:"token" maxLength:"64"`
 }) (*struct{}, error) {
-	t, err := s.Store.Token(ctx, in.ID)
+	t, err := s.store.Token(ctx, in.ID)
 	if err != nil || !t.RevokedAt.IsZero() {
 		return nil, err
 	}

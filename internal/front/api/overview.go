@@ -11,25 +11,25 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func (s *server) registerOverview() {
-	register(s, endpoint{
+func registerOverview(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/overview",
 		summary: "Get the last run, the next run and the figures that need attention", access: operators,
-	}, s.getOverview)
+	}, (*server).getOverview)
 }
 
 func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.Overview], error) {
-	now := s.Now()
-	out := client.Overview{Policy: s.Engine.Policy().Name, NextRun: s.Engine.Policy().Schedule.Next(now)}
-	run, err := s.Store.LatestRun(ctx)
+	now := s.clock()
+	out := client.Overview{Policy: s.engine.Policy().Name, NextRun: s.engine.Policy().Schedule.Next(now)}
+	run, err := s.store.LatestRun(ctx)
 	if err == nil {
 		view := viewRun(run)
 		out.LastRun = &view
 	} else if !errors.Is(err, tenancy.ErrNotFound) {
 		return nil, err
 	}
-	mails, err1 := s.Store.CountMails(ctx)
-	parked, err2 := s.Store.CountParked(ctx)
+	mails, err1 := s.store.CountMails(ctx)
+	parked, err2 := s.store.CountParked(ctx)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
@@ -49,15 +49,15 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	return &Entity[client.Overview]{Body: out}, nil
 }
 
-func (s *server) registerParked() {
-	register(s, endpoint{
+func registerParked(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/parked", summary: "List messages that wait for delivery, oldest first",
 		access: operators,
-	}, s.listParked)
+	}, (*server).listParked)
 }
 
 func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked], error) {
-	rows, err := s.Store.WaitingParked(ctx, in.Cursor, in.Limit+1)
+	rows, err := s.store.WaitingParked(ctx, in.Cursor, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked
 	for i, p := range rows {
 		ids[i] = p.ArrangementID
 	}
-	names, err := s.Store.ArrangementNames(ctx, ids)
+	names, err := s.store.ArrangementNames(ctx, ids)
 	return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) client.Parked {
 		return client.Parked{
 			ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,

@@ -19,12 +19,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// public registers the paths that need no token.
-func (s *server) public(mux *http.ServeMux) {
+// handlePublic registers the paths outside of the API, which need no token.
+func (s *server) handlePublic(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", s.metrics())
-	if ca, ok := issuer.As[issuer.Bundler](s.Issuer); ok {
+	if ca, ok := issuer.As[issuer.Bundler](s.issuer); ok {
 		mux.HandleFunc("GET /pki/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/x-pem-file")
 			w.Write(ca.Bundle())
@@ -40,8 +40,8 @@ func (s *server) public(mux *http.ServeMux) {
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
-	if err := s.Store.Ping(ctx); err != nil {
-		s.Log.ErrorContext(ctx, "not ready", "error", err)
+	if err := s.store.Ping(ctx); err != nil {
+		s.log.ErrorContext(ctx, "not ready", "error", err)
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
@@ -50,13 +50,13 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 	id, ok := strings.CutSuffix(r.PathValue("crl"), ".crl")
-	ca, signs := issuer.As[issuer.CRLSigner](s.Issuer)
+	ca, signs := issuer.As[issuer.CRLSigner](s.issuer)
 	if !ok || !signs {
 		http.NotFound(w, r)
 		return
 	}
-	now := s.Now()
-	revoked, err := s.Store.RevokedBy(r.Context(), id, now)
+	now := s.clock()
+	revoked, err := s.store.RevokedBy(r.Context(), id, now)
 	var der []byte
 	if err == nil {
 		der, err = ca.CRL(id, revoked, now)
@@ -65,7 +65,7 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, tenancy.ErrNotFound):
 		http.NotFound(w, r)
 	case err != nil:
-		s.Log.ErrorContext(r.Context(), "revocation list", "error", err)
+		s.log.ErrorContext(r.Context(), "revocation list", "error", err)
 		http.Error(w, "the revocation list is not available now", http.StatusInternalServerError)
 	default:
 		w.Header().Set("Content-Type", "application/pkix-crl") // RFC 2585, section 4.2
@@ -75,7 +75,7 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 
 // unsubscribePage only asks for confirmation, because mail scanners follow links.
 func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.Store.KeyUserByUnsubscribeToken(r.Context(), r.PathValue("token")); err != nil {
+	if _, err := s.store.KeyUserByUnsubscribeToken(r.Context(), r.PathValue("token")); err != nil {
 		s.unsubscribeFailed(w, r, err)
 		return
 	}
@@ -88,17 +88,17 @@ func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
 // unsubscribe is the target of the one-click link of RFC 8058: a POST without cookies.
 func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	u, err := s.Store.KeyUserByUnsubscribeToken(ctx, r.PathValue("token"))
+	u, err := s.store.KeyUserByUnsubscribeToken(ctx, r.PathValue("token"))
 	if err == nil && !u.SubscribedAt.IsZero() {
 		var tenants map[string]tenancy.Tenant
-		if tenants, err = s.Store.TenantsByID(ctx, []string{u.TenantID}); err == nil {
+		if tenants, err = s.store.TenantsByID(ctx, []string{u.TenantID}); err == nil {
 			name := tenants[u.TenantID].Name
 			u.SubscribedAt = time.Time{}
-			err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+			err = s.store.InTx(ctx, func(tx *store.Tx) error {
 				if err := tx.UpdateKeyUser(ctx, u); err != nil {
 					return err
 				}
-				return tx.Audit(ctx, tenancy.NewEvent(s.Now(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
+				return tx.Audit(ctx, tenancy.NewEvent(s.clock(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
 					name+"/"+u.Name, nil))
 			})
 		}
@@ -116,7 +116,7 @@ func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err e
 		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete. Copy the whole link from the mail.")
 		return
 	}
-	s.Log.ErrorContext(r.Context(), "unsubscribe", "error", err)
+	s.log.ErrorContext(r.Context(), "unsubscribe", "error", err)
 	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
 }
 
@@ -140,7 +140,7 @@ func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(requests, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
-	r.MustRegister(s.Collectors...)
+	r.MustRegister(s.collectors...)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }
 
@@ -153,7 +153,7 @@ var (
 		"Certificates that the latest run left for its next try.", nil, nil)
 	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
 		nil, nil)
-	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the local CA expires.",
+	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
 )
 
@@ -171,19 +171,19 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	if counts, err := s.Store.CountMails(ctx); err == nil {
+	if counts, err := s.store.CountMails(ctx); err == nil {
 		for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued, tenancy.MailDead} {
 			gauge(mailsDesc, float64(counts[state]), string(state))
 		}
 	}
-	if run, err := s.Store.LatestRun(ctx); err == nil {
+	if run, err := s.store.LatestRun(ctx); err == nil {
 		gauge(runDateDesc, float64(run.RunDate.Unix()))
 		gauge(runFailed, float64(run.Failed))
 	}
-	if due, err := s.Engine.NextRun(ctx, s.Now()); err == nil {
+	if due, err := s.engine.NextRun(ctx, s.clock()); err == nil {
 		gauge(nextRunDesc, float64(due.Unix()))
 	}
-	if runs, err := s.Store.UnfinishedRuns(ctx); err == nil {
+	if runs, err := s.store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
 	}
 	for _, p := range s.viewAuthorities() {
@@ -198,7 +198,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		w.Header().Set("Cache-Control", "no-store")
-		started := time.Now()
+		started := time.Now() // not the service's clock: it measures a duration
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(r.Method, strconv.Itoa(status.status)).Inc()
@@ -208,7 +208,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 				path = secret + "..."
 			}
 		}
-		s.Log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration",
+		s.log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration",
 			time.Since(started))
 	})
 }

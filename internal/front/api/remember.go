@@ -44,9 +44,9 @@ func (s *server) remember(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		sum := sha256.Sum256(append([]byte(r.Method+" "+r.URL.RequestURI()+"\n"), body...))
 		hash := hex.EncodeToString(sum[:])
-		ctx, token, now := r.Context(), principal.Of(r.Context()).ID, s.Now()
+		ctx, token, now := r.Context(), principal.Of(r.Context()).ID, s.clock()
 		var found *store.Remembered
-		err = s.Store.InTx(ctx, func(tx *store.Tx) (err error) {
+		err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if err = tx.Forget(ctx, "", "", now.Add(-rememberFor)); err == nil {
 				found, err = tx.Remember(ctx, token, key, hash, now)
 			}
@@ -54,7 +54,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 		})
 		switch {
 		case err != nil:
-			s.Log.ErrorContext(ctx, "an idempotency key failed", "error", err)
+			s.log.ErrorContext(ctx, "an idempotency key failed", "error", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case found != nil && found.RequestHash != hash:
@@ -67,9 +67,9 @@ func (s *server) remember(next http.Handler) http.Handler {
 		case found != nil:
 			var header http.Header
 			err1 := json.Unmarshal([]byte(found.Header), &header)
-			body, err2 := s.Seal.Open(found.Body, sealContext(token, key))
+			body, err2 := s.seal.Open(found.Body, sealContext(token, key))
 			if err := errors.Join(err1, err2); err != nil {
-				s.Log.ErrorContext(ctx, "an idempotency key failed", "error", err)
+				s.log.ErrorContext(ctx, "an idempotency key failed", "error", err)
 				writeProblem(w, http.StatusConflict, "the answer to this Idempotency-Key can no longer be read: use a new key")
 				return
 			}
@@ -82,12 +82,12 @@ func (s *server) remember(next http.Handler) http.Handler {
 		answer := &buffer{header: w.Header()}
 		next.ServeHTTP(answer, r)
 		header, _ := json.Marshal(answer.header)
-		err = s.Store.InTx(ctx, func(tx *store.Tx) error {
+		err = s.store.InTx(ctx, func(tx *store.Tx) error {
 			if answer.status >= 500 { // nothing was done: the key may be used again
 				return tx.Forget(ctx, token, key, time.Time{})
 			}
 			// The answer may contain the secret of a new token.
-			body, err := s.Seal.Seal(answer.body, sealContext(token, key))
+			body, err := s.seal.Seal(answer.body, sealContext(token, key))
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (s *server) remember(next http.Handler) http.Handler {
 				Body: body})
 		})
 		if err != nil {
-			s.Log.ErrorContext(ctx, "the answer to an idempotency key was not stored", "error", err)
+			s.log.ErrorContext(ctx, "the answer to an idempotency key was not stored", "error", err)
 		}
 		w.WriteHeader(answer.status)
 		w.Write(answer.body)

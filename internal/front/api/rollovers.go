@@ -73,7 +73,7 @@ func viewLink(l tenancy.Link) client.Link {
 }
 
 func (s *server) prober() *prober.Prober {
-	return prober.New(s.Engine, s.Store, s.Network, s.Now)
+	return prober.New(s.engine, s.store, s.network, s.clock)
 }
 
 func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Standing, error) {
@@ -81,47 +81,46 @@ func (s *server) standing(ctx context.Context, in OneArrangement) (standing.Stan
 	if err != nil {
 		return standing.Standing{}, err
 	}
-	return s.Engine.Standing(ctx, s.Store.Reader, t, a)
+	return s.engine.Standing(ctx, s.store.Reader, t, a)
 }
 
-func (s *server) registerRollovers() {
-	register(s, endpoint{
+func registerRollovers(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: arrangementPath + "/rollover", summary: "Get the state of the roll-over",
 		access: members,
-	}, s.getRollover)
-	register(s, endpoint{
+	}, (*server).getRollover)
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/choose", summary: "Present a generation from now on",
 		access: members,
-	}, s.chooseGeneration)
-	register(s, endpoint{
+	}, (*server).chooseGeneration)
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/confirm",
 		summary: "Report that the receiver has installed a generation", access: members,
-	}, s.confirmGeneration)
-	register(s, endpoint{
+	}, (*server).confirmGeneration)
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/probe",
 		summary: "Test which generations the receiver accepts", access: members,
-	}, s.probeReceiver)
-	register(s, endpoint{
+	}, (*server).probeReceiver)
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/diagnosis", summary: "Find out why messages fail", access: members,
-	}, s.diagnoseArrangement)
-	register(s, endpoint{
+	}, (*server).diagnoseArrangement)
+	register(r, endpoint{
 		method: http.MethodGet, path: arrangementPath + "/messages", summary: "List the messages in the log, latest first",
 		access: members,
-	}, s.listMessages)
-	s.registerLinks()
-	register(s, endpoint{
+	}, (*server).listMessages)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/at-risk",
 		summary: "List roll-overs at risk by days left. In a large fleet, up to a minute old",
 		access:  operators,
-	}, s.listAtRisk)
-	register(s, endpoint{
+	}, (*server).listAtRisk)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/at-risk",
 		summary: "List the roll-overs of a tenant that are at risk by days left", access: members,
-	}, s.listTenantAtRisk)
-	register(s, endpoint{
+	}, (*server).listTenantAtRisk)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/rollovers",
 		summary: "List the roll-overs of a tenant", access: members,
-	}, s.listRollovers)
+	}, (*server).listRollovers)
 }
 
 func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[client.Rollover], error) {
@@ -129,7 +128,7 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	if err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.clock())}, nil
 }
 
 func (s *server) chooseGeneration(ctx context.Context, in *struct {
@@ -142,11 +141,11 @@ func (s *server) chooseGeneration(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if standing, err = s.Engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx),
+	if standing, err = s.engine.Choose(ctx, standing.Arrangement.ID, in.Body.Generation, actor(ctx),
 		s.now()); err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.Now())}, nil
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.clock())}, nil
 }
 
 func (s *server) confirmGeneration(ctx context.Context, in *struct {
@@ -167,11 +166,11 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 	now := s.now()
 	said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
 		By: rollover.Person, At: now}, Detail: actor(ctx) + " reports it as installed"}
-	if current, err = s.Engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
+	if current, err = s.engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
 		now); err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.Now())}, nil
+	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.clock())}, nil
 }
 
 func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity[client.Probed], error) {
@@ -183,7 +182,7 @@ func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity
 	if err != nil {
 		return nil, err
 	}
-	out := client.Probed{Rollover: viewRollover(standing, s.Now())}
+	out := client.Probed{Rollover: viewRollover(standing, s.clock())}
 	for _, r := range results {
 		out.Results = append(out.Results, viewProbe(r))
 	}
@@ -195,12 +194,12 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 	if err != nil {
 		return nil, err
 	}
-	identities, err1 := s.Engine.Identities(ctx, standing)
-	recent, err2 := s.Store.Messages(ctx, standing.Arrangement.ID, "", 50)
+	identities, err1 := s.engine.Identities(ctx, standing)
+	recent, err2 := s.store.Messages(ctx, standing.Arrangement.ID, "", 50)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	d := diagnose.Run(ctx, s.Network, standing, identities, recent, s.Now())
+	d := diagnose.Run(ctx, s.network, standing, identities, recent, s.clock())
 	out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
 	for _, r := range d.Results {
 		out.Results = append(out.Results, viewProbe(r))
@@ -216,7 +215,7 @@ func (s *server) listMessages(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.Messages(ctx, a.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(m tenancy.Message) string { return m.ID }, viewMessage), err
 }
 
@@ -233,7 +232,7 @@ func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollov
 	}
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, standing := range all[min(start, len(all)):min(start+in.Limit, len(all))] {
-		out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+		out.Body.Items = append(out.Body.Items, viewRollover(standing, s.clock()))
 	}
 	if start+in.Limit < len(all) {
 		out.Body.Next = strconv.Itoa(start + in.Limit)
@@ -243,7 +242,7 @@ func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollov
 
 func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
-	now := s.Now()
+	now := s.clock()
 	all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
 	byUrgency(all, now)
 	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
@@ -256,7 +255,7 @@ func (s *server) listRollovers(ctx context.Context, in *InTenant) (*List[client.
 	out := &List[client.Rollover]{client.Page[client.Rollover]{Items: []client.Rollover{}}}
 	for _, standing := range all {
 		if len(standing.Certificates) > 0 {
-			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.Now()))
+			out.Body.Items = append(out.Body.Items, viewRollover(standing, s.clock()))
 		}
 	}
 	return out, err
@@ -268,17 +267,17 @@ func (s *server) standings(ctx context.Context, tenant string) ([]standing.Stand
 	if err != nil {
 		return nil, err
 	}
-	arrangements, err := s.Store.ArrangementsOf(ctx, []string{t.ID})
+	arrangements, err := s.store.ArrangementsOf(ctx, []string{t.ID})
 	if err != nil {
 		return nil, err
 	}
-	return s.Engine.Standings(ctx, s.Store.Reader, t, arrangements[t.ID])
+	return s.engine.Standings(ctx, s.store.Reader, t, arrangements[t.ID])
 }
 
 // surveyRisk returns the arrangements at risk in the whole fleet, most urgent first.
 func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size int, err error) {
-	now := s.Now()
-	err = s.Engine.Open(ctx, func(standing standing.Standing) {
+	now := s.clock()
+	err = s.engine.Open(ctx, func(standing standing.Standing) {
 		size++
 		if _, risk := standing.AtRisk(now); risk {
 			all = append(all, standing)
@@ -297,19 +296,19 @@ func byUrgency(all []standing.Standing, now time.Time) {
 	})
 }
 
-func (s *server) registerLinks() {
-	register(s, endpoint{
+func registerLinks(r *router) {
+	register(r, endpoint{
 		method: http.MethodPost, path: arrangementPath + "/rollover/links",
 		summary: "Create a link for the administrator of the receiver", status: http.StatusCreated, access: members,
-	}, s.createLink)
-	register(s, endpoint{
+	}, (*server).createLink)
+	register(r, endpoint{
 		method: http.MethodGet, path: arrangementPath + "/rollover/links",
 		summary: "List the links for the administrator of the receiver", access: members,
-	}, s.listLinks)
-	register(s, endpoint{
+	}, (*server).listLinks)
+	register(r, endpoint{
 		method: http.MethodDelete, path: arrangementPath + "/rollover/links/{link}", summary: "Revoke a link",
 		status: http.StatusNoContent, access: members,
-	}, s.revokeLink)
+	}, (*server).revokeLink)
 }
 
 func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[client.Link], error) {
@@ -326,7 +325,7 @@ func (s *server) createLink(ctx context.Context, in *OneArrangement) (*Created[c
 			return tx.CreateLink(ctx, l, tenancy.HashSecret(secret))
 		})
 	v := viewLink(l)
-	v.URL = s.BaseURL + "/rollover/" + secret
+	v.URL = s.baseURL + "/rollover/" + secret
 	location := prefix + client.TenantPath(in.Tenant, "arrangements", in.Name) + "/rollover/links/" + l.ID
 	return &Created[client.Link]{Location: location, Body: v}, err
 }
@@ -339,7 +338,7 @@ func (s *server) listLinks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.Links(ctx, a.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(l tenancy.Link) string { return l.ID }, viewLink), err
 }
 

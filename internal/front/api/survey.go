@@ -25,11 +25,12 @@ const (
 type survey[T any] struct {
 	// walk also returns the number of objects that it read.
 	walk func(context.Context) (result T, size int, err error)
+	now  func() time.Time
 	log  *slog.Logger
 
 	mu     sync.Mutex
 	result T
-	at     time.Time // zero if there was no walk yet
+	at     time.Time // by now; zero if there was no walk yet
 	size   int
 	done   chan struct{} // closed at the end of the running walk; nil if none is running
 }
@@ -42,11 +43,11 @@ func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	if !s.at.IsZero() && s.size <= smallFleet {
 		result, size, err := s.walk(ctx)
 		if err == nil {
-			s.result, s.at, s.size = result, time.Now(), size
+			s.result, s.at, s.size = result, s.now(), size
 		}
 		return s.result, s.at, err
 	}
-	if s.done == nil && time.Since(s.at) > surveyAge {
+	if s.done == nil && s.now().Sub(s.at) > surveyAge {
 		s.done = make(chan struct{})
 		go s.refresh(context.WithoutCancel(ctx), s.done)
 	}
@@ -86,5 +87,5 @@ func (s *survey[T]) refresh(ctx context.Context, done chan<- struct{}) {
 		s.log.WarnContext(ctx, "the survey of the fleet failed, and an old result is shown", "since", s.at, "error", err)
 		return
 	}
-	s.result, s.at, s.size = result, time.Now(), size
+	s.result, s.at, s.size = result, s.now(), size
 }

@@ -15,7 +15,7 @@ func TestTheSurveyOfALargeFleetDoesNotBlockReaders(t *testing.T) {
 		var walks, size atomic.Int64
 		var fails atomic.Bool
 		size.Store(1_000_000)
-		s := &survey[int]{log: slog.New(slog.DiscardHandler), walk: func(context.Context) (int, int, error) {
+		s := &survey[int]{now: time.Now, log: slog.New(slog.DiscardHandler), walk: func(context.Context) (int, int, error) {
 			time.Sleep(20 * time.Second) // the time of a walk over a million
 			if fails.Load() {
 				return 0, 0, errors.New("the database does not answer")

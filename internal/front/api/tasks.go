@@ -23,17 +23,17 @@ type OneTask struct {
 	ID string `path:"task" maxLength:"64"`
 }
 
-func (s *server) registerTasks() {
-	register(s, endpoint{
+func registerTasks(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/tasks", summary: "List tasks", access: members,
-	}, s.listTasks)
-	register(s, endpoint{
+	}, (*server).listTasks)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/tasks/{task}", summary: "Get a task", access: members,
-	}, s.getTask)
-	register(s, endpoint{
+	}, (*server).getTask)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/tasks/{task}",
 		summary: "Start or complete one of your own tasks", access: members,
-	}, s.changeTask)
+	}, (*server).changeTask)
 }
 
 func (s *server) listTasks(ctx context.Context, in *struct {
@@ -48,13 +48,13 @@ func (s *server) listTasks(ctx context.Context, in *struct {
 	}
 	var userID string
 	if in.User != "" {
-		u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+		u, err := s.store.KeyUser(ctx, t.ID, in.User)
 		if err != nil {
 			return nil, err
 		}
 		userID = u.ID
 	}
-	rows, err := s.Store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
+	rows, err := s.store.Tasks(ctx, t.ID, userID, in.State, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(t tenancy.Task) string { return t.ID }, viewTask), err
 }
 
@@ -63,7 +63,7 @@ func (s *server) getTask(ctx context.Context, in *OneTask) (*Entity[client.Task]
 	if err != nil {
 		return nil, err
 	}
-	task, err := s.Store.Task(ctx, t.ID, in.ID)
+	task, err := s.store.Task(ctx, t.ID, in.ID)
 	return &Entity[client.Task]{etag(task.Version), viewTask(task)}, err
 }
 
@@ -79,7 +79,7 @@ func (s *server) changeTask(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	task, err := s.Store.Task(ctx, t.ID, in.ID)
+	task, err := s.store.Task(ctx, t.ID, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +122,19 @@ func viewProject(p tenancy.ScopingProject) client.Project {
 	return view
 }
 
-func (s *server) registerScope() {
-	register(s, endpoint{
+func registerScope(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/scope",
 		summary: "List implementation projects with their questions", access: members,
-	}, s.listProjects)
-	register(s, endpoint{
+	}, (*server).listProjects)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/scope", summary: "Create an implementation project",
 		status: http.StatusCreated, access: members,
-	}, s.createProject)
-	register(s, endpoint{
+	}, (*server).createProject)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/scope/{project}/{question}",
 		summary: "Answer a question. The answer applies from the next notice on", access: members,
-	}, s.answerQuestion)
+	}, (*server).answerQuestion)
 }
 
 func (s *server) listProjects(ctx context.Context, in *InTenant) (*List[client.Project], error) {
@@ -142,7 +142,7 @@ func (s *server) listProjects(ctx context.Context, in *InTenant) (*List[client.P
 	if err != nil {
 		return nil, err
 	}
-	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	projects, err := s.store.ScopingProjects(ctx, t.ID)
 	return pageOf(projects, len(projects), nil, viewProject), err
 }
 
@@ -180,7 +180,7 @@ func (s *server) answerQuestion(ctx context.Context, in *struct {
 	if in.Question != tenancy.MailForTasks {
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no question %s", in.Question)
 	}
-	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	projects, err := s.store.ScopingProjects(ctx, t.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -20,24 +20,24 @@ func viewTenant(t tenancy.Tenant) client.Tenant {
 }
 
 // A tenant cannot be deleted: its certificates would expire unrenewed.
-func (s *server) registerTenants() {
-	register(s, endpoint{
+func registerTenants(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants", summary: "List tenants", access: operators,
-	}, s.listTenants)
-	register(s, endpoint{
+	}, (*server).listTenants)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants", summary: "Create a tenant with its first certificates",
 		status: http.StatusCreated, access: operators,
-	}, s.createTenant)
-	register(s, endpoint{
+	}, (*server).createTenant)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}", summary: "Get a tenant", access: members,
-	}, s.getTenant)
-	register(s, endpoint{
+	}, (*server).getTenant)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}", summary: "Change a tenant", access: members,
-	}, s.changeTenant)
+	}, (*server).changeTenant)
 }
 
 func (s *server) listTenants(ctx context.Context, in *Paged) (*List[client.Tenant], error) {
-	rows, err := s.Store.Tenants(ctx, in.Cursor, in.Limit+1)
+	rows, err := s.store.Tenants(ctx, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(t tenancy.Tenant) string { return t.ID }, viewTenant), err
 }
 
@@ -49,7 +49,7 @@ func (s *server) createTenant(ctx context.Context, in *struct{ Body client.Tenan
 	if t.KeyType == "" {
 		t.KeyType = tenancy.P256
 	}
-	t, err := s.Engine.CreateTenant(ctx, t, actor(ctx), s.now())
+	t, err := s.engine.CreateTenant(ctx, t, actor(ctx), s.now())
 	return &Created[client.Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
 }
 
@@ -97,53 +97,53 @@ func (s *server) keyUser(ctx context.Context, in OneKeyUser) (tenancy.Tenant, te
 	if err != nil {
 		return t, tenancy.KeyUser{}, err
 	}
-	u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+	u, err := s.store.KeyUser(ctx, t.ID, in.User)
 	return t, u, err
 }
 
-func (s *server) registerPeople() {
-	register(s, endpoint{
+func registerPeople(r *router) {
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/key-users", summary: "List key users", access: members,
-	}, s.listKeyUsers)
-	register(s, endpoint{
+	}, (*server).listKeyUsers)
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/key-users", summary: "Create a key user",
 		status: http.StatusCreated, access: members,
-	}, s.createKeyUser)
-	register(s, endpoint{
+	}, (*server).createKeyUser)
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/key-users/{user}", summary: "Get a key user",
 		access: members,
-	}, s.getKeyUser)
-	register(s, endpoint{
+	}, (*server).getKeyUser)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}",
 		summary: "Change the e-mail address of a key user",
 		access:  members,
-	}, s.changeKeyUser)
-	register(s, endpoint{
+	}, (*server).changeKeyUser)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}",
 		summary: "Delete a key user with its tasks and tokens", status: http.StatusNoContent, access: members,
-	}, s.deleteKeyUser)
-	register(s, endpoint{
+	}, (*server).deleteKeyUser)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}/subscription",
 		summary: "Subscribe to Task. Applies from the next notice on", access: members,
-	}, s.subscribe)
-	register(s, endpoint{
+	}, (*server).subscribe)
+	register(r, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}/subscription", summary: "Unsubscribe",
 		access: members,
-	}, s.unsubscribeUser)
+	}, (*server).unsubscribeUser)
 
-	register(s, endpoint{
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/mail-check",
 		summary: "Explain whether a user gets mail: each condition, whether it holds, and how to fix it", access: members,
-	}, s.mailCheck)
+	}, (*server).mailCheck)
 
-	register(s, endpoint{
+	register(r, endpoint{
 		method: http.MethodGet, path: "/tenants/{tenant}/it-contacts", summary: "List the IT contacts in their order",
 		access: members,
-	}, s.listITContacts)
-	register(s, endpoint{
+	}, (*server).listITContacts)
+	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/it-contacts",
 		summary: "Set the IT contacts. The first one is the designated contact", access: members,
-	}, s.setITContacts)
+	}, (*server).setITContacts)
 }
 
 func (s *server) listKeyUsers(ctx context.Context, in *struct {
@@ -154,7 +154,7 @@ func (s *server) listKeyUsers(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.Store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
+	rows, err := s.store.KeyUsers(ctx, t.ID, in.Cursor, in.Limit+1)
 	return pageOf(rows, in.Limit, func(u tenancy.KeyUser) string { return u.ID }, viewKeyUser), err
 }
 
@@ -252,7 +252,7 @@ func (s *server) listITContacts(ctx context.Context, in *InTenant) (*Contacts, e
 	if err != nil {
 		return nil, err
 	}
-	contacts, err := s.Store.ITContacts(ctx, t.ID)
+	contacts, err := s.store.ITContacts(ctx, t.ID)
 	return viewContacts(contacts), err
 }
 
@@ -339,18 +339,18 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	projects, err := s.Store.ScopingProjects(ctx, t.ID)
+	projects, err := s.store.ScopingProjects(ctx, t.ID)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.Store.KeyUser(ctx, t.ID, in.User)
+	u, err := s.store.KeyUser(ctx, t.ID, in.User)
 	assigned := err == nil
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return nil, err
 	}
 	conditions := tenancy.MailConditions(tenancy.InScope(projects, tenancy.MailForTasks), assigned,
 		!u.SubscribedAt.IsZero())
-	if s.Outbox == nil {
+	if s.outbox == nil {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured",
 			Fix: "The hosting team must start the service with --smtp. Mails wait until then."})
 	} else {
@@ -364,7 +364,7 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 		})
 	}
 	if assigned {
-		mails, err := s.Store.MailsOf(ctx, u.ID, 10)
+		mails, err := s.store.MailsOf(ctx, u.ID, 10)
 		if err != nil {
 			return nil, err
 		}

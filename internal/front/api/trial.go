@@ -12,11 +12,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func (s *server) registerTrial() {
-	register(s, endpoint{
+func registerTrial(r *router) {
+	register(r, endpoint{
 		method: http.MethodPost, path: "/tenants/{tenant}/arrangements/trial",
 		summary: "Test an arrangement without saving it", access: members,
-	}, s.tryArrangement)
+	}, (*server).tryArrangement)
 }
 
 func (s *server) tryArrangement(ctx context.Context, in *struct {
@@ -33,7 +33,7 @@ func (s *server) tryArrangement(ctx context.Context, in *struct {
 		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
 		Version: 1,
 	}
-	newest, err := s.Store.Newest(ctx, t.ID, tenancy.ForTenant)
+	newest, err := s.store.Newest(ctx, t.ID, tenancy.ForTenant)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	if err != nil {
 		return out, tenancy.Invalid("endpoint", "is not a valid URL")
 	}
-	shown, err := outbound.Meet(ctx, s.Network, endpoint)
+	shown, err := outbound.Meet(ctx, s.network, endpoint)
 	if err != nil {
 		out.Problem = outbound.OfError(err).Detail
 		return out, nil
@@ -65,16 +65,16 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	for _, ip := range leaf.IPAddresses {
 		out.Server.Names = append(out.Server.Names, ip.String())
 	}
-	standing, err := s.Engine.Standing(ctx, s.Store.Reader, t, a)
+	standing, err := s.engine.Standing(ctx, s.store.Reader, t, a)
 	if err != nil {
 		return out, err
 	}
-	identities, err := s.Engine.Identities(ctx, standing)
+	identities, err := s.engine.Identities(ctx, standing)
 	if err != nil {
 		return out, err
 	}
 	for i := range identities {
-		r := outbound.Ask(ctx, s.Network, endpoint, a.Egress, &identities[i])
+		r := outbound.Ask(ctx, s.network, endpoint, a.Egress, &identities[i])
 		if r.Err != nil && outbound.IsServerCertificate(r.Err) {
 			out.Problem = r.Detail
 			return out, nil

@@ -18,17 +18,17 @@ func (c *console) account(v *view) error { return c.showAccount(v, "") }
 
 func (c *console) showAccount(v *view, calendar string) (err error) {
 	o := own{calendar: calendar}
-	if o.sessions, err = c.Identity.Sessions(v.ctx(), v.account); err != nil {
+	if o.sessions, err = c.identity.Sessions(v.ctx(), v.account); err != nil {
 		return err
 	}
-	if o.passkeys, err = c.Identity.Passkeys(v.ctx(), v.account); err != nil {
+	if o.passkeys, err = c.identity.Passkeys(v.ctx(), v.account); err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, o, c.Identity.HasPasskeys()))
+	return c.show(v, http.StatusOK, v.T("Your account"), accountPage(v, o, c.identity.HasPasskeys()))
 }
 
 func (c *console) endSession(v *view) error {
-	if err := c.Identity.EndSession(v.ctx(), v.account, v.r.PathValue("session")); err != nil {
+	if err := c.identity.EndSession(v.ctx(), v.account, v.r.PathValue("session")); err != nil {
 		return err
 	}
 	return c.done(v, "/account", v.T("The session has been ended."))
@@ -37,15 +37,15 @@ func (c *console) endSession(v *view) error {
 func (c *console) setPreferences(v *view) error {
 	a := v.account
 	a.Zone, a.Language = strings.TrimSpace(v.r.PostFormValue("zone")), v.r.PostFormValue("language")
-	if err := c.Identity.SetPreferences(v.ctx(), a); err != nil {
+	if err := c.identity.SetPreferences(v.ctx(), a); err != nil {
 		return v.explained(err)
 	}
-	v.speak(a)
+	v.setLanguage(a)
 	return c.done(v, "/account", v.T("Saved."))
 }
 
 func (c *console) setPassword(v *view) error {
-	if err := c.Identity.ChangePassword(v.ctx(), v.account, v.session, v.r.PostFormValue("old"),
+	if err := c.identity.ChangePassword(v.ctx(), v.account, v.session, v.r.PostFormValue("old"),
 		v.r.PostFormValue("new"), c.browser(v.r)); err != nil {
 		return v.explained(err)
 	}
@@ -54,16 +54,16 @@ func (c *console) setPassword(v *view) error {
 
 // makeCalendar creates the secret address of the account's calendar and shows it, once.
 func (c *console) makeCalendar(v *view) error {
-	secret, err := c.Identity.CreateCalendar(v.ctx(), v.account)
+	secret, err := c.identity.CreateCalendar(v.ctx(), v.account)
 	if err != nil {
 		return err
 	}
 	v.account.HasCalendar = true
-	return c.showAccount(v, c.BaseURL+"/calendar/"+secret+".ics")
+	return c.showAccount(v, c.baseURL+"/calendar/"+secret+".ics")
 }
 
 func (c *console) revokeCalendar(v *view) error {
-	if err := c.Identity.RevokeCalendar(v.ctx(), v.account); err != nil {
+	if err := c.identity.RevokeCalendar(v.ctx(), v.account); err != nil {
 		return err
 	}
 	return c.done(v, "/account", v.T("The calendar address has been revoked. Subscriptions no longer get any dates."))
@@ -71,7 +71,7 @@ func (c *console) revokeCalendar(v *view) error {
 
 // accounts lists all accounts, for operators.
 func (c *console) accounts(v *view) error {
-	all, err := c.Identity.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
+	all, err := c.identity.Accounts(v.ctx(), v.r.URL.Query().Get("from"), mostRows+1)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *console) accounts(v *view) error {
 }
 
 func (c *console) deleteAccount(v *view) error {
-	deleted, err := c.Identity.DeleteAccount(v.ctx(), v.account, v.r.PathValue("account"))
+	deleted, err := c.identity.DeleteAccount(v.ctx(), v.account, v.r.PathValue("account"))
 	if err != nil {
 		return v.explained(err)
 	}

@@ -16,7 +16,7 @@ import (
 // calendar serves the planned events of an account to anyone who has its secret address.
 func (c *console) calendar(v *view) error {
 	secret, _ := strings.CutSuffix(v.r.PathValue("secret"), ".ics")
-	a, err := c.Identity.CalendarOwner(v.ctx(), secret)
+	a, err := c.identity.CalendarOwner(v.ctx(), secret)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		http.Error(v.w, "this calendar does not exist or was revoked", http.StatusNotFound)
 		return nil
@@ -24,7 +24,7 @@ func (c *console) calendar(v *view) error {
 		return err
 	}
 	v.account, v.zone = a, a.Location()
-	v.speak(a)
+	v.setLanguage(a)
 	var entries []publish.CalendarEntry
 	name := "Perennial"
 	if a.Role == tenancy.RoleOperator {
@@ -51,7 +51,7 @@ func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err er
 		if r.Warn+r.Renew > 0 {
 			entries = append(entries, publish.CalendarEntry{
 				UID: "run-" + r.RunDate.UTC().Format("20060102T150405Z") + "@perennial", At: r.RunDate,
-				Summary: v.T("Run: %d renewals, %d warnings", r.Renew, r.Warn), Description: c.BaseURL + "/forecast",
+				Summary: v.T("Run: %d renewals, %d warnings", r.Renew, r.Warn), Description: c.baseURL + "/forecast",
 			})
 		}
 	}
@@ -71,7 +71,7 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 			}
 			entries = append(entries, publish.CalendarEntry{
 				UID: fmt.Sprintf("%s-%s-%d-%s@perennial", tenant, cert.Purpose, cert.Generation, e.Action), At: e.At,
-				Summary: summary, Description: c.BaseURL + in(tenant, "certificates"),
+				Summary: summary, Description: c.baseURL + in(tenant, "certificates"),
 			})
 		}
 	}
@@ -83,7 +83,7 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 				UID:         fmt.Sprintf("%s-old-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), old.Generation),
 				At:          old.NotAfter,
 				Summary:     v.T("%s: the old certificate expires (%s)", short(r.Arrangement), v.rolling(r).word),
-				Description: c.BaseURL + arrangementPath(r.Arrangement),
+				Description: c.baseURL + arrangementPath(r.Arrangement),
 			})
 		}
 	}

@@ -13,7 +13,7 @@ type Page struct {
 func Pages() []Page {
 	var all []Page
 	for _, p := range pageTable() {
-		all = append(all, Page{p.path, p.name, p.who == anybody, p.who == operators, p.inTenant()})
+		all = append(all, Page{p.path, p.name, p.who == public, p.who == operators, p.inTenant()})
 	}
 	return all
 }
@@ -28,10 +28,10 @@ type Route struct {
 func Routes(accounts *identity.Service) []Route {
 	var all []Route
 	for _, p := range pageTable() {
-		all = append(all, Route{"GET " + p.path, p.who == anybody, p.who == operators})
+		all = append(all, Route{"GET " + p.path, p.who == public, p.who == operators})
 	}
-	for _, r := range (&console{Config: Config{Identity: accounts}}).routeTable() {
-		all = append(all, Route{r.pattern, r.who == anybody, r.who == operators})
+	for _, r := range (&console{identity: accounts}).routeTable() {
+		all = append(all, Route{r.pattern, r.who == public, r.who == operators})
 	}
 	return all
 }

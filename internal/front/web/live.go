@@ -56,24 +56,24 @@ func (w *watch) look(c *console) {
 	defer tick.Stop()
 	last := int64(-1)
 	for range tick.C {
-		head, err := c.News.EventHead(ctx)
+		head, err := c.news.EventHead(ctx)
 		var events []tenancy.Event
 		if err == nil && last >= 0 && head.Seq > last {
-			events, err = c.News.Events(ctx, "", last, mostRows)
+			events, err = c.news.Events(ctx, "", last, mostRows)
 		}
 		if err != nil { // pages are also refreshed at intervals
-			c.Log.WarnContext(ctx, "open pages are not notified of changes at the moment", "error", err)
+			c.logger.WarnContext(ctx, "open pages are not notified of changes at the moment", "error", err)
 			head.Seq = last
 		}
 		last = head.Seq
-		if !w.tell(events) {
+		if !w.publish(events) {
 			return
 		}
 	}
 }
 
-// tell notifies the pages that events are about. It reports whether any page is open.
-func (w *watch) tell(events []tenancy.Event) (any bool) {
+// publish notifies the pages that events are about. It reports whether any page is open.
+func (w *watch) publish(events []tenancy.Event) (any bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	about := map[string]bool{"": len(events) > 0}
@@ -117,7 +117,7 @@ func (c *console) live(v *view) error {
 			fmt.Fprint(v.w, "event: changed\ndata: \n\n")
 		case <-end.C:
 			return nil
-		case <-c.Ending.Done():
+		case <-c.ending.Done():
 			return nil
 		case <-v.ctx().Done():
 			return nil

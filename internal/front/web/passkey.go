@@ -14,7 +14,7 @@ func (v *view) json(out any) error {
 }
 
 func (c *console) beginPasskey(v *view) error {
-	options, ceremony, err := c.Identity.BeginPasskey(v.ctx(), v.account)
+	options, ceremony, err := c.identity.BeginPasskey(v.ctx(), v.account)
 	if err != nil {
 		return err
 	}
@@ -24,22 +24,22 @@ func (c *console) beginPasskey(v *view) error {
 
 func (c *console) addPasskey(v *view) error {
 	answer := http.MaxBytesReader(v.w, v.r.Body, longestAnswer)
-	if err := c.Identity.AddPasskey(v.ctx(), v.account, c.takeCeremony(v), v.Day(c.Now()), answer); err != nil {
+	if err := c.identity.AddPasskey(v.ctx(), v.account, c.takeCeremony(v), v.Day(c.clock()), answer); err != nil {
 		return v.explained(err)
 	}
-	c.say(v.w, v.T("The passkey has been added. You can now sign in with it."))
+	c.setFlash(v.w, v.T("The passkey has been added. You can now sign in with it."))
 	return v.json(map[string]string{"to": "/account"})
 }
 
 func (c *console) removePasskey(v *view) error {
-	if err := c.Identity.RemovePasskey(v.ctx(), v.account, v.r.PathValue("passkey")); err != nil {
+	if err := c.identity.RemovePasskey(v.ctx(), v.account, v.r.PathValue("passkey")); err != nil {
 		return v.explained(err)
 	}
 	return c.done(v, "/account", v.T("The passkey has been removed."))
 }
 
 func (c *console) askPasskey(v *view) error {
-	options, ceremony, err := c.Identity.BeginPasskeySignIn(v.ctx(), c.browser(v.r))
+	options, ceremony, err := c.identity.BeginPasskeySignIn(v.ctx(), c.browser(v.r))
 	if err != nil {
 		return v.explained(err)
 	}
@@ -49,7 +49,7 @@ func (c *console) askPasskey(v *view) error {
 
 func (c *console) signInByPasskey(v *view) error {
 	answer := http.MaxBytesReader(v.w, v.r.Body, longestAnswer)
-	secret, err := c.Identity.SignInByPasskey(v.ctx(), c.takeCeremony(v), answer, c.browser(v.r))
+	secret, err := c.identity.SignInByPasskey(v.ctx(), c.takeCeremony(v), answer, c.browser(v.r))
 	if err != nil {
 		return v.explained(err)
 	}

@@ -32,7 +32,7 @@ func months(v *view, runs []client.RunForecast) []month {
 	all := make([]month, 12)
 	for i := range all {
 		at := start.AddDate(0, i, 0)
-		all[i].name = v.month(at.Month())
+		all[i].name = v.monthName(at.Month())
 		all[i].full = fmt.Sprintf("%s %d", all[i].name, at.Year())
 		all[i].first = i == 0 || at.Month() == time.January
 		for _, r := range runs {

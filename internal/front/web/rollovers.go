@@ -129,7 +129,7 @@ func (c *console) confirm(v *view) error {
 	})
 }
 
-func (c *console) decide(v *view, verb string, said func(generation int) string) error {
+func (c *console) decide(v *view, verb string, flash func(generation int) string) error {
 	n, err := strconv.Atoi(v.r.PostFormValue("generation"))
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, v.T("Choose a generation.")}
@@ -137,7 +137,7 @@ func (c *console) decide(v *view, verb string, said func(generation int) string)
 	if _, err := post[client.Rollover](c, v, v.of("/rollover/"+verb), map[string]int{"generation": n}); err != nil {
 		return err
 	}
-	return c.done(v, v.of(""), said(n))
+	return c.done(v, v.of(""), flash(n))
 }
 
 // link shows the new link in its answer, because it is shown only once.

@@ -10,8 +10,8 @@ import (
 type audience int
 
 const (
-	// anybody: no sign-in is needed.
-	anybody audience = iota + 1
+	// public: no sign-in is needed.
+	public audience = iota + 1
 	// signedIn: operators and key users. What belongs to another tenant does not exist for a key user: the API refuses.
 	signedIn
 	// operators: the page does not exist for others.
@@ -41,9 +41,9 @@ const tenantPages = "/tenants/{tenant}"
 func pageTable() []page {
 	const arrangement = tenantPages + "/arrangements/{arrangement}"
 	return []page{
-		{path: "/sign-in", name: "sign-in", who: anybody, show: (*console).signInPage},
-		{path: "/welcome", name: "welcome", who: anybody, show: (*console).welcomePage},
-		{path: "/rollover/{secret}", name: "receiver", who: anybody, show: (*console).receiver},
+		{path: "/sign-in", name: "sign-in", who: public, show: (*console).signInPage},
+		{path: "/welcome", name: "welcome", who: public, show: (*console).welcomePage},
+		{path: "/rollover/{secret}", name: "receiver", who: public, show: (*console).receiver},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
 		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", show: (*console).home},
@@ -89,10 +89,10 @@ type route struct {
 func (c *console) routeTable() []route {
 	const arrangement = tenantPages + "/arrangements/{arrangement}"
 	table := []route{
-		{"GET /calendar/{secret}", anybody, (*console).calendar},
-		{"POST /sign-in", anybody, (*console).signIn},
-		{"POST /welcome", anybody, (*console).welcome},
-		{"POST /rollover/{secret}/installed", anybody, (*console).installed},
+		{"GET /calendar/{secret}", public, (*console).calendar},
+		{"POST /sign-in", public, (*console).signIn},
+		{"POST /welcome", public, (*console).welcome},
+		{"POST /rollover/{secret}/installed", public, (*console).installed},
 
 		{"GET /live", signedIn, (*console).live},
 		{"POST /sign-out", signedIn, (*console).signOut},
@@ -132,19 +132,19 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/contacts", signedIn, (*console).setContacts},
 		{"GET " + tenantPages + "/log/export/{format}", signedIn, (*console).exportEvents},
 	}
-	if c.Identity.HasPasskeys() {
+	if c.identity.HasPasskeys() {
 		table = append(table, []route{
-			{"POST /sign-in/passkey/begin", anybody, (*console).askPasskey},
-			{"POST /sign-in/passkey", anybody, (*console).signInByPasskey},
+			{"POST /sign-in/passkey/begin", public, (*console).askPasskey},
+			{"POST /sign-in/passkey", public, (*console).signInByPasskey},
 			{"POST /account/passkeys/begin", signedIn, (*console).beginPasskey},
 			{"POST /account/passkeys", signedIn, (*console).addPasskey},
 			{"POST /account/passkeys/{passkey}/remove", signedIn, (*console).removePasskey},
 		}...)
 	}
-	if c.Identity.Company() != "" {
+	if c.identity.Company() != "" {
 		table = append(table, []route{
-			{"GET /sign-in/company", anybody, (*console).companySignIn},
-			{"GET /sign-in/company/back", anybody, (*console).companyBack},
+			{"GET /sign-in/company", public, (*console).companySignIn},
+			{"GET /sign-in/company/back", public, (*console).companyBack},
 		}...)
 	}
 	return table
@@ -166,13 +166,13 @@ func (c *console) routes() {
 
 // handle registers a route. A reader who must sign in first comes back to the page afterwards.
 func (c *console) handle(r route) {
-	if r.who < anybody || r.who > operators {
+	if r.who < public || r.who > operators {
 		panic(r.pattern + " has no audience")
 	}
 	c.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, request *http.Request) {
 		v := request.Context().Value(viewKey{}).(*view)
 		v.w, v.r = w, request
-		if r.who != anybody && v.account.ID == "" {
+		if r.who != public && v.account.ID == "" {
 			to := "/sign-in"
 			if request.Method == http.MethodGet && request.URL.Path != "/" {
 				to += "?to=" + escape(request.URL.RequestURI())

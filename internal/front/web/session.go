@@ -34,7 +34,7 @@ func (c *console) signedIn(r *http.Request) (tenancy.Session, tenancy.Account, e
 	if err != nil {
 		return tenancy.Session{}, tenancy.Account{}, tenancy.Errorf(tenancy.ErrNotFound, "the request has no session")
 	}
-	return c.Identity.Session(r.Context(), sent.Value)
+	return c.identity.Session(r.Context(), sent.Value)
 }
 
 // begin keeps the secret of a new session in the browser.
@@ -50,7 +50,7 @@ func (c *console) browser(r *http.Request) identity.Browser {
 // addressOf returns the address that a request comes from. Behind a proxy that is the last entry of X-Forwarded-For,
 // which the proxy itself has written.
 func (c *console) addressOf(r *http.Request) string {
-	if c.BehindProxy {
+	if c.behindProxy {
 		all := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 		if ip, err := netip.ParseAddr(strings.TrimSpace(all[len(all)-1])); err == nil {
 			return ip.String()
@@ -125,17 +125,17 @@ func (v *view) explained(err error) error {
 func (c *console) signInPage(v *view) error { return c.showSignIn(v, http.StatusOK, "") }
 
 func (c *console) showSignIn(v *view, status int, problem string) error {
-	return c.show(v, status, v.T("Sign in"), signInForm(v, problem, c.ways()))
+	return c.show(v, status, v.T("Sign in"), signInForm(v, problem, c.otherWays()))
 }
 
-// ways lists the ways to sign in besides a password.
-type ways struct {
+// otherWays lists the ways to sign in besides a password.
+type otherWays struct {
 	passkey bool
 	company string // the provider's name
 }
 
-func (c *console) ways() ways {
-	return ways{passkey: c.Identity.HasPasskeys(), company: c.Identity.Company()}
+func (c *console) otherWays() otherWays {
+	return otherWays{passkey: c.identity.HasPasskeys(), company: c.identity.Company()}
 }
 
 // local returns the page to show after signing in: a page of the console, whatever the address asks for.
@@ -147,7 +147,7 @@ func local(to string) string {
 }
 
 func (c *console) signIn(v *view) error {
-	secret, err := c.Identity.SignIn(v.ctx(), strings.TrimSpace(v.r.PostFormValue("name")), v.r.PostFormValue("password"),
+	secret, err := c.identity.SignIn(v.ctx(), strings.TrimSpace(v.r.PostFormValue("name")), v.r.PostFormValue("password"),
 		c.browser(v.r))
 	if r := v.explain(err); r != nil {
 		return c.showSignIn(v, r.Status, r.Detail)
@@ -166,7 +166,7 @@ func (c *console) welcomePage(v *view) error {
 // welcome creates the account of an operator or a key user who has a token.
 func (c *console) welcome(v *view) error {
 	f := v.r.PostFormValue
-	secret, err := c.Identity.Welcome(v.ctx(), strings.TrimSpace(f("token")), strings.TrimSpace(f("name")), f("password"),
+	secret, err := c.identity.Welcome(v.ctx(), strings.TrimSpace(f("token")), strings.TrimSpace(f("name")), f("password"),
 		c.browser(v.r))
 	if r := v.explain(err); r != nil {
 		return c.show(v, http.StatusUnprocessableEntity, v.T("Welcome"), welcomeForm(v, r.Detail))
@@ -179,7 +179,7 @@ func (c *console) welcome(v *view) error {
 }
 
 func (c *console) signOut(v *view) error {
-	if err := c.Identity.EndSession(v.ctx(), v.account, v.session.ID); err != nil {
+	if err := c.identity.EndSession(v.ctx(), v.account, v.session.ID); err != nil {
 		return err
 	}
 	c.setCookie(v.w, c.cookie(), "", -time.Second)
@@ -189,7 +189,7 @@ func (c *console) signOut(v *view) error {
 
 // companySignIn sends the browser to the provider of the company's accounts.
 func (c *console) companySignIn(v *view) error {
-	address, ceremony, err := c.Identity.BeginCompanySignIn(v.ctx(), local(v.r.URL.Query().Get("to")), c.browser(v.r))
+	address, ceremony, err := c.identity.BeginCompanySignIn(v.ctx(), local(v.r.URL.Query().Get("to")), c.browser(v.r))
 	if err != nil {
 		return v.explained(err)
 	}
@@ -200,7 +200,7 @@ func (c *console) companySignIn(v *view) error {
 
 // companyBack is the page to which the provider sends the browser back.
 func (c *console) companyBack(v *view) error {
-	secret, to, err := c.Identity.FinishCompanySignIn(v.ctx(), c.takeCeremony(v), v.r.URL.Query(), c.browser(v.r))
+	secret, to, err := c.identity.FinishCompanySignIn(v.ctx(), c.takeCeremony(v), v.r.URL.Query(), c.browser(v.r))
 	switch r := v.explain(err); {
 	case r != nil && r.Status == http.StatusForbidden:
 		return c.showSignIn(v, r.Status, r.Detail)
@@ -230,17 +230,17 @@ func (c *console) takeCeremony(v *view) string {
 	return sent.Value
 }
 
-// say keeps a sentence for the next page, in the browser.
-func (c *console) say(w http.ResponseWriter, text string) {
-	c.setCookie(w, "said", base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
+// setFlash keeps a sentence for the next page, in the browser.
+func (c *console) setFlash(w http.ResponseWriter, text string) {
+	c.setCookie(w, "flash", base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
 }
 
-func (c *console) takeSaid(w http.ResponseWriter, r *http.Request) string {
-	sent, err := r.Cookie("said")
+func (c *console) takeFlash(w http.ResponseWriter, r *http.Request) string {
+	sent, err := r.Cookie("flash")
 	if err != nil || r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/assets/") {
 		return ""
 	}
-	c.setCookie(w, "said", "", -time.Second)
+	c.setCookie(w, "flash", "", -time.Second)
 	text, err := base64.RawURLEncoding.DecodeString(sent.Value)
 	if err != nil || len(text) > 2000 {
 		return ""

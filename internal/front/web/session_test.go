@@ -25,7 +25,7 @@ func TestAnAddressIsTakenFromTheLastProxyOnly(t *testing.T) {
 		for _, f := range c.forwarded {
 			r.Header.Add("X-Forwarded-For", f)
 		}
-		if got := (&console{Config: Config{BehindProxy: c.behind}}).addressOf(r); got != c.want {
+		if got := (&console{behindProxy: c.behind}).addressOf(r); got != c.want {
 			t.Errorf("%v behind a proxy %v: %s, want %s", c.forwarded, c.behind, got, c.want)
 		}
 	}

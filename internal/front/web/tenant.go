@@ -183,24 +183,24 @@ func (c *console) setTask(v *view) error {
 	if err != nil {
 		return err
 	}
-	said := v.T("Your task is in progress.")
+	flash := v.T("Your task is in progress.")
 	if state == tenancy.TaskCompleted {
-		said = v.T("Your task is completed.")
+		flash = v.T("Your task is completed.")
 	}
-	return c.done(v, in(name, "tasks"), said)
+	return c.done(v, in(name, "tasks"), flash)
 }
 
 func (c *console) subscribe(v *view) error {
 	name := v.r.PathValue("tenant")
-	method, said := http.MethodPut, v.T("From now on you get a mail for every new task.")
+	method, flash := http.MethodPut, v.T("From now on you get a mail for every new task.")
 	if v.r.PostFormValue("subscribe") == "no" {
-		method, said = http.MethodDelete, v.T("You no longer get mails about tasks. The tasks themselves remain.")
+		method, flash = http.MethodDelete, v.T("You no longer get mails about tasks. The tasks themselves remain.")
 	}
 	if _, err := c.do(v, client.Request{Method: method,
 		Path: in(name, "key-users", v.account.KeyUser, "subscription")}); err != nil {
 		return err
 	}
-	return c.done(v, in(name, "tasks"), said)
+	return c.done(v, in(name, "tasks"), flash)
 }
 
 func (c *console) mailCheck(v *view) error {

@@ -41,7 +41,14 @@ type Config struct {
 }
 
 type console struct {
-	Config
+	identity    *identity.Service
+	news        News
+	baseURL     string
+	behindProxy bool
+	clock       func() time.Time
+	ending      context.Context
+	logger      *slog.Logger
+
 	api    *client.Client
 	secure bool // cookies are for https only
 	mux    *http.ServeMux
@@ -70,7 +77,8 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	case c.Now == nil || c.Log == nil || c.Ending == nil:
 		return nil, errors.New("web: a clock, a logger or a context for the end is missing")
 	}
-	w := &console{Config: c, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
+	w := &console{identity: c.Identity, news: c.News, baseURL: c.BaseURL, behindProxy: c.BehindProxy, clock: c.Now,
+		ending: c.Ending, logger: c.Log, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
 		pages: pageTable()}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
@@ -112,7 +120,7 @@ type view struct {
 	zone    *time.Location
 	lang    string // "en" or "de"
 	now     time.Time
-	said    string // result of the last form
+	flash   string // result of the last form
 }
 
 // Operator reports whether the reader belongs to the hosting team.
@@ -125,21 +133,21 @@ type viewKey struct{}
 // identify finds the account that is signed in.
 func (c *console) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &view{w: w, r: r, pages: c.pages, zone: time.UTC, now: c.Now()}
-		v.speak(tenancy.Account{})
+		v := &view{w: w, r: r, pages: c.pages, zone: time.UTC, now: c.clock()}
+		v.setLanguage(tenancy.Account{})
 		session, account, err := c.signedIn(r)
 		switch {
 		case err == nil:
 			v.session, v.account, v.zone = session, account, account.Location()
-			v.speak(account)
+			v.setLanguage(account)
 		case !errors.Is(err, tenancy.ErrNotFound):
-			c.Log.ErrorContext(r.Context(), "the session could not be read", "error", err)
+			c.logger.ErrorContext(r.Context(), "the session could not be read", "error", err)
 			http.Error(w, "the database does not answer: try again", http.StatusServiceUnavailable)
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), viewKey{}, v))
 		v.w, v.r = w, r
-		v.said = c.takeSaid(w, r)
+		v.flash = c.takeFlash(w, r)
 		most := int64(mostForm)
 		if r.URL.Path == importsPath {
 			most = mostFiles
@@ -157,7 +165,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
 	if err := layout(v, title, body).Render(v.ctx(), v.w); err != nil {
-		c.Log.DebugContext(v.ctx(), "a page was cut off", "error", err)
+		c.logger.DebugContext(v.ctx(), "a page was cut off", "error", err)
 	}
 	return nil
 }
@@ -166,7 +174,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {
-		c.Log.ErrorContext(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
+		c.logger.ErrorContext(v.ctx(), "a page failed", "path", v.r.URL.Path, "error", err)
 		title := v.T("Something went wrong")
 		c.show(v, http.StatusInternalServerError, title, messagePage(v, title,
 			v.T("This is not your fault. Please try again. The service's log has the details.")))
@@ -216,7 +224,7 @@ func (v *view) failure() string {
 
 // done redirects the reader after a change, with a sentence about it.
 func (c *console) done(v *view, to, text string) error {
-	c.say(v.w, text)
+	c.setFlash(v.w, text)
 	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
 	return nil
 }

@@ -308,7 +308,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		t.Errorf("a renewal by hand, while much validity is left: %d", status)
 	}
 	if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation",
-		"2"); !strings.Contains(page, "generation 2 is installed there") || !strings.Contains(page, "person") {
+		"2"); !strings.Contains(page, "generation 2 is installed there") || !evidenceByPerson.MatchString(page) {
 		t.Error("the confirmation is not recorded")
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 ||
@@ -320,6 +320,9 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		t.Error("the zone is not changed")
 	}
 }
+
+// evidenceByPerson matches the evidence of generation 2 in the table of the generations of an arrangement.
+var evidenceByPerson = regexp.MustCompile(`(?s)>\s*2\s*</th>.*?data-name="Evidence">[^<]*\(person\), `)
 
 // newLink creates a link for the administrator of acme's bank.
 func (c *console) newLink() string {

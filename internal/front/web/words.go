@@ -15,8 +15,8 @@ import (
 // languages lists the languages of the console. The texts in the code are in the first one.
 var languages = language.NewMatcher([]language.Tag{language.English, language.German})
 
-// speak sets the language: that of the account, or else that of the browser.
-func (v *view) speak(a tenancy.Account) {
+// setLanguage sets the language: that of the account, or else that of the browser.
+func (v *view) setLanguage(a tenancy.Account) {
 	if v.lang = a.Language; v.lang != "" {
 		return
 	}
@@ -52,8 +52,8 @@ func (v *view) Day(t time.Time) string {
 	return t.Format("2 January 2006")
 }
 
-// month returns the short name of a month.
-func (v *view) month(m time.Month) string {
+// monthName returns the short name of a month.
+func (v *view) monthName(m time.Month) string {
 	if v.lang == "de" {
 		return string([]rune(germanMonths[m-1])[:3])
 	}

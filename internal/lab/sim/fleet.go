@@ -108,7 +108,7 @@ type arrangement struct {
 
 // found opens an engine on an empty database and creates n tenants, numbered from first on.
 func (w *world) found(ctx context.Context, first, n int) (err error) {
-	c := w.Config
+	c := w.config
 	if w.store, err = store.OpenInMemory(ctx); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const runTakes = 10 * time.Minute
 
 // A world is one shard of the fleet at one instant.
 type world struct {
-	Config
+	config   Config
 	store    *store.Store
 	engine   *lifecycle.Engine
 	registry *registry
@@ -83,7 +83,7 @@ func (w *world) plan(at time.Time, kind int, do func(context.Context) error) {
 }
 
 func newWorld(c Config, notice time.Duration, everyHour bool) *world {
-	w := &world{Config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0),
+	w := &world{config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0),
 		byName: map[string]*tenant{}, result: newResult(c)}
 	for m := range 12 * c.Years {
 		w.months = append(w.months, c.Start.AddDate(0, m+1, 0))
@@ -110,7 +110,7 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 			w.rollHourly(t, w.now)
 		}
 	}
-	w.planRun(w.Policy.Schedule.Next(w.Start))
+	w.planRun(w.config.Policy.Schedule.Next(w.config.Start))
 	running := ctx
 	ctx = context.WithoutCancel(ctx) // for a context that can be cancelled, the driver starts a goroutine per statement
 	for len(w.queue) > 0 && running.Err() == nil {
@@ -143,7 +143,7 @@ func (w *world) planRun(runDate time.Time) {
 				return err
 			}
 		}
-		w.planRun(w.Policy.Schedule.Next(runDate))
+		w.planRun(w.config.Policy.Schedule.Next(runDate))
 		return nil
 	})
 }
@@ -185,7 +185,7 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 		if a.fate.delivered {
 			a.served = t.generations[a.fate.with-1]
 		}
-		if p := w.planFor(draws(w.Seed, t.number, a.number, newest.number), newest.noticedAt, w.now); a.pins && !p.idle {
+		if p := w.config.planFor(draws(w.config.Seed, t.number, a.number, newest.number), newest.noticedAt, w.now); a.pins && !p.idle {
 			w.act(a, p)
 		}
 	}
