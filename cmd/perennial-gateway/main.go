@@ -7,16 +7,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 )
 
@@ -24,17 +22,15 @@ import (
 var version, commit string
 
 type cli struct {
-	serve.Options
+	serve.Alone
 	serve.Remote
-	Control     string           `required:"" env:"PERENNIAL_CONTROL" placeholder:"URL" help:"The service: https://HOST."`
-	BehindProxy bool             `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
-	Log         serve.Log        `embed:""`
-	Version     kong.VersionFlag `help:"Print version, commit and Go version."`
+	Control string           `required:"" env:"PERENNIAL_CONTROL" secret:"" placeholder:"URL" help:"The service: https://HOST."`
+	Version kong.VersionFlag `help:"Print version, commit and Go version."`
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends at once
+	ctx, stop := serve.UntilSignal()
+	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -54,31 +50,14 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 		fmt.Fprintf(log, "perennial-gateway: %v\n", err)
 		return 2
 	}
-	if err := c.serve(ctx, out, log); err != nil {
+	err = c.Run(ctx, time.Now, out, log, func(ctx context.Context, log *slog.Logger) (serve.Service, error) {
+		return c.Connect(ctx, c.Control, log)
+	})
+	if err != nil {
 		fmt.Fprintf(log, "perennial-gateway: %v\n", err)
 		return 1
 	}
 	return 0
-}
-
-func (c *cli) serve(ctx context.Context, out, logTo io.Writer) error {
-	front := serve.Direct
-	if c.BehindProxy {
-		front = serve.Proxied
-	}
-	if err := c.CheckAlone(front); err != nil {
-		return err
-	}
-	network, err := c.Network()
-	if err != nil {
-		return err
-	}
-	log := c.Log.Logger(logTo)
-	client, err := c.Connect(ctx, c.Control, log)
-	if err != nil {
-		return err
-	}
-	return c.Run(ctx, gateway.Config{Control: client, Network: network, Now: time.Now, Log: log}, c.Control, out)
 }
 
 // buildVersion describes the program, as "perennial version" does.

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
+	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/lab/sample"
@@ -28,9 +26,8 @@ type serveCmd struct {
 }
 
 func (c *serveCmd) Run(e env) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := serve.UntilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := c.Log.Logger(e.err)
 	slog.SetDefault(log)
 	if c.Sample {
@@ -80,7 +77,7 @@ func (c *serveCmd) useSample() (remove func(), err error) {
 
 // welcome prints the addresses of the service and what to do first.
 func (c *serveCmd) welcome(e env, s *service.Service) {
-	mailing := "not sent: no mail server is configured (--smtp)"
+	mailing := "waiting: no mail server is configured (--smtp)"
 	if c.Mail.SMTP != "" {
 		mailing = "through " + store.Masked(c.Mail.SMTP)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
-	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
@@ -86,13 +86,14 @@ func openExisting(ctx context.Context, url string,
 	return open(ctx, url)
 }
 
-// OpenControl opens the database of a running service for a gateway beside it. The caller calls release when the
+// OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
 // gateway has ended.
-func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ gateway.Control,
-	release func() error, err error) {
+func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ serve.Service,
+	err error) {
+	var none serve.Service
 	s, err := store.Open(ctx, d.URL)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	defer func() {
 		if err != nil {
@@ -101,21 +102,21 @@ func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slo
 	}()
 	sealed, err := s.Setting(ctx, keyCheck)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	if sealed == "" {
-		return nil, nil, errors.New("the database has not been set up by a service: start perennial serve first")
+		return none, errors.New("the database has not been set up by a service: start perennial serve first")
 	}
 	keys, err := d.keyring(ctx, s)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	r, err := rollovers.New(s, keys, log)
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	go s.Listen(ctx, d.URL, log)
-	return inprocess.Control{Rollovers: r, Now: now}, s.Close, nil
+	return serve.Service{Control: inprocess.Control{Rollovers: r, Now: now}, Address: d.URL, Release: s.Close}, nil
 }
 
 // Rotated is the result of [RotateKeys].

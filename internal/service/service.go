@@ -1,7 +1,7 @@
 // Package service opens, wires, runs and closes the whole service: everything that "perennial serve" does, without a
 // command line and without a process.
 //
-// It promises that [Open] checks every setting before anything works, so that a service that opened can run; that a
+// It promises that [Open] checks every setting before anything starts, so that a service that opened can run; that a
 // failure while starting stops what was started; and that [Service.Run] returns only after requests, messages and jobs
 // in flight have ended or their time is up. A second process on the same SQLite file is refused.
 package service
@@ -47,7 +47,7 @@ type Config struct {
 	PartSize int
 }
 
-// A Service is opened by [Open], works in [Service.Run], and is released by [Service.Close].
+// A Service is opened by [Open], runs in [Service.Run], and is released by [Service.Close].
 type Service struct {
 	settings   Settings
 	now        func() time.Time
@@ -64,7 +64,7 @@ type Service struct {
 	end    context.CancelFunc
 }
 
-// Open checks the settings, listens, opens the database, and wires everything. Nothing works yet. The caller closes the
+// Open checks the settings, listens, opens the database, and wires everything. Nothing runs yet. The caller closes the
 // service.
 func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	s := &Service{settings: c.Settings, now: c.Now, log: c.Log}
@@ -193,13 +193,18 @@ func (t *Transport) config(i issuer.Issuer, now func() time.Time) (*tls.Config, 
 	return nil, nil
 }
 
-// Run works until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is not
-// nil, when everything has started. It is called once.
+// Run serves until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is
+// not nil, when everything has started. It is called once.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := s.queue.Start(background); err != nil {
 		return errors.Join(err, s.shutdown())
+	}
+	if s.gateway != nil {
+		if err := s.gateway.Start(); err != nil {
+			return errors.Join(err, s.shutdown())
+		}
 	}
 	go s.core.fillPool(background, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
@@ -229,7 +234,9 @@ func (s *Service) shutdown() error {
 		err = s.gateway.Shutdown(ctx)
 		s.gateway = nil
 	}
-	return errors.Join(err, s.http.Shutdown(ctx), s.queue.Stop(ctx))
+	err = errors.Join(err, s.http.Shutdown(ctx), s.queue.Stop(ctx))
+	s.queue = nil // it has stopped, or its time is up
+	return err
 }
 
 // Close releases the listeners and the database. [Service.Run] must have returned.
@@ -237,7 +244,7 @@ func (s *Service) Close() error {
 	s.end()
 	var err error
 	if s.queue != nil {
-		err = s.queue.Stop(context.Background()) // without effect after Run
+		err = s.queue.Stop(context.Background()) // it never started
 	}
 	if s.gateway != nil {
 		err = errors.Join(err, s.gateway.Shutdown(context.Background()))

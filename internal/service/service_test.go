@@ -106,12 +106,13 @@ func TestAFailureAfterTheQueueHasStartedStopsTheQueue(t *testing.T) {
 	s, err := open(t, settings(t, "--gateway", "off"))
 	testenv.Check(t, err)
 	s.listener.Close()
+	queue := s.queue
 	ended := s.Run(t.Context(), nil)
 	if ended == nil || !strings.Contains(ended.Error(), "use of closed network connection") {
 		t.Errorf("the service ended with %v", ended)
 	}
 	select {
-	case <-s.queue.Stopped():
+	case <-queue.Stopped():
 	default:
 		t.Error("the queue still works")
 	}

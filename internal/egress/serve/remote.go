@@ -18,26 +18,26 @@ type Remote struct {
 }
 
 // Connect connects to the service at an address and checks that it accepts the gateway's token.
-func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (*control.Client, error) {
+func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (s Service, err error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, errors.New("--control is not a valid URL: give the service's address, https://HOST")
+		return s, errors.New("--control is not a valid URL: give the service's address, https://HOST")
 	case u.Scheme == "http" && !IsLoopback(u.Host):
-		return nil, fmt.Errorf("--control: %s would send the token unencrypted: use https://", u.Redacted())
+		return s, fmt.Errorf("--control: %s would send the token unencrypted: use https://", u.Redacted())
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("--control: %q is not an https:// address: give the service's address", u.Redacted())
+		return s, fmt.Errorf("--control: %q is not an https:// address: give the service's address", u.Redacted())
 	case r.Token == "":
-		return nil, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role " +
+		return s, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role " +
 			"gateway)")
 	}
 	roots, err := certfile.ReadRoots(r.CA)
 	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
+		return s, fmt.Errorf("--ca: %w", err)
 	}
 	client, err := control.NewClient(address, r.Token, roots, log)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	return client, client.Check(ctx)
+	return Service{Control: client, Address: address, Release: func() error { return nil }}, client.Check(ctx)
 }

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -82,14 +81,6 @@ func (o *Options) Check(front Front) error {
 	return nil
 }
 
-// CheckAlone is [Options.Check] for a program that runs nothing but the gateway.
-func (o *Options) CheckAlone(front Front) error {
-	if o.isOff() {
-		return errors.New("--gateway off leaves nothing to run")
-	}
-	return o.Check(front)
-}
-
 // tls returns nil for plain HTTP.
 func (o *Options) tls() (*tls.Config, error) {
 	if o.GatewayTLSCert == "" {
@@ -109,13 +100,17 @@ func (o *Options) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// A Server is a gateway with its listener. It accepts messages from [Server.Serve] on.
+// A Server is a gateway with its listener. It does nothing before [Server.Start].
 type Server struct {
 	// URL is the base address of messages.
 	URL      string
-	gateway  *gateway.Gateway
-	http     *http.Server
+	config   gateway.Config
+	tls      *tls.Config // nil for plain HTTP
 	listener net.Listener
+
+	// nil before Start
+	gateway *gateway.Gateway
+	http    *http.Server
 }
 
 // Open listens. The options complete the configuration, and [Options.Check] has accepted them. The result is nil if the
@@ -133,12 +128,17 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
 	c.Suffix, c.Open = o.GatewaySuffix, o.GatewayOpen
-	g, err := gateway.New(c)
+	return &Server{URL: urlOf(l, config), config: c, tls: config, listener: l}, nil
+}
+
+// Start starts the gateway, which delivers parked messages from now on. Call it once, before [Server.Serve].
+func (s *Server) Start() error {
+	g, err := gateway.New(s.config)
 	if err != nil {
-		l.Close()
-		return nil, err
+		return err
 	}
-	return &Server{URL: urlOf(l, config), gateway: g, http: g.Server(config), listener: l}, nil
+	s.gateway, s.http = g, g.Server(s.tls)
+	return nil
 }
 
 // urlOf returns the base URL of a listener.
@@ -166,30 +166,13 @@ func HTTP(s *http.Server, l net.Listener) error {
 // Shutdown accepts no more messages, waits for those in flight until the context ends, and reports what receivers
 // answered.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.listener.Close() // a server that never served does not have it
+	if s.gateway == nil {
+		return nil
+	}
 	err := s.http.Shutdown(ctx)
-	s.listener.Close() // a server that never served does not have it
 	s.gateway.Close()
 	return err
-}
-
-// Run serves a gateway alone until the context ends, with options that [Options.CheckAlone] accepted. control is the
-// address of the service, as it is shown.
-func (o *Options) Run(ctx context.Context, c gateway.Config, control string, out io.Writer) error {
-	s, err := o.Open(c)
-	if err != nil {
-		return err
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- s.Serve() }()
-	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL, control)
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-		c.Log.Info("stopping")
-	}
-	end, cancel := context.WithTimeout(context.Background(), ShutdownTime)
-	defer cancel()
-	return errors.Join(err, s.Shutdown(end))
 }
 
 // IsLoopback reports whether a HOST:PORT to listen at can be reached from this machine only.

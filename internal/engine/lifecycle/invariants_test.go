@@ -120,12 +120,11 @@ func (h *history) step(r *rapid.T) {
 	}
 }
 
-// pass lets time pass. The service ticks every six hours, or, over more than a month, at every run date and every few
-// days.
+// pass lets time pass. The service ticks every six hours, or, over more than a month, at every run date and once a day.
 func (h *history) pass(d time.Duration) {
 	every := 6 * time.Hour
 	if d > 31*policy.Day {
-		every = 4 * policy.Day
+		every = policy.Day
 	}
 	for end := h.now.Add(d); h.now.Before(end); {
 		next := h.now.Add(every)

@@ -94,6 +94,22 @@ func (f *fixture) atRemoteAgain(r *remote) {
 	f.Engine = engine
 }
 
+// collecting is a CA that may answer later.
+type collecting struct{ *remote }
+
+func (c collecting) Collect(context.Context, string, issuer.Request) (issuer.Issued, error) {
+	return issuer.Issued{}, c.later
+}
+
+func TestAnIssuerThatMayAnswerLaterIsRefused(t *testing.T) {
+	f := sqlite(t, policy.Default, date("2026-01-15"))
+	_, err := New(Config{Store: f.store, Issuer: issuer.Checked(collecting{&remote{ca: f.issuer}}), Keys: f.keys,
+		Seal: f.seal, Policy: f.policy, MailDomain: "p.example.com", Log: f.log})
+	if err == nil || !strings.Contains(err.Error(), "use an issuer that answers at once") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestACertificateThatTheCAIssuesLaterIsAnErrorWithItsHandle(t *testing.T) {
 	now := date("2026-01-15")
 	f := sqlite(t, policy.Default, now)

@@ -79,6 +79,11 @@ func (c Config) check() error {
 			return fmt.Errorf("the engine needs a %s: set Config.%s", d.name, d.name)
 		}
 	}
+	// A request whose answer comes later would be sent again at every tick.
+	if _, later := issuer.As[issuer.Collector](c.Issuer); later {
+		return errors.New("the issuer may answer a request later, and the engine cannot store such a request yet: use an " +
+			"issuer that answers at once")
+	}
 	return nil
 }
 

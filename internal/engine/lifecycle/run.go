@@ -130,8 +130,9 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 	if err != nil {
 		return false, err
 	}
+	taken := false // another replica added the parts
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		handedOut = false
+		handedOut, taken = false, false
 		started, err := tx.StartRun(ctx, tenancy.Run{RunDate: runDate, Policy: e.policy.Name, StartedAt: now})
 		if err != nil {
 			return err
@@ -150,6 +151,7 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 			return err
 		}
 		if err := tx.AddParts(ctx, parts); err != nil {
+			taken = errors.Is(err, tenancy.ErrConflict)
 			return err
 		}
 		if len(parts) == 1 || e.parts == nil {
@@ -158,7 +160,7 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 		handedOut = true
 		return e.parts.Enqueue(ctx, tx.SQL(), parts)
 	})
-	if errors.Is(err, tenancy.ErrConflict) { // another replica added the parts
+	if taken {
 		return false, nil
 	}
 	return handedOut, err

@@ -12,13 +12,25 @@ func (t *Tx) Announcement(ctx context.Context, authorityID string) (toldTo strin
 		"(authority_id) DO NOTHING", authorityID); err != nil {
 		return "", err
 	}
-	return one(ctx, t.Reader, "announcement", scanOne[string], "SELECT told_to FROM announcements WHERE authority_id = ?",
-		authorityID)
+	told, err := one(ctx, t.Reader, "announcement", scanOne[string],
+		"SELECT told_to FROM announcements WHERE authority_id = ?", authorityID)
+	if err != nil {
+		return "", err
+	}
+	// A replica of the release before this table may have got further during a rolling upgrade.
+	other, err := t.SetOnce(ctx, announcedSetting+authorityID, told)
+	return max(told, other), err
 }
+
+// announcedSetting is the prefix of the setting in which the release before the table of announcements kept the
+// progress.
+const announcedSetting = "announced/"
 
 // AdvanceAnnouncement stores the progress of an announcement. ok is false if another replica has advanced it meanwhile.
 func (t *Tx) AdvanceAnnouncement(ctx context.Context, authorityID, from, to string) (ok bool, err error) {
-	n, err := t.exec(ctx, "UPDATE announcements SET told_to = ? WHERE authority_id = ? AND told_to = ?", to, authorityID,
-		from)
-	return n == 1, err
+	if ok, err := t.advanceSetting(ctx, announcedSetting+authorityID, from, to); err != nil || !ok {
+		return false, err
+	}
+	_, err = t.exec(ctx, "UPDATE announcements SET told_to = ? WHERE authority_id = ?", to, authorityID)
+	return err == nil, err
 }

@@ -22,12 +22,22 @@ const (
 	ClaimTrustQuestions ClaimKind = "trust questions"
 )
 
+// inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same
+// work. Such a replica may run beside this one during a rolling upgrade.
+var inSettings = map[ClaimKind]string{
+	ClaimFirstToken: "first_token", ClaimSigns: "signs/", ClaimReminder: "reminded/",
+	ClaimTrustQuestions: "authority-asked/",
+}
+
 // Claim stores a claim and reports whether it is the first for its kind and subject. If not, another replica did the
 // work, or is doing it in a transaction that commits first.
 func (t *Tx) Claim(ctx context.Context, kind ClaimKind, subject string, at time.Time) (first bool, err error) {
 	n, err := t.exec(ctx, "INSERT INTO claims (kind, subject, at) VALUES (?, ?, ?) ON CONFLICT (kind, subject) DO NOTHING",
 		string(kind), subject, micros(at))
-	return n == 1, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return t.claimSetting(ctx, inSettings[kind]+subject, at)
 }
 
 // Claimed reports whether a claim is stored.
@@ -39,6 +49,8 @@ func (r Reader) Claimed(ctx context.Context, kind ClaimKind, subject string) (bo
 
 // PruneClaims deletes the claims of a kind from before an instant.
 func (t *Tx) PruneClaims(ctx context.Context, kind ClaimKind, before time.Time) error {
-	_, err := t.exec(ctx, "DELETE FROM claims WHERE kind = ? AND at < ?", string(kind), micros(before))
-	return err
+	if _, err := t.exec(ctx, "DELETE FROM claims WHERE kind = ? AND at < ?", string(kind), micros(before)); err != nil {
+		return err
+	}
+	return t.pruneSettings(ctx, inSettings[kind], before)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +126,86 @@ func TestNoticesAreKeptWhenTheirUniquenessGetsAKey(t *testing.T) {
 		}
 		if n, err := s.NoticesByID(t.Context(), []string{"old-0"}); err != nil || !n["old-0"].RunDate.IsZero() {
 			t.Errorf("%+v, %v", n, err)
+		}
+	})
+}
+
+// During a rolling upgrade a replica of the release before the table of claims works beside this one.
+func TestReplicasOfTwoReleasesDoTheSameWorkOnce(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		old := func(query string) (changed bool) {
+			t.Helper()
+			r, err := s.writer.ExecContext(t.Context(), query)
+			if err != nil { // it takes a conflict as work that is done
+				return false
+			}
+			n, err := r.RowsAffected()
+			must(t, err)
+			return n == 1
+		}
+		claim := func(kind ClaimKind, subject string) (first bool) {
+			t.Helper()
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+				first, err = tx.Claim(ctx, kind, subject, now)
+				return err
+			}))
+			return first
+		}
+		for kind, name := range map[ClaimKind]string{ClaimFirstToken: "first_token", ClaimSigns: "signs/ca-1",
+			ClaimReminder: "reminded/c1/30", ClaimTrustQuestions: "authority-asked/ca-1/2026-11-01"} {
+			subject := strings.TrimPrefix(name, inSettings[kind])
+			oldClaims := func(name string) bool {
+				return old("INSERT INTO settings (name, value) VALUES ('" + name + "', '2026-11-01T00:00:00Z') " +
+					"ON CONFLICT (name) DO NOTHING")
+			}
+			if !claim(kind, subject) || oldClaims(name) {
+				t.Errorf("%s: the other release claims it too", name)
+			}
+			if !oldClaims(name+"x") || claim(kind, subject+"x") {
+				t.Errorf("%s: this release claims what the other one has claimed", name)
+			}
+		}
+
+		progress := func(want string) {
+			t.Helper()
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+				if got, err := tx.Announcement(ctx, "ca-1"); err != nil || got != want {
+					t.Errorf("the announcement has got to %q, %v; want %q", got, err, want)
+				}
+				return nil
+			}))
+		}
+		advance := func(from, to string) (ok bool) {
+			t.Helper()
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+				ok, err = tx.AdvanceAnnouncement(ctx, "ca-1", from, to)
+				return err
+			}))
+			return ok
+		}
+		progress("")
+		oldAdvances := func(from, to string) bool {
+			return old(fmt.Sprintf("UPDATE settings SET value = '%s' WHERE name = 'announced/ca-1' AND value = '%s'", to, from))
+		}
+		if !advance("", "tenant-1") || oldAdvances("", "tenant-1") {
+			t.Error("both releases notify the first page")
+		}
+		if !oldAdvances("tenant-1", "tenant-2") || advance("tenant-1", "tenant-2") {
+			t.Error("both releases notify the second page")
+		}
+		progress("tenant-2")
+
+		notice := func(id string, runDate int64, key string) string {
+			return fmt.Sprintf("INSERT INTO notices (id, tenant_id, certificate_id, successor_id, kind, subject, run_date, "+
+				"due_at, reason, created_at, dedup_key) VALUES ('%s', 't', 'c1', '', 'expiring', 's', %d, 7, '', 7, '%s')", id,
+				runDate, key)
+		}
+		run := fmt.Sprintf("run/%d", now.UnixMicro())
+		if !old(notice("new", now.UnixMicro(), run)) || old(notice("old", now.UnixMicro(), "")) {
+			t.Error("a run warns twice, in replicas of two releases")
 		}
 	})
 }

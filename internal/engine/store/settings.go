@@ -55,6 +55,26 @@ func (t *Tx) SetOnce(ctx context.Context, name, value string) (stored string, er
 	return t.Setting(ctx, name)
 }
 
+// claimSetting writes the claim of the release before the table of claims, and reports whether it is the first.
+func (t *Tx) claimSetting(ctx context.Context, name string, at time.Time) (first bool, err error) {
+	n, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name,
+		at.UTC().Format(time.RFC3339))
+	return n == 1, err
+}
+
+// pruneSettings deletes such claims from before an instant.
+func (t *Tx) pruneSettings(ctx context.Context, prefix string, before time.Time) error {
+	_, err := t.exec(ctx, "DELETE FROM settings WHERE name LIKE ? AND value < ?", prefix+"%",
+		before.UTC().Format(time.RFC3339))
+	return err
+}
+
+// advanceSetting changes a setting that has the value from. ok is false if it has another one.
+func (t *Tx) advanceSetting(ctx context.Context, name, from, to string) (ok bool, err error) {
+	n, err := t.exec(ctx, "UPDATE settings SET value = ? WHERE name = ? AND value = ?", to, name, from)
+	return n == 1, err
+}
+
 // LongestValidity returns the longest validity that certificates of this installation were ever issued with. It takes
 // into account the validity that is used now. It limits how far ahead a run looks if a policy counts in shares of the
 // lifetime.

@@ -1,9 +1,11 @@
 -- Replicas coordinate in tables of their own. Until now they used settings.
 --
--- The rows in settings stay: during a rolling upgrade, replicas of the previous release still read them.
+-- The rows in settings stay, and claims are written there too: during a rolling upgrade, replicas of the previous release
+-- read and write them.
 
 -- +goose Up
--- Work that only one replica may do, once. A claim is deleted when its subject cannot occur again.
+-- Work that only one replica may do, once. Reminders and questions are deleted when their subject cannot occur again; the
+-- other kinds are few and stay.
 CREATE TABLE claims (
     kind    TEXT NOT NULL,
     subject TEXT NOT NULL,

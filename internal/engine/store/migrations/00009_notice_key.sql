@@ -3,7 +3,7 @@
 
 -- +goose Up
 -- The key names the cause of the notice: 'run/' with the run date, 'renewed', 'unready/' with the stage, 'authority/' with its
--- ID. It is '' in notices that a replica of the previous release writes during a rolling upgrade.
+-- ID. It is '' in a notice that a replica of the previous release writes during a rolling upgrade.
 /*postgres ALTER TABLE notices ADD COLUMN dedup_key TEXT NOT NULL DEFAULT ''; */
 /*postgres ALTER TABLE notices DROP CONSTRAINT notices_certificate_id_run_date_key; */
 /*sqlite ALTER TABLE notices RENAME TO notices_before; */
@@ -26,7 +26,9 @@ FROM notices_before; */
 UPDATE notices SET
     dedup_key = CASE WHEN run_date > 0 THEN 'run/' || CAST(run_date AS TEXT) ELSE 'at/' || CAST(-run_date AS TEXT) END,
     run_date = CASE WHEN run_date > 0 THEN run_date ELSE 0 END;
-CREATE UNIQUE INDEX notices_once ON notices (certificate_id, dedup_key) WHERE dedup_key <> '';
+-- The key of a notice without one follows from its run date, so that a replica of either release conflicts with the other.
+CREATE UNIQUE INDEX notices_once ON notices (certificate_id, (CASE WHEN dedup_key <> '' THEN dedup_key
+    WHEN run_date > 0 THEN 'run/' || CAST(run_date AS TEXT) ELSE 'at/' || CAST(-run_date AS TEXT) END));
 
 -- +goose Down
 DROP INDEX notices_once;

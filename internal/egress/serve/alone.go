@@ -1,0 +1,79 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+)
+
+// Alone are the flags of a program that runs nothing but a gateway.
+type Alone struct {
+	Options
+	BehindProxy bool `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+	Log         Log  `embed:""`
+}
+
+// A Service is the connection of a gateway to its service.
+type Service struct {
+	Control gateway.Control
+	Address string // a password in it is not shown
+	Release func() error
+}
+
+// Run checks the flags, connects, and serves messages until ctx is done. It prints the addresses to out when the gateway
+// accepts messages, and logs to log.
+func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Writer,
+	connect func(context.Context, *slog.Logger) (Service, error)) error {
+	front := Direct
+	if a.BehindProxy {
+		front = Proxied
+	}
+	if a.isOff() {
+		return errors.New("--gateway off leaves nothing to run")
+	}
+	if err := a.Check(front); err != nil {
+		return err
+	}
+	network, err := a.Network()
+	if err != nil {
+		return err
+	}
+	logger := a.Log.Logger(log)
+	service, err := connect(ctx, logger)
+	if err != nil {
+		return err
+	}
+	s, err := a.Open(gateway.Config{Control: service.Control, Network: network, Now: now, Log: logger})
+	if err != nil {
+		return errors.Join(err, service.Release())
+	}
+	if err := s.Start(); err != nil {
+		return errors.Join(err, s.Shutdown(ctx), service.Release())
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve() }()
+	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL,
+		redacted(service.Address))
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		logger.Info("stopping")
+	}
+	end, cancel := context.WithTimeout(context.Background(), ShutdownTime)
+	defer cancel()
+	return errors.Join(err, s.Shutdown(end), service.Release())
+}
+
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "***"
+	}
+	return u.Redacted()
+}

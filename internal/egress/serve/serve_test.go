@@ -1,0 +1,46 @@
+package serve
+
+import (
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+)
+
+// untouched is a control whose every method panics.
+type untouched struct{ gateway.Control }
+
+func TestAnOpenedGatewayTouchesNothingBeforeItStarts(t *testing.T) {
+	o := Options{Gateway: "127.0.0.1:0"}
+	s, err := o.Open(gateway.Config{Control: untouched{}, Network: &outbound.Network{}, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(s.URL, "http://")
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatalf("the address is not released: %v", err)
+	}
+	l.Close()
+}
+
+func TestAnAddressIsShownWithoutItsPassword(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://perennial.example.com":          "https://perennial.example.com",
+		"https://me:s3cret@perennial.example":    "https://me:xxxxx@perennial.example",
+		"postgres://me:s3cret@a,b/p?sslmode=off": "postgres://me:xxxxx@a,b/p?sslmode=off",
+		"https://%zz:s3cret@x":                   "***",
+	} {
+		if got := redacted(address); got != want {
+			t.Errorf("%s is shown as %s, want %s", address, got, want)
+		}
+	}
+}
