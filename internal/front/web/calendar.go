@@ -51,7 +51,7 @@ func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err er
 		if r.Warn+r.Renew > 0 {
 			entries = append(entries, publish.CalendarEntry{
 				UID: "run-" + r.RunDate.UTC().Format("20060102T150405Z") + "@perennial", At: r.RunDate,
-				Summary: v.T("Run: %d renewals, %d warnings", r.Renew, r.Warn), Description: c.baseURL + "/forecast",
+				Summary: v.T("Run (renewals: %d, warnings: %d)", r.Renew, r.Warn), Description: c.baseURL + "/forecast",
 			})
 		}
 	}

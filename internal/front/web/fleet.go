@@ -196,7 +196,8 @@ func comparePolicies(v *view, a, b audited) []difference {
 		row(v.T("Without a warning, in the long run"), func(a audited) string {
 			return v.percent(a.report.SteadyState.Share)
 		}),
-		row(v.T("Without a warning, of all dates"), func(a audited) string { return v.percent(a.report.Single.Share) }),
+		row(v.T("Share of expiry dates without a warning"),
+			func(a audited) string { return v.percent(a.report.Single.Share) }),
 	}
 }
 

@@ -18,7 +18,7 @@ var germanArrangement = []translation{
 	{", then ", ", dann "},
 	{"1. Download the certificate", "1. Zertifikat herunterladen"},
 	{"2. Install it", "2. Installieren"},
-	{"3. Test it", "3. Testen"},
+	{"3. Test it", "3. Prüfen"},
 	{
 		"A message is tried with generation %s, in this order, before a refusal is returned to its sender.",
 		"Eine Nachricht wird der Reihe nach mit Generation %s versucht, bevor der Absender eine Ablehnung erhält.",
@@ -87,7 +87,7 @@ var germanArrangement = []translation{
 		"How receivers check certificates, and what still works after a renewal",
 		"Wie Empfänger Zertifikate prüfen und was nach einer Erneuerung noch funktioniert",
 	},
-	{"I have installed it, test now", "Installiert, jetzt testen"},
+	{"I have installed it, test now", "Installiert, jetzt prüfen"},
 	{
 		"Immediate: at the renewal, even if the receiver does not accept the new certificate",
 		"Sofort: mit der Erneuerung, auch wenn der Empfänger das neue Zertifikat nicht annimmt",
@@ -169,7 +169,7 @@ var germanArrangement = []translation{
 	{"Strategy", "Strategie"},
 	{"Switch back to this one", "Auf diese zurückwechseln"},
 	{"Switch to this one", "Auf diese umstellen"},
-	{"Test", "Testen"},
+	{"Test", "Prüfen"},
 	{"Test again", "Erneut prüfen"},
 	{"Test connection", "Verbindung prüfen"},
 	{"Test path", "Pfad der Prüfung"},
@@ -221,7 +221,7 @@ var germanArrangement = []translation{
 	{
 		"The receiver still refuses the new certificate (%s). Please check the installation and test again. Until " +
 			"then, messages use the old one.",
-		"Der Empfänger lehnt das neue Zertifikat noch ab (%s). Bitte prüfen Sie die Installation, und testen Sie " +
+		"Der Empfänger lehnt das neue Zertifikat noch ab (%s). Bitte kontrollieren Sie die Installation, und prüfen Sie " +
 			"erneut. Bis dahin verwenden Nachrichten das alte.",
 	},
 	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
@@ -249,7 +249,7 @@ var germanArrangement = []translation{
 		"What you have to do depends on how your system checks certificates. A system that trusts the CA or checks " +
 			"the subject needs no change, because both stay the same: just test.",
 		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Ein System, das der CA vertraut oder das " +
-			"Subject prüft, braucht keine Änderung, denn beides bleibt gleich: Testen Sie einfach.",
+			"Subject prüft, braucht keine Änderung, denn beides bleibt gleich: Prüfen Sie es einfach.",
 	},
 	{"When to switch to the next generation", "Wann auf die nächste Generation umgestellt wird"},
 	{

@@ -8,8 +8,8 @@ var germanFleet = []translation{
 		"%s hat die ersten Zertifikate. Legen Sie als Nächstes Personen und eine Vereinbarung an.",
 	},
 	{"%s of renewals come without a warning", "%s der Erneuerungen kommen ohne Warnung"},
-	{"%s: %d renewals", "%s: %d Erneuerungen"},
-	{"%s: %d warnings", "%s: %d Warnungen"},
+	{"%s, renewals: %d", "%s, Erneuerungen: %d"},
+	{"%s, warnings: %d", "%s, Warnungen: %d"},
 	{
 		"A new CA has been announced. It starts signing on %s.",
 		"Eine neue CA wurde angekündigt. Sie signiert ab dem %s.",
@@ -218,10 +218,11 @@ var germanFleet = []translation{
 		"Der Vorgang läuft im Hintergrund weiter. Sie können diese Seite schließen.",
 	},
 	{
-		"This is the local CA. The successor of an issuing CA is announced a year ahead. It starts signing as soon " +
-			"as every receiver is known to trust it, and on its date at the latest.",
-		"Das ist die lokale CA. Der Nachfolger einer ausstellenden CA wird ein Jahr im Voraus angekündigt. Er " +
-			"signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, spätestens ab seinem Datum.",
+		"The successor of an issuing CA is announced before it signs. The local CA announces it a year ahead, and lets " +
+			"it sign as soon as every receiver is known to trust it, and on its date at the latest.",
+		"Der Nachfolger einer ausstellenden CA wird angekündigt, bevor er signiert. Die lokale CA kündigt ihn ein Jahr " +
+			"im Voraus an. Er signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, spätestens ab " +
+			"seinem Datum.",
 	},
 	{
 		"This page will show what runs next and what needs attention. Create a tenant first: it gets its " +
@@ -271,7 +272,7 @@ var germanFleet = []translation{
 	},
 	{"Without a warning", "Ohne Warnung"},
 	{"Without a warning, in the long run", "Ohne Warnung, auf Dauer"},
-	{"Without a warning, of all dates", "Ohne Warnung, von allen Daten"},
+	{"Share of expiry dates without a warning", "Anteil aller Ablaufdaten ohne Warnung"},
 	{"different", "verschieden"},
 	{"never", "nie"},
 	{"renewals", "Erneuerungen"},

@@ -112,12 +112,12 @@ var germanFrame = []translation{
 	{"Refused", "Abgelehnt"},
 	{"Remove", "Entfernen"},
 	{"Retired", "Stillgelegt"},
-	{"Reverted", "Zurückgefallen"},
+	{"Reverted", "Wieder altes Zertifikat"},
 	{"Revoke address", "Adresse widerrufen"},
 	{"Revoked", "Widerrufen"},
 	{"Role", "Rolle"},
 	{"Roll-overs", "Umstellungen"},
-	{"Run: %d renewals, %d warnings", "Lauf: %d Erneuerungen, %d Warnungen"},
+	{"Run (renewals: %d, warnings: %d)", "Lauf (Erneuerungen: %d, Warnungen: %d)"},
 	{"Runs", "Läufe"},
 	{"Same as the browser", "Wie im Browser"},
 	{"Save", "Speichern"},
@@ -216,7 +216,7 @@ var germanFrame = []translation{
 			"the receiver accepts only the old one again. At risk: the old one expires within 30 days.",
 		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger nimmt es nicht an. Bereit: " +
 			"Der Empfänger nimmt es an. Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht " +
-			"mehr gebraucht. Zurückgefallen: Der Empfänger nimmt wieder nur das alte an. Gefährdet: Das alte läuft " +
+			"mehr gebraucht. Wieder altes Zertifikat: Der Empfänger nimmt wieder nur das alte an. Gefährdet: Das alte läuft " +
 			"innerhalb von 30 Tagen ab.",
 	},
 	{"Welcome", "Willkommen"},

@@ -97,7 +97,7 @@ var germanTenant = []translation{
 	{"Note (optional)", "Notiz (optional)"},
 	{"Note: %s", "Notiz: %s"},
 	{"Nothing is planned at the moment.", "Im Moment ist nichts geplant."},
-	{"Old one expires", "Alte läuft ab"},
+	{"Old one expires", "Altes Zertifikat läuft ab"},
 	{"Open tasks", "Offene Aufgaben"},
 	{
 		"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +

@@ -231,7 +231,7 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 	_, page = c.post(c.signIn("olga"), "/account/calendar")
 	if status, calendar := c.get(nobody,
 		regexp.MustCompile(`/calendar/[A-Z2-7]{26}\.ics`).FindString(page)); status != 200 ||
-		!strings.Contains(calendar, "SUMMARY:Run: ") {
+		!strings.Contains(calendar, "SUMMARY:Run (") {
 		t.Errorf("an operator's: %d\n%s", status, calendar)
 	}
 }
