@@ -80,7 +80,7 @@ func (a Action) Subject() string {
 // Decide returns the action of the run at the given instant for a certificate of the given validity.
 //
 // Both windows are inclusive. If they overlap, renewing wins, because a warning that promises a renewal "in the next
-// run" would be false. The caller applies WarnOnce, because only the caller knows which warnings were sent.
+// run" would be false. The caller applies WarnOnce, because only the caller has the list of sent warnings.
 func (p Policy) Decide(v Validity, run time.Time) Action {
 	left, lifetime := v.NotAfter.Sub(run), v.Lifetime()
 	switch {

@@ -1,7 +1,7 @@
 // Command prose finds lines that are too wide, and phrases that an experienced native engineer would not write.
 //
-// It reads the files that git tracks below the current folder: comments and string literals of Go, and the lines of
-// templates and Markdown. Each finding is printed as "file:line: what to write instead: the line", and the exit status
+// It reads the files that git tracks below the current folder: comments and string literals of Go, the lines of
+// templates of pages and mails, Markdown and deployment files, and the comments of test scripts. Each finding is printed as "file:line: what to write instead: the line", and the exit status
 // is 1. A phrase that is right where it stands is listed in the exceptions file, as "file: a part of the line"; an
 // exception that no longer excuses anything is itself a finding. Arguments limit the search to paths that begin so.
 package main
@@ -13,6 +13,7 @@ import (
 	"go/token"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,12 +51,17 @@ var habits = []habit{
 	{regexp.MustCompile(`(?i)\b(takes?|took|taken|taking) (it |them |a task |lost jobs )?up\b`), nil, `"resume", "start"`},
 	{regexp.MustCompile(`(?i)\bbehind the back\b|\bbehind (its|their) backs?\b`), nil, `"in the background"`},
 	{regexp.MustCompile(`(?i)\bthe very [a-z]+\b`), nil, `"exactly this ..."`},
+	{regexp.MustCompile(`(?i)\b(says|knows|hears|tells) (which|what|how|that|whether)\b`), nil,
+		`"returns", "records", "reports"`},
 }
+
+// globs select the files that are read.
+var globs = []string{"*.go", "*.templ", "*.md", "internal/*.txt", "internal/*.html", "*.txtar", "deploy/*.yml"}
 
 func main() {
 	exceptionsFile := flag.String("exceptions", "", "file of exceptions")
 	flag.Parse()
-	list, err := exec.Command("git", "ls-files", "-z", "--", "*.go", "*.templ", "*.md").Output()
+	list, err := exec.Command("git", append([]string{"ls-files", "-z", "--"}, globs...)...).Output()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prose: git ls-files:", err)
 		os.Exit(2)
@@ -151,6 +157,9 @@ func lines(path, data string) map[int]string {
 	prose := map[int]string{}
 	if !strings.HasSuffix(path, ".go") {
 		for i, line := range strings.Split(data, "\n") {
+			if strings.HasSuffix(path, ".txtar") && !strings.HasPrefix(line, "#") { // commands and their output
+				continue
+			}
 			prose[i+1] = line
 		}
 		return prose
@@ -180,12 +189,18 @@ var (
 )
 
 // mayBeWide reports whether a line cannot or need not be wrapped: tables, pictures and links of Markdown, struct tags,
-// long addresses, and directives for the compiler.
+// long addresses, directives for the compiler, mails, and the commands and queries of scripts and deployment files.
 func mayBeWide(path, line string) bool {
 	trimmed := strings.TrimSpace(line)
 	if strings.HasSuffix(path, ".md") {
 		return strings.HasPrefix(trimmed, "|") || strings.HasPrefix(trimmed, "![") || strings.HasPrefix(trimmed, "#") ||
 			url.MatchString(line)
+	}
+	switch filepath.Ext(path) {
+	case ".txt", ".html", ".yml":
+		return true
+	case ".txtar":
+		return !strings.HasPrefix(line, "#")
 	}
 	return structTag.MatchString(line) || url.MatchString(line) || strings.HasPrefix(trimmed, "//go:")
 }

@@ -23,6 +23,9 @@ func TestPhrasesThatReadTranslatedAreFound(t *testing.T) {
 		{`store.Tenant(ctx, "nobody")`, ""}, // a name
 		{"// It mends the files.", "fix"},
 		{"// recommended", ""},
+		{"// broken says which invariant fails.", "returns"},
+		{"// The caller knows how many there are.", "returns"},
+		{"// The administrator knows the receiver.", ""},
 		{"// A worker takes it up.", "resume"},
 		{`fmt.Errorf("%q is no rate", s)`, "is not a"},
 		{"isNoProse := is no prose", ""}, // code
@@ -34,6 +37,16 @@ func TestPhrasesThatReadTranslatedAreFound(t *testing.T) {
 		case c.want != "" && (len(found) != 1 || !strings.Contains(found[0].what, c.want) || found[0].line != 3):
 			t.Errorf("%q: %v, want %q in line 3", c.line, found, c.want)
 		}
+	}
+}
+
+func TestScriptsAreReadInTheirCommentsAlone(t *testing.T) {
+	script := "# It asks once more.\nstdout 'It asks once more.'\n"
+	if found := check("x.txtar", script); len(found) != 1 || found[0].line != 1 {
+		t.Errorf("%v, want line 1", found)
+	}
+	if found := check("x.txt", "Please send it once more.\n"); len(found) != 1 {
+		t.Errorf("a mail: %v", found)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Checked returns an issuer that takes only what was requested from i: a client certificate of the requested key that
-// names the tenant, agrees with what i reports of it, and was signed by the requested authority. The error tells what
+// names the tenant, agrees with what i reports of it, and was signed by the requested authority. The error names what
 // it is instead. Whether the certificate is valid for long enough is the caller's decision. The capabilities of i stay
 // reachable with [As].
 func Checked(i Issuer) Issuer {
