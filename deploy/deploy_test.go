@@ -38,12 +38,12 @@ func exported(t *testing.T) map[string]bool {
 		return err
 	})
 	if err != nil || len(all) < 5 {
-		t.Fatalf("%d metrics were found: %v", len(all), err)
+		t.Fatalf("found only %d metrics: %v", len(all), err)
 	}
 	return all
 }
 
-func TestAlertsAndDashboardUseExistingMetrics(t *testing.T) {
+func TestAlertsAndTheDashboardUseExistingMetrics(t *testing.T) {
 	there := exported(t)
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/perennial.json"} {
 		data, err := os.ReadFile(file)
@@ -52,7 +52,7 @@ func TestAlertsAndDashboardUseExistingMetrics(t *testing.T) {
 		}
 		names := metric.FindAllString(string(data), -1)
 		if len(names) < 5 {
-			t.Errorf("%s uses %d metrics only", file, len(names))
+			t.Errorf("%s uses only %d metrics", file, len(names))
 		}
 		for _, name := range names {
 			if !there[name] {
@@ -85,12 +85,12 @@ func TestTheSystemdUnitIsHardened(t *testing.T) {
 	}
 }
 
-// The container image is built by buildah according to the Dockerfile, with the files of its first stage, because the
-// image of the compiler is not available everywhere. Its program runs as an unprivileged user on a read-only file
-// system, except for its own folder.
+// buildah builds the image with the last stage of the Dockerfile. The test provides the files of the first stage,
+// because the image of the compiler is not available everywhere. The program runs as an unprivileged user
+// on a read-only file system, with one writable folder.
 func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root may build it without a daemon, and make an empty world for it")
+		t.Skip("needs root, to build without a daemon and to change the root directory")
 	}
 	build := exec.Command("make", "-s", "release")
 	build.Dir = ".."
@@ -148,7 +148,7 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 		return err
 	})
 	if !slices.Equal(files, []string{"/etc/ssl/certs/ca-certificates.crt", "/perennial"}) {
-		t.Errorf("the image has %v in it", files)
+		t.Errorf("the image contains %v", files)
 	}
 	command := append(config.Entrypoint, config.Cmd...)
 	cmd := exec.Command(command[0], append(command[1:], "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0")...)
@@ -168,7 +168,7 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	defer cmd.Process.Kill()
 	line := bufio.NewScanner(out)
 	if !line.Scan() || !strings.HasPrefix(line.Text(), "Perennial is ready at http://127.0.0.1:") {
-		t.Fatalf("it says %q", line.Text())
+		t.Fatalf("the first line of output is %q", line.Text())
 	}
 	res, err := http.Get(strings.TrimPrefix(line.Text(), "Perennial is ready at ") + "/readyz")
 	if err != nil {

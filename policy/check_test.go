@@ -67,7 +67,7 @@ func hourly(p *Policy) {
 	p.RenewWithin, p.WarnFrom, p.WarnTo = Span{Fixed: time.Minute}, Span{}, Span{Fixed: 2 * time.Minute}
 }
 
-func TestADurationOrAShareThatIsNotOneIsRefused(t *testing.T) {
+func TestInvalidDurationsAndSharesAreRefused(t *testing.T) {
 	for in, want := range map[string]time.Duration{
 		"62d": 62 * Day, "1.5d": 36 * time.Hour, "36h": 36 * time.Hour, "1h30m": 90 * time.Minute, "-1d": -Day, "0d": 0,
 		"36500d": 36500 * Day, "-36500d": -36500 * Day,

@@ -15,7 +15,7 @@ import (
 )
 
 // The exploration visits every state that a roll-over can reach over two renewals. It is harsher than the world:
-// evidence may be false, about any generation, from anybody, at any moment, which covers every receiver that changes
+// evidence may be false, about any generation, from any source, at any moment, which covers every receiver that changes
 // what it accepts, every message that is reported late, twice or never, and every crash between a message and its
 // report; the clock may pass any number of ticks unseen; certificates are renewed in time, early or twice, and revoked;
 // notice was given in time or not.
@@ -32,8 +32,8 @@ func instant(i int) time.Time {
 	return epoch.Add(time.Duration((i+1)/2)*stride - time.Duration(i%2)*aDay)
 }
 
-// A node is a state of the world: the receiver is not part of it, since every set of generations that it could accept
-// is checked in every state.
+// A node is a state of the exploration. It does not contain the receiver, because every set of generations that a
+// receiver could accept is checked in every state.
 type node struct {
 	r       Rollover
 	instant int
@@ -41,8 +41,8 @@ type node struct {
 
 func (n node) now() time.Time { return instant(n.instant) }
 
-// A key tells states apart by all that decisions depend on: what is not usable any more counts by its number alone, and
-// instants count by what is compared with them.
+// A key identifies a state by everything that decisions depend on. Unusable generations count by their number alone,
+// and instants by the times that they are compared with.
 type key struct {
 	instant, presents int
 	generations       [3]generationKey
@@ -84,7 +84,7 @@ func (n node) key() key {
 	return k
 }
 
-// next are all states that one step leads to. A step that presents something says so to the check.
+// next returns all states that one step leads to. It calls moved for each step that presents another generation.
 func (n node) next(moved func(before node, after Rollover, m *Move)) (all []node) {
 	now := n.now()
 	add := func(r Rollover) { all = append(all, node{r, n.instant}) }
@@ -129,12 +129,12 @@ func (n node) next(moved func(before node, after Rollover, m *Move)) (all []node
 	return all
 }
 
-// valid and aboutToExpire are what the machine must find out by itself.
+// valid and aboutToExpire are independent of the code under test.
 func valid(g Generation, now time.Time) bool { return now.Before(g.NotAfter) && !g.Revoked }
 
 func aboutToExpire(g Generation, now time.Time) bool { return g.NotAfter.Sub(now) <= 3*aDay }
 
-// broken says which invariant does not hold in a state, or "".
+// broken returns the invariant that does not hold in a state, or "".
 func (n node) broken() string {
 	now, order := n.now(), n.r.Order(n.now())
 	var usable []int
@@ -146,22 +146,22 @@ func (n node) broken() string {
 	if len(usable) == 0 {
 		return ""
 	}
-	// 1. Delivery: whatever the receiver accepts, it is tried.
+	// 1. Delivery: every generation that the receiver may accept is tried.
 	for _, accepted := range usable {
 		if n.r.Strategy != tenancy.Immediate && !slices.Contains(order, accepted) {
-			return fmt.Sprintf("delivery: the receiver accepts generation %d alone, and %v are tried", accepted, order)
+			return fmt.Sprintf("delivery: the receiver accepts only generation %d, but %v are tried", accepted, order)
 		}
 	}
 	// 3. Never expired, never revoked.
 	for _, tried := range order {
 		if !slices.Contains(usable, tried) {
-			return fmt.Sprintf("never expired: generation %d is tried, and %v are usable", tried, usable)
+			return fmt.Sprintf("never expired: generation %d is tried, but %v are usable", tried, usable)
 		}
 	}
 	r, _ := n.r.At(now)
 	presented, _ := r.Generation(r.Presents)
 	if !slices.Contains(usable, r.Presents) || aboutToExpire(presented, now) && r.Presents != usable[len(usable)-1] {
-		return fmt.Sprintf("never expired: generation %d is presented, and %v are usable", r.Presents, usable)
+		return fmt.Sprintf("never expired: generation %d is presented, but %v are usable", r.Presents, usable)
 	}
 	if again, move := r.At(now); move != nil {
 		return fmt.Sprintf("moved twice in one instant: to %d and to %d", r.Presents, again.Presents)
@@ -169,20 +169,20 @@ func (n node) broken() string {
 	return ""
 }
 
-// surprising says whether a move is against invariant 2: it presents a generation before its notice has passed although
-// the one before could stay.
+// surprising returns the violation of invariant 2 by a move, or "". A move violates it by presenting a generation
+// before its notice has passed, although the previous one could stay.
 func surprising(before node, m *Move) string {
 	now := before.now()
 	from, _ := before.r.Generation(m.From)
 	to, _ := before.r.Generation(m.To)
 	if m.To > m.From && now.Before(to.NoticedUntil) && valid(from, now) && !aboutToExpire(from, now) {
-		return fmt.Sprintf("no surprise: generation %d is presented on %s (%s), and the notice ends on %s", m.To, day(now),
+		return fmt.Sprintf("no surprise: generation %d is presented on %s (%s), but the notice ends on %s", m.To, day(now),
 			m.Why, day(to.NoticedUntil))
 	}
 	return ""
 }
 
-// explore visits every reachable state and says the first thing that is broken.
+// explore visits every reachable state. It returns their number, and the first broken invariant, or "".
 func explore(s tenancy.Strategy) (states int, broken string) {
 	start := node{r: Rollover{Strategy: s, Presents: 1,
 		Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
@@ -221,7 +221,7 @@ func TestInvariantsHoldInEveryReachableState(t *testing.T) {
 	}
 }
 
-// A mutant is the machine with one condition removed. The exploration must notice each.
+// A mutant is the state machine with one condition removed. The exploration must find a broken invariant in each.
 func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the package for each mutant")
@@ -235,10 +235,10 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mutant := range []struct{ name, condition, without, broken string }{
-		{"tries what has expired", "return !g.Revoked && now.Before(g.NotAfter)", "return !g.Revoked", "never expired"},
-		{"tries what is revoked", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)",
+		{"tries expired generations", "return !g.Revoked && now.Before(g.NotAfter)", "return !g.Revoked", "never expired"},
+		{"tries revoked generations", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)",
 			"never expired"},
-		{"falls back for no strategy", "if r.Strategy == tenancy.Immediate {\n\t\treturn []int{first}",
+		{"never falls back", "if r.Strategy == tenancy.Immediate {\n\t\treturn []int{first}",
 			"if true {\n\t\treturn []int{first}", "delivery"},
 		{"forgets the margin", "case presented.ending(now) && ", "case false && ", "never expired"},
 		{"forgets the notice", "if now.Before(g.NoticedUntil) {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue",
@@ -247,7 +247,7 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 		t.Run(mutant.name, func(t *testing.T) {
 			t.Parallel()
 			if strings.Count(string(source), mutant.condition) != 1 {
-				t.Fatalf("the machine no longer has the condition %q once: name the one that took its place", mutant.condition)
+				t.Fatalf("rollover.go does not contain the condition %q exactly once: update this table", mutant.condition)
 			}
 			dir := t.TempDir()
 			changed, overlay := filepath.Join(dir, "rollover.go"), filepath.Join(dir, "overlay.json")
@@ -264,7 +264,7 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 			out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestInvariantsHoldInEveryReachableState$",
 				".").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), mutant.broken+":") {
-				t.Errorf("the exploration did not notice it (%v):\n%s", err, out)
+				t.Errorf("the exploration found no broken invariant (%v):\n%s", err, out)
 			}
 		})
 	}

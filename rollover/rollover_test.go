@@ -113,7 +113,7 @@ func TestAReceiverThatGoesBackIsFollowedAndSettlesLater(t *testing.T) {
 	}
 }
 
-func TestNoticeHoldsEveryStrategyAndGivesWayToNeed(t *testing.T) {
+func TestEveryStrategyKeepsTheNoticeUnlessItMustSwitch(t *testing.T) {
 	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
 		r := renewed(s).with(2, func(g *Generation) { g.NoticedUntil = at(328) }).sees(2, Accepted, Person, 301)
 		if r, move := r.At(at(310)); move != nil {

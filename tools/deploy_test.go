@@ -1,5 +1,5 @@
-// Package tools pins the programs that the build needs; its tests are those that need the code of Helm and Compose,
-// which the product must not depend on.
+// Package tools pins the programs that the build needs. Its tests use the code of Helm and Compose, on which the
+// product must not depend.
 package tools
 
 import (
@@ -40,7 +40,7 @@ func render(t *testing.T, values map[string]any) (string, error) {
 	return r.Manifest, nil
 }
 
-func TestTheChartRendersWhatRunsUnprivileged(t *testing.T) {
+func TestTheChartRendersAnUnprivilegedDeployment(t *testing.T) {
 	out, err := render(t, map[string]any{"policyFile": "name: own\n",
 		"environment": map[string]any{"PERENNIAL_ISSUER_RATE": "100"}, "serviceMonitor": map[string]any{"enabled": true}})
 	if err != nil {
@@ -53,19 +53,20 @@ func TestTheChartRendersWhatRunsUnprivileged(t *testing.T) {
 		`{name: PERENNIAL_ISSUER_RATE, value: "100"}`, "path: /readyz", "perennial:development",
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("it lacks %q:\n%s", want, out)
+			t.Errorf("the manifest lacks %q:\n%s", want, out)
 		}
 	}
 }
 
-func TestTheChartRefusesValuesThatMakeNoSense(t *testing.T) {
+func TestTheChartRefusesInvalidValues(t *testing.T) {
 	for name, values := range map[string]map[string]any{
-		"no replica": {"replicas": 0}, "a slip": {"replica": 3}, "an address with a path": {"baseURL": "https://a/b"},
+		"no replica": {"replicas": 0}, "a misspelled name": {"replica": 3},
+		"an address with a path":                    {"baseURL": "https://a/b"},
 		"a variable that the service does not have": {"environment": map[string]any{"PATH": "/"}},
 		"no secret": {"secret": ""},
 	} {
 		if _, err := render(t, values); err == nil {
-			t.Errorf("%s is not refused", name)
+			t.Errorf("%s: the chart accepts it", name)
 		}
 	}
 }

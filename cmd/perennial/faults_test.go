@@ -50,8 +50,8 @@ var faults = []fault{
 			way.cut(false)
 		}
 	}},
-	{"the database crashes", true, func(w *world) { w.primary.Restart(w.t, true) }},
-	{"the database is restarted", true, func(w *world) { w.primary.Restart(w.t, false) }},
+	{"the database crashes", true, func(w *world) { w.primary.Crash(w.t) }},
+	{"the database is restarted", true, func(w *world) { w.primary.Restart(w.t) }},
 	{"the database's disk is full", true, func(w *world) {
 		if !w.smallDisk {
 			w.note("    (it has no disk of its own here)")
@@ -64,7 +64,7 @@ var faults = []fault{
 		f.Close()
 		pause(2 * time.Second)
 		check(w.t, os.Remove(ballast))
-		w.primary.Restart(w.t, true) // PostgreSQL may have stopped because it could not write its own log
+		w.primary.Crash(w.t) // PostgreSQL may have stopped because it could not write its own log
 	}},
 	{"the schema gets a column, as an additive migration brings", false, func(w *world) {
 		s, err := store.Open(w.t.Context(), w.databases())

@@ -48,7 +48,7 @@ func main() {
 	flag.Float64Var(&o.least, "least", 90, "percentage of mutants that must be killed")
 	flag.StringVar(&o.equivalent, "equivalent", "", "file that lists mutants that no test can kill, with reasons")
 	flag.BoolVar(&o.list, "list", false, "print the mutants that would be drawn, and test none")
-	also := flag.String("also", "", "further packages whose tests must pass, separated by commas")
+	also := flag.String("also", "", "further packages whose tests must pass, separated by blanks")
 	testFlags := flag.String("test-flags", "", "further flags of go test, separated by blanks")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: mutants [flags] package...\n")
@@ -59,7 +59,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	o.also = strings.FieldsFunc(*also, func(r rune) bool { return r == ',' })
+	o.also = strings.Fields(*also)
 	o.testFlags = strings.Fields(*testFlags)
 	enough, err := run(ctx, o, flag.Args(), os.Stdout)
 	if err != nil {

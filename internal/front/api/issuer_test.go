@@ -24,7 +24,8 @@ func TestAnIssuerWithoutCapabilitiesIsServedWithoutThem(t *testing.T) {
 	engine, ca := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now,
 		func(c *lifecycle.Config) { c.Issuer = bare{c.Issuer} })
 	f := &fixture{t: t, store: engine.Store, engine: engine, now: now, tokens: map[string]string{"operator": "op-secret"}}
-	f.http = httptest.NewServer(handler(t, Config{Store: f.store, Engine: engine.Engine, Issuer: bare{ca}, Seal: engine.Seal,
+	f.http = httptest.NewServer(handler(t, Config{Store: f.store, Engine: engine.Engine, Issuer: bare{ca},
+		Seal:    engine.Seal,
 		Network: &outbound.Network{}, Now: func() time.Time { return now }, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {

@@ -98,7 +98,8 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
 				if err := tx.UpdateKeyUser(ctx, u); err != nil {
 					return err
 				}
-				return tx.Audit(ctx, tenancy.NewEvent(s.clock(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed", name,
+				return tx.Audit(ctx, tenancy.NewEvent(s.clock(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed",
+					name,
 					name+"/"+u.Name, nil))
 			})
 		}
@@ -153,7 +154,8 @@ var (
 		"Certificates that the latest run left for its next try.", nil, nil)
 	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
 		nil, nil)
-	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds", "When an authority of the service's CA expires.",
+	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
+		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
 )
 

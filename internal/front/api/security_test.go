@@ -26,9 +26,10 @@ import (
 
 func TestOnlyAGatewaysTokenReachesTheControlPathAndItReachesNothingElse(t *testing.T) {
 	f := setUp(t)
-	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer, Seal: f.engine.Seal,
-		Now: func() time.Time { return f.now },
-		Log: f.engine.Log, Gateways: func(name string) http.Handler {
+	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer,
+		Seal: f.engine.Seal,
+		Now:  func() time.Time { return f.now },
+		Log:  f.engine.Log, Gateways: func(name string) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "gateway "+name) })
 		}})
 	for _, role := range []string{"sender", "gateway"} {
@@ -183,9 +184,10 @@ func (s *syncBuffer) String() string {
 func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 	f := setUp(t)
 	var log syncBuffer
-	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer, Seal: f.engine.Seal,
-		Now: func() time.Time { return f.now },
-		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer,
+		Seal: f.engine.Seal,
+		Now:  func() time.Time { return f.now },
+		Log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
 		prefix + "/links/SECRET4/installed"} {
 		res, err := http.Get(f.http.URL + path)
@@ -229,7 +231,7 @@ func TestAFailingDatabaseIsNotAnsweredAsAnInvalidLinkOrToken(t *testing.T) {
 	}
 }
 
-func TestAnImportWhoseProblemsCannotBeReadIsNotShownAsOneWithout(t *testing.T) {
+func TestAnImportWithUnreadableProblemsIsNotShownAsValid(t *testing.T) {
 	f := setUp(t)
 	made := f.ok("operator", "POST", "/imports", 201, `{"tenants":"name\nBad Name\n"}`)
 	if len(made["problems"].([]any)) == 0 {

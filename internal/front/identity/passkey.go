@@ -54,7 +54,8 @@ func (u passkeyUser) WebAuthnName() string                       { return u.Name
 func (u passkeyUser) WebAuthnDisplayName() string                { return u.Name }
 func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential { return u.credentials }
 
-func (s *Service) passkeyUser(ctx context.Context, a tenancy.Account) (u passkeyUser, err error) {
+// withPasskeys returns an account with its passkeys.
+func (s *Service) withPasskeys(ctx context.Context, a tenancy.Account) (u passkeyUser, err error) {
 	u.Account = a
 	stored, err := s.store.Passkeys(ctx, a.ID)
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *Service) Passkeys(ctx context.Context, a tenancy.Account) ([]tenancy.Pa
 
 // BeginPasskey begins to add a passkey. The options are for the browser's navigator.credentials.create, as JSON.
 func (s *Service) BeginPasskey(ctx context.Context, a tenancy.Account) (options any, ceremony string, err error) {
-	user, err := s.passkeyUser(ctx, a)
+	user, err := s.withPasskeys(ctx, a)
 	if err != nil {
 		return nil, "", err
 	}
@@ -97,7 +98,7 @@ func (s *Service) AddPasskey(ctx context.Context, a tenancy.Account, ceremony, n
 	if err := s.takeCeremony(ctx, ceremony, addCeremony, &half); err != nil {
 		return err
 	}
-	user, err := s.passkeyUser(ctx, a)
+	user, err := s.withPasskeys(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func (s *Service) SignInByPasskey(ctx context.Context, ceremony string, answer i
 	_, credential, err := s.passkeys.ValidatePasskeyLogin(func(_, handle []byte) (webauthn.User, error) {
 		var user passkeyUser
 		if a, failed = s.store.Account(ctx, string(handle)); failed == nil {
-			user, failed = s.passkeyUser(ctx, a)
+			user, failed = s.withPasskeys(ctx, a)
 		}
 		return user, failed
 	}, half, parsed)

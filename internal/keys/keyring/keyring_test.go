@@ -35,8 +35,8 @@ func created(t *testing.T) (*Keyring, string) {
 	return k, path
 }
 
-// says reports an error that is missing or lacks a text.
-func says(t *testing.T, what string, err error, want string) {
+// wantError reports an error that is missing or lacks a text.
+func wantError(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: %v, want %q", what, err, want)
@@ -74,12 +74,12 @@ func TestASealedKeyOpensOnlyWithItsContextAndItsKeyFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = other.OpenKey(sealed, "acme/tenant/1")
-		says(t, "another key file", err, cannotOpen)
+		wantError(t, "another key file", err, cannotOpen)
 		_, err = k.OpenKey(sealed, "other/tenant/1")
-		says(t, "another tenant", err, cannotOpen)
+		wantError(t, "another tenant", err, cannotOpen)
 		sealed[len(sealed)-1] ^= 1
 		_, err = k.OpenKey(sealed, "acme/tenant/1")
-		says(t, "a changed key", err, cannotOpen)
+		wantError(t, "a changed key", err, cannotOpen)
 	}
 	if key, err := Generate("dsa"); !errors.Is(err, tenancy.ErrInvalid) || key != nil {
 		t.Errorf("got %v", err)
@@ -113,11 +113,11 @@ func TestAKeyInMemoryOpensWhatItSealedAndIsGoneWithTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret, err := other.Open(sealed, "c")
-	says(t, "another process", err, cannotOpen)
+	wantError(t, "another process", err, cannotOpen)
 	if secret != nil {
 		t.Errorf("an error comes with %q", secret)
 	}
-	says(t, "a rotation", k.Rotate(), "cannot be rotated in place")
+	wantError(t, "a rotation", k.Rotate(), "cannot be rotated in place")
 }
 
 func TestOnlyAPrivateKeyThatSignsIsOpenedAsAKey(t *testing.T) {
@@ -127,7 +127,7 @@ func TestOnlyAPrivateKeyThatSignsIsOpenedAsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = k.OpenKey(sealed, "c")
-	says(t, "another secret", err, "is not a private key")
+	wantError(t, "another secret", err, "is not a private key")
 	agreement, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -140,9 +140,9 @@ func TestOnlyAPrivateKeyThatSignsIsOpenedAsAKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = k.OpenKey(sealed, "c")
-	says(t, "a key for key agreement", err, "cannot sign")
+	wantError(t, "a key for key agreement", err, "cannot sign")
 	_, err = k.SealKey(foreignSigner{}, "c")
-	says(t, "a key of an unknown kind", err, "cannot be encoded")
+	wantError(t, "a key of an unknown kind", err, "cannot be encoded")
 }
 
 // foreignSigner has no encoding.
@@ -193,7 +193,7 @@ func TestAFailedRotationKeepsTheOldKey(t *testing.T) {
 	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}
-	says(t, "a rotation without its directory", k.Rotate(), "write the key file: ")
+	wantError(t, "a rotation without its directory", k.Rotate(), "write the key file: ")
 	if !k.Current(old) || k.Keys() != 1 {
 		t.Errorf("%d keys, the old one is current: %v", k.Keys(), k.Current(old))
 	}
@@ -223,8 +223,8 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Open(path)
-		says(t, mode.String(), err, fmt.Sprintf("is readable by other users (mode %04o)", mode))
-		says(t, mode.String(), err, "run chmod 600")
+		wantError(t, mode.String(), err, fmt.Sprintf("is readable by other users (mode %04o)", mode))
+		wantError(t, mode.String(), err, "run chmod 600")
 	}
 	if _, err := Open(path + "x"); !errors.Is(err, ErrNoKeyFile) || !strings.Contains(err.Error(), path+"x") {
 		t.Errorf("got %v", err)
@@ -233,12 +233,12 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	_, err = Create(filepath.Join(filepath.Dir(path), "missing", "key"))
-	says(t, "a missing directory", err, "write the key file: ")
+	wantError(t, "a missing directory", err, "write the key file: ")
 	if err := os.Mkdir(path+".d", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Create(path + ".d")
-	says(t, "a directory in the place of the file", err, "write the key file: ")
+	wantError(t, "a directory in the place of the file", err, "write the key file: ")
 }
 
 func TestErrorsContainNoKeyMaterial(t *testing.T) {
@@ -251,24 +251,24 @@ func TestErrorsContainNoKeyMaterial(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Open(path)
-		says(t, name, err, "key file "+path+": not a ")
+		wantError(t, name, err, "key file "+path+": not a ")
 		if err != nil && strings.Contains(err.Error(), string(secret[:30])) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, err = FromEnvironment(base64.StdEncoding.EncodeToString(broken))
 		if name == "for other purposes" {
-			says(t, name, err, "not a keyset for authenticated encryption")
+			wantError(t, name, err, "not a keyset for authenticated encryption")
 			continue
 		}
-		says(t, name, err, "the key in the environment: not a ")
+		wantError(t, name, err, "the key in the environment: not a ")
 	}
 	_, err := FromEnvironment(string(data))
-	says(t, "a key file without base64", err, "not the base64 of a key file")
+	wantError(t, "a key file without base64", err, "not the base64 of a key file")
 	k, err := FromEnvironment(base64.StdEncoding.EncodeToString(data))
 	if err != nil {
 		t.Fatal(err)
 	}
-	says(t, "a rotation of what cannot be written", k.Rotate(), "cannot be rotated in place")
+	wantError(t, "a rotation of what cannot be written", k.Rotate(), "cannot be rotated in place")
 	if exported, err := k.Export(); err != nil || !bytes.Equal(exported, data) {
 		t.Errorf("the exported key differs from the file, %v", err)
 	}

@@ -108,10 +108,18 @@ func (f *fleet) close() {
 	f.clean()
 }
 
+// recipients are the key users of each tenant of a fleet.
+type recipients int
+
+const (
+	noUsers recipients = iota
+	threeUsers
+)
+
 // fill stores n tenants with one tenant certificate each. The first ones are due at the run date, distributed evenly
 // over a month. The others expire in the year after it. With users, each tenant has three key users, one of whom is
 // subscribed, and the scope sends mail. The first tenants have an arrangement each.
-func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) error {
+func (f *fleet) fill(ctx context.Context, n, due, arranged int, with recipients) error {
 	left := func(i int) time.Duration {
 		if i < due {
 			return 32*policy.Day + time.Duration(float64(29*policy.Day)*float64(i)/float64(due))
@@ -138,7 +146,7 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, people bool) err
 				}
 				c.NotBefore = c.NotAfter.Add(-f.engine.Policy().Validity)
 				certs = append(certs, store.SealedCertificate{Certificate: c, SealedKey: []byte{0}})
-				if !people {
+				if with == noUsers {
 					continue
 				}
 				projects = append(projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID,
@@ -184,7 +192,7 @@ func Renew(ctx context.Context, url string, due int) (r RenewResult, err error) 
 		return r, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, due, due, 0, true); err != nil {
+	if err := f.fill(ctx, due, due, 0, threeUsers); err != nil {
 		return r, err
 	}
 	return f.renew(ctx, due, func() (float64, error) { return f.crypto(ctx) })
@@ -286,7 +294,7 @@ func Sweep(ctx context.Context, url string, certificates, due int) (r SweepResul
 		return r, fmt.Errorf("%d due of %d certificates: use at least one certificate, and at most as many due", due,
 			certificates)
 	}
-	if err := f.fill(ctx, certificates, due, 0, false); err != nil {
+	if err := f.fill(ctx, certificates, due, 0, noUsers); err != nil {
 		return r, err
 	}
 	runs := 9

@@ -49,7 +49,7 @@ func Console(ctx context.Context, url string, certificates, arrangements, reques
 	}
 	defer f.close()
 	due := certificates / 12
-	if err := f.fill(ctx, certificates, due, arrangements, true); err != nil {
+	if err := f.fill(ctx, certificates, due, arrangements, threeUsers); err != nil {
 		return r, err
 	}
 	if err := f.mUser(ctx, "tenant-0"); err != nil {

@@ -11,6 +11,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
@@ -19,11 +20,12 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// filled is a pool of keys that never runs dry: making RSA keys is what a pool does ahead.
+// filled is a pool of keys that never runs dry, because a pool generates RSA keys ahead of time.
 type filled struct {
 	keys []crypto.Signer
 	next atomic.Int64
@@ -34,8 +36,8 @@ func (f *filled) Take(tenancy.KeyType) (crypto.Signer, error) {
 	return f.keys[int(f.next.Add(1))%len(f.keys)], nil
 }
 
-// RSA compares renewals of RSA 2048 certificates, whose keys are in the pool already, with bare certificates of the
-// same keys.
+// RSA compares renewals of RSA 2048 certificates with issuing bare certificates of the same keys. The pool has the keys
+// already.
 func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 	pool := &filled{}
 	for range 16 {
@@ -50,14 +52,14 @@ func RSA(ctx context.Context, url string, due int) (r RenewResult, err error) {
 		return r, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, due, due, 0, true); err != nil {
+	if err := f.fill(ctx, due, due, 0, threeUsers); err != nil {
 		return r, err
 	}
 	sign := func() (float64, error) { return f.signatures(ctx, pool) }
 	return f.renew(ctx, due, sign)
 }
 
-// signatures makes certificates of keys that are there, on all cores for a while, and says how many a second.
+// signatures issues certificates for existing keys on all cores for a while, and returns the number per second.
 func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
 	return onAllCores(func() error {
 		key, _ := pool.Take(tenancy.RSA2048)
@@ -67,7 +69,7 @@ func (f *fleet) signatures(ctx context.Context, pool *filled) (float64, error) {
 	})
 }
 
-// MonthResult is the first of a month.
+// MonthResult is the result of a run on the first of a month.
 type MonthResult struct {
 	Tenants int     `json:"tenants"`
 	Due     int     `json:"due"`
@@ -75,9 +77,9 @@ type MonthResult struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Month measures the first of a month: a twelfth of the tenants is due, each with three key users, one of them
-// subscribed; until everything is renewed and every mail queued. What it leaves in the folder is bench.db and
-// bench.key.
+// Month measures a run on the first of a month, until everything is renewed and every mail is queued. A twelfth of the
+// tenants is due. Each has three key users, one of them subscribed. The files bench.db and bench.key remain in the
+// folder.
 func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err error) {
 	f, err := newFleetIn(ctx, "", dir, func() {})
 	if err != nil {
@@ -85,7 +87,7 @@ func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err err
 	}
 	defer f.close()
 	due := tenants / 12
-	if err := f.fill(ctx, tenants, due, 0, true); err != nil {
+	if err := f.fill(ctx, tenants, due, 0, threeUsers); err != nil {
 		return r, err
 	}
 	started := time.Now()
@@ -99,20 +101,21 @@ func Month(ctx context.Context, dir string, tenants int) (r MonthResult, err err
 		return r, err
 	}
 	if r.Mails = mails[tenancy.MailQueued]; run.Renewed != due || r.Mails != due {
-		return r, fmt.Errorf("%d were renewed and %d mails queued, and not %d", run.Renewed, r.Mails, due)
+		return r, fmt.Errorf("%d certificates were renewed and %d mails queued, want %d", run.Renewed, r.Mails, due)
 	}
 	return r, nil
 }
 
-// Deliver measures how many mails a second go to a mail server, from the queue to the answer that is stored, and how
-// long one is on average.
-func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64, err error) {
+// Deliver returns the number of mails per second that are sent from the queue to a mail server, including storing each
+// answer.
+func Deliver(t *testing.T, smtpURL string, mails int) (perSecond float64, err error) {
+	ctx := t.Context()
 	f, err := newFleet(ctx, "")
 	if err != nil {
 		return 0, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, mails, mails, 0, true); err != nil {
+	if err := f.fill(ctx, mails, mails, 0, threeUsers); err != nil {
 		return 0, err
 	}
 	if _, err := f.engine.Run(ctx, runDate, runDate); err != nil {
@@ -141,19 +144,15 @@ func Deliver(ctx context.Context, smtpURL string, mails int) (perSecond float64,
 		return 0, err
 	}
 	defer queue.Stop(context.WithoutCancel(ctx))
-	for {
+	testenv.Eventually(t, func() bool {
 		left, err := f.store.CountMails(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if len(left) == 0 {
-			return float64(mails) / time.Since(started).Seconds(), nil
-		}
+		testenv.Check(t, err)
 		if left[tenancy.MailDead] > 0 {
-			return 0, fmt.Errorf("%d mails are dead", left[tenancy.MailDead])
+			t.Fatalf("%d mails are dead", left[tenancy.MailDead])
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return len(left) == 0
+	})
+	return float64(mails) / time.Since(started).Seconds(), nil
 }
 
 // A queue hands the parts of a run to replicas in this process.
@@ -182,15 +181,15 @@ func (c counted) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, er
 	return c.Issuer.Issue(ctx, r)
 }
 
-// Replicas measures a run of one database by so many replicas, each with its own connections: in seconds, and how many
-// certificates were made for nothing.
+// Replicas measures a run by n replicas on one database, each with its own connections. It returns the seconds, and the
+// number of certificates that were issued in vain.
 func Replicas(ctx context.Context, url string, replicas, due int) (seconds float64, wasted int, err error) {
 	f, err := newFleet(ctx, url)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer f.close()
-	if err := f.fill(ctx, due, due, 0, true); err != nil {
+	if err := f.fill(ctx, due, due, 0, threeUsers); err != nil {
 		return 0, 0, err
 	}
 	var issued atomic.Int64
@@ -228,12 +227,12 @@ func Replicas(ctx context.Context, url string, replicas, due int) (seconds float
 		return 0, 0, err
 	}
 	if run.Renewed != due || run.FinishedAt.IsZero() {
-		return 0, 0, fmt.Errorf("%d certificates were renewed, and not %d", run.Renewed, due)
+		return 0, 0, fmt.Errorf("%d certificates were renewed, want %d", run.Renewed, due)
 	}
 	return seconds, int(issued.Load()) - due, nil
 }
 
-// A Row of the table of peers.
+// A Row is a row of the table of peers.
 type Row struct{ Work, Against, Result, Goal string }
 
 // PrintRows prints the table in Markdown.

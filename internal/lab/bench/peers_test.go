@@ -40,13 +40,13 @@ var (
 	peers   = flag.String("peers", "", "measure against peers, and write the table to this file")
 	stepCA  = flag.String("step-ca", "", "the program step-ca")
 	service = flag.String("service", "", "the program perennial")
-	largest = flag.Int("largest", 1_000_000, "how many tenants the largest fleet has")
+	largest = flag.Int("largest", 1_000_000, "number of tenants of the largest fleet")
 )
 
 // TestPeers prints the table of docs/performance.md: make bench-peers.
 func TestPeers(t *testing.T) {
 	if *peers == "" {
-		t.Skip("it takes a quarter of an hour: run make bench-peers")
+		t.Skip("takes 15 minutes: run make bench-peers")
 	}
 	ctx := t.Context()
 	var rows []Row
@@ -84,12 +84,12 @@ func TestPeers(t *testing.T) {
 		testenv.Check(t, err)
 		if each := m.Seconds / float64(m.Due) * 1e6; first == 0 {
 			first = each
-			memory = fmt.Sprintf("%.0f µs for each that is due", each)
+			memory = fmt.Sprintf("%.0f µs for each due certificate", each)
 		} else {
 			memory = fmt.Sprintf("%.0f µs each, %s of the smallest fleet's", each, ratio(each, first))
 		}
 		add(fmt.Sprintf("first of the month: %d tenants, %d due, three key users each, mails queued", m.Tenants, m.Due),
-			"wall time on two cores", "30 s for 1,000,000, and linear in what is due", "%.1f s, %s", m.Seconds, memory)
+			"wall time on two cores", "30 s for 1,000,000, and linear in the due certificates", "%.1f s, %s", m.Seconds, memory)
 		if n*10 > *largest && *service != "" {
 			add(fmt.Sprintf("memory of the service with %d tenants, idle", n), "", "150 MB", "%d MB", idleMemory(t, dir))
 		}
@@ -97,15 +97,15 @@ func TestPeers(t *testing.T) {
 
 	const mails = 3000
 	sink := smtpSink(t)
-	ours, err := Deliver(ctx, "smtp://"+sink+"?tls=none", mails)
+	ours, err := Deliver(t, "smtp://"+sink+"?tls=none", mails)
 	testenv.Check(t, err)
 	theirs := smtpSource(t, sink, mails)
-	add("mails delivered, and each answer stored", "`smtp-source`, the same server", "0.5", "%.0f/s against %.0f/s: %s",
+	add("mails delivered, with each answer stored", "`smtp-source`, the same server", "0.5", "%.0f/s against %.0f/s: %s",
 		ours, theirs, ratio(ours, theirs))
 
 	g, err := Gateway(ctx, "", 5, 3*time.Second)
 	testenv.Check(t, err)
-	add("gateway, settled, requests a second", "bare `httputil.ReverseProxy`", "0.95", "%s", ratio(g.AgainstBare, 1))
+	add("gateway, settled, requests per second", "bare `httputil.ReverseProxy`", "0.95", "%s", ratio(g.AgainstBare, 1))
 	add("the same", "nginx egress", "0.8", "%s (a bare ReverseProxy: %s)", ratio(g.AgainstNginx, 1),
 		ratio(g.BareToNginx, 1))
 	add("the same", "HAProxy egress", "0.8", "%s", ratio(g.AgainstHAProxy, 1))
@@ -115,7 +115,7 @@ func TestPeers(t *testing.T) {
 	three, wasted, err := Replicas(ctx, postgres(), 3, 20_000)
 	testenv.Check(t, err)
 	add("three replicas on two cores, PostgreSQL", "one replica", "no slower, no duplicate work",
-		"%s of the time, %d certificates made for nothing", ratio(three, one), wasted)
+		"%s of the time, %d certificates issued in vain", ratio(three, one), wasted)
 
 	out, err := os.Create(*peers)
 	testenv.Check(t, err)
@@ -155,7 +155,7 @@ func smtpSink(t *testing.T) string {
 	return address
 }
 
-// smtpSource sends mails of the size of ours over four connections, as our workers do.
+// smtpSource sends mails of the same size over four connections, as the workers of the service do.
 func smtpSource(t *testing.T, address string, mails int) (perSecond float64) {
 	cmd := exec.Command("/usr/sbin/smtp-source", "-s", "4", "-d", "-m", strconv.Itoa(mails), "-l", "6000", "-f",
 		"a@bench.example.com", "-t", "b@bench.example.com", address)
@@ -167,7 +167,7 @@ func smtpSource(t *testing.T, address string, mails int) (perSecond float64) {
 	return float64(mails) / time.Since(started).Seconds()
 }
 
-// idleMemory is the resident memory of a service on a database, after it has had nothing to do for a while.
+// idleMemory returns the resident memory of an idle service, in MiB.
 func idleMemory(t *testing.T, dir string) int {
 	cmd := exec.Command(*service, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database",
 		"sqlite:"+filepath.Join(dir, "bench.db"), "--key-file", filepath.Join(dir, "bench.key"), "--log-level", "error")
@@ -189,7 +189,7 @@ func idleMemory(t *testing.T, dir string) int {
 	return kb >> 10
 }
 
-// stepRenewals starts a step-ca with a database of badger and says how many renewals a second it answers.
+// stepRenewals starts a step-ca with a badger database, and returns the number of renewals per second.
 func stepRenewals(t *testing.T) float64 {
 	dir := t.TempDir()
 	address := freeAddress(t)
@@ -266,7 +266,7 @@ func stepRenewals(t *testing.T) float64 {
 		}
 		return err
 	}
-	// A client has a certificate, and renews it again and again.
+	// client returns a client with a certificate, which it can renew.
 	client := func(name string) *http.Client {
 		k := key()
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: provisioner},

@@ -12,22 +12,22 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// Counts repeat where times do not. What a renewal costs is written down here: a change that makes one of these 15 %
-// dearer fails.
+// Counts are reproducible, and times are not. These are the costs of a renewal. The test fails if one of them rises by
+// more than 15 %.
 func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	const due = 2000
 	count := func(name string, got, want float64) {
 		t.Helper()
 		t.Logf("%s: %.2f a renewal, %.2f written down", name, got, want)
 		if got > 1.15*want {
-			t.Errorf("%s: %.2f a renewal, and %.2f are written down", name, got, want)
+			t.Errorf("%s: %.2f per renewal, want %.2f", name, got, want)
 		}
 	}
 	run := func(url string, before, after func()) {
 		f, err := newFleet(t.Context(), url)
 		testenv.Check(t, err)
 		defer f.close()
-		testenv.Check(t, f.fill(t.Context(), due, due, 0, true))
+		testenv.Check(t, f.fill(t.Context(), due, due, 0, threeUsers))
 		before()
 		_, err = f.engine.Run(t.Context(), runDate, runDate)
 		testenv.Check(t, err)
@@ -44,7 +44,7 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 	defer db.Close()
 	type counts struct{ inserted, updated float64 }
 	read := func() (c counts) {
-		// The counters are written when a session is idle for a moment, or asks for them itself.
+		// PostgreSQL updates the counters when a session is idle for a moment, or reads them itself.
 		testenv.Check(t, db.QueryRow("SELECT pg_stat_clear_snapshot()::text").Scan(new(string)))
 		testenv.Check(t, db.QueryRow("SELECT sum(n_tup_ins), sum(n_tup_upd) FROM pg_stat_user_tables").Scan(&c.inserted,
 			&c.updated))
@@ -70,7 +70,7 @@ func TestARenewalCostsWhatItDidBefore(t *testing.T) {
 }
 
 const (
-	allocationsSQLite   = 835 // 77 of them to look at what the CA issued
+	allocationsSQLite   = 835 // 77 of them to check the certificate
 	bytesSQLite         = 51_160
 	allocationsPostgres = 849
 	rowsInserted        = 7.02 // certificate, notice, three tasks, mail, event; and the jobs

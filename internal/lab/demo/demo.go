@@ -1,6 +1,5 @@
-// Package demo tells a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange
-// on loopback, under a virtual clock. Every line that it prints comes from what happened. If the story takes another
-// course, the demo ends with an error.
+// Package demo plays a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange
+// on loopback, under a virtual clock. It prints what really happened. If the story fails, it ends with an error.
 package demo
 
 import (
@@ -56,7 +55,7 @@ type story struct {
 	cleanup   []func()
 }
 
-// Run tells the story under a policy.
+// Run plays the story under a policy.
 func Run(ctx context.Context, out io.Writer, p policy.Policy) error {
 	if err := p.Check(); err != nil {
 		return err

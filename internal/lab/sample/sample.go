@@ -53,7 +53,7 @@ type fleet struct {
 	knows  *knowledge // of the receivers that pin
 }
 
-// knowledge contains the fingerprints of installed certificates.
+// knowledge holds the fingerprints of the certificates that the pinning receivers accept.
 type knowledge struct {
 	mu     sync.Mutex // guards prints
 	prints map[string]bool

@@ -129,11 +129,19 @@ func (c Config) Check() error {
 // mode configures the execution of a simulation. It has no influence on the result.
 type mode struct {
 	// shard is the number of tenants that share a database in memory.
-	shard int
-	// everyHour calls the engine every hour for each tenant with an open roll-over, as the service does, instead of only
-	// at the hours at which it has something to do.
-	everyHour bool
+	shard  int
+	checks checks
 }
+
+// checks are the hours at which the roll-overs of a tenant are checked.
+type checks int
+
+const (
+	// whenDue checks only at the hours at which the engine has something to do.
+	whenDue checks = iota
+	// everyHour checks every hour while a roll-over is open, as the service does.
+	everyHour
+)
 
 // Run simulates the years on all cores. The error reports an invalid configuration, or a broken invariant with its
 // tenant and time.
@@ -161,7 +169,7 @@ func run(ctx context.Context, c Config, m mode) (*Result, error) {
 	for range min(len(shards), runtime.GOMAXPROCS(0)) {
 		workers.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(shards) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				r, err := newWorld(c, notice, m.everyHour).live(ctx, i*m.shard, min(m.shard, c.Tenants-i*m.shard))
+				r, err := newWorld(c, notice, m.checks).live(ctx, i*m.shard, min(m.shard, c.Tenants-i*m.shard))
 				if err != nil {
 					cancel(err)
 					return

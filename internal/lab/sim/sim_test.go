@@ -76,7 +76,8 @@ func TestASeedGivesTheSameResultOnAnyNumberOfCores(t *testing.T) {
 func TestCallingTheEngineEveryHourChangesNothing(t *testing.T) {
 	c := config(t, "perennial", tenancy.Adaptive, 2)
 	c.Years, c.Idle, c.Arrangements = 1, 0.3, 2
-	if hourly, seldom := inMode(t, c, mode{shard: 1, everyHour: true}), inMode(t, c, mode{shard: 1}); hourly != seldom {
+	hourly := inMode(t, c, mode{shard: 1, checks: everyHour})
+	if seldom := inMode(t, c, mode{shard: 1, checks: whenDue}); hourly != seldom {
 		t.Errorf("every hour:\n%s\nseldom:\n%s", hourly, seldom)
 	}
 }

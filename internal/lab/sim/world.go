@@ -34,8 +34,8 @@ type world struct {
 	result   *Result
 	// notice is the minimum time from the notice of a new generation to its first use; zero if the policy does not promise
 	// one.
-	notice    time.Duration
-	everyHour bool
+	notice time.Duration
+	checks checks
 }
 
 // An event is a planned action.
@@ -75,15 +75,16 @@ func (q *queue) Pop() any {
 	return last
 }
 
-func (w *world) plan(at time.Time, kind int, do func(context.Context) error) {
+// schedule plans an action, unless the simulation ends before it.
+func (w *world) schedule(at time.Time, kind int, do func(context.Context) error) {
 	if at.Before(w.end) {
 		w.seq++
 		heap.Push(&w.queue, event{at, kind, w.seq, do})
 	}
 }
 
-func newWorld(c Config, notice time.Duration, everyHour bool) *world {
-	w := &world{config: c, notice: notice, everyHour: everyHour, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0),
+func newWorld(c Config, notice time.Duration, when checks) *world {
+	w := &world{config: c, notice: notice, checks: when, now: c.Start, end: c.Start.AddDate(c.Years, 0, 0),
 		byName: map[string]*tenant{}, result: newResult(c)}
 	for m := range 12 * c.Years {
 		w.months = append(w.months, c.Start.AddDate(0, m+1, 0))
@@ -106,7 +107,7 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 		if err := w.read(ctx, t); err != nil {
 			return nil, err
 		}
-		if w.everyHour {
+		if w.checks == everyHour {
 			w.rollHourly(t, w.now)
 		}
 	}
@@ -134,7 +135,7 @@ func (w *world) live(ctx context.Context, first, n int) (*Result, error) {
 
 // planRun plans a run, which plans the next one.
 func (w *world) planRun(runDate time.Time) {
-	w.plan(runDate.Add(runTakes), runs, func(ctx context.Context) error {
+	w.schedule(runDate.Add(runTakes), runs, func(ctx context.Context) error {
 		if _, err := w.engine.Run(ctx, runDate, w.now); err != nil {
 			return err
 		}
@@ -185,7 +186,8 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 		if a.fate.delivered {
 			a.served = t.generations[a.fate.with-1]
 		}
-		if p := w.config.planFor(draws(w.config.Seed, t.number, a.number, newest.number), newest.noticedAt, w.now); a.pins && !p.idle {
+		r := draws(w.config.Seed, t.number, a.number, newest.number)
+		if p := w.config.planFor(r, newest.noticedAt, w.now); a.pins && !p.idle {
 			w.act(a, p)
 		}
 	}
@@ -195,14 +197,14 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 // act plans the installation of the generation that is the newest at the time.
 func (w *world) act(a *arrangement, p plan) {
 	a.pending++
-	w.plan(p.at, acts, func(context.Context) error {
+	w.schedule(p.at, acts, func(context.Context) error {
 		w.count(a)
 		a.pending--
 		newest := a.tenant.newest().number
 		a.install(newest)
 		w.look(a)
 		if p.confirms {
-			w.plan(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
+			w.schedule(w.now.Add(p.confirmIn), tells, func(ctx context.Context) error {
 				return w.observe(ctx, a, "administrator", standing.Observation{Evidence: rollover.Evidence{Generation: newest,
 					Verdict: rollover.Accepted, By: rollover.Person, At: w.now}})
 			})
@@ -213,7 +215,7 @@ func (w *world) act(a *arrangement, p plan) {
 
 // expire plans the effects of an expiry.
 func (w *world) expire(t *tenant, g generation) {
-	w.plan(g.notAfter, expires, func(context.Context) error {
+	w.schedule(g.notAfter, expires, func(context.Context) error {
 		inUse := false
 		for _, a := range t.arrangements {
 			w.count(a)
@@ -306,7 +308,7 @@ func (w *world) roll(t *tenant, at time.Time) {
 		return
 	}
 	t.rollAt = at
-	w.plan(at, rolls, func(ctx context.Context) error {
+	w.schedule(at, rolls, func(ctx context.Context) error {
 		if !t.rollAt.Equal(w.now) {
 			return nil
 		}
@@ -325,7 +327,7 @@ func (w *world) rollNow(ctx context.Context, t *tenant) error {
 
 // rollHourly checks a tenant's roll-overs at every hour while one is open, as the service does.
 func (w *world) rollHourly(t *tenant, from time.Time) {
-	w.plan(tick(from.Add(1)), rolls, func(ctx context.Context) error {
+	w.schedule(tick(from.Add(1)), rolls, func(ctx context.Context) error {
 		w.rollHourly(t, w.now)
 		if len(t.arrangements[0].standing.Rollover.Generations) < 2 {
 			return nil
@@ -404,7 +406,7 @@ func (w *world) look(a *arrangement) {
 		return
 	}
 	a.message = at
-	w.plan(at, sends, func(ctx context.Context) error {
+	w.schedule(at, sends, func(ctx context.Context) error {
 		a.message = time.Time{}
 		return w.send(ctx, a)
 	})

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// module is the path of our module, with the slash behind it.
+// module is the path of our module, with a trailing slash.
 const module = "github.com/perennial-pki/perennial/"
 
-// Links checks that a package links no packages of our module but the allowed ones, and no database driver. The names
-// of the allowed packages are relative to the module.
+// Links checks that a package links no packages of our module except the allowed ones, and no database driver. The
+// names of the allowed packages are relative to the module.
 func Links(t *testing.T, pkg string, allowed ...string) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-deps", pkg).CombinedOutput()
@@ -20,7 +20,7 @@ func Links(t *testing.T, pkg string, allowed ...string) {
 	}
 	linked := strings.Fields(string(out))
 	if len(linked) < 20 {
-		t.Fatalf("go list -deps %s printed %d packages, which cannot be all", pkg, len(linked))
+		t.Fatalf("go list -deps %s printed only %d packages", pkg, len(linked))
 	}
 	for _, dependency := range linked {
 		name, ours := strings.CutPrefix(dependency, module)
@@ -34,7 +34,7 @@ func Links(t *testing.T, pkg string, allowed ...string) {
 	}
 	for _, name := range allowed {
 		if !slices.Contains(linked, module+name) {
-			t.Errorf("%s may link %s and does not: take it off the list", pkg, name)
+			t.Errorf("%s does not link %s: remove it from the list", pkg, name)
 		}
 	}
 }

@@ -94,8 +94,8 @@ func NewServer(t testing.TB) *Server {
 	return s
 }
 
-// NewServerOn is [NewServer] on a file system in memory of the given size, in MiB. If the system does not allow
-// mounting one, small is false, and the server is on the system's disk.
+// NewServerOn starts a server like [NewServer], on a file system in memory of the given size in MiB. If the test may
+// not mount one, the server uses the system's disk, and small is false.
 func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
 	s, err := newServer()
@@ -137,15 +137,18 @@ func (s *Server) Promote(t testing.TB) {
 	Check(t, s.command("pg_ctl", "promote", "-D", s.data(), "-w"))
 }
 
-// Restart stops the server, by a crash or in order, and starts it again.
-func (s *Server) Restart(t testing.TB, crash bool) {
+// Restart shuts the server down and starts it again.
+func (s *Server) Restart(t testing.TB) {
 	t.Helper()
-	if crash {
-		s.Kill()
-	} else {
-		s.cmd.Process.Signal(syscall.SIGINT) // "fast": clients are cut off
-		<-s.ended
-	}
+	s.cmd.Process.Signal(syscall.SIGINT) // "fast": clients are cut off
+	<-s.ended
+	Check(t, s.start())
+}
+
+// Crash kills the server and starts it again.
+func (s *Server) Crash(t testing.TB) {
+	t.Helper()
+	s.Kill()
 	Check(t, s.start())
 }
 
@@ -172,7 +175,7 @@ func newServer() (s *Server, err error) {
 	if s.dir, err = os.MkdirTemp("", "perennial-postgres-"); err != nil {
 		return nil, err
 	}
-	// PostgreSQL refuses to run as root, so that it runs as another user then.
+	// PostgreSQL does not run as root, so the server runs as the user postgres then.
 	s.attr = func() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }
 	if os.Getuid() == 0 {
 		u, err := user.Lookup("postgres")

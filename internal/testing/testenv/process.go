@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// start starts a program. The channel is closed when it has ended. Pdeathsig is sent when the thread that forked ends,
-// so that the thread is kept.
+// start starts a program, and returns a channel that is closed when the program has ended. It keeps the thread that
+// forked, because Pdeathsig is sent when that thread ends.
 func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	started, done := make(chan error), make(chan struct{})
 	go func() {
