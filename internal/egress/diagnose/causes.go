@@ -74,7 +74,7 @@ func addressForbidden(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    AddressForbidden,
 		Summary:  f.newest().Detail,
-		NextStep: "let an operator allow the range with --allow-target, or correct the endpoint",
+		NextStep: "ask an operator to allow the range with --allow-target, or correct the endpoint",
 	}, f.newest().Reason == outbound.ForbiddenAddress
 }
 
@@ -100,7 +100,7 @@ func receiverDown(f findings) (Diagnosis, bool) {
 		Cause:   ReceiverDown,
 		Summary: "the receiver does not answer: " + f.newest().Detail,
 		NextStep: "ask the receiver's administrator whether the system runs and lets us through its firewall; the " +
-			"certificate is not the reason",
+			"certificate is not the cause",
 	}, f.newest().Reason == outbound.Unreachable
 }
 
@@ -120,7 +120,7 @@ func receiversClockOff(f findings) (Diagnosis, bool) {
 			Cause: ClockSkew,
 			Summary: fmt.Sprintf("the receiver's clock is off by %s: by it, our certificate (%s) is not valid",
 				off.Abs().Round(time.Minute), validity(c)),
-			NextStep: "let the receiver's administrator set the clock (NTP)",
+			NextStep: "ask the receiver's administrator to set the clock (NTP)",
 		}, true
 	}
 	return Diagnosis{}, false
@@ -140,7 +140,7 @@ func calledExpired(f findings) (Diagnosis, bool) {
 		Cause: ClockSkew,
 		Summary: fmt.Sprintf("the receiver reports that our certificate is expired or not yet valid; it is valid %s",
 			validity(f.certificate(f.newest().Generation))),
-		NextStep: "let the receiver's administrator check its clock (NTP)",
+		NextStep: "ask the receiver's administrator to check its clock (NTP)",
 	}, f.newest().Alert == outbound.CertificateExpired
 }
 
@@ -149,7 +149,7 @@ func wrongPurpose(f findings) (Diagnosis, bool) {
 		Cause: WrongPurpose,
 		Summary: "the receiver does not take the certificate for this purpose: it is for TLS client authentication " +
 			"(extended key usage 1.3.6.1.5.5.7.3.2)",
-		NextStep: "let the receiver's administrator accept certificates for client authentication, not for servers",
+		NextStep: "ask the receiver's administrator to accept certificates for client authentication, not for servers",
 	}, f.newest().Alert == outbound.UnsupportedCertificate
 }
 
@@ -157,7 +157,7 @@ func keyTypeUnsupported(f findings) (Diagnosis, bool) {
 	r := f.newest()
 	return Diagnosis{
 		Cause:   KeyTypeRefused,
-		Summary: fmt.Sprintf("the receiver does not take keys of the type %s", f.certificate(r.Generation).KeyType),
+		Summary: fmt.Sprintf("the receiver does not accept keys of the type %s", f.certificate(r.Generation).KeyType),
 		NextStep: "change the tenant's key type to one that it takes (rsa2048 is taken nearly everywhere), and renew with " +
 			"--reason reissue",
 	}, r.Alert == outbound.HandshakeFailure || r.Reason == outbound.SignatureUnsupported
@@ -171,7 +171,7 @@ func authorityUntrusted(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:    CANotTrusted,
 		Summary:  fmt.Sprintf("the receiver does not trust the CA of our certificate (%s)", issuer),
-		NextStep: "let the receiver's administrator add our CA: download it at /pki/ca.pem of the service",
+		NextStep: "ask the receiver's administrator to add our CA: download it at /pki/ca.pem of the service",
 	}, f.refusesNewest() && untrusted
 }
 
@@ -180,9 +180,9 @@ func senderDenied(f findings) (Diagnosis, bool) {
 	m, denied := f.lastDenied()
 	return Diagnosis{
 		Cause: NotTheCertificate,
-		Summary: fmt.Sprintf("every generation is accepted, and a message was answered %d: what the sender may do is the "+
-			"reason", m.Status),
-		NextStep: "let the receiver's administrator look at the authorisation of this sender for " + m.Path,
+		Summary: fmt.Sprintf("every generation is accepted, and a message was answered %d: the sender's permissions are the "+
+			"cause", m.Status),
+		NextStep: "ask the receiver's administrator to look at the authorisation of this sender for " + m.Path,
 	}, denied && f.acceptsAll() && !f.first().Handshake
 }
 
@@ -225,7 +225,7 @@ func mappingLost(f findings) (Diagnosis, bool) {
 		Cause: MappingLost,
 		Summary: fmt.Sprintf("the subject changed from %s to %s, and the receiver maps the old one to a user", old.Subject,
 			c.Subject),
-		NextStep: "let the receiver's administrator map the new subject as well",
+		NextStep: "ask the receiver's administrator to map the new subject as well",
 	}, yes && old.Subject != c.Subject && f.newest().Status != 0
 }
 
@@ -243,10 +243,10 @@ func newUnknown(f findings) (Diagnosis, bool) {
 	old, c, yes := f.refusesNewOnly()
 	return Diagnosis{
 		Cause: NewNotKnown,
-		Summary: fmt.Sprintf("the receiver knows generation %d, and not yet generation %d (SHA-256 %s)", old.Generation,
+		Summary: fmt.Sprintf("the receiver accepts generation %d but not yet generation %d (SHA-256 %s)", old.Generation,
 			c.Generation, c.Fingerprint),
 		NextStep: fmt.Sprintf("send the receiver's administrator a link with the new certificate: perennial rollover link "+
-			"%s; it has to be installed before %s", f.standing.Name(), moment(old.NotAfter)),
+			"%s; install it before %s", f.standing.Name(), moment(old.NotAfter)),
 	}, yes
 }
 
@@ -256,7 +256,7 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 		Cause: OldRemoved,
 		Summary: fmt.Sprintf("the receiver has taken generation %d and removed generation %s", newest,
 			numbers(f.refused())),
-		NextStep: fmt.Sprintf("nothing with the strategy adaptive, which presents the new one by itself; else: perennial "+
+		NextStep: fmt.Sprintf("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise run: perennial "+
 			"rollover choose %s %d", f.standing.Name(), newest),
 	}, f.acceptsNewest()
 }
@@ -266,7 +266,7 @@ func noCertificateAsked(f findings) (Diagnosis, bool) {
 		Cause: NoCertificateSeen,
 		Summary: "the receiver does not ask for a client certificate in TLS, and so cannot identify the sender: a proxy in " +
 			"front of it may end TLS",
-		NextStep: "let the receiver's administrator switch on client certificates at this address",
+		NextStep: "ask the receiver's administrator to switch on client certificates at this address",
 	}, f.refusesAll() && !f.asksForCertificates()
 }
 
@@ -277,7 +277,7 @@ func everyoneDenied(f findings) (Diagnosis, bool) {
 		Cause: NotTheCertificate,
 		Summary: fmt.Sprintf("the receiver answers %s to every generation: this is not a renewal problem",
 			f.first().Detail),
-		NextStep: "let the receiver's administrator look at the authorisation of this sender, or at what else it checks",
+		NextStep: "ask the receiver's administrator to look at the authorisation of this sender, or at what else it checks",
 	}, f.refusesAll() && len(f.all) > 1 && !slices.ContainsFunc(f.all, differs)
 }
 

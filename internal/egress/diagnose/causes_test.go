@@ -233,7 +233,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		"key type, but TLS accepts": {change(with(accepts, forbids), keyType), NewNotKnown, ""},
 		"new unknown": {
 			with(denies, accepts, denies),
-			NewNotKnown, "the receiver knows generation 2, and not yet generation 3 (SHA-256 f3)",
+			NewNotKnown, "the receiver accepts generation 2 but not yet generation 3 (SHA-256 f3)",
 		},
 		"new unknown, closed": {
 			with(accepts, closes),

@@ -181,7 +181,7 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 				return w.serve(t, askAny(), func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }),
 					nil
 			}},
-		{"the sender may not do it", true, tenancy.P256, diagnose.NotTheCertificate, "what the sender may do",
+		{"the sender may not do it", true, tenancy.P256, diagnose.NotTheCertificate, "the sender's permissions",
 			func(t *testing.T, w *world) (string, []tenancy.Message) {
 				return w.serve(t, askAny(), ok), []tenancy.Message{{Method: "POST", Path: "/orders", Status: 403}}
 			}},

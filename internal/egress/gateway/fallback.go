@@ -24,9 +24,9 @@ const (
 	smallBody = 64 << 10
 	// recentAcceptance limits the age of an acceptance that this gateway saw, for it to count as "a moment ago".
 	recentAcceptance = 10 * time.Second
-	// continuePause is the pause in which a receiver is not asked that ignores "Expect: 100-continue".
+	// continuePause limits how long "Expect: 100-continue" is not sent to a receiver that ignored it.
 	continuePause = 10 * time.Minute
-	// reconfiguring is the time after a contradictory answer in which a receiver counts as being reconfigured.
+	// reconfiguring limits how long a receiver counts as being reconfigured after a contradictory answer.
 	reconfiguring = time.Minute
 )
 
@@ -41,7 +41,7 @@ type attempt struct {
 	err        error
 	meaning    outbound.Meaning
 	detail     string
-	alert      bool // TLS refused, for which only the certificate can be the reason
+	alert      bool // refused by a TLS alert: only the certificate can be the cause
 	reused     bool // the connection had been used before
 }
 
@@ -179,7 +179,7 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 		}
 	}
 	last := tries[len(tries)-1]
-	m.gateway.learnRefusals(to, m.sort(), tries)
+	m.gateway.learnRefusals(to, m.operation(), tries)
 	m.outcome = outcome{kind: refusedAll, generation: last.generation, detail: describe(tries)}
 	return last
 }

@@ -63,8 +63,8 @@ type try struct {
 	closed bool
 }
 
-// try starts an attempt to send the body, and detaches the one before. ok is false if the body cannot be sent again.
-func (k *kept) try() (t *try, ok bool) {
+// newTry starts an attempt to send the body, and detaches the one before. ok is false if the body cannot be sent again.
+func (k *kept) newTry() (t *try, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.lost {
@@ -79,13 +79,13 @@ func (k *kept) try() (t *try, ok bool) {
 
 // sendAs makes it the body of a request. The result is false if it cannot be sent again.
 func (k *kept) sendAs(r *http.Request) bool {
-	body, ok := k.try()
+	body, ok := k.newTry()
 	if !ok {
 		return false
 	}
 	r.Body = body
 	r.GetBody = func() (io.ReadCloser, error) { // for net/http, if an idle connection turns out to be closed
-		body, ok := k.try()
+		body, ok := k.newTry()
 		if !ok {
 			return nil, errTooLarge
 		}

@@ -25,7 +25,7 @@ func TestAKeptBodyIsSentAgainFromTheBeginning(t *testing.T) {
 			}
 			k := keepBody(iotest.HalfReader(bytes.NewReader(body)), length, 4<<20, t.TempDir())
 			for n, part := range []int{size / 3, size / 2, size, size} {
-				r, ok := k.try()
+				r, ok := k.newTry()
 				if !ok {
 					t.Fatalf("%d bytes: attempt %d is not possible", size, n)
 				}
@@ -42,21 +42,21 @@ func TestAKeptBodyIsSentAgainFromTheBeginning(t *testing.T) {
 func TestABodyBeyondTheLimitGoesThroughOnce(t *testing.T) {
 	body := strings.Repeat("x", 300_000)
 	k := keepBody(strings.NewReader(body), -1, 100_000, t.TempDir())
-	r, _ := k.try()
+	r, _ := k.newTry()
 	if got, err := io.ReadAll(r); err != nil || string(got) != body {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
-	if _, ok := k.try(); ok {
+	if _, ok := k.newTry(); ok {
 		t.Error("a body beyond the limit can be sent again")
 	}
 }
 
 func TestAnAbandonedAttemptReadsNothingMore(t *testing.T) {
 	k := keepBody(strings.NewReader("the body"), 8, 100, "")
-	first, _ := k.try()
+	first, _ := k.newTry()
 	first.Read(make([]byte, 3))
 	var all sync.WaitGroup
-	second, _ := k.try()
+	second, _ := k.newTry()
 	all.Go(func() {
 		if _, err := first.Read(make([]byte, 3)); !errors.Is(err, errDetached) {
 			t.Errorf("the first attempt continued to read: %v", err)
@@ -73,11 +73,11 @@ func TestAFullDiskCostsTheSecondAttemptAndNotTheMessage(t *testing.T) {
 	dir := t.TempDir()
 	os.Remove(dir)
 	k := keepBody(strings.NewReader(body), int64(len(body)), 64<<20, dir)
-	r, _ := k.try()
+	r, _ := k.newTry()
 	if got, err := io.ReadAll(r); err != nil || len(got) != len(body) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
-	if _, ok := k.try(); ok {
+	if _, ok := k.newTry(); ok {
 		t.Error("a body that could not be kept can be sent again")
 	}
 }
@@ -87,7 +87,7 @@ func TestASlowSenderDelaysOnlyItsOwnBody(t *testing.T) {
 	for _, limit := range []int64{100, 10} { // more and less than the body
 		source, sender := io.Pipe()
 		k := keepBody(source, -1, limit, "")
-		first, _ := k.try()
+		first, _ := k.newTry()
 		read := make(chan error)
 		go func() {
 			_, err := io.ReadAll(first)
@@ -101,7 +101,7 @@ func TestASlowSenderDelaysOnlyItsOwnBody(t *testing.T) {
 		if !k.canBeSent() {
 			t.Fatal("the body cannot be sent again")
 		}
-		second, ok := k.try()
+		second, ok := k.newTry()
 		if !ok {
 			t.Fatal("there is no second attempt")
 		}

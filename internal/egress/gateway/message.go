@@ -36,8 +36,8 @@ func newMessage(g *Gateway, to *route, method, rest string) *message {
 	return &message{gateway: g, route: to, method: method, rest: rest, started: time.Now()}
 }
 
-// sort is the method and path. A receiver may have a different reason to refuse each sort.
-func (m *message) sort() string { return m.method + " " + m.rest }
+// operation returns method and path. A receiver may refuse each operation for a different reason.
+func (m *message) operation() string { return m.method + " " + m.rest }
 
 // end logs the message and frees its body. path is the sender's.
 func (m *message) end(path string) {
@@ -53,7 +53,7 @@ func (m *message) proxy() *httputil.ReverseProxy {
 }
 
 // rewrite turns the sender's request into the receiver's. The receiver sees nothing of the network in front of the
-// gateway: the proxy has removed what was forwarded, and the hop-by-hop headers (RFC 9110, section 7.6.1).
+// gateway: the proxy has removed the forwarding headers, and the hop-by-hop headers (RFC 9110, section 7.6.1).
 func (m *message) rewrite(p *httputil.ProxyRequest) {
 	m.direct(p.Out)
 }
@@ -126,7 +126,7 @@ func (m *message) deliver(r *http.Request) attempt {
 		m.attempts = 1
 		return attempt{}.with(m.route.plain.RoundTrip(r))
 	}
-	order, recently := m.route.order(m.sort(), m.gateway.now())
+	order, recently := m.route.order(m.operation(), m.gateway.now())
 	switch {
 	case len(order) == 0:
 		return attempt{err: errors.New("the tenant has no certificate that can be presented: renew it")}

@@ -41,8 +41,8 @@ type parkedRequest struct {
 	Body   []byte      `json:"Body"`
 }
 
-// wantsParking reports whether a sender prefers an answer at once to the receiver's (RFC 7240, section 4.1), or its
-// arrangement does so for all.
+// wantsParking reports whether to park a message, because its sender asks for it with "Prefer: respond-async" (RFC
+// 7240, section 4.1), or because the arrangement parks every message.
 func wantsParking(r *http.Request, route *route) bool {
 	for _, line := range r.Header.Values("Prefer") {
 		for p := range strings.SplitSeq(line, ",") {
@@ -62,7 +62,7 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a message of %s that is parked may have %d bytes", to,
+		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a parked message for %s may have at most %d bytes", to,
 			limit))
 		return
 	case err != nil:
@@ -210,7 +210,7 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 			}
 			running.Go(func() {
 				defer func() { <-places }()
-				if g.attempt(ctx, p) {
+				if g.deliverOnce(ctx, p) {
 					wake(g.parked) // for the next one in line
 				}
 			})
@@ -218,8 +218,8 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 	}
 }
 
-// attempt sends one parked message. ended is true if it will not be sent again.
-func (g *Gateway) attempt(ctx context.Context, p tenancy.Parked) (ended bool) {
+// deliverOnce sends one parked message. ended is true if it will not be sent again.
+func (g *Gateway) deliverOnce(ctx context.Context, p tenancy.Parked) (ended bool) {
 	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
 	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
@@ -278,7 +278,7 @@ func answerOf(status int, err error) string {
 	return fmt.Sprintf("%d %s", status, http.StatusText(status))
 }
 
-// isTemporary reports whether a receiver may answer the same message otherwise later.
+// isTemporary reports whether a receiver may answer the same message differently later.
 func isTemporary(status int) bool {
 	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly ||
 		status == http.StatusTooManyRequests

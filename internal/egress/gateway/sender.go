@@ -78,7 +78,7 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		}
 		return errNoSender
 	}
-	t, err := g.token(r.Context(), secret)
+	t, err := g.lookUpToken(r.Context(), secret)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
 		return errToken
@@ -97,7 +97,7 @@ func notTheirs(to address) error {
 	return tenancy.Errorf(tenancy.ErrNotFound, "there is no arrangement %s", to)
 }
 
-func (g *Gateway) token(ctx context.Context, secret string) (tenancy.Token, error) {
+func (g *Gateway) lookUpToken(ctx context.Context, secret string) (tenancy.Token, error) {
 	hash := tenancy.HashSecret(secret)
 	now := g.now()
 	g.tokens.mu.RLock()

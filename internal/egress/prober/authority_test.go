@@ -253,7 +253,9 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 	}
 	now = time.Now()
 	// as on another day
-	w.engine.Store.DB().ExecContext(t.Context(), "DELETE FROM claims WHERE kind = 'trust questions'")
+	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.PruneClaims(t.Context(), store.ClaimTrustQuestions, now.AddDate(0, 0, 7))
+	}))
 	if got := verdict(); got != tenancy.Trusted {
 		t.Errorf("%q", got)
 	}

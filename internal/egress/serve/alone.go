@@ -26,8 +26,8 @@ type Service struct {
 	Release func() error
 }
 
-// Run checks the flags, connects, and serves messages until ctx is done. It prints the addresses to out when the gateway
-// accepts messages, and logs to log.
+// Run checks the flags, connects, and serves messages until ctx is done. It prints the addresses to out when the
+// gateway accepts messages, and logs to log.
 func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Writer,
 	connect func(context.Context, *slog.Logger) (Service, error)) error {
 	front := Direct

@@ -12,10 +12,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Checked returns an issuer that takes only what was requested from i: a client certificate of the requested key that
-// names the tenant, agrees with what i reports of it, and was signed by the requested authority. The error names what
-// it is instead. Whether the certificate is valid for long enough is the caller's decision. The capabilities of i stay
-// reachable with [As].
+// Checked returns an issuer that accepts only what was requested from i: a client certificate of the requested key that
+// names the tenant, agrees with what i reports of it, and comes from the requested authority as far as i reports. The
+// error describes the certificate. Whether the certificate is valid for long enough is the caller's decision. The
+// capabilities of i stay reachable with [As].
 func Checked(i Issuer) Issuer {
 	if later, ok := As[Collector](i); ok {
 		return checkedCollector{checked{i}, later}

@@ -132,8 +132,8 @@ func TestWrappersDoNotHideCapabilities(t *testing.T) {
 func TestARequestThatIsAnsweredLaterNamesItsHandle(t *testing.T) {
 	at := time.Date(2026, 1, 15, 8, 0, 0, 0, time.UTC)
 	for want, err := range map[string]issuer.RequestedError{
-		"the CA has taken the request r1 and answers later": {Handle: "r1"},
-		"the CA has taken the request r1 and answers later: ask again from 2026-01-15T08:00:00Z on": {Handle: "r1",
+		"the CA accepted request r1 and will answer later": {Handle: "r1"},
+		"the CA accepted request r1 and will answer later: ask again after 2026-01-15T08:00:00Z": {Handle: "r1",
 			AskAt: at},
 	} {
 		if err.Error() != want {

@@ -29,7 +29,7 @@ type Request struct {
 	Key      crypto.Signer
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
-	// Authority is the ID of the authority that shall sign, for a probe. Empty: the one that signs now. Only an issuer
+	// Authority is the ID of the authority that must sign, for a probe. Empty: the one that signs now. Only an issuer
 	// with a [Hierarchy] gets requests with an authority.
 	Authority string
 }
@@ -47,18 +47,18 @@ type Issued struct {
 	IssuerID string
 }
 
-// A RequestedError is returned by Issue if the CA has taken the request and will answer later, for example after a
+// A RequestedError is returned by Issue if the CA has accepted the request and will answer later, for example after a
 // person has approved it.
 type RequestedError struct {
 	Handle string    // identifies the request at the CA; not a secret
-	AskAt  time.Time // when asking again makes sense; zero if the CA does not tell
+	AskAt  time.Time // when asking again makes sense; zero if unknown
 }
 
 func (e *RequestedError) Error() string {
 	if e.AskAt.IsZero() {
-		return fmt.Sprintf("the CA has taken the request %s and answers later", e.Handle)
+		return fmt.Sprintf("the CA accepted request %s and will answer later", e.Handle)
 	}
-	return fmt.Sprintf("the CA has taken the request %s and answers later: ask again from %s on", e.Handle,
+	return fmt.Sprintf("the CA accepted request %s and will answer later: ask again after %s", e.Handle,
 		e.AskAt.UTC().Format(time.RFC3339))
 }
 
