@@ -256,8 +256,8 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 		Cause: OldRemoved,
 		Summary: fmt.Sprintf("the receiver has taken generation %d and removed generation %s", newest,
 			numbers(f.refused())),
-		NextStep: fmt.Sprintf("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise run: perennial "+
-			"rollover choose %s %d", f.standing.Name(), newest),
+		NextStep: fmt.Sprintf("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise run: "+
+			"perennial rollover choose %s %d", f.standing.Name(), newest),
 	}, f.acceptsNewest()
 }
 

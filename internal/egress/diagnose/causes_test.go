@@ -237,7 +237,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"new unknown, closed": {
 			with(accepts, closes),
-			NewNotKnown, "installed before 2026-04-01",
+			NewNotKnown, "install it before 2026-04-01",
 		},
 		"new answers with an error": {with(accepts, fails), Unknown, "do not show"},
 		"old removed": {
