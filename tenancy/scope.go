@@ -71,14 +71,21 @@ type Condition struct {
 	Fix   string // empty if the condition holds
 }
 
-// MailConditions returns the three conditions under which a key user gets mail about a task (SAP KBA 2969948). assigned
-// reports whether the person is a key user of the tenant.
-func MailConditions(inScope, assigned, subscribed bool) []Condition {
+// A Recipient holds the facts that decide whether a person gets mail about a task.
+type Recipient struct {
+	InScope    bool // the scoping question of the tenant is answered yes
+	Assigned   bool // the person is a key user of the tenant
+	Subscribed bool // the person chose Subscribe to Task
+}
+
+// MailConditions returns the three conditions under which a key user gets mail about a task (SAP KBA 2969948).
+func MailConditions(r Recipient) []Condition {
 	q := Questions[0]
 	conditions := []Condition{
-		{"the scoping question \"send e-mail for the task\" is answered yes", inScope, "Answer it with yes: " + q.PathText()},
-		{"the user has the task: is a key user of the tenant", assigned, "Make the person a key user of the tenant."},
-		{"the user chose Subscribe to Task", subscribed, "Open Business Task Management and choose Subscribe to Task; it " +
+		{"the scoping question \"send e-mail for the task\" is answered yes", r.InScope,
+			"Answer it with yes: " + q.PathText()},
+		{"the user has the task: is a key user of the tenant", r.Assigned, "Make the person a key user of the tenant."},
+		{"the user chose Subscribe to Task", r.Subscribed, "Open Business Task Management and choose Subscribe to Task; it " +
 			"applies from the next notice on."},
 	}
 	for i := range conditions {

@@ -299,7 +299,7 @@ func TestTheScopeDecidesAboutMail(t *testing.T) {
 	}
 	for i := range 8 {
 		holds := []bool{i&1 != 0, i&2 != 0, i&4 != 0}
-		conditions := MailConditions(holds[0], holds[1], holds[2])
+		conditions := MailConditions(Recipient{InScope: holds[0], Assigned: holds[1], Subscribed: holds[2]})
 		if len(conditions) != 3 {
 			t.Fatalf("%d conditions", len(conditions))
 		}

@@ -348,8 +348,8 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 		return nil, err
 	}
-	conditions := tenancy.MailConditions(tenancy.InScope(projects, tenancy.MailForTasks), assigned,
-		!u.SubscribedAt.IsZero())
+	conditions := tenancy.MailConditions(tenancy.Recipient{InScope: tenancy.InScope(projects, tenancy.MailForTasks),
+		Assigned: assigned, Subscribed: !u.SubscribedAt.IsZero()})
 	if s.outbox == nil {
 		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured",
 			Fix: "The hosting team must start the service with --smtp. Mails wait until then."})
