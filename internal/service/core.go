@@ -62,20 +62,9 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.keys, err = s.Database.keyring(ctx, p.store); err != nil {
 		return nil, err
 	}
-	authority := local.Config{
-		TrustDomain: s.Certificates.TrustDomain, Organization: s.Certificates.Organization, CRLURL: crlURL,
-		LongestValidity: p.policy.Validity,
-	}
-	if err = authority.Check(); err != nil {
+	if p.issuer, err = p.openIssuer(ctx, c, s.Certificates, crlURL); err != nil {
 		return nil, err
 	}
-	if p.issuer, err = local.Open(ctx, authority, p.store, p.keys, c.Now()); err != nil {
-		return nil, err
-	}
-	if c.WrapIssuer != nil {
-		p.issuer = c.WrapIssuer(p.issuer)
-	}
-	p.issuer = issuer.Checked(p.issuer)
 	p.pool = keyring.NewPool(s.Certificates.RSAPool)
 	engine := lifecycle.Config{
 		Store: p.store, Issuer: p.issuer, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
@@ -101,6 +90,25 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	}
 	p.engine, err = lifecycle.New(engine)
 	return p, err
+}
+
+// openIssuer opens the issuer that the settings name: the service's own CA, which needs the store, the keys and the
+// policy.
+func (c *core) openIssuer(ctx context.Context, config Config, s Certificates, crlURL string) (issuer.Issuer, error) {
+	authority := local.Config{
+		TrustDomain: s.TrustDomain, Organization: s.Organization, CRLURL: crlURL, LongestValidity: c.policy.Validity,
+	}
+	if err := authority.Check(); err != nil {
+		return nil, err
+	}
+	opened, err := local.Open(ctx, authority, c.store, c.keys, config.Now())
+	if err != nil {
+		return nil, err
+	}
+	if config.WrapIssuer != nil {
+		return issuer.Checked(config.WrapIssuer(opened)), nil
+	}
+	return issuer.Checked(opened), nil
 }
 
 // partSize returns the number of certificates in a part of a run if the CA is limited to so many per second: half a
