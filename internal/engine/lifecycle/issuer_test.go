@@ -117,7 +117,7 @@ func TestACertificateThatTheCAIssuesLaterIsAnErrorWithItsHandle(t *testing.T) {
 	acme := f.tenant("acme", now)
 	r.later = &issuer.RequestedError{Handle: "r17", AskAt: now.Add(time.Hour)}
 	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "test", now)
-	for _, want := range []string{"tenant acme: ", "the request r17", "cannot be stored yet", "withdraw the request"} {
+	for _, want := range []string{"tenant acme: ", "request r17", "cannot be stored yet", "withdraw the request"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
