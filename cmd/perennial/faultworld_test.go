@@ -358,7 +358,7 @@ func (r *faultReplica) start() {
 		"127.0.0.0/8")
 	zone := []string{"UTC", "America/New_York", "Australia/Lord_Howe"}[r.number] // zone of the machine: it must not matter
 	r.cmd.Env = append(os.Environ(), "CLOCK="+r.clock, "ISSUER="+filepath.Join(r.dir, "issuer"), "TZ="+zone)
-	r.cmd.Stdout = r.output
+	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
 	check(r.t, r.cmd.Start())
 }
 
@@ -441,16 +441,23 @@ func newWorld(t *testing.T, seed int) *world {
 		r.start()
 		t.Cleanup(r.kill)
 		if i == 0 { // it creates the key file and the first token
-			testenv.Eventually(t, func() bool { return ready(r) })
+			testenv.Eventually(t, func() bool { return comesUp(r) })
 		}
 	}
 	for _, r := range w.replicas {
-		testenv.Eventually(t, func() bool { return ready(r) })
+		testenv.Eventually(t, func() bool { return comesUp(r) })
 	}
 	testenv.Eventually(t, func() bool { return strings.Contains(w.replicas[0].said(), "Then,") })
 	_, token, _ := strings.Cut(w.replicas[0].said(), "PERENNIAL_TOKEN=")
 	w.token, _, _ = strings.Cut(token, "\n")
 	return w
+}
+
+// comesUp reports whether a new replica is ready. One that has exited starts again: another process may have taken its
+// port for a moment.
+func comesUp(r *faultReplica) bool {
+	r.alive()
+	return ready(r)
 }
 
 func ready(r *faultReplica) bool {
