@@ -119,7 +119,7 @@ func TestAFailureAfterTheQueueHasStartedStopsTheQueue(t *testing.T) {
 	testenv.Check(t, s.Close())
 }
 
-func TestAServiceThatCannotOpenReleasesWhatItTook(t *testing.T) {
+func TestAFailedOpenReleasesItsResources(t *testing.T) {
 	config := settings(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	testenv.Check(t, err)

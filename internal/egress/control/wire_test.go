@@ -259,7 +259,7 @@ func indented(t *testing.T, body []byte) string {
 	return sealedKey.ReplaceAllString(strings.TrimSpace(out.String()), `"Key": "(sealed)"`) + "\n"
 }
 
-func TestWhatCrossesHasItsGoldenForm(t *testing.T) {
+func TestTheWireFormatMatchesTheGoldenFiles(t *testing.T) {
 	s := newScripted(t)
 	url, c := overheard(t, s.handler())
 	callEvery(t, newPeer(t, url), s.values)

@@ -182,7 +182,7 @@ type outcomeKind int
 
 const (
 	sentOnce      outcomeKind = iota // the receiver answered the first attempt and accepts the certificate
-	unanswered                       // there is no answer of the receiver
+	unanswered                       // the receiver did not answer
 	refused                          // the receiver refused the generation, and there was no other one to try
 	refusedTooBig                    // the receiver refused the generation after more of the body was sent than is kept
 	refusedAll                       // the receiver refused every generation

@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// What is stored of a parked message is read by a later release. The golden file is what earlier ones wrote.
+// A later release reads the parked messages of an earlier one. The golden file has the form that earlier ones wrote.
 func TestAStoredMessageHasItsGoldenForm(t *testing.T) {
 	want := parkedRequest{Rest: "/orders/1", Query: "a=b", Header: http.Header{"Content-Type": {"text/xml"},
 		"Idempotency-Key": {"key-1"}}, Body: []byte("<order/>")}

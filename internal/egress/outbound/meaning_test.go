@@ -18,7 +18,7 @@ import (
 	"testing/iotest"
 )
 
-func TestWhatErrorsMean(t *testing.T) {
+func TestErrorsAreInterpreted(t *testing.T) {
 	remote := func(text string) error { return &net.OpError{Op: "remote error", Err: errors.New(text)} }
 	for _, c := range []struct {
 		err    error
@@ -79,7 +79,7 @@ func response(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader([]byte(body)))}
 }
 
-func TestWhatResponsesMean(t *testing.T) {
+func TestResponsesAreInterpreted(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		body   string

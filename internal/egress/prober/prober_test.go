@@ -64,7 +64,7 @@ func (w *rolling) standing() standing.Standing {
 
 var question = tenancy.Egress{Probe: tenancy.Probe{Method: "GET", Path: "/health"}}
 
-func TestWhatAProbeProvesIsRecorded(t *testing.T) {
+func TestAProbesVerdictIsRecorded(t *testing.T) {
 	unknown := rollover.Unknown
 	for _, c := range []struct {
 		name    string

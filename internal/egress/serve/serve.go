@@ -51,7 +51,7 @@ func (o *Options) Network() (*outbound.Network, error) {
 	return n, nil
 }
 
-// A Front is what stands between the gateway and its senders.
+// A Front names what senders connect to: the gateway, or a proxy in front of it.
 type Front int
 
 // Senders reach the gateway itself, or a proxy in front of it that does TLS.

@@ -287,7 +287,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 			k.SubscribedAt = now
 		}
 		if err := tx.CreateKeyUser(ctx, k); err != nil {
-			return done, exists(err, "%s has got a key user %s meanwhile", t.Name, p.Name)
+			return done, exists(err, "a key user %[2]s was added to %[1]s in the meantime", t.Name, p.Name)
 		}
 		done.KeyUsers = append(done.KeyUsers, p.Name)
 	}
@@ -333,7 +333,7 @@ func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *
 		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = store.NewID(), t.ID, receivers[r.Name],
 			newest.Generation, now, 1
 		if err := tx.CreateArrangement(ctx, v); err != nil {
-			return done, exists(err, "%s has got an arrangement %s meanwhile", t.Name, v.Name)
+			return done, exists(err, "an arrangement %[2]s was added to %[1]s in the meantime", t.Name, v.Name)
 		}
 		done.Arrangements = append(done.Arrangements, v.Name)
 	}

@@ -315,7 +315,7 @@ func TestATenantThatWasWarnedSinceIsNotUndone(t *testing.T) {
 	}
 }
 
-func TestWhatWasDeletedMeanwhileDoesNotKeepAnImportFromBeingUndone(t *testing.T) {
+func TestAnImportIsUndoneAlthoughAPartOfItWasDeleted(t *testing.T) {
 	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
 	f, _ := files(t)
 	i, err := m.Check(t.Context(), f, "operator olga")

@@ -215,7 +215,7 @@ func date(year int, month time.Month, day int) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 }
 
-func TestALetterHasWhatItsNoticeIsAbout(t *testing.T) {
+func TestALetterDescribesItsNotice(t *testing.T) {
 	w := newWorld(t)
 	w.arrange("bank")
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
@@ -449,7 +449,7 @@ func TestEveryMailThatIsSentOrDeadHasAnEventAndADeadOneIsLogged(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadOrStoredIsAnErrorOfTheDelivery(t *testing.T) {
+func TestADeliveryReportsWhatItCannotReadOrStore(t *testing.T) {
 	w := newWorld(t)
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	ids := w.queued()

@@ -153,7 +153,7 @@ func TestTheMailAboutANewCACarriesTheCAAndANewRoot(t *testing.T) {
 			strings.Contains(got.HTML, "the root stays the same") == isNew {
 			t.Errorf("new root %v:\n%s", isNew, got.Text)
 		}
-		for _, want := range []string{"From 1 March 2027, 00:00 UTC on", "CN=P issuing CA G2,O=P",
+		for _, want := range []string{"No later than 1 March 2027, 00:00 UTC, a new certificate", "CN=P issuing CA G2,O=P",
 			"perennial authority probe acme/ARRANGEMENT", "https://p.example.com/pki/ca.pem"} {
 			if !strings.Contains(got.Text, want) {
 				t.Errorf("the text lacks %q:\n%s", want, got.Text)

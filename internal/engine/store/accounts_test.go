@@ -86,7 +86,7 @@ func TestACeremonyIsRedeemedOnceInTimeAndForItsKind(t *testing.T) {
 	})
 }
 
-func TestWhatIsParkedIsListedWithItsArrangement(t *testing.T) {
+func TestParkedMessagesAreListedWithTheirArrangement(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now.AddDate(1, 0, 0))
 		arrangement := tenancy.Arrangement{ID: "x", TenantID: tenant.ID, Name: "crm-to-erp", CreatedAt: now}

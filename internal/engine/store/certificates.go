@@ -149,7 +149,7 @@ func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
 		return []any{renewed[i].SuccessorID, string(renewed[i].State), renewed[i].ID}
 	})
 	if err == nil && n != int64(len(renewed)) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "another replica or a user has renewed a certificate meanwhile")
+		err = tenancy.Errorf(tenancy.ErrConflict, "another replica or a user has renewed a certificate in the meantime")
 	}
 	return err
 }
@@ -166,7 +166,7 @@ var markWarned = bulk{
 func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) error {
 	n, err := markWarned.write(ctx, t, len(ids), func(i int) []any { return []any{micros(runDate), ids[i]} })
 	if err == nil && n != int64(len(ids)) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "another replica has warned about a certificate meanwhile")
+		err = tenancy.Errorf(tenancy.ErrConflict, "another replica has warned about a certificate in the meantime")
 	}
 	return err
 }

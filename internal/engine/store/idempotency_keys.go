@@ -17,7 +17,7 @@ func scanRemembered(s row) (v Remembered, err error) {
 	return v, s.Scan(&v.RequestHash, &v.Status, &v.Header, &v.Body)
 }
 
-// Remember stores a key before its request is worked on. If the key is stored already, found is what it stands for.
+// Remember stores a key before its request is worked on. If the key is stored already, found is its stored answer.
 func (t *Tx) Remember(ctx context.Context, tokenID, name, requestHash string, now time.Time) (found *Remembered,
 	err error) {
 	n, err := t.exec(ctx, "INSERT INTO idempotency_keys (token_id, name, request_hash, status, header, body, "+

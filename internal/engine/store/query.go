@@ -86,7 +86,7 @@ func (t *Tx) exec(ctx context.Context, query string, args ...any) (int64, error)
 func (t *Tx) execOne(ctx context.Context, query string, args ...any) error {
 	n, err := t.exec(ctx, query, args...)
 	if err == nil && n == 0 {
-		err = tenancy.Errorf(tenancy.ErrStale, "it was changed or deleted meanwhile: read it again")
+		err = tenancy.Errorf(tenancy.ErrStale, "it was changed or deleted in the meantime: read it again")
 	}
 	return err
 }

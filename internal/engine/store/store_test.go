@@ -71,7 +71,7 @@ func acme(t *testing.T, s *Store, name string, notAfter time.Time) (tenancy.Tena
 	return tenant, cert
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestARecordReadsBackAsWritten(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, cert := acme(t, s, "acme", now.AddDate(0, 3, 0))
 		got, err := s.Tenant(t.Context(), "acme")

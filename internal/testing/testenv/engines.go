@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// EachEngine runs a test against both engines, each with a new database: url is what --database takes.
+// EachEngine runs a test against both engines, each with a new database. The URL has the form of --database.
 func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "perennial.db")) })
