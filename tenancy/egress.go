@@ -28,6 +28,8 @@ type Egress struct {
 	Probe        Probe  `json:"probe,omitzero"`
 	// Park stores every message and answers 202 at once, as if each had requested it.
 	Park bool `json:"park,omitempty"`
+	// IdentifiesBy lists what the receiver compares to recognise a certificate; empty if that is not known.
+	IdentifiesBy []Identifier `json:"identifies_by,omitempty" enum:"certificate,issuer-serial,key,subject-issuer,subject,san,ca,newest-only"`
 }
 
 // A Probe is the request that shows whether a receiver accepts a generation. Without a method, it is a TLS handshake.
@@ -107,6 +109,9 @@ func (e Egress) Check() error {
 			return Invalid("egress.server_key_pin",
 				`is not a pin: use "sha256/" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section 2.4)`)
 		}
+	}
+	if err := checkIdentifiers(e.IdentifiesBy); err != nil {
+		return err
 	}
 	return e.Probe.check()
 }

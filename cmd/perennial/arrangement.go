@@ -74,12 +74,13 @@ type arrangementCreateCmd struct {
 
 // egressFlags configure how the gateway sends messages.
 type egressFlags struct {
-	Probe        string `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\"."`
-	ServerCA     string `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
-	ServerKeyPin string `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
-	KeepBytes    int64  `help:"The largest body that is kept for another attempt (default 64 MiB)."`
-	Timeout      int    `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
-	RefusedBy    []int  `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
+	Probe        string   `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\"."`
+	ServerCA     string   `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
+	ServerKeyPin string   `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
+	KeepBytes    int64    `help:"The largest body that is kept for another attempt (default 64 MiB)."`
+	Timeout      int      `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
+	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
+	RefusedBy    []int    `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
 }
 
 // apply copies the flags that were given.
@@ -106,6 +107,14 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	}
 	if f.Timeout != 0 {
 		e.TimeoutSeconds = f.Timeout
+	}
+	if f.IdentifiesBy != nil {
+		e.IdentifiesBy = nil
+		for _, rule := range f.IdentifiesBy {
+			if rule != "" {
+				e.IdentifiesBy = append(e.IdentifiesBy, tenancy.Identifier(rule))
+			}
+		}
 	}
 	if len(f.RefusedBy) > 0 {
 		e.RefusalStatuses = f.RefusedBy
@@ -155,7 +164,20 @@ func (c *arrangementChangeCmd) Run(e env) error {
 
 func showArrangement(c *remote, e env, a client.Arrangement) error {
 	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
-		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation)
+		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation,
+		"identifies by", identifiers(a.Egress.IdentifiesBy))
+}
+
+// identifiers formats what a receiver compares.
+func identifiers(all []tenancy.Identifier) string {
+	if len(all) == 0 {
+		return "unknown"
+	}
+	names := make([]string, len(all))
+	for i, id := range all {
+		names[i] = string(id)
+	}
+	return strings.Join(names, ", ")
 }
 
 type arrangementListCmd struct {

@@ -82,6 +82,7 @@ type (
 		ServerKeyPin    string    `json:"server_key_pin,omitempty"`
 		Probe           wireProbe `json:"probe,omitzero"`
 		Park            bool      `json:"park,omitempty"`
+		IdentifiesBy    []string  `json:"identifies_by,omitempty"`
 	}
 	wireProbe struct {
 		Method   string `json:"method,omitempty"`
@@ -281,13 +282,15 @@ func (a wireArrangement) value() tenancy.Arrangement {
 func toEgress(e tenancy.Egress) wireEgress {
 	return wireEgress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
-		Probe: wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
+		IdentifiesBy: convert(e.IdentifiesBy, func(i tenancy.Identifier) string { return string(i) }),
+		Probe:        wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
 }
 
 func (e wireEgress) value() tenancy.Egress {
 	return tenancy.Egress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
-		Probe: tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
+		IdentifiesBy: convert(e.IdentifiesBy, func(i string) tenancy.Identifier { return tenancy.Identifier(i) }),
+		Probe:        tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
 }
 
 func toRollover(r rollover.Rollover) wireRollover {

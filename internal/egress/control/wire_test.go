@@ -62,7 +62,8 @@ func newValues(t *testing.T) (v values) {
 			Strategy: tenancy.Adaptive, Generation: 2, NeededOldAt: at(2),
 			Egress: tenancy.Egress{RefusalStatuses: []int{401, 403}, KeepBytes: 1 << 20, TimeoutSeconds: 30, Connections: 64,
 				ServerCA: "-----BEGIN CERTIFICATE-----", ServerKeyPin: "sha256/pin", Park: true,
-				Probe: tenancy.Probe{Method: "GET", Path: "/health", Statuses: []int{204}}}, CreatedAt: at(3), Version: 8},
+				IdentifiesBy: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
+				Probe:        tenancy.Probe{Method: "GET", Path: "/health", Statuses: []int{204}}}, CreatedAt: at(3), Version: 8},
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: 2, NeededOldAt: at(2),
 			Generations: []rollover.Generation{
 				{Number: 1, NotBefore: at(4), NotAfter: at(5), Revoked: true, NoticedUntil: at(6), PresentedAt: at(7),
@@ -340,6 +341,14 @@ func missingFrom(got, want any, path string) (all []string) {
 	return all
 }
 
+// olderValues are the values without the fields that an older release does not send.
+func olderValues(t *testing.T) values {
+	t.Helper()
+	v := newValues(t)
+	v.standing.Arrangement.Egress.IdentifiesBy = nil
+	return v
+}
+
 func TestAnOlderServiceWorksWithThisGateway(t *testing.T) {
 	var mu sync.Mutex
 	answered := map[string]bool{}
@@ -357,7 +366,7 @@ func TestAnOlderServiceWorksWithThisGateway(t *testing.T) {
 		w.Write(recorded)
 	}))
 	defer service.Close()
-	callEvery(t, newPeer(t, service.URL), newValues(t))
+	callEvery(t, newPeer(t, service.URL), olderValues(t))
 	if len(answered) != operationCount {
 		t.Errorf("%d operations were answered", len(answered))
 	}
