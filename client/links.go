@@ -7,7 +7,8 @@ type Linked struct {
 	Tenant      string      `json:"tenant" doc:"Display name of the tenant."`
 	Endpoint    string      `json:"endpoint"`
 	Certificate Certificate `json:"certificate" doc:"Certificate to install."`
-	OldUntil    time.Time   `json:"old_until,omitzero" doc:"Expiry of the old certificate. The new one must be installed before."`
+	OldUntil    time.Time   `json:"old_until,omitzero" doc:"Expiry of the last certificate that the receiver is known to accept. The new one must be installed before."`
+	Exposed     bool        `json:"exposed,omitempty" doc:"True if messages are sent with the new certificate only."`
 	Contact     *ITContact  `json:"contact,omitempty" doc:"Contact for questions: the key user who created the link, or else the designated IT contact of the tenant."`
 }
 

@@ -14,8 +14,11 @@ type Rollover struct {
 	State       rollover.State      `json:"state" enum:"announced,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
 	Tries       []int               `json:"tries" doc:"Generations that a message is tried with, in this order."`
-	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not accepted the newest generation and the old one expires."`
-	DaysLeft    float64             `json:"days_left,omitempty" doc:"Days until the old generation expires. Absent if there is none."`
+	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired."`
+	Deadline    time.Time           `json:"deadline,omitzero" doc:"If at risk: the expiry of the last generation that the receiver is known to accept. Not in the future if messages depend on the newest generation already."`
+	DaysLeft    float64             `json:"days_left,omitempty" doc:"Days until the deadline, rounded up."`
+	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages depend on the newest generation already, because no older one is tried or accepted."`
+	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver has to accept."`
 	Generations []RolloverKnowledge `json:"generations"`
 }
 

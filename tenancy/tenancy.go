@@ -259,7 +259,7 @@ func (k KeyType) Check() error {
 // NoticeKind is the subject matter of a notice.
 type NoticeKind string
 
-// A notice announces a renewal, reports a renewal, reports that receivers have not accepted the new certificate yet, or
+// A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate, or
 // announces a new authority.
 const (
 	Expiring     NoticeKind = "expiring"

@@ -19,7 +19,7 @@ type rolloverCmd struct {
 	Links    rolloverLinksCmd    `cmd:"" help:"List the links of an arrangement."`
 	Unlink   rolloverUnlinkCmd   `cmd:"" help:"Revoke a link."`
 	Messages rolloverMessagesCmd `cmd:"" help:"Show the latest messages and their outcomes."`
-	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that do not accept the new certificate yet, by days left."`
+	AtRisk   rolloverAtRiskCmd   `cmd:"" help:"List the receivers that are not known to accept the new certificate, by days left."`
 }
 
 // anArrangement names an arrangement as TENANT/ARRANGEMENT.
@@ -66,7 +66,7 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 	}
 	risk := ""
 	if v.AtRisk {
-		risk = fmt.Sprintf("%.1f days left until the old certificate expires", v.DaysLeft)
+		risk = riskOf(v)
 	}
 	if err := c.show(e, v, "arrangement", v.Arrangement, "strategy", v.Strategy, "state", v.State, "presents", v.Presents,
 		"tries", strings.Join(tries, ", then "), "AT RISK", risk); err != nil || c.Output == "json" {
@@ -197,6 +197,15 @@ func (c *rolloverMessagesCmd) Run(e env) error {
 	})
 }
 
+// riskOf describes the deadline of an arrangement at risk.
+func riskOf(v client.Rollover) string {
+	if v.Exposed {
+		return fmt.Sprintf("messages depend on generation %d already", v.Wanted)
+	}
+	return fmt.Sprintf("until %s (%.0f days left) the receiver has to accept generation %d", moment(v.Deadline), v.DaysLeft,
+		v.Wanted)
+}
+
 type rolloverAtRiskCmd struct {
 	remote
 	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
@@ -209,7 +218,7 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	}
 	return list(&c.remote, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
 		func(v client.Rollover) []any {
-			return []any{fmt.Sprintf("%.1f", v.DaysLeft), v.Arrangement, v.State, v.Strategy, v.Presents}
+			return []any{v.DaysLeft, v.Arrangement, v.State, v.Strategy, v.Presents}
 		})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,43 +12,90 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// stages are the days before the old certificate expires on which reminders are sent about receivers that have not
-// acted. From hostingFrom days on, the hosting team is notified as well.
+// stages are the days before a deadline on which reminders are sent about receivers that are at risk. From hostingFrom
+// days on, the hosting team is notified as well.
 var stages = []int{30, 14, 7, 3, 1}
 
 const hostingFrom = 3
 
-// remind creates tasks, and mails for subscribers, for the key users of a tenant whose receivers have not acted. It
-// does so once per stage. If several stages have passed since the last call, only the latest counts.
-func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.Standing, now time.Time) error {
-	var late []string
-	stage := 0
-	var old tenancy.Certificate
+// A lateGroup holds the arrangements whose deadline is the expiry of the same generation.
+type lateGroup struct {
+	names   []string
+	refused []string // those whose receiver was proved to refuse the wanted generation
+	last    tenancy.Certificate
+	wanted  tenancy.Certificate
+}
+
+// cadence returns the generation whose expiry the reminders about an arrangement are counted from. An arrangement that
+// depends on the wanted generation already is reminded until going back is impossible.
+func cadence(s standing.Standing, r rollover.Risk) (c tenancy.Certificate, found bool) {
+	if !r.Exposed {
+		return s.Certificate(r.Last)
+	}
+	for _, c := range s.Certificates {
+		if c.NotAfter.Equal(r.Until) {
+			return c, true
+		}
+	}
+	return c, false
+}
+
+// lateGroups groups the arrangements at risk whose first stage has passed, by the generation whose expiry they are
+// reminded of.
+func lateGroups(all []standing.Standing, now time.Time) map[string]*lateGroup {
+	groups := map[string]*lateGroup{}
 	for _, s := range all {
-		left, risk := s.AtRisk(now)
-		if !risk {
+		risk, at := s.Rollover.Risk(now)
+		if !at {
 			continue
 		}
-		for _, days := range stages {
-			if left <= time.Duration(days)*policy.Day && (stage == 0 || days < stage) {
-				stage = days
-			}
+		last, found1 := cadence(s, risk)
+		wanted, found2 := s.Certificate(risk.Wanted)
+		if !found1 || !found2 || last.NotAfter.Sub(now) > time.Duration(stages[0])*policy.Day {
+			continue
 		}
-		if left <= time.Duration(stages[0])*policy.Day {
-			late = append(late, s.Arrangement.Name)
-			old = s.Certificates[len(s.Certificates)-2]
+		g := groups[last.ID]
+		if g == nil {
+			g = &lateGroup{last: last, wanted: wanted}
+			groups[last.ID] = g
+		}
+		g.names = append(g.names, s.Arrangement.Name)
+		if known, _ := s.Rollover.Generation(risk.Wanted); known.Verdict == rollover.Refused {
+			g.refused = append(g.refused, s.Arrangement.Name)
 		}
 	}
-	if stage == 0 {
-		return nil
+	for _, g := range groups {
+		slices.Sort(g.names)
+		slices.Sort(g.refused)
 	}
-	slices.Sort(late)
-	days := int(old.NotAfter.Sub(now) / policy.Day)
+	return groups
+}
+
+// remind creates tasks, and mails for subscribers, for the key users of a tenant whose receivers are at risk. It does so
+// once per deadline and stage. If several stages have passed since the last call, only the latest counts.
+func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.Standing, now time.Time) error {
+	groups := lateGroups(all, now)
+	var failures []error
+	for _, id := range slices.Sorted(maps.Keys(groups)) {
+		failures = append(failures, e.remindOf(ctx, t, *groups[id], now))
+	}
+	return errors.Join(failures...)
+}
+
+func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup, now time.Time) error {
+	until := rollover.Risk{Deadline: late.last.NotAfter}
+	stage := stages[0]
+	for _, days := range stages {
+		if until.Left(now) <= time.Duration(days)*policy.Day {
+			stage = days
+		}
+	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("%s/%d", old.ID, stage), now)
+		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("%s/%d", late.last.ID, stage), now)
 		if err != nil || !first {
 			return err
 		}
@@ -56,17 +104,19 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 			return err
 		}
 		var b batch
-		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: old.ID, SuccessorID: old.SuccessorID, DueAt: old.NotAfter,
-			Subject: unreadySubject(late, days, stage), DedupKey: fmt.Sprintf("unready/%d", stage)}
-		e.notify(&b, people[t.ID], old, n, cause{actor: "roll-over"}, now)
+		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: late.last.ID, SuccessorID: late.wanted.ID,
+			DueAt: late.last.NotAfter, Subject: unreadySubject(late, until.Days(now), stage),
+			DedupKey: fmt.Sprintf("unready/%d", stage)}
+		e.notify(&b, people[t.ID], late.last, n, cause{actor: "roll-over"}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
-			map[string]any{"arrangements": late, "expires": old.NotAfter, "stage_days": stage,
-				"hosting_team": stage <= hostingFrom}))
+			map[string]any{"arrangements": late.names, "refused": late.refused, "expires": late.last.NotAfter,
+				"stage_days": stage, "hosting_team": stage <= hostingFrom}))
 		return e.write(ctx, tx, &b, now)
 	})
 	if err == nil && stage <= hostingFrom {
-		e.log.ErrorContext(ctx, "receivers have not shown that they accept the new certificate, and the old one expires",
-			"tenant", t.Name, "arrangements", strings.Join(late, ", "), "expires", old.NotAfter.UTC().Format(time.RFC3339))
+		e.log.ErrorContext(ctx, "receivers have not been proved to accept the new certificate, and the last one that they "+
+			"are known to accept expires", "tenant", t.Name, "arrangements", strings.Join(late.names, ", "),
+			"refused", strings.Join(late.refused, ", "), "expires", late.last.NotAfter.UTC().Format(time.RFC3339))
 	}
 	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster
 		return nil
@@ -74,24 +124,27 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 	return err
 }
 
-// unreadySubject returns a subject that grows in urgency. It names one arrangement and counts the others.
-func unreadySubject(names []string, days, stage int) string {
-	list := names[0]
-	if len(names) > 1 {
-		list = fmt.Sprintf("%s and %d more", names[0], len(names)-1)
+// unreadySubject returns a subject that grows in urgency. It names one arrangement and counts the others. It states a
+// refusal only of receivers that were proved to refuse.
+func unreadySubject(late lateGroup, days, stage int) string {
+	names, one, several := late.names, "is not known to accept", "are not known to accept"
+	if len(late.refused) > 0 {
+		names, one, several = late.refused, "refuses", "refuse"
 	}
-	when := fmt.Sprintf("%d days left", days)
-	switch {
-	case days == 1:
-		when = "1 day left"
-	case days < 1:
-		when = "less than a day left"
+	which := names[0] + " " + one
+	if others := len(names) - 1; others > 0 {
+		which = fmt.Sprintf("%s and %d more %s", names[0], others, several)
 	}
+	left := fmt.Sprintf("%d days left", days)
+	if days == 1 {
+		left = "1 day left"
+	}
+	urgency := ""
 	switch {
-	case stage <= 1:
-		return fmt.Sprintf("LAST CALL: %s has not accepted the new certificate, %s", list, when)
+	case stage <= 1 && len(late.refused) > 0:
+		urgency = "LAST CALL: "
 	case stage <= hostingFrom:
-		return fmt.Sprintf("Urgent: %s has not accepted the new certificate, %s", list, when)
+		urgency = "Urgent: "
 	}
-	return fmt.Sprintf("%s has not accepted the new certificate yet, %s", list, when)
+	return fmt.Sprintf("%s%s the new certificate, %s", urgency, which, left)
 }

@@ -86,10 +86,11 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 			return time.Time{}
 		}
 		consider(s.Rollover.Next(now))
-		if left, risk := s.AtRisk(now); risk {
+		if risk, at := s.Rollover.Risk(now); at {
+			last, _ := cadence(s, risk)
 			for _, days := range stages {
-				if until := left - time.Duration(days)*policy.Day; until > 0 {
-					consider(now.Add(until))
+				if stage := last.NotAfter.Add(-time.Duration(days) * policy.Day); stage.After(now) {
+					consider(stage)
 				}
 			}
 		}

@@ -236,10 +236,10 @@ func TestRemindersAboutReceiversThatDoNotActGrowInUrgency(t *testing.T) {
 		check(t, f.Tick(t.Context(), date(day)))
 	}
 	want := []string{
-		"crm-to-bank has not accepted the new certificate yet, 29 days left", "crm-to-bank has not accepted the new " +
-			"certificate yet, 6 days left",
-		"Urgent: crm-to-bank has not accepted the new certificate, 2 days left", "LAST CALL: crm-to-bank has not accepted " +
-			"the new certificate, less than a day left",
+		"crm-to-bank is not known to accept the new certificate, 30 days left",
+		"crm-to-bank is not known to accept the new certificate, 7 days left",
+		"Urgent: crm-to-bank is not known to accept the new certificate, 3 days left",
+		"Urgent: crm-to-bank is not known to accept the new certificate, 1 day left",
 	}
 	if got := subjects(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

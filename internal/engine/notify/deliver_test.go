@@ -284,7 +284,7 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	letters := w.deliver(date(2026, 12, 16))
-	alice, known := letters["alice: crm-to-bank has not accepted the new certificate yet, 29 days left"]
+	alice, known := letters["alice: crm-to-bank refuses the new certificate, 30 days left"]
 	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 ||
 		alice.Arrangements[0].Arrangement != "crm-to-bank" || alice.New == nil || alice.New.Generation != 2 {
 		t.Errorf("%+v", alice.Letter)

@@ -40,23 +40,6 @@ func New(s *store.Store, seal *keyring.Keyring, log *slog.Logger) (*Rollovers, e
 	return &Rollovers{s, seal, log}, nil
 }
 
-// assemble builds the roll-over of an arrangement from what is stored about it.
-func assemble(a tenancy.Arrangement, certs []tenancy.Certificate, evidence []standing.Evidence) rollover.Rollover {
-	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
-		Generations: make([]rollover.Generation, len(certs))}
-	for i, c := range certs {
-		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
-		for _, known := range evidence {
-			if known.Generation == c.Generation {
-				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
-			}
-		}
-		r.Generations[i] = g
-	}
-	return r
-}
-
 // Standings reads the state of those of a tenant's arrangements that present a certificate.
 func (o *Rollovers) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant,
 	arrangements []tenancy.Arrangement) ([]standing.Standing, error) {
@@ -74,8 +57,7 @@ func (o *Rollovers) Standings(ctx context.Context, r store.Reader, t tenancy.Ten
 	}
 	all := make([]standing.Standing, len(presenting))
 	for i, a := range presenting {
-		all[i] = standing.Standing{Tenant: t, Arrangement: a, Rollover: assemble(a, certs[t.ID], evidence[a.ID]),
-			Certificates: certs[t.ID], Evidence: evidence[a.ID]}
+		all[i] = standing.Assemble(t, a, certs[t.ID], evidence[a.ID])
 	}
 	return all, nil
 }
@@ -261,7 +243,7 @@ func (f Fleet) AfterRenewal(old, next tenancy.Certificate, now time.Time) (moved
 		if a.Authentication != tenancy.ClientCertificate {
 			continue
 		}
-		if _, move := assemble(a, certs, f.Evidence[a.ID]).At(now); move != nil {
+		if _, move := standing.Assemble(f.Tenant, a, certs, f.Evidence[a.ID]).Rollover.At(now); move != nil {
 			a.Generation = move.To
 			moved = append(moved, CutOver{f.Tenant.Name + "/" + a.Name, a, *move})
 		}

@@ -23,6 +23,24 @@ type Standing struct {
 	Evidence     []Evidence
 }
 
+// Assemble returns the standing of an arrangement from what is stored about it. certs are the generations that can be
+// presented, oldest first.
+func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certificate, evidence []Evidence) Standing {
+	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
+		Generations: make([]rollover.Generation, len(certs))}
+	for i, c := range certs {
+		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
+		for _, known := range evidence {
+			if known.Generation == c.Generation {
+				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
+			}
+		}
+		r.Generations[i] = g
+	}
+	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: certs, Evidence: evidence}
+}
+
 // Name is the arrangement's full name, TENANT/ARRANGEMENT.
 func (s Standing) Name() string { return s.Tenant.Name + "/" + s.Arrangement.Name }
 
@@ -34,23 +52,6 @@ func (s Standing) Certificate(generation int) (c tenancy.Certificate, ok bool) {
 		}
 	}
 	return c, false
-}
-
-// AtRisk reports whether messages will fail when the old generation expires, because the receiver has not shown that it
-// accepts the newest one. left is the time until then.
-func (s Standing) AtRisk(now time.Time) (left time.Duration, risk bool) {
-	n := len(s.Rollover.Generations)
-	if n < 2 {
-		return 0, false
-	}
-	newest := s.Rollover.Generations[n-1]
-	var last time.Time // when the last older generation expires
-	for _, g := range s.Rollover.Generations[:n-1] {
-		if !g.Revoked && g.NotAfter.After(last) {
-			last = g.NotAfter
-		}
-	}
-	return last.Sub(now), newest.Verdict != rollover.Accepted && last.After(now)
 }
 
 // Evidence is the latest verdict on one generation at the receiver of one arrangement.

@@ -184,11 +184,11 @@ func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, erro
 		"AND not_after < ?", micros(now))
 }
 
-// Rolling lists the tenants with an open roll-over: an old generation is not retired yet. Its cost is proportional to
-// what it returns.
+// Rolling lists the tenants with an open roll-over: an old generation is not retired yet, whether it was ever presented
+// or not. Its cost is proportional to what it returns.
 func (r Reader) Rolling(ctx context.Context, after string, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
-		"successor_id <> '' AND state = 'active' AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+		"successor_id <> '' AND state IN ('standby', 'active') AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
 }
 
 // InReachOf reads the generations of the tenant certificate that can be presented, by tenant ID, the oldest first.

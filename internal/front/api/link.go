@@ -71,8 +71,10 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	}
 	out := client.Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
 		Certificate: viewCertificate(c)}
-	if n := len(standing.Certificates); n > 1 {
-		out.OldUntil = standing.Certificates[n-2].NotAfter
+	if risk, at := standing.Rollover.Risk(s.clock()); at && risk.Exposed {
+		out.Exposed = true
+	} else if at {
+		out.OldUntil = risk.Deadline
 	}
 	out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
 	return &Entity[client.Linked]{Body: out}, err

@@ -154,6 +154,10 @@ var (
 		"Certificates that the latest run left for its next try.", nil, nil)
 	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
 		nil, nil)
+	atRiskDesc = prometheus.NewDesc("perennial_arrangements_at_risk",
+		"Arrangements whose receiver has not been proved to accept the newest certificate.", nil, nil)
+	deadlineDesc = prometheus.NewDesc("perennial_at_risk_deadline_seconds",
+		"Earliest deadline of an arrangement at risk. Absent if none is at risk.", nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
 		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
@@ -161,7 +165,8 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, caExpiryDesc} {
+	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, atRiskDesc,
+		deadlineDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -187,6 +192,13 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if runs, err := s.store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
+	}
+	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
+		gauge(atRiskDesc, float64(len(risk)))
+		if len(risk) > 0 { // the most urgent one is the first
+			first, _ := risk[0].Rollover.Risk(s.clock())
+			gauge(deadlineDesc, float64(first.Deadline.Unix()))
+		}
 	}
 	for _, p := range s.viewAuthorities() {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)

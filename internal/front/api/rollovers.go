@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -22,11 +21,14 @@ import (
 )
 
 func viewRollover(s standing.Standing, now time.Time) client.Rollover {
-	left, risk := s.AtRisk(now)
+	risk, at := s.Rollover.Risk(now)
 	v := client.Rollover{
 		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
 		Tries:  s.Rollover.Order(now),
-		AtRisk: risk, DaysLeft: max(0, float64(left*100/policy.Day)/100),
+		AtRisk: at,
+	}
+	if at {
+		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
 	}
 	for _, g := range s.Rollover.Generations {
 		c, _ := s.Certificate(g.Number)
@@ -243,7 +245,10 @@ func (s *server) listAtRisk(ctx context.Context, in *Paged) (*List[client.Rollov
 func (s *server) listTenantAtRisk(ctx context.Context, in *InTenant) (*List[client.Rollover], error) {
 	all, err := s.standings(ctx, in.Tenant)
 	now := s.clock()
-	all = slices.DeleteFunc(all, func(standing standing.Standing) bool { _, risk := standing.AtRisk(now); return !risk })
+	all = slices.DeleteFunc(all, func(standing standing.Standing) bool {
+		_, at := standing.Rollover.Risk(now)
+		return !at
+	})
 	byUrgency(all, now)
 	return pageOf(all, len(all), nil, func(standing standing.Standing) client.Rollover {
 		return viewRollover(standing, now)
@@ -279,7 +284,7 @@ func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size 
 	now := s.clock()
 	err = s.engine.Open(ctx, func(standing standing.Standing) {
 		size++
-		if _, risk := standing.AtRisk(now); risk {
+		if _, at := standing.Rollover.Risk(now); at {
 			all = append(all, standing)
 		}
 	})
@@ -290,9 +295,9 @@ func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size 
 // byUrgency sorts arrangements at risk, most urgent first.
 func byUrgency(all []standing.Standing, now time.Time) {
 	slices.SortStableFunc(all, func(a, b standing.Standing) int {
-		left, _ := a.AtRisk(now)
-		other, _ := b.AtRisk(now)
-		return cmp.Compare(left, other)
+		one, _ := a.Rollover.Risk(now)
+		other, _ := b.Rollover.Risk(now)
+		return one.Deadline.Compare(other.Deadline)
 	})
 }
 
@@ -362,8 +367,8 @@ const longestLink = 90 * policy.Day
 // linkExpiry returns the latest end of the roll-over that a link is for.
 func linkExpiry(standing standing.Standing, now time.Time) time.Time {
 	until := now.Add(longestLink)
-	if n := len(standing.Certificates); n > 1 && standing.Certificates[n-2].NotAfter.Before(until) {
-		until = standing.Certificates[n-2].NotAfter
+	if risk, at := standing.Rollover.Risk(now); at && risk.Until.Before(until) {
+		until = risk.Until
 	}
 	return until
 }

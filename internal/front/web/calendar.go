@@ -77,12 +77,11 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 	}
 	rollovers, err := get[client.Page[client.Rollover]](c, v, in(tenant, "rollovers"))
 	for _, r := range rollovers.Items {
-		if len(r.Generations) > 1 {
-			old := r.Generations[0]
+		if r.AtRisk && !r.Exposed {
 			entries = append(entries, publish.CalendarEntry{
-				UID:         fmt.Sprintf("%s-old-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), old.Generation),
-				At:          old.NotAfter,
-				Summary:     v.T("%s: the old certificate expires (%s)", short(r.Arrangement), v.rolling(r).word),
+				UID:         fmt.Sprintf("%s-wanted-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), r.Wanted),
+				At:          r.Deadline,
+				Summary:     v.T("%s: deadline for the new certificate (%s)", short(r.Arrangement), v.rolling(r).word),
 				Description: c.baseURL + arrangementPath(r.Arrangement),
 			})
 		}

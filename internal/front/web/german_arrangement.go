@@ -61,6 +61,7 @@ var germanArrangement = []translation{
 	{"Create link", "Link erstellen"},
 	{"Create without a test", "Ohne Prüfung anlegen"},
 	{"Created", "Erstellt"},
+	{"Deadline: %s, %s left", "Frist: %s, noch %s"},
 	{"Delete arrangement", "Vereinbarung löschen"},
 	{"Duration", "Dauer"},
 	{"Edit", "Bearbeiten"},
@@ -81,6 +82,14 @@ var germanArrangement = []translation{
 		"Zum Beispiel crm-to-erp. Teil der Adresse, an die Anwendungen senden.",
 	},
 	{"For example erp", "Zum Beispiel erp"},
+	{
+		"Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it " +
+			"refuses are sent with an older generation. Test the receiver, or create a link below and send it to its " +
+			"administrator.",
+		"Generation %d wird zuerst versucht, und es ist nicht bekannt, ob der Empfänger sie annimmt. Bis %s " +
+			"werden Nachrichten, die er ablehnt, mit einer älteren Generation gesendet. Testen Sie den Empfänger, " +
+			"oder erstellen Sie unten einen Link und senden Sie ihn seinem Administrator.",
+	},
 	{"Generation %d is used from now on.", "Generation %d wird ab jetzt verwendet."},
 	{"Generations at this receiver", "Generationen bei diesem Empfänger"},
 	{
@@ -119,6 +128,19 @@ var germanArrangement = []translation{
 			"Eintrag mehrere.",
 	},
 	{"Messages are sent to", "Nachrichten gehen an"},
+	{
+		"Messages are sent with generation %d only, and the receiver is not known to accept it. Test the " +
+			"receiver, or create a link below and send it to its administrator.",
+		"Nachrichten werden nur mit Generation %d gesendet, und es ist nicht bekannt, ob der Empfänger sie " +
+			"annimmt. Testen Sie den Empfänger, oder erstellen Sie unten einen Link und senden Sie ihn seinem " +
+			"Administrator.",
+	},
+	{
+		"Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it " +
+			"to its administrator now.",
+		"Nachrichten werden nur mit Generation %d gesendet, und der Empfänger lehnt sie ab. Erstellen Sie unten " +
+			"einen Link und senden Sie ihn jetzt dem Administrator des Empfängers.",
+	},
 	{"Name of the new receiver", "Name des neuen Empfängers"},
 	{"Names", "Namen"},
 	{"New CA", "Neue CA"},
@@ -155,7 +177,10 @@ var germanArrangement = []translation{
 		"Nothing was deleted. Type the name of the arrangement to delete it.",
 		"Es wurde nichts gelöscht. Geben Sie zum Löschen den Namen der Vereinbarung ein.",
 	},
-	{"Old certificate expires %s", "Altes Zertifikat läuft %s ab"},
+	{
+		"Now: messages are sent with the new certificate only.",
+		"Jetzt: Nachrichten werden nur noch mit dem neuen Zertifikat gesendet.",
+	},
 	{
 		"Only if its certificate is not from a public CA",
 		"Nur wenn das Zertifikat nicht von einer öffentlichen CA stammt",
@@ -285,6 +310,9 @@ var germanArrangement = []translation{
 	{"the fingerprint of the whole certificate (pin)", "den Fingerabdruck des ganzen Zertifikats (Pin)"},
 	{"the public key (SPKI pin)", "den öffentlichen Schlüssel (SPKI-Pin)"},
 	{"the subject, or subject and issuer", "das Subject, oder Subject und Aussteller"},
-	{"when the old one expires", "wenn das alte abläuft"},
+	{
+		"when the last certificate expires that your system is known to accept",
+		"wenn das letzte Zertifikat abläuft, von dem bekannt ist, dass Ihr System es annimmt",
+	},
 	{"works", "funktioniert"},
 }

@@ -202,10 +202,11 @@ var germanFleet = []translation{
 			"Empfänger sie annimmt.",
 	},
 	{
-		"These receivers have not accepted the newest certificate yet. Messages use the old one until it expires. " +
-			"Open an arrangement to see what to do.",
-		"Diese Empfänger haben das neueste Zertifikat noch nicht angenommen. Nachrichten verwenden das alte, bis es " +
-			"abläuft. Öffnen Sie eine Vereinbarung, um zu sehen, was zu tun ist.",
+		"These receivers have not been proved to accept the newest certificate. Time left: until the last " +
+			"certificate expires that the receiver is known to accept. Open an arrangement to see what to do.",
+		"Von diesen Empfängern ist nicht bewiesen, dass sie das neueste Zertifikat annehmen. Restzeit: bis das " +
+			"letzte Zertifikat abläuft, von dem bekannt ist, dass der Empfänger es annimmt. Öffnen Sie eine " +
+			"Vereinbarung, um zu sehen, was zu tun ist.",
 	},
 	{
 		"These rules decide when certificates are announced and renewed. The audit shows how many renewals come " +

@@ -10,10 +10,6 @@ var germanTenant = []translation{
 		"Eine Mail zu einer Aufgabe wird nur gesendet, wenn alle Bedingungen erfüllt sind. Bei %s sind nicht alle " +
 			"erfüllt.",
 	},
-	{
-		"A receiver has not accepted the new certificate yet. Remind its administrator.",
-		"Ein Empfänger hat das neue Zertifikat noch nicht angenommen. Erinnern Sie seinen Administrator.",
-	},
 	{"Add key user", "Key-User hinzufügen"},
 	{
 		"All conditions are met: %s gets a mail with the next notice. Earlier notices are not mailed.",
@@ -107,6 +103,11 @@ var germanTenant = []translation{
 	},
 	{"Planned", "Geplant"},
 	{"Reason", "Grund"},
+	{
+		"Receivers have not been proved to accept the new certificate. Test them, or remind their administrators.",
+		"Von Empfängern ist nicht bewiesen, dass sie das neue Zertifikat annehmen. Testen Sie sie, oder erinnern " +
+			"Sie ihre Administratoren.",
+	},
 	{
 		"Receivers that accept exactly this certificate need the new one.",
 		"Empfänger, die genau dieses Zertifikat annehmen, brauchen das neue.",

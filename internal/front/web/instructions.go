@@ -16,6 +16,7 @@ type linked struct {
 	Endpoint    string
 	Certificate client.Certificate
 	OldUntil    time.Time
+	Exposed     bool              // messages are sent with the new certificate only
 	Contact     *client.ITContact // nil if there is none
 	Path        string            // of the link
 	Message     string            // result of the test

@@ -19,7 +19,7 @@ func (c *console) showLink(v *view, message string) error {
 		return err
 	}
 	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant),
-		receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Contact, "/rollover/" + escape(secret),
+		receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Exposed, l.Contact, "/rollover/" + escape(secret),
 			message}))
 }
 

@@ -203,6 +203,18 @@ func (v *view) steps(r client.Rollover) []step {
 func (v *view) advice(r roll) string {
 	roll := *r.rollover
 	newest := newestOf(roll)
+	switch {
+	case roll.Exposed && newest.Verdict == "refused":
+		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it "+
+			"to its administrator now.", newest.Generation)
+	case roll.Exposed:
+		return v.T("Messages are sent with generation %d only, and the receiver is not known to accept it. Test the "+
+			"receiver, or create a link below and send it to its administrator.", newest.Generation)
+	case roll.AtRisk && roll.State == "cut-over":
+		return v.T("Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it "+
+			"refuses are sent with an older generation. Test the receiver, or create a link below and send it to its "+
+			"administrator.", newest.Generation, v.Day(roll.Deadline))
+	}
 	switch roll.State {
 	case "settled":
 		return v.T("Nothing to do: messages are sent with generation %d.", roll.Presents)

@@ -208,7 +208,7 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 	nobody := &http.Client{}
 	status, calendar := c.get(nobody, address)
 	if status != 200 || !strings.Contains(calendar, "BEGIN:VEVENT") ||
-		!strings.Contains(calendar, "SUMMARY:crm-to-bank: the old certificate expires") ||
+		!strings.Contains(calendar, "SUMMARY:crm-to-bank: deadline for the new certificate") ||
 		strings.Contains(calendar, "globex") {
 		t.Errorf("%d\n%s", status, calendar)
 	}

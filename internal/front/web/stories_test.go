@@ -53,8 +53,8 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 	stories(t, func(c *console, b *tab) {
 		b.enter(c, "alice")
 		b.reads("Your certificate has been renewed. 2 of 3 receivers are ready for the new one.")
-		b.press("crm-to-bank has not accepted the new certificate yet, 20 days left")
-		b.reads("A receiver has not accepted the new certificate yet. Remind its administrator.")
+		b.press("crm-to-bank refuses the new certificate, 20 days left")
+		b.reads("Receivers have not been proved to accept the new certificate. Test them, or remind their administrators.")
 		b.press("Show roll-overs")
 		b.reads("401 Unauthorized (test)")
 		b.press("crm-to-bank")

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -98,15 +99,15 @@ func (v *view) Away(t time.Time) string {
 	return count(24*time.Hour, "in 1 day", "in %d days", "1 day ago", "%d days ago")
 }
 
-// Days formats a number of days.
+// Days formats a number of days, rounded up.
 func (v *view) Days(days float64) string {
 	switch {
-	case days < 1:
-		return v.T("less than a day")
-	case days < 2:
+	case days <= 0:
+		return v.T("0 days")
+	case days <= 1:
 		return v.T("1 day")
 	}
-	return v.T("%d days", int(days))
+	return v.T("%d days", int(math.Ceil(days)))
 }
 
 // N formats a number with separators, such as "83,333".

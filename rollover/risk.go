@@ -1,0 +1,85 @@
+package rollover
+
+import (
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Risk is a renewal that the receiver has not been proved to follow. Reminders, lists, links, pages and calendars all
+// use it, so that they name the same receivers and the same deadline.
+type Risk struct {
+	// Wanted is the generation that the receiver has to accept.
+	Wanted int
+	// Deadline is the instant from which messages fail unless the receiver accepts the wanted generation. It is the expiry
+	// of the last generation that the receiver is known to accept. If none is known to be accepted, it is the expiry of
+	// the presented generation, or of the last older one that is not known to be refused.
+	Deadline time.Time
+	// Last is the generation whose expiry is the deadline.
+	Last int
+	// Exposed is set if messages depend on the wanted generation already, because no older generation is tried or accepted.
+	// Then the deadline is not in the future.
+	Exposed bool
+	// Until is the expiry of the last older generation. After that, going back is impossible.
+	Until time.Time
+}
+
+// Left returns the time until the deadline, or zero after it.
+func (r Risk) Left(now time.Time) time.Duration { return max(0, r.Deadline.Sub(now)) }
+
+// Days returns the days of 24 h until the deadline, rounded up: 30 means that at most 30 days are left.
+func (r Risk) Days(now time.Time) int {
+	return int((r.Left(now) + oneDay - 1) / oneDay)
+}
+
+const oneDay = 24 * time.Hour
+
+// Risk returns whether the arrangement is at risk at now: an older generation is not yet expired, and the receiver has
+// not been proved to accept the newest usable one. A claim is not a proof.
+func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
+	usable := r.usable(now)
+	if len(usable) < 2 || r.proved(usable[0]) {
+		return risk, false
+	}
+	risk.Wanted = usable[0]
+	older := usable[1:]
+	for _, n := range older {
+		if g, _ := r.Generation(n); g.NotAfter.After(risk.Until) {
+			risk.Until = g.NotAfter
+		}
+	}
+	last, found := r.lastKnown(older)
+	if !found || r.Strategy == tenancy.Immediate && r.Presents == risk.Wanted {
+		wanted, _ := r.Generation(risk.Wanted)
+		risk.Exposed, risk.Last = true, risk.Wanted
+		if risk.Deadline = wanted.PresentedAt; risk.Deadline.IsZero() || risk.Deadline.After(now) {
+			risk.Deadline = now
+		}
+		return risk, true
+	}
+	risk.Last, risk.Deadline = last.Number, last.NotAfter
+	return risk, true
+}
+
+// proved reports whether a generation needs nothing more from the receiver. It is the one place for that question.
+func (r Rollover) proved(number int) bool { return r.verdict(number) == Accepted }
+
+// lastKnown returns the older generation that messages can rely on for longest. It is not found if the receiver is known
+// to refuse all of them.
+func (r Rollover) lastKnown(older []int) (last Generation, found bool) {
+	latest := func(fits func(Generation) bool) {
+		for _, n := range older {
+			if g, _ := r.Generation(n); fits(g) && (!found || g.NotAfter.After(last.NotAfter)) {
+				last, found = g, true
+			}
+		}
+	}
+	latest(func(g Generation) bool { return g.Verdict == Accepted })
+	if !found {
+		latest(func(g Generation) bool { return g.Number == r.Presents && g.Verdict != Refused })
+	}
+	if !found {
+		latest(func(g Generation) bool { return g.Verdict != Refused })
+	}
+	return last, found
+}
