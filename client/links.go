@@ -5,10 +5,12 @@ import "time"
 // Linked is the content of a link for the administrator of a receiving system.
 type Linked struct {
 	Tenant      string      `json:"tenant" doc:"Display name of the tenant."`
+	TenantName  string      `json:"tenant_name" doc:"Name of the tenant, as in the names of files."`
 	Endpoint    string      `json:"endpoint"`
 	Certificate Certificate `json:"certificate" doc:"Certificate to install."`
 	OldUntil    time.Time   `json:"old_until,omitzero" doc:"Expiry of the last certificate that the receiver is known to accept. The new one must be installed before."`
 	Exposed     bool        `json:"exposed,omitempty" doc:"True if messages are sent with the new certificate only."`
+	Renewal     *Renewal    `json:"renewal,omitempty" doc:"The new certificate compared with the one that the receiver is known to accept. Absent if there is none."`
 	Contact     *ITContact  `json:"contact,omitempty" doc:"Contact for questions: the key user who created the link, or else the designated IT contact of the tenant."`
 }
 

@@ -20,6 +20,16 @@ type Rollover struct {
 	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages depend on the newest generation already, because no older one is tried or accepted."`
 	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver has to accept."`
 	Generations []RolloverKnowledge `json:"generations"`
+	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only of a single arrangement with several generations."`
+}
+
+// Renewal compares the certificate that a receiver has to accept with the one that it knows.
+type Renewal struct {
+	Old          Certificate          `json:"old"`
+	New          Certificate          `json:"new"`
+	Changes      tenancy.Changes      `json:"changes" doc:"What changes besides the serial number and the dates."`
+	IdentifiesBy []tenancy.Identifier `json:"identifies_by,omitempty" doc:"What the receiver compares, as declared."`
+	Survival     tenancy.Survival     `json:"survival" enum:"survives,fails,unclear" doc:"survives: a receiver that compares this accepts the new certificate without a change. fails: it needs the new certificate, subject or CA. unclear: it is not known what the receiver compares, or which CAs it trusts."`
 }
 
 // RolloverKnowledge is the knowledge about one generation at the receiver.

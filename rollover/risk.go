@@ -17,8 +17,8 @@ type Risk struct {
 	Deadline time.Time
 	// Last is the generation whose expiry is the deadline.
 	Last int
-	// Exposed is set if messages depend on the wanted generation already, because no older generation is tried or accepted.
-	// Then the deadline is not in the future.
+	// Exposed is set if messages depend on the wanted generation already, because no older one is tried or accepted. Then
+	// the deadline is not in the future.
 	Exposed bool
 	// Until is the expiry of the last older generation. After that, going back is impossible.
 	Until time.Time
@@ -64,8 +64,8 @@ func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 // proved reports whether a generation needs nothing more from the receiver. It is the one place for that question.
 func (r Rollover) proved(number int) bool { return r.verdict(number) == Accepted }
 
-// lastKnown returns the older generation that messages can rely on for longest. It is not found if the receiver is known
-// to refuse all of them.
+// lastKnown returns the older generation that messages can rely on for longest. It is not found if the receiver is
+// known to refuse all of them.
 func (r Rollover) lastKnown(older []int) (last Generation, found bool) {
 	latest := func(fits func(Generation) bool) {
 		for _, n := range older {

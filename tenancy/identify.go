@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Identifier is what a receiver compares to recognise a tenant's certificate.
+// Identifier names a property that a receiver compares to recognise a certificate.
 type Identifier string
 
 // A receiver that identifies by several of them accepts a certificate only if all of them fit.
@@ -55,11 +55,11 @@ func (e Egress) TakesNewestOnly() bool { return slices.Contains(e.IdentifiesBy, 
 // Changes are the differences between two certificates of a tenant that a receiver may notice. The serial number and
 // the dates always differ.
 type Changes struct {
-	Key     bool // the public key
-	Subject bool
-	SAN     bool
-	Issuer  bool // the name or the key of the issuing CA
-	Root    bool // the root above the issuing CA
+	Key     bool `json:"key" doc:"The public key."`
+	Subject bool `json:"subject"`
+	SAN     bool `json:"san" doc:"The subject alternative name."`
+	Issuer  bool `json:"issuer" doc:"The name or the key of the issuing CA."`
+	Root    bool `json:"root" doc:"The root above the issuing CA."`
 }
 
 // Survival is the answer to the question whether a receiver that accepts one certificate also accepts the next one.

@@ -259,8 +259,8 @@ func (k KeyType) Check() error {
 // NoticeKind is the subject matter of a notice.
 type NoticeKind string
 
-// A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate, or
-// announces a new authority.
+// A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
+// or announces a new authority.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/instructions"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -80,6 +82,7 @@ type egressFlags struct {
 	KeepBytes    int64    `help:"The largest body that is kept for another attempt (default 64 MiB)."`
 	Timeout      int      `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
 	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
+	Product      string   `placeholder:"NAME" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
 	RefusedBy    []int    `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
 }
 
@@ -107,6 +110,13 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	}
 	if f.Timeout != 0 {
 		e.TimeoutSeconds = f.Timeout
+	}
+	if f.Product != "" {
+		by, found := instructions.IdentifiesOf(f.Product)
+		if !found {
+			return fmt.Errorf("--product: there are no instructions for %q: use one of %s", f.Product, products())
+		}
+		e.IdentifiesBy = by
 	}
 	if f.IdentifiesBy != nil {
 		e.IdentifiesBy = nil
@@ -166,6 +176,14 @@ func showArrangement(c *remote, e env, a client.Arrangement) error {
 	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
 		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation,
 		"identifies by", identifiers(a.Egress.IdentifiesBy))
+}
+
+func products() string {
+	var names []string
+	for _, p := range instructions.Products() {
+		names = append(names, strconv.Quote(p.Product))
+	}
+	return strings.Join(names, ", ")
 }
 
 // identifiers formats what a receiver compares.

@@ -202,8 +202,8 @@ func riskOf(v client.Rollover) string {
 	if v.Exposed {
 		return fmt.Sprintf("messages depend on generation %d already", v.Wanted)
 	}
-	return fmt.Sprintf("until %s (%.0f days left) the receiver has to accept generation %d", moment(v.Deadline), v.DaysLeft,
-		v.Wanted)
+	return fmt.Sprintf("until %s (%.0f days left) the receiver has to accept generation %d", moment(v.Deadline),
+		v.DaysLeft, v.Wanted)
 }
 
 type rolloverAtRiskCmd struct {

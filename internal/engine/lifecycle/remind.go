@@ -75,8 +75,8 @@ func lateGroups(all []standing.Standing, now time.Time) map[string]*lateGroup {
 	return groups
 }
 
-// remind creates tasks, and mails for subscribers, for the key users of a tenant whose receivers are at risk. It does so
-// once per deadline and stage. If several stages have passed since the last call, only the latest counts.
+// remind creates tasks, and mails for subscribers, for the key users of a tenant whose receivers are at risk. It does
+// so once per deadline and stage. If several stages have passed since the last call, only the latest counts.
 func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.Standing, now time.Time) error {
 	groups := lateGroups(all, now)
 	var failures []error

@@ -30,6 +30,23 @@ func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
 	return certfile.SplitChain(joined)
 }
 
+// Changes returns what a receiver may notice when a certificate replaces another one.
+func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) (tenancy.Changes, error) {
+	chains := make([][][]byte, 2)
+	for i, c := range []tenancy.Certificate{before, after} {
+		chains[i] = [][]byte{c.DER}
+		if c.IssuerID == "" { // it was imported without a chain
+			continue
+		}
+		chain, err := r.Chain(ctx, c.IssuerID)
+		if err != nil {
+			return tenancy.Changes{}, err
+		}
+		chains[i] = append(chains[i], chain...)
+	}
+	return certfile.Changes(chains[0], chains[1])
+}
+
 // AddAuthority stores a new authority. It returns [tenancy.ErrConflict] if its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {

@@ -69,12 +69,15 @@ func (s *server) getLinked(ctx context.Context, in *OneLink) (*Entity[client.Lin
 	if err != nil {
 		return nil, err
 	}
-	out := client.Linked{Tenant: standing.Tenant.DisplayName, Endpoint: standing.Arrangement.Endpoint,
-		Certificate: viewCertificate(c)}
+	out := client.Linked{Tenant: standing.Tenant.DisplayName, TenantName: standing.Tenant.Name,
+		Endpoint: standing.Arrangement.Endpoint, Certificate: viewCertificate(c)}
 	if risk, at := standing.Rollover.Risk(s.clock()); at && risk.Exposed {
 		out.Exposed = true
 	} else if at {
 		out.OldUntil = risk.Deadline
+	}
+	if out.Renewal, err = s.renewal(ctx, standing); err != nil {
+		return nil, err
 	}
 	out.Contact, err = s.linkContact(ctx, l, standing.Tenant)
 	return &Entity[client.Linked]{Body: out}, err

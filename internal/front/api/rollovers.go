@@ -47,6 +47,28 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 	return v
 }
 
+// renewal compares the newest generation with the one that the receiver is known to accept, or else with the previous
+// one. It is nil if there is no other.
+func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Renewal, error) {
+	n := len(of.Certificates)
+	if n < 2 {
+		return nil, nil
+	}
+	old, next := of.Certificates[n-2], of.Certificates[n-1]
+	if risk, at := of.Rollover.Risk(s.clock()); at && !risk.Exposed {
+		if c, known := of.Certificate(risk.Last); known {
+			old = c
+		}
+	}
+	changes, err := s.store.Changes(ctx, old, next)
+	if err != nil {
+		return nil, err
+	}
+	by := of.Arrangement.Egress.IdentifiesBy
+	return &client.Renewal{Old: viewCertificate(old), New: viewCertificate(next), Changes: changes, IdentifiesBy: by,
+		Survival: changes.Survival(by)}, nil
+}
+
 func viewProbe(r outbound.Result) client.ProbeResult {
 	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused",
 		outbound.Suspicious: "closed"}[r.Meaning]
@@ -130,7 +152,9 @@ func (s *server) getRollover(ctx context.Context, in *OneArrangement) (*Entity[c
 	if err != nil {
 		return nil, err
 	}
-	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), viewRollover(standing, s.clock())}, nil
+	view := viewRollover(standing, s.clock())
+	view.Renewal, err = s.renewal(ctx, standing)
+	return &Entity[client.Rollover]{etag(standing.Arrangement.Version), view}, err
 }
 
 func (s *server) chooseGeneration(ctx context.Context, in *struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/instructions"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -16,6 +17,7 @@ type arrangementForm struct {
 	etag      string // of the version that is changed; empty for a new arrangement
 	added     client.Receiver
 	receivers []client.Receiver
+	product   string // that the receiver runs on; empty if it is not chosen
 	trial     *client.Trial
 	problem   string
 }
@@ -38,6 +40,14 @@ func (v *view) filledIn() arrangementForm {
 		form.Name = name
 	}
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = v.r.PostFormValue("server_ca"), f("server_key_pin")
+	form.product = f("product")
+	if by, found := instructions.IdentifiesOf(form.product); found {
+		form.Egress.IdentifiesBy = by
+	} else {
+		for _, id := range v.r.PostForm["identifies_by"] {
+			form.Egress.IdentifiesBy = append(form.Egress.IdentifiesBy, tenancy.Identifier(id))
+		}
+	}
 	if path := f("probe_path"); path != "" {
 		form.Egress.Probe = tenancy.Probe{Method: http.MethodGet, Path: path}
 	}
@@ -119,6 +129,7 @@ func (c *console) saveArrangement(v *view) error {
 	egress := form.Egress
 	form.Egress = kept.Egress
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = egress.ServerCA, egress.ServerKeyPin
+	form.Egress.IdentifiesBy = egress.IdentifiesBy
 	if egress.Probe.Path != kept.Egress.Probe.Path {
 		form.Egress.Probe = egress.Probe
 	}

@@ -4,7 +4,8 @@ package web
 type translation struct{ english, german string }
 
 // german holds the German texts by the English ones. A test demands a translation for every text.
-var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement)
+var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement,
+	germanInstructions)
 
 func catalogue(parts ...[]translation) map[string]string {
 	all := map[string]string{}

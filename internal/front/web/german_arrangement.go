@@ -96,10 +96,21 @@ var germanArrangement = []translation{
 		"How receivers check certificates, and what still works after a renewal",
 		"Wie Empfänger Zertifikate prüfen und was nach einer Erneuerung noch funktioniert",
 	},
+	{"How the receiver checks certificates", "Wie der Empfänger Zertifikate prüft"},
 	{"I have installed it, test now", "Installiert, jetzt prüfen"},
+	{
+		"If it is in the list, its usual check is set",
+		"Ist es in der Liste, wird seine übliche Prüfung eingetragen",
+	},
 	{
 		"Immediate: at the renewal, even if the receiver does not accept the new certificate",
 		"Sofort: mit der Erneuerung, auch wenn der Empfänger das neue Zertifikat nicht annimmt",
+	},
+	{
+		"In your own system, look at the certificate that you have: the new one has the same subject and is " +
+			"signed by the same CA.",
+		"Sehen Sie in Ihrem eigenen System das vorhandene Zertifikat an: Das neue hat dasselbe Subject und ist " +
+			"von derselben CA signiert.",
 	},
 	{"Install before", "Installieren bis"},
 	{"Is this page genuine?", "Ist diese Seite echt?"},
@@ -187,6 +198,7 @@ var germanArrangement = []translation{
 	},
 	{"Or the pin of the server's public key", "Oder der Pin des öffentlichen Schlüssels des Servers"},
 	{"PKCS#7, with the chain", "PKCS#7, mit der Kette"},
+	{"Product", "Produkt"},
 	{"Receiver", "Empfänger"},
 	{"Receiver ready", "Empfänger bereit"},
 	{"Reported as installed", "Als installiert gemeldet"},
@@ -219,11 +231,27 @@ var germanArrangement = []translation{
 		"Danke. Der Empfänger hat keine eindeutige Antwort gegeben (%s). Die nächsten Nachrichten zeigen, ob es " +
 			"funktioniert.",
 	},
+	{"The certificate that you have", "Ihr vorhandenes Zertifikat"},
+	{
+		"The issuing CA and its root change. A system that trusts the old CA must trust the new one too.",
+		"Die ausstellende CA und ihre Stammzertifizierungsstelle ändern sich. Ein System, das der alten CA " +
+			"vertraut, muss auch der neuen vertrauen.",
+	},
+	{
+		"The issuing CA changes, and its root stays the same. A system that trusts the root needs no change.",
+		"Die ausstellende CA ändert sich, ihre Stammzertifizierungsstelle bleibt gleich. Ein System, das der " +
+			"Stammzertifizierungsstelle vertraut, braucht keine Änderung.",
+	},
 	{"The link has been revoked.", "Der Link wurde widerrufen."},
 	{
 		"The link shows the new certificate with instructions. It works without an account and may be forwarded.",
 		"Der Link zeigt das neue Zertifikat mit einer Anleitung. Er funktioniert ohne Konto und darf weitergeleitet " +
 			"werden.",
+	},
+	{"The new one", "Das neue"},
+	{
+		"The page behind the link shows the same instructions.",
+		"Die Seite hinter dem Link zeigt dieselben Anleitungen.",
 	},
 	{"The person who installs the new certificate there", "Die Person, die dort das neue Zertifikat installiert"},
 	{
@@ -238,6 +266,18 @@ var germanArrangement = []translation{
 	},
 	{"The receiver checks", "Der Empfänger prüft"},
 	{
+		"The receiver checks %s. It accepts the new certificate only if it trusts the new CA.",
+		"Der Empfänger prüft: %s. Er nimmt das neue Zertifikat nur an, wenn er der neuen CA vertraut.",
+	},
+	{
+		"The receiver checks %s. That changes, so the new certificate has to be installed.",
+		"Der Empfänger prüft: %s. Das ändert sich, sodass das neue Zertifikat installiert werden muss.",
+	},
+	{
+		"The receiver checks %s. That stays the same, so nothing has to be installed: the test shows it.",
+		"Der Empfänger prüft: %s. Das bleibt gleich, sodass nichts installiert werden muss: Die Prüfung zeigt es.",
+	},
+	{
 		"The receiver does not accept generation %d yet. Create a link below and send it to its administrator. " +
 			"Until then, messages use the old certificate.",
 		"Der Empfänger nimmt Generation %d noch nicht an. Erstellen Sie unten einen Link, und senden Sie ihn dem " +
@@ -251,6 +291,17 @@ var germanArrangement = []translation{
 	},
 	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
 	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
+	{"The subject alternative name changes.", "Der alternative Name (SAN) ändert sich."},
+	{"The subject changes.", "Das Subject ändert sich."},
+	{
+		"The subject or the CA changes this time, so that they prove nothing: compare the fingerprint.",
+		"Diesmal ändert sich das Subject oder die CA, sodass sie nichts beweisen: Vergleichen Sie den " +
+			"Fingerabdruck.",
+	},
+	{
+		"The subject, the subject alternative name and the issuing CA stay the same.",
+		"Das Subject, der alternative Name (SAN) und die ausstellende CA bleiben gleich.",
+	},
 	{
 		"The test below shows the pin so that you can confirm it: sha256/…",
 		"Die Prüfung unten zeigt den Pin zur Bestätigung: sha256/…",
@@ -260,21 +311,29 @@ var germanArrangement = []translation{
 		"Diese Vereinbarung verwendet kein Client-Zertifikat, daher gibt es keine Umstellung.",
 	},
 	{
-		"This depends on how the receiver checks certificates. The page behind the link shows the same instructions.",
-		"Das hängt davon ab, wie der Empfänger Zertifikate prüft. Die Seite hinter dem Link zeigt dieselbe Anleitung.",
+		"This decides what its administrator is asked to do at a renewal. Leave it open if you do not know it.",
+		"Das entscheidet, worum sein Administrator bei einer Erneuerung gebeten wird. Lassen Sie es offen, wenn " +
+			"Sie es nicht wissen.",
 	},
 	{"This is the expected server.", "Das ist der erwartete Server."},
 	{"This link is not valid", "Dieser Link ist nicht gültig"},
 	{"Trust this key", "Diesem Schlüssel vertrauen"},
 	{"Type %s to confirm", "Zum Bestätigen %s eingeben"},
 	{"Valid from", "Gültig von"},
+	{"What changes", "Was sich ändert"},
+	{
+		"What has to be done depends on how the receiver checks certificates, which is not known. The test shows " +
+			"whether it accepts the new one.",
+		"Was zu tun ist, hängt davon ab, wie der Empfänger Zertifikate prüft. Das ist nicht bekannt. Die Prüfung " +
+			"zeigt, ob er das neue annimmt.",
+	},
 	{"What still works after a renewal", "Was nach einer Erneuerung noch funktioniert"},
 	{"What the receiver's administrator has to do", "Was der Administrator des Empfängers tun muss"},
 	{
-		"What you have to do depends on how your system checks certificates. A system that trusts the CA or checks " +
-			"the subject needs no change, because both stay the same: just test.",
-		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Ein System, das der CA vertraut oder das " +
-			"Subject prüft, braucht keine Änderung, denn beides bleibt gleich: Prüfen Sie es einfach.",
+		"What you have to do depends on how your system checks certificates. Test first: many systems need " +
+			"nothing.",
+		"Was zu tun ist, hängt davon ab, wie Ihr System Zertifikate prüft. Testen Sie zuerst: Bei vielen " +
+			"Systemen ist nichts zu tun.",
 	},
 	{"When to switch to the next generation", "Wann auf die nächste Generation umgestellt wird"},
 	{
@@ -285,31 +344,34 @@ var germanArrangement = []translation{
 	{
 		"You can safely forward this page: it shows only public information and asks for nothing. To verify it, " +
 			"compare the SHA-256 fingerprint above with the one that your contact at %s gives you through another " +
-			"channel. You can also check who signed the certificate: it is the same CA that signed the one you have.",
-		"Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt nichts. Um " +
-			"sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s " +
-			"auf einem anderen Weg mitteilt. Sie können auch nachsehen, wer das Zertifikat signiert hat: Es ist " +
-			"dieselbe CA wie bei Ihrem bisherigen Zertifikat.",
+			"channel. That contact must be one that you knew before.",
+		"Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt nichts. " +
+			"Um sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s " +
+			"auf einem anderen Weg nennt. Es muss ein Kontakt sein, den Sie schon vorher kannten.",
 	},
 	{
 		"Your system is tested immediately with the new certificate, and you see the result here.",
 		"Ihr System wird sofort mit dem neuen Zertifikat geprüft, und Sie sehen hier das Ergebnis.",
 	},
 	{"accepted", "angenommen"},
-	{"any certificate of a trusted CA", "jedes Zertifikat einer vertrauten CA"},
+	{"another one, or not known", "ein anderes oder nicht bekannt"},
 	{"closed the connection", "hat die Verbindung geschlossen"},
 	{"fails", "scheitert"},
-	{"fails if the issuer is mapped", "scheitert, wenn der Aussteller zugeordnet ist"},
-	{"fails until the CA is trusted", "scheitert, bis der CA vertraut wird"},
 	{"fails until the new CA is trusted", "scheitert, bis der neuen CA vertraut wird"},
 	{"generation %d: %s (%s)", "Generation %d: %s (%s)"},
 	{"issuer and serial number", "Aussteller und Seriennummer"},
 	{"new receiver, named below", "neuer Empfänger, unten benannt"},
+	{"only that a trusted CA has signed it", "nur, dass eine vertraute CA es signiert hat"},
 	{"refused", "abgelehnt"},
+	{"subject and issuer", "Subject und Aussteller"},
+	{
+		"subject and issuer, and only the newest certificate",
+		"Subject und Aussteller, und nur das neueste Zertifikat",
+	},
 	{"the SAN (URI or DNS)", "den SAN (URI oder DNS)"},
 	{"the fingerprint of the whole certificate (pin)", "den Fingerabdruck des ganzen Zertifikats (Pin)"},
 	{"the public key (SPKI pin)", "den öffentlichen Schlüssel (SPKI-Pin)"},
-	{"the subject, or subject and issuer", "das Subject, oder Subject und Aussteller"},
+	{"the subject", "das Subject"},
 	{
 		"when the last certificate expires that your system is known to accept",
 		"wenn das letzte Zertifikat abläuft, von dem bekannt ist, dass Ihr System es annimmt",

@@ -13,19 +13,97 @@ import (
 // linked holds the content of a link for a receiver's administrator.
 type linked struct {
 	Tenant      string
+	TenantName  string
 	Endpoint    string
 	Certificate client.Certificate
 	OldUntil    time.Time
 	Exposed     bool              // messages are sent with the new certificate only
+	Renewal     *client.Renewal   // nil if no other certificate is known
 	Contact     *client.ITContact // nil if there is none
 	Path        string            // of the link
 	Message     string            // result of the test
 }
 
-// instructionsFor returns the instructions for a certificate.
-func instructionsFor(c client.Certificate) []instructions.Instruction {
-	return instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
-		SHA256: c.Fingerprint, SHA1: c.SHA1})
+// instructionsFor returns the instructions for a certificate of a tenant. r is nil if no older one is known.
+func instructionsFor(tenant string, c client.Certificate, r *client.Renewal) []instructions.Instruction {
+	described := func(c client.Certificate) instructions.Certificate {
+		return instructions.Certificate{Tenant: tenant, Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
+			SHA256: c.Fingerprint, SHA1: c.SHA1}
+	}
+	if r == nil {
+		return instructions.For(instructions.Renewal{New: described(c)})
+	}
+	old := described(r.Old)
+	return instructions.For(instructions.Renewal{New: described(c), Old: &old, Changes: r.Changes})
+}
+
+// whatChanges describes what changes with a renewal, besides the serial number and the dates.
+func (v *view) whatChanges(c tenancy.Changes) (all []string) {
+	if !c.Subject && !c.SAN && !c.Issuer && !c.Root {
+		return []string{v.T("The subject, the subject alternative name and the issuing CA stay the same.")}
+	}
+	if c.Subject {
+		all = append(all, v.T("The subject changes."))
+	}
+	if c.SAN {
+		all = append(all, v.T("The subject alternative name changes."))
+	}
+	switch {
+	case c.Root:
+		all = append(all, v.T("The issuing CA and its root change. A system that trusts the old CA must trust the new "+
+			"one too."))
+	case c.Issuer:
+		all = append(all, v.T("The issuing CA changes, and its root stays the same. A system that trusts the root needs no "+
+			"change."))
+	}
+	return all
+}
+
+// whatToDo states what the receiver's administrator has to do, as far as it is declared how the receiver identifies.
+func (v *view) whatToDo(r client.Renewal) string {
+	if len(r.IdentifiesBy) == 0 {
+		return v.T("What has to be done depends on how the receiver checks certificates, which is not known. The test " +
+			"shows whether it accepts the new one.")
+	}
+	by := v.identifies(r.IdentifiesBy)
+	switch r.Survival {
+	case tenancy.Survives:
+		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed: the test shows it.", by)
+	case tenancy.Fails:
+		return v.T("The receiver checks %s. That changes, so the new certificate has to be installed.", by)
+	}
+	return v.T("The receiver checks %s. It accepts the new certificate only if it trusts the new CA.", by)
+}
+
+// identifies names what a receiver checks.
+func (v *view) identifies(all []tenancy.Identifier) string {
+	names := make([]string, len(all))
+	for i, id := range all {
+		names[i] = v.identifier(id)
+	}
+	return strings.Join(names, " + ")
+}
+
+func (v *view) identifier(id tenancy.Identifier) string {
+	switch id {
+	case tenancy.ByCertificate:
+		return v.T("the fingerprint of the whole certificate (pin)")
+	case tenancy.ByIssuerSerial:
+		return v.T("issuer and serial number")
+	case tenancy.ByKey:
+		return v.T("the public key (SPKI pin)")
+	case tenancy.BySubjectIssuer:
+		return v.T("subject and issuer")
+	case tenancy.BySubject:
+		return v.T("the subject")
+	case tenancy.BySAN:
+		return v.T("the SAN (URI or DNS)")
+	case tenancy.ByCA:
+		return v.T("only that a trusted CA has signed it")
+	case tenancy.ByNewestOnly:
+		return v.T("subject and issuer, and only the newest certificate")
+	}
+	return string(id)
 }
 
 // A checkRow is one way to check certificates. Each failure is empty if the check still works.
@@ -33,15 +111,26 @@ type checkRow struct{ what, renewal, ca string }
 
 // checks lists the ways in which receivers check certificates, and what breaks them.
 func checks(v *view) []checkRow {
-	fails := v.T("fails")
-	return []checkRow{
-		{v.T("the fingerprint of the whole certificate (pin)"), fails, fails},
-		{v.T("issuer and serial number"), fails, fails},
-		{v.T("the public key (SPKI pin)"), fails, fails},
-		{v.T("the subject, or subject and issuer"), "", v.T("fails if the issuer is mapped")},
-		{v.T("the SAN (URI or DNS)"), "", v.T("fails until the CA is trusted")},
-		{v.T("any certificate of a trusted CA"), "", v.T("fails until the new CA is trusted")},
+	failure := func(s tenancy.Survival) string {
+		switch s {
+		case tenancy.Survives:
+			return ""
+		case tenancy.Fails:
+			return v.T("fails")
+		}
+		return v.T("fails until the new CA is trusted")
 	}
+	renewal, newCA := tenancy.Changes{Key: true}, tenancy.Changes{Key: true, Issuer: true, Root: true}
+	var rows []checkRow
+	for _, id := range tenancy.Identifiers() {
+		by := []tenancy.Identifier{id}
+		row := checkRow{v.identifier(id), failure(renewal.Survival(by)), failure(newCA.Survival(by))}
+		if id == tenancy.ByCA {
+			row.ca = v.T("fails until the new CA is trusted")
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // A difference is one field of two generations.

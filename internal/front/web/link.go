@@ -19,8 +19,9 @@ func (c *console) showLink(v *view, message string) error {
 		return err
 	}
 	return c.show(v, http.StatusOK, v.T("New certificate of %s", l.Tenant),
-		receiverPage(v, linked{l.Tenant, l.Endpoint, l.Certificate, l.OldUntil, l.Exposed, l.Contact, "/rollover/" + escape(secret),
-			message}))
+		receiverPage(v, linked{Tenant: l.Tenant, TenantName: l.TenantName, Endpoint: l.Endpoint, Certificate: l.Certificate,
+			OldUntil: l.OldUntil, Exposed: l.Exposed, Renewal: l.Renewal, Contact: l.Contact,
+			Path: "/rollover/" + escape(secret), Message: message}))
 }
 
 func isGone(err error) bool {

@@ -10,12 +10,25 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/perennial-pki/perennial/internal/front/instructions"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// spoken returns the texts in the code that are passed to T, directly, through [view.Away] or by the table of pages.
+// spoken returns the texts in the code that are passed to T, directly, through [view.Away], by the table of pages, or
+// from the instructions.
 func spoken(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
+	for i := range 1 << 5 {
+		changes := tenancy.Changes{Key: i&1 > 0, Subject: i&2 > 0, SAN: i&4 > 0, Issuer: i&8 > 0, Root: i&16 > 0}
+		for _, text := range instructions.For(instructions.Renewal{Changes: changes}) {
+			all[text.How] = true
+			for _, note := range text.Notes {
+				all[note] = true
+			}
+		}
+	}
 	entries, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,21 @@
 package receivertest
 
 import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/front/instructions"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -13,32 +23,42 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// instruction returns the text about a generation that the page for a receiver's administrator shows for a product.
-func instruction(t *testing.T, product string, c tenancy.Certificate) []string {
+// instruction returns the text about a renewal that the page for a receiver's administrator shows for a product.
+func instruction(t *testing.T, product string, r instructions.Renewal) []string {
 	t.Helper()
-	for _, i := range instructions.For(instructions.Certificate{Generation: c.Generation, Subject: c.Subject,
-		Serial: c.Serial, SHA256: c.Fingerprint, SHA1: certfile.SHA1(c.DER)}) {
+	for _, i := range instructions.For(r) {
 		if i.Product == product {
 			return i.Snippets
 		}
 	}
-	t.Fatalf("nothing is said of %s", product)
+	t.Fatalf("there are no instructions for %s", product)
 	return nil
 }
 
-// The text is added to the product's configuration unchanged. The first way accepts generation 2 only, and the second
-// one both, by their subject.
+// described returns a certificate as the page for a receiver's administrator describes it.
+func described(c tenancy.Certificate) instructions.Certificate {
+	return instructions.Certificate{Tenant: "acme", Generation: c.Generation, Subject: c.Subject, Serial: c.Serial,
+		SHA256: c.Fingerprint, SHA1: certfile.SHA1(c.DER)}
+}
+
+// products starts each product that runs here with a snippet of its instructions.
+func (f *fixture) products() map[string]func(snippet, name string) (port, refused int) {
+	return map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith,
+		"HAProxy": f.haproxyWith, "Apache httpd": f.apacheWith}
+}
+
+// The text is added to the product's configuration unchanged. The first variant accepts generation 2 only, and the
+// second one both, by their subject.
 func TestTheInstructionsWorkWithTheirProducts(t *testing.T) {
 	f := setUp(t)
 	f.renew()
-	second := f.generation(2)
-	for product, serve := range map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith,
-		"HAProxy": f.haproxyWith, "Apache httpd": f.apacheWith} {
+	second := instructions.Renewal{New: described(f.generation(2))}
+	for product := range f.products() {
 		t.Run(product, func(t *testing.T) {
 			within := *f
 			within.t = t
 			for i, snippet := range instruction(t, product, second) {
-				port, refused := serve(snippet, fmt.Sprintf("%s-%d", strings.ToLower(strings.Fields(product)[0]), i))
+				port, refused := within.products()[product](snippet, fmt.Sprintf("%s-%d", strings.Fields(product)[0], i))
 				within.wants(port, 2, 200, "")
 				if i == 0 {
 					within.wants(port, 1, refused, "")
@@ -48,6 +68,82 @@ func TestTheInstructionsWorkWithTheirProducts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// realNames are subjects as customers have them, and as an attacker would write them.
+var realNames = map[string]pkix.Name{
+	"umlauts":     {Organization: []string{"Müller & Söhne GmbH"}, CommonName: "Größe"},
+	"quotes":      {CommonName: `a"b'c`},
+	"dollars":     {CommonName: `$1 ${HOME} $ssl_client_s_dn %{HTTP_HOST} %[src] {x}`},
+	"backslashes": {CommonName: `a\\b\n\t\C3\`},
+	"separators":  {CommonName: `#a, b+c;d=e<f>g `},
+	"64 characters": {Organization: []string{"Bundesanstalt für Materialforschung und -prüfung"},
+		CommonName: strings.Repeat("ab-ü", 16)},
+	"other scripts": {Country: []string{"JP"}, Organization: []string{"株式会社テスト"}, CommonName: "テスト 🏢"},
+}
+
+// The same with names of every kind. Generations 1 and 2 have the same subject, and generation 3 has another one.
+func TestTheInstructionsWorkWithRealNames(t *testing.T) {
+	f := setUp(t)
+	for name, subject := range realNames {
+		pairs, described := f.named(subject)
+		f.shown = func(n int) tls.Certificate { return pairs[n] }
+		renewal := instructions.Renewal{New: described[2], Old: new(described[1])}
+		for product := range f.products() {
+			t.Run(product+"/"+name, func(t *testing.T) {
+				within := *f
+				within.t = t
+				for i, snippet := range instruction(t, product, renewal) {
+					port, refused := within.products()[product](snippet, fmt.Sprintf("%s-%d",
+						strings.ReplaceAll(name, " ", "-"), i))
+					within.wants(port, 2, 200, "")
+					within.wants(port, 3, refused, "")
+					if i > 0 || product != "HAProxy" { // its list is a file that has the old fingerprint already
+						within.wants(port, 1, 200, "")
+					}
+				}
+			})
+		}
+	}
+}
+
+// named returns certificates of a CA that the products trust: generations 1 and 2 with a subject, 3 with another one.
+func (f *fixture) named(subject pkix.Name) (map[int]tls.Certificate, map[int]instructions.Certificate) {
+	f.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(f.t, err)
+	now := time.Now()
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, IsCA: true,
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)
+	check(f.t, err)
+	f.write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	pairs, all := map[int]tls.Certificate{}, map[int]instructions.Certificate{}
+	for n := 1; n <= 3; n++ {
+		// Serial numbers with an odd number of hexadecimal digits.
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(int64(0xabc00 + n)), Subject: subject, NotBefore: root.NotBefore,
+			NotAfter: root.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		if n == 3 {
+			leaf.Subject = pkix.Name{CommonName: "another tenant"}
+		}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, root, key.Public(), key)
+		check(f.t, err)
+		pairs[n] = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+		all[n] = instructions.Certificate{Tenant: "acme", Generation: n, Subject: f.subjectOf(der),
+			Serial: leaf.SerialNumber.Text(16), SHA256: certfile.Fingerprint(der), SHA1: certfile.SHA1(der)}
+	}
+	return pairs, all
+}
+
+// subjectOf returns the subject of a certificate in the form of RFC 4514, by OpenSSL.
+func (f *fixture) subjectOf(der []byte) string {
+	f.t.Helper()
+	cmd := exec.Command("openssl", "x509", "-inform", "DER", "-noout", "-subject", "-nameopt", "RFC2253,-esc_msb")
+	cmd.Stdin = bytes.NewReader(der)
+	out, err := cmd.Output()
+	check(f.t, err)
+	return strings.TrimSuffix(strings.TrimPrefix(string(out), "subject="), "\n")
 }
 
 func (f *fixture) nginxWith(snippet, name string) (port, refused int) {

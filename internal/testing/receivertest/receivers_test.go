@@ -31,6 +31,8 @@ type fixture struct {
 	ca     *local.CA
 	dir    string // holds ca.pem, server.pem (certificate and key)
 	roots  *x509.CertPool
+	// shown returns the certificate of a generation. It is nil for those of the engine.
+	shown func(generation int) tls.Certificate
 }
 
 // setUp creates a tenant with its first generation, and the files that a receiver needs of the CA.
@@ -79,9 +81,13 @@ func (f *fixture) generation(n int) tenancy.Certificate {
 // post sends a message with a generation over a new connection.
 func (f *fixture) post(ctx context.Context, port, generation int) (status int, body string, err error) {
 	f.t.Helper()
-	c := f.generation(generation)
-	shown, err := f.engine.Presentable(ctx, c)
-	check(f.t, err)
+	var shown tls.Certificate
+	if f.shown != nil {
+		shown = f.shown(generation)
+	} else {
+		shown, err = f.engine.Presentable(ctx, f.generation(generation))
+		check(f.t, err)
+	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.roots, Certificates: []tls.Certificate{shown}}}
 	defer transport.CloseIdleConnections()
 	res, err := (&http.Client{Transport: transport}).Post(fmt.Sprintf("https://127.0.0.1:%d/", port), "text/xml",

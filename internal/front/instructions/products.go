@@ -1,0 +1,243 @@
+package instructions
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A product is a kind of receiving system.
+type product struct {
+	name       string
+	identifies []tenancy.Identifier
+	how        string
+	// otherwise replaces how if the renewal changes what the product compares.
+	otherwise string
+	snippets  func(Renewal) []string
+}
+
+const add = "Add the new line next to the old one and reload. Remove the old line when the old certificate has " +
+	"expired. The second variant compares the subject. With it, a renewal that keeps the subject and the CA needs no " +
+	"change."
+
+var products = []product{
+	{name: "nginx", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: add, snippets: nginx},
+	{name: "HAProxy", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Append the new fingerprint to the " +
+		"list, in the file and at run time, and keep the old one for now. The second variant compares the subject. With " +
+		"it, a renewal that keeps the subject and the CA needs no change.", snippets: haproxy},
+	{name: "Apache httpd", identifies: []tenancy.Identifier{tenancy.ByIssuerSerial}, how: add, snippets: apache},
+	{name: "Envoy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+		how: "Envoy accepts any of the hashes. Add the new one to the list.", snippets: envoy},
+	{name: "Traefik", identifies: []tenancy.Identifier{tenancy.ByCA},
+		how:       "Nothing to do: Traefik trusts the CA, which stays the same.",
+		otherwise: "Add the certificates of the new CA to the file in caFiles, and keep the old ones.", snippets: traefik},
+	{name: "Caddy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+		how: "Caddy can trust single certificates. Add the new file (PEM) to the list and reload.", snippets: caddy},
+	{name: "Keycloak", identifies: []tenancy.Identifier{tenancy.BySubject},
+		how: "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
+			"certificate was uploaded, upload the new one under Credentials.",
+		otherwise: "Add the new subject to the regular expression of the client's X.509 authenticator, and keep the old one. " +
+			"If a certificate was uploaded, upload the new one under Credentials.", snippets: keycloak},
+	{name: "Kong", identifies: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
+		how: "Nothing to do: mtls-auth maps by the CA and by a consumer's subject name, and both stay the same. Check that " +
+			"the subject name of the consumer is this one.",
+		otherwise: "Upload the certificates of the new CA if the CA changes, and add the subject name to the consumer.",
+		snippets:  kong},
+	{name: "Apigee", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Upload the certificate under a new " +
+		"alias to the trust store that the virtual host refers to. Keep the old alias until the old certificate has " +
+		"expired.", snippets: apigee},
+	{name: "Azure API Management", identifies: []tenancy.Identifier{tenancy.ByCertificate}, how: "Add the new " +
+		"certificate (.cer) under Certificates. In the policy, compare with a list of thumbprints.", snippets: azure},
+	{name: "AWS API Gateway", identifies: []tenancy.Identifier{tenancy.ByCA},
+		how: "Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
+			"authorizer compares serial numbers, add the new one.",
+		otherwise: "Add the certificates of the new CA to a new version of the trust store, keep the old ones, and wait " +
+			"until the custom domain uses the new version. If a Lambda authorizer compares serial numbers, add the new one.",
+		snippets: aws},
+	{name: "SAP Cloud Integration (Neo)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+		how: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) to " +
+			"the same user. Several mappings may point to one user, so keep the old one until the old certificate has " +
+			"expired. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
+	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate on)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+		how: "A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
+			"integration-flow), create a second service key of the type External Certificate with the new certificate. " +
+			"Keep the old service key until the old certificate has expired. The load balancer must trust the CA: SAP Note " +
+			"2801396 lists the CAs.", snippets: certificateFile},
+	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate off)",
+		identifies: []tenancy.Identifier{tenancy.ByNewestOnly},
+		how: "Nothing to do: the service key accepts a newer certificate with the same subject and issuer. From its first " +
+			"message on, it refuses every older certificate for good.",
+		otherwise: "The service key accepts only newer certificates with the same subject and issuer. In the instance of " +
+			"Process Integration Runtime (plan integration-flow), create a second service key of the type External " +
+			"Certificate with the new certificate. Keep the old one until the old certificate has expired. The load balancer " +
+			"must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
+	{name: "IIS", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+		how: "In oneToOneMappings, add an entry with the certificate in base64 for the same user. A rule in " +
+			"manyToOneMappings that compares the subject needs no change if the subject stays the same.", snippets: iis},
+}
+
+// older returns a value of the old certificate, or a placeholder.
+func (r Renewal) older(value func(Certificate) string, placeholder string) string {
+	if r.Old == nil {
+		return placeholder
+	}
+	return value(*r.Old)
+}
+
+func nginx(r Renewal) []string {
+	c := r.New
+	old := r.older(func(o Certificate) string { return fmt.Sprintf("%s 1;  # generation %d", o.SHA1, o.Generation) },
+		"# the old certificate's line stays here for now")
+	subject := escapedDN(c.Subject)
+	return []string{
+		fmt.Sprintf(`map $ssl_client_fingerprint $known {
+    default 0;
+    %s
+    %s 1;  # generation %d
+}
+
+# in the server block
+if ($known = 0) { return 401; }`, old, c.SHA1, c.Generation),
+		fmt.Sprintf(`%smap $ssl_client_s_dn $known {
+    default 0;
+    %s 1;
+}
+
+# in the server block
+if ($known = 0) { return 401; }`, nginxBucket(subject), nginxString(subject)),
+	}
+}
+
+func haproxy(r Renewal) []string {
+	return []string{
+		fmt.Sprintf(`# the list, one fingerprint per line
+echo %[1]s >> /etc/haproxy/accepted
+# at run time
+echo "add acl /etc/haproxy/accepted %[1]s" | socat stdio /run/haproxy/admin.sock
+
+# in the frontend
+http-request deny deny_status 401 unless { ssl_c_sha1,hex -m str -f /etc/haproxy/accepted }`,
+			strings.ToUpper(r.New.SHA1)),
+		fmt.Sprintf(`# in the frontend
+http-request deny deny_status 401 unless { ssl_c_s_dn(,0,rfc2253) -m str -- %s }`, haproxyString(escapedDN(r.New.Subject))),
+	}
+}
+
+func apache(r Renewal) []string {
+	serial := func(c Certificate) string { return strings.ToUpper(evenHex(c.Serial)) }
+	return []string{
+		fmt.Sprintf(`SSLVerifyClient require
+<Location "/">
+  SSLRequire (%%{SSL_CLIENT_M_SERIAL} eq "%s" \
+    or %%{SSL_CLIENT_M_SERIAL} eq "%s")
+</Location>`, serial(r.New), r.older(serial, "SERIAL OF THE OLD ONE")),
+		fmt.Sprintf(`SSLVerifyClient require
+<Location "/">
+  SSLRequire (%%{SSL_CLIENT_S_DN} eq %s)
+</Location>`, apacheString(r.New.Subject)),
+	}
+}
+
+func envoy(r Renewal) []string {
+	return []string{fmt.Sprintf(`validation_context:
+  trusted_ca: { filename: /etc/envoy/ca.pem }
+  verify_certificate_hash:
+    - %q
+    - %q`, r.older(func(o Certificate) string { return o.SHA256 }, "HASH OF THE OLD ONE"), r.New.SHA256)}
+}
+
+func traefik(Renewal) []string {
+	return []string{`tls:
+  options:
+    default:
+      clientAuth:
+        caFiles: [/etc/traefik/ca.pem]
+        clientAuthType: RequireAndVerifyClientCert`}
+}
+
+func caddy(r Renewal) []string {
+	return []string{fmt.Sprintf(`tls {
+	client_auth {
+		mode require_and_verify
+		trust_pool file /etc/caddy/ca.pem
+		verifier leaf file %s generation-%d.pem
+	}
+}`, r.older(func(o Certificate) string { return fmt.Sprintf("generation-%d.pem", o.Generation) }, "old.pem"),
+		r.New.Generation)}
+}
+
+func keycloak(r Renewal) []string { return []string{"Subject DN: " + expression(r.New.Subject)} }
+
+func kong(r Renewal) []string {
+	return []string{"curl -X POST http://localhost:8001/consumers/CONSUMER/mtls-auth --data-urlencode " +
+		shellString("subject_name="+commonName(r.New.Subject))}
+}
+
+func apigee(r Renewal) []string {
+	return []string{fmt.Sprintf("alias: %s-generation-%d", r.New.Tenant, r.New.Generation)}
+}
+
+func azure(r Renewal) []string {
+	sha1 := func(c Certificate) string { return strings.ToUpper(c.SHA1) }
+	return []string{fmt.Sprintf(`<when condition="@(context.Request.Certificate == null || !new[] {
+  &quot;%s&quot;, &quot;%s&quot; }.Contains(context.Request.Certificate.Thumbprint))">`,
+		r.older(sha1, "THUMBPRINT OF THE OLD ONE"), sha1(r.New))}
+}
+
+func aws(r Renewal) []string { return []string{"serialNumber: " + colons(r.New.Serial)} }
+
+func certificateFile(r Renewal) []string {
+	return []string{fmt.Sprintf("%s-generation-%d.cer", r.New.Tenant, r.New.Generation)}
+}
+
+func iis(r Renewal) []string {
+	return []string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…" certificate="BASE64 OF generation-%d.cer" />`,
+		r.New.Generation)}
+}
+
+// commonName returns the first common name of a subject (RFC 4514, section 3) without its escapes.
+func commonName(dn string) string {
+	for _, part := range attributes(dn) {
+		if name, value, ok := strings.Cut(part, "="); ok && strings.EqualFold(name, "CN") {
+			return unescaped(value)
+		}
+	}
+	return ""
+}
+
+// attributes splits a subject at the commas and plus signs that are not escaped.
+func attributes(dn string) (all []string) {
+	start, escaped := 0, false
+	for i := range len(dn) {
+		switch {
+		case escaped:
+			escaped = false
+		case dn[i] == '\\':
+			escaped = true
+		case dn[i] == ',' || dn[i] == '+':
+			all, start = append(all, dn[start:i]), i+1
+		}
+	}
+	return append(all, dn[start:])
+}
+
+// unescaped resolves the escapes of a value: a backslash before a character, or before two hexadecimal digits.
+func unescaped(value string) string {
+	var b strings.Builder
+	for i := 0; i < len(value); i++ {
+		if value[i] != '\\' || i+1 == len(value) {
+			b.WriteByte(value[i])
+			continue
+		}
+		if octet, err := strconv.ParseUint(value[i+1:min(i+3, len(value))], 16, 8); err == nil && i+2 < len(value) {
+			b.WriteByte(byte(octet))
+			i += 2
+			continue
+		}
+		i++
+		b.WriteByte(value[i])
+	}
+	return b.String()
+}
