@@ -60,6 +60,7 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./policy -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 	$(GO) test ./internal/keys/certfile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZ)
 	$(GO) test ./tenancy -run '^$$' -fuzz FuzzChecks -fuzztime $(FUZZ)
+	$(GO) test ./tenancy -run '^$$' -fuzz FuzzParseRefusalRule -fuzztime $(FUZZ)
 	$(GO) test ./internal/engine/notify -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
 	$(GO) test ./cmd/perennial -run '^$$' -fuzz FuzzReadConfig -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)

@@ -16,7 +16,7 @@ type Linked struct {
 
 // Tested is the receiver's answer to the new certificate after its administrator reported it as installed.
 type Tested struct {
-	Result        string `json:"result,omitempty" enum:"accepted,refused,closed,unclear" doc:"Absent if the receiver could not be tested."`
+	Result        string `json:"result,omitempty" enum:"accepted,refused,unclear" doc:"Absent if the receiver could not be tested."`
 	Answer        string `json:"answer,omitempty"`
 	HandshakeOnly bool   `json:"handshake_only" doc:"Only the TLS handshake was tested."`
 }

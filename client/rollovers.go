@@ -11,7 +11,7 @@ import (
 type Rollover struct {
 	Arrangement string              `json:"arrangement" example:"acme/crm-to-erp"`
 	Strategy    tenancy.Strategy    `json:"strategy"`
-	State       rollover.State      `json:"state" enum:"announced,trusted,cut-over,settled,refused,regressed"`
+	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
 	Tries       []int               `json:"tries" doc:"Generations that a message is tried with, in this order."`
 	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired."`
@@ -19,6 +19,8 @@ type Rollover struct {
 	DaysLeft    float64             `json:"days_left,omitempty" doc:"Days until the deadline, rounded up."`
 	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages depend on the newest generation already, because no older one is tried or accepted."`
 	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver has to accept."`
+	UnaskedAt   time.Time           `json:"unasked_at,omitzero" doc:"Last time at which the receiver delivered a message without asking for a certificate."`
+	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver accepts nothing older than what it accepted last. It is not asked with a generation that messages do not present yet."`
 	Generations []RolloverKnowledge `json:"generations"`
 	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only of a single arrangement with several generations."`
 }
@@ -40,16 +42,18 @@ type RolloverKnowledge struct {
 	LeaveAt      time.Time        `json:"leave_at" doc:"Latest time at which the arrangement stops using it."`
 	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"End of the notice period of the key users. Before that, it is presented only if needed."`
 	PresentedAt  time.Time        `json:"presented_at,omitzero"`
-	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused" doc:"Latest verdict of the receiver. Absent if nothing is known."`
+	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"What is proved. Absent if the receiver was never asked."`
 	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
 	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`
 	Answer       string           `json:"answer,omitempty" doc:"Answer of the receiver."`
+	ClaimedAt    time.Time        `json:"claimed_at,omitzero" doc:"Latest report or test that it is accepted, which a message has not proved."`
+	ClaimedBy    rollover.Source  `json:"claimed_by,omitempty" enum:"probe,person"`
 }
 
 // ProbeResult is the result of one probe of a receiver.
 type ProbeResult struct {
 	Generation    int      `json:"generation,omitempty" doc:"Absent if no certificate was presented."`
-	Result        string   `json:"result" enum:"accepted,refused,closed,unclear"`
+	Result        string   `json:"result" enum:"accepted,refused,unclear" doc:"What the comparison with the other answers proves."`
 	Answer        string   `json:"answer"`
 	HandshakeOnly bool     `json:"handshake_only" doc:"Only the TLS handshake was tested. It can prove a refusal but not an acceptance."`
 	AcceptableCAs []string `json:"acceptable_cas,omitempty" doc:"CAs that the receiver named."`
@@ -64,11 +68,12 @@ type Probed struct {
 
 // Diagnosis explains why messages fail.
 type Diagnosis struct {
-	Cause    string        `json:"cause"`
-	Summary  string        `json:"summary"`
-	Evidence []string      `json:"evidence"`
-	NextStep string        `json:"next_step"`
-	Results  []ProbeResult `json:"results"`
+	Cause    string               `json:"cause"`
+	Summary  string               `json:"summary"`
+	Rule     *tenancy.RefusalRule `json:"rule,omitempty" doc:"Refusal rule by which the gateway would recognise this answer. Add it to egress.refusal_rules."`
+	Evidence []string             `json:"evidence"`
+	NextStep string               `json:"next_step"`
+	Results  []ProbeResult        `json:"results"`
 }
 
 // Message is an entry of the message log.

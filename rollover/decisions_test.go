@@ -53,7 +53,7 @@ func TestAMoveNamesItsReason(t *testing.T) {
 	}
 	cutOver, _ := renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 305).At(at(306))
 	r, move := cutOver.sees(1, Accepted, Traffic, 307).sees(2, Refused, Traffic, 307).At(at(308))
-	want := "the receiver refuses generation 2 and accepts generation 1"
+	want := "the receiver refuses generation 2, and traffic shows that it accepts generation 1"
 	if move == nil || move.Why != want || r.Presents != 1 {
 		t.Errorf("%+v, want %q", move, want)
 	}
@@ -171,7 +171,7 @@ func TestARollOverSettlesAfterFourQuietWeeks(t *testing.T) {
 	}
 }
 
-func TestARefusalByTrafficOutweighsAProbeForADay(t *testing.T) {
+func TestAWeakerKindOfEvidenceNeverOverrulesAStrongerOne(t *testing.T) {
 	refused := renewed(tenancy.Adaptive).sees(2, Refused, Traffic, 310)
 	for _, c := range []struct {
 		name     string
@@ -179,13 +179,18 @@ func TestARefusalByTrafficOutweighsAProbeForADay(t *testing.T) {
 		want     Verdict
 	}{
 		{"a probe within a day", refused.sees(2, Accepted, Probe, 310.99), Refused},
-		{"a probe after a day", refused.sees(2, Accepted, Probe, 311), Accepted},
-		{"a person within a day", refused.sees(2, Accepted, Person, 310.5), Accepted},
+		{"a probe after a day", refused.sees(2, Accepted, Probe, 311), Unclear},
+		{"two probes that contradict each other", refused.sees(2, Accepted, Probe, 311).sees(2, Refused, Probe, 312), Refused},
+		{"a person", refused.sees(2, Accepted, Person, 320), Refused},
 		{"traffic within a day", refused.sees(2, Accepted, Traffic, 310.5), Accepted},
 		{"a probe after a refused probe", renewed(tenancy.Adaptive).sees(2, Refused, Probe, 310).sees(2, Accepted, Probe,
 			310.5), Accepted},
-		{"a refused probe", renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 310).sees(2, Refused, Probe, 310.5),
-			Refused},
+		{"a refused probe within a day", renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 310).sees(2, Refused, Probe,
+			310.5), Accepted},
+		{"a refused probe after a day", renewed(tenancy.Adaptive).sees(2, Accepted, Traffic, 310).sees(2, Refused, Probe,
+			311), Unclear},
+		{"a question that proves nothing", renewed(tenancy.Adaptive).sees(2, Accepted, Probe, 310).sees(2, Unclear, Probe,
+			315), Accepted},
 		{"at the same instant", refused.sees(2, Accepted, Traffic, 310), Accepted},
 	} {
 		if got := c.rollover.verdict(2); got != c.want {

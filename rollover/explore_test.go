@@ -15,7 +15,7 @@ import (
 )
 
 // The exploration visits every state that a roll-over can reach over two renewals. It is harsher than the world:
-// evidence may be false, about any generation, from any source, at any moment, which covers every receiver that changes
+// evidence may be false, about any generation, of any kind, at any moment, which covers every receiver that changes
 // what it accepts, every message that is reported late, twice or never, and every crash between a message and its
 // report; the clock may pass any number of ticks unseen; certificates are renewed in time, early or twice, and revoked;
 // notice was given in time or not.
@@ -52,12 +52,13 @@ type key struct {
 }
 
 type generationKey struct {
-	number                  int
-	valid, revoked          bool
-	notAfter                int64
-	notice                  time.Duration
-	verdict                 Verdict
-	proved, weighs, present bool
+	number             int
+	valid, revoked     bool
+	notAfter           int64
+	notice             time.Duration
+	verdict            Verdict
+	claimed, confirmed bool
+	doubted, present   bool
 }
 
 func (n node) key() key {
@@ -73,15 +74,38 @@ func (n node) key() key {
 	for i, g := range r.Generations {
 		v := generationKey{present: true, number: g.Number}
 		if valid(g, now) {
-			v.valid, v.notAfter, v.notice, v.verdict = true, g.NotAfter.Unix(), max(0, g.NoticedUntil.Sub(now)), g.Verdict
-			v.proved = g.Verdict == Accepted && g.By != Traffic
-			v.weighs = g.Verdict == Refused && g.By == Traffic && now.Sub(g.VerdictAt) < Reconsider
+			v.valid, v.notAfter, v.notice = true, g.NotAfter.Unix(), max(0, g.NoticedUntil.Sub(now))
+			v.verdict, v.claimed, v.doubted = g.Verdict, g.claimed(), g.doubted()
+			_, v.confirmed = g.confirmation()
 		} else {
 			v.revoked = g.Revoked
 		}
 		k.generations[i] = v
 	}
 	return k
+}
+
+// profiles are the states of the evidence about one generation that decisions tell apart, as [Rollover.Observe] can leave
+// them. Each can follow each other one.
+var profiles = []func(*Generation, time.Time){
+	func(g *Generation, now time.Time) { g.become(Accepted, Accepted, Traffic, now) },
+	func(g *Generation, now time.Time) { g.become(Accepted, Unknown, Probe, now) },
+	func(g *Generation, now time.Time) { g.become(Refused, Refused, Traffic, now) },
+	func(g *Generation, now time.Time) { g.become(Unclear, Refused, Traffic, now) }, // contradictions
+	func(g *Generation, now time.Time) { g.become(Unclear, Unclear, Traffic, now) }, // a doubt
+	func(g *Generation, now time.Time) { // a claim that a question leaves open
+		g.become(Unclear, Unknown, Probe, now)
+		g.ClaimedAt, g.ClaimedBy = now, Person
+	},
+	func(g *Generation, now time.Time) { // a claim after a refusal
+		g.become(Refused, Refused, Traffic, now.Add(-time.Hour))
+		g.ClaimedAt, g.ClaimedBy = now, Person
+	},
+}
+
+func (g *Generation) become(v, latest Verdict, by Source, at time.Time) {
+	g.Verdict, g.Latest, g.By, g.VerdictAt = v, latest, by, at
+	g.ClaimedAt, g.ClaimedBy = time.Time{}, ""
 }
 
 // next returns all states that one step leads to. It calls moved for each step that presents another generation.
@@ -109,9 +133,12 @@ func (n node) next(moved func(before node, after Rollover, m *Move)) (all []node
 			moved(n, r, move)
 			add(r)
 		}
-		for _, v := range []Verdict{Accepted, Refused} {
-			for _, by := range []Source{Traffic, Probe, Person} {
-				add(n.r.Observe(Evidence{g.Number, v, by, now}))
+		for _, evidence := range profiles {
+			r := n.r.with(g.Number, func(g *Generation) { evidence(g, now) })
+			add(r)
+			if g.Number != newest.Number && r.verdict(g.Number) == Accepted && newest.Verdict == Refused {
+				r.NeededOldAt = now
+				add(r)
 			}
 		}
 	}
@@ -183,9 +210,10 @@ func surprising(before node, m *Move) string {
 }
 
 // explore visits every reachable state. It returns their number, and the first broken invariant, or "".
-func explore(s tenancy.Strategy) (states int, broken string) {
-	start := node{r: Rollover{Strategy: s, Presents: 1,
-		Generations: []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}}}
+func explore(r Rollover) (states int, broken string) {
+	r.Presents = 1
+	r.Generations = []Generation{{Number: 1, NotBefore: epoch, NotAfter: epoch.Add(lifetime), PresentedAt: epoch}}
+	start := node{r: r}
 	seen := map[key]bool{start.key(): true}
 	frontier := []node{start}
 	for len(frontier) > 0 && broken == "" {
@@ -209,10 +237,15 @@ func explore(s tenancy.Strategy) (states int, broken string) {
 }
 
 func TestInvariantsHoldInEveryReachableState(t *testing.T) {
-	for _, s := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive, tenancy.Manual} {
-		t.Run(string(s), func(t *testing.T) {
+	for name, r := range map[string]Rollover{
+		"immediate": {Strategy: tenancy.Immediate}, "confirmed": {Strategy: tenancy.Confirmed},
+		"adaptive": {Strategy: tenancy.Adaptive}, "manual": {Strategy: tenancy.Manual},
+		"a receiver that asks for no certificate": {Strategy: tenancy.Adaptive, UnaskedAt: epoch},
+		"a receiver that takes the newest only":   {Strategy: tenancy.Adaptive, NewestOnly: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			states, broken := explore(s)
+			states, broken := explore(r)
 			if broken != "" {
 				t.Error(broken)
 			}
@@ -226,14 +259,6 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the package for each mutant")
 	}
-	source, err := os.ReadFile("rollover.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := filepath.Abs("rollover.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, mutant := range []struct{ name, condition, without, broken string }{
 		{"tries expired generations", "return !g.Revoked && now.Before(g.NotAfter)", "return !g.Revoked", "never expired"},
 		{"tries revoked generations", "return !g.Revoked && now.Before(g.NotAfter)", "return now.Before(g.NotAfter)",
@@ -243,29 +268,50 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 		{"forgets the margin", "case presented.ending(now) && ", "case false && ", "never expired"},
 		{"forgets the notice", "if now.Before(g.NoticedUntil) {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue",
 			"no surprise"},
+		{"asks a receiver that takes the newest only", "return !r.NewestOnly || number <= r.Presents", "return true",
+			"asking is free"},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {
 			t.Parallel()
-			if strings.Count(string(source), mutant.condition) != 1 {
-				t.Fatalf("rollover.go does not contain the condition %q exactly once: update this table", mutant.condition)
+			name, source := sourceOf(t, mutant.condition)
+			path, err := filepath.Abs(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(source, mutant.condition) != 1 {
+				t.Fatalf("the package does not contain the condition %q exactly once: update this table", mutant.condition)
 			}
 			dir := t.TempDir()
-			changed, overlay := filepath.Join(dir, "rollover.go"), filepath.Join(dir, "overlay.json")
+			changed, overlay := filepath.Join(dir, name), filepath.Join(dir, "overlay.json")
 			replace, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for file, data := range map[string][]byte{changed: []byte(strings.Replace(string(source), mutant.condition,
+			for file, data := range map[string][]byte{changed: []byte(strings.Replace(source, mutant.condition,
 				mutant.without, 1)), overlay: replace} {
 				if err := os.WriteFile(file, data, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			out, err := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestInvariantsHoldInEveryReachableState$",
-				".").CombinedOutput()
+			out, err := exec.Command("go", "test", "-overlay", overlay, "-run",
+				"^(TestInvariantsHoldInEveryReachableState|TestAReceiverThatTakesTheNewestOnlyIsNeverLockedByAQuestion)$/^adaptive$", ".").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), mutant.broken+":") {
 				t.Errorf("the exploration found no broken invariant (%v):\n%s", err, out)
 			}
 		})
 	}
+}
+
+// sourceOf returns the file of the package that contains a condition.
+func sourceOf(t *testing.T, condition string) (name, source string) {
+	for _, name := range []string{"rollover.go", "evidence.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(source), condition) {
+			return name, string(source)
+		}
+	}
+	return "", ""
 }

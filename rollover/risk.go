@@ -61,8 +61,11 @@ func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	return risk, true
 }
 
-// proved reports whether a generation needs nothing more from the receiver. It is the one place for that question.
-func (r Rollover) proved(number int) bool { return r.verdict(number) == Accepted }
+// proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or to
+// ask for no certificate. It is the one place for that question.
+func (r Rollover) proved(number int) bool {
+	return r.verdict(number) == Accepted || !r.UnaskedAt.IsZero()
+}
 
 // lastKnown returns the older generation that messages can rely on for longest. It is not found if the receiver is
 // known to refuse all of them.

@@ -26,30 +26,6 @@ const (
 	// the roll-over is settled. It is long enough for a monthly job of the receiver to have run, and for a restored backup
 	// to have been noticed.
 	Quiet = 28 * 24 * time.Hour
-	// Reconsider is the time for which a refusal of real traffic outweighs an accepted probe. A receiver may accept the
-	// probe's GET and refuse the messages' POST, and must not be switched back and forth with every probe.
-	Reconsider = 24 * time.Hour
-)
-
-// Verdict is the latest answer of a receiver to a generation.
-type Verdict string
-
-// A verdict is unknown until the receiver has been asked.
-const (
-	Unknown  Verdict = ""
-	Accepted Verdict = "accepted"
-	Refused  Verdict = "refused"
-)
-
-// Source is the origin of a verdict.
-type Source string
-
-// Traffic is the tenant's own messages. A person is an administrator of the receiver or the tenant who reports that the
-// certificate is installed.
-const (
-	Traffic Source = "traffic"
-	Probe   Source = "probe"
-	Person  Source = "person"
 )
 
 // A Generation is a generation of the tenant certificate with its verdict at one receiver.
@@ -63,9 +39,18 @@ type Generation struct {
 	// PresentedAt is the time of the last cut-over to the generation; zero if there was none.
 	PresentedAt time.Time
 
+	// Verdict is the latest that By, the strongest kind of evidence so far, proves.
 	Verdict   Verdict
 	VerdictAt time.Time
 	By        Source
+	// ClaimedAt is the time of the latest evidence of acceptance that is too weak to be the verdict, and ClaimedBy is its
+	// source; zero if there is none.
+	ClaimedAt time.Time
+	ClaimedBy Source
+	// Latest is what the latest message proved, and TurnedAt is the last time at which two messages contradicted each
+	// other.
+	Latest   Verdict
+	TurnedAt time.Time
 }
 
 // usable reports whether a generation can authenticate at now.
@@ -87,6 +72,12 @@ type Rollover struct {
 	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was refused;
 	// zero if never.
 	NeededOldAt time.Time
+	// UnaskedAt is the time at which the receiver delivered a message without asking for a certificate; zero if it asks for
+	// one, or if that is unknown.
+	UnaskedAt time.Time
+	// NewestOnly is set for a receiver that accepts a certificate only if it was issued after the last one that it accepted.
+	// Presenting a generation to it locks every older one out.
+	NewestOnly bool
 	// Generations are those that are not retired, the oldest first.
 	Generations []Generation
 }
@@ -98,7 +89,8 @@ type State string
 // to the old generation is regressed. Both are normal.
 const (
 	Announced State = "announced" // the newest generation exists, and its verdict is unknown
-	Trusted   State = "trusted"   // the receiver accepts it, according to a person, a probe or traffic
+	Claimed   State = "claimed"   // a person reports that the receiver accepts it, and nothing proves it
+	Trusted   State = "trusted"   // a probe or a message proves that the receiver accepts it
 	CutOver   State = "cut-over"  // it is presented, and the old one is still available
 	Settled   State = "settled"   // the old one is no longer needed
 	RefusedBy State = "refused"   // the receiver refuses it
@@ -164,7 +156,7 @@ func (r Rollover) first(now time.Time, usable []int) int {
 	if !known || !presented.usable(now) {
 		return r.best(usable)
 	}
-	if presented.Verdict == Refused && r.Strategy != tenancy.Immediate {
+	if presented.Verdict == Refused && r.Strategy != tenancy.Immediate && !presented.claimed() {
 		if best := r.best(usable); r.verdict(best) == Accepted {
 			return best
 		}
@@ -177,9 +169,10 @@ func (r Rollover) verdict(number int) Verdict {
 	return g.Verdict
 }
 
-// best returns the first of the given generations that is accepted; else the first that is unknown; else the first.
+// best returns the first of the given generations that is accepted; else the first that is unclear or unknown; else the
+// first.
 func (r Rollover) best(numbers []int) int {
-	for _, wanted := range []Verdict{Accepted, Unknown} {
+	for _, wanted := range []Verdict{Accepted, Unclear, Unknown} {
 		for _, n := range numbers {
 			if r.verdict(n) == wanted {
 				return n
@@ -191,40 +184,6 @@ func (r Rollover) best(numbers []int) int {
 
 // Open reports whether a refused message can be tried with another generation. The gateway keeps its body in that case.
 func (r Rollover) Open(now time.Time) bool { return len(r.Order(now)) > 1 }
-
-// Evidence is an observation of the receiver's answer to one generation.
-type Evidence struct {
-	Generation int
-	Verdict    Verdict
-	By         Source
-	At         time.Time
-}
-
-// Observe adds evidence. Evidence that is older than the present verdict is ignored, so that it may arrive late, twice,
-// or in any order. Evidence about an unknown generation is ignored too. Observe does not change the presented
-// generation: [Rollover.At] does.
-func (r Rollover) Observe(e Evidence) Rollover {
-	known, ok := r.Generation(e.Generation)
-	if !ok || e.At.Before(known.VerdictAt) {
-		return r
-	}
-	if e.By == Probe && e.Verdict == Accepted && known.Verdict == Refused && known.By == Traffic &&
-		e.At.Sub(known.VerdictAt) < Reconsider {
-		return r
-	}
-	r = r.with(e.Generation, func(g *Generation) {
-		// Traffic that agrees with a probe or a person does not replace it as the source, because the strategy confirmed
-		// relies on those.
-		if g.Verdict != e.Verdict || e.By != Traffic {
-			g.By = e.By
-		}
-		g.Verdict, g.VerdictAt = e.Verdict, e.At
-	})
-	if e.Verdict == Accepted && e.By == Traffic && e.Generation != r.newest().Number && r.newest().Verdict == Refused {
-		r.NeededOldAt = e.At
-	}
-	return r
-}
 
 // A Move is a change of the generation that an arrangement presents.
 type Move struct {
@@ -293,25 +252,37 @@ func (r Rollover) onward(presented Generation, lasting []int, now time.Time) (to
 		case tenancy.Immediate:
 			return n, fmt.Sprintf("generation %d exists, and the strategy is immediate", n)
 		case tenancy.Confirmed:
-			if g.Verdict == Accepted && g.By != Traffic {
-				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[g.By], n)
+			if by, ok := g.confirmation(); ok {
+				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[by], n)
 			}
 		case tenancy.Adaptive:
-			if g.Verdict == Accepted {
-				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[g.By], n)
+			if by, ok := g.acceptance(); ok {
+				return n, fmt.Sprintf("%s that the receiver accepts generation %d", findings[by], n)
+			}
+			if !r.UnaskedAt.IsZero() {
+				return n, fmt.Sprintf("generation %d exists, and the receiver asks for no certificate", n)
 			}
 		}
 	}
 	return r.back(presented, lasting)
 }
 
-// back returns the older generation that an adaptive arrangement returns to if the receiver refuses the presented one.
+// back returns the older generation that an arrangement returns to if the receiver refuses the presented one, or if its
+// answers leave open whether it accepts it. A person moves a manual one.
 func (r Rollover) back(presented Generation, lasting []int) (to int, why string) {
-	if r.Strategy == tenancy.Adaptive && presented.Verdict == Refused {
-		for _, n := range lasting {
-			if n < presented.Number && r.verdict(n) == Accepted {
-				return n, fmt.Sprintf("the receiver refuses generation %d and accepts generation %d", presented.Number, n)
-			}
+	why = fmt.Sprintf("the receiver refuses generation %d", presented.Number)
+	switch {
+	case r.Strategy != tenancy.Adaptive && r.Strategy != tenancy.Confirmed, presented.claimed(), !r.UnaskedAt.IsZero():
+		return presented.Number, ""
+	case presented.doubted():
+		why = fmt.Sprintf("the receiver's answers leave open whether it accepts generation %d", presented.Number)
+	case presented.Verdict != Refused:
+		return presented.Number, ""
+	}
+	for _, n := range lasting {
+		older, _ := r.Generation(n)
+		if by, ok := older.acceptance(); ok && n < presented.Number {
+			return n, fmt.Sprintf("%s, and %s that it accepts generation %d", why, findings[by], n)
 		}
 	}
 	return presented.Number, ""
@@ -338,6 +309,9 @@ func (r Rollover) Choose(number int, now time.Time) (Rollover, *Move, error) {
 		return r, nil, nil
 	case !g.usable(now):
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d is expired or revoked", number)
+	case number < r.Presents && r.NewestOnly && presented.Verdict == Accepted:
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "the receiver accepted generation %d, and accepts nothing older "+
+			"than what it accepted last", r.Presents)
 	case number < r.Presents && g.ending(now):
 		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "generation %d expires on %s, too soon to go back to it; it is "+
 			"tried anyway if the receiver refuses generation %d", number, day(g.NotAfter), r.Presents)
@@ -364,6 +338,8 @@ func (r Rollover) State(now time.Time) State {
 		return RefusedBy
 	case newest.Verdict == Accepted:
 		return Trusted
+	case newest.claimed():
+		return Claimed
 	default:
 		return Announced
 	}
@@ -372,7 +348,8 @@ func (r Rollover) State(now time.Time) State {
 // quiet reports whether the receiver has accepted the newest generation long enough without needing an older one.
 func (r Rollover) quiet(now time.Time) bool {
 	newest, since := r.newest(), r.quietSince()
-	return newest.Verdict == Accepted && !newest.VerdictAt.Before(since) && now.Sub(since) >= Quiet
+	proved := newest.Verdict == Accepted && !newest.VerdictAt.Before(since) || !r.UnaskedAt.IsZero()
+	return proved && now.Sub(since) >= Quiet
 }
 
 func (r Rollover) quietSince() time.Time {

@@ -24,7 +24,7 @@ func renewed(s tenancy.Strategy) Rollover {
 }
 
 func (r Rollover) sees(number int, v Verdict, by Source, day float64) Rollover {
-	return r.Observe(Evidence{number, v, by, at(day)})
+	return r.Observe(Evidence{Generation: number, Verdict: v, By: by, At: at(day)})
 }
 
 func TestEachStrategyMovesOnWhatItListensTo(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 type Egress struct {
 	// RefusalStatuses are the statuses that mean "this certificate is not accepted".
 	RefusalStatuses []int `json:"refusal_statuses,omitempty"`
+	// RefusalRules describe other answers with that meaning.
+	RefusalRules []RefusalRule `json:"refusal_rules,omitempty"`
 	// KeepBytes is the maximum size of a body that is kept for a second attempt.
 	KeepBytes int64 `json:"keep_bytes,omitempty"`
 	// TimeoutSeconds is the maximum time until the receiver's answer begins.
@@ -46,14 +48,6 @@ const (
 	maxConnections = 1000
 	maxServerCA    = 256 << 10
 )
-
-// Refusals returns the statuses that mean a refusal: by default 401 and 403.
-func (e Egress) Refusals() []int {
-	if len(e.RefusalStatuses) == 0 {
-		return []int{401, 403}
-	}
-	return e.RefusalStatuses
-}
 
 // Keep returns the maximum size of a body that is kept, in bytes: by default 64 MiB.
 func (e Egress) Keep() int64 {
@@ -109,6 +103,9 @@ func (e Egress) Check() error {
 			return Invalid("egress.server_key_pin",
 				`is not a pin: use "sha256/" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section 2.4)`)
 		}
+	}
+	if err := checkRefusals(e.RefusalRules); err != nil {
+		return err
 	}
 	if err := checkIdentifiers(e.IdentifiesBy); err != nil {
 		return err

@@ -160,14 +160,14 @@ func TestAnInvalidValueNamesItsField(t *testing.T) {
 
 func TestSettingsHaveDefaults(t *testing.T) {
 	var none Egress
-	if got := none.Refusals(); len(got) != 2 || got[0] != 401 || got[1] != 403 {
+	if got := none.Refusals(); len(got) != 2 || got[0].Status != 401 || got[1].Status != 403 {
 		t.Errorf("refusals %v", got)
 	}
 	if none.Keep() != 64<<20 || none.Timeout() != time.Minute || none.MaxConnections() != 200 {
 		t.Errorf("%d bytes, %s, %d connections", none.Keep(), none.Timeout(), none.MaxConnections())
 	}
 	set := Egress{RefusalStatuses: []int{404}, KeepBytes: 1, TimeoutSeconds: 2, Connections: 3}
-	if got := set.Refusals(); len(got) != 1 || got[0] != 404 {
+	if got := set.Refusals(); len(got) != 1 || got[0].Status != 404 {
 		t.Errorf("refusals %v", got)
 	}
 	if set.Keep() != 1 || set.Timeout() != 2*time.Second || set.MaxConnections() != 3 {

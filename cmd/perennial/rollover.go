@@ -79,6 +79,9 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 			if g.Verdict == rollover.Unknown {
 				verdict = "unknown"
 			}
+			if !g.ClaimedAt.IsZero() && g.Verdict != rollover.Accepted {
+				verdict += fmt.Sprintf(" (claimed by a %s on %s)", g.ClaimedBy, moment(g.ClaimedAt))
+			}
 			row(g.Generation, moment(g.NotAfter), verdict, when(g.VerdictAt), g.Source, g.Answer)
 		}
 	})
@@ -122,7 +125,11 @@ func (c *rolloverProbeCmd) Run(e env) error {
 	}
 	if err := table(e.out, "GENERATION\tRESULT\tANSWER\tTOOK", func(row func(...any)) {
 		for _, r := range v.Results {
-			row(r.Generation, r.Result, r.Answer, fmt.Sprintf("%d ms", r.Milliseconds))
+			generation := fmt.Sprint(r.Generation)
+			if r.Generation == 0 {
+				generation = "none"
+			}
+			row(generation, r.Result, r.Answer, fmt.Sprintf("%d ms", r.Milliseconds))
 		}
 	}); err != nil {
 		return err

@@ -72,17 +72,28 @@ type (
 		Egress         wireEgress `json:"Egress"`
 		CreatedAt      time.Time  `json:"CreatedAt"`
 		Version        int64      `json:"Version"`
+		UnaskedAt      time.Time  `json:"UnaskedAt,omitzero"`
+		NewestOnlyAt   time.Time  `json:"NewestOnlyAt,omitzero"`
 	}
 	wireEgress struct {
-		RefusalStatuses []int     `json:"refusal_statuses,omitempty"`
-		KeepBytes       int64     `json:"keep_bytes,omitempty"`
-		TimeoutSeconds  int       `json:"timeout_seconds,omitempty"`
-		Connections     int       `json:"connections,omitempty"`
-		ServerCA        string    `json:"server_ca,omitempty"`
-		ServerKeyPin    string    `json:"server_key_pin,omitempty"`
-		Probe           wireProbe `json:"probe,omitzero"`
-		Park            bool      `json:"park,omitempty"`
-		IdentifiesBy    []string  `json:"identifies_by,omitempty"`
+		RefusalStatuses []int             `json:"refusal_statuses,omitempty"`
+		RefusalRules    []wireRefusalRule `json:"refusal_rules,omitempty"`
+		KeepBytes       int64             `json:"keep_bytes,omitempty"`
+		TimeoutSeconds  int               `json:"timeout_seconds,omitempty"`
+		Connections     int               `json:"connections,omitempty"`
+		ServerCA        string            `json:"server_ca,omitempty"`
+		ServerKeyPin    string            `json:"server_key_pin,omitempty"`
+		Probe           wireProbe         `json:"probe,omitzero"`
+		Park            bool              `json:"park,omitempty"`
+		IdentifiesBy    []string          `json:"identifies_by,omitempty"`
+	}
+	wireRefusalRule struct {
+		Preset      string `json:"preset,omitempty"`
+		Status      int    `json:"status,omitempty"`
+		Header      string `json:"header,omitempty"`
+		Contains    string `json:"contains,omitempty"`
+		ContentType string `json:"content_type,omitempty"`
+		Text        string `json:"text,omitempty"`
 	}
 	wireProbe struct {
 		Method   string `json:"method,omitempty"`
@@ -93,6 +104,8 @@ type (
 		Strategy    string           `json:"Strategy"`
 		Presents    int              `json:"Presents"`
 		NeededOldAt time.Time        `json:"NeededOldAt"`
+		UnaskedAt   time.Time        `json:"UnaskedAt,omitzero"`
+		NewestOnly  bool             `json:"NewestOnly,omitempty"`
 		Generations []wireGeneration `json:"Generations"`
 	}
 	wireGeneration struct {
@@ -105,6 +118,10 @@ type (
 		Verdict      string    `json:"Verdict"`
 		VerdictAt    time.Time `json:"VerdictAt"`
 		By           string    `json:"By"`
+		ClaimedAt    time.Time `json:"ClaimedAt,omitzero"`
+		ClaimedBy    string    `json:"ClaimedBy,omitempty"`
+		Latest       string    `json:"Latest,omitempty"`
+		TurnedAt     time.Time `json:"TurnedAt,omitzero"`
 	}
 	wireCertificate struct {
 		ID           string    `json:"ID"`
@@ -135,6 +152,11 @@ type (
 		VerdictAt     time.Time `json:"VerdictAt"`
 		Source        string    `json:"Source"`
 		Detail        string    `json:"Detail"`
+		ClaimedAt     time.Time `json:"ClaimedAt,omitzero"`
+		ClaimedBy     string    `json:"ClaimedBy,omitempty"`
+		Latest        string    `json:"Latest,omitempty"`
+		TurnedAt      time.Time `json:"TurnedAt,omitzero"`
+		Kinds         []string  `json:"Kinds,omitempty"`
 	}
 	// A sealedIdentity is a [standing.Identity] for one process.
 	sealedIdentity struct {
@@ -165,6 +187,8 @@ type (
 		By         string    `json:"By"`
 		At         time.Time `json:"At"`
 		Detail     string    `json:"Detail"`
+		Unasked    bool      `json:"Unasked,omitempty"`
+		Kind       string    `json:"Kind,omitempty"`
 	}
 	wireMessage struct {
 		ID            string        `json:"ID"`
@@ -269,25 +293,28 @@ func toArrangement(a tenancy.Arrangement) wireArrangement {
 	return wireArrangement{ID: a.ID, TenantID: a.TenantID, ReceiverID: a.ReceiverID, Name: a.Name, Scenario: a.Scenario,
 		Endpoint: a.Endpoint, Authentication: string(a.Authentication), Strategy: string(a.Strategy),
 		Generation: a.Generation, NeededOldAt: a.NeededOldAt, Egress: toEgress(a.Egress), CreatedAt: a.CreatedAt,
-		Version: a.Version}
+		Version: a.Version, UnaskedAt: a.Learned.UnaskedAt, NewestOnlyAt: a.Learned.NewestOnlyAt}
 }
 
 func (a wireArrangement) value() tenancy.Arrangement {
 	return tenancy.Arrangement{ID: a.ID, TenantID: a.TenantID, ReceiverID: a.ReceiverID, Name: a.Name,
 		Scenario: a.Scenario, Endpoint: a.Endpoint, Authentication: tenancy.Authentication(a.Authentication),
 		Strategy: tenancy.Strategy(a.Strategy), Generation: a.Generation, NeededOldAt: a.NeededOldAt,
-		Egress: a.Egress.value(), CreatedAt: a.CreatedAt, Version: a.Version}
+		Egress: a.Egress.value(), CreatedAt: a.CreatedAt, Version: a.Version,
+		Learned: tenancy.Learned{UnaskedAt: a.UnaskedAt, NewestOnlyAt: a.NewestOnlyAt}}
 }
 
 func toEgress(e tenancy.Egress) wireEgress {
-	return wireEgress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+	return wireEgress{RefusalStatuses: e.RefusalStatuses,
+		RefusalRules: convert(e.RefusalRules, func(r tenancy.RefusalRule) wireRefusalRule { return wireRefusalRule(r) }), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i tenancy.Identifier) string { return string(i) }),
 		Probe:        wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
 }
 
 func (e wireEgress) value() tenancy.Egress {
-	return tenancy.Egress{RefusalStatuses: e.RefusalStatuses, KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+	return tenancy.Egress{RefusalStatuses: e.RefusalStatuses,
+		RefusalRules: convert(e.RefusalRules, func(r wireRefusalRule) tenancy.RefusalRule { return tenancy.RefusalRule(r) }), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i string) tenancy.Identifier { return tenancy.Identifier(i) }),
 		Probe:        tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
@@ -295,24 +322,26 @@ func (e wireEgress) value() tenancy.Egress {
 
 func toRollover(r rollover.Rollover) wireRollover {
 	return wireRollover{Strategy: string(r.Strategy), Presents: r.Presents, NeededOldAt: r.NeededOldAt,
-		Generations: convert(r.Generations, toGeneration)}
+		UnaskedAt: r.UnaskedAt, NewestOnly: r.NewestOnly, Generations: convert(r.Generations, toGeneration)}
 }
 
 func (r wireRollover) value() rollover.Rollover {
 	return rollover.Rollover{Strategy: tenancy.Strategy(r.Strategy), Presents: r.Presents, NeededOldAt: r.NeededOldAt,
-		Generations: convert(r.Generations, wireGeneration.value)}
+		UnaskedAt: r.UnaskedAt, NewestOnly: r.NewestOnly, Generations: convert(r.Generations, wireGeneration.value)}
 }
 
 func toGeneration(g rollover.Generation) wireGeneration {
 	return wireGeneration{Number: g.Number, NotBefore: g.NotBefore, NotAfter: g.NotAfter, Revoked: g.Revoked,
 		NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: string(g.Verdict), VerdictAt: g.VerdictAt,
-		By: string(g.By)}
+		By: string(g.By), ClaimedAt: g.ClaimedAt, ClaimedBy: string(g.ClaimedBy), Latest: string(g.Latest),
+		TurnedAt: g.TurnedAt}
 }
 
 func (g wireGeneration) value() rollover.Generation {
 	return rollover.Generation{Number: g.Number, NotBefore: g.NotBefore, NotAfter: g.NotAfter, Revoked: g.Revoked,
 		NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: rollover.Verdict(g.Verdict),
-		VerdictAt: g.VerdictAt, By: rollover.Source(g.By)}
+		VerdictAt: g.VerdictAt, By: rollover.Source(g.By), ClaimedAt: g.ClaimedAt, ClaimedBy: rollover.Source(g.ClaimedBy),
+		Latest: rollover.Verdict(g.Latest), TurnedAt: g.TurnedAt}
 }
 
 func toCertificate(c tenancy.Certificate) wireCertificate {
@@ -333,12 +362,16 @@ func (c wireCertificate) value() tenancy.Certificate {
 
 func toEvidence(e standing.Evidence) wireEvidence {
 	return wireEvidence{ArrangementID: e.ArrangementID, Generation: e.Generation, PresentedAt: e.PresentedAt,
-		Verdict: string(e.Verdict), VerdictAt: e.VerdictAt, Source: string(e.Source), Detail: e.Detail}
+		Verdict: string(e.Verdict), VerdictAt: e.VerdictAt, Source: string(e.Source), Detail: e.Detail,
+		ClaimedAt: e.ClaimedAt, ClaimedBy: string(e.ClaimedBy), Latest: string(e.Latest), TurnedAt: e.TurnedAt,
+		Kinds: e.Kinds}
 }
 
 func (e wireEvidence) value() standing.Evidence {
 	return standing.Evidence{ArrangementID: e.ArrangementID, Generation: e.Generation, PresentedAt: e.PresentedAt,
-		Verdict: rollover.Verdict(e.Verdict), VerdictAt: e.VerdictAt, Source: rollover.Source(e.Source), Detail: e.Detail}
+		Verdict: rollover.Verdict(e.Verdict), VerdictAt: e.VerdictAt, Source: rollover.Source(e.Source), Detail: e.Detail,
+		ClaimedAt: e.ClaimedAt, ClaimedBy: rollover.Source(e.ClaimedBy), Latest: rollover.Verdict(e.Latest),
+		TurnedAt: e.TurnedAt, Kinds: e.Kinds}
 }
 
 func toToken(t tenancy.Token) wireToken {
@@ -355,12 +388,12 @@ func (t wireToken) value() tenancy.Token {
 
 func toObservation(o standing.Observation) wireObservation {
 	return wireObservation{Generation: o.Generation, Verdict: string(o.Verdict), By: string(o.By), At: o.At,
-		Detail: o.Detail}
+		Detail: o.Detail, Unasked: o.Unasked, Kind: o.Kind}
 }
 
 func (o wireObservation) value() standing.Observation {
-	return standing.Observation{Detail: o.Detail, Evidence: rollover.Evidence{Generation: o.Generation,
-		Verdict: rollover.Verdict(o.Verdict), By: rollover.Source(o.By), At: o.At}}
+	return standing.Observation{Detail: o.Detail, Kind: o.Kind, Evidence: rollover.Evidence{Generation: o.Generation,
+		Verdict: rollover.Verdict(o.Verdict), By: rollover.Source(o.By), At: o.At, Unasked: o.Unasked}}
 }
 
 func toMessage(m tenancy.Message) wireMessage {

@@ -60,14 +60,19 @@ func newValues(t *testing.T) (v values) {
 		Arrangement: tenancy.Arrangement{ID: "arrangement-id", TenantID: "tenant-id", ReceiverID: "receiver-id", Name: "erp",
 			Scenario: "orders", Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate,
 			Strategy: tenancy.Adaptive, Generation: 2, NeededOldAt: at(2),
-			Egress: tenancy.Egress{RefusalStatuses: []int{401, 403}, KeepBytes: 1 << 20, TimeoutSeconds: 30, Connections: 64,
+			Learned: tenancy.Learned{UnaskedAt: at(25), NewestOnlyAt: at(26)},
+			Egress: tenancy.Egress{RefusalStatuses: []int{401, 403},
+				RefusalRules: []tenancy.RefusalRule{{Preset: "iis", Status: 302, Header: "Location", Contains: "/login", ContentType: "text/html",
+					Text: "Sign in"}}, KeepBytes: 1 << 20, TimeoutSeconds: 30, Connections: 64,
 				ServerCA: "-----BEGIN CERTIFICATE-----", ServerKeyPin: "sha256/pin", Park: true,
 				IdentifiesBy: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
 				Probe:        tenancy.Probe{Method: "GET", Path: "/health", Statuses: []int{204}}}, CreatedAt: at(3), Version: 8},
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: 2, NeededOldAt: at(2),
+			UnaskedAt: at(25), NewestOnly: true,
 			Generations: []rollover.Generation{
 				{Number: 1, NotBefore: at(4), NotAfter: at(5), Revoked: true, NoticedUntil: at(6), PresentedAt: at(7),
-					Verdict: rollover.Refused, VerdictAt: at(8), By: rollover.Traffic},
+					Verdict: rollover.Refused, VerdictAt: at(8), By: rollover.Traffic, ClaimedAt: at(27), ClaimedBy: rollover.Person, Latest: rollover.Accepted,
+					TurnedAt: at(28)},
 				{Number: 2, NotBefore: at(9), NotAfter: at(10), Verdict: rollover.Accepted, VerdictAt: at(11),
 					By: rollover.Probe}}},
 		Certificates: []tenancy.Certificate{{ID: "certificate-id", TenantID: "tenant-id", Purpose: tenancy.ForTenant,
@@ -75,7 +80,9 @@ func newValues(t *testing.T) (v values) {
 			NotAfter: at(10), KeyType: tenancy.P256, DER: []byte{1, 2, 3}, IssuerID: "issuer-id", SuccessorID: "successor-id",
 			NoticedUntil: at(12), WarnedAt: at(13), CreatedAt: at(14), RevokedAt: at(15), RevokedFor: "stolen"}},
 		Evidence: []standing.Evidence{{ArrangementID: "arrangement-id", Generation: 1, PresentedAt: at(7),
-			Verdict: rollover.Refused, VerdictAt: at(8), Source: rollover.Traffic, Detail: "401 Unauthorized"}},
+			Verdict: rollover.Refused, VerdictAt: at(8), Source: rollover.Traffic, Detail: "401 Unauthorized",
+			ClaimedAt: at(27), ClaimedBy: rollover.Person, Latest: rollover.Accepted, TurnedAt: at(28),
+			Kinds: []string{"200 application/json"}}},
 	}
 	v.identities = []standing.Identity{{Generation: 2, Certificate: pair}}
 	v.token = tenancy.Token{ID: "token-id", Name: "app", Role: tenancy.RoleSender, TenantID: "tenant-id", Tenant: "acme",
@@ -86,8 +93,8 @@ func newValues(t *testing.T) (v values) {
 	v.messages = []tenancy.Message{{ID: "message-id", ArrangementID: "arrangement-id", At: at(23), Method: "POST",
 		Path: "/orders", Status: 200, Generation: 2, Attempts: 2, Duration: 1500 * time.Millisecond, Outcome: "fell back",
 		Count: 4}}
-	v.seen = []standing.Observation{{Detail: "200 OK", Evidence: rollover.Evidence{Generation: 2,
-		Verdict: rollover.Accepted, By: rollover.Traffic, At: at(24)}}}
+	v.seen = []standing.Observation{{Detail: "200 OK", Kind: "200 application/json", Evidence: rollover.Evidence{
+		Generation: 2, Verdict: rollover.Accepted, By: rollover.Traffic, At: at(24), Unasked: true}}}
 	return v
 }
 
@@ -286,6 +293,7 @@ func TestTheWireFormatMatchesTheGoldenFiles(t *testing.T) {
 // reads.
 func TestAnOlderGatewayWorksWithThisService(t *testing.T) {
 	today := newScripted(t)
+	today.values.seen = olderValues(t).seen
 	url, _ := overheard(t, today.handler())
 	callEvery(t, newPeer(t, url), today.values)
 	then := newScripted(t)
@@ -345,7 +353,13 @@ func missingFrom(got, want any, path string) (all []string) {
 func olderValues(t *testing.T) values {
 	t.Helper()
 	v := newValues(t)
-	v.standing.Arrangement.Egress.IdentifiesBy = nil
+	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
+	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Learned = nil, nil, tenancy.Learned{}
+	r.UnaskedAt, r.NewestOnly = time.Time{}, false
+	g := &r.Generations[0]
+	g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = time.Time{}, "", "", time.Time{}
+	e.ClaimedAt, e.ClaimedBy, e.Latest, e.TurnedAt, e.Kinds = time.Time{}, "", "", time.Time{}, nil
+	v.seen[0].Unasked, v.seen[0].Kind = false, ""
 	return v
 }
 

@@ -27,6 +27,7 @@ const (
 	KeyTypeRefused    Cause = "key-type-refused"
 	NoCertificateSeen Cause = "receiver-asks-for-no-certificate"
 	NotTheCertificate Cause = "not-the-certificate"
+	QuestionUseless   Cause = "question-proves-nothing"
 	ReceiverDown      Cause = "receiver-down"
 	ServerNotTrusted  Cause = "receiver-not-trusted"
 	AddressForbidden  Cause = "address-not-allowed"
@@ -49,7 +50,9 @@ var causes = []func(findings) (Diagnosis, bool){
 	authorityUntrusted,
 	senderDenied,
 	applicationUnasked,
+	senderFails,
 	healthy,
+	questionUseless,
 	mappingLost,
 	keyTypeChanged,
 	newUnknown,
@@ -197,6 +200,44 @@ func applicationUnasked(f findings) (Diagnosis, bool) {
 	}, denied && f.acceptsAll()
 }
 
+// senderFails fits if the receiver accepts every certificate and the latest message failed all the same.
+func senderFails(f findings) (Diagnosis, bool) {
+	m, fails := f.failing()
+	d := Diagnosis{
+		Cause: NotTheCertificate,
+		Summary: fmt.Sprintf("every generation is accepted, and the latest message (%s %s) was answered %d: the certificate "+
+			"is not the cause", m.Method, m.Path, m.Status),
+		NextStep: "look at the message and its answer, or ask the receiver's administrator for its log of " + moment(m.At),
+	}
+	if f.first().Handshake {
+		d.Cause = Unknown
+		d.Summary = fmt.Sprintf("TLS accepts every generation, and the latest message (%s %s) was answered %d. Whether the "+
+			"receiver's application accepts them cannot be asked without a probe", m.Method, m.Path, m.Status)
+		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), and diagnose again"
+	}
+	return d, fails && f.acceptsAll()
+}
+
+// questionUseless fits if the probe gets the same answer with every generation and without a certificate, and no rule
+// calls it a refusal.
+func questionUseless(f findings) (Diagnosis, bool) {
+	differs := func(r outbound.Result) bool { return !sameAnswer(r, f.none) || r.Meaning != outbound.Answered }
+	d := Diagnosis{
+		Cause: QuestionUseless,
+		Summary: fmt.Sprintf("the receiver answers %s to the probe %s %s with every generation and without a certificate, "+
+			"which proves nothing", f.none.Detail, f.standing.Arrangement.Egress.Probe.Method,
+			f.standing.Arrangement.Egress.Probe.Path),
+		NextStep: "choose a path that the receiver answers only with a certificate, such as one that messages use: " +
+			"perennial arrangement set " + f.standing.Name() + " --probe \"GET /path\"",
+	}
+	if !f.none.Asked && !f.asksForCertificates() {
+		d.Cause = NoCertificateSeen
+		d.Summary = "the receiver does not ask for a client certificate in TLS, and answers without one"
+		d.NextStep = "ask the receiver's administrator whether that is meant: then the renewal needs nothing"
+	}
+	return d, len(f.all) > 0 && !slices.ContainsFunc(f.all, differs)
+}
+
 func healthy(f findings) (Diagnosis, bool) {
 	if !f.acceptsAll() {
 		return Diagnosis{}, false
@@ -213,6 +254,9 @@ func healthy(f findings) (Diagnosis, bool) {
 // refusesNewOnly reports whether the receiver refuses the newest generation and accepts an older one, and returns both.
 func (f findings) refusesNewOnly() (old, newest tenancy.Certificate, yes bool) {
 	accepted, r := f.accepted(), f.newest()
+	if len(accepted) == 0 {
+		accepted = f.answered()
+	}
 	if len(accepted) == 0 || !slices.Contains(f.refused(), r.Generation) {
 		return old, newest, false
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -35,20 +36,22 @@ func issued(t *testing.T, commonName, organization string) []byte {
 
 // The answers of receivers. Each is for the generation that the test gives it.
 var (
-	accepts = outbound.Result{Status: 200, Asked: true,
-		Reading: outbound.Reading{Meaning: outbound.Accepted, Detail: "200 OK"}}
-	handshake = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Accepted}, Handshake: true, Asked: true}
-	denies    = answers(401, outbound.RefusingStatus)
-	forbids   = answers(403, outbound.RefusingStatus)
-	fails     = outbound.Result{Reading: outbound.Reading{Detail: "500"}, Status: 500, Asked: true}
-	closes    = outbound.Result{Err: errors.New("EOF"), Asked: true,
+	taken = outbound.Result{Status: 200, Asked: true, Verdict: rollover.Accepted,
+		Reading: outbound.Reading{Meaning: outbound.Answered, Kind: outbound.Kind{Status: 200}, Detail: "200 OK"}}
+	handshake = outbound.Result{Reading: outbound.Reading{Meaning: outbound.Answered}, Handshake: true, Asked: true}
+	missing   = outbound.Result{Status: 404, Asked: true, Verdict: rollover.Unclear,
+		Reading: outbound.Reading{Meaning: outbound.Answered, Kind: outbound.Kind{Status: 404}, Detail: "404 Not Found"}}
+	denies  = answers(401, outbound.RefusingAnswer)
+	forbids = answers(403, outbound.RefusingAnswer)
+	fails   = outbound.Result{Reading: outbound.Reading{Detail: "500"}, Status: 500, Asked: true}
+	closes  = outbound.Result{Err: errors.New("EOF"), Asked: true,
 		Reading: outbound.Reading{Meaning: outbound.Suspicious, Reason: outbound.ConnectionClosed}}
 	unreadable = outbound.Result{Err: errors.New("x"), Asked: true}
 )
 
 func answers(status int, reason outbound.Reason) outbound.Result {
 	return outbound.Result{Status: status, Asked: true,
-		Reading: outbound.Reading{Meaning: outbound.Refused, Reason: reason}}
+		Reading: outbound.Reading{Meaning: outbound.Refused, Reason: reason, Kind: outbound.Kind{Status: status}}}
 }
 
 func alerts(a outbound.Alert) outbound.Result {
@@ -86,9 +89,19 @@ func newFindings(der []byte, all ...outbound.Result) findings {
 			Subject: "CN=acme", KeyType: tenancy.P256, NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, i+1, 0),
 			Fingerprint: "f" + string(rune('1'+i))})
 	}
+	for i, r := range all {
+		compared := slices.ContainsFunc(all, func(r outbound.Result) bool { return r.Verdict == rollover.Accepted })
+		if compared && (r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious) {
+			all[i].Verdict = rollover.Refused
+		}
+	}
 	f.all = all
 	return f
 }
+
+// login is an answer that is found to be a refusal by comparison.
+var login = outbound.Result{Status: 302, Asked: true, Verdict: rollover.Refused,
+	Reading: outbound.Reading{Meaning: outbound.Answered, Kind: outbound.Kind{Status: 302, Location: "/login"}}}
 
 func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 	der := issued(t, "Perennial CA", "P")
@@ -136,7 +149,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			ReceiverDown, "firewall",
 		},
 		"only the newest counts": {
-			with(cannot(outbound.Unreachable), accepts),
+			with(cannot(outbound.Unreachable), taken),
 			OldRemoved, "generation 2",
 		},
 		"clock late":  {with(dated(denies, late)), ClockSkew, "off by"},
@@ -145,7 +158,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			alone(with(denies, denies), dated(denies, late)),
 			ClockSkew, "off by",
 		},
-		"clock off, but accepted": {with(dated(accepts, late)), Healthy, "accepts every"},
+		"clock off, but accepted": {with(dated(taken, late)), Healthy, "accepts every"},
 		"clock off, and still valid": {
 			with(dated(forbids, now.Add(time.Hour))),
 			Unknown, "do not show",
@@ -180,7 +193,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			KeyTypeRefused, "type p256",
 		},
 		"unknown CA": {
-			with(accepts, alerts(outbound.UnknownCA)),
+			with(taken, alerts(outbound.UnknownCA)),
 			CANotTrusted, "CN=Perennial CA,O=P",
 		},
 		"web server's error": {
@@ -188,7 +201,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			CANotTrusted, "/pki/ca.pem",
 		},
 		"web server's error about the new": {
-			with(accepts, answers(400, outbound.CertificateError)),
+			with(taken, answers(400, outbound.CertificateError)),
 			NewNotKnown, "not yet generation 2",
 		},
 		"other CAs are named": {
@@ -197,51 +210,60 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"other CAs are named, and it fails":  {with(naming(unreadable, "CN=Other")), CANotTrusted, ""},
 		"other CAs are named, and it closes": {with(naming(closes, "CN=Other")), CANotTrusted, ""},
-		"other CAs are named, but accepted":  {with(naming(accepts, "CN=Other")), Healthy, ""},
+		"other CAs are named, but accepted":  {with(naming(taken, "CN=Other")), Healthy, ""},
 		"our CA is named":                    {with(naming(forbids, "CN=Perennial CA,O=P")), Unknown, ""},
 		"our organisation is named":          {with(naming(forbids, "CN=Another CA,O=P")), Unknown, ""},
 		"the sender is denied": {
-			messages(with(accepts), 200, 403),
+			messages(with(taken), 200, 403),
 			NotTheCertificate, "authorisation of this sender for /orders",
 		},
 		"the sender is denied, 401": {
-			messages(with(accepts, accepts), 401),
+			messages(with(taken, taken), 401),
 			NotTheCertificate, "answered 401",
 		},
-		"the sender got another error": {messages(with(accepts), 404, 500), Healthy, ""},
+		"the sender got another error":    {messages(with(taken), 404, 500), NotTheCertificate, "answered 404"},
+		"the sender got an error before":  {messages(with(taken), 200, 500), Healthy, ""},
+		"TLS is asked, and messages fail": {messages(with(handshake), 500), Unknown, "cannot be asked without a probe"},
+		"the probe gets 404 in any case":  {alone(with(missing, missing), missing), QuestionUseless, "which proves nothing"},
+		"the probe gets 404 from a receiver that asks for nothing": {
+			alone(with(unasked(missing)), unasked(missing)),
+			NoCertificateSeen, "the renewal needs nothing",
+		},
+		"the new one is sent to a login": {with(taken, login), NewNotKnown, "not yet generation 2"},
+		"three answers that differ":      {alone(with(taken, missing), login), Unknown, "do not show"},
 		"denied, and only TLS was asked": {
 			messages(with(handshake), 403),
 			Unknown, "cannot be asked without a probe",
 		},
-		"healthy": {with(accepts, accepts), Healthy, "nothing"},
+		"healthy": {with(taken, taken), Healthy, "nothing"},
 		"healthy, as far as TLS shows": {
 			with(handshake),
 			Healthy, "as far as a TLS handshake shows",
 		},
 		"mapping": {
-			change(with(accepts, forbids), subject),
+			change(with(taken, forbids), subject),
 			MappingLost, "from CN=acme to CN=new",
 		},
 		"mapping, but TLS refuses": {
-			change(with(accepts, alerts(outbound.CertificateUnknown)), subject),
+			change(with(taken, alerts(outbound.CertificateUnknown)), subject),
 			NewNotKnown, "",
 		},
 		"key type": {
-			change(with(accepts, alerts(outbound.CertificateUnknown)), keyType),
+			change(with(taken, alerts(outbound.CertificateUnknown)), keyType),
 			KeyTypeRefused, "from p256 to rsa2048",
 		},
-		"key type, but TLS accepts": {change(with(accepts, forbids), keyType), NewNotKnown, ""},
+		"key type, but TLS accepts": {change(with(taken, forbids), keyType), NewNotKnown, ""},
 		"new unknown": {
-			with(denies, accepts, denies),
+			with(denies, taken, denies),
 			NewNotKnown, "the receiver accepts generation 2 but not yet generation 3 (SHA-256 f3)",
 		},
 		"new unknown, closed": {
-			with(accepts, closes),
+			with(taken, closes),
 			NewNotKnown, "install it before 2026-04-01",
 		},
-		"new answers with an error": {with(accepts, fails), Unknown, "do not show"},
+		"new answers with an error": {with(taken, fails), Unknown, "do not show"},
 		"old removed": {
-			with(denies, closes, accepts),
+			with(denies, closes, taken),
 			OldRemoved, "removed generation 1 and 2",
 		},
 		"no certificate asked": {
@@ -286,7 +308,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 }
 
 func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
-	f := newFindings(nil, naming(accepts, "CN=A"), naming(denies, "CN=A", "CN=B"), closes, handshake)
+	f := newFindings(nil, naming(taken, "CN=A"), naming(denies, "CN=A", "CN=B"), closes, handshake)
 	f.none = cannot(outbound.Unreachable)
 	f.recent = []tenancy.Message{{Status: 200, Path: "/fine"}, {Status: 0, Method: "GET", Path: "/gone", At: now,
 		Generation: 2, Outcome: "EOF"}, {Status: 500, Path: "/older"}}
@@ -306,6 +328,18 @@ func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
 	if got := f.conclude().Evidence; got[len(got)-1] !=
 		"the latest message that failed: GET / at 2026-03-01 12:00:00 UTC, 400 with generation 0" {
 		t.Errorf("got %q", got[len(got)-1])
+	}
+}
+
+func TestARefusalThatNoRuleDescribesGetsOne(t *testing.T) {
+	want := tenancy.RefusalRule{Status: 302, Header: "Location", Contains: "/login"}
+	if d := newFindings(nil, taken, login).conclude(); d.Rule == nil || *d.Rule != want {
+		t.Errorf("%+v, want %s", d.Rule, want)
+	}
+	for _, all := range [][]outbound.Result{{taken, denies}, {taken, taken}, {missing}} {
+		if d := newFindings(nil, all...).conclude(); d.Rule != nil {
+			t.Errorf("%s is proposed without need", d.Rule)
+		}
 	}
 }
 

@@ -8,13 +8,13 @@ package diagnose
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -24,24 +24,23 @@ type Diagnosis struct {
 	Summary  string
 	Evidence []string
 	NextStep string
-	Results  []outbound.Result // the answers to the questions that were asked
+	// Answers are those to the questions that were asked.
+	Answers outbound.Answers
+	// Rule would make the gateway recognise the receiver's way to refuse; nil if it does already.
+	Rule *tenancy.RefusalRule
 }
 
 // Run asks the receiver and names the cause. recent are the latest entries of the message log, the newest first.
 func Run(ctx context.Context, n *outbound.Network, s standing.Standing, identities []standing.Identity,
 	recent []tenancy.Message, now time.Time) Diagnosis {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	answers, err := outbound.Question(ctx, n, s, identities)
 	if err != nil {
 		return Diagnosis{Cause: Unknown, Summary: "the endpoint is not a valid URL",
 			NextStep: "correct the arrangement's endpoint"}
 	}
-	f := findings{standing: s, now: now, recent: recent}
-	for _, id := range identities {
-		f.all = append(f.all, outbound.Ask(ctx, n, endpoint, s.Arrangement.Egress, &id))
-	}
-	f.none = outbound.Ask(ctx, n, endpoint, s.Arrangement.Egress, nil)
+	f := findings{standing: s, now: now, recent: recent, all: answers.Results, none: answers.Control}
 	d := f.conclude()
-	d.Results = append(f.all, f.none)
+	d.Answers = answers
 	return d
 }
 
@@ -65,6 +64,9 @@ func (f findings) conclude() Diagnosis {
 		}
 	}
 	for _, r := range f.all {
+		if r.Verdict == rollover.Refused && r.Meaning == outbound.Answered && d.Rule == nil {
+			d.Rule = r.Kind.Rule()
+		}
 		d.Evidence = append(d.Evidence, fmt.Sprintf("with generation %d: %s", r.Generation, answer(r)))
 	}
 	d.Evidence = append(d.Evidence, "without a certificate: "+answer(f.none))
@@ -88,13 +90,13 @@ func answer(r outbound.Result) string {
 	if r.Handshake {
 		question = "the handshake"
 	}
-	switch r.Meaning {
-	case outbound.Accepted:
-		return question + " was accepted (" + r.Detail + ")"
-	case outbound.Refused:
-		return question + " was refused (" + r.Detail + ")"
-	case outbound.Suspicious:
+	switch {
+	case r.Meaning == outbound.Suspicious:
 		return "the receiver closed the connection without an answer"
+	case r.Verdict == rollover.Accepted, r.Handshake && r.Meaning == outbound.Answered:
+		return question + " was accepted (" + r.Detail + ")"
+	case r.Verdict == rollover.Refused, r.Meaning == outbound.Refused:
+		return question + " was refused (" + r.Detail + ")"
 	}
 	return r.Detail
 }
@@ -121,10 +123,30 @@ func (f findings) certificate(generation int) tenancy.Certificate {
 	return c
 }
 
+// accepts reports whether a generation is accepted, as far as the question can show.
+func accepts(r outbound.Result) bool {
+	return r.Verdict == rollover.Accepted || r.Handshake && r.Meaning == outbound.Answered
+}
+
+// refuses reports whether a generation got an answer that refuses it.
+func refuses(r outbound.Result) bool {
+	return r.Verdict == rollover.Refused || r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious
+}
+
 // accepted lists the generations that the receiver accepts.
 func (f findings) accepted() (generations []int) {
 	for _, r := range f.all {
-		if r.Meaning == outbound.Accepted {
+		if accepts(r) {
+			generations = append(generations, r.Generation)
+		}
+	}
+	return generations
+}
+
+// answered lists the generations that got an answer that is not a refusal.
+func (f findings) answered() (generations []int) {
+	for _, r := range f.all {
+		if r.Meaning == outbound.Answered && !refuses(r) {
 			generations = append(generations, r.Generation)
 		}
 	}
@@ -134,7 +156,7 @@ func (f findings) accepted() (generations []int) {
 // refused lists the generations that the receiver refuses, with an answer or by closing the connection.
 func (f findings) refused() (generations []int) {
 	for _, r := range f.all {
-		if r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious {
+		if refuses(r) {
 			generations = append(generations, r.Generation)
 		}
 	}
@@ -151,12 +173,12 @@ func (f findings) acceptsAll() bool { return len(f.all) > 0 && len(f.accepted())
 func (f findings) refusesAll() bool { return len(f.all) > 0 && len(f.refused()) == len(f.all) }
 
 // acceptsNewest reports whether the receiver accepts the newest generation.
-func (f findings) acceptsNewest() bool { return f.newest().Meaning == outbound.Accepted }
+func (f findings) acceptsNewest() bool { return accepts(f.newest()) }
 
 // refusesNewest reports whether the receiver refuses the newest generation, or gave no answer to it.
 func (f findings) refusesNewest() bool {
 	r := f.newest()
-	return r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious || r.Err != nil
+	return refuses(r) || r.Err != nil
 }
 
 // asksForCertificates reports whether the receiver asked for a client certificate in TLS.
@@ -195,6 +217,14 @@ func (f findings) lastFailure() (m tenancy.Message, ok bool) {
 	return m, false
 }
 
+// failing is the latest message if it failed.
+func (f findings) failing() (m tenancy.Message, fails bool) {
+	if len(f.recent) == 0 || f.recent[0].Status != 0 && f.recent[0].Status < 400 {
+		return m, false
+	}
+	return f.recent[0], true
+}
+
 // lastDenied is the latest message that the receiver's application answered with 401 or 403.
 func (f findings) lastDenied() (m tenancy.Message, ok bool) {
 	for _, m := range f.recent {
@@ -207,5 +237,5 @@ func (f findings) lastDenied() (m tenancy.Message, ok bool) {
 
 // sameAnswer reports whether two answers of HTTP are the same.
 func sameAnswer(a, b outbound.Result) bool {
-	return a.Status != 0 && a.Status == b.Status && a.Reason == b.Reason && a.Meaning == b.Meaning
+	return a.Status != 0 && a.Kind == b.Kind && a.Reason == b.Reason && a.Meaning == b.Meaning
 }

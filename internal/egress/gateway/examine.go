@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// examine finds out the meaning of a closed connection. A safe request is sent again. Any other one must not be, since
+// examine finds out the meaning of a closed connection. An idempotent request is sent again. Any other one must not be, since
 // the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and without the body, or
 // only a handshake is made, over a fresh connection each time. If that connection is closed as well, closing is the
 // receiver's way to refuse.
@@ -19,9 +19,9 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	id := to.identities[a.generation]
 	fresh := to.fresh(m.gateway.network, id)
 	m.attempts++
-	if m.kept == nil && isSafe(r.Method) {
+	if m.kept == nil && isIdempotent(r.Method) {
 		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
-		again.judge(to.statuses)
+		again.judge(to.refusals)
 		if again.meaning == outbound.Suspicious {
 			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
 		}
@@ -30,7 +30,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	}
 	meaning, detail := outbound.Nothing, ""
 	if m.kept != nil {
-		meaning, detail = ask(r, fresh, to.statuses)
+		meaning, detail = ask(r, fresh, to.refusals)
 	}
 	if meaning == outbound.Nothing {
 		egress := to.standing.Arrangement.Egress
@@ -55,12 +55,18 @@ func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
 	return t
 }
 
+// isIdempotent reports whether a request may be sent again although the receiver may have processed it (RFC 9110, section
+// 9.2.2).
+func isIdempotent(method string) bool {
+	return isSafe(method) || method == http.MethodPut || method == http.MethodDelete
+}
+
 func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
 // ask sends the head of a message and withholds its body. The receiver answers "100 Continue", or refuses.
-func ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meaning, string) {
+func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) (outbound.Meaning, string) {
 	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
 	defer cancel()
 	var continues atomic.Bool
@@ -74,7 +80,7 @@ func ask(r *http.Request, fresh *http.Transport, refusals []int) (outbound.Meani
 	a.judge(refusals)
 	a.discard()
 	if continues.Load() {
-		return outbound.Accepted, "100 Continue"
+		return outbound.Answered, "100 Continue"
 	}
 	if a.err != nil && errors.Is(a.err, errWithheld) {
 		return outbound.Nothing, "the receiver ignores Expect: 100-continue"
@@ -103,7 +109,7 @@ func (m *message) probeFirst(r *http.Request, order []int) []int {
 		if id == nil {
 			continue
 		}
-		meaning, _ := ask(r, to.fresh(network, id), to.statuses)
+		meaning, _ := ask(r, to.fresh(network, id), to.refusals)
 		if meaning == outbound.Nothing {
 			meaning = outbound.Ask(r.Context(), network, to.endpoint, to.standing.Arrangement.Egress, &id.Identity).Meaning
 		}

@@ -39,9 +39,12 @@ type attempt struct {
 	generation int
 	response   *http.Response
 	err        error
-	meaning    outbound.Meaning
+	reading    outbound.Reading
+	meaning    outbound.Meaning // of the reading, until an examination or a comparison shows more
 	detail     string
 	alert      bool // refused by a TLS alert: only the certificate can be the cause
+	conclusion outbound.Conclusion
+	unasked    bool // answered although the receiver never asked for a certificate
 	reused     bool // the connection had been used before
 }
 
@@ -103,9 +106,10 @@ func (m *message) once(r *http.Request, generation int) attempt {
 		return a
 	}
 	a = a.with(send(id.transport(), r, m.route))
-	a.judge(m.route.statuses)
+	a.judge(m.route.refusals)
 	switch {
-	case a.meaning == outbound.Accepted:
+	case a.meaning == outbound.Answered:
+		a = m.conclude(r, m.route, a, nil)[0]
 		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
 		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
@@ -122,14 +126,14 @@ func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, 
 	return res, stop(err)
 }
 
-func (a *attempt) judge(refusals []int) {
+func (a *attempt) judge(refusals outbound.Refusals) {
 	var r outbound.Reading
 	if a.err != nil {
 		r = outbound.OfError(a.err)
 	} else {
 		r = outbound.OfResponse(a.response, refusals)
 	}
-	a.meaning, a.detail, a.alert = r.Meaning, r.Detail, r.Alert != 0
+	a.reading, a.meaning, a.detail, a.alert = r, r.Meaning, r.Detail, r.Alert != 0
 }
 
 func (a *attempt) discard() {
@@ -151,14 +155,15 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
 	for i := 0; i < len(order); i++ {
 		a, again := m.tryOne(r, to, order[i])
-		tries = append(tries, a)
+		compared := m.conclude(r, to, a, order)
+		tries = append(tries, compared...)
+		a = compared[len(compared)-1]
 		if a.meaning != outbound.Refused {
 			if m.kept != nil {
 				m.kept.release()
 			}
 			m.gateway.learn(to, tries)
-			if len(tries) > 1 && a.meaning == outbound.Accepted {
-				first := tries[0]
+			if first, fell := firstRefused(tries); fell && a.meaning == outbound.Answered {
 				m.outcome = outcome{kind: fellBack, generation: first.generation, detail: first.detail, accepted: a.generation}
 			}
 			return a
@@ -222,6 +227,16 @@ func (r *route) isReconfiguring(now time.Time) bool {
 	return now.Sub(r.changedAt) < reconfiguring
 }
 
+// firstRefused returns the first attempt that was refused, if there is any.
+func firstRefused(tries []attempt) (a attempt, any bool) {
+	for _, a := range tries {
+		if a.meaning == outbound.Refused {
+			return a, true
+		}
+	}
+	return a, false
+}
+
 func describe(tries []attempt) string {
 	parts := make([]string, len(tries))
 	for i, a := range tries {
@@ -253,8 +268,8 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 	}))
 	a = a.with(send(id.transport(), q, to))
 	a.reused = reused.Load()
-	a.judge(to.statuses)
-	if a.meaning == outbound.Accepted && q.Header.Get("Expect") != "" && !continued.Load() {
+	a.judge(to.refusals)
+	if a.meaning == outbound.Answered && q.Header.Get("Expect") != "" && !continued.Load() {
 		to.ignoresContinue(m.gateway.now())
 	}
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
@@ -332,17 +347,24 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 	defer r.mu.Unlock()
 	var seen []standing.Observation
 	for _, a := range tries {
-		verdict := rollover.Accepted
+		o := standing.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: rollover.Accepted,
+			By: rollover.Traffic, At: now, Unasked: a.unasked}, Detail: a.detail}
 		switch {
-		case a.meaning == outbound.Refused && (a.alert || last.meaning == outbound.Accepted):
-			verdict = rollover.Refused
-		case a.meaning != outbound.Accepted:
+		case a.unasked:
+		case a.meaning == outbound.Refused && (a.alert || last.meaning == outbound.Answered):
+			o.Verdict = rollover.Refused
+		case a.conclusion == outbound.Accepts:
+			if r.kinds.Add(a.reading.Kind) {
+				o.Kind = a.reading.Kind.String()
+			}
+		case a.conclusion == outbound.Doubtful:
+			o.Verdict = rollover.Unclear
+		default:
 			continue
 		}
-		seen = append(seen, standing.Observation{Evidence: rollover.Evidence{Generation: a.generation, Verdict: verdict,
-			By: rollover.Traffic, At: now}, Detail: a.detail})
+		seen = append(seen, o)
 	}
-	if last.meaning == outbound.Accepted {
+	if last.conclusion == outbound.Accepts || last.unasked {
 		r.accepted[last.generation] = now
 	}
 	g.reportNews(r, seen)
@@ -367,14 +389,16 @@ func (g *Gateway) reportNews(r *route, seen []standing.Observation) {
 		}
 		next := r.rollover.Observe(o.Evidence)
 		after, _ := next.Generation(o.Generation)
-		changed := after.Verdict != before.Verdict
+		changed := after.Verdict != before.Verdict || after.ClaimedAt != before.ClaimedAt
 		if changed {
 			r.changedAt = o.At
 			clear(r.refused)
 		}
-		if changed ||
-			before.VerdictAt.Before(before.PresentedAt) || // the first verdict since the cut-over
-			o.At.Sub(before.VerdictAt) > confirmEvery || // still so
+		if changed || o.Kind != "" ||
+			next.UnaskedAt.Sub(r.rollover.UnaskedAt) > confirmEvery || next.UnaskedAt.IsZero() != r.rollover.UnaskedAt.IsZero() ||
+			after.VerdictAt != before.VerdictAt &&
+				(before.VerdictAt.Before(before.PresentedAt) || // the first verdict since the cut-over
+					o.At.Sub(before.VerdictAt) > confirmEvery) || // still so
 			next.NeededOldAt.Sub(r.rollover.NeededOldAt) > confirmEvery { // the old one is still needed
 			r.rollover = next
 			news = append(news, o)

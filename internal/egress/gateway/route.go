@@ -31,16 +31,22 @@ type route struct {
 	address    address
 	standing   standing.Standing
 	endpoint   *url.URL
-	statuses   []int // that mean a refusal
+	refusals   outbound.Refusals
 	identities map[int]*identity
 	plain      *outbound.Connections // not nil if it presents no certificate
 	series     *series
 
+	questions *questions
+
 	mu       sync.Mutex
 	rollover rollover.Rollover // with what this gateway saw itself
-	accepted map[int]time.Time // when this gateway last saw a generation accepted
-	usedAt   time.Time
-	refused  refusals
+	kinds    outbound.Kinds
+	// comparisons counts the requests that were repeated in a second of the Unix clock.
+	comparedIn  int64
+	comparisons int
+	accepted    map[int]time.Time // when this gateway last saw a generation accepted
+	usedAt      time.Time
+	refused     refusedSorts
 	// changedAt is the last time at which the verdict on a generation was reversed.
 	changedAt time.Time
 	// Until noContinueUntil the receiver is not asked before it gets a body.
@@ -52,10 +58,10 @@ type route struct {
 
 func (r *route) name() string { return r.address.String() }
 
-// refusals are the sorts of messages (method and path) that were refused with every generation. A receiver with other
+// refusedSorts are the sorts of messages (method and path) that were refused with every generation. A receiver with other
 // reasons than the certificate is not asked twice for every message. It is asked again after a while, and at once when
 // its verdict on a generation is reversed.
-type refusals map[string]refusal
+type refusedSorts map[string]refusal
 
 type refusal struct {
 	count int
@@ -72,9 +78,9 @@ const (
 	mostRefusals = 256
 )
 
-func (rs refusals) recently(of string, now time.Time) bool { return now.Before(rs[of].until) }
+func (rs refusedSorts) recently(of string, now time.Time) bool { return now.Before(rs[of].until) }
 
-func (rs refusals) add(of string, now time.Time) {
+func (rs refusedSorts) add(of string, now time.Time) {
 	v, known := rs[of]
 	if !known && len(rs) >= mostRefusals {
 		for old := range rs { // whichever comes first
@@ -89,10 +95,10 @@ func (rs refusals) add(of string, now time.Time) {
 	rs[of] = v
 }
 
-func (rs refusals) clone() refusals {
+func (rs refusedSorts) clone() refusedSorts {
 	c := maps.Clone(rs)
 	if c == nil {
-		c = refusals{}
+		c = refusedSorts{}
 	}
 	return c
 }
@@ -263,8 +269,9 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		return nil, err
 	}
 	r := &route{
-		address: to, standing: s, endpoint: endpoint, statuses: s.Arrangement.Egress.Refusals(), rollover: s.Rollover,
-		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusals{}, series: seriesOf(to.String()),
+		address: to, standing: s, endpoint: endpoint, refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()), rollover: s.Rollover,
+		kinds: kindsOf(s), questions: &questions{},
+		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{}, series: seriesOf(to.String()),
 	}
 	settings, err := json.Marshal([]any{s.Arrangement.Egress, s.Arrangement.Endpoint})
 	if err != nil {
@@ -297,6 +304,9 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		r.changedAt, r.noContinueUntil = before.changedAt, before.noContinueUntil
 		if before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint {
 			r.rollover = withObserved(r.rollover, before.rollover)
+			for _, one := range before.kinds.All() {
+				r.kinds.Add(one)
+			}
 		}
 		if len(r.identities) == same { // a new one was never refused
 			r.refused = before.refused.clone()
@@ -307,10 +317,16 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 
 // withObserved adds the verdicts that this gateway has observed, in case the control has not stored them yet.
 func withObserved(stored, local rollover.Rollover) rollover.Rollover {
-	for _, g := range local.Generations {
-		if g.Verdict != rollover.Unknown && g.By == rollover.Traffic {
-			stored = stored.Observe(rollover.Evidence{Generation: g.Number, Verdict: g.Verdict, By: g.By, At: g.VerdictAt})
+	stored.Generations = slices.Clone(stored.Generations)
+	for i, g := range stored.Generations {
+		seen, known := local.Generation(g.Number)
+		if known && seen.By == rollover.Traffic && seen.VerdictAt.After(g.VerdictAt) {
+			g.Verdict, g.VerdictAt, g.By, g.Latest, g.TurnedAt = seen.Verdict, seen.VerdictAt, seen.By, seen.Latest, seen.TurnedAt
+			stored.Generations[i] = g
 		}
+	}
+	if local.UnaskedAt.After(stored.UnaskedAt) {
+		stored.UnaskedAt = local.UnaskedAt
 	}
 	return stored
 }

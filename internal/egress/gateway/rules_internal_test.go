@@ -26,7 +26,7 @@ func TestAGatewayNeedsItsDependencies(t *testing.T) {
 }
 
 func TestARefusalIsRememberedAfterThreeAndForLongerEachTime(t *testing.T) {
-	rs := refusals{}
+	rs := refusedSorts{}
 	const sort = "POST /orders"
 	for n, want := range []time.Duration{0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
 		16 * time.Second, 30 * time.Second, 30 * time.Second} {
@@ -41,7 +41,7 @@ func TestARefusalIsRememberedAfterThreeAndForLongerEachTime(t *testing.T) {
 	}
 	copied := rs.clone()
 	copied.add("GET /", noon)
-	if len(rs) != 1 || len(copied) != 2 || refusals(nil).clone() == nil {
+	if len(rs) != 1 || len(copied) != 2 || refusedSorts(nil).clone() == nil {
 		t.Errorf("%d and %d sorts", len(rs), len(copied))
 	}
 	for n := range 2 * mostRefusals {
@@ -121,7 +121,7 @@ func TestAnObservationIsReportedIfItIsNew(t *testing.T) {
 	generation := func(n int) rollover.Generation {
 		return rollover.Generation{Number: n, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(1, 0, 0)}
 	}
-	r := &route{refused: refusals{"x": {}}, standing: standing.Standing{Arrangement: tenancy.Arrangement{ID: "a"}},
+	r := &route{refused: refusedSorts{"x": {}}, standing: standing.Standing{Arrangement: tenancy.Arrangement{ID: "a"}},
 		rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: 1,
 			Generations: []rollover.Generation{generation(1), generation(2)}}}
 	for _, c := range []struct {

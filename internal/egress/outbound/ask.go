@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -32,13 +33,17 @@ const (
 type Result struct {
 	Generation int // 0 if none was presented
 	Reading
-	Status int // of HTTP; 0 after a bare handshake
+	// Verdict is what the comparison with the other answers of one [Question] proves, and Why names the comparison.
+	Verdict rollover.Verdict
+	Why     string
+	Status  int // of HTTP; 0 after a bare handshake
 	// Handshake is true if only a handshake was made.
 	Handshake bool
 	// Asked is true if the receiver asked for a client certificate.
 	Asked bool
 	// AcceptableCAs are the names (RFC 4514) of the CAs that the receiver accepts, if it named them.
 	AcceptableCAs []string
+	acceptable    [][]byte // the same in DER
 	TLSVersion    uint16
 	// ServerDate is the receiver's clock as its answer shows it; zero if it does not.
 	ServerDate time.Time
@@ -49,9 +54,9 @@ type Result struct {
 }
 
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without a certificate. Every question
-// uses a new connection that resumes nothing, and presents exactly that identity. It changes nothing at the receiver:
-// only GET, HEAD and OPTIONS are sent, and no redirect is followed. Without a probe only a handshake is made. That can
-// prove a refusal and never an acceptance, because a receiver that compares fingerprints does so after it.
+// uses a new connection that resumes nothing, and presents exactly that identity. Only GET, HEAD and OPTIONS are sent,
+// and no redirect is followed. Without a probe only a handshake is made. One answer proves nothing about a generation:
+// [Question] compares several.
 func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
 	id *standing.Identity) Result {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
@@ -66,7 +71,7 @@ func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egre
 		mu.Lock()
 		defer mu.Unlock()
 		r.Asked = true
-		r.AcceptableCAs = names(acceptable)
+		r.AcceptableCAs, r.acceptable = names(acceptable), acceptable
 	})
 	if r.Handshake {
 		r.handshake(ctx, n, endpoint, config)
@@ -92,7 +97,7 @@ func (r *Result) handshake(ctx context.Context, n *Network, endpoint *url.URL, c
 		conn.SetReadDeadline(deadline)
 		_, err = conn.Read(make([]byte, 1))
 		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
-			r.Meaning, r.Detail = Accepted, "the TLS handshake succeeded"
+			r.Meaning, r.Detail = Answered, "the TLS handshake succeeded"
 			return
 		}
 	}
@@ -131,13 +136,9 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 	if res.TLS != nil {
 		r.TLSVersion, r.Server = res.TLS.Version, res.TLS.PeerCertificates[0]
 	}
-	r.Reading = OfResponse(res, egress.Refusals())
-	switch expected := egress.Probe.Statuses; {
-	case len(expected) == 0:
-	case slices.Contains(expected, res.StatusCode):
-		r.Meaning, r.Reason = Accepted, NoReason
-	case r.Meaning == Accepted:
-		r.Meaning = Nothing
+	r.Reading = OfResponse(res, NewRefusals(egress.Refusals()))
+	if slices.Contains(egress.Probe.Statuses, res.StatusCode) { // the person who configured it knows better than a rule
+		r.Meaning, r.Reason = Answered, NoReason
 	}
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 }
@@ -169,14 +170,6 @@ func address(endpoint *url.URL) string {
 		port = "443"
 	}
 	return net.JoinHostPort(endpoint.Hostname(), port)
-}
-
-// Proves returns what the result proves about the generation. A handshake alone proves no acceptance.
-func (r Result) Proves() Meaning {
-	if r.Handshake && r.Meaning == Accepted {
-		return Nothing
-	}
-	return r.Meaning
 }
 
 // names returns the readable form of the distinguished names in a CertificateRequest.

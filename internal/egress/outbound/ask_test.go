@@ -70,7 +70,7 @@ func TestAProbeAsksItsQuestionAndReportsTheAnswer(t *testing.T) {
 		})
 	egress.Probe = tenancy.Probe{Method: "OPTIONS", Path: "/health%2Fx?a=b"}
 	got := Ask(t.Context(), loopback, endpoint, egress, newIdentity(t, 3))
-	if got.Generation != 3 || got.Meaning != Accepted || got.Proves() != Accepted || got.Status != 204 ||
+	if got.Generation != 3 || got.Meaning != Answered || got.Status != 204 ||
 		got.Handshake || !got.Asked || got.TLSVersion != tls.VersionTLS13 || !got.ServerDate.Equal(date) || got.Err != nil ||
 		!got.Server.Equal(r.Certificate()) || got.Took <= 0 || !slices.Equal(got.AcceptableCAs, []string{"CN=CA,O=P"}) {
 		t.Errorf("%+v", got)
@@ -81,8 +81,8 @@ func TestAProbeAsksItsQuestionAndReportsTheAnswer(t *testing.T) {
 		) != 1 || seen.TLS.PeerCertificates[0].SerialNumber.Int64() != 3 || seen.TLS.DidResume {
 		t.Errorf("the receiver got %s %s from %s", seen.Method, seen.RequestURI, seen.UserAgent())
 	}
-	if none := Ask(t.Context(), loopback, endpoint, egress, nil); none.Generation != 0 || none.Asked ||
-		none.Meaning != Accepted || len(seen.TLS.PeerCertificates) != 0 {
+	if none := Ask(t.Context(), loopback, endpoint, egress, nil); none.Generation != 0 || !none.Asked ||
+		none.Meaning != Answered || len(seen.TLS.PeerCertificates) != 0 {
 		t.Errorf("without a certificate: %+v", none)
 	}
 	if r.opened.Load() != 2 {
@@ -100,17 +100,17 @@ func TestTheStatusesOfAProbeDecide(t *testing.T) {
 		want     Meaning
 		reason   Reason
 	}{
-		{nil, 200, Accepted, NoReason},
-		{nil, 404, Accepted, NoReason},
-		{nil, 401, Refused, RefusingStatus},
-		{nil, 500, Nothing, NoReason},
-		{[]int{204}, 204, Accepted, NoReason},
-		{[]int{204, 205}, 205, Accepted, NoReason},
-		{[]int{204}, 200, Nothing, NoReason},
-		{[]int{204}, 401, Refused, RefusingStatus},
-		{[]int{204}, 500, Nothing, NoReason},
-		{[]int{401}, 401, Accepted, NoReason},
-		{[]int{503}, 503, Accepted, NoReason},
+		{nil, 200, Answered, NoReason},
+		{nil, 404, Answered, NoReason},
+		{nil, 401, Refused, RefusingAnswer},
+		{nil, 500, Answered, NoReason},
+		{[]int{204}, 204, Answered, NoReason},
+		{[]int{204, 205}, 205, Answered, NoReason},
+		{[]int{204}, 200, Answered, NoReason},
+		{[]int{204}, 401, Refused, RefusingAnswer},
+		{[]int{204}, 500, Answered, NoReason},
+		{[]int{401}, 401, Answered, NoReason},
+		{[]int{503}, 503, Answered, NoReason},
 	} {
 		status = c.status
 		egress.Probe = tenancy.Probe{Method: "GET", Path: "/", Statuses: c.expected}
@@ -132,18 +132,18 @@ func TestAHandshakeProvesARefusalOnly(t *testing.T) {
 			}}
 		endpoint, egress, r := asked(t, config, func(http.ResponseWriter, *http.Request) {})
 		accepted := Ask(t.Context(), loopback, endpoint, egress, newIdentity(t, 1))
-		if accepted.Meaning != Accepted || accepted.Proves() != Nothing || !accepted.Handshake || !accepted.Asked ||
+		if accepted.Meaning != Answered || !accepted.Handshake || !accepted.Asked ||
 			accepted.Detail != "the TLS handshake succeeded" || accepted.TLSVersion != version ||
 			!accepted.Server.Equal(r.Certificate()) || accepted.Status != 0 || accepted.Err != nil {
 			t.Errorf("TLS %x: %+v", version, accepted)
 		}
 		refused := Ask(t.Context(), loopback, endpoint, egress, newIdentity(t, 2))
-		if refused.Meaning != Refused || refused.Proves() != Refused || refused.Alert != BadCertificate ||
+		if refused.Meaning != Refused || refused.Alert != BadCertificate ||
 			refused.Err == nil {
 			t.Errorf("TLS %x: %+v", version, refused)
 		}
 		missing := Ask(t.Context(), loopback, endpoint, egress, nil)
-		if missing.Meaning != Refused || missing.Asked {
+		if missing.Meaning != Refused || !missing.Asked {
 			t.Errorf("TLS %x: %+v", version, missing)
 		}
 		if r.served.Load() != 0 {

@@ -50,6 +50,7 @@ type Connections struct {
 	timeout   time.Duration
 	places    chan struct{} // one for each direct message; nil if all go through the transport
 	http1     atomic.Bool   // the receiver speaks HTTP/1.1
+	asked     atomic.Bool   // the receiver asked for a certificate on a connection
 
 	mu     sync.Mutex
 	idle   []*conn // the one that was used last at the end
@@ -60,6 +61,7 @@ type Connections struct {
 // Connections returns the connections to a receiver with one generation; nil presents none.
 func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Connections {
 	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout()}
+	c.transport.TLSClientConfig = n.TLS(id, egress, func([][]byte) { c.asked.Store(true) })
 	if most := egress.MaxConnections(); most >= fewConnections {
 		c.places = make(chan struct{}, most/2)
 		c.transport.MaxConnsPerHost -= most / 2
@@ -68,6 +70,9 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 	}
 	return c
 }
+
+// Asked reports whether the receiver asked for a certificate on any of the connections.
+func (c *Connections) Asked() bool { return c.asked.Load() }
 
 // CloseIdleConnections closes idle connections. Those in use end with their message.
 func (c *Connections) CloseIdleConnections() {

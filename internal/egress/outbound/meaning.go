@@ -1,7 +1,6 @@
 package outbound
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,30 +9,31 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"syscall"
 )
 
-// A Reading is the interpretation of an answer, or of its absence. Nothing else interprets them.
+// A Reading is the interpretation of one answer, or of its absence.
 type Reading struct {
 	Meaning Meaning
 	// Detail describes the answer for a person. Decisions use the other fields.
 	Detail string
 	Reason Reason
 	Alert  Alert // 0 if there was none
+	Kind   Kind  // zero without an answer of HTTP
 }
 
-// Meaning is the consequence of an answer for the generation that was presented.
+// Meaning is what one answer shows by itself. Whether the generation is accepted follows from a comparison with other
+// answers.
 type Meaning int
 
-// Nothing follows from a server error or a network fault. A close or a reset is suspicious: some receivers refuse a
-// certificate in no other way, and an alert is easily lost behind one while a body is being written.
+// Nothing follows from a network fault. A close or a reset is suspicious: some receivers refuse a certificate in no
+// other way, and an alert is easily lost behind one while a body is being written.
 const (
-	Nothing Meaning = iota
-	Accepted
-	Refused
-	Suspicious
+	Nothing    Meaning = iota
+	Answered           // by the application, or by a completed handshake, and no rule calls it a refusal
+	Refused            // by a rule, or by TLS
+	Suspicious         // the connection was closed
 )
 
 // Reason is the fact that decided, as far as the answer shows it.
@@ -42,7 +42,7 @@ type Reason int
 // The receiver answered in the first group. In the second one no answer was possible.
 const (
 	NoReason           Reason = iota
-	RefusingStatus            // a status that means a refusal for the arrangement
+	RefusingAnswer            // an answer that is a refusal by the arrangement's rules
 	CertificateError          // the receiver's web server could not verify the certificate
 	CertificateMissing        // the receiver's web server saw no certificate
 	TLSAlert                  // the receiver ended TLS with Alert
@@ -89,72 +89,23 @@ var alerts = []struct {
 	{"certificate required", CertificateRequired},
 }
 
-// peek is the number of bytes of a 400 that are searched for nginx's text about a certificate.
-const peek = 2 << 10
-
-// nginx answers these two statuses itself if its configuration shows them.
-const (
-	nginxCertificateError   = 495
-	nginxCertificateMissing = 496
-)
-
-// OfResponse interprets a response, given the statuses that mean a refusal. It may read the beginning of the body, and
-// puts it back.
-func OfResponse(res *http.Response, refusals []int) Reading {
-	status := res.StatusCode
-	r := Reading{Detail: fmt.Sprintf("%d %s", status, http.StatusText(status))}
-	switch {
-	case slices.Contains(refusals, status):
-		r.Meaning, r.Reason = Refused, RefusingStatus
-	case status == nginxCertificateError:
-		r = Reading{Meaning: Refused, Reason: CertificateError, Detail: fmt.Sprintf("%d of nginx", status)}
-	case status == nginxCertificateMissing:
-		r = Reading{Meaning: Refused, Reason: CertificateMissing, Detail: fmt.Sprintf("%d of nginx", status)}
-	case status == http.StatusBadRequest:
-		r.Meaning = Accepted
-		if text, reason := nginxRefusal(res); reason != NoReason {
-			r = Reading{Meaning: Refused, Reason: reason, Detail: `400 "` + text + `"`}
-		}
-	case status < 500:
-		r.Meaning = Accepted
+// OfResponse interprets a response by the refusals of an arrangement. It may read the beginning of the body, and puts it
+// back.
+func OfResponse(res *http.Response, refusals Refusals) Reading {
+	r := Reading{Meaning: Answered, Kind: KindOf(res)}
+	rule, refused := refusals.match(res, r.Kind)
+	if refused {
+		r.Meaning, r.Reason = Refused, rule.reason
+	}
+	switch r.Detail = r.Kind.describe(); {
+	case !refused:
+	case len(rule.text) > 0:
+		r.Detail = fmt.Sprintf("%d %q", r.Kind.Status, rule.Text)
+	case rule.reason == CertificateError || rule.reason == CertificateMissing:
+		r.Detail = fmt.Sprintf("%d of nginx", r.Kind.Status)
 	}
 	return r
 }
-
-// nginxTexts are nginx's messages about a client certificate in the body of a 400.
-var nginxTexts = []struct {
-	text   string
-	reason Reason
-}{
-	{"No required SSL certificate was sent", CertificateMissing},
-	{"The SSL certificate error", CertificateError},
-}
-
-// nginxRefusal finds nginx's message about a client certificate.
-func nginxRefusal(res *http.Response) (text string, reason Reason) {
-	if res.Body == nil || res.Header.Get("Content-Encoding") != "" {
-		return "", NoReason
-	}
-	head, err := io.ReadAll(io.LimitReader(res.Body, peek))
-	var rest io.Reader = res.Body
-	if err != nil {
-		rest = failing{err}
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(head), rest), res.Body}
-	for _, known := range nginxTexts {
-		if bytes.Contains(head, []byte(known.text)) {
-			return known.text, known.reason
-		}
-	}
-	return "", NoReason
-}
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
 // (TLS 1.3). net/http hands both on, and a remote alert is not a [tls.AlertError] but a [net.OpError].

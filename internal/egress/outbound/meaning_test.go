@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestErrorsAreInterpreted(t *testing.T) {
@@ -86,16 +88,16 @@ func TestResponsesAreInterpreted(t *testing.T) {
 		want   Meaning
 		reason Reason
 	}{
-		{200, "ok", Accepted, NoReason}, {404, "", Accepted, NoReason}, {302, "", Accepted, NoReason},
-		{499, "", Accepted, NoReason}, {401, "", Refused, RefusingStatus}, {403, "", Refused, RefusingStatus},
+		{200, "ok", Answered, NoReason}, {404, "", Answered, NoReason}, {302, "", Answered, NoReason},
+		{499, "", Answered, NoReason}, {401, "", Refused, RefusingAnswer}, {403, "", Refused, RefusingAnswer},
 		{495, "", Refused, CertificateError}, {496, "", Refused, CertificateMissing},
-		{500, "", Nothing, NoReason}, {503, "", Nothing, NoReason}, {400, "no such order", Accepted, NoReason},
+		{500, "", Answered, NoReason}, {503, "", Answered, NoReason}, {400, "no such order", Answered, NoReason},
 		{400, "<center>No required SSL certificate was sent</center>", Refused, CertificateMissing},
 		{400, "<center>The SSL certificate error</center>", Refused, CertificateError},
-		{200, "The SSL certificate error", Accepted, NoReason},
+		{200, "The SSL certificate error", Answered, NoReason},
 	} {
 		res := response(c.status, c.body)
-		got := OfResponse(res, []int{401, 403})
+		got := OfResponse(res, NewRefusals(tenancy.Egress{}.Refusals()))
 		if body, _ := io.ReadAll(res.Body); got.Meaning != c.want || got.Reason != c.reason || string(body) != c.body {
 			t.Errorf("%d %q: %+v, body %q", c.status, c.body, got, body)
 		}
@@ -114,7 +116,7 @@ func FuzzMeaning(f *testing.F) {
 		}
 		res := response(status, "")
 		res.Body = io.NopCloser(source)
-		got := OfResponse(res, []int{401, 403}).Meaning
+		got := OfResponse(res, NewRefusals(tenancy.Egress{}.Refusals())).Meaning
 		if read, _ := io.ReadAll(res.Body); !bytes.Equal(read, body) {
 			t.Fatalf("%d: %q became %q", status, body, read)
 		}
@@ -124,7 +126,7 @@ func FuzzMeaning(f *testing.F) {
 		if got == Suspicious {
 			t.Fatalf("%d is suspicious", status)
 		}
-		if OfError(errors.New(text)).Meaning == Accepted {
+		if OfError(errors.New(text)).Meaning == Answered {
 			t.Fatalf("%q is an acceptance", text)
 		}
 	})

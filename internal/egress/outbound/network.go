@@ -108,15 +108,17 @@ func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.
 // TLS returns the client's configuration with one generation. If the receiver asks for a certificate, asked is called
 // with the CAs that it named. asked may be nil.
 func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(acceptable [][]byte)) *tls.Config {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now}
+	presented := &tls.Certificate{} // none
 	if id != nil {
-		c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		presented = &id.Certificate
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, Time: n.Now,
+		GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if asked != nil {
 				asked(r.AcceptableCAs)
 			}
-			return &id.Certificate, nil
-		}
-	}
+			return presented, nil
+		}}
 	switch {
 	case egress.ServerCA != "":
 		c.RootCAs = x509.NewCertPool()

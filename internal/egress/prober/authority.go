@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,55 +20,62 @@ import (
 const questionLifetime = time.Hour
 
 // ProbeAuthority asks the receiver of an arrangement whether it accepts certificates of an announced authority, before
-// the authority issues any other. It asks with two certificates of the tenant that are issued for this question and
-// discarded after it: one of the announced authority, and for comparison one of the authority that signs now. If the
-// answers differ, the authority is the reason.
+// the authority issues any other. It compares three answers: without a certificate, with the generation that messages
+// present, and with a certificate of the announced authority that is issued for this question and discarded after it.
+//
+// A certificate of an authority that the receiver knows is never presented for a question, because a receiver that takes
+// the newest only would refuse the tenant's certificates after it. So the receiver is not asked if it names the
+// announced authority in TLS, which is an answer by itself, or if it is known to take the newest only.
 func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
 	actor string) (v store.ReceiverTrust, results []outbound.Result, err error) {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	trust, why, results, err := p.askAuthority(ctx, s, announced)
 	if err != nil {
-		return v, nil, err
+		return v, results, err
 	}
-	signing, _ := p.engine.Signing(p.now()) // there is one, since one is announced
-	for _, authority := range []string{announced.ID, signing.ID} {
-		c, err := p.engine.Ephemeral(ctx, s.Tenant, authority, questionLifetime, p.now())
-		if err != nil {
-			return v, nil, err
-		}
-		id := standing.Identity{Certificate: c}
-		results = append(results, outbound.Ask(ctx, p.network, endpoint, s.Arrangement.Egress, &id))
-	}
-	verdict, why := trusts(results[0], results[1])
-	if verdict == tenancy.TrustUnknown {
+	if trust == tenancy.TrustUnknown {
 		return store.ReceiverTrust{ArrangementID: s.Arrangement.ID, Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
 			At: p.now(), Source: rollover.Probe, Detail: why}, results, nil
 	}
-	v, err = p.engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, verdict, rollover.Probe, why, p.now())
+	v, err = p.engine.RecordTrust(ctx, announced.ID, s.Arrangement.ID, actor, trust, rollover.Probe, why, p.now())
 	return v, results, err
 }
 
-// trusts decides what two answers show about an authority. next is the answer to a certificate of it, current the one
-// to a certificate of the authority that signs now.
-func trusts(next, current outbound.Result) (tenancy.Trust, string) {
-	switch {
-	case next.Proves() == outbound.Accepted:
-		return tenancy.Trusted, next.Detail
-	case next.Meaning == outbound.Refused && current.Meaning == outbound.Accepted:
-		return tenancy.Untrusted, fmt.Sprintf("%s, and a certificate of the present CA is accepted", next.Detail)
-	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status &&
-		next.Status != 0 && next.Status != http.StatusBadRequest:
-		return tenancy.Trusted, fmt.Sprintf("%s for a new certificate of either CA: the receiver knows certificates one by "+
-			"one, so the CA makes no difference", next.Detail)
-	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused && next.Status == current.Status:
-		// TLS refused, or nginx did in its place. The reason may be the date, or something else that both certificates have.
-		return tenancy.TrustUnknown, fmt.Sprintf("%s for a new certificate of either CA: that says nothing about the new one",
-			next.Detail)
-	case next.Meaning == outbound.Refused && current.Meaning == outbound.Refused:
-		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with a certificate of the present CA", next.Detail, current.Detail)
-	case next.Handshake && next.Meaning == outbound.Accepted:
-		return tenancy.TrustUnknown, "the TLS handshake succeeded, which proves nothing: give the arrangement a probe"
+func (p *Prober) askAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority) (trust tenancy.Trust,
+	why string, results []outbound.Result, err error) {
+	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	if err != nil {
+		return trust, "", nil, err
 	}
-	return tenancy.TrustUnknown, next.Detail
+	identities, err := p.engine.Identities(ctx, s)
+	if err != nil {
+		return trust, "", nil, err
+	}
+	ask := func(id *standing.Identity) outbound.Result {
+		r := outbound.Ask(ctx, p.network, endpoint, s.Arrangement.Egress, id)
+		results = append(results, r)
+		return r
+	}
+	presented := slices.IndexFunc(identities, func(id standing.Identity) bool {
+		return id.Generation == s.Rollover.Presents
+	})
+	if presented < 0 {
+		return tenancy.TrustUnknown, "the tenant has no certificate to compare with", nil, nil
+	}
+	control := ask(nil)
+	switch {
+	case control.Names(announced.DER, identities[presented].Certificate.Certificate[0]):
+		return tenancy.Trusted, "the receiver names the new CA among those that it accepts", results, nil
+	case s.Rollover.NewestOnly:
+		return tenancy.TrustUnknown, "the receiver takes the newest certificate only, so that asking it would lock out the " +
+			"present one", results, nil
+	}
+	c, err := p.engine.Ephemeral(ctx, s.Tenant, announced.ID, questionLifetime, p.now())
+	if err != nil {
+		return trust, "", results, err
+	}
+	current, next := ask(&identities[presented]), ask(&standing.Identity{Certificate: c})
+	trust, why = outbound.Trusts(control, current, next, s.Arrangement.Egress.IdentifiesBy)
+	return trust, why, results, nil
 }
 
 const (
@@ -123,6 +130,10 @@ func (p *Prober) askAnnounced(ctx context.Context, arrangementID string, announc
 	if err != nil || a.Egress.Probe.Method == "" {
 		return err
 	}
-	_, _, err = p.ProbeAuthority(ctx, standing.Standing{Tenant: t, Arrangement: a}, announced, "probe")
+	s, err := p.engine.Standing(ctx, p.store.Reader, t, a)
+	if err != nil {
+		return err
+	}
+	_, _, err = p.ProbeAuthority(ctx, s, announced, "probe")
 	return err
 }

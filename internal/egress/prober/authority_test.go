@@ -1,6 +1,7 @@
 package prober_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
-	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -74,12 +74,10 @@ func (w *world) ask(endpoint string) store.ReceiverTrust {
 	w.t.Helper()
 	a := w.arrangement
 	a.Endpoint = endpoint
-	got, results, err := w.prober.ProbeAuthority(w.t.Context(), standing.Standing{Tenant: w.acme, Arrangement: a},
-		w.announced, "test")
+	s, err := w.engine.Standing(w.t.Context(), w.engine.Store.Reader, w.acme, a)
 	check(w.t, err)
-	if len(results) != 2 {
-		w.t.Fatalf("%d questions", len(results))
-	}
+	got, _, err := w.prober.ProbeAuthority(w.t.Context(), s, w.announced, "test")
+	check(w.t, err)
 	return got
 }
 
@@ -96,6 +94,14 @@ func (w *world) serve(trusts []byte, h http.HandlerFunc) string {
 	s.StartTLS()
 	w.t.Cleanup(s.Close)
 	return s.URL
+}
+
+// knowsPresent accepts the certificate that messages present, and no other.
+func (w *world) knowsPresent(res http.ResponseWriter, r *http.Request) {
+	c, err := w.engine.Store.Newest(r.Context(), w.acme.ID, tenancy.ForTenant)
+	if err != nil || len(r.TLS.PeerCertificates) == 0 || !bytes.Equal(r.TLS.PeerCertificates[0].Raw, c.DER) {
+		res.WriteHeader(http.StatusUnauthorized)
+	}
 }
 
 // nginx starts a receiver that verifies against CAs.
@@ -156,38 +162,52 @@ func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testi
 	}{
 		{"trusts the root, which stays", false, func(w *world) string {
 			return w.serve(only(w.before, root), ok)
-		}, tenancy.Trusted, "200"},
+		}, tenancy.Trusted, "200 OK as with the present certificate, and TLS alert: certificate required without one"},
 		{"trusts the old issuing CA alone", false, func(w *world) string {
 			return w.serve(only(w.before, issuing), ok)
 		}, tenancy.Untrusted, "unknown certificate authority"},
 		{"trusts both issuing CAs", false, func(w *world) string {
 			return w.serve(w.ca.Bundle(), ok)
-		}, tenancy.Trusted, "200"},
+		}, tenancy.Trusted, "names the new CA"},
 		{"trusts the old root alone", true, func(w *world) string {
 			return w.serve(only(w.before, root), ok)
-		}, tenancy.Untrusted, "the present CA is accepted"},
-		{"trusts both roots", true, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "200"},
+		}, tenancy.Untrusted, "200 OK with the present certificate"},
+		{"trusts both roots", true, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "names"},
 		{"knows certificates one by one", true, func(w *world) string {
-			return w.serve(nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+			return w.serve(nil, w.knowsPresent)
+		}, tenancy.TrustUnknown, "that says nothing about the new CA"},
+		{"knows certificates one by one, as declared", true, func(w *world) string {
+			w.arrangement.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCertificate}
+			return w.serve(nil, w.knowsPresent)
 		}, tenancy.Trusted, "one by one"},
+		{"knows certificates one by one, and trusts both CAs in TLS", false, func(w *world) string {
+			return w.serve(only(w.before, root), w.knowsPresent)
+		}, tenancy.Trusted, "TLS accepts a certificate of the new CA"},
 		{"knows certificates one by one, and trusts the old CA", true, func(w *world) string {
-			return w.serve(w.before, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-		}, tenancy.Untrusted, "401"},
+			return w.serve(w.before, w.knowsPresent)
+		}, tenancy.Untrusted, "unknown certificate authority"},
+		{"refuses the present certificate", true, func(w *world) string {
+			return w.serve(nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+		}, tenancy.TrustUnknown, "nothing to compare with"},
+		{"answers in any case", true, func(w *world) string { return w.serve(nil, ok) }, tenancy.TrustUnknown,
+			"choose another probe"},
 		{"maps issuer and subject", false, func(v *world) string {
 			present := v.ca.Signing(time.Now()).DER
 			return v.serve(nil, func(w http.ResponseWriter, r *http.Request) {
-				if ca, err := x509.ParseCertificate(present); err != nil ||
+				if len(r.TLS.PeerCertificates) == 0 {
+					w.WriteHeader(http.StatusUnauthorized)
+				} else if ca, err := x509.ParseCertificate(present); err != nil ||
 					r.TLS.PeerCertificates[0].Issuer.String() != ca.Subject.String() {
 					w.WriteHeader(http.StatusForbidden)
 				}
 			})
-		}, tenancy.Untrusted, "403"},
+		}, tenancy.TrustUnknown, "403"},
 		{"nginx that trusts the old root", true, func(w *world) string {
 			return w.nginx(only(w.before, root))
 		}, tenancy.Untrusted, "400"},
 		{"nginx that trusts both roots", true, func(w *world) string {
 			return w.nginx(w.ca.Bundle())
-		}, tenancy.Trusted, "200"},
+		}, tenancy.Trusted, "names the new CA"},
 		{"is down", false, func(*world) string { return "https://127.0.0.1:1/" }, tenancy.TrustUnknown, "refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -208,9 +228,7 @@ func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testi
 func TestABareHandshakeProvesNoTrust(t *testing.T) {
 	w := newWorld(t, true)
 	w.arrangement.Egress.Probe = tenancy.Probe{}
-	if got := w.ask(w.serve(w.ca.Bundle(), func(http.ResponseWriter,
-		*http.Request) {
-	})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
+	if got := w.ask(w.serve(nil, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
 		t.Errorf("%q: %s", got.Verdict, got.Detail)
 	}
 	if got := w.ask(w.serve(w.before, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.Untrusted {
@@ -239,7 +257,7 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 		check(t, err)
 		return got.Verdict
 	}
-	if got := verdict(); got != tenancy.Untrusted || asked != 1 { // the question with the present CA arrives
+	if got := verdict(); got != tenancy.Untrusted || asked != 1 { // the question with the present certificate arrives
 		t.Errorf("%q after %d", got, asked)
 	}
 	if verdict(); asked != 1 {
@@ -248,14 +266,6 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 	a.Endpoint = w.serve(w.ca.Bundle(), func(http.ResponseWriter, *http.Request) {})
 	update()
 	now = now.Add(24 * time.Hour)
-	if got := verdict(); got != tenancy.Untrusted {
-		t.Errorf("%q of a receiver that refuses both because of the date", got)
-	}
-	now = time.Now()
-	// as on another day
-	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return tx.PruneClaims(t.Context(), store.ClaimTrustQuestions, now.AddDate(0, 0, 7))
-	}))
 	if got := verdict(); got != tenancy.Trusted {
 		t.Errorf("%q", got)
 	}

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -31,55 +29,68 @@ func New(e *lifecycle.Engine, s *store.Store, n *outbound.Network, now func() ti
 	return &Prober{engine: e, store: s, network: n, now: now}
 }
 
-// Probe asks the receiver of an arrangement with the given generations, or with all if none is given. It returns the
-// answers, and the state of the roll-over after them.
-func (p *Prober) Probe(ctx context.Context, s standing.Standing, actor string, generations ...int) ([]outbound.Result,
-	standing.Standing, error) {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
-	if err != nil {
-		return nil, s, err
-	}
+// Probe asks the receiver of an arrangement its question, and records what the answers prove. It returns the answers,
+// and the state of the roll-over after them.
+func (p *Prober) Probe(ctx context.Context, s standing.Standing, actor string) (outbound.Answers, standing.Standing,
+	error) {
 	identities, err := p.engine.Identities(ctx, s)
 	if err != nil {
-		return nil, s, err
+		return outbound.Answers{}, s, err
 	}
-	var results []outbound.Result
-	var asked []time.Time
-	for _, id := range identities {
-		if len(generations) > 0 && !slices.Contains(generations, id.Generation) {
-			continue
-		}
-		asked = append(asked, p.now())
-		results = append(results, outbound.Ask(ctx, p.network, endpoint, s.Arrangement.Egress, &id))
+	asked := p.now()
+	answers, err := outbound.Question(ctx, p.network, s, identities)
+	if err != nil {
+		return answers, s, err
 	}
-	if seen := observations(results, asked); len(seen) > 0 {
-		if s, err = p.engine.Observe(ctx, s.Arrangement.ID, actor, seen, p.now()); err != nil {
-			return results, s, err
-		}
-	}
-	return results, s, nil
+	s, err = p.Record(ctx, s, actor, answers, asked)
+	return answers, s, err
 }
 
-// observations returns what answers prove. A receiver that gives every generation the status of a refusal has other
-// reasons than the certificate, so such statuses prove nothing. An alert of TLS does.
-func observations(results []outbound.Result, asked []time.Time) (seen []standing.Observation) {
-	comparable := len(results) < 2 || slices.ContainsFunc(results, func(r outbound.Result) bool {
-		return r.Meaning == outbound.Accepted
-	})
-	for i, r := range results {
-		o := standing.Observation{Detail: r.Detail, Evidence: rollover.Evidence{Generation: r.Generation,
-			By: rollover.Probe, At: asked[i]}}
-		switch proved := r.Proves(); {
-		case proved == outbound.Accepted:
-			o.Verdict = rollover.Accepted
-		case proved == outbound.Refused && (comparable || r.Status == 0):
-			o.Verdict = rollover.Refused
-		default:
-			continue
-		}
-		seen = append(seen, o)
+// Record stores what answers prove. It returns the state of the roll-over after them.
+func (p *Prober) Record(ctx context.Context, s standing.Standing, actor string, answers outbound.Answers,
+	asked time.Time) (standing.Standing, error) {
+	seen := answers.Observations(asked)
+	if len(seen) == 0 {
+		return s, nil
 	}
-	return seen
+	if answers.NewestOnly {
+		if _, err := p.engine.LearnNewestOnly(ctx, s.Arrangement.ID, actor, p.now()); err != nil {
+			return s, err
+		}
+	}
+	return p.engine.Observe(ctx, s.Arrangement.ID, actor, seen, p.now())
+}
+
+// A Claim is the report of a person that a receiver has installed a generation, with what the receiver answered to it.
+type Claim struct {
+	// Answers are those to the question that was asked first; zero if the arrangement has none.
+	Answers outbound.Answers
+	// Contradicted is set if the receiver was proved to refuse the generation. Then nothing was recorded of the claim.
+	Contradicted bool
+	// Detail is the answer that contradicts it.
+	Detail string
+}
+
+// Confirm records that a person reports a generation as installed. If the arrangement has a question, the receiver is
+// asked first: a claim that it contradicts is not recorded.
+func (p *Prober) Confirm(ctx context.Context, s standing.Standing, generation int, actor, detail string) (c Claim,
+	after standing.Standing, err error) {
+	if s.Arrangement.Egress.Probe.Method != "" && s.Rollover.MayAsk(generation) {
+		if c.Answers, s, err = p.Probe(ctx, s, actor); err != nil {
+			return c, s, err
+		}
+		for _, r := range c.Answers.Results {
+			if r.Generation == generation && r.Verdict == rollover.Refused {
+				c.Contradicted, c.Detail = true, r.Detail
+				return c, s, nil
+			}
+		}
+	}
+	now := p.now()
+	said := standing.Observation{Evidence: rollover.Evidence{Generation: generation, Verdict: rollover.Accepted,
+		By: rollover.Person, At: now}, Detail: detail}
+	s, err = p.engine.Observe(ctx, s.Arrangement.ID, actor, []standing.Observation{said}, now)
+	return c, s, err
 }
 
 // ProbeOpen asks the receivers of the roll-overs that wait for them, if the arrangement has a probe of its own. Bare

@@ -95,50 +95,6 @@ func (o *Rollovers) Named(ctx context.Context, tenant, arrangement string) (s st
 	return o.Standing(ctx, o.store.Reader, t, a)
 }
 
-// Observe stores new evidence about an arrangement's receiver and cuts the arrangement over if the evidence calls for
-// it. It returns the state after that. Evidence that is already stored costs one read.
-func (o *Rollovers) Observe(ctx context.Context, arrangementID, actor string, seen []standing.Observation,
-	now time.Time) (s standing.Standing, err error) {
-	return o.step(ctx, arrangementID, actor, now, func(tx *store.Tx, s *standing.Standing) (*rollover.Move, error) {
-		for _, one := range seen {
-			if err := observe(ctx, tx, s, one, actor, now); err != nil {
-				return nil, err
-			}
-		}
-		if s.Rollover.NeededOldAt != s.Arrangement.NeededOldAt {
-			if err := tx.SetNeededOld(ctx, arrangementID, s.Rollover.NeededOldAt); err != nil {
-				return nil, err
-			}
-		}
-		var move *rollover.Move
-		s.Rollover, move = s.Rollover.At(now)
-		return move, nil
-	})
-}
-
-// observe adds one observation to the state, and stores what it changes.
-func observe(ctx context.Context, tx *store.Tx, s *standing.Standing, seen standing.Observation, actor string,
-	now time.Time) error {
-	seen.At = seen.At.UTC().Truncate(time.Microsecond)
-	before, known := s.Rollover.Generation(seen.Generation)
-	if !known {
-		return nil
-	}
-	s.Rollover = s.Rollover.Observe(seen.Evidence)
-	after, _ := s.Rollover.Generation(seen.Generation) // Observe keeps the generations
-	if after == before {
-		return nil
-	}
-	row := standing.Evidence{ArrangementID: s.Arrangement.ID, Generation: seen.Generation,
-		PresentedAt: after.PresentedAt, Verdict: after.Verdict, VerdictAt: after.VerdictAt, Source: after.By,
-		Detail: seen.Detail}
-	if err := tx.SetEvidence(ctx, row); err != nil || after.Verdict == before.Verdict {
-		return err
-	}
-	return tx.Audit(ctx, tenancy.NewEvent(now, actor, "arrangement."+string(after.Verdict), s.Tenant.Name, s.Name(),
-		map[string]any{"generation": seen.Generation, "source": seen.By, "detail": seen.Detail}))
-}
-
 // Choose cuts an arrangement over, or back, on the decision of a user.
 func (o *Rollovers) Choose(ctx context.Context, arrangementID string, generation int, actor string,
 	now time.Time) (standing.Standing, error) {

@@ -27,6 +27,7 @@ type Standing struct {
 // presented, oldest first.
 func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certificate, evidence []Evidence) Standing {
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
+		UnaskedAt: a.Learned.UnaskedAt, NewestOnly: a.Egress.TakesNewestOnly() || !a.Learned.NewestOnlyAt.IsZero(),
 		Generations: make([]rollover.Generation, len(certs))}
 	for i, c := range certs {
 		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
@@ -34,6 +35,7 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certifica
 		for _, known := range evidence {
 			if known.Generation == c.Generation {
 				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
+				g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = known.ClaimedAt, known.ClaimedBy, known.Latest, known.TurnedAt
 			}
 		}
 		r.Generations[i] = g
@@ -63,12 +65,20 @@ type Evidence struct {
 	VerdictAt     time.Time
 	Source        rollover.Source
 	Detail        string // the receiver's answer
+	ClaimedAt     time.Time
+	ClaimedBy     rollover.Source
+	Latest        rollover.Verdict
+	TurnedAt      time.Time
+	// Kinds are the kinds of answers that accepted messages got with the generation.
+	Kinds []string
 }
 
 // An Observation is evidence about a receiver, with its answer.
 type Observation struct {
 	rollover.Evidence
 	Detail string
+	// Kind is the kind of the answer to an accepted message; empty if it is known.
+	Kind string
 }
 
 // An Identity is one generation with its private key, ready for a TLS handshake.

@@ -42,6 +42,12 @@ func (t *Tx) SetNeededOld(ctx context.Context, arrangementID string, at time.Tim
 	return err
 }
 
+// SetLearned stores what the answers of an arrangement's receiver taught.
+func (t *Tx) SetLearned(ctx context.Context, arrangementID string, l tenancy.Learned) error {
+	_, err := t.exec(ctx, "UPDATE arrangements SET learned = ? WHERE id = ?", document{&l}, arrangementID)
+	return err
+}
+
 var (
 	cutOver = bulk{
 		each: "UPDATE arrangements SET generation = ?, version = version + 1 WHERE id = ?",
@@ -50,10 +56,10 @@ var (
 		columns: 2,
 	}
 	presented = bulk{
-		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '') ON CONFLICT (arrangement_id, " +
-			"generation) DO UPDATE SET presented_at = excluded.presented_at",
+		each: "INSERT INTO evidence (" + evidenceColumns + ") VALUES (?, ?, ?, '', 0, '', '', 0, '', '', 0, '') " +
+			"ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at",
 		all: "INSERT INTO evidence (" +
-			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '' FROM unnest($1::text[], $2::bigint[],
+			evidenceColumns + `) SELECT id, generation, at, '', 0, '', '', 0, '', '', 0, '' FROM unnest($1::text[], $2::bigint[],
 				$3::bigint[]) AS v (id, generation, at)
 			ON CONFLICT (arrangement_id, generation) DO UPDATE SET presented_at = excluded.presented_at`,
 		columns: 3,
@@ -89,11 +95,12 @@ func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrange
 }
 
 const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, " +
-	"generation, needed_old_at, egress, created_at, version"
+	"generation, needed_old_at, egress, created_at, version, learned"
 
 func scanArrangement(s row) (a tenancy.Arrangement, err error) {
 	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy,
-		&a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version)
+		&a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version,
+		document{&a.Learned})
 }
 
 // Arrangement finds an arrangement of a tenant by name.
@@ -118,9 +125,9 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 // CreateArrangement stores a new arrangement. It returns [tenancy.ErrConflict] if the name is taken.
 func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error {
 	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+
-		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation,
-		micros(a.NeededOldAt), document{&a.Egress}, micros(a.CreatedAt), a.Version)
+		micros(a.NeededOldAt), document{&a.Egress}, micros(a.CreatedAt), a.Version, document{&a.Learned})
 	return err
 }
 

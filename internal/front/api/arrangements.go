@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -259,7 +260,31 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 	err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
 		return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
 	})
+	if err == nil {
+		s.askNew(ctx, t, a)
+	}
 	return &Created[client.Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
+}
+
+// newQuestionTimeout limits the wait for a new arrangement's receiver.
+const newQuestionTimeout = 10 * time.Second
+
+// askNew asks the receiver of a new arrangement its question if a roll-over is open, so that the arrangement starts with
+// evidence. It fails silently: the receiver is asked again later.
+func (s *server) askNew(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) {
+	if a.Authentication != tenancy.ClientCertificate || a.Egress.Probe.Method == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, newQuestionTimeout)
+	defer cancel()
+	created, err := s.engine.Standing(ctx, s.store.Reader, t, a)
+	if err == nil && len(created.Rollover.Generations) > 1 {
+		_, _, err = s.prober().Probe(ctx, created, actor(ctx))
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "the receiver of a new arrangement could not be asked", "arrangement", t.Name+"/"+a.Name,
+			"error", err)
+	}
 }
 
 func (s *server) getArrangement(ctx context.Context, in *OneArrangement) (*Entity[client.Arrangement], error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -150,7 +149,13 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 	if err != nil {
 		return out, err
 	}
-	now, who := s.now(), "link "+l.ID+" of "+current.Name()
+	who := "link " + l.ID + " of " + current.Name()
+	claim, _, err := s.prober().Confirm(ctx, current, l.Generation, who,
+		"the receiver's administrator reports it as installed")
+	if err != nil {
+		return out, err
+	}
+	now := s.now()
 	err = s.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.UseLink(ctx, l.ID, now); err != nil {
 			return err
@@ -158,21 +163,14 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 		return tx.Audit(ctx, tenancy.NewEvent(now, who, "link.installed", current.Tenant.Name, current.Name(),
 			map[string]any{"generation": l.Generation}))
 	})
-	if err == nil {
-		said := standing.Observation{Evidence: rollover.Evidence{Generation: l.Generation, Verdict: rollover.Accepted,
-			By: rollover.Person, At: now}, Detail: "the receiver's administrator reports it as installed"}
-		current, err = s.engine.Observe(ctx, l.ArrangementID, who, []standing.Observation{said}, now)
+	for _, r := range claim.Answers.Results {
+		if r.Generation == l.Generation {
+			v := viewProbe(r)
+			out = client.Tested{Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly}
+		}
 	}
-	if err != nil {
-		return out, err
+	if claim.Contradicted {
+		out.Answer = claim.Detail
 	}
-	results, _, err := s.prober().Probe(ctx, current, who, l.Generation)
-	if err != nil || len(results) != 1 {
-		s.log.WarnContext(ctx, "a receiver could not be tested", "arrangement", current.Name(), "error", err)
-		return out, nil
-	}
-	v := viewProbe(results[0])
-	return client.Tested{
-		Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly,
-	}, nil
+	return out, err
 }

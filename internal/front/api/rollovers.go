@@ -25,7 +25,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 	v := client.Rollover{
 		Arrangement: s.Name(), Strategy: s.Arrangement.Strategy, State: s.Rollover.State(now), Presents: s.Rollover.Presents,
 		Tries:  s.Rollover.Order(now),
-		AtRisk: at,
+		AtRisk: at, UnaskedAt: s.Rollover.UnaskedAt, NewestOnly: s.Rollover.NewestOnly,
 	}
 	if at {
 		v.Deadline, v.DaysLeft, v.Exposed, v.Wanted = risk.Deadline, float64(risk.Days(now)), risk.Exposed, risk.Wanted
@@ -35,7 +35,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 		k := client.RolloverKnowledge{
 			Generation: g.Number, Fingerprint: c.Fingerprint, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
 			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
-			VerdictAt: g.VerdictAt, Source: g.By, Answer: "",
+			VerdictAt: g.VerdictAt, Source: g.By, ClaimedAt: g.ClaimedAt, ClaimedBy: g.ClaimedBy,
 		}
 		for _, e := range s.Evidence {
 			if e.Generation == g.Number {
@@ -70,15 +70,26 @@ func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Ren
 }
 
 func viewProbe(r outbound.Result) client.ProbeResult {
-	meaning := map[outbound.Meaning]string{outbound.Accepted: "accepted", outbound.Refused: "refused",
-		outbound.Suspicious: "closed"}[r.Meaning]
-	if meaning == "" {
-		meaning = "unclear"
+	result, answer := string(r.Verdict), r.Why
+	switch {
+	case r.Verdict != rollover.Unknown:
+	case r.Meaning == outbound.Refused || r.Meaning == outbound.Suspicious:
+		result, answer = string(rollover.Refused), r.Detail
+	default:
+		result, answer = string(rollover.Unclear), r.Detail
 	}
 	return client.ProbeResult{
-		Generation: r.Generation, Result: meaning, Answer: r.Detail, HandshakeOnly: r.Handshake,
+		Generation: r.Generation, Result: result, Answer: answer, HandshakeOnly: r.Handshake,
 		AcceptableCAs: r.AcceptableCAs, Milliseconds: r.Took.Milliseconds(),
 	}
+}
+
+// viewAnswers lists the answers with each generation, and the one without a certificate at the end.
+func viewAnswers(a outbound.Answers) (all []client.ProbeResult) {
+	for _, r := range append(slices.Clone(a.Results), a.Control) {
+		all = append(all, viewProbe(r))
+	}
+	return all
 }
 
 func viewMessage(m tenancy.Message) client.Message {
@@ -189,12 +200,15 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 			in.Body.Generation,
 			current.Name())
 	}
-	now := s.now()
-	said := standing.Observation{Evidence: rollover.Evidence{Generation: in.Body.Generation, Verdict: rollover.Accepted,
-		By: rollover.Person, At: now}, Detail: actor(ctx) + " reports it as installed"}
-	if current, err = s.engine.Observe(ctx, current.Arrangement.ID, actor(ctx), []standing.Observation{said},
-		now); err != nil {
+	claim, current, err := s.prober().Confirm(ctx, current, in.Body.Generation, actor(ctx),
+		actor(ctx)+" reports it as installed")
+	if err != nil {
 		return nil, err
+	}
+	if claim.Contradicted {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "you say that generation %d is installed at the receiver of %s, but it "+
+			"still answers %s: check the installation there, and confirm again", in.Body.Generation, current.Name(),
+			claim.Detail)
 	}
 	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.clock())}, nil
 }
@@ -204,14 +218,11 @@ func (s *server) probeReceiver(ctx context.Context, in *OneArrangement) (*Entity
 	if err != nil {
 		return nil, err
 	}
-	results, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
+	answers, standing, err := s.prober().Probe(ctx, standing, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
-	out := client.Probed{Rollover: viewRollover(standing, s.clock())}
-	for _, r := range results {
-		out.Results = append(out.Results, viewProbe(r))
-	}
+	out := client.Probed{Rollover: viewRollover(standing, s.clock()), Results: viewAnswers(answers)}
 	return &Entity[client.Probed]{Body: out}, nil
 }
 
@@ -225,11 +236,13 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
+	asked := s.now()
 	d := diagnose.Run(ctx, s.network, standing, identities, recent, s.clock())
-	out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep}
-	for _, r := range d.Results {
-		out.Results = append(out.Results, viewProbe(r))
+	if _, err := s.prober().Record(ctx, standing, actor(ctx), d.Answers, asked); err != nil {
+		return nil, err
 	}
+	out := client.Diagnosis{Cause: string(d.Cause), Summary: d.Summary, Evidence: d.Evidence, NextStep: d.NextStep,
+		Rule: d.Rule, Results: viewAnswers(d.Answers)}
 	return &Entity[client.Diagnosis]{Body: out}, nil
 }
 

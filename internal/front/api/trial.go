@@ -73,14 +73,15 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	if err != nil {
 		return out, err
 	}
-	for i := range identities {
-		r := outbound.Ask(ctx, s.network, endpoint, a.Egress, &identities[i])
-		if r.Err != nil && outbound.IsServerCertificate(r.Err) {
-			out.Problem = r.Detail
-			return out, nil
-		}
-		out.Results = append(out.Results, viewProbe(r))
+	answers, err := outbound.Question(ctx, s.network, standing, identities)
+	if err != nil {
+		return out, err
 	}
+	if answers.Control.Reason == outbound.ReceiverUntrusted {
+		out.Problem = answers.Control.Detail
+		return out, nil
+	}
+	out.Results = viewAnswers(answers)
 	out.Server.Trusted = true
 	return out, nil
 }

@@ -127,6 +127,8 @@ func (v *view) rolling(r client.Rollover) stateOf {
 		return stateOf{"good", v.T("Cut over")}
 	case rollover.Trusted:
 		return stateOf{"good", v.T("Ready")}
+	case rollover.Claimed:
+		return stateOf{"wait", v.T("Claimed")}
 	case rollover.RefusedBy:
 		return stateOf{"bad", v.T("Refused")}
 	case rollover.Regressed:
@@ -150,7 +152,7 @@ func (v *view) attention(o client.Overview) string {
 // rolloverLegend returns the explanation of the states of roll-overs.
 func (v *view) rolloverLegend() string {
 	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. " +
-		"Ready: the receiver accepts it. Cut over: messages use it. Settled: the old one is no longer needed. " +
+		"Claimed: a person reports it as installed, and nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use it. Settled: the old one is no longer needed. " +
 		"Reverted: the receiver accepts only the old one again. At risk: the old one expires within 30 days.")
 }
 
@@ -160,6 +162,8 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 		return stateOf{"good", v.T("Accepted")}
 	case rollover.Refused:
 		return stateOf{"bad", v.T("Refused")}
+	case rollover.Unclear:
+		return stateOf{"off", v.T("Unclear")}
 	}
 	return stateOf{"off", v.T("Not tested")}
 }
@@ -167,7 +171,7 @@ func (v *view) verdict(verdict rollover.Verdict) stateOf {
 // trialState returns the result of a test before saving. A handshake alone does not prove an acceptance.
 func (v *view) trialState(r client.ProbeResult) stateOf {
 	switch {
-	case r.Result == "accepted" && r.HandshakeOnly:
+	case r.Result == "unclear" && r.HandshakeOnly:
 		return stateOf{"wait", v.T("not refused")}
 	case r.Result == "accepted":
 		return stateOf{"good", v.T("Accepted")}

@@ -217,12 +217,6 @@ var germanArrangement = []translation{
 		"Danke. Es funktioniert: Der Empfänger hat das neue Zertifikat angenommen (%s).",
 	},
 	{
-		"Thank you. The TLS handshake with the new certificate succeeded. The next message will show whether the " +
-			"application accepts it, too.",
-		"Danke. Der TLS-Handshake mit dem neuen Zertifikat ist gelungen. Die nächste Nachricht zeigt, ob auch die " +
-			"Anwendung es annimmt.",
-	},
-	{
 		"Thank you. The receiver could not be tested at the moment. The next messages will show whether it works.",
 		"Danke. Der Empfänger konnte gerade nicht geprüft werden. Die nächsten Nachrichten zeigen, ob es funktioniert.",
 	},
@@ -284,10 +278,10 @@ var germanArrangement = []translation{
 			"Administrator. Bis dahin verwenden Nachrichten das alte Zertifikat.",
 	},
 	{
-		"The receiver still refuses the new certificate (%s). Please check the installation and test again. Until " +
-			"then, messages use the old one.",
-		"Der Empfänger lehnt das neue Zertifikat noch ab (%s). Bitte kontrollieren Sie die Installation, und prüfen Sie " +
-			"erneut. Bis dahin verwenden Nachrichten das alte.",
+		"You say that the certificate is installed, but the receiver still answers %s. Please check the installation " +
+			"and test again. Until then, messages use the old one.",
+		"Sie sagen, das Zertifikat sei installiert, aber der Empfänger antwortet weiterhin mit %s. Bitte prüfen Sie die " +
+			"Installation und testen Sie erneut. Bis dahin nutzen Nachrichten das alte.",
 	},
 	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
 	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
@@ -355,7 +349,47 @@ var germanArrangement = []translation{
 	},
 	{"accepted", "angenommen"},
 	{"another one, or not known", "ein anderes oder nicht bekannt"},
-	{"closed the connection", "hat die Verbindung geschlossen"},
+	{"without a certificate: %s", "ohne Zertifikat: %s"},
+	{"Claimed", "Gemeldet"},
+	{"Add the rule", "Regel hinzufügen"},
+	{"The rule has been added: %s", "Die Regel wurde hinzugefügt: %s"},
+	{
+		"The receiver refuses the certificate with an answer that no rule describes. With this rule, the gateway " +
+			"recognises it at once:",
+		"Der Empfänger lehnt das Zertifikat mit einer Antwort ab, die keine Regel beschreibt. Mit dieser Regel erkennt " +
+			"das Gateway sie sofort:",
+	},
+	{
+		"The receiver delivers messages without asking for a certificate. The renewal needs nothing there.",
+		"Der Empfänger stellt Nachrichten zu, ohne ein Zertifikat zu verlangen. Dort ist für die Erneuerung nichts zu tun.",
+	},
+	{
+		"The receiver accepts nothing older than the certificate that it accepted last. It is not tested with a " +
+			"generation that messages do not use yet, and going back is not possible.",
+		"Der Empfänger nimmt nichts an, das älter ist als das zuletzt angenommene Zertifikat. Er wird nicht mit einer " +
+			"Generation getestet, die Nachrichten noch nicht verwenden, und ein Zurück gibt es nicht.",
+	},
+	{
+		"a person reports it as installed, which is not proved yet",
+		"eine Person meldet es als installiert, was noch nicht bewiesen ist",
+	},
+	{
+		"a test found it accepted, which no message has proved yet",
+		"ein Test fand es angenommen, was noch keine Nachricht bewiesen hat",
+	},
+	{
+		"The test proves nothing: %s. Choose another test (%s now) that the receiver answers only to accepted " +
+			"certificates, or create a link below and send it to its administrator.",
+		"Der Test beweist nichts: %s. Wählen Sie einen anderen Test (jetzt %s), den der Empfänger nur bei angenommenen " +
+			"Zertifikaten beantwortet, oder erstellen Sie unten einen Link, und senden Sie ihn dem Administrator.",
+	},
+	{
+		"A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages that it " +
+			"refuses are sent with an older generation.",
+		"Eine Person meldet Generation %d als installiert, und noch nichts beweist es. Testen Sie den Empfänger: " +
+			"Nachrichten, die er ablehnt, werden mit einer älteren Generation gesendet.",
+	},
+	{"Unclear", "Unklar"},
 	{"fails", "scheitert"},
 	{"fails until the new CA is trusted", "scheitert, bis der neuen CA vertraut wird"},
 	{"generation %d: %s (%s)", "Generation %d: %s (%s)"},

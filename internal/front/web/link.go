@@ -38,14 +38,11 @@ func (c *console) installed(v *view) error {
 		return err
 	}
 	switch {
-	case tested.Result == "accepted" && tested.HandshakeOnly:
-		return c.showLink(v, v.T("Thank you. The TLS handshake with the new certificate succeeded. The next message "+
-			"will show whether the application accepts it, too."))
 	case tested.Result == "accepted":
 		return c.showLink(v, v.T("Thank you. It works: the receiver accepted the new certificate (%s).", tested.Answer))
-	case tested.Result == "refused", tested.Result == "closed":
-		return c.showLink(v, v.T("The receiver still refuses the new certificate (%s). Please check the "+
-			"installation and test again. Until then, messages use the old one.", tested.Answer))
+	case tested.Result == "refused":
+		return c.showLink(v, v.T("You say that the certificate is installed, but the receiver still answers %s. Please "+
+			"check the installation and test again. Until then, messages use the old one.", tested.Answer))
 	case tested.Result == "":
 		return c.showLink(v, v.T("Thank you. The receiver could not be tested at the moment. The next messages will "+
 			"show whether it works."))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -32,16 +33,27 @@ type watch struct {
 	pages map[chan struct{}]string // name of the tenant that the page is about; "" for all. Guarded by mu.
 }
 
-// open notifies a page until close is called.
-func (w *watch) open(c *console, tenant string) (news <-chan struct{}, close func()) {
+// open notifies a page until close is called. since is the entry of the log as of which the page was read: a page that is
+// out of date already is notified at once.
+func (w *watch) open(c *console, tenant string, since int64) (news <-chan struct{}, close func()) {
 	page := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pages == nil {
 		w.pages = map[chan struct{}]string{}
 	}
+	ctx := context.Background()
+	head, err := c.news.EventHead(ctx)
+	if err != nil {
+		head.Seq = since
+	}
 	if w.pages[page] = tenant; len(w.pages) == 1 {
-		go w.look(c)
+		go w.look(c, head.Seq)
+	}
+	if head.Seq > since {
+		if missed, err := c.news.Events(ctx, tenant, since, 1); err != nil || len(missed) > 0 {
+			page <- struct{}{}
+		}
 	}
 	return page, func() {
 		w.mu.Lock()
@@ -50,15 +62,15 @@ func (w *watch) open(c *console, tenant string) (news <-chan struct{}, close fun
 	}
 }
 
-func (w *watch) look(c *console) {
+// look reads the log after an entry, as long as a page is open.
+func (w *watch) look(c *console, last int64) {
 	ctx := context.Background()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	last := int64(-1)
 	for range tick.C {
 		head, err := c.news.EventHead(ctx)
 		var events []tenancy.Event
-		if err == nil && last >= 0 && head.Seq > last {
+		if err == nil && head.Seq > last {
 			events, err = c.news.Events(ctx, "", last, mostRows)
 		}
 		if err != nil { // pages are also refreshed at intervals
@@ -102,7 +114,8 @@ func (c *console) live(v *view) error {
 	if err := out.SetWriteDeadline(time.Time{}); err != nil {
 		return err
 	}
-	news, stop := c.watch.open(c, tenant)
+	since, _ := strconv.ParseInt(v.r.URL.Query().Get("since"), 10, 64) // 0, if it is not valid: the page is read again
+	news, stop := c.watch.open(c, tenant, since)
 	defer stop()
 	v.w.Header().Set("Content-Type", "text/event-stream")
 	v.w.WriteHeader(http.StatusOK)

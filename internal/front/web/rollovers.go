@@ -3,10 +3,12 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -101,6 +103,10 @@ func (c *console) probe(v *view) error {
 	}
 	var parts []string
 	for _, r := range probed.Results {
+		if r.Generation == 0 {
+			parts = append(parts, v.T("without a certificate: %s", r.Answer))
+			continue
+		}
 		parts = append(parts, v.T("generation %d: %s (%s)", r.Generation, v.result(r.Result), r.Answer))
 	}
 	return c.done(v, v.of(""), v.T("The receiver was tested. %s", strings.Join(parts, "; ")+"."))
@@ -112,8 +118,6 @@ func (v *view) result(result string) string {
 		return v.T("accepted")
 	case "refused":
 		return v.T("refused")
-	case "closed":
-		return v.T("closed the connection")
 	}
 	return v.T("no clear answer")
 }
@@ -165,6 +169,22 @@ func (c *console) diagnose(v *view) error {
 	return c.showArrangement(v, roll{diagnosis: &d})
 }
 
+// addRefusalRule adds a proposed rule to the arrangement.
+func (c *console) addRefusalRule(v *view) error {
+	rule, err := tenancy.ParseRefusalRule(v.r.PostFormValue("rule"))
+	if err != nil {
+		return &refusal{http.StatusUnprocessableEntity, err.Error()}
+	}
+	if err := change(c, v, v.of(""), func(a *client.Arrangement) {
+		if !slices.Contains(a.Egress.RefusalRules, rule) {
+			a.Egress.RefusalRules = append(a.Egress.RefusalRules, rule)
+		}
+	}); err != nil {
+		return err
+	}
+	return c.done(v, v.of(""), v.T("The rule has been added: %s", rule))
+}
+
 func (c *console) setStrategy(v *view) error {
 	strategy := tenancy.Strategy(v.r.PostFormValue("strategy"))
 	if err := change(c, v, v.of(""), func(a *client.Arrangement) { a.Strategy = strategy }); err != nil {
@@ -190,7 +210,7 @@ type step struct {
 // steps returns the steps of a roll-over and marks the current one.
 func (v *view) steps(r client.Rollover) []step {
 	names := []string{v.T("Announced"), v.T("Receiver ready"), v.T("Cut over"), v.T("Settled")}
-	at := map[string]int{"announced": 0, "refused": 0, "trusted": 1, "regressed": 1, "cut-over": 2,
+	at := map[string]int{"announced": 0, "refused": 0, "claimed": 0, "trusted": 1, "regressed": 1, "cut-over": 2,
 		"settled": 3}[string(r.State)]
 	steps := make([]step, len(names))
 	for i, name := range names {
@@ -204,6 +224,13 @@ func (v *view) advice(r roll) string {
 	roll := *r.rollover
 	newest := newestOf(roll)
 	switch {
+	case newest.Verdict == rollover.Unclear && roll.AtRisk && r.arrangement.Egress.Probe.Method != "":
+		return v.T("The test proves nothing: %s. Choose another test (%s now) that the receiver answers only to accepted "+
+			"certificates, or create a link below and send it to its administrator.", newest.Answer,
+			r.arrangement.Egress.Probe.Method+" "+r.arrangement.Egress.Probe.Path)
+	case roll.State == rollover.Claimed:
+		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages that "+
+			"it refuses are sent with an older generation.", newest.Generation)
 	case roll.Exposed && newest.Verdict == "refused":
 		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it "+
 			"to its administrator now.", newest.Generation)

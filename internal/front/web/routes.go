@@ -123,6 +123,7 @@ func (c *console) routeTable() []route {
 		{"POST " + arrangement + "/link", signedIn, (*console).link},
 		{"POST " + arrangement + "/links/{link}/revoke", signedIn, (*console).revokeLink},
 		{"POST " + arrangement + "/diagnose", signedIn, (*console).diagnose},
+		{"POST " + arrangement + "/refusal-rules", signedIn, (*console).addRefusalRule},
 		{"POST " + arrangement + "/strategy", signedIn, (*console).setStrategy},
 		{"POST " + tenantPages + "/tasks/{task}", signedIn, (*console).setTask},
 		{"POST " + tenantPages + "/subscription", signedIn, (*console).subscribe},

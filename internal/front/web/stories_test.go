@@ -64,7 +64,7 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 		secret := b.text("code")
 		c.install(secret[strings.Index(secret, "/rollover/"):])
 		b.press("Test receiver")
-		b.reads("generation 2: accepted (200 OK)")
+		b.reads("generation 2: accepted (200 OK as with generation 1, and")
 		b.reads("Nothing to do: generation 2 is in use.")
 		c.later(29 * 24 * time.Hour)
 		b.enter(c, "alice")
@@ -80,7 +80,7 @@ func TestAReceiversAdministratorGoesFromTheLinkToAnAcceptedCertificate(t *testin
 		b.open(link)
 		b.reads("Acme GmbH sends messages to your system with a client certificate. The certificate has been renewed.")
 		b.press("I have installed it, test now")
-		b.reads("The receiver still refuses the new certificate (401 Unauthorized).")
+		b.reads("You say that the certificate is installed, but the receiver still answers 401 Unauthorized.")
 		c.install(link)
 		b.press("I have installed it, test now")
 		b.reads("It works: the receiver accepted the new certificate (200 OK).")
@@ -111,8 +111,9 @@ func TestAnOpenPageIsRefreshedWhenSomethingHappens(t *testing.T) {
 	b.open("/tenants/acme/rollovers")
 	b.reads("401 Unauthorized (test)")
 	c.install(link)
-	if status, _ := c.post(&http.Client{}, link+"/installed"); status != 200 {
-		t.Fatalf("the test: %d", status)
+	if status, page := c.post(&http.Client{}, link+"/installed"); status != 200 ||
+		!strings.Contains(page, "It works: the receiver accepted the new certificate") {
+		t.Fatalf("the test: %d %s", status, page)
 	}
 	b.reads("2: Accepted 200 OK (test)") // the page was not loaded again
 }

@@ -121,6 +121,7 @@ type view struct {
 	lang    string // "en" or "de"
 	now     time.Time
 	flash   string // result of the last form
+	head    int64  // of the audit log, from before the page was read
 }
 
 // Operator reports whether the reader belongs to the hosting team.
@@ -139,6 +140,9 @@ func (c *console) identify(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			v.session, v.account, v.zone = session, account, account.Location()
+			if head, err := c.news.EventHead(r.Context()); err == nil {
+				v.head = head.Seq
+			}
 			v.setLanguage(account)
 		case !errors.Is(err, tenancy.ErrNotFound):
 			c.logger.ErrorContext(r.Context(), "the session could not be read", "error", err)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -120,6 +121,14 @@ func (v *view) percent(share float64) string {
 		text = strings.Replace(text, ".", ",", 1)
 	}
 	return text
+}
+
+// claim returns the evidence of acceptance that proves nothing.
+func claim(v *view, g client.RolloverKnowledge) string {
+	if g.ClaimedBy == rollover.Person {
+		return v.T("a person reports it as installed, which is not proved yet")
+	}
+	return v.T("a test found it accepted, which no message has proved yet")
 }
 
 // evidence returns the receiver's last answer about a generation, with its source: "401 Unauthorized (test)".

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/rollover"
+)
+
+const (
+	// comparisonsPerSecond limits the requests that are repeated with another generation at one receiver. Further answers
+	// are forwarded as they are.
+	comparisonsPerSecond = 10
+	// answersFresh is the time for which the answers to a question count for other messages.
+	answersFresh = 5 * time.Second
+	// questionTimeout limits the time that a message waits for a question.
+	questionTimeout = 10 * time.Second
+)
+
+// conclude decides what an answer proves, if need be by comparison with the answer to another generation. It returns the
+// attempts with what each proves, the one to forward last. An attempt that is refused must be repeated with another
+// generation.
+func (m *message) conclude(r *http.Request, to *route, a attempt, order []int) []attempt {
+	if a.meaning != outbound.Answered {
+		return []attempt{a}
+	}
+	if !to.identities[a.generation].transport().Asked() {
+		a.unasked = a.reading.Kind.Succeeds()
+		return []attempt{a}
+	}
+	trial := to.trialOf(a.generation)
+	others := slices.DeleteFunc(slices.Clone(order), func(g int) bool {
+		return g == a.generation || to.identities[g] == nil
+	})
+	a.conclusion = to.ofMessage(a, trial, len(others) > 0)
+	switch {
+	case a.conclusion != outbound.Doubtful || r.Context().Err() != nil:
+	case m.kept != nil || !isSafe(r.Method):
+		return []attempt{m.ask(r.Context(), to, a, trial)}
+	case r.Header.Get("Upgrade") == "" && to.mayCompare(m.gateway.now()):
+		return m.compare(r, to, a, trial, to.comparison(others))
+	}
+	return []attempt{a}
+}
+
+// compare repeats a safe request with another generation, before the sender gets an answer.
+func (m *message) compare(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
+	b, _ := m.tryOne(r, to, other)
+	trialOfB := to.trialOf(other)
+	a.conclusion, b.conclusion = to.compared(a, b, trial, trialOfB)
+	if a.conclusion == outbound.Refuses && a.reading.Kind.Status >= 500 {
+		again, _ := m.tryOne(r, to, a.generation)
+		again.discard()
+		if again.reading.Kind != a.reading.Kind { // a fault that has passed
+			a.conclusion, b.conclusion = outbound.NoConclusion, outbound.NoConclusion
+			a.discard()
+			return []attempt{a, b}
+		}
+	}
+	switch {
+	case a.conclusion == outbound.Refuses:
+		a.meaning, a.detail = outbound.Refused, a.detail+" instead of "+b.detail
+		fallthrough
+	case b.meaning == outbound.Answered && a.conclusion != outbound.Accepts && trial != outbound.Proven &&
+		trialOfB == outbound.Proven && a.reading.Kind != b.reading.Kind:
+		a.discard()
+		return []attempt{a, b}
+	}
+	b.discard()
+	return []attempt{b, a}
+}
+
+// ask asks the receiver the question of its arrangement about an answer that may be a refusal. If the question proves
+// that, and the receiver cannot have processed the message, the attempt becomes a refusal. A message that is not safe is
+// sent again only then.
+func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.Trial) attempt {
+	if trial == outbound.Proven {
+		a.conclusion = outbound.NoConclusion
+	}
+	answers, asked := to.questions.ask(ctx, m.gateway, to)
+	if !asked {
+		return a
+	}
+	i := slices.IndexFunc(answers.Results, func(r outbound.Result) bool { return r.Generation == a.generation })
+	if i < 0 {
+		return a
+	}
+	mine := answers.Results[i]
+	unprocessed := a.reading.Kind == mine.Kind || !a.reading.Kind.Succeeds() && a.reading.Kind.Status < 500
+	switch {
+	case mine.Verdict == rollover.Accepted && a.reading.Kind.Succeeds():
+		a.conclusion = outbound.Accepts
+	case mine.Verdict == rollover.Accepted:
+		a.conclusion = outbound.NoConclusion
+	case mine.Verdict == rollover.Refused && answers.Distinguishes() && unprocessed &&
+		(m.kept == nil || m.kept.canBeSent()):
+		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
+		a.detail += ", and a question shows that the generation is refused: " + mine.Why
+	}
+	return a
+}
+
+// questions are the answers of one receiver to the question of its arrangement. Messages share them.
+type questions struct {
+	mu      sync.Mutex // held while the question is asked
+	at      time.Time
+	answers outbound.Answers
+}
+
+// ask returns answers that are recent. asked is false if the arrangement has no question that could prove anything.
+func (q *questions) ask(ctx context.Context, g *Gateway, to *route) (answers outbound.Answers, asked bool) {
+	if to.standing.Arrangement.Egress.Probe.Method == "" {
+		return answers, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := g.now()
+	if now.Sub(q.at) < answersFresh {
+		return q.answers, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
+	s := to.standing
+	to.mu.Lock()
+	s.Rollover = to.rollover
+	to.mu.Unlock()
+	answers, err := outbound.Question(ctx, g.network, s, to.presentable())
+	if err != nil || ctx.Err() != nil {
+		return answers, false
+	}
+	q.answers, q.at = answers, now
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	g.reportNews(to, answers.Observations(now))
+	return answers, true
+}
+
+// presentable returns the identities of the route, the oldest generation first.
+func (r *route) presentable() (all []standing.Identity) {
+	for _, id := range r.identities {
+		all = append(all, id.Identity)
+	}
+	slices.SortFunc(all, func(a, b standing.Identity) int { return a.Generation - b.Generation })
+	return all
+}
+
+func (r *route) trialOf(generation int) outbound.Trial {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return outbound.TrialOf(r.rollover, generation)
+}
+
+func (r *route) ofMessage(a attempt, t outbound.Trial, others bool) outbound.Conclusion {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kinds.OfMessage(a.reading, t, others)
+}
+
+func (r *route) compared(a, b attempt, ofA, ofB outbound.Trial) (first, second outbound.Conclusion) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kinds.Compared(a.reading, b.reading, ofA, ofB)
+}
+
+// comparison returns the generation to compare with: one that is accepted, or else the first.
+func (r *route) comparison(others []int) int {
+	for _, g := range others {
+		if r.trialOf(g) == outbound.Proven {
+			return g
+		}
+	}
+	return others[0]
+}
+
+// mayCompare reports whether one more request may be repeated now.
+func (r *route) mayCompare(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if second := now.Unix(); second != r.comparedIn {
+		r.comparedIn, r.comparisons = second, 0
+	}
+	r.comparisons++
+	return r.comparisons <= comparisonsPerSecond
+}
+
+// kindsOf returns the kinds of answers that are recorded for accepted generations.
+func kindsOf(s standing.Standing) (k outbound.Kinds) {
+	for _, e := range s.Evidence {
+		for _, text := range e.Kinds {
+			if one, err := outbound.ParseKind(text); err == nil {
+				k.Add(one)
+			}
+		}
+	}
+	return k
+}

@@ -1,0 +1,148 @@
+package outbound
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Kind is what two answers of a receiver have in common if they mean the same for a certificate. A login page and the
+// application's answer are different kinds, although both have the status 200.
+type Kind struct {
+	Status int
+	// Type is the media type without parameters, in lower case.
+	Type string
+	// Location is the target of a redirect without query and fragment.
+	Location string
+}
+
+// longestMark limits the length of a type or a location that is compared.
+const longestMark = 200
+
+// KindOf returns the kind of a response.
+func KindOf(res *http.Response) Kind {
+	k := Kind{Status: res.StatusCode}
+	if values := res.Header["Content-Type"]; len(values) > 0 {
+		media, _, _ := strings.Cut(values[0], ";")
+		k.Type = mark(strings.ToLower(strings.TrimSpace(media)))
+	}
+	if k.Status >= 300 && k.Status < 400 {
+		if to, err := url.Parse(res.Header.Get("Location")); err == nil {
+			to.RawQuery, to.Fragment, to.User = "", "", nil
+			k.Location = mark(to.String())
+		}
+	}
+	return k
+}
+
+// mark returns a text that fits into the written form of a kind.
+func mark(text string) string {
+	if len(text) <= longestMark && !strings.ContainsFunc(text, unicode.IsSpace) && utf8.ValidString(text) {
+		return text
+	}
+	text = strings.Join(strings.Fields(text), "")
+	return strings.ToValidUTF8(text[:min(len(text), longestMark)], "")
+}
+
+// Succeeds reports whether an answer of the kind is the success of a message.
+func (k Kind) Succeeds() bool {
+	return k.Status/100 == 2 || k.Status == http.StatusNotModified || k.Status == http.StatusSwitchingProtocols
+}
+
+// String returns the form that [ParseKind] reads.
+func (k Kind) String() string {
+	if k.Type == "" && k.Location == "" {
+		return strconv.Itoa(k.Status)
+	}
+	text := strconv.Itoa(k.Status) + " " + orDash(k.Type)
+	if k.Location != "" {
+		text += " " + k.Location
+	}
+	return text
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// ParseKind reads the written form of a kind.
+func ParseKind(text string) (k Kind, err error) {
+	status, rest, _ := strings.Cut(text, " ")
+	k.Type, k.Location, _ = strings.Cut(rest, " ")
+	if k.Type == "-" {
+		k.Type = ""
+	}
+	if k.Status, err = strconv.Atoi(status); err != nil || k.Status < 100 || k.Status > 999 {
+		return Kind{}, fmt.Errorf("%q is not the kind of an answer", text)
+	}
+	return k, nil
+}
+
+// describe returns the kind for a person.
+func (k Kind) describe() string {
+	text := strings.TrimSpace(strconv.Itoa(k.Status) + " " + http.StatusText(k.Status))
+	if k.Location != "" {
+		text += " to " + k.Location
+	}
+	return text
+}
+
+// Rule returns the refusal rule that fits answers of the kind; nil if no rule could tell them from a success.
+func (k Kind) Rule() *tenancy.RefusalRule {
+	r := tenancy.RefusalRule{Status: k.Status}
+	switch {
+	case k.Location != "":
+		r.Header, r.Contains = "Location", k.Location
+		if to, err := url.Parse(k.Location); err == nil && to.Path != "" {
+			r.Contains = to.Path
+		}
+	case k.Status < 300 && k.Type == "text/html":
+		r.ContentType = k.Type
+	}
+	if (tenancy.Egress{RefusalRules: []tenancy.RefusalRule{r}}).Check() != nil {
+		return nil
+	}
+	return &r
+}
+
+// Kinds are the kinds of answers that messages of an arrangement are known to get with accepted generations. The zero
+// value knows none. It is not safe for concurrent use.
+type Kinds struct {
+	known     map[Kind]bool
+	successes int
+}
+
+// mostKinds limits what is remembered for one arrangement.
+const mostKinds = 64
+
+// Add remembers a kind, and reports whether it is new.
+func (k *Kinds) Add(one Kind) bool {
+	if k.known[one] || len(k.known) >= mostKinds {
+		return false
+	}
+	if k.known == nil {
+		k.known = map[Kind]bool{}
+	}
+	k.known[one] = true
+	if one.Succeeds() {
+		k.successes++
+	}
+	return true
+}
+
+// All returns the kinds in no particular order.
+func (k *Kinds) All() (all []Kind) {
+	for one := range k.known {
+		all = append(all, one)
+	}
+	return all
+}

@@ -1,0 +1,90 @@
+package outbound
+
+import "github.com/perennial-pki/perennial/rollover"
+
+// A Trial is what is known of the generation that a message was sent with.
+type Trial int
+
+const (
+	// First is the presented generation of an arrangement none of whose generations was ever accepted. Its successes define
+	// what success looks like.
+	First Trial = iota
+	// Proven is a generation that the receiver is known to accept.
+	Proven
+	// Unproven is any other generation of an arrangement with an accepted one.
+	Unproven
+)
+
+// TrialOf returns what a roll-over knows of a generation.
+func TrialOf(r rollover.Rollover, generation int) Trial {
+	g, _ := r.Generation(generation)
+	if g.Verdict == rollover.Accepted {
+		return Proven
+	}
+	for _, other := range r.Generations {
+		if other.Verdict == rollover.Accepted {
+			return Unproven
+		}
+	}
+	return First
+}
+
+// Conclusion is what follows from the answer to a message.
+type Conclusion int
+
+const (
+	// NoConclusion: the answer proves nothing, and a comparison would not help.
+	NoConclusion Conclusion = iota
+	// Accepts: the receiver accepts the generation.
+	Accepts
+	// Refuses: the receiver refuses the generation.
+	Refuses
+	// Closes: the receiver closed the connection, which must be examined.
+	Closes
+	// Doubtful: the answer may be a refusal in another form, so that it must be compared with the answer to another
+	// generation.
+	Doubtful
+)
+
+// OfMessage concludes from the answer to a message. others is false if there is no other generation to compare with.
+func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
+	switch {
+	case r.Meaning == Refused:
+		return Refuses
+	case r.Meaning == Suspicious:
+		return Closes
+	case r.Meaning == Nothing:
+		return NoConclusion
+	case r.Kind.Succeeds() && (t == First || k.known[r.Kind] || t == Proven && (k.successes == 0 || !others)):
+		return Accepts
+	case others:
+		return Doubtful
+	}
+	return NoConclusion
+}
+
+// Compared concludes from the answers of one safe request with two generations, of which a answered first. It returns
+// what each of them proves.
+func (k *Kinds) Compared(a, b Reading, ofA, ofB Trial) (first, second Conclusion) {
+	good := func(r Reading) bool { return r.Meaning == Answered && r.Kind.Succeeds() }
+	// usual is a success that the arrangement is known to get, or could be its first one.
+	usual := func(r Reading, t Trial) bool {
+		return good(r) && (k.known[r.Kind] || t == Proven && k.successes == 0)
+	}
+	switch {
+	case a.Meaning == Answered && b.Meaning == Answered && a.Kind == b.Kind:
+		if good(a) && (ofA == Proven || ofB == Proven) {
+			return Accepts, Accepts
+		}
+		return NoConclusion, NoConclusion
+	case b.Meaning == Refused && good(a):
+		return Accepts, Refuses
+	case b.Meaning != Answered:
+		return NoConclusion, NoConclusion
+	case usual(b, ofB) && !usual(a, ofA):
+		return Refuses, Accepts
+	case good(a) && !good(b):
+		return Accepts, Refuses
+	}
+	return NoConclusion, NoConclusion
+}
