@@ -79,7 +79,7 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 			if g.Verdict == rollover.Unknown {
 				verdict = "unknown"
 			}
-			if !g.ClaimedAt.IsZero() && g.Verdict != rollover.Accepted {
+			if !g.ClaimedAt.IsZero() {
 				verdict += fmt.Sprintf(" (claimed by a %s on %s)", g.ClaimedBy, moment(g.ClaimedAt))
 			}
 			row(g.Generation, moment(g.NotAfter), verdict, when(g.VerdictAt), g.Source, g.Answer)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -39,6 +40,9 @@ func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) 
 			continue
 		}
 		chain, err := r.Chain(ctx, c.IssuerID)
+		if errors.Is(err, tenancy.ErrNotFound) {
+			continue // the certificates themselves name their issuer
+		}
 		if err != nil {
 			return tenancy.Changes{}, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/publish"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -167,10 +168,10 @@ func (s *server) installed(ctx context.Context, secret string) (out client.Teste
 		if r.Generation == l.Generation {
 			v := viewProbe(r)
 			out = client.Tested{Result: v.Result, Answer: v.Answer, HandshakeOnly: v.HandshakeOnly}
+			if r.Verdict != rollover.Unclear {
+				out.Answer = r.Detail
+			}
 		}
-	}
-	if claim.Contradicted {
-		out.Answer = claim.Detail
 	}
 	return out, err
 }

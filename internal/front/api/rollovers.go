@@ -35,7 +35,10 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 		k := client.RolloverKnowledge{
 			Generation: g.Number, Fingerprint: c.Fingerprint, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
 			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
-			VerdictAt: g.VerdictAt, Source: g.By, ClaimedAt: g.ClaimedAt, ClaimedBy: g.ClaimedBy,
+			VerdictAt: g.VerdictAt, Source: g.By,
+		}
+		if g.Verdict != rollover.Accepted && g.ClaimedAt.After(g.VerdictAt) { // an older claim is refuted
+			k.ClaimedAt, k.ClaimedBy = g.ClaimedAt, g.ClaimedBy
 		}
 		for _, e := range s.Evidence {
 			if e.Generation == g.Number {
@@ -62,7 +65,9 @@ func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Ren
 	}
 	changes, err := s.store.Changes(ctx, old, next)
 	if err != nil {
-		return nil, err
+		s.log.WarnContext(ctx, "two certificates cannot be compared", "tenant", of.Tenant.Name, "generation", old.Generation,
+			"next", next.Generation, "error", err)
+		return nil, nil
 	}
 	by := of.Arrangement.Egress.IdentifiesBy
 	return &client.Renewal{Old: viewCertificate(old), New: viewCertificate(next), Changes: changes, IdentifiesBy: by,

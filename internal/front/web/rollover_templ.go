@@ -619,7 +619,7 @@ func arrangementPage(v *view, r roll) templ.Component {
 									return templ_7745c5c3_Err
 								}
 							}
-							if !g.ClaimedAt.IsZero() && g.Verdict != "accepted" {
+							if !g.ClaimedAt.IsZero() {
 								templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "<br>")
 								if templ_7745c5c3_Err != nil {
 									return templ_7745c5c3_Err
