@@ -1,6 +1,7 @@
 package rollover
 
 import (
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -77,7 +78,13 @@ func (r Rollover) lastKnown(older []int) (last Generation, found bool) {
 			}
 		}
 	}
-	latest(func(g Generation) bool { return g.Verdict == Accepted })
+	accepted := func(g Generation) bool { return g.Verdict == Accepted }
+	if r.NewestOnly { // it has locked out all but the newest one that it accepted
+		if i := slices.IndexFunc(older, func(n int) bool { return r.verdict(n) == Accepted }); i >= 0 {
+			accepted = func(g Generation) bool { return g.Number == older[i] }
+		}
+	}
+	latest(accepted)
 	if !found {
 		latest(func(g Generation) bool { return g.Number == r.Presents && g.Verdict != Refused })
 	}

@@ -18,6 +18,11 @@ func twice(s tenancy.Strategy) Rollover {
 	return r
 }
 
+func newestOnly(r Rollover) Rollover {
+	r.NewestOnly = true
+	return r
+}
+
 func TestTheDeadlineIsThatOfTheLastGenerationThatTheReceiverIsKnownToAccept(t *testing.T) {
 	presents := func(r Rollover, n int) Rollover { return r.moved(n, at(306)) }
 	for _, c := range []struct {
@@ -52,6 +57,9 @@ func TestTheDeadlineIsThatOfTheLastGenerationThatTheReceiverIsKnownToAccept(t *t
 			sees(2, Accepted, Probe, 306), Risk{}, false},
 		{"the first one is compromised", twice(tenancy.Adaptive).with(1, revoked),
 			Risk{Wanted: 3, Deadline: at(665), Last: 2, Until: at(665)}, true},
+		{"the newest accepted one of a receiver that takes the newest only", newestOnly(twice(tenancy.Adaptive).
+			with(1, func(g *Generation) { g.NotAfter = at(900) }).sees(1, Accepted, Traffic, 304).sees(2, Accepted, Traffic,
+			305)), Risk{Wanted: 3, Deadline: at(665), Last: 2, Until: at(900)}, true},
 		{"a single generation", renewed(tenancy.Adaptive).with(1, revoked), Risk{}, false},
 	} {
 		got, risk := c.rollover.Risk(at(310))

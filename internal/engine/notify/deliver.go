@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -121,7 +119,7 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	if err != nil || len(mails) == 0 {
 		return err
 	}
-	letters, tenants, err := d.letters(ctx, mails)
+	letters, tenants, err := d.letters(ctx, mails, now)
 	if err != nil {
 		return err
 	}
@@ -156,88 +154,91 @@ func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool,
 	return err
 }
 
-// letters collects the content of each mail. It also returns the names of the tenants by ID.
-func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail) ([]Addressed, map[string]string, error) {
-	var noticeIDs, tenantIDs, certificateIDs []string
-	for _, m := range mails {
-		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
-	}
-	notices, err := d.store.NoticesByID(ctx, noticeIDs)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, n := range notices {
-		certificateIDs = append(certificateIDs, n.CertificateID)
-		if n.SuccessorID != "" && n.Kind != tenancy.NewAuthority {
-			certificateIDs = append(certificateIDs, n.SuccessorID)
-		}
-	}
-	certs, err1 := d.store.CertificatesByID(ctx, certificateIDs)
-	tenants, err2 := d.store.TenantsByID(ctx, tenantIDs)
-	arrangements, err3 := d.store.ArrangementsOf(ctx, tenantIDs)
-	receivers, err4 := d.store.ReceiversOf(ctx, tenantIDs)
-	users, err5 := d.store.KeyUsersOf(ctx, tenantIDs)
-	evidence, err6 := d.evidence(ctx, arrangements)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
-		return nil, nil, err
-	}
-	authorities, err := d.authorities(ctx, notices)
+// letters collects the content of each mail, as of now. It also returns the names of the tenants by ID.
+func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.Time) ([]Addressed, map[string]string,
+	error) {
+	all, err := d.read(ctx, mails)
 	if err != nil {
 		return nil, nil, err
 	}
 	names := map[string]string{}
 	letters := make([]Addressed, len(mails))
 	for i, m := range mails {
-		n, t := notices[m.NoticeID], tenants[m.TenantID]
-		names[t.ID] = t.Name
-		old := certs[n.CertificateID]
-		l := Letter{
-			MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
-			Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
-			Designated: m.Designated, Reason: n.Reason,
-			Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
+		l, err := d.letter(ctx, all, m, now)
+		if err != nil {
+			return nil, nil, err
 		}
-		presented := old.Generation
-		switch {
-		case n.Kind == tenancy.NewAuthority:
-			if l.Authority, l.NewRoot, err = announced(authorities, n.SuccessorID); err != nil {
-				return nil, nil, err
-			}
-		case n.SuccessorID != "":
-			next := DetailsOf(certs[n.SuccessorID])
-			l.New, presented = &next, next.Generation
-		}
-		if old.Purpose == tenancy.ForTenant {
-			concerned := arrangements[t.ID]
-			if n.Kind == tenancy.Unready {
-				concerned = slices.DeleteFunc(slices.Clone(concerned), func(a tenancy.Arrangement) bool {
-					return slices.ContainsFunc(evidence[a.ID], func(e standing.Evidence) bool {
-						return e.Generation == presented && e.Verdict == rollover.Accepted
-					})
-				})
-			}
-			l.Arrangements = affected(concerned, receivers[t.ID], presented)
-		}
-		if m.KeyUserID != "" && d.baseURL != "" {
-			for _, u := range users[t.ID] {
-				if u.ID == m.KeyUserID {
-					l.Unsubscribe = d.baseURL + "/unsubscribe/" + u.UnsubscribeToken
-				}
-			}
-		}
-		letters[i] = Addressed{Kind: n.Kind, Letter: l}
+		names[m.TenantID] = l.Tenant
+		letters[i] = Addressed{Kind: all.notices[m.NoticeID].Kind, Letter: l}
 	}
 	return letters, names, nil
 }
 
-// authorities reads the CA's authorities if one of the notices announces one.
-func (d *Deliverer) authorities(ctx context.Context, notices map[string]tenancy.Notice) ([]tenancy.Authority, error) {
-	for _, n := range notices {
-		if n.Kind == tenancy.NewAuthority {
-			return d.store.Authorities(ctx)
+// read reads what the letters are composed from, with one query per table.
+func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records, err error) {
+	var noticeIDs, tenantIDs, certificateIDs []string
+	for _, m := range mails {
+		noticeIDs, tenantIDs = append(noticeIDs, m.NoticeID), append(tenantIDs, m.TenantID)
+	}
+	if all.notices, err = d.store.NoticesByID(ctx, noticeIDs); err != nil {
+		return all, err
+	}
+	for _, n := range all.notices {
+		certificateIDs = append(certificateIDs, n.CertificateID)
+		if n.SuccessorID != "" && n.Kind != tenancy.NewAuthority {
+			certificateIDs = append(certificateIDs, n.SuccessorID)
 		}
 	}
-	return nil, nil
+	all.chains = map[string][][]byte{}
+	var errs [8]error
+	all.certs, errs[0] = d.store.CertificatesByID(ctx, certificateIDs)
+	all.tenants, errs[1] = d.store.TenantsByID(ctx, tenantIDs)
+	all.arrangements, errs[2] = d.store.ArrangementsOf(ctx, tenantIDs)
+	all.receivers, errs[3] = d.store.ReceiversOf(ctx, tenantIDs)
+	all.users, errs[4] = d.store.KeyUsersOf(ctx, tenantIDs)
+	all.inReach, errs[5] = d.store.InReachOf(ctx, tenantIDs)
+	all.evidence, errs[6] = d.evidence(ctx, all.arrangements)
+	all.authorities, errs[7] = d.store.Authorities(ctx)
+	return all, errors.Join(errs[:]...)
+}
+
+// letter composes one mail.
+func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now time.Time) (l Letter, err error) {
+	n, t := all.notices[m.NoticeID], all.tenants[m.TenantID]
+	old := all.certs[n.CertificateID]
+	l = Letter{
+		MessageID: m.MessageID, Subject: n.Subject, Date: n.CreatedAt, Name: m.Name, Address: m.Address,
+		Tenant: t.Name, TenantTitle: t.DisplayName, Certificate: old.Purpose.Noun(), ITContact: m.KeyUserID == "",
+		Designated: m.Designated, Reason: n.Reason,
+		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
+	}
+	wanted := old.Generation
+	switch {
+	case n.Kind == tenancy.NewAuthority:
+		if l.Authority, l.NewRoot, err = announced(all.authorities, n.SuccessorID); err != nil {
+			return l, err
+		}
+	case n.SuccessorID != "":
+		successor := all.certs[n.SuccessorID]
+		next := DetailsOf(successor)
+		l.New, wanted = &next, next.Generation
+		if err := d.changed(ctx, &l, all, old, successor); err != nil {
+			return l, err
+		}
+	default:
+		expected(&l, all, old)
+	}
+	if old.Purpose == tenancy.ForTenant {
+		l.Arrangements = affected(&l, all, n.Kind, t, wanted, d.baseURL, now)
+	}
+	if m.KeyUserID != "" && d.baseURL != "" {
+		for _, u := range all.users[t.ID] {
+			if u.ID == m.KeyUserID {
+				l.Unsubscribe = d.baseURL + "/unsubscribe/" + u.UnsubscribeToken
+			}
+		}
+	}
+	return l, nil
 }
 
 // announced describes an announced authority, and its root if that was created with it.
@@ -264,8 +265,8 @@ func authorityDetails(a tenancy.Authority) (*Details, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Details{Subject: c.Subject.String(), Serial: c.SerialNumber.Text(16),
-		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: a.NotBefore, NotAfter: a.NotAfter, DER: a.DER}, nil
+	return &Details{Subject: c.Subject.String(), Issuer: c.Issuer.String(), Serial: c.SerialNumber.Text(16),
+		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: a.DER}, nil
 }
 
 // evidence reads the evidence about the receivers of arrangements.
@@ -278,28 +279,4 @@ func (d *Deliverer) evidence(ctx context.Context,
 		}
 	}
 	return d.store.EvidenceOf(ctx, ids)
-}
-
-func affected(arrangements []tenancy.Arrangement, receivers []tenancy.Receiver, presented int) []Affected {
-	byID := map[string]tenancy.Receiver{}
-	for _, r := range receivers {
-		byID[r.ID] = r
-	}
-	var all []Affected
-	for _, a := range arrangements {
-		if a.Authentication != tenancy.ClientCertificate {
-			continue
-		}
-		r := byID[a.ReceiverID]
-		contact := r.ContactName
-		if r.ContactEmail != "" {
-			if contact != "" {
-				contact += ", "
-			}
-			contact += r.ContactEmail
-		}
-		all = append(all, Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName,
-			Endpoint: a.Endpoint, Contact: contact, Switched: a.Generation >= presented})
-	}
-	return all
 }

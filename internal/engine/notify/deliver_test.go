@@ -70,15 +70,15 @@ type world struct {
 
 var installed = time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, adopted ...lifecycle.Adopted) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t}
 	w.Installation, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), installed,
 		func(c *lifecycle.Config) { c.Outbox = noQueue{} })
 	var err error
-	w.acme, err = w.CreateTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, "test",
-		installed)
+	w.acme, err = w.AdoptTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, adopted,
+		"test", installed, nil)
 	check(t, err)
 	projects, err := w.Store.ScopingProjects(ctx, w.acme.ID)
 	check(t, err)
@@ -236,7 +236,9 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 		t.Errorf("a key user: IT contact %v, unsubscribes at %q", alice.ITContact, alice.Unsubscribe)
 	}
 	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
-		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true}
+		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true,
+		Page:   "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
+		Advice: "How it checks certificates is not known."}
 	if len(alice.Arrangements) != 1 || alice.Arrangements[0] != want {
 		t.Errorf("arrangements %+v", alice.Arrangements)
 	}

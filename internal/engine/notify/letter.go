@@ -50,14 +50,58 @@ type Letter struct {
 	NewRoot      *Details // its root if that is new too, else nil
 	RenewalOn    time.Time
 	Arrangements []Affected
-	ServiceURL   string // the address of the tasks; may be empty
-	Unsubscribe  string // the one-click link; empty for IT contacts
+	// Changes lists the differences that receivers may notice besides the serial number and the dates, if ChangesKnown is
+	// set. In a warning, they follow from the CA's plans.
+	Changes      tenancy.Changes
+	ChangesKnown bool
+	// ForeignIssuer is set if the old certificate was issued by another CA than those of this service.
+	ForeignIssuer bool
+	NewCAs        []Details // the certificates of a new issuing CA, and of a new root; empty if the CA stays
+	ServiceURL    string    // the address of the tasks; may be empty
+	Unsubscribe   string    // the one-click link; empty for IT contacts
+}
+
+// Revoked reports whether the old certificate was revoked with its renewal.
+func (l Letter) Revoked() bool { return l.Reason == "lost" || l.Reason == "compromised" }
+
+// AtOnce reports whether the new certificate is in use as soon as it exists, because no arrangement presents it.
+func (l Letter) AtOnce() bool { return len(l.Arrangements) == 0 }
+
+// Open returns the arrangements whose receiver may need a change and has not been proved to accept the new certificate.
+func (l Letter) Open() (open []Affected) {
+	for _, a := range l.Arrangements {
+		if !a.Accepts && !a.Unaffected && !a.Unasked {
+			open = append(open, a)
+		}
+	}
+	return open
+}
+
+// Exposed returns the arrangements that get only the new certificate, while their receiver is not known to accept it.
+func (l Letter) Exposed() (exposed []Affected) {
+	for _, a := range l.Arrangements {
+		if a.Exposed {
+			exposed = append(exposed, a)
+		}
+	}
+	return exposed
+}
+
+// Deadline returns the earliest deadline of the arrangements; zero if there is none.
+func (l Letter) Deadline() (first time.Time) {
+	for _, a := range l.Arrangements {
+		if !a.Deadline.IsZero() && (first.IsZero() || a.Deadline.Before(first)) {
+			first = a.Deadline
+		}
+	}
+	return first
 }
 
 // Details describe a certificate to a receiver's administrator.
 type Details struct {
 	Generation  int
 	Subject     string
+	Issuer      string
 	Serial      string
 	Fingerprint string
 	NotBefore   time.Time
@@ -67,7 +111,8 @@ type Details struct {
 
 // DetailsOf returns the details of a certificate.
 func DetailsOf(c tenancy.Certificate) Details {
-	return Details{c.Generation, c.Subject, c.Serial, c.Fingerprint, c.NotBefore, c.NotAfter, c.DER}
+	return Details{Generation: c.Generation, Subject: c.Subject, Issuer: issuerName(c.DER), Serial: c.Serial,
+		Fingerprint: c.Fingerprint, NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.DER}
 }
 
 // An Affected arrangement presents the certificate.
@@ -79,6 +124,29 @@ type Affected struct {
 	Contact     string // the receiver's administrator; may be empty
 	// Switched is true if the arrangement presents the new certificate already.
 	Switched bool
+	// Immediate is true if it presents the new certificate as soon as it exists, and no other.
+	Immediate bool
+	// Page is the address of its page; empty without an address of the service.
+	Page string
+	// Checks names what the receiver compares; empty if that is not known.
+	Checks string
+	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that does.
+	// Both are false if that is not known.
+	Unaffected, MustChange bool
+	// Accepts and Refuses are proved for the new certificate. Answer is the receiver's.
+	Accepts, Refuses bool
+	Answer           string
+	AnsweredAt       time.Time
+	// Unasked is true if the receiver delivers messages without asking for a certificate.
+	Unasked bool
+	// Claimed is true if a person reports the new certificate as installed, without a proof.
+	Claimed bool
+	// Exposed is true if messages depend on the new certificate already.
+	Exposed bool
+	// Deadline is the expiry of the last certificate that the receiver is known to accept; zero if none is needed.
+	Deadline time.Time
+	// Advice states what is known of the receiver, and what has to be done there.
+	Advice string
 }
 
 // Templates holds the texts of the mails: one text file and one HTML file for each kind of notice.
@@ -118,7 +186,8 @@ func LoadTemplates(dir string) (*Templates, error) {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// Report a misspelt name now, not on the first of the month.
-		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}}}
+		sample := Letter{New: &Details{}, Authority: &Details{}, NewRoot: &Details{}, Arrangements: []Affected{{}},
+			NewCAs: []Details{{}}}
 		if _, _, err := t.render(kind, sample); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
@@ -164,6 +233,9 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 	}
 	if l.New != nil {
 		attach(fmt.Sprintf("%s-generation-%d", l.Tenant, l.New.Generation), l.New)
+	}
+	for i := range l.NewCAs {
+		attach(fmt.Sprintf("new-ca-%d", i+1), &l.NewCAs[i])
 	}
 	if l.Authority != nil {
 		attach("issuing-ca", l.Authority)

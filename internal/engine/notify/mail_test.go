@@ -29,14 +29,17 @@ func templates(t *testing.T) *Templates {
 
 func letter(id string) Addressed {
 	at := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
-	old := Details{3, "CN=acme", "0a", strings.Repeat("a", 64), at.AddDate(-1, 0, 0), at.AddDate(0, 1, 0), []byte{1}}
-	next := Details{4, "CN=acme", "0b", strings.Repeat("b", 64), at, at.AddDate(1, 0, 0), []byte{0x30, 2}}
+	old := Details{Generation: 3, Subject: "CN=acme", Issuer: "CN=CA", Serial: "0a", Fingerprint: strings.Repeat("a", 64),
+		NotBefore: at.AddDate(-1, 0, 0), NotAfter: at.AddDate(0, 1, 0), DER: []byte{1}}
+	next := Details{Generation: 4, Subject: "CN=acme", Issuer: "CN=CA", Serial: "0b", Fingerprint: strings.Repeat("b", 64),
+		NotBefore: at, NotAfter: at.AddDate(1, 0, 0), DER: []byte{0x30, 2}}
 	return Addressed{tenancy.Renewed, Letter{
 		MessageID: id + "@p.example.com", Subject: "Tenant Certificate has been renewed", Date: at, Name: "Álice \"A\" <x@y>",
 		Address: "alice@acme.example.com",
 		Tenant:  "acme", TenantTitle: "Acme & <Söhne>", Certificate: "Tenant Certificate", Old: old, New: &next,
-		Arrangements: []Affected{{"crm-to-erp", "orders", "ERP", "https://erp.example.com/orders", "Eve, eve@erp.example.com",
-			true}},
+		Arrangements: []Affected{{Arrangement: "crm-to-erp", Scenario: "orders", Receiver: "ERP",
+			Endpoint: "https://erp.example.com/orders", Contact: "Eve, eve@erp.example.com", Switched: true,
+			Advice: "It is not known whether it accepts the new certificate."}},
 		ServiceURL: "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/abc",
 	}}
 }

@@ -73,12 +73,12 @@ func For(r Renewal) []Instruction {
 
 // The notes of a renewal that changes more than the certificate.
 const (
-	newCA = "The issuing CA changes with this renewal. Add its certificates to the CAs that your system trusts, and " +
-		"keep the old ones."
+	newCA = "The issuing CA changes with this renewal. Add its certificates to the CAs that your system trusts, " +
+		"and keep the old ones."
 	newSubject = "The subject changes with this renewal. A rule that compares it needs the new subject next to the old " +
 		"one."
-	newSAN = "The subject alternative name changes with this renewal. A rule that compares it needs the new one next to " +
-		"the old one."
+	newSAN = "The subject alternative name changes with this renewal. A rule that compares it needs the new one next " +
+		"to the old one."
 )
 
 func notes(c tenancy.Changes) (all []string) {

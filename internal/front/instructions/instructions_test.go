@@ -78,7 +78,8 @@ func TestValuesAreQuotedForTheProduct(t *testing.T) {
 		}
 	}
 	pattern := strings.TrimPrefix(of(t, "Keycloak", Renewal{New: named}).Snippets[0], "Subject DN: ")
-	if !regexp.MustCompile(pattern).MatchString(named.Subject) || regexp.MustCompile(pattern).MatchString(named.Subject+"x") {
+	exactly := regexp.MustCompile(pattern)
+	if !exactly.MatchString(named.Subject) || exactly.MatchString(named.Subject+"x") {
 		t.Errorf("%s does not match exactly %s", pattern, named.Subject)
 	}
 }

@@ -38,8 +38,8 @@ var products = []product{
 	{name: "Keycloak", identifies: []tenancy.Identifier{tenancy.BySubject},
 		how: "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
 			"certificate was uploaded, upload the new one under Credentials.",
-		otherwise: "Add the new subject to the regular expression of the client's X.509 authenticator, and keep the old one. " +
-			"If a certificate was uploaded, upload the new one under Credentials.", snippets: keycloak},
+		otherwise: "Add the new subject to the regular expression of the client's X.509 authenticator, and keep the old " +
+			"one. If a certificate was uploaded, upload the new one under Credentials.", snippets: keycloak},
 	{name: "Kong", identifies: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
 		how: "Nothing to do: mtls-auth maps by the CA and by a consumer's subject name, and both stay the same. Check that " +
 			"the subject name of the consumer is this one.",
@@ -57,10 +57,11 @@ var products = []product{
 			"until the custom domain uses the new version. If a Lambda authorizer compares serial numbers, add the new one.",
 		snippets: aws},
 	{name: "SAP Cloud Integration (Neo)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
-		how: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) to " +
-			"the same user. Several mappings may point to one user, so keep the old one until the old certificate has " +
+		how: "Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate (.cer) " +
+			"to the same user. Several mappings may point to one user, so keep the old one until the old certificate has " +
 			"expired. The load balancer must trust the CA: SAP Note 2801396 lists the CAs.", snippets: certificateFile},
-	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate on)", identifies: []tenancy.Identifier{tenancy.ByCertificate},
+	{name: "SAP Cloud Integration (Cloud Foundry, Pin Certificate on)",
+		identifies: []tenancy.Identifier{tenancy.ByCertificate},
 		how: "A certificate belongs to exactly one service key. In the instance of Process Integration Runtime (plan " +
 			"integration-flow), create a second service key of the type External Certificate with the new certificate. " +
 			"Keep the old service key until the old certificate has expired. The load balancer must trust the CA: SAP Note " +
@@ -121,7 +122,8 @@ echo "add acl /etc/haproxy/accepted %[1]s" | socat stdio /run/haproxy/admin.sock
 http-request deny deny_status 401 unless { ssl_c_sha1,hex -m str -f /etc/haproxy/accepted }`,
 			strings.ToUpper(r.New.SHA1)),
 		fmt.Sprintf(`# in the frontend
-http-request deny deny_status 401 unless { ssl_c_s_dn(,0,rfc2253) -m str -- %s }`, haproxyString(escapedDN(r.New.Subject))),
+http-request deny deny_status 401 unless { ssl_c_s_dn(,0,rfc2253) -m str -- %s }`,
+			haproxyString(escapedDN(r.New.Subject))),
 	}
 }
 
@@ -193,8 +195,8 @@ func certificateFile(r Renewal) []string {
 }
 
 func iis(r Renewal) []string {
-	return []string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…" certificate="BASE64 OF generation-%d.cer" />`,
-		r.New.Generation)}
+	return []string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…"
+  certificate="BASE64 OF generation-%d.cer" />`, r.New.Generation)}
 }
 
 // commonName returns the first common name of a subject (RFC 4514, section 3) without its escapes.

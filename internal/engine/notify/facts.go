@@ -1,0 +1,256 @@
+package notify
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// records are what the letters of one delivery are composed from.
+type records struct {
+	notices      map[string]tenancy.Notice
+	tenants      map[string]tenancy.Tenant
+	arrangements map[string][]tenancy.Arrangement // by tenant ID
+	receivers    map[string][]tenancy.Receiver    // by tenant ID
+	users        map[string][]tenancy.KeyUser     // by tenant ID
+	certs        map[string]tenancy.Certificate
+	inReach      map[string][]tenancy.Certificate // by tenant ID, the oldest first
+	evidence     map[string][]standing.Evidence   // by arrangement ID
+	authorities  []tenancy.Authority              // of the local CA
+	chains       map[string][][]byte              // by the ID of the issuer; filled when first needed
+}
+
+// chain returns a certificate with the CAs above it, without the root.
+func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificate) (chain [][]byte, err error) {
+	above, known := all.chains[c.IssuerID]
+	if !known && c.IssuerID != "" {
+		if above, err = d.store.Chain(ctx, c.IssuerID); err != nil {
+			return nil, err
+		}
+		all.chains[c.IssuerID] = above
+	}
+	return append([][]byte{c.DER}, above...), nil
+}
+
+// changed sets what changes with a renewal, and the certificates of a new CA that receivers may have to trust.
+func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, next tenancy.Certificate) (err error) {
+	before, err1 := d.chain(ctx, all, old)
+	after, err2 := d.chain(ctx, all, next)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if l.Changes, err = certfile.Changes(before, after); err != nil {
+		return err
+	}
+	l.ChangesKnown = true
+	l.ForeignIssuer = l.Changes.Issuer && !isAuthority(all.authorities, old.IssuerID)
+	if !l.Changes.Issuer {
+		return nil
+	}
+	chain := after[1:]
+	if root, found := rootOf(all.authorities, next.IssuerID); found && l.Changes.Root {
+		chain = append(chain, root.DER)
+	}
+	for _, der := range chain {
+		details, err := authorityDetails(tenancy.Authority{DER: der})
+		if err != nil {
+			return err
+		}
+		l.NewCAs = append(l.NewCAs, *details)
+	}
+	return nil
+}
+
+// expected sets what the next renewal will change, as far as the CA's plans tell: an authority of the local CA issues
+// the same subject again, and another authority may have taken over by then.
+func expected(l *Letter, all records, old tenancy.Certificate) {
+	if len(all.authorities) == 0 {
+		return
+	}
+	if !isAuthority(all.authorities, old.IssuerID) { // it was imported
+		l.ChangesKnown, l.ForeignIssuer, l.Changes = true, true, tenancy.Changes{Key: true, Issuer: true, Root: true}
+		return
+	}
+	var signs tenancy.Authority
+	for _, a := range all.authorities {
+		if a.Kind == tenancy.IssuingAuthority && !a.SignsFrom.After(l.RenewalOn) && a.Position > signs.Position {
+			signs = a
+		}
+	}
+	before, _ := rootOf(all.authorities, old.IssuerID)
+	after, _ := rootOf(all.authorities, signs.ID)
+	l.ChangesKnown = true
+	l.Changes = tenancy.Changes{Key: true, Issuer: signs.ID != old.IssuerID, Root: before.ID != after.ID}
+}
+
+func isAuthority(all []tenancy.Authority, id string) bool {
+	return slices.ContainsFunc(all, func(a tenancy.Authority) bool { return a.ID == id })
+}
+
+// rootOf returns the root above an authority of the local CA.
+func rootOf(all []tenancy.Authority, id string) (root tenancy.Authority, found bool) {
+	for range all { // a hierarchy is not deeper than the number of its authorities
+		i := slices.IndexFunc(all, func(a tenancy.Authority) bool { return a.ID == id })
+		if i < 0 {
+			return root, false
+		}
+		if all[i].ParentID == "" {
+			return all[i], true
+		}
+		id = all[i].ParentID
+	}
+	return root, false
+}
+
+// issuerName returns the name of a certificate's issuer; empty if the certificate cannot be read.
+func issuerName(der []byte) string {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return ""
+	}
+	return c.Issuer.String()
+}
+
+// affected lists the arrangements of a tenant that present its certificate. wanted is the generation that their
+// receivers have to accept; in a warning, it is the present one.
+func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant, wanted int, baseURL string,
+	now time.Time) (list []Affected) {
+	byID := map[string]tenancy.Receiver{}
+	for _, r := range all.receivers[t.ID] {
+		byID[r.ID] = r
+	}
+	for _, a := range all.arrangements[t.ID] {
+		if a.Authentication != tenancy.ClientCertificate {
+			continue
+		}
+		s := standing.Assemble(t, a, all.inReach[t.ID], all.evidence[a.ID])
+		risk, at := s.Rollover.Risk(now)
+		if kind == tenancy.Unready && !at {
+			continue
+		}
+		r := byID[a.ReceiverID]
+		one := Affected{Arrangement: a.Name, Scenario: a.Scenario, Receiver: r.DisplayName, Endpoint: a.Endpoint,
+			Contact: contact(r), Switched: a.Generation >= wanted, Immediate: a.Strategy == tenancy.Immediate,
+			Checks: checks(a.Egress.IdentifiesBy)}
+		if baseURL != "" {
+			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)
+		}
+		if by := a.Egress.IdentifiesBy; l.ChangesKnown && len(by) > 0 {
+			survival := l.Changes.Survival(by)
+			one.Unaffected, one.MustChange = survival == tenancy.Survives, survival == tenancy.Fails
+		}
+		if at {
+			one.Exposed, wanted = risk.Exposed, risk.Wanted
+			if !risk.Exposed {
+				one.Deadline = risk.Deadline
+			}
+		}
+		known, _ := s.Rollover.Generation(wanted)
+		one.Accepts, one.Refuses = known.Verdict == rollover.Accepted, known.Verdict == rollover.Refused
+		one.Unasked = !s.Rollover.UnaskedAt.IsZero()
+		// A renewal leaves a receiver without another certificate if the old one was revoked or has expired.
+		one.Exposed = one.Exposed || kind == tenancy.Renewed && !at && !one.Accepts && !one.Unasked
+		one.Claimed = known.ClaimedBy == rollover.Person
+		for _, e := range all.evidence[a.ID] {
+			if e.Generation == wanted && e.Verdict == known.Verdict {
+				one.Answer, one.AnsweredAt = e.Detail, e.VerdictAt
+			}
+		}
+		one.Advice = advice(kind, one)
+		list = append(list, one)
+	}
+	return list
+}
+
+// contact names a receiver's administrator; empty if none is known.
+func contact(r tenancy.Receiver) string {
+	var parts []string
+	for _, part := range []string{r.ContactName, r.ContactEmail} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// checkNames name what a receiver compares, to follow "it checks".
+var checkNames = map[tenancy.Identifier]string{
+	tenancy.ByCertificate: "the whole certificate", tenancy.ByIssuerSerial: "the issuer and the serial number",
+	tenancy.ByKey: "the public key", tenancy.BySubjectIssuer: "the subject and the issuer",
+	tenancy.BySubject: "the subject", tenancy.BySAN: "the subject alternative name",
+	tenancy.ByCA:         "only that a trusted CA has signed the certificate",
+	tenancy.ByNewestOnly: "the subject and the issuer, and accepts only the newest certificate",
+}
+
+func checks(by []tenancy.Identifier) string {
+	names := make([]string, len(by))
+	for i, id := range by {
+		names[i] = checkNames[id]
+	}
+	return strings.Join(names, ", and ")
+}
+
+// advice returns one sentence or two about a receiver: what is known of it, and what has to be done there. It states a
+// refusal only if the receiver was proved to refuse.
+func advice(kind tenancy.NoticeKind, a Affected) string {
+	if kind == tenancy.Expiring {
+		switch {
+		case a.Unaffected:
+			return "Nothing to do: it checks " + a.Checks + ", which stays the same."
+		case a.Immediate:
+			return "It gets only the new certificate from that day on, so it must accept the new one by then."
+		case a.MustChange:
+			return "It checks " + a.Checks + ", so it will need a change."
+		case a.Checks != "":
+			return "It checks " + a.Checks + ". Whether it needs a change depends on the CAs that it trusts."
+		}
+		return "How it checks certificates is not known."
+	}
+	answer := ""
+	if a.Answer != "" {
+		answer = " (" + a.Answer + ")"
+	}
+	until := "messages are delivered with an older certificate until " + moment(a.Deadline) + "."
+	if a.Exposed {
+		until = "messages depend on it now."
+	}
+	switch {
+	case a.Unasked:
+		return "Nothing to do: it asks for no certificate."
+	case a.Accepts:
+		return "Nothing to do: it accepts the new certificate" + answer + "."
+	case a.Refuses && a.Claimed:
+		return "You report the new certificate as installed, but the receiver still refuses it" + answer +
+			". Call its administrator: " + until
+	case a.Exposed && a.Refuses:
+		return "It gets only the new certificate and refuses it" + answer + ": messages fail until it is installed."
+	case a.Exposed && a.Unaffected:
+		return "It gets only the new certificate. It checks " + a.Checks + ", which stays the same. Test it to be sure."
+	case a.Exposed && a.MustChange:
+		return "It gets only the new certificate. It checks " + a.Checks + ", so the new one has to be installed today."
+	case a.Exposed:
+		return "It gets only the new certificate, and is not known to accept it. Test it, or have the certificate " +
+			"installed today."
+	case a.Refuses:
+		return "It refuses the new certificate" + answer + ". Call its administrator: " + until
+	case a.Claimed:
+		return "You report the new certificate as installed, but nothing proves it yet. Test it; " + until
+	case a.Unaffected:
+		return "It checks " + a.Checks + ", which stays the same, so nothing has to be installed. It has not been asked " +
+			"yet: test it to be sure."
+	case a.MustChange:
+		return "It checks " + a.Checks + ", so the new one has to be installed: " + until
+	}
+	return "It is not known whether it accepts the new certificate. Test it; " + until
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }

@@ -1,0 +1,234 @@
+package notify
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// mails renders the letters as text and as HTML, by recipient and subject.
+func (w *world) mails(now time.Time) map[string]string {
+	w.t.Helper()
+	ts, err := LoadTemplates("")
+	check(w.t, err)
+	texts := map[string]string{}
+	for name, l := range w.deliver(now) {
+		text, html, err := ts.render(l.Kind, l.Letter)
+		check(w.t, err)
+		texts[name] = strings.Join(strings.Fields(text), " ") + "\n" + strings.Join(strings.Fields(html), " ")
+	}
+	return texts
+}
+
+// says fails unless both forms of a mail contain each of the texts, and none of those after "not".
+func says(t *testing.T, mail string, texts ...string) {
+	t.Helper()
+	plain, html, _ := strings.Cut(mail, "\n")
+	html = strings.NewReplacer("<b>", "", "</b>", "").Replace(html)
+	for _, text := range texts {
+		text, unwanted := strings.CutPrefix(text, "not ")
+		for form, body := range map[string]string{"text": plain, "HTML": html} {
+			if strings.Contains(body, text) == unwanted {
+				t.Errorf("the %s contains %q: %v\n%s", form, text, !unwanted, body)
+			}
+		}
+	}
+}
+
+const renewedSubject = "alice: Tenant Certificate has been renewed"
+
+// arranged stores an arrangement with a change.
+func (w *world) arranged(name string, change func(*tenancy.Arrangement)) tenancy.Arrangement {
+	w.t.Helper()
+	a := w.arrange(name)
+	change(&a)
+	check(w.t, w.Store.InTx(w.t.Context(), func(tx *store.Tx) error { return tx.UpdateArrangement(w.t.Context(), a) }))
+	return a
+}
+
+func (w *world) sees(a tenancy.Arrangement, generation int, v rollover.Verdict, at time.Time) {
+	w.t.Helper()
+	_, err := w.Observe(w.t.Context(), a.ID, "test", []standing.Observation{{Detail: "the answer",
+		Evidence: rollover.Evidence{Generation: generation, Verdict: v, By: rollover.Traffic, At: at}}}, at)
+	check(w.t, err)
+}
+
+// A refusal is stated only if it was proved, and what is asked for depends on what the receiver compares.
+func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
+	w := newWorld(t)
+	w.arranged("asked", func(*tenancy.Arrangement) {})
+	w.arranged("subject", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.BySubject} })
+	w.arranged("pin", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCertificate} })
+	w.arranged("hasty", func(a *tenancy.Arrangement) { a.Strategy = tenancy.Immediate })
+	refuses := w.arrange("stern")
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
+		"You need not renew anything.", "The subject and the issuing CA will stay the same.",
+		"Nothing to do: it checks the subject, which stays the same.",
+		"It checks the whole certificate, so it will need a change.",
+		"It gets only the new certificate from that day on, so it must accept the new one by then.",
+		"not The new certificate is in use from that moment on.")
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	renewed := w.mails(date(2026, 12, 1))[renewedSubject]
+	says(t, renewed, "4 of 5 receivers are not known to accept the new certificate.",
+		"Messages to 1 of them depend on it now.", "The first deadline is 14 January 2027",
+		"It checks the subject, which stays the same, so nothing has to be installed.",
+		"It checks the whole certificate, so the new one has to be installed: messages are delivered with an "+
+			"older certificate until 14 January 2027",
+		"It gets only the new certificate, and is not known to accept it.",
+		"It is not known whether it accepts the new certificate. Test it; messages are delivered with an older certificate "+
+			"until 14 January 2027", "not refuses", "not messages fail")
+	w.sees(refuses, 1, rollover.Accepted, date(2026, 12, 2))
+	w.sees(refuses, 2, rollover.Refused, date(2026, 12, 2))
+	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
+	reminder := w.mails(date(2026, 12, 16))["alice: crm-to-stern refuses the new certificate, 30 days left"]
+	says(t, reminder, "On 14 January 2027", "It refuses the new certificate (the answer). Call its administrator: messages "+
+		"are delivered with an older certificate until 14 January 2027", "crm-to-asked", "https://p.example.com/tenants/acme")
+	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
+		Verdict: rollover.Accepted, By: rollover.Person, At: date(2026, 12, 20)}}
+	_, err := w.Observe(t.Context(), refuses.ID, "test", []standing.Observation{claim}, date(2026, 12, 20))
+	check(t, err)
+	check(t, w.Tick(t.Context(), date(2027, 1, 1)))
+	says(t, w.mails(date(2027, 1, 1))["alice: crm-to-stern refuses the new certificate, 14 days left"],
+		"You report the new certificate as installed, but the receiver still refuses it (the answer).")
+}
+
+func TestWithoutAnArrangementTheNewCertificateIsInUseAtOnce(t *testing.T) {
+	w := newWorld(t)
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	letters := w.mails(date(2026, 11, 1))
+	for _, subject := range []string{"alice: Tenant Certificate is going to expire soon",
+		"Ina: M-user Certificate is going to expire soon"} {
+		says(t, letters[subject], "The old one is not used after it.", "it is replaced on 1 December 2026, 00:00 UTC, at once")
+	}
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	letters = w.mails(date(2026, 12, 1))
+	for _, subject := range []string{renewedSubject, "Ina: M-user Certificate has been renewed"} {
+		says(t, letters[subject], "The new certificate is in use now. The old one is not used any more.",
+			"send the attachment to its administrator today", "not old certificate is in use", "not expires on")
+	}
+}
+
+// Nothing in the mail about a compromised certificate claims that messages continue with it.
+func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T) {
+	for reason, why := range map[string]string{lifecycle.Lost: "its key was lost",
+		lifecycle.Compromised: "its key may be in the wrong hands"} {
+		w := newWorld(t)
+		w.arrange("bank")
+		now := date(2026, 6, 1)
+		_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, reason, "test", now)
+		check(t, err)
+		mail := w.mails(now)[renewedSubject]
+		says(t, mail, why, "is revoked", "1 of 1 receivers are not known to accept the new certificate.",
+			"Messages to 1 of them depend on it now.", "It gets only the new certificate, and is not known to accept it.",
+			"remove the certificate with the serial number", "not older certificate", "not stays valid",
+			"not Ask its issuer", "not The old certificate is in use")
+	}
+	w := newWorld(t)
+	bank := w.arrange("bank")
+	w.sees(bank, 1, rollover.Accepted, date(2026, 6, 1))
+	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", date(2026, 6, 2))
+	check(t, err)
+	says(t, w.mails(date(2026, 6, 2))[renewedSubject], "renewed early, by an operator (reissue). The old certificate stays "+
+		"valid.", "messages are delivered with an older certificate until")
+	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
+	check(t, err)
+	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
+		"messages are delivered with an older certificate until", "not Messages to 1 of them depend on it now.")
+}
+
+// The first renewal under a new CA carries its certificates, and does not call the issuer unchanged.
+func TestTheFirstRenewalUnderANewCACarriesItsCertificates(t *testing.T) {
+	for _, newRoot := range []bool{false, true} {
+		w := newWorld(t)
+		w.arrange("bank")
+		_, err := w.ca.Announce(t.Context(), installed.AddDate(0, 0, 1), issuer.Succession{NewRoot: newRoot})
+		check(t, err)
+		check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+		expected := "The issuing CA changes, and its root stays the same."
+		certificates := 1
+		if newRoot {
+			expected, certificates = "The issuing CA and its root change.", 2
+		}
+		says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"], expected,
+			"not will stay the same")
+		check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+		letter := w.deliver(date(2026, 12, 1))[renewedSubject]
+		if len(letter.NewCAs) != certificates {
+			t.Errorf("a new root %v: %d CA certificates are attached, want %d", newRoot, len(letter.NewCAs), certificates)
+		}
+		if !letter.Changes.Issuer || letter.Changes.Root != newRoot || letter.Changes.Subject || letter.ForeignIssuer {
+			t.Errorf("a new root %v: %+v", newRoot, letter.Changes)
+		}
+	}
+}
+
+// An imported certificate was issued by another CA, which alone can revoke it, and the first renewal changes the issuer.
+func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "ACME at the Old CA"},
+		NotBefore: installed, NotAfter: installed.AddDate(1, 0, 0)}
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Old CA"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, authority, key.Public(), key)
+	check(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	check(t, err)
+	w := newWorld(t, lifecycle.Adopted{Purpose: tenancy.ForTenant, Leaf: leaf, Key: key, KeyType: tenancy.P256})
+	w.arranged("ca", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCA} })
+	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
+	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
+		"The issuing CA and its root change.", "It checks only that a trusted CA has signed the certificate, so it will need "+
+			"a change.", "not stay the same", "not stays the same")
+	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
+	check(t, err)
+	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
+	ts, err := LoadTemplates("")
+	check(t, err)
+	text, html, err := ts.render(letter.Kind, letter.Letter)
+	check(t, err)
+	says(t, strings.Join(strings.Fields(text), " ")+"\n"+strings.Join(strings.Fields(html), " "),
+		"Ask its issuer to revoke it: CN=Old CA.", "We cannot revoke a certificate of another CA.",
+		"The issuing CA and its root change.", "not stay the same", "not stays the same")
+	if len(letter.NewCAs) != 2 {
+		t.Errorf("%d CA certificates are attached, want the issuing CA and its root", len(letter.NewCAs))
+	}
+}
+
+func TestTheAdviceForEachReceiver(t *testing.T) {
+	deadline := date(2027, 1, 14)
+	for _, c := range []struct {
+		kind tenancy.NoticeKind
+		a    Affected
+		want string
+	}{
+		{tenancy.Renewed, Affected{Accepts: true, Answer: "200 OK"}, "Nothing to do: it accepts the new certificate (200 OK)."},
+		{tenancy.Renewed, Affected{Unasked: true}, "Nothing to do: it asks for no certificate."},
+		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Answer: "401"},
+			"It gets only the new certificate and refuses it (401): messages fail until it is installed."},
+		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You report the new certificate as " +
+			"installed, but the receiver still refuses it. Call its administrator: messages depend on it now."},
+		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You report the new certificate as installed, but " +
+			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027, 00:00 UTC."},
+		{tenancy.Renewed, Affected{Exposed: true, Unaffected: true, Checks: "the subject"}, "It gets only the new " +
+			"certificate. It checks the subject, which stays the same. Test it to be sure."},
+		{tenancy.Expiring, Affected{}, "How it checks certificates is not known."},
+	} {
+		if got := advice(c.kind, c.a); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.a, got, c.want)
+		}
+	}
+}
