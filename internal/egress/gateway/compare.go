@@ -16,7 +16,8 @@ const (
 	// comparisonsPerSecond limits the requests that are repeated with another generation at one receiver. Further answers
 	// are forwarded as they are.
 	comparisonsPerSecond = 10
-	// answersFresh is the time for which the answers to a question count for other messages.
+	// answersFresh is the time for which the answers to a question count for messages that get the same kind of answer with
+	// the same generation.
 	answersFresh = 5 * time.Second
 	// questionTimeout limits the time that a message waits for a question.
 	questionTimeout = 10 * time.Second
@@ -82,7 +83,7 @@ func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.
 	if trial == outbound.Proven {
 		a.conclusion = outbound.NoConclusion
 	}
-	answers, asked := to.questions.ask(ctx, m.gateway, to)
+	answers, asked := to.questions.ask(ctx, m.gateway, to, doubt{a.generation, a.reading.Kind})
 	if !asked {
 		return a
 	}
@@ -105,22 +106,32 @@ func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.
 	return a
 }
 
-// questions are the answers of one receiver to the question of its arrangement. Messages share them.
-type questions struct {
-	mu      sync.Mutex // held while the question is asked
-	at      time.Time
-	answers outbound.Answers
+// A doubt is a kind of answer to a generation that may be a refusal.
+type doubt struct {
+	generation int
+	kind       outbound.Kind
 }
 
+// questions are the latest answers of one receiver to the question of its arrangement. Messages with the same doubt
+// share them.
+type questions struct {
+	mu      sync.Mutex // held while the question is asked
+	answers outbound.Answers
+	asked   map[doubt]time.Time // when the question was last asked because of a doubt
+}
+
+// mostDoubts limits the doubts that are remembered.
+const mostDoubts = 64
+
 // ask returns answers that are recent. asked is false if the arrangement has no question that could prove anything.
-func (q *questions) ask(ctx context.Context, g *Gateway, to *route) (answers outbound.Answers, asked bool) {
+func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doubt) (answers outbound.Answers, asked bool) {
 	if to.standing.Arrangement.Egress.Probe.Method == "" {
 		return answers, false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := g.now()
-	if now.Sub(q.at) < answersFresh {
+	if now.Sub(q.asked[because]) < answersFresh {
 		return q.answers, true
 	}
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
@@ -133,7 +144,10 @@ func (q *questions) ask(ctx context.Context, g *Gateway, to *route) (answers out
 	if err != nil || ctx.Err() != nil {
 		return answers, false
 	}
-	q.answers, q.at = answers, now
+	if q.asked == nil || len(q.asked) >= mostDoubts {
+		q.asked = map[doubt]time.Time{}
+	}
+	q.answers, q.asked[because] = answers, now
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	g.reportNews(to, answers.Observations(now))

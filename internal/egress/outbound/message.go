@@ -6,8 +6,8 @@ import "github.com/perennial-pki/perennial/rollover"
 type Trial int
 
 const (
-	// First is the presented generation of an arrangement none of whose generations was ever accepted. Its successes define
-	// what success looks like.
+	// First is a generation of an arrangement none of whose generations is known to be accepted. Unless successes are known
+	// from before, those that it gets define what success looks like.
 	First Trial = iota
 	// Proven is a generation that the receiver is known to accept.
 	Proven
@@ -55,7 +55,7 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 		return Closes
 	case r.Meaning == Nothing:
 		return NoConclusion
-	case r.Kind.Succeeds() && (t == First || k.known[r.Kind] || t == Proven && (k.successes == 0 || !others)):
+	case r.Kind.Succeeds() && (k.known[r.Kind] || k.successes == 0 && t != Unproven || t == Proven && !others):
 		return Accepts
 	case others:
 		return Doubtful

@@ -96,7 +96,7 @@ func (a Answers) comparison(all []Result, generation int, known func(int) bool) 
 	for _, wanted := range []func(Result) bool{
 		func(r Result) bool { return known(r.Generation) && r.Verdict == rollover.Accepted },
 		func(r Result) bool { return r.Verdict == rollover.Accepted },
-		func(r Result) bool { return known(r.Generation) && r.Meaning == Answered },
+		func(r Result) bool { return known(r.Generation) && a.differs(r) },
 	} {
 		if i := slices.IndexFunc(all, func(r Result) bool { return r.Generation != generation && wanted(r) }); i >= 0 {
 			return &all[i]
