@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,43 +77,55 @@ type arrangementCreateCmd struct {
 	egressFlags    `embed:""`
 }
 
-// egressFlags configure how the gateway sends messages.
+// egressFlags configure how the gateway sends messages. An empty value, or 0, sets a setting back to its default.
 type egressFlags struct {
-	Probe        string   `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\"."`
-	ServerCA     string   `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
-	ServerKeyPin string   `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
-	KeepBytes    int64    `help:"The largest body that is kept for another attempt (default 64 MiB)."`
-	Timeout      int      `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
+	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\". It must get another answer without a certificate."`
+	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
+	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
+	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
+	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
 	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
 	Product      string   `placeholder:"NAME" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
-	RefusedBy    []int    `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
+	RefusedBy    []string `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
+	RefusalRule  []string `sep:"none" placeholder:"RULE" help:"Another answer that refuses a certificate, such as \"status=302 header=Location contains=/login\" or preset=sap-login. Repeat it for several."`
 }
 
 // apply copies the flags that were given.
 func (f egressFlags) apply(e *tenancy.Egress) error {
-	if f.Probe != "" {
-		method, path, ok := strings.Cut(f.Probe, " ")
-		if !ok {
+	if f.Probe != nil {
+		method, path, ok := strings.Cut(*f.Probe, " ")
+		if *f.Probe != "" && !ok {
 			return fmt.Errorf("--probe: use a method and a path, such as \"GET /health\"")
 		}
-		e.Probe.Method, e.Probe.Path = method, path
+		e.Probe = tenancy.Probe{Method: method, Path: path}
 	}
-	if f.ServerCA != "" {
-		data, err := os.ReadFile(f.ServerCA)
+	if f.ServerCA != nil && *f.ServerCA != "" {
+		data, err := os.ReadFile(*f.ServerCA)
 		if err != nil {
 			return fmt.Errorf("--server-ca: %w", err)
 		}
+		if !x509.NewCertPool().AppendCertsFromPEM(data) {
+			return fmt.Errorf("--server-ca: %s contains no certificate in PEM", *f.ServerCA)
+		}
 		e.ServerCA, e.ServerKeyPin = string(data), ""
+	} else if f.ServerCA != nil {
+		e.ServerCA = ""
 	}
-	if f.ServerKeyPin != "" {
-		e.ServerKeyPin, e.ServerCA = f.ServerKeyPin, ""
+	if f.ServerKeyPin != nil {
+		if e.ServerKeyPin = *f.ServerKeyPin; e.ServerKeyPin != "" {
+			e.ServerCA = ""
+		}
 	}
-	if f.KeepBytes != 0 {
-		e.KeepBytes = f.KeepBytes
+	if f.KeepBytes != nil {
+		e.KeepBytes = *f.KeepBytes
 	}
-	if f.Timeout != 0 {
-		e.TimeoutSeconds = f.Timeout
+	if f.Timeout != nil {
+		e.TimeoutSeconds = *f.Timeout
 	}
+	return errors.Join(f.applyIdentifiers(e), f.applyRefusals(e))
+}
+
+func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
 	if f.Product != "" {
 		by, found := instructions.IdentifiesOf(f.Product)
 		if !found {
@@ -120,16 +135,40 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	}
 	if f.IdentifiesBy != nil {
 		e.IdentifiesBy = nil
-		for _, rule := range f.IdentifiesBy {
-			if rule != "" {
-				e.IdentifiesBy = append(e.IdentifiesBy, tenancy.Identifier(rule))
-			}
+		for _, rule := range given(f.IdentifiesBy) {
+			e.IdentifiesBy = append(e.IdentifiesBy, tenancy.Identifier(rule))
 		}
 	}
-	if len(f.RefusedBy) > 0 {
-		e.RefusalStatuses = f.RefusedBy
+	return nil
+}
+
+func (f egressFlags) applyRefusals(e *tenancy.Egress) error {
+	if f.RefusedBy != nil {
+		e.RefusalStatuses = nil
+		for _, text := range given(f.RefusedBy) {
+			status, err := strconv.Atoi(text)
+			if err != nil {
+				return fmt.Errorf("--refused-by: invalid status %q: use numbers such as 401,403", text)
+			}
+			e.RefusalStatuses = append(e.RefusalStatuses, status)
+		}
+	}
+	if f.RefusalRule != nil {
+		e.RefusalRules = nil
+		for _, text := range given(f.RefusalRule) {
+			rule, err := tenancy.ParseRefusalRule(text)
+			if err != nil {
+				return fmt.Errorf("--refusal-rule: %w", err)
+			}
+			e.RefusalRules = append(e.RefusalRules, rule)
+		}
 	}
 	return nil
+}
+
+// given returns the values of a flag without empty ones.
+func given(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
 }
 
 func (c *arrangementCreateCmd) Run(e env) error {
@@ -173,9 +212,42 @@ func (c *arrangementChangeCmd) Run(e env) error {
 }
 
 func showArrangement(c *remote, e env, a client.Arrangement) error {
-	return c.show(e, a, "name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
-		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation,
-		"identifies by", identifiers(a.Egress.IdentifiesBy))
+	rows := []any{"name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
+		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation}
+	return c.show(e, a, append(rows, settings(a.Egress)...)...)
+}
+
+// settings lists every setting for sending messages, also those with their default.
+func settings(e tenancy.Egress) []any {
+	probe := "TLS handshake only, which proves nothing about the application"
+	if e.Probe.Method != "" {
+		probe = e.Probe.Method + " " + e.Probe.Path
+		if len(e.Probe.Statuses) > 0 {
+			probe += " (expected: " + joined(e.Probe.Statuses, ", ") + ")"
+		}
+	}
+	server := "the system's CAs"
+	switch {
+	case e.ServerKeyPin != "":
+		server = "the key " + e.ServerKeyPin
+	case e.ServerCA != "":
+		server = "the CAs of --server-ca"
+	}
+	parks := "on request"
+	if e.Park {
+		parks = "every message"
+	}
+	return []any{"identifies by", identifiers(e.IdentifiesBy), "probe", probe, "refused by", joined(e.Refusals(), "; "),
+		"server trust", server, "keeps bodies", "up to "+fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
+		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
+}
+
+func joined[T any](all []T, separator string) string {
+	parts := make([]string, len(all))
+	for i, one := range all {
+		parts[i] = fmt.Sprint(one)
+	}
+	return strings.Join(parts, separator)
 }
 
 func products() string {
@@ -191,11 +263,7 @@ func identifiers(all []tenancy.Identifier) string {
 	if len(all) == 0 {
 		return "unknown"
 	}
-	names := make([]string, len(all))
-	for i, id := range all {
-		names[i] = string(id)
-	}
-	return strings.Join(names, ", ")
+	return joined(all, ", ")
 }
 
 type arrangementListCmd struct {
