@@ -21,7 +21,7 @@ type importCheckCmd struct {
 	remote
 	Tenants      string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
 	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
-	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin."`
+	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated."`
 	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files; better set as PERENNIAL_IMPORT_PASSWORD."`
 	Apply        bool     `help:"Import the files if they have no problems."`

@@ -124,6 +124,19 @@ func TestEveryProblemIsReportedWithItsLine(t *testing.T) {
 	}
 }
 
+func TestAnArrangementStatesHowItsReceiverIdentifies(t *testing.T) {
+	const header = "tenant,name,receiver,endpoint,identifies_by\nacme,a,erp,https://erp.example.com,"
+	units, problems := Read(Files{Arrangements: header + "subject ca\n"}, now)
+	if len(problems) > 0 || len(units) != 1 ||
+		!slices.Equal(units[0].Arrangements[0].Egress.IdentifiesBy, []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA}) {
+		t.Errorf("%+v, %v", units, problems)
+	}
+	if _, problems := Read(Files{Arrangements: header + "thumbprint\n"}, now); len(problems) != 1 ||
+		!strings.Contains(problems[0].Text, `unknown identifier "thumbprint"`) {
+		t.Errorf("an unknown identifier: %v", problems)
+	}
+}
+
 // world returns an importer and an installation with one tenant.
 func world(t *testing.T, url string) (*Importer, *enginetest.Installation) {
 	t.Helper()

@@ -38,7 +38,7 @@ type Files struct {
 	Tenants string // name, display_name, key_type
 	People  string // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
 	// tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path,
-	// server_key_pin
+	// server_key_pin, identifies_by (separated by spaces)
 	Arrangements string
 	Certificates []Certificate // each with its private key
 	Password     string        // of PKCS#12 files
@@ -282,7 +282,7 @@ func (r *reader) people(text string) {
 
 func (r *reader) arrangements(text string) {
 	columns := []string{"tenant", "name", "receiver", "receiver_name", "contact_name", "contact_email", "scenario",
-		"endpoint", "strategy", "probe_path", "server_key_pin"}
+		"endpoint", "strategy", "probe_path", "server_key_pin", "identifies_by"}
 	r.table(arrangementsFile, text, columns, []string{"tenant", "name", "receiver", "endpoint"},
 		func(line int, cell func(string) string) {
 			a := Arrangement{line: line, Receiver: tenancy.Receiver{Name: cell("receiver"), DisplayName: cell("receiver_name"),
@@ -295,6 +295,9 @@ func (r *reader) arrangements(text string) {
 				Generation: 1, Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
 			if a.Strategy == "" {
 				a.Strategy = tenancy.Adaptive
+			}
+			for id := range strings.FieldsSeq(cell("identifies_by")) {
+				a.Egress.IdentifiesBy = append(a.Egress.IdentifiesBy, tenancy.Identifier(id))
 			}
 			if path := cell("probe_path"); path != "" {
 				a.Egress.Probe = tenancy.Probe{Method: "GET", Path: path}

@@ -218,6 +218,7 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		if l.Authority, l.NewRoot, err = announced(all.authorities, n.SuccessorID); err != nil {
 			return l, err
 		}
+		l.Changes, l.ChangesKnown = tenancy.Changes{Key: true, Issuer: true, Root: l.NewRoot != nil}, true
 	case n.SuccessorID != "":
 		successor := all.certs[n.SuccessorID]
 		next := DetailsOf(successor)

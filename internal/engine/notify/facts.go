@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// records are what the letters of one delivery are composed from.
+// records hold the rows that the letters of one delivery are composed from.
 type records struct {
 	notices      map[string]tenancy.Notice
 	tenants      map[string]tenancy.Tenant
@@ -147,6 +147,7 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		if by := a.Egress.IdentifiesBy; l.ChangesKnown && len(by) > 0 {
 			survival := l.Changes.Survival(by)
 			one.Unaffected, one.MustChange = survival == tenancy.Survives, survival == tenancy.Fails
+			one.DependsOnCA = (tenancy.Changes{Key: true}).Survival(by) == tenancy.Survives && !one.Unaffected
 		}
 		if at {
 			one.Exposed, wanted = risk.Exposed, risk.Wanted
@@ -212,6 +213,17 @@ func advice(kind tenancy.NoticeKind, a Affected) string {
 			return "It checks " + a.Checks + ", so it will need a change."
 		case a.Checks != "":
 			return "It checks " + a.Checks + ". Whether it needs a change depends on the CAs that it trusts."
+		}
+		return "How it checks certificates is not known."
+	}
+	if kind == tenancy.NewAuthority {
+		switch {
+		case a.Unaffected:
+			return "Nothing to do: it checks " + a.Checks + ", and does not depend on the new CA."
+		case a.MustChange && !a.DependsOnCA:
+			return "Nothing to do now: it checks " + a.Checks + ". It needs your next certificate when that is renewed."
+		case a.DependsOnCA:
+			return "It checks " + a.Checks + ", so it must trust the new CA."
 		}
 		return "How it checks certificates is not known."
 	}

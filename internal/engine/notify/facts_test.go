@@ -95,8 +95,8 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	w.sees(refuses, 2, rollover.Refused, date(2026, 12, 2))
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	reminder := w.mails(date(2026, 12, 16))["alice: crm-to-stern refuses the new certificate, 30 days left"]
-	says(t, reminder, "On 14 January 2027", "It refuses the new certificate (the answer). Call its administrator: messages "+
-		"are delivered with an older certificate until 14 January 2027", "crm-to-asked", "https://p.example.com/tenants/acme")
+	says(t, reminder, "On 14 January 2027", "It refuses the new certificate (the answer). Call its administrator: "+
+		"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked", "https://p.example.com/tenants/acme")
 	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
 		Verdict: rollover.Accepted, By: rollover.Person, At: date(2026, 12, 20)}}
 	_, err := w.Observe(t.Context(), refuses.ID, "test", []standing.Observation{claim}, date(2026, 12, 20))
@@ -112,7 +112,8 @@ func TestWithoutAnArrangementTheNewCertificateIsInUseAtOnce(t *testing.T) {
 	letters := w.mails(date(2026, 11, 1))
 	for _, subject := range []string{"alice: Tenant Certificate is going to expire soon",
 		"Ina: M-user Certificate is going to expire soon"} {
-		says(t, letters[subject], "The old one is not used after it.", "it is replaced on 1 December 2026, 00:00 UTC, at once")
+		says(t, letters[subject], "The old one is not used after it.",
+			"it is replaced on 1 December 2026, 00:00 UTC, at once")
 	}
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	letters = w.mails(date(2026, 12, 1))
@@ -142,8 +143,8 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	w.sees(bank, 1, rollover.Accepted, date(2026, 6, 1))
 	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", date(2026, 6, 2))
 	check(t, err)
-	says(t, w.mails(date(2026, 6, 2))[renewedSubject], "renewed early, by an operator (reissue). The old certificate stays "+
-		"valid.", "messages are delivered with an older certificate until")
+	says(t, w.mails(date(2026, 6, 2))[renewedSubject],
+		"renewed early, by an operator (reissue). The old certificate stays valid.", "messages are delivered with an older certificate until")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
@@ -176,7 +177,8 @@ func TestTheFirstRenewalUnderANewCACarriesItsCertificates(t *testing.T) {
 	}
 }
 
-// An imported certificate was issued by another CA, which alone can revoke it, and the first renewal changes the issuer.
+// An imported certificate was issued by another CA. Only that CA can revoke it, and the first renewal changes the
+// issuer.
 func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
@@ -191,8 +193,8 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	w.arranged("ca", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCA} })
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
-		"The issuing CA and its root change.", "It checks only that a trusted CA has signed the certificate, so it will need "+
-			"a change.", "not stay the same", "not stays the same")
+		"The issuing CA and its root change.",
+		"It checks only that a trusted CA has signed the certificate, so it will need a change.", "not stay the same", "not stays the same")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
 	check(t, err)
 	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
@@ -215,16 +217,25 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		a    Affected
 		want string
 	}{
-		{tenancy.Renewed, Affected{Accepts: true, Answer: "200 OK"}, "Nothing to do: it accepts the new certificate (200 OK)."},
+		{tenancy.Renewed, Affected{Accepts: true, Answer: "200 OK"},
+			"Nothing to do: it accepts the new certificate (200 OK)."},
 		{tenancy.Renewed, Affected{Unasked: true}, "Nothing to do: it asks for no certificate."},
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Answer: "401"},
 			"It gets only the new certificate and refuses it (401): messages fail until it is installed."},
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You report the new certificate as " +
 			"installed, but the receiver still refuses it. Call its administrator: messages depend on it now."},
 		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You report the new certificate as installed, but " +
-			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027, 00:00 UTC."},
+			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027, 00:00 " +
+			"UTC."},
 		{tenancy.Renewed, Affected{Exposed: true, Unaffected: true, Checks: "the subject"}, "It gets only the new " +
 			"certificate. It checks the subject, which stays the same. Test it to be sure."},
+		{tenancy.NewAuthority, Affected{Unaffected: true, Checks: "the public key"}, "Nothing to do: it checks the public " +
+			"key, and does not depend on the new CA."},
+		{tenancy.NewAuthority, Affected{MustChange: true, Checks: "the whole certificate"}, "Nothing to do now: it checks " +
+			"the whole certificate. It needs your next certificate when that is renewed."},
+		{tenancy.NewAuthority, Affected{MustChange: true, DependsOnCA: true, Checks: "the subject and the issuer"},
+			"It checks the subject and the issuer, so it must trust the new CA."},
+		{tenancy.NewAuthority, Affected{}, "How it checks certificates is not known."},
 		{tenancy.Expiring, Affected{}, "How it checks certificates is not known."},
 	} {
 		if got := advice(c.kind, c.a); got != c.want {

@@ -133,6 +133,8 @@ type Affected struct {
 	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that does.
 	// Both are false if that is not known.
 	Unaffected, MustChange bool
+	// DependsOnCA is true if the receiver needs a change only because the CA changes.
+	DependsOnCA bool
 	// Accepts and Refuses are proved for the new certificate. Answer is the receiver's.
 	Accepts, Refuses bool
 	Answer           string

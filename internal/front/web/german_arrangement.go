@@ -9,6 +9,13 @@ var germanArrangement = []translation{
 		"%s wurde gelöscht. Darüber werden keine Nachrichten mehr gesendet.",
 	},
 	{
+		"%s sends messages to your system with a client certificate. The certificate has been renewed, and only " +
+			"the new one is used now. Test whether your system accepts it, and install it if not.",
+		"%s sendet Nachrichten mit einem Client-Zertifikat an Ihr System. Das Zertifikat wurde erneuert, und nur " +
+			"noch das neue wird verwendet. Prüfen Sie, ob Ihr System es annimmt, und installieren Sie es, falls " +
+			"nicht.",
+	},
+	{
 		"%s sends messages to your system with a client certificate. The certificate has been renewed. Please add " +
 			"the new one next to the old one, or replace the old one. Messages are delivered either way.",
 		"%s sendet mit einem Client-Zertifikat Nachrichten an Ihr System. Das Zertifikat wurde erneuert. Bitte " +
@@ -277,12 +284,6 @@ var germanArrangement = []translation{
 		"Der Empfänger nimmt Generation %d noch nicht an. Erstellen Sie unten einen Link, und senden Sie ihn dem " +
 			"Administrator. Bis dahin verwenden Nachrichten das alte Zertifikat.",
 	},
-	{
-		"You say that the certificate is installed, but the receiver still answers %s. Please check the installation " +
-			"and test again. Until then, messages use the old one.",
-		"Sie sagen, das Zertifikat sei installiert, aber der Empfänger antwortet weiterhin mit %s. Bitte prüfen Sie die " +
-			"Installation und testen Sie erneut. Bis dahin nutzen Nachrichten das alte.",
-	},
 	{"The receiver was tested. %s", "Der Empfänger wurde geprüft. %s"},
 	{"The strategy is now %s.", "Die Strategie ist jetzt %s."},
 	{"The subject alternative name changes.", "Der alternative Name (SAN) ändert sich."},
@@ -342,6 +343,12 @@ var germanArrangement = []translation{
 		"Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt nichts. " +
 			"Um sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s " +
 			"auf einem anderen Weg nennt. Es muss ein Kontakt sein, den Sie schon vorher kannten.",
+	},
+	{
+		"You say that the certificate is installed, but the receiver still answers %s. Please check the " +
+			"installation and test again.",
+		"Sie sagen, dass das Zertifikat installiert ist, aber der Empfänger antwortet noch immer %s. Bitte " +
+			"prüfen Sie die Installation und testen Sie erneut.",
 	},
 	{
 		"Your system is tested immediately with the new certificate, and you see the result here.",

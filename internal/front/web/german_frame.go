@@ -213,14 +213,15 @@ var germanFrame = []translation{
 	},
 	{"Waiting", "Wartet"},
 	{
-		"Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a person " +
-			"reports it as installed, and nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use it. " +
-			"Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. At risk: the " +
-			"old one expires within 30 days.",
-		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger nimmt es nicht an. Gemeldet: " +
-			"Eine Person meldet es als installiert, und noch nichts beweist es. Bereit: Der Empfänger nimmt es an. " +
-			"Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht mehr gebraucht. Wieder altes " +
-			"Zertifikat: Der Empfänger nimmt wieder nur das alte an. Gefährdet: Das alte läuft innerhalb von 30 Tagen ab.",
+		"Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a " +
+			"person reports it as installed, and nothing proves it yet. Ready: the receiver accepts it. Cut over: " +
+			"messages use it. Settled: the old one is no longer needed. Reverted: the receiver accepts only the old " +
+			"one again. At risk: the deadline for the newest certificate is within 30 days.",
+		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger nimmt es nicht an. " +
+			"Gemeldet: Eine Person meldet es als installiert, und noch nichts beweist es. Bereit: Der Empfänger " +
+			"nimmt es an. Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht mehr gebraucht. " +
+			"Wieder altes Zertifikat: Der Empfänger nimmt wieder nur das alte an. Gefährdet: Die Frist für das " +
+			"neueste Zertifikat endet innerhalb von 30 Tagen.",
 	},
 	{"Welcome", "Willkommen"},
 	{"Why do messages through %s fail?", "Warum scheitern Nachrichten über %s?"},

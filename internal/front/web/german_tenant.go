@@ -26,6 +26,7 @@ var germanTenant = []translation{
 	{"Complete", "Abschließen"},
 	{"Compromised", "Kompromittiert"},
 	{"Create arrangement", "Vereinbarung anlegen"},
+	{"Deadline", "Frist"},
 	{"Does %s get mail?", "Bekommt %s Mail?"},
 	{"Download", "Herunterladen"},
 	{"E-mail", "E-Mail"},
@@ -93,7 +94,6 @@ var germanTenant = []translation{
 	{"Note (optional)", "Notiz (optional)"},
 	{"Note: %s", "Notiz: %s"},
 	{"Nothing is planned at the moment.", "Im Moment ist nichts geplant."},
-	{"Old one expires", "Altes Zertifikat läuft ab"},
 	{"Open tasks", "Offene Aufgaben"},
 	{
 		"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
@@ -170,14 +170,22 @@ var germanTenant = []translation{
 		"Ihr Zertifikat wurde erneuert, und jeder Empfänger nimmt das neue an.",
 	},
 	{
-		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The old one is valid until %s.",
-		"Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Das alte gilt bis zum %s.",
+		"Your certificate has been renewed. %d of %d receivers are not known to accept the new one, and messages " +
+			"to %d of them depend on it now.",
+		"Ihr Zertifikat wurde erneuert. Von %d von %d Empfängern ist nicht bekannt, dass sie das neue annehmen, " +
+			"und Nachrichten an %d davon hängen jetzt davon ab.",
 	},
 	{
-		"Your certificate has been renewed. No receiver is known to accept the new one yet. Messages use the old " +
-			"one until %s.",
-		"Ihr Zertifikat wurde erneuert. Noch ist von keinem Empfänger bekannt, dass er das neue annimmt. " +
-			"Nachrichten verwenden das alte bis zum %s.",
+		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The first deadline is " +
+			"%s.",
+		"Ihr Zertifikat wurde erneuert. %d von %d Empfängern sind für das neue bereit. Die erste Frist ist der " +
+			"%s.",
+	},
+	{
+		"Your certificate has been renewed. No receiver is known to accept the new one yet. The first deadline " +
+			"is %s.",
+		"Ihr Zertifikat wurde erneuert. Es ist noch von keinem Empfänger bekannt, dass er das neue annimmt. Die " +
+			"erste Frist ist der %s.",
 	},
 	{
 		"Your certificate will be renewed on %s. Until then there is nothing to do.",

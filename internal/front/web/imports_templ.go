@@ -95,7 +95,7 @@ func importsPage(v *view, list client.Page[client.Import]) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " <span class=\"hint\">tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin</span></label> <input id=\"arrangements\" name=\"arrangements\" type=\"file\" accept=\".csv,text/csv\"> <label for=\"certificates\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, " <span class=\"hint\">tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by</span></label> <input id=\"arrangements\" name=\"arrangements\" type=\"file\" accept=\".csv,text/csv\"> <label for=\"certificates\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -224,6 +224,16 @@ func (v *view) advice(r roll) string {
 	roll := *r.rollover
 	newest := newestOf(roll)
 	switch {
+	case roll.Exposed && newest.Verdict == rollover.Refused:
+		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it "+
+			"to its administrator now.", newest.Generation)
+	case roll.Exposed:
+		return v.T("Messages are sent with generation %d only, and the receiver is not known to accept it. Test the "+
+			"receiver, or create a link below and send it to its administrator.", newest.Generation)
+	case roll.AtRisk && roll.Renewal != nil && roll.Renewal.Survival == tenancy.Survives &&
+		newest.Verdict == rollover.Unknown:
+		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed: the test shows it.",
+			v.identifies(roll.Renewal.IdentifiesBy))
 	case newest.Verdict == rollover.Unclear && roll.AtRisk && r.arrangement.Egress.Probe.Method != "":
 		return v.T("The test proves nothing: %s. Choose another test (%s now) that the receiver answers only to accepted "+
 			"certificates, or create a link below and send it to its administrator.", newest.Answer,
@@ -231,12 +241,6 @@ func (v *view) advice(r roll) string {
 	case roll.State == rollover.Claimed:
 		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages that "+
 			"it refuses are sent with an older generation.", newest.Generation)
-	case roll.Exposed && newest.Verdict == "refused":
-		return v.T("Messages are sent with generation %d only, and the receiver refuses it. Create a link below and send it "+
-			"to its administrator now.", newest.Generation)
-	case roll.Exposed:
-		return v.T("Messages are sent with generation %d only, and the receiver is not known to accept it. Test the "+
-			"receiver, or create a link below and send it to its administrator.", newest.Generation)
 	case roll.AtRisk && roll.State == "cut-over":
 		return v.T("Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it "+
 			"refuses are sent with an older generation. Test the receiver, or create a link below and send it to its "+

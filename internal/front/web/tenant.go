@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/policy"
-	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -21,7 +21,7 @@ type situation struct {
 	forecast  client.TenantForecast
 	rollovers []client.Rollover
 	tasks     []client.Task
-	ready     int // receivers that accept the newest generation
+	ready     int // receivers that are not at risk
 }
 
 func (c *console) tenantHome(v *view, name string) (err error) {
@@ -38,7 +38,7 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 	}
 	s.rollovers = rollovers.Items
 	for _, r := range s.rollovers {
-		if newestOf(r).Verdict == rollover.Accepted {
+		if !r.AtRisk {
 			s.ready++
 		}
 	}
@@ -64,22 +64,8 @@ func (v *view) sentence(s situation) string {
 		if f.Purpose != tenancy.ForTenant {
 			continue
 		}
-		var until time.Time // when the old generation of an open roll-over expires
-		for _, r := range s.rollovers {
-			if len(r.Generations) > 1 {
-				until = r.Generations[0].NotAfter
-			}
-		}
-		if !until.IsZero() {
-			switch {
-			case s.ready == len(s.rollovers):
-				return v.T("Your certificate has been renewed, and every receiver accepts the new one.")
-			case s.ready == 0:
-				return v.T("Your certificate has been renewed. No receiver is known to accept the new one yet. "+
-					"Messages use the old one until %s.", v.Day(until))
-			}
-			return v.T("Your certificate has been renewed. %d of %d receivers are ready for the new one. The old "+
-				"one is valid until %s.", s.ready, len(s.rollovers), v.Day(until))
+		if slices.ContainsFunc(s.rollovers, func(r client.Rollover) bool { return len(r.Generations) > 1 }) {
+			return v.progress(s)
 		}
 		for _, e := range f.Events {
 			if e.Action == policy.Renew {
@@ -88,6 +74,35 @@ func (v *view) sentence(s situation) string {
 		}
 	}
 	return v.T("Nothing is planned at the moment.")
+}
+
+// progress returns how far the receivers of a renewed certificate are.
+func (v *view) progress(s situation) string {
+	var first time.Time // deadline
+	risks, exposed := 0, 0
+	for _, r := range s.rollovers {
+		switch {
+		case !r.AtRisk:
+			continue
+		case r.Exposed:
+			exposed++
+		case first.IsZero() || r.Deadline.Before(first):
+			first = r.Deadline
+		}
+		risks++
+	}
+	switch {
+	case risks == 0:
+		return v.T("Your certificate has been renewed, and every receiver accepts the new one.")
+	case exposed > 0:
+		return v.T("Your certificate has been renewed. %d of %d receivers are not known to accept the new one, and messages "+
+			"to %d of them depend on it now.", risks, len(s.rollovers), exposed)
+	case risks == len(s.rollovers):
+		return v.T("Your certificate has been renewed. No receiver is known to accept the new one yet. The first deadline "+
+			"is %s.", v.Day(first))
+	}
+	return v.T("Your certificate has been renewed. %d of %d receivers are ready for the new one. The first deadline is "+
+		"%s.", s.ready, len(s.rollovers), v.Day(first))
 }
 
 func (c *console) certificates(v *view) error {
