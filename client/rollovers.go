@@ -42,6 +42,7 @@ type RolloverKnowledge struct {
 	LeaveAt      time.Time        `json:"leave_at" doc:"Latest time at which the arrangement stops using it."`
 	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"End of the notice period of the key users. Before that, it is presented only if needed."`
 	PresentedAt  time.Time        `json:"presented_at,omitzero"`
+	Revoked      bool             `json:"revoked,omitempty" doc:"True if it is revoked, so that it is not presented any more."`
 	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"What is proved. Absent if the receiver was never asked."`
 	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
 	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`

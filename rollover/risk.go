@@ -21,7 +21,8 @@ type Risk struct {
 	// Exposed is set if messages depend on the wanted generation already, because no older one is tried or accepted. Then
 	// the deadline is not in the future.
 	Exposed bool
-	// Until is the expiry of the last older generation. After that, going back is impossible.
+	// Until is the expiry of the last older generation that is usable. After that, going back is impossible. It is zero if
+	// there is none.
 	Until time.Time
 }
 
@@ -35,11 +36,13 @@ func (r Risk) Days(now time.Time) int {
 
 const oneDay = 24 * time.Hour
 
-// Risk returns whether the arrangement is at risk at now: an older generation is not yet expired, and the receiver has
-// not been proved to accept the newest usable one. A claim is not a proof.
+// Risk returns whether the arrangement is at risk at now: the receiver has not been proved to accept the newest usable
+// generation, while an older one has not expired, whether it is usable or revoked. A claim is not a proof.
 func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	usable := r.usable(now)
-	if len(usable) < 2 || r.proved(usable[0]) {
+	if len(usable) == 0 || r.proved(usable[0]) || !slices.ContainsFunc(r.Generations, func(g Generation) bool {
+		return g.Number < usable[0] && now.Before(g.NotAfter)
+	}) {
 		return risk, false
 	}
 	risk.Wanted = usable[0]

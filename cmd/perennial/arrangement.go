@@ -238,7 +238,7 @@ func settings(e tenancy.Egress) []any {
 		parks = "every message"
 	}
 	return []any{"identifies by", identifiers(e.IdentifiesBy), "probe", probe, "refused by", joined(e.Refusals(), "; "),
-		"server trust", server, "keeps bodies", "up to "+fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
+		"server trust", server, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
 		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
 }
 

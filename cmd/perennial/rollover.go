@@ -79,6 +79,9 @@ func showRollover(c *remote, e env, v client.Rollover) error {
 			if g.Verdict == rollover.Unknown {
 				verdict = "unknown"
 			}
+			if g.Revoked {
+				verdict += " (revoked)"
+			}
 			if !g.ClaimedAt.IsZero() {
 				verdict += fmt.Sprintf(" (claimed by a %s on %s)", g.ClaimedBy, moment(g.ClaimedAt))
 			}

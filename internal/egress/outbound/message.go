@@ -22,7 +22,7 @@ func TrialOf(r rollover.Rollover, generation int) Trial {
 		return Proven
 	}
 	for _, other := range r.Generations {
-		if other.Verdict == rollover.Accepted {
+		if other.Verdict == rollover.Accepted && !other.Revoked {
 			return Unproven
 		}
 	}

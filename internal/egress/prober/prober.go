@@ -97,8 +97,10 @@ func (p *Prober) Confirm(ctx context.Context, s standing.Standing, generation in
 // handshakes are made on request only.
 func (p *Prober) ProbeOpen(ctx context.Context) error {
 	var failures []error
-	err := p.engine.Open(ctx, func(s standing.Standing) {
-		if s.Arrangement.Egress.Probe.Method == "" || !waits(s.Rollover.State(p.now()), s.Arrangement.Strategy) {
+	now := p.now()
+	err := p.engine.Open(ctx, now, func(s standing.Standing) {
+		_, risk := s.Rollover.Risk(now)
+		if s.Arrangement.Egress.Probe.Method == "" || !risk && !waits(s.Rollover.State(now), s.Arrangement.Strategy) {
 			return
 		}
 		if _, _, err := p.Probe(ctx, s, "probe"); err != nil {

@@ -75,13 +75,47 @@ func TestASecondRenewalKeepsTheDeadlineOfTheGenerationThatTheReceiverAccepts(t *
 // open returns the names of the arrangements that the walk over the fleet finds at risk.
 func (f *fixture) open(now time.Time) (names []string) {
 	f.t.Helper()
-	check(f.t, f.Open(f.t.Context(), func(s standing.Standing) {
+	check(f.t, f.Open(f.t.Context(), now, func(s standing.Standing) {
 		if _, at := s.Rollover.Risk(now); at {
 			names = append(names, s.Arrangement.Name)
 		}
 	}))
 	slices.Sort(names)
 	return names
+}
+
+// After a compromise, messages depend on the new certificate at once. The receivers are at risk until they are proved to
+// accept it, or until the revoked certificate would have expired.
+func TestACompromiseLeavesReceiversAtRiskUntilTheyAcceptTheNewCertificate(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	f.arrangement(acme, "shop", tenancy.Manual)
+	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-02-01"))
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "alice", date("2026-03-01"))
+	check(t, err)
+	now := date("2026-03-02")
+	check(t, f.Tick(t.Context(), now))
+	risk, at := f.standing(acme, "bank").Rollover.Risk(now)
+	if !at || !risk.Exposed || risk.Wanted != 2 || risk.Days(now) != 0 {
+		t.Errorf("%+v, %v", risk, at)
+	}
+	if got := f.open(now); !slices.Equal(got, []string{"crm-to-bank", "crm-to-shop"}) {
+		t.Errorf("%q are found at risk", got)
+	}
+	s := f.sees(bank, 2, rollover.Accepted, rollover.Traffic, now)
+	if len(s.Certificates) != 1 || !slices.Equal(s.Rollover.Order(now), []int{2}) {
+		t.Errorf("a revoked generation is presented: %d certificates, order %v", len(s.Certificates), s.Rollover.Order(now))
+	}
+	if got := f.open(now); !slices.Equal(got, []string{"crm-to-shop"}) {
+		t.Errorf("%q are found at risk", got)
+	}
+	if _, due := f.reminders(acme); len(due) > 0 {
+		t.Errorf("%d reminders before an expiry that means nothing", len(due))
+	}
+	if got := f.open(date("2027-01-15")); len(got) > 0 {
+		t.Errorf("%q are found at risk after the revoked certificate would have expired", got)
+	}
 }
 
 func TestAReminderStatesARefusalOnlyIfItIsProved(t *testing.T) {

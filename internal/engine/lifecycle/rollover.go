@@ -47,7 +47,7 @@ const rollPage = 200
 // acted. Its cost is proportional to the number of open roll-overs.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
-	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
+	err := e.rolling(ctx, now, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
 		if _, _, err := e.rollTenant(ctx, t, arrangements, now); err != nil {
 			failures = append(failures, fmt.Errorf("roll-over of tenant %s: %w", t.Name, err))
 		}
@@ -82,7 +82,7 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	}
 	allSettled := true
 	for _, s := range all {
-		if len(s.Rollover.Generations) < 2 {
+		if len(s.Certificates) < 2 {
 			return time.Time{}
 		}
 		consider(s.Rollover.Next(now))
@@ -102,10 +102,10 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 	return next
 }
 
-// rolling calls each for every tenant with an open roll-over.
-func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenancy.Arrangement)) error {
+// rolling calls each for every tenant with an open roll-over at now.
+func (e *Engine) rolling(ctx context.Context, now time.Time, each func(tenancy.Tenant, []tenancy.Arrangement)) error {
 	for after := ""; ; {
-		ids, err := e.store.Rolling(ctx, after, rollPage)
+		ids, err := e.store.Rolling(ctx, now, after, rollPage)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -121,10 +121,10 @@ func (e *Engine) rolling(ctx context.Context, each func(tenancy.Tenant, []tenanc
 	}
 }
 
-// Open calls each with the state of every arrangement that has an open roll-over.
-func (e *Engine) Open(ctx context.Context, each func(standing.Standing)) error {
+// Open calls each with the state of every arrangement that has an open roll-over at now.
+func (e *Engine) Open(ctx context.Context, now time.Time, each func(standing.Standing)) error {
 	var failures []error
-	err := e.rolling(ctx, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
+	err := e.rolling(ctx, now, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {
 		all, err := e.Standings(ctx, e.store.Reader, t, arrangements)
 		if err != nil {
 			failures = append(failures, err)
@@ -170,7 +170,7 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
 	now time.Time) (retired bool, err error) {
 	for _, c := range certs {
-		if c.SuccessorID == "" || !allSettled && now.Before(c.NotAfter) {
+		if c.State == tenancy.Revoked || c.SuccessorID == "" || !allSettled && now.Before(c.NotAfter) {
 			continue
 		}
 		err := e.store.InTx(ctx, func(tx *store.Tx) error {

@@ -23,13 +23,19 @@ type Standing struct {
 	Evidence     []Evidence
 }
 
-// Assemble returns the standing of an arrangement from what is stored about it. certs are the generations that can be
-// presented, oldest first.
+// Assemble returns the standing of an arrangement from what is stored about it. certs are the generations that are not
+// retired, oldest first. Those that are revoked are part of the roll-over, and not of the certificates.
 func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certificate, evidence []Evidence) Standing {
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
 		UnaskedAt: a.Learned.UnaskedAt, NewestOnly: a.Egress.TakesNewestOnly() || !a.Learned.NewestOnlyAt.IsZero(),
-		Generations: make([]rollover.Generation, len(certs))}
-	for i, c := range certs {
+		Generations: make([]rollover.Generation, 0, len(certs))}
+	presentable := make([]tenancy.Certificate, 0, len(certs))
+	for _, c := range certs {
+		if c.State != tenancy.Revoked {
+			presentable = append(presentable, c)
+		} else if c.NotAfter.Before(certs[len(certs)-1].NotBefore) { // it expired long ago
+			continue
+		}
 		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
 		for _, known := range evidence {
@@ -38,9 +44,9 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certifica
 				g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = known.ClaimedAt, known.ClaimedBy, known.Latest, known.TurnedAt
 			}
 		}
-		r.Generations[i] = g
+		r.Generations = append(r.Generations, g)
 	}
-	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: certs, Evidence: evidence}
+	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: presentable, Evidence: evidence}
 }
 
 // Name is the arrangement's full name, TENANT/ARRANGEMENT.

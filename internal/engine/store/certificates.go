@@ -184,18 +184,20 @@ func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, erro
 		"AND not_after < ?", micros(now))
 }
 
-// Rolling lists the tenants with an open roll-over: an old generation is not retired yet, whether it was ever presented
-// or not. Its cost is proportional to what it returns.
-func (r Reader) Rolling(ctx context.Context, after string, limit int) ([]string, error) {
+// Rolling lists the tenants with an open roll-over at now: an old generation is not retired yet, whether it was ever
+// presented or not, or it was revoked and has not expired. Its cost is proportional to what it returns.
+func (r Reader) Rolling(ctx context.Context, now time.Time, after string, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
-		"successor_id <> '' AND state IN ('standby', 'active') AND tenant_id > ? ORDER BY tenant_id LIMIT ?", after, limit)
+		"successor_id <> '' AND state <> 'retired' AND (state <> 'revoked' OR not_after > ?) AND tenant_id > ? "+
+		"ORDER BY tenant_id LIMIT ?", micros(now), after, limit)
 }
 
-// InReachOf reads the generations of the tenant certificate that can be presented, by tenant ID, the oldest first.
+// InReachOf reads the generations of the tenant certificate that are not retired, by tenant ID, the oldest first. Those
+// that are revoked cannot be presented.
 func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
 	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
-		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state IN ('standby', 'active') AND "+
-			"tenant_id ", tenantIDs, " ORDER BY generation")
+		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state <> 'retired' AND tenant_id ",
+		tenantIDs, " ORDER BY generation")
 }
 
 // Activate records that a standby generation is presented now.

@@ -35,7 +35,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 		k := client.RolloverKnowledge{
 			Generation: g.Number, Fingerprint: c.Fingerprint, NotAfter: g.NotAfter, LeaveAt: g.LeaveAt(),
 			NoticedUntil: g.NoticedUntil, PresentedAt: g.PresentedAt, Verdict: g.Verdict,
-			VerdictAt: g.VerdictAt, Source: g.By,
+			VerdictAt: g.VerdictAt, Revoked: g.Revoked, Source: g.By,
 		}
 		if g.Verdict != rollover.Accepted && g.ClaimedAt.After(g.VerdictAt) { // an older claim is refuted
 			k.ClaimedAt, k.ClaimedBy = g.ClaimedAt, g.ClaimedBy
@@ -324,7 +324,7 @@ func (s *server) standings(ctx context.Context, tenant string) ([]standing.Stand
 // surveyRisk returns the arrangements at risk in the whole fleet, most urgent first.
 func (s *server) surveyRisk(ctx context.Context) (all []standing.Standing, size int, err error) {
 	now := s.clock()
-	err = s.engine.Open(ctx, func(standing standing.Standing) {
+	err = s.engine.Open(ctx, now, func(standing standing.Standing) {
 		size++
 		if _, at := standing.Rollover.Risk(now); at {
 			all = append(all, standing)
@@ -409,7 +409,7 @@ const longestLink = 90 * policy.Day
 // linkExpiry returns the latest end of the roll-over that a link is for.
 func linkExpiry(standing standing.Standing, now time.Time) time.Time {
 	until := now.Add(longestLink)
-	if risk, at := standing.Rollover.Risk(now); at && risk.Until.Before(until) {
+	if risk, at := standing.Rollover.Risk(now); at && !risk.Until.IsZero() && risk.Until.Before(until) {
 		until = risk.Until
 	}
 	return until

@@ -265,7 +265,7 @@ func (f *fleet) year(ctx context.Context, start time.Time) error {
 // evidence reports answers of the receivers, and adds the messages that caused them.
 func (f *fleet) evidence(ctx context.Context) error {
 	var failures []error
-	err := f.engine.Open(ctx, func(s standing.Standing) {
+	err := f.engine.Open(ctx, f.now, func(s standing.Standing) {
 		newest := s.Certificates[len(s.Certificates)-1]
 		since := newest.CreatedAt
 		a := s.Arrangement
