@@ -84,8 +84,8 @@ func (f *fixture) open(now time.Time) (names []string) {
 	return names
 }
 
-// After a compromise, messages depend on the new certificate at once. The receivers are at risk until they are proved to
-// accept it, or until the revoked certificate would have expired.
+// After a compromise, messages depend on the new certificate at once. The receivers are at risk until they are proved
+// to accept it, or until the revoked certificate would have expired.
 func TestACompromiseLeavesReceiversAtRiskUntilTheyAcceptTheNewCertificate(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))

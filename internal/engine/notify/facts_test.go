@@ -96,7 +96,8 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	reminder := w.mails(date(2026, 12, 16))["alice: crm-to-stern refuses the new certificate, 30 days left"]
 	says(t, reminder, "On 14 January 2027", "It refuses the new certificate (the answer). Call its administrator: "+
-		"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked", "https://p.example.com/tenants/acme")
+		"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked",
+		"https://p.example.com/tenants/acme")
 	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
 		Verdict: rollover.Accepted, By: rollover.Person, At: date(2026, 12, 20)}}
 	_, err := w.Observe(t.Context(), refuses.ID, "test", []standing.Observation{claim}, date(2026, 12, 20))
@@ -144,7 +145,8 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", date(2026, 6, 2))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 2))[renewedSubject],
-		"renewed early, by an operator (reissue). The old certificate stays valid.", "messages are delivered with an older certificate until")
+		"renewed early, by an operator (reissue). The old certificate stays valid.",
+		"messages are delivered with an older certificate until")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
@@ -194,7 +196,8 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
 		"The issuing CA and its root change.",
-		"It checks only that a trusted CA has signed the certificate, so it will need a change.", "not stay the same", "not stays the same")
+		"It checks only that a trusted CA has signed the certificate, so it will need a change.",
+		"not stay the same", "not stays the same")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
 	check(t, err)
 	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
