@@ -3,21 +3,25 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// examine finds out the meaning of a closed connection. An idempotent request is sent again. Any other one must not be, since
-// the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and without the body, or
-// only a handshake is made, over a fresh connection each time. If that connection is closed as well, closing is the
-// receiver's way to refuse.
+// examine finds out the meaning of a closed connection. An idempotent request without a body is sent again. Any other
+// one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and
+// without the body, over a fresh connection. If that connection is closed as well, closing is the receiver's way to
+// refuse. "100 Continue" proves nothing, because many servers send it before their application sees the request. Then a
+// safe request is compared: if the receiver closes that with this generation only, it refuses the generation, and has
+// not processed the message.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
-	id := to.identities[a.generation]
-	fresh := to.fresh(m.gateway.network, id)
+	fresh := to.fresh(m.gateway.network, to.identities[a.generation])
 	m.attempts++
 	if m.kept == nil && isIdempotent(r.Method) {
 		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
@@ -28,24 +32,104 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 		*a = again
 		return
 	}
-	meaning, detail := outbound.Nothing, ""
+	var head attempt
 	if m.kept != nil {
-		meaning, detail = ask(r, fresh, to.refusals)
+		head = ask(r, fresh, to.refusals)
 	}
-	if meaning == outbound.Nothing {
-		egress := to.standing.Arrangement.Egress
-		egress.Probe = tenancy.Probe{}
-		result := outbound.Ask(r.Context(), m.gateway.network, to.endpoint, egress, &id.Identity)
-		meaning, detail = result.Meaning, result.Detail
-	}
-	switch meaning {
-	case outbound.Refused:
-		a.meaning, a.detail = outbound.Refused, detail
-	case outbound.Suspicious:
+	switch {
+	case head.meaning == outbound.Refused:
+		a.meaning, a.detail = outbound.Refused, head.detail
+		return
+	case head.meaning == outbound.Suspicious:
 		a.meaning, a.detail = outbound.Refused, "the receiver closed the connection twice"
-	default:
-		a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
+		return
 	}
+	a.unexpected = head.refusesExpect(isWrite(a.err))
+	a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
+	if detail, refused := m.refusesSafely(r, to, a.generation); refused {
+		a.meaning, a.detail, a.unexpected = outbound.Refused, detail, false
+	}
+}
+
+// isWrite reports whether a connection broke before the whole request was written.
+func isWrite(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
+}
+
+const (
+	// hangsAfter is the time without an answer after which a receiver is suspected to hang because of the certificate.
+	// hangTimeout limits a safe request that finds out.
+	hangsAfter, hangTimeout = 5 * time.Second, 4 * time.Second
+)
+
+// refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then with this one, over fresh connections. It reports
+// whether the receiver answers it with the other one, and refuses it, closes the connection or hangs with this one.
+func (m *message) refusesSafely(r *http.Request, to *route, generation int) (detail string, refused bool) {
+	for _, other := range to.others(generation, m.gateway.now()) {
+		compared := m.safely(r, to, other)
+		if compared.meaning != outbound.Answered {
+			continue
+		}
+		a := m.safely(r, to, generation)
+		if a.meaning == outbound.Suspicious || a.reading.Reason == outbound.Unreachable { // once is a network fault
+			a = m.safely(r, to, generation)
+		}
+		switch {
+		case a.meaning == outbound.Answered && !a.reading.Kind.Succeeds() && compared.reading.Kind.Succeeds():
+		case a.meaning == outbound.Refused, a.meaning == outbound.Suspicious, a.reading.Reason == outbound.Unreachable:
+		default:
+			return "", false
+		}
+		return fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s with generation %d", a.detail,
+			compared.detail, other), true
+	}
+	return "", false
+}
+
+// others returns the generations that a question may present besides one, those that are accepted first.
+func (r *route) others(generation int, now time.Time) (all []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.rollover.Order(now) {
+		if g != generation && r.identities[g] != nil && r.rollover.MayAsk(g) {
+			all = append(all, g)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b int) int { return r.proof(a) - r.proof(b) })
+	return all
+}
+
+// proof orders generations: those that are accepted first. r.mu is held.
+func (r *route) proof(generation int) int {
+	if outbound.TrialOf(r.rollover, generation) == outbound.Proven {
+		return 0
+	}
+	return 1
+}
+
+// safely sends a safe request over a fresh connection: the arrangement's probe, or else the head of the message as HEAD
+// (RFC 9110, section 9.3.2).
+func (m *message) safely(r *http.Request, to *route, generation int) attempt {
+	ctx, cancel := context.WithTimeout(r.Context(), hangTimeout)
+	defer cancel()
+	id := to.identities[generation]
+	if egress := to.standing.Arrangement.Egress; egress.Probe.Method != "" {
+		a := attempt{generation: generation}
+		a.reading = outbound.Ask(ctx, m.gateway.network, to.endpoint, egress, &id.Identity).Reading
+		a.meaning, a.detail = a.reading.Meaning, a.reading.Detail
+		return a
+	}
+	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{}))
+	q.Method, q.Body, q.GetBody, q.ContentLength, q.TransferEncoding = http.MethodHead, nil, nil, 0, nil
+	for _, name := range []string{"Expect", "Idempotency-Key", "Content-Type", "Content-Length", "Content-Encoding",
+		"Trailer", "Upgrade", "Connection"} {
+		q.Header.Del(name)
+	}
+	a := attempt{generation: generation}.with(to.fresh(m.gateway.network, id).RoundTrip(q))
+	a.judge(to.refusals)
+	a.discard()
+	return a
 }
 
 // fresh opens a new connection for every request.
@@ -65,8 +149,9 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// ask sends the head of a message and withholds its body. The receiver answers "100 Continue", or refuses.
-func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) (outbound.Meaning, string) {
+// ask sends the head of a message and withholds its body. The receiver answers "100 Continue", which proves nothing, or
+// refuses.
+func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) attempt {
 	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
 	defer cancel()
 	var continues atomic.Bool
@@ -79,13 +164,10 @@ func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) (ou
 	a := attempt{}.with(fresh.RoundTrip(q))
 	a.judge(refusals)
 	a.discard()
-	if continues.Load() {
-		return outbound.Answered, "100 Continue"
+	if continues.Load() || errors.Is(a.err, errWithheld) {
+		return attempt{detail: "the receiver continues, or ignores the expectation"}
 	}
-	if a.err != nil && errors.Is(a.err, errWithheld) {
-		return outbound.Nothing, "the receiver ignores Expect: 100-continue"
-	}
-	return a.meaning, a.detail
+	return a
 }
 
 var errWithheld = errors.New("the body is withheld")
@@ -109,7 +191,7 @@ func (m *message) probeFirst(r *http.Request, order []int) []int {
 		if id == nil {
 			continue
 		}
-		meaning, _ := ask(r, to.fresh(network, id), to.refusals)
+		meaning := ask(r, to.fresh(network, id), to.refusals).meaning
 		if meaning == outbound.Nothing {
 			meaning = outbound.Ask(r.Context(), network, to.endpoint, to.standing.Arrangement.Egress, &id.Identity).Meaning
 		}

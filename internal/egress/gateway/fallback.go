@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -44,6 +45,7 @@ type attempt struct {
 	detail     string
 	alert      bool // refused by a TLS alert: only the certificate can be the cause
 	conclusion outbound.Conclusion
+	unexpected bool // the receiver refuses "Expect: 100-continue", and has not processed the message
 	unasked    bool // answered although the receiver never asked for a certificate
 	reused     bool // the connection had been used before
 }
@@ -266,16 +268,62 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { continued.Store(true) },
 	}))
-	a = a.with(send(id.transport(), q, to))
+	a = m.watched(r, q, to, a)
 	a.reused = reused.Load()
-	a.judge(to.refusals)
-	if a.meaning == outbound.Answered && q.Header.Get("Expect") != "" && !continued.Load() {
+	ours := q.Header.Get("Expect") != "" && r.Header.Get("Expect") == ""
+	if ours && !continued.Load() && a.meaning == outbound.Answered {
 		to.ignoresContinue(m.gateway.now())
+		a.unexpected = a.refusesExpect(m.kept.unread())
 	}
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
 		m.examine(r, to, &a)
 	}
+	if ours && a.unexpected && m.kept.canBeSent() && m.kept.sendAs(q) { // what we added must not change the answer
+		a.discard()
+		to.reconnect(m.gateway.network, generation) // what it makes of the connection is not known
+		to.ignoresContinue(m.gateway.now())
+		q.Header.Del("Expect")
+		m.attempts++
+		if a = m.watched(r, q, to, attempt{generation: generation}); a.meaning == outbound.Suspicious {
+			m.examine(r, to, &a)
+		}
+	}
 	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
+}
+
+// errHangs is the cause of an attempt that was given up because the receiver hangs with its generation.
+var errHangs = errors.New("the receiver does not answer with this generation")
+
+// watched sends q, which is r with one generation. If no answer comes for a while, and the receiver is found to hang because of the generation,
+// the attempt is a refusal.
+func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
+	ctx, giveUp := context.WithCancelCause(q.Context()) // it ends with the request
+	suspecting, stop := context.WithCancel(r.Context())
+	defer stop()
+	generation := a.generation
+	wait := min(hangsAfter, to.standing.Arrangement.Egress.Timeout()/3)
+	var found atomic.Pointer[string]
+	suspicion := time.AfterFunc(wait, func() {
+		if detail, refused := m.refusesSafely(r.WithContext(suspecting), to, generation); refused {
+			found.Store(&detail)
+			giveUp(errHangs)
+		}
+	})
+	a = a.with(send(to.identities[a.generation].transport(), q.WithContext(ctx), to))
+	suspicion.Stop()
+	a.judge(to.refusals)
+	if detail := found.Load(); detail != nil && a.err != nil && errors.Is(context.Cause(ctx), errHangs) {
+		a.err, a.meaning, a.detail = errHangs, outbound.Refused, *detail
+	}
+	return a
+}
+
+// refusesExpect reports whether an answer may be the refusal of an expectation (RFC 9110, section 10.1.1). unread reports
+// whether nothing of the body was sent, so that the receiver cannot have processed the message.
+func (a *attempt) refusesExpect(unread bool) bool {
+	status := a.reading.Kind.Status
+	return a.meaning == outbound.Answered && (status == http.StatusExpectationFailed ||
+		unread && (status == http.StatusBadRequest || status == http.StatusNotImplemented))
 }
 
 // quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own

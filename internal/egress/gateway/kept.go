@@ -101,6 +101,13 @@ func (k *kept) canBeSent() bool {
 	return !k.lost
 }
 
+// unread reports whether the latest attempt has read nothing of the body.
+func (k *kept) unread() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last == nil || k.last.offset == 0
+}
+
 // release keeps nothing more, because the message will not be sent again.
 func (k *kept) release() {
 	k.mu.Lock()

@@ -51,7 +51,7 @@ const (
 	ReceiverUntrusted    // the receiver's own certificate could not be verified
 	NameUnresolved       // the receiver's name has no address
 	Unreachable          // no connection, or no answer in time
-	SignatureUnsupported // the receiver takes no signature that the key can make
+	SignatureUnsupported // the receiver takes no signature that the key can make: a refusal before anything was sent
 	ConnectionClosed     // the connection was closed without an answer
 )
 
@@ -133,7 +133,7 @@ func OfError(err error) Reading {
 	case errors.As(err, &op) && op.Op == "dial":
 		r.Reason = Unreachable
 	case strings.Contains(r.Detail, "signature algorithm"): // of crypto/tls, when it chooses how to sign
-		r.Reason = SignatureUnsupported
+		r.Meaning, r.Reason = Refused, SignatureUnsupported // nothing was sent
 	case isClosed(err, r.Detail):
 		r.Meaning, r.Reason, r.Detail = Suspicious, ConnectionClosed, "the connection was closed: "+r.Detail
 	}

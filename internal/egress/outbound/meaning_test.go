@@ -67,7 +67,7 @@ func TestErrorsAreInterpreted(t *testing.T) {
 		{x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}, Nothing, ReceiverUntrusted, 0},
 		{x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, Nothing, ReceiverUntrusted, 0},
 		{pinError{"a", "b"}, Nothing, ReceiverUntrusted, 0},
-		{errors.New("tls: peer doesn't support any of the certificate's signature algorithms"), Nothing,
+		{errors.New("tls: peer doesn't support any of the certificate's signature algorithms"), Refused,
 			SignatureUnsupported, 0},
 		{errors.New("something else"), Nothing, NoReason, 0},
 	} {
