@@ -161,7 +161,9 @@ func refusingExpect(status int) func(net.Conn, *http.Request) (handled, keep boo
 		if q.Header.Get("Expect") == "" {
 			return false, true
 		}
-		answer(conn, status)
+		fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status, http.StatusText(status))
+		conn.(*tls.Conn).CloseWrite()
+		io.Copy(io.Discard, conn) // until the sender closes, so that the answer is not lost behind a reset
 		return true, false
 	}
 }
