@@ -24,7 +24,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	fresh := to.fresh(m.gateway.network, to.identities[a.generation])
 	m.attempts++
 	if m.kept == nil && isIdempotent(r.Method) {
-		again := attempt{generation: a.generation}.with(fresh.RoundTrip(r.Clone(r.Context())))
+		again := attempt{generation: a.generation}.with(outbound.Bounded(fresh, r.Clone(r.Context())))
 		again.judge(to.refusals)
 		if again.meaning == outbound.Suspicious {
 			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
@@ -126,7 +126,7 @@ func (m *message) safely(r *http.Request, to *route, generation int) attempt {
 		"Trailer", "Upgrade", "Connection"} {
 		q.Header.Del(name)
 	}
-	a := attempt{generation: generation}.with(to.fresh(m.gateway.network, id).RoundTrip(q))
+	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.gateway.network, id), q))
 	a.judge(to.refusals)
 	a.discard()
 	return a
@@ -161,7 +161,7 @@ func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) att
 	}}))
 	q.Header.Set("Expect", "100-continue")
 	q.Body = withheld{cancel}
-	a := attempt{}.with(fresh.RoundTrip(q))
+	a := attempt{}.with(outbound.Bounded(fresh, q))
 	a.judge(refusals)
 	a.discard()
 	if continues.Load() || errors.Is(a.err, errWithheld) {

@@ -192,6 +192,7 @@ var ways = map[string]receiver.Options{
 	"alert over h2": {Refuse: receiver.Alert, HTTP2: true},
 	"alert TLS 1.2": {Refuse: receiver.Alert, MaxVersion: tls.VersionTLS12},
 	"close":         {Refuse: receiver.Close},
+	"close over h2": {Refuse: receiver.Close, HTTP2: true},
 	"reset":         {Refuse: receiver.Reset},
 }
 

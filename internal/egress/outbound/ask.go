@@ -124,7 +124,7 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 		return
 	}
 	q.Header.Set("User-Agent", "Perennial-Probe")
-	res, err := transport.RoundTrip(q)
+	res, err := Bounded(transport, q)
 	if err != nil {
 		r.Err = err
 		r.Reading = OfError(err)

@@ -96,7 +96,7 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 		default: // in the transport, messages can wait for a connection
 		}
 	}
-	res, err := c.transport.RoundTrip(r)
+	res, err := Bounded(c.transport, r)
 	if err == nil && res.TLS != nil {
 		c.http1.Store(res.ProtoMajor == 1)
 	}

@@ -150,15 +150,17 @@ func alertOf(text string) Alert {
 	return 0
 }
 
-// isClosed reports whether an error is a connection that was closed or reset. net/http wraps not all of them.
+// isClosed reports whether an error is a connection that was closed or reset, or a stream of HTTP/2 that was reset.
+// net/http does not wrap all of them.
 func isClosed(err error, text string) bool {
-	for _, kind := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+	for _, kind := range []error{errClosedOften, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
 		if errors.Is(err, kind) {
 			return true
 		}
 	}
 	for _, part := range []string{"server closed idle connection", "client connection lost", "server sent GOAWAY",
-		"connection reset by peer", "broken pipe", "use of closed network connection"} {
+		"connection reset by peer", "broken pipe", "use of closed network connection",
+		"client conn could not be established", "; received from peer"} {
 		if strings.Contains(text, part) {
 			return true
 		}

@@ -1,0 +1,34 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+)
+
+// mostTries limits the connections on which one message is sent by the layers below, which send again what they believe
+// was not processed. net/http repeats a request without bound if every HTTP/2 connection is closed before the answer:
+// nginx with "return 444" got 130 requests a second for one GET.
+const mostTries = 3
+
+// errClosedOften is returned if the receiver closed every connection on which a message was sent.
+var errClosedOften = errors.New("the receiver closed the connection several times before it answered")
+
+// Bounded sends a request through a transport that sends again by itself, a limited number of times.
+func Bounded(t *http.Transport, r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context()) // it ends with the request
+	var tries atomic.Int32
+	res, err := t.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			if tries.Add(1) > mostTries {
+				cancel(errClosedOften)
+			}
+		},
+	})))
+	if err != nil && errors.Is(context.Cause(ctx), errClosedOften) {
+		err = errClosedOften
+	}
+	return res, err
+}
