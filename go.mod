@@ -2,6 +2,9 @@ module github.com/perennial-pki/perennial
 
 go 1.26.8
 
+// Receivers and imports have certificates with negative serial numbers, which RFC 5280 (section 4.1.2.2) forbids.
+godebug x509negativeserial=1
+
 require (
 	github.com/a-h/templ v0.3.1100
 	github.com/alecthomas/kong v1.17.0

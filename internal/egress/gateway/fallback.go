@@ -55,11 +55,16 @@ func (a attempt) with(res *http.Response, err error) attempt {
 	return a
 }
 
-// single sends a message with the only generation that is cached. The body streams, and only its beginning is kept.
-// That is enough to send most messages again if there is a generation that this gateway was not notified of.
+// single sends a message with the only generation that is cached. The body streams, and only its beginning is kept,
+// unless the receiver speaks HTTP/2. That is enough to send most messages again if there is a generation that this
+// gateway was not notified of.
 func (m *message) single(r *http.Request, generation int) attempt {
 	q := r
-	if m.keep(r, smallBody); m.kept != nil {
+	limit := int64(smallBody)
+	if id := m.route.identities[generation]; id != nil && id.transport().SpeaksHTTP2() {
+		limit = math.MaxInt64
+	}
+	if m.keep(r, limit); m.kept != nil {
 		q = r.WithContext(r.Context())
 		m.kept.sendAs(q)
 	}
@@ -110,6 +115,8 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	a = a.with(send(id.transport(), r, m.route))
 	a.judge(m.route.refusals)
 	switch {
+	case a.err != nil && isTimeout(a.err): // a connection that went silent is not used again
+		m.route.reconnect(m.gateway.network, generation)
 	case a.meaning == outbound.Answered:
 		a = m.conclude(r, m.route, a, nil)[0]
 		m.gateway.learn(m.route, []attempt{a})
@@ -312,6 +319,9 @@ func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
 	a = a.with(send(to.identities[a.generation].transport(), q.WithContext(ctx), to))
 	suspicion.Stop()
 	a.judge(to.refusals)
+	if a.err != nil && isTimeout(a.err) { // a connection that went silent is not used again
+		to.reconnect(m.gateway.network, generation)
+	}
 	if detail := found.Load(); detail != nil && a.err != nil && errors.Is(context.Cause(ctx), errHangs) {
 		a.err, a.meaning, a.detail = errHangs, outbound.Refused, *detail
 	}

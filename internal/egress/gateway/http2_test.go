@@ -1,15 +1,22 @@
 package gateway_test
 
 import (
+	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -92,5 +99,136 @@ func TestAReceiverThatClosesEachRequestOfACertificateIsFollowed(t *testing.T) {
 				t.Errorf("%s: %s of %d bytes: %+v", name, k.method, k.size, got)
 			}
 		}
+	}
+}
+
+// A bare receiver speaks HTTP/2 frame by frame, so that it can misbehave.
+func (f *fixture) bare(serve func(conn net.Conn, frames *http2.Framer)) (url string) {
+	f.t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{f.server},
+		ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{"h2"}})
+	check(f.t, err)
+	f.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := io.ReadFull(conn, make([]byte, len(http2.ClientPreface))); err == nil {
+					serve(conn, http2.NewFramer(conn, conn))
+				}
+			}()
+		}
+	}()
+	return "https://" + l.Addr().String()
+}
+
+// answered writes a response of 200 without a body.
+func answered(frames *http2.Framer, stream uint32) {
+	var head bytes.Buffer
+	hpack.NewEncoder(&head).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndStream: true,
+		EndHeaders: true})
+}
+
+// each reads frames until the connection ends.
+func each(frames *http2.Framer, do func(http2.Frame)) {
+	for {
+		frame, err := frames.ReadFrame()
+		if err != nil {
+			return
+		}
+		do(frame)
+	}
+}
+
+func (f *fixture) bareArrangement(name, url string, timeout int) {
+	f.t.Helper()
+	f.engine.Arrangement(f.t, tenancy.Arrangement{TenantID: f.acme.ID, Name: name, Endpoint: url,
+		Strategy: tenancy.Adaptive, Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle()), TimeoutSeconds: timeout}})
+}
+
+func TestTheTimeoutBoundsAReceiverThatTakesNoBody(t *testing.T) {
+	f := setUp(t)
+	url := f.bare(func(_ net.Conn, frames *http2.Framer) {
+		frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		each(frames, func(frame http2.Frame) {
+			if s, ok := frame.(*http2.SettingsFrame); ok && !s.IsAck() {
+				frames.WriteSettingsAck()
+			}
+		})
+	})
+	f.bareArrangement("window", url, 1)
+	for _, size := range []int{300, 900 << 10} {
+		if got := f.send("window", "POST", size); got.status != 504 {
+			t.Errorf("%d bytes: %+v", size, got)
+		}
+	}
+}
+
+// A receiver ends its connection with GOAWAY while a message is on it, and has processed nothing of that.
+func TestAMessageThatWasNotProcessedBeforeGoawayIsSentAgain(t *testing.T) {
+	f := setUp(t)
+	var connections atomic.Int32
+	url := f.bare(func(conn net.Conn, frames *http2.Framer) {
+		connections.Add(1)
+		frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+		frames.WriteWindowUpdate(0, 1<<30)
+		each(frames, func(frame http2.Frame) {
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					frames.WriteSettingsAck()
+				}
+			case *http2.DataFrame:
+				if frame.StreamEnded() {
+					answered(frames, frame.StreamID)
+				} else if frame.StreamID > 1 { // the second message of a connection: part of it has arrived
+					frames.WriteGoAway(1, http2.ErrCodeNo, nil)
+					conn.Close()
+				}
+			}
+		})
+	})
+	f.bareArrangement("goaway", url, 0)
+	for i := range 6 {
+		if got := f.send("goaway", "POST", 300<<10); got.status != 200 {
+			t.Errorf("message %d: %+v", i, got)
+		}
+	}
+	if connections.Load() < 2 {
+		t.Error("no connection was ended")
+	}
+}
+
+// The first connection goes silent. Later messages use another one.
+func TestAConnectionThatWentSilentIsNotUsedAgain(t *testing.T) {
+	f := setUp(t)
+	var connections atomic.Int32
+	url := f.bare(func(_ net.Conn, frames *http2.Framer) {
+		silent := connections.Add(1) == 1
+		frames.WriteSettings()
+		each(frames, func(frame http2.Frame) {
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					frames.WriteSettingsAck()
+				}
+			case *http2.HeadersFrame:
+				if !silent {
+					answered(frames, frame.StreamID)
+				}
+			}
+		})
+	})
+	f.bareArrangement("silent", url, 1)
+	if got := f.send("silent", "GET", 0); got.status != 504 {
+		t.Errorf("the first message: %+v", got)
+	}
+	if got := f.send("silent", "GET", 0); got.status != 200 {
+		t.Errorf("the second message: %+v", got)
 	}
 }

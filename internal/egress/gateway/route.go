@@ -264,7 +264,7 @@ func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identitie
 
 func newRoute(n *outbound.Network, to address, s standing.Standing, identities []standing.Identity,
 	before *route) (*route, error) {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	endpoint, err := outbound.Endpoint(s.Arrangement.Endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -58,7 +59,7 @@ func (g *guarded) Read(p []byte) (int, error) {
 	n, err := g.ReadCloser.Read(p)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err == nil && !g.over {
+	if (err == nil || errors.Is(err, io.EOF)) && !g.over { // what was read may still wait for the receiver's flow control
 		g.timer.Reset(g.limit)
 	}
 	return n, err

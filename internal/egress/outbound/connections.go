@@ -50,6 +50,7 @@ type Connections struct {
 	timeout   time.Duration
 	places    chan struct{} // one for each direct message; nil if all go through the transport
 	http1     atomic.Bool   // the receiver speaks HTTP/1.1
+	http2     atomic.Bool   // the receiver speaks HTTP/2
 	asked     atomic.Bool   // the receiver asked for a certificate on a connection
 
 	mu     sync.Mutex
@@ -73,6 +74,10 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 
 // Asked reports whether the receiver asked for a certificate on any of the connections.
 func (c *Connections) Asked() bool { return c.asked.Load() }
+
+// SpeaksHTTP2 reports whether the receiver answered over HTTP/2. It may end a connection at any time with streams that it
+// has not processed, which are sent again if their body was kept.
+func (c *Connections) SpeaksHTTP2() bool { return c.http2.Load() }
 
 // CloseIdleConnections closes idle connections. Those in use end with their message.
 func (c *Connections) CloseIdleConnections() {
@@ -99,6 +104,7 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := Bounded(c.transport, r)
 	if err == nil && res.TLS != nil {
 		c.http1.Store(res.ProtoMajor == 1)
+		c.http2.Store(res.ProtoMajor == 2)
 	}
 	return res, err
 }

@@ -18,12 +18,34 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/idna"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
+
+// Endpoint reads the URL of a receiver, with a host name in the form that DNS and TLS use (RFC 5891).
+func Endpoint(text string) (*url.URL, error) {
+	endpoint, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	host, port := endpoint.Hostname(), endpoint.Port()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return endpoint, nil
+	}
+	if host, err = idna.Lookup.ToASCII(host); err != nil {
+		return nil, fmt.Errorf("the host name of %s is not valid: %w", text, err)
+	}
+	if endpoint.Host = host; port != "" {
+		endpoint.Host = net.JoinHostPort(host, port)
+	}
+	return endpoint, nil
+}
 
 // A Network restricts the addresses of receivers. The zero value reaches public addresses only.
 type Network struct {
@@ -94,14 +116,19 @@ func (n *Network) dialer() *net.Dialer {
 // ExpectContinue limits the wait for "100 Continue" before the body is sent anyway. Some receivers never send it.
 const ExpectContinue = time.Second
 
+// A connection of HTTP/2 that has been silent for silentHTTP2 is asked for a sign of life, and is not used again if there is
+// none within pingTimeout.
+const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
+
 // Transport connects to a receiver with one generation; nil presents none. No session is resumed.
 func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.Transport {
 	return &http.Transport{
 		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
 		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(),
-		MaxResponseHeaderBytes: maxHeader,
-		ForceAttemptHTTP2:      true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
+		MaxResponseHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{SendPingTimeout: silentHTTP2, PingTimeout: pingTimeout,
+			WriteByteTimeout: egress.Timeout()},
+		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
 }
 

@@ -27,7 +27,7 @@ type Answers struct {
 // connection each time, and decides by comparison what the answers prove. Identities that must not be presented to the
 // receiver (see [rollover.Rollover.MayAsk]) are left out.
 func Question(ctx context.Context, n *Network, s standing.Standing, identities []standing.Identity) (Answers, error) {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	endpoint, err := Endpoint(s.Arrangement.Endpoint)
 	if err != nil {
 		return Answers{}, tenancy.Invalid("endpoint", "is not a valid URL: %v", err)
 	}

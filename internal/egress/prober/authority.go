@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -42,7 +41,7 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 
 func (p *Prober) askAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority) (trust tenancy.Trust,
 	why string, results []outbound.Result, err error) {
-	endpoint, err := url.Parse(s.Arrangement.Endpoint)
+	endpoint, err := outbound.Endpoint(s.Arrangement.Endpoint)
 	if err != nil {
 		return trust, "", nil, err
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -49,7 +48,7 @@ func (s *server) tryArrangement(ctx context.Context, in *struct {
 
 // try reads the certificate of a receiver. If the arrangement trusts it, try tests the receiver with each generation.
 func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) (out client.Trial, err error) {
-	endpoint, err := url.Parse(a.Endpoint)
+	endpoint, err := outbound.Endpoint(a.Endpoint)
 	if err != nil {
 		return out, tenancy.Invalid("endpoint", "is not a valid URL")
 	}
