@@ -87,6 +87,7 @@ type Gateway struct {
 	tokens   tokens
 	reports  reports
 	journal  journal
+	tunnels  tunnels
 	parked   chan struct{} // wakes the delivery
 	stop     func()
 	ended    sync.WaitGroup
@@ -127,6 +128,7 @@ func (g *Gateway) Close() {
 func (g *Gateway) changed(tenantID string) {
 	g.tokens.forget(tenantID, g.now())
 	g.routes.forget(tenantID)
+	g.tunnels.review(g, tenantID)
 }
 
 type buffers struct{ pool sync.Pool }
@@ -143,6 +145,11 @@ func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if path, ok := strings.CutPrefix(r.URL.Path, statusPath); ok && r.Method == http.MethodGet {
 		g.parkedStatus(w, r, path)
+		return
+	}
+	if r.Method == http.MethodConnect || strings.EqualFold(r.Header.Get("Upgrade"), "h2c") {
+		problem(w, http.StatusNotImplemented, "the gateway forwards messages and is not a proxy for CONNECT or h2c: send the "+
+			"message itself, over HTTP/2 with prior knowledge if you like")
 		return
 	}
 	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.suffix)
@@ -173,5 +180,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	m := newMessage(g, route, r.Method, rest)
 	defer m.end(r.URL.EscapedPath())
+	if r.Header.Get("Upgrade") != "" {
+		m.tunnel, r = g.tunnels.open(r, route)
+		defer g.tunnels.close(m.tunnel)
+	}
 	m.proxy().ServeHTTP(w, r)
 }

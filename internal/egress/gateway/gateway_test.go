@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -434,42 +433,6 @@ func TestARenewalReachesARunningGateway(t *testing.T) {
 	if got := f.send("bank", "GET", 0); got.status != 200 ||
 		!strings.Contains(got.body, f.generation(2).SerialNumber.Text(16)) {
 		t.Errorf("a revoked certificate was presented, or nothing: %+v", got)
-	}
-}
-
-// A WebSocket connection, or another upgrade, passes through.
-func TestUpgradesPassThrough(t *testing.T) {
-	f := setUp(t)
-	receiver := f.serve(func(w http.ResponseWriter, r *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		rw.Flush()
-		line, _ := rw.ReadString('\n')
-		fmt.Fprint(rw, "echo "+line)
-		rw.Flush()
-	})
-	f.arrangement("echo", tenancy.Adaptive, receiver)
-	f.renew()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/echo/", nil)
-	check(t, err)
-	r.Header.Set("Authorization", "Bearer "+f.token)
-	r.Header.Set("Connection", "Upgrade")
-	r.Header.Set("Upgrade", "echo")
-	res, err := f.gateway.Client().Do(r)
-	check(t, err)
-	defer res.Body.Close()
-	stream, ok := res.Body.(io.ReadWriter)
-	if res.StatusCode != 101 || !ok {
-		t.Fatalf("%d", res.StatusCode)
-	}
-	fmt.Fprintln(stream, "hello")
-	got := make([]byte, 11)
-	if _, err := io.ReadFull(stream, got); err != nil || string(got) != "echo hello\n" {
-		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -45,8 +45,12 @@ func Listen(address string) (net.Listener, error) {
 // Server returns the HTTP server of a gateway. Headers are limited in size and time. Bodies are not, since they may
 // stream. If config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
 func (g *Gateway) Server(config *tls.Config) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true) // with prior knowledge, as gRPC needs it
 	return &http.Server{
-		Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Protocols: protocols, Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -30,6 +31,8 @@ type message struct {
 	status   int
 	outcome  outcome
 	kept     *kept
+	body     io.Reader // of the sender; nil if there is none
+	tunnel   *tunnel   // nil unless the sender asks for an upgrade
 }
 
 func newMessage(g *Gateway, to *route, method, rest string) *message {
@@ -103,9 +106,17 @@ const ours = "Perennial-Gateway"
 
 // RoundTrip implements [http.RoundTripper].
 func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		m.body = r.Body
+		r = r.WithContext(r.Context())
+		r.Body = io.NopCloser(r.Body) // the proxy closes it
+	}
 	a := m.deliver(r)
 	if a.generation != 0 {
 		m.last = a.generation
+	}
+	if m.tunnel != nil {
+		m.tunnel.generation.Store(int64(a.generation))
 	}
 	if a.meaning == outbound.Refused && m.outcome.kind == sentOnce {
 		m.outcome = outcome{kind: refused, generation: a.generation, detail: a.detail}
@@ -149,7 +160,24 @@ func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
+	m.drain(w)
 	problem(w, m.status, text)
+}
+
+// drainFor limits the time, and drainBytes the size, of what is read of a sender's body before the gateway's own answer.
+const drainFor, drainBytes = 10 * time.Second, 64 << 20
+
+// drain reads the rest of the sender's body. HTTP/1.1 senders write their whole body before they read an answer, and get
+// a broken pipe instead of it if their body is not read.
+func (m *message) drain(w http.ResponseWriter) {
+	if m.body == nil || http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainFor)) != nil {
+		return
+	}
+	if m.kept != nil {
+		m.kept.reading.Lock() // an abandoned attempt may still read
+		defer m.kept.reading.Unlock()
+	}
+	io.CopyN(io.Discard, m.body, drainBytes)
 }
 
 // statusSenderGone is the status that nginx logs for a sender that went away. The sender does not see it.

@@ -368,6 +368,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 		case <-tick.C:
 		}
 		g.routes.drop(g.now().Add(-idleRoute))
+		g.tunnels.review(g, "") // tokens and certificates also end by time
 	}
 }
 
