@@ -372,7 +372,7 @@ func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.R
 	if !m.kept.sendAs(q) {
 		return nil, false
 	}
-	if to.inDoubt(generation, r.ContentLength, m.gateway.now()) {
+	if !outbound.IsGRPC(r.Header) && to.inDoubt(generation, r.ContentLength, m.gateway.now()) {
 		q.Header.Set("Expect", "100-continue")
 	}
 	return q, true

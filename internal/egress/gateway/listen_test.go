@@ -26,7 +26,7 @@ func (f *fixture) listen(address string, config *tls.Config) net.Listener {
 	g, err := gateway.New(gateway.Config{
 		Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: time.Now},
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Now: time.Now,
-		Log: slog.New(slog.DiscardHandler),
+		Suffix: "gateway.test", Log: slog.New(slog.DiscardHandler),
 	})
 	check(f.t, err)
 	l, err := gateway.Listen(address)

@@ -32,6 +32,9 @@ func KindOf(res *http.Response) Kind {
 		media, _, _ := strings.Cut(values[0], ";")
 		k.Type = mark(strings.ToLower(strings.TrimSpace(media)))
 	}
+	if code := res.Header["Grpc-Status"]; len(code) == 1 && strings.HasPrefix(k.Type, grpcType) {
+		k.Status = statusOfGRPC(code[0])
+	}
 	if k.Status >= 300 && k.Status < 400 {
 		if to, err := url.Parse(res.Header.Get("Location")); err == nil {
 			to.RawQuery, to.Fragment, to.User = "", "", nil
@@ -39,6 +42,37 @@ func KindOf(res *http.Response) Kind {
 		}
 	}
 	return k
+}
+
+// grpcType begins the media types of gRPC.
+const grpcType = "application/grpc"
+
+// IsGRPC reports whether headers are those of a call of gRPC. Its client may wait for an answer before it sends the rest
+// of its body.
+func IsGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), grpcType) }
+
+// statusOfGRPC returns the status of HTTP with the meaning of a code of gRPC (google.rpc.Code). A receiver that refuses
+// a call sends the code with the status 200, in the headers.
+func statusOfGRPC(code string) int {
+	switch code {
+	case "0":
+		return http.StatusOK
+	case "3", "9", "11":
+		return http.StatusBadRequest
+	case "5":
+		return http.StatusNotFound
+	case "7":
+		return http.StatusForbidden
+	case "8":
+		return http.StatusTooManyRequests
+	case "12":
+		return http.StatusNotImplemented
+	case "14":
+		return http.StatusServiceUnavailable
+	case "16":
+		return http.StatusUnauthorized
+	}
+	return http.StatusInternalServerError
 }
 
 // mark returns a text that fits into the written form of a kind.
