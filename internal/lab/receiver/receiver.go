@@ -48,6 +48,8 @@ type Options struct {
 	Know func(*x509.Certificate) string
 	// Refuse is the status of a refusal, or Alert, Close or Reset.
 	Refuse int
+	// Refusal answers refused requests; nil for what Refuse describes.
+	Refusal http.HandlerFunc
 	// Trust are the CAs that TLS itself verifies; nil asks for a certificate of any.
 	Trust *x509.CertPool
 	// Anonymous lets senders without a certificate through TLS.
@@ -85,6 +87,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Know == nil {
 		o.Know = func(c *x509.Certificate) string { return certfile.Fingerprint(c.Raw) }
+	}
+	if o.Refusal != nil {
+		o.Refuse = http.StatusForbidden // the application refuses, not TLS
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -215,6 +220,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	time.Sleep(s.options.Delay)
 	if !s.accepts(r) {
+		if s.options.Refusal != nil {
+			s.options.Refusal(w, r)
+			return
+		}
 		s.refuse(w)
 		return
 	}

@@ -74,6 +74,9 @@ func (b *backend) times(key string) int {
 	return b.taken[key]
 }
 
+// files numbers the configurations of servers that share a world.
+var files atomic.Int64
+
 // newWorld creates a tenant whose first generation is so old that the latest run renews it and the run before has
 // warned about it. Servers use the real date, so the story ends today.
 func newWorld(t *testing.T) *world {
@@ -140,6 +143,10 @@ type system struct {
 	accept func(certs ...*x509.Certificate)
 	times  func(key string) int     // how often a message was taken
 	spoken func(version string) int // how many requests came in a version of HTTP; nil if the server does not count
+	// silent systems are not asked whether they have applied their configuration.
+	silent bool
+	// version is the newest version of TLS in which the system can be asked; 0 for any.
+	version uint16
 }
 
 // A kind is a kind of receiver. keeps is true if it recognises certificates by something that a renewal keeps, so that
@@ -198,7 +205,7 @@ func golang(o receiver.Options) func(*world) system {
 		s, err := receiver.Start(o)
 		check(w.t, err)
 		w.t.Cleanup(s.Close)
-		return system{s.URL, s.Accept, s.Taken, s.Spoken}
+		return system{url: s.URL, accept: s.Accept, times: s.Taken, spoken: s.Spoken}
 	}
 }
 
@@ -218,7 +225,7 @@ func (w *world) served(program string, args []string, file string, reload syscal
 		w.write(file, []byte(configure(port, accepted)))
 		check(w.t, cmd.Process.Signal(reload))
 	}
-	return system{url, accept, w.backend.times, nil}
+	return system{url: url, accept: accept, times: w.backend.times}
 }
 
 // started starts a server and waits until it answers. An earlier signal would be lost.
@@ -241,7 +248,7 @@ func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 func nginx(verify, by string, know func(*x509.Certificate) string) func(*world) system {
 	return func(w *world) system {
 		dir := w.t.TempDir()
-		file := filepath.Base(dir) + "-nginx.conf"
+		file := fmt.Sprintf("nginx-%d.conf", files.Add(1))
 		configure := func(port int, accepted []string) string {
 			var b strings.Builder
 			fmt.Fprintf(&b, "user root; daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log "+
@@ -274,7 +281,8 @@ func haproxy(by string, know func(*x509.Certificate) string) func(*world) system
 		w.t.Cleanup(func() { os.RemoveAll(dir) })
 		list, socket := filepath.Join(dir, "accepted"), filepath.Join(dir, "admin")
 		check(w.t, os.WriteFile(list, []byte("none\n"), 0o600))
-		w.write("haproxy.cfg", fmt.Appendf(nil, `global
+		file := filepath.Base(dir) + ".cfg"
+		w.write(file, fmt.Appendf(nil, `global
   stats socket %[5]s level admin
 defaults
   mode http
@@ -288,7 +296,7 @@ frontend in
 backend app
   server app %[6]s
 `, port, w.dir, by, list, socket, strings.TrimPrefix(w.backend.url, "http://")))
-		url := w.started(port, exec.Command(find(w.t, "haproxy"), "-db", "-f", filepath.Join(w.dir, "haproxy.cfg")))
+		url := w.started(port, exec.Command(find(w.t, "haproxy"), "-db", "-f", filepath.Join(w.dir, file)))
 		command := func(text string) {
 			conn, err := net.Dial("unix", socket)
 			check(w.t, err)
@@ -316,13 +324,13 @@ backend app
 				}
 			}
 		}
-		return system{url, accept, w.backend.times, nil}
+		return system{url: url, accept: accept, times: w.backend.times}
 	}
 }
 
 func apache(w *world) system {
 	dir := w.t.TempDir()
-	file := filepath.Base(dir) + "-apache.conf"
+	file := fmt.Sprintf("apache-%d.conf", files.Add(1))
 	configure := func(port int, accepted []string) string {
 		var modules strings.Builder
 		for _, m := range []string{"mpm_event", "ssl", "socache_shmcb", "authz_core", "proxy", "proxy_http"} {
