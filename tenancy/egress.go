@@ -27,7 +27,10 @@ type Egress struct {
 	// ServerKeyPin is the SHA-256 of the receiver's public key (SPKI) in base64, as "sha256/...". It is verified instead
 	// of a CA.
 	ServerKeyPin string `json:"server_key_pin,omitempty"`
-	Probe        Probe  `json:"probe,omitzero"`
+	// MaxTLS is "1.2" for a receiver that asks for the certificate late, by renegotiation, which TLS 1.3 does not have.
+	// Empty lets the gateway find out.
+	MaxTLS string `json:"max_tls,omitempty" enum:"1.2,1.3"`
+	Probe  Probe  `json:"probe,omitzero"`
 	// Park stores every message and answers 202 at once, as if each had requested it.
 	Park bool `json:"park,omitempty"`
 	// IdentifiesBy lists what the receiver compares to recognise a certificate; empty if that is not known.
@@ -94,6 +97,8 @@ func (e Egress) Check() error {
 		return Invalid("egress.server_ca", "is longer than %d bytes", maxServerCA)
 	case e.ServerCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(e.ServerCA)):
 		return Invalid("egress.server_ca", "contains no certificate: paste the receiver's CA certificates in PEM")
+	case e.MaxTLS != "" && e.MaxTLS != "1.2" && e.MaxTLS != "1.3":
+		return Invalid("egress.max_tls", "%q is not supported: use 1.2 or 1.3", e.MaxTLS)
 	case e.ServerCA != "" && e.ServerKeyPin != "":
 		return Invalid("egress.server_key_pin", "cannot be combined with server_ca: use one of them")
 	}

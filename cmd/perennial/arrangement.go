@@ -82,6 +82,7 @@ type egressFlags struct {
 	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\". It must get another answer without a certificate."`
 	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
 	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
+	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to speak, 1.2 or 1.3. A receiver that asks for the certificate late needs 1.2, which the gateway finds out by itself."`
 	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
 	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
 	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
@@ -115,6 +116,9 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 		if e.ServerKeyPin = *f.ServerKeyPin; e.ServerKeyPin != "" {
 			e.ServerCA = ""
 		}
+	}
+	if f.TLSMax != nil {
+		e.MaxTLS = *f.TLSMax
 	}
 	if f.KeepBytes != nil {
 		e.KeepBytes = *f.KeepBytes
@@ -237,8 +241,12 @@ func settings(e tenancy.Egress) []any {
 	if e.Park {
 		parks = "every message"
 	}
+	version := "1.3, or 1.2 if the receiver asks for the certificate late"
+	if e.MaxTLS != "" {
+		version = e.MaxTLS
+	}
 	return []any{"identifies by", identifiers(e.IdentifiesBy), "probe", probe, "refused by", joined(e.Refusals(), "; "),
-		"server trust", server, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
+		"server trust", server, "TLS up to", version, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
 		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
 }
 

@@ -114,27 +114,32 @@ func (m *message) safely(r *http.Request, to *route, generation int) attempt {
 	ctx, cancel := context.WithTimeout(r.Context(), hangTimeout)
 	defer cancel()
 	id := to.identities[generation]
-	if egress := to.standing.Arrangement.Egress; egress.Probe.Method != "" {
+	if egress := to.egress(); egress.Probe.Method != "" {
 		a := attempt{generation: generation}
 		a.reading = outbound.Ask(ctx, m.gateway.network, to.endpoint, egress, &id.Identity).Reading
 		a.meaning, a.detail = a.reading.Meaning, a.reading.Detail
 		return a
 	}
+	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.gateway.network, id), head(ctx, r)))
+	a.judge(to.refusals)
+	a.discard()
+	return a
+}
+
+// head returns the head of a message as a HEAD request.
+func head(ctx context.Context, r *http.Request) *http.Request {
 	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{}))
 	q.Method, q.Body, q.GetBody, q.ContentLength, q.TransferEncoding = http.MethodHead, nil, nil, 0, nil
 	for _, name := range []string{"Expect", "Idempotency-Key", "Content-Type", "Content-Length", "Content-Encoding",
 		"Trailer", "Upgrade", "Connection"} {
 		q.Header.Del(name)
 	}
-	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.gateway.network, id), q))
-	a.judge(to.refusals)
-	a.discard()
-	return a
+	return q
 }
 
 // fresh opens a new connection for every request.
 func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
-	t := n.Transport(&id.Identity, r.standing.Arrangement.Egress)
+	t := n.Transport(&id.Identity, r.egress())
 	t.DisableKeepAlives = true
 	return t
 }

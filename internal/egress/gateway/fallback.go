@@ -114,6 +114,12 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	}
 	a = a.with(send(id.transport(), r, m.route))
 	a.judge(m.route.refusals)
+	if m.asksLate(r, m.route, a) && (m.kept == nil || m.kept.canBeSent() && m.kept.sendAs(r)) {
+		a.discard()
+		m.attempts++
+		a = attempt{generation: generation}.with(send(id.transport(), r, m.route))
+		a.judge(m.route.refusals)
+	}
 	switch {
 	case a.err != nil && isTimeout(a.err): // a connection that went silent is not used again
 		m.route.reconnect(m.gateway.network, generation)
@@ -294,6 +300,12 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 		if a = m.watched(r, q, to, attempt{generation: generation}); a.meaning == outbound.Suspicious {
 			m.examine(r, to, &a)
 		}
+	}
+	if m.asksLate(r, to, a) && (m.kept == nil || m.kept.canBeSent() && m.kept.sendAs(q)) {
+		a.discard()
+		m.attempts++
+		q.Header.Del("Expect")
+		a = m.watched(r, q, to, attempt{generation: generation})
 	}
 	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
 }

@@ -32,6 +32,7 @@ type route struct {
 	standing   standing.Standing
 	endpoint   *url.URL
 	refusals   outbound.Refusals
+	late       atomic.Bool // the receiver asks for the certificate late, so that it is held at TLS 1.2
 	identities map[int]*identity
 	plain      *outbound.Connections // not nil if it presents no certificate
 	series     *series
@@ -41,6 +42,8 @@ type route struct {
 	mu       sync.Mutex
 	rollover rollover.Rollover // with what this gateway saw itself
 	kinds    outbound.Kinds
+	// Until notLateUntil the receiver is not suspected of asking for the certificate late.
+	notLateUntil time.Time
 	// comparisons counts the requests that were repeated in a second of the Unix clock.
 	comparedIn  int64
 	comparisons int
@@ -116,7 +119,7 @@ func (id *identity) transport() *outbound.Connections { return id.connections.Lo
 // reconnect makes the next message with a generation open a new connection.
 func (r *route) reconnect(n *outbound.Network, generation int) {
 	if id := r.identities[generation]; id != nil {
-		id.connections.Swap(n.Connections(&id.Identity, r.standing.Arrangement.Egress)).CloseIdleConnections()
+		id.connections.Swap(n.Connections(&id.Identity, r.egress())).CloseIdleConnections()
 	}
 }
 
@@ -269,11 +272,13 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		return nil, err
 	}
 	r := &route{
-		address: to, standing: s, endpoint: endpoint, refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()), rollover: s.Rollover,
-		kinds: kindsOf(s), questions: &questions{},
+		address: to, standing: s, endpoint: endpoint, rollover: s.Rollover,
+		refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()),
+		kinds:    kindsOf(s), questions: &questions{},
 		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{}, series: seriesOf(to.String()),
 	}
-	settings, err := json.Marshal([]any{s.Arrangement.Egress, s.Arrangement.Endpoint})
+	r.late.Store(before != nil && before.late.Load() && before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint)
+	settings, err := json.Marshal([]any{r.egress(), s.Arrangement.Endpoint})
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +294,7 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 			}
 		}
 		one := &identity{Identity: id, certificateID: c.ID, settings: sum}
-		one.connections.Store(n.Connections(&one.Identity, s.Arrangement.Egress))
+		one.connections.Store(n.Connections(&one.Identity, r.egress()))
 		r.identities[id.Generation] = one
 	}
 	if s.Arrangement.Authentication != tenancy.ClientCertificate {
@@ -313,6 +318,15 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		}
 	}
 	return r, nil
+}
+
+// egress returns the settings of the arrangement, with what was found out about the receiver's TLS.
+func (r *route) egress() tenancy.Egress {
+	egress := r.standing.Arrangement.Egress
+	if egress.MaxTLS == "" && r.late.Load() {
+		egress.MaxTLS = "1.2"
+	}
+	return egress
 }
 
 // withObserved adds the verdicts that this gateway has observed, in case the control has not stored them yet.

@@ -45,6 +45,9 @@ type Result struct {
 	AcceptableCAs []string
 	acceptable    [][]byte // the same in DER
 	TLSVersion    uint16
+	// Late is set if the receiver asked for the certificate only after it had seen the request, so that it must be held at
+	// TLS 1.2.
+	Late bool
 	// ServerDate is the receiver's clock as its answer shows it; zero if it does not.
 	ServerDate time.Time
 	// Server is the leaf of the receiver; nil if it was not seen.
@@ -59,6 +62,20 @@ type Result struct {
 // [Question] compares several.
 func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
 	id *standing.Identity) Result {
+	r := askOnce(ctx, n, endpoint, egress, id)
+	if r.Handshake || r.Asked || r.TLSVersion != tls.VersionTLS13 || r.Meaning != Refused || egress.MaxTLS != "" {
+		return r
+	}
+	// A receiver that asks late cannot do so in TLS 1.3, unless the client offers it, and Go's does not.
+	egress.MaxTLS = "1.2"
+	if late := askOnce(ctx, n, endpoint, egress, id); late.Asked {
+		late.Late = true
+		return late
+	}
+	return r
+}
+
+func askOnce(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress, id *standing.Identity) Result {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	started := time.Now()

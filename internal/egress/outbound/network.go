@@ -145,7 +145,12 @@ func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(a
 				asked(r.AcceptableCAs)
 			}
 			return presented, nil
-		}}
+		},
+		// IIS, SAP and Apache per location ask for the certificate only when they have seen the request.
+		Renegotiation: tls.RenegotiateOnceAsClient}
+	if egress.MaxTLS == "1.2" {
+		c.MaxVersion = tls.VersionTLS12
+	}
 	switch {
 	case egress.ServerCA != "":
 		c.RootCAs = x509.NewCertPool()

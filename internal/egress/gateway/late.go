@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+)
+
+// lateAgain is the pause before a receiver that does not ask late is suspected of it again.
+const lateAgain = 10 * time.Minute
+
+// asksLate finds out whether a receiver that refused a message, and never asked for a certificate, would ask for it after
+// it has seen a request. TLS 1.2 does that by renegotiation. TLS 1.3 has post-handshake authentication (RFC 8446, section
+// 4.6.2), which crypto/tls does not offer. Such a receiver is held at TLS 1.2 from then on.
+func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
+	id := to.identities[a.generation]
+	switch {
+	case a.meaning != outbound.Refused || a.response == nil || a.response.TLS == nil,
+		a.response.TLS.Version != tls.VersionTLS13, id.transport().Asked(), to.egress().MaxTLS != "",
+		!to.suspectLate(m.gateway.now()):
+		return false
+	}
+	egress := to.egress()
+	egress.MaxTLS = "1.2"
+	connections := m.gateway.network.Connections(&id.Identity, egress)
+	defer connections.CloseIdleConnections()
+	q := head(r.Context(), r)
+	b := attempt{generation: a.generation}.with(connections.RoundTrip(q))
+	b.judge(to.refusals)
+	b.discard()
+	if !connections.Asked() {
+		return false
+	}
+	to.late.Store(true)
+	for generation := range to.identities {
+		to.reconnect(m.gateway.network, generation)
+	}
+	return true
+}
+
+// suspectLate reports whether it is time to find out.
+func (r *route) suspectLate(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.notLateUntil) {
+		return false
+	}
+	r.notLateUntil = now.Add(lateAgain)
+	return true
+}
