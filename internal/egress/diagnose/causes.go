@@ -28,6 +28,7 @@ const (
 	NoCertificateSeen Cause = "receiver-asks-for-no-certificate"
 	NotTheCertificate Cause = "not-the-certificate"
 	QuestionUseless   Cause = "question-proves-nothing"
+	TLSTooOld         Cause = "tls-too-old"
 	ReceiverDown      Cause = "receiver-down"
 	ServerNotTrusted  Cause = "receiver-not-trusted"
 	AddressForbidden  Cause = "address-not-allowed"
@@ -46,6 +47,7 @@ var causes = []func(findings) (Diagnosis, bool){
 	newestExpired,
 	calledExpired,
 	wrongPurpose,
+	tlsTooOld,
 	keyTypeUnsupported,
 	authorityUntrusted,
 	senderDenied,
@@ -154,6 +156,21 @@ func wrongPurpose(f findings) (Diagnosis, bool) {
 			"(extended key usage 1.3.6.1.5.5.7.3.2)",
 		NextStep: "ask the receiver's administrator to accept certificates for client authentication, not for servers",
 	}, f.newest().Alert == outbound.UnsupportedCertificate
+}
+
+// tlsTooOld fits if TLS fails in the same way without a certificate: then the certificate cannot be the cause.
+func tlsTooOld(f findings) (Diagnosis, bool) {
+	r := f.newest()
+	isTLS := r.Alert == outbound.HandshakeFailure || r.Alert == outbound.ProtocolVersion ||
+		r.Alert == outbound.InsufficientSecurity || r.Reason == outbound.TLSUnsupported
+	return Diagnosis{
+		Cause: TLSTooOld,
+		Summary: fmt.Sprintf("the receiver's TLS is too old: %s, with and without a certificate. It may offer only RSA key "+
+			"exchange, SHA-1 or versions before TLS 1.2", r.Detail),
+		NextStep: "ask the receiver's administrator to enable TLS 1.2 with ECDHE and SHA-256. Until then, an operator can " +
+			"start the gateway with GODEBUG=tlsrsakex=1,tlssha1=1, which weakens every connection. A new certificate or " +
+			"another key type does not help",
+	}, isTLS && !f.accepts() && f.none.Alert == r.Alert && f.none.Reason == r.Reason
 }
 
 func keyTypeUnsupported(f findings) (Diagnosis, bool) {

@@ -184,6 +184,14 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			with(alerts(outbound.UnsupportedCertificate)),
 			WrongPurpose, "client authentication",
 		},
+		"TLS fails without a certificate, too": {
+			alone(with(alerts(outbound.HandshakeFailure)), alerts(outbound.HandshakeFailure)),
+			TLSTooOld, "does not help",
+		},
+		"TLS is too old": {
+			alone(with(cannot(outbound.TLSUnsupported)), cannot(outbound.TLSUnsupported)),
+			TLSTooOld, "TLS is too old",
+		},
 		"handshake failure": {
 			with(alerts(outbound.HandshakeFailure)),
 			KeyTypeRefused, "type p256",

@@ -234,7 +234,7 @@ func TestAnEndpointWithoutAPortUses443(t *testing.T) {
 
 // Receivers refuse with the numbers of RFC 8446, which the alerts of crypto/tls have too.
 func TestAlertsHaveTheirNumbers(t *testing.T) {
-	if len(alerts) != 9 {
+	if len(alerts) != 11 {
 		t.Errorf("%d alerts", len(alerts))
 	}
 	for _, a := range alerts {

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,9 +51,11 @@ type Connections struct {
 	config    *tls.Config
 	timeout   time.Duration
 	places    chan struct{} // one for each direct message; nil if all go through the transport
-	http1     atomic.Bool   // the receiver speaks HTTP/1.1
-	http2     atomic.Bool   // the receiver speaks HTTP/2
-	asked     atomic.Bool   // the receiver asked for a certificate on a connection
+	// patient takes the place of the transport if the receiver states how long it keeps idle connections.
+	patient atomic.Pointer[http.Transport]
+	http1   atomic.Bool // the receiver speaks HTTP/1.1
+	http2   atomic.Bool // the receiver speaks HTTP/2
+	asked   atomic.Bool // the receiver asked for a certificate on a connection
 
 	mu     sync.Mutex
 	idle   []*conn // the one that was used last at the end
@@ -72,6 +76,18 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 	return c
 }
 
+// honour makes the transport close idle connections before the receiver does.
+func (c *Connections) honour(keep time.Duration) {
+	if keep == 0 || c.patient.Load() != nil {
+		return
+	}
+	t := c.transport.Clone()
+	t.IdleConnTimeout = keep - min(keepMargin, keep/2)
+	if c.patient.CompareAndSwap(nil, t) {
+		c.transport.CloseIdleConnections()
+	}
+}
+
 // Asked reports whether the receiver asked for a certificate on any of the connections.
 func (c *Connections) Asked() bool { return c.asked.Load() }
 
@@ -82,6 +98,9 @@ func (c *Connections) SpeaksHTTP2() bool { return c.http2.Load() }
 // CloseIdleConnections closes idle connections. Those in use end with their message.
 func (c *Connections) CloseIdleConnections() {
 	c.transport.CloseIdleConnections()
+	if patient := c.patient.Load(); patient != nil {
+		patient.CloseIdleConnections()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -101,7 +120,14 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 		default: // in the transport, messages can wait for a connection
 		}
 	}
-	res, err := Bounded(c.transport, r)
+	transport := c.transport
+	if patient := c.patient.Load(); patient != nil {
+		transport = patient
+	}
+	res, err := Bounded(transport, r)
+	if err == nil && res.ProtoMajor == 1 {
+		c.honour(keepAlive(res.Header))
+	}
 	if err == nil && res.TLS != nil {
 		c.http1.Store(res.ProtoMajor == 1)
 		c.http2.Store(res.ProtoMajor == 2)
@@ -205,7 +231,7 @@ func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) 
 		c.idle[n-1] = nil
 		c.idle = c.idle[:n-1]
 		c.mu.Unlock()
-		if one.isOpen() {
+		if !one.isLeaving(time.Now()) && one.isOpen() {
 			return one, true, nil
 		}
 		one.Close()
@@ -269,6 +295,7 @@ type conn struct {
 	budget   int64         // number of bytes that may still be read
 	answered bool          // a part of the answer has arrived
 	since    time.Time     // when it became idle
+	keep     time.Duration // for which the receiver keeps it idle, by its own account; 0 if that is not known
 }
 
 var errHeader = fmt.Errorf("the head of the receiver's answer is longer than %d bytes", maxHeader)
@@ -285,6 +312,28 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.budget -= int64(n)
 	c.answered = c.answered || n > 0
 	return n, err
+}
+
+// keepMargin is the time before the end of an idle connection from which on it is not used. A receiver closes it at that
+// instant, and a message that crosses the close is lost.
+const keepMargin = time.Second
+
+// isLeaving reports whether the receiver may close an idle connection at any moment.
+func (c *conn) isLeaving(now time.Time) bool {
+	return c.keep > 0 && now.Sub(c.since) >= c.keep-min(keepMargin, c.keep/2)
+}
+
+// keepAlive returns the time for which a receiver keeps a connection idle, as its answer states it ("Keep-Alive:
+// timeout=5"); 0 if it does not.
+func keepAlive(h http.Header) time.Duration {
+	for _, parameter := range strings.Split(h.Get("Keep-Alive"), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && strings.EqualFold(name, "timeout") &&
+			seconds > 0 && seconds <= int(idleConn/time.Second) {
+			return time.Duration(seconds) * time.Second
+		}
+	}
+	return 0
 }
 
 // isOpen reports whether an idle connection is usable: the receiver has neither closed it nor sent something
@@ -347,6 +396,7 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 		}
 	}
 	res.TLS = c.state
+	c.keep = keepAlive(res.Header)
 	b := &answerBody{ReadCloser: res.Body, from: from, conn: c, ctx: ctx, stop: stop,
 		reuse: !res.Close && !r.Close && broken == nil}
 	if res.Body == http.NoBody {

@@ -53,6 +53,7 @@ const (
 	Unreachable          // no connection, or no answer in time
 	SignatureUnsupported // the receiver takes no signature that the key can make: a refusal before anything was sent
 	ConnectionClosed     // the connection was closed without an answer
+	TLSUnsupported       // the receiver offers no TLS that we speak
 )
 
 // Alert is the description of a TLS alert (RFC 8446, section 6).
@@ -72,7 +73,13 @@ const (
 	CertificateRequired    Alert = 116
 )
 
-// alerts are the refusing alerts in the words of crypto/tls, which exports neither its type nor the number. If one text
+// These alerts end TLS for another reason than the certificate.
+const (
+	ProtocolVersion      Alert = 70
+	InsufficientSecurity Alert = 71
+)
+
+// alerts are the alerts that matter here, in the words of crypto/tls, which exports neither its type nor the number. If one text
 // begins with another one, the longer one stands first.
 var alerts = []struct {
 	text  string
@@ -87,6 +94,8 @@ var alerts = []struct {
 	{"unknown certificate", CertificateUnknown},
 	{"access denied", AccessDenied},
 	{"certificate required", CertificateRequired},
+	{"protocol version not supported", ProtocolVersion},
+	{"insufficient security level", InsufficientSecurity},
 }
 
 // OfResponse interprets a response by the refusals of an arrangement. It may read the beginning of the body, and puts it
@@ -125,7 +134,9 @@ func OfError(err error) Reading {
 	case errors.As(err, &op) && op.Op == "remote error", strings.Contains(r.Detail, "remote error: tls: "):
 		_, text, _ := strings.Cut(r.Detail, "tls: ")
 		r.Reason, r.Detail = TLSAlert, "TLS alert: "+text
-		if r.Alert = alertOf(text); r.Alert != 0 {
+		switch r.Alert = alertOf(text); r.Alert {
+		case 0, ProtocolVersion, InsufficientSecurity:
+		default:
 			r.Meaning = Refused
 		}
 	case IsServerCertificate(err):
@@ -134,13 +145,16 @@ func OfError(err error) Reading {
 		r.Reason = Unreachable
 	case strings.Contains(r.Detail, "signature algorithm"): // of crypto/tls, when it chooses how to sign
 		r.Meaning, r.Reason = Refused, SignatureUnsupported // nothing was sent
+	case strings.Contains(r.Detail, "tls: server selected unsupported"), strings.Contains(r.Detail, "tls: no supported versions"),
+		strings.Contains(r.Detail, "tls: server chose an unconfigured cipher suite"):
+		r.Reason = TLSUnsupported
 	case isClosed(err, r.Detail):
 		r.Meaning, r.Reason, r.Detail = Suspicious, ConnectionClosed, "the connection was closed: "+r.Detail
 	}
 	return r
 }
 
-// alertOf finds the refusing alert at the beginning of a text; 0 if it is not a refusing one.
+// alertOf finds the alert at the beginning of a text; 0 if it is another one.
 func alertOf(text string) Alert {
 	for _, known := range alerts {
 		if rest, ok := strings.CutPrefix(text, known.text); ok && (rest == "" || rest[0] == ' ' || rest[0] == '\n') {
