@@ -12,7 +12,8 @@ type Certificate struct {
 	Purpose     tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
 	Generation  int             `json:"generation"`
 	State       tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
-	Subject     string          `json:"subject"`
+	Subject     string          `json:"subject" doc:"In the form of RFC 4514, as OpenSSL prints it."`
+	Issuer      string          `json:"issuer,omitempty" doc:"In the same form. Absent if the certificate cannot be read."`
 	Serial      string          `json:"serial"`
 	Fingerprint string          `json:"fingerprint_sha256"`
 	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that cannot show another fingerprint, such as nginx and HAProxy."`

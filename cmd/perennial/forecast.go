@@ -99,7 +99,7 @@ func (c forecastCmd) read(file string, stdin io.Reader) ([]*x509.Certificate, er
 func forecast(file string, cert *x509.Certificate, p policy.Policy, from time.Time) *certificateJSON {
 	f := p.Forecast(policy.Validity{NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}, from)
 	c := &certificateJSON{
-		File: file, Subject: cert.Subject.String(), Serial: certfile.Serial(cert),
+		File: file, Subject: certfile.Name(cert.RawSubject), Serial: certfile.Serial(cert),
 		Fingerprint: certfile.Fingerprint(cert.Raw),
 		NotBefore:   cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(), Surprise: f.Surprise,
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -359,7 +360,7 @@ func issuerOf(c tenancy.Certificate) string {
 	if err != nil {
 		return c.IssuerID
 	}
-	return parsed.Issuer.String()
+	return certfile.Name(parsed.RawIssuer)
 }
 
 // numbers lists generations in words.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -192,13 +191,7 @@ func address(endpoint *url.URL) string {
 // names returns the readable form of the distinguished names in a CertificateRequest.
 func names(raw [][]byte) (all []string) {
 	for _, der := range raw {
-		var rdn pkix.RDNSequence
-		if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
-			continue
-		}
-		var n pkix.Name
-		n.FillFromRDNSequence(&rdn)
-		all = append(all, n.String())
+		all = append(all, certfile.Name(der))
 	}
 	return all
 }

@@ -288,7 +288,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
 	c.Certificate = tenancy.Certificate{
 		ID: store.NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf),
-		Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: a.Leaf.Subject.String(),
+		Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: certfile.Name(a.Leaf.RawSubject),
 		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw,
 		CreatedAt: now,
 	}

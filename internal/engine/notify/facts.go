@@ -117,7 +117,7 @@ func issuerName(der []byte) string {
 	if err != nil {
 		return ""
 	}
-	return c.Issuer.String()
+	return certfile.Name(c.RawIssuer)
 }
 
 // affected lists the arrangements of a tenant that present its certificate. wanted is the generation that their

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"math"
@@ -20,8 +21,12 @@ import (
 )
 
 func viewCertificate(c tenancy.Certificate) client.Certificate {
+	issuer := ""
+	if parsed, err := x509.ParseCertificate(c.DER); err == nil {
+		c.Subject, issuer = certfile.Name(parsed.RawSubject), certfile.Name(parsed.RawIssuer)
+	}
 	return client.Certificate{
-		Purpose: c.Purpose, Generation: c.Generation, State: c.State, Subject: c.Subject, Serial: c.Serial,
+		Purpose: c.Purpose, Generation: c.Generation, State: c.State, Subject: c.Subject, Issuer: issuer, Serial: c.Serial,
 		Fingerprint: c.Fingerprint, SHA1: certfile.SHA1(c.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		KeyType: c.KeyType, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor,
 	}

@@ -58,7 +58,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 		return out, nil
 	}
 	leaf := shown[0]
-	out.Server = &client.ServerCertificate{Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(),
+	out.Server = &client.ServerCertificate{Subject: certfile.Name(leaf.RawSubject), Issuer: certfile.Name(leaf.RawIssuer),
 		Names: leaf.DNSNames, NotAfter: leaf.NotAfter, Fingerprint: certfile.Fingerprint(leaf.Raw),
 		KeyPin: outbound.KeyPin(leaf)}
 	for _, ip := range leaf.IPAddresses {

@@ -69,6 +69,7 @@ var germanTenant = []translation{
 			"Empfänger bereit ist. Stillgelegt: nicht mehr verwendet, der Schlüssel ist vernichtet. Widerrufen: " +
 			"darf nicht mehr verwendet werden.",
 	},
+	{"Issued by", "Ausgestellt von"},
 	{"Key users", "Key-User"},
 	{
 		"Line %d: write a name and an address, for example Ina Ivers <ina@example.com>.",

@@ -139,6 +139,7 @@ type difference struct{ field, before, after string }
 func differences(v *view, a, b client.Certificate) []difference {
 	return []difference{
 		{v.T("Subject"), a.Subject, b.Subject},
+		{v.T("Issued by"), a.Issuer, b.Issuer},
 		{v.T("Key type"), string(a.KeyType), string(b.KeyType)},
 		{v.T("Serial number"), a.Serial, b.Serial},
 		{"SHA-256", a.Fingerprint, b.Fingerprint},

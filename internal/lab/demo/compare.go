@@ -19,6 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -54,7 +55,7 @@ func parties() []*party {
 			}},
 		{name: "shop", checks: "the subject", administrator: "does nothing",
 			accept: func(leaf *x509.Certificate, first tenancy.Certificate) bool {
-				return leaf.Subject.String() == first.Subject
+				return certfile.Name(leaf.RawSubject) == first.Subject
 			}},
 		{name: "bank", checks: "one fingerprint", administrator: "replaces it 29 hours later", pins: true,
 			deeds: []deed{{29 * hour, []int{2}}}},

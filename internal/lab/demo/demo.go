@@ -214,7 +214,9 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 		return err
 	}
 	anyOfTheCA := func(*http.Request, *x509.Certificate) bool { return true }
-	mapped := func(_ *http.Request, leaf *x509.Certificate) bool { return leaf.Subject.String() == cert.Subject }
+	mapped := func(_ *http.Request, leaf *x509.Certificate) bool {
+		return certfile.Name(leaf.RawSubject) == cert.Subject
+	}
 	for _, r := range []struct {
 		name, how string
 		trust     *x509.CertPool

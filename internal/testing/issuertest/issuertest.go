@@ -125,11 +125,11 @@ func testRequested(t *testing.T, i issuer.Issuer) {
 					t.Errorf("%s, %s: the URI is %s", kind, purpose, uri)
 				}
 			}
-			if p, seen := subjects[leaf.Subject.String()]; seen && p != purpose {
+			if p, seen := subjects[certfile.Name(leaf.RawSubject)]; seen && p != purpose {
 				t.Errorf("%s is the subject of both purposes", leaf.Subject)
 			}
-			subjects[leaf.Subject.String()] = purpose
-			if issued.Serial != certfile.Serial(leaf) || issued.Subject != leaf.Subject.String() ||
+			subjects[certfile.Name(leaf.RawSubject)] = purpose
+			if issued.Serial != certfile.Serial(leaf) || issued.Subject != certfile.Name(leaf.RawSubject) ||
 				!issued.NotBefore.Equal(leaf.NotBefore) || !issued.NotAfter.Equal(leaf.NotAfter) {
 				t.Errorf("%s, %s: it reports %+v of %s", kind, purpose, issued, leaf.Subject)
 			}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -283,13 +284,16 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	if ca.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
 	}
+	if template.RawSubject, err = asn1.Marshal(template.Subject.ToRDNSequence()); err != nil {
+		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: write its subject: %w", r.Tenant, err)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)
 	if err != nil {
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
 	}
 	return issuer.Issued{
-		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()), Subject: template.Subject.String(),
-		NotBefore: template.NotBefore, NotAfter: template.NotAfter, IssuerID: signer.ID,
+		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()),
+		Subject: certfile.Name(template.RawSubject), NotBefore: template.NotBefore, NotAfter: template.NotAfter, IssuerID: signer.ID,
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -142,12 +143,12 @@ func (ca *CA) Plans(now time.Time) []issuer.Plan {
 	}
 	var plans []issuer.Plan
 	for i, a := range ca.roots {
-		plans = append(plans, issuer.Plan{Authority: a.Authority, Subject: a.cert.Subject.String(),
+		plans = append(plans, issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject),
 			Stage:      stage(i, ca.issuing[signing].root.Position-1),
 			AnnounceAt: a.cert.NotAfter.Add(-issuingLifetime / 2)})
 	}
 	for i, a := range ca.issuing {
-		p := issuer.Plan{Authority: a.Authority, Subject: a.cert.Subject.String(), Stage: stage(i, signing),
+		p := issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject), Stage: stage(i, signing),
 			AnnounceAt: ca.announceAt(a)}
 		if i+1 < len(ca.issuing) {
 			p.AnnounceAt = ca.issuing[i+1].NotBefore.Add(Backdate)
