@@ -293,7 +293,8 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	}
 	return issuer.Issued{
 		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()),
-		Subject: certfile.Name(template.RawSubject), NotBefore: template.NotBefore, NotAfter: template.NotAfter, IssuerID: signer.ID,
+		Subject: certfile.Name(template.RawSubject), NotBefore: template.NotBefore, NotAfter: template.NotAfter,
+		IssuerID: signer.ID,
 	}, nil
 }
 
