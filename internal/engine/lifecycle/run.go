@@ -126,7 +126,7 @@ func (e *Engine) refresh(ctx context.Context, now time.Time) error {
 // begin enters a run in the ledger with its parts, unless it is there already. handedOut reports whether the parts are
 // queued for all replicas.
 func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut bool, err error) {
-	until, err := e.dueUntil(ctx, runDate)
+	until, err := e.DueUntil(ctx, runDate)
 	if err != nil {
 		return false, err
 	}
@@ -177,8 +177,8 @@ func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Tim
 	return tx.Audit(ctx, tenancy.NewEvent(now, actor(runDate), "run.finished", "", runDateText(runDate), nil))
 }
 
-// dueUntil returns the latest expiry that a run has to consider.
-func (e *Engine) dueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
+// DueUntil returns the latest expiry that a run has to consider, for the run and for its forecast.
+func (e *Engine) DueUntil(ctx context.Context, runDate time.Time) (time.Time, error) {
 	longest, err := e.store.LongestValidity(ctx, e.policy.Validity)
 	return runDate.Add(e.policy.Horizon(longest)), err
 }

@@ -123,6 +123,9 @@ type SealedCertificate struct {
 
 // AddCertificates stores new generations. It returns [tenancy.ErrConflict] if one of them exists.
 func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) error {
+	if err := t.learnLifetimes(ctx, certs); err != nil {
+		return err
+	}
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
 		c := &certs[i]
 		return []any{c.ID, c.TenantID, string(c.Purpose), int64(c.Generation), string(c.State), c.Serial, c.Fingerprint,

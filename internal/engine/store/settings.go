@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -75,22 +76,74 @@ func (t *Tx) advanceSetting(ctx context.Context, name, from, to string) (ok bool
 	return n == 1, err
 }
 
-// LongestValidity returns the longest validity that certificates of this installation were ever issued with. It takes
-// into account the validity that is used now. It limits how far ahead a run looks if a policy counts in shares of the
-// lifetime.
+// LongestValidity returns the longest validity of the certificates that this installation ever stored, issued or
+// imported, or the validity that is issued now, if that is longer. It limits how far ahead a run looks, because a policy
+// that counts in shares of the lifetime acts earlier on a certificate that lives longer.
 func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
-	const name = "longest_validity"
-	v, err := s.Setting(ctx, name)
+	longest, err = s.longestLifetime(ctx)
+	if err == nil && longest == 0 { // an earlier release did not remember it
+		err = s.InTx(ctx, func(tx *Tx) error { return tx.findLongestLifetime(ctx, now) })
+		if err == nil {
+			longest, err = s.longestLifetime(ctx)
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
-	if v != "" {
-		if longest, err = time.ParseDuration(v); err != nil {
-			return 0, fmt.Errorf("the setting %s is not a duration: %w", name, err)
-		}
-		if longest >= now {
-			return longest, nil
-		}
+	if longest >= now {
+		s.longest.Store(int64(longest))
+		return longest, nil
 	}
-	return now, s.InTx(ctx, func(tx *Tx) error { return tx.SetSetting(ctx, name, now.String()) })
+	return now, s.InTx(ctx, func(tx *Tx) error { return tx.rememberLifetime(ctx, now) })
+}
+
+const longestLifetime = "longest_lifetime"
+
+func (r Reader) longestLifetime(ctx context.Context) (time.Duration, error) {
+	v, err := r.Setting(ctx, longestLifetime)
+	if err != nil || v == "" {
+		return 0, err
+	}
+	seconds, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the setting %s is not a number of seconds: %w", longestLifetime, err)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// findLongestLifetime reads all certificates and remembers the longest lifetime, at least atLeast.
+func (t *Tx) findLongestLifetime(ctx context.Context, atLeast time.Duration) error {
+	micros, err := one(ctx, t.Reader, "longest lifetime", scanOne[int64],
+		"SELECT COALESCE(MAX(not_after - not_before), 0) FROM certificates")
+	if err != nil {
+		return err
+	}
+	return t.rememberLifetime(ctx, max(time.Duration(micros)*time.Microsecond, atLeast))
+}
+
+// rememberLifetime raises the longest lifetime. The digits have a fixed length, so that the database can compare them.
+func (t *Tx) rememberLifetime(ctx context.Context, lifetime time.Duration) error {
+	seconds := int64((lifetime + time.Second - 1) / time.Second)
+	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "+
+		"excluded.value WHERE settings.value < excluded.value", longestLifetime, fmt.Sprintf("%012d", seconds))
+	return err
+}
+
+// learnLifetimes remembers the longest lifetime of new certificates, if no longer one is known.
+func (t *Tx) learnLifetimes(ctx context.Context, certs []SealedCertificate) error {
+	longest := time.Duration(0)
+	for i := range certs {
+		longest = max(longest, certs[i].NotAfter.Sub(certs[i].NotBefore))
+	}
+	if int64(longest) <= t.longest.Load() {
+		return nil
+	}
+	known, err := t.longestLifetime(ctx)
+	switch {
+	case err != nil || known >= longest:
+		return err
+	case known == 0:
+		return t.findLongestLifetime(ctx, longest)
+	}
+	return t.rememberLifetime(ctx, longest)
 }

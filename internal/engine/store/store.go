@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -32,6 +33,8 @@ type Store struct {
 	reader *sql.DB
 	lock   *os.File // held while this process is the only service on a SQLite file
 	hub    hub
+	// longest is the longest lifetime that is known to be stored, as [Store.LongestValidity] returned it last.
+	longest atomic.Int64
 }
 
 // A Reader reads from a pool or inside a transaction.
@@ -50,6 +53,7 @@ type Tx struct {
 	Reader
 	tx      *sql.Tx
 	changed map[string]bool // tenant IDs, for [Store.OnChange]
+	longest *atomic.Int64   // of the store
 }
 
 // SQL returns the transaction itself, for the job queue, which inserts into it.
@@ -95,7 +99,7 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	t := &Tx{Reader{tx, s.engine}, tx, map[string]bool{}}
+	t := &Tx{Reader{tx, s.engine}, tx, map[string]bool{}, &s.longest}
 	if err := fn(t); err != nil {
 		return err
 	}

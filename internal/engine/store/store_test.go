@@ -370,6 +370,27 @@ func TestTheLongestValidityIsRemembered(t *testing.T) {
 	})
 }
 
+func TestTheLifetimeOfAnImportedCertificateIsRemembered(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		longest := func(want time.Duration) {
+			t.Helper()
+			if got, err := s.LongestValidity(t.Context(), 47*day); err != nil || got != want {
+				t.Errorf("got %s, %v; want %s", got, err, want)
+			}
+		}
+		longest(47 * day)
+		_, cert := acme(t, s, "acme", now.AddDate(0, 3, 0))
+		longest(cert.NotAfter.Sub(cert.NotBefore))
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { // as an earlier release left it
+			_, err := tx.exec(ctx, "DELETE FROM settings WHERE name = ?", longestLifetime)
+			return err
+		}))
+		longest(cert.NotAfter.Sub(cert.NotBefore))
+	})
+}
+
+const day = 24 * time.Hour
+
 func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)

@@ -174,7 +174,7 @@ func (s *server) forecastRun(ctx context.Context, in *struct {
 // due reads the certificates that are valid at a run and near their end, in the order of their expiry, until a page is
 // full.
 func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client.DueCertificate], error) {
-	longest, err := s.store.LongestValidity(ctx, s.engine.Policy().Validity)
+	until, err := s.engine.DueUntil(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (s *server) due(ctx context.Context, run time.Time, in Paged) (*List[client
 	out := &List[client.DueCertificate]{client.Page[client.DueCertificate]{Items: []client.DueCertificate{}}}
 	now := s.clock()
 	for {
-		certs, err := s.store.Due(ctx, run, after, store.End(run.Add(s.engine.Policy().Horizon(longest))), in.Limit)
+		certs, err := s.store.Due(ctx, run, after, store.End(until), in.Limit)
 		if err != nil || len(certs) == 0 {
 			return out, err
 		}

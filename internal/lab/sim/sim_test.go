@@ -164,6 +164,14 @@ func TestTheShareOfWarnedRenewalsIsThatOfThePolicysAudit(t *testing.T) {
 	}
 }
 
+func TestACertificateThatLivesLongerThanThePolicyIssuesIsWarnedAbout(t *testing.T) {
+	c := config(t, "short-lived", tenancy.Adaptive, 4)
+	c.Policy.Validity, c.Years = 47*policy.Day, 3
+	if r := simulate(t, c); r.WarnedRenewals != r.Renewals || r.Renewals < 4*20 {
+		t.Errorf("%d of %d renewals were warned about", r.WarnedRenewals, r.Renewals)
+	}
+}
+
 func TestMessagesAreCountedAsASenderSendsThem(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := sender{start.Add(7 * time.Minute), 13 * time.Minute}

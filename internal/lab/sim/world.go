@@ -12,6 +12,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // runTakes is the time from a run date to its renewals. Certificates are backdated by five minutes, so that they are
@@ -167,6 +168,9 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 				noticed = c.WarnedAt
 				w.result.WarnedRenewals++
 			}
+			if err := w.checkForecast(t, c); err != nil {
+				return err
+			}
 			if !c.NotAfter.After(w.now) {
 				return fmt.Errorf("invariant 7: tenant %s: generation %d expired unrenewed", t.Name, last)
 			}
@@ -192,6 +196,29 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 		}
 	}
 	return w.read(ctx, t)
+}
+
+// checkForecast checks that a certificate was renewed when its forecast promised it, and that a warning came before,
+// unless the forecast promised none. Only a policy that surprises anyway, and a certificate that was inside the renewal
+// window at the start, may have a forecast without a warning.
+func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
+	from := w.config.Start
+	if c.Generation > 1 {
+		from = c.CreatedAt
+	}
+	f := w.config.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, from)
+	promised := f.Events[len(f.Events)-1].At
+	switch {
+	case !w.now.Equal(promised.Add(runTakes)):
+		return fmt.Errorf("invariant 2: tenant %s: generation %d was to be renewed at %s", t.Name, c.Generation,
+			promised.Format(time.RFC3339))
+	case !f.Surprise && c.WarnedAt.IsZero():
+		return fmt.Errorf("invariant 2: tenant %s: generation %d is renewed without a warning", t.Name, c.Generation)
+	case f.Surprise && c.Generation > 1 && w.notice > 0:
+		return fmt.Errorf("invariant 2: tenant %s: the policy %s warns of every renewal, but not of that of generation %d",
+			t.Name, w.config.Policy.Name, c.Generation)
+	}
+	return nil
 }
 
 // act plans the installation of the generation that is the newest at the time.
