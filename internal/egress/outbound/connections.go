@@ -24,8 +24,9 @@ import (
 )
 
 const (
-	// idleConn limits the time for which a connection is kept without a message.
-	idleConn = 90 * time.Second
+	// idleConn limits the time for which a connection is kept without a message, if the receiver does not state a shorter
+	// one. Load balancers that close silently after 60 s are common.
+	idleConn = 50 * time.Second
 	// maxHeader limits the head of an answer.
 	maxHeader = 256 << 10
 	// directBody is the size of the largest body that is written before an answer is read. It fits into the socket's
@@ -157,11 +158,18 @@ func (c *Connections) direct(r *http.Request) (*http.Response, error) {
 		<-c.places
 		return nil, err
 	}
-	for {
-		conn, reused, err := c.take(r)
-		if err != nil {
-			<-c.places
-			return nil, err
+	for first := true; ; first = false {
+		var conn *conn
+		if first { // after a failure only a new connection, however many idle ones there are
+			conn = c.takeIdle()
+		}
+		reused := conn != nil
+		if !reused {
+			var err error
+			if conn, err = c.open(r); err != nil {
+				<-c.places
+				return nil, err
+			}
 		}
 		if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
 			trace.GotConn(httptrace.GotConnInfo{Conn: conn, Reused: reused})
@@ -218,24 +226,29 @@ func isReplayable(r *http.Request) bool {
 	return r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
 }
 
-// take returns an idle connection that is still open, or opens one.
-func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) {
+// takeIdle returns an idle connection that is still open, and that the receiver is not about to close; nil if there is
+// none.
+func (c *Connections) takeIdle() *conn {
 	for {
 		c.mu.Lock()
 		n := len(c.idle)
 		if n == 0 {
 			c.mu.Unlock()
-			break
+			return nil
 		}
-		one = c.idle[n-1]
+		one := c.idle[n-1]
 		c.idle[n-1] = nil
 		c.idle = c.idle[:n-1]
 		c.mu.Unlock()
 		if !one.isLeaving(time.Now()) && one.isOpen() {
-			return one, true, nil
+			return one
 		}
 		one.Close()
 	}
+}
+
+// open opens a connection for direct messages.
+func (c *Connections) open(r *http.Request) (*conn, error) {
 	port := r.URL.Port()
 	if port == "" {
 		port = "443"
@@ -244,15 +257,15 @@ func (c *Connections) take(r *http.Request) (one *conn, reused bool, err error) 
 	defer cancel()
 	dialled, err := c.network.Dial(ctx, net.JoinHostPort(r.URL.Hostname(), port), r.URL.Hostname(), c.config)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	state := dialled.ConnectionState()
-	one = &conn{Conn: dialled, state: &state}
+	one := &conn{Conn: dialled, state: &state}
 	if raw, ok := dialled.NetConn().(syscall.Conn); ok {
 		one.raw, _ = raw.SyscallConn()
 	}
 	one.in = bufio.NewReaderSize(one, 16<<10)
-	return one, false, nil
+	return one, nil
 }
 
 // put returns a connection whose answer was read completely.

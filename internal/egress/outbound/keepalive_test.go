@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -86,5 +88,41 @@ func TestNoMessageCrossesTheCloseOfAnIdleConnection(t *testing.T) {
 	all.Wait()
 	if sent.Load() != 2*senders*rounds || failed.Load() > 0 {
 		t.Errorf("%d of %d messages were lost", failed.Load(), sent.Load())
+	}
+}
+
+func TestAfterAFailureAMessageGoesOverANewConnection(t *testing.T) {
+	var taken atomic.Int64
+	var end atomic.Bool
+	together := make(chan struct{})
+	c, url := scripted(t, tenancy.Egress{}, func(_ int, c net.Conn, in *bufio.Reader) {
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			if taken.Add(1); end.Load() {
+				return
+			}
+			<-together
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if _, err := roundTrip(c, request(t, "GET", url, "")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	testenv.Eventually(t, func() bool { return taken.Load() == 10 })
+	close(together)
+	all.Wait()
+	end.Store(true)
+	if _, err := roundTrip(c, request(t, "GET", url, "")); err == nil {
+		t.Error("it was answered")
+	}
+	if n := taken.Load() - 10; n != 2 {
+		t.Errorf("the receiver got the message %d times", n)
 	}
 }
