@@ -180,7 +180,8 @@ func TestAWeakerKindOfEvidenceNeverOverrulesAStrongerOne(t *testing.T) {
 	}{
 		{"a probe within a day", refused.sees(2, Accepted, Probe, 310.99), Refused},
 		{"a probe after a day", refused.sees(2, Accepted, Probe, 311), Unclear},
-		{"two probes that contradict each other", refused.sees(2, Accepted, Probe, 311).sees(2, Refused, Probe, 312), Refused},
+		{"two probes that contradict each other", refused.sees(2, Accepted, Probe, 311).sees(2, Refused, Probe, 312),
+			Refused},
 		{"a person", refused.sees(2, Accepted, Person, 320), Refused},
 		{"traffic within a day", refused.sees(2, Accepted, Traffic, 310.5), Accepted},
 		{"a probe after a refused probe", renewed(tenancy.Adaptive).sees(2, Refused, Probe, 310).sees(2, Accepted, Probe,

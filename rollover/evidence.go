@@ -3,15 +3,15 @@ package rollover
 import "time"
 
 const (
-	// Reconsider is the time after which a probe can put a message's verdict in doubt. A receiver may accept the probe's GET
-	// and refuse the messages' POST, and must not be switched back and forth with every probe.
+	// Reconsider is the time after which a probe can put a message's verdict in doubt. A receiver may accept the probe's
+	// GET and refuse the messages' POST, and must not be switched back and forth with every probe.
 	Reconsider = 24 * time.Hour
-	// Alternation is the time within which a second contradiction between messages shows a receiver with several nodes that
-	// are configured differently.
+	// Alternation is the time within which a second contradiction between messages shows a receiver with several nodes
+	// that are configured differently.
 	Alternation = time.Hour
 )
 
-// Verdict is what is known of one generation at one receiver.
+// Verdict states whether a receiver accepts a generation, as far as that is proved.
 type Verdict string
 
 // A verdict is unknown until the receiver has been asked. It is unclear if the answers prove neither acceptance nor
@@ -95,8 +95,8 @@ func (g Generation) observe(e Evidence) Generation {
 	return g
 }
 
-// weighed returns the generation with evidence that is too weak to be its verdict. A probe that contradicts a message of
-// more than [Reconsider] ago makes the verdict unclear, until a message or another probe decides.
+// weighed returns the generation with evidence that is too weak to be its verdict. A probe that contradicts a message
+// of more than [Reconsider] ago makes the verdict unclear, until a message or another probe decides.
 func (g Generation) weighed(e Evidence) Generation {
 	if e.Verdict == Accepted && !e.At.Before(g.ClaimedAt) {
 		g.ClaimedAt, g.ClaimedBy = e.At, e.By
@@ -178,7 +178,7 @@ func (g Generation) acceptance() (by Source, ok bool) {
 	return g.ClaimedBy, g.claimed()
 }
 
-// confirmation returns the source of the evidence that is no message, if there is any.
+// confirmation returns the source of the evidence other than messages, if there is any.
 func (g Generation) confirmation() (by Source, ok bool) {
 	if g.Verdict == Accepted && g.By != Traffic {
 		return g.By, true

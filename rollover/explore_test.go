@@ -85,8 +85,8 @@ func (n node) key() key {
 	return k
 }
 
-// profiles are the states of the evidence about one generation that decisions tell apart, as [Rollover.Observe] can leave
-// them. Each can follow each other one.
+// profiles are the states of the evidence about one generation that decisions tell apart, as [Rollover.Observe] can
+// leave them. Each can follow each other one.
 var profiles = []func(*Generation, time.Time){
 	func(g *Generation, now time.Time) { g.become(Accepted, Accepted, Traffic, now) },
 	func(g *Generation, now time.Time) { g.become(Accepted, Unknown, Probe, now) },
@@ -294,7 +294,7 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 				}
 			}
 			out, err := exec.Command("go", "test", "-overlay", overlay, "-run",
-				"^(TestInvariantsHoldInEveryReachableState|TestAReceiverThatTakesTheNewestOnlyIsNeverLockedByAQuestion)$/^adaptive$", ".").CombinedOutput()
+				"^(TestInvariantsHoldIn|TestAReceiverThatTakesTheNewestOnlyIsNever).*/^adaptive$", ".").CombinedOutput()
 			if err == nil || !strings.Contains(string(out), mutant.broken+":") {
 				t.Errorf("the exploration found no broken invariant (%v):\n%s", err, out)
 			}

@@ -12,17 +12,17 @@ import (
 type Risk struct {
 	// Wanted is the generation that the receiver has to accept.
 	Wanted int
-	// Deadline is the instant from which messages fail unless the receiver accepts the wanted generation. It is the expiry
-	// of the last generation that the receiver is known to accept. If none is known to be accepted, it is the expiry of
-	// the presented generation, or of the last older one that is not known to be refused.
+	// Deadline is the instant from which messages fail unless the receiver accepts the wanted generation. It is the
+	// expiry of the last generation that the receiver is known to accept. If none is known to be accepted, it is the
+	// expiry of the presented generation, or of the last older one that is not known to be refused.
 	Deadline time.Time
 	// Last is the generation whose expiry is the deadline.
 	Last int
 	// Exposed is set if messages depend on the wanted generation already, because no older one is tried or accepted. Then
 	// the deadline is not in the future.
 	Exposed bool
-	// Until is the expiry of the last older generation that is usable. After that, going back is impossible. It is zero if
-	// there is none.
+	// Until is the expiry of the last older generation that is usable. After that, going back is impossible. It is zero
+	// if there is none.
 	Until time.Time
 }
 
@@ -65,8 +65,8 @@ func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 	return risk, true
 }
 
-// proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or to
-// ask for no certificate. It is the one place for that question.
+// proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or
+// to ask for no certificate. It is the one place for that question.
 func (r Rollover) proved(number int) bool {
 	return r.verdict(number) == Accepted || !r.UnaskedAt.IsZero()
 }

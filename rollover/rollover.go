@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// longestMargin is the time before its expiry at which an arrangement leaves a generation at the latest: a weekend and
-	// a day, so that a problem after the cut-over can be fixed on a working day. For short-lived certificates, it is a
-	// tenth of the lifetime.
+	// longestMargin is the time before its expiry at which an arrangement leaves a generation at the latest: a weekend
+	// and a day, so that a problem after the cut-over can be fixed on a working day. For short-lived certificates, it is
+	// a tenth of the lifetime.
 	longestMargin = 3 * 24 * time.Hour
 	// Quiet is the time for which a receiver must have accepted the new generation, without needing the old one, before
-	// the roll-over is settled. It is long enough for a monthly job of the receiver to have run, and for a restored backup
-	// to have been noticed.
+	// the roll-over is settled. It is long enough for a monthly job of the receiver to have run, and for a restored
+	// backup to have been noticed.
 	Quiet = 28 * 24 * time.Hour
 )
 
@@ -47,8 +47,8 @@ type Generation struct {
 	// source; zero if there is none.
 	ClaimedAt time.Time
 	ClaimedBy Source
-	// Latest is what the latest message proved, and TurnedAt is the last time at which two messages contradicted each
-	// other.
+	// Latest is the verdict of the latest message alone, and TurnedAt is the last time at which two messages contradicted
+	// each other.
 	Latest   Verdict
 	TurnedAt time.Time
 }
@@ -69,14 +69,14 @@ type Rollover struct {
 	Strategy tenancy.Strategy
 	// Presents is the number of the generation that the arrangement presents.
 	Presents int
-	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was refused;
-	// zero if never.
+	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was
+	// refused; zero if never.
 	NeededOldAt time.Time
-	// UnaskedAt is the time at which the receiver delivered a message without asking for a certificate; zero if it asks for
-	// one, or if that is unknown.
+	// UnaskedAt is the time at which the receiver delivered a message without asking for a certificate; zero if it asks
+	// for one, or if that is unknown.
 	UnaskedAt time.Time
-	// NewestOnly is set for a receiver that accepts a certificate only if it was issued after the last one that it accepted.
-	// Presenting a generation to it locks every older one out.
+	// NewestOnly is set for a receiver that accepts a certificate only if it was issued after the last one that it
+	// accepted. Presenting a generation to it locks every older one out.
 	NewestOnly bool
 	// Generations are those that are not retired, the oldest first.
 	Generations []Generation

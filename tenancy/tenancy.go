@@ -149,7 +149,8 @@ type Arrangement struct {
 	Strategy       Strategy
 	// Generation is the generation of the tenant certificate that it presents; 0 if it presents none.
 	Generation int
-	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was refused.
+	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was
+	// refused.
 	NeededOldAt time.Time
 	Learned     Learned
 	Egress      Egress
@@ -157,10 +158,11 @@ type Arrangement struct {
 	Version     int64
 }
 
-// Learned is what the answers of an arrangement's receiver taught about it. It is not configured, and an arrangement that
-// gets another endpoint forgets it.
+// Learned holds the facts that the answers of an arrangement's receiver showed. It is not configured, and an
+// arrangement that gets another endpoint forgets it.
 type Learned struct {
-	// UnaskedAt is the last time at which it answered a message without asking for a certificate; zero if it asks for one.
+	// UnaskedAt is the last time at which it answered a message without asking for a certificate; zero if it asks for
+	// one.
 	UnaskedAt time.Time `json:"unasked_at,omitzero"`
 	// NewestOnlyAt is the time at which it was found to accept nothing older than what it accepted last.
 	NewestOnlyAt time.Time `json:"newest_only_at,omitzero"`

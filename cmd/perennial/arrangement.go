@@ -246,7 +246,8 @@ func settings(e tenancy.Egress) []any {
 		version = e.MaxTLS
 	}
 	return []any{"identifies by", identifiers(e.IdentifiesBy), "probe", probe, "refused by", joined(e.Refusals(), "; "),
-		"server trust", server, "TLS up to", version, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
+		"server trust", server, "TLS up to", version, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout",
+		e.Timeout(),
 		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
 }
 

@@ -307,7 +307,9 @@ func (a wireArrangement) value() tenancy.Arrangement {
 
 func toEgress(e tenancy.Egress) wireEgress {
 	return wireEgress{RefusalStatuses: e.RefusalStatuses,
-		RefusalRules: convert(e.RefusalRules, func(r tenancy.RefusalRule) wireRefusalRule { return wireRefusalRule(r) }), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+		RefusalRules: convert(e.RefusalRules, func(r tenancy.RefusalRule) wireRefusalRule {
+			return wireRefusalRule(r)
+		}), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park, MaxTLS: e.MaxTLS,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i tenancy.Identifier) string { return string(i) }),
 		Probe:        wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
@@ -315,7 +317,9 @@ func toEgress(e tenancy.Egress) wireEgress {
 
 func (e wireEgress) value() tenancy.Egress {
 	return tenancy.Egress{RefusalStatuses: e.RefusalStatuses,
-		RefusalRules: convert(e.RefusalRules, func(r wireRefusalRule) tenancy.RefusalRule { return tenancy.RefusalRule(r) }), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
+		RefusalRules: convert(e.RefusalRules, func(r wireRefusalRule) tenancy.RefusalRule {
+			return tenancy.RefusalRule(r)
+		}), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park, MaxTLS: e.MaxTLS,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i string) tenancy.Identifier { return tenancy.Identifier(i) }),
 		Probe:        tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}

@@ -71,7 +71,8 @@ func (f findings) conclude() Diagnosis {
 	}
 	d.Evidence = append(d.Evidence, "without a certificate: "+answer(f.none))
 	if slices.ContainsFunc(f.all, func(r outbound.Result) bool { return r.Late }) {
-		d.Evidence = append(d.Evidence, "the receiver asks for the certificate late, so that it is held at TLS 1.2 (--tls-max 1.2)")
+		d.Evidence = append(d.Evidence, "the receiver asks for the certificate late, so that it is held at TLS 1.2 "+
+			"(--tls-max 1.2)")
 	}
 	if names := f.namedCAs(); len(names) > 0 {
 		d.Evidence = append(d.Evidence, "the receiver names these CAs: "+strings.Join(names, "; "))

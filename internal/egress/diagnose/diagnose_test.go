@@ -183,7 +183,8 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 			}},
 		{"the sender may not do it", true, tenancy.P256, diagnose.NotTheCertificate, "the sender's permissions",
 			func(t *testing.T, w *world) (string, []tenancy.Message) {
-				return w.serve(t, askAny(), knows(w.leaf[1], w.leaf[2])), []tenancy.Message{{Method: "POST", Path: "/orders", Status: 403}}
+				return w.serve(t, askAny(), knows(w.leaf[1], w.leaf[2])),
+					[]tenancy.Message{{Method: "POST", Path: "/orders", Status: 403}}
 			}},
 		{"the receiver is down", true, tenancy.P256, diagnose.ReceiverDown, "connection refused",
 			func(t *testing.T, w *world) (string, []tenancy.Message) {

@@ -16,15 +16,15 @@ const (
 	// comparisonsPerSecond limits the requests that are repeated with another generation at one receiver. Further answers
 	// are forwarded as they are.
 	comparisonsPerSecond = 10
-	// answersFresh is the time for which the answers to a question count for messages that get the same kind of answer with
-	// the same generation.
+	// answersFresh is the time for which the answers to a question count for messages that get the same kind of answer
+	// with the same generation.
 	answersFresh = 5 * time.Second
 	// questionTimeout limits the time that a message waits for a question.
 	questionTimeout = 10 * time.Second
 )
 
-// conclude decides what an answer proves, if need be by comparison with the answer to another generation. It returns the
-// attempts with what each proves, the one to forward last. An attempt that is refused must be repeated with another
+// conclude decides what an answer proves, if need be by comparison with the answer to another generation. It returns
+// the attempts with what each proves, the one to forward last. An attempt that is refused must be repeated with another
 // generation.
 func (m *message) conclude(r *http.Request, to *route, a attempt, order []int) []attempt {
 	if a.meaning != outbound.Answered {
@@ -77,8 +77,8 @@ func (m *message) compare(r *http.Request, to *route, a attempt, trial outbound.
 }
 
 // ask asks the receiver the question of its arrangement about an answer that may be a refusal. If the question proves
-// that, and the receiver cannot have processed the message, the attempt becomes a refusal. A message that is not safe is
-// sent again only then.
+// that, and the receiver cannot have processed the message, the attempt becomes a refusal. A message that is not safe
+// is sent again only then.
 func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.Trial) attempt {
 	if trial == outbound.Proven {
 		a.conclusion = outbound.NoConclusion
@@ -124,7 +124,8 @@ type questions struct {
 const mostDoubts = 64
 
 // ask returns answers that are recent. asked is false if the arrangement has no question that could prove anything.
-func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doubt) (answers outbound.Answers, asked bool) {
+func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doubt) (answers outbound.Answers,
+	asked bool) {
 	if to.standing.Arrangement.Egress.Probe.Method == "" {
 		return answers, false
 	}

@@ -40,7 +40,7 @@ var forms = map[string]http.HandlerFunc{
 	"503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
 }
 
-// A strange receiver refuses certificates in a form that nobody configured. Its path /open is answered to everyone.
+// A strange receiver refuses certificates in a form that no rule describes. Its path /open is answered to everyone.
 type strange struct {
 	*httptest.Server
 	refuse http.HandlerFunc

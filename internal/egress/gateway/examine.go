@@ -63,8 +63,9 @@ const (
 	hangsAfter, hangTimeout = 5 * time.Second, 4 * time.Second
 )
 
-// refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then with this one, over fresh connections. It reports
-// whether the receiver answers it with the other one, and refuses it, closes the connection or hangs with this one.
+// refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then
+// with this one, over fresh connections. It reports whether the receiver answers it with the other one, and refuses it,
+// closes the connection or hangs with this one.
 func (m *message) refusesSafely(r *http.Request, to *route, generation int) (detail string, refused bool) {
 	for _, other := range to.others(generation, m.gateway.now()) {
 		compared := m.safely(r, to, other)
@@ -144,8 +145,8 @@ func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
 	return t
 }
 
-// isIdempotent reports whether a request may be sent again although the receiver may have processed it (RFC 9110, section
-// 9.2.2).
+// isIdempotent reports whether a request may be sent again although the receiver may have processed it (RFC 9110,
+// section 9.2.2).
 func isIdempotent(method string) bool {
 	return isSafe(method) || method == http.MethodPut || method == http.MethodDelete
 }

@@ -313,8 +313,8 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 // errHangs is the cause of an attempt that was given up because the receiver hangs with its generation.
 var errHangs = errors.New("the receiver does not answer with this generation")
 
-// watched sends q, which is r with one generation. If no answer comes for a while, and the receiver is found to hang because of the generation,
-// the attempt is a refusal.
+// watched sends q, which is r with one generation. If no answer comes for a while, and the receiver is found to hang
+// because of the generation, the attempt is a refusal.
 func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
 	ctx, giveUp := context.WithCancelCause(q.Context()) // it ends with the request
 	suspecting, stop := context.WithCancel(r.Context())
@@ -340,8 +340,8 @@ func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
 	return a
 }
 
-// refusesExpect reports whether an answer may be the refusal of an expectation (RFC 9110, section 10.1.1). unread reports
-// whether nothing of the body was sent, so that the receiver cannot have processed the message.
+// refusesExpect reports whether an answer may be the refusal of an expectation (RFC 9110, section 10.1.1). unread
+// reports whether nothing of the body was sent, so that the receiver cannot have processed the message.
 func (a *attempt) refusesExpect(unread bool) bool {
 	status := a.reading.Kind.Status
 	return a.meaning == outbound.Answered && (status == http.StatusExpectationFailed ||
@@ -465,7 +465,8 @@ func (g *Gateway) reportNews(r *route, seen []standing.Observation) {
 			clear(r.refused)
 		}
 		if changed || o.Kind != "" ||
-			next.UnaskedAt.Sub(r.rollover.UnaskedAt) > confirmEvery || next.UnaskedAt.IsZero() != r.rollover.UnaskedAt.IsZero() ||
+			next.UnaskedAt.Sub(r.rollover.UnaskedAt) > confirmEvery ||
+			next.UnaskedAt.IsZero() != r.rollover.UnaskedAt.IsZero() ||
 			after.VerdictAt != before.VerdictAt &&
 				(before.VerdictAt.Before(before.PresentedAt) || // the first verdict since the cut-over
 					o.At.Sub(before.VerdictAt) > confirmEvery) || // still so

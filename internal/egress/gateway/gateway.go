@@ -52,8 +52,8 @@ type Control interface {
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
 	// UpdateParked stores how an attempt ended.
 	UpdateParked(ctx context.Context, p tenancy.Parked) error
-	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is "" if
-	// anything may have changed.
+	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is ""
+	// if anything may have changed.
 	OnChange(listen func(tenantID string)) (stop func())
 }
 
@@ -148,8 +148,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodConnect || strings.EqualFold(r.Header.Get("Upgrade"), "h2c") {
-		problem(w, http.StatusNotImplemented, "the gateway forwards messages and is not a proxy for CONNECT or h2c: send the "+
-			"message itself, over HTTP/2 with prior knowledge if you like")
+		problem(w, http.StatusNotImplemented,
+			"the gateway forwards messages and is not a proxy for CONNECT or h2c: send the "+
+				"message itself, over HTTP/2 with prior knowledge if you like")
 		return
 	}
 	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.suffix)

@@ -11,9 +11,9 @@ import (
 // lateAgain is the pause before a receiver that does not ask late is suspected of it again.
 const lateAgain = 10 * time.Minute
 
-// asksLate finds out whether a receiver that refused a message, and never asked for a certificate, would ask for it after
-// it has seen a request. TLS 1.2 does that by renegotiation. TLS 1.3 has post-handshake authentication (RFC 8446, section
-// 4.6.2), which crypto/tls does not offer. Such a receiver is held at TLS 1.2 from then on.
+// asksLate finds out whether a receiver that refused a message, and never asked for a certificate, would ask for it
+// after it has seen a request. TLS 1.2 does that by renegotiation. TLS 1.3 has post-handshake authentication (RFC 8446,
+// section 4.6.2), which crypto/tls does not offer. Such a receiver is held at TLS 1.2 from then on.
 func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 	id := to.identities[a.generation]
 	switch {

@@ -55,7 +55,8 @@ func (f *fixture) apache(protocols string) (url string) {
 		</Location>
 		`, dir, port, protocols)
 	check(f.t, os.Mkdir(filepath.Join(dir, "www"), 0o700))
-	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": f.ca.Bundle(), "c.conf": []byte(config.String())} {
+	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": f.ca.Bundle(),
+		"c.conf": []byte(config.String())} {
 		check(f.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
 	testenv.Start(f.t, exec.Command(program, "-DFOREGROUND", "-f", filepath.Join(dir, "c.conf")))

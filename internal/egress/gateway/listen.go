@@ -50,7 +50,8 @@ func (g *Gateway) Server(config *tls.Config) *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true) // with prior knowledge, as gRPC needs it
 	return &http.Server{
-		Protocols: protocols, Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Protocols: protocols, Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}

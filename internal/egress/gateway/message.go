@@ -164,11 +164,12 @@ func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	problem(w, m.status, text)
 }
 
-// drainFor limits the time, and drainBytes the size, of what is read of a sender's body before the gateway's own answer.
+// drainFor limits the time, and drainBytes the size, of what is read of a sender's body before the gateway's own
+// answer.
 const drainFor, drainBytes = 10 * time.Second, 64 << 20
 
-// drain reads the rest of the sender's body. HTTP/1.1 senders write their whole body before they read an answer, and get
-// a broken pipe instead of it if their body is not read.
+// drain reads the rest of the sender's body. HTTP/1.1 senders write their whole body before they read an answer, and
+// get a broken pipe instead of it if their body is not read.
 func (m *message) drain(w http.ResponseWriter) {
 	if m.body == nil || http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainFor)) != nil {
 		return

@@ -61,9 +61,9 @@ type route struct {
 
 func (r *route) name() string { return r.address.String() }
 
-// refusedSorts are the sorts of messages (method and path) that were refused with every generation. A receiver with other
-// reasons than the certificate is not asked twice for every message. It is asked again after a while, and at once when
-// its verdict on a generation is reversed.
+// refusedSorts are the sorts of messages (method and path) that were refused with every generation. A receiver with
+// other reasons than the certificate is not asked twice for every message. It is asked again after a while, and at once
+// when its verdict on a generation is reversed.
 type refusedSorts map[string]refusal
 
 type refusal struct {
@@ -275,7 +275,8 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		address: to, standing: s, endpoint: endpoint, rollover: s.Rollover,
 		refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()),
 		kinds:    kindsOf(s), questions: &questions{},
-		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{}, series: seriesOf(to.String()),
+		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{},
+		series: seriesOf(to.String()),
 	}
 	r.late.Store(before != nil && before.late.Load() && before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint)
 	settings, err := json.Marshal([]any{r.egress(), s.Arrangement.Endpoint})
@@ -335,7 +336,8 @@ func withObserved(stored, local rollover.Rollover) rollover.Rollover {
 	for i, g := range stored.Generations {
 		seen, known := local.Generation(g.Number)
 		if known && seen.By == rollover.Traffic && seen.VerdictAt.After(g.VerdictAt) {
-			g.Verdict, g.VerdictAt, g.By, g.Latest, g.TurnedAt = seen.Verdict, seen.VerdictAt, seen.By, seen.Latest, seen.TurnedAt
+			g.Verdict, g.VerdictAt, g.By, g.Latest, g.TurnedAt = seen.Verdict, seen.VerdictAt, seen.By, seen.Latest,
+				seen.TurnedAt
 			stored.Generations[i] = g
 		}
 	}

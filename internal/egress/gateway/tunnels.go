@@ -66,9 +66,9 @@ func (t *tunnels) review(g *Gateway, tenantID string) {
 	}
 }
 
-// mayStay reports whether the sender may still use the arrangement, and whether the certificate of the tunnel is neither
-// expired nor revoked. A tunnel that cannot be looked up stays open, as messages continue through an outage of the
-// service.
+// mayStay reports whether the sender may still use the arrangement, and whether the certificate of the tunnel is
+// neither expired nor revoked. A tunnel that cannot be looked up stays open, as messages continue through an outage of
+// the service.
 func (one *tunnel) mayStay(ctx context.Context, g *Gateway) bool {
 	if err := g.mayUse(one.request.WithContext(ctx), one.to); err != nil {
 		return !isAnswer(err) && !errors.Is(err, errToken)

@@ -113,7 +113,8 @@ func TestConnectAndUpgradesToHTTP2AreRefused(t *testing.T) {
 	f.arrangement("echo", tenancy.Adaptive, f.echo())
 	for _, head := range []string{
 		"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n",
-		"GET /acme/echo/ HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + f.token + "\r\nConnection: Upgrade, HTTP2-Settings\r\n" +
+		"GET /acme/echo/ HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + f.token +
+			"\r\nConnection: Upgrade, HTTP2-Settings\r\n" +
 			"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.gateway.URL, "http://"))

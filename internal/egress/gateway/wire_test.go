@@ -123,7 +123,7 @@ var misbehaving = map[string]struct {
 	timeout int
 	auto    bool
 	refuse  func(conn net.Conn, q *http.Request) bool
-	// every is what it does with each request before the certificate matters.
+	// every handles each request before the certificate matters.
 	every func(conn net.Conn, q *http.Request) (handled, keep bool)
 }{
 	"100 Continue by itself, then it closes": {auto: true,

@@ -32,7 +32,7 @@ const (
 type Result struct {
 	Generation int // 0 if none was presented
 	Reading
-	// Verdict is what the comparison with the other answers of one [Question] proves, and Why names the comparison.
+	// Verdict follows from the comparison with the other answers of one [Question], and Why names the comparison.
 	Verdict rollover.Verdict
 	Why     string
 	Status  int // of HTTP; 0 after a bare handshake

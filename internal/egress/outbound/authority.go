@@ -9,8 +9,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Names reports whether the receiver named a new CA among those whose certificates it accepts. Both arguments are DER. A
-// CA that was issued again under the name of the present certificate's issuer cannot be told from it by name.
+// Names reports whether the receiver named a new CA among those whose certificates it accepts. Both arguments are DER.
+// A CA that was issued again under the name of the present certificate's issuer cannot be told from it by name.
 func (r Result) Names(ca, present []byte) bool {
 	c, err1 := x509.ParseCertificate(ca)
 	leaf, err2 := x509.ParseCertificate(present)
@@ -32,7 +32,8 @@ func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.T
 	isSeen := current.Meaning == Answered && !current.Handshake // the receiver's application knows the present certificate
 	switch {
 	case current.Meaning != Answered:
-		return tenancy.TrustUnknown, current.Detail + " with the present certificate, so that there is nothing to compare with"
+		return tenancy.TrustUnknown, current.Detail + " with the present certificate, so that there is nothing to " +
+			"compare with"
 	case next.Meaning == Nothing:
 		return tenancy.TrustUnknown, next.Detail
 	case next.Handshake && next.Meaning == Answered && control.Meaning == Refused:
@@ -49,8 +50,8 @@ func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.T
 		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with the present certificate", next.Detail, current.Detail)
 	case isSeen && next.Status != 0 && refusesInTLS(control):
 		// It came through TLS, which refuses what it does not trust.
-		return tenancy.Trusted, fmt.Sprintf("TLS accepts a certificate of the new CA. The application answers %s, because it "+
-			"knows certificates one by one", next.Detail)
+		return tenancy.Trusted, fmt.Sprintf("TLS accepts a certificate of the new CA. The application answers %s, because "+
+			"it knows certificates one by one", next.Detail)
 	case isSeen && next.Status != 0 && oneByOne(by):
 		return tenancy.Trusted, fmt.Sprintf("%s: the receiver knows certificates one by one, so the CA makes no difference",
 			next.Detail)

@@ -92,8 +92,8 @@ func (c *Connections) honour(keep time.Duration) {
 // Asked reports whether the receiver asked for a certificate on any of the connections.
 func (c *Connections) Asked() bool { return c.asked.Load() }
 
-// SpeaksHTTP2 reports whether the receiver answered over HTTP/2. It may end a connection at any time with streams that it
-// has not processed, which are sent again if their body was kept.
+// SpeaksHTTP2 reports whether the receiver answered over HTTP/2. It may end a connection at any time with streams that
+// it has not processed, which are sent again if their body was kept.
 func (c *Connections) SpeaksHTTP2() bool { return c.http2.Load() }
 
 // CloseIdleConnections closes idle connections. Those in use end with their message.
@@ -327,8 +327,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keepMargin is the time before the end of an idle connection from which on it is not used. A receiver closes it at that
-// instant, and a message that crosses the close is lost.
+// keepMargin is the time before the end of an idle connection from which on it is not used. A receiver closes it at
+// that instant, and a message that crosses the close is lost.
 const keepMargin = time.Second
 
 // isLeaving reports whether the receiver may close an idle connection at any moment.

@@ -37,8 +37,8 @@ func TestTheTimeForWhichAReceiverKeepsConnectionsIsRead(t *testing.T) {
 	}
 }
 
-// The receiver closes idle connections after a second, as it states. The next message goes out at that very instant, over
-// both ways of sending, a thousand times.
+// The receiver closes idle connections after a second, as it states. The next message goes out at that very instant,
+// over both ways of sending, a thousand times.
 func TestNoMessageCrossesTheCloseOfAnIdleConnection(t *testing.T) {
 	const senders, rounds = 250, 2
 	egress := tenancy.Egress{}

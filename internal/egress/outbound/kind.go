@@ -47,8 +47,8 @@ func KindOf(res *http.Response) Kind {
 // grpcType begins the media types of gRPC.
 const grpcType = "application/grpc"
 
-// IsGRPC reports whether headers are those of a call of gRPC. Its client may wait for an answer before it sends the rest
-// of its body.
+// IsGRPC reports whether headers are those of a call of gRPC. Its client may wait for an answer before it sends the
+// rest of its body.
 func IsGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), grpcType) }
 
 // statusOfGRPC returns the status of HTTP with the meaning of a code of gRPC (google.rpc.Code). A receiver that refuses

@@ -23,7 +23,7 @@ type Reading struct {
 	Kind   Kind  // zero without an answer of HTTP
 }
 
-// Meaning is what one answer shows by itself. Whether the generation is accepted follows from a comparison with other
+// Meaning classifies one answer by itself. Whether the generation is accepted follows from a comparison with other
 // answers.
 type Meaning int
 
@@ -79,8 +79,8 @@ const (
 	InsufficientSecurity Alert = 71
 )
 
-// alerts are the alerts that matter here, in the words of crypto/tls, which exports neither its type nor the number. If one text
-// begins with another one, the longer one stands first.
+// alerts are the alerts that matter here, in the words of crypto/tls, which exports neither its type nor the number. If
+// one text begins with another one, the longer one stands first.
 var alerts = []struct {
 	text  string
 	alert Alert
@@ -98,8 +98,8 @@ var alerts = []struct {
 	{"insufficient security level", InsufficientSecurity},
 }
 
-// OfResponse interprets a response by the refusals of an arrangement. It may read the beginning of the body, and puts it
-// back.
+// OfResponse interprets a response by the refusals of an arrangement. It may read the beginning of the body, and puts
+// it back.
 func OfResponse(res *http.Response, refusals Refusals) Reading {
 	r := Reading{Meaning: Answered, Kind: KindOf(res)}
 	rule, refused := refusals.match(res, r.Kind)
@@ -145,7 +145,8 @@ func OfError(err error) Reading {
 		r.Reason = Unreachable
 	case strings.Contains(r.Detail, "signature algorithm"): // of crypto/tls, when it chooses how to sign
 		r.Meaning, r.Reason = Refused, SignatureUnsupported // nothing was sent
-	case strings.Contains(r.Detail, "tls: server selected unsupported"), strings.Contains(r.Detail, "tls: no supported versions"),
+	case strings.Contains(r.Detail, "tls: server selected unsupported"),
+		strings.Contains(r.Detail, "tls: no supported versions"),
 		strings.Contains(r.Detail, "tls: server chose an unconfigured cipher suite"):
 		r.Reason = TLSUnsupported
 	case isClosed(err, r.Detail):
@@ -167,7 +168,8 @@ func alertOf(text string) Alert {
 // isClosed reports whether an error is a connection that was closed or reset, or a stream of HTTP/2 that was reset.
 // net/http does not wrap all of them.
 func isClosed(err error, text string) bool {
-	for _, kind := range []error{errClosedOften, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+	for _, kind := range []error{errClosedOften, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE,
+		net.ErrClosed} {
 		if errors.Is(err, kind) {
 			return true
 		}

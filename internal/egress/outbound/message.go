@@ -6,8 +6,8 @@ import "github.com/perennial-pki/perennial/rollover"
 type Trial int
 
 const (
-	// First is a generation of an arrangement none of whose generations is known to be accepted. Unless successes are known
-	// from before, those that it gets define what success looks like.
+	// First is a generation of an arrangement none of whose generations is known to be accepted. Unless successes are
+	// known from before, those that it gets define what success looks like.
 	First Trial = iota
 	// Proven is a generation that the receiver is known to accept.
 	Proven
@@ -29,7 +29,7 @@ func TrialOf(r rollover.Rollover, generation int) Trial {
 	return First
 }
 
-// Conclusion is what follows from the answer to a message.
+// Conclusion is the consequence of the answer to a message.
 type Conclusion int
 
 const (

@@ -116,8 +116,8 @@ func (n *Network) dialer() *net.Dialer {
 // ExpectContinue limits the wait for "100 Continue" before the body is sent anyway. Some receivers never send it.
 const ExpectContinue = time.Second
 
-// A connection of HTTP/2 that has been silent for silentHTTP2 is asked for a sign of life, and is not used again if there is
-// none within pingTimeout.
+// A connection of HTTP/2 that has been silent for silentHTTP2 is asked for a sign of life, and is not used again if
+// there is none within pingTimeout.
 const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
 
 // Transport connects to a receiver with one generation; nil presents none. No session is resumed.

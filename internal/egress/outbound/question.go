@@ -18,8 +18,8 @@ type Answers struct {
 	Control Result
 	// Results are the answers with one generation each, with their verdicts. They are in the order of the identities.
 	Results []Result
-	// NewestOnly is set if the receiver refused a generation right after it had accepted a newer one, and had accepted the
-	// older one right before.
+	// NewestOnly is set if the receiver refused a generation right after it had accepted a newer one, and had accepted
+	// the older one right before.
 	NewestOnly bool
 }
 
@@ -70,7 +70,9 @@ func (a Answers) lockedOut(ctx context.Context, n *Network, endpoint *url.URL, e
 	if old < 0 || next < 0 || r.NewestOnly {
 		return false
 	}
-	i := slices.IndexFunc(identities, func(id standing.Identity) bool { return id.Generation == a.Results[old].Generation })
+	i := slices.IndexFunc(identities, func(id standing.Identity) bool {
+		return id.Generation == a.Results[old].Generation
+	})
 	again := Ask(ctx, n, endpoint, egress, &identities[i])
 	return !same(again, a.Results[old]) && (again.Meaning == Refused || same(again, a.Control))
 }

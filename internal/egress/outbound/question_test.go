@@ -25,14 +25,16 @@ var (
 		Detail: "302 Found to /login"}}
 	denied = Result{Status: 401, Reading: Reading{Meaning: Refused, Reason: RefusingAnswer, Kind: Kind{Status: 401},
 		Detail: "401 Unauthorized"}}
-	unknownCA = Result{Reading: Reading{Meaning: Refused, Reason: TLSAlert, Alert: UnknownCA, Detail: "TLS alert: unknown CA"}}
-	required  = Result{Reading: Reading{Meaning: Refused, Reason: TLSAlert, Alert: CertificateRequired,
+	unknownCA = Result{Reading: Reading{Meaning: Refused, Reason: TLSAlert, Alert: UnknownCA,
+		Detail: "TLS alert: unknown CA"}}
+	required = Result{Reading: Reading{Meaning: Refused, Reason: TLSAlert, Alert: CertificateRequired,
 		Detail: "TLS alert: certificate required"}}
 	handshakeFailure = Result{Reading: Reading{Meaning: Refused, Reason: TLSAlert, Alert: HandshakeFailure,
 		Detail: "TLS alert: handshake failure"}}
 	handshook = Result{Handshake: true, Reading: Reading{Meaning: Answered, Detail: "the TLS handshake succeeded"}}
-	closed    = Result{Reading: Reading{Meaning: Suspicious, Reason: ConnectionClosed, Detail: "the connection was closed"}}
-	down      = Result{Reading: Reading{Reason: Unreachable, Detail: "no answer"}, Err: errors.New("no answer")}
+	closed    = Result{Reading: Reading{Meaning: Suspicious, Reason: ConnectionClosed,
+		Detail: "the connection was closed"}}
+	down = Result{Reading: Reading{Reason: Unreachable, Detail: "no answer"}, Err: errors.New("no answer")}
 )
 
 func answered(status int, kind string) Result {
@@ -288,7 +290,8 @@ func TestRefusalsMatchByEveryMarkThatIsSet(t *testing.T) {
 	}
 }
 
-// A ratchet accepts a certificate only if it is not older than the last one that it accepted, as its serial number shows.
+// A ratchet accepts a certificate only if it is not older than the last one that it accepted, as its serial number
+// shows.
 type ratchet struct {
 	mu   sync.Mutex
 	last int64

@@ -22,8 +22,8 @@ const questionLifetime = time.Hour
 // the authority issues any other. It compares three answers: without a certificate, with the generation that messages
 // present, and with a certificate of the announced authority that is issued for this question and discarded after it.
 //
-// A certificate of an authority that the receiver knows is never presented for a question, because a receiver that takes
-// the newest only would refuse the tenant's certificates after it. So the receiver is not asked if it names the
+// A certificate of an authority that the receiver knows is never presented for a question, because a receiver that
+// takes the newest only would refuse the tenant's certificates after it. So the receiver is not asked if it names the
 // announced authority in TLS, which is an answer by itself, or if it is known to take the newest only.
 func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
 	actor string) (v store.ReceiverTrust, results []outbound.Result, err error) {
@@ -39,7 +39,8 @@ func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announ
 	return v, results, err
 }
 
-func (p *Prober) askAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority) (trust tenancy.Trust,
+func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
+	announced tenancy.Authority) (trust tenancy.Trust,
 	why string, results []outbound.Result, err error) {
 	endpoint, err := outbound.Endpoint(s.Arrangement.Endpoint)
 	if err != nil {

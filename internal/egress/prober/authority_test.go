@@ -228,7 +228,8 @@ func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testi
 func TestABareHandshakeProvesNoTrust(t *testing.T) {
 	w := newWorld(t, true)
 	w.arrangement.Egress.Probe = tenancy.Probe{}
-	if got := w.ask(w.serve(nil, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "give the arrangement a probe") {
+	if got := w.ask(w.serve(nil, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.TrustUnknown ||
+		!strings.Contains(got.Detail, "give the arrangement a probe") {
 		t.Errorf("%q: %s", got.Verdict, got.Detail)
 	}
 	if got := w.ask(w.serve(w.before, func(http.ResponseWriter, *http.Request) {})); got.Verdict != tenancy.Untrusted {

@@ -41,8 +41,8 @@ func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 	return err
 }
 
-// ForgetEvidence deletes the evidence about, and what was learned of, the receiver of an arrangement. It is for an arrangement that gets another
-// receiver.
+// ForgetEvidence deletes the evidence about, and what was learned of, the receiver of an arrangement. It is for an
+// arrangement that gets another receiver.
 func (t *Tx) ForgetEvidence(ctx context.Context, arrangementID string) error {
 	if _, err := t.exec(ctx, "DELETE FROM evidence WHERE arrangement_id = ?", arrangementID); err != nil {
 		return err

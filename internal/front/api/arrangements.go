@@ -269,8 +269,8 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 // newQuestionTimeout limits the wait for a new arrangement's receiver.
 const newQuestionTimeout = 10 * time.Second
 
-// askNew asks the receiver of a new arrangement its question if a roll-over is open, so that the arrangement starts with
-// evidence. It fails silently: the receiver is asked again later.
+// askNew asks the receiver of a new arrangement its question if a roll-over is open, so that the arrangement starts
+// with evidence. It fails silently: the receiver is asked again later.
 func (s *server) askNew(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) {
 	if a.Authentication != tenancy.ClientCertificate || a.Egress.Probe.Method == "" {
 		return

@@ -33,8 +33,8 @@ type watch struct {
 	pages map[chan struct{}]string // name of the tenant that the page is about; "" for all. Guarded by mu.
 }
 
-// open notifies a page until close is called. since is the entry of the log as of which the page was read: a page that is
-// out of date already is notified at once.
+// open notifies a page until close is called. since is the entry of the log as of which the page was read: a page that
+// is out of date already is notified at once.
 func (w *watch) open(c *console, tenant string, since int64) (news <-chan struct{}, close func()) {
 	page := make(chan struct{}, 1)
 	w.mu.Lock()

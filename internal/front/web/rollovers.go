@@ -239,8 +239,8 @@ func (v *view) advice(r roll) string {
 			"certificates, or create a link below and send it to its administrator.", newest.Answer,
 			r.arrangement.Egress.Probe.Method+" "+r.arrangement.Egress.Probe.Path)
 	case roll.State == rollover.Claimed:
-		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages that "+
-			"it refuses are sent with an older generation.", newest.Generation)
+		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages "+
+			"that it refuses are sent with an older generation.", newest.Generation)
 	case roll.AtRisk && roll.State == "cut-over":
 		return v.T("Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it "+
 			"refuses are sent with an older generation. Test the receiver, or create a link below and send it to its "+
