@@ -33,9 +33,15 @@ type Egress struct {
 	Probe  Probe  `json:"probe,omitzero"`
 	// Park stores every message and answers 202 at once, as if each had requested it.
 	Park bool `json:"park,omitempty"`
+	// Proxy is the HTTP proxy to connect through, such as "http://proxy.example.com:3128", or "none". Empty for the one of
+	// the service. It has no password: those of operators' proxies are settings of the service.
+	Proxy string `json:"proxy,omitempty"`
 	// IdentifiesBy lists what the receiver compares to recognise a certificate; empty if that is not known.
 	IdentifiesBy []Identifier `json:"identifies_by,omitempty" enum:"certificate,issuer-serial,key,subject-issuer,subject,san,ca,newest-only"`
 }
+
+// NoProxy is the value of Egress.Proxy for direct connections.
+const NoProxy = "none"
 
 // A Probe is the request that shows whether a receiver accepts a generation. Without a method, it is a TLS handshake.
 type Probe struct {
@@ -107,6 +113,16 @@ func (e Egress) Check() error {
 		if sum, err := base64.StdEncoding.DecodeString(hash); !ok || err != nil || len(sum) != 32 {
 			return Invalid("egress.server_key_pin",
 				`is not a pin: use "sha256/" and the base64 of the SHA-256 of the receiver's public key (RFC 7469, section 2.4)`)
+		}
+	}
+	if e.Proxy != "" && e.Proxy != NoProxy {
+		u, err := url.Parse(e.Proxy)
+		if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.TrimSuffix(u.Path, "/") != "" {
+			return Invalid("egress.proxy", "is not a proxy: use none, or a URL such as http://proxy.example.com:3128")
+		}
+		if u.User != nil {
+			return Invalid("egress.proxy",
+				"contains a user: an operator sets the password of a proxy with --egress-proxy of the service")
 		}
 	}
 	if err := checkRefusals(e.RefusalRules); err != nil {

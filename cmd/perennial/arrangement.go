@@ -83,6 +83,7 @@ type egressFlags struct {
 	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
 	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
 	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to speak, 1.2 or 1.3. A receiver that asks for the certificate late needs 1.2, which the gateway finds out by itself."`
+	EgressProxy  *string  `name:"egress-proxy" placeholder:"URL" help:"HTTP proxy to connect through, such as http://proxy.example.com:3128, or none (default: the proxy of the service)."`
 	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
 	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
 	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
@@ -119,6 +120,9 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	}
 	if f.TLSMax != nil {
 		e.MaxTLS = *f.TLSMax
+	}
+	if f.EgressProxy != nil {
+		e.Proxy = *f.EgressProxy
 	}
 	if f.KeepBytes != nil {
 		e.KeepBytes = *f.KeepBytes
@@ -237,6 +241,10 @@ func settings(e tenancy.Egress) []any {
 	case e.ServerCA != "":
 		server = "the CAs of --server-ca"
 	}
+	proxy := "the one of the service, if it has any"
+	if e.Proxy != "" {
+		proxy = e.Proxy
+	}
 	parks := "on request"
 	if e.Park {
 		parks = "every message"
@@ -246,8 +254,8 @@ func settings(e tenancy.Egress) []any {
 		version = e.MaxTLS
 	}
 	return []any{"identifies by", identifiers(e.IdentifiesBy), "probe", probe, "refused by", joined(e.Refusals(), "; "),
-		"server trust", server, "TLS up to", version, "keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout",
-		e.Timeout(),
+		"server trust", server, "TLS up to", version, "proxy", proxy,
+		"keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
 		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
 }
 

@@ -87,6 +87,7 @@ type (
 		Park            bool              `json:"park,omitempty"`
 		MaxTLS          string            `json:"max_tls,omitempty"`
 		IdentifiesBy    []string          `json:"identifies_by,omitempty"`
+		Proxy           string            `json:"proxy,omitempty"`
 	}
 	wireRefusalRule struct {
 		Preset      string `json:"preset,omitempty"`
@@ -311,6 +312,7 @@ func toEgress(e tenancy.Egress) wireEgress {
 			return wireRefusalRule(r)
 		}), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park, MaxTLS: e.MaxTLS,
+		Proxy:        e.Proxy,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i tenancy.Identifier) string { return string(i) }),
 		Probe:        wireProbe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
 }
@@ -321,6 +323,7 @@ func (e wireEgress) value() tenancy.Egress {
 			return tenancy.RefusalRule(r)
 		}), KeepBytes: e.KeepBytes, TimeoutSeconds: e.TimeoutSeconds,
 		Connections: e.Connections, ServerCA: e.ServerCA, ServerKeyPin: e.ServerKeyPin, Park: e.Park, MaxTLS: e.MaxTLS,
+		Proxy:        e.Proxy,
 		IdentifiesBy: convert(e.IdentifiesBy, func(i string) tenancy.Identifier { return tenancy.Identifier(i) }),
 		Probe:        tenancy.Probe{Method: e.Probe.Method, Path: e.Probe.Path, Statuses: e.Probe.Statuses}}
 }

@@ -66,6 +66,7 @@ func newValues(t *testing.T) (v values) {
 					ContentType: "text/html",
 					Text:        "Sign in"}}, KeepBytes: 1 << 20, TimeoutSeconds: 30, Connections: 64,
 				ServerCA: "-----BEGIN CERTIFICATE-----", ServerKeyPin: "sha256/pin", Park: true, MaxTLS: "1.2",
+				Proxy: "http://proxy.test:3128",
 				IdentifiesBy: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
 				Probe:        tenancy.Probe{Method: "GET", Path: "/health", Statuses: []int{204}}}, CreatedAt: at(3), Version: 8},
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: 2, NeededOldAt: at(2),
@@ -356,7 +357,7 @@ func olderValues(t *testing.T) values {
 	t.Helper()
 	v := newValues(t)
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
-	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Learned = nil, nil, "", tenancy.Learned{}
+	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy, a.Learned = nil, nil, "", "", tenancy.Learned{}
 	r.UnaskedAt, r.NewestOnly = time.Time{}, false
 	g := &r.Generations[0]
 	g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = time.Time{}, "", "", time.Time{}

@@ -90,7 +90,7 @@ func askOnce(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.
 		r.AcceptableCAs, r.acceptable = names(acceptable), acceptable
 	})
 	if r.Handshake {
-		r.handshake(ctx, n, endpoint, config)
+		r.handshake(ctx, n, egress.Proxy, endpoint, config)
 	} else {
 		r.request(ctx, n, endpoint, egress, id, config)
 	}
@@ -100,8 +100,8 @@ func askOnce(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.
 	return r
 }
 
-func (r *Result) handshake(ctx context.Context, n *Network, endpoint *url.URL, config *tls.Config) {
-	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
+func (r *Result) handshake(ctx context.Context, n *Network, proxy string, endpoint *url.URL, config *tls.Config) {
+	conn, err := n.Dial(ctx, proxy, address(endpoint), endpoint.Hostname(), config)
 	if err == nil {
 		defer conn.Close()
 		state := conn.ConnectionState()
@@ -161,7 +161,7 @@ func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egr
 
 // Meet returns the certificates that a receiver presents, its own first, without verifying them. It makes a handshake
 // without a client certificate and sends nothing else. The outcome of the handshake does not matter.
-func Meet(ctx context.Context, n *Network, endpoint *url.URL) (shown []*x509.Certificate, err error) {
+func Meet(ctx context.Context, n *Network, proxy string, endpoint *url.URL) (shown []*x509.Certificate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true,
@@ -169,7 +169,7 @@ func Meet(ctx context.Context, n *Network, endpoint *url.URL) (shown []*x509.Cer
 			shown = s.PeerCertificates
 			return nil
 		}}
-	conn, err := n.Dial(ctx, address(endpoint), endpoint.Hostname(), config)
+	conn, err := n.Dial(ctx, proxy, address(endpoint), endpoint.Hostname(), config)
 	if err == nil {
 		conn.Close()
 	}

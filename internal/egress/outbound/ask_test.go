@@ -206,7 +206,7 @@ func TestAPinnedKeyIsVerified(t *testing.T) {
 func TestAReceiversCertificatesAreShownWithoutTrust(t *testing.T) {
 	for _, auth := range []tls.ClientAuthType{tls.NoClientCert, tls.RequireAnyClientCert} {
 		endpoint, _, r := asked(t, &tls.Config{ClientAuth: auth}, func(http.ResponseWriter, *http.Request) {})
-		shown, err := Meet(t.Context(), loopback, endpoint)
+		shown, err := Meet(t.Context(), loopback, "", endpoint)
 		if err != nil || len(shown) == 0 || !shown[0].Equal(r.Certificate()) {
 			t.Errorf("%v: %d certificates, %v", auth, len(shown), err)
 		}
@@ -218,7 +218,7 @@ func TestAReceiversCertificatesAreShownWithoutTrust(t *testing.T) {
 	testenv.Check(t, err)
 	closed.Close()
 	endpoint := &url.URL{Scheme: "https", Host: closed.Addr().String()}
-	if shown, err := Meet(t.Context(), loopback, endpoint); err == nil || len(shown) > 0 {
+	if shown, err := Meet(t.Context(), loopback, "", endpoint); err == nil || len(shown) > 0 {
 		t.Errorf("%d certificates, %v", len(shown), err)
 	}
 }

@@ -51,6 +51,7 @@ type Connections struct {
 	network   *Network
 	config    *tls.Config
 	timeout   time.Duration
+	proxy     string
 	places    chan struct{} // one for each direct message; nil if all go through the transport
 	// patient takes the place of the transport if the receiver states how long it keeps idle connections.
 	patient atomic.Pointer[http.Transport]
@@ -66,7 +67,7 @@ type Connections struct {
 
 // Connections returns the connections to a receiver with one generation; nil presents none.
 func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Connections {
-	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout()}
+	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout(), proxy: egress.Proxy}
 	c.transport.TLSClientConfig = n.TLS(id, egress, func([][]byte) { c.asked.Store(true) })
 	if most := egress.MaxConnections(); most >= fewConnections {
 		c.places = make(chan struct{}, most/2)
@@ -255,7 +256,7 @@ func (c *Connections) open(r *http.Request) (*conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout+c.transport.TLSHandshakeTimeout)
 	defer cancel()
-	dialled, err := c.network.Dial(ctx, net.JoinHostPort(r.URL.Hostname(), port), r.URL.Hostname(), c.config)
+	dialled, err := c.network.Dial(ctx, c.proxy, net.JoinHostPort(r.URL.Hostname(), port), r.URL.Hostname(), c.config)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,8 @@ func Endpoint(text string) (*url.URL, error) {
 type Network struct {
 	// Allowed are the ranges that receivers may be in besides the public ones.
 	Allowed []netip.Prefix
+	// proxies are the operator's, the default one first. Their addresses are not restricted.
+	proxies []*url.URL
 	// Now is the clock for verification; nil for the system's.
 	Now func() time.Time
 	// Resolver looks up receivers' names; nil for the system's.
@@ -122,14 +124,19 @@ const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
 
 // Transport connects to a receiver with one generation; nil presents none. No session is resumed.
 func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.Transport {
-	return &http.Transport{
-		DialContext: n.dialer().DialContext, TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
+	t := &http.Transport{
+		DialContext: n.via(egress.Proxy), TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
 		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(),
 		MaxResponseHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{SendPingTimeout: silentHTTP2, PingTimeout: pingTimeout,
 			WriteByteTimeout: egress.Timeout()},
 		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
+	if egress.MaxTLS == "1.2" { // HTTP/2 forbids renegotiation (RFC 9113, section 9.2.1)
+		t.ForceAttemptHTTP2, t.Protocols = false, new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+	}
+	return t
 }
 
 // TLS returns the client's configuration with one generation. If the receiver asks for a certificate, asked is called
@@ -180,9 +187,9 @@ func KeyPin(c *x509.Certificate) string {
 	return "sha256/" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Dial opens a new TLS connection.
-func (n *Network) Dial(ctx context.Context, address, serverName string, config *tls.Config) (*tls.Conn, error) {
-	raw, err := n.dialer().DialContext(ctx, "tcp", address)
+// Dial opens a new TLS connection through the proxy of an arrangement, if it has one.
+func (n *Network) Dial(ctx context.Context, proxy, address, serverName string, config *tls.Config) (*tls.Conn, error) {
+	raw, err := n.via(proxy)(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

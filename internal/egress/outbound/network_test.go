@@ -69,7 +69,7 @@ func TestNamesOfForbiddenAddressesAreNotDialled(t *testing.T) {
 		probe := tenancy.Egress{Probe: tenancy.Probe{Method: "GET", Path: "/"}}
 		handshake := Ask(t.Context(), n, endpoint, tenancy.Egress{}, nil)
 		asked := Ask(t.Context(), n, endpoint, probe, nil)
-		_, met := Meet(t.Context(), n, endpoint)
+		_, met := Meet(t.Context(), n, "", endpoint)
 		connections := n.Connections(nil, tenancy.Egress{})
 		_, message := connections.RoundTrip(request(t, "GET", endpoint.String(), ""))
 		connections.http1.Store(true)

@@ -32,6 +32,7 @@ type Options struct {
 	GatewayTLSKey   string   `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
 	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has a URI ending in /tenant/NAME may send for that tenant."`
 	GatewayOpen     bool     `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
+	EgressProxy     []string `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
 	AllowTarget     []string `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
 }
 
@@ -47,6 +48,11 @@ func (o *Options) Network() (*outbound.Network, error) {
 			return nil, fmt.Errorf("--allow-target: %q is not a valid address range: write one such as 10.20.0.0/16", s)
 		}
 		n.Allowed = append(n.Allowed, p.Masked())
+	}
+	for _, s := range o.EgressProxy {
+		if err := n.AddProxy(s); err != nil {
+			return nil, fmt.Errorf("--egress-proxy: %w", err)
+		}
 	}
 	return n, nil
 }

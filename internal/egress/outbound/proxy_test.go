@@ -1,0 +1,149 @@
+package outbound
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A connectProxy admits one user.
+type connectProxy struct {
+	*httptest.Server
+	tunnels atomic.Int32
+}
+
+func newConnectProxy(t *testing.T, user, password string) *connectProxy {
+	t.Helper()
+	p := &connectProxy{}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Authorization", r.Header.Get("Proxy-Authorization"))
+		u, pw, _ := r.BasicAuth()
+		switch {
+		case r.Method != http.MethodConnect:
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		case u != user || pw != password:
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
+		to, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		p.tunnels.Add(1)
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+		go func() {
+			io.Copy(to, conn)
+			to.Close()
+		}()
+		io.Copy(conn, to)
+		conn.Close()
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// with returns the URL of the proxy with a user and a password.
+func (p *connectProxy) with(user, password string) string {
+	u, _ := url.Parse(p.URL)
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+func TestEveryWayToAReceiverGoesThroughTheProxy(t *testing.T) {
+	endpoint, egress, _ := asked(t, nil, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	first, second := newConnectProxy(t, "u", "first secret"), newConnectProxy(t, "u", "second secret")
+	n := &Network{Allowed: loopback.Allowed}
+	testenv.Check(t, n.AddProxy(first.with("u", "first secret")))
+	testenv.Check(t, n.AddProxy(second.with("u", "second secret")))
+	probe := egress
+	probe.Probe = tenancy.Probe{Method: "GET", Path: "/"}
+	for _, c := range []struct {
+		setting       string
+		first, second int32
+	}{{"", 1, 0}, {second.URL, 0, 1}, {tenancy.NoProxy, 0, 0}} {
+		egress.Proxy, probe.Proxy = c.setting, c.setting
+		connections := n.Connections(nil, egress)
+		direct := n.Connections(nil, egress)
+		direct.http1.Store(true)
+		for way, reach := range map[string]func() error{
+			"a handshake":  func() error { return Ask(t.Context(), n, endpoint, egress, nil).Err },
+			"a question":   func() error { return Ask(t.Context(), n, endpoint, probe, nil).Err },
+			"a first look": func() error { _, err := Meet(t.Context(), n, c.setting, endpoint); return err },
+			"a message": func() error {
+				_, err := roundTrip(connections, request(t, "GET", endpoint.String(), ""))
+				return err
+			},
+			"a direct message": func() error {
+				_, err := roundTrip(direct, request(t, "GET", endpoint.String(), ""))
+				return err
+			},
+		} {
+			before := [2]int32{first.tunnels.Load(), second.tunnels.Load()}
+			if err := reach(); err != nil {
+				t.Errorf("%s with %q: %v", way, c.setting, err)
+			}
+			if got := [2]int32{first.tunnels.Load() - before[0], second.tunnels.Load() - before[1]}; got !=
+				[2]int32{c.first, c.second} {
+				t.Errorf("%s with %q: tunnels through the proxies %v, want %v", way, c.setting, got,
+					[2]int32{c.first, c.second})
+			}
+		}
+		connections.CloseIdleConnections()
+		direct.CloseIdleConnections()
+	}
+}
+
+func TestAProxyThatRefusesIsNamedWithoutItsPassword(t *testing.T) {
+	endpoint, egress, _ := asked(t, nil, func(http.ResponseWriter, *http.Request) {})
+	proxy := newConnectProxy(t, "u", "right")
+	n := &Network{Allowed: loopback.Allowed}
+	testenv.Check(t, n.AddProxy(proxy.with("u", "wrong-secret")))
+	r := Ask(t.Context(), n, endpoint, egress, nil)
+	if r.Reason != Unreachable || !strings.Contains(r.Detail, "407") || !strings.Contains(r.Detail, endpoint.Host) ||
+		strings.Contains(r.Detail, "wrong-secret") {
+		t.Errorf("%+v", r.Reading)
+	}
+	if err := n.AddProxy("proxy:wrong-secret"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("an invalid URL: %v", err)
+	}
+}
+
+func TestAProxyReachesNoForbiddenAddress(t *testing.T) {
+	proxy := newConnectProxy(t, "u", "p")
+	for _, c := range []struct {
+		name, endpoint, setting string
+	}{
+		{"an address", "https://10.1.2.3/", ""},
+		{"a name", "https://private.test/", ""},
+		{"a tenant's own proxy", "https://93.184.215.14/", "http://169.254.169.254:3128"},
+		{"a tenant's own proxy by name", "https://93.184.215.14/", "http://private.test:3128"},
+	} {
+		n := &Network{Resolver: newResolver(t, func(string) netip.Addr { return netip.MustParseAddr("10.0.0.1") })}
+		testenv.Check(t, n.AddProxy(proxy.with("u", "p")))
+		endpoint, err := url.Parse(c.endpoint)
+		testenv.Check(t, err)
+		r := Ask(t.Context(), n, endpoint, tenancy.Egress{Proxy: c.setting}, nil)
+		if !errors.Is(r.Err, ErrForbiddenAddress) || r.Reason != ForbiddenAddress {
+			t.Errorf("%s: %v", c.name, r.Err)
+		}
+	}
+	if proxy.tunnels.Load() > 0 {
+		t.Errorf("the proxy was asked %d times", proxy.tunnels.Load())
+	}
+}
