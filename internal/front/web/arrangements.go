@@ -20,6 +20,7 @@ type arrangementForm struct {
 	product   string // that the receiver runs on; empty if it is not chosen
 	trial     *client.Trial
 	problem   string
+	refusals  string // rules of refusals as they were submitted
 }
 
 func (f arrangementForm) action() string {
@@ -48,10 +49,39 @@ func (v *view) filledIn() arrangementForm {
 			form.Egress.IdentifiesBy = append(form.Egress.IdentifiesBy, tenancy.Identifier(id))
 		}
 	}
+	form.refusals = v.r.PostFormValue("refusal_rules")
 	if path := f("probe_path"); path != "" {
 		form.Egress.Probe = tenancy.Probe{Method: http.MethodGet, Path: path}
 	}
 	return form
+}
+
+// rules returns the refusal rules as the form shows them, one per line.
+func (f arrangementForm) rules() string {
+	if f.refusals != "" {
+		return f.refusals
+	}
+	lines := make([]string, len(f.Egress.RefusalRules))
+	for i, r := range f.Egress.RefusalRules {
+		lines[i] = r.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// readRules reads the refusal rules of a submitted form.
+func (f *arrangementForm) readRules() error {
+	f.Egress.RefusalRules = nil
+	for line := range strings.Lines(f.refusals) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		rule, err := tenancy.ParseRefusalRule(line)
+		if err != nil {
+			return &refusal{http.StatusUnprocessableEntity, err.Error()}
+		}
+		f.Egress.RefusalRules = append(f.Egress.RefusalRules, rule)
+	}
+	return nil
 }
 
 func (c *console) newArrangement(v *view) error {
@@ -96,6 +126,9 @@ func (c *console) saveArrangement(v *view) error {
 		}
 		return c.showArrangementForm(v, r.Status, form)
 	}
+	if err := form.readRules(); err != nil {
+		return fails(err)
+	}
 	switch v.r.PostFormValue("do") {
 	case "trust":
 		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
@@ -129,7 +162,7 @@ func (c *console) saveArrangement(v *view) error {
 	egress := form.Egress
 	form.Egress = kept.Egress
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = egress.ServerCA, egress.ServerKeyPin
-	form.Egress.IdentifiesBy = egress.IdentifiesBy
+	form.Egress.IdentifiesBy, form.Egress.RefusalRules = egress.IdentifiesBy, egress.RefusalRules
 	if egress.Probe.Path != kept.Egress.Probe.Path {
 		form.Egress.Probe = egress.Probe
 	}

@@ -77,12 +77,17 @@ var germanArrangement = []translation{
 	{"Evidence", "Nachweis"},
 	{"Existing receiver", "Vorhandener Empfänger"},
 	{
-		"For example /health. A GET request to it must change nothing, and its answer must show whether the " +
-			"certificate is accepted. Without a path, only the TLS handshake is tested, which can prove a refusal " +
-			"but not an acceptance.",
-		"Zum Beispiel /health. Ein GET darauf darf nichts ändern, und die Antwort muss zeigen, ob das Zertifikat " +
-			"angenommen wird. Ohne Pfad wird nur der TLS-Handshake geprüft, der eine Ablehnung beweisen kann, aber " +
-			"keine Annahme.",
+		"A GET request to it must change nothing, and must get another answer without a certificate. A path that is " +
+			"answered to everyone, as /health often is, proves nothing. Without a path, only the TLS handshake is tested, " +
+			"which can prove a refusal but not an acceptance.",
+		"Eine GET-Anfrage darf dort nichts ändern und muss ohne Zertifikat eine andere Antwort bekommen. Ein Pfad, der " +
+			"jedem antwortet, wie oft /health, beweist nichts. Ohne Pfad wird nur der TLS-Handshake geprüft, der eine " +
+			"Ablehnung beweisen kann, aber keine Annahme.",
+	},
+	{"Answers that refuse a certificate", "Antworten, die ein Zertifikat ablehnen"},
+	{
+		"Besides 401 and 403, one rule per line: status=302 header=Location contains=/login, or preset=sap-login",
+		"Neben 401 und 403, eine Regel je Zeile: status=302 header=Location contains=/login oder preset=sap-login",
 	},
 	{
 		"For example crm-to-erp. It is part of the address that applications send to.",

@@ -311,6 +311,20 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		!strings.Contains(page, "you say that generation 2 is installed") {
 		t.Errorf("a claim that the receiver contradicts: %d", status)
 	}
+	for _, rule := range []string{"status=302 header=Location contains=/login", "preset=sap-login"} {
+		if _, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/refusal-rules", "rule", rule); !strings.Contains(
+			page, "The rule has been added: "+rule) {
+			t.Errorf("the rule %s is not added", rule)
+		}
+	}
+	if _, page := c.get(alice, "/tenants/acme/arrangements/crm-to-bank/edit"); !strings.Contains(page,
+		"status=302 header=Location contains=/login\npreset=sap-login</textarea>") {
+		t.Error("the form does not show the rules")
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/refusal-rules", "rule",
+		"status=200"); status != 422 || !strings.Contains(page, "would refuse successful answers") {
+		t.Errorf("a rule that refuses success: %d", status)
+	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "7"); status != 409 ||
 		!strings.Contains(page, "generation 7 is not available") {
 		t.Errorf("a generation that does not exist: %d", status)
