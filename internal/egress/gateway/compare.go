@@ -36,7 +36,7 @@ func (m *message) conclude(r *http.Request, to *route, a attempt, order []int) [
 	}
 	trial := to.trialOf(a.generation)
 	others := slices.DeleteFunc(slices.Clone(order), func(g int) bool {
-		return g == a.generation || to.identities[g] == nil
+		return g == a.generation || to.identities[g] == nil || !to.mayAsk(g)
 	})
 	a.conclusion = to.ofMessage(a, trial, len(others) > 0)
 	switch {
@@ -162,6 +162,13 @@ func (r *route) presentable() (all []standing.Identity) {
 	}
 	slices.SortFunc(all, func(a, b standing.Identity) int { return a.Generation - b.Generation })
 	return all
+}
+
+// mayAsk reports whether a request that is only a question may present a generation.
+func (r *route) mayAsk(generation int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rollover.MayAsk(generation)
 }
 
 func (r *route) trialOf(generation int) outbound.Trial {

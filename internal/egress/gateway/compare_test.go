@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -48,6 +49,7 @@ type strange struct {
 	mu    sync.Mutex
 	known []*x509.Certificate
 	taken map[string]int
+	saw   func(*x509.Certificate) // nil, or called with each certificate
 }
 
 func (f *fixture) strange(name string, refuse http.HandlerFunc, probe string) *strange {
@@ -76,6 +78,9 @@ func (s *strange) accept(all ...*x509.Certificate) {
 func (s *strange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.saw != nil && len(r.TLS.PeerCertificates) > 0 {
+		s.saw(r.TLS.PeerCertificates[0])
+	}
 	if !slices.ContainsFunc(s.known, func(c *x509.Certificate) bool {
 		return len(r.TLS.PeerCertificates) > 0 && c.Equal(r.TLS.PeerCertificates[0])
 	}) && r.URL.Path != "/open" {
@@ -270,5 +275,40 @@ func TestAReceiverThatAsksForNoCertificateIsNotAtRisk(t *testing.T) {
 		if g.Verdict == rollover.Accepted {
 			t.Errorf("%+v", g)
 		}
+	}
+}
+
+// A receiver that takes the newest only would be locked by a comparison with the new generation.
+func TestNoComparisonPresentsANewGenerationToAReceiverThatTakesTheNewestOnly(t *testing.T) {
+	f := setUp(t)
+	s := f.strange("ratchet", forms["404"], "/whoami")
+	a := f.standing("ratchet").Arrangement
+	a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByNewestOnly}
+	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		tx.Changed(f.acme.ID)
+		return tx.UpdateArrangement(t.Context(), a)
+	}))
+	f.send("ratchet", "GET", 0)
+	f.renew()
+	f.noticed()
+	shown := map[string]int{}
+	second := f.generation(2)
+	s.mu.Lock()
+	s.saw = func(c *x509.Certificate) { shown[map[bool]string{true: "new", false: "old"}[c.Equal(second)]]++ }
+	s.mu.Unlock()
+	for range 3 {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", f.gateway.URL+"/acme/ratchet/missing", nil)
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.token)
+		f.do(r, "")
+		r, err = http.NewRequestWithContext(t.Context(), "POST", f.gateway.URL+"/acme/ratchet/missing", nil)
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+f.token)
+		f.do(r, "")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shown["new"] > 0 || shown["old"] < 6 {
+		t.Errorf("the receiver saw %v", shown)
 	}
 }

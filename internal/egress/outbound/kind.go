@@ -22,6 +22,9 @@ type Kind struct {
 	Location string
 }
 
+// html is the media type of login pages.
+const html = "text/html"
+
 // longestMark limits the length of a type or a location that is compared.
 const longestMark = 200
 
@@ -139,7 +142,7 @@ func (k Kind) Rule() *tenancy.RefusalRule {
 		if to, err := url.Parse(k.Location); err == nil && to.Path != "" {
 			r.Contains = to.Path
 		}
-	case k.Status < 300 && k.Type == "text/html":
+	case k.Status < 300 && k.Type == html:
 		r.ContentType = k.Type
 	}
 	if (tenancy.Egress{RefusalRules: []tenancy.RefusalRule{r}}).Check() != nil {
@@ -153,6 +156,7 @@ func (k Kind) Rule() *tenancy.RefusalRule {
 type Kinds struct {
 	known     map[Kind]bool
 	successes int
+	pages     int // successes that are pages of HTML
 }
 
 // mostKinds limits what is remembered for one arrangement.
@@ -169,6 +173,9 @@ func (k *Kinds) Add(one Kind) bool {
 	k.known[one] = true
 	if one.Succeeds() {
 		k.successes++
+		if one.Type == html {
+			k.pages++
+		}
 	}
 	return true
 }

@@ -55,13 +55,18 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 		return Closes
 	case r.Meaning == Nothing:
 		return NoConclusion
-	case r.Kind.Succeeds() && (k.known[r.Kind] || k.successes == 0 && t != Unproven || t == Proven && !others):
+	case r.Kind.Succeeds() && (k.known[r.Kind] || k.successes == 0 && t != Unproven ||
+		t == Proven && !others && !k.mayBeLogin(r.Kind)):
 		return Accepts
 	case others:
 		return Doubtful
 	}
 	return NoConclusion
 }
+
+// mayBeLogin reports whether a success may be a login page: a page of HTML from a receiver whose successes are not. It
+// is not learned without a comparison.
+func (k *Kinds) mayBeLogin(one Kind) bool { return one.Type == html && k.successes > 0 && k.pages == 0 }
 
 // Compared concludes from the answers of one safe request with two generations, of which a answered first. It returns
 // what each of them proves.
