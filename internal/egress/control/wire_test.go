@@ -66,7 +66,7 @@ func newValues(t *testing.T) (v values) {
 					ContentType: "text/html",
 					Text:        "Sign in"}}, KeepBytes: 1 << 20, TimeoutSeconds: 30, Connections: 64,
 				ServerCA: "-----BEGIN CERTIFICATE-----", ServerKeyPin: "sha256/pin", Park: true, MaxTLS: "1.2",
-				Proxy: "http://proxy.test:3128",
+				Proxy:        "http://proxy.test:3128",
 				IdentifiesBy: []tenancy.Identifier{tenancy.BySubject, tenancy.ByCA},
 				Probe:        tenancy.Probe{Method: "GET", Path: "/health", Statuses: []int{204}}}, CreatedAt: at(3), Version: 8},
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: 2, NeededOldAt: at(2),

@@ -14,7 +14,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 )
 
-// examine finds out the meaning of a closed connection. An idempotent request without a body is sent again. Any other
+// examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is one
+// whose body was withheld until "100 Continue", which did not come: the receiver has got nothing to process. Any other
 // one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and
 // without the body, over a fresh connection. If that connection is closed as well, closing is the receiver's way to
 // refuse. "100 Continue" proves nothing, because many servers send it before their application sees the request. Then a
@@ -23,11 +24,14 @@ import (
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	fresh := to.fresh(m.gateway.network, to.identities[a.generation])
 	m.attempts++
-	if m.kept == nil && isIdempotent(r.Method) {
-		again := attempt{generation: a.generation}.with(outbound.Bounded(fresh, r.Clone(r.Context())))
-		again.judge(to.refusals)
-		if again.meaning == outbound.Suspicious {
+	if withheld := m.kept != nil && m.kept.unread(); withheld || m.kept == nil && isIdempotent(r.Method) {
+		again := m.repeat(r, to, a.generation, fresh)
+		switch {
+		case again.meaning != outbound.Suspicious:
+		case m.kept == nil || m.kept.unread():
 			again.meaning, again.detail = outbound.Refused, "the receiver closed the connection twice"
+		default: // this time it got some of the body
+			again.meaning = outbound.Nothing
 		}
 		*a = again
 		return
@@ -49,6 +53,21 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	if detail, refused := m.refusesSafely(r, to, a.generation); refused {
 		a.meaning, a.detail, a.unexpected = outbound.Refused, detail, false
 	}
+}
+
+// repeat sends a message that the receiver cannot have processed, or may process twice, over a fresh connection. A body is
+// withheld again until the receiver asks for it.
+func (m *message) repeat(r *http.Request, to *route, generation int, fresh *http.Transport) attempt {
+	q := r.Clone(quiet(r.Context(), &httptrace.ClientTrace{}))
+	if m.kept != nil {
+		m.kept.sendAs(q)
+		q.Header.Set("Expect", "100-continue")
+	}
+	q, stop := guard(q, to.standing.Arrangement.Egress.Timeout())
+	res, err := outbound.Bounded(fresh, q)
+	a := attempt{generation: generation}.with(res, stop(err))
+	a.judge(to.refusals)
+	return a
 }
 
 // isWrite reports whether a connection broke before the whole request was written.
