@@ -357,7 +357,8 @@ func olderValues(t *testing.T) values {
 	t.Helper()
 	v := newValues(t)
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
-	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy, a.Learned = nil, nil, "", "", tenancy.Learned{}
+	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy = nil, nil, "", ""
+	a.Learned = tenancy.Learned{}
 	r.UnaskedAt, r.NewestOnly = time.Time{}, false
 	g := &r.Generations[0]
 	g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = time.Time{}, "", "", time.Time{}

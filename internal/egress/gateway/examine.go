@@ -14,10 +14,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 )
 
-// examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is one
-// whose body was withheld until "100 Continue", which did not come: the receiver has got nothing to process. Any other
-// one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue" and
-// without the body, over a fresh connection. If that connection is closed as well, closing is the receiver's way to
+// examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is
+// one whose body was withheld until "100 Continue", which did not come: the receiver has got nothing to process. Any
+// other one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue"
+// and without the body, over a fresh connection. If that connection is closed as well, closing is the receiver's way to
 // refuse. "100 Continue" proves nothing, because many servers send it before their application sees the request. Then a
 // safe request is compared: if the receiver closes that with this generation only, it refuses the generation, and has
 // not processed the message.
@@ -55,8 +55,8 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	}
 }
 
-// repeat sends a message that the receiver cannot have processed, or may process twice, over a fresh connection. A body is
-// withheld again until the receiver asks for it.
+// repeat sends a message that the receiver cannot have processed, or may process twice, over a fresh connection. A body
+// is withheld again until the receiver asks for it.
 func (m *message) repeat(r *http.Request, to *route, generation int, fresh *http.Transport) attempt {
 	q := r.Clone(quiet(r.Context(), &httptrace.ClientTrace{}))
 	if m.kept != nil {

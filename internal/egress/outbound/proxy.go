@@ -53,8 +53,8 @@ func (n *Network) via(proxy string) dial {
 // operators returns the dialer for addresses that an operator set.
 func operators() *net.Dialer { return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second} }
 
-// through returns connections through a proxy (RFC 9110, section 9.3.6). The receiver's addresses are checked before the
-// proxy is asked, because it may reach more than we are allowed to. The proxy resolves the name itself.
+// through returns connections through a proxy (RFC 9110, section 9.3.6). The receiver's addresses are checked before
+// the proxy is asked, because it may reach more than we are allowed to. The proxy resolves the name itself.
 func (n *Network) through(proxy *url.URL, d *net.Dialer) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if err := n.checkName(ctx, address); err != nil {
