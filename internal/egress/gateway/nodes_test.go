@@ -98,7 +98,9 @@ func TestNoMessageFailsWhileOneOfTwoNodesHasTheNewCertificate(t *testing.T) {
 					for range 4 {
 						for _, k := range kinds {
 							if k.size < 0 && form == "a close" && change == "replaces" {
-								continue // after a close, a body without a declared length is not sent again
+								// Go's server reads up to 256 KiB of a body without a declared length before it closes. So the
+								// receiver may have processed the message, and it is not sent again.
+								continue
 							}
 							got := f.send("bank", k.method, k.size)
 							if got.status != 200 || server.takenTimes(got.key) != 1 {
