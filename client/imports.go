@@ -12,13 +12,14 @@ type ImportFiles struct {
 	People       string              `json:"people,omitempty" doc:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements string              `json:"arrangements,omitempty" doc:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates []ImportCertificate `json:"certificates,omitempty" doc:"Certificates of new tenants, each with its private key."`
-	Password     string              `json:"password,omitempty" doc:"Password of the PKCS#12 files."`
+	Password     string              `json:"password,omitempty" doc:"Password of the PKCS#12 files and encrypted keys that have none of their own."`
 }
 
 // ImportCertificate is a file with a certificate and its private key.
 type ImportCertificate struct {
-	Name string `json:"name" example:"acme.p12" doc:"TENANT.pem or TENANT.p12. TENANT.m-user.p12 for the certificate of the M-user."`
-	Data []byte `json:"data" doc:"PEM or PKCS#12, in base64."`
+	Name     string `json:"name" example:"acme.p12" doc:"TENANT.pem or TENANT.p12. TENANT.m-user.p12 for the certificate of the M-user."`
+	Data     []byte `json:"data" doc:"PEM or PKCS#12, in base64."`
+	Password string `json:"password,omitempty" doc:"Password of this file. Default: that of the import."`
 }
 
 // Import is an import of tenants from another system.

@@ -66,7 +66,6 @@ func (c forecastCmd) Run(e env) error {
 		certs, err := c.read(file, e.in)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", file, err))
-			continue
 		}
 		for _, cert := range certs {
 			out.Certificates = append(out.Certificates, forecast(file, cert, p, from))

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -22,8 +25,8 @@ type importCheckCmd struct {
 	Tenants      string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
 	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
-	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated."`
-	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files; better set as PERENNIAL_IMPORT_PASSWORD."`
+	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
+	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
 	Apply        bool     `help:"Import the files if they have no problems."`
 }
 
@@ -45,7 +48,12 @@ func (c *importCheckCmd) Run(e env) error {
 		if err != nil {
 			return err
 		}
-		files.Certificates = append(files.Certificates, client.ImportCertificate{Name: filepath.Base(name), Data: data})
+		password, err := os.ReadFile(name + ".password")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		files.Certificates = append(files.Certificates, client.ImportCertificate{Name: filepath.Base(name), Data: data,
+			Password: strings.TrimRight(string(password), "\r\n")})
 	}
 	made, err := post[client.Import](&c.remote, "/imports", files)
 	if err != nil {

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -356,7 +355,7 @@ func allUnknown(f findings) (Diagnosis, bool) {
 
 // issuerOf is the issuer of a certificate by name, or by ID if the certificate cannot be read.
 func issuerOf(c tenancy.Certificate) string {
-	parsed, err := x509.ParseCertificate(c.DER)
+	parsed, err := certfile.ParseCertificate(c.DER)
 	if err != nil {
 		return c.IssuerID
 	}

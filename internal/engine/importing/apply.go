@@ -13,6 +13,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -248,7 +249,7 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 	if u.New {
 		var adopted []lifecycle.Adopted
 		for _, k := range u.Keys {
-			leaf, err := x509.ParseCertificate(k.Leaf)
+			leaf, err := certfile.ParseCertificate(k.Leaf)
 			if err != nil {
 				return err
 			}
@@ -256,7 +257,11 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 			if err != nil {
 				return errors.New("a private key of the plan cannot be read")
 			}
-			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Issuer: k.Issuer,
+			chain, err := certfile.SplitChain(k.Chain)
+			if err != nil {
+				return err
+			}
+			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Chain: chain,
 				Key: private.(crypto.Signer), KeyType: k.KeyType})
 		}
 		_, err := m.engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType},

@@ -33,8 +33,8 @@ var now = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 
 // A foreign CA is not ours. It comes with a client certificate that it issued.
 type foreign struct {
-	above, leaf *x509.Certificate
-	key         *ecdsa.PrivateKey
+	above, leaf   *x509.Certificate
+	key, aboveKey *ecdsa.PrivateKey
 }
 
 func issue(t testing.TB, expires time.Time, usage x509.ExtKeyUsage) foreign {
@@ -64,7 +64,7 @@ func issue(t testing.TB, expires time.Time, usage x509.ExtKeyUsage) foreign {
 	root, rootKey := made("Passport Root", true, nil, nil)
 	above, aboveKey := made("Passport CA", true, root, rootKey)
 	leaf, key := made("acme", false, above, aboveKey)
-	return foreign{above, leaf, key}
+	return foreign{above, leaf, key, aboveKey}
 }
 
 func (f foreign) pem(t testing.TB) []byte {
@@ -88,8 +88,9 @@ func TestEveryProblemIsReportedWithItsLine(t *testing.T) {
 			"acme,key-user,alice,alice@example.com,maybe\n" +
 			"acme,boss,bob,bob@example.com,\nacme,it-contact,Ina,no address,yes\n",
 		Arrangements: "tenant,name,receiver,endpoint,receiver_name\nacme,a,erp,https://erp.example.com,ERP\nacme,a,erp,http://erp.example.com,ERP\nacme,b,erp,https://erp.example.com,Another\n\"acme,c",
-		Certificates: []Certificate{{"acme.pem", good.pem(t)}, {"acme.m-user.p12", p12}, {"globex.pem", expired.pem(t)},
-			{"hooli.pem", server.pem(t)}, {"nobody.pem", good.pem(t)}, {"globex.m-user.pem", []byte("hello")}},
+		Certificates: []Certificate{{Name: "acme.pem", Data: good.pem(t)}, {Name: "acme.m-user.p12", Data: p12},
+			{Name: "globex.pem", Data: expired.pem(t)}, {Name: "hooli.pem", Data: server.pem(t)},
+			{Name: "nobody.pem", Data: good.pem(t)}, {Name: "globex.m-user.pem", Data: []byte("hello")}},
 		Password: "wrong",
 	}
 	_, problems := Read(f, now)
@@ -160,7 +161,7 @@ func files(t *testing.T) (Files, foreign) {
 			"globex,key-user,gina,gina@example.com,no\n" +
 			"globex,it-contact,Ina Ivers,ina@example.com,\n",
 		Arrangements: "tenant,name,receiver,endpoint\nacme,crm-to-erp,erp,https://erp.example.com/orders\nacme,crm-to-bi,erp,https://erp.example.com/bi\nglobex,hr-to-pay,pay,https://pay.example.com\n",
-		Certificates: []Certificate{{"acme.p12", p12}}, Password: "secret",
+		Certificates: []Certificate{{Name: "acme.p12", Data: p12}}, Password: "secret",
 	}, f
 }
 
@@ -397,13 +398,41 @@ func TestFilesThatCannotBeReadAreOneProblemEach(t *testing.T) {
 		{"an open quote in the header", Files{Tenants: "name,\"disp"}, "the header cannot be read"},
 		{"one wrong column", Files{Tenants: "name,colour\nUPPER,x\n"}, `unknown column "colour"`},
 		{"a malformed certificate", Files{Tenants: "name\nacme\n",
-			Certificates: []Certificate{{"acme.pem", []byte(malformed)}}}, "holds a malformed certificate"},
+			Certificates: []Certificate{{Name: "acme.pem", Data: []byte(malformed)}}}, "certificate 1 is malformed"},
 		{"a certificate without a key", Files{Tenants: "name\nacme\n",
-			Certificates: []Certificate{{"acme.pem", []byte("-----BEGIN NOTHING-----")}}}, "holds no private key"},
+			Certificates: []Certificate{{Name: "acme.pem", Data: []byte("-----BEGIN NOTHING-----")}}},
+			"holds no private key"},
 	} {
 		_, problems := Read(c.files, now)
 		if len(problems) != 1 || !strings.Contains(problems[0].Text, c.want) {
 			t.Errorf("%s: %+v", c.name, problems)
+		}
+	}
+}
+
+func TestACertificateBringsItsKeyTypeItsChainAndItsPassword(t *testing.T) {
+	a, b := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth), issue(t, now.AddDate(0, 6, 0),
+		x509.ExtKeyUsageClientAuth)
+	rsaKey, err := keyring.Generate(tenancy.RSA2048)
+	check(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, b.leaf, b.above, rsaKey.Public(), b.aboveKey)
+	check(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	check(t, err)
+	one, err := pkcs12.Modern.Encode(a.key, a.leaf, []*x509.Certificate{a.above}, "one")
+	check(t, err)
+	other, err := pkcs12.Modern.Encode(rsaKey, leaf, []*x509.Certificate{b.above}, "other")
+	check(t, err)
+	units, problems := Read(Files{Tenants: "name,key_type\nacme,\nglobex,\nhooli,p384\n", Password: "other",
+		Certificates: []Certificate{{Name: "acme.p12", Data: one, Password: "one"}, {Name: "globex.p12", Data: other},
+			{Name: "hooli.p12", Data: other}}}, now)
+	if len(problems) > 0 || len(units) != 3 {
+		t.Fatalf("%d units, %v", len(units), problems)
+	}
+	for i, want := range []tenancy.KeyType{tenancy.P256, tenancy.RSA2048, tenancy.P384} {
+		if u := units[i]; u.KeyType != want || len(u.Keys[0].Chain) == 0 {
+			t.Errorf("%s: the next key is of type %s, not %s; the chain has %d bytes", u.Tenant, u.KeyType, want,
+				len(u.Keys[0].Chain))
 		}
 	}
 }
@@ -414,7 +443,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("\ufeffname;key_type\n\"a", "tenant\n\n", ";;;", []byte{0x30, 0x82})
 	f.Fuzz(func(t *testing.T, tenants, people, arrangements string, cert []byte) {
 		units, problems := Read(Files{Tenants: tenants, People: people, Arrangements: arrangements,
-			Certificates: []Certificate{{"acme.pem", cert}}}, now)
+			Certificates: []Certificate{{Name: "acme.pem", Data: cert}}}, now)
 		if len(problems) > 0 {
 			return
 		}

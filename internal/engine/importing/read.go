@@ -6,14 +6,12 @@
 package importing
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/csv"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"software.sslmate.com/src/go-pkcs12"
-
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -41,14 +38,15 @@ type Files struct {
 	// server_key_pin, identifies_by (separated by spaces)
 	Arrangements string
 	Certificates []Certificate // each with its private key
-	Password     string        // of PKCS#12 files
+	Password     string        // of PKCS#12 files and encrypted keys without a password of their own
 }
 
 // A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name identifies the owner:
 // acme.pem is the tenant certificate of acme, and acme.m-user.p12 that of its M-user.
 type Certificate struct {
-	Name string
-	Data []byte
+	Name     string
+	Data     []byte
+	Password string // empty: that of the import
 }
 
 // A Problem is an error in the files.
@@ -69,7 +67,8 @@ type Unit struct {
 	Arrangements []Arrangement
 	Keys         []Key
 
-	line int
+	line  int
+	typed bool // the table states the key type
 }
 
 // A Person is a key user or an IT contact.
@@ -90,7 +89,9 @@ type Arrangement struct {
 type Key struct {
 	Purpose tenancy.Purpose
 	Leaf    []byte // DER
-	Issuer  []byte // DER; nil if the file has none
+	// Chain holds the authorities above the leaf (DER, one after the other): first its issuer, without the root. Its name
+	// in a stored plan is that of the time when it was one certificate.
+	Chain   []byte `json:"Issuer"`
 	Private []byte // PKCS#8
 	KeyType tenancy.KeyType
 	file    string
@@ -242,7 +243,7 @@ func (r *reader) tenants(text string) {
 				u.Display = d
 			}
 			if k := cell("key_type"); k != "" {
-				u.KeyType = tenancy.KeyType(strings.ToLower(k))
+				u.KeyType, u.typed = tenancy.KeyType(strings.ToLower(k)), true
 			}
 			r.check(tenantsFile, line, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}.Check())
 		})
@@ -334,13 +335,23 @@ func (r *reader) certificate(c Certificate, password string) error {
 	if slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == purpose }) {
 		return fmt.Errorf("there is another file with the certificate of %s", tenant)
 	}
-	key, leaf, chain, err := open(c.Data, password)
+	if c.Password != "" {
+		password = c.Password
+	}
+	pair, err := certfile.ReadPair(c.Data, password, r.now)
+	for _, damaged := range pair.Damaged {
+		if err == nil { // otherwise the error contains it
+			r.wrong(c.Name, 0, "%v", damaged)
+		}
+	}
+	if errors.Is(err, certfile.ErrPassword) {
+		return errors.New("does not open with the password given")
+	}
 	if err != nil {
 		return err
 	}
-	switch public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); {
-	case !ok || !public.Equal(leaf.PublicKey):
-		return errors.New("the private key does not belong to the certificate")
+	leaf := pair.Leaf
+	switch {
 	case leaf.IsCA:
 		return errors.New("is the certificate of a CA, not of a client")
 	case !r.now.Before(leaf.NotAfter):
@@ -352,17 +363,15 @@ func (r *reader) certificate(c Certificate, password string) error {
 		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("is not for client authentication (extended key usage)")
 	}
-	k := Key{Purpose: purpose, Leaf: leaf.Raw, file: c.Name}
-	if k.KeyType, err = keyType(key); err != nil {
+	k := Key{Purpose: purpose, Leaf: leaf.Raw, Chain: certfile.JoinChain(pair.Chain), file: c.Name}
+	if k.KeyType, err = keyType(pair.Key); err != nil {
 		return err
 	}
-	if k.Private, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+	if k.Private, err = x509.MarshalPKCS8PrivateKey(pair.Key); err != nil {
 		return errors.New("the private key cannot be encoded")
 	}
-	for _, above := range chain {
-		if leaf.CheckSignatureFrom(above) == nil && !bytes.Equal(above.RawSubject, above.RawIssuer) { // a root is never sent
-			k.Issuer = above.Raw
-		}
+	if purpose == tenancy.ForTenant && !u.typed {
+		u.KeyType = k.KeyType // the receivers are known to accept it
 	}
 	u.Keys = append(u.Keys, k)
 	return nil
@@ -387,64 +396,4 @@ func keyType(key crypto.Signer) (tenancy.KeyType, error) {
 		return "", fmt.Errorf("unsupported RSA key of %d bits: use 2048 or 3072", k.N.BitLen())
 	}
 	return "", errors.New("unsupported kind of private key: use ECDSA P-256 or P-384, or RSA 2048 or 3072")
-}
-
-// open reads a private key and the certificates that come with it.
-func open(data []byte, password string) (crypto.Signer, *x509.Certificate, []*x509.Certificate, error) {
-	if !bytes.Contains(data, []byte("-----BEGIN ")) {
-		private, leaf, chain, err := pkcs12.DecodeChain(data, password)
-		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-			return nil, nil, nil, errors.New("does not open with the password given")
-		} else if err != nil {
-			return nil, nil, nil, errors.New("is neither PEM nor PKCS#12 with a private key and its certificate")
-		}
-		key, ok := private.(crypto.Signer)
-		if !ok {
-			return nil, nil, nil, errors.New("holds a private key that cannot sign")
-		}
-		return key, leaf, chain, nil
-	}
-	var key crypto.Signer
-	var certs []*x509.Certificate
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		switch {
-		case block.Type == "CERTIFICATE":
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, nil, nil, fmt.Errorf("holds a malformed certificate: %w", err)
-			}
-			certs = append(certs, c)
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, nil, nil, errors.New("the private key is encrypted: hand it over as PKCS#12, with its password")
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			if key = parseKey(block.Bytes); key == nil {
-				return nil, nil, nil, errors.New("holds a private key that cannot be read")
-			}
-		}
-	}
-	switch {
-	case key == nil:
-		return nil, nil, nil, errors.New("holds no private key: without it the certificate cannot be presented")
-	case len(certs) == 0:
-		return nil, nil, nil, errors.New("holds no certificate")
-	}
-	return key, certs[0], certs[1:], nil
-}
-
-func parseKey(der []byte) crypto.Signer {
-	if k, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		signer, _ := k.(crypto.Signer)
-		return signer
-	}
-	if k, err := x509.ParseECPrivateKey(der); err == nil {
-		return k
-	}
-	if k, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return k
-	}
-	return nil
 }

@@ -210,7 +210,7 @@ func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor strin
 type Adopted struct {
 	Purpose tenancy.Purpose
 	Leaf    *x509.Certificate
-	Issuer  []byte // DER of the authority that issued it; nil if receivers do not need it
+	Chain   [][]byte // DER of the authorities above it: first its issuer, without the root
 	Key     crypto.Signer
 	KeyType tenancy.KeyType
 }
@@ -233,7 +233,7 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			c, err = e.issue(ctx, t, purpose, 1, now)
 		} else {
 			c, err = e.adopt(t, adopted[i], now)
-			issuers = append(issuers, adopted[i].Issuer)
+			issuers = append(issuers, certfile.JoinChain(adopted[i].Chain))
 		}
 		if err != nil {
 			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -253,11 +253,11 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 			CreatedAt: now, Version: 1}); err != nil {
 			return err
 		}
-		for _, der := range issuers {
-			if der == nil {
+		for _, chain := range issuers {
+			if chain == nil {
 				continue
 			}
-			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(der), der); err != nil {
+			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(chain), chain); err != nil {
 				return err
 			}
 		}
@@ -292,8 +292,8 @@ func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.Seal
 		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw,
 		CreatedAt: now,
 	}
-	if a.Issuer != nil {
-		c.IssuerID = certfile.Fingerprint(a.Issuer)
+	if len(a.Chain) > 0 {
+		c.IssuerID = certfile.Fingerprint(certfile.JoinChain(a.Chain))
 	}
 	c.SealedKey, err = e.seal.SealKey(a.Key, rollovers.SealContext(c.ID))
 	return c, err

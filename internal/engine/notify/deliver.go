@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -262,7 +261,7 @@ func announced(all []tenancy.Authority, id string) (authority, newRoot *Details,
 }
 
 func authorityDetails(a tenancy.Authority) (*Details, error) {
-	c, err := x509.ParseCertificate(a.DER)
+	c, err := certfile.ParseCertificate(a.DER)
 	if err != nil {
 		return nil, err
 	}

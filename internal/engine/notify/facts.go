@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,7 +112,7 @@ func rootOf(all []tenancy.Authority, id string) (root tenancy.Authority, found b
 
 // issuerName returns the name of a certificate's issuer; empty if the certificate cannot be read.
 func issuerName(der []byte) string {
-	c, err := x509.ParseCertificate(der)
+	c, err := certfile.ParseCertificate(der)
 	if err != nil {
 		return ""
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"math"
@@ -22,7 +21,7 @@ import (
 
 func viewCertificate(c tenancy.Certificate) client.Certificate {
 	issuer := ""
-	if parsed, err := x509.ParseCertificate(c.DER); err == nil {
+	if parsed, err := certfile.ParseCertificate(c.DER); err == nil {
 		c.Subject, issuer = certfile.Name(parsed.RawSubject), certfile.Name(parsed.RawIssuer)
 	}
 	return client.Certificate{

@@ -74,7 +74,8 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 	f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
 		Password: in.Body.Password}
 	for _, c := range in.Body.Certificates {
-		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data})
+		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data,
+			Password: c.Password})
 	}
 	if s.importer == nil {
 		return nil, errNoImports

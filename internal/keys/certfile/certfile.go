@@ -1,7 +1,7 @@
 // Package certfile reads certificates in the formats that administrators use: PEM, DER, PKCS#7 and PKCS#12.
 //
-// If the data contains no certificate, the error describes what it contains instead. A private key beside a certificate
-// is never returned or mentioned. Input is untrusted: its size is limited, and [Parse] is fuzzed.
+// If the data contains no certificate, the error describes what it contains instead. Only [ReadPair] returns a private
+// key, and no error shows one. Input is untrusted: its size is limited, and [Parse] is fuzzed.
 package certfile
 
 import (
@@ -40,81 +40,112 @@ func Read(r io.Reader, password string) ([]*x509.Certificate, error) {
 	return Parse(data, password)
 }
 
-// Parse returns the certificates in data in their order, at least one. If there are end-entity certificates, CA
-// certificates beside them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it
-// is wrong.
+// A DamagedError is returned by [Parse] beside the certificates that can be read, if others in the file cannot be read.
+type DamagedError struct{ Parts []error }
+
+func (e *DamagedError) Error() string { return errors.Join(e.Parts...).Error() }
+
+// Parse returns the certificates in data in their order. If there are end-entity certificates, CA certificates beside
+// them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it is wrong. If it is a
+// [*DamagedError], there are certificates, too. With any other error there is none.
 func Parse(data []byte, password string) ([]*x509.Certificate, error) {
-	certs, err := parse(data, password)
+	c, err := read(plain(data), password)
 	if err != nil {
 		return nil, err
 	}
-	if len(certs) == 0 {
+	if len(c.certs) == 0 {
 		return nil, errors.New("the file contains no certificate")
 	}
+	if len(c.damaged) > 0 {
+		err = &DamagedError{c.damaged}
+	}
 	var leaves []*x509.Certificate
-	for _, c := range certs {
-		if !c.IsCA {
-			leaves = append(leaves, c)
+	for _, one := range c.certs {
+		if !one.IsCA {
+			leaves = append(leaves, one)
 		}
 	}
 	if len(leaves) > 0 {
-		return leaves, nil
+		return leaves, err
 	}
-	return certs, nil
+	return c.certs, err
 }
 
-func parse(data []byte, password string) ([]*x509.Certificate, error) {
+// The contents of a file are its parts.
+type contents struct {
+	certs   []*x509.Certificate
+	keys    []pem.Block
+	others  []string // types of the other blocks
+	damaged []error
+}
+
+func read(data []byte, password string) (c contents, err error) {
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return nil, errors.New("the file is empty")
-	case bytes.Contains(data, []byte("-----BEGIN ")):
-		return parsePEM(data)
-	case data[0] == 0x30: // an ASN.1 SEQUENCE, as in all three binary formats
-		return parseDER(data, password)
-	default:
-		return nil, errors.New("not a certificate: use PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
+		return c, errors.New("the file is empty")
+	case bytes.Contains(data, []byte(beginLine)):
+		c = readPEM(data)
+		return c, c.problem()
+	case data[0] == sequenceTag: // as in all three binary formats
+		c.certs, err = parseDER(data, password)
+		return c, err
 	}
+	if err := keyStore(data); err != nil {
+		return c, err
+	}
+	return c, errors.New("not a certificate: use PEM (-----BEGIN CERTIFICATE-----), DER, PKCS#7 or PKCS#12")
 }
 
-func parsePEM(data []byte) (certs []*x509.Certificate, err error) {
-	var others []string
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
+// readPEM reads all blocks. One that cannot be read does not hide the others.
+func readPEM(data []byte) (c contents) {
+	found, damaged := blocks(string(data))
+	c.damaged = damaged
+	for i, block := range found {
+		var one *x509.Certificate
+		var more []*x509.Certificate
+		var err error
 		switch block.Type {
-		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, fmt.Errorf("certificate %d is malformed: %w", len(certs)+1, err)
-			}
-			certs = append(certs, c)
+		case "CERTIFICATE", "X509 CERTIFICATE":
+			one, err = ParseCertificate(first(block.Bytes))
+		case "TRUSTED CERTIFICATE":
+			one, err = parseTrusted(block.Bytes)
 		case "PKCS7", "CMS":
-			more, err := parsePKCS7(block.Bytes)
-			if err != nil {
-				return nil, err
-			}
-			certs = append(certs, more...)
+			more, err = parsePKCS7(block.Bytes)
 		default:
-			others = append(others, block.Type)
+			if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+				c.keys = append(c.keys, block)
+			} else {
+				c.others = append(c.others, block.Type)
+			}
+		}
+		if one != nil {
+			more = append(more, one)
+		}
+		if c.certs = append(c.certs, more...); err != nil {
+			c.damaged = append(c.damaged, fmt.Errorf("certificate %d is malformed: %w", i+1, err))
 		}
 	}
+	return c
+}
+
+// problem describes a file without a certificate.
+func (c contents) problem() error {
 	switch {
-	case len(certs) > 0:
-		return certs, nil
-	case len(others) == 0:
-		return nil, errors.New("malformed PEM: a BEGIN line without a complete block (is the file cut off?)")
-	case strings.Contains(others[0], "PRIVATE KEY"):
-		return nil, errors.New("the file contains a private key but no certificate: use the certificate, and do not share " +
+	case len(c.certs) > 0:
+		return nil
+	case len(c.damaged) > 0:
+		return errors.Join(c.damaged...)
+	case len(c.keys) > 0:
+		return errors.New("the file contains a private key but no certificate: use the certificate, and do not share " +
 			"the private key")
-	default:
-		return nil, fmt.Errorf("the file contains %q but no certificate", others[0])
+	case len(c.others) > 0:
+		return fmt.Errorf("the file contains %q but no certificate", c.others[0])
 	}
+	return nil
 }
 
 func parseDER(data []byte, password string) ([]*x509.Certificate, error) {
-	c, errDER := x509.ParseCertificate(data)
+	c, errDER := ParseCertificate(data)
 	if errDER == nil {
 		return []*x509.Certificate{c}, nil
 	}
@@ -122,11 +153,13 @@ func parseDER(data []byte, password string) ([]*x509.Certificate, error) {
 		return certs, nil
 	}
 	_, leaf, chain, err := pkcs12.DecodeChain(data, password)
-	if err == nil {
+	switch {
+	case err == nil:
 		return append([]*x509.Certificate{leaf}, chain...), nil
-	}
-	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
+	case errors.Is(err, pkcs12.ErrIncorrectPassword):
 		return nil, ErrPassword
+	case err.Error() == "pkcs12: no MAC in data":
+		return nil, errNoMAC
 	}
 	if certs, err := pkcs12.DecodeTrustStore(data, password); err == nil {
 		return certs, nil

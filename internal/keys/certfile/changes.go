@@ -35,7 +35,7 @@ func parseChain(chain [][]byte) ([]*x509.Certificate, error) {
 	parsed := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
 		var err error
-		if parsed[i], err = x509.ParseCertificate(der); err != nil {
+		if parsed[i], err = ParseCertificate(der); err != nil {
 			return nil, err
 		}
 	}

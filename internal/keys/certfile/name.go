@@ -42,7 +42,8 @@ func Name(der []byte) string {
 	return b.String()
 }
 
-// String returns an attribute as TYPE=VALUE. The value of an unknown type, or one that is not a text, is in hexadecimal.
+// String returns an attribute as TYPE=VALUE. The value of an unknown type, or one that is not a text, is in
+// hexadecimal.
 func (a attribute) String() string {
 	name, known := attributeNames[a.Type.String()]
 	if !known {

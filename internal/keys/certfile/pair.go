@@ -1,0 +1,143 @@
+package certfile
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// A Pair is a certificate with its private key and its chain.
+type Pair struct {
+	Key  crypto.Signer
+	Leaf *x509.Certificate
+	// Chain holds the authorities above the leaf: first its issuer, without a root and without expired certificates.
+	Chain [][]byte
+	// Damaged are the errors of the certificates in the file that cannot be read.
+	Damaged []error
+}
+
+// ReadPair reads a private key and the certificates that come with it, in any order. The leaf is the certificate that
+// fits the key. The password is that of a PKCS#12 file or of an encrypted key. The error is [ErrPassword] if a PKCS#12
+// file cannot be opened with it.
+func ReadPair(data []byte, password string, now time.Time) (p Pair, err error) {
+	var certs []*x509.Certificate
+	var keys []crypto.Signer
+	if data = plain(data); bytes.Contains(data, []byte(beginLine)) {
+		c := readPEM(data)
+		certs, p.Damaged = c.certs, c.damaged
+		for i := range c.keys {
+			key, err := privateKey(&c.keys[i], password)
+			if err != nil {
+				return p, err
+			}
+			keys = append(keys, key)
+		}
+	} else if certs, keys, err = readPKCS12(data, password); err != nil {
+		return p, err
+	}
+	switch {
+	case len(keys) == 0:
+		return p, errors.Join(append(p.Damaged, errors.New("holds no private key: without it the certificate cannot be "+
+			"presented"))...)
+	case len(certs) == 0:
+		return p, errors.Join(append(p.Damaged, errors.New("holds no certificate"))...)
+	}
+	for _, key := range keys {
+		if p.Leaf = fitting(certs, key, now); p.Leaf != nil {
+			p.Key, p.Chain = key, above(p.Leaf, certs, now)
+			return p, nil
+		}
+	}
+	return p, errors.Join(append(p.Damaged, errors.New("the private key does not belong to the certificate"))...)
+}
+
+func readPKCS12(data []byte, password string) ([]*x509.Certificate, []crypto.Signer, error) {
+	if err := keyStore(data); err != nil {
+		return nil, nil, err
+	}
+	private, leaf, chain, err := pkcs12.DecodeChain(data, password)
+	switch {
+	case errors.Is(err, pkcs12.ErrIncorrectPassword):
+		return nil, nil, ErrPassword
+	case err != nil && err.Error() == "pkcs12: no MAC in data":
+		return nil, nil, errNoMAC
+	case err != nil:
+		return nil, nil, errors.New("is neither PEM nor PKCS#12 with a private key and its certificate")
+	}
+	key, ok := private.(crypto.Signer)
+	if !ok {
+		return nil, nil, errors.New("holds a private key that cannot sign")
+	}
+	return append([]*x509.Certificate{leaf}, chain...), []crypto.Signer{key}, nil
+}
+
+// errNoMAC is returned for PKCS#12 without integrity protection.
+var errNoMAC = errors.New("this PKCS#12 file has no MAC, so nothing shows whether it was changed: export it again " +
+	"with a password and a MAC")
+
+// keyStore returns an error if data is a key store of Java.
+func keyStore(data []byte) error {
+	if bytes.HasPrefix(data, []byte{0xfe, 0xed, 0xfe, 0xed}) || bytes.HasPrefix(data, []byte{0xce, 0xce, 0xce, 0xce}) {
+		return errors.New("this is a Java key store: convert it with \"keytool -importkeystore -srckeystore FILE " +
+			"-destkeystore FILE.p12 -deststoretype PKCS12\", and use FILE.p12")
+	}
+	return nil
+}
+
+// fitting returns the certificate of the key; of several, one that is valid now, and then the one that expires last.
+// It is nil if none fits.
+func fitting(certs []*x509.Certificate, key crypto.Signer, now time.Time) (best *x509.Certificate) {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok {
+		return nil
+	}
+	begun := func(c *x509.Certificate) bool { return !now.Before(c.NotBefore) }
+	for _, c := range certs {
+		switch {
+		case !public.Equal(c.PublicKey):
+		case best == nil, begun(c) && !begun(best), begun(c) == begun(best) && c.NotAfter.After(best.NotAfter):
+			best = c
+		}
+	}
+	return best
+}
+
+// above returns the authorities of a leaf among certs, each after one that it signed. If there are several certificates
+// of an authority (cross-certificates), all that have not expired are sent, the one that expires last first.
+func above(leaf *x509.Certificate, certs []*x509.Certificate, now time.Time) (chain [][]byte) {
+	known := map[string]bool{string(leaf.Raw): true}
+	for level := []*x509.Certificate{leaf}; len(level) > 0; {
+		var next []*x509.Certificate
+		for _, c := range level {
+			for _, ca := range certs {
+				root := bytes.Equal(ca.RawSubject, ca.RawIssuer)
+				if !known[string(ca.Raw)] && !root && now.Before(ca.NotAfter) && signed(ca, c) {
+					known[string(ca.Raw)] = true
+					next = append(next, ca)
+				}
+			}
+		}
+		slices.SortStableFunc(next, func(a, b *x509.Certificate) int { return b.NotAfter.Compare(a.NotAfter) })
+		for _, ca := range next {
+			chain = append(chain, ca.Raw)
+		}
+		level = next
+	}
+	return chain
+}
+
+// signed reports whether a CA signed a certificate. A signature that is too weak to be checked is taken for right,
+// because this decides only what is sent, and receivers check it.
+func signed(ca, c *x509.Certificate) bool {
+	if !bytes.Equal(ca.RawSubject, c.RawIssuer) || !ca.IsCA {
+		return false
+	}
+	err := ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+	var weak x509.InsecureAlgorithmError
+	return err == nil || errors.As(err, &weak)
+}
