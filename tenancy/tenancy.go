@@ -5,7 +5,10 @@
 // certificate without further escaping. The package does no I/O and reads no clock.
 package tenancy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Tenant is one customer of the platform.
 type Tenant struct {
@@ -255,17 +258,21 @@ type KeyType string
 const (
 	P256    KeyType = "p256"
 	P384    KeyType = "p384"
+	P521    KeyType = "p521"
 	RSA2048 KeyType = "rsa2048"
 	RSA3072 KeyType = "rsa3072"
+	RSA4096 KeyType = "rsa4096"
 )
+
+// KeyTypes are all key types.
+var KeyTypes = []KeyType{P256, P384, P521, RSA2048, RSA3072, RSA4096}
 
 // Check returns an [ErrInvalid] if the key type is not valid.
 func (k KeyType) Check() error {
-	switch k {
-	case P256, P384, RSA2048, RSA3072:
+	if slices.Contains(KeyTypes, k) {
 		return nil
 	}
-	return Invalid("key_type", "unknown key type %q: use p256, p384, rsa2048 or rsa3072", k)
+	return Invalid("key_type", "unknown key type %q: use p256, p384, p521, rsa2048, rsa3072 or rsa4096", k)
 }
 
 // NoticeKind is the subject matter of a notice.

@@ -437,6 +437,25 @@ func TestACertificateBringsItsKeyTypeItsChainAndItsPassword(t *testing.T) {
 	}
 }
 
+func TestACertificateOfEveryKeyTypeIsImported(t *testing.T) {
+	f := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	for _, kind := range tenancy.KeyTypes {
+		key, err := keyring.Generate(kind)
+		check(t, err)
+		leaf, err := x509.CreateCertificate(rand.Reader, f.leaf, f.above, key.Public(), f.aboveKey)
+		check(t, err)
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		check(t, err)
+		file := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}),
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+		units, problems := Read(Files{Tenants: "name\nacme\n", Certificates: []Certificate{{Name: "acme.pem",
+			Data: file}}}, now)
+		if len(problems) > 0 || units[0].KeyType != kind || units[0].Keys[0].KeyType != kind {
+			t.Errorf("%s: %v", kind, problems)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add("name,display_name\nacme,x\n", "tenant,role,name,email\nacme,key-user,alice,a@example.com",
 		"tenant,name,receiver,endpoint\nacme,a,b,https://c.example", []byte("-----BEGIN CERTIFICATE-----"))

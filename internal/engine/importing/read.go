@@ -385,6 +385,8 @@ func keyType(key crypto.Signer) (tenancy.KeyType, error) {
 			return tenancy.P256, nil
 		case elliptic.P384():
 			return tenancy.P384, nil
+		case elliptic.P521():
+			return tenancy.P521, nil
 		}
 	case *rsa.PrivateKey:
 		switch k.N.BitLen() {
@@ -392,8 +394,10 @@ func keyType(key crypto.Signer) (tenancy.KeyType, error) {
 			return tenancy.RSA2048, nil
 		case 3072:
 			return tenancy.RSA3072, nil
+		case 4096:
+			return tenancy.RSA4096, nil
 		}
-		return "", fmt.Errorf("unsupported RSA key of %d bits: use 2048 or 3072", k.N.BitLen())
+		return "", fmt.Errorf("unsupported RSA key of %d bits: use 2048, 3072 or 4096", k.N.BitLen())
 	}
-	return "", errors.New("unsupported kind of private key: use ECDSA P-256 or P-384, or RSA 2048 or 3072")
+	return "", errors.New("unsupported kind of private key: use ECDSA P-256, P-384 or P-521, or RSA 2048, 3072 or 4096")
 }

@@ -1445,7 +1445,7 @@ func tenantsPage(v *view, list client.Page[client.Tenant]) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, k := range []tenancy.KeyType{tenancy.P256, tenancy.P384, tenancy.RSA2048, tenancy.RSA3072} {
+		for _, k := range tenancy.KeyTypes {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 107, "<option value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

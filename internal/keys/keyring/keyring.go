@@ -252,10 +252,14 @@ func Generate(kind tenancy.KeyType) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case tenancy.P384:
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case tenancy.P521:
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	case tenancy.RSA2048:
 		return rsa.GenerateKey(rand.Reader, 2048)
 	case tenancy.RSA3072:
 		return rsa.GenerateKey(rand.Reader, 3072)
+	case tenancy.RSA4096:
+		return rsa.GenerateKey(rand.Reader, 4096)
 	}
 	return nil, kind.Check()
 }

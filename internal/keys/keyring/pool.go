@@ -18,6 +18,7 @@ func NewPool(size int) *Pool {
 	return &Pool{map[tenancy.KeyType]chan crypto.Signer{
 		tenancy.RSA2048: make(chan crypto.Signer, size),
 		tenancy.RSA3072: make(chan crypto.Signer, size),
+		tenancy.RSA4096: make(chan crypto.Signer, size),
 	}}
 }
 
