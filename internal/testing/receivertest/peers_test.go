@@ -25,7 +25,7 @@ const (
 const tomcat = "/usr/share/java/tomcat10-embed-core.jar"
 
 // peers are the receivers of the table in docs/receivers.md.
-var peers = slices.Concat(goPeers(), programPeers())
+var peers = slices.Concat(goPeers(), programPeers(), serverPeers())
 
 // goPeers refuse in every way, in the same receiver.
 func goPeers() (all []peer) {
@@ -151,7 +151,7 @@ func program(command []string, way string) func(*world) place {
 			return system{
 				url:    fmt.Sprintf("https://127.0.0.1:%s/%s/%s", port, way, slot),
 				accept: func(certs ...*x509.Certificate) { w.replace(slot+".accepted", fingerprints(certs)) },
-				times:  func(key string) int { return w.written(name+".taken", key) },
+				times:  func(key string) int { return written(filepath.Join(w.dir, name+".taken"), key) },
 			}
 		}
 	}
@@ -174,8 +174,8 @@ func (w *world) replace(name string, data []byte) {
 }
 
 // written counts the lines of a file that equal a key.
-func (w *world) written(name, key string) int {
-	data, err := os.ReadFile(filepath.Join(w.dir, name))
+func written(file, key string) int {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -145,6 +146,9 @@ type system struct {
 	spoken func(version string) int // how many requests came in a version of HTTP; nil if the server does not count
 	// silent systems are not asked whether they have applied their configuration.
 	silent bool
+	// agreements is the number of further answers that must show a new configuration: after a reload, the previous
+	// processes may still accept connections.
+	agreements int
 	// version is the newest version of TLS in which the system can be asked; 0 for any.
 	version uint16
 }
@@ -225,7 +229,7 @@ func (w *world) served(program string, args []string, file string, reload syscal
 		w.write(file, []byte(configure(port, accepted)))
 		check(w.t, cmd.Process.Signal(reload))
 	}
-	return system{url: url, accept: accept, times: w.backend.times}
+	return system{url: url, accept: accept, times: w.backend.times, agreements: 9}
 }
 
 // started starts a server and waits until it answers. An earlier signal would be lost.
@@ -240,7 +244,7 @@ func (w *world) started(port int, cmd *exec.Cmd) (url string) {
 		if err == nil {
 			res.Body.Close()
 		}
-		return err == nil || strings.Contains(err.Error(), "remote error")
+		return !errors.Is(err, syscall.ECONNREFUSED)
 	})
 	return url
 }
@@ -324,11 +328,21 @@ backend app
 				}
 			}
 		}
-		return system{url: url, accept: accept, times: w.backend.times}
+		return system{url: url, accept: accept, times: w.backend.times, agreements: 9}
 	}
 }
 
+// apache asks for the certificate in the handshake.
 func apache(w *world) system {
+	return apacheOf("  SSLVerifyClient require\n  SSLVerifyDepth 3\n  <Location />\n")(w)
+}
+
+// apacheOf starts Apache with the beginning of a <Location>, and of what comes before it.
+func apacheOf(location string) func(*world) system {
+	return func(w *world) system { return w.apache(location) }
+}
+
+func (w *world) apache(location string) system {
 	dir := w.t.TempDir()
 	file := fmt.Sprintf("apache-%d.conf", files.Add(1))
 	configure := func(port int, accepted []string) string {
@@ -351,21 +365,20 @@ SSLSessionCache none
   SSLEngine on
   SSLCertificateFile %[4]s/server.pem
   SSLCACertificateFile %[4]s/ca.pem
-  SSLVerifyClient require
-  SSLVerifyDepth 3
-  <Location />
-    SSLRequire %%{SSL_CLIENT_I_DN_CN} =~ m/issuing CA/ and %%{SSL_CLIENT_M_SERIAL} in {%[5]s}
+%[7]s    SSLRequire %%{SSL_CLIENT_I_DN_CN} =~ m/issuing CA/ and %%{SSL_CLIENT_M_SERIAL} in {%[5]s}
   </Location>
   ProxyPass / %[6]s/
 </VirtualHost>
-`, modules.String(), dir, port, w.dir, known, w.backend.url)
-	}
-	serial := func(c *x509.Certificate) string {
-		s := strings.ToUpper(c.SerialNumber.Text(16))
-		return strings.Repeat("0", len(s)%2) + s
+`, modules.String(), dir, port, w.dir, known, w.backend.url, location)
 	}
 	return w.served("apache2", []string{"-DFOREGROUND", "-f", filepath.Join(w.dir, file)}, file, syscall.SIGUSR1,
 		configure, serial)
+}
+
+// serial is the serial number as OpenSSL writes it.
+func serial(c *x509.Certificate) string {
+	s := strings.ToUpper(c.SerialNumber.Text(16))
+	return strings.Repeat("0", len(s)%2) + s
 }
 
 // A sort is a sort of message.

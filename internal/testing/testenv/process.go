@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ func start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
 	return done, <-started
 }
 
-// Start starts a program that ends with the test, or with the test process if that comes first.
-func Start(t testing.TB, cmd *exec.Cmd) {
+// Start starts a program that ends with the test, or with the test process if that comes first. end ends it earlier.
+func Start(t testing.TB, cmd *exec.Cmd) (end func()) {
 	t.Helper()
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -34,7 +35,7 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM) // so that it ends its own children
 		patience := time.NewTimer(10 * time.Second)
 		defer patience.Stop()
@@ -45,6 +46,8 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 			<-ended
 		}
 	})
+	t.Cleanup(end)
+	return end
 }
 
 // Check ends the test if there is an error.
