@@ -9,7 +9,7 @@ FUZZ    ?= 20s
 SEEDS   ?= 200
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test packages lint prose generate fresh fuzz properties model faults mutants receivers bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test packages lint prose generate fresh fuzz properties model faults mutants receivers receivers-short bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -93,8 +93,19 @@ mutants: packages ## small changes of PKG, SAMPLE of them drawn by SEED (0: all)
 	$(GO) -C tools build -o $(CURDIR)/bin/mutants ./mutants
 	bin/mutants -equivalent tools/mutants/equivalent.txt -sample $(SAMPLE) -seed $(SEED) -jobs $(JOBS) -also "$(ALSO)" -test-flags -short $(PKG)
 
-receivers: packages ## renewals against real servers while messages flow: a line each, and the sums
-	@$(GO) test ./internal/testing/receivertest -count=1 -timeout 30m -run TestReceivers -v -args -full | grep --line-buffered -E '^[A-Za-z].* sent=|^---|^ *suite_test|^FAIL|^ok'
+WRITE ?=
+
+receivers: packages ## renewals against real servers and programs while messages flow; WRITE=-write writes docs/receivers.md
+	@RECEIVERS=1 .ci/packages
+	@mkdir -p bin; status=0; \
+	RECEIVERS=1 $(GO) test ./internal/testing/receivertest -count=1 -timeout 30m -parallel 5 -run 'TestReceivers|TestOrders' -v -args -full $(WRITE) | tee bin/receivers.log | grep --line-buffered -E 'sent=|^ *--- (FAIL|SKIP)|_test.go|^FAIL|^ok' || status=1; \
+	grep '^receivers: ' bin/receivers.log; exit $$status
+
+receivers-short: packages ## the orders "replaces early" and "never" against one way to refuse of each program, for CI
+	@RECEIVERS=1 .ci/packages
+	@mkdir -p bin; status=0; \
+	RECEIVERS=1 $(GO) test ./internal/testing/receivertest -count=1 -timeout 4m -parallel 5 -run TestOrders -v | tee bin/receivers.log | grep --line-buffered -E 'sent=|^ *--- (FAIL|SKIP)|_test.go|^FAIL|^ok' || status=1; \
+	grep '^receivers: ' bin/receivers.log; exit $$status
 
 bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for PostgreSQL
 	bin/perennial bench renew

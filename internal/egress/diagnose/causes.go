@@ -227,8 +227,10 @@ func senderFails(f findings) (Diagnosis, bool) {
 		NextStep: "look at the message and its answer, or ask the receiver's administrator for its log of " + moment(m.At),
 	}
 	if f.first().Handshake {
+		m, fails = f.lastFailure()
+		fails = fails && f.now.Sub(m.At) < time.Hour
 		d.Cause = Unknown
-		d.Summary = fmt.Sprintf("TLS accepts every generation, and the latest message (%s %s) was answered %d. Whether the "+
+		d.Summary = fmt.Sprintf("TLS accepts every generation, and a message (%s %s) was answered %d. Whether the "+
 			"receiver's application accepts them cannot be asked without a probe", m.Method, m.Path, m.Status)
 		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), and diagnose again"
 	}

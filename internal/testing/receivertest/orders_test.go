@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -24,8 +25,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A peer is a receiver that nobody configured in Perennial: a product or a program, and its way of refusing. It refuses
-// in each of the orders, while three flows of messages run.
+// A peer is a receiver, a product or a program, whose way of refusing is not configured in Perennial. It goes through all
+// orders while three flows of messages run.
 type peer struct {
 	name  string // the product, and how it recognises certificates if that is not by fingerprint
 	way   string // how it refuses
@@ -59,8 +60,8 @@ var (
 	// nothingFails is the promise for refusals that the gateway recognises by themselves.
 	nothingFails = promise{}
 	// firstMayFail is the promise for answers that no rule describes.
-	firstMayFail = promise{1, 1, anyNumber, "Nothing distinguishes this refusal from an answer of the application. Without " +
-		"safe methods and without a question, only `diagnose` can find it."}
+	firstMayFail = promise{1, 1, anyNumber, "Nothing distinguishes this refusal from an answer of the application. " +
+		"Without safe methods and without a question, only `diagnose` can find it."}
 )
 
 // takes reports whether the peer is tried in an order.
@@ -122,7 +123,7 @@ type message struct {
 	size   int // < 0: of unknown length
 }
 
-// messages are those of a round: each flow sends them one after the other, so that a failure shows which step caused it.
+// messages are those of a round. Each flow sends them one after the other, so that a failure shows its step.
 var messages = []message{
 	{"GET", 0}, {"POST", 300}, {"HEAD", 0}, {"POST", 900 << 10}, {"DELETE", 0}, {"POST", -(100 << 10)}, {"POST", 5 << 20},
 }
@@ -230,7 +231,7 @@ func (p peer) available(t *testing.T) {
 	if p.needs == "" || installed(p.needs) {
 		return
 	}
-	if *full {
+	if *full || os.Getenv("RECEIVERS") != "" {
 		t.Fatalf("%s is not installed: make receivers installs it", p.needs)
 	}
 	t.Skipf("%s is not installed", p.needs)
@@ -257,7 +258,8 @@ func (p peer) run(w *world, at place, order string, steps [][]int) (tallies [3]t
 	w.acme = w.engine.Tenant(t, tenant, time.Now().Add(-time.Hour)) // so that the generations differ in their dates
 	r := at(w, slot)
 	for i, name := range []string{"mixed", "asked", "alone"} {
-		egress := tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: cmp.Or(p.patience, 20)}
+		egress := tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: cmp.Or(p.patience, 20),
+			Proxy: r.proxy}
 		if i == asked {
 			egress.Probe = tenancy.Probe{Method: "GET", Path: pathOf(r.url) + "/question"}
 		}

@@ -55,7 +55,7 @@ func goPeers() (all []peer) {
 	}
 	return append(all,
 		peer{name: "Go", way: "TLS 1.3 alert", start: placed(golang(receiver.Options{Refuse: receiver.Alert}))},
-		peer{name: "Go", way: "hangs", start: hangs, promise: firstMayFail, patience: 4},
+		peer{name: "Go", way: "hangs", start: hangs, promise: firstMayFail, patience: 2},
 	)
 }
 
@@ -101,7 +101,8 @@ func programPeers() (all []peer) {
 		command     []string
 		ways        []string // the first is short
 	}{
-		{"Node.js https", "node", []string{"node", "receiver.js", "https"}, []string{"close", "401", "403", "login302", "login200"}},
+		{"Node.js https", "node", []string{"node", "receiver.js", "https"},
+			[]string{"close", "401", "403", "login302", "login200"}},
 		{"Node.js http2", "node", []string{"node", "receiver.js", "http2"}, []string{"reset", "401", "close", "login302"}},
 		{"Python http.server", "/usr/bin/python3", []string{"/usr/bin/python3", "receiver.py"},
 			[]string{"close", "401", "403", "login200"}},
@@ -109,8 +110,9 @@ func programPeers() (all []peer) {
 			[]string{"/usr/bin/python3", "receiver_aiohttp.py"}, []string{"close", "403", "login302"}},
 		{"JDK HttpServer", "java", []string{"java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "Receiver.java"},
 			[]string{"403", "401", "close", "500"}},
-		{"Tomcat, HTTP/2", tomcat, []string{"java", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-cp", strings.Join([]string{tomcat,
-			"/usr/share/java/tomcat10-servlet-api.jar", "/usr/share/java/tomcat10-annotations-api.jar"}, ":"),
+		{"Tomcat, HTTP/2", tomcat, []string{"java", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-cp",
+			strings.Join([]string{tomcat,
+				"/usr/share/java/tomcat10-servlet-api.jar", "/usr/share/java/tomcat10-annotations-api.jar"}, ":"),
 			"TomcatReceiver.java"}, []string{"403", "login302", "soap500"}},
 	} {
 		for i, way := range v.ways {

@@ -1,3 +1,6 @@
 // Package receivertest renews certificates against the servers that receivers really run: nginx, HAProxy and Apache
-// httpd, and a receiver in Go for what those cannot do. It has tests only.
+// httpd, lighttpd, stunnel and Caddy, programs on Node.js, Python and Java, and a receiver in Go for every other way to
+// refuse. It has tests only.
+//
+// It promises to end every process that it starts, and to send each message at a known step: a failure names the step.
 package receivertest

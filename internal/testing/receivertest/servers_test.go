@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,7 @@ func serverPeers() []peer {
 		{name: "stunnel", way: "TLS alert", needs: "stunnel4", start: placed(stunnel), short: true},
 		{name: "Caddy", way: "TLS 1.3 alert", needs: "caddy", start: placed(caddy), promise: nothingFails, short: true},
 		{name: "newest only", way: "403", start: placed(ratchet), only: []string{"adds"}, short: true},
+		{name: "Go behind a CONNECT proxy", way: "403", start: placed(proxied)},
 		{name: "two nodes, one changed", way: "401", start: placed(balancer), only: []string{"adds", "never"}, short: true},
 	}
 }
@@ -69,6 +71,7 @@ func (w *world) restarted(program string, args []string, configure func(port int
 		end()
 		configure(port, certs)
 		cmd := exec.Command(find(w.t, program), args...)
+		cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+w.dir, "XDG_DATA_HOME="+w.dir)
 		end = testenv.Start(w.t, cmd)
 	}
 	return system{url: fmt.Sprintf("https://127.0.0.1:%d/messages", port), accept: accept, times: w.backend.times}
@@ -77,8 +80,8 @@ func (w *world) restarted(program string, args []string, configure func(port int
 // nginxConf is a configuration of nginx with one server.
 func (w *world) nginxConf(dir, http, server string) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "user root; daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log;\nevents {}\n"+
-		"http { access_log off; client_max_body_size 0;\n", dir)
+	fmt.Fprintf(&b, "user root; daemon off; worker_processes 1; pid %[1]s/nginx.pid; "+
+		"error_log %[1]s/error.log;\nevents {}\nhttp { access_log off; client_max_body_size 0;\n", dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&b, "%s_temp_path %s/tmp;\n", kind, dir)
 	}
@@ -88,7 +91,8 @@ func (w *world) nginxConf(dir, http, server string) []byte {
 }
 
 // nginxReloaded starts nginx and lets it reload what configure writes.
-func nginxReloaded(configure func(w *world, dir string, port int, certs []*x509.Certificate) []byte) func(*world) system {
+func nginxReloaded(
+	configure func(w *world, dir string, port int, certs []*x509.Certificate) []byte) func(*world) system {
 	return func(w *world) system {
 		dir := w.directory()
 		port, file := testenv.Port(w.t), filepath.Join(dir, "nginx.conf")
@@ -125,8 +129,17 @@ func nginxCRL(w *world) system {
 
 // haproxyReject and haproxyTCP are the ways of HAProxy to refuse without an answer.
 const (
-	haproxyReject = "mode http\n  http-request reject unless { ssl_c_sha1,hex -m str -f %s }\n  default_backend app\nbackend app\n  mode http"
-	haproxyTCP    = "mode tcp\n  tcp-request inspect-delay 5s\n  tcp-request content reject unless { ssl_c_sha1,hex -m str -f %s }\n  default_backend app\nbackend app\n  mode tcp"
+	haproxyReject = `mode http
+  http-request reject unless { ssl_c_sha1,hex -m str -f %s }
+  default_backend app
+backend app
+  mode http`
+	haproxyTCP = `mode tcp
+  tcp-request inspect-delay 5s
+  tcp-request content reject unless { ssl_c_sha1,hex -m str -f %s }
+  default_backend app
+backend app
+  mode tcp`
 )
 
 // haproxyOf reloads its list by starting again, as administrators without a socket do.
@@ -145,8 +158,8 @@ func haproxyOf(rule string) func(*world) system {
 			}
 			check(w.t, os.WriteFile(list, []byte(known), 0o600))
 			check(w.t, os.WriteFile(file, fmt.Appendf(nil, "defaults\n  timeout connect 5s\n  timeout client 30s\n"+
-				"  timeout server 30s\nfrontend in\n  bind 127.0.0.1:%d ssl crt %[2]s/server.pem ca-file %[2]s/ca.pem verify optional "+
-				"crt-ignore-err all ca-ignore-err all alpn %[3]s\n  %[4]s\n  server app %[5]s\n", port, w.dir, alpn,
+				"  timeout server 30s\nfrontend in\n  bind 127.0.0.1:%d ssl crt %[2]s/server.pem ca-file %[2]s/ca.pem "+
+				"verify optional crt-ignore-err all ca-ignore-err all alpn %[3]s\n  %[4]s\n  server app %[5]s\n", port, w.dir, alpn,
 				fmt.Sprintf(rule, list), strings.TrimPrefix(w.backend.url, "http://")), 0o600))
 		})
 	}
@@ -236,13 +249,13 @@ func caddy(w *world) system {
 			}
 			check(w.t, os.WriteFile(file, fmt.Appendf(nil, `{
 	admin off
+	default_sni 127.0.0.1
 	auto_https off
-	persist_config off
 	log {
 		level ERROR
 	}
 }
-https://127.0.0.1:%d {
+https://:%d {
 	bind 127.0.0.1
 	tls %[2]s/server.pem %[2]s/server.pem {
 		client_auth {
@@ -357,4 +370,38 @@ func (w *world) emptyList(a tenancy.Authority) []byte {
 		ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}, root, key)
 	check(w.t, err)
 	return der
+}
+
+// proxied is reached through an HTTP proxy only.
+func proxied(w *world) system {
+	r := golang(receiver.Options{Anonymous: true, Refuse: 403})(w)
+	proxy := httptest.NewServer(http.HandlerFunc(tunnel))
+	w.t.Cleanup(proxy.Close)
+	r.proxy = proxy.URL
+	return r
+}
+
+// tunnel answers CONNECT (RFC 9110, section 9.3.6).
+func tunnel(rw http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodConnect {
+		http.Error(rw, "only CONNECT", http.StatusMethodNotAllowed)
+		return
+	}
+	out, err := net.Dial("tcp", req.Host)
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer out.Close()
+	rw.WriteHeader(http.StatusOK)
+	in, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+	defer in.Close()
+	go func() {
+		io.Copy(out, in)
+		out.Close()
+	}()
+	io.Copy(in, out)
 }

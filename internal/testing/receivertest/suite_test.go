@@ -146,6 +146,8 @@ type system struct {
 	spoken func(version string) int // how many requests came in a version of HTTP; nil if the server does not count
 	// silent systems are not asked whether they have applied their configuration.
 	silent bool
+	// proxy is the URL of the proxy in front of it; empty if there is none.
+	proxy string
 	// agreements is the number of further answers that must show a new configuration: after a reload, the previous
 	// processes may still accept connections.
 	agreements int
