@@ -25,7 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A peer is a receiver, a product or a program, whose way of refusing is not configured in Perennial. It goes through all
+// A peer is a product or a program whose way of refusing is not configured in Perennial. It goes through all
 // orders while three flows of messages run.
 type peer struct {
 	name  string // the product, and how it recognises certificates if that is not by fingerprint

@@ -1,5 +1,5 @@
-// Package receivertest renews certificates against the servers that receivers really run: nginx, HAProxy and Apache
-// httpd, lighttpd, stunnel and Caddy, programs on Node.js, Python and Java, and a receiver in Go for every other way to
+// Package receivertest renews certificates against the servers that receivers really run: nginx, HAProxy, Apache
+// httpd, lighttpd and stunnel, programs on Node.js, Python and Java, and a receiver in Go for every other way to
 // refuse. It has tests only.
 //
 // It promises to end every process that it starts, and to send each message at a known step: a failure names the step.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -46,7 +45,6 @@ func serverPeers() []peer {
 		{name: "lighttpd", way: "403", needs: "/usr/lib/lighttpd/mod_openssl.so", start: placed(lighttpd), short: true,
 			promise: nothingFails, needsLength: true},
 		{name: "stunnel", way: "TLS alert", needs: "stunnel4", start: placed(stunnel), short: true},
-		{name: "Caddy", way: "TLS 1.3 alert", needs: "caddy", start: placed(caddy), promise: nothingFails, short: true},
 		{name: "newest only", way: "403", start: placed(ratchet), only: []string{"adds"}, short: true},
 		{name: "Go behind a CONNECT proxy", way: "403", start: placed(proxied)},
 		{name: "two nodes, one changed", way: "401", start: placed(balancer), only: []string{"adds", "never"}, short: true},
@@ -235,38 +233,6 @@ func stunnel(w *world) system {
 			"connect = %s\ncert = %s/server.pem\nCAfile = %s\nverifyPeer = yes\n", port,
 			strings.TrimPrefix(w.backend.url, "http://"), w.dir, list), 0o600))
 	})
-}
-
-// caddy accepts the certificates that its configuration lists.
-func caddy(w *world) system {
-	dir := w.directory()
-	file := filepath.Join(dir, "Caddyfile")
-	return w.restarted("caddy", []string{"run", "--config", file, "--adapter", "caddyfile"},
-		func(port int, certs []*x509.Certificate) {
-			var leaves strings.Builder
-			for _, c := range certs {
-				fmt.Fprintf(&leaves, "trusted_leaf_cert %s\n", base64.StdEncoding.EncodeToString(c.Raw))
-			}
-			check(w.t, os.WriteFile(file, fmt.Appendf(nil, `{
-	admin off
-	default_sni 127.0.0.1
-	auto_https off
-	log {
-		level ERROR
-	}
-}
-https://:%d {
-	bind 127.0.0.1
-	tls %[2]s/server.pem %[2]s/server.pem {
-		client_auth {
-			mode require
-			%[3]s
-		}
-	}
-	reverse_proxy %[4]s
-}
-`, port, w.dir, leaves.String(), strings.TrimPrefix(w.backend.url, "http://")), 0o600))
-		})
 }
 
 // ratchet accepts the newest certificate only: authenticating with one refuses all older ones from then on.

@@ -2,8 +2,10 @@ package receivertest
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -122,6 +124,9 @@ func (b *board) document(receivers, sent, failed int) string {
 // TestTheDocumentListsEveryReceiver fails if docs/receivers.md was written before a receiver or an order changed.
 func TestTheDocumentListsEveryReceiver(t *testing.T) {
 	text, err := os.ReadFile(document)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("docs/receivers.md has not been written yet: make receivers WRITE=-write")
+	}
 	check(t, err)
 	var want, got []string
 	for _, p := range peers {
