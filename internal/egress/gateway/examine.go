@@ -92,7 +92,7 @@ func (m *message) refusesSafely(r *http.Request, to *route, generation int) (det
 			continue
 		}
 		a := m.safely(r, to, generation)
-		if a.meaning == outbound.Suspicious || a.reading.Reason == outbound.Unreachable { // once is a network fault
+		if a.meaning == outbound.Suspicious { // once is a network fault
 			a = m.safely(r, to, generation)
 		}
 		switch {
@@ -131,7 +131,7 @@ func (r *route) proof(generation int) int {
 // safely sends a safe request over a fresh connection: the arrangement's probe, or else the head of the message as HEAD
 // (RFC 9110, section 9.3.2).
 func (m *message) safely(r *http.Request, to *route, generation int) attempt {
-	ctx, cancel := context.WithTimeout(r.Context(), hangTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), min(hangTimeout, to.egress().Timeout()/3))
 	defer cancel()
 	id := to.identities[generation]
 	if egress := to.egress(); egress.Probe.Method != "" {

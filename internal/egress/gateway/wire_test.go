@@ -143,7 +143,7 @@ var misbehaving = map[string]struct {
 			}
 			return true
 		}},
-	"it hangs": {timeout: 12,
+	"it hangs": {timeout: 6,
 		refuse: func(conn net.Conn, _ *http.Request) bool {
 			io.Copy(io.Discard, conn)
 			return false
