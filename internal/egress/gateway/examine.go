@@ -17,10 +17,10 @@ import (
 // examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is
 // one whose body was withheld until "100 Continue", which did not come: the receiver has got nothing to process. Any
 // other one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue"
-// and without the body, over a fresh connection. If that connection is closed as well, closing is the receiver's way to
-// refuse. "100 Continue" proves nothing, because many servers send it before their application sees the request. Then a
-// safe request is compared: if the receiver closes that with this generation only, it refuses the generation, and has
-// not processed the message.
+// and without the body, over a fresh connection. If that connection is closed as well, although the receiver can be
+// reached, closing is its way to refuse. "100 Continue" proves nothing, because many servers send it before their
+// application sees the request. Then a safe request is compared: if the receiver closes that with this generation only,
+// it refuses the generation, and has not processed the message.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	fresh := to.fresh(m.gateway.network, to.identities[a.generation])
 	m.attempts++
@@ -44,7 +44,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	case head.meaning == outbound.Refused:
 		a.meaning, a.detail = outbound.Refused, head.detail
 		return
-	case head.meaning == outbound.Suspicious:
+	case head.meaning == outbound.Suspicious && m.isReachable(r, to, a.generation):
 		a.meaning, a.detail = outbound.Refused, "the receiver closed the connection twice"
 		return
 	}
@@ -68,6 +68,19 @@ func (m *message) repeat(r *http.Request, to *route, generation int, fresh *http
 	a := attempt{generation: generation}.with(res, stop(err))
 	a.judge(to.refusals)
 	return a
+}
+
+// isReachable reports whether the receiver can be reached with the other generations than one, so that two connections
+// that it closed were not a fault of the network. It may close theirs as well: then it accepts none of those that this
+// gateway knows.
+func (m *message) isReachable(r *http.Request, to *route, generation int) bool {
+	for _, other := range to.others(generation, m.gateway.now()) {
+		h := ask(r, to.fresh(m.gateway.network, to.identities[other]), to.refusals)
+		if h.reading.Reason == outbound.Unreachable || h.reading.Reason == outbound.NameUnresolved {
+			return false
+		}
+	}
+	return true
 }
 
 // isWrite reports whether a connection broke before the whole request was written.

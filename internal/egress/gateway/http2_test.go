@@ -173,7 +173,7 @@ func TestTheTimeoutBoundsAReceiverThatTakesNoBody(t *testing.T) {
 func TestAMessageThatWasNotProcessedBeforeGoawayIsSentAgain(t *testing.T) {
 	f := setUp(t)
 	var connections atomic.Int32
-	url := f.bare(func(conn net.Conn, frames *http2.Framer) {
+	url := f.bare(func(_ net.Conn, frames *http2.Framer) {
 		connections.Add(1)
 		frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 		frames.WriteWindowUpdate(0, 1<<30)
@@ -187,8 +187,7 @@ func TestAMessageThatWasNotProcessedBeforeGoawayIsSentAgain(t *testing.T) {
 				if frame.StreamEnded() {
 					answered(frames, frame.StreamID)
 				} else if frame.StreamID > 1 { // the second message of a connection: part of it has arrived
-					frames.WriteGoAway(1, http2.ErrCodeNo, nil)
-					conn.Close()
+					frames.WriteGoAway(1, http2.ErrCodeNo, nil) // the sender closes
 				}
 			}
 		})

@@ -20,15 +20,20 @@ func (e stalledError) Error() string {
 // Timeout makes it a time-out.
 func (stalledError) Timeout() bool { return true }
 
-// A guarded body ends its request if the receiver reads nothing more of it for a while. A slow sender does not count,
-// since the timer runs between reads and not during one.
-type guarded struct {
-	io.ReadCloser
+// A stall ends a request if the receiver reads nothing more of its body for a while, or does not answer for as long after
+// it has read all. A slow sender does not count, since the timer runs between reads and not during one.
+type stall struct {
 	limit time.Duration
 
 	mu    sync.Mutex
 	timer *time.Timer
 	over  bool // the answer has arrived
+}
+
+// A guarded body reports its reads to a stall. A request that is sent again has several, one after the other.
+type guarded struct {
+	io.ReadCloser
+	stall *stall
 }
 
 // guard watches the body of a request, until stop is called with the answer. It returns the request to send instead.
@@ -37,16 +42,25 @@ func guard(r *http.Request, limit time.Duration) (watched *http.Request, stop fu
 		return r, func(err error) error { return err }
 	}
 	ctx, cancel := context.WithCancelCause(r.Context()) // it ends with the request
-	g := &guarded{ReadCloser: r.Body, limit: limit}
-	g.timer = time.AfterFunc(limit, func() { cancel(stalledError{limit}) })
-	g.timer.Stop()
+	s := &stall{limit: limit}
+	s.timer = time.AfterFunc(limit, func() { cancel(stalledError{limit}) })
+	s.timer.Stop()
 	watched = r.WithContext(ctx)
-	watched.Body = g
+	watched.Body = &guarded{r.Body, s}
+	if again := r.GetBody; again != nil {
+		watched.GetBody = func() (io.ReadCloser, error) {
+			body, err := again()
+			if err != nil {
+				return nil, err
+			}
+			return &guarded{body, s}, nil
+		}
+	}
 	return watched, func(err error) error {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.over = true
-		g.timer.Stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.over = true
+		s.timer.Stop()
 		if stalled, ok := context.Cause(ctx).(stalledError); ok && err != nil {
 			return stalled
 		}
@@ -55,12 +69,12 @@ func guard(r *http.Request, limit time.Duration) (watched *http.Request, stop fu
 }
 
 func (g *guarded) Read(p []byte) (int, error) {
-	g.timer.Stop()
+	g.stall.timer.Stop()
 	n, err := g.ReadCloser.Read(p)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if (err == nil || errors.Is(err, io.EOF)) && !g.over { // what was read may still wait for the receiver's flow control
-		g.timer.Reset(g.limit)
+	g.stall.mu.Lock()
+	defer g.stall.mu.Unlock()
+	if (err == nil || errors.Is(err, io.EOF)) && !g.stall.over { // what was read may wait for the receiver's flow control
+		g.stall.timer.Reset(g.stall.limit)
 	}
 	return n, err
 }
