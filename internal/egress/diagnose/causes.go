@@ -8,6 +8,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -29,6 +30,7 @@ const (
 	NotTheCertificate Cause = "not-the-certificate"
 	QuestionUseless   Cause = "question-proves-nothing"
 	TLSTooOld         Cause = "tls-too-old"
+	RefusalUnclear    Cause = "answer-may-be-a-refusal"
 	ReceiverDown      Cause = "receiver-down"
 	ServerNotTrusted  Cause = "receiver-not-trusted"
 	AddressForbidden  Cause = "address-not-allowed"
@@ -50,6 +52,7 @@ var causes = []func(findings) (Diagnosis, bool){
 	tlsTooOld,
 	keyTypeUnsupported,
 	authorityUntrusted,
+	answerUnclear,
 	senderDenied,
 	applicationUnasked,
 	senderFails,
@@ -195,6 +198,22 @@ func authorityUntrusted(f findings) (Diagnosis, bool) {
 	}, f.refusesNewest() && untrusted
 }
 
+// answerUnclear fits if messages got an answer that may be a refusal, and only TLS can be asked.
+func answerUnclear(f findings) (Diagnosis, bool) {
+	for _, e := range f.standing.Evidence {
+		if e.Verdict != rollover.Unclear || e.Source != rollover.Traffic || !f.newest().Handshake {
+			continue
+		}
+		return Diagnosis{
+			Cause:   RefusalUnclear,
+			Summary: fmt.Sprintf("messages with generation %d get an answer that may be a refusal: %s", e.Generation, e.Detail),
+			NextStep: fmt.Sprintf("give the arrangement a probe that tells (perennial arrangement change %s %s --probe \"GET "+
+				"/path\"), or add the rule with --refusal-rule", f.standing.Tenant.Name, f.standing.Arrangement.Name),
+		}, true
+	}
+	return Diagnosis{}, false
+}
+
 // senderDenied fits if the receiver accepts every certificate and denied a message all the same.
 func senderDenied(f findings) (Diagnosis, bool) {
 	m, denied := f.lastDenied()
@@ -247,7 +266,8 @@ func questionUseless(f findings) (Diagnosis, bool) {
 			"which proves nothing", f.none.Detail, f.standing.Arrangement.Egress.Probe.Method,
 			f.standing.Arrangement.Egress.Probe.Path),
 		NextStep: "choose a path that the receiver answers only with a certificate, such as one that messages use: " +
-			"perennial arrangement set " + f.standing.Name() + " --probe \"GET /path\"",
+			"perennial arrangement change " + f.standing.Tenant.Name + " " + f.standing.Arrangement.Name +
+			" --probe \"GET /path\"",
 	}
 	if !f.none.Asked && !f.asksForCertificates() {
 		d.Cause = NoCertificateSeen

@@ -99,6 +99,13 @@ func newFindings(der []byte, all ...outbound.Result) findings {
 	return f
 }
 
+// doubted adds that messages with generation 2 got an answer that cannot be compared.
+func doubted(f findings) findings {
+	f.standing.Evidence = []standing.Evidence{{Generation: 1, Verdict: rollover.Accepted, Source: rollover.Traffic},
+		{Generation: 2, Verdict: rollover.Unclear, Source: rollover.Traffic, Detail: "302 Found to /login"}}
+	return f
+}
+
 // login is an answer that is found to be a refusal by comparison.
 var login = outbound.Result{Status: 302, Asked: true, Verdict: rollover.Refused,
 	Reading: outbound.Reading{Meaning: outbound.Answered, Kind: outbound.Kind{Status: 302, Location: "/login"}}}
@@ -237,8 +244,13 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			alone(with(unasked(missing)), unasked(missing)),
 			NoCertificateSeen, "the renewal needs nothing",
 		},
-		"the new one is sent to a login": {with(taken, login), NewNotKnown, "not yet generation 2"},
-		"three answers that differ":      {alone(with(taken, missing), login), Unknown, "do not show"},
+		"messages get an answer that may be a refusal": {
+			doubted(with(handshake, handshake)),
+			RefusalUnclear, "--refusal-rule",
+		},
+		"messages got such an answer, and a probe tells": {doubted(with(taken, taken)), Healthy, ""},
+		"the new one is sent to a login":                 {with(taken, login), NewNotKnown, "not yet generation 2"},
+		"three answers that differ":                      {alone(with(taken, missing), login), Unknown, "do not show"},
 		"denied, and only TLS was asked": {
 			messages(with(handshake), 403),
 			Unknown, "cannot be asked without a probe",

@@ -429,6 +429,9 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 			}
 		case a.conclusion == outbound.Doubtful:
 			o.Verdict = rollover.Unclear
+			if rule := a.reading.Kind.Rule(); rule != nil {
+				o.Detail += "; if that is a refusal, the rule is " + rule.String()
+			}
 		default:
 			continue
 		}

@@ -364,6 +364,12 @@ var germanArrangement = []translation{
 	{"without a certificate: %s", "ohne Zertifikat: %s"},
 	{"Claimed", "Gemeldet"},
 	{"Add the rule", "Regel hinzufügen"},
+	{
+		"Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test path, or add the " +
+			"rule.",
+		"Nachrichten mit Generation %d erhielten eine Antwort, die eine Ablehnung sein kann: %s. Geben Sie der Vereinbarung " +
+			"einen Testpfad, oder fügen Sie die Regel hinzu.",
+	},
 	{"The rule has been added: %s", "Die Regel wurde hinzugefügt: %s"},
 	{
 		"The receiver refuses the certificate with an answer that no rule describes. With this rule, the gateway " +
