@@ -77,8 +77,8 @@ func (t *Tx) advanceSetting(ctx context.Context, name, from, to string) (ok bool
 }
 
 // LongestValidity returns the longest validity of the certificates that this installation ever stored, issued or
-// imported, or the validity that is issued now, if that is longer. It limits how far ahead a run looks, because a policy
-// that counts in shares of the lifetime acts earlier on a certificate that lives longer.
+// imported, or the validity that is issued now, if that is longer. It limits how far ahead a run looks. A policy that
+// counts in shares of the lifetime acts earlier on a certificate that lives longer.
 func (s *Store) LongestValidity(ctx context.Context, now time.Duration) (longest time.Duration, err error) {
 	longest, err = s.longestLifetime(ctx)
 	if err == nil && longest == 0 { // an earlier release did not remember it
