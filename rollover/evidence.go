@@ -152,6 +152,9 @@ func proves(v Verdict) bool { return v == Accepted || v == Refused }
 // alternates reports whether messages contradicted each other.
 func (g Generation) alternates() bool { return g.Verdict == Unclear && proves(g.Latest) }
 
+// leans reports whether the verdict is v, or was v by the latest of messages that contradict each other.
+func (g Generation) leans(v Verdict) bool { return g.Verdict == v || g.alternates() && g.Latest == v }
+
 // doubted reports whether the messages since the cut-over leave open whether the receiver accepts the generation.
 func (g Generation) doubted() bool {
 	return g.Verdict == Unclear && g.By == Traffic && !g.alternates() && !g.claimed()

@@ -173,6 +173,9 @@ func TestMessagesThatContradictEachOtherMakeAVerdictUnclear(t *testing.T) {
 		t.Errorf("after 20 messages: generation 1 is %q, 2 is %q, and the arrangement moved %d times", r.verdict(1),
 			r.verdict(2), moves)
 	}
+	if order := r.Order(at(minutes(21))); r.Generations[order[0]-1].Latest != Accepted {
+		t.Errorf("messages begin with generation %d, which was refused last", order[0])
+	}
 	n := r.Presents // the one that meets both nodes
 	latest := r.Generations[n-1].Latest
 	for name, c := range map[string]struct {

@@ -156,9 +156,17 @@ func (r Rollover) first(now time.Time, usable []int) int {
 	if !known || !presented.usable(now) {
 		return r.best(usable)
 	}
-	if presented.Verdict == Refused && r.Strategy != tenancy.Immediate && !presented.claimed() {
-		if best := r.best(usable); r.verdict(best) == Accepted {
-			return best
+	if presented.leans(Refused) && r.Strategy != tenancy.Immediate && !presented.claimed() {
+		for _, wanted := range []func(Generation) bool{
+			func(g Generation) bool { return g.Verdict == Accepted },
+			func(g Generation) bool { return g.leans(Accepted) }, // messages contradict each other: follow the latest
+		} {
+			if i := slices.IndexFunc(usable, func(n int) bool {
+				g, _ := r.Generation(n)
+				return wanted(g)
+			}); i >= 0 {
+				return usable[i]
+			}
 		}
 	}
 	return presented.Number

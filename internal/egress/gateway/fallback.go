@@ -476,6 +476,8 @@ func (g *Gateway) reportNews(r *route, seen []standing.Observation) {
 			next.NeededOldAt.Sub(r.rollover.NeededOldAt) > confirmEvery { // the old one is still needed
 			r.rollover = next
 			news = append(news, o)
+		} else if after.Latest != before.Latest { // this gateway follows the latest of contradictory messages by itself
+			r.rollover = next
 		}
 	}
 	if len(news) == 0 {

@@ -72,24 +72,7 @@ func (p peer) in(order string) promise {
 	if order == "never" {
 		return nothingFails
 	}
-	for _, e := range exceptions {
-		if (e.name == "" || e.name == p.name) && (e.way == "" || e.way == p.way) && (e.order == "" || e.order == order) &&
-			p.promise != nothingFails {
-			return e.promise
-		}
-	}
 	return p.promise
-}
-
-// exceptions are the promises that do not hold yet. The first that fits counts.
-var exceptions = []struct {
-	name, way, order string // empty for any
-	promise          promise
-}{
-	{"Go", "hangs", "", promise{anyNumber, anyNumber, anyNumber, "A receiver that hangs on a certificate cannot be told " +
-		"from one that is slow."}},
-	{"", "", "flips", promise{5, 1, anyNumber, "After the receiver has gone back and forth, what a GET shows does not " +
-		"change the order for a POST."}},
 }
 
 // Flows of an arrangement.
