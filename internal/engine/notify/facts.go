@@ -32,7 +32,8 @@ type records struct {
 func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificate) (chain [][]byte, err error) {
 	above, known := all.chains[c.IssuerID]
 	if !known && c.IssuerID != "" {
-		if above, err = d.store.Chain(ctx, c.IssuerID); err != nil {
+		// An issuer that is not stored is not an error: the certificate names it.
+		if above, err = d.store.Chain(ctx, c.IssuerID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 			return nil, err
 		}
 		all.chains[c.IssuerID] = above
@@ -40,7 +41,8 @@ func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificat
 	return append([][]byte{c.DER}, above...), nil
 }
 
-// changed sets what changes with a renewal, and the certificates of a new CA that receivers may have to trust.
+// changed sets what changes with a renewal, and the certificates of a new CA that receivers may have to trust. If the
+// certificates cannot be compared, it leaves that open, because the mail is due all the same.
 func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, next tenancy.Certificate) (err error) {
 	before, err1 := d.chain(ctx, all, old)
 	after, err2 := d.chain(ctx, all, next)
@@ -48,7 +50,9 @@ func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, ne
 		return err
 	}
 	if l.Changes, err = certfile.Changes(before, after); err != nil {
-		return err
+		d.log.WarnContext(ctx, "a mail does not state what changes, because a certificate cannot be read", "tenant", l.Tenant,
+			"generation", old.Generation, "error", err)
+		return nil
 	}
 	l.ChangesKnown = true
 	l.ForeignIssuer = l.Changes.Issuer && !isAuthority(all.authorities, old.IssuerID)
