@@ -37,7 +37,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 		return
 	}
 	var head attempt
-	if m.kept != nil {
+	if m.kept != nil && r.ContentLength >= 0 { // without a length, a receiver may take the head for a whole message
 		head = ask(r, fresh, to.refusals)
 	}
 	switch {
@@ -75,7 +75,7 @@ func (m *message) repeat(r *http.Request, to *route, generation int, fresh *http
 // gateway knows.
 func (m *message) isReachable(r *http.Request, to *route, generation int) bool {
 	for _, other := range to.others(generation, m.gateway.now()) {
-		h := ask(r, to.fresh(m.gateway.network, to.identities[other]), to.refusals)
+		h := m.safely(r, to, other) // not the head of the message: this generation may be accepted
 		if h.reading.Reason == outbound.Unreachable || h.reading.Reason == outbound.NameUnresolved {
 			return false
 		}
