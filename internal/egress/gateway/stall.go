@@ -20,8 +20,8 @@ func (e stalledError) Error() string {
 // Timeout makes it a time-out.
 func (stalledError) Timeout() bool { return true }
 
-// A stall ends a request if the receiver reads nothing more of its body for a while, or does not answer for as long after
-// it has read all. A slow sender does not count, since the timer runs between reads and not during one.
+// A stall ends a request if the receiver reads nothing more of its body for a while, or does not answer for as long
+// after it has read all. A slow sender does not count, since the timer runs between reads and not during one.
 type stall struct {
 	limit time.Duration
 

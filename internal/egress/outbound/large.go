@@ -29,8 +29,8 @@ func (c *Connections) isLarge(r *http.Request) bool {
 		!strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
-// overHTTP1 sends a large message over HTTP/1.1. sent is false if no such connection could be opened, so that nothing of
-// the message was sent.
+// overHTTP1 sends a large message over HTTP/1.1. sent is false if no such connection could be opened, so that nothing
+// of the message was sent.
 func (c *Connections) overHTTP1(r *http.Request) (res *http.Response, sent bool, err error) {
 	var connected atomic.Bool
 	res, err = Bounded(c.largeTransport(), r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{

@@ -30,7 +30,7 @@ func TestLargeBodiesDoNotShareAnHTTP2Connection(t *testing.T) {
 				io.WriteString(w, q.Proto)
 			}, func(s *httptest.Server) {
 				s.EnableHTTP2 = true
-				s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { // Go adds http/1.1 to its own
+				s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { // Go adds http/1.1
 					return &tls.Config{Certificates: s.TLS.Certificates, NextProtos: test.protocols}, nil
 				}}
 			})

@@ -265,7 +265,8 @@ func authorityDetails(a tenancy.Authority) (*Details, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Details{Subject: certfile.Name(c.RawSubject), Issuer: certfile.Name(c.RawIssuer), Serial: c.SerialNumber.Text(16),
+	return &Details{Subject: certfile.Name(c.RawSubject), Issuer: certfile.Name(c.RawIssuer),
+		Serial:      c.SerialNumber.Text(16),
 		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: a.DER}, nil
 }
 

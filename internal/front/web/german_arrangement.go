@@ -367,8 +367,8 @@ var germanArrangement = []translation{
 	{
 		"Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test path, or add the " +
 			"rule.",
-		"Nachrichten mit Generation %d erhielten eine Antwort, die eine Ablehnung sein kann: %s. Geben Sie der Vereinbarung " +
-			"einen Testpfad, oder fügen Sie die Regel hinzu.",
+		"Nachrichten mit Generation %d erhielten eine Antwort, die eine Ablehnung sein kann: %s. Geben Sie der " +
+			"Vereinbarung einen Testpfad, oder fügen Sie die Regel hinzu.",
 	},
 	{"The rule has been added: %s", "Die Regel wurde hinzugefügt: %s"},
 	{

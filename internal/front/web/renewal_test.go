@@ -53,9 +53,12 @@ func TestTheOverviewNamesTheFirstDeadlineAndTheReceiversWithoutOne(t *testing.T)
 		want      string
 	}{
 		{[]client.Rollover{calm, calm}, 2, "every receiver accepts the new one"},
-		{[]client.Rollover{later, late}, 0, "No receiver is known to accept the new one yet. The first deadline is 20 January"},
-		{[]client.Rollover{calm, later, late}, 1, "1 of 3 receivers are ready for the new one. The first deadline is 20 January"},
-		{[]client.Rollover{calm, exposed, late}, 1, "2 of 3 receivers are not known to accept the new one, and messages to 1 of"},
+		{[]client.Rollover{later, late}, 0,
+			"No receiver is known to accept the new one yet. The first deadline is 20 January"},
+		{[]client.Rollover{calm, later, late}, 1, "1 of 3 receivers are ready for the new one. The first deadline is 20 " +
+			"January"},
+		{[]client.Rollover{calm, exposed, late}, 1, "2 of 3 receivers are not known to accept the new one, and messages " +
+			"to 1 of"},
 	} {
 		if got := v.progress(situation{rollovers: c.rollovers, ready: c.ready}); !strings.Contains(got, c.want) {
 			t.Errorf("%q, want %q", got, c.want)

@@ -42,7 +42,8 @@ func oid(t interface{ Fatal(...any) }, dotted string) (id asn1.ObjectIdentifier)
 // drawnValue draws a value of one of the types that OpenSSL allows in names.
 func drawnValue(r *rapid.T) asn1.RawValue {
 	const universal = 28
-	text := rapid.SampledFrom([]string{"acme", "Müller & Söhne", ` a,b+c="d"<e>\;f `, "#1", "tab\tdel\x7f", "株式会社", "🏢", " ",
+	text := rapid.SampledFrom([]string{"acme", "Müller & Söhne", ` a,b+c="d"<e>\;f `, "#1", "tab\tdel\x7f", "株式会社", "🏢",
+		" ",
 		"", "a=b", `\C3`}).Draw(r, "text")
 	kind := rapid.SampledFrom([]int{asn1.TagUTF8String, asn1.TagPrintableString, asn1.TagIA5String, asn1.TagT61String,
 		asn1.TagBMPString, universal}).Draw(r, "kind")
