@@ -19,6 +19,8 @@ const (
 	// answersFresh is the time for which the answers to a question count for messages that get the same kind of answer
 	// with the same generation.
 	answersFresh = 5 * time.Second
+	// compareTimeout limits the time for which an answer waits for the one that it is compared with.
+	compareTimeout = 5 * time.Second
 	// questionTimeout limits the time that a message waits for a question.
 	questionTimeout = 10 * time.Second
 )
@@ -51,7 +53,10 @@ func (m *message) conclude(r *http.Request, to *route, a attempt, order []int) [
 
 // compare repeats a safe request with another generation, before the sender gets an answer.
 func (m *message) compare(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
-	b, _ := m.tryOne(r, to, other)
+	limited, cancel := context.WithCancel(r.Context()) // it ends with the request, or before b is answered
+	late := time.AfterFunc(compareTimeout, cancel)
+	b, _ := m.tryOne(r.WithContext(limited), to, other)
+	late.Stop()
 	trialOfB := to.trialOf(other)
 	a.conclusion, b.conclusion = to.compared(a, b, trial, trialOfB)
 	if a.conclusion == outbound.Refuses && a.reading.Kind.Status >= 500 {
@@ -92,7 +97,9 @@ func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.
 		return a
 	}
 	mine := answers.Results[i]
-	unprocessed := a.reading.Kind == mine.Kind || !a.reading.Kind.Succeeds() && a.reading.Kind.Status < 500
+	// A redirect may be the normal answer to a processed POST (RFC 9110, section 15.4.4), unless the question gets the same.
+	redirected := mine.Kind.Location != "" && a.reading.Kind.Location == mine.Kind.Location
+	unprocessed := a.reading.Kind == mine.Kind || redirected || a.reading.Kind.Status/100 == 4
 	switch {
 	case mine.Verdict == rollover.Accepted && a.reading.Kind.Succeeds():
 		a.conclusion = outbound.Accepts
@@ -132,8 +139,11 @@ func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doub
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := g.now()
-	if now.Sub(q.asked[because]) < answersFresh {
+	switch {
+	case now.Sub(q.asked[because]) < answersFresh:
 		return q.answers, true
+	case ctx.Err() != nil: // it waited too long for another message's question
+		return answers, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
@@ -143,12 +153,12 @@ func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doub
 	to.mu.Unlock()
 	answers, err := outbound.Question(ctx, g.network, s, to.presentable())
 	if err != nil || ctx.Err() != nil {
-		return answers, false
+		answers = outbound.Answers{} // remembered too, so that messages do not wait for it one by one
 	}
 	if q.asked == nil || len(q.asked) >= mostDoubts {
 		q.asked = map[doubt]time.Time{}
 	}
-	q.answers, q.asked[because] = answers, now
+	q.answers, q.asked[because] = answers, g.now()
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	g.reportNews(to, answers.Observations(now))

@@ -50,7 +50,7 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	}
 	a.unexpected = head.refusesExpect(isWrite(a.err))
 	a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
-	if detail, refused := m.refusesSafely(r, to, a.generation); refused {
+	if detail, _, refused := m.refusesSafely(r, to, a.generation); refused {
 		a.meaning, a.detail, a.unexpected = outbound.Refused, detail, false
 	}
 }
@@ -98,7 +98,7 @@ const (
 // refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then
 // with this one, over fresh connections. It reports whether the receiver answers it with the other one, and refuses it,
 // closes the connection or hangs with this one.
-func (m *message) refusesSafely(r *http.Request, to *route, generation int) (detail string, refused bool) {
+func (m *message) refusesSafely(r *http.Request, to *route, generation int) (detail string, hangs, refused bool) {
 	for _, other := range to.others(generation, m.gateway.now()) {
 		compared := m.safely(r, to, other)
 		if compared.meaning != outbound.Answered {
@@ -108,16 +108,17 @@ func (m *message) refusesSafely(r *http.Request, to *route, generation int) (det
 		if a.meaning == outbound.Suspicious { // once is a network fault
 			a = m.safely(r, to, generation)
 		}
+		hangs = a.reading.Reason == outbound.Unreachable
 		switch {
 		case a.meaning == outbound.Answered && !a.reading.Kind.Succeeds() && compared.reading.Kind.Succeeds():
-		case a.meaning == outbound.Refused, a.meaning == outbound.Suspicious, a.reading.Reason == outbound.Unreachable:
+		case a.meaning == outbound.Refused, a.meaning == outbound.Suspicious, hangs:
 		default:
-			return "", false
+			return "", false, false
 		}
 		return fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s with generation %d", a.detail,
-			compared.detail, other), true
+			compared.detail, other), hangs, true
 	}
-	return "", false
+	return "", false, false
 }
 
 // others returns the generations that a question may present besides one, those that are accepted first.
@@ -226,7 +227,7 @@ func (m *message) probeFirst(r *http.Request, order []int) []int {
 	to, network := m.route, m.gateway.network
 	for i, generation := range order {
 		id := to.identities[generation]
-		if id == nil {
+		if id == nil || i > 0 && !to.mayAsk(generation) {
 			continue
 		}
 		meaning := ask(r, to.fresh(network, id), to.refusals).meaning

@@ -153,7 +153,9 @@ func (a *attempt) judge(refusals outbound.Refusals) {
 
 func (a *attempt) discard() {
 	if a.response != nil {
-		io.Copy(io.Discard, io.LimitReader(a.response.Body, 32<<10))
+		if n := a.response.ContentLength; n >= 0 && n <= 32<<10 { // otherwise it may be a stream without end
+			io.CopyN(io.Discard, a.response.Body, n)
+		}
 		a.response.Body.Close()
 	}
 }
@@ -323,7 +325,9 @@ func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
 	wait := min(hangsAfter, to.standing.Arrangement.Egress.Timeout()/3)
 	var found atomic.Pointer[string]
 	suspicion := time.AfterFunc(wait, func() {
-		if detail, refused := m.refusesSafely(r.WithContext(suspecting), to, generation); refused {
+		detail, hangs, refused := m.refusesSafely(r.WithContext(suspecting), to, generation)
+		// Another node of the receiver may refuse what this one is still processing.
+		if refused && (hangs || isIdempotent(r.Method)) {
 			found.Store(&detail)
 			giveUp(errHangs)
 		}
