@@ -55,12 +55,9 @@ type Connections struct {
 	places    chan struct{} // one for each direct message; nil if all go through the transport
 	// patient takes the place of the transport if the receiver states how long it keeps idle connections.
 	patient atomic.Pointer[http.Transport]
-	// large takes the place of the transport for large messages, unless the receiver speaks HTTP/2 only.
-	large     atomic.Pointer[http.Transport]
-	onlyHTTP2 atomic.Bool
-	http1     atomic.Bool // the receiver speaks HTTP/1.1
-	http2     atomic.Bool // the receiver speaks HTTP/2
-	asked     atomic.Bool // the receiver asked for a certificate on a connection
+	http1   atomic.Bool // the receiver speaks HTTP/1.1
+	http2   atomic.Bool // the receiver speaks HTTP/2
+	asked   atomic.Bool // the receiver asked for a certificate on a connection
 
 	mu     sync.Mutex
 	idle   []*conn // the one that was used last at the end
@@ -106,9 +103,6 @@ func (c *Connections) CloseIdleConnections() {
 	if patient := c.patient.Load(); patient != nil {
 		patient.CloseIdleConnections()
 	}
-	if large := c.large.Load(); large != nil {
-		large.CloseIdleConnections()
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -128,16 +122,6 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 		default: // in the transport, messages can wait for a connection
 		}
 	}
-	large := c.isLarge(r)
-	if large {
-		res, sent, err := c.overHTTP1(r)
-		if sent {
-			return res, err
-		}
-		if r, err = withBody(r); err != nil {
-			return nil, err
-		}
-	}
 	transport := c.transport
 	if patient := c.patient.Load(); patient != nil {
 		transport = patient
@@ -149,9 +133,6 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil && res.TLS != nil {
 		c.http1.Store(res.ProtoMajor == 1)
 		c.http2.Store(res.ProtoMajor == 2)
-		if large && res.ProtoMajor == 2 {
-			c.onlyHTTP2.Store(true)
-		}
 	}
 	return res, err
 }
