@@ -97,7 +97,8 @@ func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.
 		return a
 	}
 	mine := answers.Results[i]
-	// A redirect may be the normal answer to a processed POST (RFC 9110, section 15.4.4), unless the question gets the same.
+	// A redirect may be the normal answer to a processed POST (RFC 9110, section 15.4.4), unless the question gets the
+	// same.
 	redirected := mine.Kind.Location != "" && a.reading.Kind.Location == mine.Kind.Location
 	unprocessed := a.reading.Kind == mine.Kind || redirected || a.reading.Kind.Status/100 == 4
 	switch {

@@ -60,8 +60,8 @@ var (
 	// nothingFails is the promise for refusals that the gateway recognises by themselves.
 	nothingFails = promise{}
 	// firstMayFail is the promise for answers that no rule describes.
-	firstMayFail = promise{1, 1, anyNumber, "Nothing distinguishes this refusal from an answer of the application. " +
-		"Without safe methods and without a question, only `diagnose` can find it."}
+	firstMayFail = promise{1, 1, anyNumber, "No rule, safe method or question tells this refusal from an answer: only " +
+		"`diagnose` finds it."}
 )
 
 // takes reports whether the peer is tried in an order.
