@@ -22,15 +22,17 @@ func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 		!to.suspectLate(m.gateway.now()):
 		return false
 	}
-	egress := to.egress()
-	egress.MaxTLS = "1.2"
-	connections := m.gateway.network.Connections(&id.Identity, egress)
-	defer connections.CloseIdleConnections()
-	q := head(r.Context(), r)
-	b := attempt{generation: a.generation}.with(connections.RoundTrip(q))
-	b.judge(to.refusals)
-	b.discard()
-	if !connections.Asked() {
+	asks := func(maxTLS string) bool {
+		egress := to.egress()
+		egress.MaxTLS = maxTLS
+		connections := m.gateway.network.Connections(&id.Identity, egress)
+		defer connections.CloseIdleConnections()
+		b := attempt{generation: a.generation}.with(connections.RoundTrip(head(r.Context(), r)))
+		b.discard()
+		return connections.Asked()
+	}
+	// The refusal may have come over a connection whose questions are not known any more.
+	if asks("") || !asks("1.2") {
 		return false
 	}
 	to.late.Store(true)
