@@ -143,7 +143,7 @@ func ParseRefusalRule(text string) (r RefusalRule, err error) {
 		}
 		rest = strings.TrimSpace(after)
 	}
-	return r, r.check()
+	return r, r.Check()
 }
 
 // checkRefusals returns an [ErrInvalid] if a rule is not valid.
@@ -152,14 +152,15 @@ func checkRefusals(rules []RefusalRule) error {
 		return Invalid("egress.refusal_rules", "has more than %d rules", maxRefusals)
 	}
 	for _, r := range rules {
-		if err := r.check(); err != nil {
+		if err := r.Check(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r RefusalRule) check() error {
+// Check returns an [ErrInvalid] if the rule is not valid.
+func (r RefusalRule) Check() error {
 	invalid := func(format string, args ...any) error {
 		return Invalid("egress.refusal_rules", "the rule %q %s", r.String(), fmt.Sprintf(format, args...))
 	}

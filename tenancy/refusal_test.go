@@ -70,11 +70,11 @@ func TestPresetsExpandToValidRules(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	for _, name := range RefusalPresets() {
-		if err := (RefusalRule{Preset: name}).check(); err != nil {
+		if err := (RefusalRule{Preset: name}).Check(); err != nil {
 			t.Error(err)
 		}
 		for _, r := range refusalPresets[name] {
-			if err := r.check(); err != nil || r.Preset != "" {
+			if err := r.Check(); err != nil || r.Preset != "" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -269,7 +269,7 @@ func questionUseless(f findings) (Diagnosis, bool) {
 			"perennial arrangement change " + f.standing.Tenant.Name + " " + f.standing.Arrangement.Name +
 			" --probe \"GET /path\"",
 	}
-	if !f.none.Asked && !f.asksForCertificates() {
+	if (outbound.Answers{Control: f.none, Results: f.all}).Unasked() {
 		d.Cause = NoCertificateSeen
 		d.Summary = "the receiver does not ask for a client certificate in TLS, and answers without one"
 		d.NextStep = "ask the receiver's administrator whether that is meant: then the renewal needs nothing"

@@ -3,16 +3,13 @@ package diagnose_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -223,23 +220,10 @@ func TestEveryCauseIsNamedByARealServerThatHasIt(t *testing.T) {
 // openssl starts OpenSSL's own server, which requires certificates of our CA.
 func (w *world) openssl(t *testing.T, args ...string) string {
 	t.Helper()
-	dir, port := t.TempDir(), fmt.Sprint(testenv.Port(t))
-	key, err := x509.MarshalPKCS8PrivateKey(w.pair.PrivateKey)
-	check(t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.pair.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	check(t, os.WriteFile(filepath.Join(dir, "server.pem"), pair, 0o600))
-	check(t, os.WriteFile(filepath.Join(dir, "ca.pem"), w.ca.Bundle(), 0o600))
-	cmd := exec.Command("openssl", append([]string{"s_server", "-accept", "127.0.0.1:" + port, "-cert", "server.pem",
-		"-CAfile", "ca.pem", "-Verify", "3", "-verify_return_error", "-www", "-quiet"}, args...)...)
-	cmd.Dir = dir
-	testenv.Start(t, cmd)
-	testenv.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return "https://127.0.0.1:" + port + "/"
+	server := testenv.TLSServer{Dir: t.TempDir(), Port: testenv.Port(t), Pair: w.pair,
+		Files: map[string][]byte{"ca.pem": w.ca.Bundle()}}
+	address := server.Start(t, exec.Command("openssl", append([]string{"s_server", "-accept",
+		fmt.Sprintf("127.0.0.1:%d", server.Port), "-cert", "server.pem", "-CAfile", "ca.pem", "-Verify", "3",
+		"-verify_return_error", "-www", "-quiet"}, args...)...))
+	return "https://" + address + "/"
 }

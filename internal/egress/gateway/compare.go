@@ -28,27 +28,38 @@ const (
 // conclude decides what an answer proves, if need be by comparison with the answer to another generation. It returns
 // the attempts with what each proves, the one to forward last. An attempt that is refused must be repeated with another
 // generation.
-func (m *message) conclude(r *http.Request, to *route, a attempt, order []int) []attempt {
+func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 	if a.meaning != outbound.Answered {
 		return []attempt{a}
 	}
-	if !to.identities[a.generation].transport().Asked() {
-		a.unasked = a.reading.Kind.Succeeds()
+	a, trial := to.proves(a, true)
+	if a.conclusion != outbound.Doubtful || r.Context().Err() != nil {
 		return []attempt{a}
 	}
-	trial := to.trialOf(a.generation)
-	others := slices.DeleteFunc(slices.Clone(order), func(g int) bool {
-		return g == a.generation || to.identities[g] == nil || !to.mayAsk(g)
-	})
-	a.conclusion = to.ofMessage(a, trial, len(others) > 0)
+	others := to.others(a.generation, m.gateway.now())
 	switch {
-	case a.conclusion != outbound.Doubtful || r.Context().Err() != nil:
+	case len(others) == 0:
+		a, _ = to.proves(a, false)
 	case m.kept != nil || !isSafe(r.Method):
 		return []attempt{m.ask(r.Context(), to, a, trial)}
 	case r.Header.Get("Upgrade") == "" && to.mayCompare(m.gateway.now()):
-		return m.compare(r, to, a, trial, to.comparison(others))
+		return m.compare(r, to, a, trial, others[0])
 	}
 	return []attempt{a}
+}
+
+// proves sets what an answer proves by itself. others states whether it can be compared with the answer to another
+// generation.
+func (r *route) proves(a attempt, others bool) (attempt, outbound.Trial) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	trial := outbound.TrialOf(r.rollover, a.generation)
+	if !r.identities[a.generation].transport().Asked() {
+		a.unasked = a.reading.Kind.Succeeds()
+	} else {
+		a.conclusion = r.kinds.OfMessage(a.reading, trial, others)
+	}
+	return a, trial
 }
 
 // compare repeats a safe request with another generation, before the sender gets an answer.
@@ -188,26 +199,10 @@ func (r *route) trialOf(generation int) outbound.Trial {
 	return outbound.TrialOf(r.rollover, generation)
 }
 
-func (r *route) ofMessage(a attempt, t outbound.Trial, others bool) outbound.Conclusion {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.kinds.OfMessage(a.reading, t, others)
-}
-
 func (r *route) compared(a, b attempt, ofA, ofB outbound.Trial) (first, second outbound.Conclusion) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.kinds.Compared(a.reading, b.reading, ofA, ofB)
-}
-
-// comparison returns the generation to compare with: one that is accepted, or else the first.
-func (r *route) comparison(others []int) int {
-	for _, g := range others {
-		if r.trialOf(g) == outbound.Proven {
-			return g
-		}
-	}
-	return others[0]
 }
 
 // mayCompare reports whether one more request may be repeated now.

@@ -108,15 +108,9 @@ func (m *message) refusesSafely(r *http.Request, to *route, generation int) (det
 		if a.meaning == outbound.Suspicious { // once is a network fault
 			a = m.safely(r, to, generation)
 		}
-		hangs = a.reading.Reason == outbound.Unreachable
-		switch {
-		case a.meaning == outbound.Answered && !a.reading.Kind.Succeeds() && compared.reading.Kind.Succeeds():
-		case a.meaning == outbound.Refused, a.meaning == outbound.Suspicious, hangs:
-		default:
-			return "", false, false
-		}
+		hangs, refused = outbound.SafelyRefused(a.reading, compared.reading)
 		return fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s with generation %d", a.detail,
-			compared.detail, other), hangs, true
+			compared.detail, other), hangs, refused
 	}
 	return "", false, false
 }
@@ -173,7 +167,8 @@ func head(ctx context.Context, r *http.Request) *http.Request {
 
 // fresh opens a new connection for every request.
 func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
-	t := n.Transport(&id.Identity, r.egress())
+	egress := r.egress()
+	t := n.Transport(egress, n.TLS(&id.Identity, egress, nil))
 	t.DisableKeepAlives = true
 	return t
 }

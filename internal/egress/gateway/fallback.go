@@ -43,7 +43,6 @@ type attempt struct {
 	reading    outbound.Reading
 	meaning    outbound.Meaning // of the reading, until an examination or a comparison shows more
 	detail     string
-	alert      bool // refused by a TLS alert: only the certificate can be the cause
 	conclusion outbound.Conclusion
 	unexpected bool // the receiver refuses "Expect: 100-continue", and has not processed the message
 	unasked    bool // answered although the receiver never asked for a certificate
@@ -112,19 +111,14 @@ func (m *message) once(r *http.Request, generation int) attempt {
 		a.err = fmt.Errorf("the key of generation %d is not available", generation)
 		return a
 	}
-	a = a.with(send(id.transport(), r, m.route))
-	a.judge(m.route.refusals)
-	if m.asksLate(r, m.route, a) && (m.kept == nil || m.kept.canBeSent() && m.kept.sendAs(r)) {
+	a = m.present(r, m.route, generation)
+	if m.asksLate(r, m.route, a) && m.sendAgain(r) {
 		a.discard()
-		m.attempts++
-		a = attempt{generation: generation}.with(send(id.transport(), r, m.route))
-		a.judge(m.route.refusals)
+		a = m.present(r, m.route, generation)
 	}
 	switch {
-	case a.err != nil && isTimeout(a.err): // a connection that went silent is not used again
-		m.route.reconnect(m.gateway.network, generation)
 	case a.meaning == outbound.Answered:
-		a = m.conclude(r, m.route, a, nil)[0]
+		a, _ = m.route.proves(a, false)
 		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
 		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
@@ -134,11 +128,25 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	return a
 }
 
-// send sends a request, and gives up if the receiver stops reading its body.
-func send(t *outbound.Connections, r *http.Request, to *route) (*http.Response, error) {
+// present sends a request with one generation, and gives up if the receiver stops reading its body.
+func (m *message) present(r *http.Request, to *route, generation int) attempt {
 	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
-	res, err := t.RoundTrip(r)
-	return res, stop(err)
+	res, err := to.identities[generation].transport().RoundTrip(r)
+	a := attempt{generation: generation}.with(res, stop(err))
+	a.judge(to.refusals)
+	if a.err != nil && isTimeout(a.err) { // a connection that went silent is not used again
+		to.reconnect(m.gateway.network, generation)
+	}
+	return a
+}
+
+// sendAgain prepares a request for another attempt. It returns false if its body cannot be sent again.
+func (m *message) sendAgain(q *http.Request) bool {
+	if m.kept != nil && !(m.kept.canBeSent() && m.kept.sendAs(q)) {
+		return false
+	}
+	m.attempts++
+	return true
 }
 
 func (a *attempt) judge(refusals outbound.Refusals) {
@@ -148,7 +156,7 @@ func (a *attempt) judge(refusals outbound.Refusals) {
 	} else {
 		r = outbound.OfResponse(a.response, refusals)
 	}
-	a.reading, a.meaning, a.detail, a.alert = r, r.Meaning, r.Detail, r.Alert != 0
+	a.reading, a.meaning, a.detail = r, r.Meaning, r.Detail
 }
 
 func (a *attempt) discard() {
@@ -172,7 +180,7 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
 	for i := 0; i < len(order); i++ {
 		a, again := m.tryOne(r, to, order[i])
-		compared := m.conclude(r, to, a, order)
+		compared := m.conclude(r, to, a)
 		tries = append(tries, compared...)
 		a = compared[len(compared)-1]
 		if a.meaning != outbound.Refused {
@@ -283,7 +291,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 		GotConn:        func(c httptrace.GotConnInfo) { reused.Store(c.Reused) },
 		Got100Continue: func() { continued.Store(true) },
 	}))
-	a = m.watched(r, q, to, a)
+	a = m.watched(r, q, to, generation)
 	a.reused = reused.Load()
 	ours := q.Header.Get("Expect") != "" && r.Header.Get("Expect") == ""
 	if ours && !continued.Load() && a.meaning == outbound.Answered {
@@ -293,21 +301,19 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 	if a.meaning == outbound.Suspicious && r.Context().Err() == nil {
 		m.examine(r, to, &a)
 	}
-	if ours && a.unexpected && m.kept.canBeSent() && m.kept.sendAs(q) { // what we added must not change the answer
+	if ours && a.unexpected && m.sendAgain(q) { // what we added must not change the answer
 		a.discard()
 		to.reconnect(m.gateway.network, generation) // what it makes of the connection is not known
 		to.ignoresContinue(m.gateway.now())
 		q.Header.Del("Expect")
-		m.attempts++
-		if a = m.watched(r, q, to, attempt{generation: generation}); a.meaning == outbound.Suspicious {
+		if a = m.watched(r, q, to, generation); a.meaning == outbound.Suspicious {
 			m.examine(r, to, &a)
 		}
 	}
-	if m.asksLate(r, to, a) && (m.kept == nil || m.kept.canBeSent() && m.kept.sendAs(q)) {
+	if m.asksLate(r, to, a) && m.sendAgain(q) {
 		a.discard()
-		m.attempts++
 		q.Header.Del("Expect")
-		a = m.watched(r, q, to, attempt{generation: generation})
+		a = m.watched(r, q, to, generation)
 	}
 	return a, a.meaning != outbound.Refused || m.kept == nil || m.kept.canBeSent()
 }
@@ -317,11 +323,10 @@ var errHangs = errors.New("the receiver does not answer with this generation")
 
 // watched sends q, which is r with one generation. If no answer comes for a while, and the receiver is found to hang
 // because of the generation, the attempt is a refusal.
-func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
+func (m *message) watched(r, q *http.Request, to *route, generation int) attempt {
 	ctx, giveUp := context.WithCancelCause(q.Context()) // it ends with the request
 	suspecting, stop := context.WithCancel(r.Context())
 	defer stop()
-	generation := a.generation
 	wait := min(hangsAfter, to.standing.Arrangement.Egress.Timeout()/3)
 	var found atomic.Pointer[string]
 	suspicion := time.AfterFunc(wait, func() {
@@ -332,12 +337,8 @@ func (m *message) watched(r, q *http.Request, to *route, a attempt) attempt {
 			giveUp(errHangs)
 		}
 	})
-	a = a.with(send(to.identities[a.generation].transport(), q.WithContext(ctx), to))
+	a := m.present(q.WithContext(ctx), to, generation)
 	suspicion.Stop()
-	a.judge(to.refusals)
-	if a.err != nil && isTimeout(a.err) { // a connection that went silent is not used again
-		to.reconnect(m.gateway.network, generation)
-	}
 	if detail := found.Load(); detail != nil && a.err != nil && errors.Is(context.Cause(ctx), errHangs) {
 		a.err, a.meaning, a.detail = errHangs, outbound.Refused, *detail
 	}
@@ -425,7 +426,8 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 			By: rollover.Traffic, At: now, Unasked: a.unasked}, Detail: a.detail}
 		switch {
 		case a.unasked:
-		case a.meaning == outbound.Refused && (a.alert || last.meaning == outbound.Answered):
+		// After a TLS alert, only the certificate can be the cause.
+		case a.meaning == outbound.Refused && (a.reading.Alert != 0 || last.meaning == outbound.Answered):
 			o.Verdict = rollover.Refused
 		case a.conclusion == outbound.Accepts:
 			if r.kinds.Add(a.reading.Kind) {

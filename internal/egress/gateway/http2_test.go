@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -29,10 +28,6 @@ func (f *fixture) nginx(known ...*x509.Certificate) (url string, requests func()
 	program, err := exec.LookPath("nginx")
 	check(f.t, err)
 	dir, port := f.t.TempDir(), testenv.Port(f.t)
-	key, err := x509.MarshalPKCS8PrivateKey(f.server.PrivateKey)
-	check(f.t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	var serials []string
 	for _, c := range known {
 		serials = append(serials, fmt.Sprintf("~*^0*%X$ 1;", c.SerialNumber))
@@ -44,19 +39,8 @@ func (f *fixture) nginx(known ...*x509.Certificate) (url string, requests func()
 		server { listen 127.0.0.1:%d ssl http2; ssl_certificate server.pem; ssl_certificate_key server.pem;
 		ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
 		location / { if ($known = 0) { return 444; } return 200 "ok"; } } }`, strings.Join(serials, " "), port)
-	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": f.ca.Bundle(), "nginx.conf": []byte(config)} {
-		check(f.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
-	}
-	testenv.Start(f.t, exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c",
-		filepath.Join(dir, "nginx.conf")))
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	testenv.Eventually(f.t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	address := testenv.TLSServer{Dir: dir, Port: port, Pair: f.server, Files: map[string][]byte{"ca.pem": f.ca.Bundle(),
+		"nginx.conf": []byte(config)}}.Start(f.t, exec.Command(program, "-e", "error.log", "-p", dir, "-c", "nginx.conf"))
 	return "https://" + address, func() int {
 		log, err := os.ReadFile(filepath.Join(dir, "access.log"))
 		check(f.t, err)

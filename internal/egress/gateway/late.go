@@ -12,8 +12,7 @@ import (
 const lateAgain = 10 * time.Minute
 
 // asksLate finds out whether a receiver that refused a message, and never asked for a certificate, would ask for it
-// after it has seen a request. TLS 1.2 does that by renegotiation. TLS 1.3 has post-handshake authentication (RFC 8446,
-// section 4.6.2), which crypto/tls does not offer. Such a receiver is held at TLS 1.2 from then on.
+// after it has seen a request. Such a receiver is held at TLS 1.2 from then on.
 func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 	id := to.identities[a.generation]
 	switch {
@@ -22,17 +21,8 @@ func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 		!to.suspectLate(m.gateway.now()):
 		return false
 	}
-	asks := func(maxTLS string) bool {
-		egress := to.egress()
-		egress.MaxTLS = maxTLS
-		connections := m.gateway.network.Connections(&id.Identity, egress)
-		defer connections.CloseIdleConnections()
-		b := attempt{generation: a.generation}.with(connections.RoundTrip(head(r.Context(), r)))
-		b.discard()
-		return connections.Asked()
-	}
 	// The refusal may have come over a connection whose questions are not known any more.
-	if asks("") || !asks("1.2") {
+	if !m.gateway.network.AsksLate(&id.Identity, to.egress(), func() *http.Request { return head(r.Context(), r) }) {
 		return false
 	}
 	to.late.Store(true)

@@ -1,10 +1,7 @@
 package gateway_test
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -25,10 +22,6 @@ func (f *fixture) apache(protocols string) (url string) {
 	program, err := exec.LookPath("apache2")
 	check(f.t, err)
 	dir, port := f.t.TempDir(), testenv.Port(f.t)
-	key, err := x509.MarshalPKCS8PrivateKey(f.server.PrivateKey)
-	check(f.t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	var config strings.Builder
 	for _, m := range []string{"mpm_event", "authz_core", "ssl", "rewrite", "socache_shmcb", "alias"} {
 		fmt.Fprintf(&config, "LoadModule %[1]s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", m)
@@ -55,19 +48,9 @@ func (f *fixture) apache(protocols string) (url string) {
 		</Location>
 		`, dir, port, protocols)
 	check(f.t, os.Mkdir(filepath.Join(dir, "www"), 0o700))
-	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": f.ca.Bundle(),
-		"c.conf": []byte(config.String())} {
-		check(f.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
-	}
-	testenv.Start(f.t, exec.Command(program, "-DFOREGROUND", "-f", filepath.Join(dir, "c.conf")))
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	testenv.Eventually(f.t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	address := testenv.TLSServer{Dir: dir, Port: port, Pair: f.server, Files: map[string][]byte{"ca.pem": f.ca.Bundle(),
+		"c.conf": []byte(config.String())}}.Start(f.t, exec.Command(program, "-DFOREGROUND", "-f",
+		filepath.Join(dir, "c.conf")))
 	return "https://" + address + "/orders"
 }
 

@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -211,24 +208,12 @@ func TestNoMessageFailsAtReceiversThatWereSeenToLoseThem(t *testing.T) {
 // The receiver takes RSA signatures only, and the key of generation 1 is on an elliptic curve.
 func TestAKeyThatCannotSignForTheReceiverIsPassedOver(t *testing.T) {
 	f := setUp(t)
-	dir, port := t.TempDir(), testenv.Port(t)
-	pair := filepath.Join(dir, "server.pem")
-	key, err := x509.MarshalPKCS8PrivateKey(f.server.PrivateKey)
-	check(t, err)
-	check(t, os.WriteFile(pair, append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600))
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	testenv.Start(t, exec.Command("openssl", "s_server", "-accept", address, "-cert", pair, "-key", pair, "-Verify", "3",
-		"-verify_quiet", "-client_sigalgs", "RSA+SHA256:rsa_pss_rsae_sha256", "-www"))
-	testenv.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	server := testenv.TLSServer{Dir: t.TempDir(), Port: testenv.Port(t), Pair: f.server}
+	address := server.Start(t, exec.Command("openssl", "s_server", "-accept", fmt.Sprintf("127.0.0.1:%d", server.Port),
+		"-cert", "server.pem", "-key", "server.pem", "-Verify", "3", "-verify_quiet", "-client_sigalgs",
+		"RSA+SHA256:rsa_pss_rsae_sha256", "-www"))
 	f.arrangement("rsa", tenancy.Adaptive, "https://"+address)
-	_, err = f.engine.Store.DB().ExecContext(t.Context(), "UPDATE tenants SET key_type = 'rsa2048'")
+	_, err := f.engine.Store.DB().ExecContext(t.Context(), "UPDATE tenants SET key_type = 'rsa2048'")
 	check(t, err)
 	f.renew()
 	if got := f.send("rsa", "GET", 0); got.status != 200 {

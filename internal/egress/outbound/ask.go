@@ -23,8 +23,8 @@ import (
 const (
 	// AskTimeout limits one question.
 	AskTimeout = 15 * time.Second
-	// alertWait limits the wait for an alert after a handshake. In TLS 1.3 a client learns of a refusal only after its own
-	// handshake is complete.
+	// alertWait limits the wait for an alert after a handshake. In TLS 1.3 a client learns of a refusal only after its
+	// own handshake is complete.
 	alertWait = 700 * time.Millisecond
 )
 
@@ -44,8 +44,8 @@ type Result struct {
 	AcceptableCAs []string
 	acceptable    [][]byte // the same in DER
 	TLSVersion    uint16
-	// Late is set if the receiver asked for the certificate only after it had seen the request, so that it must be held at
-	// TLS 1.2.
+	// Late is set if the receiver asked for the certificate only after it had seen the request, so that it must be held
+	// at TLS 1.2.
 	Late bool
 	// ServerDate is the receiver's clock as its answer shows it; zero if it does not.
 	ServerDate time.Time
@@ -62,11 +62,10 @@ type Result struct {
 func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
 	id *standing.Identity) Result {
 	r := askOnce(ctx, n, endpoint, egress, id)
-	if r.Handshake || r.Asked || r.TLSVersion != tls.VersionTLS13 || r.Meaning != Refused || egress.MaxTLS != "" {
+	if !r.mayAskLate(egress) {
 		return r
 	}
-	// A receiver that asks late cannot do so in TLS 1.3, unless the client offers it, and Go's does not.
-	egress.MaxTLS = "1.2"
+	egress.MaxTLS = onlyTLS12
 	if late := askOnce(ctx, n, endpoint, egress, id); late.Asked {
 		late.Late = true
 		return late
@@ -92,7 +91,7 @@ func askOnce(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.
 	if r.Handshake {
 		r.handshake(ctx, n, egress.Proxy, endpoint, config)
 	} else {
-		r.request(ctx, n, endpoint, egress, id, config)
+		r.request(ctx, n, endpoint, egress, config)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -122,9 +121,8 @@ func (r *Result) handshake(ctx context.Context, n *Network, proxy string, endpoi
 }
 
 func (r *Result) request(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
-	id *standing.Identity, config *tls.Config) {
-	transport := n.Transport(id, egress)
-	transport.TLSClientConfig = config
+	config *tls.Config) {
+	transport := n.Transport(egress, config)
 	transport.DisableKeepAlives = true
 	defer transport.CloseIdleConnections()
 	to := *endpoint

@@ -67,8 +67,8 @@ type Connections struct {
 
 // Connections returns the connections to a receiver with one generation; nil presents none.
 func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Connections {
-	c := &Connections{transport: n.Transport(id, egress), network: n, timeout: egress.Timeout(), proxy: egress.Proxy}
-	c.transport.TLSClientConfig = n.TLS(id, egress, func([][]byte) { c.asked.Store(true) })
+	c := &Connections{network: n, timeout: egress.Timeout(), proxy: egress.Proxy}
+	c.transport = n.Transport(egress, n.TLS(id, egress, func([][]byte) { c.asked.Store(true) }))
 	if most := egress.MaxConnections(); most >= fewConnections {
 		c.places = make(chan struct{}, most/2)
 		c.transport.MaxConnsPerHost -= most / 2

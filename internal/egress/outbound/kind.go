@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Kind is what two answers of a receiver have in common if they mean the same for a certificate. A login page and the
+// A Kind classifies answers of a receiver: those of one kind mean the same for a certificate. A login page and the
 // application's answer are different kinds, although both have the status 200.
 type Kind struct {
 	Status int
@@ -97,18 +98,11 @@ func (k Kind) String() string {
 	if k.Type == "" && k.Location == "" {
 		return strconv.Itoa(k.Status)
 	}
-	text := strconv.Itoa(k.Status) + " " + orDash(k.Type)
+	text := strconv.Itoa(k.Status) + " " + cmp.Or(k.Type, "-")
 	if k.Location != "" {
 		text += " " + k.Location
 	}
 	return text
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // ParseKind reads the written form of a kind.
@@ -145,7 +139,7 @@ func (k Kind) Rule() *tenancy.RefusalRule {
 	case k.Status < 300 && k.Type == html:
 		r.ContentType = k.Type
 	}
-	if (tenancy.Egress{RefusalRules: []tenancy.RefusalRule{r}}).Check() != nil {
+	if r.Check() != nil {
 		return nil
 	}
 	return &r

@@ -2,7 +2,7 @@ package outbound
 
 import "github.com/perennial-pki/perennial/rollover"
 
-// A Trial is what is known of the generation that a message was sent with.
+// A Trial states whether a generation that a message was sent with has been accepted before.
 type Trial int
 
 const (
@@ -15,7 +15,7 @@ const (
 	Unproven
 )
 
-// TrialOf returns what a roll-over knows of a generation.
+// TrialOf returns the trial of a generation in a roll-over.
 func TrialOf(r rollover.Rollover, generation int) Trial {
 	g, _ := r.Generation(generation)
 	if g.Verdict == rollover.Accepted {
@@ -46,7 +46,8 @@ const (
 	Doubtful
 )
 
-// OfMessage concludes from the answer to a message. others is false if there is no other generation to compare with.
+// OfMessage concludes from the answer to a message. others states whether the answer can be compared with the
+// one to another generation.
 func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 	switch {
 	case r.Meaning == Refused:
@@ -67,6 +68,15 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 // mayBeLogin reports whether a success may be a login page: a page of HTML from a receiver whose successes are not. It
 // is not learned without a comparison.
 func (k *Kinds) mayBeLogin(one Kind) bool { return one.Type == html && k.successes > 0 && k.pages == 0 }
+
+// SafelyRefused concludes from the answers to one safe request with a generation and with another one, which a message
+// led to. refused reports whether the receiver refuses the generation. hangs reports whether it does so by not
+// answering.
+func SafelyRefused(asked, other Reading) (hangs, refused bool) {
+	hangs = asked.Reason == Unreachable
+	failed := asked.Meaning == Answered && !asked.Kind.Succeeds() && other.Kind.Succeeds()
+	return hangs, other.Meaning == Answered && (failed || asked.Meaning == Refused || asked.Meaning == Suspicious || hangs)
+}
 
 // Compared concludes from the answers of one safe request with two generations, of which a answered first. It returns
 // what each of them proves.

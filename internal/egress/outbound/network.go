@@ -122,17 +122,17 @@ const ExpectContinue = time.Second
 // there is none within pingTimeout.
 const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
 
-// Transport connects to a receiver with one generation; nil presents none. No session is resumed.
-func (n *Network) Transport(id *standing.Identity, egress tenancy.Egress) *http.Transport {
+// Transport connects to a receiver with a configuration of [Network.TLS]. No session is resumed.
+func (n *Network) Transport(egress tenancy.Egress, config *tls.Config) *http.Transport {
 	t := &http.Transport{
-		DialContext: n.via(egress.Proxy), TLSClientConfig: n.TLS(id, egress, nil), TLSHandshakeTimeout: 10 * time.Second,
+		DialContext: n.via(egress.Proxy), TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
 		ResponseHeaderTimeout: egress.Timeout(), ExpectContinueTimeout: ExpectContinue, IdleConnTimeout: idleConn,
 		MaxConnsPerHost: egress.MaxConnections(), MaxIdleConnsPerHost: egress.MaxConnections(),
 		MaxResponseHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{SendPingTimeout: silentHTTP2, PingTimeout: pingTimeout,
 			WriteByteTimeout: egress.Timeout()},
 		ForceAttemptHTTP2: true, DisableCompression: true, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10,
 	}
-	if egress.MaxTLS == "1.2" { // HTTP/2 forbids renegotiation (RFC 9113, section 9.2.1)
+	if egress.MaxTLS == onlyTLS12 { // HTTP/2 forbids renegotiation (RFC 9113, section 9.2.1)
 		t.ForceAttemptHTTP2, t.Protocols = false, new(http.Protocols)
 		t.Protocols.SetHTTP1(true)
 	}
@@ -155,7 +155,7 @@ func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(a
 		},
 		// IIS, SAP and Apache per location ask for the certificate only when they have seen the request.
 		Renegotiation: tls.RenegotiateOnceAsClient}
-	if egress.MaxTLS == "1.2" {
+	if egress.MaxTLS == onlyTLS12 {
 		c.MaxVersion = tls.VersionTLS12
 	}
 	switch {

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -110,29 +108,14 @@ func (w *world) nginx(trusts []byte) string {
 	program, err := exec.LookPath("nginx")
 	check(w.t, err)
 	dir, port := w.t.TempDir(), testenv.Port(w.t)
-	key, err := x509.MarshalPKCS8PrivateKey(w.server.PrivateKey)
-	check(w.t, err)
-	pair := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.server.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 	config := fmt.Sprintf(`user root; daemon off; pid nginx.pid; error_log error.log; events {}
 		http { access_log off; client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
 		uwsgi_temp_path tmp; scgi_temp_path tmp;
 		server { listen 127.0.0.1:%d ssl; ssl_certificate server.pem; ssl_certificate_key server.pem;
 		ssl_client_certificate ca.pem; ssl_verify_client on; ssl_verify_depth 3;
 		location / { return 200 "ok"; } } }`, port)
-	for name, data := range map[string][]byte{"server.pem": pair, "ca.pem": trusts, "nginx.conf": []byte(config)} {
-		check(w.t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
-	}
-	testenv.Start(w.t, exec.Command(program, "-e", filepath.Join(dir, "error.log"), "-p", dir, "-c",
-		filepath.Join(dir, "nginx.conf")))
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	testenv.Eventually(w.t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
+	address := testenv.TLSServer{Dir: dir, Port: port, Pair: w.server, Files: map[string][]byte{"ca.pem": trusts,
+		"nginx.conf": []byte(config)}}.Start(w.t, exec.Command(program, "-e", "error.log", "-p", dir, "-c", "nginx.conf"))
 	return "https://" + address
 }
 

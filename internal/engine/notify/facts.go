@@ -31,9 +31,8 @@ type records struct {
 // chain returns a certificate with the CAs above it, without the root.
 func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificate) (chain [][]byte, err error) {
 	above, known := all.chains[c.IssuerID]
-	if !known && c.IssuerID != "" {
-		// An issuer that is not stored is not an error: the certificate names it.
-		if above, err = d.store.Chain(ctx, c.IssuerID); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+	if !known {
+		if above, err = d.store.KnownChain(ctx, c.IssuerID); err != nil {
 			return nil, err
 		}
 		all.chains[c.IssuerID] = above

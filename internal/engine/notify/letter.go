@@ -130,8 +130,8 @@ type Affected struct {
 	Page string
 	// Checks names what the receiver compares; empty if that is not known.
 	Checks string
-	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that does.
-	// Both are false if that is not known.
+	// Unaffected is true if the receiver compares nothing that changes, and MustChange if it compares something that
+	// does. Both are false if that is not known.
 	Unaffected, MustChange bool
 	// DependsOnCA is true if the receiver needs a change only because the CA changes.
 	DependsOnCA bool
@@ -151,7 +151,8 @@ type Affected struct {
 	Advice string
 }
 
-// Templates holds the texts of the mails: one text file and one HTML file for each kind of notice.
+// Templates holds the texts of the mails: one text file and one HTML file for each kind of notice. They share the
+// built-in template "changes".
 type Templates struct {
 	text map[tenancy.NoticeKind]*texttemplate.Template
 	html map[tenancy.NoticeKind]*htmltemplate.Template
@@ -179,12 +180,16 @@ func LoadTemplates(dir string) (*Templates, error) {
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
 	for _, kind := range noticeKinds {
-		if t.text[kind], err = texttemplate.New(string(kind)+".txt").Funcs(funcs).ParseFS(from(string(kind)+".txt"),
-			string(kind)+".txt"); err != nil {
+		plain, rich := string(kind)+".txt", string(kind)+".html"
+		shared, err1 := texttemplate.New(plain).Funcs(funcs).ParseFS(ours, "changes.txt")
+		sharedHTML, err2 := htmltemplate.New(rich).Funcs(funcs).ParseFS(ours, "changes.html")
+		if err := errors.Join(err1, err2); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		if t.html[kind], err = htmltemplate.New(string(kind)+".html").Funcs(funcs).ParseFS(from(string(kind)+".html"),
-			string(kind)+".html"); err != nil {
+		if t.text[kind], err = shared.ParseFS(from(plain), plain); err != nil {
+			return nil, fmt.Errorf("mail templates: %w", err)
+		}
+		if t.html[kind], err = sharedHTML.ParseFS(from(rich), rich); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// Report a misspelt name now, not on the first of the month.

@@ -31,22 +31,28 @@ func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
 	return certfile.SplitChain(joined)
 }
 
+// KnownChain is [Reader.Chain], and empty for an issuer that is not stored, or none. A certificate that was imported
+// without a chain has none.
+func (r Reader) KnownChain(ctx context.Context, id string) ([][]byte, error) {
+	if id == "" {
+		return nil, nil
+	}
+	chain, err := r.Chain(ctx, id)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil, nil // the certificate itself names its issuer
+	}
+	return chain, err
+}
+
 // Changes returns what a receiver may notice when a certificate replaces another one.
 func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) (tenancy.Changes, error) {
 	chains := make([][][]byte, 2)
 	for i, c := range []tenancy.Certificate{before, after} {
-		chains[i] = [][]byte{c.DER}
-		if c.IssuerID == "" { // it was imported without a chain
-			continue
-		}
-		chain, err := r.Chain(ctx, c.IssuerID)
-		if errors.Is(err, tenancy.ErrNotFound) {
-			continue // the certificates themselves name their issuer
-		}
+		chain, err := r.KnownChain(ctx, c.IssuerID)
 		if err != nil {
 			return tenancy.Changes{}, err
 		}
-		chains[i] = append(chains[i], chain...)
+		chains[i] = append([][]byte{c.DER}, chain...)
 	}
 	return certfile.Changes(chains[0], chains[1])
 }

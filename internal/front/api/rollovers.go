@@ -51,7 +51,7 @@ func viewRollover(s standing.Standing, now time.Time) client.Rollover {
 }
 
 // renewal compares the newest generation with the one that the receiver is known to accept, or else with the previous
-// one. It is nil if there is no other.
+// one. It is nil if there is only one.
 func (s *server) renewal(ctx context.Context, of standing.Standing) (*client.Renewal, error) {
 	n := len(of.Certificates)
 	if n < 2 {

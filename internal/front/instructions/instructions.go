@@ -48,7 +48,7 @@ func Products() []Instruction {
 	return all
 }
 
-// IdentifiesOf returns what a product compares by default. It is not found if there are no instructions for it.
+// IdentifiesOf returns the identifiers that a product compares by default. found is false for an unknown product.
 func IdentifiesOf(product string) (by []tenancy.Identifier, found bool) {
 	for _, p := range Products() {
 		if p.Product == product {

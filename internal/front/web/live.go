@@ -37,22 +37,21 @@ type watch struct {
 // is out of date already is notified at once.
 func (w *watch) open(c *console, tenant string, since int64) (news <-chan struct{}, close func()) {
 	page := make(chan struct{}, 1)
+	from := c.head(since)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.pages == nil {
 		w.pages = map[chan struct{}]string{}
 	}
-	ctx := context.Background()
-	head, err := c.news.EventHead(ctx)
-	if err != nil {
-		head.Seq = since
-	}
 	if w.pages[page] = tenant; len(w.pages) == 1 {
-		go w.look(c, head.Seq)
+		go w.look(c, from)
 	}
-	if head.Seq > since {
-		if missed, err := c.news.Events(ctx, tenant, since, 1); err != nil || len(missed) > 0 {
-			page <- struct{}{}
+	w.mu.Unlock()
+	if c.head(since) > since { // read again, now that the page is notified of what follows
+		if missed, err := c.news.Events(context.Background(), tenant, since, 1); err != nil || len(missed) > 0 {
+			select {
+			case page <- struct{}{}:
+			default: // it is notified already
+			}
 		}
 	}
 	return page, func() {
@@ -60,6 +59,15 @@ func (w *watch) open(c *console, tenant string, since int64) (news <-chan struct
 		defer w.mu.Unlock()
 		delete(w.pages, page)
 	}
+}
+
+// head returns the latest entry of the log, or otherwise if the log cannot be read.
+func (c *console) head(otherwise int64) int64 {
+	head, err := c.news.EventHead(context.Background())
+	if err != nil {
+		return otherwise
+	}
+	return head.Seq
 }
 
 // look reads the log after an entry, as long as a page is open.

@@ -140,9 +140,7 @@ func (c *console) identify(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			v.session, v.account, v.zone = session, account, account.Location()
-			if head, err := c.news.EventHead(r.Context()); err == nil {
-				v.head = head.Seq
-			}
+			v.head = c.head(0)
 			v.setLanguage(account)
 		case !errors.Is(err, tenancy.ErrNotFound):
 			c.logger.ErrorContext(r.Context(), "the session could not be read", "error", err)

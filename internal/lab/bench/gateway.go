@@ -206,8 +206,9 @@ func (b *gatewayBench) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(&standing.Identity{Generation: 1,
-		Certificate: pair}, egress), Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(endpoint) },
+	bare, err := b.serve(&httputil.ReverseProxy{Transport: network.Transport(egress, network.TLS(
+		&standing.Identity{Generation: 1, Certificate: pair}, egress, nil)),
+		Rewrite:  func(p *httputil.ProxyRequest) { p.SetURL(endpoint) },
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
 	if err != nil {
 		return err

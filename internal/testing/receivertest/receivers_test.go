@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,19 +48,10 @@ func setUp(t *testing.T) *fixture {
 	check(t, err)
 	pair, err := server.Get(nil)
 	check(t, err)
-	f.write("server.pem", pemOf(t, *pair))
+	f.write("server.pem", testenv.PairPEM(t, *pair))
 	f.roots = x509.NewCertPool()
 	f.roots.AppendCertsFromPEM(f.ca.Bundle())
 	return f
-}
-
-// pemOf returns a certificate and its key in one file, as HAProxy expects them.
-func pemOf(t *testing.T, pair tls.Certificate) []byte {
-	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	check(t, err)
-	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
 }
 
 func (f *fixture) write(name string, data []byte) {

@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 
 	w.write("ca.pem", w.ca.Bundle())
 	w.pair = enginetest.ServerCertificate(t, w.ca)
-	w.write("server.pem", pemOf(t, w.pair))
+	w.write("server.pem", testenv.PairPEM(t, w.pair))
 
 	b := httptest.NewServer(w.backend)
 	t.Cleanup(b.Close)
