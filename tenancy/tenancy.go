@@ -161,8 +161,8 @@ type Arrangement struct {
 	Version     int64
 }
 
-// Learned holds the facts that the answers of an arrangement's receiver showed. They are not configured, and are cleared
-// when the endpoint changes.
+// Learned holds the facts that the answers of an arrangement's receiver showed. They are not configured, and they are
+// cleared when the endpoint changes.
 type Learned struct {
 	// UnaskedAt is the last time at which it answered a message without asking for a certificate; zero if it asks for
 	// one.
