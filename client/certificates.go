@@ -9,19 +9,23 @@ import (
 
 // Certificate is one generation of a certificate of a tenant.
 type Certificate struct {
-	Purpose     tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
-	Generation  int             `json:"generation"`
-	State       tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
-	Subject     string          `json:"subject" doc:"In the form of RFC 4514, as OpenSSL prints it."`
-	Issuer      string          `json:"issuer,omitempty" doc:"In the same form. Absent if the certificate cannot be read."`
-	Serial      string          `json:"serial"`
-	Fingerprint string          `json:"fingerprint_sha256"`
-	SHA1        string          `json:"fingerprint_sha1" doc:"For servers that cannot show another fingerprint, such as nginx and HAProxy."`
-	NotBefore   time.Time       `json:"not_before"`
-	NotAfter    time.Time       `json:"not_after"`
-	KeyType     tenancy.KeyType `json:"key_type"`
-	RevokedAt   time.Time       `json:"revoked_at,omitzero"`
-	RevokedFor  string          `json:"revoked_for,omitempty"`
+	Purpose    tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
+	Generation int             `json:"generation"`
+	State      tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
+	Subject    string          `json:"subject" doc:"In the form of RFC 4514, as OpenSSL prints it."`
+	Issuer     string          `json:"issuer,omitempty" doc:"In the same form. Absent if the certificate cannot be read."`
+	Serial     string          `json:"serial" doc:"Hexadecimal, lowercase."`
+	// The serial number as others write it. Absent if the certificate cannot be read.
+	SerialDecimal string          `json:"serial_decimal,omitempty"`
+	SerialOpenSSL string          `json:"serial_openssl,omitempty" doc:"As \"openssl x509 -serial\" prints it."`
+	SerialDotNET  string          `json:"serial_dotnet,omitempty" doc:"As .NET and Windows show it: a number whose first bit is set begins with 00."`
+	Fingerprint   string          `json:"fingerprint_sha256"`
+	SHA1          string          `json:"fingerprint_sha1" doc:"For servers that cannot show another fingerprint, such as nginx and HAProxy."`
+	NotBefore     time.Time       `json:"not_before"`
+	NotAfter      time.Time       `json:"not_after"`
+	KeyType       tenancy.KeyType `json:"key_type"`
+	RevokedAt     time.Time       `json:"revoked_at,omitzero"`
+	RevokedFor    string          `json:"revoked_for,omitempty"`
 }
 
 // TenantForecast is the forecast for the certificates of a tenant.

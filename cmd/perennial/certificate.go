@@ -54,10 +54,10 @@ func (c *oneCertificate) find() (v client.Certificate, err error) {
 }
 
 func showCertificate(c *remote, e env, v client.Certificate) error {
-	return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State, "subject", v.Subject, "serial",
-		v.Serial, "SHA-256", v.Fingerprint,
-		"valid from", moment(v.NotBefore), "valid until", moment(v.NotAfter), "key type", v.KeyType, "revoked for",
-		v.RevokedFor)
+	return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State, "subject", v.Subject,
+		"serial", v.Serial, "in decimal", v.SerialDecimal, "in OpenSSL", v.SerialOpenSSL, "in .NET", v.SerialDotNET,
+		"SHA-256", v.Fingerprint, "valid from", moment(v.NotBefore), "valid until", moment(v.NotAfter), "key type", v.KeyType,
+		"revoked for", v.RevokedFor)
 }
 
 type certificateShowCmd struct{ oneCertificate }

@@ -266,8 +266,8 @@ func authorityDetails(a tenancy.Authority) (*Details, error) {
 		return nil, err
 	}
 	return &Details{Subject: certfile.Name(c.RawSubject), Issuer: certfile.Name(c.RawIssuer),
-		Serial:      c.SerialNumber.Text(16),
-		Fingerprint: certfile.Fingerprint(a.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: a.DER}, nil
+		Serial: certfile.Serial(c), Fingerprint: certfile.Fingerprint(a.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		DER: a.DER}, nil
 }
 
 // evidence reads the evidence about the receivers of arrangements.

@@ -313,7 +313,7 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 		}
 		leaf, err := x509.ParseCertificate(ca.DER)
 		check(t, err)
-		if got := alice.Authority; got.Subject != leaf.Subject.String() || got.Serial != leaf.SerialNumber.Text(16) {
+		if got := alice.Authority; got.Subject != leaf.Subject.String() || got.Serial != certfile.Serial(leaf) {
 			t.Errorf("subject %q, serial %s", got.Subject, got.Serial)
 		}
 		if (alice.NewRoot != nil) != newRoot {

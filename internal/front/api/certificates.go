@@ -20,12 +20,14 @@ import (
 )
 
 func viewCertificate(c tenancy.Certificate) client.Certificate {
-	issuer := ""
+	issuer, serials := "", certfile.Serials{Hex: c.Serial}
 	if parsed, err := certfile.ParseCertificate(c.DER); err == nil {
 		c.Subject, issuer = certfile.Name(parsed.RawSubject), certfile.Name(parsed.RawIssuer)
+		serials = certfile.SerialsOf(parsed.SerialNumber)
 	}
 	return client.Certificate{
-		Purpose: c.Purpose, Generation: c.Generation, State: c.State, Subject: c.Subject, Issuer: issuer, Serial: c.Serial,
+		Purpose: c.Purpose, Generation: c.Generation, State: c.State, Subject: c.Subject, Issuer: issuer,
+		Serial: serials.Hex, SerialDecimal: serials.Decimal, SerialOpenSSL: serials.OpenSSL, SerialDotNET: serials.DotNET,
 		Fingerprint: c.Fingerprint, SHA1: certfile.SHA1(c.DER), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		KeyType: c.KeyType, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor,
 	}

@@ -87,8 +87,10 @@ func read(data []byte, password string) (c contents, err error) {
 		c = readPEM(data)
 		return c, c.problem()
 	case data[0] == sequenceTag: // as in all three binary formats
-		c.certs, err = parseDER(data, password)
-		return c, err
+		if c, err = parseDER(data, password); err != nil {
+			return c, err
+		}
+		return c, c.problem()
 	}
 	if err := keyStore(data); err != nil {
 		return c, err
@@ -99,7 +101,13 @@ func read(data []byte, password string) (c contents, err error) {
 // readPEM reads all blocks. One that cannot be read does not hide the others.
 func readPEM(data []byte) (c contents) {
 	found, damaged := blocks(string(data))
-	c.damaged = damaged
+	c = sorted(found)
+	c.damaged = append(damaged, c.damaged...)
+	return c
+}
+
+// sorted reads the certificates in blocks, and keeps the keys as they are.
+func sorted(found []pem.Block) (c contents) {
 	for i, block := range found {
 		var one *x509.Certificate
 		var more []*x509.Certificate
@@ -144,27 +152,22 @@ func (c contents) problem() error {
 	return nil
 }
 
-func parseDER(data []byte, password string) ([]*x509.Certificate, error) {
-	c, errDER := ParseCertificate(data)
+func parseDER(data []byte, password string) (contents, error) {
+	one, errDER := ParseCertificate(data)
 	if errDER == nil {
-		return []*x509.Certificate{c}, nil
+		return contents{certs: []*x509.Certificate{one}}, nil
 	}
 	if certs, err := parsePKCS7(data); err == nil {
-		return certs, nil
+		return contents{certs: certs}, nil
 	}
-	_, leaf, chain, err := pkcs12.DecodeChain(data, password)
-	switch {
-	case err == nil:
-		return append([]*x509.Certificate{leaf}, chain...), nil
-	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return nil, ErrPassword
-	case err.Error() == "pkcs12: no MAC in data":
-		return nil, errNoMAC
+	c, err := parsePKCS12(data, password)
+	if !errors.Is(err, errNotPKCS12) {
+		return c, err
 	}
-	if certs, err := pkcs12.DecodeTrustStore(data, password); err == nil {
-		return certs, nil
+	if c.certs, err = pkcs12.DecodeTrustStore(data, password); err == nil {
+		return c, nil
 	}
-	return nil, fmt.Errorf("neither a DER certificate nor PKCS#7 nor PKCS#12: %w", errDER)
+	return c, fmt.Errorf("neither a DER certificate nor PKCS#7 nor PKCS#12: %w", errDER)
 }
 
 func parsePKCS7(data []byte) ([]*x509.Certificate, error) {
@@ -185,14 +188,6 @@ func Fingerprint(der []byte) string {
 func SHA1(der []byte) string {
 	sum := sha1.Sum(der)
 	return hex.EncodeToString(sum[:])
-}
-
-// Serial returns the serial number in lowercase hexadecimal, two digits per byte.
-func Serial(c *x509.Certificate) string {
-	if c.SerialNumber.Sign() == 0 {
-		return "00"
-	}
-	return hex.EncodeToString(c.SerialNumber.Bytes())
 }
 
 // ReadRoots reads CA certificates from a PEM file, as a pool to verify with. It returns nil, which stands for the

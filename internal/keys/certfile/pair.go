@@ -7,8 +7,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"software.sslmate.com/src/go-pkcs12"
 )
 
 // A Pair is a certificate with its private key and its chain.
@@ -25,60 +23,48 @@ type Pair struct {
 // fits the key. The password is that of a PKCS#12 file or of an encrypted key. The error is [ErrPassword] if a PKCS#12
 // file cannot be opened with it.
 func ReadPair(data []byte, password string, now time.Time) (p Pair, err error) {
-	var certs []*x509.Certificate
-	var keys []crypto.Signer
-	if data = plain(data); bytes.Contains(data, []byte(beginLine)) {
-		c := readPEM(data)
-		certs, p.Damaged = c.certs, c.damaged
-		for i := range c.keys {
-			key, err := privateKey(&c.keys[i], password)
-			if err != nil {
-				return p, err
-			}
-			keys = append(keys, key)
-		}
-	} else if certs, keys, err = readPKCS12(data, password); err != nil {
+	c, err := parts(plain(data), password)
+	if err != nil {
 		return p, err
+	}
+	p.Damaged = c.damaged
+	var keys []crypto.Signer
+	for i := range c.keys {
+		key, err := privateKey(&c.keys[i], password)
+		if err != nil {
+			return p, err
+		}
+		keys = append(keys, key)
 	}
 	switch {
 	case len(keys) == 0:
 		return p, errors.Join(append(p.Damaged, errors.New("holds no private key: without it the certificate cannot be "+
 			"presented"))...)
-	case len(certs) == 0:
+	case len(c.certs) == 0:
 		return p, errors.Join(append(p.Damaged, errors.New("holds no certificate"))...)
 	}
 	for _, key := range keys {
-		if p.Leaf = fitting(certs, key, now); p.Leaf != nil {
-			p.Key, p.Chain = key, above(p.Leaf, certs, now)
+		if p.Leaf = fitting(c.certs, key, now); p.Leaf != nil {
+			p.Key, p.Chain = key, above(p.Leaf, c.certs, now)
 			return p, nil
 		}
 	}
 	return p, errors.Join(append(p.Damaged, errors.New("the private key does not belong to the certificate"))...)
 }
 
-func readPKCS12(data []byte, password string) ([]*x509.Certificate, []crypto.Signer, error) {
+// parts reads a file that holds a private key.
+func parts(data []byte, password string) (c contents, err error) {
+	if bytes.Contains(data, []byte(beginLine)) {
+		return readPEM(data), nil
+	}
 	if err := keyStore(data); err != nil {
-		return nil, nil, err
+		return c, err
 	}
-	private, leaf, chain, err := pkcs12.DecodeChain(data, password)
-	switch {
-	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return nil, nil, ErrPassword
-	case err != nil && err.Error() == "pkcs12: no MAC in data":
-		return nil, nil, errNoMAC
-	case err != nil:
-		return nil, nil, errors.New("is neither PEM nor PKCS#12 with a private key and its certificate")
+	if c, err = parsePKCS12(data, password); errors.Is(err, errNotPKCS12) {
+		err = errors.New("is neither PEM nor PKCS#12 with a private key and its certificate")
 	}
-	key, ok := private.(crypto.Signer)
-	if !ok {
-		return nil, nil, errors.New("holds a private key that cannot sign")
-	}
-	return append([]*x509.Certificate{leaf}, chain...), []crypto.Signer{key}, nil
+	return c, err
 }
-
-// errNoMAC is returned for PKCS#12 without integrity protection.
-var errNoMAC = errors.New("this PKCS#12 file has no MAC, so nothing shows whether it was changed: export it again " +
-	"with a password and a MAC")
 
 // keyStore returns an error if data is a key store of Java.
 func keyStore(data []byte) error {

@@ -2,6 +2,7 @@ package certfile
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -94,6 +95,48 @@ func TestOldCertificatesAreReadAndKeepTheirBytes(t *testing.T) {
 	}
 	if _, err := ParseCertificate(der[:40]); err == nil {
 		t.Error("a certificate that is cut off is read")
+	}
+}
+
+func TestPKCS12WithOldCertificatesIsReadLikePEM(t *testing.T) {
+	var none *authority
+	root := none.ca(t, "root")
+	key := newKey(t)
+	public := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	old := func(c *x509.Certificate) *x509.Certificate { // the signature no longer fits, which is not checked
+		t.Helper()
+		der := bytes.ReplaceAll(c.Raw, []byte("x-y.example.com"), []byte("x_y.example.com"))
+		if _, err := x509.ParseCertificate(der); err == nil {
+			t.Fatal("the certificate needs no leniency")
+		}
+		return must(ParseCertificate(der))
+	}
+	leaf := old(root.sign(t, x509.Certificate{Subject: pkix.Name{CommonName: "x-y.example.com"}}, key))
+	odd := old(root.sign(t, x509.Certificate{Subject: pkix.Name{CommonName: "x-y.example.com"}, IsCA: true,
+		BasicConstraintsValid: true}, newKey(t)))
+	keyPEM := inPEM("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
+	pem12 := append(append(keyPEM, inPEM("CERTIFICATE", leaf.Raw)...), inPEM("CERTIFICATE", odd.Raw)...)
+	for name, data := range map[string][]byte{
+		"modern":          must(pkcs12.Modern.WithIterations(1).Encode(key, leaf, []*x509.Certificate{odd}, "secret")),
+		"legacy":          must(pkcs12.LegacyDES.WithIterations(1).Encode(key, leaf, []*x509.Certificate{odd}, "secret")),
+		"made by OpenSSL": openssl(t, pem12, "pkcs12", "-export", "-name", "acme", "-passout", "pass:secret"),
+	} {
+		p, err := ReadPair(data, "secret", time.Unix(1e8, 0))
+		if err != nil || !bytes.Equal(p.Leaf.Raw, leaf.Raw) || !public.Equal(p.Key.Public()) || len(p.Damaged) != 0 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+		if certs, err := Parse(data, "secret"); err != nil || len(certs) != 1 || !bytes.Equal(certs[0].Raw, leaf.Raw) {
+			t.Errorf("%s, certificates only: %d, %v", name, len(certs), err)
+		}
+		if _, err := ReadPair(data, "wrong", time.Unix(1e8, 0)); !errors.Is(err, ErrPassword) {
+			t.Errorf("%s with a wrong password: %v", name, err)
+		}
+	}
+	broken := &x509.Certificate{Raw: leaf.Raw[:60]}
+	p, err := ReadPair(must(pkcs12.Modern.WithIterations(1).Encode(key, leaf, []*x509.Certificate{broken}, "secret")),
+		"secret", time.Unix(1e8, 0))
+	if err != nil || p.Leaf == nil || len(p.Damaged) != 1 {
+		t.Errorf("a damaged certificate beside it: %+v, %v", p, err)
 	}
 }
 
