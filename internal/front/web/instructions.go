@@ -148,6 +148,20 @@ func differences(v *view, a, b client.Certificate) []difference {
 	}
 }
 
+// A notation is a text in the form of a program.
+type notation struct{ text, program string }
+
+// serialNumber returns the notations of a serial number.
+func (v *view) serialNumber(c client.Certificate) (all []notation) {
+	for _, n := range []notation{{c.Serial, v.T("hexadecimal")}, {c.SerialDecimal, v.T("decimal")},
+		{c.SerialOpenSSL, "OpenSSL"}, {c.SerialDotNET, ".NET, Windows"}} {
+		if n.text != "" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 func latestFirst(all []client.Certificate, p tenancy.Purpose) (some []client.Certificate) {
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Purpose == p {

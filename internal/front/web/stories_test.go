@@ -2,12 +2,17 @@ package web_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"html"
 	"io"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
 )
 
 // stories runs a story with script and mouse, without script, and with the keyboard only.
@@ -176,5 +181,51 @@ func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 		!strings.Contains(page, "Someone else has changed this in the meantime") ||
 		!strings.Contains(page, `value="second"`) {
 		t.Errorf("the second change, based on the same version: %d", status)
+	}
+}
+
+func TestASerialNumberIsTakenInEachNotationWithOneClick(t *testing.T) {
+	for name, script := range map[string]bool{"with script": true, "without script": false} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			b := c.browser(script)
+			b.take(c.signIn("alice"))
+			for _, name := range []string{"clipboard-read", "clipboard-write"} {
+				command(b, browser.SetPermission, browser.SetPermissionParams{
+					Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted})
+			}
+			for _, path := range []string{"/tenants/acme/certificates", c.newLink()} {
+				b.open(path)
+				var texts []string
+				for i, program := range []string{"hexadecimal", "decimal", "OpenSSL", ".NET, Windows"} {
+					item := fmt.Sprintf(".notations li:nth-child(%d) ", i+1)
+					if got := b.text(item + ".quiet"); got != program {
+						t.Fatalf("%s: notation %d is %q", path, i, got)
+					}
+					texts = append(texts, b.text(item+".mono"))
+					if !script {
+						b.do(chromedp.Click(chromedp.CSS(item + ".mono")))
+						if got := evaluate[string](b, `getSelection().toString()`); got != texts[i] {
+							t.Errorf("%s: one click on %s selects %q", path, texts[i], got)
+						}
+						continue
+					}
+					b.do(chromedp.Click(chromedp.CSS(item+"button")),
+						chromedp.WaitVisible(fmt.Sprintf(`//ul[@class="notations"]/li[%d]/button[normalize-space()="Copied"]`, i+1)))
+					if got := evaluate[string](b, `navigator.clipboard.readText()`); got != texts[i] {
+						t.Errorf("%s: %q is copied, want %q", path, got, texts[i])
+					}
+				}
+				n, ok := new(big.Int).SetString(texts[0], 16)
+				if !ok || n.String() != texts[1] || strings.ToUpper(texts[0]) != texts[2] ||
+					!strings.HasSuffix(texts[3], texts[2]) {
+					t.Errorf("%s: %q", path, texts)
+				}
+				shown := evaluate[bool](b, `document.querySelector("button[data-copy]").offsetParent !== null`)
+				if shown != script {
+					t.Errorf("%s: the buttons are shown: %t", path, shown)
+				}
+			}
+		})
 	}
 }
