@@ -80,9 +80,17 @@ func run(ctx context.Context, o options, patterns []string, out io.Writer) (enou
 	if err != nil {
 		return false, err
 	}
+	whole, err := listPackages(ctx, o.root, []string{"./..."})
+	if err != nil {
+		return false, err
+	}
+	zeros, err := zeroConstants(whole)
+	if err != nil {
+		return false, err
+	}
 	var all []mutant
 	for _, p := range packages {
-		found, err := p.mutants(o.root)
+		found, err := p.mutants(o.root, zeros)
 		if err != nil {
 			return false, err
 		}

@@ -125,7 +125,7 @@ func f(a, b int, ok bool, m map[string]int) (n int, err error) {
 	return n + 1, err
 }
 `
-	found, err := mutantsOf([]byte(body), "p.go")
+	found, err := mutantsOf([]byte(body), "p.go", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,5 +154,76 @@ func f(a, b int, ok bool, m map[string]int) (n int, err error) {
 		if strings.Contains(c, "mu.Lock") || strings.HasPrefix(c, "_ =") {
 			t.Errorf("%q cannot be noticed", c)
 		}
+	}
+}
+
+// Callers do not read what is returned beside an error.
+func TestValuesBesideAnErrorStay(t *testing.T) {
+	const body = `package p
+
+func f() (n int, err error) {
+	n = 1
+	if err := g(); err != nil {
+		return n, err
+	}
+	if n > 1 {
+		return n, q.Errorf("%d", n)
+	}
+	return n, err
+}
+`
+	found, err := mutantsOf([]byte(body), "p.go", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []string
+	for _, m := range found {
+		if strings.HasPrefix(m.change(), "return") {
+			changes = append(changes, m.change())
+		}
+	}
+	if want := []string{"return n, err => return n, nil", `return n, q.Errorf("%d", n) => return n, nil`,
+		"return n, err => return 0, err", "return n, err => return n, nil"}; !slices.Equal(changes, want) {
+		t.Errorf("%q, want %q", changes, want)
+	}
+}
+
+// A constant that is the zero value is not replaced by the zero value, which would change nothing.
+func TestAReturnedZeroConstantIsNotReplaced(t *testing.T) {
+	const body = `package p
+
+type color int
+
+const (
+	red color = iota
+	green
+)
+
+const none, some kind = "", "some"
+
+func f() (color, kind) { return red, none }
+func g() (color, kind) { return green, some }
+func h() q.Kind        { return q.None }
+func i() q.Kind        { return q.Some }
+`
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	zeros, err := zeroConstants([]goPackage{{Dir: dir, GoFiles: []string{"p.go"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros["q.None"] = true
+	found, err := mutantsOf([]byte(body), "p.go", zeros)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var functions []string
+	for _, m := range found {
+		functions = append(functions, m.function)
+	}
+	if want := []string{"g", "g", "i"}; !slices.Equal(functions, want) {
+		t.Errorf("mutants of %v, want %v", functions, want)
 	}
 }

@@ -62,8 +62,8 @@ func oneLine(s string) string {
 	return strings.Join(lines, " ")
 }
 
-// mutants returns all mutants of a package, in the order of its source.
-func (p goPackage) mutants(root string) (all []mutant, err error) {
+// mutants returns all mutants of a package, in the order of its source. zeros are the constants of [zeroConstants].
+func (p goPackage) mutants(root string, zeros map[string]bool) (all []mutant, err error) {
 	root, err = filepath.Abs(root)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (p goPackage) mutants(root string) (all []mutant, err error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := mutantsOf(source, filepath.ToSlash(relative))
+		found, err := mutantsOf(source, filepath.ToSlash(relative), zeros)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func (p goPackage) mutants(root string) (all []mutant, err error) {
 	return all, nil
 }
 
-func mutantsOf(source []byte, name string) ([]mutant, error) {
+func mutantsOf(source []byte, name string, zeros map[string]bool) ([]mutant, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, name, source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -99,7 +99,8 @@ func mutantsOf(source []byte, name string) ([]mutant, error) {
 	if ast.IsGenerated(file) {
 		return nil, nil
 	}
-	f := &finder{files: files, name: name, source: source}
+	f := &finder{files: files, name: name, source: source, inPackage: file.Name.Name,
+		zeros: zeros}
 	for _, d := range file.Decls {
 		f.function, f.results = "", nil
 		if fn, ok := d.(*ast.FuncDecl); ok {
@@ -118,6 +119,10 @@ type finder struct {
 	function string
 	results  []*ast.FieldList // of the functions around the current node, the innermost last
 	found    []mutant
+
+	inPackage string
+	zeros     map[string]bool   // constants that are the zero value of their type, by package and name
+	failing   []*ast.ReturnStmt // they return an error that was just found
 }
 
 func (f *finder) offset(p token.Pos) int { return f.files.Position(p).Offset }
@@ -165,6 +170,7 @@ func (f *finder) visit(n ast.Node) bool {
 		}
 	case *ast.IfStmt:
 		f.condition(n.Cond)
+		f.noteFailure(n)
 	case *ast.IncDecStmt:
 		f.replaceToken(n.TokPos, n.Tok, map[token.Token]token.Token{token.INC: token.DEC, token.DEC: token.INC}[n.Tok])
 	case *ast.AssignStmt:
@@ -276,7 +282,19 @@ func neverNoticed(x ast.Expr) bool {
 	return ok && slices.Contains([]string{"Lock", "Unlock", "RLock", "RUnlock"}, selector.Sel.Name)
 }
 
-// returned replaces one returned value at a time by the zero value of its type. Values beside a new error stay, because
+// noteFailure notes the statements below "if err != nil" that return the error.
+func (f *finder) noteFailure(n *ast.IfStmt) {
+	if f.text(n.Cond) != "err != nil" {
+		return
+	}
+	for _, s := range n.Body.List {
+		if r, ok := s.(*ast.ReturnStmt); ok && len(r.Results) > 0 && f.text(r.Results[len(r.Results)-1]) == "err" {
+			f.failing = append(f.failing, r)
+		}
+	}
+}
+
+// returned replaces one returned value at a time by the zero value of its type. Values beside an error stay, because
 // callers do not read them.
 func (f *finder) returned(n *ast.ReturnStmt) {
 	results := f.results[len(f.results)-1]
@@ -294,13 +312,13 @@ func (f *finder) returned(n *ast.ReturnStmt) {
 	}
 	last := len(n.Results) - 1
 	failure, isCall := n.Results[last].(*ast.CallExpr)
-	failed := isCall && f.text(types[last]) == "error" && isFailure(failure)
+	failed := isCall && f.text(types[last]) == "error" && isFailure(failure) || slices.Contains(f.failing, n)
 	for i, x := range n.Results {
 		if failed && i < last {
 			continue
 		}
 		zero := f.zero(types[i])
-		if f.text(x) != zero && !isZero(x) {
+		if f.text(x) != zero && !f.isZero(x) {
 			f.replace(x.Pos(), x.End(), zero)
 		}
 	}
@@ -342,14 +360,49 @@ func (f *finder) zero(t ast.Expr) string {
 	return "*new(" + f.text(t) + ")"
 }
 
-func isZero(x ast.Expr) bool {
+func (f *finder) isZero(x ast.Expr) bool {
 	switch x := x.(type) {
+	case *ast.SelectorExpr:
+		return f.zeros[f.text(x)]
 	case *ast.Ident:
-		return x.Name == "nil" || x.Name == "true" || x.Name == "false" // the latter two have a mutant of their own
+		return f.zeros[f.inPackage+"."+x.Name] || x.Name == "nil" || x.Name == "true" || x.Name == "false" // the latter two have a mutant of their own
 	case *ast.BasicLit:
 		return x.Value == "0" || x.Value == `""` || x.Kind == token.INT
 	case *ast.CompositeLit:
 		return len(x.Elts) == 0
 	}
 	return false
+}
+
+// zeroConstants returns the constants of packages that are the zero value of their type: the first one of an
+// enumeration, and empty strings. The key is the name of the package, a dot, and that of the constant.
+func zeroConstants(packages []goPackage) (zeros map[string]bool, err error) {
+	zeros = map[string]bool{}
+	for _, p := range packages {
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				return nil, err
+			}
+			for _, d := range file.Decls {
+				if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
+					addZeros(zeros, file.Name.Name, g)
+				}
+			}
+		}
+	}
+	return zeros, nil
+}
+
+func addZeros(zeros map[string]bool, inPackage string, group *ast.GenDecl) {
+	for i, s := range group.Specs {
+		s := s.(*ast.ValueSpec)
+		for j, value := range s.Values {
+			id, isName := value.(*ast.Ident)
+			literal, isLiteral := value.(*ast.BasicLit)
+			if i == 0 && isName && id.Name == "iota" || isLiteral && literal.Value == `""` {
+				zeros[inPackage+"."+s.Names[j].Name] = true
+			}
+		}
+	}
 }
