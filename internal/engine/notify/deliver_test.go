@@ -281,15 +281,24 @@ func TestAReminderListsOnlyTheReceiversThatHaveNotAccepted(t *testing.T) {
 	check(t, err)
 	_, err = w.Observe(t.Context(), bank.ID, "test", []standing.Observation{ // it accepts the old one, not the new one
 		{Evidence: rollover.Evidence{Generation: 1, Verdict: rollover.Accepted, By: rollover.Traffic, At: date(2026, 12, 2)}},
-		{Evidence: rollover.Evidence{Generation: 2, Verdict: rollover.Refused, By: rollover.Probe, At: date(2026, 12, 2)}},
+		{Detail: "401", Evidence: rollover.Evidence{Generation: 2, Verdict: rollover.Refused, By: rollover.Probe,
+			At: date(2026, 12, 2)}},
 	}, date(2026, 12, 2))
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	letters := w.deliver(date(2026, 12, 16))
 	alice, known := letters["alice: crm-to-bank refuses the new certificate, 30 days left"]
-	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 ||
-		alice.Arrangements[0].Arrangement != "crm-to-bank" || alice.New == nil || alice.New.Generation != 2 {
-		t.Errorf("%+v", alice.Letter)
+	if !known || alice.Kind != tenancy.Unready || len(alice.Arrangements) != 1 || alice.New == nil ||
+		alice.New.Generation != 2 {
+		t.Fatalf("%+v", alice.Letter)
+	}
+	got := alice.Arrangements[0]
+	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
+		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Refuses: true, Answer: "401",
+		AnsweredAt: date(2026, 12, 2), Page: "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
+		Deadline: alice.Old.NotAfter, Advice: got.Advice}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -297,6 +306,7 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 	for _, newRoot := range []bool{false, true} {
 		w := newWorld(t)
 		w.arrange("bank")
+		pins := w.arranged("pins", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByKey} })
 		announced := installed.AddDate(0, 0, 1)
 		ca, err := w.ca.Announce(t.Context(), announced, issuer.Succession{NewRoot: newRoot})
 		check(t, err)
@@ -324,7 +334,11 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 			check(t, err)
 			check(t, leaf.CheckSignatureFrom(root))
 		}
-		if len(alice.Arrangements) != 1 || alice.Arrangements[0].Arrangement != "crm-to-bank" {
+		if want := (tenancy.Changes{Key: true, Issuer: true, Root: newRoot}); !alice.ChangesKnown || alice.Changes != want {
+			t.Errorf("new root %v: the letter announces %+v", newRoot, alice.Changes)
+		}
+		if len(alice.Arrangements) != 2 || alice.Arrangements[0].Arrangement != "crm-to-bank" ||
+			alice.Arrangements[1].Arrangement != pins.Name || !alice.Arrangements[1].MustChange {
 			t.Errorf("arrangements %+v", alice.Arrangements)
 		}
 	}
@@ -498,5 +512,26 @@ func TestAnAuthorityThatCannotBeDescribedIsAnError(t *testing.T) {
 		if _, _, err := announced(damaged, ca.ID); err == nil {
 			t.Errorf("no error about %s", broken)
 		}
+	}
+}
+
+// A mail that lacks a part of its content must not be sent.
+func TestNoMailIsSentIfAPartOfItsContentCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	ids := w.queued()
+	var sender answers
+	d := w.deliverer(&sender)
+	deliver := func() error { return d.Deliver(t.Context(), ids, false, date(2026, 12, 1)) }
+	testenv.FailsWithout(t, w.Store.DB(), []string{"mails", "notices", "certificates", "tenants", "arrangements",
+		"receivers", "key_users", "evidence", "authorities", "foreign_issuers"}, deliver)
+	if len(sender.letters) != 0 {
+		t.Errorf("%d letters were sent", len(sender.letters))
+	}
+	testenv.FailsIfReadOnly(t, w.Store.DB(), []string{"mails", "events"}, deliver)
+	sender.letters = nil
+	if check(t, deliver()); len(sender.letters) != len(ids) {
+		t.Errorf("%d of %d letters were sent", len(sender.letters), len(ids))
 	}
 }

@@ -22,15 +22,19 @@ import (
 // mails renders the letters as text and as HTML, by recipient and subject.
 func (w *world) mails(now time.Time) map[string]string {
 	w.t.Helper()
-	ts, err := LoadTemplates("")
-	check(w.t, err)
 	texts := map[string]string{}
 	for name, l := range w.deliver(now) {
-		text, html, err := ts.render(l.Kind, l.Letter)
-		check(w.t, err)
-		texts[name] = strings.Join(strings.Fields(text), " ") + "\n" + strings.Join(strings.Fields(html), " ")
+		texts[name] = w.rendered(l)
 	}
 	return texts
+}
+
+// rendered returns the text of a letter and its HTML, each as one line.
+func (w *world) rendered(l Addressed) string {
+	w.t.Helper()
+	text, html, err := templates(w.t).render(l.Kind, l.Letter)
+	check(w.t, err)
+	return strings.Join(strings.Fields(text), " ") + "\n" + strings.Join(strings.Fields(html), " ")
 }
 
 // says fails unless both forms of a mail contain each of the texts, and none of those after "not".
@@ -194,18 +198,18 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	w := newWorld(t, lifecycle.Adopted{Purpose: tenancy.ForTenant, Leaf: leaf, Key: key, KeyType: tenancy.P256})
 	w.arranged("ca", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCA} })
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
-	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
-		"The issuing CA and its root change.",
+	warning := w.deliver(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"]
+	if want := (tenancy.Changes{Key: true, Issuer: true, Root: true}); !warning.ForeignIssuer || !warning.ChangesKnown ||
+		warning.Changes != want {
+		t.Errorf("the warning expects %+v of a foreign issuer %v", warning.Changes, warning.ForeignIssuer)
+	}
+	says(t, w.rendered(warning), "The issuing CA and its root change.",
 		"It checks only that a trusted CA has signed the certificate, so it will need a change.",
 		"not stay the same", "not stays the same")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
 	check(t, err)
 	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
-	ts, err := LoadTemplates("")
-	check(t, err)
-	text, html, err := ts.render(letter.Kind, letter.Letter)
-	check(t, err)
-	says(t, strings.Join(strings.Fields(text), " ")+"\n"+strings.Join(strings.Fields(html), " "),
+	says(t, w.rendered(letter),
 		"Ask its issuer to revoke it: CN=Old CA.", "We cannot revoke a certificate of another CA.",
 		"The issuing CA and its root change.", "not stay the same", "not stays the same")
 	if len(letter.NewCAs) != 2 {
@@ -239,7 +243,31 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.NewAuthority, Affected{MustChange: true, DependsOnCA: true, Checks: "the subject and the issuer"},
 			"It checks the subject and the issuer, so it must trust the new CA."},
 		{tenancy.NewAuthority, Affected{}, "How it checks certificates is not known."},
+		{tenancy.NewAuthority, Affected{DependsOnCA: true, Checks: "only the CA"},
+			"It checks only the CA, so it must trust the new CA."},
 		{tenancy.Expiring, Affected{}, "How it checks certificates is not known."},
+		{tenancy.Expiring, Affected{Unaffected: true, Immediate: true, Checks: "the subject"},
+			"Nothing to do: it checks the subject, which stays the same."},
+		{tenancy.Expiring, Affected{Immediate: true, MustChange: true},
+			"It gets only the new certificate from that day on, so it must accept the new one by then."},
+		{tenancy.Expiring, Affected{MustChange: true, Checks: "the public key"},
+			"It checks the public key, so it will need a change."},
+		{tenancy.Expiring, Affected{Checks: "the subject and the issuer"}, "It checks the subject and the issuer. " +
+			"Whether it needs a change depends on the CAs that it trusts."},
+		{tenancy.Renewed, Affected{Exposed: true, MustChange: true, Checks: "the public key"}, "It gets only the new " +
+			"certificate. It checks the public key, so the new one has to be installed today."},
+		{tenancy.Renewed, Affected{Exposed: true}, "It gets only the new certificate, and is not known to accept it. " +
+			"Test it, or have the certificate installed today."},
+		{tenancy.Renewed, Affected{Refuses: true, Answer: "401", Deadline: deadline}, "It refuses the new certificate " +
+			"(401). Call its administrator: messages are delivered with an older certificate until 14 January 2027, 00:00 " +
+			"UTC."},
+		{tenancy.Renewed, Affected{Unaffected: true, Checks: "the subject"}, "It checks the subject, which stays the " +
+			"same, so nothing has to be installed. It has not been asked yet: test it to be sure."},
+		{tenancy.Renewed, Affected{MustChange: true, Checks: "the public key", Deadline: deadline}, "It checks the " +
+			"public key, so the new one has to be installed: messages are delivered with an older certificate until " +
+			"14 January 2027, 00:00 UTC."},
+		{tenancy.Renewed, Affected{Deadline: deadline}, "It is not known whether it accepts the new certificate. Test " +
+			"it; messages are delivered with an older certificate until 14 January 2027, 00:00 UTC."},
 	} {
 		if got := advice(c.kind, c.a); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.a, got, c.want)

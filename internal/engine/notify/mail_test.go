@@ -2,10 +2,12 @@ package notify
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -321,13 +323,24 @@ func TestThePasswordIsSentWithoutTLSOnlyOnThisMachine(t *testing.T) {
 
 func TestATemplateWithAMisspeltNameIsRefusedWhenLoaded(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"expiring.txt", "expiring.html", "renewed.html"} {
-		os.WriteFile(filepath.Join(dir, name), []byte("Dear {{.Name}}"), 0o600)
+	names := []string{"expiring.txt", "expiring.html", "renewed.txt", "renewed.html"}
+	write := func(name, text string) { check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) }
+	for _, name := range names {
+		write(name, "Dear {{.Name}}")
 	}
-	os.WriteFile(filepath.Join(dir, "renewed.txt"), []byte("Dear {{.Nmae}}"), 0o600)
-	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.txt:1") ||
-		!strings.Contains(err.Error(), "Nmae") {
-		t.Errorf("got %v", err)
+	_, err := LoadTemplates(dir)
+	check(t, err)
+	for _, name := range names {
+		write(name, "Dear {{.Nmae}}")
+		if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), name+":1") ||
+			!strings.Contains(err.Error(), "Nmae") {
+			t.Errorf("%s: %v", name, err)
+		}
+		write(name, "Dear {{")
+		if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), name+":1") {
+			t.Errorf("%s, unreadable: %v", name, err)
+		}
+		write(name, "Dear {{.Name}}")
 	}
 	if _, err := LoadTemplates(t.TempDir()); err == nil || !strings.Contains(err.Error(), "expiring.txt") {
 		t.Errorf("got %v", err)
@@ -347,4 +360,38 @@ func FuzzServerURLs(f *testing.F) {
 			t.Fatalf("%q is a server without a host", url)
 		}
 	})
+}
+
+func TestAMailHasTheHeadersAndAttachmentsOfItsLetter(t *testing.T) {
+	l := letter("m1")
+	l.NewCAs = []Details{{DER: []byte{0x30, 1}}, {DER: []byte{0x30, 2}}}
+	l.Authority, l.NewRoot = &Details{DER: []byte{0x30, 3}}, &Details{DER: []byte{0x30, 4}}
+	m, err := templates(t).compose(l.Kind, l.Letter, mail.Address{Name: "P", Address: "noreply@p.example.com"})
+	check(t, err)
+	var names []string
+	for _, file := range m.GetAttachments() {
+		names = append(names, file.Name)
+	}
+	if want := []string{"acme-generation-4.pem", "acme-generation-4.cer", "new-ca-1.pem", "new-ca-1.cer", "new-ca-2.pem",
+		"new-ca-2.cer", "issuing-ca.pem", "issuing-ca.cer", "root-ca.pem", "root-ca.cer"}; !slices.Equal(names, want) {
+		t.Errorf("attachments %q, want %q", names, want)
+	}
+	var raw bytes.Buffer
+	_, err = m.WriteTo(&raw)
+	check(t, err)
+	sent, err := mail.ReadMessage(&raw)
+	check(t, err)
+	for name, want := range map[string]string{"Date": "Tue, 01 Dec 2026 00:00:00 +0000", "Message-Id": "<m1@p.example.com>",
+		"Subject": l.Subject, "Auto-Submitted": "auto-generated", "From": `"P" <noreply@p.example.com>`,
+		"List-Unsubscribe": "<" + l.Unsubscribe + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} {
+		if got := sent.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	l.Unsubscribe = ""
+	m, err = templates(t).compose(l.Kind, l.Letter, mail.Address{Address: "noreply@p.example.com"})
+	check(t, err)
+	if got := m.GetGenHeader("List-Unsubscribe-Post"); len(got) != 0 {
+		t.Errorf("a mail without a link has the header %q", got)
+	}
 }

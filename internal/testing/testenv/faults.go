@@ -1,0 +1,46 @@
+package testenv
+
+import (
+	"database/sql"
+	"fmt"
+	"testing"
+)
+
+// FailsWithout runs an operation several times on a SQLite database, each time without one of the tables, and fails the
+// test if the operation returns no error. Afterwards the database is as before, if the operation changes nothing when
+// it fails.
+func FailsWithout(t testing.TB, db *sql.DB, tables []string, operation func() error) {
+	t.Helper()
+	for _, table := range tables {
+		execute(t, db, fmt.Sprintf("ALTER TABLE %s RENAME TO %[1]s_away", table))
+		if err := operation(); err == nil {
+			t.Errorf("no error although the table %s cannot be read", table)
+		}
+		execute(t, db, fmt.Sprintf("ALTER TABLE %s_away RENAME TO %[1]s", table))
+	}
+}
+
+// FailsIfReadOnly runs an operation several times on a SQLite database, each time while one of the tables refuses every
+// change, and fails the test if the operation returns no error.
+func FailsIfReadOnly(t testing.TB, db *sql.DB, tables []string, operation func() error) {
+	t.Helper()
+	for _, table := range tables {
+		for _, change := range []string{"INSERT", "UPDATE", "DELETE"} {
+			execute(t, db, fmt.Sprintf("CREATE TRIGGER refuse_%s BEFORE %[1]s ON %s BEGIN SELECT RAISE (ABORT, 'refused'); END",
+				change, table))
+		}
+		if err := operation(); err == nil {
+			t.Errorf("no error although the table %s cannot be changed", table)
+		}
+		for _, change := range []string{"INSERT", "UPDATE", "DELETE"} {
+			execute(t, db, "DROP TRIGGER refuse_"+change)
+		}
+	}
+}
+
+func execute(t testing.TB, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
