@@ -365,7 +365,8 @@ func (f *finder) isZero(x ast.Expr) bool {
 	case *ast.SelectorExpr:
 		return f.zeros[f.text(x)]
 	case *ast.Ident:
-		return f.zeros[f.inPackage+"."+x.Name] || x.Name == "nil" || x.Name == "true" || x.Name == "false" // the latter two have a mutant of their own
+		// true and false have a mutant of their own.
+		return f.zeros[f.inPackage+"."+x.Name] || x.Name == "nil" || x.Name == "true" || x.Name == "false"
 	case *ast.BasicLit:
 		return x.Value == "0" || x.Value == `""` || x.Kind == token.INT
 	case *ast.CompositeLit:

@@ -14,16 +14,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -70,13 +73,26 @@ func loopback() *outbound.Network {
 
 func (w *world) ask(endpoint string) store.ReceiverTrust {
 	w.t.Helper()
+	got, results, err := w.prober.ProbeAuthority(w.t.Context(), w.standing(endpoint), w.announced, "test")
+	check(w.t, err)
+	named := strings.Contains(got.Detail, "names the new CA")
+	if len(results) != 3 && !(named && len(results) == 1) || results[0].Generation != 0 {
+		w.t.Errorf("%d answers: %+v", len(results), results)
+	}
+	if got.ArrangementID != w.arrangement.ID || got.Tenant != "acme" || got.Arrangement != w.arrangement.Name ||
+		got.Source != rollover.Probe || got.At.IsZero() {
+		w.t.Errorf("the answer is that of %+v", got)
+	}
+	return got
+}
+
+func (w *world) standing(endpoint string) standing.Standing {
+	w.t.Helper()
 	a := w.arrangement
 	a.Endpoint = endpoint
 	s, err := w.engine.Standing(w.t.Context(), w.engine.Store.Reader, w.acme, a)
 	check(w.t, err)
-	got, _, err := w.prober.ProbeAuthority(w.t.Context(), s, w.announced, "test")
-	check(w.t, err)
-	return got
+	return s
 }
 
 // serve starts a receiver. With CAs, TLS verifies certificates of them. Without, the handler decides.
@@ -252,5 +268,102 @@ func TestReceiversAreAskedOnceADayUntilTheyTrustTheNewCA(t *testing.T) {
 	now = now.Add(24 * time.Hour)
 	if got := verdict(); got != tenancy.Trusted {
 		t.Errorf("%q", got)
+	}
+}
+
+// A question with a certificate of the new CA would lock out the present one at a receiver that takes the newest only.
+func TestAReceiverThatTakesTheNewestOnlyIsNotAskedAboutANewCA(t *testing.T) {
+	w := newWorld(t, true)
+	asked := 0
+	s := w.standing(w.serve(nil, func(_ http.ResponseWriter, r *http.Request) { asked += len(r.TLS.PeerCertificates) }))
+	s.Rollover.NewestOnly = true
+	got, results, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
+	check(t, err)
+	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "takes the newest certificate only") ||
+		len(results) != 1 || asked != 0 {
+		t.Errorf("%q: %s, after %d answers", got.Verdict, got.Detail, len(results))
+	}
+}
+
+func TestATenantWithoutAKeyIsNotAskedAboutANewCA(t *testing.T) {
+	w := newWorld(t, true)
+	s := w.standing("https://127.0.0.1:1/")
+	_, err := w.engine.Store.DB().ExecContext(t.Context(), "UPDATE certificates SET sealed_key = NULL")
+	check(t, err)
+	got, results, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
+	check(t, err)
+	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "no certificate to compare with") ||
+		len(results) != 0 {
+		t.Errorf("%q: %s, after %d answers", got.Verdict, got.Detail, len(results))
+	}
+}
+
+func TestTrustThatCannotBeLookedUpOrRecordedIsAnError(t *testing.T) {
+	w := newWorld(t, true)
+	s := w.standing(w.serve(w.before, func(http.ResponseWriter, *http.Request) {}))
+	probe := func() error {
+		_, _, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
+		return err
+	}
+	db := w.engine.Store.DB()
+	testenv.FailsWithout(t, db, []string{"certificates", "authorities", "trust"}, probe)
+	testenv.FailsIfReadOnly(t, db, []string{"trust", "events"}, probe)
+	check(t, probe())
+	broken := s
+	broken.Arrangement.Endpoint = "https://%zz/"
+	if _, results, err := w.prober.ProbeAuthority(t.Context(), broken, w.announced, "test"); err == nil ||
+		len(results) != 0 {
+		t.Errorf("an endpoint that is not a URL: %d answers, %v", len(results), err)
+	}
+	unknown := w.announced
+	unknown.ID = "unknown"
+	if _, results, err := w.prober.ProbeAuthority(t.Context(), s, unknown, "test"); err == nil || len(results) != 1 {
+		t.Errorf("an authority that cannot issue: %d answers, %v", len(results), err)
+	}
+}
+
+// The failure of one receiver is reported with its name, and does not keep the others from being asked.
+func TestReceiversThatCannotBeAskedAboutANewCAAreReported(t *testing.T) {
+	w := newWorld(t, true)
+	a := w.arrangement
+	a.Endpoint = w.serve(w.before, func(http.ResponseWriter, *http.Request) {})
+	silent := w.engine.Arrangement(t, tenancy.Arrangement{TenantID: w.acme.ID, Name: "silent", Endpoint: a.Endpoint,
+		Egress: tenancy.Egress{ServerCA: string(w.before)}})
+	check(t, w.engine.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateArrangement(t.Context(), a) }))
+	now := time.Now()
+	w.now = func() time.Time { return now }
+	probe := func() error {
+		now = now.Add(24 * time.Hour)
+		return w.prober.ProbeAnnounced(t.Context())
+	}
+	db := w.engine.Store.DB()
+	testenv.FailsWithout(t, db, []string{"claims", "arrangements", "trust", "certificates", "evidence"}, probe)
+	testenv.FailsIfReadOnly(t, db, []string{"claims", "trust", "events"}, probe)
+	_, err := db.ExecContext(t.Context(), "UPDATE certificates SET sealed_key = '?'")
+	check(t, err)
+	if err := probe(); err == nil || !strings.Contains(err.Error(), "arrangement acme/"+a.Name) ||
+		strings.Contains(err.Error(), "acme/"+silent.Name) {
+		t.Errorf("got %v", err)
+	}
+	_, err = db.ExecContext(t.Context(), "UPDATE arrangements SET egress = '{'")
+	check(t, err)
+	if err := probe(); err == nil || !strings.Contains(err.Error(), "arrangement acme/"+silent.Name) {
+		t.Errorf("settings that cannot be read: %v", err)
+	}
+}
+
+// More receivers are asked than at the same time.
+func TestAllReceiversOfALargeFleetAreAskedAboutANewCA(t *testing.T) {
+	w := newWorld(t, true)
+	var asked atomic.Int64
+	endpoint := w.serve(w.before, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	const fleet = 40
+	for i := range fleet {
+		w.engine.Arrangement(t, tenancy.Arrangement{TenantID: w.acme.ID, Name: fmt.Sprintf("a-%d", i), Endpoint: endpoint,
+			Egress: w.arrangement.Egress})
+	}
+	check(t, w.prober.ProbeAnnounced(t.Context()))
+	if asked.Load() != fleet { // the present certificate is the only one that comes through TLS
+		t.Errorf("%d of %d receivers were asked", asked.Load(), fleet)
 	}
 }

@@ -306,7 +306,9 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 	for _, newRoot := range []bool{false, true} {
 		w := newWorld(t)
 		w.arrange("bank")
-		pins := w.arranged("pins", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByKey} })
+		pins := w.arranged("pins", func(a *tenancy.Arrangement) {
+			a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByKey}
+		})
 		announced := installed.AddDate(0, 0, 1)
 		ca, err := w.ca.Announce(t.Context(), announced, issuer.Succession{NewRoot: newRoot})
 		check(t, err)

@@ -381,8 +381,9 @@ func TestAMailHasTheHeadersAndAttachmentsOfItsLetter(t *testing.T) {
 	check(t, err)
 	sent, err := mail.ReadMessage(&raw)
 	check(t, err)
-	for name, want := range map[string]string{"Date": "Tue, 01 Dec 2026 00:00:00 +0000", "Message-Id": "<m1@p.example.com>",
-		"Subject": l.Subject, "Auto-Submitted": "auto-generated", "From": `"P" <noreply@p.example.com>`,
+	for name, want := range map[string]string{"Date": "Tue, 01 Dec 2026 00:00:00 +0000",
+		"Message-Id": "<m1@p.example.com>", "Subject": l.Subject,
+		"Auto-Submitted": "auto-generated", "From": `"P" <noreply@p.example.com>`,
 		"List-Unsubscribe": "<" + l.Unsubscribe + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} {
 		if got := sent.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
