@@ -41,7 +41,7 @@ func (v *view) filledIn() arrangementForm {
 		form.Name = name
 	}
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = v.r.PostFormValue("server_ca"), f("server_key_pin")
-	form.product = f("product")
+	form.Egress.Proxy, form.product = f("egress_proxy"), f("product")
 	if by, found := instructions.IdentifiesOf(form.product); found {
 		form.Egress.IdentifiesBy = by
 	} else {
@@ -163,6 +163,7 @@ func (c *console) saveArrangement(v *view) error {
 	form.Egress = kept.Egress
 	form.Egress.ServerCA, form.Egress.ServerKeyPin = egress.ServerCA, egress.ServerKeyPin
 	form.Egress.IdentifiesBy, form.Egress.RefusalRules = egress.IdentifiesBy, egress.RefusalRules
+	form.Egress.Proxy = egress.Proxy
 	if egress.Probe.Path != kept.Egress.Probe.Path {
 		form.Egress.Probe = egress.Probe
 	}

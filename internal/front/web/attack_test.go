@@ -17,7 +17,7 @@ func TestNoTextBecomesMarkup(t *testing.T) {
 	_, after, _ := strings.Cut(tasks, `action="/tenants/acme/tasks/`)
 	arrangement := []string{"name", payload, "receiver", payload, "receiver_name", payload, "contact_name", payload,
 		"contact_email", payload, "scenario", payload, "endpoint", endpoint, "probe_path", "/" + payload, "server_ca",
-		payload, "server_key_pin", payload, "strategy", payload}
+		payload, "server_key_pin", payload, "egress_proxy", payload, "strategy", payload}
 	valid := []string{"name", "crm-to-x", "receiver", "", "receiver_name", "x", "contact_name", payload, "contact_email",
 		"x@example.com", "scenario", payload, "endpoint", endpoint, "strategy", "adaptive"}
 	for _, f := range []struct {

@@ -360,6 +360,13 @@ var germanArrangement = []translation{
 		"Ihr System wird sofort mit dem neuen Zertifikat geprüft, und Sie sehen hier das Ergebnis.",
 	},
 	{"accepted", "angenommen"},
+	{"HTTP proxy", "HTTP-Proxy"},
+	{
+		"For example http://proxy.example.com:3128, without a password, or none for a direct connection. Empty for the " +
+			"proxy of the service, if it has any.",
+		"Zum Beispiel http://proxy.example.com:3128, ohne Passwort, oder none für eine direkte Verbindung. Leer für den " +
+			"Proxy des Dienstes, wenn er einen hat.",
+	},
 	{"another one, or not known", "ein anderes oder nicht bekannt"},
 	{"without a certificate: %s", "ohne Zertifikat: %s"},
 	{"Claimed", "Gemeldet"},

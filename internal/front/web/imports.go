@@ -5,6 +5,8 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -64,11 +66,38 @@ func (c *console) checkImport(v *view) error {
 			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: h.Filename, Data: data})
 		}
 	}
+	if err := v.readPasswords(files.Certificates); err != nil {
+		return err
+	}
 	made, err := post[client.Import](c, v, importsPath, files)
 	if err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, importsPath+"/"+made.ID, http.StatusSeeOther)
+	return nil
+}
+
+// readPasswords reads the passwords of single files from the form. Each line is a file, a colon and its password.
+func (v *view) readPasswords(files []client.ImportCertificate) error {
+	n := 0
+	for line := range strings.Lines(v.r.PostFormValue("passwords")) {
+		n++
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, password, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		name, password = strings.TrimSpace(name), strings.TrimPrefix(password, " ")
+		if !ok || password == "" {
+			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d of the passwords is not of the form FILE: "+
+				"PASSWORD.", n)}
+		}
+		i := slices.IndexFunc(files, func(f client.ImportCertificate) bool { return f.Name == name })
+		if i < 0 {
+			return &refusal{http.StatusUnprocessableEntity, v.T("Line %d of the passwords names a file that is not among "+
+				"the certificates: %s", n, name)}
+		}
+		files[i].Password = password
+	}
 	return nil
 }
 

@@ -2,23 +2,41 @@ package web_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // hand uploads the files of an import: name and content in turn.
 func (c *console) hand(client *http.Client, files ...string) (int, string, string) {
 	c.t.Helper()
+	return c.submit(client, func(form *multipart.Writer) {
+		for i := 0; i+1 < len(files); i += 2 {
+			part, err := form.CreateFormFile(files[i], files[i]+".csv")
+			check(c.t, err)
+			_, err = part.Write([]byte(files[i+1]))
+			check(c.t, err)
+		}
+	})
+}
+
+// submit sends the form of an import.
+func (c *console) submit(client *http.Client, fill func(*multipart.Writer)) (int, string, string) {
+	c.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	for i := 0; i+1 < len(files); i += 2 {
-		part, err := form.CreateFormFile(files[i], files[i]+".csv")
-		check(c.t, err)
-		_, err = part.Write([]byte(files[i+1]))
-		check(c.t, err)
-	}
+	fill(form)
 	check(c.t, form.Close())
 	res, err := client.Post(c.url+"/imports", form.FormDataContentType(), &body)
 	check(c.t, err)
@@ -65,6 +83,56 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsUndone(t *testing.T) {
 	}
 	if status, _, _ := c.hand(olga, "tenants", strings.Repeat("x", 49<<20)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("49 MiB: %d", status)
+	}
+}
+
+func TestEachFileOfAnImportMayHaveItsOwnPassword(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	file := func(password string) []byte {
+		signer, err := keyring.Generate(tenancy.P256)
+		check(t, err)
+		template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "x"},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 6, 0),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+		check(t, err)
+		leaf, err := x509.ParseCertificate(der)
+		check(t, err)
+		p12, err := pkcs12.Modern.WithIterations(1).Encode(signer, leaf, nil, password)
+		check(t, err)
+		return p12
+	}
+	files := map[string][]byte{"one.p12": file("se: cret "), "two.p12": file("two"), "rest.p12": file("rest")}
+	for name, f := range map[string]struct {
+		passwords string
+		status    int
+		want      string
+	}{
+		"all":            {"one.p12: se: cret \r\n\r\ntwo.p12:two", 200, "0 of 3 tenants imported"},
+		"one is missing": {"one.p12: se: cret ", 200, "two.p12"},
+		"no colon": {"one.p12: se: cret \r\ntwo.p12 two", 422,
+			"Line 2 of the passwords is not of the form FILE: PASSWORD."},
+		"another file": {"three.p12: topsecret", 422,
+			"Line 1 of the passwords names a file that is not among the certificates: three.p12"},
+	} {
+		status, page, _ := c.submit(olga, func(form *multipart.Writer) {
+			part, err := form.CreateFormFile("tenants", "tenants.csv")
+			check(t, err)
+			_, err = part.Write([]byte("name\none\ntwo\nrest\n"))
+			check(t, err)
+			for name, data := range files {
+				part, err := form.CreateFormFile("certificates", name)
+				check(t, err)
+				_, err = part.Write(data)
+				check(t, err)
+			}
+			check(t, form.WriteField("password", "rest"))
+			check(t, form.WriteField("passwords", f.passwords))
+		})
+		if status != f.status || !strings.Contains(page, f.want) || strings.Contains(page, "cret") {
+			t.Errorf("%s: %d\n%s", name, status, page)
+		}
 	}
 }
 

@@ -335,6 +335,40 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 	}
 }
 
+func TestTheProxyOfAnArrangementIsSetAndRemovedInItsForm(t *testing.T) {
+	c := openOwn(t)
+	alice := c.signIn("alice")
+	const path = "/tenants/acme/arrangements/crm-to-erp"
+	// submit sends the form as it is shown, with another proxy.
+	submit := func(proxy string) (int, string) {
+		_, form := c.get(alice, path+"/edit")
+		return c.post(alice, path, "etag", value(t, form, "etag"), "endpoint", value(t, form, "endpoint"), "receiver", "erp",
+			"probe_path", value(t, form, "probe_path"), "strategy", "adaptive", "egress_proxy", proxy)
+	}
+	for _, proxy := range []string{"http://proxy.example.com:3128", "none", ""} {
+		if status, page := submit(proxy); status != 200 {
+			t.Fatalf("%q: %d\n%s", proxy, status, page)
+		}
+		if _, form := c.get(alice, path+"/edit"); value(t, form, "egress_proxy") != proxy {
+			t.Errorf("the form shows %q, want %q", value(t, form, "egress_proxy"), proxy)
+		}
+	}
+	if status, page := submit("http://user:password@proxy.example.com:3128"); status != 422 ||
+		!strings.Contains(page, "an operator sets the password of a proxy") {
+		t.Errorf("a password: %d\n%s", status, page)
+	}
+}
+
+// value returns what a page shows in a field.
+func value(t *testing.T, page, field string) string {
+	t.Helper()
+	m := regexp.MustCompile(`<input[^>]* name="` + field + `"[^>]* value="([^"]*)"`).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatalf("there is no field %s", field)
+	}
+	return html.UnescapeString(m[1])
+}
+
 // newLink creates a link for the administrator of acme's bank.
 func (c *console) newLink() string {
 	c.t.Helper()
