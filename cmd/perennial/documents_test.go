@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -181,7 +182,40 @@ func flagNames(t *testing.T) map[string]bool {
 	return all
 }
 
-// The test above must notice what is wrong.
+func TestTheHelpOfACommandShowsTheFlagsThatItTakes(t *testing.T) {
+	t.Setenv("PERENNIAL_CONFIG", "")
+	parser, err := kong.New(&cli{})
+	testenv.Check(t, err)
+	var commands, byDefault int
+	testenv.Check(t, kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		command, ok := node.(*kong.Node)
+		if !ok || command.Type != kong.CommandNode || command.Hidden {
+			return next(nil)
+		}
+		commands++
+		flags := command.Flags
+		if command.DefaultCmd != nil {
+			byDefault++
+			flags = append(slices.Clone(flags), command.DefaultCmd.Flags...)
+		}
+		var help bytes.Buffer
+		args := append(strings.Fields(command.FullPath()), "--help")[1:]
+		if code := run(args, env{out: &help, err: &help}); code != 0 {
+			t.Fatalf("%v: %s", args, help.String())
+		}
+		for _, flag := range flags {
+			if !flag.Hidden && !strings.Contains(help.String(), "--"+flag.Name) {
+				t.Errorf("the help of %v does not show --%s", args, flag.Name)
+			}
+		}
+		return next(nil)
+	}))
+	if commands < 80 || byDefault == 0 {
+		t.Errorf("%d commands, %d of them with a default", commands, byDefault)
+	}
+}
+
+// TestEveryCommandLineInTheDocumentsIsValid must notice what is wrong.
 func TestInvalidCommandLinesAreNoticed(t *testing.T) {
 	for line, want := range map[string]string{
 		"perennial run lists":                                  "unexpected argument lists",

@@ -86,7 +86,7 @@ func run(args []string, e env) int {
 	}
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err),
-		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file),
+		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file), kong.Help(printHelp),
 		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
