@@ -351,9 +351,9 @@ func keepAlive(h http.Header) time.Duration {
 }
 
 // isOpen reports whether an idle connection is usable: the receiver has neither closed it nor sent something
-// unexpected.
+// unexpected. Nothing was buffered when it became idle.
 func (c *conn) isOpen() bool {
-	if c.raw == nil || c.in.Buffered() > 0 {
+	if c.raw == nil {
 		return false
 	}
 	var peeked error

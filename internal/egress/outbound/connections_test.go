@@ -321,6 +321,9 @@ func TestBrokenAnswersAreErrorsAndFreeTheirPlace(t *testing.T) {
 			if (err == nil) != good {
 				t.Errorf("%q, %v", got, err)
 			}
+			if name == "an endless head" && !strings.Contains(err.Error(), "longer than 262144 bytes") {
+				t.Errorf("the limit is not named: %v", err)
+			}
 			if len(c.places) != 0 || len(c.idle) != 0 {
 				t.Errorf("%d places are taken, %d connections are kept", len(c.places), len(c.idle))
 			}

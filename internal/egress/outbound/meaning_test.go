@@ -73,6 +73,9 @@ func TestErrorsAreInterpreted(t *testing.T) {
 		{pinError{"a", "b"}, Nothing, ReceiverUntrusted, 0},
 		{errors.New("tls: peer doesn't support any of the certificate's signature algorithms"), Refused,
 			SignatureUnsupported, 0},
+		{errors.New("tls: server selected unsupported protocol version 301"), Nothing, TLSUnsupported, 0},
+		{errors.New("tls: no supported versions satisfy MinVersion and MaxVersion"), Nothing, TLSUnsupported, 0},
+		{errors.New("tls: server chose an unconfigured cipher suite"), Nothing, TLSUnsupported, 0},
 		{errors.New("something else"), Nothing, NoReason, 0},
 	} {
 		if got := OfError(c.err); got.Meaning != c.want || got.Reason != c.reason || got.Alert != c.alert {
@@ -99,6 +102,8 @@ func TestResponsesAreInterpreted(t *testing.T) {
 		{400, "<center>No required SSL certificate was sent</center>", Refused, CertificateMissing},
 		{400, "<center>The SSL certificate error</center>", Refused, CertificateError},
 		{200, "The SSL certificate error", Answered, NoReason},
+		{400, "<center>THE SSL CERTIFICATE ERROR</center>", Refused, CertificateError},
+		{304, "", Answered, NoReason}, {101, "", Answered, NoReason},
 	} {
 		res := response(c.status, c.body)
 		got := OfResponse(res, NewRefusals(tenancy.Egress{}.Refusals()))
@@ -147,6 +152,27 @@ func TestOnlyPublicAddressesAreDialledUnlessTheOperatorAllowsOthers(t *testing.T
 	} {
 		if err := n.Check(netip.MustParseAddr(address)); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestAnAnswerIsDescribedByWhatDecided(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		want   string
+	}{
+		{495, "", "495 of nginx"}, {496, "", "496 of nginx"}, {401, "", "401 Unauthorized"}, {499, "", "499"},
+		{400, "The SSL certificate error", `400 "The SSL certificate error"`}, {204, "", "204 No Content"},
+	} {
+		if got := OfResponse(response(c.status, c.body), NewRefusals(tenancy.Egress{}.Refusals())); got.Detail != c.want {
+			t.Errorf("%d %q: %q, want %q", c.status, c.body, got.Detail, c.want)
+		}
+	}
+	for text, want := range map[string]string{"EOF": "the connection was closed: EOF",
+		"remote error: tls: bad certificate": "TLS alert: bad certificate", "something else": "something else"} {
+		if got := OfError(errors.New(text)).Detail; got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -145,5 +148,72 @@ func TestAProxyReachesNoForbiddenAddress(t *testing.T) {
 	}
 	if proxy.tunnels.Load() > 0 {
 		t.Errorf("the proxy was asked %d times", proxy.tunnels.Load())
+	}
+}
+
+// A deadlined connection records the deadline that was set last.
+type deadlined struct {
+	net.Conn
+	last time.Time
+}
+
+func (d *deadlined) SetDeadline(t time.Time) error {
+	d.last = t
+	return d.Conn.SetDeadline(t)
+}
+
+func TestATunnelIsRequestedInTimeAndThenHasNoDeadline(t *testing.T) {
+	proxy := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("u", "p")}
+	for _, c := range []struct{ name, answer, want string }{
+		{"opens", "HTTP/1.1 200 OK\r\n\r\n", ""},
+		{"opens with another success", "HTTP/1.1 204 No Content\r\n\r\n", ""},
+		{"refuses", "HTTP/1.1 403 Forbidden\r\n\r\n", "403 Forbidden to CONNECT erp.test:443"},
+		{"redirects", "HTTP/1.1 302 Found\r\n\r\n", "302 Found"},
+		{"speaks for the receiver", "HTTP/1.1 200 OK\r\n\r\nhello", "before the receiver could"},
+		{"speaks something else", "hello\r\n\r\n", "malformed"},
+		{"closes", "", "EOF"},
+	} {
+		ours, theirs := net.Pipe()
+		seen := make(chan *http.Request, 1)
+		go func() {
+			r, _ := http.ReadRequest(bufio.NewReader(theirs))
+			seen <- r
+			io.WriteString(theirs, c.answer)
+			theirs.Close()
+		}()
+		conn := &deadlined{Conn: ours}
+		err := requestTunnel(t.Context(), conn, proxy, "erp.test:443")
+		ours.Close()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("a proxy that %s: %v", c.name, err)
+		}
+		if conn.last.IsZero() != (err == nil) {
+			t.Errorf("a proxy that %s: the deadline is %v", c.name, conn.last)
+		}
+		r := <-seen
+		r.Header.Set("Authorization", r.Header.Get("Proxy-Authorization"))
+		user, password, _ := r.BasicAuth()
+		if r.Method != http.MethodConnect || r.Host != "erp.test:443" || user != "u" || password != "p" ||
+			r.Header["User-Agent"] != nil {
+			t.Errorf("a proxy that %s: it was asked %s %s with %v", c.name, r.Method, r.Host, r.Header)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	if err := requestTunnel(ctx, ours, proxy, "erp.test:443"); err == nil {
+		t.Error("a tunnel is requested after the end of the message")
+	}
+}
+
+func TestOnlyTheURLOfAnHTTPProxyWithAPortIsAccepted(t *testing.T) {
+	for address, good := range map[string]bool{"http://proxy.test:3128": true, "http://u:p@proxy.test:3128": true,
+		"https://proxy.test:3128": false, "http://proxy.test": false, "http://:3128": false, "proxy.test:3128": false,
+		"http://%zz:1": false, "": false} {
+		n := &Network{}
+		if err := n.AddProxy(address); (err == nil) != good || (len(n.proxies) == 1) != good {
+			t.Errorf("%q: %v", address, err)
+		}
 	}
 }

@@ -386,3 +386,151 @@ func TestAReceiverThatNeverAsksForACertificateIsRecognised(t *testing.T) {
 }
 
 var date = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// asksOf starts a receiver that answers each generation, or none, with the statuses of a list, the last one for good.
+// It returns the question's answers and the serial numbers in the order in which they arrived.
+func asksOf(t *testing.T, r rollover.Rollover, statuses map[int64][]int) (Answers, []int64) {
+	t.Helper()
+	var mu sync.Mutex
+	var log []int64
+	endpoint, egress, _ := asked(t, &tls.Config{ClientAuth: tls.RequestClientCert}, func(w http.ResponseWriter,
+		q *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		serial := int64(0)
+		if len(q.TLS.PeerCertificates) > 0 {
+			serial = q.TLS.PeerCertificates[0].SerialNumber.Int64()
+		}
+		log = append(log, serial)
+		left := statuses[serial]
+		w.WriteHeader(left[0])
+		if len(left) > 1 {
+			statuses[serial] = left[1:]
+		}
+	})
+	egress.Probe = tenancy.Probe{Method: "GET", Path: "/"}
+	a := question(t.Context(), loopback, endpoint, egress, r, []standing.Identity{*newIdentity(t, 1), *newIdentity(t, 2)})
+	return a, log
+}
+
+func TestTheOldGenerationIsAskedAgainOnlyAfterANewOneWasAcceptedForTheFirstTime(t *testing.T) {
+	rolling := func(second rollover.Verdict, presents int) rollover.Rollover {
+		return rollover.Rollover{Presents: presents, Generations: []rollover.Generation{
+			{Number: 1, Verdict: rollover.Accepted}, {Number: 2, Verdict: second}}}
+	}
+	for _, c := range []struct {
+		name       string
+		r          rollover.Rollover
+		old, next  []int
+		newestOnly bool
+		log        []int64
+	}{
+		{"both stay accepted", rolling(rollover.Unknown, 1), []int{200}, []int{200}, false, []int64{0, 1, 2, 1}},
+		{"the old one is refused after the new one", rolling(rollover.Unknown, 1), []int{200, 403}, []int{200}, true,
+			[]int64{0, 1, 2, 1}},
+		{"the old one gets what anyone gets after the new one", rolling(rollover.Unknown, 1), []int{200, 401}, []int{200},
+			true, []int64{0, 1, 2, 1}},
+		{"the receiver fails after the new one", rolling(rollover.Unknown, 1), []int{200, 503}, []int{200}, false,
+			[]int64{0, 1, 2, 1}},
+		{"the old one gets another success", rolling(rollover.Unknown, 1), []int{200, 204}, []int{200}, false,
+			[]int64{0, 1, 2, 1}},
+		{"the new one is refused", rolling(rollover.Unknown, 1), []int{200}, []int{401}, false, []int64{0, 1, 2}},
+		{"the old one is refused", rolling(rollover.Unknown, 1), []int{401}, []int{200}, false, []int64{0, 1, 2}},
+		{"the new one was accepted before", rolling(rollover.Accepted, 1), []int{200, 401}, []int{200}, false,
+			[]int64{0, 1, 2}},
+		{"the new one is presented already", rolling(rollover.Unknown, 2), []int{200, 401}, []int{200}, false,
+			[]int64{0, 1, 2}},
+	} {
+		a, log := asksOf(t, c.r, map[int64][]int{0: {401}, 1: c.old, 2: c.next})
+		if a.NewestOnly != c.newestOnly || !slices.Equal(log, c.log) {
+			t.Errorf("%s: newest only %v after the questions %v, want %v after %v", c.name, a.NewestOnly, log, c.newestOnly,
+				c.log)
+		}
+	}
+}
+
+// One fault may pass, so the question is repeated once. A second one is the answer.
+func TestAFaultIsAskedAboutTwiceAtMost(t *testing.T) {
+	for _, c := range []struct {
+		statuses []int
+		want     int
+		times    int
+	}{{[]int{500, 200}, 200, 2}, {[]int{503, 500, 200}, 500, 2}, {[]int{499, 200}, 499, 1}, {[]int{404, 200}, 404, 1}} {
+		a, log := asksOf(t, rollover.Rollover{}, map[int64][]int{0: {401}, 1: c.statuses, 2: {401}})
+		times := len(slices.DeleteFunc(log, func(n int64) bool { return n != 1 }))
+		if a.Results[0].Status != c.want || times != c.times {
+			t.Errorf("%v: %d after %d questions, want %d after %d", c.statuses, a.Results[0].Status, times, c.want, c.times)
+		}
+	}
+}
+
+func TestAReceiverIsUnaskedOnlyIfAllAnswersAreAlikeAndNoneAskedForACertificate(t *testing.T) {
+	asked := ok
+	asked.Asked = true
+	for _, c := range []struct {
+		name string
+		a    Answers
+		want bool
+	}{
+		{"no question is asked for one", Answers{Control: ok, Results: []Result{ok, ok}}, true},
+		{"the control is asked", Answers{Control: asked, Results: []Result{ok, ok}}, false},
+		{"a generation is asked", Answers{Control: ok, Results: []Result{ok, asked}}, false},
+		{"a generation gets another answer", Answers{Control: ok, Results: []Result{ok, notFound}}, false},
+		{"a generation gets no answer", Answers{Control: ok, Results: []Result{ok, down}}, false},
+		{"everyone is refused alike", Answers{Control: denied, Results: []Result{denied}}, false},
+		{"there is no control", Answers{Control: down, Results: []Result{down}}, false},
+	} {
+		if got := c.a.Unasked(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestAQuestionToAnEndpointThatIsNotAURLIsInvalid(t *testing.T) {
+	s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: "https://%zz/"}}
+	if _, err := Question(t.Context(), loopback, s, nil); !errors.Is(err, tenancy.ErrInvalid) ||
+		!strings.Contains(err.Error(), "endpoint") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A refusal by a rule, an answer, or a fault: what one safe request shows after a message was not answered.
+func TestASafeRequestShowsWhetherAGenerationIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		asked, other   Result
+		hangs, refused bool
+	}{
+		{"both succeed", ok, otherOK, false, false}, {"it fails where the other succeeds", notFound, ok, false, true},
+		{"both fail", notFound, notFound, false, false}, {"it is denied", denied, ok, false, true},
+		{"both are denied", denied, denied, false, false}, {"it is closed", closed, ok, false, true},
+		{"it is closed, and the other one fails", closed, notFound, false, true},
+		{"it hangs", down, ok, true, true}, {"both hang", down, down, true, false},
+		{"it succeeds where the other one fails", ok, notFound, false, false},
+	} {
+		if hangs, refused := SafelyRefused(c.asked.Reading, c.other.Reading); hangs != c.hangs || refused != c.refused {
+			t.Errorf("%s: hangs %v, refused %v", c.name, hangs, refused)
+		}
+	}
+}
+
+func TestACallOfGRPCHasTheStatusOfItsCode(t *testing.T) {
+	for code, want := range map[string]int{"0": 200, "1": 500, "3": 400, "5": 404, "7": 403, "8": 429, "9": 400, "11": 400,
+		"12": 501, "13": 500, "14": 503, "16": 401, "x": 500} {
+		res := response(200, "")
+		res.Header = http.Header{"Content-Type": {"application/grpc+proto"}, "Grpc-Status": {code}}
+		if got := KindOf(res); got.Status != want || got.Type != "application/grpc+proto" {
+			t.Errorf("code %s: %+v, want %d", code, got, want)
+		}
+		res.Header.Set("Content-Type", "application/json")
+		if got := KindOf(res); got.Status != 200 {
+			t.Errorf("code %s of another media type: %+v", code, got)
+		}
+	}
+	for contentType, want := range map[string]bool{"application/grpc": true, "application/grpc+json": true, "": false,
+		"application/json": false} {
+		if got := IsGRPC(http.Header{"Content-Type": {contentType}}); got != want {
+			t.Errorf("%q is gRPC: %v", contentType, got)
+		}
+	}
+}
