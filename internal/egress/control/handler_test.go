@@ -6,12 +6,16 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -146,7 +150,8 @@ func TestTheClientSendsItsTokenAndAnAddressWithoutASlash(t *testing.T) {
 	_, err = c.Token(t.Context(), "hash")
 	check(t, err)
 	if got.URL.Path != Path+"token" || got.Header.Get("Authorization") != "Bearer perennial_token" ||
-		got.Header.Get(versionHeader) != "1" || got.Method != http.MethodPost {
+		got.Header.Get(versionHeader) != "1" || got.Method != http.MethodPost ||
+		got.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %s %v", got.Method, got.URL.Path, got.Header)
 	}
 	if _, err := NewClient("https://%", "perennial_token", nil, slog.New(slog.DiscardHandler)); err == nil {
@@ -173,6 +178,89 @@ func TestAnswersThatAreNotTheServicesAreErrors(t *testing.T) {
 		service.Close()
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, tenancy.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheErrorOfEachOperationReachesTheGateway(t *testing.T) {
+	s := newScripted(t)
+	s.err = tenancy.Errorf(tenancy.ErrRefused, "not today")
+	url, c := overheard(t, s.handler())
+	peer, ctx := newPeer(t, url), t.Context()
+	for name, call := range map[string]func() error{
+		"standing":       func() error { _, _, err := peer.Standing(ctx, "acme", "erp"); return err },
+		"token":          func() error { _, err := peer.Token(ctx, "hash"); return err },
+		"observe":        func() error { return peer.Observe(ctx, "arrangement-id", s.seen) },
+		"record":         func() error { return peer.Record(ctx, s.messages) },
+		"park":           func() error { _, err := peer.Park(ctx, s.parked, nil); return err },
+		"parked":         func() error { _, err := peer.Parked(ctx, "arrangement-id", "parked-id"); return err },
+		"due-parked":     func() error { _, err := peer.DueParked(ctx, at(1), 1); return err },
+		"parked-address": func() error { _, _, _, err := peer.ParkedAddress(ctx, s.parked); return err },
+		"claim-parked":   func() error { _, _, err := peer.ClaimParked(ctx, s.parked, at(1)); return err },
+		"update-parked":  func() error { return peer.UpdateParked(ctx, s.parked) },
+	} {
+		if err := call(); !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "not today") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(c.answers) != operationCount {
+		t.Errorf("%d operations were asked for", len(c.answers))
+	}
+	s.err = nil
+	s.identities[0].Certificate.PrivateKey = struct{}{}
+	if _, _, err := peer.Standing(ctx, "acme", "erp"); err == nil || !strings.Contains(err.Error(), "see its log") {
+		t.Errorf("a private key that cannot be encoded: %v", err)
+	}
+}
+
+// A long answer ends with bytes that no value needs. A connection on which they were left could not be used again.
+func TestCallsWithLongAnswersShareAConnection(t *testing.T) {
+	var connections atomic.Int64
+	service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "{}")
+		http.NewResponseController(w).Flush()
+		io.WriteString(w, "\n")
+	}))
+	service.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	service.Start()
+	defer service.Close()
+	peer := newPeer(t, service.URL)
+	for range 20 {
+		_, err := peer.Token(t.Context(), "hash")
+		check(t, err)
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections for calls one after the other", n)
+	}
+}
+
+// A service that restarts is not flooded by its gateways.
+func TestAGatewayWaitsBeforeItFollowsTheChangesAgain(t *testing.T) {
+	var logged bytes.Buffer
+	asked := make(chan time.Time, 10)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- time.Now()
+		if len(asked) > 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer service.Close()
+	peer := newPeer(t, service.URL)
+	peer.log = slog.New(slog.NewTextHandler(&logged, nil))
+	stop := peer.OnChange(func(id string) { t.Errorf("notified of %q", id) })
+	testenv.Eventually(t, func() bool { return len(asked) > 2 })
+	stop()
+	first, second, third := <-asked, <-asked, <-asked
+	if second.Sub(first) < time.Second || third.Sub(second) < time.Second {
+		t.Errorf("asked again after %v and %v", second.Sub(first), third.Sub(second))
+	}
+	for _, want := range []string{"unexpected EOF", "503 Service Unavailable"} {
+		if !strings.Contains(logged.String(), want) {
+			t.Errorf("%q is missing in %s", want, &logged)
 		}
 	}
 }

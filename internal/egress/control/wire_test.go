@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/hpke"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -536,6 +537,12 @@ func TestAKeyOpensForTheProcessTheArrangementAndTheGenerationThatItIsSealedFor(t
 	sealed.Generation++
 	if _, err := sealed.open(mine, "arrangement-id"); err == nil {
 		t.Error("it opens for another generation")
+	}
+	garbled := sealed
+	garbled.Key, err = hpke.Seal(mine.PublicKey(), kdf, aead, sealInfo("arrangement-id", sealed.Generation), []byte{1})
+	check(t, err)
+	if _, err := garbled.open(mine, "arrangement-id"); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("what is sealed is not a key: %v", err)
 	}
 	again, err := sealIdentity(mine.PublicKey(), "arrangement-id", v.identities[0])
 	check(t, err)

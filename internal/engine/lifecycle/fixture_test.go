@@ -24,9 +24,14 @@ import (
 
 func TestMain(m *testing.M) {
 	// A drawn history spans two renewals and takes seconds under the race detector: few of them here, many in
-	// "make properties".
+	// "make properties". With -short, rapid draws a fifth.
+	flag.Parse()
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		checks.Value.Set("8")
+		number := "8"
+		if testing.Short() {
+			number = "15"
+		}
+		checks.Value.Set(number)
 	}
 	testenv.Main(m)
 }
