@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,6 +77,9 @@ const memory = 6 << 30
 
 // run tests a sample of the packages' mutants. It returns whether enough of them were killed.
 func run(ctx context.Context, o options, patterns []string, out io.Writer) (enough bool, err error) {
+	if o.root, err = filepath.EvalSymlinks(o.root); err != nil { // an overlay names real files
+		return false, err
+	}
 	packages, err := listPackages(ctx, o.root, patterns)
 	if err != nil {
 		return false, err

@@ -169,6 +169,9 @@ func f() (n int, err error) {
 	if n > 1 {
 		return n, q.Errorf("%d", n)
 	}
+	if n < 0 {
+		return 7, q.Errorf("negative")
+	}
 	return n, err
 }
 `
@@ -183,6 +186,7 @@ func f() (n int, err error) {
 		}
 	}
 	if want := []string{"return n, err => return n, nil", `return n, q.Errorf("%d", n) => return n, nil`,
+		`return 7, q.Errorf("negative") => return 7, nil`,
 		"return n, err => return 0, err", "return n, err => return n, nil"}; !slices.Equal(changes, want) {
 		t.Errorf("%q, want %q", changes, want)
 	}

@@ -181,6 +181,10 @@ func (f *finder) visit(n ast.Node) bool {
 		}
 	case *ast.ReturnStmt:
 		f.returned(n)
+		if last := len(n.Results) - 1; f.fails(n) { // callers do not read the values beside the error
+			ast.Inspect(n.Results[last], f.visit)
+			return false
+		}
 	case *ast.BlockStmt:
 		f.statements(n.List)
 	case *ast.CaseClause:
@@ -311,8 +315,7 @@ func (f *finder) returned(n *ast.ReturnStmt) {
 		return
 	}
 	last := len(n.Results) - 1
-	failure, isCall := n.Results[last].(*ast.CallExpr)
-	failed := isCall && f.text(types[last]) == "error" && isFailure(failure) || slices.Contains(f.failing, n)
+	failed := f.text(types[last]) == "error" && f.fails(n)
 	for i, x := range n.Results {
 		if failed && i < last {
 			continue
@@ -322,6 +325,15 @@ func (f *finder) returned(n *ast.ReturnStmt) {
 			f.replace(x.Pos(), x.End(), zero)
 		}
 	}
+}
+
+// fails reports whether a statement returns an error that was just found or is new.
+func (f *finder) fails(n *ast.ReturnStmt) bool {
+	if len(n.Results) == 0 {
+		return false
+	}
+	call, ok := n.Results[len(n.Results)-1].(*ast.CallExpr)
+	return ok && isFailure(call) || slices.Contains(f.failing, n)
 }
 
 // isFailure reports whether a call returns a new error, by the names that this repository uses.

@@ -1,0 +1,140 @@
+package lifecycle
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// failing runs one step while each of the tables is missing in turn, and while each refuses changes. The step must
+// report every failure, and succeed afterwards.
+func (f *fixture) failing(read, written []string, step func() error) {
+	f.t.Helper()
+	testenv.FailsWithout(f.t, f.store.DB(), read, step)
+	testenv.FailsIfReadOnly(f.t, f.store.DB(), written, step)
+	check(f.t, step())
+}
+
+// A run, a reminder or a renewal that could not read or store a part of its work must not look as if it had succeeded.
+// It is repeated, and does what was left.
+func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	ctx := t.Context()
+	f.failing(nil, []string{"tenants", "scoping_projects", "certificates", "events"}, func() error {
+		_, err := f.CreateTenant(ctx, tenancy.Tenant{Name: "empty", DisplayName: "E", KeyType: tenancy.P256}, "test",
+			date("2026-01-15"))
+		return err
+	})
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	tick := func(day string) func() error { return func() error { return f.Tick(ctx, date(day)) } }
+	people := []string{"tenants", "key_users", "it_contacts", "scoping_answers", "arrangements", "evidence"}
+	check(t, f.Tick(ctx, date("2026-01-15")))
+
+	f.failing([]string{"settings", "runs", "authorities", "run_parts", "certificates"},
+		[]string{"runs", "run_parts"}, tick("2026-02-01"))
+	f.failing(append([]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, people...),
+		[]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, tick("2026-11-01"))
+	if got := len(f.tasks(acme)); got != 3 {
+		t.Errorf("%d tasks after the warning, want one for each key user", got)
+	}
+	f.failing(append([]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, people...),
+		[]string{"run_parts", "certificates", "notices", "tasks", "mails", "events"}, tick("2026-12-01"))
+	if got := len(f.tasks(acme)); got != 6 {
+		t.Errorf("%d tasks after the renewal, want two for each key user", got)
+	}
+	f.failing([]string{"claims", "certificates", "tenants", "key_users", "it_contacts", "scoping_answers", "arrangements",
+		"evidence"}, []string{"claims", "notices", "tasks", "mails", "events"}, tick("2026-12-16"))
+	if subjects, _ := f.reminders(acme); len(subjects) != 1 {
+		t.Errorf("reminders %q", subjects)
+	}
+	mails, err := f.store.Mails(ctx, acme.ID, "", "", 100)
+	check(t, err)
+	if len(mails) != 7 { // two for each contact about the M-user, and three for the subscribed key user
+		t.Errorf("mails %q", f.mailed(acme))
+	}
+	for _, m := range mails {
+		if f.mails.queued[m.ID] == 0 {
+			t.Errorf("the mail %q to %s is not queued", m.Subject, m.Address)
+		}
+	}
+
+	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-12-17"))
+	f.failing([]string{"tenants", "certificates", "key_users", "it_contacts", "scoping_answers", "arrangements", "evidence"},
+		[]string{"certificates", "notices", "tasks", "events"}, func() error {
+			_, err := f.RenewByHand(ctx, "acme", tenancy.ForTenant, Compromised, "test", date("2026-12-18"))
+			return err
+		})
+	expired := f.standing(acme, "bank").Certificates[0].NotAfter
+	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, []string{"arrangements", "certificates",
+		"events"}, func() error { return f.Roll(ctx, expired) })
+	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, nil, func() error {
+		return f.Open(ctx, date("2026-12-01"), func(standing.Standing) {})
+	})
+	f.failing([]string{"arrangements", "evidence", "certificates"}, nil, func() error {
+		_, err := f.RollTenant(ctx, acme, expired)
+		return err
+	})
+	f.failing([]string{"claims", "messages", "parked"}, nil, func() error { return f.Prune(ctx, expired) })
+}
+
+func TestAnAnnouncementReportsAFailingDatabaseAndIsRepeated(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	acme := f.tenant("acme", now)
+	f.arrangement(acme, "bank", tenancy.Adaptive)
+	a := f.announce(now)
+	announce := func() error { return f.Announce(t.Context(), now) }
+	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"claims", "events"}, announce) // that the present one signs
+	f.failing([]string{"authorities", "claims", "announcements", "arrangements", "certificates", "tenants", "key_users",
+		"it_contacts", "scoping_answers", "evidence", "notices", "tasks", "mails", "events"},
+		[]string{"announcements", "notices", "tasks", "mails", "events"}, announce)
+	if got := f.announcements(acme); len(got) != 3 {
+		t.Errorf("announced as %q", got)
+	}
+	now = now.Add(standardNotice + time.Hour)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		arrangements, err := tx.ArrangementsOf(t.Context(), []string{acme.ID})
+		if err != nil {
+			return err
+		}
+		return tx.SetTrust(t.Context(), a.ID, store.ReceiverTrust{ArrangementID: arrangements[acme.ID][0].ID,
+			Verdict: tenancy.Trusted, At: now})
+	}))
+	f.failing([]string{"authorities", "trust", "arrangements"}, []string{"authorities", "events"}, announce)
+	if got := f.actions("", a.ID); !slices.Contains(got, "authority.brought-forward") {
+		t.Errorf("events %q", got)
+	}
+	if signs, ok := f.Signing(now); !ok || signs.ID != a.ID {
+		t.Errorf("%s signs, want %s", signs.ID, a.ID)
+	}
+}
+
+func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
+	f := sqlite(t, policy.Default, date("2026-01-15"))
+	f.tenant("acme", date("2026-01-15"))
+	check(t, f.seal.Rotate())
+	var sealed, progress int
+	reseal := func() error {
+		n, err := Reseal(t.Context(), f.store, f.seal, func(n int) { progress = n })
+		sealed += n
+		return err
+	}
+	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"authorities", "certificates"}, reseal)
+	f.failing([]string{"authorities", "certificates"}, nil, reseal)
+	// Two authorities, and a tenant with two certificates.
+	if sealed != 4 || progress == 0 {
+		t.Errorf("%d keys were sealed again, and the progress is %d", sealed, progress)
+	}
+	n, err := Reseal(t.Context(), f.store, f.seal, func(int) {})
+	if err != nil || n != 0 {
+		t.Errorf("%d keys were sealed again after that, %v", n, err)
+	}
+}
