@@ -2,12 +2,16 @@
 // product.
 //
 // It promises that the real fingerprint, serial number and subject are filled in, quoted for the language of the
-// product, and that nothing is called unchanged that changes with this renewal. The instructions for nginx, HAProxy and
-// Apache are tested by running them, with names of every kind. Those for other products follow the documentation of
+// product, and that nothing is called unchanged that changes with this renewal. The instructions for nginx, HAProxy,
+// Apache and Caddy are tested by running them, with names of every kind. Those for other products follow the documentation of
 // their makers.
 package instructions
 
-import "github.com/perennial-pki/perennial/tenancy"
+import (
+	"fmt"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
 
 // A Certificate is one generation.
 type Certificate struct {
@@ -17,6 +21,11 @@ type Certificate struct {
 	Serial     string // hexadecimal
 	SHA256     string // hexadecimal
 	SHA1       string // hexadecimal
+}
+
+// file returns the name under which the page for a receiver's administrator offers the certificate.
+func (c Certificate) file(extension string) string {
+	return fmt.Sprintf("%s-generation-%d%s", c.Tenant, c.Generation, extension)
 }
 
 // A Renewal is a new certificate, the one that it replaces, and what changes.

@@ -103,6 +103,9 @@ func TestSerialNumbersHaveAnEvenNumberOfDigits(t *testing.T) {
 	if got := evenHex("-abc"); got != "-0abc" {
 		t.Errorf("a negative number: %s", got)
 	}
+	if got := colons("-abc"); got != "-0A:BC" {
+		t.Errorf("a negative number with colons: %s", got)
+	}
 	if got := of(t, "Apache httpd", Renewal{New: acme}).Snippets[0]; !strings.Contains(got, `"0ABC02"`) {
 		t.Error(got)
 	}
@@ -111,7 +114,8 @@ func TestSerialNumbersHaveAnEvenNumberOfDigits(t *testing.T) {
 func TestTheOldCertificatesValuesAreFilledInIfTheyAreKnown(t *testing.T) {
 	old := Certificate{Tenant: "acme", Generation: 1, Subject: "CN=acme", Serial: "abc01", SHA256: "11", SHA1: "0ld5ha1"}
 	for product, want := range map[string]string{"nginx": "0ld5ha1 1;  # generation 1", "Apache httpd": `"0ABC01"`,
-		"Envoy": `"11"`, "Azure API Management": "0LD5HA1", "Caddy": "generation-1.pem generation-2.pem"} {
+		"Envoy": `"11"`, "Azure API Management": "0LD5HA1",
+		"Caddy": "/acme-generation-1.pem\n\t\ttrusted_leaf_cert_file /etc/caddy/acme-generation-2.pem"} {
 		if got := of(t, product, Renewal{New: acme, Old: &old}).Snippets[0]; !strings.Contains(got, want) {
 			t.Errorf("%s: %s\nwant %s", product, got, want)
 		}

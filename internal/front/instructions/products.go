@@ -34,7 +34,7 @@ var products = []product{
 		how:       "Nothing to do: Traefik trusts the CA, which stays the same.",
 		otherwise: "Add the certificates of the new CA to the file in caFiles, and keep the old ones.", snippets: traefik},
 	{name: "Caddy", identifies: []tenancy.Identifier{tenancy.ByCertificate},
-		how: "Caddy can trust single certificates. Add the new file (PEM) to the list and reload.", snippets: caddy},
+		how: "Caddy can trust single certificates. Add the line of the new file (PEM) and reload.", snippets: caddy},
 	{name: "Keycloak", identifies: []tenancy.Identifier{tenancy.BySubject},
 		how: "Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
 			"certificate was uploaded, upload the new one under Credentials.",
@@ -159,15 +159,17 @@ func traefik(Renewal) []string {
         clientAuthType: RequireAndVerifyClientCert`}
 }
 
+// caddy uses directives that every version 2 has. Those that replace them are missing before 2.8, as in Debian 12.
 func caddy(r Renewal) []string {
+	leaf := func(c Certificate) string { return "trusted_leaf_cert_file /etc/caddy/" + c.file(".pem") }
 	return []string{fmt.Sprintf(`tls {
 	client_auth {
 		mode require_and_verify
-		trust_pool file /etc/caddy/ca.pem
-		verifier leaf file %s generation-%d.pem
+		trusted_ca_cert_file /etc/caddy/ca.pem
+		%s
+		%s
 	}
-}`, r.older(func(o Certificate) string { return fmt.Sprintf("generation-%d.pem", o.Generation) }, "old.pem"),
-		r.New.Generation)}
+}`, r.older(leaf, "# the old certificate's line stays here for now"), leaf(r.New))}
 }
 
 func keycloak(r Renewal) []string { return []string{"Subject DN: " + expression(r.New.Subject)} }
@@ -191,12 +193,12 @@ func azure(r Renewal) []string {
 func aws(r Renewal) []string { return []string{"serialNumber: " + colons(r.New.Serial)} }
 
 func certificateFile(r Renewal) []string {
-	return []string{fmt.Sprintf("%s-generation-%d.cer", r.New.Tenant, r.New.Generation)}
+	return []string{r.New.file(".cer")}
 }
 
 func iis(r Renewal) []string {
 	return []string{fmt.Sprintf(`<add enabled="true" userName="USER" password="…"
-  certificate="BASE64 OF generation-%d.cer" />`, r.New.Generation)}
+  certificate="BASE64 OF %s" />`, r.New.file(".cer"))}
 }
 
 // commonName returns the first common name of a subject (RFC 4514, section 3) without its escapes.

@@ -78,8 +78,11 @@ func evenHex(s string) string {
 
 // colons formats a hexadecimal number as "0A:1B".
 func colons(hex string) string {
-	hex = strings.ToUpper(evenHex(hex))
+	hex, negative := strings.CutPrefix(strings.ToUpper(evenHex(hex)), "-")
 	var b strings.Builder
+	if negative {
+		b.WriteByte('-')
+	}
 	for i := 0; i+2 <= len(hex); i += 2 {
 		if i > 0 {
 			b.WriteByte(':')

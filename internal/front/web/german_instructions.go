@@ -52,7 +52,7 @@ var germanInstructions = []translation{
 			"Subject und CA gleich bleiben, keine Änderung.",
 	},
 	{
-		"Caddy can trust single certificates. Add the new file (PEM) to the list and reload.",
+		"Caddy can trust single certificates. Add the line of the new file (PEM) and reload.",
 		"Caddy kann einzelnen Zertifikaten vertrauen. Fügen Sie die neue Datei (PEM) der Liste hinzu und laden " +
 			"Sie die Konfiguration neu.",
 	},

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -43,8 +44,12 @@ func described(c tenancy.Certificate) instructions.Certificate {
 
 // products starts each product that runs here with a snippet of its instructions.
 func (f *fixture) products() map[string]func(snippet, name string) (port, refused int) {
-	return map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith,
+	all := map[string]func(snippet string, name string) (port, refused int){"nginx": f.nginxWith,
 		"HAProxy": f.haproxyWith, "Apache httpd": f.apacheWith}
+	if os.Getenv("RECEIVERS") != "" { // the other tests need no more packages
+		all["Caddy"] = f.caddyWith
+	}
+	return all
 }
 
 // The text is added to the product's configuration unchanged. The first variant accepts generation 2 only, and the
@@ -53,6 +58,7 @@ func TestTheInstructionsWorkWithTheirProducts(t *testing.T) {
 	f := setUp(t)
 	f.renew()
 	second := instructions.Renewal{New: described(f.generation(2))}
+	f.downloaded(second.New, f.generation(2).DER)
 	for product := range f.products() {
 		t.Run(product, func(t *testing.T) {
 			within := *f
@@ -132,8 +138,16 @@ func (f *fixture) named(subject pkix.Name) (map[int]tls.Certificate, map[int]ins
 		pairs[n] = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 		all[n] = instructions.Certificate{Tenant: "acme", Generation: n, Subject: f.subjectOf(der),
 			Serial: leaf.SerialNumber.Text(16), SHA256: certfile.Fingerprint(der), SHA1: certfile.SHA1(der)}
+		f.downloaded(all[n], der)
 	}
 	return pairs, all
+}
+
+// downloaded writes a certificate into the file as which the page for a receiver's administrator offers it.
+func (f *fixture) downloaded(c instructions.Certificate, der []byte) {
+	f.t.Helper()
+	f.write(fmt.Sprintf("%s-generation-%d.pem", c.Tenant, c.Generation), pem.EncodeToMemory(&pem.Block{
+		Type: "CERTIFICATE", Bytes: der}))
 }
 
 // subjectOf returns the subject of a certificate in the form of RFC 4514, by OpenSSL.
@@ -212,4 +226,29 @@ SSLSessionCache none
 `, modules.String(), f.dir, name, port, snippet))
 	f.start(port, "apache2", "-DFOREGROUND", "-f", filepath.Join(f.dir, name+".conf"))
 	return port, 403
+}
+
+// caddyWith starts Caddy, which refuses certificates in the handshake.
+func (f *fixture) caddyWith(snippet, name string) (port, refused int) {
+	port = testenv.Port(f.t)
+	// Clients send no server name to an IP address. A site with a name would not ask them for a certificate, and requests
+	// whose host differs from the server name would be refused.
+	f.write(name+".caddy", fmt.Appendf(nil, `{
+	admin off
+	auto_https off
+	storage file_system %[1]s/caddy
+	servers {
+		strict_sni_host insecure_off
+	}
+}
+:%[2]d {
+	bind 127.0.0.1
+	%[3]s
+	respond accepted
+}
+`, f.dir, port, strings.NewReplacer("/etc/caddy", f.dir, "tls {",
+		fmt.Sprintf("tls %[1]s/server.pem %[1]s/server.pem {", f.dir)).Replace(snippet)))
+	f.startFor(2, port, "env", "XDG_CONFIG_HOME="+f.dir, find(f.t, "caddy"), "run", "--adapter", "caddyfile", "--config",
+		filepath.Join(f.dir, name+".caddy"))
+	return port, 0
 }

@@ -108,17 +108,24 @@ func find(t *testing.T, name string) string {
 // start runs a server of the system's packages until it answers.
 func (f *fixture) start(port int, name string, args ...string) {
 	f.t.Helper()
+	f.startFor(1, port, name, args...)
+}
+
+// startFor is start for a server that refuses the handshake with other generations.
+func (f *fixture) startFor(generation, port int, name string, args ...string) {
+	f.t.Helper()
 	testenv.Start(f.t, exec.Command(find(f.t, name), args...))
 	testenv.Eventually(f.t, func() bool {
-		_, _, err := f.post(f.t.Context(), port, 1)
+		_, _, err := f.post(f.t.Context(), port, generation)
 		return err == nil
 	})
 }
 
+// wants posts a message with a generation and compares the answer. A status of 0 stands for a refused handshake.
 func (f *fixture) wants(port, generation, status int, text string) {
 	f.t.Helper()
 	got, body, err := f.post(f.t.Context(), port, generation)
-	if err != nil || got != status || !strings.Contains(body, text) {
+	if (err != nil) != (status == 0) || got != status || !strings.Contains(body, text) {
 		f.t.Errorf("generation %d: %d, want %d with %q (%v)\n%s", generation, got, status, text, err, body)
 	}
 }
