@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/instructions"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -80,12 +82,15 @@ type arrangementCreateCmd struct {
 // egressFlags configure how the gateway sends messages. An empty value, or 0, sets a setting back to its default.
 type egressFlags struct {
 	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\". It must get another answer without a certificate."`
+	ProbeStatus  []string `placeholder:"STATUS" help:"Statuses with which the receiver answers the probe if it accepts the certificate (default: all that do not refuse it)."`
 	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
 	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
 	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to speak, 1.2 or 1.3. A receiver that asks for the certificate late needs 1.2, which the gateway finds out by itself."`
 	EgressProxy  *string  `name:"egress-proxy" placeholder:"URL" help:"HTTP proxy to connect through, such as http://proxy.example.com:3128, or none (default: the proxy of the service)."`
 	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
 	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
+	Connections  *int     `placeholder:"N" help:"The maximum number of connections to the receiver (default 200)."`
+	Park         *bool    `negatable:"" help:"Store every message and answer 202 immediately, as if each had requested it. --no-park ends this."`
 	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
 	Product      string   `placeholder:"NAME" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
 	RefusedBy    []string `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
@@ -130,7 +135,13 @@ func (f egressFlags) apply(e *tenancy.Egress) error {
 	if f.Timeout != nil {
 		e.TimeoutSeconds = *f.Timeout
 	}
-	return errors.Join(f.applyIdentifiers(e), f.applyRefusals(e))
+	if f.Connections != nil {
+		e.Connections = *f.Connections
+	}
+	if f.Park != nil {
+		e.Park = *f.Park
+	}
+	return errors.Join(f.applyIdentifiers(e), f.applyStatuses(e))
 }
 
 func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
@@ -150,15 +161,16 @@ func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
 	return nil
 }
 
-func (f egressFlags) applyRefusals(e *tenancy.Egress) error {
+// applyStatuses sets how answers of the receiver are understood.
+func (f egressFlags) applyStatuses(e *tenancy.Egress) (err error) {
+	if f.ProbeStatus != nil {
+		if e.Probe.Statuses, err = statuses("--probe-status", f.ProbeStatus); err != nil {
+			return err
+		}
+	}
 	if f.RefusedBy != nil {
-		e.RefusalStatuses = nil
-		for _, text := range given(f.RefusedBy) {
-			status, err := strconv.Atoi(text)
-			if err != nil {
-				return fmt.Errorf("--refused-by: invalid status %q: use numbers such as 401,403", text)
-			}
-			e.RefusalStatuses = append(e.RefusalStatuses, status)
+		if e.RefusalStatuses, err = statuses("--refused-by", f.RefusedBy); err != nil {
+			return err
 		}
 	}
 	if f.RefusalRule != nil {
@@ -172,6 +184,18 @@ func (f egressFlags) applyRefusals(e *tenancy.Egress) error {
 		}
 	}
 	return nil
+}
+
+// statuses reads the values of a flag.
+func statuses(flag string, values []string) (all []int, err error) {
+	for _, text := range given(values) {
+		status, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: invalid status %q: use numbers such as 401,403", flag, text)
+		}
+		all = append(all, status)
+	}
+	return all, nil
 }
 
 // given returns the values of a flag without empty ones.
@@ -196,10 +220,11 @@ func (c *arrangementCreateCmd) Run(e env) error {
 
 type arrangementChangeCmd struct {
 	remote
-	Tenant      string `arg:""`
-	Name        string `arg:""`
-	Endpoint    string `help:"Endpoint of the receiver."`
-	Strategy    string `enum:",adaptive,confirmed,manual,immediate" default:"" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
+	Tenant      string  `arg:""`
+	Name        string  `arg:""`
+	Endpoint    string  `help:"Endpoint of the receiver."`
+	Scenario    *string `help:"Its purpose."`
+	Strategy    string  `enum:",adaptive,confirmed,manual,immediate" default:"" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
 	egressFlags `embed:""`
 }
 
@@ -207,6 +232,9 @@ func (c *arrangementChangeCmd) Run(e env) error {
 	a, err := change(&c.remote, in(c.Tenant, "arrangements", c.Name), func(a *client.Arrangement) error {
 		if c.Endpoint != "" {
 			a.Endpoint = c.Endpoint
+		}
+		if c.Scenario != nil {
+			a.Scenario = *c.Scenario
 		}
 		if c.Strategy != "" {
 			a.Strategy = tenancy.Strategy(c.Strategy)
@@ -239,7 +267,7 @@ func settings(e tenancy.Egress) []any {
 	case e.ServerKeyPin != "":
 		server = "the key " + e.ServerKeyPin
 	case e.ServerCA != "":
-		server = "the CAs of --server-ca"
+		server = "the CAs " + authorities(e.ServerCA)
 	}
 	proxy := "the one of the service, if it has any"
 	if e.Proxy != "" {
@@ -257,6 +285,17 @@ func settings(e tenancy.Egress) []any {
 		"server trust", server, "TLS up to", version, "proxy", proxy,
 		"keeps bodies", "up to " + fmt.Sprintf("%d bytes", e.Keep()), "timeout", e.Timeout(),
 		"connections", fmt.Sprintf("up to %d", e.MaxConnections()), "parks", parks}
+}
+
+// authorities names the certificates in PEM.
+func authorities(text string) string {
+	var names []string
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := certfile.ParseCertificate(block.Bytes); err == nil {
+			names = append(names, certfile.Name(c.RawSubject)+", valid until "+moment(c.NotAfter))
+		}
+	}
+	return joined(names, "; ")
 }
 
 func joined[T any](all []T, separator string) string {
