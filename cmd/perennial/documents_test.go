@@ -176,6 +176,9 @@ func flagNames(t *testing.T) map[string]bool {
 	testenv.Check(t, kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			all[flag.Name] = true
+			if flag.Tag.Negatable != "" {
+				all["no-"+flag.Name] = true
+			}
 		}
 		return next(nil)
 	}))
