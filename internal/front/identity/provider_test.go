@@ -1,0 +1,270 @@
+package identity
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A claimant is an OpenID provider that signs whatever claims a test chooses.
+type claimant struct {
+	*httptest.Server
+	t          *testing.T
+	signer     jose.Signer
+	key        jose.JSONWebKey
+	token      func(nonce string) map[string]any // the claims of the ID token
+	info       map[string]any                    // those of the user-info endpoint
+	down       bool                              // it answers no exchange of a code
+	exchanged  url.Values                        // the latest
+	nonce      string                            // of the latest sign-in
+	discovered int
+}
+
+func newClaimant(t *testing.T) (*Service, *claimant) {
+	t.Helper()
+	p := &claimant{t: t, info: map[string]any{"sub": "subject", "tenant": "acme", "name": "alice"}}
+	private, err := keyring.Generate(tenancy.P256)
+	testenv.Check(t, err)
+	p.key = jose.JSONWebKey{Key: private.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}
+	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: "k"}}, nil)
+	testenv.Check(t, err)
+	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
+	t.Cleanup(p.Close)
+	s := openOIDC(t, "name")
+	s.provider.Issuer, s.provider.ClientID, s.provider.ClientSecret, s.provider.Name = p.URL, "perennial", "secret", "Acme"
+	s.provider.Scopes = []string{"email"}
+	p.token = func(nonce string) map[string]any {
+		return map[string]any{"iss": p.URL, "aud": "perennial", "sub": "subject", "nonce": nonce,
+			"iat": s.now().Unix(), "exp": s.now().Add(time.Minute).Unix()}
+	}
+	return s, p
+}
+
+func (p *claimant) serve(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	var answer any
+	switch r.URL.Path {
+	case "/.well-known/openid-configuration":
+		p.discovered++
+		answer = map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys", "userinfo_endpoint": p.URL + "/userinfo",
+			"id_token_signing_alg_values_supported": []string{"ES256"}}
+	case "/keys":
+		answer = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.key}}
+	case "/userinfo":
+		answer = p.info
+	case "/token":
+		testenv.Check(p.t, r.ParseForm())
+		if p.exchanged = r.PostForm; p.down {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		claims, err := json.Marshal(p.token(p.nonce))
+		testenv.Check(p.t, err)
+		signed, err := p.signer.Sign(claims)
+		testenv.Check(p.t, err)
+		raw, err := signed.CompactSerialize()
+		testenv.Check(p.t, err)
+		answer = map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": raw}
+	}
+	testenv.Check(p.t, json.NewEncoder(w).Encode(answer))
+}
+
+// begin begins a sign-in, and returns the ceremony and the query with which the provider sends the browser back.
+func (p *claimant) begin(s *Service) (ceremony string, back url.Values) {
+	p.t.Helper()
+	address, ceremony, err := s.BeginCompanySignIn(p.t.Context(), "/tenants/acme", Browser{Address: "192.0.2.1"})
+	testenv.Check(p.t, err)
+	u, err := url.Parse(address)
+	testenv.Check(p.t, err)
+	q := u.Query()
+	if u.Path != "/authorize" || q.Get("client_id") != "perennial" || q.Get("scope") != "openid email" ||
+		q.Get("redirect_uri") != "https://p.example.com/sign-in/company/back" || q.Get("code_challenge_method") != "S256" ||
+		q.Get("response_type") != "code" || q.Get("code_challenge") == "" {
+		p.t.Errorf("the browser goes to %s", address)
+	}
+	p.nonce = q.Get("nonce")
+	return ceremony, url.Values{"state": {q.Get("state")}, "code": {"the code"}}
+}
+
+func TestASignInAtTheProviderGivesASessionAndReturnsToThePage(t *testing.T) {
+	s, p := newClaimant(t)
+	if s.Company() != "Acme" {
+		t.Errorf("the provider is %q", s.Company())
+	}
+	var accounts []string
+	for range 2 {
+		ceremony, back := p.begin(s)
+		secret, to, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{Address: "192.0.2.1"})
+		testenv.Check(t, err)
+		session, a, err := s.Session(t.Context(), secret)
+		testenv.Check(t, err)
+		if to != "/tenants/acme" || a.Role != tenancy.RoleKeyUser || a.Tenant != "acme" || a.KeyUser != "alice" ||
+			a.Origin != "oidc "+p.URL+" subject" || session.Address != "192.0.2.1" {
+			t.Errorf("returns to %s as %+v", to, a)
+		}
+		if p.exchanged.Get("code") != "the code" || p.exchanged.Get("code_verifier") == "" {
+			t.Errorf("exchanged %v", p.exchanged)
+		}
+		accounts = append(accounts, a.ID)
+		if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.Is(err, ErrCeremony) {
+			t.Errorf("a second time: %v", err)
+		}
+	}
+	if accounts[0] != accounts[1] || p.discovered != 1 {
+		t.Errorf("the accounts are %q, and the provider was discovered %d times", accounts, p.discovered)
+	}
+	s.provider = nil
+	if s.Company() != "" {
+		t.Error("a company without a provider")
+	}
+}
+
+func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(p *claimant, claims map[string]any, back url.Values)
+		want   error
+	}{
+		{"another state", func(_ *claimant, _ map[string]any, back url.Values) { back.Set("state", "x") }, ErrProviderState},
+		{"no state", func(_ *claimant, _ map[string]any, back url.Values) { back.Del("state") }, ErrProviderState},
+		{"another nonce", func(_ *claimant, claims map[string]any, _ url.Values) { claims["nonce"] = "x" },
+			ErrProviderAnswer},
+		{"no nonce", func(_ *claimant, claims map[string]any, _ url.Values) { delete(claims, "nonce") }, ErrProviderAnswer},
+		{"another client", func(_ *claimant, claims map[string]any, _ url.Values) { claims["aud"] = "x" },
+			ErrProviderAnswer},
+		{"another issuer", func(_ *claimant, claims map[string]any, _ url.Values) { claims["iss"] = "https://x" },
+			ErrProviderAnswer},
+		{"an ID token that has expired", func(_ *claimant, claims map[string]any, _ url.Values) { claims["exp"] = 1 },
+			ErrProviderAnswer},
+		{"user info about another subject", func(p *claimant, _ map[string]any, _ url.Values) { p.info["sub"] = "x" },
+			ErrProviderAnswer},
+		{"user info without a subject", func(p *claimant, _ map[string]any, _ url.Values) { delete(p.info, "sub") },
+			ErrProviderAnswer},
+		{"a code that is not redeemed", func(p *claimant, _ map[string]any, _ url.Values) { p.down = true },
+			ErrProviderAnswer},
+	} {
+		s, p := newClaimant(t)
+		ceremony, back := p.begin(s)
+		claims := p.token(p.nonce)
+		p.token = func(string) map[string]any { return claims }
+		c.change(p, claims, back)
+		if secret, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.Is(err, c.want) ||
+			secret != "" {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if accounts, err := s.Accounts(t.Context(), "", 10); err != nil || len(accounts) > 0 {
+			t.Errorf("%s: an account was made, %v", c.name, err)
+		}
+	}
+}
+
+func TestTheProviderMayRefuseOrBeDown(t *testing.T) {
+	s, p := newClaimant(t)
+	ceremony, back := p.begin(s)
+	back.Set("error", "access_denied")
+	var refused *ProviderRefusedError
+	if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.As(err, &refused) ||
+		refused.Code != "access_denied" || !strings.Contains(err.Error(), "access_denied") {
+		t.Errorf("refused: %v", err)
+	}
+	ceremony, back = p.begin(s)
+	p.info = map[string]any{"sub": "subject"}
+	var none *NoRightsError
+	if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.As(err, &none) {
+		t.Errorf("without rights: %v", err)
+	}
+	other, q := newClaimant(t)
+	q.Close()
+	if _, _, err := other.BeginCompanySignIn(t.Context(), "/", Browser{}); !errors.Is(err, ErrProviderDown) {
+		t.Errorf("down: %v", err)
+	}
+	allowed := 0
+	for range attemptsPerMinute + 10 {
+		if _, _, err := other.BeginCompanySignIn(t.Context(), "/", Browser{Address: "a"}); !errors.Is(err,
+			ErrTooManyAttempts) {
+			allowed++
+		}
+	}
+	if allowed != attemptsPerMinute {
+		t.Errorf("%d sign-ins were begun in a minute", allowed)
+	}
+}
+
+// What the provider signed wins over what its user-info endpoint says.
+func TestSignedClaimsWin(t *testing.T) {
+	s, p := newClaimant(t)
+	ceremony, back := p.begin(s)
+	claims := p.token(p.nonce)
+	claims["tenant"] = "globex"
+	p.token = func(string) map[string]any { return claims }
+	secret, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{})
+	testenv.Check(t, err)
+	if _, a, err := s.Session(t.Context(), secret); err != nil || a.Tenant != "globex" {
+		t.Errorf("the account is of %s, %v", a.Tenant, err)
+	}
+}
+
+func TestAnAccountOfTheCompanyIsNotChangedByAFailingDatabase(t *testing.T) {
+	s := openOIDC(t, "name")
+	db, ctx := s.store.DB(), t.Context()
+	claims := map[string]any{"tenant": "acme", "name": "alice", "preferred_username": "alice"}
+	sign := func() error {
+		_, err := s.companyAccount(ctx, claims, "subject")
+		return err
+	}
+	strict := func() error {
+		err := sign()
+		var none *NoRightsError
+		if errors.As(err, &none) || errors.Is(err, tenancy.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	testenv.FailsWithout(t, db, []string{"accounts", "tenants", "key_users", "events"}, strict)
+	testenv.FailsIfReadOnly(t, db, []string{"accounts", "events"}, strict)
+	testenv.Check(t, sign())
+	claims["tenant"] = "globex"
+	testenv.FailsIfReadOnly(t, db, []string{"accounts", "events"}, strict)
+	testenv.Check(t, sign())
+	events, err := s.store.Events(ctx, "globex", 0, 100)
+	testenv.Check(t, err)
+	found := false
+	for _, e := range events {
+		found = found || e.Action == "account.rights" && e.Object == "alice" &&
+			e.Detail == `{"key_user":"alice","role":"key-user"}`
+	}
+	if !found {
+		t.Errorf("the new rights are not in the audit log: %+v", events)
+	}
+	delete(claims, "tenant")
+	testenv.FailsWithout(t, db, []string{"sessions"}, strict)
+}
+
+// An account of the company has no password, and no other one is tried for it.
+func TestAnAccountOfTheCompanyHasNoPassword(t *testing.T) {
+	s := openOIDC(t, "name")
+	a, err := s.companyAccount(t.Context(), map[string]any{"tenant": "acme", "name": "alice",
+		"preferred_username": "alice"}, "subject")
+	testenv.Check(t, err)
+	for _, secret := range []string{"", "a sentence that is long enough"} {
+		if _, err := s.SignIn(t.Context(), a.Name, secret, Browser{}); !errors.Is(err, ErrWrongPassword) {
+			t.Errorf("with %q: %v", secret, err)
+		}
+		if password.Matches(a.Password, secret) {
+			t.Errorf("%q matches", secret)
+		}
+	}
+}
