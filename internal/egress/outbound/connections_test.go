@@ -17,9 +17,11 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -321,6 +323,9 @@ func TestBrokenAnswersAreErrorsAndFreeTheirPlace(t *testing.T) {
 			if (err == nil) != good {
 				t.Errorf("%q, %v", got, err)
 			}
+			if name == "a switch of protocols" && !strings.Contains(err.Error(), "switched protocols without being asked") {
+				t.Errorf("got %v", err)
+			}
 			if name == "an endless head" && !strings.Contains(err.Error(), "longer than 262144 bytes") {
 				t.Errorf("the limit is not named: %v", err)
 			}
@@ -581,5 +586,50 @@ func TestAnInterimResponseThatIsRefusedEndsTheMessage(t *testing.T) {
 		Got1xxResponse: func(int, textproto.MIMEHeader) error { return refused }})))
 	if !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Like net/http, and as RFC 9110 allows (section 9.2.2).
+func TestAMessageIsRepeatableByItsMethodOrItsKey(t *testing.T) {
+	for _, c := range []struct {
+		method, header string
+		want           bool
+	}{
+		{"GET", "", true}, {"HEAD", "", true}, {"OPTIONS", "", true}, {"TRACE", "", true}, {"", "", true},
+		{"POST", "", false}, {"PUT", "", false}, {"DELETE", "", false}, {"POST", "Idempotency-Key", true},
+		{"POST", "X-Idempotency-Key", true}, {"POST", "X-Request-Id", false},
+	} {
+		r := &http.Request{Method: c.method, Header: http.Header{}}
+		if c.header != "" {
+			r.Header.Set(c.header, "1")
+		}
+		if got := isReplayable(r); got != c.want {
+			t.Errorf("%q with %q: %v", c.method, c.header, got)
+		}
+	}
+}
+
+// A broken conn takes a part of a message, and then fails. Its reads time out.
+type brokenConn struct {
+	net.Conn
+	takes  int
+	broken error
+}
+
+func (b *brokenConn) Write(p []byte) (int, error) { return min(b.takes, len(p)), b.broken }
+func (b *brokenConn) Read([]byte) (int, error)    { return 0, os.ErrDeadlineExceeded }
+
+func TestABrokenWriteIsTheErrorOfAMessageWithoutAnAnswer(t *testing.T) {
+	for takes, want := range map[int]int{0: 0, 5: 5} {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		defer ours.Close()
+		c := &conn{Conn: &brokenConn{ours, takes, syscall.EPIPE}}
+		c.in = bufio.NewReader(c)
+		from := &Connections{timeout: 5 * time.Second, places: make(chan struct{}, 1)}
+		written, _, err := c.exchange(request(t, "POST", "https://x/", ""), []byte("message"), from)
+		if written != want || !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("after %d bytes: %d, %v", takes, written, err)
+		}
 	}
 }

@@ -205,6 +205,15 @@ func TestATunnelIsRequestedInTimeAndThenHasNoDeadline(t *testing.T) {
 	if err := requestTunnel(ctx, ours, proxy, "erp.test:443"); err == nil {
 		t.Error("a tunnel is requested after the end of the message")
 	}
+	ctx, cancel = context.WithCancel(t.Context())
+	ours, silent := net.Pipe()
+	go func() {
+		http.ReadRequest(bufio.NewReader(silent))
+		cancel() // while the answer is awaited
+	}()
+	if err := requestTunnel(ctx, ours, proxy, "erp.test:443"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the sender is gone: %v", err)
+	}
 }
 
 func TestOnlyTheURLOfAnHTTPProxyWithAPortIsAccepted(t *testing.T) {

@@ -170,10 +170,56 @@ func TestMessagesAreJudgedByTheKindsOfAnswersToAcceptedGenerations(t *testing.T)
 		{"a failure, and no answer", notFound, down, Unproven, Proven, NoConclusion, NoConclusion},
 		{"two failures", notFound, login, Unproven, Proven, NoConclusion, NoConclusion},
 		{"two new successes", otherOK, loginPage, Unproven, Unproven, NoConclusion, NoConclusion},
+		{"a new success, and an unusual one of the proved generation", otherOK, loginPage, Unproven, Proven, NoConclusion,
+			NoConclusion},
 	} {
 		first, second := known.Compared(c.a.Reading, c.b.Reading, c.ofA, c.ofB)
 		if first != c.first || second != c.second {
 			t.Errorf("%s: %d, %d, want %d, %d", c.name, first, second, c.first, c.second)
+		}
+	}
+}
+
+func TestTheFirstSuccessOfAProvedGenerationIsTheUsualOne(t *testing.T) {
+	var none Kinds
+	if first, second := none.Compared(loginPage.Reading, ok.Reading, Unproven, Proven); first != Refuses ||
+		second != Accepts {
+		t.Errorf("%d, %d", first, second)
+	}
+	if first, second := none.Compared(loginPage.Reading, ok.Reading, Unproven, Unproven); first != NoConclusion ||
+		second != NoConclusion {
+		t.Errorf("none is proved: %d, %d", first, second)
+	}
+}
+
+// A page may be a login, unless the receiver answers messages with pages.
+func TestAPageIsNoLoginWherePagesAreUsual(t *testing.T) {
+	page := answered(201, "text/html")
+	for _, c := range []struct {
+		name  string
+		known []Result
+		want  Conclusion
+	}{
+		{"nothing is known", nil, Accepts}, {"pages are usual", []Result{ok, loginPage}, Accepts},
+		{"other successes are usual", []Result{ok}, NoConclusion},
+		{"pages are usual as failures alone", []Result{ok, answered(404, "text/html")}, NoConclusion},
+		{"failures alone are known", []Result{notFound}, Accepts},
+	} {
+		var k Kinds
+		for _, r := range c.known {
+			k.Add(r.Kind)
+		}
+		if got := k.OfMessage(page.Reading, Proven, false); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestTheSuccessesOfAMessage(t *testing.T) {
+	for status, want := range map[int]bool{101: true, 103: false, 199: false, 200: true, 204: true, 299: true, 300: false,
+		302: false, 303: false, 304: true, 305: false, 400: false, 500: false} {
+		if got := (Kind{Status: status}).Succeeds(); got != want {
+			t.Errorf("%d: %v", status, got)
 		}
 	}
 }
@@ -211,6 +257,8 @@ func TestAKindReadsBackAsWritten(t *testing.T) {
 		{204, "", "", Kind{Status: 204}, "204", ""},
 		{302, "text/html", "/login?back=%2Fa#x", Kind{302, "text/html", "/login"}, "302 text/html /login",
 			"status=302 header=Location contains=/login"},
+		{302, "", "https://idp.example.com?state=1", Kind{302, "", "https://idp.example.com"},
+			"302 - https://idp.example.com", "status=302 header=Location contains=https://idp.example.com"},
 		{302, "", "https://u:p@idp.example.com/authorize?state=1", Kind{302, "", "https://idp.example.com/authorize"},
 			"302 - https://idp.example.com/authorize", "status=302 header=Location contains=/authorize"},
 		{404, "a b\u2003c", "/ignored", Kind{404, "abc", ""}, "404 abc", "status=404"},
