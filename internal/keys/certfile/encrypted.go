@@ -78,7 +78,8 @@ func privateKey(b *pem.Block, password string) (crypto.Signer, error) {
 		}
 		// Administrators have such files (RFC 1423), as OpenSSL wrote them. They are only read.
 		//lint:ignore SA1019 the weakness of the encryption is that of the file
-		if der, err = x509.DecryptPEMBlock(b, []byte(password)); err != nil {
+		der, err = x509.DecryptPEMBlock(b, []byte(password))
+		if err != nil || parseKey(der) == nil { // with 1 of 256 wrong passwords, the padding is right by chance
 			return nil, errKeyPassword
 		}
 	}

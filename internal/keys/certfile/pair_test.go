@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os/exec"
 	"strings"
@@ -245,6 +246,19 @@ func TestEncryptedKeysOfOpenSSLAreOpenedWithTheirPassword(t *testing.T) {
 	noMAC := openssl(t, pem12, "pkcs12", "-export", "-nomac", "-passout", "pass:secret")
 	if _, err := ReadPair(noMAC, "secret", leaf.NotBefore); err == nil || !strings.Contains(err.Error(), "has no MAC") {
 		t.Errorf("PKCS#12 without a MAC: %v", err)
+	}
+}
+
+// Only the padding shows a wrong password in this old form, and some wrong passwords leave a valid padding.
+func TestEveryWrongPasswordOfAnOldKeyFileIsReported(t *testing.T) {
+	key, leaf := certificate(t, "acme", false)
+	plainKey := inPEM("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
+	data := append(inPEM("CERTIFICATE", leaf.Raw), openssl(t, plainKey, "ec", "-aes256", "-passout", "pass:secret")...)
+	for i := range 2000 {
+		if _, err := ReadPair(data, fmt.Sprint(i), leaf.NotBefore); err == nil ||
+			!strings.Contains(err.Error(), "cannot be opened with that password") {
+			t.Fatalf("password %d: %v", i, err)
+		}
 	}
 }
 
