@@ -29,6 +29,7 @@ type Import struct {
 	CreatedBy string              `json:"created_by"`
 	CreatedAt time.Time           `json:"created_at"`
 	Total     int                 `json:"total" doc:"Number of tenants in the import."`
+	Changing  int                 `json:"changing" doc:"Number of certificates whose first renewal changes the issuer, the subject, the alternative names or the key type. If it is not 0, applying the import requires accept_changes."`
 	Done      int                 `json:"done" doc:"Number of tenants that are done."`
 	Problems  []Problem           `json:"problems" doc:"Problems in the files. Nothing is imported if there are any."`
 	LastError string              `json:"last_error,omitempty" doc:"Error that stopped the import."`
@@ -39,4 +40,37 @@ type Problem struct {
 	File string `json:"file"`
 	Line int    `json:"line,omitempty" doc:"Line number. Absent if the problem concerns the whole file."`
 	Text string `json:"text"`
+}
+
+// ImportPlan describes what an import does for one tenant.
+type ImportPlan struct {
+	Tenant       string            `json:"tenant"`
+	New          bool              `json:"new" doc:"True if the import creates the tenant."`
+	KeyUsers     int               `json:"key_users" doc:"Number of key users that are added."`
+	ITContacts   int               `json:"it_contacts" doc:"Number of IT contacts that are added."`
+	Arrangements int               `json:"arrangements" doc:"Number of arrangements that are added."`
+	Certificates []ImportedRenewal `json:"certificates" doc:"Imported certificates. The others of a new tenant are issued."`
+}
+
+// ImportedRenewal is an imported certificate with its first renewal.
+type ImportedRenewal struct {
+	File     string          `json:"file"`
+	Purpose  tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
+	NotAfter time.Time       `json:"not_after" doc:"End of its validity."`
+	RenewAt  time.Time       `json:"renew_at" doc:"Run that renews it first."`
+	WarnAt   time.Time       `json:"warn_at,omitzero" doc:"First run that warns about it. Absent if it is renewed without a warning."`
+	Notified int             `json:"notified" doc:"Number of people whom the warning reaches, by task or mail."`
+	Changes  []ImportChange  `json:"changes" doc:"What the first renewal changes, apart from the key and the dates."`
+}
+
+// ImportChange is a difference between an imported certificate and its successor.
+type ImportChange struct {
+	What string `json:"what" enum:"issuer,root,subject,san,key type"`
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// ImportApproval starts an import.
+type ImportApproval struct {
+	AcceptChanges bool `json:"accept_changes,omitempty" doc:"Required if first renewals change more than keys and dates: confirms that the plan was read."`
 }

@@ -9,6 +9,7 @@ type Import struct {
 	CreatedBy string
 	CreatedAt time.Time
 	Total     int    // number of tenants
+	Changing  int    // number of certificates whose first renewal changes more than their key and dates
 	Done      int    // number of tenants that are imported, or undone
 	Problems  string // JSON: the errors in the files, by line
 	LastError string // the reason why applying or undoing stopped

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -22,12 +24,13 @@ type importCmd struct {
 
 type importCheckCmd struct {
 	remote
-	Tenants      string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
-	People       string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
-	Arrangements string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
-	Certificates []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
-	Password     string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
-	Apply        bool     `help:"Import the files if they have no problems."`
+	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
+	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
+	Arrangements  string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
+	Certificates  []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
+	Password      string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
+	Apply         bool     `help:"Import the files if they have no problems."`
+	AcceptChanges bool     `help:"With --apply: accept that first renewals change the issuer or other names, as the plan lists them."`
 }
 
 func (c *importCheckCmd) Run(e env) error {
@@ -69,19 +72,106 @@ func (c *importCheckCmd) Run(e env) error {
 		}
 		return fmt.Errorf("%d problems: nothing was imported", len(made.Problems))
 	}
-	if !c.Apply {
-		return c.show(e, made, "tenants", fmt.Sprint(made.Total), "problems", "none", "next", "the same with --apply")
+	if c.Apply && (made.Changing == 0 || c.AcceptChanges) {
+		return c.carryOut(e, made.ID, "apply", client.ImportApproval{AcceptChanges: c.AcceptChanges})
 	}
-	return c.carryOut(e, made.ID, "apply")
+	if err := c.showPlan(e, made); err != nil || !c.Apply {
+		return err
+	}
+	return fmt.Errorf("nothing was imported: first renewals change what receivers may check (certificates: %d): read the "+
+		"plan, then run the same command with --apply --accept-changes", made.Changing)
+}
+
+// shownTenants is the number of tenants whose plan is printed as text.
+const shownTenants = 50
+
+// showPlan prints what an import will do.
+func (c *importCheckCmd) showPlan(e env, made client.Import) error {
+	plan, err := all[client.ImportPlan](&c.remote, "/imports/"+url.PathEscape(made.ID)+"/plan")
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, struct {
+			client.Import
+			Plan []client.ImportPlan `json:"plan"`
+		}{made, plan})
+	}
+	for i, p := range plan {
+		if i == shownTenants {
+			fmt.Fprintf(e.out, "... and %d more tenants: --output json prints all of them\n", len(plan)-i)
+			break
+		}
+		printPlan(e.out, p)
+	}
+	next := "the same command with --apply"
+	if made.Changing > 0 {
+		next += " --accept-changes"
+	}
+	var certificates, unwarned int
+	for _, p := range plan {
+		certificates += len(p.Certificates)
+		for _, r := range p.Certificates {
+			if r.Notified == 0 {
+				unwarned++
+			}
+		}
+	}
+	fmt.Fprintln(e.out)
+	return c.show(e, made, "tenants", made.Total, "certificates", certificates, "changing", made.Changing,
+		"not warned", unwarned, "problems", "none", "next", next)
+}
+
+// printPlan prints what an import does for one tenant.
+func printPlan(w io.Writer, p client.ImportPlan) {
+	var adds []string
+	for _, a := range []struct {
+		n        int
+		one, all string
+	}{{p.KeyUsers, "key user", "key users"}, {p.ITContacts, "IT contact", "IT contacts"},
+		{p.Arrangements, "arrangement", "arrangements"}} {
+		switch a.n {
+		case 0:
+		case 1:
+			adds = append(adds, "1 "+a.one)
+		default:
+			adds = append(adds, fmt.Sprint(a.n, " ", a.all))
+		}
+	}
+	if p.New {
+		adds = append([]string{"a new tenant"}, adds...)
+	}
+	if p.New && len(p.Certificates) == 0 {
+		adds = append(adds, "new certificates")
+	}
+	fmt.Fprintf(w, "%s: %s\n", printable(p.Tenant), strings.Join(adds, ", "))
+	for _, r := range p.Certificates {
+		warned := fmt.Sprintf("people warned on %s: %d", r.WarnAt.UTC().Format(time.DateOnly), r.Notified)
+		switch {
+		case r.WarnAt.IsZero():
+			warned = "no warning before"
+		case r.Notified == 0:
+			warned = "nobody to warn: add key users"
+			if r.Purpose == tenancy.ForMUser {
+				warned = "nobody to warn: add IT contacts"
+			}
+		}
+		fmt.Fprintf(w, "  %s: valid until %s, renewed on %s; %s\n", printable(r.File), moment(r.NotAfter),
+			r.RenewAt.UTC().Format(time.DateOnly), warned)
+		for _, change := range r.Changes {
+			fmt.Fprintf(w, "    %-8s  %s -> %s\n", change.What, cmp.Or(printable(change.From), "none"),
+				cmp.Or(printable(change.To), "none"))
+		}
+	}
 }
 
 // importEvery is the time between two requests for an import's progress.
 const importEvery = 300 * time.Millisecond
 
 // carryOut starts the application or the undoing of an import, and waits for its end.
-func (c *remote) carryOut(e env, id, verb string) error {
+func (c *remote) carryOut(e env, id, verb string, body any) error {
 	path := "/imports/" + url.PathEscape(id)
-	i, err := post[client.Import](c, path+"/"+verb, nil)
+	i, err := post[client.Import](c, path+"/"+verb, body)
 	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
 		time.Sleep(importEvery)
 		i, err = get[client.Import](c, path)
@@ -110,4 +200,4 @@ type importUndoCmd struct {
 	ID string `arg:"" help:"ID of the import, as perennial import list shows it."`
 }
 
-func (c *importUndoCmd) Run(e env) error { return c.carryOut(e, c.ID, "undo") }
+func (c *importUndoCmd) Run(e env) error { return c.carryOut(e, c.ID, "undo", nil) }

@@ -2,9 +2,7 @@ package importing
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +11,8 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -22,6 +20,10 @@ import (
 type Engine interface {
 	AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []lifecycle.Adopted, actor string, now time.Time,
 		more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error)
+	FirstRenewal(t tenancy.Tenant, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
+	CheckNames(ctx context.Context, tenant string, adopted []lifecycle.Adopted) error
+	KeptNames(tenant string, adopted []lifecycle.Adopted) ([]string, error)
+	Policy() policy.Policy
 }
 
 // An Importer checks, applies and undoes imports.
@@ -55,11 +57,12 @@ func sealedFor(id string) string { return "import/" + id }
 func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Import, error) {
 	now := m.now().UTC().Truncate(time.Microsecond)
 	units, problems := Read(f, now)
-	more, err := m.against(ctx, units)
-	if err != nil {
+	existing, err1 := m.against(ctx, units)
+	alike, err2 := m.checkNames(ctx, units)
+	if err := errors.Join(err1, err2); err != nil {
 		return tenancy.Import{}, err
 	}
-	problems = append(problems, more...)
+	problems = slices.Concat(problems, existing, alike)
 	if len(problems) > maxProblems {
 		problems = problems[:maxProblems]
 	}
@@ -78,17 +81,29 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	}
 	i.Problems = string(list)
 	var sealed []byte
+	planned := []Plan{}
 	if len(problems) == 0 {
-		plan, err := json.Marshal(units)
+		for _, u := range units {
+			p, err := m.plan(u, now)
+			if err != nil {
+				return i, err
+			}
+			planned = append(planned, p)
+		}
+		content, err := json.Marshal(units)
 		if err != nil {
 			return i, err
 		}
-		if sealed, err = m.seal.Seal(plan, sealedFor(i.ID)); err != nil {
+		if sealed, err = m.seal.Seal(content, sealedFor(i.ID)); err != nil {
 			return i, err
 		}
 	}
+	if list, err = json.Marshal(planned); err != nil {
+		return i, err
+	}
+	i.Changing = Changing(planned)
 	return i, m.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateImport(ctx, i, sealed); err != nil {
+		if err := tx.CreateImport(ctx, i, sealed, string(list)); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "import.checked", "", i.ID,
@@ -247,25 +262,11 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
 		return tx.AddImported(ctx, i.ID, u.Tenant, string(text))
 	}
 	if u.New {
-		var adopted []lifecycle.Adopted
-		for _, k := range u.Keys {
-			leaf, err := certfile.ParseCertificate(k.Leaf)
-			if err != nil {
-				return err
-			}
-			private, err := x509.ParsePKCS8PrivateKey(k.Private)
-			if err != nil {
-				return errors.New("a private key of the plan cannot be read")
-			}
-			chain, err := certfile.SplitChain(k.Chain)
-			if err != nil {
-				return err
-			}
-			adopted = append(adopted, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Chain: chain,
-				Key: private.(crypto.Signer), KeyType: k.KeyType})
+		adopted, err := u.adopted()
+		if err != nil {
+			return err
 		}
-		_, err := m.engine.AdoptTenant(ctx, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType},
-			adopted, i.CreatedBy, now, within)
+		_, err = m.engine.AdoptTenant(ctx, u.tenant(), adopted, i.CreatedBy, now, within)
 		return err
 	}
 	t, err := m.store.Tenant(ctx, u.Tenant)

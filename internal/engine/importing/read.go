@@ -94,7 +94,7 @@ type Key struct {
 	Chain   []byte `json:"Issuer"`
 	Private []byte // PKCS#8
 	KeyType tenancy.KeyType
-	file    string
+	File    string // in which it was
 }
 
 // A reader collects the units and the problems.
@@ -363,7 +363,7 @@ func (r *reader) certificate(c Certificate, password string) error {
 		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return errors.New("is not for client authentication (extended key usage)")
 	}
-	k := Key{Purpose: purpose, Leaf: leaf.Raw, Chain: certfile.JoinChain(pair.Chain), file: c.Name}
+	k := Key{Purpose: purpose, Leaf: leaf.Raw, Chain: certfile.JoinChain(pair.Chain), File: c.Name}
 	if k.KeyType, err = keyType(pair.Key); err != nil {
 		return err
 	}

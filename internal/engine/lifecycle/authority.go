@@ -31,15 +31,19 @@ func (e *Engine) Signing(now time.Time) (a tenancy.Authority, ok bool) {
 }
 
 // Ephemeral issues a certificate of an authority that is presented once and never stored, to ask a receiver whether it
-// trusts the authority.
+// trusts the authority. It has the names of the tenant's next certificate, because the receiver may map them.
 func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID string, validity time.Duration,
 	now time.Time) (c tls.Certificate, err error) {
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
 		return c, err
 	}
+	newest, err := e.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	if err != nil {
+		return c, err
+	}
 	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key, At: now,
-		Validity: validity, Authority: authorityID})
+		Validity: validity, Authority: authorityID, Replaces: namesOf(newest)})
 	if err != nil {
 		return c, err
 	}

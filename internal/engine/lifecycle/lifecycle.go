@@ -11,12 +11,10 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/x509"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -139,15 +137,33 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 // Policy returns the rule set of the engine.
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
+// successor creates the key and the certificate that replace an old one. It keeps the names of the old one as far as the
+// issuer may certify them. Nothing is stored.
+func (e *Engine) successor(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate,
+	now time.Time) (store.SealedCertificate, error) {
+	return e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: now, Replaces: namesOf(old)},
+		old.Generation+1)
+}
+
+// namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail for that.
+func namesOf(c tenancy.Certificate) *certfile.Names {
+	names, err := certfile.NamesOf(c.DER)
+	if err != nil {
+		return nil
+	}
+	return &names
+}
+
 // issue creates a key and its certificate. Nothing is stored.
-func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Purpose, generation int,
-	now time.Time) (c store.SealedCertificate, err error) {
+func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, r issuer.Request,
+	generation int) (c store.SealedCertificate, err error) {
 	key, err := e.keys.Take(t.KeyType)
 	if err != nil {
 		return c, fmt.Errorf("create a key: %w", err)
 	}
-	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: purpose, Key: key, At: now,
-		Validity: e.policy.Validity})
+	now := r.At
+	r.Key, r.Validity = key, e.policy.Validity
+	issued, err := e.issuer.Issue(ctx, r)
 	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
 		return c, fmt.Errorf("issue: %w: certificates that are issued later cannot be stored yet: configure the CA to "+
 			"answer at once, or withdraw the request there", later)
@@ -165,7 +181,7 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, purpose tenancy.Pu
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)
 	}
 	c.Certificate = tenancy.Certificate{
-		ID: store.NewID(), TenantID: t.ID, Purpose: purpose, Generation: generation, State: tenancy.Standby,
+		ID: store.NewID(), TenantID: t.ID, Purpose: r.Purpose, Generation: generation, State: tenancy.Standby,
 		Serial:      issued.Serial,
 		Fingerprint: certfile.Fingerprint(issued.DER),
 		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
@@ -197,106 +213,6 @@ func (e *Engine) keepChain(ctx context.Context, chain [][]byte) (id string, err 
 	}
 	e.chains.Store(id, true)
 	return id, nil
-}
-
-// CreateTenant stores a tenant with the first certificates of the tenant and its M-user, and with its first
-// implementation project.
-func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor string, now time.Time) (tenancy.Tenant,
-	error) {
-	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
-}
-
-// An Adopted certificate comes from elsewhere, with its private key.
-type Adopted struct {
-	Purpose tenancy.Purpose
-	Leaf    *x509.Certificate
-	Chain   [][]byte // DER of the authorities above it: first its issuer, without the root
-	Key     crypto.Signer
-	KeyType tenancy.KeyType
-}
-
-// AdoptTenant creates a tenant with certificates that come from elsewhere. Certificates that are not given are issued.
-// more runs in the same transaction; it may be nil.
-func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
-	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
-	t.ID, t.CreatedAt, t.Version = store.NewID(), now, 1
-	if err := t.Check(); err != nil {
-		return t, err
-	}
-	var certs []store.SealedCertificate
-	var issuers [][]byte
-	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-		i := slices.IndexFunc(adopted, func(a Adopted) bool { return a.Purpose == purpose })
-		var c store.SealedCertificate
-		var err error
-		if i < 0 {
-			c, err = e.issue(ctx, t, purpose, 1, now)
-		} else {
-			c, err = e.adopt(t, adopted[i], now)
-			issuers = append(issuers, certfile.JoinChain(adopted[i].Chain))
-		}
-		if err != nil {
-			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		c.State = tenancy.Active
-		certs = append(certs, c)
-	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateTenant(ctx, t); err != nil {
-			if errors.Is(err, tenancy.ErrConflict) {
-				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s already exists", t.Name)
-			}
-			return err
-		}
-		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID,
-			Name:      tenancy.FirstProject,
-			CreatedAt: now, Version: 1}); err != nil {
-			return err
-		}
-		for _, chain := range issuers {
-			if chain == nil {
-				continue
-			}
-			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(chain), chain); err != nil {
-				return err
-			}
-		}
-		if err := tx.AddCertificates(ctx, certs); err != nil {
-			return err
-		}
-		if more != nil {
-			if err := more(tx, t); err != nil {
-				return err
-			}
-		}
-		events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name,
-			map[string]any{"key_type": t.KeyType})}
-		for i, c := range certs {
-			action := "certificate.issued"
-			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
-				action = "certificate.adopted"
-			}
-			events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate),
-				certificateDetail(c.Certificate)))
-		}
-		return tx.Audit(ctx, events...)
-	})
-	return t, err
-}
-
-// adopt seals the key of a certificate that comes from elsewhere.
-func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.SealedCertificate, err error) {
-	c.Certificate = tenancy.Certificate{
-		ID: store.NewID(), TenantID: t.ID, Purpose: a.Purpose, Generation: 1, Serial: certfile.Serial(a.Leaf),
-		Fingerprint: certfile.Fingerprint(a.Leaf.Raw), Subject: certfile.Name(a.Leaf.RawSubject),
-		NotBefore: a.Leaf.NotBefore.UTC(), NotAfter: a.Leaf.NotAfter.UTC(), KeyType: a.KeyType, DER: a.Leaf.Raw,
-		CreatedAt: now,
-	}
-	if len(a.Chain) > 0 {
-		c.IssuerID = certfile.Fingerprint(certfile.JoinChain(a.Chain))
-	}
-	c.SealedKey, err = e.seal.SealKey(a.Key, rollovers.SealContext(c.ID))
-	return c, err
 }
 
 func object(t tenancy.Tenant, c tenancy.Certificate) string {

@@ -306,7 +306,7 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
 			from.Format("2006-01-02 15:04 MST"))
 	}
-	next, err := e.issue(ctx, t, purpose, old.Generation+1, now)
+	next, err := e.successor(ctx, t, old, now)
 	if err != nil {
 		return none, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}

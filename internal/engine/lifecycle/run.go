@@ -316,7 +316,7 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
 				i := renew[n-1]
 				old := p.certs[i]
-				c, err := w.engine.issue(ctx, p.people[old.TenantID].Tenant, old.Purpose, old.Generation+1, w.now)
+				c, err := w.engine.successor(ctx, p.people[old.TenantID].Tenant, old, w.now)
 				p.successors[i], errs[i] = &c, err
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -25,7 +26,10 @@ type DelivererConfig struct {
 	Sender Sender
 	// BaseURL is the address of the service, for links. Optional: without it, mails have none.
 	BaseURL string
-	Log     *slog.Logger
+	// Issuer issues the next generations. Optional: without it, a warning does not state what changes for an imported
+	// certificate.
+	Issuer issuer.Issuer
+	Log    *slog.Logger
 }
 
 // A Deliverer composes the mails that are queued, hands them to a mail server, and stores its answers.
@@ -33,6 +37,7 @@ type Deliverer struct {
 	store   *store.Store
 	sender  Sender
 	baseURL string
+	issuer  issuer.Issuer // may be nil
 	log     *slog.Logger
 	ledger  ledger
 }
@@ -47,7 +52,7 @@ func NewDeliverer(c DelivererConfig) (*Deliverer, error) {
 	case c.Log == nil:
 		return nil, errors.New("the delivery of mails needs a Log")
 	}
-	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, log: c.Log}, nil
+	return &Deliverer{store: c.Store, sender: c.Sender, baseURL: c.BaseURL, issuer: c.Issuer, log: c.Log}, nil
 }
 
 // An answered mail is stored with its audit events.
@@ -226,7 +231,9 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			return l, err
 		}
 	default:
-		expected(&l, all, old)
+		if err := d.expected(ctx, &l, all, t, old); err != nil {
+			return l, err
+		}
 	}
 	if old.Purpose == tenancy.ForTenant {
 		l.Arrangements = affected(&l, all, n.Kind, t, wanted, d.baseURL, now)

@@ -112,7 +112,7 @@ func (w *world) queued() (ids []string) {
 func (w *world) deliverer(s Sender) *Deliverer {
 	w.t.Helper()
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Sender: s, BaseURL: "https://p.example.com",
-		Log: slog.New(slog.DiscardHandler)})
+		Issuer: w.ca, Log: slog.New(slog.DiscardHandler)})
 	check(w.t, err)
 	return d
 }

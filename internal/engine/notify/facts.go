@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -73,14 +74,25 @@ func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, ne
 }
 
 // expected sets what the next renewal will change, as far as the CA's plans tell: an authority of the local CA issues
-// the same subject again, and another authority may have taken over by then.
-func expected(l *Letter, all records, old tenancy.Certificate) {
+// the same names again, and another authority may have taken over by then. If the certificates cannot be compared, it
+// leaves that open, because the mail is due all the same.
+func (d *Deliverer) expected(ctx context.Context, l *Letter, all records, t tenancy.Tenant, old tenancy.Certificate) error {
 	if len(all.authorities) == 0 {
-		return
+		return nil
 	}
 	if !isAuthority(all.authorities, old.IssuerID) { // it was imported
-		l.ChangesKnown, l.ForeignIssuer, l.Changes = true, true, tenancy.Changes{Key: true, Issuer: true, Root: true}
-		return
+		chain, err := d.chain(ctx, all, old)
+		if err != nil {
+			return err
+		}
+		next, foreseen, err := issuer.Expect(d.issuer, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: l.RenewalOn},
+			chain)
+		if err != nil {
+			d.log.WarnContext(ctx, "a mail does not state what will change, because a certificate cannot be read", "tenant",
+				l.Tenant, "generation", old.Generation, "error", err)
+		}
+		l.ChangesKnown, l.ForeignIssuer, l.Changes = foreseen, true, next.Changes
+		return nil
 	}
 	var signs tenancy.Authority
 	for _, a := range all.authorities {
@@ -92,6 +104,7 @@ func expected(l *Letter, all records, old tenancy.Certificate) {
 	after, _ := rootOf(all.authorities, signs.ID)
 	l.ChangesKnown = true
 	l.Changes = tenancy.Changes{Key: true, Issuer: signs.ID != old.IssuerID, Root: before.ID != after.ID}
+	return nil
 }
 
 func isAuthority(all []tenancy.Authority, id string) bool {

@@ -23,6 +23,7 @@ var erasures = []string{
 	"DELETE FROM tokens WHERE tenant_id = ?",
 	"DELETE FROM key_users WHERE tenant_id = ?",
 	"DELETE FROM it_contacts WHERE tenant_id = ?",
+	"DELETE FROM kept_names WHERE tenant_id = ?",
 	"DELETE FROM certificates WHERE tenant_id = ?",
 	"DELETE FROM tenants WHERE id = ?",
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const importColumns = "id, state, created_by, created_at, total, done, problems, last_error"
+const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error"
 
 func scanImport(s row) (i tenancy.Import, err error) {
-	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Done, &i.Problems, &i.LastError)
+	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems, &i.LastError)
 }
 
 // ImportByID finds an import.
@@ -32,15 +32,20 @@ func (r Reader) ImportPlan(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such import", scanOne[[]byte], "SELECT plan FROM imports WHERE id = ?", id)
 }
 
-// CreateImport stores an import with its sealed plan. It deletes the plans that were not applied within a day, because
-// they hold private keys.
-func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte) error {
+// ImportPlanned returns what an import does, as JSON: a list with one entry per tenant.
+func (r Reader) ImportPlanned(ctx context.Context, id string) (string, error) {
+	return one(ctx, r, "such import", scanOne[string], "SELECT planned FROM imports WHERE id = ?", id)
+}
+
+// CreateImport stores an import with its sealed plan, and with what the plan does, as JSON. It deletes the sealed plans
+// that were not applied within a day, because they hold private keys.
+func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, planned string) error {
 	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?",
 		micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", i.ID,
-		i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Done, i.Problems, i.LastError, plan)
+	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Changing, i.Done, i.Problems, i.LastError, plan, planned)
 	return err
 }
 

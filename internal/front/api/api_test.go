@@ -155,7 +155,7 @@ var bodies = map[string]string{
 		`"endpoint":"https://x"}`,
 	"POST /tenants/{tenant}/arrangements/trial": `{"name":"x","receiver":"erp",` +
 		`"endpoint":"https://x"}`,
-	"POST /imports": `{}`,
+	"POST /imports": `{}`, "POST /imports/{import}/apply": `{}`,
 	"PUT /tenants/{tenant}/arrangements/{arrangement}": `{"name":"crm-to-erp","receiver":"erp",` +
 		`"endpoint":"https://x"}`,
 	"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
@@ -18,7 +19,8 @@ const mostImport = 64 << 20
 
 func viewImport(i tenancy.Import) (client.Import, error) {
 	v := client.Import{
-		ID: i.ID, State: i.State, CreatedBy: i.CreatedBy, CreatedAt: i.CreatedAt, Total: i.Total, Done: i.Done,
+		ID: i.ID, State: i.State, CreatedBy: i.CreatedBy, CreatedAt: i.CreatedAt, Total: i.Total,
+		Changing: i.Changing, Done: i.Done,
 		Problems: []client.Problem{}, LastError: i.LastError,
 	}
 	if err := json.Unmarshal([]byte(i.Problems), &v.Problems); err != nil {
@@ -38,6 +40,10 @@ func registerImports(r *router) {
 	register(r, endpoint{
 		method: http.MethodGet, path: "/imports/{import}", summary: "Get an import", access: operators,
 	}, (*server).getImport)
+	register(r, endpoint{
+		method: http.MethodGet, path: "/imports/{import}/plan", summary: "List what an import does, per tenant",
+		access: operators,
+	}, (*server).listImportPlan)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/imports/{import}/apply", summary: "Apply an import in the background",
 		status: http.StatusAccepted, access: operators,
@@ -88,7 +94,7 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 	return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: view}, err
 }
 
-func (s *server) getImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+func (s *server) getImport(ctx context.Context, in *OneImport) (*Entity[client.Import], error) {
 	i, err := s.store.ImportByID(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -97,11 +103,60 @@ func (s *server) getImport(ctx context.Context, in *oneImport) (*Entity[client.I
 	return &Entity[client.Import]{Body: view}, err
 }
 
-func (s *server) applyImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+func (s *server) listImportPlan(ctx context.Context, in *struct {
+	OneImport
+	Paged
+}) (*List[client.ImportPlan], error) {
+	i, err := s.store.ImportByID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.store.ImportPlanned(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	plans, err := importing.Plans(i, text)
+	if err != nil {
+		return nil, err
+	}
+	tenant := func(p importing.Plan) string { return p.Tenant }
+	if in.Cursor != "" {
+		after := slices.IndexFunc(plans, func(p importing.Plan) bool { return p.Tenant == in.Cursor })
+		plans = plans[after+1:]
+	}
+	return pageOf(plans[:min(len(plans), in.Limit+1)], in.Limit, tenant, viewPlan), nil
+}
+
+func viewPlan(p importing.Plan) client.ImportPlan {
+	v := client.ImportPlan{Tenant: p.Tenant, New: p.New, KeyUsers: p.KeyUsers, ITContacts: p.ITContacts,
+		Arrangements: p.Arrangements, Certificates: make([]client.ImportedRenewal, len(p.Certificates))}
+	for i, c := range p.Certificates {
+		r := client.ImportedRenewal{File: c.File, Purpose: c.Purpose, NotAfter: c.NotAfter, RenewAt: c.RenewAt,
+			WarnAt: c.WarnAt, Notified: c.Notified, Changes: make([]client.ImportChange, len(c.Changes))}
+		for j, change := range c.Changes {
+			r.Changes[j] = client.ImportChange{What: string(change.What), From: change.From, To: change.To}
+		}
+		v.Certificates[i] = r
+	}
+	return v
+}
+
+func (s *server) applyImport(ctx context.Context, in *struct {
+	OneImport
+	Body *client.ImportApproval
+}) (*Entity[client.Import], error) {
+	i, err := s.store.ImportByID(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if i.State == tenancy.ImportChecked && i.Changing > 0 && (in.Body == nil || !in.Body.AcceptChanges) {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the first renewals of %d imported certificates change what receivers "+
+			"may check: read the plan of the import, then apply it with accept_changes", i.Changing)
+	}
 	return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 }
 
-func (s *server) undoImport(ctx context.Context, in *oneImport) (*Entity[client.Import], error) {
+func (s *server) undoImport(ctx context.Context, in *OneImport) (*Entity[client.Import], error) {
 	return s.moveImport(ctx, in.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
 }
 
@@ -115,7 +170,8 @@ type ImportChecker interface {
 	Check(ctx context.Context, f importing.Files, actor string) (tenancy.Import, error)
 }
 
-type oneImport struct {
+// OneImport is the path of an import.
+type OneImport struct {
 	ID string `path:"import" maxLength:"64"`
 }
 

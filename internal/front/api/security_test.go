@@ -248,6 +248,18 @@ func TestAnImportWithUnreadableProblemsIsNotShownAsValid(t *testing.T) {
 	}
 }
 
+func TestAnUnreadablePlanIsNotShownAsEmpty(t *testing.T) {
+	f := setUp(t)
+	made := f.ok("operator", "POST", "/imports", 201, `{"tenants":"name\nhooli\n"}`)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.SQL().ExecContext(t.Context(), "UPDATE imports SET planned = 'x'")
+		return err
+	}))
+	if a := f.call("operator", "GET", "/imports/"+made["id"].(string)+"/plan", ""); a.status != 500 {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+}
+
 func TestAnUnreadableAuthorityIsNotAnsweredAsOneThatIsNotAnnounced(t *testing.T) {
 	f := setUp(t)
 	made := f.ok("operator", "POST", "/authorities", 201, `{}`)

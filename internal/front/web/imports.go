@@ -106,7 +106,39 @@ func (c *console) importPage(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Import"), importPage(v, i))
+	plan, err := paged[client.ImportPlan](c, v, importsPath+"/"+escape(i.ID)+"/plan")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Import"), importPage(v, i, plan))
+}
+
+// changedPart names the part of a certificate that a first renewal changes.
+func (v *view) changedPart(c client.ImportChange) string {
+	switch c.What {
+	case "issuer":
+		return v.T("Issuer")
+	case "root":
+		return v.T("Root")
+	case "subject":
+		return v.T("Subject")
+	case "san":
+		return v.T("Alternative names")
+	}
+	return v.T("Key type")
+}
+
+// warnedBefore returns whether an imported certificate is renewed with a warning before.
+func (v *view) warnedBefore(r client.ImportedRenewal) stateOf {
+	switch {
+	case r.WarnAt.IsZero():
+		return stateOf{"bad", v.T("No warning before")}
+	case r.Notified == 0 && r.Purpose == tenancy.ForMUser:
+		return stateOf{"bad", v.T("No IT contact to warn")}
+	case r.Notified == 0:
+		return stateOf{"bad", v.T("No key user to warn")}
+	}
+	return stateOf{"good", v.T("%d warned on %s", r.Notified, v.Day(r.WarnAt))}
 }
 
 func (c *console) moveImport(v *view) error {
@@ -115,7 +147,11 @@ func (c *console) moveImport(v *view) error {
 		return &refusal{http.StatusNotFound, ""}
 	}
 	path := importsPath + "/" + escape(v.r.PathValue("import"))
-	if _, err := post[client.Import](c, v, path+"/"+verb, nil); err != nil {
+	var approval any
+	if verb == "apply" {
+		approval = client.ImportApproval{AcceptChanges: v.r.PostFormValue("accept_changes") == "yes"}
+	}
+	if _, err := post[client.Import](c, v, path+"/"+verb, approval); err != nil {
 		return err
 	}
 	return c.done(v, path, v.T("This continues in the background. You can close this page."))

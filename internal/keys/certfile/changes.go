@@ -3,7 +3,6 @@ package certfile
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 
@@ -21,11 +20,42 @@ func Changes(before, after [][]byte) (c tenancy.Changes, err error) {
 	}
 	a, b := old[0], next[0]
 	c.Key = !bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
-	c.Subject = !bytes.Equal(a.RawSubject, b.RawSubject)
-	c.SAN = !bytes.Equal(san(a), san(b))
+	oldNames, err1 := NamesOf(a.Raw)
+	nextNames, err2 := NamesOf(b.Raw)
+	if err := errors.Join(err1, err2); err != nil {
+		return c, fmt.Errorf("compare two certificates: %w", err)
+	}
+	c.Subject = !bytes.Equal(oldNames.Subject, nextNames.Subject)
+	c.SAN = !bytes.Equal(oldNames.SAN, nextNames.SAN)
 	c.Issuer = !sameIssuer(a, b)
 	c.Root = c.Issuer && !sameIssuer(old[len(old)-1], next[len(next)-1])
 	return c, nil
+}
+
+// Foreseen returns what a receiver may notice when a certificate is replaced by one that has a new key and the given names.
+// The chains hold certificates (DER): before as for [Changes], and above the CAs of the new one from the issuing CA to the
+// root.
+func Foreseen(before [][]byte, names Names, above [][]byte) (c tenancy.Changes, err error) {
+	old, err1 := parseChain(before)
+	authorities, err2 := parseChain(above)
+	if err := errors.Join(err1, err2); err != nil {
+		return c, fmt.Errorf("compare a certificate with the next one: %w", err)
+	}
+	has, err := NamesOf(old[0].Raw)
+	if err != nil {
+		return c, err
+	}
+	c = tenancy.Changes{Key: true, Subject: !bytes.Equal(has.Subject, names.Subject), SAN: !bytes.Equal(has.SAN, names.SAN),
+		Issuer: !isIssuer(authorities[0], old[0])}
+	c.Root = c.Issuer && !isIssuer(authorities[len(authorities)-1], old[len(old)-1])
+	return c, nil
+}
+
+// isIssuer reports whether a CA signed a certificate, by its name and its key. A certificate that states no key identifier
+// is compared by the name.
+func isIssuer(ca, c *x509.Certificate) bool {
+	return bytes.Equal(ca.RawSubject, c.RawIssuer) && (len(ca.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 ||
+		bytes.Equal(ca.SubjectKeyId, c.AuthorityKeyId))
 }
 
 func parseChain(chain [][]byte) ([]*x509.Certificate, error) {
@@ -48,15 +78,3 @@ func sameIssuer(a, b *x509.Certificate) bool {
 	return bytes.Equal(a.RawIssuer, b.RawIssuer) && (len(a.AuthorityKeyId) == 0 || len(b.AuthorityKeyId) == 0 ||
 		bytes.Equal(a.AuthorityKeyId, b.AuthorityKeyId))
 }
-
-// san returns the value of the extension with the subject alternative names; nil if there is none.
-func san(c *x509.Certificate) []byte {
-	for _, e := range c.Extensions {
-		if e.Id.Equal(subjectAltName) {
-			return e.Value
-		}
-	}
-	return nil
-}
-
-var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17} // RFC 5280, section 4.2.1.6

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -26,6 +27,12 @@ type Hierarchy interface {
 	Announced(now time.Time) (a tenancy.Authority, ok bool)
 	// Plans lists the authorities at now, roots first.
 	Plans(now time.Time) []Plan
+}
+
+// A Namer is an issuer that decides on the names in its certificates by itself.
+type Namer interface {
+	// Names returns the names that Issue gives a certificate for the request. It does not use the request's key.
+	Names(r Request) (certfile.Names, error)
 }
 
 // An Announcer makes the next authority when an operator asks for it.

@@ -1,6 +1,8 @@
 package issuer
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -13,7 +15,7 @@ import (
 )
 
 // Checked returns an issuer that accepts only what was requested from i: a client certificate of the requested key that
-// names the tenant, agrees with what i reports of it, and comes from the requested authority as far as i reports. The
+// names the tenant or keeps its names, agrees with what i reports of it, and comes from the requested authority as far as i reports. The
 // error describes the certificate. Whether the certificate is valid for long enough is the caller's decision. The
 // capabilities of i stay reachable with [As].
 func Checked(i Issuer) Issuer {
@@ -78,15 +80,22 @@ func check(issued Issued, r Request) error {
 	return nil
 }
 
-// names reports whether a certificate belongs to the tenant for the purpose: by its common name, and by its URI if it
-// has one.
+// names reports whether a certificate belongs to the tenant for the purpose: by its common name or the subject that is to
+// be kept, and by its URIs or the alternative names that are to be kept.
 func names(leaf *x509.Certificate, r Request) bool {
-	for _, u := range leaf.URIs {
-		if u.Path != Path(r.Tenant, r.Purpose) {
-			return false
+	has, err := certfile.NamesOf(leaf.Raw)
+	if err != nil {
+		return false
+	}
+	kept := cmp.Or(r.Replaces, &certfile.Names{})
+	if !bytes.Equal(has.SAN, kept.SAN) {
+		for _, u := range leaf.URIs {
+			if u.Path != Path(r.Tenant, r.Purpose) {
+				return false
+			}
 		}
 	}
-	return leaf.Subject.CommonName == r.Tenant
+	return leaf.Subject.CommonName == r.Tenant || bytes.Equal(has.Subject, kept.Subject)
 }
 
 // Path returns the path of the URI (SPIFFE ID) in a tenant's certificate.

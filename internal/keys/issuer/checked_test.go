@@ -3,11 +3,14 @@ package issuer_test
 import (
 	"context"
 	"crypto"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -138,6 +141,35 @@ func TestARequestThatIsAnsweredLaterNamesItsHandle(t *testing.T) {
 	} {
 		if err.Error() != want {
 			t.Errorf("%q, want %q", err.Error(), want)
+		}
+	}
+}
+
+func TestACertificateMayKeepTheNamesOfTheOneThatItReplaces(t *testing.T) {
+	now := time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
+	engine, ca := enginetest.New(t, "sqlite:"+t.TempDir()+"/p.db", now)
+	key, err := engine.Keys.Take(tenancy.P256)
+	check(t, err)
+	subject, err := asn1.Marshal(pkix.Name{CommonName: "my300001"}.ToRDNSequence())
+	check(t, err)
+	other, err := asn1.Marshal(pkix.Name{CommonName: "my300002"}.ToRDNSequence())
+	check(t, err)
+	elsewhere, err := certfile.SANOf(certfile.GeneralName{Kind: certfile.DNSName, Value: "x.elsewhere.example"})
+	check(t, err)
+	request := issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
+		Validity: 365 * 24 * time.Hour, Replaces: &certfile.Names{Subject: subject}}
+	issued, err := issuer.Checked(ca).Issue(t.Context(), request)
+	if err != nil || issued.Subject != "CN=my300001" {
+		t.Errorf("%q, %v", issued.Subject, err)
+	}
+	for what, lie := range map[string]func(*issuer.Request){
+		"the subject of another certificate": func(r *issuer.Request) { r.Replaces = &certfile.Names{Subject: other} },
+		"another tenant's SAN": func(r *issuer.Request) {
+			r.Tenant, r.Replaces = "zeta", &certfile.Names{Subject: subject, SAN: elsewhere}
+		},
+	} {
+		if issued, err := issuer.Checked(liar{Issuer: ca, request: lie}).Issue(t.Context(), request); err == nil {
+			t.Errorf("%s is accepted: %s", what, issued.Subject)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package issuer defines what Perennial needs of a certificate authority. Implementations are packages below it.
 //
 // An [Issuer] has one method. Everything else is an optional capability with a small interface of its own: [Collector],
-// [Hierarchy], [Announcer], [Revoker], [CRLSigner], [Bundler], [ServerCertifier]. Callers ask for a capability with
+// [Hierarchy], [Namer], [Announcer], [Revoker], [CRLSigner], [Bundler], [ServerCertifier]. Callers ask for a capability with
 // [As] and do without it if the issuer lacks it.
 package issuer
 
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -26,7 +27,10 @@ type Request struct {
 	Tenant  string // name
 	Purpose tenancy.Purpose
 	// Key is the private key of the certificate. It signs if the CA wants proof of possession, and is never sent.
-	Key      crypto.Signer
+	Key crypto.Signer
+	// Replaces holds the names of the certificate that this one replaces; nil for the first one. Receivers may have
+	// mapped them, so an issuer keeps them as far as it may certify them.
+	Replaces *certfile.Names
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
 	// Authority is the ID of the authority that must sign, for a probe. Empty: the one that signs now. Only an issuer

@@ -141,7 +141,7 @@ func (s *story) setUp(ctx context.Context) error {
 	}
 	log := slog.New(slog.DiscardHandler)
 	s.deliverer, err = notify.NewDeliverer(notify.DelivererConfig{Store: s.store, Sender: server,
-		BaseURL: "https://platform.example.com", Log: log})
+		BaseURL: "https://platform.example.com", Issuer: s.ca, Log: log})
 	if err != nil {
 		return err
 	}

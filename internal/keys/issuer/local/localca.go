@@ -246,16 +246,6 @@ func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
 	return sum[:20], nil
 }
 
-// subject names the tenant. It is the same in every generation, for receivers that map it.
-func (ca *CA) subject(r issuer.Request) pkix.Name {
-	name := pkix.Name{Organization: []string{ca.config.Organization}, OrganizationalUnit: []string{"Tenants"},
-		CommonName: r.Tenant}
-	if r.Purpose == tenancy.ForMUser {
-		name.OrganizationalUnit = []string{"M-users"}
-	}
-	return name
-}
-
 // Issue implements [issuer.Issuer].
 func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) {
 	notBefore := r.At.Add(-Backdate).UTC().Truncate(time.Second)
@@ -269,23 +259,26 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	if err != nil {
 		return issuer.Issued{}, err
 	}
+	names, err := ca.Names(r)
+	if err != nil {
+		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
+	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               ca.subject(r),
+		RawSubject:            names.Subject,
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		BasicConstraintsValid: true,
 		SubjectKeyId:          keyID,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		URIs: []*url.URL{{Scheme: "spiffe", Host: ca.config.TrustDomain,
-			Path: issuer.Path(r.Tenant, r.Purpose)}},
+	}
+	if len(names.SAN) > 0 {
+		template.ExtraExtensions = []pkix.Extension{{Id: subjectAltName, Value: names.SAN,
+			Critical: isEmptyName(names.Subject)}}
 	}
 	if ca.config.CRLURL != "" {
 		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
-	}
-	if template.RawSubject, err = asn1.Marshal(template.Subject.ToRDNSequence()); err != nil {
-		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: write its subject: %w", r.Tenant, err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)
 	if err != nil {
@@ -293,7 +286,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 	}
 	return issuer.Issued{
 		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()),
-		Subject: certfile.Name(template.RawSubject), NotBefore: template.NotBefore, NotAfter: template.NotAfter,
+		Subject: certfile.Name(names.Subject), NotBefore: template.NotBefore, NotAfter: template.NotAfter,
 		IssuerID: signer.ID,
 	}, nil
 }

@@ -1,0 +1,216 @@
+package importing
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A Plan describes what an import does for one tenant, and what the first renewals of its certificates will change.
+type Plan struct {
+	Tenant       string               `json:"tenant"`
+	New          bool                 `json:"new"`
+	KeyUsers     int                  `json:"key_users"`
+	ITContacts   int                  `json:"it_contacts"`
+	Arrangements int                  `json:"arrangements"`
+	Certificates []PlannedCertificate `json:"certificates"`
+}
+
+// A PlannedCertificate is an imported certificate with its first renewal.
+type PlannedCertificate struct {
+	File     string          `json:"file"`
+	Purpose  tenancy.Purpose `json:"purpose"`
+	NotAfter time.Time       `json:"not_after"`
+	RenewAt  time.Time       `json:"renew_at"`
+	WarnAt   time.Time       `json:"warn_at,omitzero"` // zero if no run warns before the renewal
+	Notified int             `json:"notified"`         // number of people whom the warning reaches
+	Changes  []Change        `json:"changes"`
+}
+
+// A Change is a difference between an imported certificate and its successor that a receiver may notice. The key and the
+// dates always differ.
+type Change struct {
+	What ChangeKind `json:"what"`
+	From string     `json:"from"`
+	To   string     `json:"to"`
+}
+
+// ChangeKind is the part of a certificate that changes.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	ChangedIssuer  ChangeKind = "issuer"
+	ChangedRoot    ChangeKind = "root"
+	ChangedSubject ChangeKind = "subject"
+	ChangedSAN     ChangeKind = "san"
+	ChangedKeyType ChangeKind = "key type"
+)
+
+// Plans reads the plans that [Importer.Check] stored with an import.
+func Plans(i tenancy.Import, text string) (plans []Plan, err error) {
+	if err := json.Unmarshal([]byte(text), &plans); err != nil {
+		return nil, fmt.Errorf("read the plan of import %s: %w", i.ID, err)
+	}
+	return plans, nil
+}
+
+// Changing returns the number of certificates whose first renewal changes more than their key and dates.
+func Changing(plans []Plan) (n int) {
+	for _, p := range plans {
+		for _, c := range p.Certificates {
+			if len(c.Changes) > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// plan foresees the first renewals of a unit's certificates.
+func (m *Importer) plan(u *Unit, now time.Time) (Plan, error) {
+	p := Plan{Tenant: u.Tenant, New: u.New, KeyUsers: len(u.KeyUsers), ITContacts: len(u.Contacts),
+		Arrangements: len(u.Arrangements), Certificates: []PlannedCertificate{}}
+	all, err := u.adopted()
+	if err != nil {
+		return p, err
+	}
+	for i, a := range all {
+		r, err := m.engine.FirstRenewal(u.tenant(), a, now)
+		if err != nil {
+			return p, fmt.Errorf("%s: %w", u.Keys[i].File, err)
+		}
+		c := PlannedCertificate{File: u.Keys[i].File, Purpose: a.Purpose, NotAfter: a.Leaf.NotAfter.UTC(), RenewAt: r.At,
+			WarnAt: r.WarnedAt, Changes: changes(a, r)}
+		if !r.WarnedAt.IsZero() {
+			c.Notified = u.notified(m.engine.Policy(), a, r.WarnedAt)
+		}
+		p.Certificates = append(p.Certificates, c)
+	}
+	return p, nil
+}
+
+// notified returns how many people of the unit a warning reaches, by task or mail.
+func (u *Unit) notified(rules policy.Policy, a lifecycle.Adopted, at time.Time) int {
+	v := policy.Validity{NotBefore: a.Leaf.NotBefore, NotAfter: a.Leaf.NotAfter}
+	switch {
+	case a.Purpose == tenancy.ForMUser && rules.MailsMUser(at):
+		return len(u.Contacts)
+	case a.Purpose == tenancy.ForMUser:
+		return 0
+	case rules.MailsITContacts(v, at):
+		return len(u.KeyUsers) + len(u.Contacts)
+	}
+	return len(u.KeyUsers)
+}
+
+// changes lists what a first renewal changes.
+func changes(a lifecycle.Adopted, r lifecycle.FirstRenewal) []Change {
+	list := []Change{}
+	add := func(changed bool, what ChangeKind, from, to string) {
+		if changed {
+			list = append(list, Change{what, from, to})
+		}
+	}
+	add(a.KeyType != r.KeyType, ChangedKeyType, string(a.KeyType), string(r.KeyType))
+	if !r.Foreseen {
+		return list
+	}
+	top := a.Leaf
+	if n := len(a.Chain); n > 0 {
+		if c, err := certfile.ParseCertificate(a.Chain[n-1]); err == nil {
+			top = c
+		}
+	}
+	to := r.Expected
+	add(to.Changes.Issuer, ChangedIssuer, certfile.Name(a.Leaf.RawIssuer), to.Issuer)
+	add(to.Changes.Root, ChangedRoot, certfile.Name(top.RawIssuer), to.Root)
+	has, err := certfile.NamesOf(a.Leaf.Raw)
+	if err != nil {
+		return list // FirstRenewal has read them already
+	}
+	subject, san := has.Text()
+	nextSubject, nextSAN := to.Names.Text()
+	add(to.Changes.Subject, ChangedSubject, subject, nextSubject)
+	add(to.Changes.SAN, ChangedSAN, san, nextSAN)
+	return list
+}
+
+// tenant returns the tenant that the unit creates.
+func (u *Unit) tenant() tenancy.Tenant {
+	return tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}
+}
+
+// adopted returns the unit's certificates for the engine, in the order of its keys.
+func (u *Unit) adopted() (all []lifecycle.Adopted, err error) {
+	for _, k := range u.Keys {
+		leaf, err := certfile.ParseCertificate(k.Leaf)
+		if err != nil {
+			return nil, err
+		}
+		private, err := x509.ParsePKCS8PrivateKey(k.Private)
+		if err != nil {
+			return nil, errors.New("a private key of the plan cannot be read")
+		}
+		chain, err := certfile.SplitChain(k.Chain)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, lifecycle.Adopted{Purpose: k.Purpose, Leaf: leaf, Chain: chain,
+			Key: private.(crypto.Signer), KeyType: k.KeyType})
+	}
+	return all, nil
+}
+
+// checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import.
+func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Problem, err error) {
+	byName := make(map[string]string, len(units)) // tenants that are created
+	for _, u := range units {
+		if u.New {
+			byName[u.Tenant] = u.Tenant
+		}
+	}
+	owner := map[string]string{} // by subject and SAN
+	for _, u := range units {
+		all, err := u.adopted()
+		if err != nil {
+			return nil, err
+		}
+		for i, a := range all {
+			wrong := func(format string, args ...any) {
+				problems = append(problems, Problem{File: u.Keys[i].File, Text: fmt.Sprintf(format, args...)})
+			}
+			err := m.engine.CheckNames(ctx, u.Tenant, []lifecycle.Adopted{a})
+			if errors.Is(err, tenancy.ErrConflict) {
+				wrong("%v", err)
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			names, err := m.engine.KeptNames(u.Tenant, []lifecycle.Adopted{a})
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				if other := owner[name]; other != "" && other != u.Tenant {
+					wrong("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other, name)
+				}
+				owner[name] = u.Tenant
+			}
+			if cn := a.Leaf.Subject.CommonName; len(names) > 0 && cn != u.Tenant && byName[cn] != "" {
+				wrong("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn)
+			}
+		}
+	}
+	return problems, nil
+}

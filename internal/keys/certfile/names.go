@@ -1,0 +1,160 @@
+package certfile
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// Names identify the owner of a certificate to receivers that look at more than the certificate itself. Both are DER.
+type Names struct {
+	Subject []byte // the distinguished name
+	SAN     []byte // the value of the extension; nil if the certificate has none
+}
+
+// NamesOf returns the names of a certificate (DER). It reads certificates that crypto/x509 refuses, such as those with a
+// negative serial number.
+func NamesOf(der []byte) (n Names, err error) {
+	in := cryptobyte.String(der)
+	var cert, tbs, subject, extensions cryptobyte.String
+	var extended bool
+	versionTag, issuerUIDTag, subjectUIDTag, extensionsTag := cbasn1.Tag(0).ContextSpecific().Constructed(),
+		cbasn1.Tag(1).ContextSpecific(), cbasn1.Tag(2).ContextSpecific(), cbasn1.Tag(3).ContextSpecific().Constructed()
+	// RFC 5280, section 4.1
+	if !in.ReadASN1(&cert, cbasn1.SEQUENCE) ||
+		!cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
+		!tbs.SkipOptionalASN1(versionTag) ||
+		!tbs.SkipASN1(cbasn1.INTEGER) || // serial number
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // signature algorithm
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // issuer
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
+		!tbs.ReadASN1Element(&subject, cbasn1.SEQUENCE) ||
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // public key
+		!tbs.SkipOptionalASN1(issuerUIDTag) ||
+		!tbs.SkipOptionalASN1(subjectUIDTag) ||
+		!tbs.ReadOptionalASN1(&extensions, &extended, extensionsTag) {
+		return n, errUnnamed
+	}
+	n.Subject = subject
+	if extended && !extensions.ReadASN1(&extensions, cbasn1.SEQUENCE) {
+		return n, errUnnamed
+	}
+	for !extensions.Empty() {
+		var extension, oid, value cryptobyte.String
+		if !extensions.ReadASN1(&extension, cbasn1.SEQUENCE) ||
+			!extension.ReadASN1Element(&oid, cbasn1.OBJECT_IDENTIFIER) ||
+			!extension.SkipOptionalASN1(cbasn1.BOOLEAN) ||
+			!extension.ReadASN1(&value, cbasn1.OCTET_STRING) {
+			return n, errUnnamed
+		}
+		if bytes.Equal(oid, subjectAltNameDER) {
+			n.SAN = value
+		}
+	}
+	return n, nil
+}
+
+var (
+	errUnnamed = errors.New("the names in the certificate cannot be read")
+	// subjectAltNameDER is the encoding of 2.5.29.17 (RFC 5280, section 4.2.1.6).
+	subjectAltNameDER = []byte{6, 3, 0x55, 0x1d, 0x11}
+)
+
+// Equal reports whether two names are the same, byte for byte.
+func (n Names) Equal(o Names) bool {
+	return bytes.Equal(n.Subject, o.Subject) && bytes.Equal(n.SAN, o.SAN)
+}
+
+// A GeneralName is one subject alternative name (RFC 5280, section 4.2.1.6).
+type GeneralName struct {
+	Kind  NameKind
+	Value string // as it is encoded
+}
+
+// NameKind is the tag of a general name.
+type NameKind uint8
+
+// The kinds of names that a receiver can map to a sender.
+const (
+	EmailName NameKind = 1
+	DNSName   NameKind = 2
+	URIName   NameKind = 6
+)
+
+// kindNames holds the prefixes that OpenSSL prints.
+var kindNames = map[NameKind]string{EmailName: "email", DNSName: "DNS", URIName: "URI"}
+
+// Alternatives lists the subject alternative names.
+func (n Names) Alternatives() (all []GeneralName, err error) {
+	in := cryptobyte.String(n.SAN)
+	if in.Empty() {
+		return nil, nil
+	}
+	var names cryptobyte.String
+	if !in.ReadASN1(&names, cbasn1.SEQUENCE) || !in.Empty() {
+		return nil, errUnnamed
+	}
+	for !names.Empty() {
+		var value cryptobyte.String
+		var tag cbasn1.Tag
+		if !names.ReadAnyASN1(&value, &tag) {
+			return nil, errUnnamed
+		}
+		all = append(all, GeneralName{NameKind(tag & 0x1f), string(value)})
+	}
+	return all, nil
+}
+
+// SANOf encodes one subject alternative name as the value of the extension.
+func SANOf(n GeneralName) ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(names *cryptobyte.Builder) {
+		names.AddASN1(cbasn1.Tag(n.Kind).ContextSpecific(), func(v *cryptobyte.Builder) { v.AddBytes([]byte(n.Value)) })
+	})
+	return b.Bytes()
+}
+
+// Text returns the names for people: the subject in the form of RFC 4514 and the alternative names, comma-separated.
+func (n Names) Text() (subject, san string) {
+	all, err := n.Alternatives()
+	if err != nil {
+		return Name(n.Subject), "unreadable"
+	}
+	texts := make([]string, len(all))
+	for i, a := range all {
+		kind, known := kindNames[a.Kind]
+		if !known {
+			texts[i] = "other"
+			continue
+		}
+		texts[i] = kind + ":" + a.Value
+	}
+	return Name(n.Subject), strings.Join(texts, ", ")
+}
+
+// SameSubject reports whether receivers take two subjects for the same: case and repeated spaces do not count (RFC 5280,
+// section 7.1).
+func (n Names) SameSubject(o Names) bool { return fold(Name(n.Subject)) == fold(Name(o.Subject)) }
+
+func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+
+// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for the
+// same, as in [Names.SameSubject], have the same text.
+func (n Names) Claims() (claims []string) {
+	if subject := Name(n.Subject); subject != "" {
+		claims = append(claims, "subject:"+fold(subject))
+	}
+	all, err := n.Alternatives()
+	if err != nil {
+		return claims
+	}
+	for _, a := range all {
+		if kind, known := kindNames[a.Kind]; known {
+			claims = append(claims, strings.ToLower(kind)+":"+fold(a.Value))
+		}
+	}
+	return claims
+}

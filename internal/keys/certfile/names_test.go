@@ -1,0 +1,133 @@
+package certfile
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestTheNamesOfACertificateAreThoseThatX509Reads(t *testing.T) {
+	var none *authority
+	ca := none.ca(t, "root")
+	for name, template := range map[string]x509.Certificate{
+		"a subject and no extension": {Subject: pkix.Name{CommonName: "acme", Organization: []string{"Größe"}}},
+		"every kind of name": {Subject: pkix.Name{CommonName: "acme"}, DNSNames: []string{"a.example.com"},
+			EmailAddresses: []string{"a@example.com"}, IPAddresses: []net.IP{{192, 0, 2, 1}},
+			URIs: []*url.URL{{Scheme: "spiffe", Host: "example.com", Path: "/a"}}, KeyUsage: x509.KeyUsageDigitalSignature},
+		"no subject": {DNSNames: []string{"a.example.com"}},
+	} {
+		c := ca.sign(t, template, newKey(t))
+		n, err := NamesOf(c.Raw)
+		var san []byte
+		for _, e := range c.Extensions {
+			if e.Id.String() == "2.5.29.17" {
+				san = e.Value
+			}
+		}
+		if err != nil || !bytes.Equal(n.Subject, c.RawSubject) || !bytes.Equal(n.SAN, san) {
+			t.Errorf("%s: %v, %x %x", name, err, n.Subject, n.SAN)
+		}
+		for i := range len(c.Raw) { // a file that was cut off
+			if _, err := NamesOf(c.Raw[:i]); err == nil {
+				t.Fatalf("%s: the first %d bytes are read", name, i)
+			}
+		}
+	}
+}
+
+func TestNamesThatReceiversTakeForTheSameHaveTheSameClaims(t *testing.T) {
+	var none *authority
+	ca := none.ca(t, "root")
+	names := func(template x509.Certificate) Names {
+		n, err := NamesOf(ca.sign(t, template, newKey(t)).Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a := names(x509.Certificate{Subject: pkix.Name{CommonName: "Acme  Corp"}, DNSNames: []string{"A.example.com"},
+		EmailAddresses: []string{"x@example.com"}, URIs: []*url.URL{{Scheme: "spiffe", Host: "example.com", Path: "/a"}},
+		IPAddresses: []net.IP{{192, 0, 2, 1}}})
+	want := []string{"subject:cn=acme corp", "dns:a.example.com", "email:x@example.com", "uri:spiffe://example.com/a"}
+	if got := a.Claims(); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if subject, san := a.Text(); subject != "CN=Acme  Corp" ||
+		san != "DNS:A.example.com, email:x@example.com, other, URI:spiffe://example.com/a" {
+		t.Errorf("%q, %q", subject, san)
+	}
+	if b := names(x509.Certificate{Subject: pkix.Name{CommonName: "acme corp"}}); !a.SameSubject(b) || a.Equal(b) {
+		t.Error("case and spaces make another subject, or are the same bytes")
+	}
+	if b := names(x509.Certificate{Subject: pkix.Name{CommonName: "acmecorp"}}); a.SameSubject(b) {
+		t.Error("another subject is the same")
+	}
+	if claims := names(x509.Certificate{DNSNames: []string{"x.example.com"}}).Claims(); !slices.Equal(claims,
+		[]string{"dns:x.example.com"}) {
+		t.Errorf("without a subject: %q", claims)
+	}
+	damaged := Names{Subject: a.Subject, SAN: a.SAN[:len(a.SAN)-1]}
+	if claims := damaged.Claims(); len(claims) != 1 {
+		t.Errorf("alternative names that cannot be read: %q", claims)
+	}
+	if _, san := damaged.Text(); san != "unreadable" {
+		t.Errorf("alternative names that cannot be read: %q", san)
+	}
+}
+
+// What is foreseen is what a comparison shows once the certificate is there.
+func TestForeseenChangesAreThoseOfTheNextCertificate(t *testing.T) {
+	var none *authority
+	root, other := none.ca(t, "root"), none.ca(t, "root") // the same name, another key
+	issuing, second, foreign := root.ca(t, "issuing"), root.ca(t, "issuing 2"), other.ca(t, "issuing")
+	acme := x509.Certificate{Subject: pkix.Name{CommonName: "acme"}, DNSNames: []string{"acme.example.com"}}
+	renamed, without := acme, acme
+	renamed.Subject.CommonName = "Acme"
+	without.DNSNames = nil
+	before := [][]byte{issuing.sign(t, acme, newKey(t)).Raw, issuing.cert.Raw}
+	seen := map[tenancy.Changes]bool{}
+	for _, template := range []x509.Certificate{acme, renamed, without} {
+		for ca, top := range map[*authority]*authority{issuing: root, second: root, foreign: other} {
+			next := ca.sign(t, template, newKey(t))
+			names, err := NamesOf(next.Raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			foreseen, err1 := Foreseen(before, names, [][]byte{ca.cert.Raw, top.cert.Raw})
+			changed, err2 := Changes(before, [][]byte{next.Raw, ca.cert.Raw})
+			if err1 != nil || err2 != nil || foreseen != changed {
+				t.Errorf("foreseen %+v, %v; changed %+v, %v", foreseen, err1, changed, err2)
+			}
+			seen[foreseen] = true
+		}
+	}
+	if len(seen) != 9 {
+		t.Errorf("%d different changes, want 9", len(seen))
+	}
+	for _, bad := range [][][]byte{nil, {{1, 2}}} {
+		if _, err := Foreseen(bad, Names{}, before); err == nil {
+			t.Errorf("%v is compared", bad)
+		}
+		if _, err := Foreseen(before, Names{}, bad); err == nil {
+			t.Errorf("%v is compared", bad)
+		}
+	}
+}
+
+func FuzzNamesOf(f *testing.F) {
+	f.Add([]byte{0x30, 0})
+	f.Fuzz(func(t *testing.T, der []byte) {
+		n, err := NamesOf(der)
+		if c, err2 := x509.ParseCertificate(der); err2 == nil && (err != nil || !bytes.Equal(n.Subject, c.RawSubject)) {
+			t.Errorf("x509 reads what NamesOf does not: %v", err)
+		}
+		n.Claims()
+		n.Text()
+	})
+}
