@@ -151,9 +151,9 @@ func printPlan(w io.Writer, p client.ImportPlan) {
 		case r.WarnAt.IsZero():
 			warned = "no warning before"
 		case r.Notified == 0:
-			warned = "nobody to warn: add key users"
+			warned = "warns no one: add key users"
 			if r.Purpose == tenancy.ForMUser {
-				warned = "nobody to warn: add IT contacts"
+				warned = "warns no one: add IT contacts"
 			}
 		}
 		fmt.Fprintf(w, "  %s: valid until %s, renewed on %s; %s\n", printable(r.File), moment(r.NotAfter),

@@ -41,8 +41,8 @@ func TestAMessageIsSentOnAFewConnectionsOnly(t *testing.T) {
 	}
 }
 
-// closeAfterHeaders reads frames of HTTP/2 (RFC 9113, section 4.1) until a request has arrived. Then it tells that the
-// request was not processed, and closes the connection.
+// closeAfterHeaders reads frames of HTTP/2 (RFC 9113, section 4.1) until a request has arrived. Then it reports that
+// the request was not processed, and closes the connection.
 func closeAfterHeaders(c net.Conn, taken *atomic.Int64) {
 	defer c.Close()
 	preface := make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))

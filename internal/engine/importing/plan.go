@@ -36,8 +36,8 @@ type PlannedCertificate struct {
 	Changes  []Change        `json:"changes"`
 }
 
-// A Change is a difference between an imported certificate and its successor that a receiver may notice. The key and the
-// dates always differ.
+// A Change is a difference between an imported certificate and its successor that a receiver may notice. The key and
+// the dates always differ.
 type Change struct {
 	What ChangeKind `json:"what"`
 	From string     `json:"from"`
@@ -205,7 +205,9 @@ func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Pr
 				if other := owner[name]; other != "" && other != u.Tenant {
 					wrong("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other, name)
 				}
-				owner[name] = u.Tenant
+				if owner[name] == "" {
+					owner[name] = u.Tenant
+				}
 			}
 			if cn := a.Leaf.Subject.CommonName; len(names) > 0 && cn != u.Tenant && byName[cn] != "" {
 				wrong("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn)

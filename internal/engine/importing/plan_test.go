@@ -110,7 +110,8 @@ func TestThePlanOfAnImportListsWhatTheFirstRenewalsChange(t *testing.T) {
 			san := c.File == "acme.pem"
 			if changes != (tenancy.Changes{Key: true, Issuer: true, Root: true, SAN: san}) || first.Subject != next.Subject ||
 				!next.CreatedAt.Equal(c.RenewAt) || !first.WarnedAt.Equal(c.WarnAt) {
-				t.Errorf("%s: warned at %s, renewed at %s, changes %+v, subject %q", c.File, first.WarnedAt, next.CreatedAt, changes,
+				t.Errorf("%s: warned at %s, renewed at %s, changes %+v, subject %q", c.File, first.WarnedAt, next.CreatedAt,
+					changes,
 					next.Subject)
 			}
 		}
@@ -142,7 +143,8 @@ func TestNamesThatBelongToAnotherTenantAreNotImported(t *testing.T) {
 		capitals := pkix.Name{CommonName: "MY300001", Organization: []string{"PLATFORM"}}
 		for want, files := range map[string]Files{
 			"the tenant acme has certificates with the same name (subject:cn=my300001,o=platform)": one("hooli", capitals),
-			"its common name is that of the tenant globex":                                        one("hooli", pkix.Name{CommonName: "globex"}),
+			"its common name is that of the tenant globex": one("hooli",
+				pkix.Name{CommonName: "globex"}),
 			"the certificate of the new tenant hooli has the same name": {Tenants: "name\nhooli\ninitech\n",
 				Certificates: []Certificate{f.client(t, "hooli.pem", tenancy.P256, subject(pkix.Name{CommonName: "x"})),
 					f.client(t, "initech.pem", tenancy.P256, subject(pkix.Name{CommonName: "X"}))}},

@@ -33,8 +33,9 @@ type Adopted struct {
 	KeyType tenancy.KeyType
 }
 
-// AdoptTenant creates a tenant with certificates that come from elsewhere. Certificates that are not given are issued. The
-// error is [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Engine.CheckNames]. more runs in the same transaction; it may be nil.
+// AdoptTenant creates a tenant with certificates that come from elsewhere. Certificates that are not given are issued.
+// The error is [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Engine.CheckNames]. more runs
+// in the same transaction; it may be nil.
 func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
 	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
 	t.ID, t.CreatedAt, t.Version = store.NewID(), now, 1
@@ -181,11 +182,12 @@ func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept []string, err
 }
 
 // ApartAdvice is the end of an error about a name that two tenants would have.
-const ApartAdvice = "receivers could not tell the two apart: leave the file out, and the tenant gets a certificate of its own"
+const ApartAdvice = "receivers could not tell the two apart: leave the file out, and the tenant gets a certificate " +
+	"of its own"
 
 // CheckNames returns an error if a later generation of the adopted certificates could be mistaken for one of another
-// tenant, because it keeps a name that the other tenant's certificates keep, or has the other tenant's name as its common
-// name. The error is [tenancy.ErrConflict] then.
+// tenant, because it keeps a name that the other tenant's certificates keep, or has the other tenant's name as its
+// common name. The error is [tenancy.ErrConflict] then.
 func (e *Engine) CheckNames(ctx context.Context, tenant string, adopted []Adopted) error {
 	return e.checkNames(ctx, e.store.Reader, tenant, adopted)
 }
@@ -201,7 +203,8 @@ func (e *Engine) checkNames(ctx context.Context, r store.Reader, tenant string, 
 	}
 	for _, o := range owners {
 		if o.Tenant != tenant {
-			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s): "+ApartAdvice, o.Tenant,
+			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s): "+ApartAdvice,
+				o.Tenant,
 				o.Name)
 		}
 	}

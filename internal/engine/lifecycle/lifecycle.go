@@ -137,8 +137,8 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 // Policy returns the rule set of the engine.
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
-// successor creates the key and the certificate that replace an old one. It keeps the names of the old one as far as the
-// issuer may certify them. Nothing is stored.
+// successor creates the key and the certificate that replace an old one. It keeps the names of the old one as far as
+// the issuer may certify them. Nothing is stored.
 func (e *Engine) successor(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate,
 	now time.Time) (store.SealedCertificate, error) {
 	return e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: now, Replaces: namesOf(old)},

@@ -76,7 +76,8 @@ func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, ne
 // expected sets what the next renewal will change, as far as the CA's plans tell: an authority of the local CA issues
 // the same names again, and another authority may have taken over by then. If the certificates cannot be compared, it
 // leaves that open, because the mail is due all the same.
-func (d *Deliverer) expected(ctx context.Context, l *Letter, all records, t tenancy.Tenant, old tenancy.Certificate) error {
+func (d *Deliverer) expected(ctx context.Context, l *Letter, all records, t tenancy.Tenant,
+	old tenancy.Certificate) error {
 	if len(all.authorities) == 0 {
 		return nil
 	}

@@ -10,7 +10,8 @@ import (
 const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error"
 
 func scanImport(s row) (i tenancy.Import, err error) {
-	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems, &i.LastError)
+	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems,
+		&i.LastError)
 }
 
 // ImportByID finds an import.
@@ -44,7 +45,8 @@ func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, pl
 		micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+", plan, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+
+		", plan, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Changing, i.Done, i.Problems, i.LastError, plan, planned)
 	return err
 }

@@ -56,7 +56,13 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	err := chromedp.Do(ctx, steps...)
+	// A live part of the page may be replaced between the moment at which an element is found and the one at which it is
+	// used. Then nothing was done.
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node with given id") {
+		err = chromedp.Do(ctx, steps...)
+	}
+	if err != nil {
 		b.t.Fatalf("%v, at %s", err, b.at())
 	}
 }

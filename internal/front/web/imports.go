@@ -138,7 +138,7 @@ func (v *view) warnedBefore(r client.ImportedRenewal) stateOf {
 	case r.Notified == 0:
 		return stateOf{"bad", v.T("No key user to warn")}
 	}
-	return stateOf{"good", v.T("%d warned on %s", r.Notified, v.Day(r.WarnAt))}
+	return stateOf{"good", v.T("Warned on %s: %d", v.Day(r.WarnAt), r.Notified)}
 }
 
 func (c *console) moveImport(v *view) error {

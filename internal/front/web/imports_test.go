@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"mime/multipart"
 	"net/http"
@@ -89,10 +90,10 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsUndone(t *testing.T) {
 func TestEachFileOfAnImportMayHaveItsOwnPassword(t *testing.T) {
 	c := open(t)
 	olga := c.signIn("olga")
-	file := func(password string) []byte {
+	file := func(name, password string) []byte {
 		signer, err := keyring.Generate(tenancy.P256)
 		check(t, err)
-		template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "x"},
+		template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name},
 			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 6, 0),
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
@@ -103,7 +104,8 @@ func TestEachFileOfAnImportMayHaveItsOwnPassword(t *testing.T) {
 		check(t, err)
 		return p12
 	}
-	files := map[string][]byte{"one.p12": file("se: cret "), "two.p12": file("two"), "rest.p12": file("rest")}
+	files := map[string][]byte{"one.p12": file("one", "se: cret "), "two.p12": file("two", "two"),
+		"rest.p12": file("rest", "rest")}
 	for name, f := range map[string]struct {
 		passwords string
 		status    int
@@ -133,6 +135,46 @@ func TestEachFileOfAnImportMayHaveItsOwnPassword(t *testing.T) {
 		if status != f.status || !strings.Contains(page, f.want) || strings.Contains(page, "cret") {
 			t.Errorf("%s: %d\n%s", name, status, page)
 		}
+	}
+}
+
+func TestTheFirstRenewalsOfAnImportAreShownAndAccepted(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	signer, err := keyring.Generate(tenancy.P256)
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "<b>my300001"},
+		NotBefore: c.now().Add(-time.Hour), NotAfter: c.now().AddDate(0, 6, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	check(t, err)
+	key, err := x509.MarshalPKCS8PrivateKey(signer)
+	check(t, err)
+	status, page, path := c.submit(olga, func(form *multipart.Writer) {
+		for name, content := range map[string][]byte{"tenants": []byte("name\nsoylent\n"),
+			"people": []byte("tenant,role,name,email\nsoylent,key-user,hal,hal@example.com\n"),
+			"certificates": append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+				pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)} {
+			part, err := form.CreateFormFile(name, map[string]string{"tenants": "t.csv", "people": "p.csv",
+				"certificates": "soylent.pem"}[name])
+			check(t, err)
+			_, err = part.Write(content)
+			check(t, err)
+		}
+	})
+	for _, want := range []string{"soylent.pem", "Warned on 1 ", "Issuer", "CN=\\&lt;b\\&gt;my300001 → CN=",
+		"Key users: 1, IT contacts: 0", `name="accept_changes"`} {
+		if status != 200 || !strings.Contains(page, want) {
+			t.Errorf("%d, the page does not contain %q\n%s", status, want, page)
+		}
+	}
+	if strings.Contains(page, "Subject") {
+		t.Error("the subject changes")
+	}
+	if status, page := c.post(olga, path+"/apply"); status != 409 || !strings.Contains(page, "Could not start") {
+		t.Errorf("without accepting: %d", status)
+	}
+	if _, page := c.post(olga, path+"/apply", "accept_changes", "yes"); !strings.Contains(page, "Importing") {
+		t.Error("it does not start")
 	}
 }
 

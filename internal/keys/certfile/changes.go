@@ -32,9 +32,9 @@ func Changes(before, after [][]byte) (c tenancy.Changes, err error) {
 	return c, nil
 }
 
-// Foreseen returns what a receiver may notice when a certificate is replaced by one that has a new key and the given names.
-// The chains hold certificates (DER): before as for [Changes], and above the CAs of the new one from the issuing CA to the
-// root.
+// Foreseen returns what a receiver may notice when a certificate is replaced by one that has a new key and the given
+// names. The chains hold certificates (DER): before as for [Changes], and above the CAs of the new one from the issuing
+// CA to the root.
 func Foreseen(before [][]byte, names Names, above [][]byte) (c tenancy.Changes, err error) {
 	old, err1 := parseChain(before)
 	authorities, err2 := parseChain(above)
@@ -45,14 +45,15 @@ func Foreseen(before [][]byte, names Names, above [][]byte) (c tenancy.Changes, 
 	if err != nil {
 		return c, err
 	}
-	c = tenancy.Changes{Key: true, Subject: !bytes.Equal(has.Subject, names.Subject), SAN: !bytes.Equal(has.SAN, names.SAN),
+	c = tenancy.Changes{Key: true, Subject: !bytes.Equal(has.Subject, names.Subject),
+		SAN:    !bytes.Equal(has.SAN, names.SAN),
 		Issuer: !isIssuer(authorities[0], old[0])}
 	c.Root = c.Issuer && !isIssuer(authorities[len(authorities)-1], old[len(old)-1])
 	return c, nil
 }
 
-// isIssuer reports whether a CA signed a certificate, by its name and its key. A certificate that states no key identifier
-// is compared by the name.
+// isIssuer reports whether a CA signed a certificate, by its name and its key. A certificate that states no key
+// identifier is compared by the name.
 func isIssuer(ca, c *x509.Certificate) bool {
 	return bytes.Equal(ca.RawSubject, c.RawIssuer) && (len(ca.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 ||
 		bytes.Equal(ca.SubjectKeyId, c.AuthorityKeyId))

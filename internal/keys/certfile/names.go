@@ -15,8 +15,8 @@ type Names struct {
 	SAN     []byte // the value of the extension; nil if the certificate has none
 }
 
-// NamesOf returns the names of a certificate (DER). It reads certificates that crypto/x509 refuses, such as those with a
-// negative serial number.
+// NamesOf returns the names of a certificate (DER). It reads certificates that crypto/x509 refuses, such as those with
+// a negative serial number.
 func NamesOf(der []byte) (n Names, err error) {
 	in := cryptobyte.String(der)
 	var cert, tbs, subject, extensions cryptobyte.String
@@ -135,14 +135,14 @@ func (n Names) Text() (subject, san string) {
 	return Name(n.Subject), strings.Join(texts, ", ")
 }
 
-// SameSubject reports whether receivers take two subjects for the same: case and repeated spaces do not count (RFC 5280,
-// section 7.1).
+// SameSubject reports whether receivers take two subjects for the same: case and repeated spaces do not count (RFC
+// 5280, section 7.1).
 func (n Names) SameSubject(o Names) bool { return fold(Name(n.Subject)) == fold(Name(o.Subject)) }
 
 func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
-// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for the
-// same, as in [Names.SameSubject], have the same text.
+// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for
+// the same, as in [Names.SameSubject], have the same text.
 func (n Names) Claims() (claims []string) {
 	if subject := Name(n.Subject); subject != "" {
 		claims = append(claims, "subject:"+fold(subject))

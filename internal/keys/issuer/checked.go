@@ -15,9 +15,9 @@ import (
 )
 
 // Checked returns an issuer that accepts only what was requested from i: a client certificate of the requested key that
-// names the tenant or keeps its names, agrees with what i reports of it, and comes from the requested authority as far as i reports. The
-// error describes the certificate. Whether the certificate is valid for long enough is the caller's decision. The
-// capabilities of i stay reachable with [As].
+// names the tenant or keeps its names, agrees with what i reports of it, and comes from the requested authority as far
+// as i reports. The error describes the certificate. Whether the certificate is valid for long enough is the caller's
+// decision. The capabilities of i stay reachable with [As].
 func Checked(i Issuer) Issuer {
 	if later, ok := As[Collector](i); ok {
 		return checkedCollector{checked{i}, later}
@@ -80,8 +80,8 @@ func check(issued Issued, r Request) error {
 	return nil
 }
 
-// names reports whether a certificate belongs to the tenant for the purpose: by its common name or the subject that is to
-// be kept, and by its URIs or the alternative names that are to be kept.
+// names reports whether a certificate belongs to the tenant for the purpose: by its common name or the subject that is
+// to be kept, and by its URIs or the alternative names that are to be kept.
 func names(leaf *x509.Certificate, r Request) bool {
 	has, err := certfile.NamesOf(leaf.Raw)
 	if err != nil {

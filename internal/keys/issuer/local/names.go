@@ -57,8 +57,8 @@ func (ca *CA) spiffeID(r issuer.Request) string {
 	return "spiffe://" + ca.config.TrustDomain + issuer.Path(r.Tenant, r.Purpose)
 }
 
-// isEmptyName reports whether a subject has no attributes. The alternative names of such a certificate are critical (RFC
-// 5280, section 4.1.2.6).
+// isEmptyName reports whether a subject has no attributes. The alternative names of such a certificate are critical
+// (RFC 5280, section 4.1.2.6).
 func isEmptyName(subject []byte) bool { return bytes.Equal(subject, []byte{0x30, 0}) }
 
 // maySubject reports whether a subject that is to be kept can be mistaken neither for that of an authority nor for one

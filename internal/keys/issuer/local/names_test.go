@@ -55,7 +55,8 @@ func TestNamesAreKeptIfThisCAMayCertifyThem(t *testing.T) {
 			true},
 		{"a DNS name elsewhere", with(func(c *x509.Certificate) { c.DNSNames = []string{"acme.elsewhere.example"} }), true,
 			false},
-		{"a DNS name that ends like the trust domain", with(func(c *x509.Certificate) { c.DNSNames = []string{"x" + domain} }),
+		{"a DNS name that ends like the trust domain",
+			with(func(c *x509.Certificate) { c.DNSNames = []string{"x" + domain} }),
 			true, false},
 		{"an address in the trust domain", with(func(c *x509.Certificate) { c.EmailAddresses = []string{"acme@" + domain} }),
 			true, true},
@@ -63,7 +64,8 @@ func TestNamesAreKeptIfThisCAMayCertifyThem(t *testing.T) {
 			false},
 		{"the tenant's own SPIFFE ID", with(func(c *x509.Certificate) { c.URIs = uri(domain, "/tenant/acme") }), true, true},
 		{"another tenant's SPIFFE ID", with(func(c *x509.Certificate) { c.URIs = uri(domain, "/tenant/zeta") }), true, false},
-		{"a URI elsewhere", with(func(c *x509.Certificate) { c.URIs = uri("elsewhere.example", "/tenant/acme") }), true, false},
+		{"a URI elsewhere", with(func(c *x509.Certificate) { c.URIs = uri("elsewhere.example", "/tenant/acme") }), true,
+			false},
 		{"an IP address", with(func(c *x509.Certificate) { c.IPAddresses = []net.IP{{192, 0, 2, 1}} }), true, false},
 		{"one name of two elsewhere", with(func(c *x509.Certificate) {
 			c.DNSNames = []string{"acme." + domain, "acme.elsewhere.example"}
