@@ -270,7 +270,8 @@ func TestAParkedMessageThatCannotBeReadWaits(t *testing.T) {
 	if g.deliverOnce(t.Context(), p) {
 		t.Error("it ended")
 	}
-	if len(control.updated) != 1 || control.updated[0].State != tenancy.ParkedWaiting || control.updated[0].Attempts != 1 ||
+	if len(control.updated) != 1 || control.updated[0].State != tenancy.ParkedWaiting ||
+		control.updated[0].Attempts != 1 ||
 		!strings.Contains(control.updated[0].LastError, "cannot be read") ||
 		!control.updated[0].NextAt.Equal(noon.Add(time.Second)) {
 		t.Errorf("stored %+v", control.updated)

@@ -49,7 +49,8 @@ func TestAnImportReportsAFailingDatabaseAndContinues(t *testing.T) {
 		t.Errorf("%s, %d of %d: %q", applied.State, applied.Done, applied.Total, applied.LastError)
 	}
 	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
-	testenv.FailsWithout(t, db, []string{"imports", "import_items", "certificates", "messages", "arrangements", "receivers",
+	testenv.FailsWithout(t, db, []string{"imports", "import_items", "certificates", "messages", "arrangements",
+		"receivers",
 		"key_users"}, work)
 	testenv.FailsIfReadOnly(t, db, []string{"import_items", "tenants", "arrangements", "receivers", "key_users",
 		"it_contacts", "events", "imports"}, work)
@@ -230,7 +231,8 @@ func TestACertificateThatCannotBeUsedIsAProblem(t *testing.T) {
 			Data: early.pem(t)}}, ""},
 		{"an existing tenant", []Certificate{{Name: "globex.pem", Data: good.pem(t)}}, "is not among the new tenants"},
 	} {
-		units, problems := Read(Files{Tenants: "name\nacme\n", People: "tenant,role,name,email\nglobex,it-contact,I,i@e.com\n",
+		units, problems := Read(Files{Tenants: "name\nacme\n",
+			People:       "tenant,role,name,email\nglobex,it-contact,I,i@e.com\n",
 			Certificates: c.files}, now)
 		switch {
 		case c.want == "" && (len(problems) != 0 || len(units[0].Keys) != len(c.files)):
@@ -263,7 +265,8 @@ func TestAKeyOfAnotherKindIsAProblem(t *testing.T) {
 	}{
 		"Ed25519":  {edwards, "unsupported kind of private key"},
 		"RSA 1024": {short, "unsupported RSA key of 1024 bits"},
-		"P-224":    {&ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P224()}}, "unsupported kind of private key"},
+		"P-224": {&ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P224()}},
+			"unsupported kind of private key"},
 	} {
 		if kind, err := keyType(c.key); err == nil || kind != "" || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %q, %v", name, kind, err)

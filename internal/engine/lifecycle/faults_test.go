@@ -67,7 +67,8 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	}
 
 	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-12-17"))
-	f.failing([]string{"tenants", "certificates", "key_users", "it_contacts", "scoping_answers", "arrangements", "evidence"},
+	f.failing([]string{"tenants", "certificates", "key_users", "it_contacts", "scoping_answers", "arrangements",
+		"evidence"},
 		[]string{"certificates", "notices", "tasks", "events"}, func() error {
 			_, err := f.RenewByHand(ctx, "acme", tenancy.ForTenant, Compromised, "test", date("2026-12-18"))
 			return err

@@ -58,7 +58,8 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 		kind    store.ClaimKind
 		subject string
 		want    bool
-	}{{store.ClaimReminder, "old", false}, {store.ClaimReminder, "recent", true}, {store.ClaimTrustQuestions, "old", false},
+	}{{store.ClaimReminder, "old", false}, {store.ClaimReminder, "recent", true},
+		{store.ClaimTrustQuestions, "old", false},
 		{store.ClaimTrustQuestions, "recent", true}, {store.ClaimSigns, "ever", true}} {
 		got, err := f.store.Claimed(ctx, c.kind, c.subject)
 		check(t, err)

@@ -38,7 +38,8 @@ func newClaimant(t *testing.T) (*Service, *claimant) {
 	private, err := keyring.Generate(tenancy.P256)
 	testenv.Check(t, err)
 	p.key = jose.JSONWebKey{Key: private.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}
-	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: "k"}}, nil)
+	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: "k"}},
+		nil)
 	testenv.Check(t, err)
 	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(p.Close)

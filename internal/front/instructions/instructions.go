@@ -3,8 +3,8 @@
 //
 // It promises that the real fingerprint, serial number and subject are filled in, quoted for the language of the
 // product, and that nothing is called unchanged that changes with this renewal. The instructions for nginx, HAProxy,
-// Apache and Caddy are tested by running them, with names of every kind. Those for other products follow the documentation of
-// their makers.
+// Apache and Caddy are tested by running them, with names of every kind. Those for other products follow the
+// documentation of their makers.
 package instructions
 
 import (
