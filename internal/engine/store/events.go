@@ -66,15 +66,15 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 // searchWindow is the number of entries that one search reads, so that the cost of a page does not grow with the log.
 const searchWindow = 20000
 
-// SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain a text, in upper or
-// lower case. If a tenant is given (by name), it lists only the tenant's events. It reads a bounded part of the log.
+// SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain one of texts, in
+// upper or lower case, or all without texts. If a tenant is given (by name), it lists only the tenant's events. It reads a bounded part of the log.
 // next is the entry to continue before, or 0 at the beginning of the log.
-func (r Reader) SearchEvents(ctx context.Context, tenant, text string, before int64, limit int) (found []tenancy.Event,
-	next int64, err error) {
-	return r.searchEvents(ctx, tenant, text, before, limit, searchWindow)
+func (r Reader) SearchEvents(ctx context.Context, tenant string, texts []string, before int64, limit int) (
+	found []tenancy.Event, next int64, err error) {
+	return r.searchEvents(ctx, tenant, texts, before, limit, searchWindow)
 }
 
-func (r Reader) searchEvents(ctx context.Context, tenant, text string, before int64, limit,
+func (r Reader) searchEvents(ctx context.Context, tenant string, texts []string, before int64, limit,
 	window int) (found []tenancy.Event, next int64, err error) {
 	if before == 0 {
 		before = math.MaxInt64
@@ -90,9 +90,10 @@ func (r Reader) searchEvents(ctx context.Context, tenant, text string, before in
 		return nil, 0, err
 	}
 	matches := ""
-	if text != "" {
+	for i, text := range texts {
 		pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(text)) + "%"
-		matches = " WHERE LOWER(actor || ' ' || action || ' ' || object || ' ' || detail) LIKE ? ESCAPE '\\'"
+		matches += []string{" WHERE ", " OR "}[min(i, 1)] +
+			"LOWER(actor || ' ' || action || ' ' || object || ' ' || detail) LIKE ? ESCAPE '\\'"
 		args = append(args, pattern)
 	}
 	found, err = list(ctx, r, scanEvent,

@@ -69,17 +69,19 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 			return tx.Audit(ctx, events...)
 		}))
 		for _, c := range []struct {
-			tenant, text string
-			want         int
-		}{{"", "", 40}, {"acme", "", 20}, {"", "OLGA", 40}, {"globex", "GLOBEX/3%_", 5}, {"", "/2%", 10}, {"", "3_%", 0},
-			{"nobody", "", 0}} {
+			tenant string
+			texts  []string
+			want   int
+		}{{"", nil, 40}, {"acme", nil, 20}, {"", []string{"OLGA"}, 40}, {"globex", []string{"GLOBEX/3%_"}, 5},
+			{"", []string{"/2%"}, 10}, {"", []string{"3_%"}, 0}, {"", []string{"/2%", "x/1%"}, 15},
+			{"acme", []string{"/2%", "/1%"}, 10}, {"nobody", nil, 0}} {
 			before, last, got := int64(0), int64(1<<60), 0
 			for pages := 0; ; pages++ {
-				found, next, err := s.searchEvents(t.Context(), c.tenant, c.text, before, 3, 7)
+				found, next, err := s.searchEvents(t.Context(), c.tenant, c.texts, before, 3, 7)
 				must(t, err)
 				for _, e := range found {
 					if e.Seq >= last || c.tenant != "" && e.Tenant != c.tenant {
-						t.Errorf("%q in %q: entry %d of %s after %d", c.text, c.tenant, e.Seq, e.Tenant, last)
+						t.Errorf("%q in %q: entry %d of %s after %d", c.texts, c.tenant, e.Seq, e.Tenant, last)
 					}
 					last = e.Seq
 					got++
@@ -89,7 +91,7 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 				}
 			}
 			if got != c.want {
-				t.Errorf("%q in %q: %d entries, want %d", c.text, c.tenant, got, c.want)
+				t.Errorf("%q in %q: %d entries, want %d", c.texts, c.tenant, got, c.want)
 			}
 		}
 	})

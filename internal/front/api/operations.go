@@ -12,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -46,7 +47,7 @@ type EventsPage struct {
 	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the previous page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
-	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
+	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text, or the serial number that it is in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
 }
 
 const (
@@ -142,7 +143,11 @@ func (s *server) verifyEvents(ctx context.Context, _ *struct{}) (*Entity[client.
 
 func (s *server) events(ctx context.Context, tenant string, in EventsPage) (*List[client.Event], error) {
 	if in.Text != "" || in.Order == "latest" {
-		rows, next, err := s.store.SearchEvents(ctx, tenant, in.Text, in.Cursor, in.Limit)
+		var texts []string
+		if in.Text != "" { // the log has serial numbers in one notation
+			texts = append(certfile.ParseSerial(in.Text), in.Text)
+		}
+		rows, next, err := s.store.SearchEvents(ctx, tenant, texts, in.Cursor, in.Limit)
 		out := pageOf(rows, in.Limit, func(tenancy.Event) string { return "" }, viewEvent)
 		if next > 0 {
 			out.Body.Next = strconv.FormatInt(next, 10)

@@ -25,10 +25,12 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/lab/sample"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 var check = testenv.Check
@@ -430,6 +432,19 @@ func TestTheAuditLogIsSearchedExportedAndVerified(t *testing.T) {
 	if _, page := c.get(olga, "/log?text=INITECH/tenant/1"); !strings.Contains(page, "certificate.issued") ||
 		strings.Contains(page, "globex") {
 		t.Error("the search does not find initech's certificate, or finds more")
+	}
+	tenant, err := c.engine.Store.Tenant(t.Context(), "initech")
+	check(t, err)
+	row, err := c.engine.Store.Certificate(t.Context(), tenant.ID, tenancy.ForTenant, 1)
+	check(t, err)
+	cert, err := certfile.ParseCertificate(row.DER)
+	check(t, err)
+	serial := certfile.SerialsOf(cert.SerialNumber)
+	for _, text := range []string{serial.Hex, serial.Decimal, serial.OpenSSL, serial.DotNET} {
+		if _, page := c.get(olga, "/log?text="+text); !strings.Contains(page, "certificate.issued") ||
+			strings.Contains(page, "globex") {
+			t.Errorf("the search does not find the certificate %s, or finds more", text)
+		}
 	}
 	if _, page := c.get(olga, "/log?text=100%25"); !strings.Contains(page, "No entries found.") {
 		t.Error("a wildcard is not taken literally")

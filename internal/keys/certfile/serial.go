@@ -41,3 +41,32 @@ func integerBytes(n *big.Int) []byte {
 	size := new(big.Int).Not(n).BitLen()/8 + 1
 	return new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*size))).FillBytes(make([]byte, size))
 }
+
+// ParseSerial returns the serial numbers that a text may be in any notation of [Serials], also with colons or spaces
+// between the digits. Each is in the form of [Serial]. Short numbers are left out, because they may be anything.
+func ParseSerial(text string) (all []string) {
+	const shortest = 8 // digits: a serial number of 32 bits
+	digits, negative := strings.CutPrefix(strings.NewReplacer(":", "", " ", "").Replace(text), "-")
+	if len(digits) < shortest || strings.Trim(digits, "0123456789abcdefABCDEF") != "" {
+		return nil
+	}
+	add := func(n *big.Int) {
+		if negative {
+			n.Neg(n)
+		}
+		all = append(all, SerialsOf(n).Hex)
+	}
+	if n, ok := new(big.Int).SetString(digits, 10); ok {
+		add(n)
+	}
+	octets, err := hex.DecodeString(digits)
+	if err != nil {
+		return all
+	}
+	add(new(big.Int).SetBytes(octets))
+	if !negative && octets[0] >= 0x80 { // a negative number as .NET writes it
+		n := new(big.Int).SetBytes(octets)
+		add(n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(octets)))))
+	}
+	return all
+}

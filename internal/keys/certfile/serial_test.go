@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,4 +66,38 @@ func TestTheBytesOfASerialNumberAreThoseOfItsDERInteger(t *testing.T) {
 			t.Fatalf("%d: %x, want %x", n, got, raw.Bytes)
 		}
 	}
+}
+
+func TestASerialNumberIsFoundInEachNotation(t *testing.T) {
+	for _, decimal := range []string{"268470291493661074264240942204720862622", "-268470291493661074264240942204720862622",
+		"4660046610375530309", "-4660046610375530309", "2147483648", "-2147483648", "305419896"} {
+		n, ok := new(big.Int).SetString(decimal, 10)
+		if !ok {
+			t.Fatal(decimal)
+		}
+		all := SerialsOf(n)
+		for _, text := range []string{all.Hex, all.Decimal, all.OpenSSL, all.DotNET, colons(all.Hex)} {
+			if !slices.Contains(ParseSerial(text), all.Hex) {
+				t.Errorf("%s, written as %s, is read as %q", all.Hex, text, ParseSerial(text))
+			}
+		}
+	}
+	for _, text := range []string{"", "-", "2026", "0a0b", "certificate.issued", "+1234567890", "0x1234567890", "12_345_678"} {
+		if got := ParseSerial(text); len(got) > 0 {
+			t.Errorf("%q is read as %q", text, got)
+		}
+	}
+}
+
+// colons writes a hexadecimal number as "openssl x509 -text" does.
+func colons(digits string) string {
+	digits, negative := strings.CutPrefix(digits, "-")
+	var pairs []string
+	for i := 0; i < len(digits); i += 2 {
+		pairs = append(pairs, digits[i:i+2])
+	}
+	if negative {
+		return "-" + strings.Join(pairs, ":")
+	}
+	return strings.Join(pairs, ":")
 }
