@@ -436,7 +436,9 @@ func TestImportsAndTrustReadBackAsWritten(t *testing.T) {
 		first.Done, second.Done = 0, 0
 		second.CreatedAt = first.CreatedAt.Add(25 * time.Hour)
 		create := func(i tenancy.Import) {
-			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateImport(ctx, i, []byte("plan of "+i.ID)) })
+			r.write(func(ctx context.Context, tx *Tx) error {
+				return tx.CreateImport(ctx, i, []byte("plan of "+i.ID), "what "+i.ID+" does")
+			})
 		}
 		create(first)
 		plan, err := r.ImportPlan(ctx, "i1")
@@ -446,6 +448,8 @@ func TestImportsAndTrustReadBackAsWritten(t *testing.T) {
 		r.same("a plan that is a day old", err, plan, []byte(nil))
 		got, err := r.ImportByID(ctx, "i1")
 		r.same("an import", err, got, first)
+		planned, err := r.ImportPlanned(ctx, "i1")
+		r.same("what it does", err, planned, "what i1 does")
 		r.write(func(ctx context.Context, tx *Tx) error {
 			return tx.MoveImport(ctx, "i2", tenancy.ImportChecked, tenancy.ImportApplying)
 		})
