@@ -106,7 +106,7 @@ func TestAValueOfAnotherTypeIsAnError(t *testing.T) {
 	}
 }
 
-// A transaction that fails leaves nothing, and notifies nobody of changes that were not made.
+// A transaction that fails leaves nothing, and no listener is notified of a change that was not made.
 func TestAFailedTransactionChangesAndNotifiesNothing(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		var heard []string

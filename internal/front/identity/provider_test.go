@@ -1,8 +1,10 @@
 package identity
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -158,6 +160,8 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 			ErrProviderAnswer},
 	} {
 		s, p := newClaimant(t)
+		var logged bytes.Buffer
+		s.log = slog.New(slog.NewTextHandler(&logged, nil))
 		ceremony, back := p.begin(s)
 		claims := p.token(p.nonce)
 		p.token = func(string) map[string]any { return claims }
@@ -168,6 +172,9 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 		}
 		if accounts, err := s.Accounts(t.Context(), "", 10); err != nil || len(accounts) > 0 {
 			t.Errorf("%s: an account was made, %v", c.name, err)
+		}
+		if isLogged := strings.Contains(logged.String(), "answer is not valid"); isLogged != (c.want == ErrProviderAnswer) {
+			t.Errorf("%s: logged %q", c.name, &logged)
 		}
 	}
 }
@@ -184,7 +191,8 @@ func TestTheProviderMayRefuseOrBeDown(t *testing.T) {
 	ceremony, back = p.begin(s)
 	p.info = map[string]any{"sub": "subject"}
 	var none *NoRightsError
-	if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.As(err, &none) {
+	if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); !errors.As(err, &none) ||
+		!strings.Contains(err.Error(), "names no tenant") {
 		t.Errorf("without rights: %v", err)
 	}
 	other, q := newClaimant(t)
