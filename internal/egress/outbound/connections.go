@@ -115,6 +115,9 @@ func (c *Connections) CloseIdleConnections() {
 // RoundTrip implements [http.RoundTripper]. As in net/http, a message is sent again only if nothing of it was written,
 // or if it may be repeated (RFC 9110, section 9.2.2) and no answer had begun.
 func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodHead && c.http1.Load() {
+		r = last(r)
+	}
 	if c.isDirect(r) {
 		select {
 		case c.places <- struct{}{}:
@@ -350,20 +353,6 @@ func keepAlive(h http.Header) time.Duration {
 	return 0
 }
 
-// isOpen reports whether an idle connection is usable: the receiver has neither closed it nor sent something
-// unexpected. Nothing was buffered when it became idle.
-func (c *conn) isOpen() bool {
-	if c.raw == nil {
-		return false
-	}
-	var peeked error
-	err := c.raw.Control(func(fd uintptr) { // not Read: an old deadline may have passed
-		var one [1]byte
-		_, _, peeked = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	})
-	return err == nil && errors.Is(peeked, syscall.EAGAIN)
-}
-
 // A noAnswer reports that the head of an answer did not arrive in time.
 type noAnswer struct{ after time.Duration }
 
@@ -412,7 +401,7 @@ func (c *conn) exchange(r *http.Request, message []byte, from *Connections) (wri
 	res.TLS = c.state
 	c.keep = keepAlive(res.Header)
 	b := &answerBody{ReadCloser: res.Body, from: from, conn: c, ctx: ctx, stop: stop,
-		reuse: !res.Close && !r.Close && broken == nil}
+		reuse: !res.Close && !r.Close && broken == nil && !hasForbiddenBody(res)}
 	if res.Body == http.NoBody {
 		b.end(true)
 	} else {
