@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -177,11 +178,17 @@ func TestAMessageThatWasNotProcessedBeforeGoawayIsSentAgain(t *testing.T) {
 		})
 	})
 	f.bareArrangement("goaway", url, 0)
-	for i := range 6 {
-		if got := f.send("goaway", "POST", 300<<10); got.status != 200 {
-			t.Errorf("message %d: %+v", i, got)
-		}
+	var senders sync.WaitGroup
+	for range 4 {
+		senders.Go(func() {
+			for i := range 6 {
+				if got := f.send("goaway", "POST", 300<<10); got.status != 200 {
+					t.Errorf("message %d: %+v", i, got)
+				}
+			}
+		})
 	}
+	senders.Wait()
 	if connections.Load() < 2 {
 		t.Error("no connection was ended")
 	}

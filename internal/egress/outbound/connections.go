@@ -53,6 +53,7 @@ type Connections struct {
 	timeout   time.Duration
 	proxy     string
 	places    chan struct{} // one for each direct message; nil if all go through the transport
+	lanes     *lanes
 	// patient takes the place of the transport if the receiver states how long it keeps idle connections.
 	patient atomic.Pointer[http.Transport]
 	http1   atomic.Bool // the receiver speaks HTTP/1.1
@@ -74,6 +75,9 @@ func (n *Network) Connections(id *standing.Identity, egress tenancy.Egress) *Con
 		c.transport.MaxConnsPerHost -= most / 2
 		c.config = c.transport.TLSClientConfig.Clone()
 		c.config.NextProtos = []string{"http/1.1"}
+		c.lanes = newLanes(most/2, c.transport.Clone)
+	} else { // too few to share out: large bodies follow each other
+		c.lanes = newLanes(1, func() *http.Transport { return c.transport })
 	}
 	return c
 }
@@ -103,6 +107,7 @@ func (c *Connections) CloseIdleConnections() {
 	if patient := c.patient.Load(); patient != nil {
 		patient.CloseIdleConnections()
 	}
+	c.lanes.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
@@ -125,11 +130,7 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 		default: // in the transport, messages can wait for a connection
 		}
 	}
-	transport := c.transport
-	if patient := c.patient.Load(); patient != nil {
-		transport = patient
-	}
-	res, err := Bounded(transport, r)
+	res, err := c.transported(r)
 	if err == nil && res.ProtoMajor == 1 {
 		c.honour(keepAlive(res.Header))
 	}
@@ -138,6 +139,18 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.http2.Store(res.ProtoMajor == 2)
 	}
 	return res, err
+}
+
+// transported sends a message through a transport.
+func (c *Connections) transported(r *http.Request) (*http.Response, error) {
+	// A stream of unknown length may last, so that it must not hold the only lane.
+	if !c.http1.Load() && needsLane(r) && (r.ContentLength > 0 || cap(c.lanes.places) > 1) {
+		return c.lanes.roundTrip(r)
+	}
+	if patient := c.patient.Load(); patient != nil {
+		return Bounded(patient, r)
+	}
+	return Bounded(c.transport, r)
 }
 
 func (c *Connections) isDirect(r *http.Request) bool {

@@ -503,7 +503,8 @@ func FuzzAnswer(f *testing.F) {
 		}()
 		c := &conn{Conn: ours}
 		c.in = bufio.NewReader(c)
-		from := &Connections{transport: &http.Transport{}, timeout: 5 * time.Second, places: make(chan struct{}, 1)}
+		from := &Connections{transport: &http.Transport{}, timeout: 5 * time.Second, places: make(chan struct{}, 1),
+			lanes: newLanes(1, nil)}
 		from.places <- struct{}{}
 		r := request(t, "POST", "https://x/", "")
 		var message bytes.Buffer
