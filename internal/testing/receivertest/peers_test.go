@@ -24,6 +24,19 @@ const (
 // tomcat holds the libraries of Tomcat, in Debian's package libtomcat10-embed-java.
 const tomcat = "/usr/share/java/tomcat10-embed-core.jar"
 
+// jetty begins the names of the libraries of Jetty, in Debian's package libjetty9-java.
+const jetty = "/usr/share/java/jetty9-"
+
+// jettyPath returns the class path of a server with HTTP/2.
+func jettyPath() string {
+	path := "/usr/share/java/servlet-api.jar"
+	for _, part := range []string{"server", "http", "io", "util", "alpn-server", "alpn-java-server", "http2-server",
+		"http2-common", "http2-hpack"} {
+		path += ":" + jetty + part + ".jar"
+	}
+	return path
+}
+
 // peers are the receivers of the table in docs/receivers.md.
 var peers = slices.Concat(goPeers(), programPeers(), serverPeers())
 
@@ -114,6 +127,10 @@ func programPeers() (all []peer) {
 			strings.Join([]string{tomcat,
 				"/usr/share/java/tomcat10-servlet-api.jar", "/usr/share/java/tomcat10-annotations-api.jar"}, ":"),
 			"TomcatReceiver.java"}, []string{"403", "login302", "soap500"}},
+		{"Jetty, HTTP/2", jetty + "http2-server.jar", []string{"java", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-cp",
+			jettyPath(), "JettyReceiver.java"}, []string{"403", "401", "close", "login302", "soap500"}},
+		{"gunicorn", "gunicorn", []string{"/usr/bin/python3", "receiver_gunicorn.py"},
+			[]string{"close", "403", "login302", "login200"}},
 	} {
 		for i, way := range v.ways {
 			promised := firstMayFail
