@@ -1,6 +1,9 @@
 package tenancy
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // An Account is a person who signs in to the console, as an operator or as a key user.
 type Account struct {
@@ -17,6 +20,8 @@ type Account struct {
 	Origin   string
 	Zone     string // IANA name; empty for UTC
 	Language string // of the console, such as "de"; empty for the browser's
+	// CompanyAt is the time of the latest sign-in at the company's OpenID provider; zero for other accounts.
+	CompanyAt time.Time
 	// HasCalendar is set if the account has a calendar feed at a secret address.
 	HasCalendar bool
 	// Failures counts wrong passwords since the last right one. Sign-in is locked until LockedUntil.
@@ -32,6 +37,12 @@ func (a Account) Location() *time.Location {
 	}
 	return time.UTC
 }
+
+// OfCompany reports whether the rights of the account come from the company's OpenID provider.
+func (a Account) OfCompany() bool { return strings.HasPrefix(a.Origin, CompanyOrigin) }
+
+// CompanyOrigin is the prefix of the origin of accounts that the company's OpenID provider signs in.
+const CompanyOrigin = "oidc "
 
 // Check returns an [ErrInvalid] if the account is not valid.
 func (a Account) Check() error {

@@ -10,11 +10,12 @@ import (
 const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.name FROM tenants t WHERE t.id =
 	a.tenant_id), ''), a.key_user_id,
 	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.origin, a.zone,
-	a.language, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
+	a.language, a.company_at, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
 	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,
-		&a.Zone, &a.Language, &a.HasCalendar, &a.Failures, instant{&a.LockedUntil}, instant{&a.CreatedAt})
+		&a.Zone, &a.Language, instant{&a.CompanyAt}, &a.HasCalendar, &a.Failures,
+		instant{&a.LockedUntil}, instant{&a.CreatedAt})
 }
 
 // AccountByName finds the account that a person signs in with.
@@ -66,6 +67,23 @@ func (t *Tx) SetPreferences(ctx context.Context, a tenancy.Account) error {
 func (t *Tx) SetRights(ctx context.Context, a tenancy.Account) error {
 	return t.execOne(ctx, "UPDATE accounts SET role = ?, tenant_id = ?, key_user_id = ? WHERE id = ?", a.Role, a.TenantID,
 		a.KeyUserID, a.ID)
+}
+
+// SetCompanyAt records a sign-in at the company's OpenID provider.
+func (t *Tx) SetCompanyAt(ctx context.Context, id string, at time.Time) error {
+	return t.execOne(ctx, "UPDATE accounts SET company_at = ? WHERE id = ?", micros(at), id)
+}
+
+// ClearRights removes the role, the calendar, the passkeys and the sessions of an account.
+func (t *Tx) ClearRights(ctx context.Context, id string) error {
+	if err := t.execOne(ctx, "UPDATE accounts SET role = '', tenant_id = '', key_user_id = '', calendar_hash = '', "+
+		"company_at = 0 WHERE id = ?", id); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "DELETE FROM passkeys WHERE account_id = ?", id); err != nil {
+		return err
+	}
+	return t.EndSessions(ctx, id, "")
 }
 
 // SetPassword stores the hash of a new password.

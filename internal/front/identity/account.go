@@ -61,10 +61,10 @@ func (s *Service) RevokeCalendar(ctx context.Context, a tenancy.Account) error {
 }
 
 // CalendarOwner returns the account whose calendar has a secret address. It returns [tenancy.ErrNotFound] if there is
-// none, or if its key user was removed.
+// none, or if the account has no rights any more.
 func (s *Service) CalendarOwner(ctx context.Context, secret string) (tenancy.Account, error) {
 	a, err := s.store.AccountByCalendar(ctx, tenancy.HashSecret(secret))
-	if err == nil && orphaned(a) {
+	if err == nil && !s.hasRights(a) {
 		return tenancy.Account{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no such calendar")
 	}
 	return a, err

@@ -4,7 +4,8 @@
 // It promises: a session is a new secret at every sign-in, and only its hash is stored. Signing in takes as long for an
 // unknown name as for a wrong password. Wrong passwords lock an account for at most 15 minutes, and an address may try
 // 30 times per minute in this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by
-// the browser that began it. Every change of an account has an entry in the audit log.
+// the browser that began it. Rights that come from a company's provider end 12 hours after the latest sign-in there,
+// whatever passkeys and calendars the account has. Every change of an account has an entry in the audit log.
 package identity
 
 import (
@@ -86,6 +87,8 @@ var (
 	ErrCeremony = errors.New("identity: the ceremony is too old or was begun in another browser")
 	// ErrUnknownPasskey means that a passkey belongs to no account.
 	ErrUnknownPasskey = errors.New("identity: unknown passkey")
+	// ErrNoRights means that an account has no rights, or that they must be shown again by a sign-in at the company.
+	ErrNoRights = errors.New("identity: the account has no rights now")
 	// ErrOwnAccount means that an operator tried to delete the account that is signed in.
 	ErrOwnAccount = errors.New("identity: the account is signed in")
 )

@@ -33,8 +33,9 @@ type OIDC struct {
 }
 
 const (
-	// oidcSession is the maximum age of a session whose rights come from claims.
-	oidcSession = 12 * time.Hour
+	// companyRights is the time for which a sign-in at the provider gives rights: to its session, and to the passkeys and
+	// the calendar of its account.
+	companyRights = 12 * time.Hour
 	// oidcTime limits a request to the provider.
 	oidcTime = 15 * time.Second
 	// oidcCeremony is the kind of a ceremony with the provider.
@@ -193,7 +194,7 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 // companyAccount returns the account of a subject at the provider, with the rights that its claims give now.
 func (s *Service) companyAccount(ctx context.Context, claims map[string]any, subject string) (a tenancy.Account,
 	err error) {
-	origin := "oidc " + s.provider.Issuer + " " + subject
+	origin := tenancy.CompanyOrigin + s.provider.Issuer + " " + subject
 	a, err = s.store.AccountByOrigin(ctx, origin)
 	known := err == nil
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
@@ -203,8 +204,8 @@ func (s *Service) companyAccount(ctx context.Context, claims map[string]any, sub
 	a.Role, a.TenantID, a.Tenant, a.KeyUserID, a.KeyUser = "", "", "", "", ""
 	if err := s.grant(ctx, claims, &a); err != nil {
 		var none *NoRightsError
-		if known && errors.As(err, &none) { // the rights of earlier sign-ins end
-			if err := s.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndSessions(ctx, before.ID, "") }); err != nil {
+		if known && errors.As(err, &none) {
+			if err := s.loseRights(ctx, before); err != nil {
 				return a, err
 			}
 		}
@@ -225,6 +226,17 @@ func (s *Service) companyAccount(ctx context.Context, claims map[string]any, sub
 		})
 	}
 	return a, err
+}
+
+// loseRights ends everything that earlier sign-ins of an account gave.
+func (s *Service) loseRights(ctx context.Context, a tenancy.Account) error {
+	return s.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.ClearRights(ctx, a.ID); err != nil || a.Role == "" {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(s.now(), "sign-in", "account.rights", a.Tenant, a.Name,
+			map[string]any{"role": "", "key_user": ""}))
+	})
 }
 
 // createCompanyAccount stores a new account under the name or the e-mail address that the provider has, or under a name

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,104 @@ func TestAnAccountOfTheCompanyFollowsItsClaims(t *testing.T) {
 	}
 	if _, _, err := s.Session(ctx, session); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("a session of earlier rights: %v", err)
+	}
+}
+
+// company signs subject in at the company with claims, and returns the account and its session.
+func company(t *testing.T, s *Service, subject string, claims map[string]any) (tenancy.Account, string) {
+	t.Helper()
+	a, err := s.companyAccount(t.Context(), claims, subject)
+	testenv.Check(t, err)
+	secret, err := s.begin(t.Context(), a, byOIDC, Browser{})
+	testenv.Check(t, err)
+	a, err = s.store.Account(t.Context(), a.ID)
+	testenv.Check(t, err)
+	return a, secret
+}
+
+func TestRightsFromACompanyEndTwelveHoursAfterTheLatestSignInThere(t *testing.T) {
+	s := openOIDC(t, "name")
+	now := s.now()
+	s.now = func() time.Time { return now }
+	ctx := t.Context()
+	operator := map[string]any{"realm": map[string]any{"roles": "admin"}}
+	a, _ := company(t, s, "subject", operator)
+	calendar, err := s.CreateCalendar(ctx, a)
+	testenv.Check(t, err)
+	began := now
+	now = began.Add(11 * time.Hour)
+	byKey, err := s.begin(ctx, a, byPasskey, Browser{})
+	testenv.Check(t, err)
+	if _, err := s.CalendarOwner(ctx, calendar); err != nil {
+		t.Errorf("the calendar after 11 hours: %v", err)
+	}
+	now = began.Add(12 * time.Hour)
+	if _, _, err := s.Session(ctx, byKey); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("a session by passkey after 12 hours: %v", err)
+	}
+	if _, err := s.begin(ctx, a, byPasskey, Browser{}); !errors.Is(err, ErrNoRights) {
+		t.Errorf("a sign-in by passkey after 12 hours: %v", err)
+	}
+	if _, err := s.CalendarOwner(ctx, calendar); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the calendar after 12 hours: %v", err)
+	}
+	a, _ = company(t, s, "subject", operator)
+	if _, err := s.CalendarOwner(ctx, calendar); err != nil {
+		t.Errorf("the calendar after another sign-in at the company: %v", err)
+	}
+	if _, err := s.begin(ctx, a, byPasskey, Browser{}); err != nil {
+		t.Errorf("the passkey after another sign-in at the company: %v", err)
+	}
+}
+
+func TestLosingTheRightsClearsRolePasskeysAndCalendarTogether(t *testing.T) {
+	s := openOIDC(t, "name")
+	ctx := t.Context()
+	a, session := company(t, s, "subject", map[string]any{"realm": map[string]any{"roles": "admin"}})
+	calendar, err := s.CreateCalendar(ctx, a)
+	testenv.Check(t, err)
+	testenv.Check(t, s.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.CreatePasskey(ctx, tenancy.Passkey{ID: "p", AccountID: a.ID, Name: "n", Credential: "{}",
+			CreatedAt: s.now()})
+	}))
+	lose := func() error {
+		_, err := s.companyAccount(ctx, map[string]any{}, "subject")
+		return err
+	}
+	left := func() []bool {
+		a, err := s.store.Account(ctx, a.ID)
+		testenv.Check(t, err)
+		keys, err := s.Passkeys(ctx, a)
+		testenv.Check(t, err)
+		_, _, ended := s.Session(ctx, session)
+		return []bool{a.Role != "", a.HasCalendar, len(keys) > 0, ended == nil}
+	}
+	for _, table := range []string{"passkeys", "sessions", "events"} { // one that cannot be changed keeps all of it
+		testenv.FailsIfReadOnly(t, s.store.DB(), []string{table}, func() error {
+			err := lose()
+			var none *NoRightsError
+			if errors.As(err, &none) {
+				return nil
+			}
+			return err
+		})
+		if got := left(); !slices.Equal(got, []bool{true, true, true, true}) {
+			t.Errorf("without %s: role, calendar, passkey and session are kept: %v", table, got)
+		}
+	}
+	var none *NoRightsError
+	if err := lose(); !errors.As(err, &none) {
+		t.Fatal(err)
+	}
+	if got := left(); !slices.Equal(got, []bool{false, false, false, false}) {
+		t.Errorf("role, calendar, passkey and session are kept: %v", got)
+	}
+	if _, err := s.CalendarOwner(ctx, calendar); !errors.Is(err, tenancy.ErrNotFound) {
+		t.Errorf("the calendar: %v", err)
+	}
+	a.Role = ""
+	if _, err := s.begin(ctx, a, byPasskey, Browser{}); !errors.Is(err, ErrNoRights) {
+		t.Errorf("a sign-in by passkey: %v", err)
 	}
 }
 

@@ -147,7 +147,7 @@ func (s *Service) BeginPasskeySignIn(ctx context.Context, b Browser) (options an
 }
 
 // SignInByPasskey finishes what [Service.BeginPasskeySignIn] began, with the browser's answer, and returns the secret
-// of a new session. It returns [ErrCeremony] or [ErrUnknownPasskey].
+// of a new session. It returns [ErrCeremony], [ErrUnknownPasskey] or [ErrNoRights].
 func (s *Service) SignInByPasskey(ctx context.Context, ceremony string, answer io.Reader, b Browser) (session string,
 	err error) {
 	var half webauthn.SessionData

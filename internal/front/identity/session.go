@@ -42,7 +42,7 @@ func (s *Service) Session(ctx context.Context, secret string) (tenancy.Session, 
 	switch {
 	case err != nil:
 		return session, a, err
-	case !now.Before(session.ExpiresAt), now.Sub(session.SeenAt) > idleSession, orphaned(a):
+	case !now.Before(session.ExpiresAt), now.Sub(session.SeenAt) > idleSession, !s.hasRights(a):
 		return session, tenancy.Account{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no valid session")
 	case now.Sub(session.SeenAt) > seenEvery:
 		err = s.store.InTx(ctx, func(tx *store.Tx) error { return tx.SeeSession(ctx, session.ID, now) })
@@ -50,11 +50,20 @@ func (s *Service) Session(ctx context.Context, secret string) (tenancy.Session, 
 	return session, a, err
 }
 
-// orphaned reports whether an account belongs to a key user that was removed.
-func orphaned(a tenancy.Account) bool { return a.Role == tenancy.RoleKeyUser && a.KeyUser == "" }
+// hasRights reports whether an account still has rights. The key user may have been removed, the company may have taken
+// the role away, or the latest sign-in at the company may be too old to show that it has not.
+func (s *Service) hasRights(a tenancy.Account) bool {
+	switch {
+	case a.Role == "", a.Role == tenancy.RoleKeyUser && a.KeyUser == "":
+		return false
+	case a.OfCompany():
+		return s.now().Before(a.CompanyAt.Add(companyRights))
+	}
+	return true
+}
 
 // begin signs an account in. The session is always a new one, so that a secret that another person planted in the
-// browser is worthless.
+// browser is worthless. It returns [ErrNoRights] if the account has none.
 func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Browser) (secret string, err error) {
 	now := s.instant()
 	secret = rand.Text()
@@ -65,11 +74,22 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 	session := tenancy.Session{ID: store.NewID(), AccountID: a.ID, Agent: strings.ToValidUTF8(agent, ""),
 		Address: b.Address, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(LongestSession)}
 	if how == byOIDC {
-		session.ExpiresAt = now.Add(oidcSession)
+		a.CompanyAt = now
+	}
+	if !s.hasRights(a) {
+		return "", ErrNoRights
+	}
+	if a.OfCompany() {
+		session.ExpiresAt = a.CompanyAt.Add(companyRights)
 	}
 	return secret, s.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.ForgetSessions(ctx, now); err != nil {
 			return err
+		}
+		if how == byOIDC {
+			if err := tx.SetCompanyAt(ctx, a.ID, now); err != nil {
+				return err
+			}
 		}
 		if err := tx.SetFailures(ctx, a.ID, 0, time.Time{}); err != nil {
 			return err

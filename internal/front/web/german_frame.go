@@ -190,6 +190,8 @@ var germanFrame = []translation{
 		"Dieser Name ist vergeben, oder mit diesem Token wurde bereits ein Konto angelegt. Gehört das Konto Ihnen, " +
 			"melden Sie sich damit an.",
 	},
+	{"Your account has no rights at the moment. Sign in at your company.",
+		"Ihr Konto hat zurzeit keine Rechte. Melden Sie sich bei Ihrem Unternehmen an."},
 	{"This passkey is not registered here.", "Dieser Passkey ist hier nicht registriert."},
 	{
 		"This token is unknown or no longer valid. Ask the person who gave it to you for a new one.",

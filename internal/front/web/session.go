@@ -103,6 +103,8 @@ func (v *view) explain(err error) *refusal {
 	case errors.As(err, &none):
 		return &refusal{http.StatusForbidden, v.T("You are signed in at your company but have no rights here: %s.",
 			none.Reason)}
+	case errors.Is(err, identity.ErrNoRights):
+		return &refusal{http.StatusUnauthorized, v.T("Your account has no rights at the moment. Sign in at your company.")}
 	case errors.Is(err, identity.ErrOwnAccount):
 		return &refusal{http.StatusConflict, v.T("You are signed in with this account. Another operator can delete " +
 			"it.")}
