@@ -25,6 +25,7 @@ type UnsoundError struct {
 	Before     time.Time     // the last run before NotAfter, which is too early to renew
 	After      time.Time     // the next run, which is too late
 	Left       time.Duration // the validity left at Before
+	Longest    time.Duration // the longest time from a run to the end of the next one: what renew_within must be at least
 	WithinSpan Span
 }
 
@@ -33,7 +34,7 @@ func (e *UnsoundError) Error() string {
 		"left (renew_within is %s), and the next run at %s comes too late; "+
 		"renew_within must be at least as long as the longest time between two runs (plus spread), %.2f days here",
 		e.Policy, e.NotAfter.Format(time.RFC3339), e.Before.Format(time.RFC3339), e.Left.Hours()/24, e.WithinSpan,
-		e.After.Format(time.RFC3339), e.After.Sub(e.Before).Hours()/24)
+		e.After.Format(time.RFC3339), e.Longest.Hours()/24)
 }
 
 // soundFrom and soundUntil bound the runs that Check looks at. 28 years are a whole cycle of weekdays and leap years.
@@ -49,19 +50,27 @@ func (p Policy) Check() error {
 		return fmt.Errorf("policy %s: %w", p.Name, err)
 	}
 	within := p.RenewWithin.Of(p.Validity)
+	var unsound *UnsoundError
 	for run := p.Schedule.Next(soundFrom); run.Before(soundUntil); {
 		next := p.Schedule.Next(run)
 		// This run does not renew a certificate that expires a second after its window. The next run does so only if it
 		// takes place, and ends, before the expiry.
-		if notAfter := run.Add(within + time.Second); notAfter.Before(next.Add(p.Spread)) {
-			return &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: next.Add(p.Spread),
-				Left: notAfter.Sub(run), WithinSpan: p.RenewWithin}
+		notAfter, end := run.Add(within+time.Second), next.Add(p.Spread)
+		if notAfter.Before(end) && unsound == nil {
+			unsound = &UnsoundError{Policy: p.Name, NotAfter: notAfter, Before: run, After: end, Left: notAfter.Sub(run),
+				WithinSpan: p.RenewWithin}
+		}
+		if unsound != nil {
+			unsound.Longest = max(unsound.Longest, end.Sub(run))
 		}
 		if next.Sub(run) <= p.Spread {
 			return fmt.Errorf("policy %s: %w", p.Name, keyErrorf("spread", "spread is %s; it must be shorter than the time "+
 				"between two runs, %s here", FormatDuration(p.Spread), FormatDuration(next.Sub(run))))
 		}
 		run = next
+	}
+	if unsound != nil {
+		return unsound
 	}
 	return nil
 }

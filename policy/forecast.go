@@ -17,6 +17,12 @@ type Forecast struct {
 	Surprise bool
 }
 
+// days returns the number of days from one instant to another. Unlike a [time.Duration], it is not limited to 292
+// years.
+func days(from, to time.Time) float64 {
+	return float64(to.Unix()-from.Unix())/86400 + float64(to.Nanosecond()-from.Nanosecond())/86400e9
+}
+
 // Forecast returns the events of a certificate from the first run at or after from.
 //
 // The last event is Expired if the certificate has expired at from, or expires before the first run can renew it. It is
@@ -24,7 +30,7 @@ type Forecast struct {
 func (p Policy) Forecast(v Validity, from time.Time) Forecast {
 	var f Forecast
 	add := func(at time.Time, a Action) {
-		f.Events = append(f.Events, Event{At: at.UTC(), Action: a, DaysLeft: v.NotAfter.Sub(at).Hours() / 24})
+		f.Events = append(f.Events, Event{At: at.UTC(), Action: a, DaysLeft: days(at, v.NotAfter)})
 	}
 	if v.NotAfter.Before(from) {
 		add(from, Expired)

@@ -76,7 +76,24 @@ func (c forecastCmd) Run(e env) error {
 			return err
 		}
 	}
-	return errors.Join(failures...)
+	if len(failures) > 0 {
+		return errors.Join(failures...)
+	}
+	return surprises(out.Certificates)
+}
+
+// surprises returns a finding if a certificate is not renewed with an earlier warning.
+func surprises(all []*certificateJSON) error {
+	var bad []string
+	for _, c := range all {
+		if c.Surprise || c.Events[len(c.Events)-1].Action == policy.Expired {
+			bad = append(bad, c.File)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return &finding{exitSurprise, "without an earlier warning, or not in time: " + strings.Join(bad, ", ")}
 }
 
 func (c forecastCmd) read(file string, stdin io.Reader) ([]*x509.Certificate, error) {

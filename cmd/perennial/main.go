@@ -3,8 +3,11 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -16,11 +19,14 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 	"github.com/muesli/roff"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
 
 // cli is the table of contents of the command line.
 type cli struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print version, commit and Go version."`
+
 	Serve   serveCmd   `cmd:"" group:"Service" help:"Run the service."`
 	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a gateway alone, beside a service on PostgreSQL."`
 	Config  configCmd  `cmd:"" group:"Service" help:"Print the settings in force and the source of each."`
@@ -50,7 +56,7 @@ type cli struct {
 
 	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Measure renewals against bare cryptography."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`
-	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned?"`
+	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned? The exit status is 4 if not."`
 	Policy   policyCmd   `cmd:"" group:"Without a server" help:"List, show and audit the rule sets."`
 	Simulate simulateCmd `cmd:"" group:"Without a server" help:"Years of a fleet in minutes: compare strategies and policies."`
 	Openapi  openapiCmd  `cmd:"" group:"Without a server" help:"Print the description of the API (OpenAPI 3.1)."`
@@ -58,6 +64,35 @@ type cli struct {
 
 	Completion kongcompletion.Completion `cmd:"" group:"Without a server" help:"Set up completion of commands and flags in bash, zsh and fish."`
 	Man        manCmd                    `cmd:"" group:"Without a server" help:"Print the manual page (roff)."`
+}
+
+// The exit statuses of the program. Scripts decide by them, so they do not change.
+const (
+	exitOK       = 0
+	exitFailed   = 1 // the command failed
+	exitUsage    = 2 // the command line is invalid
+	exitUnsound  = 3 // the policy is not sound: a certificate could expire
+	exitSurprise = 4 // a certificate is renewed without an earlier warning, or not in time
+)
+
+// A finding ends a command that did its work and found something that a script must notice.
+type finding struct {
+	status int
+	text   string
+}
+
+func (f *finding) Error() string { return f.text }
+
+// checked is a writer that remembers that it failed, for example because a disk is full.
+type checked struct {
+	io.Writer
+	err error
+}
+
+func (c *checked) Write(p []byte) (n int, err error) {
+	n, err = c.Writer.Write(p)
+	c.err = cmp.Or(c.err, err)
+	return n, err
 }
 
 // env holds what a command gets from outside: its streams and its clock.
@@ -76,17 +111,31 @@ func main() {
 	os.Exit(run(os.Args[1:], env{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now}))
 }
 
-// run is the program. It returns 0 for success, 1 if a command failed, and 2 for an invalid command line.
+// run is the program. It returns the exit status.
 func run(args []string, e env) int {
+	out := &checked{Writer: e.out}
+	e.out = out
+	status, err := execute(args, e)
+	if out.err != nil {
+		status, err = exitFailed, fmt.Errorf("write the output: %w", out.err)
+	}
+	if err != nil {
+		return report(e.err, args, status, err)
+	}
+	return status
+}
+
+// execute parses a command line and runs its command. It returns the exit status, and an error that is to be printed.
+func execute(args []string, e env) (status int, err error) {
 	var c cli
 	file, err := readConfig(configPath(args))
 	if err != nil {
-		fmt.Fprintf(e.err, "perennial: %v\n", err)
-		return 1
+		return exitFailed, err
 	}
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err),
 		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file), kong.Help(printHelp),
+		kong.Vars{"version": versionLine()},
 		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
@@ -94,24 +143,57 @@ func run(args []string, e env) int {
 	}
 	kongcompletion.Register(parser, kongcompletion.WithExitFunc(func(code int) { exit = code }))
 	if exit >= 0 { // a shell asked what could come next
-		return exit
+		return exit, nil
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	ctx, err := parser.Parse(args)
-	if exit >= 0 { // --help was printed
-		return exit
+	if exit >= 0 { // --help or --version was printed
+		return exit, nil
 	}
 	if err != nil {
-		fmt.Fprintf(e.err, "perennial: %v\n", err)
-		return 2
+		return exitUsage, err
 	}
-	if err := ctx.Run(); err != nil {
-		fmt.Fprintf(e.err, "perennial: %v\n", err)
-		return 1
+	var found *finding
+	switch err = ctx.Run(); {
+	case errors.As(err, &found):
+		return found.status, err
+	case err != nil:
+		return exitFailed, err
 	}
-	return 0
+	return exitOK, nil
+}
+
+// report prints an error and returns the exit status. With --output json it prints a problem (RFC 9457) in one line.
+func report(w io.Writer, args []string, status int, err error) int {
+	if !wantsJSON(args) {
+		fmt.Fprintf(w, "perennial: %v\n", err)
+		return status
+	}
+	problem := struct {
+		Title  string `json:"title"`
+		Status int    `json:"status,omitempty"` // HTTP, if the service answered
+		Detail string `json:"detail"`
+		Exit   int    `json:"exit_status"`
+	}{Title: "perennial", Detail: err.Error(), Exit: status}
+	if answer := (*client.Error)(nil); errors.As(err, &answer) {
+		problem.Title, problem.Status = http.StatusText(answer.Status), answer.Status
+	}
+	if writeJSON(w, problem) != nil {
+		return exitFailed
+	}
+	return status
+}
+
+// wantsJSON reports whether a command line asks for JSON. It works for invalid command lines, too.
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		if arg == "--output=json" || arg == "--output" && i+1 < len(args) && args[i+1] == "json" {
+			return true
+		}
+	}
+	return false
 }
 
 type manCmd struct{}
@@ -124,9 +206,13 @@ func (manCmd) Run(e env, app *kong.Kong) error {
 type versionCmd struct{}
 
 func (versionCmd) Run(e env) error {
-	v, c := buildVersion()
-	_, err := fmt.Fprintf(e.out, "perennial %s (commit %s, %s)\n", v, c, runtime.Version())
+	_, err := fmt.Fprintln(e.out, versionLine())
 	return err
+}
+
+func versionLine() string {
+	v, c := buildVersion()
+	return fmt.Sprintf("perennial %s (commit %s, %s)", v, c, runtime.Version())
 }
 
 func buildVersion() (v, c string) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +16,7 @@ import (
 type policyCmd struct {
 	List  policyListCmd  `cmd:"" help:"List the built-in policies."`
 	Show  policyShowCmd  `cmd:"" help:"Show a policy in the form of a policy file."`
-	Audit policyAuditCmd `cmd:"" help:"Compute how often a policy renews without an earlier warning."`
+	Audit policyAuditCmd `cmd:"" help:"Compute how often a policy renews without an earlier warning. The exit status is 3 if the policy is not sound."`
 }
 
 type policyListCmd struct {
@@ -106,8 +107,12 @@ func (c policyAuditCmd) Run(e env) error {
 	if err != nil {
 		return fmt.Errorf("policy %s: %w", p.Name, err)
 	}
+	var unsound error
+	if !r.Sound {
+		unsound = &finding{exitUnsound, fmt.Sprintf("policy %s is not sound", p.Name)}
+	}
 	if c.Output == "json" {
-		return writeJSON(e.out, r)
+		return errors.Join(writeJSON(e.out, r), unsound)
 	}
 	fmt.Fprintf(e.out, "policy %s: renews within %s, warns from %s to %s, %s\n", p.Name, p.RenewWithin, p.WarnFrom,
 		p.WarnTo, p.Schedule)
@@ -119,13 +124,13 @@ func (c policyAuditCmd) Run(e env) error {
 	if r.SurpriseFree {
 		fmt.Fprintln(e.out, "no surprise: every renewal is announced by an earlier warning")
 	}
-	return table(e.out, "WITHOUT AN EARLIER WARNING\tSHARE\tCOUNT\tOF", func(row func(...any)) {
+	return errors.Join(unsound, table(e.out, "WITHOUT AN EARLIER WARNING\tSHARE\tCOUNT\tOF", func(row func(...any)) {
 		row("over all expiry instants, 2025 to mid-2028", fmt.Sprintf("%.2f %%", r.Single.Share*100), r.Single.WithoutWarning,
 			r.Single.Expiries)
 		row(fmt.Sprintf("renewal after renewal, every %g to %g days", r.SteadyState.IntervalDays.Min,
 			r.SteadyState.IntervalDays.Max),
 			fmt.Sprintf("%.2f %%", r.SteadyState.Share*100), r.SteadyState.WithoutWarning, r.SteadyState.Renewals)
-	})
+	}))
 }
 
 func writeJSON(w io.Writer, v any) error {
