@@ -172,6 +172,9 @@ func f() (n int, err error) {
 	if n < 0 {
 		return 7, q.Errorf("negative")
 	}
+	if err := h(); err != nil {
+		return n, explain(1, err)
+	}
 	return n, err
 }
 `
@@ -186,7 +189,8 @@ func f() (n int, err error) {
 		}
 	}
 	if want := []string{"return n, err => return n, nil", `return n, q.Errorf("%d", n) => return n, nil`,
-		`return 7, q.Errorf("negative") => return 7, nil`,
+		`return 7, q.Errorf("negative") => return 7, nil`, "return n, explain(1, err) => return n, nil",
+		"return n, explain(1, err) => return n, explain(2, err)",
 		"return n, err => return 0, err", "return n, err => return n, nil"}; !slices.Equal(changes, want) {
 		t.Errorf("%q, want %q", changes, want)
 	}

@@ -286,13 +286,21 @@ func neverNoticed(x ast.Expr) bool {
 	return ok && slices.Contains([]string{"Lock", "Unlock", "RLock", "RUnlock"}, selector.Sel.Name)
 }
 
-// noteFailure notes the statements below "if err != nil" that return the error.
+// noteFailure notes the statements below "if err != nil" that return the error, alone or in another one.
 func (f *finder) noteFailure(n *ast.IfStmt) {
 	if f.text(n.Cond) != "err != nil" {
 		return
 	}
 	for _, s := range n.Body.List {
-		if r, ok := s.(*ast.ReturnStmt); ok && len(r.Results) > 0 && f.text(r.Results[len(r.Results)-1]) == "err" {
+		r, ok := s.(*ast.ReturnStmt)
+		if !ok || len(r.Results) == 0 {
+			continue
+		}
+		last := r.Results[len(r.Results)-1]
+		call, explained := last.(*ast.CallExpr)
+		if f.text(last) == "err" || explained && slices.ContainsFunc(call.Args, func(x ast.Expr) bool {
+			return f.text(x) == "err"
+		}) {
 			f.failing = append(f.failing, r)
 		}
 	}

@@ -208,8 +208,14 @@ func TestTheNumberOfLinesAndOfProblemsIsLimited(t *testing.T) {
 	if len(problems) != 1 || problems[0].Line != MaxLines+2 || len(units) != MaxLines {
 		t.Errorf("one line too many: %d tenants, %v", len(units), problems)
 	}
-	if _, problems := Read(Files{Tenants: table(maxProblems+1, "T %d")}, now); len(problems) != maxProblems {
+	if _, problems := Read(Files{Tenants: table(1001, "T %d")}, now); len(problems) != 1000 {
 		t.Errorf("%d problems are reported", len(problems))
+	}
+	m, _ := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	i, err := m.Check(t.Context(), Files{Tenants: table(1000, "T %d") + "globex\n"}, "olga") // which exists already
+	check(t, err)
+	if n := strings.Count(i.Problems, `"text"`); n != 1000 {
+		t.Errorf("%d problems are stored", n)
 	}
 }
 

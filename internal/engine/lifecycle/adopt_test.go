@@ -65,11 +65,27 @@ func TestAnAdoptedCertificateIsGenerationOneAndTheOtherOneIsIssued(t *testing.T)
 		c.KeyType != tenancy.P384 || c.IssuerID == "" {
 		t.Errorf("the M-user's certificate is %+v", c)
 	}
+	projects, err := f.store.ScopingProjects(t.Context(), acme.ID)
+	check(t, err)
+	if len(projects) != 1 || projects[0].Name != tenancy.FirstProject || projects[0].Version != 1 {
+		t.Errorf("the projects are %+v", projects)
+	}
 	for object, want := range map[string]string{"acme/tenant/1": "certificate.adopted",
 		"acme/m-user/1": "certificate.issued", "acme": "tenant.created"} {
 		if got := f.actions("acme", object); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: events %q, want %s", object, got, want)
 		}
+	}
+	adopted.Leaf, adopted.Chain, input.Name = certificate("alone", "Old CA"), nil, "alone"
+	alone, err := f.AdoptTenant(t.Context(), input, []Adopted{adopted}, "test", now, nil)
+	check(t, err)
+	presentable, err = f.Presentable(t.Context(), f.newest(alone, tenancy.ForTenant))
+	check(t, err)
+	var chains int
+	check(t, f.store.DB().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM foreign_issuers").Scan(&chains))
+	if len(presentable.Certificate) != 1 || chains != 1 {
+		t.Errorf("without a chain %d certificates are presented, and %d chains are stored", len(presentable.Certificate),
+			chains)
 	}
 	if _, err := f.AdoptTenant(t.Context(), tenancy.Tenant{Name: "Not A Name"}, nil, "test", now, nil); err == nil {
 		t.Error("a tenant with an invalid name is created")

@@ -1,7 +1,12 @@
 package lifecycle
 
 import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,8 +66,8 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 		t.Errorf("mails %q", f.mailed(acme))
 	}
 	for _, m := range mails {
-		if f.mails.queued[m.ID] == 0 {
-			t.Errorf("the mail %q to %s is not queued", m.Subject, m.Address)
+		if f.mails.queued[m.ID] == 0 || m.State != tenancy.MailQueued {
+			t.Errorf("the mail %q to %s is not queued: %s", m.Subject, m.Address, m.State)
 		}
 	}
 
@@ -76,6 +81,9 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	expired := f.standing(acme, "bank").Certificates[0].NotAfter
 	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, []string{"arrangements", "certificates",
 		"events"}, func() error { return f.Roll(ctx, expired) })
+	if got := f.actions("acme", "acme/tenant/1"); !slices.Contains(got, "certificate.retired") {
+		t.Errorf("the events of an expired generation are %q", got)
+	}
 	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, nil, func() error {
 		return f.Open(ctx, date("2026-12-01"), func(standing.Standing) {})
 	})
@@ -137,5 +145,105 @@ func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
 	n, err := Reseal(t.Context(), f.store, f.seal, func(int) {})
 	if err != nil || n != 0 {
 		t.Errorf("%d keys were sealed again after that, %v", n, err)
+	}
+}
+
+// A full queue is an outbox that takes no mail.
+type fullQueue struct{}
+
+func (fullQueue) Enqueue(context.Context, *sql.Tx, []string) error {
+	return errors.New("the queue is full")
+}
+
+func TestARunStoresNothingOfAPageWhoseMailsCannotBeQueued(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	f.outbox = fullQueue{}
+	if err := f.Tick(t.Context(), date("2026-11-01")); err == nil || !strings.Contains(err.Error(), "queue mails") {
+		t.Errorf("got %v", err)
+	}
+	if tasks, mails := f.tasks(acme), f.mailed(acme); len(tasks)+len(mails) != 0 {
+		t.Errorf("%d tasks and the mails %q are stored", len(tasks), mails)
+	}
+	f.outbox = f.mails
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	if tasks, mails := f.tasks(acme), f.mailed(acme); len(tasks) != 3 || len(mails) != 3 {
+		t.Errorf("%d tasks and the mails %q are stored", len(tasks), mails)
+	}
+}
+
+// The hosting team is notified when an outage is near.
+func TestTheAuditLogHasTheReceiversAtRisk(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	f.arrangement(acme, "shop", tenancy.Adaptive)
+	f.renews()
+	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
+	f.sees(bank, 2, rollover.Refused, rollover.Traffic, date("2026-12-02"))
+	expires := f.standing(acme, "bank").Certificates[0].NotAfter
+	for _, c := range []struct {
+		left int
+		want string
+	}{
+		{30, `"hosting_team":false,"refused":["crm-to-bank"],"stage_days":30}`},
+		{3, `"hosting_team":true,"refused":["crm-to-bank"],"stage_days":3}`},
+	} {
+		check(t, f.Tick(t.Context(), expires.Add(-time.Duration(c.left)*policy.Day+time.Hour)))
+		events, err := f.store.Events(t.Context(), "acme", 0, 1000)
+		check(t, err)
+		detail := ""
+		for _, e := range events {
+			if e.Action == "arrangements.at-risk" && e.Actor == "roll-over" && e.Object == "acme" {
+				detail = e.Detail
+			}
+		}
+		if !strings.HasPrefix(detail, `{"arrangements":["crm-to-bank","crm-to-shop"],"expires":"2027-01-`) ||
+			!strings.HasSuffix(detail, c.want) {
+			t.Errorf("%d days before: %s", c.left, detail)
+		}
+	}
+}
+
+func TestTheNoticeOfAShortLivedCertificateIsAQuarterOfItsLife(t *testing.T) {
+	for validity, want := range map[time.Duration]time.Duration{365 * policy.Day: 28 * policy.Day,
+		112 * policy.Day: 28 * policy.Day, 111 * policy.Day: 111 * policy.Day / 4, 8 * policy.Day: 2 * policy.Day} {
+		if got := NoticeUnder(policy.Policy{Validity: validity}); got != want {
+			t.Errorf("%v: %v, want %v", validity, got, want)
+		}
+	}
+}
+
+// A user renews outside of a run, at the time of the request.
+func TestITContactsAreMailedAboutARenewalByHand(t *testing.T) {
+	f := sqlite(t, "sap-c4c", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForMUser, Reissue, "test", date("2026-06-01"))
+	check(t, err)
+	if got := f.mailed(acme); !slices.Equal(got, []string{"first: M-user Certificate has been renewed",
+		"second: M-user Certificate has been renewed"}) {
+		t.Errorf("mails %q", got)
+	}
+}
+
+func TestARunWhosePartsCannotBeQueuedIsAnErrorAndIsResumed(t *testing.T) {
+	f, s := split(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+	full := errors.New("the queue is full")
+	tick := func() error { return f.Tick(t.Context(), date("2026-12-01")) }
+	s.err = full
+	if err := tick(); !errors.Is(err, full) {
+		t.Errorf("a run that begins: %v", err)
+	}
+	s.err = nil
+	check(t, tick())
+	s.err = full
+	if err := tick(); !errors.Is(err, full) {
+		t.Errorf("a run that is resumed: %v", err)
+	}
+	s.err, s.parts = nil, nil
+	check(t, tick())
+	if len(s.parts) < 3 {
+		t.Errorf("%d parts are queued again", len(s.parts))
 	}
 }

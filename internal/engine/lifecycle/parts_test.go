@@ -18,12 +18,15 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A spread records the parts that were handed out.
-type spread struct{ parts []store.Part }
+// A spread records the parts that were handed out, and returns an error if it has one.
+type spread struct {
+	parts []store.Part
+	err   error
+}
 
 func (s *spread) Enqueue(_ context.Context, _ *sql.Tx, parts []store.Part) error {
 	s.parts = append(s.parts, parts...)
-	return nil
+	return s.err
 }
 
 // split returns a fixture whose runs have parts of four certificates. Its ten tenants are due in December.
