@@ -177,10 +177,9 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 			if err := tx.Retire(ctx, c.ID); err != nil {
 				return err
 			}
-			if newest := certs[len(certs)-1]; newest.ID != c.ID {
-				if err := tx.Activate(ctx, t.ID, newest.Generation); err != nil {
-					return err
-				}
+			// The newest one has no successor, so it is another one. If the last arrangement is gone, it is not active yet.
+			if err := tx.Activate(ctx, t.ID, certs[len(certs)-1].Generation); err != nil {
+				return err
 			}
 			tx.Changed(t.ID)
 			return tx.Audit(ctx, tenancy.NewEvent(now, "roll-over", "certificate.retired", t.Name, object(t, c),

@@ -1,13 +1,16 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
@@ -316,5 +319,85 @@ func TestTheNextRollIsWhenSomethingCanChange(t *testing.T) {
 	}
 	if next := NextRoll([]standing.Standing{settled}, at); !next.Equal(at) {
 		t.Errorf("of a settled roll-over, whose old generation can be retired now: %s", next)
+	}
+}
+
+func TestWithoutItsLastArrangementATenantHasOneActiveGeneration(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Adaptive)
+	f.renews()
+	if c := f.newest(acme, tenancy.ForTenant); c.State != tenancy.Standby {
+		t.Fatalf("generation 2 is %s before", c.State)
+	}
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.DeleteArrangement(t.Context(), bank) }))
+	check(t, f.Roll(t.Context(), date("2026-12-02")))
+	old, err := f.store.Certificate(t.Context(), acme.ID, tenancy.ForTenant, 1)
+	check(t, err)
+	if c := f.newest(acme, tenancy.ForTenant); c.State != tenancy.Active || old.State != tenancy.Retired {
+		t.Errorf("generation 2 is %s, and generation 1 %s", c.State, old.State)
+	}
+}
+
+func TestEveryGenerationBeforeTheSettledOneIsRetiredAtOnce(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	bank := f.arrangement(acme, "bank", tenancy.Immediate)
+	now := date("2026-06-01")
+	for range 2 {
+		_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "test", now)
+		check(t, err)
+		now = now.AddDate(0, 0, 40) // more than the notice
+	}
+	f.sees(bank, 3, rollover.Accepted, rollover.Traffic, now)
+	now = now.AddDate(0, 0, 40)
+	all, err := f.RollTenant(t.Context(), acme, now)
+	check(t, err)
+	if len(all) != 1 || len(all[0].Certificates) != 1 || all[0].Certificates[0].Generation != 3 {
+		t.Errorf("after the roll-over %+v are left", all)
+	}
+	for _, n := range []string{"acme/tenant/1", "acme/tenant/2"} {
+		if got := f.actions("acme", n); !slices.Contains(got, "certificate.retired") {
+			t.Errorf("%s: events %q", n, got)
+		}
+	}
+}
+
+// A racing issuer lets another replica renew first.
+type racing struct {
+	issuer.Issuer
+	before func()
+}
+
+func (r *racing) Unwrap() issuer.Issuer { return r.Issuer }
+
+func (r *racing) Issue(ctx context.Context, q issuer.Request) (issuer.Issued, error) {
+	if before := r.before; before != nil {
+		r.before = nil
+		before()
+	}
+	return r.Issuer.Issue(ctx, q)
+}
+
+func TestARenewalByHandThatAnotherReplicaOvertookSaysSo(t *testing.T) {
+	now := date("2026-06-01")
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	other := f.replica(now)
+	slow := &racing{Issuer: f.config.Issuer}
+	f.config.Issuer = slow
+	e, err := New(f.config)
+	check(t, err)
+	slow.before = func() {
+		_, err := other.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "other", now)
+		check(t, err)
+	}
+	_, err = e.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "test", now)
+	if !errors.Is(err, tenancy.ErrConflict) ||
+		!strings.Contains(err.Error(), "has just renewed the Tenant Certificate of acme") {
+		t.Errorf("got %v", err)
+	}
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 {
+		t.Errorf("generation %d is the newest", c.Generation)
 	}
 }
