@@ -243,6 +243,30 @@ type failing struct {
 	err     error
 	updated []tenancy.Parked
 	seen    int
+	entries []tenancy.Message
+	parked  []byte // the latest request
+
+	unclaimed bool
+	lost      error // of what is stored
+}
+
+func (f *failing) Record(_ context.Context, all []tenancy.Message) error {
+	f.entries = append(f.entries, all...)
+	return f.err
+}
+
+func (f *failing) Park(_ context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error) {
+	f.parked = request
+	return p, f.err
+}
+
+func (f *failing) Standing(context.Context, string, string) (standing.Standing, []standing.Identity, error) {
+	return standing.Standing{}, nil, f.err
+}
+
+func (f *failing) Parked(_ context.Context, _, id string) (tenancy.Parked, error) {
+	return tenancy.Parked{ID: id, State: tenancy.ParkedWaiting, Attempts: 1, NextAt: noon, Status: 503, LastError: "503"},
+		f.err
 }
 
 func (f *failing) ParkedAddress(_ context.Context, p tenancy.Parked) (string, string, time.Duration, error) {
@@ -250,12 +274,12 @@ func (f *failing) ParkedAddress(_ context.Context, p tenancy.Parked) (string, st
 }
 
 func (f *failing) ClaimParked(context.Context, tenancy.Parked, time.Time) (bool, []byte, error) {
-	return true, []byte("{"), f.err
+	return !f.unclaimed, []byte("{"), f.err
 }
 
 func (f *failing) UpdateParked(_ context.Context, p tenancy.Parked) error {
 	f.updated = append(f.updated, p)
-	return nil
+	return f.lost
 }
 
 func (f *failing) Observe(context.Context, string, []standing.Observation) error {

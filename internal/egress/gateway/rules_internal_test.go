@@ -20,8 +20,15 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestAGatewayNeedsItsDependencies(t *testing.T) {
-	if g, err := New(Config{Network: &outbound.Network{}, Now: time.Now, Log: slog.Default()}); err == nil || g != nil {
-		t.Error("a gateway without a control")
+	whole := Config{Control: &failing{}, Network: &outbound.Network{}, Now: time.Now, Log: slog.Default()}
+	for name, take := range map[string]func(*Config){"control": func(c *Config) { c.Control = nil },
+		"network": func(c *Config) { c.Network = nil }, "clock": func(c *Config) { c.Now = nil },
+		"log": func(c *Config) { c.Log = nil }} {
+		c := whole
+		take(&c)
+		if g, err := New(c); err == nil || g != nil {
+			t.Errorf("a gateway without a %s", name)
+		}
 	}
 }
 
