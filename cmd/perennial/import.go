@@ -28,6 +28,7 @@ type importCheckCmd struct {
 	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements  string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates  []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
+	Encoding      string   `help:"Encoding of the tables, such as windows-1252 (default: UTF-8)."`
 	Password      string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
 	Apply         bool     `help:"Import the files if they have no problems."`
 	AcceptChanges bool     `help:"With --apply: accept that first renewals change the issuer or other names, as the plan lists them."`
@@ -44,7 +45,9 @@ func (c *importCheckCmd) Run(e env) error {
 		if err != nil {
 			return err
 		}
-		*to = string(data)
+		if *to, err = client.Table(data, c.Encoding); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	for _, name := range c.Certificates {
 		data, err := os.ReadFile(name)

@@ -89,6 +89,8 @@ var germanFleet = []translation{
 	{"No IT contact to warn", "Kein IT-Kontakt zu warnen"},
 	{"valid until %s, renewed on %s", "gültig bis %s, erneuert am %s"},
 	{"Root", "Root"},
+	{"Encoding of the tables", "Zeichensatz der Tabellen"},
+	{"There are more than %d files. Import them in parts.", "Es sind mehr als %d Dateien. Importieren Sie sie in Teilen."},
 	{"Issuer", "Aussteller"},
 	{"Alternative names", "Alternative Namen"},
 	{

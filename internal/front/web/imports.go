@@ -14,9 +14,9 @@ import (
 
 const (
 	importsPath = "/imports"
-	// mostFiles limits the files of one import, in bytes. At most mostMemory of them is kept in memory.
-	mostFiles  = 48 << 20
-	mostMemory = 16 << 20
+	// mostFiles limits the files of one import, in bytes, and mostUploads their number.
+	mostFiles   = 48 << 20
+	mostUploads = 20_000
 )
 
 func (c *console) imports(v *view) error {
@@ -27,46 +27,72 @@ func (c *console) imports(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Import"), importsPage(v, list))
 }
 
+// An upload is a form with files. It is in memory only, because the files hold private keys.
+type upload struct {
+	fields map[string]string
+	files  []uploaded
+}
+
+// An uploaded file is one file of a field.
+type uploaded struct {
+	field, name string
+	data        []byte
+}
+
+// upload reads a form with files. The size of the body is limited already.
+func (v *view) upload() (u upload, err error) {
+	u.fields = map[string]string{}
+	reader, err := v.r.MultipartReader()
+	for err == nil {
+		var part *multipart.Part
+		if part, err = reader.NextPart(); err != nil {
+			break
+		}
+		var data []byte
+		if data, err = io.ReadAll(part); err != nil {
+			break
+		}
+		switch {
+		case part.FileName() == "" && u.fields[part.FormName()] == "":
+			u.fields[part.FormName()] = string(data)
+		case part.FileName() == "" || len(data) == 0: // a browser sends an empty file if none was chosen
+		case len(u.files) == mostUploads:
+			return u, &refusal{http.StatusRequestEntityTooLarge, v.T("There are more than %d files. Import them in parts.",
+				mostUploads)}
+		default:
+			u.files = append(u.files, uploaded{part.FormName(), part.FileName(), data})
+		}
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return u, &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB in total. Import "+
+			"them in parts.", mostFiles>>20)}
+	case !errors.Is(err, io.EOF):
+		return u, &refusal{http.StatusBadRequest, v.T("The upload was incomplete. Please try again.")}
+	}
+	return u, nil
+}
+
 // checkImport uploads the files for a check. Nothing is changed yet.
 func (c *console) checkImport(v *view) error {
-	var large *http.MaxBytesError
-	switch err := v.r.ParseMultipartForm(mostMemory); {
-	case errors.As(err, &large):
-		return &refusal{http.StatusRequestEntityTooLarge, v.T("The files are larger than %d MiB in total. Import "+
-			"them in parts.", mostFiles>>20)}
-	case err != nil:
-		return &refusal{http.StatusBadRequest, v.T("The upload was incomplete. Please try again.")}
+	u, err := v.upload()
+	if err != nil {
+		return err
 	}
-	defer v.r.MultipartForm.RemoveAll()
-	read := func(h *multipart.FileHeader) ([]byte, error) {
-		f, err := h.Open()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return io.ReadAll(f)
-	}
-	files := client.ImportFiles{Password: v.r.PostFormValue("password")}
-	for name, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,
-		"arrangements": &files.Arrangements} {
-		for _, h := range v.r.MultipartForm.File[name] {
-			data, err := read(h)
-			if err != nil {
-				return err
+	files := client.ImportFiles{Password: u.fields["password"]}
+	tables := map[string]*string{"tenants": &files.Tenants, "people": &files.People, "arrangements": &files.Arrangements}
+	for _, f := range u.files {
+		switch to := tables[f.field]; {
+		case to != nil:
+			if *to, err = client.Table(f.data, u.fields["encoding"]); err != nil {
+				return &refusal{http.StatusUnprocessableEntity, f.name + ": " + err.Error()}
 			}
-			*to = string(data)
+		case f.field == "certificates":
+			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: f.name, Data: f.data})
 		}
 	}
-	for _, h := range v.r.MultipartForm.File["certificates"] {
-		data, err := read(h)
-		if err != nil {
-			return err
-		}
-		if len(data) > 0 { // a browser sends an empty file if none was chosen
-			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: h.Filename, Data: data})
-		}
-	}
-	if err := v.readPasswords(files.Certificates); err != nil {
+	if err := v.readPasswords(u.fields["passwords"], files.Certificates); err != nil {
 		return err
 	}
 	made, err := post[client.Import](c, v, importsPath, files)
@@ -78,9 +104,9 @@ func (c *console) checkImport(v *view) error {
 }
 
 // readPasswords reads the passwords of single files from the form. Each line is a file, a colon and its password.
-func (v *view) readPasswords(files []client.ImportCertificate) error {
+func (v *view) readPasswords(text string, files []client.ImportCertificate) error {
 	n := 0
-	for line := range strings.Lines(v.r.PostFormValue("passwords")) {
+	for line := range strings.Lines(text) {
 		n++
 		if strings.TrimSpace(line) == "" {
 			continue

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"mime/multipart"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,43 @@ func TestEachFileOfAnImportMayHaveItsOwnPassword(t *testing.T) {
 		if status != f.status || !strings.Contains(page, f.want) || strings.Contains(page, "cret") {
 			t.Errorf("%s: %d\n%s", name, status, page)
 		}
+	}
+}
+
+func TestManyFilesAreUploadedInMemoryAndATableInAnotherEncodingIsNotChanged(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing")) // a file there would be an error
+	table := []byte("name,display_name\nlatin,Gr\xf6\xdfe\n")
+	for encoding, want := range map[string]string{"": "t.csv: line 2 is not in UTF-8", "windows-1252": "Start import"} {
+		status, page, path := c.submit(olga, func(form *multipart.Writer) {
+			part, err := form.CreateFormFile("tenants", "t.csv")
+			check(t, err)
+			_, err = part.Write(table)
+			check(t, err)
+			check(t, form.WriteField("encoding", encoding))
+		})
+		if !strings.Contains(page, want) {
+			t.Errorf("%q: %d, %s", encoding, status, page)
+		}
+		if encoding != "" {
+			c.post(olga, path+"/apply")
+			c.work()
+		}
+	}
+	if _, page := c.get(olga, "/tenants/latin"); !strings.Contains(page, "Größe") {
+		t.Error("the name was changed")
+	}
+	status, page, _ := c.submit(olga, func(form *multipart.Writer) {
+		for i := range 1500 {
+			part, err := form.CreateFormFile("certificates", fmt.Sprintf("t%d.pem", i))
+			check(t, err)
+			_, err = part.Write(bytes.Repeat([]byte("x"), 20<<10))
+			check(t, err)
+		}
+	})
+	if status != 200 || strings.Count(page, "among the new tenants") < 900 {
+		t.Errorf("1,500 files: %d, %d problems", status, strings.Count(page, "among the new tenants"))
 	}
 }
 
