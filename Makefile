@@ -98,7 +98,7 @@ WRITE ?=
 receivers: packages ## renewals against real servers and programs while messages flow; WRITE=-write writes docs/receivers.md
 	@RECEIVERS=1 .ci/packages
 	@mkdir -p bin; status=0; \
-	RECEIVERS=1 $(GO) test ./internal/testing/receivertest -count=1 -timeout 30m -parallel 5 -run 'TestReceivers|TestOrders|TestTheInstructions' -v -args -full $(WRITE) | tee bin/receivers.log | grep --line-buffered -E 'sent=|^ *--- (FAIL|SKIP)|_test.go|^FAIL|^ok' || status=1; \
+	RECEIVERS=1 $(GO) test ./internal/testing/receivertest -count=1 -timeout 45m -parallel 5 -run 'TestReceivers|TestOrders|TestTheInstructions' -v -args -full $(WRITE) | tee bin/receivers.log | grep --line-buffered -E 'sent=|^ *--- (FAIL|SKIP)|_test.go|^FAIL|^ok' || status=1; \
 	grep '^receivers: ' bin/receivers.log; exit $$status
 
 receivers-short: packages ## two orders against one way to refuse of each program, and large bodies over HTTP/2, for CI

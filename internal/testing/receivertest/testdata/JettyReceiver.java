@@ -90,7 +90,8 @@ public class JettyReceiver extends AbstractHandler {
         store.load(null, null);
         int n = 0;
         byte[] pem = Files.readAllBytes(folder.resolve("ca.pem"));
-        for (Certificate c : CertificateFactory.getInstance("X.509").generateCertificates(new ByteArrayInputStream(pem))) {
+        CertificateFactory certificates = CertificateFactory.getInstance("X.509");
+        for (Certificate c : certificates.generateCertificates(new ByteArrayInputStream(pem))) {
             store.setCertificateEntry("ca" + n++, c);
         }
         return store;
