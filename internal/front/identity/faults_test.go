@@ -42,10 +42,11 @@ func TestAFailingDatabaseIsNoFaultOfThePersonWhoSignsIn(t *testing.T) {
 	})
 	session := f.welcome("alice", tenancy.RoleKeyUser)
 	kept, a := f.account(session)
-	f.failing([]string{"accounts", "sessions"}, []string{"accounts", "sessions", "events"}, func() error {
-		_, err := f.SignIn(ctx, "alice", secret, here)
-		return err
-	})
+	f.failing([]string{"accounts", "sessions"}, []string{"accounts", "INSERT ON sessions", "DELETE ON sessions", "events"},
+		func() error {
+			_, err := f.SignIn(ctx, "alice", secret, here)
+			return err
+		})
 	f.failing([]string{"accounts"}, []string{"accounts", "events"}, func() error {
 		_, err := f.SignIn(ctx, "alice", "wrong", here)
 		return err

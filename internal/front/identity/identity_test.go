@@ -219,6 +219,9 @@ func TestWrongPasswordsLockAnAccountForAWhile(t *testing.T) {
 	if _, err := f.SignIn(ctx, "alice", secret, here); !errors.As(err, &locked) {
 		t.Fatalf("the right password after five wrong ones: %v", err)
 	}
+	if !strings.Contains(locked.Error(), "locked until 2026-03-01T12:00:01Z") {
+		t.Error(locked)
+	}
 	waits := []time.Duration{locked.Until.Sub(f.now)}
 	for range 11 {
 		f.now = locked.Until

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -245,9 +247,17 @@ func TestAnAccountOfTheCompanyIsNotChangedByAFailingDatabase(t *testing.T) {
 	testenv.FailsWithout(t, db, []string{"accounts", "tenants", "key_users", "events"}, strict)
 	testenv.FailsIfReadOnly(t, db, []string{"accounts", "events"}, strict)
 	testenv.Check(t, sign())
+	if accounts, err := s.Accounts(ctx, "", 10); err != nil || len(accounts) != 1 || accounts[0].Name != "alice" {
+		t.Errorf("the accounts are %+v, %v", accounts, err)
+	}
 	claims["tenant"] = "globex"
 	testenv.FailsIfReadOnly(t, db, []string{"accounts", "events"}, strict)
 	testenv.Check(t, sign())
+	before := len(allEvents(t, s))
+	testenv.Check(t, sign()) // with the same rights
+	if after := len(allEvents(t, s)); after != before {
+		t.Errorf("%d events of a sign-in that changes no right", after-before)
+	}
 	events, err := s.store.Events(ctx, "globex", 0, 100)
 	testenv.Check(t, err)
 	found := false
@@ -275,5 +285,26 @@ func TestAnAccountOfTheCompanyHasNoPassword(t *testing.T) {
 		if password.Matches(a.Password, secret) {
 			t.Errorf("%q matches", secret)
 		}
+	}
+}
+
+func allEvents(t *testing.T, s *Service) []tenancy.Event {
+	t.Helper()
+	events, err := s.store.Events(t.Context(), "", 0, 1000)
+	testenv.Check(t, err)
+	return events
+}
+
+// Two subjects never share an account, whatever they are called.
+func TestAnAccountWhoseEveryNameIsTakenIsNotCreated(t *testing.T) {
+	s := openOIDC(t, "name")
+	sum := sha256.Sum256([]byte("oidc https://login.example.com subject"))
+	for _, name := range []string{"alice", "person-" + hex.EncodeToString(sum[:6])} {
+		operator(t, s, name)
+	}
+	a, err := s.companyAccount(t.Context(), map[string]any{"tenant": "acme", "name": "alice",
+		"preferred_username": "alice"}, "subject")
+	if !errors.Is(err, tenancy.ErrConflict) {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
