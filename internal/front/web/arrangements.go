@@ -84,6 +84,18 @@ func (f *arrangementForm) readRules() error {
 	return nil
 }
 
+// keep takes the settings that the form does not show from the arrangement that it changes.
+func (f *arrangementForm) keep(kept client.Arrangement) {
+	f.Authentication = kept.Authentication
+	shown := f.Egress
+	f.Egress = kept.Egress
+	f.Egress.ServerCA, f.Egress.ServerKeyPin, f.Egress.Proxy = shown.ServerCA, shown.ServerKeyPin, shown.Proxy
+	f.Egress.IdentifiesBy, f.Egress.RefusalRules = shown.IdentifiesBy, shown.RefusalRules
+	if shown.Probe.Path != kept.Egress.Probe.Path {
+		f.Egress.Probe = shown.Probe
+	}
+}
+
 func (c *console) newArrangement(v *view) error {
 	return c.showArrangementForm(v, http.StatusOK, arrangementForm{tenant: v.r.PathValue("tenant")})
 }
@@ -129,6 +141,13 @@ func (c *console) saveArrangement(v *view) error {
 	if err := form.readRules(); err != nil {
 		return fails(err)
 	}
+	if form.etag != "" {
+		kept, err := get[client.Arrangement](c, v, v.of(""))
+		if err != nil {
+			return err
+		}
+		form.keep(kept)
+	}
 	switch v.r.PostFormValue("do") {
 	case "trust":
 		form.Egress.ServerCA, form.Egress.ServerKeyPin = "", v.r.PostFormValue("offered_pin")
@@ -153,19 +172,6 @@ func (c *console) saveArrangement(v *view) error {
 		}
 		return c.done(v, in(form.tenant, "arrangements", form.Name),
 			v.T("%s has been created. Its roll-overs are shown here.", form.Name))
-	}
-	kept, err := get[client.Arrangement](c, v, v.of("")) // has the fields that the form does not show
-	if err != nil {
-		return err
-	}
-	form.Authentication = kept.Authentication
-	egress := form.Egress
-	form.Egress = kept.Egress
-	form.Egress.ServerCA, form.Egress.ServerKeyPin = egress.ServerCA, egress.ServerKeyPin
-	form.Egress.IdentifiesBy, form.Egress.RefusalRules = egress.IdentifiesBy, egress.RefusalRules
-	form.Egress.Proxy = egress.Proxy
-	if egress.Probe.Path != kept.Egress.Probe.Path {
-		form.Egress.Probe = egress.Probe
 	}
 	if _, err := client.Put[client.Arrangement](v.caller(), c.api, v.of(""), form.etag, form.Arrangement); err != nil {
 		return fails(refused(err))

@@ -22,6 +22,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
@@ -358,6 +359,40 @@ func TestTheProxyOfAnArrangementIsSetAndRemovedInItsForm(t *testing.T) {
 	if status, page := submit("http://user:password@proxy.example.com:3128"); status != 422 ||
 		!strings.Contains(page, "an operator sets the password of a proxy") {
 		t.Errorf("a password: %d\n%s", status, page)
+	}
+}
+
+func TestAChangeIsTestedWithTheSettingsThatTheFormDoesNotShow(t *testing.T) {
+	c := openOwn(t)
+	alice := c.signIn("alice")
+	const path = "/tenants/acme/arrangements/crm-to-erp"
+	test := func() string {
+		_, form := c.get(alice, path+"/edit")
+		_, ca, _ := strings.Cut(form, `<textarea id="server_ca"`)
+		_, ca, _ = strings.Cut(ca, ">")
+		ca, _, _ = strings.Cut(ca, "<")
+		_, page := c.post(alice, path, "etag", value(t, form, "etag"), "endpoint", value(t, form, "endpoint"), "receiver",
+			"erp", "probe_path", value(t, form, "probe_path"), "server_ca", html.UnescapeString(ca), "server_key_pin",
+			value(t, form, "server_key_pin"), "strategy", "adaptive", "do", "try")
+		return page
+	}
+	if page := test(); !strings.Contains(page, "200 OK") || !strings.Contains(page, "Accepted") {
+		t.Fatalf("the receiver does not accept a generation: %s", page)
+	}
+	check(t, c.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		tenant, err := tx.Tenant(t.Context(), "acme")
+		if err != nil {
+			return err
+		}
+		a, err := tx.Arrangement(t.Context(), tenant.ID, "crm-to-erp")
+		if err != nil {
+			return err
+		}
+		a.Egress.Probe.Statuses = []int{204}
+		return tx.UpdateArrangement(t.Context(), a)
+	}))
+	if page := test(); !strings.Contains(page, "200 OK") || strings.Contains(page, "Accepted") {
+		t.Errorf("the answer 200 is accepted, although the receiver accepts with 204: %s", page)
 	}
 }
 

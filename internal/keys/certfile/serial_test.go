@@ -82,7 +82,8 @@ func TestASerialNumberIsFoundInEachNotation(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"", "-", "2026", "0a0b", "certificate.issued", "+1234567890", "0x1234567890", "12_345_678"} {
+	for _, text := range []string{"", "-", "2026", "0a0b", "certificate.issued", "+1234567890", "0x1234567890",
+		"12_345_678"} {
 		if got := ParseSerial(text); len(got) > 0 {
 			t.Errorf("%q is read as %q", text, got)
 		}
