@@ -67,8 +67,8 @@ func (r Reader) events(ctx context.Context, where string, args ...any) ([]tenanc
 const searchWindow = 20000
 
 // SearchEvents lists events backwards, starting before an entry (0: at the last one), that contain one of texts, in
-// upper or lower case, or all without texts. If a tenant is given (by name), it lists only the tenant's events. It reads
-// a bounded part of the log. next is the entry to continue before, or 0 at the beginning of the log.
+// upper or lower case, or all without texts. If a tenant is given (by name), it lists only the tenant's events. It
+// reads a bounded part of the log. next is the entry to continue before, or 0 at the beginning of the log.
 func (r Reader) SearchEvents(ctx context.Context, tenant string, texts []string, before int64, limit int) (
 	found []tenancy.Event, next int64, err error) {
 	return r.searchEvents(ctx, tenant, texts, before, limit, searchWindow)
