@@ -9,10 +9,10 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// Table returns the content of a CSV file as the UTF-8 text that [ImportFiles] holds. The encoding is a name of the WHATWG
-// Encoding Standard such as "windows-1252"; empty stands for UTF-8. A file with a byte order mark of UTF-8 or UTF-16 is
-// read as that. The error names the byte of a file that is not in its encoding, because a wrong guess would change
-// names.
+// Table returns the content of a CSV file as the UTF-8 text that [ImportFiles] holds. The encoding is a name of the
+// WHATWG Encoding Standard such as "windows-1252"; empty stands for UTF-8. A file with a byte order mark of UTF-8 or
+// UTF-16 is read as that. The error names the byte of a file that is not in its encoding, because a wrong guess would
+// change names.
 func Table(file []byte, encoding string) (string, error) {
 	switch {
 	case bytes.HasPrefix(file, []byte{0xfe, 0xff}), bytes.HasPrefix(file, []byte{0xff, 0xfe}):

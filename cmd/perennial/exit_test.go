@@ -79,7 +79,8 @@ func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
 	}
 	t.Cleanup(func() { full.Close() })
 	for _, args := range [][]string{{"version"}, {"--version"}, {"--help"}, {"policy", "list"},
-		{"policy", "list", "--output", "json"}, {"policy", "show", "perennial"}, {"policy", "audit", "perennial"}, {"openapi"},
+		{"policy", "list", "--output", "json"}, {"policy", "show", "perennial"}, {"policy", "audit", "perennial"},
+		{"openapi"},
 		{"man"}, {"config"}} {
 		var errs bytes.Buffer
 		if got := run(args, env{out: full, err: &errs, now: time.Now}); got != exitFailed ||

@@ -79,7 +79,8 @@ func TestMessagesAreCountedByTheClassOfTheirAnswer(t *testing.T) {
 
 // A message that cannot be parked is the sender's again, with the reason.
 func TestAMessageIsParkedOrRefusedWithAReason(t *testing.T) {
-	to := &route{standing: standing.Standing{Arrangement: tenancy.Arrangement{ID: "a", Egress: tenancy.Egress{KeepBytes: 10}},
+	to := &route{standing: standing.Standing{Arrangement: tenancy.Arrangement{ID: "a",
+		Egress: tenancy.Egress{KeepBytes: 10}},
 		Tenant: tenancy.Tenant{ID: "t"}}}
 	for _, c := range []struct {
 		name   string
@@ -129,7 +130,8 @@ func TestAMessageIsParkedOrRefusedWithAReason(t *testing.T) {
 			strings.Contains(request, "Prefer") || !strings.Contains(request, `"Idempotency-Key":["`+c.key) {
 			t.Errorf("%s: stored %s", c.name, request)
 		}
-		if location := w.Header().Get("Location"); !strings.HasPrefix(location, "/-/messages/acme/bank/") || len(g.parked) != 1 {
+		if location := w.Header().Get("Location"); !strings.HasPrefix(location, "/-/messages/acme/bank/") ||
+			len(g.parked) != 1 {
 			t.Errorf("%s: its status is at %q, and the delivery was woken %d times", c.name, location, len(g.parked))
 		}
 	}
@@ -142,7 +144,8 @@ func TestTheStatusOfAParkedMessageIsLookedUp(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"acme/bank/1", nil, 200, `"next_attempt":"2026-03-01T12:00:00Z"`}, {"acme/bank/1", nil, 200, `"receiver_status":503`},
+		{"acme/bank/1", nil, 200, `"next_attempt":"2026-03-01T12:00:00Z"`},
+		{"acme/bank/1", nil, 200, `"receiver_status":503`},
 		{"acme/bank", nil, 404, "no such message"}, {"acme/bank/1/2", nil, 404, "no such message"},
 		{"acme/bank/1", tenancy.Errorf(tenancy.ErrNotFound, "gone"), 404, "no such message"},
 		{"acme/bank/1", errors.New("secret"), 503, "at the moment"},

@@ -154,8 +154,10 @@ func TestAPasskeySignsItsAccountInUntilItIsRemoved(t *testing.T) {
 	for name, key := range map[string]*authenticator{
 		"another passkey": newAuthenticator(t), "a passkey of an unknown account": {t: t, id: phone.id, key: phone.key,
 			user: []byte("unknown"), count: 100, origin: phone.origin},
-		"another key":    {t: t, id: phone.id, key: newAuthenticator(t).key, user: phone.user, count: 100, origin: phone.origin},
-		"another origin": {t: t, id: phone.id, key: phone.key, user: phone.user, count: 100, origin: "https://evil.example.com"},
+		"another key": {t: t, id: phone.id, key: newAuthenticator(t).key, user: phone.user, count: 100,
+			origin: phone.origin},
+		"another origin": {t: t, id: phone.id, key: phone.key, user: phone.user, count: 100,
+			origin: "https://evil.example.com"},
 	} {
 		if secret, err := signIn(key); !errors.Is(err, ErrUnknownPasskey) || secret != "" {
 			t.Errorf("%s: %v", name, err)
