@@ -122,7 +122,7 @@ func TestALongChainIsImportedSentAndDownloadedWhole(t *testing.T) {
 	}
 	perennial("import", "--tenants", write("tenants.csv", []byte("name\nacme\n")), "--arrangements",
 		write("arrangements.csv", fmt.Appendf(nil, "tenant,name,receiver,endpoint,server_key_pin\nacme,bank,bank,%s,%s\n",
-			s.URL, outbound.KeyPin(s.Certificate()))), "--certificates", write("acme.pem", file), "--apply")
+			s.URL, outbound.KeyPin(s.Certificate()))), "--certificates", write("acme.pem", file), "--apply", "--accept-changes")
 
 	token := func(args ...string) string {
 		return regexp.MustCompile(`perennial_\S+`).FindString(perennial(append([]string{"token", "create"}, args...)...))

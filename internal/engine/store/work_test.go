@@ -183,7 +183,7 @@ func TestRunsAndTheirPartsReadBackAsWritten(t *testing.T) {
 			})
 			return last
 		}
-		if done(1) || done(1) || !done(2) {
+		if first, again := done(1), done(1); first || again || !done(2) {
 			t.Error("the last part of a run is another one")
 		}
 		runs[1].Warned, runs[1].Renewed, runs[1].Late = 2, 4, 6
