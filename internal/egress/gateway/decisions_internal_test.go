@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -247,7 +248,8 @@ type failing struct {
 	parked  []byte // the latest request
 
 	unclaimed bool
-	lost      error // of what is stored
+	request   string // that is claimed
+	lost      error  // of what is stored
 }
 
 func (f *failing) Record(_ context.Context, all []tenancy.Message) error {
@@ -274,7 +276,7 @@ func (f *failing) ParkedAddress(_ context.Context, p tenancy.Parked) (string, st
 }
 
 func (f *failing) ClaimParked(context.Context, tenancy.Parked, time.Time) (bool, []byte, error) {
-	return !f.unclaimed, []byte("{"), f.err
+	return !f.unclaimed, []byte(cmp.Or(f.request, "{")), f.err
 }
 
 func (f *failing) UpdateParked(_ context.Context, p tenancy.Parked) error {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -254,5 +257,103 @@ func TestABodyThatIsSentAgainIsGuarded(t *testing.T) {
 	plain, _ := guard(httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body")), time.Hour)
 	if plain.GetBody != nil {
 		t.Error("a body that cannot be sent again has another one")
+	}
+}
+
+// The answer decides whether a parked message is delivered, has failed for good, or waits.
+func TestTheAnswerToAParkedMessageDecides(t *testing.T) {
+	for status, c := range map[int]struct {
+		state tenancy.ParkedState
+		ended bool
+		says  string
+	}{
+		200: {tenancy.ParkedDelivered, true, ""}, 302: {tenancy.ParkedDelivered, true, ""},
+		399: {tenancy.ParkedDelivered, true, ""}, 400: {tenancy.ParkedFailed, true, "is final: 400 Bad Request"},
+		404: {tenancy.ParkedFailed, true, "is final: 404 Not Found"}, 429: {tenancy.ParkedWaiting, false, "429"},
+		500: {tenancy.ParkedWaiting, false, "500 Internal Server Error"}, 503: {tenancy.ParkedWaiting, false, "503"},
+	} {
+		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.String() != "/base/orders?a=b" || r.Header.Get("X-Kept") != "2" {
+				t.Errorf("got %s with %v", r.URL, r.Header)
+			}
+			w.WriteHeader(status)
+		}))
+		endpoint, err := url.Parse(receiver.URL + "/base")
+		if err != nil {
+			t.Fatal(err)
+		}
+		control := &failing{request: `{"Rest":"/orders","Query":"a=b","Header":{"X-Kept":["2"]},"Body":"eA=="}`}
+		g := quietly(control, io.Discard)
+		network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		g.routes.known[address{"acme", "bank"}] = &route{address: address{"acme", "bank"}, endpoint: endpoint,
+			series: seriesOf("acme/bank"), plain: network.Connections(nil, tenancy.Egress{})}
+		ended := g.deliverOnce(t.Context(), tenancy.Parked{ID: "1", Method: "POST", State: tenancy.ParkedWaiting, Attempts: 2})
+		receiver.Close()
+		if len(control.updated) != 1 {
+			t.Fatalf("%d: stored %+v", status, control.updated)
+		}
+		p := control.updated[0]
+		if ended != c.ended || p.State != c.state || p.Status != status || p.Attempts != 3 ||
+			!strings.Contains(p.LastError, c.says) || (p.LastError == "") != (c.says == "") {
+			t.Errorf("%d: ended %v, stored %+v", status, ended, p)
+		}
+		if c.ended && !p.EndedAt.Equal(noon) || !c.ended && !p.NextAt.Equal(noon.Add(4*time.Second)) {
+			t.Errorf("%d: ended at %v, next at %v", status, p.EndedAt, p.NextAt)
+		}
+	}
+}
+
+func TestAnAttemptThatCannotBeMadeIsNotAFault(t *testing.T) {
+	g := quietly(&failing{}, io.Discard)
+	to := &route{identities: map[int]*identity{1: {}}}
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	m := &message{gateway: g, route: to}
+	if a, again := m.tryOne(r, to, 7); !again || a.generation != 7 || a.meaning != outbound.Refused || a.err == nil ||
+		a.detail != "its key is not available" {
+		t.Errorf("without its key: %+v, again %v", a, again)
+	}
+	m.kept = &kept{lost: true}
+	if a, again := m.tryOne(r, to, 1); again || a.generation != 1 || a.meaning == outbound.Refused || a.err == nil ||
+		!strings.Contains(a.err.Error(), "cannot be sent again") {
+		t.Errorf("without its body: %+v, again %v", a, again)
+	}
+	if m.attempts != 2 {
+		t.Errorf("%d attempts", m.attempts)
+	}
+}
+
+// A message is safely asked about with the question of its arrangement, or else with its own head.
+func TestASafeRequestIsTheQuestionOrTheHeadOfTheMessage(t *testing.T) {
+	asked := make(chan *http.Request, 10)
+	receiver := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r }))
+	defer receiver.Close()
+	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	g := quietly(&failing{}, io.Discard)
+	g.network = network
+	for _, c := range []struct {
+		probe tenancy.Probe
+		want  string
+	}{{tenancy.Probe{Method: "OPTIONS", Path: "/health"}, "OPTIONS /health "}, {tenancy.Probe{}, "HEAD /orders?a=b 1"}} {
+		s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: receiver.URL,
+			Authentication: tenancy.ClientCertificate, Egress: tenancy.Egress{Probe: c.probe,
+				ServerKeyPin: outbound.KeyPin(receiver.Certificate())}}}
+		to, err := newRoute(network, address{"acme", "bank"}, s, []standing.Identity{{Generation: 1}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPost, receiver.URL+"/orders?a=b", strings.NewReader("body"))
+		r.RequestURI = ""
+		r.Header.Set("X-Kept", "1")
+		r.Header.Set("Idempotency-Key", "k")
+		r.Header.Set("Content-Type", "text/plain")
+		a := (&message{gateway: g, route: to}).safely(r, to, 1)
+		if a.generation != 1 || a.meaning != outbound.Answered || a.reading.Kind.Status != 200 || a.detail != "200 OK" {
+			t.Errorf("%s: %+v", c.want, a)
+		}
+		got := <-asked
+		if text := got.Method + " " + got.URL.String() + " " + got.Header.Get("X-Kept"); text != c.want ||
+			got.Header.Get("Idempotency-Key")+got.Header.Get("Content-Type") != "" || got.ContentLength != 0 {
+			t.Errorf("the receiver was asked %q with %v, want %q", text, got.Header, c.want)
+		}
 	}
 }

@@ -64,3 +64,70 @@ func TestARouteThatIsReadAgainKeepsWhatThisGatewayObserved(t *testing.T) {
 		t.Errorf("the verdict of another receiver was kept: %+v", g)
 	}
 }
+
+// Connections and what they taught are kept as long as they belong to the same receiver and certificate.
+func TestARouteThatIsReadAgainSharesWhatHasNotChanged(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	network, to := &outbound.Network{}, address{"acme", "bank"}
+	settings := func(endpoint string, e tenancy.Egress, ids ...string) (s standing.Standing, all []standing.Identity) {
+		s.Arrangement = tenancy.Arrangement{Endpoint: endpoint, Egress: e, Authentication: tenancy.ClientCertificate}
+		for i, id := range ids {
+			s.Certificates = append(s.Certificates, tenancy.Certificate{ID: id, Generation: i + 1})
+			all = append(all, standing.Identity{Generation: i + 1})
+		}
+		return s, all
+	}
+	s, ids := settings("https://bank.example.com/", tenancy.Egress{}, "c1", "c2")
+	before, err := newRoute(network, to, s, ids, nil)
+	testenv.Check(t, err)
+	before.accepted[1], before.changedAt, before.noContinueUntil = now, now.Add(1), now.Add(2)
+	before.refused.add("POST /", now)
+	before.kinds.Add(outbound.Kind{Status: 202})
+	for _, c := range []struct {
+		name     string
+		endpoint string
+		egress   tenancy.Egress
+		ids      []string
+		shared   []bool // connections, by generation
+		refused  bool   // the refusals are remembered
+		learned  bool   // the kinds of answers are
+	}{
+		{"nothing changed", "https://bank.example.com/", tenancy.Egress{}, []string{"c1", "c2"}, []bool{true, true}, true,
+			true},
+		{"a generation is new", "https://bank.example.com/", tenancy.Egress{}, []string{"c1", "c2", "c3"},
+			[]bool{true, true, false}, false, true},
+		{"a generation was replaced", "https://bank.example.com/", tenancy.Egress{}, []string{"c1", "c9"},
+			[]bool{true, false}, false, true},
+		{"a setting changed", "https://bank.example.com/", tenancy.Egress{TimeoutSeconds: 7}, []string{"c1", "c2"},
+			[]bool{false, false}, false, true},
+		{"the receiver changed", "https://other.example.com/", tenancy.Egress{}, []string{"c1", "c2"}, []bool{false, false},
+			false, false},
+	} {
+		s, ids := settings(c.endpoint, c.egress, c.ids...)
+		r, err := newRoute(network, to, s, ids, before)
+		testenv.Check(t, err)
+		for i, want := range c.shared {
+			if got := r.identities[i+1] == before.identities[i+1]; got != want {
+				t.Errorf("%s: generation %d shares its connections: %v", c.name, i+1, got)
+			}
+		}
+		if (len(r.refused) == 1) != c.refused || (len(r.kinds.All()) == 1) != c.learned {
+			t.Errorf("%s: %d refusals and %d kinds of answers are kept", c.name, len(r.refused), len(r.kinds.All()))
+		}
+		if !r.accepted[1].Equal(now) || !r.changedAt.Equal(before.changedAt) ||
+			!r.noContinueUntil.Equal(before.noContinueUntil) {
+			t.Errorf("%s: accepted %v, changed at %v, not asked before a body until %v", c.name, r.accepted, r.changedAt,
+				r.noContinueUntil)
+		}
+		before.late.Store(true)
+		r, err = newRoute(network, to, s, ids, before)
+		testenv.Check(t, err)
+		if before.late.Store(false); r.late.Load() != c.learned {
+			t.Errorf("%s: asks late: %v", c.name, r.late.Load())
+		}
+	}
+	s.Arrangement.Endpoint = "https://%zz/"
+	if r, err := newRoute(network, to, s, ids, before); err == nil || r != nil {
+		t.Error("a route to an endpoint that is not a URL")
+	}
+}

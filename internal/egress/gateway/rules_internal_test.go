@@ -144,6 +144,11 @@ func TestAnObservationIsReportedIfItIsNew(t *testing.T) {
 		{"an unknown generation", see(3, rollover.Refused, noon.Add(2*time.Hour)), 0},
 	} {
 		g.reportNews(r, []standing.Observation{c.seen})
+		if woken := len(g.reports.wake) == 1; woken != (c.want > 0) {
+			t.Errorf("%s: the reporter was woken: %v", c.name, woken)
+		} else if woken {
+			<-g.reports.wake
+		}
 		if got := len(g.reports.take()["a"]); got != c.want {
 			t.Errorf("%s: %d reports, want %d", c.name, got, c.want)
 		}

@@ -43,15 +43,21 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	people := []string{"tenants", "key_users", "it_contacts", "scoping_answers", "arrangements", "evidence"}
 	check(t, f.Tick(ctx, date("2026-01-15")))
 
-	f.failing([]string{"settings", "runs", "authorities", "run_parts", "certificates"},
-		[]string{"runs", "run_parts"}, tick("2026-02-01"))
+	february := date("2026-02-01")
+	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"INSERT ON runs", "INSERT ON run_parts", "DELETE ON run_parts",
+		"events", "UPDATE ON runs"}, func() error {
+		february = february.Add(DefaultPartLease) // for a part that was not released
+		return f.Tick(ctx, february)
+	})
+	f.failing([]string{"settings", "runs", "authorities", "run_parts", "certificates"}, nil, tick("2026-03-01"))
 	f.failing(append([]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, people...),
 		[]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, tick("2026-11-01"))
 	if got := len(f.tasks(acme)); got != 3 {
 		t.Errorf("%d tasks after the warning, want one for each key user", got)
 	}
 	f.failing(append([]string{"runs", "run_parts", "certificates", "notices", "tasks", "mails", "events"}, people...),
-		[]string{"run_parts", "certificates", "notices", "tasks", "mails", "events"}, tick("2026-12-01"))
+		[]string{"run_parts", "UPDATE ON certificates", "INSERT ON certificates", "notices", "tasks", "mails", "events"},
+		tick("2026-12-01"))
 	if got := len(f.tasks(acme)); got != 6 {
 		t.Errorf("%d tasks after the renewal, want two for each key user", got)
 	}
@@ -60,13 +66,18 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	if subjects, _ := f.reminders(acme); len(subjects) != 1 {
 		t.Errorf("reminders %q", subjects)
 	}
+	for _, task := range f.tasks(acme) {
+		if task.Version != 1 || task.State != tenancy.TaskOpen {
+			t.Errorf("a task is %+v", task)
+		}
+	}
 	mails, err := f.store.Mails(ctx, acme.ID, "", "", 100)
 	check(t, err)
 	if len(mails) != 7 { // two for each contact about the M-user, and three for the subscribed key user
 		t.Errorf("mails %q", f.mailed(acme))
 	}
 	for _, m := range mails {
-		if f.mails.queued[m.ID] == 0 || m.State != tenancy.MailQueued {
+		if f.mails.queued[m.ID] == 0 || m.State != tenancy.MailQueued || m.MessageID != m.ID+"@p.example.com" {
 			t.Errorf("the mail %q to %s is not queued: %s", m.Subject, m.Address, m.State)
 		}
 	}
@@ -74,13 +85,19 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	f.sees(bank, 1, rollover.Accepted, rollover.Traffic, date("2026-12-17"))
 	f.failing([]string{"tenants", "certificates", "key_users", "it_contacts", "scoping_answers", "arrangements",
 		"evidence"},
-		[]string{"certificates", "notices", "tasks", "events"}, func() error {
+		[]string{"UPDATE ON certificates", "INSERT ON certificates", "notices", "tasks", "events"}, func() error {
 			_, err := f.RenewByHand(ctx, "acme", tenancy.ForTenant, Compromised, "test", date("2026-12-18"))
 			return err
 		})
+	if got := f.actions("acme", "acme/tenant/2"); !slices.Contains(got, "certificate.revoked") {
+		t.Errorf("the events of a compromised generation are %q", got)
+	}
+	testenv.FailsWithout(t, f.store.DB(), []string{"authorities", "run_parts"}, func() error {
+		return f.RunPart(ctx, date("2026-12-01"), 1, date("2026-12-18"))
+	})
 	expired := f.standing(acme, "bank").Certificates[0].NotAfter
-	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, []string{"arrangements", "certificates",
-		"events"}, func() error { return f.Roll(ctx, expired) })
+	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"}, []string{"arrangements", "INSERT ON evidence",
+		"certificates", "events"}, func() error { return f.Roll(ctx, expired) })
 	if got := f.actions("acme", "acme/tenant/1"); !slices.Contains(got, "certificate.retired") {
 		t.Errorf("the events of an expired generation are %q", got)
 	}
@@ -245,5 +262,29 @@ func TestARunWhosePartsCannotBeQueuedIsAnErrorAndIsResumed(t *testing.T) {
 	check(t, tick())
 	if len(s.parts) < 3 {
 		t.Errorf("%d parts are queued again", len(s.parts))
+	}
+}
+
+// A rate limit that cannot be asked delays the renewals, and nothing else.
+func TestARunWithoutItsRateLimitRenewsNothingAndWarns(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	acme := f.tenant("acme", date("2026-01-15"))
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	asked := 0
+	f.pace = func(_ context.Context, n int) error {
+		asked += n
+		return errors.New("no limit today")
+	}
+	if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "no limit today") ||
+		!strings.Contains(err.Error(), "2 certificates could not be renewed") {
+		t.Errorf("got %v", err)
+	}
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 1 || asked != 2 {
+		t.Errorf("generation %d is the newest, and the limit was asked for %d", c.Generation, asked)
+	}
+	f.pace = func(context.Context, int) error { return nil }
+	check(t, f.Tick(t.Context(), date("2026-12-01")))
+	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 2 {
+		t.Errorf("generation %d is the newest", c.Generation)
 	}
 }
