@@ -24,9 +24,6 @@ type Account struct {
 	CompanyAt time.Time
 	// HasCalendar is set if the account has a calendar feed at a secret address.
 	HasCalendar bool
-	// Failures counts wrong passwords since the last right one. Sign-in is locked until LockedUntil.
-	Failures    int
-	LockedUntil time.Time
 	CreatedAt   time.Time
 }
 

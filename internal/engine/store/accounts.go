@@ -10,12 +10,11 @@ import (
 const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.name FROM tenants t WHERE t.id =
 	a.tenant_id), ''), a.key_user_id,
 	COALESCE((SELECT u.name FROM key_users u WHERE u.id = a.key_user_id), ''), a.password, a.origin, a.zone,
-	a.language, a.company_at, a.calendar_hash <> '', a.failures, a.locked_until, a.created_at FROM accounts a `
+	a.language, a.company_at, a.calendar_hash <> '', a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
 	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,
-		&a.Zone, &a.Language, instant{&a.CompanyAt}, &a.HasCalendar, &a.Failures,
-		instant{&a.LockedUntil}, instant{&a.CreatedAt})
+		&a.Zone, &a.Language, instant{&a.CompanyAt}, &a.HasCalendar, instant{&a.CreatedAt})
 }
 
 // AccountByName finds the account that a person signs in with.
@@ -94,10 +93,4 @@ func (t *Tx) SetPassword(ctx context.Context, id, hash string) error {
 // SetCalendar stores the hash of the secret of an account's calendar. An empty hash removes the calendar.
 func (t *Tx) SetCalendar(ctx context.Context, id, hash string) error {
 	return t.execOne(ctx, "UPDATE accounts SET calendar_hash = ? WHERE id = ?", hash, id)
-}
-
-// SetFailures stores the number of wrong passwords, and the end of the lock that they cause.
-func (t *Tx) SetFailures(ctx context.Context, id string, failures int, lockedUntil time.Time) error {
-	return t.execOne(ctx, "UPDATE accounts SET failures = ?, locked_until = ? WHERE id = ?", failures, micros(lockedUntil),
-		id)
 }

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
@@ -19,27 +20,32 @@ func (s *Service) SetPreferences(ctx context.Context, a tenancy.Account) error {
 }
 
 // ChangePassword replaces the password of an account and ends all its sessions except one. It returns
-// [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrShort] or [password.ErrLong].
+// [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrShort], [password.ErrLong] or
+// [password.ErrBusy].
 func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep tenancy.Session, before, after string,
 	b Browser) error {
-	if err := s.attempt(b); err != nil {
+	leave, err := s.attempt(b)
+	if err != nil {
 		return err
 	}
-	now := s.now()
-	switch {
-	case now.Before(a.LockedUntil):
-		return &LockedError{a.LockedUntil}
-	case !password.Matches(a.Password, before):
-		if err := s.countFailure(ctx, a, now); err != nil {
-			return err
-		}
-		return ErrOldPassword
+	defer leave()
+	failures, err := s.countFirst(ctx, a.Name, b)
+	if err != nil {
+		return err
 	}
-	hash, err := password.Hash(after)
+	if err := s.matches(ctx, a, before, failures); errors.Is(err, ErrWrongPassword) {
+		return ErrOldPassword
+	} else if err != nil {
+		return err
+	}
+	hash, err := password.Hash(ctx, after)
 	if err != nil {
 		return err
 	}
 	return s.change(ctx, a, "account.password-changed", nil, func(tx *store.Tx) error {
+		if err := tx.ForgetSignIns(ctx, a.Name, b.network()); err != nil {
+			return err
+		}
 		if err := tx.SetPassword(ctx, a.ID, hash); err != nil {
 			return err
 		}

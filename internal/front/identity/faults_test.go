@@ -42,20 +42,24 @@ func TestAFailingDatabaseIsNoFaultOfThePersonWhoSignsIn(t *testing.T) {
 	})
 	session := f.welcome("alice", tenancy.RoleKeyUser)
 	kept, a := f.account(session)
-	f.failing([]string{"accounts", "sessions"}, []string{"accounts", "INSERT ON sessions", "DELETE ON sessions", "events"},
+	f.failing([]string{"accounts", "sessions"},
+		[]string{"sign_in_failures", "INSERT ON sessions", "DELETE ON sessions", "events"},
 		func() error {
 			_, err := f.SignIn(ctx, "alice", secret, here)
 			return err
 		})
-	f.failing([]string{"accounts"}, []string{"accounts", "events"}, func() error {
+	f.failing([]string{"accounts", "sign_in_failures"}, []string{"sign_in_failures", "events"}, func() error {
+		f.now = f.now.Add(20 * time.Minute) // longer than any lock
 		_, err := f.SignIn(ctx, "alice", "wrong", here)
 		return err
 	})
 	f.now = f.now.Add(time.Hour) // for what locked the account
-	f.failing(nil, []string{"accounts", "events"}, func() error {
+	f.failing(nil, []string{"sign_in_failures", "events"}, func() error {
+		f.now = f.now.Add(20 * time.Minute)
 		return f.ChangePassword(ctx, a, kept, "wrong", secret, here)
 	})
-	f.failing([]string{"accounts", "sessions"}, []string{"accounts", "events"}, func() error {
+	f.failing([]string{"sign_in_failures", "accounts", "sessions"}, []string{"accounts", "events"}, func() error {
+		f.now = f.now.Add(20 * time.Minute)
 		return f.ChangePassword(ctx, a, kept, secret, "an even better sentence", here)
 	})
 	f.failing([]string{"accounts", "sessions"}, []string{"sessions"}, func() error {

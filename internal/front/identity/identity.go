@@ -2,8 +2,10 @@
 // HTML and sets no cookies.
 //
 // It promises: a session is a new secret at every sign-in, and only its hash is stored. Signing in takes as long for an
-// unknown name as for a wrong password. Wrong passwords lock an account for at most 15 minutes, and an address may try
-// 30 times per minute in this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by
+// unknown name as for a wrong password, and has the same answers. An attempt is counted before its password is checked.
+// Wrong passwords lock a name for the network that they come from, for at most 15 minutes. The owner can sign in from
+// another network, or with a passkey. A network (an IPv4 address, or 64 bits of IPv6) may try 30 times per minute in
+// this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by
 // the browser that began it. Rights that come from a company's provider end 12 hours after the latest sign-in there,
 // whatever passkeys and calendars the account has. Every change of an account has an entry in the audit log.
 package identity
@@ -15,12 +17,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -73,7 +77,7 @@ type Browser struct {
 
 // Errors that a person can do something about.
 var (
-	// ErrTooManyAttempts means that the address tried too often in this minute.
+	// ErrTooManyAttempts means that the network tried too often in this minute.
 	ErrTooManyAttempts = errors.New("identity: too many attempts from this address")
 	// ErrWrongPassword means that there is no account with the name and the password.
 	ErrWrongPassword = errors.New("identity: wrong name or password")
@@ -93,43 +97,72 @@ var (
 	ErrOwnAccount = errors.New("identity: the account is signed in")
 )
 
-// A LockedError means that an account is locked after wrong passwords.
+// A LockedError means that a name is locked for the browser's network after wrong passwords.
 type LockedError struct{ Until time.Time }
 
 func (e *LockedError) Error() string {
-	return "identity: the account is locked until " + e.Until.Format(time.RFC3339)
+	return "identity: the name is locked until " + e.Until.Format(time.RFC3339)
 }
 
 const (
-	// attemptsPerMinute limits what one address may try, whatever the account.
-	attemptsPerMinute = 30
+	// attemptsPerMinute limits what one network may try, whatever the account. attemptsAtOnce limits what it may try at
+	// the same time, so that it cannot fill the queue for all.
+	attemptsPerMinute, attemptsAtOnce = 30, 8
 	// ceremonyTime is the maximum time between the two halves of a ceremony.
 	ceremonyTime = 10 * time.Minute
 )
 
-// attempts counts the attempts of each address in the current minute.
-type attempts struct {
-	mu     sync.Mutex // guards the fields below
-	minute int64
-	counts map[string]int
+// network returns the network of the browser, which shares limits: its IPv4 address, or its IPv6 network of 64 bits,
+// from which one host can choose any address (RFC 4291, section 2.5.4).
+func (b Browser) network() string {
+	ip, err := netip.ParseAddr(b.Address)
+	if err != nil {
+		return b.Address
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
 }
 
-func (a *attempts) allow(address string, now time.Time) bool {
+// attempts counts the attempts of each network in the current minute, and those that are running.
+type attempts struct {
+	mu      sync.Mutex // guards the fields below
+	minute  int64
+	counts  map[string]int
+	running map[string]int
+}
+
+// enter counts an attempt. The caller calls leave when it has ended.
+func (a *attempts) enter(network string, now time.Time) (leave func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if minute := now.Unix() / 60; minute != a.minute || a.counts == nil {
 		a.minute, a.counts = minute, map[string]int{}
 	}
-	a.counts[address]++
-	return a.counts[address] <= attemptsPerMinute
+	a.counts[network]++
+	switch {
+	case a.counts[network] > attemptsPerMinute:
+		return nil, ErrTooManyAttempts
+	case a.running[network] >= attemptsAtOnce:
+		return nil, password.ErrBusy
+	case a.running == nil:
+		a.running = map[string]int{}
+	}
+	a.running[network]++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.running[network]--; a.running[network] == 0 {
+			delete(a.running, network)
+		}
+	}, nil
 }
 
-// attempt counts an attempt and returns [ErrTooManyAttempts] if it is one too many.
-func (s *Service) attempt(b Browser) error {
-	if !s.attempts.allow(b.Address, s.now()) {
-		return ErrTooManyAttempts
-	}
-	return nil
+// attempt counts an attempt until leave is called. It returns [ErrTooManyAttempts] if it is one too many in this
+// minute, and [password.ErrBusy] if too many of the network are running.
+func (s *Service) attempt(b Browser) (leave func(), err error) {
+	return s.attempts.enter(b.network(), s.now())
 }
 
 // instant is the time of a change, in the precision in which it is stored.

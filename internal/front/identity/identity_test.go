@@ -2,8 +2,11 @@ package identity_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +253,105 @@ func TestWrongPasswordsLockAnAccountForAWhile(t *testing.T) {
 	}
 }
 
+func TestParallelWrongPasswordsCountOneByOne(t *testing.T) {
+	f := open(t)
+	f.welcome("alice", tenancy.RoleKeyUser)
+	const tries = 100
+	results := make(chan error, tries)
+	for range tries {
+		go func() { // each try is the only one of its address in this minute, and all are in one network
+			_, err := f.SignIn(t.Context(), "alice", "wrong", here)
+			results <- err
+		}()
+	}
+	guesses := 0
+	for range tries {
+		if errors.Is(<-results, identity.ErrWrongPassword) {
+			guesses++
+		}
+	}
+	var locked *identity.LockedError
+	if _, err := f.SignIn(t.Context(), "alice", secret, here); guesses > 5 || guesses == 0 ||
+		!errors.As(err, &locked) && !errors.Is(err, identity.ErrTooManyAttempts) {
+		t.Errorf("%d passwords were tried at the same time, then: %v", guesses, err)
+	}
+	f.now = f.now.Add(time.Minute)
+	for range 5 - guesses {
+		_, _ = f.SignIn(t.Context(), "alice", "wrong", here)
+	}
+	if _, err := f.SignIn(t.Context(), "alice", "wrong", here); errors.As(err, &locked) != (guesses < 5) {
+		t.Errorf("%d of them are counted: %v", guesses, err)
+	}
+}
+
+func TestAnUnknownNameHasTheSameAnswersAsAKnownOne(t *testing.T) {
+	f := open(t)
+	f.welcome("alice", tenancy.RoleKeyUser)
+	answers := map[string][]string{}
+	for range 9 {
+		for _, name := range []string{"alice", "unknown"} {
+			_, err := f.SignIn(t.Context(), name, "wrong", here)
+			answers[name] = append(answers[name], err.Error())
+		}
+	}
+	if !slices.Equal(answers["alice"], answers["unknown"]) || answers["alice"][0] == answers["alice"][8] {
+		t.Errorf("alice:\n%s\nunknown:\n%s", strings.Join(answers["alice"], "\n"), strings.Join(answers["unknown"], "\n"))
+	}
+}
+
+func TestAStrangerDoesNotLockTheOwnerOut(t *testing.T) {
+	f := open(t)
+	session := f.welcome("alice", tenancy.RoleKeyUser)
+	stranger := func(last string) identity.Browser { return identity.Browser{Address: "2001:db8:1:2::" + last} }
+	var locked *identity.LockedError
+	for i := range 6 {
+		_, err := f.SignIn(t.Context(), "alice", "wrong", stranger(strconv.Itoa(i)))
+		if errors.As(err, &locked) != (i == 5) {
+			t.Errorf("wrong password %d from the network of one host: %v", i+1, err)
+		}
+	}
+	for _, address := range []string{here.Address, "2001:db8:1:3::1"} {
+		if _, err := f.SignIn(t.Context(), "alice", secret, identity.Browser{Address: address}); err != nil {
+			t.Errorf("the owner at %s: %v", address, err)
+		}
+	}
+	kept, a := f.account(session)
+	if err := f.ChangePassword(t.Context(), a, kept, secret, "an even better sentence", stranger("9")); !errors.As(err,
+		&locked) {
+		t.Errorf("the password is changed from the network that is locked: %v", err)
+	}
+	check(t, f.ChangePassword(t.Context(), a, kept, secret, "an even better sentence", here))
+	if _, _, err := f.BeginPasskeySignIn(t.Context(), stranger("9")); err != nil {
+		t.Errorf("a passkey in the network that is locked: %v", err)
+	}
+}
+
+func TestAttemptsAreLimitedPerNetwork(t *testing.T) {
+	f := open(t)
+	f.now = f.now.Truncate(time.Minute)
+	allowed := func(address func(i int) string) (n int) {
+		for i := range 40 {
+			if _, _, err := f.BeginPasskeySignIn(t.Context(), identity.Browser{Address: address(i)}); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	for name, c := range map[string]struct {
+		address func(i int) string
+		want    int
+	}{
+		"one host with many IPv6 addresses": {func(i int) string { return fmt.Sprintf("2001:db8::%x", i) }, 30},
+		"many IPv6 networks":                {func(i int) string { return fmt.Sprintf("2001:db8:0:%x::1", i+1) }, 40},
+		"one IPv4 address, mapped to IPv6":  {func(i int) string { return []string{"", "::ffff:"}[i%2] + "192.0.2.7" }, 30},
+		"many IPv4 addresses":               {func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }, 40},
+	} {
+		if got := allowed(c.address); got != c.want {
+			t.Errorf("%s: %d attempts in a minute, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestAnAddressHasAFewAttemptsPerMinute(t *testing.T) {
 	f := open(t)
 	session := f.welcome("alice", tenancy.RoleKeyUser)
@@ -265,7 +367,7 @@ func TestAnAddressHasAFewAttemptsPerMinute(t *testing.T) {
 		b := identity.Browser{Address: "address of " + name}
 		allowed := 0
 		for range 40 {
-			if a.Failures = 0; !errors.Is(try(b), identity.ErrTooManyAttempts) {
+			if !errors.Is(try(b), identity.ErrTooManyAttempts) {
 				allowed++
 			}
 		}

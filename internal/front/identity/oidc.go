@@ -109,9 +109,11 @@ func (s *Service) Company() string {
 // BeginCompanySignIn begins a sign-in at the provider and returns the address to which the browser goes. The page to
 // is kept for the end of the sign-in. It returns [ErrTooManyAttempts] or [ErrProviderDown].
 func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) (address, ceremony string, err error) {
-	if err := s.attempt(b); err != nil {
+	leave, err := s.attempt(b)
+	if err != nil {
 		return "", "", err
 	}
+	defer leave()
 	found, err := s.provider.discover(ctx)
 	if err != nil {
 		s.log.ErrorContext(ctx, "the OpenID provider does not answer", "issuer", s.provider.Issuer, "error", err)

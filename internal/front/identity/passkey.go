@@ -135,9 +135,11 @@ func (s *Service) RemovePasskey(ctx context.Context, a tenancy.Account, id strin
 // BeginPasskeySignIn begins a sign-in with a passkey. The options are for the browser's navigator.credentials.get, as
 // JSON. It returns [ErrTooManyAttempts]: each beginning is a row in the database.
 func (s *Service) BeginPasskeySignIn(ctx context.Context, b Browser) (options any, ceremony string, err error) {
-	if err := s.attempt(b); err != nil {
+	leave, err := s.attempt(b)
+	if err != nil {
 		return nil, "", err
 	}
+	defer leave()
 	assertion, half, err := s.passkeys.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return nil, "", err

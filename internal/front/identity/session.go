@@ -19,8 +19,8 @@ const (
 	idleSession = 12 * time.Hour
 	// seenEvery is the precision of a session's last use. A finer one would make every page a write.
 	seenEvery = 5 * time.Minute
-	// freeFailures is the number of wrong passwords without a wait. Each further one doubles the wait, up to
-	// longestLock.
+	// freeFailures is the number of wrong passwords for a name, from one network, after which it is locked. Each further
+	// one doubles the wait, up to longestLock.
 	freeFailures = 5
 	longestLock  = 15 * time.Minute
 	// longestAgent limits what is stored of a User-Agent header, in bytes.
@@ -91,8 +91,10 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 				return err
 			}
 		}
-		if err := tx.SetFailures(ctx, a.ID, 0, time.Time{}); err != nil {
-			return err
+		if how == byPassword {
+			if err := tx.ForgetSignIns(ctx, a.Name, b.network()); err != nil {
+				return err
+			}
 		}
 		if err := tx.CreateSession(ctx, session, tenancy.HashSecret(secret)); err != nil {
 			return err
@@ -103,52 +105,82 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 }
 
 // SignIn signs in with a name and a password and returns the secret of a new session. It returns
-// [ErrTooManyAttempts], [ErrWrongPassword] or a [*LockedError].
+// [ErrTooManyAttempts], [ErrWrongPassword], a [*LockedError] or [password.ErrBusy]. A name that does not exist gets the
+// same answers.
 func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (session string, err error) {
-	if err := s.attempt(b); err != nil {
+	leave, err := s.attempt(b)
+	if err != nil {
 		return "", err
 	}
-	now := s.now()
+	defer leave()
+	failures, err := s.countFirst(ctx, name, b)
+	if err != nil {
+		return "", err
+	}
 	a, err := s.store.AccountByName(ctx, name)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound), err == nil && a.Password == "":
-		password.Waste(secret) // the time must not show which names exist and have a password
-		return "", ErrWrongPassword
-	case err != nil:
-		return "", err
-	case now.Before(a.LockedUntil):
-		return "", &LockedError{a.LockedUntil}
-	case !password.Matches(a.Password, secret):
-		if err := s.countFailure(ctx, a, now); err != nil {
+		if err := password.Waste(ctx, secret); err != nil { // the time must not show which names have a password
 			return "", err
 		}
 		return "", ErrWrongPassword
+	case err != nil:
+		return "", err
+	}
+	if err := s.matches(ctx, a, secret, failures); err != nil {
+		return "", err
 	}
 	return s.begin(ctx, a, byPassword, b)
 }
 
-func (s *Service) countFailure(ctx context.Context, a tenancy.Account, now time.Time) error {
-	a.Failures++
+// countFirst counts an attempt with a name as failed before its password is checked, so that attempts at the same time
+// cannot pass as one. It returns a [*LockedError] if the name is locked for the network of the browser. Other networks
+// are not locked, so that a stranger cannot keep the owner out.
+func (s *Service) countFirst(ctx context.Context, name string, b Browser) (failures int, err error) {
 	var until time.Time
-	if over := a.Failures - freeFailures; over >= 0 {
-		until = now.Add(min(time.Second<<min(over, 20), longestLock))
-	}
-	return s.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.SetFailures(ctx, a.ID, a.Failures, until); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, "sign-in", "account.wrong-password", a.Tenant, a.Name,
-			map[string]any{"failures": a.Failures}))
+	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		failures, until, err = tx.CountSignIn(ctx, name, b.network(), s.instant(), lockFor)
+		return err
 	})
+	if err == nil && !until.IsZero() {
+		err = &LockedError{until}
+	}
+	return failures, err
+}
+
+// lockFor returns how long a number of wrong passwords locks a name for a network.
+func lockFor(failures int) time.Duration {
+	if over := failures - freeFailures; over >= 0 {
+		return min(time.Second<<min(over, 20), longestLock)
+	}
+	return 0
+}
+
+// matches returns [ErrWrongPassword] if a password is not the account's, and records it in the audit log.
+func (s *Service) matches(ctx context.Context, a tenancy.Account, secret string, failures int) error {
+	right, err := password.Matches(ctx, a.Password, secret)
+	if err != nil || right {
+		return err
+	}
+	err = s.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Audit(ctx, tenancy.NewEvent(s.now(), "sign-in", "account.wrong-password", a.Tenant, a.Name,
+			map[string]any{"failures": failures}))
+	})
+	if err != nil {
+		return err
+	}
+	return ErrWrongPassword
 }
 
 // Welcome creates the account of an operator or a key user who has a token, and signs it in. A token makes one account.
-// It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrShort] or
-// [password.ErrLong].
+// It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrShort],
+// [password.ErrLong] or [password.ErrBusy].
 func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Browser) (session string, err error) {
-	if err := s.attempt(b); err != nil {
+	leave, err := s.attempt(b)
+	if err != nil {
 		return "", err
 	}
+	defer leave()
 	now := s.instant()
 	t, err := s.store.TokenByHash(ctx, tenancy.HashSecret(token))
 	switch {
@@ -162,7 +194,7 @@ func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Bro
 	if err := a.Check(); err != nil {
 		return "", err
 	}
-	if a.Password, err = password.Hash(secret); err != nil {
+	if a.Password, err = password.Hash(ctx, secret); err != nil {
 		return "", err
 	}
 	err = s.change(ctx, a, "account.created", map[string]any{"origin": a.Origin}, func(tx *store.Tx) error {

@@ -210,8 +210,12 @@ var germanFrame = []translation{
 		"Zu viele Versuche von Ihrer Adresse. Warten Sie eine Minute.",
 	},
 	{
-		"Too many wrong passwords. Try again after %s.",
-		"Zu viele falsche Passwörter. Versuchen Sie es nach dem %s erneut.",
+		"Too many wrong passwords. Try again after %s, or sign in with a passkey.",
+		"Zu viele falsche Passwörter. Versuchen Sie es nach dem %s erneut, oder melden Sie sich mit einem Passkey an.",
+	},
+	{
+		"Too many people are signing in at this moment. Try again in a few seconds.",
+		"Im Augenblick melden sich zu viele Personen an. Versuchen Sie es in einigen Sekunden erneut.",
 	},
 	{"Waiting", "Wartet"},
 	{

@@ -71,9 +71,13 @@ func (v *view) explain(err error) *refusal {
 	switch {
 	case errors.Is(err, identity.ErrTooManyAttempts):
 		return &refusal{http.StatusTooManyRequests, v.T("Too many attempts from your address. Wait a minute.")}
+	case errors.Is(err, password.ErrBusy):
+		v.w.Header().Set("Retry-After", "5")
+		return &refusal{http.StatusServiceUnavailable, v.T("Too many people are signing in at this moment. Try again in " +
+			"a few seconds.")}
 	case errors.As(err, &locked):
-		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords. Try again after %s.",
-			v.When(locked.Until))}
+		return &refusal{http.StatusTooManyRequests, v.T("Too many wrong passwords. Try again after %s, or sign in with a "+
+			"passkey.", v.When(locked.Until))}
 	case errors.Is(err, identity.ErrWrongPassword):
 		return &refusal{http.StatusUnauthorized, v.T("Wrong name or password.")}
 	case errors.Is(err, identity.ErrOldPassword):

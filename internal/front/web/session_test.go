@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
 )
 
 func TestAnAddressIsTakenFromTheLastProxyOnly(t *testing.T) {
@@ -87,5 +88,13 @@ func TestAnErrorOfTheAPIIsShownOnlyIfTheReaderCanActOnIt(t *testing.T) {
 	var r *refusal
 	if errors.As(refused(&client.Error{Status: 409}), &r) || errors.As(refused(errors.New("of the database")), &r) {
 		t.Error("an error without an explanation is shown")
+	}
+}
+
+func TestABusyServiceAsksToTryAgainLater(t *testing.T) {
+	w := httptest.NewRecorder()
+	r := (&view{w: w, lang: "en"}).explain(password.ErrBusy)
+	if r == nil || r.Status != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "5" {
+		t.Errorf("%+v, with Retry-After %q", r, w.Header().Get("Retry-After"))
 	}
 }

@@ -137,7 +137,7 @@ func (f *fleet) mUser(ctx context.Context, tenant string) error {
 func signIn(ctx context.Context, s *store.Store, console http.Handler, role tenancy.Role, now time.Time) (*http.Cookie,
 	error) {
 	const secret = "a password for a measurement"
-	hash, err := password.Hash(secret)
+	hash, err := password.Hash(ctx, secret)
 	if err != nil {
 		return nil, err
 	}

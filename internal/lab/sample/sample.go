@@ -345,7 +345,7 @@ func (f *fleet) logins(ctx context.Context) ([]Login, error) {
 			if l.Role == tenancy.RoleKeyUser {
 				a.TenantID, a.KeyUserID = acme.ID, alice.ID
 			}
-			if a.Password, err = password.Hash(l.Password); err != nil {
+			if a.Password, err = password.Hash(ctx, l.Password); err != nil {
 				return err
 			}
 			if err := errors.Join(a.Check(), tx.CreateAccount(ctx, a)); err != nil {
