@@ -177,6 +177,9 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(flow.Nonce)) != 1 {
 		return nil, "", errors.New("the ID token has another nonce")
 	}
+	if err := s.provider.forUs(id); err != nil {
+		return nil, "", err
+	}
 	claims = map[string]any{}
 	if found.UserInfoEndpoint() != "" {
 		info, err := found.UserInfo(ctx, flowConfig.TokenSource(ctx, token))
@@ -191,6 +194,24 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 		}
 	}
 	return claims, id.Subject, id.Claims(&claims) // signed claims win
+}
+
+// forUs returns an error if an ID token was issued to another party (OpenID Connect Core 1.0, section 3.1.3.7, items 4
+// and 5). The library has checked that this service is in the audience.
+func (p *provider) forUs(id *oidc.IDToken) error {
+	var c struct {
+		Party *string `json:"azp"`
+	}
+	if err := id.Claims(&c); err != nil {
+		return err
+	}
+	switch {
+	case c.Party != nil && *c.Party != p.ClientID:
+		return fmt.Errorf("the ID token was issued to the party %q", *c.Party)
+	case c.Party == nil && len(id.Audience) > 1:
+		return errors.New("the ID token has several audiences and names no authorized party")
+	}
+	return nil
 }
 
 // companyAccount returns the account of a subject at the provider, with the rights that its claims give now.
@@ -248,7 +269,7 @@ func (s *Service) createCompanyAccount(ctx context.Context, a *tenancy.Account, 
 	unique := "person-" + hex.EncodeToString(sum[:6])
 	var err error
 	for _, name := range []string{text(claims, "preferred_username"), text(claims, "email"), unique} {
-		a.Name = strings.ToLower(name)
+		a.Name = lower(name)
 		if a.Check() != nil {
 			continue
 		}
@@ -286,7 +307,7 @@ func (s *Service) grant(ctx context.Context, claims map[string]any, a *tenancy.A
 	} else if err != nil {
 		return err
 	}
-	who := strings.ToLower(text(claims, p.UserClaim))
+	who := lower(text(claims, p.UserClaim))
 	if p.UserClaim == "email" && claims["email_verified"] != true { // the person may have typed any address
 		return &NoRightsError{"the e-mail address is not verified"}
 	}
@@ -295,12 +316,26 @@ func (s *Service) grant(ctx context.Context, claims map[string]any, a *tenancy.A
 		return err
 	}
 	for _, u := range users[t.ID] {
-		if who != "" && (strings.ToLower(u.Email) == who || u.Name == who) {
+		known := u.Name // of the same kind: an address is compared with addresses only
+		if p.UserClaim == "email" || strings.Contains(who, "@") {
+			known = lower(u.Email)
+		}
+		if who != "" && known == who {
 			a.Role, a.TenantID, a.Tenant, a.KeyUserID, a.KeyUser = tenancy.RoleKeyUser, t.ID, t.Name, u.ID, u.Name
 			return nil
 		}
 	}
 	return &NoRightsError{fmt.Sprintf("%s is not a key user of %s", who, t.Name)}
+}
+
+// lower folds ASCII letters only. Unicode has other letters whose lower case is an ASCII letter, such as the Kelvin sign.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // texts returns the values of a claim. The path leads through claims that contain others.

@@ -15,7 +15,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// openOIDC returns a service with a provider, and the tenants acme and globex with the key user alice each.
+// openOIDC returns a service with a provider, the tenants acme and globex with the key user alice each, and the tenant
+// kiosk with the key users karl and kim@kiosk.example.net, whose address is kim@kiosk.example.com.
 func openOIDC(t *testing.T, userClaim string) *Service {
 	t.Helper()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -25,6 +26,14 @@ func openOIDC(t *testing.T, userClaim string) *Service {
 		testenv.Check(t, engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
 			return tx.CreateKeyUser(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: "alice",
 				Email: "alice@" + name + ".example.com", UnsubscribeToken: name, CreatedAt: now, Version: 1})
+		}))
+	}
+	kiosk := engine.Tenant(t, "kiosk", now)
+	for name, address := range map[string]string{"karl": "karl@kiosk.example.com",
+		"kim@kiosk.example.net": "kim@kiosk.example.com"} {
+		testenv.Check(t, engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.CreateKeyUser(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: kiosk.ID, Name: name,
+				Email: address, UnsubscribeToken: name, CreatedAt: now, Version: 1})
 		}))
 	}
 	s, err := New(Config{Store: engine.Store, BaseURL: "https://p.example.com", Now: func() time.Time { return now },
@@ -54,6 +63,17 @@ func TestClaimsGiveTheRightsThatTheyNameAndNoOthers(t *testing.T) {
 			"email_verified": true}, "is not a key user of acme"},
 		{"an address that is not verified", "email", claims{"tenant": "acme", "email": "alice@acme.example.com"},
 			"not verified"},
+		{"an address with a Kelvin sign", "email", claims{"tenant": "kiosk", "email": "\u212aarl@kiosk.example.com",
+			"email_verified": true}, "is not a key user of kiosk"},
+		{"the same address in upper case", "email", claims{"tenant": "kiosk", "email": "KARL@KIOSK.example.com",
+			"email_verified": true}, "key-user kiosk/karl"},
+		{"a name with a Kelvin sign", "name", claims{"tenant": "kiosk", "name": "\u212aarl"}, "is not a key user of kiosk"},
+		{"a name as an address", "email", claims{"tenant": "kiosk", "email": "karl", "email_verified": true},
+			"is not a key user of kiosk"},
+		{"a name that looks like an address", "name", claims{"tenant": "kiosk", "name": "kim@kiosk.example.net"},
+			"is not a key user of kiosk"},
+		{"an address in another claim", "name", claims{"tenant": "kiosk", "name": "karl@kiosk.example.com"},
+			"key-user kiosk/karl"},
 		{"a key user by name", "name", claims{"tenant": "globex", "name": "Alice"}, "key-user globex/alice"},
 		{"an unknown name", "name", claims{"tenant": "acme", "name": "bob"}, "is not a key user of acme"},
 		{"no name", "name", claims{"tenant": "acme"}, "is not a key user of acme"},

@@ -150,6 +150,16 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 		{"no nonce", func(_ *claimant, claims map[string]any, _ url.Values) { delete(claims, "nonce") }, ErrProviderAnswer},
 		{"another client", func(_ *claimant, claims map[string]any, _ url.Values) { claims["aud"] = "x" },
 			ErrProviderAnswer},
+		{"two audiences and a foreign party", func(_ *claimant, claims map[string]any, _ url.Values) {
+			claims["aud"], claims["azp"] = []string{"perennial", "x"}, "x"
+		}, ErrProviderAnswer},
+		{"two audiences and no party", func(_ *claimant, claims map[string]any, _ url.Values) {
+			claims["aud"] = []string{"perennial", "x"}
+		}, ErrProviderAnswer},
+		{"one audience and a foreign party", func(_ *claimant, claims map[string]any, _ url.Values) { claims["azp"] = "x" },
+			ErrProviderAnswer},
+		{"an empty party", func(_ *claimant, claims map[string]any, _ url.Values) { claims["azp"] = "" },
+			ErrProviderAnswer},
 		{"another issuer", func(_ *claimant, claims map[string]any, _ url.Values) { claims["iss"] = "https://x" },
 			ErrProviderAnswer},
 		{"an ID token that has expired", func(_ *claimant, claims map[string]any, _ url.Values) { claims["exp"] = 1 },
@@ -211,6 +221,17 @@ func TestTheProviderMayRefuseOrBeDown(t *testing.T) {
 	}
 	if allowed != attemptsPerMinute {
 		t.Errorf("%d sign-ins were begun in a minute", allowed)
+	}
+}
+
+func TestAnIDTokenForSeveralAudiencesIsAcceptedIfThisServiceIsItsParty(t *testing.T) {
+	s, p := newClaimant(t)
+	ceremony, back := p.begin(s)
+	claims := p.token(p.nonce)
+	claims["aud"], claims["azp"] = []string{"x", "perennial"}, "perennial"
+	p.token = func(string) map[string]any { return claims }
+	if _, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{}); err != nil {
+		t.Error(err)
 	}
 }
 
