@@ -212,6 +212,9 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		w.Header().Set("Cache-Control", "no-store")
+		if strings.HasPrefix(s.baseURL, "https://") {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // RFC 6797
+		}
 		started := time.Now() // not the service's clock: it measures a duration
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r)

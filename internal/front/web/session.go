@@ -14,23 +14,34 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// cookie returns the name of the session's cookie. With the prefix, browsers accept it over https and from this very
-// host only (RFC 6265bis, section 4.1.3.2).
-func (c *console) cookie() string {
+// The cookies of the console, without the prefix.
+const (
+	sessionCookie  = "perennial"
+	ceremonyCookie = "ceremony"
+	flashCookie    = "flash"
+)
+
+// cookieName returns the name of a cookie. With the prefix, browsers accept it over https and from this very host only
+// (RFC 6265bis, section 4.1.3.2).
+func (c *console) cookieName(name string) string {
 	if c.secure {
-		return "__Host-perennial"
+		return "__Host-" + name
 	}
-	return "perennial"
+	return name
+}
+
+func (c *console) cookie(r *http.Request, name string) (*http.Cookie, error) {
+	return r.Cookie(c.cookieName(name))
 }
 
 func (c *console) setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure,
+	http.SetCookie(w, &http.Cookie{Name: c.cookieName(name), Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 // signedIn finds the session of a request; [tenancy.ErrNotFound] if there is no valid one.
 func (c *console) signedIn(r *http.Request) (tenancy.Session, tenancy.Account, error) {
-	sent, err := r.Cookie(c.cookie())
+	sent, err := c.cookie(r, sessionCookie)
 	if err != nil {
 		return tenancy.Session{}, tenancy.Account{}, tenancy.Errorf(tenancy.ErrNotFound, "the request has no session")
 	}
@@ -39,7 +50,7 @@ func (c *console) signedIn(r *http.Request) (tenancy.Session, tenancy.Account, e
 
 // begin keeps the secret of a new session in the browser.
 func (c *console) begin(v *view, secret string) {
-	c.setCookie(v.w, c.cookie(), secret, identity.LongestSession)
+	c.setCookie(v.w, sessionCookie, secret, identity.LongestSession)
 }
 
 // browser describes where a request comes from.
@@ -188,7 +199,7 @@ func (c *console) signOut(v *view) error {
 	if err := c.identity.EndSession(v.ctx(), v.account, v.session.ID); err != nil {
 		return err
 	}
-	c.setCookie(v.w, c.cookie(), "", -time.Second)
+	c.setCookie(v.w, sessionCookie, "", -time.Second)
 	http.Redirect(v.w, v.r, "/sign-in", http.StatusSeeOther)
 	return nil
 }
@@ -223,30 +234,30 @@ const ceremonyAge = 10 * time.Minute
 
 // keepCeremony keeps the secret of a ceremony in the browser.
 func (c *console) keepCeremony(v *view, secret string) {
-	c.setCookie(v.w, "ceremony", secret, ceremonyAge)
+	c.setCookie(v.w, ceremonyCookie, secret, ceremonyAge)
 }
 
 // takeCeremony takes the secret of a ceremony out of the browser; "" if it has none.
 func (c *console) takeCeremony(v *view) string {
-	sent, err := v.r.Cookie("ceremony")
+	sent, err := c.cookie(v.r, ceremonyCookie)
 	if err != nil {
 		return ""
 	}
-	c.setCookie(v.w, "ceremony", "", -time.Second)
+	c.setCookie(v.w, ceremonyCookie, "", -time.Second)
 	return sent.Value
 }
 
 // setFlash keeps a sentence for the next page, in the browser.
 func (c *console) setFlash(w http.ResponseWriter, text string) {
-	c.setCookie(w, "flash", base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
+	c.setCookie(w, flashCookie, base64.RawURLEncoding.EncodeToString([]byte(text)), time.Minute)
 }
 
 func (c *console) takeFlash(w http.ResponseWriter, r *http.Request) string {
-	sent, err := r.Cookie("flash")
+	sent, err := c.cookie(r, flashCookie)
 	if err != nil || r.Method != http.MethodGet || strings.HasPrefix(r.URL.Path, "/assets/") {
 		return ""
 	}
-	c.setCookie(w, "flash", "", -time.Second)
+	c.setCookie(w, flashCookie, "", -time.Second)
 	text, err := base64.RawURLEncoding.DecodeString(sent.Value)
 	if err != nil || len(text) > 2000 {
 		return ""

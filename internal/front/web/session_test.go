@@ -32,18 +32,40 @@ func TestAnAddressIsTakenFromTheLastProxyOnly(t *testing.T) {
 	}
 }
 
-func TestASessionsCookieIsForThisHostOnlyAndHiddenFromScript(t *testing.T) {
-	for secure, name := range map[bool]string{true: "__Host-perennial", false: "perennial"} {
+func TestEveryCookieIsForThisHostOnlyAndHiddenFromScript(t *testing.T) {
+	for secure, prefix := range map[bool]string{true: "__Host-", false: ""} {
 		c := &console{secure: secure}
 		w := httptest.NewRecorder()
-		c.begin(&view{w: w}, "secret")
+		v := &view{w: w, r: httptest.NewRequest("GET", "/", nil)}
+		c.begin(v, "secret")
+		c.keepCeremony(v, "ceremony's secret")
+		c.setFlash(w, "Saved.")
 		cookies := w.Result().Cookies()
-		if len(cookies) != 1 {
+		if len(cookies) != 3 {
 			t.Fatalf("%d cookies", len(cookies))
 		}
-		if got := cookies[0]; got.Name != name || got.Value != "secret" || got.Path != "/" || got.Domain != "" ||
-			!got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode {
-			t.Errorf("secure %v: %+v", secure, got)
+		for i, name := range []string{"perennial", "ceremony", "flash"} {
+			if got := cookies[i]; got.Name != prefix+name || got.Value == "" || got.Path != "/" || got.Domain != "" ||
+				!got.HttpOnly || got.Secure != secure || got.SameSite != http.SameSiteLaxMode {
+				t.Errorf("secure %v: %+v", secure, got)
+			}
+			v.r.AddCookie(cookies[i])
+		}
+		if got := c.takeCeremony(v); got != "ceremony's secret" {
+			t.Errorf("secure %v: the ceremony is %q", secure, got)
+		}
+		if got := c.takeFlash(w, v.r); got != "Saved." {
+			t.Errorf("secure %v: the flash is %q", secure, got)
+		}
+	}
+}
+
+func TestBrowsersKeepToHTTPSIfTheServiceHasAnHTTPSAddress(t *testing.T) {
+	for secure, want := range map[bool]string{true: "max-age=31536000", false: ""} {
+		w := httptest.NewRecorder()
+		(&console{secure: secure}).headers(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got := w.Header().Get("Strict-Transport-Security"); got != want {
+			t.Errorf("secure %v: %q", secure, got)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}
 	w.routes()
 	guard := http.NewCrossOriginProtection() // a change must come from a page of the console
-	pages := headers(guard.Handler(w.identify(w.mux)))
+	pages := w.headers(guard.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if _, pattern := w.mux.Handler(r); pattern == "" {
 			rest.ServeHTTP(rw, r)
@@ -96,8 +96,12 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}), nil
 }
 
+// strictTransport tells browsers to use https for a year (RFC 6797). Other services of the domain are not concerned.
+const strictTransport = "max-age=31536000"
+
 // headers restricts pages: they load only files of the console, run no inline script, and cannot be framed or cached.
-func headers(next http.Handler) http.Handler {
+// If the service's address is https, browsers keep to https.
+func (c *console) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "+
@@ -106,6 +110,9 @@ func headers(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		if c.secure {
+			h.Set("Strict-Transport-Security", strictTransport)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
