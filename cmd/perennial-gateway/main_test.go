@@ -82,6 +82,8 @@ func TestTheSmallBinaryRefusesWhatItCannotServe(t *testing.T) {
 		{"--control https://127.0.0.1:1 --gateway 0.0.0.0:0", 1, "can be reached from outside"},
 		{"--control https://127.0.0.1:1 --gateway 0.0.0.0:0 --gateway-open --behind-proxy", 1, "--gateway-open"},
 		{"--control https://127.0.0.1:1 --gateway-client-ca ca.pem", 1, "client certificates come with TLS"},
+		{"--control https://127.0.0.1:1 --gateway-client-ca ca.pem --gateway-tls-cert a.pem --gateway-tls-key a.pem", 1,
+			"needs --gateway-sender-domain"},
 		{"--control https://127.0.0.1:1 --gateway-tls-cert a.pem", 1, "go together"},
 		{"--control https://127.0.0.1:1 --allow-target 10.0.0.0", 1, "not a valid address range"},
 		{"--control https://127.0.0.1:1 --ca /does/not/exist", 1, "--ca"},

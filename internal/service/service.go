@@ -114,7 +114,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	s.http.RegisterOnShutdown(s.end)
-	s.gateway, err = s.settings.Gateway.Open(gateway.Config{
+	s.gateway, err = s.settings.gateway().Open(gateway.Config{
 		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now,
 		Log: s.log,
 	})

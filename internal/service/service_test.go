@@ -145,6 +145,7 @@ func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
 		{[]string{"--gateway", ":0"}, "--gateway-tls-cert"},
 		{[]string{"--gateway", ":0", "--gateway-open"}, "--gateway-open lets every caller send"},
 		{[]string{"--gateway-client-ca", "x"}, "client certificates come with TLS"},
+		{[]string{"--gateway-client-crl", "x"}, "--gateway-client-crl needs --gateway-client-ca"},
 		{[]string{"--allow-target", "10.0.0.0"}, "valid address range"},
 		{[]string{"--base-url", "perennial.example.com"}, "invalid URL"},
 		{[]string{"--oidc-issuer", "http://login.example.com", "--oidc-client", "x"}, "https URL"},

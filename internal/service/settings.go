@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -71,11 +72,19 @@ type OIDC struct {
 	User     string   `name:"oidc-user-claim" default:"email" env:"PERENNIAL_OIDC_USER_CLAIM" help:"The claim that identifies the key user, by e-mail address or name. An unverified email is ignored."`
 }
 
+// gateway returns the options of the gateway in the service. Its senders' certificates are of the service's trust
+// domain unless another one is set.
+func (s *Settings) gateway() *serve.Options {
+	o := s.Gateway
+	o.SenderDomain = cmp.Or(o.SenderDomain, s.Certificates.TrustDomain)
+	return &o
+}
+
 func (s *Settings) check() error {
 	if !(s.Certificates.IssuerRate >= 0) || !(s.Mail.MailRate >= 0) { // NaN too
 		return errors.New("--issuer-rate, --mail-rate: use 0 or more per second")
 	}
-	return errors.Join(s.Transport.check(), s.Gateway.Check(s.Transport.front()), s.OIDC.check())
+	return errors.Join(s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check())
 }
 
 // check refuses plain HTTP if others could read it.

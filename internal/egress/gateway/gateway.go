@@ -65,6 +65,10 @@ type Config struct {
 	Suffix string
 	// Open lets every caller send for every tenant: for loopback alone.
 	Open bool
+	// SenderDomain is the trust domain of senders' certificates. None is accepted if it is empty.
+	SenderDomain string
+	// SenderCRL is a file with the revocation lists of their CAs; empty for none.
+	SenderCRL string
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
 	Now     func() time.Time
@@ -77,9 +81,12 @@ type Gateway struct {
 	network *outbound.Network
 	suffix  string
 	open    bool
-	tempDir string
-	now     func() time.Time
-	log     *slog.Logger
+	// senderDomain and revoked decide which client certificates authenticate a sender.
+	senderDomain string
+	revoked      revocations
+	tempDir      string
+	now          func() time.Time
+	log          *slog.Logger
 
 	proxyLog *log.Logger // of the reverse proxies
 	buffers  buffers
@@ -98,7 +105,8 @@ func New(c Config) (*Gateway, error) {
 	if c.Control == nil || c.Network == nil || c.Now == nil || c.Log == nil {
 		return nil, errors.New("a gateway needs a control, a network, a clock and a log")
 	}
-	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open, tempDir: c.TempDir, now: c.Now,
+	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open,
+		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
 		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
 	g.tokens.known = map[string]token{}

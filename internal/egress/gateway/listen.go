@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // Listen listens at HOST:PORT, or at "unix:PATH", whose socket admits its owner only.
@@ -43,14 +41,15 @@ func Listen(address string) (net.Listener, error) {
 }
 
 // Server returns the HTTP server of a gateway. Headers are limited in size and time. Bodies are not, since they may
-// stream. If config asks for client certificates, one whose URI ends in /tenant/NAME may send for that tenant.
+// stream. If config asks for client certificates, one with the URI spiffe://DOMAIN/tenant/NAME of the senders'
+// trust domain may send for that tenant, unless it is revoked.
 func (g *Gateway) Server(config *tls.Config) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true) // with prior knowledge, as gRPC needs it
 	return &http.Server{
-		Protocols: protocols, Handler: authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second,
+		Protocols: protocols, Handler: g.authenticated(g), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 		ConnContext:    g.connected, ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
@@ -87,22 +86,17 @@ func peer(conn *net.UnixConn) (uid uint32, err error) {
 }
 
 // authenticated accepts a verified client certificate in place of a token.
-func authenticated(next http.Handler) http.Handler {
+func (g *Gateway) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-			if tenant, ok := tenantOf(r.TLS); ok {
-				r = r.WithContext(context.WithValue(r.Context(), trustedKey{}, trusted{tenant}))
+			key, value := any(trustedKey{}), any(nil)
+			if tenant, err := g.certificated(r); err == nil {
+				value = trusted{tenant}
+			} else {
+				key, value = untrustedKey{}, err
 			}
+			r = r.WithContext(context.WithValue(r.Context(), key, value))
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func tenantOf(s *tls.ConnectionState) (tenant string, ok bool) {
-	for _, u := range s.VerifiedChains[0][0].URIs {
-		if name, ok := strings.CutPrefix(u.Path, "/tenant/"); ok && tenancy.CheckName("tenant", name) == nil {
-			return name, true
-		}
-	}
-	return "", false
 }

@@ -59,6 +59,9 @@ type trusted struct{ tenant string }
 
 type trustedKey struct{}
 
+// untrustedKey holds the reason why a client certificate authenticates no sender.
+type untrustedKey struct{}
+
 // mayUse returns an error unless the sender of a request may use an arrangement. A sender of another tenant gets the
 // same answer as if the arrangement did not exist, before it is looked up.
 func (g *Gateway) mayUse(r *http.Request, to address) error {
@@ -73,8 +76,11 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		secret, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
 	if !ok || !strings.HasPrefix(secret, tenancy.TokenPrefix) {
+		if reason, ok := r.Context().Value(untrustedKey{}).(error); ok {
+			return tenancy.Errorf(tenancy.ErrRefused, "%s", reason)
+		}
 		if g.open {
-			return nil
+			return g.trustsMachine(r)
 		}
 		return errNoSender
 	}
@@ -133,7 +139,7 @@ func refuse(w http.ResponseWriter, err error) {
 		problem(w, http.StatusUnauthorized, err.Error())
 	case errors.Is(err, tenancy.ErrNotFound):
 		problem(w, http.StatusNotFound, err.Error())
-	case errors.Is(err, tenancy.ErrRefused):
+	case errors.Is(err, tenancy.ErrRefused), errors.Is(err, errForeignHost), errors.Is(err, errForeignSite):
 		problem(w, http.StatusForbidden, err.Error())
 	default:
 		problem(w, http.StatusServiceUnavailable, "the service cannot check this token at the moment: try again")

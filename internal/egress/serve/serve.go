@@ -30,7 +30,9 @@ type Options struct {
 	GatewaySuffix   string   `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
 	GatewayTLSCert  string   `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
 	GatewayTLSKey   string   `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
-	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has a URI ending in /tenant/NAME may send for that tenant."`
+	GatewayClientCA string   `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has the URI spiffe://TRUST-DOMAIN/tenant/NAME may send for that tenant."`
+	SenderDomain    string   `name:"gateway-sender-domain" env:"PERENNIAL_GATEWAY_SENDER_DOMAIN" placeholder:"DOMAIN" help:"Trust domain of senders' certificates. By default that of the service (--trust-domain)."`
+	SenderCRL       string   `name:"gateway-client-crl" env:"PERENNIAL_GATEWAY_CLIENT_CRL" placeholder:"FILE" help:"Revocation lists (PEM or DER) of the CAs of senders' certificates, read again when the file changes. Without it, certificates that name a revocation list are refused."`
 	GatewayOpen     bool     `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
 	EgressProxy     []string `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
 	AllowTarget     []string `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
@@ -80,6 +82,11 @@ func (o *Options) Check(front Front) error {
 	case o.GatewayClientCA != "" && o.GatewayTLSCert == "":
 		return errors.New("--gateway-client-ca needs --gateway-tls-cert and --gateway-tls-key: client certificates come " +
 			"with TLS")
+	case o.GatewayClientCA != "" && o.SenderDomain == "":
+		return errors.New("--gateway-client-ca needs --gateway-sender-domain, the --trust-domain of the service, so that " +
+			"no other certificate of the CA counts")
+	case o.SenderCRL != "" && o.GatewayClientCA == "":
+		return errors.New("--gateway-client-crl needs --gateway-client-ca")
 	case o.GatewayTLSCert == "" && !loopback && front != Proxied:
 		return fmt.Errorf("the gateway at %s can be reached from outside: give --gateway-tls-cert and --gateway-tls-key, "+
 			"or --behind-proxy if a proxy does TLS", o.Gateway)
@@ -100,6 +107,11 @@ func (o *Options) tls() (*tls.Config, error) {
 	if o.GatewayClientCA != "" {
 		if config.ClientCAs, err = certfile.ReadRoots(o.GatewayClientCA); err != nil {
 			return nil, fmt.Errorf("--gateway-client-ca: %w", err)
+		}
+		if o.SenderCRL != "" {
+			if _, err := gateway.ReadRevocations(o.SenderCRL); err != nil {
+				return nil, fmt.Errorf("--gateway-client-crl: %w", err)
+			}
 		}
 		config.ClientAuth = tls.VerifyClientCertIfGiven
 	}
@@ -133,7 +145,7 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
-	c.Suffix, c.Open = o.GatewaySuffix, o.GatewayOpen
+	c.Suffix, c.Open, c.SenderDomain, c.SenderCRL = o.GatewaySuffix, o.GatewayOpen, o.SenderDomain, o.SenderCRL
 	return &Server{URL: urlOf(l, config), config: c, tls: config, listener: l}, nil
 }
 

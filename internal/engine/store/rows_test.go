@@ -344,7 +344,7 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 		account := func(id string, n int) tenancy.Account {
 			v := filled[tenancy.Account](n)
 			v.ID, v.Name, v.TenantID, v.Tenant, v.KeyUserID, v.KeyUser = id, id, a.ID, a.Name, alice.ID, alice.Name
-			v.HasCalendar, v.Failures, v.LockedUntil = false, 0, time.Time{}
+			v.HasCalendar, v.CompanyAt = false, time.Time{}
 			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateAccount(ctx, v) })
 			return v
 		}
@@ -358,12 +358,12 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 		all, err := r.Accounts(ctx, "one", 10)
 		r.same("after the first", err, all, []tenancy.Account{two})
 		one.Role, one.TenantID, one.Tenant, one.KeyUserID, one.KeyUser = tenancy.RoleOperator, "", "", "", ""
-		one.Failures, one.LockedUntil = 3, now.Add(time.Hour)
+		one.CompanyAt = now.Add(time.Hour)
 		r.write(func(ctx context.Context, tx *Tx) error {
 			if err := tx.SetRights(ctx, one); err != nil {
 				return err
 			}
-			return tx.SetFailures(ctx, "one", one.Failures, one.LockedUntil)
+			return tx.SetCompanyAt(ctx, "one", one.CompanyAt)
 		})
 		got, err = r.Account(ctx, "one")
 		r.same("with other rights", err, got, one)

@@ -11,9 +11,9 @@ import (
 // failuresKept is the time after which a name and a network without further attempts are forgotten.
 const failuresKept = 24 * time.Hour
 
-// CountSignIn counts an attempt to sign in with a name from a network as failed. [Tx.ForgetSignIns] takes it back if the
-// password was right. lock returns how long a number of failures locks the pair. If the pair is locked, the attempt is
-// not counted and lockedUntil is set. Attempts at the same time are counted one after the other.
+// CountSignIn counts an attempt to sign in with a name from a network as failed. [Tx.ForgetSignIns] takes it back if
+// the password was right. lock returns how long a number of failures locks the pair. If the pair is locked, the attempt
+// is not counted and lockedUntil is set. Attempts at the same time are counted one after the other.
 func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Time,
 	lock func(failures int) time.Duration) (failures int, lockedUntil time.Time, err error) {
 	if _, err := t.exec(ctx, "DELETE FROM sign_in_failures WHERE at < ?", micros(now.Add(-failuresKept))); err != nil {

@@ -328,7 +328,8 @@ func (s *Service) grant(ctx context.Context, claims map[string]any, a *tenancy.A
 	return &NoRightsError{fmt.Sprintf("%s is not a key user of %s", who, t.Name)}
 }
 
-// lower folds ASCII letters only. Unicode has other letters whose lower case is an ASCII letter, such as the Kelvin sign.
+// lower folds ASCII letters only. Unicode has other letters whose lower case is an ASCII letter, such as the Kelvin
+// sign.
 func lower(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {

@@ -35,8 +35,8 @@ func (c *console) cookie(r *http.Request, name string) (*http.Cookie, error) {
 }
 
 func (c *console) setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{Name: c.cookieName(name), Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: c.cookieName(name), Value: value, Path: "/",
+		MaxAge: int(age.Seconds()), Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
 // signedIn finds the session of a request; [tenancy.ErrNotFound] if there is no valid one.
