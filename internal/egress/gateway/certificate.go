@@ -71,7 +71,8 @@ func (v *revocations) check(chain []*x509.Certificate, now time.Time) error {
 	}
 	lists, err := v.current(now)
 	if err != nil {
-		return errors.New("the revocation lists of client certificates cannot be read: see the gateway's log, or send a token")
+		return errors.New("the revocation lists of client certificates cannot be read: see the gateway's log, or " +
+			"send a token")
 	}
 	for i, c := range chain[:len(chain)-1] {
 		list := listOf(lists, chain[i+1])

@@ -79,7 +79,7 @@ func (t *Tx) ClearRights(ctx context.Context, id string) error {
 		"company_at = 0 WHERE id = ?", id); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "DELETE FROM passkeys WHERE account_id = ?", id); err != nil {
+	if err := t.deletePasskeys(ctx, id); err != nil {
 		return err
 	}
 	return t.EndSessions(ctx, id, "")

@@ -33,3 +33,8 @@ func (t *Tx) UsePasskey(ctx context.Context, id, credential string, now time.Tim
 func (t *Tx) DeletePasskey(ctx context.Context, accountID, id string) error {
 	return t.execOne(ctx, "DELETE FROM passkeys WHERE account_id = ? AND id = ?", accountID, id)
 }
+
+func (t *Tx) deletePasskeys(ctx context.Context, accountID string) error {
+	_, err := t.exec(ctx, "DELETE FROM passkeys WHERE account_id = ?", accountID)
+	return err
+}
