@@ -376,8 +376,8 @@ func TestASafeRequestIsTheQuestionOrTheHeadOfTheMessage(t *testing.T) {
 // connected returns the route to a receiver in TLS, with generations of these numbers.
 func connected(t *testing.T, receiver *httptest.Server, numbers ...int) *route {
 	t.Helper()
-	s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: receiver.URL, Authentication: tenancy.ClientCertificate,
-		Egress: tenancy.Egress{ServerKeyPin: outbound.KeyPin(receiver.Certificate()), KeepBytes: 1 << 20}},
+	s := standing.Standing{Arrangement: tenancy.Arrangement{Endpoint: receiver.URL,
+		Authentication: tenancy.ClientCertificate, Egress: tenancy.Egress{ServerKeyPin: outbound.KeyPin(receiver.Certificate()), KeepBytes: 1 << 20}},
 		Rollover: rollover.Rollover{Strategy: tenancy.Adaptive, Presents: numbers[0]}}
 	var all []standing.Identity
 	for _, n := range numbers {
@@ -418,7 +418,7 @@ func toward(t *testing.T, receiver *httptest.Server, method string, body io.Read
 	return r
 }
 
-// A fault of the receiver that passes is no refusal: the same generation is asked again.
+// A fault of the receiver may pass, so the same generation is asked again before it counts as refused.
 func TestAFaultIsARefusalOnlyIfItStays(t *testing.T) {
 	for _, c := range []struct {
 		first, again int
