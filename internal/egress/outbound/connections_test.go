@@ -611,27 +611,45 @@ func TestAMessageIsRepeatableByItsMethodOrItsKey(t *testing.T) {
 	}
 }
 
-// A broken conn takes a part of a message, and then fails. Its reads time out.
+// A broken conn takes a part of a message, and then fails. It has an answer, or its reads time out.
 type brokenConn struct {
 	net.Conn
 	takes  int
 	broken error
+	answer *strings.Reader
 }
 
 func (b *brokenConn) Write(p []byte) (int, error) { return min(b.takes, len(p)), b.broken }
-func (b *brokenConn) Read([]byte) (int, error)    { return 0, os.ErrDeadlineExceeded }
+
+func (b *brokenConn) Read(p []byte) (int, error) {
+	if b.answer.Len() == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return b.answer.Read(p)
+}
 
 func TestABrokenWriteIsTheErrorOfAMessageWithoutAnAnswer(t *testing.T) {
-	for takes, want := range map[int]int{0: 0, 5: 5} {
+	const refusal = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+	for _, c := range []struct {
+		takes    int
+		answer   string
+		answered bool
+	}{{0, "", false}, {5, "", false}, {5, refusal, true}, {0, refusal, false}} {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
 		defer ours.Close()
-		c := &conn{Conn: &brokenConn{ours, takes, syscall.EPIPE}}
-		c.in = bufio.NewReader(c)
+		broken := &conn{Conn: &brokenConn{ours, c.takes, syscall.EPIPE, strings.NewReader(c.answer)}}
+		broken.in = bufio.NewReader(broken)
 		from := &Connections{timeout: 5 * time.Second, places: make(chan struct{}, 1)}
-		written, _, err := c.exchange(request(t, "POST", "https://x/", ""), []byte("message"), from)
-		if written != want || !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("after %d bytes: %d, %v", takes, written, err)
+		from.places <- struct{}{}
+		written, res, err := broken.exchange(request(t, "POST", "https://x/", ""), []byte("message"), from)
+		switch {
+		case written != c.takes:
+			t.Errorf("%d bytes are counted after %d", written, c.takes)
+		case c.answered && (err != nil || res.StatusCode != 401 || len(from.idle) != 0):
+			t.Errorf("an answer before the close: %v, %d connections are kept", err, len(from.idle))
+		case !c.answered && !errors.Is(err, syscall.EPIPE):
+			t.Errorf("after %d bytes: %v", c.takes, err)
 		}
 	}
 }

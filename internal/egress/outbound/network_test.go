@@ -107,3 +107,15 @@ func TestANameThatChangesIsCheckedAtEachDial(t *testing.T) {
 		t.Errorf("after the change: %v", err)
 	}
 }
+
+func TestAnEndpointHasTheHostNameThatDNSUses(t *testing.T) {
+	for text, want := range map[string]string{"https://erp.example.com/a?b": "https://erp.example.com/a?b",
+		"https://bücher.example:8443/a": "https://xn--bcher-kva.example:8443/a", "https://bücher.example": "https://xn--bcher-kva.example",
+		"https://[2001:db8::1]:8443/": "https://[2001:db8::1]:8443/", "https://192.0.2.1/": "https://192.0.2.1/",
+		"https://ERP.example.com": "https://erp.example.com", "https://a b/": "", "https://%zz/": "", "https://a..b/": ""} {
+		got, err := Endpoint(text)
+		if (err == nil) != (want != "") || err == nil && got.String() != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}

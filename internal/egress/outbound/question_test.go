@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -280,6 +281,11 @@ func TestAKindReadsBackAsWritten(t *testing.T) {
 		}
 		if rule != c.rule {
 			t.Errorf("%q: the rule is %q, want %q", got, rule, c.rule)
+		}
+	}
+	for _, status := range []int{100, 999} {
+		if k, err := ParseKind(strconv.Itoa(status)); err != nil || k.Status != status {
+			t.Errorf("%d: %+v, %v", status, k, err)
 		}
 	}
 	for _, text := range []string{"", "x", "99", "1000", "-1 text/html"} {
