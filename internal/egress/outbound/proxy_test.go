@@ -169,6 +169,7 @@ func TestATunnelIsRequestedInTimeAndThenHasNoDeadline(t *testing.T) {
 		{"opens with another success", "HTTP/1.1 204 No Content\r\n\r\n", ""},
 		{"refuses", "HTTP/1.1 403 Forbidden\r\n\r\n", "403 Forbidden to CONNECT erp.test:443"},
 		{"redirects", "HTTP/1.1 302 Found\r\n\r\n", "302 Found"},
+		{"speaks a byte for the receiver", "HTTP/1.1 200 OK\r\n\r\nh", "before the receiver could"},
 		{"speaks for the receiver", "HTTP/1.1 200 OK\r\n\r\nhello", "before the receiver could"},
 		{"speaks something else", "hello\r\n\r\n", "malformed"},
 		{"closes", "", "EOF"},
