@@ -356,10 +356,13 @@ func (c *conn) isLeaving(now time.Time) bool {
 // keepAlive returns the time for which a receiver keeps a connection idle, as its answer states it ("Keep-Alive:
 // timeout=5"); 0 if it does not.
 func keepAlive(h http.Header) time.Duration {
-	for _, parameter := range strings.Split(h.Get("Keep-Alive"), ",") {
+	for parameter := range strings.SplitSeq(h.Get("Keep-Alive"), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && strings.EqualFold(name, "timeout") &&
-			seconds > 0 && seconds <= int(idleConn/time.Second) {
+		if !strings.EqualFold(name, "timeout") {
+			continue
+		}
+		if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && seconds > 0 &&
+			seconds <= int(idleConn/time.Second) {
 			return time.Duration(seconds) * time.Second
 		}
 	}
