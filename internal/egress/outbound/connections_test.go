@@ -653,3 +653,25 @@ func TestABrokenWriteIsTheErrorOfAMessageWithoutAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// A lane that is in use when the connections are closed must not stay open at the receiver.
+func TestALaneThatIsInUseWhenItIsClosedEndsWithItsMessage(t *testing.T) {
+	r := receive(t, tenancy.Egress{}, func(w http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		io.WriteString(w, q.Proto)
+	}, func(s *httptest.Server) { s.EnableHTTP2 = true })
+	large := strings.Repeat("x", directBody+1)
+	res, err := r.connections.RoundTrip(request(t, "POST", r.URL, large))
+	testenv.Check(t, err)
+	r.connections.CloseIdleConnections()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || string(got) != "HTTP/2.0" {
+		t.Errorf("%q, %v", got, err)
+	}
+	ended := time.Now()
+	res.Body.Close()
+	testenv.Eventually(t, func() bool { return r.opened.Load() > 0 && r.open.Load() == 0 })
+	if took := time.Since(ended); took > idleConn/2 { // otherwise it was idle for too long
+		t.Errorf("it was closed after %v", took)
+	}
+}
