@@ -1,13 +1,21 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // argument returns a value for a parameter that is not zero, because some methods do nothing for nothing.
@@ -148,4 +156,146 @@ func TestAFailedTransactionChangesAndNotifiesNothing(t *testing.T) {
 			t.Error("a transaction without one of database/sql")
 		}
 	})
+}
+
+func announced(ctx context.Context, tx *Tx) error {
+	_, err := tx.Announcement(ctx, "known")
+	return err
+}
+
+// A method that makes several changes reports whichever of them fails.
+func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
+	s := lite(t)
+	tenant, err := s.Tenant(t.Context(), "acme")
+	must(t, err)
+	users, err := s.KeyUsers(t.Context(), tenant.ID, "", 10)
+	must(t, err)
+	arrangements, err := s.Arrangements(t.Context(), tenant.ID, "", 10)
+	must(t, err)
+	part := Part{RunDate: now, Number: 1, Until: End(now)}
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.StartRun(ctx, tenancy.Run{RunDate: now, StartedAt: now})
+		return errors.Join(err, tx.AddParts(ctx, []Part{part}),
+			tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: "p", Version: 1}),
+			tx.CreateImport(ctx, tenancy.Import{ID: "i", State: tenancy.ImportChecked, Problems: "[]"}, nil, "[]"),
+			tx.AddImported(ctx, "i", "old", "{}"), announced(ctx, tx))
+	}))
+	undone := errors.New("undone")
+	for name, c := range map[string]struct {
+		changes []string
+		do      func(ctx context.Context, tx *Tx) error
+	}{
+		"SetITContacts": {[]string{"DELETE ON it_contacts", "INSERT ON it_contacts"}, func(ctx context.Context,
+			tx *Tx) error {
+			return tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: "c", Version: 1}})
+		}},
+		"AddImported": {[]string{"INSERT ON import_items", "UPDATE ON imports"}, func(ctx context.Context, tx *Tx) error {
+			return tx.AddImported(ctx, "i", "new", "{}")
+		}},
+		"DropImported": {[]string{"DELETE ON import_items", "UPDATE ON imports"}, func(ctx context.Context, tx *Tx) error {
+			return tx.DropImported(ctx, "i", "old")
+		}},
+		"CreateImport": {[]string{"UPDATE ON imports", "INSERT ON imports"}, func(ctx context.Context, tx *Tx) error {
+			return tx.CreateImport(ctx, tenancy.Import{ID: "j", State: tenancy.ImportChecked, Problems: "[]"}, nil, "[]")
+		}},
+		"DeleteKeyUser": {[]string{"DELETE ON tokens", "DELETE ON tasks", "DELETE ON key_users"}, func(ctx context.Context,
+			tx *Tx) error {
+			return tx.DeleteKeyUser(ctx, users[0])
+		}},
+		"AnswerQuestion": {[]string{"UPDATE ON scoping_projects", "INSERT ON scoping_answers"}, func(ctx context.Context,
+			tx *Tx) error {
+			return tx.AnswerQuestion(ctx, "p", 1, tenancy.Answer{Question: "q"})
+		}},
+		"ReleasePart": {[]string{"UPDATE ON run_parts", "UPDATE ON runs"}, func(ctx context.Context, tx *Tx) error {
+			return tx.ReleasePart(ctx, part, 1, "x")
+		}},
+		"DonePart": {[]string{"UPDATE ON runs", "DELETE ON run_parts"}, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.DonePart(ctx, part)
+			return err
+		}},
+		"Claim": {[]string{"INSERT ON claims", "INSERT ON settings"}, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.Claim(ctx, ClaimReminder, "s", now)
+			return err
+		}},
+		"PruneClaims": {[]string{"DELETE ON claims", "DELETE ON settings"}, func(ctx context.Context, tx *Tx) error {
+			return tx.PruneClaims(ctx, ClaimReminder, now)
+		}},
+		"Announcement": {[]string{"INSERT ON announcements", "INSERT ON settings"}, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.Announcement(ctx, "ca")
+			return err
+		}},
+		"AdvanceAnnouncement": {[]string{"UPDATE ON settings", "UPDATE ON announcements"}, func(ctx context.Context,
+			tx *Tx) error {
+			_, err := tx.AdvanceAnnouncement(ctx, "known", "", "x")
+			return err
+		}},
+		"CutOver": {[]string{"UPDATE ON arrangements", "INSERT ON evidence"}, func(ctx context.Context, tx *Tx) error {
+			return tx.CutOver(ctx, arrangements, now)
+		}},
+		"ForgetEvidence": {[]string{"DELETE ON evidence", "UPDATE ON arrangements"}, func(ctx context.Context, tx *Tx) error {
+			return tx.ForgetEvidence(ctx, arrangements[0].ID)
+		}},
+		"AddCertificates": {[]string{"INSERT ON settings", "INSERT ON certificates"}, func(ctx context.Context,
+			tx *Tx) error {
+			return tx.AddCertificates(ctx, []SealedCertificate{{tenancy.Certificate{ID: "c9", TenantID: tenant.ID, Generation: 9,
+				NotBefore: now, NotAfter: now.AddDate(9, 0, 0), DER: []byte{1}}, []byte{1}}})
+		}},
+		"Audit": {[]string{"UPDATE ON event_head", "INSERT ON events"}, func(ctx context.Context, tx *Tx) error {
+			return tx.Audit(ctx, tenancy.NewEvent(now, "a", "b", "", "", nil))
+		}},
+		"SetOnce": {[]string{"INSERT ON settings"}, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.SetOnce(ctx, "n", "v")
+			return err
+		}},
+	} {
+		attempt := func(what func(err error) error) error {
+			return write(t, s, func(ctx context.Context, tx *Tx) error { return what(c.do(ctx, tx)) })
+		}
+		if err := attempt(func(err error) error {
+			if err == nil {
+				return undone
+			}
+			return err
+		}); err != undone {
+			t.Errorf("%s cannot be tried: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			testenv.FailsIfReadOnly(t, s.DB(), c.changes, func() error {
+				failed := error(nil)
+				attempt(func(err error) error { failed = err; return undone })
+				return failed
+			})
+		})
+	}
+}
+
+func TestWhatIsRememberedOnceMustBeStored(t *testing.T) {
+	s := lite(t)
+	for _, remember := range []func() error{
+		func() error { _, err := s.InstalledAt(t.Context(), now); return err },
+		func() error { _, err := s.LongestValidity(t.Context(), 100*365*day); return err },
+	} {
+		testenv.FailsIfReadOnly(t, s.DB(), []string{"INSERT ON settings"}, remember)
+		must(t, remember())
+	}
+	testenv.FailsIfReadOnly(t, s.DB(), []string{"INSERT ON limits"}, func() error {
+		_, err := s.Reserve(t.Context(), "n", 1, 1, now)
+		return err
+	})
+}
+
+func TestAFileThatIsNotADatabaseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	must(t, os.WriteFile(path, bytes.Repeat([]byte("not a database "), 1000), 0o600))
+	if s, err := Open(t.Context(), "sqlite:"+path); err == nil || s != nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	if s, err := OpenExclusive(t.Context(), "sqlite:"+path); err == nil || s != nil {
+		t.Errorf("for a service: %v", err)
+	}
+	must(t, os.Remove(path))
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path) // the failure before has released its lock
+	must(t, err)
+	must(t, s.Close())
 }

@@ -71,3 +71,38 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTheStatementOfAQueryIsUsedAgain(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "a.db"))
+	must(t, err)
+	defer s.Close()
+	conn, err := s.writer.Conn(t.Context())
+	must(t, err)
+	defer conn.Close()
+	kept := func() (n, all int) {
+		must(t, conn.Raw(func(c any) error {
+			n = c.(*preparedConn).kept
+			for _, idle := range c.(*preparedConn).idle {
+				all += len(idle)
+			}
+			return nil
+		}))
+		return n, all
+	}
+	before, _ := kept()
+	for range 5 {
+		_, err := conn.ExecContext(t.Context(), "UPDATE settings SET value = ? WHERE name = ?", "v", "n")
+		must(t, err)
+		rows, err := conn.QueryContext(t.Context(), "SELECT value FROM settings WHERE name = ?", "n")
+		must(t, err)
+		must(t, rows.Close())
+	}
+	if after, all := kept(); after != before+2 || all != after {
+		t.Errorf("%d statements are kept after %d, %d in all", after, before, all)
+	}
+	_, err = conn.ExecContext(t.Context(), "PRAGMA user_version")
+	must(t, err)
+	if after, _ := kept(); after != before+2 {
+		t.Errorf("%d statements are kept after a pragma", after)
+	}
+}

@@ -183,7 +183,7 @@ func TestRunsAndTheirPartsReadBackAsWritten(t *testing.T) {
 			})
 			return last
 		}
-		if first, again := done(1), done(1); first || again || !done(2) {
+		if first, again, last, late := done(1), done(1), done(2), done(2); first || again || !last || late {
 			t.Error("the last part of a run is another one")
 		}
 		runs[1].Warned, runs[1].Renewed, runs[1].Late = 2, 4, 6
@@ -423,8 +423,28 @@ func TestScopingAnswersClaimsAndSettingsReadBackAsWritten(t *testing.T) {
 			}
 			return nil
 		})
+		r.write(func(ctx context.Context, tx *Tx) error { // without what the release before has stored
+			if _, err := tx.exec(ctx, "DELETE FROM settings"); err != nil {
+				return err
+			}
+			at, err := tx.Announcement(ctx, "ca")
+			r.same("the progress", err, at, AnnouncedToAll)
+			return err
+		})
 		if !slices.Equal(progress, []string{"", "a", "a"}) || !slices.Equal(moved, []bool{true, false, true}) {
 			t.Errorf("an announcement went through %q, advanced %v", progress, moved)
 		}
 	})
+}
+
+func TestAColumnOfAnotherTypeIsNotWrittenInBulk(t *testing.T) {
+	arrays, err := columns(2, 2, func(i int) []any { return []any{fmt.Sprint("s", i), int64(i)} })
+	if err != nil || len(arrays) != 2 || !slices.Equal(arrays[0].([]string), []string{"s0", "s1"}) ||
+		!slices.Equal(arrays[1].([]int64), []int64{0, 1}) {
+		t.Errorf("%v, %v", arrays, err)
+	}
+	if arrays, err := columns(1, 1, func(int) []any { return []any{1.5} }); err == nil || arrays != nil ||
+		!strings.Contains(err.Error(), "float64") {
+		t.Errorf("%v, %v", arrays, err)
+	}
 }
