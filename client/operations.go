@@ -61,6 +61,26 @@ type Token struct {
 	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
 }
 
+// Created holds what was created with a token and is still valid, directly or by what it created.
+type Created struct {
+	Accounts []CreatedAccount `json:"accounts"`
+	Tokens   []Token          `json:"tokens"`
+}
+
+// A CreatedAccount is an account of the console that was created with a token.
+type CreatedAccount struct {
+	Name      string       `json:"name"`
+	Role      tenancy.Role `json:"role"`
+	Tenant    string       `json:"tenant,omitempty"`
+	User      string       `json:"user,omitempty"`
+	CreatedAt time.Time    `json:"created_at"`
+}
+
+// Rotation describes how a token is replaced.
+type Rotation struct {
+	OverlapSeconds int64 `json:"overlap_seconds,omitempty" minimum:"1" maximum:"2592000" doc:"For how long the old token stays valid. Default: 7 days."`
+}
+
 // Verified is the result of a verification of the audit log.
 type Verified struct {
 	Unbroken bool      `json:"unbroken"`

@@ -375,13 +375,16 @@ const (
 
 // A Token is an API credential. Its secret is shown once and stored as a hash.
 type Token struct {
-	ID         string
-	Name       string
-	Role       Role
-	TenantID   string // empty for operators and gateways
-	Tenant     string // name
-	KeyUserID  string // only for key users
-	KeyUser    string // name
+	ID        string
+	Name      string
+	Role      Role
+	TenantID  string // empty for operators and gateways
+	Tenant    string // name
+	KeyUserID string // only for key users
+	KeyUser   string // name
+	// Origin identifies the credential with which the token was created, as [Account.Origin] does. An account creates
+	// tokens with its own origin. It is empty for a token that was created at the host.
+	Origin     string
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
 	LastUsedAt time.Time

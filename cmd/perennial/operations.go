@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -102,7 +103,8 @@ func (c *runNowCmd) Run(e env) error {
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Create a token: its secret is shown once."`
 	List   tokenListCmd   `cmd:"" help:"List tokens."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token."`
+	Rotate tokenRotateCmd `cmd:"" help:"Create a successor of a token: both are valid for a while, and its secret is shown once."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token, and list what was created with it."`
 }
 
 type tokenCreateCmd struct {
@@ -140,14 +142,56 @@ func (c *tokenListCmd) Run(e env) error {
 		})
 }
 
-type tokenRevokeCmd struct {
+type tokenRotateCmd struct {
 	remote
-	ID string `arg:""`
+	ID      string        `arg:""`
+	Overlap time.Duration `default:"168h" help:"For how long the old token stays valid: at most 720h (30 days)."`
 }
 
-func (c *tokenRevokeCmd) Run(env) error {
-	_, err := c.exchange(client.Request{Method: http.MethodDelete, Path: "/tokens/" + url.PathEscape(c.ID)})
-	return err
+func (c *tokenRotateCmd) Run(e env) error {
+	if c.Overlap < time.Second {
+		return errors.New("--overlap must be at least 1s: to end the old token now, revoke it")
+	}
+	t, err := post[client.Token](&c.remote, "/tokens/"+url.PathEscape(c.ID)+"/rotate",
+		client.Rotation{OverlapSeconds: int64(c.Overlap / time.Second)})
+	if err != nil {
+		return err
+	}
+	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires",
+		when(t.ExpiresAt), "secret", t.Secret)
+}
+
+type tokenRevokeCmd struct {
+	remote
+	ID      string `arg:""`
+	Created string `enum:"keep,end" default:"keep" help:"What becomes of the accounts and tokens that were created with it: keep, or end (delete and revoke them)."`
+}
+
+func (c *tokenRevokeCmd) Run(e env) error {
+	path := "/tokens/" + url.PathEscape(c.ID)
+	created, err := get[client.Created](&c.remote, path+"/created")
+	if err != nil {
+		return err
+	}
+	if _, err := c.exchange(client.Request{Method: http.MethodDelete, Path: path + "?created=" + c.Created}); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return c.show(e, created)
+	}
+	for _, a := range created.Accounts {
+		fmt.Fprintf(e.out, "created with it: account %s (%s)\n", a.Name, a.Role)
+	}
+	for _, t := range created.Tokens {
+		fmt.Fprintf(e.out, "created with it: token %s %s (%s)\n", t.ID, t.Name, t.Role)
+	}
+	switch n := len(created.Accounts) + len(created.Tokens); {
+	case n > 0 && c.Created == "end":
+		fmt.Fprintln(e.out, "All of these have been ended.")
+	case n > 0:
+		fmt.Fprintf(e.out, "These are still valid. To end them: perennial token revoke %s --created end\n", c.ID)
+	}
+	return nil
 }
 
 type deliveryCmd struct {

@@ -413,6 +413,17 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 		r.same("a token", err, found, t2)
 		tokens, err := r.Tokens(ctx, "t1", 10)
 		r.same("tokens after the first", err, tokens, []tenancy.Token{t2})
+		created, err := r.TokensByOrigin(ctx, t2.Origin)
+		r.same("tokens of an origin", err, created, []tenancy.Token{t2})
+		created, err = r.TokensByOrigin(ctx, "")
+		r.same("tokens without an origin", err, created, []tenancy.Token(nil))
+		end := t2.ExpiresAt.Add(-time.Minute)
+		for _, at := range []time.Time{t2.ExpiresAt.Add(time.Hour), end, end.Add(time.Second)} {
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.ShortenToken(ctx, "t2", at) })
+		}
+		t2.ExpiresAt = end
+		found, err = r.Token(ctx, "t2")
+		r.same("a token that ends earlier", err, found, t2)
 		r.refused("a token that is revoked already", tenancy.ErrStale, func(ctx context.Context, tx *Tx) error {
 			return tx.RevokeToken(ctx, "t1", now)
 		})

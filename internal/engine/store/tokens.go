@@ -8,13 +8,13 @@ import (
 )
 
 const tokenColumns = "t.id, t.name, t.role, t.tenant_id, COALESCE(n.name, ''), t.key_user_id, COALESCE(u.name, ''), " +
-	"t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
+	"t.origin, t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
 
 const tokenTables = " FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id LEFT JOIN key_users u ON u.id = " +
 	"t.key_user_id "
 
 func scanToken(s row) (t tenancy.Token, err error) {
-	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, instant{&t.CreatedAt},
+	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin, instant{&t.CreatedAt},
 		instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
 }
 
@@ -33,17 +33,29 @@ func (r Reader) Tokens(ctx context.Context, after string, limit int) ([]tenancy.
 	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.id > ? ORDER BY t.id LIMIT ?", after, limit)
 }
 
+// TokensByOrigin lists the tokens that were created with a credential.
+func (r Reader) TokensByOrigin(ctx context.Context, origin string) ([]tenancy.Token, error) {
+	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.origin = ? AND t.origin <> '' ORDER BY t.id",
+		origin)
+}
+
 // CreateToken stores a token with the hash of its secret.
 func (t *Tx) CreateToken(ctx context.Context, v tenancy.Token, hash string) error {
-	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, created_at, expires_at, "+
-		"last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
-		v.ID, v.Name, v.Role, v.TenantID, v.KeyUserID, hash, micros(v.CreatedAt), micros(v.ExpiresAt))
+	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, origin, created_at, "+
+		"expires_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+		v.ID, v.Name, v.Role, v.TenantID, v.KeyUserID, hash, v.Origin, micros(v.CreatedAt), micros(v.ExpiresAt))
 	return err
 }
 
 // RevokeToken revokes a token.
 func (t *Tx) RevokeToken(ctx context.Context, id string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at = 0", micros(now), id)
+}
+
+// ShortenToken lets a token end at an instant, unless it ends earlier.
+func (t *Tx) ShortenToken(ctx context.Context, id string, at time.Time) error {
+	_, err := t.exec(ctx, "UPDATE tokens SET expires_at = ? WHERE id = ? AND expires_at > ?", micros(at), id, micros(at))
+	return err
 }
 
 // TouchToken records the last use of a token.

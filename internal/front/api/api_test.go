@@ -145,6 +145,7 @@ func items(v map[string]any) []any { return v["items"].([]any) }
 
 // bodies are valid requests for every endpoint that takes one.
 var bodies = map[string]string{
+	"POST /tokens/{token}/rotate":                `{}`,
 	"PUT /tenants/{tenant}":                      `{"display_name":"x","key_type":"p256"}`,
 	"POST /tenants/{tenant}/key-users":           `{"name":"eve","email":"e@x.example"}`,
 	"PUT /tenants/{tenant}/key-users/{user}":     `{"email":"e@x.example"}`,

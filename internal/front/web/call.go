@@ -34,7 +34,7 @@ func refused(err error) error {
 func (v *view) caller() context.Context {
 	a := v.account
 	return principal.With(v.ctx(), tenancy.Token{Name: a.Name, Role: a.Role, TenantID: a.TenantID, Tenant: a.Tenant,
-		KeyUserID: a.KeyUserID, KeyUser: a.KeyUser})
+		KeyUserID: a.KeyUserID, KeyUser: a.KeyUser, Origin: a.Origin})
 }
 
 // do calls the API with the rights of the account that is signed in, and returns the answer as it is.

@@ -121,12 +121,29 @@ func (c *console) createToken(v *view) error {
 	return c.showTokens(v, t.Secret)
 }
 
+// revokeToken revokes a token at once. If accounts or tokens were created with it, the page lists them and offers to end
+// them too.
 func (c *console) revokeToken(v *view) error {
-	if _, err := c.do(v, client.Request{Method: http.MethodDelete,
-		Path: "/tokens/" + escape(v.r.PathValue("token"))}); err != nil {
+	path := "/tokens/" + escape(v.r.PathValue("token"))
+	created, err := get[client.Created](c, v, path+"/created")
+	if err != nil {
 		return err
 	}
-	return c.done(v, "/tokens", v.T("The token has been revoked."))
+	end := v.r.PostFormValue("created") == "end"
+	request := client.Request{Method: http.MethodDelete, Path: path}
+	if end {
+		request.Path += "?created=end"
+	}
+	if _, err := c.do(v, request); err != nil {
+		return err
+	}
+	switch {
+	case end:
+		return c.done(v, "/tokens", v.T("The token has been revoked, and what was created with it has been ended."))
+	case len(created.Accounts)+len(created.Tokens) == 0:
+		return c.done(v, "/tokens", v.T("The token has been revoked."))
+	}
+	return c.show(v, http.StatusOK, v.T("The token has been revoked."), createdPage(v, path, created))
 }
 
 func (c *console) authorities(v *view) error {

@@ -225,6 +225,16 @@ var germanFleet = []translation{
 			"policy audit.",
 	},
 	{"The token has been revoked.", "Das Token wurde widerrufen."},
+	{"The token has been revoked, and what was created with it has been ended.",
+		"Das Token wurde widerrufen, und was damit erstellt wurde, wurde beendet."},
+	{"These accounts and tokens were created with it, and are still valid:",
+		"Diese Konten und Tokens wurden damit erstellt und sind noch gültig:"},
+	{"Account %s (%s)", "Konto %s (%s)"},
+	{"Token %s (%s)", "Token %s (%s)"},
+	{"If the token was leaked, end them. The accounts are deleted, and the tokens are revoked.",
+		"Wenn das Token bekannt wurde, beenden Sie sie. Die Konten werden gelöscht, die Tokens widerrufen."},
+	{"End them too", "Auch diese beenden"},
+	{"Keep them", "Behalten"},
 	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},
 	{
 		"These messages were accepted from their senders. They are delivered in order as soon as the receiver " +

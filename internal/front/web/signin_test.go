@@ -277,6 +277,34 @@ func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
 	}
 }
 
+func TestRevokingATokenListsItsAccountAndOffersToEndIt(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	_, page := c.post(olga, "/tokens", "name", "leaked", "role", "operator")
+	secret := regexp.MustCompile(`perennial_[A-Z2-7]{26}`).FindString(page)
+	eve := jar(t)
+	if status, _ := c.post(eve, "/welcome", "token", secret, "name", "eve", "password",
+		"a sentence of an attacker"); status != 200 {
+		t.Fatalf("the account: %d", status)
+	}
+	_, page = c.get(olga, "/tokens")
+	row := page[strings.Index(page, ">leaked<"):]
+	revoke := regexp.MustCompile(`/tokens/[0-9a-f-]{36}/revoke`).FindString(row)
+	if _, page := c.post(olga, revoke); !strings.Contains(page, "Account eve (operator)") ||
+		!strings.Contains(page, "End them too") {
+		t.Errorf("what was created is not listed:\n%s", page)
+	}
+	if status, page := c.get(eve, "/account"); status != 200 || strings.Contains(page, `name="password"`) {
+		t.Error("the account has ended although nothing was said")
+	}
+	if _, page := c.post(olga, revoke, "created", "end"); !strings.Contains(page, "what was created with it has been ended") {
+		t.Errorf("it is not ended:\n%s", page)
+	}
+	if _, page := c.get(eve, "/account"); !strings.Contains(page, `name="password"`) {
+		t.Error("the account is still signed in")
+	}
+}
+
 func TestASessionEndsAndCannotBePlanted(t *testing.T) {
 	c := open(t)
 	planted := jar(t)

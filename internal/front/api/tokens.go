@@ -1,0 +1,217 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func registerTokens(r *router) {
+	register(r, endpoint{
+		method: http.MethodGet, path: "/tokens", summary: "List tokens, without their secrets", access: operators,
+	}, (*server).listTokens)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/tokens", summary: "Create a token. Its secret is shown once",
+		status: http.StatusCreated, access: operators,
+	}, (*server).createToken)
+	register(r, endpoint{
+		method: http.MethodDelete, path: "/tokens/{token}",
+		summary: "Revoke a token, and end what was created with it if created is end", status: http.StatusNoContent,
+		access: operators,
+	}, (*server).revokeToken)
+	register(r, endpoint{
+		method: http.MethodGet, path: "/tokens/{token}/created",
+		summary: "List the accounts and tokens that were created with a token and are still valid", access: operators,
+	}, (*server).listCreated)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/tokens/{token}/rotate",
+		summary: "Create a successor of a token. Both are valid for a while. Its secret is shown once",
+		status:  http.StatusCreated, access: operators,
+	}, (*server).rotateToken)
+}
+
+func (s *server) listTokens(ctx context.Context, in *Paged) (*List[client.Token], error) {
+	rows, err := s.store.Tokens(ctx, in.Cursor, in.Limit+1)
+	return pageOf(rows, in.Limit, func(t tenancy.Token) string { return t.ID }, viewToken), err
+}
+
+func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token }) (*Created[client.Token], error) {
+	now := s.now()
+	t := tenancy.Token{ID: store.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
+		KeyUser: in.Body.User, Origin: origin(ctx), CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
+	if t.ExpiresAt.IsZero() {
+		t.ExpiresAt = now.Add(tokenLifetime)
+	}
+	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
+		return nil, tenancy.Invalid("expires_at", "must be in the future and at most one year from now")
+	}
+	if t.Tenant != "" {
+		tenant, err := s.store.Tenant(ctx, t.Tenant)
+		if err != nil {
+			return nil, err
+		}
+		t.TenantID = tenant.ID
+		if t.KeyUser != "" {
+			u, err := s.store.KeyUser(ctx, tenant.ID, t.KeyUser)
+			if err != nil {
+				return nil, err
+			}
+			t.KeyUserID = u.ID
+		}
+	}
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	secret := NewSecret()
+	err := s.change(ctx, "token.created", t.Tenant, t.ID,
+		map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error {
+			return tx.CreateToken(ctx, t, tenancy.HashSecret(secret))
+		})
+	view := viewToken(t)
+	view.Secret = secret
+	return &Created[client.Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
+}
+
+// origin returns the credential of the caller, which what the caller creates remembers.
+func origin(ctx context.Context) string {
+	p := principal.Of(ctx)
+	if p.ID != "" {
+		return tokenOrigin(p.ID)
+	}
+	return p.Origin // of the account that is signed in to the console
+}
+
+func tokenOrigin(id string) string { return "token " + id }
+
+// OneToken holds the path parameter of a token.
+type OneToken struct {
+	ID string `path:"token" maxLength:"64"`
+}
+
+// created returns the account and the tokens that were created with a credential and are still valid, and what was
+// created with them in turn.
+func (s *server) created(ctx context.Context, from string) (accounts []tenancy.Account, tokens []tenancy.Token,
+	err error) {
+	seen := map[string]bool{}
+	for origins := []string{from}; len(origins) > 0; origins = origins[1:] {
+		if seen[origins[0]] {
+			continue
+		}
+		seen[origins[0]] = true
+		a, err := s.store.AccountByOrigin(ctx, origins[0])
+		if err == nil {
+			accounts = append(accounts, a)
+		} else if !errors.Is(err, tenancy.ErrNotFound) {
+			return nil, nil, err
+		}
+		some, err := s.store.TokensByOrigin(ctx, origins[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, t := range some {
+			if t.Valid(s.clock()) {
+				tokens = append(tokens, t)
+			}
+			origins = append(origins, tokenOrigin(t.ID)) // also of one that has ended: what it created has not
+		}
+	}
+	return accounts, tokens, nil
+}
+
+func (s *server) listCreated(ctx context.Context, in *OneToken) (*Entity[client.Created], error) {
+	if _, err := s.store.Token(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	accounts, tokens, err := s.created(ctx, tokenOrigin(in.ID))
+	out := client.Created{Accounts: []client.CreatedAccount{}, Tokens: []client.Token{}}
+	for _, a := range accounts {
+		out.Accounts = append(out.Accounts, client.CreatedAccount{Name: a.Name, Role: a.Role, Tenant: a.Tenant,
+			User: a.KeyUser, CreatedAt: a.CreatedAt})
+	}
+	for _, t := range tokens {
+		out.Tokens = append(out.Tokens, viewToken(t))
+	}
+	return &Entity[client.Created]{Body: out}, err
+}
+
+func (s *server) revokeToken(ctx context.Context, in *struct {
+	OneToken
+	Created string `query:"created" enum:"keep,end" default:"keep" doc:"keep leaves the accounts and tokens that were created with the token, and end deletes and revokes them."`
+}) (*struct{}, error) {
+	t, err := s.store.Token(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	tokens := []tenancy.Token{t}
+	var accounts []tenancy.Account
+	if in.Created == "end" {
+		var some []tenancy.Token
+		if accounts, some, err = s.created(ctx, tokenOrigin(t.ID)); err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, some...)
+	}
+	now := s.now()
+	return nil, s.store.InTx(ctx, func(tx *store.Tx) error {
+		for _, t := range tokens {
+			if !t.RevokedAt.IsZero() {
+				continue
+			}
+			tx.Changed(t.TenantID) // gateways keep tokens in memory
+			err := errors.Join(tx.RevokeToken(ctx, t.ID, now), tx.Audit(ctx, tenancy.NewEvent(now, actor(ctx),
+				"token.revoked", t.Tenant, t.ID, map[string]any{"name": t.Name})))
+			if err != nil {
+				return err
+			}
+		}
+		for _, a := range accounts {
+			err := errors.Join(tx.DeleteAccount(ctx, a.ID), tx.Audit(ctx, tenancy.NewEvent(now, actor(ctx),
+				"account.deleted", a.Tenant, a.Name, map[string]any{"account": a.Name, "role": a.Role})))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// defaultOverlap and mostOverlap limit how long a token that was rotated stays valid beside its successor.
+const defaultOverlap, mostOverlap = 7 * 24 * time.Hour, 30 * 24 * time.Hour
+
+func (s *server) rotateToken(ctx context.Context, in *struct {
+	OneToken
+	Body client.Rotation
+}) (*Created[client.Token], error) {
+	old, err := s.store.Token(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	overlap := time.Duration(cmp.Or(in.Body.OverlapSeconds, int64(defaultOverlap/time.Second))) * time.Second
+	switch {
+	case !old.Valid(now):
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is not valid any more: create a new one", old.Name)
+	case overlap < 0 || overlap > mostOverlap:
+		return nil, tenancy.Invalid("overlap_seconds", "must be at most 30 days")
+	}
+	t := old
+	t.ID, t.Origin, t.LastUsedAt, t.CreatedAt = store.NewID(), origin(ctx), time.Time{}, now
+	t.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), tokenMaxLifetime))
+	secret := NewSecret()
+	err = s.change(ctx, "token.rotated", old.Tenant, old.ID, map[string]any{"name": old.Name, "successor": t.ID},
+		func(tx *store.Tx) error {
+			tx.Changed(old.TenantID) // gateways keep tokens in memory
+			return errors.Join(tx.ShortenToken(ctx, old.ID, now.Add(overlap)), tx.CreateToken(ctx, t,
+				tenancy.HashSecret(secret)))
+		})
+	view := viewToken(t)
+	view.Secret = secret
+	return &Created[client.Token]{Location: prefix + "/tokens/" + t.ID, Body: view}, err
+}

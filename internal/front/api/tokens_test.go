@@ -1,0 +1,121 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// token creates a token and stores its secret under its name. It returns the token's ID.
+func (f *fixture) token(who, name, fields string) string {
+	f.t.Helper()
+	t := f.ok(who, "POST", "/tokens", 201, fmt.Sprintf(`{"name":%q,%s}`, name, fields))
+	f.tokens[name] = t["secret"].(string)
+	return t["id"].(string)
+}
+
+// names returns the names of a list in an answer.
+func names(list any) string {
+	var all []string
+	for _, v := range list.([]any) {
+		all = append(all, v.(map[string]any)["name"].(string))
+	}
+	return strings.Join(all, " ")
+}
+
+func TestRevokingATokenEndsWhatItCreatedIfThatIsWanted(t *testing.T) {
+	f := setUp(t)
+	leaked := f.token("operator", "leaked", `"role":"operator"`)
+	child := f.token("leaked", "child", `"role":"operator"`)
+	f.token("child", "grandchild", `"role":"sender","tenant":"acme"`)
+	f.token("operator", "innocent", `"role":"operator"`)
+	ended := f.token("leaked", "ended", `"role":"operator"`)
+	f.token("ended", "of-ended", `"role":"operator"`)
+	f.ok("operator", "DELETE", "/tokens/"+ended, 204, "")
+	account := func(name, token string) {
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.CreateAccount(t.Context(), tenancy.Account{ID: store.NewID(), Name: name, Role: tenancy.RoleOperator,
+				Origin: "token " + token, CreatedAt: f.now})
+		}))
+	}
+	account("eve", leaked)
+	account("mallory", child)
+	account("olga", "another")
+
+	created := f.ok("operator", "GET", "/tokens/"+leaked+"/created", 200, "")
+	if names(created["accounts"]) != "eve mallory" || names(created["tokens"]) != "child grandchild of-ended" {
+		t.Errorf("created: %v", created)
+	}
+	f.ok("operator", "DELETE", "/tokens/"+leaked, 204, "")
+	if a := f.call("child", "GET", "/overview", ""); a.status != 200 {
+		t.Errorf("what was created ends although nothing was said: %d", a.status)
+	}
+	f.ok("operator", "DELETE", "/tokens/"+leaked+"?created=end", 204, "") // although it is revoked already
+	for name, want := range map[string]int{"leaked": 401, "child": 401, "grandchild": 401, "of-ended": 401, "innocent": 200} {
+		if a := f.call(name, "GET", "/overview", ""); a.status != want {
+			t.Errorf("the token %s: %d, want %d", name, a.status, want)
+		}
+	}
+	accounts, err := f.store.Accounts(t.Context(), "", 10)
+	check(t, err)
+	if len(accounts) != 1 || accounts[0].Name != "olga" {
+		t.Errorf("left are %+v", accounts)
+	}
+	created = f.ok("operator", "GET", "/tokens/"+leaked+"/created", 200, "")
+	if names(created["accounts"])+names(created["tokens"]) != "" {
+		t.Errorf("still valid: %v", created)
+	}
+	actions := map[string]int{}
+	events, err := f.store.Events(t.Context(), "", 0, 500)
+	check(t, err)
+	for _, e := range events {
+		actions[e.Action]++
+	}
+	if actions["token.revoked"] != 5 || actions["account.deleted"] != 2 {
+		t.Errorf("the audit log has %v", actions)
+	}
+}
+
+func TestARotatedTokenIsValidBesideItsSuccessorForAWhile(t *testing.T) {
+	f := setUp(t)
+	id := f.token("operator", "old", `"role":"operator","expires_at":"2026-12-02T00:00:00Z"`)
+	f.now = f.now.Add(24 * time.Hour)
+	next := f.ok("operator", "POST", "/tokens/"+id+"/rotate", 201, `{"overlap_seconds":3600}`)
+	f.tokens["new"] = next["secret"].(string)
+	if next["name"] != "old" || next["role"] != "operator" || next["expires_at"] != "2026-12-03T00:00:00Z" {
+		t.Errorf("the successor is %v", next)
+	}
+	f.now = f.now.Add(time.Hour - time.Second)
+	for _, name := range []string{"old", "new"} {
+		if a := f.call(name, "GET", "/overview", ""); a.status != 200 {
+			t.Errorf("the %s token within the overlap: %d %s", name, a.status, a.raw)
+		}
+	}
+	f.now = f.now.Add(time.Second)
+	if a := f.call("old", "GET", "/overview", ""); a.status != http.StatusUnauthorized {
+		t.Errorf("the old token after the overlap: %d", a.status)
+	}
+	if a := f.call("new", "GET", "/overview", ""); a.status != 200 {
+		t.Errorf("the new token after the overlap: %d %s", a.status, a.raw)
+	}
+	if a := f.call("operator", "POST", "/tokens/"+id+"/rotate", `{}`); a.status != http.StatusConflict {
+		t.Errorf("a token that has ended is rotated: %d %s", a.status, a.raw)
+	}
+	for _, c := range []struct{ name, body, want string }{
+		{"soon", `{}`, "2026-11-03T02:00:00Z"}, {"late", `{}`, "2026-11-10T01:00:00Z"},
+	} {
+		expires := map[string]string{"soon": c.want, "late": "2027-01-01T00:00:00Z"}[c.name]
+		id := f.token("operator", c.name, `"role":"sender","tenant":"acme","expires_at":"`+expires+`"`)
+		f.ok("operator", "POST", "/tokens/"+id+"/rotate", 201, c.body)
+		old, err := f.store.Token(t.Context(), id)
+		check(t, err)
+		if got := old.ExpiresAt.UTC().Format(time.RFC3339); got != c.want {
+			t.Errorf("%s ends at %s, want %s", c.name, got, c.want)
+		}
+	}
+}
