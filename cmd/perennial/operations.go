@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -114,6 +116,24 @@ type tokenCreateCmd struct {
 	Tenant  string `help:"The tenant, for key-user and sender."`
 	User    string `help:"The key user, for key-user."`
 	Expires string `placeholder:"DATE" help:"Expiry date (default: in 90 days; at most one year)."`
+
+	Database string `placeholder:"URL" help:"Create an operator's token in this database itself, at the host, if every operator is lost: sqlite:PATH or postgres://... It expires after a day by default."`
+	KeyFile  string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"With --database: the key file that belongs to it."`
+	Key      string `env:"PERENNIAL_KEY" help:"With --database: the content of the key file in base64, instead of --key-file; better given as PERENNIAL_KEY."`
+}
+
+// atHost creates the token in the database.
+func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
+	if c.Role != string(tenancy.RoleOperator) || c.Tenant != "" || c.User != "" {
+		return errors.New("--database creates operators' tokens only: use --role operator, and create other tokens with it")
+	}
+	t, secret, err := service.CreateOperatorToken(context.Background(),
+		service.Database{URL: c.Database, KeyFile: c.KeyFile, Key: c.Key}, c.Name, expires, e.now())
+	if err != nil {
+		return err
+	}
+	return c.show(e, client.Token{ID: t.ID, Name: t.Name, Role: t.Role, ExpiresAt: t.ExpiresAt, CreatedAt: t.CreatedAt,
+		Secret: secret}, "id", t.ID, "name", t.Name, "role", t.Role, "expires", when(t.ExpiresAt), "secret", secret)
 }
 
 func (c *tokenCreateCmd) Run(e env) error {
@@ -124,6 +144,9 @@ func (c *tokenCreateCmd) Run(e env) error {
 			return fmt.Errorf("--expires: %w", err)
 		}
 		t.ExpiresAt = at
+	}
+	if c.Database != "" {
+		return c.atHost(e, t.ExpiresAt)
 	}
 	t, err := post[client.Token](&c.remote, "/tokens", t)
 	if err != nil {

@@ -93,10 +93,11 @@ func (c *serveCmd) welcome(e env, s *service.Service) {
 		fmt.Fprintf(e.out, "  TLS       own CA, SHA-256 of the root: %s\n", ca.RootFingerprint(e.now()))
 	}
 	if secret := s.FirstToken(); secret != "" && !c.Sample {
-		fmt.Fprintf(e.out, "\nThe first operator token, shown only now:\n\n  export PERENNIAL_URL=%s PERENNIAL_TOKEN=%s\n\n"+
+		fmt.Fprintf(e.out, "\nThe first operator token, shown only now and valid for %d days:\n\n  export PERENNIAL_URL=%s "+
+			"PERENNIAL_TOKEN=%s\n\n"+
 			"Then, in another terminal: perennial tenant create acme\n"+
 			"Or create your account for the console with it: %s/welcome\n"+
-			"Or look around in a sample fleet first: perennial serve --sample\n", s.BaseURL(), secret, s.BaseURL())
+			"Or look around in a sample fleet first: perennial serve --sample\n", service.FirstTokenDays, s.BaseURL(), secret, s.BaseURL())
 	}
 }
 

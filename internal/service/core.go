@@ -163,6 +163,9 @@ func (c *core) fillPool(ctx context.Context, log *slog.Logger) {
 // firstTokenLifetime is long enough to create other tokens with it.
 const firstTokenLifetime = 30 * 24 * time.Hour
 
+// FirstTokenDays is the number of days for which the first operator's token is valid.
+const FirstTokenDays = int(firstTokenLifetime / (24 * time.Hour))
+
 // firstToken creates the first operator's token, once in the life of a database. It returns "" if it exists.
 func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret string, err error) {
 	err = s.InTx(ctx, func(tx *store.Tx) error {

@@ -14,7 +14,9 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // settings returns the defaults with a new database and free ports.
@@ -181,5 +183,45 @@ func TestTheDatabaseOpensOnlyWithItsKeyFile(t *testing.T) {
 	other.Database.KeyFile = keyFileOfAnother.Database.KeyFile
 	if _, err := open(t, other); err == nil || !strings.Contains(err.Error(), "sealed with another key") {
 		t.Errorf("with the key file of another installation: %v", err)
+	}
+}
+
+func TestTheHostCreatesAnOperatorsTokenWithTheKeyFile(t *testing.T) {
+	ctx, now := t.Context(), time.Now()
+	set := settings(t)
+	s, err := open(t, set)
+	testenv.Check(t, err)
+	defer s.Close()
+	token, secret, err := CreateOperatorToken(ctx, set.Database, "rescue", time.Time{}, now) // while the service has it open
+	testenv.Check(t, err)
+	if left := token.ExpiresAt.Sub(now); left > 24*time.Hour || left < 23*time.Hour {
+		t.Errorf("it is valid for %v", left)
+	}
+	found, err := s.core.store.TokenByHash(ctx, tenancy.HashSecret(secret))
+	if err != nil || found.Role != tenancy.RoleOperator || !found.Valid(now) {
+		t.Errorf("the token is %+v, %v", found, err)
+	}
+	events, err := s.core.store.Events(ctx, "", 0, 100)
+	testenv.Check(t, err)
+	last := events[len(events)-1]
+	if last.Action != "token.created" || last.Object != token.ID || last.Actor != "command line" {
+		t.Errorf("the latest event is %+v", last)
+	}
+	for name, change := range map[string]func(*Database, *time.Time){
+		"another key file": func(d *Database, _ *time.Time) {
+			d.KeyFile = filepath.Join(t.TempDir(), "other.key")
+			_, err := keyring.Create(d.KeyFile)
+			testenv.Check(t, err)
+		},
+		"no key file":       func(d *Database, _ *time.Time) { d.KeyFile = filepath.Join(t.TempDir(), "none.key") },
+		"no database":       func(d *Database, _ *time.Time) { d.URL = "sqlite:" + filepath.Join(t.TempDir(), "none.db") },
+		"an expiry before":  func(_ *Database, at *time.Time) { *at = now.Add(-time.Hour) },
+		"an expiry too far": func(_ *Database, at *time.Time) { *at = now.AddDate(2, 0, 0) },
+	} {
+		d, at := set.Database, time.Time{}
+		change(&d, &at)
+		if _, secret, err := CreateOperatorToken(ctx, d, "rescue", at, now); err == nil || secret != "" {
+			t.Errorf("%s: a token is created", name)
+		}
 	}
 }

@@ -52,7 +52,7 @@ type EventsPage struct {
 
 const (
 	tokenLifetime    = 90 * 24 * time.Hour
-	tokenMaxLifetime = 366 * 24 * time.Hour
+	TokenMaxLifetime = 366 * 24 * time.Hour
 )
 
 // NewSecret returns the secret of a new token: 130 random bits with a prefix that scanners for leaked secrets

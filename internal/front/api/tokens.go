@@ -49,7 +49,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 	if t.ExpiresAt.IsZero() {
 		t.ExpiresAt = now.Add(tokenLifetime)
 	}
-	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(tokenMaxLifetime)) {
+	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(TokenMaxLifetime)) {
 		return nil, tenancy.Invalid("expires_at", "must be in the future and at most one year from now")
 	}
 	if t.Tenant != "" {
@@ -203,7 +203,7 @@ func (s *server) rotateToken(ctx context.Context, in *struct {
 	}
 	t := old
 	t.ID, t.Origin, t.LastUsedAt, t.CreatedAt = store.NewID(), origin(ctx), time.Time{}, now
-	t.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), tokenMaxLifetime))
+	t.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), TokenMaxLifetime))
 	secret := NewSecret()
 	err = s.change(ctx, "token.rotated", old.Tenant, old.ID, map[string]any{"name": old.Name, "successor": t.ID},
 		func(tx *store.Tx) error {
