@@ -97,7 +97,8 @@ func (c *serveCmd) welcome(e env, s *service.Service) {
 			"PERENNIAL_TOKEN=%s\n\n"+
 			"Then, in another terminal: perennial tenant create acme\n"+
 			"Or create your account for the console with it: %s/welcome\n"+
-			"Or look around in a sample fleet first: perennial serve --sample\n", service.FirstTokenDays, s.BaseURL(), secret, s.BaseURL())
+			"Or look around in a sample fleet first: perennial serve --sample\n", service.FirstTokenDays, s.BaseURL(), secret,
+			s.BaseURL())
 	}
 }
 

@@ -14,8 +14,8 @@ const tokenTables = " FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id LE
 	"t.key_user_id "
 
 func scanToken(s row) (t tenancy.Token, err error) {
-	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin, instant{&t.CreatedAt},
-		instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
+	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin,
+		instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
 }
 
 // TokenByHash finds a token by the hash of its secret, whether or not it is still valid.
@@ -35,7 +35,8 @@ func (r Reader) Tokens(ctx context.Context, after string, limit int) ([]tenancy.
 
 // TokensByOrigin lists the tokens that were created with a credential.
 func (r Reader) TokensByOrigin(ctx context.Context, origin string) ([]tenancy.Token, error) {
-	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.origin = ? AND t.origin <> '' ORDER BY t.id",
+	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.origin = ? AND t.origin <> '' ORDER BY "+
+		"t.id",
 		origin)
 }
 

@@ -56,7 +56,8 @@ func TestRevokingATokenEndsWhatItCreatedIfThatIsWanted(t *testing.T) {
 		t.Errorf("what was created ends although nothing was said: %d", a.status)
 	}
 	f.ok("operator", "DELETE", "/tokens/"+leaked+"?created=end", 204, "") // although it is revoked already
-	for name, want := range map[string]int{"leaked": 401, "child": 401, "grandchild": 401, "of-ended": 401, "innocent": 200} {
+	for name, want := range map[string]int{"leaked": 401, "child": 401, "grandchild": 401, "of-ended": 401,
+		"innocent": 200} {
 		if a := f.call(name, "GET", "/overview", ""); a.status != want {
 			t.Errorf("the token %s: %d, want %d", name, a.status, want)
 		}

@@ -121,8 +121,8 @@ func (c *console) createToken(v *view) error {
 	return c.showTokens(v, t.Secret)
 }
 
-// revokeToken revokes a token at once. If accounts or tokens were created with it, the page lists them and offers to end
-// them too.
+// revokeToken revokes a token at once. If accounts or tokens were created with it, the page lists them and offers to
+// end them too.
 func (c *console) revokeToken(v *view) error {
 	path := "/tokens/" + escape(v.r.PathValue("token"))
 	created, err := get[client.Created](c, v, path+"/created")

@@ -297,7 +297,8 @@ func TestRevokingATokenListsItsAccountAndOffersToEndIt(t *testing.T) {
 	if status, page := c.get(eve, "/account"); status != 200 || strings.Contains(page, `name="password"`) {
 		t.Error("the account has ended although nothing was said")
 	}
-	if _, page := c.post(olga, revoke, "created", "end"); !strings.Contains(page, "what was created with it has been ended") {
+	if _, page := c.post(olga, revoke, "created", "end"); !strings.Contains(page,
+		"what was created with it has been ended") {
 		t.Errorf("it is not ended:\n%s", page)
 	}
 	if _, page := c.get(eve, "/account"); !strings.Contains(page, `name="password"`) {
