@@ -32,6 +32,7 @@ type cli struct {
 	Config  configCmd  `cmd:"" group:"Service" help:"Print the settings in force and the source of each."`
 	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
+	Rules   rulesCmd   `cmd:"" group:"Service" help:"The rules that all replicas of a database share: policy, organization, trust domain."`
 	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
 	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 

@@ -27,6 +27,7 @@ type core struct {
 	keys   *keyring.Keyring
 	issuer issuer.Issuer
 	pool   *keyring.Pool
+	rules  Rules
 	policy policy.Policy
 	engine *lifecycle.Engine
 	// outbox and deliverer are nil if no mail server is configured.
@@ -37,7 +38,8 @@ type core struct {
 // openCore opens the database and wires the engine. crlURL is named in certificates; empty for none.
 func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core, err error) {
 	p := &core{}
-	if p.policy, err = LoadPolicy(s.Certificates.Policy); err != nil {
+	flags, err := s.Certificates.rules()
+	if err != nil {
 		return nil, err
 	}
 	domain, err := notify.ParseSender(s.Mail.MailFrom)
@@ -62,7 +64,13 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.keys, err = s.Database.keyring(ctx, p.store); err != nil {
 		return nil, err
 	}
-	if p.issuer, err = p.openIssuer(ctx, c, s.Certificates, crlURL); err != nil {
+	if p.rules, err = agree(ctx, p.store, flags); err != nil {
+		return nil, err
+	}
+	if p.policy, err = p.rules.LoadPolicy(); err != nil {
+		return nil, err
+	}
+	if p.issuer, err = p.openIssuer(ctx, c, crlURL); err != nil {
 		return nil, err
 	}
 	p.pool = keyring.NewPool(s.Certificates.RSAPool)
@@ -94,12 +102,10 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 
 // openIssuer opens the issuer that the settings name: the service's own CA, which needs the store, the keys and the
 // policy.
-func (c *core) openIssuer(ctx context.Context, config Config, s Certificates, crlURL string) (issuer.Issuer, error) {
+func (c *core) openIssuer(ctx context.Context, config Config, crlURL string) (issuer.Issuer, error) {
 	authority := local.Config{
-		TrustDomain: s.TrustDomain, Organization: s.Organization, CRLURL: crlURL, LongestValidity: c.policy.Validity,
-	}
-	if err := authority.Check(); err != nil {
-		return nil, err
+		TrustDomain: c.rules.TrustDomain, Organization: c.rules.Organization, CRLURL: crlURL,
+		LongestValidity: c.policy.Validity,
 	}
 	opened, err := local.Open(ctx, authority, c.store, c.keys, config.Now())
 	if err != nil {

@@ -32,6 +32,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config holds the settings of a service, its clock, its log, and the seams for tests.
@@ -93,6 +94,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
 	}
+	s.settings.Certificates.TrustDomain = s.core.rules.TrustDomain // for senders' certificates
 	config, err := transport.config(s.core.issuer, s.now)
 	if err != nil {
 		return nil, err
@@ -144,8 +146,9 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
-		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Collectors: gateway.Collectors(),
-		Now: s.now, Log: s.log, Version: version,
+		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways,
+		Collectors: append(gateway.Collectors(), info(version, s.core.rules)),
+		Now:        s.now, Log: s.log, Version: version,
 	}
 	if s.core.outbox != nil {
 		config.Outbox = s.core.outbox
@@ -163,6 +166,15 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
 		Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
+}
+
+// info is a metric that is always 1. Its labels show whether replicas differ.
+func info(version string, r Rules) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_info",
+		Help:        "Version of the replica, and fingerprint of its rules: policy, organization and trust domain.",
+		ConstLabels: prometheus.Labels{"version": version, "rules": r.Fingerprint()}})
+	g.Set(1)
+	return g
 }
 
 // config returns the TLS configuration of the listener; nil for plain HTTP.

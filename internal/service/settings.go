@@ -43,9 +43,9 @@ type Transport struct {
 
 // Certificates configure which certificates are issued, and when.
 type Certificates struct {
-	Policy       string  `default:"perennial" env:"PERENNIAL_POLICY" help:"A built-in policy, or the path of a policy file."`
-	TrustDomain  string  `default:"perennial.internal" env:"PERENNIAL_TRUST_DOMAIN" help:"Name of the installation in certificates: spiffe://TRUST-DOMAIN/tenant/NAME."`
-	Organization string  `default:"Perennial" env:"PERENNIAL_ORGANIZATION" help:"O in the subject of every certificate."`
+	Policy       string  `env:"PERENNIAL_POLICY" placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file (default: that of the database; perennial for a new one)."`
+	TrustDomain  string  `env:"PERENNIAL_TRUST_DOMAIN" placeholder:"NAME" help:"Name of the installation in certificates: spiffe://TRUST-DOMAIN/tenant/NAME (default: that of the database; perennial.internal for a new one)."`
+	Organization string  `env:"PERENNIAL_ORGANIZATION" placeholder:"NAME" help:"O in the subject of certificates (default: that of the database; Perennial for a new one)."`
 	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys generated ahead, if tenants use RSA."`
 	IssuerRate   float64 `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates per second that all replicas together request from the CA; 0 for no limit."`
 }
@@ -76,7 +76,7 @@ type OIDC struct {
 // domain unless another one is set.
 func (s *Settings) gateway() *serve.Options {
 	o := s.Gateway
-	o.SenderDomain = cmp.Or(o.SenderDomain, s.Certificates.TrustDomain)
+	o.SenderDomain = cmp.Or(o.SenderDomain, s.Certificates.TrustDomain, defaultTrustDomain)
 	return &o
 }
 

@@ -97,7 +97,9 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 	})
 	expired := f.standing(acme, "bank").Certificates[0].NotAfter
 	f.failing([]string{"tenants", "arrangements", "evidence", "certificates"},
-		[]string{"arrangements", "INSERT ON evidence", "certificates", "events"}, func() error { return f.Roll(ctx, expired) })
+		[]string{"arrangements", "INSERT ON evidence", "certificates", "events"}, func() error {
+			return f.Roll(ctx, expired)
+		})
 	if got := f.actions("acme", "acme/tenant/1"); !slices.Contains(got, "certificate.retired") {
 		t.Errorf("the events of an expired generation are %q", got)
 	}

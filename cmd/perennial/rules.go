@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/perennial-pki/perennial/internal/service"
+)
+
+type rulesCmd struct {
+	Show   rulesShowCmd   `cmd:"" help:"Show the rules of a database, and their fingerprint."`
+	Change rulesChangeCmd `cmd:"" help:"Change the rules for all replicas. Without --apply, print what that means."`
+}
+
+type rulesShowCmd struct {
+	Database string `default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"The database. A service may use it at the same time."`
+	Output   string `enum:"table,json" default:"table" help:"table or json."`
+}
+
+func (c *rulesShowCmd) Run(e env) error {
+	r, err := service.ReadRules(context.Background(), c.Database)
+	if err != nil {
+		return err
+	}
+	p, err := r.LoadPolicy()
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(e.out, struct {
+			Policy       policyJSON `json:"policy"`
+			Organization string     `json:"organization"`
+			TrustDomain  string     `json:"trust_domain"`
+			Fingerprint  string     `json:"fingerprint"`
+		}{viewPolicy(p), r.Organization, r.TrustDomain, r.Fingerprint()})
+	}
+	_, err = fmt.Fprintf(e.out, "policy        %s\norganization  %s\ntrust domain  %s\nfingerprint   %s\n", p.Name,
+		printable(r.Organization), printable(r.TrustDomain), r.Fingerprint())
+	return err
+}
+
+type rulesChangeCmd struct {
+	Database     string `default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"The database. A service may use it at the same time."`
+	Policy       string `placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file."`
+	Organization string `placeholder:"NAME" help:"O in the subject of certificates."`
+	TrustDomain  string `placeholder:"NAME" help:"Name of the installation in certificates. It cannot be changed."`
+	Apply        bool   `help:"Make the change."`
+}
+
+func (c *rulesChangeCmd) Run(e env) error {
+	if c.Policy == "" && c.Organization == "" && c.TrustDomain == "" {
+		return errors.New("nothing to change: set --policy or --organization")
+	}
+	mode := service.Preview
+	if c.Apply {
+		mode = service.Apply
+	}
+	changes, err := service.ChangeRules(context.Background(), c.Database, service.Certificates{Policy: c.Policy,
+		Organization: c.Organization, TrustDomain: c.TrustDomain}, mode, e.now())
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		fmt.Fprintf(e.out, "%s: %s -> %s\n  %s\n", change.Flag, printable(change.From), printable(change.To), change.Meaning)
+	}
+	switch {
+	case len(changes) == 0:
+		fmt.Fprintln(e.out, "The database has these rules already.")
+	case c.Apply:
+		fmt.Fprintln(e.out, "Changed. Restart every replica, and remove the flag from its settings or set the new value.")
+	default:
+		fmt.Fprintln(e.out, "Nothing has been changed yet. To change it, run the same command with --apply.")
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// Rules are the settings that shape certificates and their schedule. They are stored in the database, because replicas
+// that differ would issue other subjects, or renew at other times, than their neighbours. The first start of a database
+// stores them, and [ChangeRules] changes them. Each is empty in flags that are not set.
+type Rules struct {
+	Policy       string // the text of a policy file
+	Organization string
+	TrustDomain  string
+}
+
+// The values of a new database.
+const (
+	defaultOrganization = "Perennial"
+	defaultTrustDomain  = "perennial.internal"
+)
+
+// A rule is one of them, with its name in the database and on the command line.
+type rule struct {
+	setting, flag string
+	value         func(*Rules) *string
+	// shown returns what identifies a value to people.
+	shown func(value string) string
+}
+
+var ruleTable = []rule{
+	{"rules/policy", "policy", func(r *Rules) *string { return &r.Policy }, policyName},
+	{"rules/organization", "organization", func(r *Rules) *string { return &r.Organization }, quoted},
+	{"rules/trust-domain", "trust-domain", func(r *Rules) *string { return &r.TrustDomain }, quoted},
+}
+
+func quoted(value string) string { return fmt.Sprintf("%q", value) }
+
+func policyName(text string) string {
+	p, err := policy.Read(strings.NewReader(text))
+	if err != nil {
+		return "a policy that cannot be read"
+	}
+	return p.Name
+}
+
+// Fingerprint identifies the rules in metrics. Replicas of one database have the same one.
+func (r Rules) Fingerprint() string {
+	sum := sha256.Sum256([]byte(r.Policy + "\x00" + r.Organization + "\x00" + r.TrustDomain))
+	return hex.EncodeToString(sum[:6])
+}
+
+// LoadPolicy returns the policy.
+func (r Rules) LoadPolicy() (policy.Policy, error) {
+	p, err := policy.Read(strings.NewReader(r.Policy))
+	if err != nil {
+		return p, fmt.Errorf("the policy in the database: %w", err)
+	}
+	if built, err := policy.Preset(p.Name); err == nil && built.YAML() == r.Policy {
+		return built, nil // with its source
+	}
+	return p, p.Check()
+}
+
+// rules returns the rules that the flags set.
+func (c *Certificates) rules() (r Rules, err error) {
+	r.Organization, r.TrustDomain = c.Organization, c.TrustDomain
+	if c.Policy != "" {
+		p, err := LoadPolicy(c.Policy)
+		if err != nil {
+			return r, err
+		}
+		r.Policy = p.YAML()
+	}
+	authority := local.Config{TrustDomain: cmp.Or(r.TrustDomain, defaultTrustDomain),
+		Organization: cmp.Or(r.Organization, defaultOrganization)}
+	return r, authority.Check()
+}
+
+// Rules returns the rules of a database. Those that it does not have yet are empty.
+func readRules(ctx context.Context, s store.Reader) (r Rules, err error) {
+	for _, rule := range ruleTable {
+		if *rule.value(&r), err = s.Setting(ctx, rule.setting); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// agree returns the rules of the database. It stores those that are missing, and refuses flags that differ.
+func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
+	usual, err := policy.Preset(policy.Default)
+	if err != nil {
+		return Rules{}, err
+	}
+	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain}
+	known, err := readRules(ctx, s.Reader)
+	if err == nil && (known.Policy == "" || known.Organization == "" || known.TrustDomain == "") {
+		err = s.InTx(ctx, func(tx *store.Tx) error {
+			for _, rule := range ruleTable {
+				value := cmp.Or(*rule.value(&flags), *rule.value(&defaults))
+				if *rule.value(&known), err = tx.SetOnce(ctx, rule.setting, value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return known, err
+	}
+	for _, rule := range ruleTable {
+		if flag, value := *rule.value(&flags), *rule.value(&known); flag != "" && flag != value {
+			return known, fmt.Errorf("this database has the %[1]s %[2]s, and --%[1]s sets %[3]s: replicas must not differ. Leave the "+
+				"flag out, or change it for all of them with perennial rules change --%[1]s", rule.flag, rule.shown(value),
+				rule.shown(flag))
+		}
+	}
+	return known, nil
+}
+
+// A RuleChange is a difference between the rules of a database and those that are wanted.
+type RuleChange struct {
+	Flag     string `json:"setting"` // policy, organization or trust-domain
+	From, To string // as people know them
+	Meaning  string // one or two sentences
+}
+
+// ReadRules returns the rules of a database. It does not change the database.
+func ReadRules(ctx context.Context, database string) (r Rules, err error) {
+	s, err := openExisting(ctx, database, store.Open)
+	if err != nil {
+		return r, err
+	}
+	defer s.Close()
+	return readRules(ctx, s.Reader)
+}
+
+// Mode decides whether [ChangeRules] changes something.
+type Mode int
+
+// Preview only returns the changes. Apply stores them.
+const (
+	Preview Mode = iota
+	Apply
+)
+
+// ChangeRules changes the rules of a database to those that are set in c, and returns what that means. Running replicas
+// use the new rules after a restart. The error is [tenancy.ErrRefused] for a change that cannot be made.
+func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode, now time.Time) ([]RuleChange, error) {
+	wanted, err := c.rules()
+	if err != nil {
+		return nil, err
+	}
+	s, err := openExisting(ctx, database, store.Open)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	var changes []RuleChange
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		changes = nil
+		known, err := readRules(ctx, tx.Reader)
+		if err != nil {
+			return err
+		}
+		for _, rule := range ruleTable {
+			from, to := *rule.value(&known), *rule.value(&wanted)
+			if to == "" || to == from {
+				continue
+			}
+			if from == "" {
+				return tenancy.Errorf(tenancy.ErrRefused, "this database has no rules yet: start the service with --%s once",
+					rule.flag)
+			}
+			change := RuleChange{Flag: rule.flag, From: rule.shown(from), To: rule.shown(to)}
+			if change.Meaning, err = meaning(rule.flag, from, to); err != nil {
+				return err
+			}
+			changes = append(changes, change)
+			if mode == Preview {
+				continue
+			}
+			if err := tx.SetSetting(ctx, rule.setting, to); err != nil {
+				return err
+			}
+			if err := tx.Audit(ctx, tenancy.NewEvent(now, actor, "rules.changed", "", rule.flag,
+				map[string]any{"from": from, "to": to})); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changes, err
+}
+
+// meaning returns what a change does to certificates and their receivers.
+func meaning(flag, from, to string) (string, error) {
+	switch flag {
+	case "trust-domain":
+		return "", tenancy.Errorf(tenancy.ErrRefused, "the trust domain cannot change from %q to %q: the CAs of this "+
+			"installation are constrained to it, so that receivers would refuse certificates of another one", from, to)
+	case "organization":
+		return "Certificates of existing tenants keep their subject. New tenants and new CAs have the new organization.", nil
+	}
+	shares := [2]string{}
+	for i, text := range []string{from, to} {
+		p, err := Rules{Policy: text}.LoadPolicy()
+		if err != nil {
+			return "", err
+		}
+		report, err := policy.Audit(p)
+		if err != nil {
+			return "", err
+		}
+		shares[i] = fmt.Sprintf("renews within %s, warns up to %s, and %.2f %% of its renewals come without an earlier warning",
+			p.RenewWithin, p.WarnTo, report.SteadyState.Share*100)
+	}
+	return fmt.Sprintf("The present policy %s. The new one %s.", shares[0], shares[1]), nil
+}
