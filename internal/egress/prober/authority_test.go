@@ -367,3 +367,19 @@ func TestAllReceiversOfALargeFleetAreAskedAboutANewCA(t *testing.T) {
 		t.Errorf("%d of %d receivers were asked", asked.Load(), fleet)
 	}
 }
+
+// An answer that proves nothing does not overrule one that did.
+func TestAnAnswerThatProvesNothingLeavesTheTrustAsItIs(t *testing.T) {
+	w := newWorld(t, true)
+	_, err := w.engine.RecordTrust(t.Context(), w.announced.ID, w.arrangement.ID, "test", tenancy.Trusted, rollover.Person,
+		"installed", time.Now())
+	check(t, err)
+	if got := w.ask("https://127.0.0.1:1/"); got.Verdict != tenancy.TrustUnknown {
+		t.Errorf("answered %q: %s", got.Verdict, got.Detail)
+	}
+	stored, err := w.engine.Store.TrustOf(t.Context(), w.announced.ID, w.arrangement.ID)
+	check(t, err)
+	if stored.Verdict != tenancy.Trusted || stored.Detail != "installed" || stored.Source != rollover.Person {
+		t.Errorf("stored %+v", stored)
+	}
+}

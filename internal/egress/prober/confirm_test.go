@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -47,6 +48,9 @@ func TestAClaimIsRecordedUnlessTheReceiverContradictsIt(t *testing.T) {
 				t.Errorf("%d answers, %d questions, want %d", len(claim.Answers.Results), w.receiver.Asked(), c.asked)
 			}
 			stored := w.standing()
+			if after.Arrangement.ID != w.arrangement.ID {
+				t.Errorf("returned the state of %+v", after.Arrangement)
+			}
 			for _, s := range []standing.Standing{after, stored} {
 				if g, _ := s.Rollover.Generation(2); (g.ClaimedBy == rollover.Person) != c.claimed {
 					t.Errorf("the claim is recorded as %+v", g)
@@ -93,5 +97,25 @@ func TestAnArrangementWithoutAKeyProvesNothing(t *testing.T) {
 	check(t, err)
 	if len(answers.Results) != 0 || after.Arrangement.ID != s.Arrangement.ID || len(after.Rollover.Generations) != 2 {
 		t.Errorf("%d answers, and the state %+v", len(answers.Results), after)
+	}
+}
+
+// What a question shows of the receiver itself is stored before the verdicts.
+func TestAReceiverThatTakesTheNewestOnlyIsRemembered(t *testing.T) {
+	w := newRolling(t, receiver.Options{}, tenancy.Arrangement{Egress: question})
+	s := w.standing()
+	answers := outbound.Answers{NewestOnly: true, Results: []outbound.Result{{Generation: 1, Verdict: rollover.Accepted,
+		Reading: outbound.Reading{Detail: "200 OK"}}}}
+	record := func() error {
+		_, err := w.prober.Record(t.Context(), s, "test", answers, time.Now())
+		return err
+	}
+	testenv.FailsIfReadOnly(t, w.engine.Store.DB(), []string{"UPDATE ON arrangements"}, record)
+	check(t, record())
+	a, err := w.engine.Store.ArrangementByID(t.Context(), w.arrangement.ID)
+	check(t, err)
+	g, _ := w.standing().Rollover.Generation(1)
+	if a.Learned.NewestOnlyAt.IsZero() || g.Verdict != rollover.Accepted {
+		t.Errorf("learned %+v, and generation 1 is %q", a.Learned, g.Verdict)
 	}
 }
