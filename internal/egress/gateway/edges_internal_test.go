@@ -157,7 +157,7 @@ func TestTheStatusOfAParkedMessageIsLookedUp(t *testing.T) {
 		g := quietly(control, io.Discard)
 		g.routes.known[address{"acme", "bank"}] = &route{}
 		w := httptest.NewRecorder()
-		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, statusPath+c.path, nil))
+		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+statusPath+c.path, nil))
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%s, %v: %d %s", c.path, c.err, w.Code, w.Body)
 		}
@@ -178,7 +178,7 @@ func TestAnArrangementThatCannotBeReadIsAnswered(t *testing.T) {
 		var logged bytes.Buffer
 		g := quietly(&failing{err: c.err}, &logged)
 		w := httptest.NewRecorder()
-		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/acme/bank/x", nil))
+		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/acme/bank/x", nil))
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), "secret") ||
 			strings.Contains(logged.String(), "secret") != c.logged {
 			t.Errorf("%v: %d %s, logged %q", c.err, w.Code, w.Body, &logged)
@@ -187,7 +187,7 @@ func TestAnArrangementThatCannotBeReadIsAnswered(t *testing.T) {
 	g := quietly(&failing{}, io.Discard)
 	for path, want := range map[string]int{"/acme": 400, "/acme/bank/..": 400} {
 		w := httptest.NewRecorder()
-		if g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil)); w.Code != want {
+		if g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)); w.Code != want {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}
