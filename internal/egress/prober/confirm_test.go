@@ -75,6 +75,10 @@ func TestAClaimThatCannotBeCheckedOrRecordedIsAnError(t *testing.T) {
 		testenv.FailsWithout(t, w.engine.Store.DB(), []string{"certificates", "evidence"}, confirm)
 		testenv.FailsIfReadOnly(t, w.engine.Store.DB(), []string{"evidence", "events"}, confirm)
 		check(t, confirm())
+		testenv.FailsWithout(t, w.engine.Store.DB(), []string{"certificates", "evidence"}, func() error {
+			_, _, err := w.prober.Probe(t.Context(), s, "test")
+			return err
+		})
 	}
 	w := newRolling(t, receiver.Options{}, tenancy.Arrangement{Egress: question})
 	s := w.standing()
@@ -117,5 +121,13 @@ func TestAReceiverThatTakesTheNewestOnlyIsRemembered(t *testing.T) {
 	g, _ := w.standing().Rollover.Generation(1)
 	if a.Learned.NewestOnlyAt.IsZero() || g.Verdict != rollover.Accepted {
 		t.Errorf("learned %+v, and generation 1 is %q", a.Learned, g.Verdict)
+	}
+}
+
+func TestWithoutAnAnnouncedCANoReceiverIsAskedAboutOne(t *testing.T) {
+	w := newRolling(t, receiver.Options{}, tenancy.Arrangement{Egress: question})
+	check(t, w.prober.ProbeAnnounced(t.Context()))
+	if w.receiver.Asked() != 0 {
+		t.Errorf("%d receivers were asked", w.receiver.Asked())
 	}
 }
