@@ -274,3 +274,48 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		}
 	}
 }
+
+// A receiver without another certificate depends on the new one, unless it accepts it or asks for none.
+func TestAReceiverWithoutAnotherCertificateIsExposed(t *testing.T) {
+	now := date(2026, 12, 1)
+	tenant := tenancy.Tenant{ID: "t", Name: "acme"}
+	cert := tenancy.Certificate{Generation: 2, State: tenancy.Active, NotBefore: now, NotAfter: now.AddDate(1, 0, 0)}
+	for _, c := range []struct {
+		name    string
+		kind    tenancy.NoticeKind
+		learned tenancy.Learned
+		verdict rollover.Verdict
+		exposed bool
+		unasked bool
+		page    string
+		baseURL string
+	}{
+		{"nothing is known", tenancy.Renewed, tenancy.Learned{}, rollover.Unknown, true, false,
+			"https://p/tenants/acme/arrangements/erp", "https://p"},
+		{"it accepts it", tenancy.Renewed, tenancy.Learned{}, rollover.Accepted, false, false, "", ""},
+		{"it asks for none", tenancy.Renewed, tenancy.Learned{UnaskedAt: now}, rollover.Unknown, false, true, "", ""},
+		{"it is a warning", tenancy.Expiring, tenancy.Learned{}, rollover.Unknown, false, false, "", ""},
+	} {
+		a := tenancy.Arrangement{ID: "a", Name: "erp", Authentication: tenancy.ClientCertificate, Generation: 2,
+			Strategy: tenancy.Adaptive, Learned: c.learned}
+		password := a
+		password.Authentication = "password"
+		all := records{arrangements: map[string][]tenancy.Arrangement{"t": {password, a}},
+			inReach:  map[string][]tenancy.Certificate{"t": {cert}},
+			evidence: map[string][]standing.Evidence{"a": {{Generation: 2, Verdict: c.verdict, VerdictAt: now}}}}
+		list := affected(&Letter{}, all, c.kind, tenant, 2, c.baseURL, now)
+		if len(list) != 1 || list[0].Exposed != c.exposed || list[0].Unasked != c.unasked || list[0].Page != c.page {
+			t.Errorf("%s: %+v", c.name, list)
+		}
+	}
+}
+
+func TestTheRootOfAnAuthorityIsFoundIfThereIsOne(t *testing.T) {
+	all := []tenancy.Authority{{ID: "root"}, {ID: "issuing", ParentID: "root"}, {ID: "lost", ParentID: "gone"},
+		{ID: "x", ParentID: "y"}, {ID: "y", ParentID: "x"}}
+	for id, want := range map[string]string{"root": "root", "issuing": "root", "lost": "", "x": "", "unknown": ""} {
+		if got, found := rootOf(all, id); got.ID != want || found != (want != "") {
+			t.Errorf("%s: %q, %v", id, got.ID, found)
+		}
+	}
+}
