@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -28,13 +29,66 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("its schema is version %d, and this program supports versions up to %d: it was written by a newer "+
-			"perennial; use that one, or restore a backup from before the upgrade", current, target)
+		return s.checkNewer(ctx, current, target)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the schema: %w", err)
 	}
-	return nil
+	oldest, err := oldestProgram(migrations)
+	if err != nil {
+		return err
+	}
+	text := strconv.FormatInt(oldest, 10)
+	if stored, err := s.Setting(ctx, oldestProgramSetting); err != nil || stored == text {
+		return err
+	}
+	return s.InTx(ctx, func(tx *Tx) error { return tx.SetSetting(ctx, oldestProgramSetting, text) })
+}
+
+// oldestProgramSetting holds the version of the oldest schema whose programs work with the present one.
+const oldestProgramSetting = "schema/oldest-program"
+
+// checkNewer returns an error if a newer program changed the schema in a way that this program does not support. A
+// program of the release before must start during a rolling upgrade, and after it was rolled back.
+func (s *Store) checkNewer(ctx context.Context, current, target int64) error {
+	text, err := s.Setting(ctx, oldestProgramSetting)
+	if err != nil {
+		return err
+	}
+	if oldest, err := strconv.ParseInt(text, 10, 64); err == nil && target >= oldest {
+		return nil // it has only additions
+	}
+	return fmt.Errorf("its schema is version %d, and this program supports versions up to %d: it was written by a newer "+
+		"perennial; use that one, or restore a backup from before the upgrade", current, target)
+}
+
+var compatibleFrom = regexp.MustCompile(`(?m)^-- compatible from: (\d+)$`)
+
+// oldestProgram returns the version of the oldest schema whose programs work with the schema after all migrations. A
+// migration that says nothing about it is compatible with its own programs only.
+func oldestProgram(files fs.FS) (oldest int64, err error) {
+	names, err := fs.Glob(files, "migrations/*.sql")
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		number, _, _ := strings.Cut(path.Base(name), "_")
+		from, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("migration %s: its name does not begin with a number", name)
+		}
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return 0, err
+		}
+		if m := compatibleFrom.FindSubmatch(data); m != nil {
+			if from, err = strconv.ParseInt(string(m[1]), 10, 64); err != nil {
+				return 0, err
+			}
+		}
+		oldest = max(oldest, from)
+	}
+	return oldest, nil
 }
 
 func (s *Store) migrator() (*goose.Provider, error) {

@@ -73,14 +73,19 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, repor
 	return t.explain(tx.Commit())
 }
 
+// createdWithSchema holds conditions for the one row of a table that every new database has. It is replaced by that of
+// the source.
+var createdWithSchema = map[string]string{"event_head": "seq = 0", "settings": "name = '" + oldestProgramSetting + "'"}
+
 func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table string, report func(Moved)) error {
-	if table == "event_head" { // its only row is created with the table
-		if n, err := t.exec(ctx, "DELETE FROM event_head WHERE seq = 0"); err != nil {
+	if created := createdWithSchema[table]; created != "" {
+		if n, err := t.exec(ctx, "DELETE FROM "+table+" WHERE "+created); err != nil {
 			return err
 		} else if n != 1 {
 			return errors.New("the database to move to is not empty: give a new one")
 		}
-	} else if n, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM "+table); err != nil {
+	}
+	if n, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM "+table); err != nil {
 		return err
 	} else if n > 0 {
 		return fmt.Errorf("the database to move to is not empty (%d rows): give a new one", n)

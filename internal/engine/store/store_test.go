@@ -398,6 +398,9 @@ func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 		if _, err := s.DB().Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)"); err != nil {
 			t.Fatal(err)
 		}
+		must(t, s.InTx(t.Context(), func(tx *Tx) error {
+			return tx.SetSetting(t.Context(), oldestProgramSetting, "99999")
+		}))
 		s.Close()
 		if _, err = Open(t.Context(), url); err == nil || !strings.Contains(err.Error(), "written by a newer perennial") {
 			t.Errorf("got %v", err)

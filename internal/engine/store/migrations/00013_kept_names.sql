@@ -1,4 +1,5 @@
 -- The names of imported certificates that later generations keep: two tenants must not have the same.
+-- compatible from: 12
 
 -- +goose Up
 CREATE TABLE kept_names (

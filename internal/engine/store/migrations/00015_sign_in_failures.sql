@@ -1,4 +1,5 @@
 -- Failed sign-ins are counted per name and network, whether or not an account has the name.
+-- compatible from: 12
 
 -- +goose Up
 CREATE TABLE sign_in_failures (
