@@ -121,7 +121,8 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 	}
 	for _, rule := range ruleTable {
 		if flag, value := *rule.value(&flags), *rule.value(&known); flag != "" && flag != value {
-			return known, fmt.Errorf("this database has the %[1]s %[2]s, and --%[1]s sets %[3]s: replicas must not differ. Leave the "+
+			return known, fmt.Errorf("this database has the %[1]s %[2]s, and --%[1]s sets %[3]s: replicas must not differ. "+
+				"Leave the "+
 				"flag out, or change it for all of them with perennial rules change --%[1]s", rule.flag, rule.shown(value),
 				rule.shown(flag))
 		}
@@ -223,7 +224,8 @@ func meaning(flag, from, to string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		shares[i] = fmt.Sprintf("renews within %s, warns up to %s, and %.2f %% of its renewals come without an earlier warning",
+		shares[i] = fmt.Sprintf("renews within %s, warns up to %s, and %.2f %% of its renewals come without an earlier "+
+			"warning",
 			p.RenewWithin, p.WarnTo, report.SteadyState.Share*100)
 	}
 	return fmt.Sprintf("The present policy %s. The new one %s.", shares[0], shares[1]), nil

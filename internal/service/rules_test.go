@@ -89,7 +89,8 @@ func TestReplicasThatDifferAreRefusedWithBothValues(t *testing.T) {
 
 func count(t *testing.T, s *store.Store, action string) (n int) {
 	t.Helper()
-	testenv.Check(t, s.DB().QueryRowContext(t.Context(), "SELECT count(*) FROM events WHERE action = '"+action+"'").Scan(&n))
+	testenv.Check(t, s.DB().QueryRowContext(t.Context(),
+		"SELECT count(*) FROM events WHERE action = '"+action+"'").Scan(&n))
 	return n
 }
 
@@ -113,7 +114,8 @@ func TestRulesOfADatabaseThatHasNoneAreNotChanged(t *testing.T) {
 
 func TestAStoredPolicyKeepsWhatItsFileSays(t *testing.T) {
 	for _, p := range policy.Presets() {
-		if again, err := (Rules{Policy: p.YAML()}).LoadPolicy(); err != nil || again.Source != p.Source || again.YAML() != p.YAML() {
+		if again, err := (Rules{Policy: p.YAML()}).LoadPolicy(); err != nil || again.Source != p.Source ||
+			again.YAML() != p.YAML() {
 			t.Errorf("%s: %+v, %v", p.Name, again, err)
 		}
 	}

@@ -192,7 +192,8 @@ func TestTheHostCreatesAnOperatorsTokenWithTheKeyFile(t *testing.T) {
 	s, err := open(t, set)
 	testenv.Check(t, err)
 	defer s.Close()
-	token, secret, err := CreateOperatorToken(ctx, set.Database, "rescue", time.Time{}, now) // while the service has it open
+	// while the service has it open
+	token, secret, err := CreateOperatorToken(ctx, set.Database, "rescue", time.Time{}, now)
 	testenv.Check(t, err)
 	if left := token.ExpiresAt.Sub(now); left > 24*time.Hour || left < 23*time.Hour {
 		t.Errorf("it is valid for %v", left)
