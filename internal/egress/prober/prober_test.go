@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -185,6 +186,9 @@ func TestAProbeThatCannotBeRecordedIsAnError(t *testing.T) {
 	w := newRolling(t, receiver.Options{Refuse: 401}, tenancy.Arrangement{Egress: question})
 	w.accepts(1)
 	before := w.standing()
+	testenv.FailsIfReadOnly(t, w.engine.Store.DB(), []string{"evidence"}, func() error {
+		return w.prober.ProbeOpen(t.Context())
+	})
 	_, err := w.engine.Store.DB().ExecContext(t.Context(), "DROP TABLE evidence")
 	check(t, err)
 	answers, _, err := w.prober.Probe(t.Context(), before, "test")
