@@ -179,11 +179,14 @@ func TestATunnelIsRequestedInTimeAndThenHasNoDeadline(t *testing.T) {
 		go func() {
 			r, _ := http.ReadRequest(bufio.NewReader(theirs))
 			seen <- r
+			if c.answer == "" {
+				theirs.Close()
+			}
 			io.WriteString(theirs, c.answer)
-			theirs.Close()
 		}()
 		conn := &deadlined{Conn: ours}
 		err := requestTunnel(t.Context(), conn, proxy, "erp.test:443")
+		theirs.Close() // not before: a deadline cannot be set on a pipe that is closed
 		ours.Close()
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("a proxy that %s: %v", c.name, err)
