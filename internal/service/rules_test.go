@@ -40,9 +40,12 @@ func TestReplicasThatDifferAreRefusedWithBothValues(t *testing.T) {
 			}
 		}
 		for want, c := range map[string]Certificates{
-			"this database has the policy sap-c4c, and --policy sets perennial: replicas must not differ": {Policy: "perennial"},
-			`this database has the organization "Platform", and --organization sets "Other"`:              {Organization: "Other"},
-			`the trust-domain "perennial.internal", and --trust-domain sets "p.example.com"`:              {TrustDomain: "p.example.com"},
+			"this database has the policy sap-c4c, and --policy sets perennial: replicas must not differ": {
+				Policy: "perennial"},
+			`this database has the organization "Platform", and --organization sets "Other"`: {
+				Organization: "Other"},
+			`the trust-domain "perennial.internal", and --trust-domain sets "p.example.com"`: {
+				TrustDomain: "p.example.com"},
 		} {
 			if _, err := start(c); err == nil || !strings.Contains(err.Error(), want) ||
 				!strings.Contains(err.Error(), "perennial rules change --") {
