@@ -12,6 +12,8 @@ type Overview struct {
 	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait until a mail server is configured."`
 	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
 	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
+	Tokens     int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that end within 30 days, or ended within the last 7, and have no successor."`
+	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest end of these tokens."`
 	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -24,15 +25,16 @@ import (
 // A Client is the control of a gateway that runs apart from the service. It implements [gateway.Control].
 type Client struct {
 	url   string
-	token string
+	token func() (string, error)
 	key   hpke.PrivateKey // of this process alone
 	http  *http.Client
 	log   *slog.Logger
 }
 
-// NewClient makes a client of the service at an address, with the token of a gateway. The address is https://, or of
+// NewClient makes a client of the service at an address. token returns the token of a gateway, for each request. The
+// address is https://, or of
 // this machine. The service's certificate is verified with roots; nil stands for the system's.
-func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*Client, error) {
+func NewClient(address string, token func() (string, error), roots *x509.CertPool, log *slog.Logger) (*Client, error) {
 	if _, err := url.Parse(address); err != nil {
 		return nil, err
 	}
@@ -46,6 +48,9 @@ func NewClient(address, token string, roots *x509.CertPool, log *slog.Logger) (*
 	return &Client{strings.TrimSuffix(address, "/"), token, key, &http.Client{Transport: transport}, log}, nil
 }
 
+// Fixed returns a token that does not change while the process runs.
+func Fixed(token string) func() (string, error) { return func() (string, error) { return token, nil } }
+
 // Check returns an error unless the service answers and accepts the gateway's token.
 func (c *Client) Check(ctx context.Context) error {
 	_, err := c.DueParked(ctx, time.Unix(0, 0), 1)
@@ -57,7 +62,11 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Authorization", "Bearer "+c.token)
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(versionHeader, strconv.Itoa(version))
 	res, err := c.http.Do(r)
@@ -75,6 +84,9 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	var p problem
 	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
 		return nil, fmt.Errorf("the service at %s answered %s", c.url, res.Status)
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%w: %s", gateway.ErrOwnToken, p.Detail)
 	}
 	if kind, ok := kinds[res.StatusCode]; ok {
 		return nil, tenancy.Errorf(kind, "%s", p.Detail)

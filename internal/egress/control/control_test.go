@@ -139,7 +139,8 @@ func (f *fixture) generation(n int) *x509.Certificate {
 
 func (f *fixture) client() *control.Client {
 	f.t.Helper()
-	c, err := control.NewClient(f.service.URL, f.token[tenancy.RoleGateway], nil, slog.New(slog.DiscardHandler))
+	c, err := control.NewClient(f.service.URL, control.Fixed(f.token[tenancy.RoleGateway]), nil,
+		slog.New(slog.DiscardHandler))
 	check(f.t, err)
 	return c
 }
@@ -207,6 +208,41 @@ func TestARenewalThroughARemoteGatewayFailsNoMessage(t *testing.T) {
 		}
 		return false
 	})
+}
+
+func TestASenderLearnsThatTheGatewaysOwnTokenIsNotAccepted(t *testing.T) {
+	f := setUp(t)
+	var own atomic.Pointer[string] // as in a file that is read for each request
+	valid, invalid := f.token[tenancy.RoleGateway], "perennial_expired"
+	own.Store(&invalid)
+	c, err := control.NewClient(f.service.URL, func() (string, error) { return *own.Load(), nil }, nil,
+		slog.New(slog.DiscardHandler))
+	check(t, err)
+	if err := c.Check(t.Context()); !errors.Is(err, gateway.ErrOwnToken) {
+		t.Errorf("at the start: %v", err)
+	}
+	g, err := gateway.New(gateway.Config{Control: c, TempDir: t.TempDir(), Now: f.gatewayNow,
+		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Log:     slog.New(slog.DiscardHandler)})
+	check(t, err)
+	server := httptest.NewServer(g)
+	defer g.Close()
+	defer server.Close()
+	r, err := http.NewRequest(http.MethodPost, server.URL+"/acme/erp/order", strings.NewReader("x"))
+	check(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.token[tenancy.RoleSender])
+	res, err := http.DefaultClient.Do(r)
+	check(t, err)
+	body, err := io.ReadAll(res.Body)
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "this gateway's own token") {
+		t.Errorf("the sender gets %d %s", res.StatusCode, body)
+	}
+	own.Store(&valid)
+	if status := f.send(server.URL); status != 200 {
+		t.Errorf("after the token was replaced: %d", status)
+	}
 }
 
 func TestAParkedMessageGoesThroughARemoteGateway(t *testing.T) {
@@ -320,13 +356,13 @@ func TestAnAnswerOfAnotherServerIsAnErrorThatNamesIt(t *testing.T) {
 	other.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	roots := x509.NewCertPool()
 	roots.AddCert(other.Certificate())
-	c, err := control.NewClient(other.URL, "perennial_secret", roots, slog.New(slog.DiscardHandler))
+	c, err := control.NewClient(other.URL, control.Fixed("perennial_secret"), roots, slog.New(slog.DiscardHandler))
 	check(t, err)
 	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "404") ||
 		strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
-	untrusting, err := control.NewClient(other.URL, "perennial_secret", nil, slog.New(slog.DiscardHandler))
+	untrusting, err := control.NewClient(other.URL, control.Fixed("perennial_secret"), nil, slog.New(slog.DiscardHandler))
 	check(t, err)
 	var unknown *tls.CertificateVerificationError
 	if err := untrusting.Check(t.Context()); !errors.As(err, &unknown) {

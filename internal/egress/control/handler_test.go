@@ -145,7 +145,7 @@ func TestTheClientSendsItsTokenAndAnAddressWithoutASlash(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer service.Close()
-	c, err := NewClient(service.URL+"/", "perennial_token", nil, slog.New(slog.DiscardHandler))
+	c, err := NewClient(service.URL+"/", Fixed("perennial_token"), nil, slog.New(slog.DiscardHandler))
 	check(t, err)
 	_, err = c.Token(t.Context(), "hash")
 	check(t, err)
@@ -154,7 +154,7 @@ func TestTheClientSendsItsTokenAndAnAddressWithoutASlash(t *testing.T) {
 		got.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %s %v", got.Method, got.URL.Path, got.Header)
 	}
-	if _, err := NewClient("https://%", "perennial_token", nil, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := NewClient("https://%", Fixed("perennial_token"), nil, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("an invalid address is accepted")
 	}
 }

@@ -174,6 +174,7 @@ type (
 		Tenant     string    `json:"Tenant"`
 		KeyUserID  string    `json:"KeyUserID"`
 		KeyUser    string    `json:"KeyUser"`
+		Origin     string    `json:"Origin"`
 		CreatedAt  time.Time `json:"CreatedAt"`
 		ExpiresAt  time.Time `json:"ExpiresAt"`
 		LastUsedAt time.Time `json:"LastUsedAt"`
@@ -384,13 +385,13 @@ func (e wireEvidence) value() standing.Evidence {
 
 func toToken(t tenancy.Token) wireToken {
 	return wireToken{ID: t.ID, Name: t.Name, Role: string(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
-		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
 		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
 func (t wireToken) value() tenancy.Token {
 	return tenancy.Token{ID: t.ID, Name: t.Name, Role: tenancy.Role(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
-		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
 		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 

@@ -90,7 +90,8 @@ func newValues(t *testing.T) (v values) {
 	}
 	v.identities = []standing.Identity{{Generation: 2, Certificate: pair}}
 	v.token = tenancy.Token{ID: "token-id", Name: "app", Role: tenancy.RoleSender, TenantID: "tenant-id", Tenant: "acme",
-		KeyUserID: "user-id", KeyUser: "alice", CreatedAt: at(16), ExpiresAt: at(17), LastUsedAt: at(18), RevokedAt: at(19)}
+		KeyUserID: "user-id", KeyUser: "alice", Origin: "token other-id", CreatedAt: at(16), ExpiresAt: at(17),
+		LastUsedAt: at(18), RevokedAt: at(19)}
 	v.parked = tenancy.Parked{ID: "parked-id", ArrangementID: "arrangement-id", TenantID: "tenant-id",
 		IdempotencyKey: "key-1", Digest: []byte{4, 5, 6}, Method: "POST", Path: "/orders", State: tenancy.ParkedWaiting,
 		Attempts: 3, NextAt: at(20), Status: 503, LastError: "503 Service Unavailable", CreatedAt: at(21), EndedAt: at(22)}
@@ -243,7 +244,7 @@ func overheard(t *testing.T, h http.Handler) (url string, c *crossed) {
 // newPeer makes a client that has the private key of the recordings.
 func newPeer(t *testing.T, url string) *Client {
 	t.Helper()
-	c, err := NewClient(url, "perennial_token", nil, slog.New(slog.DiscardHandler))
+	c, err := NewClient(url, Fixed("perennial_token"), nil, slog.New(slog.DiscardHandler))
 	check(t, err)
 	secret, err := os.ReadFile(filepath.Join(older, "hpke.key"))
 	check(t, err)
@@ -360,6 +361,7 @@ func olderValues(t *testing.T) values {
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
 	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy = nil, nil, "", ""
 	a.Learned = tenancy.Learned{}
+	v.token.Origin = ""
 	r.UnaskedAt, r.NewestOnly = time.Time{}, false
 	g := &r.Generations[0]
 	g.ClaimedAt, g.ClaimedBy, g.Latest, g.TurnedAt = time.Time{}, "", "", time.Time{}
@@ -562,7 +564,7 @@ func TestAnAnswerForAnotherGatewayDoesNotOpen(t *testing.T) {
 		w.Write(c.answers["standing"])
 	}))
 	defer replay.Close()
-	thief, err := NewClient(replay.URL, "perennial_token", nil, slog.New(slog.DiscardHandler))
+	thief, err := NewClient(replay.URL, Fixed("perennial_token"), nil, slog.New(slog.DiscardHandler))
 	check(t, err)
 	if _, ids, err := thief.Standing(t.Context(), "acme", "erp"); err == nil || len(ids) > 0 {
 		t.Errorf("%d identities, %v", len(ids), err)

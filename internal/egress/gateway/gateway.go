@@ -178,6 +178,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, tenancy.ErrRefused):
 		problem(w, http.StatusConflict, err.Error())
 		return
+	case errors.Is(err, ErrOwnToken):
+		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
+		problem(w, http.StatusServiceUnavailable, "the arrangement was not looked up, because the service does not accept "+
+			"this gateway's own token any more: the gateway's operator must replace it")
+		return
 	case err != nil:
 		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
 		problem(w, http.StatusServiceUnavailable, "the service cannot look up this arrangement at the moment: try again")

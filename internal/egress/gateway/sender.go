@@ -24,6 +24,9 @@ const (
 var (
 	errNoSender = errors.New(`send a sender's token: "Authorization: Bearer perennial_...", or Proxy-Authorization if ` +
 		`the receiver needs Authorization`)
+	// ErrOwnToken is returned by a control if the service does not accept the gateway's own token.
+	ErrOwnToken = errors.New("the service does not accept this gateway's own token")
+
 	errToken = errors.New("this token does not exist, or is not valid any more")
 )
 
@@ -141,6 +144,9 @@ func refuse(w http.ResponseWriter, err error) {
 		problem(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, tenancy.ErrRefused), errors.Is(err, errForeignHost), errors.Is(err, errForeignSite):
 		problem(w, http.StatusForbidden, err.Error())
+	case errors.Is(err, ErrOwnToken):
+		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not accept this "+
+			"gateway's own token any more: the gateway's operator must replace it")
 	default:
 		problem(w, http.StatusServiceUnavailable, "the service cannot check this token at the moment: try again")
 	}

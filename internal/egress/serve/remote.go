@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"strings"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -13,8 +15,25 @@ import (
 
 // Remote are the flags by which a gateway reaches a service over HTTPS.
 type Remote struct {
-	Token string `env:"PERENNIAL_TOKEN" help:"A gateway's token (perennial token create NAME --role gateway), for https://; better given as PERENNIAL_TOKEN."`
-	CA    string `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
+	Token     string `env:"PERENNIAL_TOKEN" help:"A gateway's token (perennial token create NAME --role gateway), for https://; better given as PERENNIAL_TOKEN."`
+	TokenFile string `env:"PERENNIAL_TOKEN_FILE" placeholder:"FILE" help:"A file with the gateway's token, read for each request: a rotated token needs no restart."`
+	CA        string `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
+}
+
+// token returns the gateway's token. A file is read again, so that a rotated token is used at once.
+func (r Remote) token() (string, error) {
+	if r.TokenFile == "" {
+		return r.Token, nil
+	}
+	data, err := os.ReadFile(r.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" {
+		return "", fmt.Errorf("--token-file: %s is empty: write a gateway's token to it", r.TokenFile)
+	}
+	return token, nil
 }
 
 // Connect connects to the service at an address and checks that it accepts the gateway's token.
@@ -27,15 +46,17 @@ func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (
 		return s, fmt.Errorf("--control: %s would send the token unencrypted: use https://", u.Redacted())
 	case u.Scheme != "https" && u.Scheme != "http":
 		return s, fmt.Errorf("--control: %q is not an https:// address: give the service's address", u.Redacted())
-	case r.Token == "":
-		return s, errors.New("no token: set PERENNIAL_TOKEN to a gateway's token (perennial token create NAME --role " +
-			"gateway)")
+	case r.Token == "" && r.TokenFile == "":
+		return s, errors.New("no token: set PERENNIAL_TOKEN or PERENNIAL_TOKEN_FILE to a gateway's token (perennial token " +
+			"create NAME --role gateway)")
+	case r.Token != "" && r.TokenFile != "":
+		return s, errors.New("--token and --token-file exclude each other: use the file if the token will be rotated")
 	}
 	roots, err := certfile.ReadRoots(r.CA)
 	if err != nil {
 		return s, fmt.Errorf("--ca: %w", err)
 	}
-	client, err := control.NewClient(address, r.Token, roots, log)
+	client, err := control.NewClient(address, r.token, roots, log)
 	if err != nil {
 		return s, err
 	}

@@ -40,6 +40,15 @@ func (r Reader) TokensByOrigin(ctx context.Context, origin string) ([]tenancy.To
 		origin)
 }
 
+// ExpiringTokens lists the tokens of senders and gateways that end between two instants, the earliest first. Tokens
+// that are revoked, or that a later token of the same name and owner replaces, are left out.
+func (r Reader) ExpiringTokens(ctx context.Context, from, until time.Time) ([]tenancy.Token, error) {
+	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.role IN ('sender', 'gateway') AND "+
+		"t.revoked_at = 0 AND t.expires_at BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM tokens s WHERE s.name = t.name AND "+
+		"s.role = t.role AND s.tenant_id = t.tenant_id AND s.revoked_at = 0 AND (s.expires_at > t.expires_at OR "+
+		"s.expires_at = t.expires_at AND s.id > t.id)) ORDER BY t.expires_at, t.id", micros(from), micros(until))
+}
+
 // CreateToken stores a token with the hash of its secret.
 func (t *Tx) CreateToken(ctx context.Context, v tenancy.Token, hash string) error {
 	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, origin, created_at, "+

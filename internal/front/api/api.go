@@ -356,9 +356,11 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
 		case !t.RevokedAt.IsZero():
+			expiredTokens.WithLabelValues(string(t.Role)).Inc()
 			refuse("this token was revoked on " + t.RevokedAt.Format("2006-01-02 15:04 MST"))
 			return
 		case !now.Before(t.ExpiresAt):
+			expiredTokens.WithLabelValues(string(t.Role)).Inc()
 			refuse("this token expired on " + t.ExpiresAt.Format("2006-01-02 15:04 MST"))
 			return
 		case t.Role == tenancy.RoleSender:

@@ -30,11 +30,15 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	}
 	mails, err1 := s.store.CountMails(ctx)
 	parked, err2 := s.store.CountParked(ctx)
-	if err := errors.Join(err1, err2); err != nil {
+	tokens, err3 := s.expiringTokens(ctx)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
 		mails[tenancy.MailWaiting], parked
+	if out.Tokens = len(tokens); out.Tokens > 0 {
+		out.TokensFrom = tokens[0].ExpiresAt
+	}
 	risk, asOf, err := s.fleetAtRisk.get(ctx)
 	var counting huma.StatusError
 	if err != nil && !errors.As(err, &counting) {

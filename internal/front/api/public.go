@@ -136,10 +136,13 @@ func page(w http.ResponseWriter, status int, title, text string) {
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total",
 	Help: "HTTP requests by method and status."}, []string{"method", "status"})
 
+var expiredTokens = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_expired_tokens_used_total",
+	Help: "Requests with a token that has expired or was revoked, by the role of the token."}, []string{"role"})
+
 // metrics serves Prometheus metrics. Values from the database are read at each request.
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(requests, collectors.NewGoCollector(),
+	r.MustRegister(requests, expiredTokens, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s)
 	r.MustRegister(s.collectors...)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
@@ -158,6 +161,11 @@ var (
 		"Arrangements whose receiver has not been proved to accept the newest certificate.", nil, nil)
 	deadlineDesc = prometheus.NewDesc("perennial_at_risk_deadline_seconds",
 		"Earliest deadline of an arrangement at risk. Absent if none is at risk.", nil, nil)
+	tokensDesc = prometheus.NewDesc("perennial_tokens_expiring",
+		"Tokens of senders and gateways that end within 30 days, or ended within the last 7, and have no successor.",
+		[]string{"role"}, nil)
+	tokenExpiryDesc = prometheus.NewDesc("perennial_token_expiry_seconds",
+		"Earliest end of these tokens. Absent if there are none.", []string{"role"}, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
 		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
@@ -166,7 +174,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, atRiskDesc,
-		deadlineDesc, caExpiryDesc} {
+		deadlineDesc, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -198,6 +206,17 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 		if len(risk) > 0 { // the most urgent one is the first
 			first, _ := risk[0].Rollover.Risk(s.clock())
 			gauge(deadlineDesc, float64(first.Deadline.Unix()))
+		}
+	}
+	if tokens, err := s.expiringTokens(ctx); err == nil {
+		counts := map[tenancy.Role]int{tenancy.RoleSender: 0, tenancy.RoleGateway: 0}
+		for _, t := range tokens {
+			if counts[t.Role]++; counts[t.Role] == 1 {
+				gauge(tokenExpiryDesc, float64(t.ExpiresAt.Unix()), string(t.Role))
+			}
+		}
+		for role, n := range counts {
+			gauge(tokensDesc, float64(n), string(role))
 		}
 	}
 	for _, p := range s.viewAuthorities() {

@@ -215,3 +215,12 @@ func (s *server) rotateToken(ctx context.Context, in *struct {
 	view.Secret = secret
 	return &Created[client.Token]{Location: prefix + "/tokens/" + t.ID, Body: view}, err
 }
+
+// tokensWarned and tokensMissed limit which ends of tokens need attention: those to come, and those that have passed.
+const tokensWarned, tokensMissed = 30 * 24 * time.Hour, 7 * 24 * time.Hour
+
+// expiringTokens returns the tokens of senders and gateways that need a successor, the most urgent first.
+func (s *server) expiringTokens(ctx context.Context) ([]tenancy.Token, error) {
+	now := s.clock()
+	return s.store.ExpiringTokens(ctx, now.Add(-tokensMissed), now.Add(tokensWarned))
+}

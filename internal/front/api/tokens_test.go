@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -119,4 +120,42 @@ func TestARotatedTokenIsValidBesideItsSuccessorForAWhile(t *testing.T) {
 			t.Errorf("%s ends at %s, want %s", c.name, got, c.want)
 		}
 	}
+}
+
+func TestTokensOfSendersAndGatewaysThatExpireNeedAttention(t *testing.T) {
+	f := setUp(t)
+	day := func(n int) string { return f.now.AddDate(0, 0, n).UTC().Format(time.RFC3339) }
+	f.token("operator", "later", `"role":"sender","tenant":"acme","expires_at":"`+day(31)+`"`)
+	f.token("operator", "person", `"role":"operator","expires_at":"`+day(5)+`"`)
+	f.token("operator", "shop", `"role":"sender","tenant":"acme","expires_at":"`+day(20)+`"`)
+	dmz := f.token("operator", "dmz", `"role":"gateway","expires_at":"`+day(3)+`"`)
+	revoked := f.token("operator", "gone", `"role":"gateway","expires_at":"`+day(2)+`"`)
+	f.ok("operator", "DELETE", "/tokens/"+revoked, 204, "")
+	want := func(when string, n float64, first any) {
+		t.Helper()
+		o := f.ok("operator", "GET", "/overview", 200, "")
+		if o["tokens_expiring"] != n || o["tokens_expire_from"] != first {
+			t.Errorf("%s: %v from %v, want %v from %v", when, o["tokens_expiring"], o["tokens_expire_from"], n, first)
+		}
+	}
+	want("at first", 2, day(3))
+	res, err := http.Get(f.http.URL + "/metrics")
+	check(t, err)
+	metrics, err := io.ReadAll(res.Body)
+	check(t, err)
+	res.Body.Close()
+	for _, line := range []string{`perennial_tokens_expiring{role="gateway"} 1`,
+		`perennial_tokens_expiring{role="sender"} 1`,
+		fmt.Sprintf(`perennial_token_expiry_seconds{role="gateway"} %v`, float64(f.now.AddDate(0, 0, 3).Unix()))} {
+		if !strings.Contains(string(metrics), line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	f.ok("operator", "POST", "/tokens/"+dmz+"/rotate", 201, `{}`)
+	want("after the rotation", 2, day(3)) // the successor lives as long as the old one was meant to live: 3 days
+	shop := day(20)
+	f.now = f.now.AddDate(0, 0, 4)
+	want("when the gateway's has ended", 3, f.now.AddDate(0, 0, -1).UTC().Format(time.RFC3339)) // and one is 27 days away
+	f.now = f.now.AddDate(0, 0, 12)
+	want("long after", 2, shop) // no successor was created, but the gateway's ended more than a week ago
 }

@@ -233,6 +233,7 @@ var germanFleet = []translation{
 	{"Token %s (%s)", "Token %s (%s)"},
 	{"If the token was leaked, end them. The accounts are deleted, and the tokens are revoked.",
 		"Wenn das Token bekannt wurde, beenden Sie sie. Die Konten werden gelöscht, die Tokens widerrufen."},
+	{"Tokens that expire", "Ablaufende Tokens"},
 	{"End them too", "Auch diese beenden"},
 	{"Keep them", "Behalten"},
 	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},
