@@ -115,3 +115,30 @@ func TestParkedMessagesAreListedWithTheirArrangement(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAccountWithoutRightsHasNoSessionPasskeyOrCalendar(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		for _, id := range []string{"a", "b"} {
+			r.write(func(ctx context.Context, tx *Tx) error {
+				return errors.Join(
+					tx.CreateAccount(ctx, tenancy.Account{ID: id, Name: id, Role: tenancy.RoleOperator, Origin: id, CreatedAt: now}),
+					tx.SetCalendar(ctx, id, "calendar of "+id),
+					tx.CreatePasskey(ctx, tenancy.Passkey{ID: "key of " + id, AccountID: id, Credential: "{}", CreatedAt: now}),
+					tx.CreateSession(ctx, tenancy.Session{ID: "session of " + id, AccountID: id, CreatedAt: now, SeenAt: now,
+						ExpiresAt: now.Add(time.Hour)}, "hash of "+id))
+			})
+		}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.ClearRights(ctx, "a") })
+		for id, left := range map[string]int{"a": 0, "b": 1} {
+			a, err := r.Account(ctx, id)
+			must(t, err)
+			keys, err := r.Passkeys(ctx, id)
+			must(t, err)
+			sessions, err := r.Sessions(ctx, id)
+			must(t, err)
+			if len(keys) != left || len(sessions) != left || a.HasCalendar != (left == 1) || (a.Role != "") != (left == 1) {
+				t.Errorf("%s has %d passkeys and %d sessions: %+v", id, len(keys), len(sessions), a)
+			}
+		}
+	})
+}

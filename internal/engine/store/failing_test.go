@@ -178,7 +178,8 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 		return errors.Join(err, tx.AddParts(ctx, []Part{part}),
 			tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: "p", Version: 1}),
 			tx.CreateImport(ctx, tenancy.Import{ID: "i", State: tenancy.ImportChecked, Problems: "[]"}, nil, "[]"),
-			tx.AddImported(ctx, "i", "old", "{}"), announced(ctx, tx))
+			tx.AddImported(ctx, "i", "old", "{}"), announced(ctx, tx),
+			tx.CreateAccount(ctx, tenancy.Account{ID: "one", Name: "olga", Role: tenancy.RoleOperator, Origin: "o"}))
 	}))
 	undone := errors.New("undone")
 	for name, c := range map[string]struct {
@@ -242,6 +243,10 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 		}},
 		"Audit": {[]string{"UPDATE ON event_head", "INSERT ON events"}, func(ctx context.Context, tx *Tx) error {
 			return tx.Audit(ctx, tenancy.NewEvent(now, "a", "b", "", "", nil))
+		}},
+		"ClearRights": {[]string{"UPDATE ON accounts", "DELETE ON passkeys", "DELETE ON sessions"}, func(ctx context.Context,
+			tx *Tx) error {
+			return tx.ClearRights(ctx, "one")
 		}},
 		"SetOnce": {[]string{"INSERT ON settings"}, func(ctx context.Context, tx *Tx) error {
 			_, err := tx.SetOnce(ctx, "n", "v")
