@@ -290,3 +290,30 @@ func TestARunWithoutItsRateLimitRenewsNothingAndWarns(t *testing.T) {
 		t.Errorf("generation %d is the newest", c.Generation)
 	}
 }
+
+// A renewal is due when its predecessor expires, or at once if a receiver gets only the new certificate from now on.
+func TestARenewalThatCutsOverIsDueAtOnce(t *testing.T) {
+	for strategy, atOnce := range map[tenancy.Strategy]bool{tenancy.Immediate: true, tenancy.Adaptive: false} {
+		f := sqlite(t, "perennial", date("2026-01-15"))
+		acme := f.tenant("acme", date("2026-01-15"))
+		f.arrangement(acme, "bank", strategy)
+		old := f.newest(acme, tenancy.ForTenant)
+		f.renews()
+		want := old.NotAfter
+		if atOnce {
+			want = date("2026-12-01")
+		}
+		found := 0
+		for _, task := range f.tasks(acme) {
+			if task.Kind == tenancy.Renewed {
+				found++
+				if !task.DueAt.Equal(want) {
+					t.Errorf("%s: due on %s, want %s", strategy, task.DueAt, want)
+				}
+			}
+		}
+		if found != 3 {
+			t.Errorf("%s: %d tasks", strategy, found)
+		}
+	}
+}
