@@ -97,7 +97,9 @@ type Gateway struct {
 	tunnels  tunnels
 	parked   chan struct{} // wakes the delivery
 	stop     func()
-	ended    sync.WaitGroup
+	// inBackground runs work that ends with the gateway.
+	inBackground func(work func(context.Context))
+	ended        sync.WaitGroup
 }
 
 // New starts a gateway, which works until [Gateway.Close].
@@ -113,6 +115,7 @@ func New(c Config) (*Gateway, error) {
 	g.reports.wake = make(chan struct{}, 1)
 	g.journal.wake = make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
+	g.inBackground = func(work func(context.Context)) { g.ended.Go(func() { work(ctx) }) }
 	unlisten := g.control.OnChange(g.changed)
 	g.stop = func() {
 		unlisten()

@@ -171,6 +171,11 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 	if old != nil && silent {
 		return old, nil
 	}
+	if old != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, changePatience)
+		defer cancel()
+	}
 	r, err := rs.read(ctx, g, to)
 	if err != nil && old != nil && !isAnswer(err) && g.now().Before(old.lastUsed().Add(staleGrace)) {
 		rs.mu.Lock()

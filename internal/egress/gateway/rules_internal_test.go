@@ -215,11 +215,11 @@ func TestMessagesThatDifferHaveDifferentDigests(t *testing.T) {
 func TestTheTokensOfATenantAreLookedUpAfterItsChange(t *testing.T) {
 	until := noon.Add(tokenLife)
 	tokens := tokens{known: map[string]token{
-		"acme":     {tenancy.Token{TenantID: "acme"}, until},
-		"zeta":     {tenancy.Token{TenantID: "zeta"}, until},
-		"everyone": {tenancy.Token{}, until},
-		"old":      {tenancy.Token{TenantID: "zeta"}, noon.Add(-tokenGrace - 1)},
-		"just":     {tenancy.Token{TenantID: "zeta"}, noon.Add(-tokenGrace)},
+		"acme":     {Token: tenancy.Token{TenantID: "acme"}, until: until},
+		"zeta":     {Token: tenancy.Token{TenantID: "zeta"}, until: until},
+		"everyone": {Token: tenancy.Token{}, until: until},
+		"old":      {Token: tenancy.Token{TenantID: "zeta"}, until: noon.Add(-tokenGrace - 1)},
+		"just":     {Token: tenancy.Token{TenantID: "zeta"}, until: noon.Add(-tokenGrace)},
 	}}
 	valid := func() (names []string) {
 		for name, known := range tokens.known {

@@ -13,9 +13,12 @@ import (
 )
 
 const (
-	// tokenLife is the time for which a token counts as valid without another look-up. After a change of its tenant it is
-	// looked up at once.
+	// tokenLife is the time for which a token counts as valid without another look-up. The message after that still uses
+	// it, while it is looked up in the background. After a change of its tenant it is looked up at once.
 	tokenLife = time.Minute
+	// changePatience is the time for which a message waits for the control after a change, if the state from before the
+	// change is known. A control that hangs must not hold up messages, and one that answers must be believed.
+	changePatience = time.Second
 	// tokenGrace prolongs it while the control does not answer, so that senders can continue through an outage of the
 	// service.
 	tokenGrace = time.Hour
@@ -32,13 +35,17 @@ var (
 
 // tokens are the senders' tokens that were used recently.
 type tokens struct {
-	mu    sync.RWMutex
-	known map[string]token // by hash
+	mu      sync.RWMutex     // guards the fields below
+	known   map[string]token // by hash
+	changes int              // counted so that an answer from before a change is not believed
 }
 
 type token struct {
 	tenancy.Token
-	until time.Time
+	until    time.Time
+	changed  bool      // something of the tenant has changed since
+	asking   bool      // it is being looked up in the background
+	askAfter time.Time // the control did not answer, so it is not asked again before
 }
 
 // forget makes the tokens of a tenant, or all, be looked up before they are accepted again. It drops those that were
@@ -46,12 +53,15 @@ type token struct {
 func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.changes++
 	for hash, known := range t.known {
 		switch {
 		case now.After(known.until.Add(tokenGrace)):
 			delete(t.known, hash)
-		case (tenantID == "" || known.TenantID == tenantID || known.TenantID == "") && known.until.After(now):
-			known.until = now
+		case tenantID == "" || known.TenantID == tenantID || known.TenantID == "":
+			if known.changed = true; known.until.After(now) {
+				known.until = now
+			}
 			t.known[hash] = known
 		}
 	}
@@ -111,27 +121,62 @@ func (g *Gateway) lookUpToken(ctx context.Context, secret string) (tenancy.Token
 	now := g.now()
 	g.tokens.mu.RLock()
 	known, ok := g.tokens.known[hash]
+	changes := g.tokens.changes
 	g.tokens.mu.RUnlock()
-	if ok && now.Before(known.until) && now.Before(known.ExpiresAt) {
+	usable := ok && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt)
+	switch {
+	case usable && (now.Before(known.until) || now.Before(known.askAfter)):
 		return known.Token, nil
+	case usable && !known.changed:
+		g.refreshToken(hash)
+		return known.Token, nil
+	case usable:
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, changePatience)
+		defer cancel()
 	}
 	t, err := g.control.Token(ctx, hash)
-	switch {
-	case err == nil:
-	case errors.Is(err, tenancy.ErrNotFound):
-		g.tokens.mu.Lock()
-		delete(g.tokens.known, hash)
-		g.tokens.mu.Unlock()
-		return t, err
-	case ok && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt):
+	g.tokens.learn(hash, t, err, changes, g.now())
+	if err != nil && !errors.Is(err, tenancy.ErrNotFound) && usable {
 		return known.Token, nil
-	default:
-		return t, err
 	}
+	return t, err
+}
+
+// refreshToken looks up a known token in the background, once at a time.
+func (g *Gateway) refreshToken(hash string) {
 	g.tokens.mu.Lock()
 	defer g.tokens.mu.Unlock()
-	g.tokens.known[hash] = token{t, now.Add(tokenLife)}
-	return t, nil
+	known, ok := g.tokens.known[hash]
+	if !ok || known.asking {
+		return
+	}
+	known.asking = true
+	g.tokens.known[hash] = known
+	changes := g.tokens.changes
+	g.inBackground(func(ctx context.Context) {
+		t, err := g.control.Token(ctx, hash)
+		g.tokens.learn(hash, t, err, changes, g.now())
+	})
+}
+
+// learn stores an answer about a token, which was asked about after a number of changes. Without an answer, a known
+// token stays as it is, and is not asked about for [askAgain].
+func (t *tokens) learn(hash string, answer tenancy.Token, err error, changes int, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.known[hash]
+	switch {
+	case err == nil && changes != t.changes: // the answer may be from before a change
+		t.known[hash] = token{Token: answer, until: now, changed: true}
+	case err == nil:
+		t.known[hash] = token{Token: answer, until: now.Add(tokenLife)}
+	case errors.Is(err, tenancy.ErrNotFound):
+		delete(t.known, hash)
+	case ok:
+		known.asking, known.askAfter = false, now.Add(askAgain)
+		t.known[hash] = known
+	}
 }
 
 // refuse answers a sender that may not use the arrangement.
