@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -32,24 +33,43 @@ func quietly(control Control, logged io.Writer) *Gateway {
 	return g
 }
 
-func TestTheMessageLogIsWrittenOnceAndItsLossIsLogged(t *testing.T) {
+func TestTheMessageLogWaitsUntilItCanBeWritten(t *testing.T) {
 	control := &failing{}
 	var logged bytes.Buffer
 	g := quietly(control, &logged)
 	if g.writeJournal(t.Context()); control.entries != nil || logged.Len() > 0 {
 		t.Errorf("an empty log: %v, %s", control.entries, &logged)
 	}
-	g.journal.entries, g.journal.lost = []tenancy.Message{{ID: "1"}, {ID: "2"}}, 3
+	entries := func(n int) (all []tenancy.Message) {
+		for i := range n {
+			all = append(all, tenancy.Message{ID: fmt.Sprint(i)})
+		}
+		return all
+	}
+	g.journal.entries, g.journal.lost = entries(2), 3
 	g.writeJournal(t.Context())
 	g.writeJournal(t.Context())
 	if len(control.entries) != 2 || strings.Count(logged.String(), "entries_lost=3") != 1 {
 		t.Errorf("%d entries are written, %s", len(control.entries), &logged)
 	}
+
 	logged.Reset()
-	control.err, g.journal.entries = errors.New("disk full"), []tenancy.Message{{ID: "3"}}
+	control.err, control.entries = errors.New("disk full"), nil
+	for range 3 {
+		g.journal.entries = append(g.journal.entries, entries(mostEntries/2)...)
+		g.writeJournal(t.Context())
+	}
+	if len(g.journal.entries) != mostEntries || g.journal.lost != mostEntries/2 || g.journal.entries[1].ID != "1" {
+		t.Errorf("%d entries wait, %d are lost", len(g.journal.entries), g.journal.lost)
+	}
+	if strings.Count(logged.String(), "disk full") != 1 || strings.Contains(logged.String(), "entries_lost") {
+		t.Errorf("three failures are logged as %s", &logged)
+	}
+	control.err, control.entries = nil, nil
 	g.writeJournal(t.Context())
-	if !strings.Contains(logged.String(), "entries_lost=1") || !strings.Contains(logged.String(), "disk full") {
-		t.Errorf("a log that cannot be written: %s", &logged)
+	if len(control.entries) != mostEntries || len(g.journal.entries) != 0 || g.journal.lost != 0 ||
+		!strings.Contains(logged.String(), fmt.Sprint("entries_lost=", mostEntries/2)) {
+		t.Errorf("%d entries are written, %d wait: %s", len(control.entries), len(g.journal.entries), &logged)
 	}
 }
 

@@ -87,14 +87,16 @@ func (g *Gateway) reportAll(ctx context.Context) bool {
 	return done
 }
 
-// journal collects entries of the message log and writes them in batches.
+// journal collects entries of the message log and writes them in batches. Entries that could not be written wait for
+// the next try, because the log matters most during an incident.
 type journal struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	second  int64
 	counts  map[string]int // successes of this second, by arrangement ID
 	entries []tenancy.Message
 	rest    map[string]int // index of the entry that counts the rest, by arrangement ID
 	lost    int
+	failing bool // the latest try failed, and that was logged
 	wake    chan struct{}
 }
 
@@ -104,8 +106,8 @@ const (
 	successesPerSecond = 5
 	// mostEntries limits the entries that wait for the database.
 	mostEntries = 10000
-	// journalEvery is the interval in which entries are written.
-	journalEvery = 500 * time.Millisecond
+	// journalEvery is the interval in which entries are written, and journalRetry that after a failure.
+	journalEvery, journalRetry = 500 * time.Millisecond, 5 * time.Second
 )
 
 // record adds a message to the log. path is the sender's.
@@ -162,29 +164,50 @@ func (g *Gateway) keepJournal(ctx context.Context) {
 			return
 		case <-g.journal.wake:
 		}
+		pause := journalEvery
+		g.journal.mu.Lock()
+		if g.journal.failing {
+			pause = journalRetry
+		}
+		g.journal.mu.Unlock()
 		select {
 		case <-ctx.Done():
-		case <-time.After(journalEvery):
+		case <-time.After(pause):
 			g.writeJournal(ctx)
 		}
 	}
 }
 
+// writeJournal writes what was collected. If that fails, it keeps the entries, the earliest up to [mostEntries].
 func (g *Gateway) writeJournal(ctx context.Context) {
 	j := &g.journal
 	j.mu.Lock()
-	entries, lost := j.entries, j.lost
-	j.entries, j.lost, j.rest, j.counts = nil, 0, nil, nil
+	entries := j.entries
+	j.entries, j.rest, j.counts = nil, nil, nil
 	j.mu.Unlock()
-	if lost > 0 {
+	var err error
+	if len(entries) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		err = g.control.Record(ctx, entries)
+	}
+	j.mu.Lock()
+	lost, failed := j.lost, j.failing
+	if j.failing = err != nil; err != nil {
+		all := append(entries, j.entries...)
+		j.entries, j.rest, j.counts = all[:min(len(all), mostEntries)], nil, nil
+		j.lost += len(all) - len(j.entries)
+		wake(j.wake)
+	} else {
+		j.lost = 0
+	}
+	j.mu.Unlock()
+	switch {
+	case err != nil && !failed:
+		g.log.WarnContext(ctx, "the message log cannot be written: entries wait", "entries", len(entries), "error", err)
+	case err == nil && lost > 0:
 		g.log.WarnContext(ctx, "the message log fell behind", "entries_lost", lost)
-	}
-	if len(entries) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := g.control.Record(ctx, entries); err != nil {
-		g.log.WarnContext(ctx, "the message log could not be written", "entries_lost", len(entries), "error", err)
+	case err == nil && failed:
+		g.log.InfoContext(ctx, "the message log is written again", "entries", len(entries))
 	}
 }

@@ -29,6 +29,13 @@ func bulkInsert(table string, columns ...string) bulk {
 	}
 }
 
+// oncePer returns the statement without rows that have a value of the column that is stored already.
+func (b bulk) oncePer(column string) bulk {
+	b.each += " ON CONFLICT (" + column + ") DO NOTHING"
+	b.all += " ON CONFLICT (" + column + ") DO NOTHING"
+	return b
+}
+
 // write executes the statement for n rows and returns how many rows it changed.
 func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (int64, error) {
 	if n == 0 {

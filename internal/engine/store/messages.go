@@ -8,9 +8,10 @@ import (
 )
 
 var insertMessages = bulkInsert("messages", "id text", "arrangement_id text", "at bigint", "method text", "path text",
-	"status bigint", "generation bigint", "attempts bigint", "micros bigint", "outcome text", "count bigint")
+	"status bigint", "generation bigint", "attempts bigint", "micros bigint", "outcome text", "count bigint").oncePer("id")
 
-// AddMessages adds to the message log.
+// AddMessages adds to the message log. Entries that are stored already are left out, because a gateway repeats what was
+// not confirmed.
 func (t *Tx) AddMessages(ctx context.Context, all []tenancy.Message) error {
 	_, err := insertMessages.write(ctx, t, len(all), func(i int) []any {
 		m := &all[i]
