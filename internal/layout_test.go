@@ -35,7 +35,8 @@ var layout = []struct {
 	{"internal/engine/lifecycle", []string{
 		"internal/engine/standing", "internal/engine/store", "internal/engine/rollovers", "internal/keys/...",
 	}},
-	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile"}},
+	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile",
+		"internal/keys/issuer"}},
 	{"internal/engine/importing", []string{
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},

@@ -194,7 +194,8 @@ func (c *comparison) live(ctx context.Context) error {
 		for _, p := range c.parties {
 			c.act(p, now)
 			for i, strategy := range compared {
-				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/acme/"+p.name+"-"+string(strategy)+"/order",
+				r := httptest.NewRequestWithContext(ctx, http.MethodPost,
+					"http://localhost/acme/"+p.name+"-"+string(strategy)+"/order",
 					strings.NewReader("<order/>"))
 				w := httptest.NewRecorder()
 				c.gateway.ServeHTTP(w, r)
