@@ -237,7 +237,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		started := time.Now() // not the service's clock: it measures a duration
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r)
-		requests.WithLabelValues(r.Method, strconv.Itoa(status.status)).Inc()
+		requests.WithLabelValues(methodLabel(r.Method), strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
 		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath} {
 			if strings.HasPrefix(path, secret) {
@@ -247,6 +247,16 @@ func (s *server) observe(next http.Handler) http.Handler {
 		s.log.DebugContext(r.Context(), "request", "method", r.Method, "path", path, "status", status.status, "duration",
 			time.Since(started))
 	})
+}
+
+// methodLabel bounds the values of the label: a method is text of the caller's choice (RFC 9110, section 9.1).
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
+		return method
+	}
+	return "other"
 }
 
 type statusWriter struct {

@@ -20,11 +20,13 @@ import (
 // rememberFor is the lifetime of an Idempotency-Key.
 const rememberFor = 24 * time.Hour
 
-// remember answers a creation that is repeated under its Idempotency-Key with the first answer.
+// remember answers a creation that is repeated under its Idempotency-Key with the first answer. Nothing is stored for a
+// caller without a token or a session, such as the holder of a link.
 func (s *server) remember(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key := r.Header.Get("Idempotency-Key")
-		if r.Method != http.MethodPost || key == "" || !strings.HasPrefix(r.URL.Path, "/api/") {
+		known := principal.Of(r.Context()).Role != ""
+		if r.Method != http.MethodPost || key == "" || !known || !strings.HasPrefix(r.URL.Path, "/api/") {
 			next.ServeHTTP(w, r)
 			return
 		}
