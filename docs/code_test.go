@@ -35,7 +35,7 @@ func TestNumbersInTheDocumentsAreThoseOfTheCode(t *testing.T) {
 		{`deliveryQueue: {MaxWorkers: 4}`, "docs/guarantees.md", "at most four deliveries"},
 		{`messagesKept = 30 * 24 * time.Hour`, "docs/operations.md", "and the outcome for 30 days"},
 		{`successesPerSecond = 5`, "docs/operations.md", "one by one up to five for each arrangement."},
-		{`journalEvery = 500 * time.Millisecond`, "docs/operations.md", "writes it every half second"},
+		{`journalEvery, journalRetry = 500 * time.Millisecond`, "docs/operations.md", "writes it every half second"},
 		{`mostEntries = 10000`, "docs/operations.md", "more than 10,000 are waiting"},
 		{`idleRoute = 10 * time.Minute`, "docs/operations.md", "idle for more than ten minutes"},
 		{`idleRoute = 10 * time.Minute`, "docs/performance.md", "has been idle for ten minutes"},
