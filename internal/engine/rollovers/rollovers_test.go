@@ -171,3 +171,24 @@ func TestATokenIsFoundWhileItIsValid(t *testing.T) {
 		}
 	}
 }
+
+func TestTheUseOfASendersTokenIsRecordedByTheHour(t *testing.T) {
+	w := newWorld(t, tenancy.ClientCertificate)
+	token := tenancy.Token{ID: store.NewID(), Name: "t", Role: tenancy.RoleSender, TenantID: w.arrangement.TenantID, CreatedAt: now,
+		ExpiresAt: now.AddDate(0, 1, 0)}
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.CreateToken(t.Context(), token, "hash") }))
+	for _, c := range []struct{ after, used time.Duration }{{0, 0}, {time.Minute, 0}, {time.Hour - 1, 0},
+		{time.Hour, time.Hour}, {2*time.Hour - 1, time.Hour}} {
+		_, err := w.Token(t.Context(), "hash", now.Add(c.after))
+		check(t, err)
+		if got, err := w.Store.TokenByHash(t.Context(), "hash"); err != nil || !got.LastUsedAt.Equal(now.Add(c.used)) {
+			t.Errorf("after %s: last used at %s, %v", c.after, got.LastUsedAt, err)
+		}
+	}
+	if _, err := w.Token(t.Context(), "hash", now.AddDate(1, 0, 0)); err == nil {
+		t.Error("an expired token is found")
+	}
+	if got, err := w.Store.TokenByHash(t.Context(), "hash"); err != nil || !got.LastUsedAt.Equal(now.Add(time.Hour)) {
+		t.Errorf("a refused use is recorded: %s, %v", got.LastUsedAt, err)
+	}
+}
