@@ -17,8 +17,8 @@ const (
 	tokenUsePatience = 200 * time.Millisecond
 )
 
-// Token finds a token by the hash of its secret, for a sender that uses it. It returns [tenancy.ErrNotFound] if the token
-// is not valid at now. The use is recorded, at most once an hour. A failure to record it is no reason to refuse a message.
+// Token finds a token by the hash of its secret, for a sender that uses it. It returns [tenancy.ErrNotFound] if the
+// token is not valid at now. The use is recorded, at most once an hour. The message continues if that fails.
 func (o *Rollovers) Token(ctx context.Context, hash string, now time.Time) (tenancy.Token, error) {
 	t, err := o.store.TokenByHash(ctx, hash)
 	if err != nil {

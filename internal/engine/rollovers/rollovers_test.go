@@ -174,8 +174,8 @@ func TestATokenIsFoundWhileItIsValid(t *testing.T) {
 
 func TestTheUseOfASendersTokenIsRecordedByTheHour(t *testing.T) {
 	w := newWorld(t, tenancy.ClientCertificate)
-	token := tenancy.Token{ID: store.NewID(), Name: "t", Role: tenancy.RoleSender, TenantID: w.arrangement.TenantID, CreatedAt: now,
-		ExpiresAt: now.AddDate(0, 1, 0)}
+	token := tenancy.Token{ID: store.NewID(), Name: "t", Role: tenancy.RoleSender, TenantID: w.arrangement.TenantID,
+		CreatedAt: now, ExpiresAt: now.AddDate(0, 1, 0)}
 	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.CreateToken(t.Context(), token, "hash") }))
 	for _, c := range []struct{ after, used time.Duration }{{0, 0}, {time.Minute, 0}, {time.Hour - 1, 0},
 		{time.Hour, time.Hour}, {2*time.Hour - 1, time.Hour}} {
