@@ -39,15 +39,16 @@ func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"--control", service.URL, "--gateway", "127.0.0.1:0", "--gateway-open", "--log-level",
-			"error"}, printed, t.Output())
+			"error", "--metrics-listen", "127.0.0.1:0"}, printed, t.Output())
 		printed.Close()
 	}()
-	lines, url := bufio.NewScanner(out), ""
+	lines, url, metrics := bufio.NewScanner(out), "", ""
 	for lines.Scan() {
 		if _, after, ok := strings.Cut(lines.Text(), "  messages  "); ok {
 			url = strings.TrimSuffix(after, "/TENANT/ARRANGEMENT/...")
 		}
-		if strings.HasPrefix(lines.Text(), "  control") {
+		if _, after, ok := strings.Cut(lines.Text(), "  metrics   "); ok {
+			metrics = after
 			break
 		}
 	}
@@ -59,6 +60,16 @@ func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "acme/bank") {
 		t.Errorf("answered %d: %s", res.StatusCode, body)
+	}
+	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+		res, err := http.Get(strings.TrimSuffix(metrics, "/metrics") + path)
+		check(t, err)
+		body, err := io.ReadAll(res.Body)
+		check(t, err)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK || path == "/metrics" && !strings.Contains(string(body), "go_goroutines ") {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
 	}
 	cancel()
 	if code := <-ended; code != 0 {

@@ -57,7 +57,8 @@ type Service struct {
 	network    *outbound.Network
 	listener   net.Listener
 	http       *http.Server
-	gateway    *serve.Server // nil if it is off
+	gateway    *serve.Server  // nil if it is off
+	monitor    *serve.Monitor // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
 	// ending is done when the service begins to stop, so that streams end.
@@ -106,8 +107,11 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.queue, err = s.newQueue(ctx, importer); err != nil {
 		return nil, err
 	}
-	handler, err := s.newHandler(c.Version, importer)
+	handler, metrics, err := s.newHandler(c.Version, importer)
 	if err != nil {
+		return nil, err
+	}
+	if s.monitor, err = s.settings.Monitoring.Open(metrics, handler.ServeHTTP, s.log); err != nil {
 		return nil, err
 	}
 	s.http = &http.Server{
@@ -118,7 +122,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	s.http.RegisterOnShutdown(s.end)
 	s.gateway, err = s.settings.gateway().Open(gateway.Config{
 		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now,
-		Log: s.log,
+		ArrangementSeries: s.settings.Monitoring.ArrangementMetrics, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -135,8 +139,8 @@ func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*
 	})
 }
 
-// newHandler returns the API with the console in front of it.
-func (s *Service) newHandler(version string, importer *importing.Importer) (http.Handler, error) {
+// newHandler returns the API with the console in front of it, and the handler for Prometheus.
+func (s *Service) newHandler(version string, importer *importing.Importer) (handler, metrics http.Handler, err error) {
 	gateways := func(name string) http.Handler {
 		return control.Handler{
 			Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: name}, Ending: s.ending,
@@ -155,17 +159,18 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (http
 	}
 	service, err := api.New(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	accounts, err := identity.New(identity.Config{Store: s.core.store, BaseURL: base, OIDC: s.settings.OIDC.provider(),
 		Now: s.now, Log: s.log})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return web.New(web.Config{
+	handler, err = web.New(web.Config{
 		API: service, Identity: accounts, News: s.core.store, BaseURL: base, BehindProxy: s.settings.Transport.BehindProxy,
 		Now: s.now, Ending: s.ending, Log: s.log,
 	}, service)
+	return handler, service.Metrics(), err
 }
 
 // info is a metric that is always 1. Its labels show whether replicas differ.
@@ -220,10 +225,13 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	}
 	go s.core.fillPool(background, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()
 	if s.gateway != nil {
 		go func() { failed <- s.gateway.Serve() }()
+	}
+	if s.monitor != nil {
+		go func() { failed <- s.monitor.Serve() }()
 	}
 	if ready != nil {
 		ready()
@@ -246,7 +254,7 @@ func (s *Service) shutdown() error {
 		err = s.gateway.Shutdown(ctx)
 		s.gateway = nil
 	}
-	err = errors.Join(err, s.http.Shutdown(ctx), s.queue.Stop(ctx))
+	err = errors.Join(err, s.http.Shutdown(ctx), s.monitor.Shutdown(ctx), s.queue.Stop(ctx))
 	s.queue = nil // it has stopped, or its time is up
 	return err
 }
@@ -264,6 +272,7 @@ func (s *Service) Close() error {
 	if s.listener != nil {
 		s.listener.Close()
 	}
+	err = errors.Join(err, s.monitor.Shutdown(context.Background()))
 	if s.core != nil {
 		err = errors.Join(err, s.core.store.Close())
 	}
@@ -280,6 +289,9 @@ func (s *Service) GatewayURL() string {
 	}
 	return s.gateway.URL
 }
+
+// MetricsURL returns the base address of the monitoring; empty if it has no listener.
+func (s *Service) MetricsURL() string { return s.monitor.URL() }
 
 // FirstToken returns the secret of the first operator's token, which is created once in the life of a database; empty
 // at every later start.

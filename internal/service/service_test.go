@@ -72,6 +72,22 @@ func get(t *testing.T, url, token string) (status int, body string) {
 	return res.StatusCode, string(data)
 }
 
+func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
+	s, err := open(t, settings(t, "--metrics-listen", "127.0.0.1:0"))
+	testenv.Check(t, err)
+	t.Cleanup(func() { testenv.Check(t, s.Close()) })
+	stop := run(t, s)
+	for url, want := range map[string]int{s.BaseURL() + "/metrics": 404, s.MetricsURL() + "/metrics": 200,
+		s.MetricsURL() + "/healthz": 200, s.MetricsURL() + "/readyz": 200, s.MetricsURL() + "/api/v1/tenants": 404} {
+		status, body := get(t, url, s.FirstToken())
+		if status != want || strings.HasSuffix(url, "/metrics") && want == 200 &&
+			!strings.Contains(body, "perennial_info{") {
+			t.Errorf("%s: %d, want %d", url, status, want)
+		}
+	}
+	testenv.Check(t, stop())
+}
+
 func TestAServiceOpensRunsAndStartsAgainInOneProcess(t *testing.T) {
 	config := settings(t)
 	s, err := open(t, config)

@@ -14,14 +14,15 @@ import (
 // Settings configure a service. The tags describe each setting for the command line, the environment and the
 // configuration file.
 type Settings struct {
-	Database     Database      `embed:""`
-	Transport    Transport     `embed:""`
-	Certificates Certificates  `embed:""`
-	Mail         Mail          `embed:""`
-	Gateway      serve.Options `embed:""`
-	OIDC         OIDC          `embed:""`
-	Log          serve.Log     `embed:""`
-	JobLease     time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
+	Database     Database         `embed:""`
+	Transport    Transport        `embed:""`
+	Certificates Certificates     `embed:""`
+	Mail         Mail             `embed:""`
+	Gateway      serve.Options    `embed:""`
+	OIDC         OIDC             `embed:""`
+	Log          serve.Log        `embed:""`
+	Monitoring   serve.Monitoring `embed:""`
+	JobLease     time.Duration    `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
 }
 
 // Database names the database and the key-encryption keys that open it.

@@ -71,8 +71,10 @@ type Config struct {
 	SenderCRL string
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
-	Now     func() time.Time
-	Log     *slog.Logger
+	// ArrangementSeries counts messages per arrangement, and not only in total.
+	ArrangementSeries bool
+	Now               func() time.Time
+	Log               *slog.Logger
 }
 
 // A Gateway is the handler of its own listener. It keeps in memory what it presents for the arrangements in use.
@@ -85,8 +87,10 @@ type Gateway struct {
 	senderDomain string
 	revoked      revocations
 	tempDir      string
-	now          func() time.Time
-	log          *slog.Logger
+	// seriesName returns the arrangement that is named in the metrics.
+	seriesName func(address) string
+	now        func() time.Time
+	log        *slog.Logger
 
 	proxyLog *log.Logger // of the reverse proxies
 	buffers  buffers
@@ -110,6 +114,10 @@ func New(c Config) (*Gateway, error) {
 	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open,
 		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
 		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
+	g.seriesName = func(address) string { return "" }
+	if c.ArrangementSeries {
+		g.seriesName = address.String
+	}
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
 	g.tokens.known = map[string]token{}
 	g.reports.wake = make(chan struct{}, 1)

@@ -258,6 +258,7 @@ func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identitie
 	if err != nil {
 		return nil, err
 	}
+	r.series = seriesOf(g.seriesName(to))
 	r.usedAt = g.now()
 	if len(rs.known) >= mostRoutes {
 		rs.dropOldest(mostRoutes / 10)
@@ -281,7 +282,7 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()),
 		kinds:    kindsOf(s), questions: &questions{},
 		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{},
-		series: seriesOf(to.String()),
+		series: seriesOf(""),
 	}
 	r.late.Store(before != nil && before.late.Load() && before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint)
 	settings, err := json.Marshal([]any{r.egress(), s.Arrangement.Endpoint})

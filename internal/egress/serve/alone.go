@@ -15,6 +15,7 @@ import (
 // Alone are the flags of a program that runs nothing but a gateway.
 type Alone struct {
 	Options
+	Monitoring
 	BehindProxy bool `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
 	Log         Log  `embed:""`
 }
@@ -49,17 +50,29 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	if err != nil {
 		return err
 	}
-	s, err := a.Open(gateway.Config{Control: service.Control, Network: network, Now: now, Log: logger})
+	s, err := a.Options.Open(gateway.Config{Control: service.Control, Network: network, Now: now, Log: logger,
+		ArrangementSeries: a.ArrangementMetrics})
 	if err != nil {
 		return errors.Join(err, service.Release())
 	}
-	if err := s.Start(); err != nil {
+	// It delivers what it has in memory without the service, so that it is ready as long as it runs.
+	monitor, err := a.Monitoring.Open(gatewayMetrics(), healthy, logger)
+	if err != nil {
 		return errors.Join(err, s.Shutdown(ctx), service.Release())
 	}
-	failed := make(chan error, 1)
+	if err := s.Start(); err != nil {
+		return errors.Join(err, monitor.Shutdown(ctx), s.Shutdown(ctx), service.Release())
+	}
+	failed := make(chan error, 2)
 	go func() { failed <- s.Serve() }()
+	if monitor != nil {
+		go func() { failed <- monitor.Serve() }()
+	}
 	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL,
 		redacted(service.Address))
+	if monitor != nil {
+		fmt.Fprintf(out, "  metrics   %s/metrics\n", monitor.URL())
+	}
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -67,7 +80,7 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	}
 	end, cancel := context.WithTimeout(context.Background(), ShutdownTime)
 	defer cancel()
-	return errors.Join(err, s.Shutdown(end), service.Release())
+	return errors.Join(err, monitor.Shutdown(end), s.Shutdown(end), service.Release())
 }
 
 func redacted(address string) string {

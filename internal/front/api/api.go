@@ -1,4 +1,4 @@
-// Package api serves the JSON API under /api/v1 and a few public pages: health, metrics, the certificates and
+// Package api serves the JSON API under /api/v1 and a few public pages: health, the certificates and
 // revocation lists of the CA, and the one-click link in mails.
 //
 // It promises: the OpenAPI 3.1 description is generated from the code. Errors are RFC 9457 problems that name the next
@@ -86,8 +86,17 @@ type server struct {
 // prefix is the path prefix of this version of the API.
 const prefix = "/api/v1"
 
+// A Handler serves all paths of the API.
+type Handler struct {
+	http.Handler
+	metrics http.Handler
+}
+
+// Metrics returns the handler for Prometheus. It asks for no token, and belongs at a listener of its own.
+func (h *Handler) Metrics() http.Handler { return h.metrics }
+
 // New returns the handler of all paths. The error names what the configuration lacks.
-func New(c Config) (http.Handler, error) {
+func New(c Config) (*Handler, error) {
 	for name, missing := range map[string]bool{"store": c.Store == nil, "engine": c.Engine == nil,
 		"issuer": c.Issuer == nil, "sealer": c.Seal == nil, "clock": c.Now == nil, "log": c.Log == nil} {
 		if missing {
@@ -115,7 +124,7 @@ func New(c Config) (http.Handler, error) {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
 	})
-	return s.observe(s.authenticate(s.remember(mux))), nil
+	return &Handler{s.observe(s.authenticate(s.remember(mux))), s.metrics()}, nil
 }
 
 const description = `Client certificates of many tenants, renewed on schedule without one message failing.

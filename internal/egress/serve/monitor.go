@@ -1,0 +1,84 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
+)
+
+// Monitoring are the flags of what a process exports to Prometheus.
+type Monitoring struct {
+	MetricsListen      string `name:"metrics-listen" env:"PERENNIAL_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Serve /metrics, /healthz and /readyz at this address, without a token. Only the monitoring should reach it."`
+	ArrangementMetrics bool   `name:"arrangement-metrics" env:"PERENNIAL_ARRANGEMENT_METRICS" help:"Count messages per arrangement, for up to 1,000 arrangements. The metrics then contain the names of tenants."`
+}
+
+// A Monitor answers the monitoring at a listener of its own. A nil Monitor does nothing.
+type Monitor struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Open listens. The result is nil if no address is configured. The caller ends the monitor with [Monitor.Shutdown].
+func (m *Monitoring) Open(metrics http.Handler, ready http.HandlerFunc, log *slog.Logger) (*Monitor, error) {
+	if m.MetricsListen == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", m.MetricsListen)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-listen: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /healthz", healthy)
+	mux.HandleFunc("GET /readyz", ready)
+	return &Monitor{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}}, nil
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// URL returns the base address; empty without a listener.
+func (m *Monitor) URL() string {
+	if m == nil {
+		return ""
+	}
+	return "http://" + m.listener.Addr().String()
+}
+
+// Serve answers until [Monitor.Shutdown]. Without a listener it returns at once.
+func (m *Monitor) Serve() error {
+	if m == nil {
+		return nil
+	}
+	if err := m.http.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("--metrics-listen: %w", err)
+	}
+	return nil
+}
+
+// Shutdown waits for requests in flight until the context ends, and releases the address.
+func (m *Monitor) Shutdown(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	defer m.listener.Close() // a server that never served does not have it
+	return m.http.Shutdown(ctx)
+}
+
+// gatewayMetrics are those of a process that runs nothing but a gateway. The default gatherer has those of Go and of the
+// process. The package collectors has them too, but links database/sql.
+func gatewayMetrics() http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(gateway.Collectors()...)
+	return promhttp.HandlerFor(prometheus.Gatherers{prometheus.DefaultGatherer, r}, promhttp.HandlerOpts{})
+}
