@@ -41,12 +41,12 @@ func (c *receiverCreateCmd) Run(e env) error {
 }
 
 type receiverListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 }
 
 func (c *receiverListCmd) Run(e env) error {
-	return list(&c.remote, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
+	return list(&c.listing, e, in(c.Tenant, "receivers"), "NAME\tDISPLAY NAME\tCONTACT\tEMAIL",
 		"No receivers yet. Add one: perennial receiver create "+c.Tenant+" erp",
 		func(r client.Receiver) []any { return []any{r.Name, r.DisplayName, r.ContactName, r.ContactEmail} })
 }
@@ -323,12 +323,12 @@ func identifiers(all []tenancy.Identifier) string {
 }
 
 type arrangementListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 }
 
 func (c *arrangementListCmd) Run(e env) error {
-	return list(&c.remote, e, in(c.Tenant, "arrangements"),
+	return list(&c.listing, e, in(c.Tenant, "arrangements"),
 		"NAME\tRECEIVER\tENDPOINT\tAUTHENTICATES\tSTRATEGY\tGENERATION", "No arrangements yet. Add one: perennial "+
 			"arrangement create "+c.Tenant+" crm-to-erp --receiver erp --endpoint https://...",
 		func(a client.Arrangement) []any {

@@ -17,10 +17,10 @@ type authorityCmd struct {
 	Sign     authoritySignCmd     `cmd:"" help:"Sign with the announced CA from now on."`
 }
 
-type authorityListCmd struct{ remote }
+type authorityListCmd struct{ listing }
 
 func (c *authorityListCmd) Run(e env) error {
-	return list(&c.remote, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
+	return list(&c.listing, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
 		"No authorities.",
 		func(a client.Authority) []any {
 			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.ID}
@@ -67,14 +67,14 @@ func (c *remote) announced() (string, error) {
 	return url.PathEscape(a.ID), nil
 }
 
-type authorityWaitingCmd struct{ remote }
+type authorityWaitingCmd struct{ listing }
 
 func (c *authorityWaitingCmd) Run(e env) error {
 	id, err := c.announced()
 	if err != nil {
 		return err
 	}
-	return list(&c.remote, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
+	return list(&c.listing, e, "/authorities/"+id+"/waiting", "ARRANGEMENT\tTRUST\tSINCE\tBY\tANSWER",
 		"No receiver is waited for.", func(t client.Trust) []any {
 			trust := string(t.Trust)
 			if t.Trust == tenancy.TrustUnknown {

@@ -17,12 +17,12 @@ type certificateCmd struct {
 }
 
 type certificateListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 }
 
 func (c *certificateListCmd) Run(e env) error {
-	return list(&c.remote, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
+	return list(&c.listing, e, in(c.Tenant, "certificates"), "PURPOSE\tGENERATION\tSTATE\tVALID FROM\tVALID UNTIL\tSERIAL",
 		"No certificates.",
 		func(v client.Certificate) []any {
 			return []any{v.Purpose, v.Generation, v.State, moment(v.NotBefore), moment(v.NotAfter), v.Serial}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -105,24 +107,90 @@ func (c *remote) show(e env, v any, lines ...any) error {
 	return nil
 }
 
-// list prints things as JSON, or as a table. Instead of an empty table it prints none.
-func list[T any](c *remote, e env, path, header, none string, cells func(T) []any) error {
-	items, err := all[T](c, path)
+// listing holds the flags of commands that list things.
+type listing struct {
+	remote
+	Limit int `default:"1000" help:"Maximum number of lines; 0 for all."`
+}
+
+// list prints things as JSON, or as a table, page by page. Instead of an empty table it prints none.
+func list[T any](c *listing, e env, path, header, none string, cells func(T) []any) error {
+	api, err := c.connect()
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" {
-		return writeJSON(e.out, items)
-	}
-	if len(items) == 0 {
-		_, err := fmt.Fprintln(e.out, none)
+	print, end := func(items []T) error {
+		err := table(e.out, header, func(row func(...any)) {
+			for _, v := range items {
+				row(cells(v)...)
+			}
+		})
+		header = ""
 		return err
+	}, func() error { return nil }
+	if c.Output == "json" {
+		out := &jsonArray[T]{w: e.out}
+		print, end, none = out.add, out.end, "[]"
 	}
-	return table(e.out, header, func(row func(...any)) {
-		for _, v := range items {
-			row(cells(v)...)
+	shown, cursor := 0, ""
+	for {
+		page, err := client.ListPage[T](context.Background(), api, path, cursor, c.next(shown))
+		if err != nil {
+			return err
 		}
-	})
+		shown, cursor = shown+len(page.Items), page.Next
+		more := cursor != "" && (c.Limit == 0 || shown < c.Limit)
+		if shown == 0 && !more {
+			_, err := fmt.Fprintln(e.out, none)
+			return err
+		}
+		if err := print(page.Items); err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		if cursor != "" {
+			fmt.Fprintf(e.err, "perennial: the first %d are listed; --limit 0 lists all\n", shown)
+		}
+		return end()
+	}
+}
+
+// next returns the size of the page after a number of lines.
+func (c *listing) next(shown int) int {
+	if c.Limit == 0 {
+		return client.LongestPage
+	}
+	return min(client.LongestPage, c.Limit-shown)
+}
+
+// A jsonArray writes an array element by element.
+type jsonArray[T any] struct {
+	w     io.Writer
+	begun bool
+}
+
+func (a *jsonArray[T]) add(items []T) error {
+	for _, v := range items {
+		before := ","
+		if !a.begun {
+			before, a.begun = "[", true
+		}
+		var data bytes.Buffer
+		if err := writeJSON(&data, v); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(a.w, "%s%s", before, bytes.TrimRight(data.Bytes(), "\n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *jsonArray[T]) end() error {
+	_, err := fmt.Fprintln(a.w, "]")
+	return err
 }
 
 // when formats an instant as moment does, or "-" for the zero time.

@@ -7,9 +7,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/perennial-pki/perennial/client"
 )
 
 const unsoundPolicy = `name: late
@@ -29,7 +32,7 @@ func TestExitStatusesSpeakToScripts(t *testing.T) {
 		w.Write([]byte(`{"title":"Conflict","status":409,"detail":"a tenant acme already exists"}`))
 	}))
 	t.Cleanup(service.Close)
-	client := []string{"--url", service.URL, "--token", "x"}
+	flags := []string{"--url", service.URL, "--token", "x"}
 	for _, c := range []struct {
 		args   []string
 		status int
@@ -44,7 +47,7 @@ func TestExitStatusesSpeakToScripts(t *testing.T) {
 		{[]string{"policy", "show", unsound}, exitFailed, "would not be renewed", 0},
 		{[]string{"policy", "show"}, exitUsage, "expected", 0},
 		{[]string{"nonsense"}, exitUsage, "unexpected argument nonsense", 0},
-		{append([]string{"tenant", "create", "acme"}, client...), exitFailed, "a tenant acme already exists", 409},
+		{append([]string{"tenant", "create", "acme"}, flags...), exitFailed, "a tenant acme already exists", 409},
 	} {
 		var out, errs bytes.Buffer
 		if got := run(c.args, env{out: &out, err: &errs, now: time.Now}); got != c.status {
@@ -86,6 +89,49 @@ func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
 		if got := run(args, env{out: full, err: &errs, now: time.Now}); got != exitFailed ||
 			!strings.Contains(errs.String(), "no space left on device") {
 			t.Errorf("%q: exit status %d, %q", args, got, &errs)
+		}
+	}
+}
+
+func TestALongListIsLimitedAndStreamed(t *testing.T) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var page client.Page[client.Event]
+		from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		for n := from + 1; n <= min(from+limit, 2345); n++ {
+			page.Items = append(page.Items, client.Event{Seq: int64(n), Detail: json.RawMessage("{}")})
+		}
+		if from+limit < 2345 {
+			page.Next = strconv.Itoa(from + limit)
+		}
+		json.NewEncoder(w).Encode(page)
+	}))
+	t.Cleanup(service.Close)
+	for _, c := range []struct {
+		args []string
+		want int
+		more bool
+	}{
+		{nil, 1000, true}, {[]string{"--limit", "7"}, 7, true}, {[]string{"--limit", "501"}, 501, true},
+		{[]string{"--limit", "0"}, 2345, false}, {[]string{"--limit", "2345"}, 2345, false},
+		{[]string{"--limit", "9000"}, 2345, false},
+	} {
+		args := append([]string{"event", "list", "--url", service.URL, "--token", "x"}, c.args...)
+		var out, errs bytes.Buffer
+		if status := run(args, env{out: &out, err: &errs, now: time.Now}); status != exitOK {
+			t.Fatalf("%q: %s", c.args, &errs)
+		}
+		lines := strings.Count(out.String(), "\n") - 1
+		if lines != c.want || strings.Count(out.String(), "SEQ") != 1 ||
+			strings.Contains(errs.String(), "--limit 0 lists all") != c.more {
+			t.Errorf("%q: %d lines, want %d; %s", c.args, lines, c.want, &errs)
+		}
+		out.Reset()
+		run(append(args, "--output", "json"), env{out: &out, err: &errs, now: time.Now})
+		var events []client.Event
+		if err := json.Unmarshal(out.Bytes(), &events); err != nil || len(events) != c.want ||
+			events[c.want-1].Seq != int64(c.want) {
+			t.Errorf("%q as JSON: %d events, %v", c.args, len(events), err)
 		}
 	}
 }

@@ -188,10 +188,10 @@ func (c *remote) carryOut(e env, id, verb string, body any) error {
 	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
 }
 
-type importListCmd struct{ remote }
+type importListCmd struct{ listing }
 
 func (c *importListCmd) Run(e env) error {
-	return list(&c.remote, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
+	return list(&c.listing, e, "/imports", "ID\tSTATE\tTENANTS\tPROBLEMS\tWHEN\tWHO", "No imports.",
 		func(i client.Import) []any {
 			return []any{i.ID, i.State, fmt.Sprintf("%d of %d", i.Done, i.Total), len(i.Problems), moment(i.CreatedAt),
 				i.CreatedBy}

@@ -20,7 +20,7 @@ type taskCmd struct {
 }
 
 type taskListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 	User   string `help:"Tasks of this key user only."`
 	State  string `enum:",open,in-process,completed" default:"" help:"open, in-process or completed only."`
@@ -34,7 +34,8 @@ func (c *taskListCmd) Run(e env) error {
 	if c.State != "" {
 		query.Set("state", c.State)
 	}
-	return list(&c.remote, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE", "No tasks.",
+	return list(&c.listing, e, in(c.Tenant, "tasks")+"?"+query.Encode(), "ID\tUSER\tSTATE\tDUE\tSUBJECT\tNOTE",
+		"No tasks.",
 		func(t client.Task) []any { return []any{t.ID, t.User, t.State, moment(t.DueAt), t.Subject, t.Note} })
 }
 
@@ -75,10 +76,10 @@ type runCmd struct {
 	Now  runNowCmd  `cmd:"" help:"Run now for a run date."`
 }
 
-type runListCmd struct{ remote }
+type runListCmd struct{ listing }
 
 func (c *runListCmd) Run(e env) error {
-	return list(&c.remote, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
+	return list(&c.listing, e, "/runs", "RUN DATE\tPOLICY\tFINISHED\tWARNED\tRENEWED\tLATE\tFAILED\tLAST ERROR",
 		"No runs yet.", func(r client.Run) []any {
 			return []any{moment(r.RunDate), r.Policy, when(r.FinishedAt), r.Warned, r.Renewed, r.Late, r.Failed, r.LastError}
 		})
@@ -156,10 +157,10 @@ func (c *tokenCreateCmd) Run(e env) error {
 		when(t.ExpiresAt), "secret", t.Secret)
 }
 
-type tokenListCmd struct{ remote }
+type tokenListCmd struct{ listing }
 
 func (c *tokenListCmd) Run(e env) error {
-	return list(&c.remote, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
+	return list(&c.listing, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
 		func(t client.Token) []any {
 			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, when(t.ExpiresAt), when(t.LastUsedAt), when(t.RevokedAt)}
 		})
@@ -223,7 +224,7 @@ type deliveryCmd struct {
 }
 
 type deliveryListCmd struct {
-	remote
+	listing
 	Tenant string `help:"For this tenant only."`
 	State  string `enum:",waiting,queued,sent,dead" default:"" help:"waiting, queued, sent or dead only."`
 }
@@ -236,7 +237,7 @@ func (c *deliveryListCmd) Run(e env) error {
 	if c.State != "" {
 		path += "?state=" + c.State
 	}
-	return list(&c.remote, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
+	return list(&c.listing, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
 		func(d client.Delivery) []any {
 			return []any{d.ID, d.Tenant, d.State, d.Attempts, d.Address, d.Subject, d.LastError}
 		})
@@ -260,7 +261,7 @@ type eventCmd struct {
 }
 
 type eventListCmd struct {
-	remote
+	listing
 	Tenant string `help:"For this tenant only."`
 }
 
@@ -269,7 +270,7 @@ func (c *eventListCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "events")
 	}
-	return list(&c.remote, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
+	return list(&c.listing, e, path, "SEQ\tAT\tACTOR\tACTION\tOBJECT\tDETAIL", "No events.",
 		func(v client.Event) []any {
 			return []any{v.Seq, moment(v.At), v.Actor, v.Action, v.Object, string(v.Detail)}
 		})

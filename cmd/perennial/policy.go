@@ -139,11 +139,13 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// table prints rows under a header, with columns aligned. It escapes control characters, so that a name from outside
-// cannot control the terminal.
+// table prints rows under a header, with columns aligned. Rows that continue a table have no header. It escapes control
+// characters, so that a name from outside cannot control the terminal.
 func table(w io.Writer, header string, rows func(row func(cells ...any))) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, header)
+	if header != "" {
+		fmt.Fprintln(tw, header)
+	}
 	rows(func(cells ...any) {
 		texts := make([]string, len(cells))
 		for i, c := range cells {

@@ -158,7 +158,7 @@ func (c *rolloverLinksCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return list(&c.remote, e, path, "ID\tGENERATION\tCREATED BY\tVALID UNTIL\tUSED\tREVOKED",
+	return list(&listing{remote: c.remote}, e, path, "ID\tGENERATION\tCREATED BY\tVALID UNTIL\tUSED\tREVOKED",
 		"No links yet. Create one: perennial rollover link "+c.Arrangement, func(l client.Link) []any {
 			return []any{l.ID, l.Generation, l.CreatedBy, moment(l.ExpiresAt), when(l.UsedAt), when(l.RevokedAt)}
 		})
@@ -217,7 +217,7 @@ func riskOf(v client.Rollover) string {
 }
 
 type rolloverAtRiskCmd struct {
-	remote
+	listing
 	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
 }
 
@@ -226,7 +226,7 @@ func (c *rolloverAtRiskCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "at-risk")
 	}
-	return list(&c.remote, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
+	return list(&c.listing, e, path, "DAYS LEFT\tARRANGEMENT\tSTATE\tSTRATEGY\tPRESENTS", "No receiver is at risk.",
 		func(v client.Rollover) []any {
 			return []any{v.DaysLeft, v.Arrangement, v.State, v.Strategy, v.Presents}
 		})

@@ -37,10 +37,10 @@ func showTenant(c *remote, e env, t client.Tenant) error {
 	return c.show(e, t, "name", t.Name, "display name", t.DisplayName, "key type", t.KeyType, "created", when(t.CreatedAt))
 }
 
-type tenantListCmd struct{ remote }
+type tenantListCmd struct{ listing }
 
 func (c *tenantListCmd) Run(e env) error {
-	return list(&c.remote, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
+	return list(&c.listing, e, "/tenants", "NAME\tDISPLAY NAME\tKEY TYPE\tCREATED",
 		"No tenants yet. Create one: perennial tenant create acme",
 		func(t client.Tenant) []any { return []any{t.Name, t.DisplayName, t.KeyType, when(t.CreatedAt)} })
 }
@@ -115,12 +115,12 @@ func showUser(c *remote, e env, u client.KeyUser) error {
 }
 
 type userListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 }
 
 func (c *userListCmd) Run(e env) error {
-	return list(&c.remote, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
+	return list(&c.listing, e, in(c.Tenant, "key-users"), "NAME\tEMAIL\tSUBSCRIBED",
 		"No key users, so tasks reach no one. Add one: perennial user create "+c.Tenant+" alice alice@example.com",
 		func(u client.KeyUser) []any { return []any{u.Name, u.Email, when(u.SubscribedAt)} })
 }
@@ -152,13 +152,13 @@ type contactCmd struct {
 }
 
 type contactListCmd struct {
-	remote
+	listing
 	Tenant string `arg:""`
 }
 
 func (c *contactListCmd) Run(e env) error {
 	n := 0
-	return list(&c.remote, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
+	return list(&c.listing, e, in(c.Tenant, "it-contacts"), "\tNAME\tEMAIL",
 		"No IT contacts: mails about the M-user are not sent.", func(v client.ITContact) []any {
 			n++
 			mark := ""
@@ -195,7 +195,7 @@ func (c *contactSetCmd) Run(e env) error {
 	if _, err := put[client.Page[client.ITContact]](&c.remote, path, current.ETag(), contacts); err != nil {
 		return err
 	}
-	return (&contactListCmd{c.remote, c.Tenant}).Run(e)
+	return (&contactListCmd{listing{remote: c.remote}, c.Tenant}).Run(e)
 }
 
 type mailCheckCmd struct {
