@@ -148,6 +148,7 @@ func TestOnlyPublicAddressesAreDialledUnlessTheOperatorAllowsOthers(t *testing.T
 		"127.0.0.1": false, "::1": false, "10.21.0.1": false, "172.16.0.1": false, "192.168.1.1": false,
 		"169.254.169.254": false, "fe80::1": false, "fd00:ec2::254": false,
 		"0.0.0.0": false, "::": false, "100.100.100.200": false, "224.0.0.1": false, "255.255.255.255": false,
+		"168.63.129.16": false, "168.63.129.15": true, "::7f00:1": false, "::a9fe:a9fe": false, "::5db8:d80e": false,
 		"::ffff:127.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "2002:7f00:1::": false,
 	} {
 		if err := n.Check(netip.MustParseAddr(address)); (err == nil) != allowed {

@@ -64,18 +64,20 @@ var ErrForbiddenAddress = errors.New("this address is not allowed for receivers"
 
 // special are ranges that netip does not distinguish from public ones.
 var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),       // RFC 1122, section 3.2.1.3: this network
-	netip.MustParsePrefix("100.64.0.0/10"),   // RFC 6598: carrier-grade NAT; clouds keep metadata there too
-	netip.MustParsePrefix("192.0.0.0/24"),    // RFC 6890: protocol assignments
-	netip.MustParsePrefix("198.18.0.0/15"),   // RFC 2544: benchmarks
-	netip.MustParsePrefix("240.0.0.0/4"),     // RFC 1112: reserved, with the broadcast address
-	netip.MustParsePrefix("64:ff9b::/96"),    // RFC 6052: NAT64, which hides an IPv4 address
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // RFC 8215
-	netip.MustParsePrefix("2002::/16"),       // RFC 3056: 6to4, which hides one too
-	netip.MustParsePrefix("2001::/32"),       // RFC 4380: Teredo
-	netip.MustParsePrefix("fec0::/10"),       // RFC 3879: site-local
-	netip.MustParsePrefix("::ffff:0:0:0/96"), // RFC 2765: IPv4-translated
-	netip.MustParsePrefix("100::/64"),        // RFC 6666: discard
+	netip.MustParsePrefix("0.0.0.0/8"),        // RFC 1122, section 3.2.1.3: this network
+	netip.MustParsePrefix("100.64.0.0/10"),    // RFC 6598: carrier-grade NAT; clouds keep metadata there too
+	netip.MustParsePrefix("192.0.0.0/24"),     // RFC 6890: protocol assignments
+	netip.MustParsePrefix("198.18.0.0/15"),    // RFC 2544: benchmarks
+	netip.MustParsePrefix("240.0.0.0/4"),      // RFC 1112: reserved, with the broadcast address
+	netip.MustParsePrefix("64:ff9b::/96"),     // RFC 6052: NAT64, which hides an IPv4 address
+	netip.MustParsePrefix("64:ff9b:1::/48"),   // RFC 8215
+	netip.MustParsePrefix("2002::/16"),        // RFC 3056: 6to4, which hides one too
+	netip.MustParsePrefix("2001::/32"),        // RFC 4380: Teredo
+	netip.MustParsePrefix("fec0::/10"),        // RFC 3879: site-local
+	netip.MustParsePrefix("::ffff:0:0:0/96"),  // RFC 2765: IPv4-translated
+	netip.MustParsePrefix("100::/64"),         // RFC 6666: discard
+	netip.MustParsePrefix("::/96"),            // RFC 4291, section 2.5.5.1: IPv4-compatible, which hides one too
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's virtual public address of the host, with credentials of machines
 }
 
 // Check returns an error for an address that receivers may not have: loopback, link-local (the metadata services of
