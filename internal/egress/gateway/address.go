@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -84,6 +86,30 @@ func hostAddress(host, suffix string) (name string, ok bool) {
 		host = h
 	}
 	return strings.CutSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), "."+suffix)
+}
+
+// escapedPath returns the path of a request as its sender escaped it. Only bytes that a path cannot have are escaped.
+// [url.URL.EscapedPath] escapes the decoded path if there is one such byte, so that an encoded slash would become a
+// separator.
+func escapedPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if !strings.HasPrefix(path, "/") {
+		_, rest, ok := strings.Cut(path, "://")
+		if !ok {
+			return r.URL.EscapedPath() // "*", or a request that no server has read
+		}
+		_, path, _ = strings.Cut(rest, "/")
+		path = "/" + path
+	}
+	var out strings.Builder
+	for _, b := range []byte(path) {
+		if b <= ' ' || b >= 0x7f || strings.IndexByte("\"<>\\^`{|}", b) >= 0 {
+			fmt.Fprintf(&out, "%%%02X", b)
+		} else {
+			out.WriteByte(b)
+		}
+	}
+	return out.String()
 }
 
 // unescape decodes a path that net/url has parsed before.

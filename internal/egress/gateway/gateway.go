@@ -166,13 +166,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.parkedStatus(w, r, path)
 		return
 	}
+	if r.Method == http.MethodConnect || len(r.TransferEncoding) > 0 {
+		// After CONNECT, a sender writes what is not HTTP. Beside Transfer-Encoding, net/http discards a Content-Length, and
+		// RFC 9112, section 6.1, demands the end of a connection that had both. So every one with the former ends.
+		w.Header().Set("Connection", "close")
+	}
 	if r.Method == http.MethodConnect || strings.EqualFold(r.Header.Get("Upgrade"), "h2c") {
 		problem(w, http.StatusNotImplemented,
 			"the gateway forwards messages and is not a proxy for CONNECT or h2c: send the "+
 				"message itself, over HTTP/2 with prior knowledge if you like")
 		return
 	}
-	to, rest, err := parseAddress(r.Host, r.URL.EscapedPath(), g.suffix)
+	path := escapedPath(r)
+	to, rest, err := parseAddress(r.Host, path, g.suffix)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -204,7 +210,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := newMessage(g, route, r.Method, rest)
-	defer m.end(r.URL.EscapedPath())
+	defer m.end(path)
 	if r.Header.Get("Upgrade") != "" {
 		m.tunnel, r = g.tunnels.open(r, route)
 		defer g.tunnels.close(m.tunnel)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,7 +85,10 @@ func (m *message) direct(r *http.Request) {
 // stripOurs removes what was meant for the gateway.
 func stripOurs(h http.Header) {
 	h.Del("Prefer")
-	if strings.HasPrefix(h.Get("Authorization"), "Bearer "+tenancy.TokenPrefix) {
+	theirs := slices.DeleteFunc(h["Authorization"], func(line string) bool {
+		return strings.Contains(strings.ToLower(line), tenancy.TokenPrefix)
+	})
+	if h["Authorization"] = theirs; len(theirs) == 0 {
 		h.Del("Authorization")
 	}
 }

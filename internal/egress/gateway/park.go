@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -35,7 +36,8 @@ const (
 
 // A parkedRequest is the sealed part of a message. Its format is stored, so it outlives the release that wrote it.
 type parkedRequest struct {
-	Rest   string      `json:"Rest"` // escaped path behind the address
+	Method string      `json:"Method,omitempty"` // empty if an earlier release stored it with the message alone
+	Rest   string      `json:"Rest"`             // escaped path behind the address
 	Query  string      `json:"Query"`
 	Header http.Header `json:"Header"`
 	Body   []byte      `json:"Body"`
@@ -76,7 +78,8 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		problem(w, http.StatusBadRequest, "the Idempotency-Key is longer than 255 bytes")
 		return
 	}
-	request := parkedRequest{Rest: rest, Query: r.URL.RawQuery, Header: endToEnd(r.Header), Body: body}
+	request := parkedRequest{Method: r.Method, Rest: rest, Query: r.URL.RawQuery, Header: endToEnd(r.Header),
+		Body: body}
 	request.Header.Set("Idempotency-Key", key)
 	data, err := json.Marshal(request)
 	if err != nil {
@@ -300,9 +303,10 @@ func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, 
 	if err != nil {
 		return 0, o, err
 	}
-	m := newMessage(g, route, p.Method, request.Rest)
+	method := cmp.Or(request.Method, p.Method)
+	m := newMessage(g, route, method, request.Rest)
 	defer m.end("/")
-	res, err := m.send(ctx, request, p.Method)
+	res, err := m.send(ctx, request, method)
 	if err != nil {
 		m.status, _ = m.answerTo(err)
 		return 0, m.outcome, err

@@ -84,11 +84,8 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		}
 		return notTheirs(to)
 	}
-	secret, ok := strings.CutPrefix(r.Header.Get("Proxy-Authorization"), "Bearer ")
+	secret, ok := senderToken(r.Header)
 	if !ok {
-		secret, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	}
-	if !ok || !strings.HasPrefix(secret, tenancy.TokenPrefix) {
 		if reason, ok := r.Context().Value(untrustedKey{}).(error); ok {
 			return tenancy.Errorf(tenancy.ErrRefused, "%s", reason)
 		}
@@ -110,6 +107,20 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		return notTheirs(to)
 	}
 	return nil
+}
+
+// senderToken finds the token among a request's credentials. The scheme has no case (RFC 9110, section 11.1).
+func senderToken(h http.Header) (secret string, ok bool) {
+	for _, name := range []string{"Proxy-Authorization", "Authorization"} {
+		for _, line := range h[name] {
+			scheme, rest, _ := strings.Cut(line, " ")
+			secret = strings.TrimSpace(rest)
+			if strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(secret, tenancy.TokenPrefix) {
+				return secret, true
+			}
+		}
+	}
+	return "", false
 }
 
 func notTheirs(to address) error {
