@@ -12,6 +12,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,6 +72,9 @@ type Config struct {
 	SenderCRL string
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
+	// ParkedTimeout limits how long a receiver may take for a parked message, whatever its arrangement allows; 0 for
+	// [DefaultParkedTimeout].
+	ParkedTimeout time.Duration
 	// ArrangementSeries counts messages per arrangement, and not only in total.
 	ArrangementSeries bool
 	Now               func() time.Time
@@ -87,6 +91,8 @@ type Gateway struct {
 	senderDomain string
 	revoked      revocations
 	tempDir      string
+	// parkedTimeout limits the time-out of an attempt to deliver a parked message.
+	parkedTimeout time.Duration
 	// seriesName returns the arrangement that is named in the metrics.
 	seriesName func(address) string
 	now        func() time.Time
@@ -114,6 +120,7 @@ func New(c Config) (*Gateway, error) {
 	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open,
 		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
 		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
+	g.parkedTimeout = cmp.Or(c.ParkedTimeout, DefaultParkedTimeout)
 	g.seriesName = func(address) string { return "" }
 	if c.ArrangementSeries {
 		g.seriesName = address.String

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +22,11 @@ import (
 const (
 	// Waiting messages are looked up this often, and whenever one is parked here.
 	parkedEvery = time.Second
-	// attemptsAtOnce limits the arrangements that are delivered to at the same time.
-	attemptsAtOnce = 16
+	// attemptsAtOnce limits the arrangements that are delivered to at the same time, and attemptsPerTenant those of one
+	// tenant.
+	attemptsAtOnce, attemptsPerTenant = 16, 4
+	// DefaultParkedTimeout limits an attempt to deliver a parked message, so that a place is free again after it.
+	DefaultParkedTimeout = 5 * time.Minute
 	// A failed attempt is repeated after firstRetry, doubling up to longestRetry. One that was refused is repeated after
 	// longestRefused at most, since the receiver may accept a certificate at any moment.
 	firstRetry, longestRetry, longestRefused = time.Second, 5 * time.Minute, 15 * time.Second
@@ -187,13 +191,51 @@ func (g *Gateway) parkedStatus(w http.ResponseWriter, r *http.Request, path stri
 	}
 }
 
-// deliverParked sends messages that were parked here or by another process, in order for each arrangement.
+// places are shared by the attempts that run at the same time. No tenant gets more than its share.
+type places struct {
+	mu       sync.Mutex
+	taken    int
+	byTenant map[string]int
+}
+
+// take reports whether a tenant gets a place.
+func (p *places) take(tenantID string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken >= attemptsAtOnce || p.byTenant[tenantID] >= attemptsPerTenant {
+		return false
+	}
+	p.taken++
+	p.byTenant[tenantID]++
+	return true
+}
+
+func (p *places) leave(tenantID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	if p.byTenant[tenantID]--; p.byTenant[tenantID] == 0 {
+		delete(p.byTenant, tenantID)
+	}
+}
+
+// fewestFirst sorts messages of tenants with fewer running attempts before others.
+func (p *places) fewestFirst(due []tenancy.Parked) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slices.SortStableFunc(due, func(a, b tenancy.Parked) int {
+		return cmp.Compare(p.byTenant[a.TenantID], p.byTenant[b.TenantID])
+	})
+}
+
+// deliverParked sends messages that were parked here or by another process, in order for each arrangement. What gets no
+// place is due again when one is free.
 func (g *Gateway) deliverParked(ctx context.Context) {
 	tick := time.NewTicker(parkedEvery)
 	defer tick.Stop()
 	var running sync.WaitGroup
 	defer running.Wait()
-	places := make(chan struct{}, attemptsAtOnce)
+	places := places{byTenant: map[string]int{}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -201,19 +243,19 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 		case <-g.parked:
 		case <-tick.C:
 		}
-		due, err := g.control.DueParked(ctx, g.now(), cap(places))
+		due, err := g.control.DueParked(ctx, g.now(), attemptsAtOnce)
 		if err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "parked messages cannot be read at the moment", "error", err)
 		}
+		places.fewestFirst(due)
 		for _, p := range due {
-			select {
-			case places <- struct{}{}:
-			case <-ctx.Done():
-				return
+			if !places.take(p.TenantID) {
+				continue
 			}
 			running.Go(func() {
-				defer func() { <-places }()
-				if g.deliverOnce(ctx, p) {
+				ended := g.deliverOnce(ctx, p)
+				places.leave(p.TenantID)
+				if ended {
 					wake(g.parked) // for the next one in line
 				}
 			})
@@ -224,6 +266,7 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 // deliverOnce sends one parked message. ended is true if it will not be sent again.
 func (g *Gateway) deliverOnce(ctx context.Context, p tenancy.Parked) (ended bool) {
 	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
+	timeout = min(timeout, g.parkedTimeout)
 	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
 		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.now(), "the arrangement was deleted"

@@ -40,11 +40,12 @@ func (r Reader) ParkedRequest(ctx context.Context, id string) ([]byte, error) {
 }
 
 // DueParked lists the first waiting message of each arrangement if its next attempt is due. The messages behind it
-// wait, so that they are delivered in order.
+// wait, so that they are delivered in order. The first one of every tenant is listed before the second one of any.
 func (r Reader) DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error) {
 	return list(ctx, r, scanParked,
 		"SELECT "+parkedColumns+` FROM parked WHERE state = 'waiting' AND next_at <= ? AND id IN
-		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id) ORDER BY id LIMIT ?`, micros(now), limit)
+		(SELECT MIN(id) FROM parked WHERE state = 'waiting' GROUP BY arrangement_id)
+		ORDER BY ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY id), id LIMIT ?`, micros(now), limit)
 }
 
 // WaitingParked lists messages that wait for delivery, after the given ID.

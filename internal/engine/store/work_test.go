@@ -237,6 +237,32 @@ func TestAPartKnowsItsNameAndWhenItIsFree(t *testing.T) {
 	}
 }
 
+func TestDueParkedMessagesOfEveryTenantComeFirst(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, b := r.tenants()
+		r.write(func(ctx context.Context, tx *Tx) error {
+			for i := range 5 {
+				p := filled[tenancy.Parked](100)
+				p.ID, p.ArrangementID, p.TenantID, p.State = fmt.Sprint("p", i), fmt.Sprint("x", i), a.ID, tenancy.ParkedWaiting
+				if i == 4 {
+					p.TenantID = b.ID
+				}
+				p.IdempotencyKey, p.EndedAt = p.ID, time.Time{}
+				if _, err := tx.Park(ctx, p, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		due, err := r.DueParked(ctx, filled[tenancy.Parked](100).NextAt, 3)
+		var ids []string
+		for _, p := range due {
+			ids = append(ids, p.ID)
+		}
+		r.same("due", err, ids, []string{"p0", "p4", "p1"})
+	})
+}
+
 func TestParkedMessagesReadBackAsWritten(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		a, _ := r.tenants()
