@@ -58,6 +58,32 @@ const (
 	maxServerCA    = 256 << 10
 )
 
+// Ceilings bound what key users may set. A zero value stands for the default.
+type Ceilings struct {
+	KeepBytes int64         // by default 64 MiB
+	Timeout   time.Duration // by default 10 minutes
+}
+
+// Check returns an [ErrInvalid] if a change raises a setting above its ceiling. What an operator has set before may
+// stay.
+func (c Ceilings) Check(before, after Egress) error {
+	if c.KeepBytes == 0 {
+		c.KeepBytes = Egress{}.Keep()
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Minute
+	}
+	switch {
+	case after.Keep() > c.KeepBytes && after.Keep() > before.Keep():
+		return Invalid("egress.keep_bytes", "%d is more than key users may set: use up to %d, or ask an operator",
+			after.Keep(), c.KeepBytes)
+	case after.Timeout() > c.Timeout && after.Timeout() > before.Timeout():
+		return Invalid("egress.timeout_seconds", "%d is more than key users may set: use up to %d, or ask an operator",
+			int(after.Timeout().Seconds()), int(c.Timeout.Seconds()))
+	}
+	return nil
+}
+
 // Keep returns the maximum size of a body that is kept, in bytes: by default 64 MiB.
 func (e Egress) Keep() int64 {
 	if e.KeepBytes == 0 {

@@ -32,6 +32,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/tenancy"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -151,6 +152,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer) (hand
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways,
+		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
 		Collectors: append(gateway.Collectors(), info(version, s.core.rules)),
 		Now:        s.now, Log: s.log, Version: version,
 	}

@@ -20,6 +20,7 @@ type Settings struct {
 	Mail         Mail             `embed:""`
 	Gateway      serve.Options    `embed:""`
 	OIDC         OIDC             `embed:""`
+	Ceilings     Ceilings         `embed:""`
 	Log          serve.Log        `embed:""`
 	Monitoring   serve.Monitoring `embed:""`
 	JobLease     time.Duration    `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
@@ -49,6 +50,12 @@ type Certificates struct {
 	Organization string  `env:"PERENNIAL_ORGANIZATION" placeholder:"NAME" help:"O in the subject of certificates (default: that of the database; Perennial for a new one)."`
 	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys generated ahead, if tenants use RSA."`
 	IssuerRate   float64 `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates per second that all replicas together request from the CA; 0 for no limit."`
+}
+
+// Ceilings bound what key users may set at an arrangement. An operator may set more.
+type Ceilings struct {
+	KeepBytes int64         `name:"keep-bytes-ceiling" default:"67108864" env:"PERENNIAL_KEEP_BYTES_CEILING" help:"The largest body, in bytes, that key users may have kept for another attempt."`
+	Timeout   time.Duration `name:"timeout-ceiling" default:"10m" env:"PERENNIAL_TIMEOUT_CEILING" help:"The longest time for a receiver's answer that key users may set."`
 }
 
 // Mail configures the mail server and the sender.
@@ -84,6 +91,9 @@ func (s *Settings) gateway() *serve.Options {
 func (s *Settings) check() error {
 	if !(s.Certificates.IssuerRate >= 0) || !(s.Mail.MailRate >= 0) { // NaN too
 		return errors.New("--issuer-rate, --mail-rate: use 0 or more per second")
+	}
+	if s.Ceilings.KeepBytes < 0 || s.Ceilings.Timeout < 0 {
+		return errors.New("--keep-bytes-ceiling, --timeout-ceiling: use more than 0")
 	}
 	return errors.Join(s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check())
 }

@@ -51,6 +51,8 @@ type Config struct {
 	BaseURL string
 	// Gateways returns the handler below [control.Path] for the separate gateway with a name; nil if there are none.
 	Gateways func(name string) http.Handler
+	// Ceilings bound the settings that key users may choose.
+	Ceilings tenancy.Ceilings
 	// Collectors provide metrics of other parts of the process.
 	Collectors []prometheus.Collector
 	Version    string
@@ -75,6 +77,7 @@ type server struct {
 	outbox     lifecycle.Outbox // nil if no mail server is configured
 	network    *outbound.Network
 	baseURL    string
+	ceilings   tenancy.Ceilings
 	collectors []prometheus.Collector
 	clock      func() time.Time
 	log        *slog.Logger
@@ -108,7 +111,8 @@ func New(c Config) (*Handler, error) {
 	}
 	s := &server{
 		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
-		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, collectors: c.Collectors, clock: c.Now, log: c.Log,
+		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, ceilings: c.Ceilings,
+		collectors: c.Collectors, clock: c.Now, log: c.Log,
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}

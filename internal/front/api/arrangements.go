@@ -8,6 +8,7 @@ import (
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -83,6 +84,11 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 		return a, tenancy.Invalid("receiver", "there is no receiver %s: create it first", in.Receiver)
 	} else if err != nil {
 		return a, err
+	}
+	if principal.Of(ctx).Role != tenancy.RoleOperator {
+		if err := s.ceilings.Check(a.Egress, in.Egress); err != nil {
+			return a, err
+		}
 	}
 	a.ReceiverID, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Egress = r.ID, in.Scenario, in.Endpoint,
 		in.Authentication, in.Strategy, in.Egress
