@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -35,7 +36,9 @@ func (d *Database) keyring(ctx context.Context, s *store.Store) (*keyring.Keyrin
 	if d.Key != "" {
 		keys, err = keyring.FromEnvironment(d.Key)
 	} else if keys, err = keyring.Open(d.KeyFile); errors.Is(err, keyring.ErrNoKeyFile) && sealed == "" {
-		keys, err = keyring.Create(d.KeyFile)
+		if keys, err = keyring.Create(d.KeyFile); errors.Is(err, fs.ErrExist) { // another replica has created it
+			keys, err = keyring.Open(d.KeyFile)
+		}
 	} else if errors.Is(err, keyring.ErrNoKeyFile) {
 		return nil, fmt.Errorf("%w, and the database is sealed with one: restore it from its backup", err)
 	}

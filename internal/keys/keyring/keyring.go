@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -43,14 +44,15 @@ type Keyring struct {
 // ErrNoKeyFile is returned if the key file does not exist.
 var ErrNoKeyFile = errors.New("there is no key file")
 
-// Create generates a keyset and writes it to a file with mode 0600.
+// Create generates a keyset and writes it to a new file with mode 0600. The error is [fs.ErrExist] if there is a file of
+// this name, which stays as it is: it may be the only key to a database.
 func Create(path string) (*Keyring, error) {
 	k, err := Ephemeral()
 	if err != nil {
 		return nil, err
 	}
 	k.path = path
-	return k, k.write(k.handle)
+	return k, k.write(k.handle, os.Link)
 }
 
 // Ephemeral generates a keyset that exists only in memory, for simulations.
@@ -143,8 +145,9 @@ func export(handle *keyset.Handle) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// write replaces the file atomically: after a crash, it is the old file or the new one.
-func (k *Keyring) write(handle *keyset.Handle) error {
+// write stores a keyset in the file: with [os.Link] in a new one, with [replace] in place of the old one. It is atomic:
+// after a crash, it is the file from before or the new one.
+func (k *Keyring) write(handle *keyset.Handle, put func(from, to string) error) error {
 	data, err := export(handle)
 	if err != nil {
 		return err
@@ -158,7 +161,7 @@ func (k *Keyring) write(handle *keyset.Handle) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
-	if err := os.Rename(f.Name(), k.path); err != nil {
+	if err := put(f.Name(), k.path); err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
 	dir, err := os.Open(filepath.Dir(k.path))
@@ -167,6 +170,25 @@ func (k *Keyring) write(handle *keyset.Handle) error {
 	}
 	defer dir.Close()
 	return dir.Sync()
+}
+
+// replace renames a file to another one, whose owner and mode it keeps. An administrator may rotate the key as root, and
+// the service must still be able to read it.
+func replace(from, to string) error {
+	info, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	if old, ok := info.Sys().(*syscall.Stat_t); ok {
+		if err := os.Chown(from, int(old.Uid), int(old.Gid)); err != nil {
+			return fmt.Errorf("keep the file's owner, user %d of group %d: %w: rotate the key as this user or as root",
+				old.Uid, old.Gid, err)
+		}
+	}
+	if err := os.Chmod(from, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 // Seal encrypts a secret. [Keyring.Open] needs the same context.
@@ -232,7 +254,7 @@ func (k *Keyring) Rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := k.write(handle); err != nil { // before it seals: a key that is not in the file would be lost
+	if err := k.write(handle, replace); err != nil { // before it seals: a key that is not in the file would be lost
 		return err
 	}
 	return k.use(handle)

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -239,6 +240,50 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 	}
 	_, err = Create(path + ".d")
 	wantError(t, "a directory in the place of the file", err, "write the key file: ")
+}
+
+func TestAKeyFileIsNeverOverwritten(t *testing.T) {
+	k, path := created(t)
+	sealed, err := k.Seal([]byte("secret"), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, existing := range map[string]string{"a file": path, "a link to it": path + ".link",
+		"a link to nothing": path + ".dangling"} {
+		os.Symlink(path, path+".link")
+		os.Symlink(path+".missing", path+".dangling")
+		if _, err := Create(existing); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	again, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret, err := again.Open(sealed, "c"); err != nil || string(secret) != "secret" {
+		t.Errorf("got %q, %v", secret, err)
+	}
+}
+
+func TestARotationKeepsTheOwnerAndTheModeOfTheKeyFile(t *testing.T) {
+	k, path := created(t)
+	owner := os.Getuid()
+	if owner == 0 {
+		owner = 65534
+	}
+	if err := errors.Join(os.Chown(path, owner, -1), os.Chmod(path, 0o400)); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t).Uid; int(got) != owner || info.Mode().Perm() != 0o400 {
+		t.Errorf("owner %d, mode %v", got, info.Mode())
+	}
 }
 
 func TestErrorsContainNoKeyMaterial(t *testing.T) {
