@@ -2,8 +2,11 @@ package certfile
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"math/big"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
@@ -16,8 +19,44 @@ var (
 	errNotPKCS12 = errors.New("not PKCS#12 with a private key and its certificate")
 )
 
-// parsePKCS12 reads a private key and its certificates. The error is [ErrPassword], errNoMAC or errNotPKCS12.
+// errIterations is returned for PKCS#12 that would keep a processor busy.
+var errIterations = fmt.Errorf("this PKCS#12 file asks for more than %d iterations of its key derivation: export it "+
+	"again with fewer", maxIterations)
+
+// maxNesting is deeper than any PKCS#12 file.
+const maxNesting = 24
+
+// tooManyIterations reports whether DER has a derivation with more than [maxIterations]. In each form (RFC 7292, section
+// 4 and appendix C; RFC 8018, appendix A), the count follows the salt: an INTEGER behind an OCTET STRING. It looks into
+// octet strings too, because PKCS#12 nests its parts in them. What is encrypted is not seen.
+func tooManyIterations(der []byte, depth int) bool {
+	salted := false
+	for len(der) > 0 && depth < maxNesting {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			return false
+		}
+		der = rest
+		octets := v.Class == asn1.ClassUniversal && v.Tag == asn1.TagOctetString
+		if salted && v.Class == asn1.ClassUniversal && v.Tag == asn1.TagInteger &&
+			new(big.Int).SetBytes(v.Bytes).Cmp(big.NewInt(maxIterations)) > 0 {
+			return true
+		}
+		if (v.IsCompound || octets) && tooManyIterations(v.Bytes, depth+1) {
+			return true
+		}
+		salted = octets
+	}
+	return false
+}
+
+// parsePKCS12 reads a private key and its certificates. The error is [ErrPassword], errNoMAC, errIterations or
+// errNotPKCS12.
 func parsePKCS12(data []byte, password string) (contents, error) {
+	if tooManyIterations(data, 0) {
+		return contents{}, errIterations
+	}
 	private, leaf, chain, err := pkcs12.DecodeChain(data, password)
 	switch {
 	case err == nil:
