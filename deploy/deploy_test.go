@@ -74,6 +74,16 @@ func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
 	}
 }
 
+func TestTheSystemdUnitWritesNoKeysToACoreDump(t *testing.T) {
+	unit, err := os.ReadFile("systemd/perennial.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^LimitCORE=0$`).Match(unit) {
+		t.Error("the unit does not have LimitCORE=0")
+	}
+}
+
 func TestTheSystemdUnitIsHardened(t *testing.T) {
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "systemd/perennial.service").CombinedOutput()
 	level := regexp.MustCompile(`Overall exposure level for perennial\.service: ([0-9.]+)`).FindSubmatch(out)
