@@ -45,12 +45,19 @@ func (c *console) calendar(v *view) error {
 	return err
 }
 
+// calendarUID returns an identifier that no other installation uses (RFC 7986, section 5.3): a person may subscribe to the
+// calendars of a test and of a production system.
+func (c *console) calendarUID(name string) string {
+	_, host, _ := strings.Cut(c.baseURL, "://")
+	return name + "@" + host
+}
+
 func (c *console) fleetEntries(v *view) (entries []publish.CalendarEntry, err error) {
 	f, err := get[client.FleetForecast](c, v, "/forecast")
 	for _, r := range f.Runs {
 		if r.Warn+r.Renew > 0 {
 			entries = append(entries, publish.CalendarEntry{
-				UID: "run-" + r.RunDate.UTC().Format("20060102T150405Z") + "@perennial", At: r.RunDate,
+				UID: c.calendarUID("run-" + r.RunDate.UTC().Format("20060102T150405Z")), At: r.RunDate,
 				Summary: v.T("Run (renewals: %d, warnings: %d)", r.Renew, r.Warn), Description: c.baseURL + "/forecast",
 			})
 		}
@@ -70,7 +77,7 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 				summary = v.T("%s: warning, renewal in the next run", v.purpose(cert.Purpose))
 			}
 			entries = append(entries, publish.CalendarEntry{
-				UID: fmt.Sprintf("%s-%s-%d-%s@perennial", tenant, cert.Purpose, cert.Generation, e.Action), At: e.At,
+				UID: c.calendarUID(fmt.Sprintf("%s-%s-%d-%s", tenant, cert.Purpose, cert.Generation, e.Action)), At: e.At,
 				Summary: summary, Description: c.baseURL + in(tenant, "certificates"),
 			})
 		}
@@ -79,7 +86,7 @@ func (c *console) tenantEntries(v *view, tenant string) (entries []publish.Calen
 	for _, r := range rollovers.Items {
 		if r.AtRisk && !r.Exposed {
 			entries = append(entries, publish.CalendarEntry{
-				UID:         fmt.Sprintf("%s-wanted-%d@perennial", strings.ReplaceAll(r.Arrangement, "/", "-"), r.Wanted),
+				UID:         c.calendarUID(fmt.Sprintf("%s-wanted-%d", strings.ReplaceAll(r.Arrangement, "/", "-"), r.Wanted)),
 				At:          r.Deadline,
 				Summary:     v.T("%s: deadline for the new certificate (%s)", short(r.Arrangement), v.rolling(r).word),
 				Description: c.baseURL + arrangementPath(r.Arrangement),

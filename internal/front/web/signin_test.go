@@ -212,6 +212,16 @@ func TestACalendarHasASecretAddressThatCanBeRevoked(t *testing.T) {
 		strings.Contains(calendar, "globex") {
 		t.Errorf("%d\n%s", status, calendar)
 	}
+	_, host, _ := strings.Cut(c.url, "://")
+	uids := regexp.MustCompile(`(?m)^UID:(\S+)`).FindAllStringSubmatch(strings.ReplaceAll(calendar, "\r\n ", ""), -1)
+	for _, uid := range uids { // another installation may have a tenant of the same name
+		if !strings.HasSuffix(uid[1], "@"+host) {
+			t.Errorf("the entry %s does not name the installation %s", uid[1], host)
+		}
+	}
+	if len(uids) == 0 {
+		t.Error("no entry has a UID")
+	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(calendar, "\r\n"), "\r\n") { // RFC 5545, section 3.1
 		if len(line) > 75 {
 			t.Errorf("a line of %d octets: %s", len(line), line)
