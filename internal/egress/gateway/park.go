@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -64,12 +65,17 @@ func wantsParking(r *http.Request, route *route) bool {
 // park stores a message and answers 202 once it is safe.
 func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest string, route *route) {
 	limit := route.standing.Arrangement.Egress.Keep()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := io.ReadAll(&paced{body: http.MaxBytesReader(w, r.Body, limit),
+		deadline: http.NewResponseController(w).SetReadDeadline, now: time.Now}) // the system's clock: of connections
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a parked message for %s may have at most %d bytes", to,
 			limit))
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		problem(w, http.StatusRequestTimeout, fmt.Sprintf("the body arrived at less than %d bytes a second: nothing was "+
+			"stored", bodyRate))
 		return
 	case err != nil:
 		problem(w, http.StatusBadRequest, "the body was cut off: nothing was stored")
