@@ -74,6 +74,7 @@ func (m *Monitor) Shutdown(ctx context.Context) error {
 	defer m.listener.Close() // a server that never served does not have it
 	return m.http.Shutdown(ctx)
 }
+
 // gatewayMetrics are those of a process that runs nothing but a gateway. The default gatherer has those of Go and of
 // the process. The package collectors has them too, but links database/sql.
 // process. The package collectors has them too, but links database/sql.
