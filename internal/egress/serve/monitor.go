@@ -77,7 +77,6 @@ func (m *Monitor) Shutdown(ctx context.Context) error {
 
 // gatewayMetrics are those of a process that runs nothing but a gateway. The default gatherer has those of Go and of
 // the process. The package collectors has them too, but links database/sql.
-// process. The package collectors has them too, but links database/sql.
 func gatewayMetrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(gateway.Collectors()...)
