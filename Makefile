@@ -64,6 +64,7 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/engine/notify -run '^$$' -fuzz FuzzServerURLs -fuzztime $(FUZZ)
 	$(GO) test ./cmd/perennial -run '^$$' -fuzz FuzzReadConfig -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/gateway -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
+	$(GO) test ./internal/egress/gateway -run '^$$' -fuzz FuzzTheGateway -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
 	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)

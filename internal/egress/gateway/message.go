@@ -59,6 +59,7 @@ func (m *message) proxy() *httputil.ReverseProxy {
 // rewrite turns the sender's request into the receiver's. The receiver sees nothing of the network in front of the
 // gateway: the proxy has removed the forwarding headers, and the hop-by-hop headers (RFC 9110, section 7.6.1).
 func (m *message) rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // the proxy drops parameters that net/url does not read, such as "a;b"
 	m.direct(p.Out)
 }
 
