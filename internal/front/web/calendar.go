@@ -45,8 +45,8 @@ func (c *console) calendar(v *view) error {
 	return err
 }
 
-// calendarUID returns an identifier that no other installation uses (RFC 7986, section 5.3): a person may subscribe to the
-// calendars of a test and of a production system.
+// calendarUID returns an identifier that no other installation uses (RFC 7986, section 5.3): a person may subscribe to
+// the calendars of a test and of a production system.
 func (c *console) calendarUID(name string) string {
 	_, host, _ := strings.Cut(c.baseURL, "://")
 	return name + "@" + host

@@ -44,8 +44,8 @@ type Keyring struct {
 // ErrNoKeyFile is returned if the key file does not exist.
 var ErrNoKeyFile = errors.New("there is no key file")
 
-// Create generates a keyset and writes it to a new file with mode 0600. The error is [fs.ErrExist] if there is a file of
-// this name, which stays as it is: it may be the only key to a database.
+// Create generates a keyset and writes it to a new file with mode 0600. The error is [fs.ErrExist] if there is a file
+// of this name, which stays as it is: it may be the only key to a database.
 func Create(path string) (*Keyring, error) {
 	k, err := Ephemeral()
 	if err != nil {
@@ -172,8 +172,8 @@ func (k *Keyring) write(handle *keyset.Handle, put func(from, to string) error) 
 	return dir.Sync()
 }
 
-// replace renames a file to another one, whose owner and mode it keeps. An administrator may rotate the key as root, and
-// the service must still be able to read it.
+// replace renames a file to another one, whose owner and mode it keeps. An administrator may rotate the key as root,
+// and the service must still be able to read it.
 func replace(from, to string) error {
 	info, err := os.Stat(to)
 	if err != nil {
