@@ -23,6 +23,7 @@ type Engine interface {
 	FirstRenewal(t tenancy.Tenant, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
 	CheckNames(ctx context.Context, tenant string, adopted []lifecycle.Adopted) error
 	KeptNames(tenant string, adopted []lifecycle.Adopted) ([]string, error)
+	CommonNames(tenant string, adopted []lifecycle.Adopted) ([]string, error)
 	Policy() policy.Policy
 }
 
@@ -48,6 +49,9 @@ func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.T
 	}
 	return &Importer{engine, s, seal, now}, nil
 }
+
+// planLife is the time for which a plan may be applied.
+const planLife = 24 * time.Hour
 
 // sealedFor returns the context that a plan is sealed with.
 func sealedFor(id string) string { return "import/" + id }
@@ -211,6 +215,10 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 	done, err := m.done(ctx, i.ID)
 	if err != nil {
 		return err
+	}
+	if len(done) == 0 && m.now().Sub(i.CreatedAt) > planLife {
+		return tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and what its renewals change "+
+			"may differ by now: check the files again")
 	}
 	for _, u := range units {
 		if done[u.Tenant] {

@@ -171,48 +171,64 @@ func (u *Unit) adopted() (all []lifecycle.Adopted, err error) {
 	return all, nil
 }
 
-// checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import.
+// checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import, and
+// for each new tenant whose name is the common name of another one's certificates.
 func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Problem, err error) {
-	byName := make(map[string]string, len(units)) // tenants that are created
+	created := make(map[string]bool, len(units))
 	for _, u := range units {
-		if u.New {
-			byName[u.Tenant] = u.Tenant
-		}
+		created[u.Tenant] = u.New
 	}
-	owner := map[string]string{} // by subject and SAN
+	owner := map[string]string{} // by name
 	for _, u := range units {
-		all, err := u.adopted()
-		if err != nil {
+		if !u.New {
+			continue
+		}
+		err := m.engine.CheckNames(ctx, u.Tenant, nil)
+		if errors.Is(err, tenancy.ErrConflict) {
+			problems = append(problems, Problem{tenantsFile, u.line, err.Error()})
+			continue
+		}
+		all, err2 := u.adopted()
+		if err := errors.Join(err, err2); err != nil {
 			return nil, err
 		}
 		for i, a := range all {
-			wrong := func(format string, args ...any) {
-				problems = append(problems, Problem{File: u.Keys[i].File, Text: fmt.Sprintf(format, args...)})
-			}
-			err := m.engine.CheckNames(ctx, u.Tenant, []lifecycle.Adopted{a})
-			if errors.Is(err, tenancy.ErrConflict) {
-				wrong("%v", err)
-				continue
-			}
+			problem, err := m.checkName(ctx, u, a, owner, created)
 			if err != nil {
 				return nil, err
 			}
-			names, err := m.engine.KeptNames(u.Tenant, []lifecycle.Adopted{a})
-			if err != nil {
-				return nil, err
-			}
-			for _, name := range names {
-				if other := owner[name]; other != "" && other != u.Tenant {
-					wrong("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other, name)
-				}
-				if owner[name] == "" {
-					owner[name] = u.Tenant
-				}
-			}
-			if cn := a.Leaf.Subject.CommonName; len(names) > 0 && cn != u.Tenant && byName[cn] != "" {
-				wrong("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn)
+			if problem != "" {
+				problems = append(problems, Problem{File: u.Keys[i].File, Text: problem})
 			}
 		}
 	}
 	return problems, nil
+}
+
+// checkName returns what is wrong with the names of one certificate; empty if nothing is. It adds them to owner.
+func (m *Importer) checkName(ctx context.Context, u *Unit, a lifecycle.Adopted, owner map[string]string,
+	created map[string]bool) (problem string, err error) {
+	adopted := []lifecycle.Adopted{a}
+	err = m.engine.CheckNames(ctx, u.Tenant, adopted)
+	if errors.Is(err, tenancy.ErrConflict) {
+		return err.Error(), nil
+	}
+	names, err1 := m.engine.KeptNames(u.Tenant, adopted)
+	common, err2 := m.engine.CommonNames(u.Tenant, adopted)
+	if err := errors.Join(err, err1, err2); err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		if other := owner[name]; other != "" && other != u.Tenant {
+			return fmt.Sprintf("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other,
+				name), nil
+		}
+		owner[name] = u.Tenant
+	}
+	for _, cn := range common {
+		if created[cn] {
+			return fmt.Sprintf("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn), nil
+		}
+	}
+	return "", nil
 }

@@ -142,7 +142,7 @@ func TestNamesThatBelongToAnotherTenantAreNotImported(t *testing.T) {
 		check(t, m.Work(t.Context(), first.ID))
 		capitals := pkix.Name{CommonName: "MY300001", Organization: []string{"PLATFORM"}}
 		for want, files := range map[string]Files{
-			"the tenant acme has certificates with the same name (subject:cn=my300001,o=platform)": one("hooli", capitals),
+			"the tenant acme has certificates with the same name (subject:CN=my300001,O=platform)": one("hooli", capitals),
 			"its common name is that of the tenant globex": one("hooli",
 				pkix.Name{CommonName: "globex"}),
 			"the certificate of the new tenant hooli has the same name": {Tenants: "name\nhooli\ninitech\n",

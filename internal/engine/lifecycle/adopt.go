@@ -60,11 +60,15 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 		c.State = tenancy.Active
 		certs = append(certs, c)
 	}
-	kept, err := e.KeptNames(t.Name, adopted)
-	if err != nil {
+	kept, err1 := e.KeptNames(t.Name, adopted)
+	common, err2 := e.CommonNames(t.Name, adopted)
+	if err := errors.Join(err1, err2); err != nil {
 		return t, err
 	}
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.LockNames(ctx); err != nil {
+			return err
+		}
 		if err := tx.CreateTenant(ctx, t); err != nil {
 			if errors.Is(err, tenancy.ErrConflict) {
 				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s already exists", t.Name)
@@ -89,6 +93,11 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 		}
 		if err := tx.KeepNames(ctx, t.ID, kept); err != nil {
 			return err
+		}
+		for _, name := range common {
+			if err := tx.ShareName(ctx, t.ID, commonName(name)); err != nil {
+				return err
+			}
 		}
 		if err := tx.AddCertificates(ctx, certs); err != nil {
 			return err
@@ -158,6 +167,27 @@ func (e *Engine) FirstRenewal(t tenancy.Tenant, a Adopted, now time.Time) (r Fir
 // KeptNames returns the names by which receivers may know adopted certificates and that later generations keep, in the
 // form of [certfile.Names.Claims]. The names that the issuer gives the tenant in any case are not among them.
 func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept []string, err error) {
+	all, err := e.kept(tenant, adopted)
+	for _, k := range all {
+		kept = append(kept, k.claims...)
+	}
+	return kept, err
+}
+
+// CommonNames returns the common names that later generations keep, folded as by [certfile.Fold], without that of the
+// tenant.
+func (e *Engine) CommonNames(tenant string, adopted []Adopted) (names []string, err error) {
+	all, err := e.kept(tenant, adopted)
+	for _, k := range all {
+		names = append(names, k.common...)
+	}
+	return names, err
+}
+
+// keptNames are the names that the successors of one certificate keep.
+type keptNames struct{ claims, common []string }
+
+func (e *Engine) kept(tenant string, adopted []Adopted) (all []keptNames, err error) {
 	namer, ok := issuer.As[issuer.Namer](e.issuer)
 	if !ok {
 		return nil, nil
@@ -172,13 +202,21 @@ func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept []string, err
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
+		var k keptNames
 		for _, name := range next.Claims() {
 			if !slices.Contains(own.Claims(), name) {
-				kept = append(kept, name)
+				k.claims = append(k.claims, name)
 			}
 		}
+		attributes, _ := next.Attributes()
+		for _, attribute := range attributes {
+			if attribute.Type == "CN" && attribute.Value != tenant {
+				k.common = append(k.common, attribute.Value)
+			}
+		}
+		all = append(all, k)
 	}
-	return kept, nil
+	return all, nil
 }
 
 // ApartAdvice is the end of an error about a name that two tenants would have.
@@ -193,26 +231,26 @@ func (e *Engine) CheckNames(ctx context.Context, tenant string, adopted []Adopte
 }
 
 func (e *Engine) checkNames(ctx context.Context, r store.Reader, tenant string, adopted []Adopted) error {
-	kept, err := e.KeptNames(tenant, adopted)
-	if err != nil || len(kept) == 0 {
-		return err
-	}
-	owners, err := r.NameOwners(ctx, kept)
-	if err != nil {
+	claims, err1 := e.KeptNames(tenant, adopted)
+	common, err2 := e.CommonNames(tenant, adopted)
+	owners, err3 := r.NameOwners(ctx, claims)
+	others, err4 := r.NameOwners(ctx, []string{commonName(tenant)})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
 	for _, o := range owners {
 		if o.Tenant != tenant {
 			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s): "+ApartAdvice,
-				o.Tenant,
-				o.Name)
+				o.Tenant, o.Name)
 		}
 	}
-	for _, a := range adopted {
-		name := a.Leaf.Subject.CommonName
-		if name == tenant {
-			continue
+	for _, o := range others {
+		if o.Tenant != tenant {
+			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the common name %s: receivers "+
+				"could not tell the two apart, so choose another name", o.Tenant, tenant)
 		}
+	}
+	for _, name := range common {
 		_, err := r.Tenant(ctx, name)
 		if err == nil {
 			return tenancy.Errorf(tenancy.ErrConflict, "its common name is that of the tenant %s: "+ApartAdvice, name)
@@ -223,3 +261,6 @@ func (e *Engine) checkNames(ctx context.Context, r store.Reader, tenant string, 
 	}
 	return nil
 }
+
+// commonName is the name under which a kept common name is stored.
+func commonName(folded string) string { return "cn:" + folded }

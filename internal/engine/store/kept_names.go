@@ -8,9 +8,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A NameOwner is the tenant whose certificates keep a name.
+// A NameOwner is a tenant whose certificates keep a name.
 type NameOwner struct {
-	Name   string // as certfile.Names.Claims returns it
+	Name   string
 	Tenant string // its name
 }
 
@@ -25,21 +25,42 @@ func (r Reader) NameOwners(ctx context.Context, names []string) ([]NameOwner, er
 	}
 	return list(ctx, r, func(s row) (o NameOwner, err error) { return o, s.Scan(&o.Name, &o.Tenant) },
 		"SELECT k.name, t.name FROM kept_names k JOIN tenants t ON t.id = k.tenant_id WHERE k.name IN (?"+
-			strings.Repeat(", ?", len(names)-1)+") ORDER BY k.name", args...)
+			strings.Repeat(", ?", len(names)-1)+") ORDER BY k.name, t.name", args...)
 }
 
-// KeepNames stores the names that the certificates of a tenant keep. It returns [tenancy.ErrConflict] if another tenant
-// has one of them.
+// LockNames makes other transactions that keep names wait for the end of this one, so that each sees the names of the
+// others. SQLite has one writer in any case.
+func (t *Tx) LockNames(ctx context.Context) error {
+	if t.engine == SQLite {
+		return nil
+	}
+	_, err := t.exec(ctx, "LOCK TABLE kept_names IN SHARE ROW EXCLUSIVE MODE")
+	return err
+}
+
+// KeepNames stores the names that the certificates of a tenant keep, for it alone. It returns [tenancy.ErrConflict] if
+// another tenant has one of them. The caller holds [Tx.LockNames].
 func (t *Tx) KeepNames(ctx context.Context, tenantID string, names []string) error {
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		n, err := t.exec(ctx, "INSERT INTO kept_names (name, tenant_id) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name,
-			tenantID)
-		if err != nil {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	owners, err := t.NameOwners(ctx, names)
+	if err != nil {
+		return err
+	}
+	if len(owners) > 0 {
+		return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s)", owners[0].Tenant,
+			owners[0].Name)
+	}
+	for _, name := range names {
+		if err := t.ShareName(ctx, tenantID, name); err != nil {
 			return err
-		}
-		if n == 0 {
-			return tenancy.Errorf(tenancy.ErrConflict, "another tenant has certificates with %s", name)
 		}
 	}
 	return nil
+}
+
+// ShareName stores a name that the certificates of a tenant keep, and that those of others may have, too.
+func (t *Tx) ShareName(ctx context.Context, tenantID, name string) error {
+	_, err := t.exec(ctx, "INSERT INTO kept_names (name, tenant_id) VALUES (?, ?) ON CONFLICT (name, tenant_id) DO NOTHING",
+		name, tenantID)
+	return err
 }

@@ -122,6 +122,9 @@ func (s *server) listImportPlan(ctx context.Context, in *struct {
 	tenant := func(p importing.Plan) string { return p.Tenant }
 	if in.Cursor != "" {
 		after := slices.IndexFunc(plans, func(p importing.Plan) bool { return p.Tenant == in.Cursor })
+		if after < 0 {
+			return nil, tenancy.Invalid("cursor", "the plan has no tenant %q", in.Cursor)
+		}
 		plans = plans[after+1:]
 	}
 	return pageOf(plans[:min(len(plans), in.Limit+1)], in.Limit, tenant, viewPlan), nil

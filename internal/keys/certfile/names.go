@@ -2,11 +2,17 @@ package certfile
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/asn1"
 	"errors"
+	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Names identify the owner of a certificate to receivers that look at more than the certificate itself. Both are DER.
@@ -135,17 +141,59 @@ func (n Names) Text() (subject, san string) {
 	return Name(n.Subject), strings.Join(texts, ", ")
 }
 
-// SameSubject reports whether receivers take two subjects for the same: case and repeated spaces do not count (RFC
-// 5280, section 7.1).
-func (n Names) SameSubject(o Names) bool { return fold(Name(n.Subject)) == fold(Name(o.Subject)) }
+// An Attribute is an attribute of a subject, in the form in which attributes are compared: by case-folded text without
+// differences in spaces, in the composition of characters or in their width (RFC 5280, section 7.1; RFC 4518).
+type Attribute struct {
+	Type  string // short name as OpenSSL has it, or the OID
+	Value string
+}
 
-func fold(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
+// Attributes lists the attributes of the subject, sorted. ok is false if the subject cannot be read, or if a value is
+// not a text or has control characters, so that programs would read it in different ways.
+func (n Names) Attributes() (all []Attribute, ok bool) {
+	var rdns []relativeSET
+	if rest, err := asn1.Unmarshal(n.Subject, &rdns); err != nil || len(rest) > 0 {
+		return nil, false
+	}
+	for _, rdn := range rdns {
+		for _, a := range rdn {
+			name, known := attributeNames[a.Type.String()]
+			if !known {
+				name = a.Type.String()
+			}
+			text, isText := textOf(a.Value)
+			if !isText || strings.ContainsFunc(text, unicode.IsControl) {
+				return nil, false
+			}
+			all = append(all, Attribute{name, Fold(text)})
+		}
+	}
+	slices.SortFunc(all, func(a, b Attribute) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Value, b.Value))
+	})
+	return all, true
+}
 
-// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for
-// the same, as in [Names.SameSubject], have the same text.
+// Fold returns a text in the form in which names are compared.
+func Fold(text string) string {
+	visible := strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) { // such as a space of width 0
+			return -1
+		}
+		return r
+	}, norm.NFKC.String(text))
+	return cases.Fold().String(strings.Join(strings.Fields(visible), " "))
+}
+
+// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for the
+// same have the same text, whatever the order of their attributes.
 func (n Names) Claims() (claims []string) {
-	if subject := Name(n.Subject); subject != "" {
-		claims = append(claims, "subject:"+fold(subject))
+	if attributes, ok := n.Attributes(); ok && len(attributes) > 0 {
+		text := make([]string, len(attributes))
+		for i, a := range attributes {
+			text[i] = a.Type + "=" + strings.NewReplacer("\\", "\\\\", ",", "\\,").Replace(a.Value)
+		}
+		claims = append(claims, "subject:"+strings.Join(text, ","))
 	}
 	all, err := n.Alternatives()
 	if err != nil {
@@ -153,7 +201,7 @@ func (n Names) Claims() (claims []string) {
 	}
 	for _, a := range all {
 		if kind, known := kindNames[a.Kind]; known {
-			claims = append(claims, strings.ToLower(kind)+":"+fold(a.Value))
+			claims = append(claims, strings.ToLower(kind)+":"+Fold(a.Value))
 		}
 	}
 	return claims

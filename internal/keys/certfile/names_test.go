@@ -54,7 +54,7 @@ func TestNamesThatReceiversTakeForTheSameHaveTheSameClaims(t *testing.T) {
 	a := names(x509.Certificate{Subject: pkix.Name{CommonName: "Acme  Corp"}, DNSNames: []string{"A.example.com"},
 		EmailAddresses: []string{"x@example.com"}, URIs: []*url.URL{{Scheme: "spiffe", Host: "example.com", Path: "/a"}},
 		IPAddresses: []net.IP{{192, 0, 2, 1}}})
-	want := []string{"subject:cn=acme corp", "dns:a.example.com", "email:x@example.com", "uri:spiffe://example.com/a"}
+	want := []string{"subject:CN=acme corp", "dns:a.example.com", "email:x@example.com", "uri:spiffe://example.com/a"}
 	if got := a.Claims(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -62,11 +62,29 @@ func TestNamesThatReceiversTakeForTheSameHaveTheSameClaims(t *testing.T) {
 		san != "DNS:A.example.com, email:x@example.com, other, URI:spiffe://example.com/a" {
 		t.Errorf("%q, %q", subject, san)
 	}
-	if b := names(x509.Certificate{Subject: pkix.Name{CommonName: "acme corp"}}); !a.SameSubject(b) || a.Equal(b) {
-		t.Error("case and spaces make another subject, or are the same bytes")
+	long := pkix.Name{CommonName: "Größe & Söhne, Acme", Organization: []string{"P"}}
+	claim := func(name pkix.Name) string { return names(x509.Certificate{Subject: name}).Claims()[0] }
+	for _, same := range []pkix.Name{
+		{CommonName: " GRÖSSE &  söhne, Acme ", Organization: []string{"p"}},
+		{CommonName: "Größe & So\u0308hne, Acme", Organization: []string{"P"}}, // decomposed
+		{CommonName: "Ｇröße & Söhne, Ac\u200bme", Organization: []string{"P"}},
+		{ExtraNames: []pkix.AttributeTypeAndValue{{Type: []int{2, 5, 4, 3}, Value: "Größe & Söhne, Acme"},
+			{Type: []int{2, 5, 4, 10}, Value: "P"}}}, // in another order
+	} {
+		if claim(same) != claim(long) {
+			t.Errorf("%q and %q are told apart", claim(same), claim(long))
+		}
 	}
-	if b := names(x509.Certificate{Subject: pkix.Name{CommonName: "acmecorp"}}); a.SameSubject(b) {
-		t.Error("another subject is the same")
+	for _, other := range []pkix.Name{{CommonName: "Größe & Söhne", Organization: []string{"P"}},
+		{CommonName: "Größe & Söhne", Organization: []string{"Acme", "P"}}, {CommonName: "Größe & Söhne, Acme"}} {
+		if claim(other) == claim(long) {
+			t.Errorf("%q is taken for another name", claim(other))
+		}
+	}
+	for _, bad := range []string{"acme\x00mine", "acme\n"} {
+		if _, ok := names(x509.Certificate{Subject: pkix.Name{CommonName: bad}}).Attributes(); ok {
+			t.Errorf("%q is a name", bad)
+		}
 	}
 	if claims := names(x509.Certificate{DNSNames: []string{"x.example.com"}}).Claims(); !slices.Equal(claims,
 		[]string{"dns:x.example.com"}) {

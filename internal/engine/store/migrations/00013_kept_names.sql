@@ -3,13 +3,11 @@
 
 -- +goose Up
 CREATE TABLE kept_names (
-    name      TEXT PRIMARY KEY, -- kind and value, folded: 'subject:cn=acme,o=example'
-    tenant_id TEXT NOT NULL
+    name      TEXT NOT NULL, -- kind and value, folded: 'subject:CN=acme,O=example', 'cn:acme'
+    tenant_id TEXT NOT NULL,
+    PRIMARY KEY (name, tenant_id)
 );
 CREATE INDEX kept_names_tenant ON kept_names (tenant_id);
-INSERT INTO kept_names (name, tenant_id)
-SELECT 'subject:' || LOWER(subject), MIN(tenant_id) FROM certificates
-WHERE generation = 1 AND subject <> '' AND issuer_id NOT IN (SELECT id FROM authorities) GROUP BY LOWER(subject);
 ALTER TABLE imports ADD COLUMN planned TEXT NOT NULL DEFAULT '[]'; -- JSON: what it will do, per tenant
 ALTER TABLE imports ADD COLUMN changing BIGINT NOT NULL DEFAULT 0; -- certificates whose first renewal changes their names or CA
 

@@ -62,23 +62,50 @@ func (ca *CA) spiffeID(r issuer.Request) string {
 func isEmptyName(subject []byte) bool { return bytes.Equal(subject, []byte{0x30, 0}) }
 
 // maySubject reports whether a subject that is to be kept can be mistaken neither for that of an authority nor for one
-// that this CA gives to another tenant.
+// that this CA gives, or gave under another organization, to another tenant.
 func (ca *CA) maySubject(kept, own certfile.Names) bool {
 	var rdns pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(kept.Subject, &rdns); err != nil || len(rest) > 0 {
 		return false // a certificate with it would not be valid
 	}
-	if kept.SameSubject(own) {
-		return true
+	has, ok := kept.Attributes()
+	want, _ := own.Attributes()
+	if !ok {
+		return false
 	}
-	var name pkix.Name
-	name.FillFromRDNSequence(&rdns)
-	has := func(values []string, value string) bool {
-		return slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, value) })
+	organizations := map[string]bool{certfile.Fold(ca.config.Organization): true}
+	for _, a := range ca.authorities() {
+		names := certfile.Names{Subject: a.cert.RawSubject}
+		attributes, _ := names.Attributes()
+		if slices.Equal(attributes, has) {
+			return false
+		}
+		for _, o := range valuesOf(attributes, "O") {
+			organizations[o] = true
+		}
 	}
-	reserved := len(name.OrganizationalUnit) == 0 || // as authorities have it
-		has(name.OrganizationalUnit, tenantUnit) || has(name.OrganizationalUnit, mUserUnit)
-	return !(reserved && has(name.Organization, ca.config.Organization))
+	isO := func(a certfile.Attribute) bool { return a.Type == "O" }
+	if slices.Equal(slices.DeleteFunc(slices.Clone(has), isO), slices.DeleteFunc(want, isO)) {
+		return true // the tenant's own, perhaps under an earlier organization
+	}
+	units := valuesOf(has, "OU")
+	return !slices.Contains(units, certfile.Fold(tenantUnit)) && !slices.Contains(units, certfile.Fold(mUserUnit)) &&
+		(len(units) > 0 || !slices.ContainsFunc(valuesOf(has, "O"), func(o string) bool { return organizations[o] }))
+}
+
+func valuesOf(attributes []certfile.Attribute, name string) (values []string) {
+	for _, a := range attributes {
+		if a.Type == name {
+			values = append(values, a.Value)
+		}
+	}
+	return values
+}
+
+func (ca *CA) authorities() []*authority {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	return slices.Concat(ca.roots, ca.issuing)
 }
 
 // maySAN reports whether alternative names that are to be kept are within the constraints of the issuing CAs.

@@ -153,3 +153,27 @@ func TestASubjectThatIsNotValidIsNotKept(t *testing.T) {
 		t.Errorf("%v, %v, %v", got, err1, err2)
 	}
 }
+
+// Tenants and authorities keep the organization that was in force when they were made.
+func TestNamesUnderAnEarlierOrganizationStayReserved(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	before := ca.config.Organization
+	ca.config.Organization = "New"
+	for _, c := range []struct {
+		name pkix.Name
+		kept bool
+	}{
+		{pkix.Name{Organization: []string{before}, CommonName: before + " root CA G1"}, false},
+		{pkix.Name{Organization: []string{before}, CommonName: "anything"}, false},
+		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{tenantUnit}, CommonName: "zeta"}, false},
+		{pkix.Name{Organization: []string{"Another"}, OrganizationalUnit: []string{mUserUnit}, CommonName: "acme"}, false},
+		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{tenantUnit}, CommonName: "acme"}, true},
+		{pkix.Name{Organization: []string{"Customer"}, CommonName: "anything"}, true},
+	} {
+		n := elsewhere(t, x509.Certificate{Subject: c.name})
+		got, err := ca.Names(issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Replaces: &n})
+		if err != nil || bytes.Equal(got.Subject, n.Subject) != c.kept {
+			t.Errorf("%s: kept %v, %v", c.name, !c.kept, err)
+		}
+	}
+}
