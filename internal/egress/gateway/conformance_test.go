@@ -125,7 +125,8 @@ func wireCases() (all []wireCase) {
 				"/x", body)
 		}
 	}
-	for _, chunks := range []string{"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "3;ext=1\r\nabc\r\n0\r\n\r\n", "003\r\nabc\r\n000\r\n\r\n"} {
+	for _, chunks := range []string{"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", "3;ext=1\r\nabc\r\n0\r\n\r\n",
+		"003\r\nabc\r\n000\r\n\r\n"} {
 		forwarded("RFC 9112, 7.1: chunks", "POST"+wireHead+"Transfer-Encoding: chunked\r\n\r\n"+chunks, "/x", "abc")
 	}
 	return all

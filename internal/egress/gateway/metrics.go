@@ -12,7 +12,8 @@ const mostSeries = 1000
 
 var (
 	messagesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_messages_total",
-		Help: "Messages by class of the answer's status (0: none), and by arrangement if that is configured."}, []string{"arrangement", "class"})
+		Help: "Messages by class of the answer's status (0: none), and by arrangement if that is configured."},
+		[]string{"arrangement", "class"})
 	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total",
 		Help: "Messages that were tried more than once."}, []string{"arrangement"})
 )
@@ -33,7 +34,8 @@ var allSeries struct {
 	known map[string]*series
 }
 
-// seriesOf finds the counters of an arrangement, those of all arrangements for an empty name, or the shared ones if there are too many.
+// seriesOf finds the counters of an arrangement, those of all arrangements for an empty name, or the shared ones if
+// there are too many.
 func seriesOf(name string) *series {
 	allSeries.mu.Lock()
 	defer allSeries.mu.Unlock()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,9 +149,10 @@ func (g *Gateway) record(m *message, path string) {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
+// shortened returns at most most bytes of a text, without a part of a character at the end.
 func shortened(s string, most int) string {
 	if len(s) > most {
-		return s[:most]
+		return strings.ToValidUTF8(s[:most], "")
 	}
 	return s
 }

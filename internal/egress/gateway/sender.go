@@ -59,7 +59,8 @@ func (t *tokens) forget(tenantID string, now time.Time) {
 		case now.After(known.until.Add(tokenGrace)):
 			delete(t.known, hash)
 		case tenantID == "" || known.TenantID == tenantID || known.TenantID == "":
-			if known.changed = true; known.until.After(now) {
+			known.changed, known.askAfter = true, time.Time{}
+			if known.until.After(now) {
 				known.until = now
 			}
 			t.known[hash] = known

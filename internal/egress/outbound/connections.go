@@ -120,7 +120,7 @@ func (c *Connections) CloseIdleConnections() {
 // RoundTrip implements [http.RoundTripper]. As in net/http, a message is sent again only if nothing of it was written,
 // or if it may be repeated (RFC 9110, section 9.2.2) and no answer had begun.
 func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodHead && c.http1.Load() {
+	if r.Method == http.MethodHead && !c.http2.Load() {
 		r = last(r)
 	}
 	if c.isDirect(r) {
@@ -147,10 +147,15 @@ func (c *Connections) transported(r *http.Request) (*http.Response, error) {
 	if !c.http1.Load() && needsLane(r) && (r.ContentLength > 0 || cap(c.lanes.places) > 1) {
 		return c.lanes.roundTrip(r)
 	}
+	transport := c.transport
 	if patient := c.patient.Load(); patient != nil {
-		return Bounded(patient, r)
+		transport = patient
 	}
-	return Bounded(c.transport, r)
+	res, err := Bounded(transport, r)
+	if err == nil && res.ProtoMajor == 1 && hasForbiddenBody(res) {
+		transport.CloseIdleConnections() // its connection is idle already, because such an answer ends at its head
+	}
+	return res, err
 }
 
 func (c *Connections) isDirect(r *http.Request) bool {

@@ -217,8 +217,9 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 		return err
 	}
 	if len(done) == 0 && m.now().Sub(i.CreatedAt) > planLife {
-		return tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and what its renewals change "+
-			"may differ by now: check the files again")
+		return tenancy.Errorf(tenancy.ErrRefused,
+			"this import was checked more than a day ago, and what its renewals change "+
+				"may differ by now: check the files again")
 	}
 	for _, u := range units {
 		if done[u.Tenant] {

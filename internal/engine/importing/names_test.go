@@ -54,8 +54,9 @@ func TestTheNameOfAnotherTenantInAnyFormIsNotCertified(t *testing.T) {
 			f := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
 			der, err := asn1.Marshal(rdns)
 			check(t, err)
-			i, err := m.Check(t.Context(), Files{Tenants: "name\nmallory\n", Certificates: []Certificate{f.client(t, "mallory.pem",
-				tenancy.P256, func(c *x509.Certificate) { c.RawSubject = der })}}, "test")
+			i, err := m.Check(t.Context(), Files{Tenants: "name\nmallory\n",
+				Certificates: []Certificate{f.client(t, "mallory.pem",
+					tenancy.P256, func(c *x509.Certificate) { c.RawSubject = der })}}, "test")
 			check(t, err)
 			if i.Problems != "[]" {
 				if !strings.Contains(i.Problems, lifecycle.ApartAdvice) {
@@ -82,9 +83,11 @@ func TestATenantIsNotCreatedWithTheCommonNameOfAnother(t *testing.T) {
 	check(t, err)
 	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 	check(t, m.Work(t.Context(), i.ID))
-	_, err = e.CreateTenant(t.Context(), tenancy.Tenant{Name: "victim", DisplayName: "V", KeyType: tenancy.P256}, "test", now)
-	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), "the tenant mallory has certificates with the "+
-		"common name victim") {
+	_, err = e.CreateTenant(t.Context(), tenancy.Tenant{Name: "victim", DisplayName: "V", KeyType: tenancy.P256}, "test",
+		now)
+	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(),
+		"the tenant mallory has certificates with the "+
+			"common name victim") {
 		t.Errorf("%v", err)
 	}
 	later, err := m.Check(t.Context(), Files{Tenants: "name\nvictim\n"}, "test")

@@ -171,8 +171,8 @@ func (u *Unit) adopted() (all []lifecycle.Adopted, err error) {
 	return all, nil
 }
 
-// checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import, and
-// for each new tenant whose name is the common name of another one's certificates.
+// checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import,
+// and for each new tenant whose name is the common name of another one's certificates.
 func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Problem, err error) {
 	created := make(map[string]bool, len(units))
 	for _, u := range units {

@@ -37,7 +37,8 @@ func (t *Tx) SetEvidence(ctx context.Context, e standing.Evidence) error {
 		claimed_by = excluded.claimed_by, latest = excluded.latest, turned_at = excluded.turned_at,
 		kinds = excluded.kinds`,
 		e.ArrangementID, e.Generation, micros(e.PresentedAt), string(e.Verdict), micros(e.VerdictAt), string(e.Source),
-		e.Detail, micros(e.ClaimedAt), string(e.ClaimedBy), string(e.Latest), micros(e.TurnedAt), strings.Join(e.Kinds, "\n"))
+		storable(e.Detail), micros(e.ClaimedAt), string(e.ClaimedBy), string(e.Latest), micros(e.TurnedAt),
+		strings.Join(e.Kinds, "\n"))
 	return err
 }
 

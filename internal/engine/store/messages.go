@@ -15,8 +15,8 @@ var insertMessages = bulkInsert("messages", "id text", "arrangement_id text", "a
 func (t *Tx) AddMessages(ctx context.Context, all []tenancy.Message) error {
 	_, err := insertMessages.write(ctx, t, len(all), func(i int) []any {
 		m := &all[i]
-		return []any{m.ID, m.ArrangementID, micros(m.At), m.Method, m.Path, int64(m.Status), int64(m.Generation),
-			int64(m.Attempts), m.Duration.Microseconds(), m.Outcome, int64(m.Count)}
+		return []any{m.ID, m.ArrangementID, micros(m.At), storable(m.Method), storable(m.Path), int64(m.Status),
+			int64(m.Generation), int64(m.Attempts), m.Duration.Microseconds(), storable(m.Outcome), int64(m.Count)}
 	})
 	return err
 }

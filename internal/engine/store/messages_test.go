@@ -9,6 +9,25 @@ import (
 )
 
 // A gateway repeats entries if the confirmation was lost.
+// Senders write paths, and receivers write what errors contain.
+func TestTextOfStrangersIsStoredInEveryDatabase(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddMessages(ctx, []tenancy.Message{{ID: "1", ArrangementID: "a", At: now, Method: "M\x00", Path: "/\xff",
+				Outcome: "valid for a\x00b.example, not for gr\xc3", Count: 1}})
+		}))
+		got, err := s.Messages(t.Context(), "a", "", 10)
+		must(t, err)
+		if len(got) != 1 || got[0].Method != "M\ufffd" || got[0].Path != "/\ufffd" ||
+			got[0].Outcome != "valid for a\ufffdb.example, not for gr\ufffd" {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 func TestEntriesOfTheMessageLogAreStoredOnce(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)

@@ -218,3 +218,9 @@ func byID[T any](ctx context.Context, r Reader, scan func(row) (T, error), key f
 	err := forEach(ctx, r, scan, func(v T) { found[key(v)] = v }, query+in, args...)
 	return found, err
 }
+
+// storable returns a text from outside without what PostgreSQL does not store: bytes that are not UTF-8, and NUL. One
+// such text would make a whole batch fail.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
+}

@@ -185,8 +185,8 @@ func Fold(text string) string {
 	return cases.Fold().String(strings.Join(strings.Fields(visible), " "))
 }
 
-// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for the
-// same have the same text, whatever the order of their attributes.
+// Claims returns a text for each name by which a receiver could tell two owners apart. Names that receivers take for
+// the same have the same text, whatever the order of their attributes.
 func (n Names) Claims() (claims []string) {
 	if attributes, ok := n.Attributes(); ok && len(attributes) > 0 {
 		text := make([]string, len(attributes))

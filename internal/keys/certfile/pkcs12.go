@@ -27,8 +27,8 @@ var errIterations = fmt.Errorf("this PKCS#12 file asks for more than %d iteratio
 const maxNesting = 24
 
 // tooManyIterations reports whether DER has a derivation with more than [maxIterations]. In each form (RFC 7292,
-// section 4 and appendix C; RFC 8018, appendix A), the count follows the salt: an INTEGER behind an OCTET STRING. It looks into
-// octet strings too, because PKCS#12 nests its parts in them. What is encrypted is not seen.
+// section 4 and appendix C; RFC 8018, appendix A), the count follows the salt: an INTEGER behind an OCTET STRING. It
+// looks into octet strings too, because PKCS#12 nests its parts in them. What is encrypted is not seen.
 func tooManyIterations(der []byte, depth int) bool {
 	salted := false
 	for len(der) > 0 && depth < maxNesting {
