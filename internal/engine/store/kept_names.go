@@ -47,8 +47,12 @@ func (t *Tx) KeepNames(ctx context.Context, tenantID string, names []string) err
 		return err
 	}
 	if len(owners) > 0 {
-		return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s)", owners[0].Tenant,
-			owners[0].Name)
+		return tenancy.Errorf(
+			tenancy.ErrConflict,
+			"the tenant %s has certificates with the same name (%s)",
+			owners[0].Tenant,
+			owners[0].Name,
+		)
 	}
 	for _, name := range names {
 		if err := t.ShareName(ctx, tenantID, name); err != nil {
@@ -60,7 +64,7 @@ func (t *Tx) KeepNames(ctx context.Context, tenantID string, names []string) err
 
 // ShareName stores a name that the certificates of a tenant keep, and that those of others may have, too.
 func (t *Tx) ShareName(ctx context.Context, tenantID, name string) error {
-	_, err := t.exec(ctx, "INSERT INTO kept_names (name, tenant_id) VALUES (?, ?) ON CONFLICT (name, tenant_id) DO NOTHING",
-		name, tenantID)
+	_, err := t.exec(ctx, "INSERT INTO kept_names (name, tenant_id) VALUES (?, ?) ON CONFLICT (name, tenant_id) DO "+
+		"NOTHING", name, tenantID)
 	return err
 }
