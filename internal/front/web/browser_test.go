@@ -143,12 +143,15 @@ func (b *tab) fill(id, text string) {
 // reach presses the Tab key until an element e that fits has the focus.
 func (b *tab) reach(fits, what string) {
 	b.t.Helper()
-	for range 120 {
+	hidden := 0
+	for range 300 {
 		if evaluate[bool](b, `(e => `+fits+`)(document.activeElement)`) {
-			if !evaluate[bool](b, `document.activeElement.matches(":focus-visible")`) {
+			if evaluate[bool](b, `document.activeElement.matches(":focus-visible")`) {
+				return
+			}
+			if hidden++; hidden == 3 { // once may be the moment at which a live part is replaced
 				b.t.Fatalf("%s has the focus, but it is not visible", what)
 			}
-			return
 		}
 		b.do(chromedp.KeyEvent("\t"))
 	}
