@@ -149,7 +149,7 @@ func printPlan(w io.Writer, p client.ImportPlan) {
 	}
 	fmt.Fprintf(w, "%s: %s\n", printable(p.Tenant), strings.Join(adds, ", "))
 	for _, r := range p.Certificates {
-		warned := fmt.Sprintf("people warned on %s: %d", r.WarnAt.UTC().Format(time.DateOnly), r.Notified)
+		warned := fmt.Sprintf("recipients warned on %s: %d", r.WarnAt.UTC().Format(time.DateOnly), r.Notified)
 		switch {
 		case r.WarnAt.IsZero():
 			warned = "no warning before"

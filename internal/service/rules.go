@@ -30,7 +30,7 @@ const (
 	defaultTrustDomain  = "perennial.internal"
 )
 
-// A rule is one of them, with its name in the database and on the command line.
+// A rule is one field of [Rules], with its name in the database and on the command line.
 type rule struct {
 	setting, flag string
 	value         func(*Rules) *string
@@ -87,7 +87,7 @@ func (c *Certificates) rules() (r Rules, err error) {
 	return r, authority.Check()
 }
 
-// Rules returns the rules of a database. Those that it does not have yet are empty.
+// readRules returns the rules of a database. Those that it does not have yet are empty.
 func readRules(ctx context.Context, s store.Reader) (r Rules, err error) {
 	for _, rule := range ruleTable {
 		if *rule.value(&r), err = s.Setting(ctx, rule.setting); err != nil {
@@ -133,7 +133,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 // A RuleChange is a difference between the rules of a database and those that are wanted.
 type RuleChange struct {
 	Flag     string `json:"setting"` // policy, organization or trust-domain
-	From, To string // as people know them
+	From, To string // the name of a policy, or the quoted value
 	Meaning  string // one or two sentences
 }
 

@@ -65,7 +65,7 @@ func (s *Store) checkNewer(ctx context.Context, current, target int64) error {
 var compatibleFrom = regexp.MustCompile(`(?m)^-- compatible from: (\d+)$`)
 
 // oldestProgram returns the version of the oldest schema whose programs work with the schema after all migrations. A
-// migration that says nothing about it is compatible with its own programs only.
+// migration without that line is compatible with its own programs only.
 func oldestProgram(files fs.FS) (oldest int64, err error) {
 	names, err := fs.Glob(files, "migrations/*.sql")
 	if err != nil {

@@ -493,12 +493,22 @@ func TestReceivers(t *testing.T) {
 				for _, s := range strategies {
 					w.arrangement(string(s), r.url, s)
 				}
-				testenv.Eventually(t, func() bool { // until the configuration is active
-					res, err := http.Post(w.gateway+"/acme/adaptive/ready", "text/plain", strings.NewReader("ready?"))
-					if err == nil {
-						res.Body.Close()
+				// Until the configuration is active: after a reload, the previous process may still take connections, and
+				// each arrangement has its own.
+				testenv.Eventually(t, func() bool {
+					for range 3 {
+						for _, s := range strategies {
+							res, err := http.Post(w.gateway+"/acme/"+string(s)+"/ready", "text/plain", strings.NewReader("ready?"))
+							if err != nil {
+								return false
+							}
+							res.Body.Close()
+							if res.StatusCode != http.StatusOK {
+								return false
+							}
+						}
 					}
-					return err == nil && res.StatusCode == 200
+					return true
 				})
 				for i, s := range strategies {
 					flows[i] = w.flow(string(s), r.times)
