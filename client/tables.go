@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -17,6 +18,9 @@ func Table(file []byte, encoding string) (string, error) {
 	switch {
 	case bytes.HasPrefix(file, []byte{0xfe, 0xff}), bytes.HasPrefix(file, []byte{0xff, 0xfe}):
 		text, err := unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder().Bytes(file)
+		if err == nil && bytes.ContainsRune(text, utf8.RuneError) {
+			err = errors.New("the file is not in UTF-16, as its first bytes state: is it cut off?")
+		}
 		return string(text), err
 	case encoding == "", bytes.HasPrefix(file, []byte("\ufeff")):
 		if at := invalid(file); at >= 0 {

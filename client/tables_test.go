@@ -19,6 +19,7 @@ func TestATableIsReadInItsEncodingOrRefused(t *testing.T) {
 		"UTF-8 by name":                   {want, "utf-8", want, ""},
 		"UTF-8 with a mark":               {"\ufeff" + want, "windows-1252", "\ufeff" + want, ""},
 		"UTF-16 with a mark":              {utf16, "", want, ""},
+		"UTF-16 that is cut off":          {utf16[:len(utf16)-1], "", "", "is it cut off?"},
 		"Latin-1 that is not stated":      {latin, "", "", "line 2 is not in UTF-8: save the file as UTF-8"},
 		"Latin-1":                         {latin, "iso-8859-1", want, ""},
 		"Windows":                         {latin, "Windows-1252", want, ""},
@@ -27,7 +28,8 @@ func TestATableIsReadInItsEncodingOrRefused(t *testing.T) {
 		"empty":                           {"", "", "", ""},
 	} {
 		text, err := client.Table([]byte(c.file), c.encoding)
-		if text != c.text || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+		if err == nil && text != c.text || (err == nil) != (c.err == "") || err != nil &&
+			!strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}
 	}

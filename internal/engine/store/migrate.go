@@ -31,18 +31,31 @@ func (s *Store) migrate(ctx context.Context) error {
 	if current > target {
 		return s.checkNewer(ctx, current, target)
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the schema: %w", err)
-	}
 	oldest, err := oldestProgram(migrations)
 	if err != nil {
 		return err
+	}
+	if current > 0 && current < target {
+		// A crash right after the migration must not let an older program start with what it does not support.
+		if err := s.raiseOldestProgram(ctx, target); err != nil {
+			return err
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the schema: %w", err)
 	}
 	text := strconv.FormatInt(oldest, 10)
 	if stored, err := s.Setting(ctx, oldestProgramSetting); err != nil || stored == text {
 		return err
 	}
 	return s.InTx(ctx, func(tx *Tx) error { return tx.SetSetting(ctx, oldestProgramSetting, text) })
+}
+
+// raiseOldestProgram lets only programs of the target schema start, until the migration has ended.
+func (s *Store) raiseOldestProgram(ctx context.Context, target int64) error {
+	return s.InTx(ctx, func(tx *Tx) error {
+		return tx.SetSetting(ctx, oldestProgramSetting, strconv.FormatInt(target, 10))
+	})
 }
 
 // oldestProgramSetting holds the version of the oldest schema whose programs work with the present one.

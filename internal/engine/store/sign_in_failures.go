@@ -37,6 +37,16 @@ func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Tim
 	return failures, time.Time{}, err
 }
 
+// UncountSignIn takes back one attempt whose password was not checked. A pair with fewer than locks failures is not
+// locked any more.
+func (t *Tx) UncountSignIn(ctx context.Context, name, network string, locks int) error {
+	_, err := t.exec(ctx, "UPDATE sign_in_failures SET failures = failures - 1, locked_until = CASE WHEN failures <= "+
+		"? THEN "+
+		"0 ELSE locked_until END WHERE name_hash = ? AND network = ? AND failures > 0", locks, tenancy.HashSecret(name),
+		network)
+	return err
+}
+
 // ForgetSignIns forgets the failed attempts to sign in with a name from a network.
 func (t *Tx) ForgetSignIns(ctx context.Context, name, network string) error {
 	_, err := t.exec(ctx, "DELETE FROM sign_in_failures WHERE name_hash = ? AND network = ?", tenancy.HashSecret(name),

@@ -121,16 +121,27 @@ func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (s
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound), err == nil && a.Password == "":
 		if err := password.Waste(ctx, secret); err != nil { // the time must not show which names have a password
-			return "", err
+			return "", s.unchecked(ctx, name, b, err)
 		}
 		return "", ErrWrongPassword
 	case err != nil:
-		return "", err
+		return "", s.unchecked(ctx, name, b, err)
 	}
 	if err := s.matches(ctx, a, secret, failures); err != nil {
-		return "", err
+		return "", s.unchecked(ctx, name, b, err)
 	}
 	return s.begin(ctx, a, byPassword, b)
+}
+
+// unchecked takes an attempt back that ended before its password was checked, so that a busy service locks no one out.
+// It returns the error of the attempt.
+func (s *Service) unchecked(ctx context.Context, name string, b Browser, err error) error {
+	if errors.Is(err, ErrWrongPassword) {
+		return err
+	}
+	return errors.Join(err, s.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		return tx.UncountSignIn(ctx, name, b.network(), freeFailures)
+	}))
 }
 
 // countFirst counts an attempt with a name as failed before its password is checked, so that attempts at the same time
