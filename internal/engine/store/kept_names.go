@@ -29,12 +29,13 @@ func (r Reader) NameOwners(ctx context.Context, names []string) ([]NameOwner, er
 }
 
 // LockNames makes other transactions that keep names wait for the end of this one, so that each sees the names of the
-// others. SQLite has one writer in any case.
+// others. SQLite has one writer at a time, and any statement that writes makes it this one.
 func (t *Tx) LockNames(ctx context.Context) error {
-	if t.engine == SQLite {
-		return nil
+	lock := "DELETE FROM kept_names WHERE name = ''"
+	if t.engine == Postgres {
+		lock = "LOCK TABLE kept_names IN SHARE ROW EXCLUSIVE MODE"
 	}
-	_, err := t.exec(ctx, "LOCK TABLE kept_names IN SHARE ROW EXCLUSIVE MODE")
+	_, err := t.exec(ctx, lock)
 	return err
 }
 
