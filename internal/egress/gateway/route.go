@@ -137,7 +137,7 @@ type routes struct {
 	mu      sync.RWMutex
 	known   map[address]*route
 	stale   map[address]*route // to be read again; their connections may be reused
-	changes int                // counts what was forgotten
+	changes changes
 	// Until silentUntil the control is not asked for what is stale, because it did not answer.
 	silentUntil time.Time
 }
@@ -189,21 +189,29 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 // isAnswer reports whether an error is an answer of the control, and not a failure to get one.
 func isAnswer(err error) bool { return errors.As(err, new(*tenancy.RuleError)) }
 
-// read reads a route, and starts again if something changed meanwhile.
+// read reads a route, and starts again if something of the tenant changed meanwhile.
 func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
 	for {
-		rs.mu.RLock()
-		changes := rs.changes
-		rs.mu.RUnlock()
-		s, identities, err := g.control.Standing(ctx, to.tenant, to.arrangement)
-		if err != nil {
-			return nil, err
-		}
-		r, err := rs.replace(g, to, s, identities, changes)
+		r, err := rs.readOnce(ctx, g, to)
 		if r != nil || err != nil {
 			return r, err
 		}
 	}
+}
+
+// readOnce reads and stores a route. The result is nil if the route may be out of date already.
+func (rs *routes) readOnce(ctx context.Context, g *Gateway, to address) (*route, error) {
+	rs.mu.Lock()
+	since := rs.changes.begin()
+	rs.mu.Unlock()
+	s, identities, err := g.control.Standing(ctx, to.tenant, to.arrangement)
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	defer rs.changes.end()
+	if err != nil || rs.changes.concern(s.Tenant.ID, since) {
+		return nil, err
+	}
+	return rs.replace(g, to, s, identities)
 }
 
 // refresh returns the current state of a route after every generation was refused, in case a change was missed. It
@@ -242,14 +250,9 @@ func (rs *routes) refresh(ctx context.Context, g *Gateway, r *route) *route {
 	}
 }
 
-// replace stores a route that was read. The result is nil if the route may be out of date already.
-func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identities []standing.Identity,
-	changes int) (*route, error) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if rs.changes != changes {
-		return nil, nil
-	}
+// replace stores a route that was read; rs.mu is held.
+func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identities []standing.Identity) (*route,
+	error) {
 	before := rs.known[to]
 	if before == nil {
 		before = rs.stale[to]
@@ -282,7 +285,6 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 		refusals: outbound.NewRefusals(s.Arrangement.Egress.Refusals()),
 		kinds:    kindsOf(s), questions: &questions{},
 		identities: map[int]*identity{}, accepted: map[int]time.Time{}, refused: refusedSorts{},
-		series: seriesOf(""),
 	}
 	r.late.Store(before != nil && before.late.Load() && before.standing.Arrangement.Endpoint == s.Arrangement.Endpoint)
 	settings, err := json.Marshal([]any{r.egress(), s.Arrangement.Endpoint})
@@ -370,7 +372,7 @@ func (r *route) closeBut(next *route) {
 func (rs *routes) forget(tenantID string) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.changes++
+	rs.changes.add(tenantID)
 	for to, r := range rs.known {
 		if tenantID == "" || r.standing.Tenant.ID == tenantID {
 			rs.stale[to] = r

@@ -37,7 +37,7 @@ var (
 type tokens struct {
 	mu      sync.RWMutex     // guards the fields below
 	known   map[string]token // by hash
-	changes int              // counted so that an answer from before a change is not believed
+	changes changes
 }
 
 type token struct {
@@ -53,7 +53,7 @@ type token struct {
 func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.changes++
+	t.changes.add(tenantID)
 	for hash, known := range t.known {
 		switch {
 		case now.After(known.until.Add(tokenGrace)):
@@ -133,7 +133,6 @@ func (g *Gateway) lookUpToken(ctx context.Context, secret string) (tenancy.Token
 	now := g.now()
 	g.tokens.mu.RLock()
 	known, ok := g.tokens.known[hash]
-	changes := g.tokens.changes
 	g.tokens.mu.RUnlock()
 	usable := ok && now.Before(known.until.Add(tokenGrace)) && now.Before(known.ExpiresAt)
 	switch {
@@ -147,8 +146,11 @@ func (g *Gateway) lookUpToken(ctx context.Context, secret string) (tenancy.Token
 		ctx, cancel = context.WithTimeout(ctx, changePatience)
 		defer cancel()
 	}
+	g.tokens.mu.Lock()
+	since := g.tokens.changes.begin()
+	g.tokens.mu.Unlock()
 	t, err := g.control.Token(ctx, hash)
-	g.tokens.learn(hash, t, err, changes, g.now())
+	g.tokens.learn(hash, t, err, since, g.now())
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) && usable {
 		return known.Token, nil
 	}
@@ -165,21 +167,22 @@ func (g *Gateway) refreshToken(hash string) {
 	}
 	known.asking = true
 	g.tokens.known[hash] = known
-	changes := g.tokens.changes
+	since := g.tokens.changes.begin()
 	g.inBackground(func(ctx context.Context) {
 		t, err := g.control.Token(ctx, hash)
-		g.tokens.learn(hash, t, err, changes, g.now())
+		g.tokens.learn(hash, t, err, since, g.now())
 	})
 }
 
-// learn stores an answer about a token, which was asked about after a number of changes. Without an answer, a known
-// token stays as it is, and is not asked about for [askAgain].
-func (t *tokens) learn(hash string, answer tenancy.Token, err error, changes int, now time.Time) {
+// learn stores an answer about a token and ends its reading. Without an answer, a known token stays as it is, and is not
+// asked about for [askAgain].
+func (t *tokens) learn(hash string, answer tenancy.Token, err error, since int, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.changes.end()
 	known, ok := t.known[hash]
 	switch {
-	case err == nil && changes != t.changes: // the answer may be from before a change
+	case err == nil && t.changes.concern(answer.TenantID, since): // the answer may be from before a change
 		t.known[hash] = token{Token: answer, until: now, changed: true}
 	case err == nil:
 		t.known[hash] = token{Token: answer, until: now.Add(tokenLife)}

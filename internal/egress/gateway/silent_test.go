@@ -28,6 +28,14 @@ type silent struct {
 	asked  atomic.Int32 // about arrangements
 	tokens atomic.Int32 // about tokens
 	change func(tenantID string)
+	during map[string]func() // runs once while the answer about an arrangement or a token is on its way
+}
+
+func (s *silent) answered(about string) {
+	if during := s.during[about]; during != nil {
+		delete(s.during, about)
+		during()
+	}
 }
 
 // silence restarts the fixture's gateway with such a control.
@@ -46,6 +54,7 @@ func (s *silent) Standing(ctx context.Context, tenant, arrangement string) (stan
 	if s.down.Load() {
 		return standing.Standing{}, nil, errSilent
 	}
+	defer s.answered("arrangement")
 	return s.Control.Standing(ctx, tenant, arrangement)
 }
 
@@ -54,6 +63,7 @@ func (s *silent) Token(ctx context.Context, hash string) (tenancy.Token, error) 
 	if s.down.Load() {
 		return tenancy.Token{}, errSilent
 	}
+	defer s.answered("token")
 	return s.Control.Token(ctx, hash)
 }
 
@@ -138,6 +148,41 @@ func TestAChangeForgetsWhatItConcernsAndNothingElse(t *testing.T) {
 		if arrangements != c.asked || tokens != c.asked {
 			t.Errorf("%s: asked %d times about the arrangement and %d times about the token, want %d", c.name, arrangements,
 				tokens, c.asked)
+		}
+	}
+}
+
+// An answer that was on its way during a change may be from before it. During a renewal run, some neighbour changes at
+// any time.
+func TestAnAnswerCountsUnlessItsTenantChangedMeanwhile(t *testing.T) {
+	f := setUp(t)
+	control := f.silence()
+	f.receiver("bank", tenancy.Adaptive, ways["401"])
+	zeta, err := f.engine.Store.Tenant(t.Context(), "zeta")
+	check(t, err)
+	for _, c := range []struct {
+		during, name, changed string
+		arrangements, tokens  int32 // questions of the message during the change and of the next one
+	}{
+		{"token", "a neighbour", zeta.ID, 1, 1},
+		{"token", "the tenant", f.acme.ID, 1, 2},
+		{"token", "any", "", 1, 2},
+		{"arrangement", "a neighbour", zeta.ID, 1, 1},
+		{"arrangement", "the tenant", f.acme.ID, 2, 2},
+		{"arrangement", "any", "", 2, 2},
+	} {
+		control.change(f.acme.ID)
+		arrangements, tokens := control.asked.Load(), control.tokens.Load()
+		control.during = map[string]func(){c.during: func() { control.change(c.changed) }}
+		for range 2 {
+			if got := f.send("bank", "POST", 100); got.status != 200 {
+				t.Fatalf("%s, %s: %+v", c.during, c.name, got)
+			}
+		}
+		arrangements, tokens = control.asked.Load()-arrangements, control.tokens.Load()-tokens
+		if arrangements != c.arrangements || tokens != c.tokens {
+			t.Errorf("%s changes during the answer about the %s: %d questions about the arrangement and %d about the token, "+
+				"want %d and %d", c.name, c.during, arrangements, tokens, c.arrangements, c.tokens)
 		}
 	}
 }
