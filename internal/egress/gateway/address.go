@@ -102,13 +102,18 @@ func escapedPath(r *http.Request) string {
 		path = "/" + path
 	}
 	var out strings.Builder
-	for _, b := range []byte(path) {
-		if b <= ' ' || b >= 0x7f || strings.IndexByte("\"<>\\^`{|}", b) >= 0 {
+	clean := 0 // the bytes before it are in out
+	for i := range len(path) {
+		if b := path[i]; b <= ' ' || b >= 0x7f || strings.IndexByte("\"<>\\^`{|}", b) >= 0 {
+			out.WriteString(path[clean:i])
 			fmt.Fprintf(&out, "%%%02X", b)
-		} else {
-			out.WriteByte(b)
+			clean = i + 1
 		}
 	}
+	if clean == 0 { // as nearly all are
+		return path
+	}
+	out.WriteString(path[clean:])
 	return out.String()
 }
 

@@ -56,7 +56,14 @@ type revocations struct {
 	size   int64
 	at     time.Time // of the file's latest change
 	lists  []*x509.RevocationList
-	err    error // of the latest reading
+	of     map[string]*authorityList // the lists in use, by the certificate of the CA; nil if a CA has none
+	err    error                     // of the latest reading
+}
+
+// An authorityList is the newest list that a CA has signed.
+type authorityList struct {
+	until   time.Time
+	revoked map[string]bool // by serial number
 }
 
 // check returns an error unless a chain is known to be not revoked. The list of the CA that issued the sender's
@@ -69,66 +76,75 @@ func (v *revocations) check(chain []*x509.Certificate, now time.Time) error {
 		}
 		return nil
 	}
-	lists, err := v.current(now)
-	if err != nil {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.read(now); err != nil {
 		return errors.New("the revocation lists of client certificates cannot be read: see the gateway's log, or " +
 			"send a token")
 	}
 	for i, c := range chain[:len(chain)-1] {
-		list := listOf(lists, chain[i+1])
+		list := v.listOf(chain[i+1])
 		switch {
 		case list == nil && i > 0:
 			continue
 		case list == nil:
 			return fmt.Errorf("there is no revocation list of %s: add it to the file of --gateway-client-crl, or send a token",
 				chain[i+1].Subject)
-		case !now.Before(list.NextUpdate):
+		case !now.Before(list.until):
 			return fmt.Errorf("the revocation list of %s is out of date since %s: refresh the file of --gateway-client-crl",
-				chain[i+1].Subject, list.NextUpdate.UTC().Format(time.RFC3339))
-		}
-		for _, e := range list.RevokedCertificateEntries {
-			if e.SerialNumber.Cmp(c.SerialNumber) == 0 {
-				return errors.New("the client certificate, or that of its CA, is revoked")
-			}
+				chain[i+1].Subject, list.until.UTC().Format(time.RFC3339))
+		case list.revoked[c.SerialNumber.String()]:
+			return errors.New("the client certificate, or that of its CA, is revoked")
 		}
 	}
 	return nil
 }
 
-// listOf returns the newest list that a CA has signed; nil if there is none.
-func listOf(lists []*x509.RevocationList, ca *x509.Certificate) (newest *x509.RevocationList) {
-	for _, l := range lists {
-		if bytes.Equal(l.RawIssuer, ca.RawSubject) && l.CheckSignatureFrom(ca) == nil &&
-			(newest == nil || l.ThisUpdate.After(newest.ThisUpdate)) {
+// listOf returns the newest list that a CA has signed; nil if there is none. Signatures are verified once, not for each
+// message.
+func (v *revocations) listOf(ca *x509.Certificate) *authorityList {
+	list, known := v.of[string(ca.Raw)]
+	if known {
+		return list
+	}
+	var newest *x509.RevocationList
+	for _, l := range v.lists {
+		if bytes.Equal(l.RawIssuer, ca.RawSubject) && (newest == nil || l.ThisUpdate.After(newest.ThisUpdate)) &&
+			l.CheckSignatureFrom(ca) == nil {
 			newest = l
 		}
 	}
-	return newest
+	if newest != nil {
+		list = &authorityList{newest.NextUpdate, make(map[string]bool, len(newest.RevokedCertificateEntries))}
+		for _, e := range newest.RevokedCertificateEntries {
+			list.revoked[e.SerialNumber.String()] = true
+		}
+	}
+	v.of[string(ca.Raw)] = list
+	return list
 }
 
-// current returns the lists in the file. A file that was damaged after the start is an error, since a revocation may be
+// read reads the file if it has changed. A file that was damaged after the start is an error, since a revocation may be
 // missing.
-func (v *revocations) current(now time.Time) ([]*x509.RevocationList, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (v *revocations) read(now time.Time) error {
 	if !v.looked.IsZero() && now.Sub(v.looked) < lookEvery && !now.Before(v.looked) {
-		return v.lists, v.err
+		return v.err
 	}
 	v.looked = now
 	info, err := os.Stat(v.path)
 	if err == nil && v.err == nil && info.Size() == v.size && info.ModTime().Equal(v.at) && v.lists != nil {
-		return v.lists, nil
+		return nil
 	}
 	var lists []*x509.RevocationList
 	if err == nil {
 		v.size, v.at = info.Size(), info.ModTime()
 		lists, err = ReadRevocations(v.path)
 	}
-	if v.lists, v.err = lists, err; err != nil {
+	if v.lists, v.of, v.err = lists, map[string]*authorityList{}, err; err != nil {
 		v.log.Error("the revocation lists of senders' certificates cannot be read: their certificates are refused", "file",
 			v.path, "error", err)
 	}
-	return v.lists, v.err
+	return v.err
 }
 
 // ReadRevocations reads a file of certificate revocation lists: one in DER, or any number in PEM.
