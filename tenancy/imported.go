@@ -15,6 +15,9 @@ type Import struct {
 	LastError string // the reason why applying or undoing stopped
 }
 
+// PlanLife is the time for which a checked import may be applied. What its renewals change may differ afterwards.
+const PlanLife = 24 * time.Hour
+
 // ImportState is the state of an import.
 type ImportState string
 

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +91,9 @@ type checked struct {
 
 func (c *checked) Write(p []byte) (n int, err error) {
 	n, err = c.Writer.Write(p)
-	c.err = cmp.Or(c.err, err)
+	if c.err == nil {
+		c.err = err
+	}
 	return n, err
 }
 

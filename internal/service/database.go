@@ -89,14 +89,11 @@ func openExisting(ctx context.Context, url string,
 	return open(ctx, url)
 }
 
-// OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
-// gateway has ended.
-func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ serve.Service,
-	err error) {
-	var none serve.Service
-	s, err := store.Open(ctx, d.URL)
+// openServed opens a database that a service has set up, with its keys. The caller closes it.
+func (d *Database) openServed(ctx context.Context) (_ *store.Store, _ *keyring.Keyring, err error) {
+	s, err := openExisting(ctx, d.URL, store.Open)
 	if err != nil {
-		return none, err
+		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -105,15 +102,29 @@ func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slo
 	}()
 	sealed, err := s.Setting(ctx, keyCheck)
 	if err != nil {
-		return none, err
+		return nil, nil, err
 	}
 	if sealed == "" {
-		return none, errors.New("the database has not been set up by a service: start perennial serve first")
+		return nil, nil, errors.New("the database has not been set up by a service: start perennial serve first")
 	}
 	keys, err := d.keyring(ctx, s)
+	return s, keys, err
+}
+
+// OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
+// gateway has ended.
+func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ serve.Service,
+	err error) {
+	var none serve.Service
+	s, keys, err := d.openServed(ctx)
 	if err != nil {
 		return none, err
 	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
 	r, err := rollovers.New(s, keys, log)
 	if err != nil {
 		return none, err

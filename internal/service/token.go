@@ -30,19 +30,11 @@ func CreateOperatorToken(ctx context.Context, d Database, name string, expires, 
 	case !expires.After(now), expires.After(now.Add(api.TokenMaxLifetime)):
 		return t, "", errors.New("the token must expire in the future, and within a year")
 	}
-	s, err := openExisting(ctx, d.URL, store.Open)
+	s, _, err := d.openServed(ctx)
 	if err != nil {
 		return t, "", err
 	}
 	defer s.Close()
-	if sealed, err := s.Setting(ctx, keyCheck); err != nil {
-		return t, "", err
-	} else if sealed == "" {
-		return t, "", errors.New("the database has not been set up by a service: start perennial serve first")
-	}
-	if _, err := d.keyring(ctx, s); err != nil {
-		return t, "", err
-	}
 	secret = api.NewSecret()
 	err = s.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateToken(ctx, t, tenancy.HashSecret(secret)); err != nil {

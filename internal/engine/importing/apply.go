@@ -21,9 +21,8 @@ type Engine interface {
 	AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []lifecycle.Adopted, actor string, now time.Time,
 		more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error)
 	FirstRenewal(t tenancy.Tenant, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
-	CheckNames(ctx context.Context, tenant string, adopted []lifecycle.Adopted) error
-	KeptNames(tenant string, adopted []lifecycle.Adopted) ([]string, error)
-	CommonNames(tenant string, adopted []lifecycle.Adopted) ([]string, error)
+	CheckNames(ctx context.Context, tenant string, kept lifecycle.KeptNames) error
+	KeptNames(tenant string, adopted []lifecycle.Adopted) (lifecycle.KeptNames, error)
 	Policy() policy.Policy
 }
 
@@ -49,9 +48,6 @@ func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.T
 	}
 	return &Importer{engine, s, seal, now}, nil
 }
-
-// planLife is the time for which a plan may be applied.
-const planLife = 24 * time.Hour
 
 // sealedFor returns the context that a plan is sealed with.
 func sealedFor(id string) string { return "import/" + id }
@@ -216,7 +212,7 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 	if err != nil {
 		return err
 	}
-	if len(done) == 0 && m.now().Sub(i.CreatedAt) > planLife {
+	if len(done) == 0 && m.now().Sub(i.CreatedAt) > tenancy.PlanLife {
 		return tenancy.Errorf(tenancy.ErrRefused,
 			"this import was checked more than a day ago, and what its renewals change "+
 				"may differ by now: check the files again")

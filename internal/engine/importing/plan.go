@@ -183,7 +183,7 @@ func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Pr
 		if !u.New {
 			continue
 		}
-		err := m.engine.CheckNames(ctx, u.Tenant, nil)
+		err := m.engine.CheckNames(ctx, u.Tenant, lifecycle.KeptNames{})
 		if errors.Is(err, tenancy.ErrConflict) {
 			problems = append(problems, Problem{tenantsFile, u.line, err.Error()})
 			continue
@@ -208,24 +208,25 @@ func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Pr
 // checkName returns what is wrong with the names of one certificate; empty if nothing is. It adds them to owner.
 func (m *Importer) checkName(ctx context.Context, u *Unit, a lifecycle.Adopted, owner map[string]string,
 	created map[string]bool) (problem string, err error) {
-	adopted := []lifecycle.Adopted{a}
-	err = m.engine.CheckNames(ctx, u.Tenant, adopted)
-	if errors.Is(err, tenancy.ErrConflict) {
-		return err.Error(), nil
-	}
-	names, err1 := m.engine.KeptNames(u.Tenant, adopted)
-	common, err2 := m.engine.CommonNames(u.Tenant, adopted)
-	if err := errors.Join(err, err1, err2); err != nil {
+	kept, err := m.engine.KeptNames(u.Tenant, []lifecycle.Adopted{a})
+	if err != nil {
 		return "", err
 	}
-	for _, name := range names {
+	err = m.engine.CheckNames(ctx, u.Tenant, kept)
+	switch {
+	case errors.Is(err, tenancy.ErrConflict):
+		return err.Error(), nil
+	case err != nil:
+		return "", err
+	}
+	for _, name := range kept.Claims {
 		if other := owner[name]; other != "" && other != u.Tenant {
 			return fmt.Sprintf("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other,
 				name), nil
 		}
 		owner[name] = u.Tenant
 	}
-	for _, cn := range common {
+	for _, cn := range kept.Common {
 		if created[cn] {
 			return fmt.Sprintf("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn), nil
 		}

@@ -60,12 +60,11 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 		c.State = tenancy.Active
 		certs = append(certs, c)
 	}
-	kept, err1 := e.KeptNames(t.Name, adopted)
-	common, err2 := e.CommonNames(t.Name, adopted)
-	if err := errors.Join(err1, err2); err != nil {
+	kept, err := e.KeptNames(t.Name, adopted)
+	if err != nil {
 		return t, err
 	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.LockNames(ctx); err != nil {
 			return err
 		}
@@ -88,13 +87,13 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 				return err
 			}
 		}
-		if err := e.checkNames(ctx, tx.Reader, t.Name, adopted); err != nil {
+		if err := checkNames(ctx, tx.Reader, t.Name, kept); err != nil {
 			return err
 		}
-		if err := tx.KeepNames(ctx, t.ID, kept); err != nil {
+		if err := tx.KeepNames(ctx, t.ID, kept.Claims); err != nil {
 			return err
 		}
-		for _, name := range common {
+		for _, name := range kept.Common {
 			if err := tx.ShareName(ctx, t.ID, commonName(name)); err != nil {
 				return err
 			}
@@ -164,78 +163,58 @@ func (e *Engine) FirstRenewal(t tenancy.Tenant, a Adopted, now time.Time) (r Fir
 	return r, err
 }
 
-// KeptNames returns the names by which receivers may know adopted certificates and that later generations keep, in the
-// form of [certfile.Names.Claims]. The names that the issuer gives the tenant in any case are not among them.
-func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept []string, err error) {
-	all, err := e.kept(tenant, adopted)
-	for _, k := range all {
-		kept = append(kept, k.claims...)
-	}
-	return kept, err
+// KeptNames are the names of adopted certificates by which receivers may know them and that later generations keep.
+type KeptNames struct {
+	Claims []string // in the form of [certfile.Names.Claims], without those that the issuer gives the tenant in any case
+	Common []string // common names, folded as by [certfile.Fold], without that of the tenant
 }
 
-// CommonNames returns the common names that later generations keep, folded as by [certfile.Fold], without that of the
-// tenant.
-func (e *Engine) CommonNames(tenant string, adopted []Adopted) (names []string, err error) {
-	all, err := e.kept(tenant, adopted)
-	for _, k := range all {
-		names = append(names, k.common...)
-	}
-	return names, err
-}
-
-// keptNames are the names that the successors of one certificate keep.
-type keptNames struct{ claims, common []string }
-
-func (e *Engine) kept(tenant string, adopted []Adopted) (all []keptNames, err error) {
+// KeptNames returns the names that later generations of adopted certificates keep.
+func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept KeptNames, err error) {
 	namer, ok := issuer.As[issuer.Namer](e.issuer)
 	if !ok {
-		return nil, nil
+		return kept, nil
 	}
 	for _, a := range adopted {
 		has, err := certfile.NamesOf(a.Leaf.Raw)
 		if err != nil {
-			return nil, err
+			return kept, err
 		}
 		own, err1 := namer.Names(issuer.Request{Tenant: tenant, Purpose: a.Purpose})
 		next, err2 := namer.Names(issuer.Request{Tenant: tenant, Purpose: a.Purpose, Replaces: &has})
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, err
+			return kept, err
 		}
-		var k keptNames
 		for _, name := range next.Claims() {
 			if !slices.Contains(own.Claims(), name) {
-				k.claims = append(k.claims, name)
+				kept.Claims = append(kept.Claims, name)
 			}
 		}
 		attributes, _ := next.Attributes()
 		for _, attribute := range attributes {
 			if attribute.Type == "CN" && attribute.Value != tenant {
-				k.common = append(k.common, attribute.Value)
+				kept.Common = append(kept.Common, attribute.Value)
 			}
 		}
-		all = append(all, k)
 	}
-	return all, nil
+	return kept, nil
 }
 
 // ApartAdvice is the end of an error about a name that two tenants would have.
 const ApartAdvice = "receivers could not tell the two apart: leave the file out, and the tenant gets a certificate " +
 	"of its own"
 
-// CheckNames returns an error if a later generation of the adopted certificates could be mistaken for one of another
-// tenant, because it keeps a name that the other tenant's certificates keep, or has the other tenant's name as its
-// common name. The error is [tenancy.ErrConflict] then.
-func (e *Engine) CheckNames(ctx context.Context, tenant string, adopted []Adopted) error {
-	return e.checkNames(ctx, e.store.Reader, tenant, adopted)
+// CheckNames returns an error if a later generation of certificates that keeps names could be mistaken for one of
+// another tenant, because that tenant's certificates keep one of the names, or because one of the two has the other's
+// name as its common name. The error is [tenancy.ErrConflict] then.
+func (e *Engine) CheckNames(ctx context.Context, tenant string, kept KeptNames) error {
+	return checkNames(ctx, e.store.Reader, tenant, kept)
 }
 
-func (e *Engine) checkNames(ctx context.Context, r store.Reader, tenant string, adopted []Adopted) error {
-	claims, err1 := e.KeptNames(tenant, adopted)
-	common, err2 := e.CommonNames(tenant, adopted)
-	owners, err3 := r.NameOwners(ctx, claims)
-	others, err4 := r.NameOwners(ctx, []string{commonName(tenant)})
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+func checkNames(ctx context.Context, r store.Reader, tenant string, kept KeptNames) error {
+	owners, err1 := r.NameOwners(ctx, kept.Claims)
+	others, err2 := r.NameOwners(ctx, []string{commonName(tenant)})
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	for _, o := range owners {
@@ -250,7 +229,7 @@ func (e *Engine) checkNames(ctx context.Context, r store.Reader, tenant string, 
 				"could not tell the two apart, so choose another name", o.Tenant, tenant)
 		}
 	}
-	for _, name := range common {
+	for _, name := range kept.Common {
 		_, err := r.Tenant(ctx, name)
 		if err == nil {
 			return tenancy.Errorf(tenancy.ErrConflict, "its common name is that of the tenant %s: "+ApartAdvice, name)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -39,10 +38,10 @@ func (r Reader) ImportPlanned(ctx context.Context, id string) (string, error) {
 }
 
 // CreateImport stores an import with its sealed plan, and with what the plan does, as JSON. It deletes the sealed plans
-// that were not applied within a day, because they hold private keys.
+// that may not be applied any more, because they hold private keys.
 func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, planned string) error {
 	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?",
-		micros(i.CreatedAt.Add(-24*time.Hour))); err != nil {
+		micros(i.CreatedAt.Add(-tenancy.PlanLife))); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+

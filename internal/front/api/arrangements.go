@@ -182,7 +182,7 @@ func (s *server) createReceiver(ctx context.Context, in *struct {
 	err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
 		return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
 	})
-	return &Created[client.Receiver]{etag(1), "/api/v1/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
+	return &Created[client.Receiver]{etag(1), prefix + "/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
 }
 
 func (s *server) getReceiver(ctx context.Context, in *OneReceiver) (*Entity[client.Receiver], error) {
@@ -269,7 +269,7 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 	if err == nil {
 		s.askNew(ctx, t, a)
 	}
-	return &Created[client.Arrangement]{etag(1), "/api/v1/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
+	return &Created[client.Arrangement]{etag(1), prefix + "/tenants/" + t.Name + "/arrangements/" + a.Name, view(a)}, err
 }
 
 // newQuestionTimeout limits the wait for a new arrangement's receiver.

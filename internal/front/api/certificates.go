@@ -131,7 +131,7 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 		}
 	}
 	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
-	return &Created[client.Certificate]{Location: fmt.Sprintf("/api/v1/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
+	return &Created[client.Certificate]{Location: fmt.Sprintf(prefix+"/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
 		c.Generation), Body: viewCertificate(c)}, err
 }
 

@@ -91,7 +91,7 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 		return nil, err
 	}
 	view, err := viewImport(i)
-	return &Created[client.Import]{Location: "/api/v1/imports/" + i.ID, Body: view}, err
+	return &Created[client.Import]{Location: prefix + "/imports/" + i.ID, Body: view}, err
 }
 
 func (s *server) getImport(ctx context.Context, in *OneImport) (*Entity[client.Import], error) {

@@ -51,7 +51,7 @@ type OneLink struct {
 }
 
 // linksPath is the path prefix of links. No token is needed below it, because the secret of a link stands for one.
-const linksPath = "/api/v1/links/"
+const linksPath = prefix + "/links/"
 
 func registerReceiverLinks(r *router) {
 	register(r, endpoint{

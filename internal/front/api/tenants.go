@@ -50,7 +50,7 @@ func (s *server) createTenant(ctx context.Context, in *struct{ Body client.Tenan
 		t.KeyType = tenancy.P256
 	}
 	t, err := s.engine.CreateTenant(ctx, t, actor(ctx), s.now())
-	return &Created[client.Tenant]{etag(t.Version), "/api/v1/tenants/" + t.Name, viewTenant(t)}, err
+	return &Created[client.Tenant]{etag(t.Version), prefix + "/tenants/" + t.Name, viewTenant(t)}, err
 }
 
 func (s *server) getTenant(ctx context.Context, in *InTenant) (*Entity[client.Tenant], error) {
@@ -174,7 +174,7 @@ func (s *server) createKeyUser(ctx context.Context, in *struct {
 	err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
 		return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
 	})
-	return &Created[client.KeyUser]{etag(1), "/api/v1/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
+	return &Created[client.KeyUser]{etag(1), prefix + "/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
 }
 
 func (s *server) getKeyUser(ctx context.Context, in *OneKeyUser) (*Entity[client.KeyUser], error) {

@@ -76,7 +76,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 		})
 	view := viewToken(t)
 	view.Secret = secret
-	return &Created[client.Token]{Location: "/api/v1/tokens/" + t.ID, Body: view}, err
+	return &Created[client.Token]{Location: prefix + "/tokens/" + t.ID, Body: view}, err
 }
 
 // origin returns the credential of the caller, which what the caller creates remembers.
