@@ -46,6 +46,7 @@ func connected(t *testing.T, receiver *httptest.Server, numbers ...int) *route {
 	network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	to, err := newRoute(network, address{"acme", "bank"}, s, all, nil)
 	testenv.Check(t, err)
+	to.series = seriesOf("")
 	return to
 }
 
