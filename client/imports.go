@@ -59,7 +59,7 @@ type ImportedRenewal struct {
 	NotAfter time.Time       `json:"not_after" doc:"End of its validity."`
 	RenewAt  time.Time       `json:"renew_at" doc:"Run that renews it first."`
 	WarnAt   time.Time       `json:"warn_at,omitzero" doc:"First run that warns about it. Absent if it is renewed without a warning."`
-	Notified int             `json:"notified" doc:"Number of people whom the warning reaches, by task or mail."`
+	Notified int             `json:"notified" doc:"Number of people that the warning reaches, by task or mail."`
 	Changes  []ImportChange  `json:"changes" doc:"What the first renewal changes, apart from the key and the dates."`
 }
 

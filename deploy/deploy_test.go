@@ -96,8 +96,8 @@ func TestTheSystemdUnitIsHardened(t *testing.T) {
 }
 
 // buildah builds the image with the last stage of the Dockerfile. The test provides the files of the first stage,
-// because the image of the compiler is not available everywhere. The program runs as an unprivileged user
-// on a read-only file system, with one writable folder.
+// because the image of the compiler is not available everywhere. The program runs as an unprivileged user on a
+// read-only file system, with one writable folder.
 func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to build without a daemon and to change the root directory")

@@ -122,8 +122,8 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 	for _, rule := range ruleTable {
 		if flag, value := *rule.value(&flags), *rule.value(&known); flag != "" && flag != value {
 			return known, fmt.Errorf("this database has the %[1]s %[2]s, and --%[1]s sets %[3]s: replicas must not differ. "+
-				"Leave the "+
-				"flag out, or change it for all of them with perennial rules change --%[1]s", rule.flag, rule.shown(value),
+				"Leave the flag out, or change it for all of them with perennial rules change --%[1]s", rule.flag,
+				rule.shown(value),
 				rule.shown(flag))
 		}
 	}

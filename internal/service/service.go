@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
@@ -33,7 +35,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config holds the settings of a service, its clock, its log, and the seams for tests.

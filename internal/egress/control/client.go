@@ -32,8 +32,8 @@ type Client struct {
 }
 
 // NewClient makes a client of the service at an address. token returns the token of a gateway, for each request. The
-// address is https://, or of
-// this machine. The service's certificate is verified with roots; nil stands for the system's.
+// address is https://, or of this machine. The service's certificate is verified with roots; nil stands for the
+// system's.
 func NewClient(address string, token func() (string, error), roots *x509.CertPool, log *slog.Logger) (*Client, error) {
 	if _, err := url.Parse(address); err != nil {
 		return nil, err

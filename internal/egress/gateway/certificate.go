@@ -88,7 +88,7 @@ func (v *revocations) check(chain []*x509.Certificate, now time.Time) error {
 		case list == nil && i > 0:
 			continue
 		case list == nil:
-			return fmt.Errorf("there is no revocation list of %s: add it to the file of --gateway-client-crl, or send a token",
+			return fmt.Errorf("the file of --gateway-client-crl has no revocation list of %s: add it, or send a token",
 				chain[i+1].Subject)
 		case !now.Before(list.until):
 			return fmt.Errorf("the revocation list of %s is out of date since %s: refresh the file of --gateway-client-crl",

@@ -1,8 +1,8 @@
 package gateway
 
-// changes tell whether something of a tenant has changed while it was being read, so that an answer from before a change
-// is not believed. A neighbour's change does not count: there are thousands of them during a renewal run. The lock of
-// the cache guards them.
+// changes tell whether something of a tenant has changed while it was being read, so that an answer from before a
+// change is not believed. A neighbour's change does not count: there are thousands of them during a renewal run. The
+// lock of the cache guards them.
 type changes struct {
 	count   int
 	reading int            // number of readings that have begun and not ended

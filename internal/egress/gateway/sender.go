@@ -174,8 +174,8 @@ func (g *Gateway) refreshToken(hash string) {
 	})
 }
 
-// learn stores an answer about a token and ends its reading. Without an answer, a known token stays as it is, and is not
-// asked about for [askAgain].
+// learn stores an answer about a token and ends its reading. Without an answer, a known token stays as it is, and is
+// not asked about for [askAgain].
 func (t *tokens) learn(hash string, answer tenancy.Token, err error, since int, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

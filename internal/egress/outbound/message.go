@@ -46,8 +46,8 @@ const (
 	Doubtful
 )
 
-// OfMessage concludes from the answer to a message. others states whether the answer can be compared with the
-// one to another generation.
+// OfMessage concludes from the answer to a message. others states whether the answer can be compared with the one to
+// another generation.
 func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 	switch {
 	case r.Meaning == Refused:

@@ -48,12 +48,8 @@ func (t *Tx) KeepNames(ctx context.Context, tenantID string, names []string) err
 		return err
 	}
 	if len(owners) > 0 {
-		return tenancy.Errorf(
-			tenancy.ErrConflict,
-			"the tenant %s has certificates with the same name (%s)",
-			owners[0].Tenant,
-			owners[0].Name,
-		)
+		return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s)",
+			owners[0].Tenant, owners[0].Name)
 	}
 	for _, name := range names {
 		if err := t.ShareName(ctx, tenantID, name); err != nil {

@@ -8,8 +8,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A gateway repeats entries if the confirmation was lost.
-// Senders write paths, and receivers write what errors contain.
+// A gateway repeats entries if the confirmation was lost. Senders write paths, and receivers write what errors contain.
 func TestTextOfStrangersIsStoredInEveryDatabase(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)

@@ -60,7 +60,7 @@ func (r rows) write(fn func(ctx context.Context, tx *Tx) error) {
 	must(r.t, write(r.t, r.Store, fn))
 }
 
-// same fails unless what was read is what was written.
+// same fails unless the row that was read equals the one that was written.
 func (r rows) same(what string, err error, got, want any) {
 	r.t.Helper()
 	if err != nil || !reflect.DeepEqual(got, want) {

@@ -41,8 +41,8 @@ func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Tim
 // locked any more.
 func (t *Tx) UncountSignIn(ctx context.Context, name, network string, locks int) error {
 	_, err := t.exec(ctx, "UPDATE sign_in_failures SET failures = failures - 1, locked_until = CASE WHEN failures <= "+
-		"? THEN "+
-		"0 ELSE locked_until END WHERE name_hash = ? AND network = ? AND failures > 0", locks, tenancy.HashSecret(name),
+		"? THEN 0 ELSE locked_until END WHERE name_hash = ? AND network = ? AND failures > 0", locks,
+		tenancy.HashSecret(name),
 		network)
 	return err
 }

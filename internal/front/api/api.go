@@ -1,5 +1,5 @@
-// Package api serves the JSON API under /api/v1 and a few public pages: health, the certificates and
-// revocation lists of the CA, and the one-click link in mails.
+// Package api serves the JSON API under /api/v1 and a few public pages: health, the certificates and revocation lists
+// of the CA, and the one-click link in mails.
 //
 // It promises: the OpenAPI 3.1 description is generated from the code. Errors are RFC 9457 problems that name the next
 // step. Changes are guarded by ETag and If-Match. Creations can be repeated under an Idempotency-Key. Every endpoint

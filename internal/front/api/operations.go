@@ -50,10 +50,11 @@ type EventsPage struct {
 	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text, or the serial number that it is in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
 }
 
-const (
-	tokenLifetime    = 90 * 24 * time.Hour
-	TokenMaxLifetime = 366 * 24 * time.Hour
-)
+// TokenMaxLifetime is the longest life that a token can be created with.
+const TokenMaxLifetime = 366 * 24 * time.Hour
+
+// tokenLifetime is the life of a token that is created without one.
+const tokenLifetime = 90 * 24 * time.Hour
 
 // NewSecret returns the secret of a new token: 130 random bits with a prefix that scanners for leaked secrets
 // recognize.

@@ -5,9 +5,9 @@
 // unknown name as for a wrong password, and has the same answers. An attempt is counted before its password is checked.
 // Wrong passwords lock a name for the network that they come from, for at most 15 minutes. The owner can sign in from
 // another network, or with a passkey. A network (an IPv4 address, or 64 bits of IPv6) may try 30 times per minute in
-// this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by
-// the browser that began it. Rights that come from a company's provider end 12 hours after the latest sign-in there,
-// whatever passkeys and calendars the account has. Every change of an account has an entry in the audit log.
+// this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by the browser that began
+// it. Rights that come from a company's provider end 12 hours after the latest sign-in there, whatever passkeys and
+// calendars the account has. Every change of an account has an entry in the audit log.
 package identity
 
 import (

@@ -240,8 +240,7 @@ func (v *view) advice(r roll) string {
 			r.arrangement.Egress.Probe.Method+" "+r.arrangement.Egress.Probe.Path)
 	case newest.Verdict == rollover.Unclear && newest.Source == rollover.Traffic && roll.AtRisk:
 		return v.T("Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test "+
-			"path, or "+
-			"add the rule.", newest.Generation, newest.Answer)
+			"path, or add the rule.", newest.Generation, newest.Answer)
 	case roll.State == rollover.Claimed:
 		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages "+
 			"that it refuses are sent with an older generation.", newest.Generation)

@@ -99,7 +99,7 @@ func TestNamesThatReceiversTakeForTheSameHaveTheSameClaims(t *testing.T) {
 	}
 }
 
-// What is foreseen is what a comparison shows once the certificate is there.
+// The changes that were foreseen equal those between the two certificates once both exist.
 func TestForeseenChangesAreThoseOfTheNextCertificate(t *testing.T) {
 	var none *authority
 	root, other := none.ca(t, "root"), none.ca(t, "root") // the same name, another key

@@ -19,8 +19,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// What an issuer announces of the names is what it issues, for the first certificate and for the one that replaces a
-// certificate of another CA.
+// testNamer compares the names that an issuer announces with those of the certificates that it issues: a first one, and
+// one that replaces a certificate of another CA.
 func testNamer(t *testing.T, i issuer.Issuer) {
 	namer := capability[issuer.Namer](t, i)
 	subject, err := asn1.Marshal(pkix.Name{CommonName: "my300001", Organization: []string{"Elsewhere"}}.ToRDNSequence())
