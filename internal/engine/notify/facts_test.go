@@ -174,6 +174,7 @@ func TestTheFirstRenewalUnderANewCACarriesItsCertificates(t *testing.T) {
 			"not will stay the same")
 		check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 		letter := w.deliver(date(2026, 12, 1))[renewedSubject]
+		says(t, w.rendered(letter), "The issuer changes this time, so the receiver cannot confirm the new one")
 		if len(letter.NewCAs) != certificates {
 			t.Errorf("a new root %v: %d CA certificates are attached, want %d", newRoot, len(letter.NewCAs), certificates)
 		}
@@ -181,6 +182,29 @@ func TestTheFirstRenewalUnderANewCACarriesItsCertificates(t *testing.T) {
 			t.Errorf("a new root %v: %+v", newRoot, letter.Changes)
 		}
 	}
+}
+
+// A mail is meant to be forwarded. Every tenant has certificates of the same issuer, so the mail must not present the
+// issuer as a proof.
+func TestAMailThatIsForwardedNamesIssuerSubjectAndFingerprintAsTheProof(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
+	letter := w.deliver(date(2026, 12, 1))[renewedSubject]
+	proof := []string{"A forwarded mail proves nothing.", "the same CA issues the certificates of other companies",
+		"must have both the subject", "Read the SHA-256 fingerprint to the administrator"}
+	says(t, w.rendered(letter), append(proof, "The new one must have the same.", "not cannot confirm")...)
+	for changes, want := range map[tenancy.Changes]string{
+		{Subject: true}:               "The subject changes this time",
+		{Subject: true, Issuer: true}: "Both change this time",
+	} {
+		letter.Changes = changes
+		says(t, w.rendered(letter), append(proof, want, "not The new one must have the same.")...)
+	}
+	letter.ChangesKnown = false
+	says(t, w.rendered(letter), append(proof, "Compare them with those of the new one", "not this time")...)
+	letter.Kind = tenancy.Unready
+	says(t, w.rendered(letter), proof...)
 }
 
 // An imported certificate was issued by another CA. Only that CA can revoke it, and the first renewal changes the

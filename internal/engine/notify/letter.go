@@ -152,7 +152,7 @@ type Affected struct {
 }
 
 // Templates holds the texts of the mails: one text file and one HTML file for each kind of notice. They share the
-// built-in template "changes".
+// built-in templates "changes" and "genuine".
 type Templates struct {
 	text map[tenancy.NoticeKind]*texttemplate.Template
 	html map[tenancy.NoticeKind]*htmltemplate.Template
@@ -181,8 +181,8 @@ func LoadTemplates(dir string) (*Templates, error) {
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
 	for _, kind := range noticeKinds {
 		plain, rich := string(kind)+".txt", string(kind)+".html"
-		shared, err1 := texttemplate.New(plain).Funcs(funcs).ParseFS(ours, "changes.txt")
-		sharedHTML, err2 := htmltemplate.New(rich).Funcs(funcs).ParseFS(ours, "changes.html")
+		shared, err1 := texttemplate.New(plain).Funcs(funcs).ParseFS(ours, "changes.txt", "genuine.txt")
+		sharedHTML, err2 := htmltemplate.New(rich).Funcs(funcs).ParseFS(ours, "changes.html", "genuine.html")
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}

@@ -82,8 +82,9 @@ func For(r Renewal) []Instruction {
 
 // The notes of a renewal that changes more than the certificate.
 const (
-	newCA = "The issuing CA changes with this renewal. Add its certificates to the CAs that your system trusts, " +
-		"and keep the old ones."
+	newCA = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
+		"that a contact whom you knew before gives you by phone. Then add them to the CAs that your system trusts, and " +
+		"keep the old ones."
 	newSubject = "The subject changes with this renewal. A rule that compares it needs the new subject next to the old " +
 		"one."
 	newSAN = "The subject alternative name changes with this renewal. A rule that compares it needs the new one next " +

@@ -118,13 +118,62 @@ var germanArrangement = []translation{
 		"Immediate: at the renewal, even if the receiver does not accept the new certificate",
 		"Sofort: mit der Erneuerung, auch wenn der Empfänger das neue Zertifikat nicht annimmt",
 	},
-	{
-		"In your own system, look at the certificate that you have: the new one has the same subject and is " +
-			"signed by the same CA.",
-		"Sehen Sie in Ihrem eigenen System das vorhandene Zertifikat an: Das neue hat dasselbe Subject und ist " +
-			"von derselben CA signiert.",
-	},
 	{"Install before", "Installieren bis"},
+	{
+		"The sender of the link may be lying, and this page cannot prove otherwise. An issuer that you know " +
+			"proves nothing either, because the same CA issues the certificates of other companies.",
+		"Wer Ihnen den Link geschickt hat, könnte lügen, und diese Seite kann das Gegenteil nicht beweisen. Auch " +
+			"ein bekannter Aussteller beweist nichts, denn dieselbe CA stellt die Zertifikate anderer Firmen aus.",
+	},
+	{
+		"No earlier certificate is known, so your own system has nothing to compare this one with.",
+		"Ein früheres Zertifikat ist nicht bekannt. In Ihrem eigenen System gibt es also nichts, womit Sie dieses " +
+			"vergleichen können.",
+	},
+	{
+		"In your own system, look up the certificate that it accepts for %s. Its subject must be %s, and its " +
+			"issuer must be %s. If one of them differs, do not install the new certificate.",
+		"Sehen Sie in Ihrem eigenen System das Zertifikat an, das es für %s annimmt. Sein Subject muss %s sein " +
+			"und sein Aussteller %s. Weicht eines davon ab, installieren Sie das neue Zertifikat nicht.",
+	},
+	{
+		"This time both change: the subject to %s, and the issuer to %s. Your system cannot confirm them, so ask " +
+			"your contact to confirm both.",
+		"Diesmal ändert sich beides: das Subject in %s und der Aussteller in %s. Ihr System kann sie nicht " +
+			"bestätigen. Lassen Sie sich beides von Ihrem Kontakt bestätigen.",
+	},
+	{
+		"This time the subject changes to %s, and the issuer stays the same. Your system cannot confirm the new " +
+			"subject, so ask your contact to confirm it.",
+		"Diesmal ändert sich das Subject in %s, und der Aussteller bleibt gleich. Ihr System kann das neue " +
+			"Subject nicht bestätigen. Lassen Sie es sich von Ihrem Kontakt bestätigen.",
+	},
+	{
+		"This time the issuer changes to %s, and the subject stays the same. Your system cannot confirm the new " +
+			"issuer, so ask your contact to confirm it.",
+		"Diesmal ändert sich der Aussteller in %s, und das Subject bleibt gleich. Ihr System kann den neuen " +
+			"Aussteller nicht bestätigen. Lassen Sie ihn sich von Ihrem Kontakt bestätigen.",
+	},
+	{
+		"The new certificate has the same subject and the same issuer. Check this in the file that you " +
+			"downloaded.",
+		"Das neue Zertifikat hat dasselbe Subject und denselben Aussteller. Prüfen Sie das an der " +
+			"heruntergeladenen Datei.",
+	},
+	{
+		"Then compare the SHA-256 fingerprint above with the one that your contact at %s reads to you, for " +
+			"example by phone. Use a contact that you knew before, and not one from this page or from the mail with " +
+			"the link.",
+		"Vergleichen Sie dann den SHA-256-Fingerabdruck oben mit dem, den Ihr Kontakt bei %s Ihnen vorliest, zum " +
+			"Beispiel am Telefon. Nehmen Sie einen Kontakt, den Sie schon vorher kannten, und nicht einen von dieser " +
+			"Seite oder aus der Mail mit dem Link.",
+	},
+	{
+		"This page never asks for a password or a private key. It shows only public information, so you may pass " +
+			"it on.",
+		"Diese Seite fragt nie nach einem Passwort oder einem privaten Schlüssel. Sie zeigt nur öffentliche " +
+			"Angaben, Sie dürfen sie also weitergeben.",
+	},
 	{"Is this page genuine?", "Ist diese Seite echt?"},
 	{"Is this the right server?", "Ist das der richtige Server?"},
 	{"Issued by", "Ausgestellt von"},
@@ -294,11 +343,6 @@ var germanArrangement = []translation{
 	{"The subject alternative name changes.", "Der alternative Name (SAN) ändert sich."},
 	{"The subject changes.", "Das Subject ändert sich."},
 	{
-		"The subject or the CA changes this time, so that they prove nothing: compare the fingerprint.",
-		"Diesmal ändert sich das Subject oder die CA, sodass sie nichts beweisen: Vergleichen Sie den " +
-			"Fingerabdruck.",
-	},
-	{
 		"The subject, the subject alternative name and the issuing CA stay the same.",
 		"Das Subject, der alternative Name (SAN) und die ausstellende CA bleiben gleich.",
 	},
@@ -341,14 +385,6 @@ var germanArrangement = []translation{
 		"Wo der Empfänger Nachrichten annimmt, zum Beispiel https://erp.example.com/orders",
 	},
 	{"Why do messages fail?", "Warum scheitern Nachrichten?"},
-	{
-		"You can safely forward this page: it shows only public information and asks for nothing. To verify it, " +
-			"compare the SHA-256 fingerprint above with the one that your contact at %s gives you through another " +
-			"channel. That contact must be one that you knew before.",
-		"Sie können diese Seite bedenkenlos weiterleiten: Sie zeigt nur öffentliche Angaben und verlangt nichts. " +
-			"Um sie zu prüfen, vergleichen Sie den SHA-256-Fingerabdruck oben mit dem, den Ihnen Ihr Kontakt bei %s " +
-			"auf einem anderen Weg nennt. Es muss ein Kontakt sein, den Sie schon vorher kannten.",
-	},
 	{
 		"You say that the certificate is installed, but the receiver still answers %s. Please check the " +
 			"installation and test again.",

@@ -96,10 +96,12 @@ var germanInstructions = []translation{
 			"dessen erster Nachricht lehnt er jedes ältere Zertifikat endgültig ab.",
 	},
 	{
-		"The issuing CA changes with this renewal. Add its certificates to the CAs that your system trusts, and " +
-			"keep the old ones.",
-		"Die ausstellende CA ändert sich mit dieser Erneuerung. Fügen Sie ihre Zertifikate den CAs hinzu, denen " +
-			"Ihr System vertraut, und behalten Sie die alten.",
+		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
+			"that a contact whom you knew before gives you by phone. Then add them to the CAs that your system trusts, " +
+			"and keep the old ones.",
+		"Die ausstellende CA ändert sich mit dieser Erneuerung. Vergleichen Sie die SHA-256-Fingerabdrücke ihrer " +
+			"Zertifikate am Telefon mit denen, die Ihnen ein schon vorher bekannter Kontakt nennt. Fügen Sie sie dann " +
+			"den CAs hinzu, denen Ihr System vertraut, und behalten Sie die alten.",
 	},
 	{
 		"The service key accepts only newer certificates with the same subject and issuer. In the instance of " +

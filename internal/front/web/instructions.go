@@ -59,6 +59,42 @@ func (v *view) whatChanges(c tenancy.Changes) (all []string) {
 	return all
 }
 
+// genuine describes how a receiver's administrator verifies the certificate. Certificates of all tenants have the same
+// issuer. Only the subject and the issuer together identify the tenant, and only in the receiver's own configuration.
+// Neither identifies the key, so the fingerprint has to come over a second channel.
+func (v *view) genuine(l linked) []string {
+	all := []string{v.T("The sender of the link may be lying, and this page cannot prove otherwise. An issuer that you " +
+		"know proves nothing either, because the same CA issues the certificates of other companies.")}
+	if l.Renewal == nil {
+		all = append(all, v.T("No earlier certificate is known, so your own system has nothing to compare this one "+
+			"with."))
+	} else {
+		all = append(all, v.T("In your own system, look up the certificate that it accepts for %s. Its subject must be "+
+			"%s, and its issuer must be %s. If one of them differs, do not install the new certificate.", l.Tenant,
+			l.Renewal.Old.Subject, l.Renewal.Old.Issuer), v.confirmed(l.Renewal))
+	}
+	return append(all,
+		v.T("Then compare the SHA-256 fingerprint above with the one that your contact at %s reads to you, for example by "+
+			"phone. Use a contact that you knew before, and not one from this page or from the mail with the link.", l.Tenant),
+		v.T("This page never asks for a password or a private key. It shows only public information, so you may pass it on."))
+}
+
+// confirmed states what the receiver's own configuration says about the new certificate.
+func (v *view) confirmed(r *client.Renewal) string {
+	switch c := r.Changes; {
+	case c.Subject && c.Issuer:
+		return v.T("This time both change: the subject to %s, and the issuer to %s. Your system cannot confirm them, so "+
+			"ask your contact to confirm both.", r.New.Subject, r.New.Issuer)
+	case c.Subject:
+		return v.T("This time the subject changes to %s, and the issuer stays the same. Your system cannot confirm the new "+
+			"subject, so ask your contact to confirm it.", r.New.Subject)
+	case c.Issuer:
+		return v.T("This time the issuer changes to %s, and the subject stays the same. Your system cannot confirm the new "+
+			"issuer, so ask your contact to confirm it.", r.New.Issuer)
+	}
+	return v.T("The new certificate has the same subject and the same issuer. Check this in the file that you downloaded.")
+}
+
 // whatToDo states what the receiver's administrator has to do, as far as it is declared how the receiver identifies.
 func (v *view) whatToDo(r client.Renewal) string {
 	if len(r.IdentifiesBy) == 0 {
