@@ -40,7 +40,8 @@ type KeyUser struct {
 	// SubscribedAt is the time at which the user chose Subscribe to Task; zero if not subscribed. It applies to later
 	// notices only.
 	SubscribedAt time.Time
-	// UnsubscribeToken is the secret of the one-click link in the user's mails.
+	// UnsubscribeToken is the secret behind the links about the subscription in the user's mails, see
+	// [KeyUser.LinkSecret].
 	UnsubscribeToken string
 	CreatedAt        time.Time
 	Version          int64
@@ -279,12 +280,15 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// or announces a new authority.
+// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription: they belong to no
+// certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
 	Unready      NoticeKind = "unready"
 	NewAuthority NoticeKind = "authority"
+	StopAsked    NoticeKind = "stop-asked"
+	MailsStopped NoticeKind = "mails-stopped"
 )
 
 // A Notice is an event about a certificate that users are notified of. It causes tasks and mails.

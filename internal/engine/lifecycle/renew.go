@@ -193,14 +193,7 @@ func (e *Engine) notify(b *batch, p audience, c tenancy.Certificate, n tenancy.N
 		n.DedupKey = "renewed"
 	}
 	b.notices = append(b.notices, n)
-	mail := func(m tenancy.Mail) {
-		m.ID, m.TenantID, m.NoticeID, m.State = store.NewID(), p.Tenant.ID, n.ID, tenancy.MailWaiting
-		m.MessageID = m.ID + "@" + e.mailDomain
-		if e.outbox != nil {
-			m.State = tenancy.MailQueued
-		}
-		b.mails = append(b.mails, m)
-	}
+	mail := func(m tenancy.Mail) { b.mails = append(b.mails, e.mailOf(n, m)) }
 	at := why.runDate
 	if at.IsZero() {
 		at = now

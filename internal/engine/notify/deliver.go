@@ -216,6 +216,16 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		Designated: m.Designated, Reason: n.Reason,
 		Old: DetailsOf(old), RenewalOn: n.DueAt, ServiceURL: d.baseURL,
 	}
+	if m.KeyUserID != "" && d.baseURL != "" {
+		for _, u := range all.users[t.ID] {
+			if u.ID == m.KeyUserID {
+				d.link(&l, n, u)
+			}
+		}
+	}
+	if n.CertificateID == "" { // it is about the subscription
+		return l, nil
+	}
 	wanted := old.Generation
 	switch {
 	case n.Kind == tenancy.NewAuthority:
@@ -238,14 +248,23 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	if old.Purpose == tenancy.ForTenant {
 		l.Arrangements = affected(&l, all, n.Kind, t, wanted, d.baseURL, now)
 	}
-	if m.KeyUserID != "" && d.baseURL != "" {
-		for _, u := range all.users[t.ID] {
-			if u.ID == m.KeyUserID {
-				l.Unsubscribe = d.baseURL + "/unsubscribe/" + u.UnsubscribeToken
-			}
-		}
-	}
 	return l, nil
+}
+
+// link sets the links about the subscription of a key user. Mails about the subscription itself have only the one that
+// they are for.
+func (d *Deliverer) link(l *Letter, n tenancy.Notice, u tenancy.KeyUser) {
+	to := func(p tenancy.LinkPurpose) string {
+		return d.baseURL + "/unsubscribe/" + string(p) + "/" + u.LinkSecret(p, n.CreatedAt)
+	}
+	switch n.Kind {
+	case tenancy.StopAsked:
+		l.Confirm = to(tenancy.LinkConfirm)
+	case tenancy.MailsStopped:
+		l.Undo = to(tenancy.LinkUndo)
+	default:
+		l.Unsubscribe, l.OneClick = to(tenancy.LinkAsk), to(tenancy.LinkStop)
+	}
 }
 
 // announced describes an announced authority, and its root if that was created with it.

@@ -232,8 +232,14 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 		alice.ServiceURL != "https://p.example.com" || !alice.Date.Equal(date(2026, 11, 1)) {
 		t.Errorf("warning: %+v", alice.Letter)
 	}
-	if alice.ITContact || alice.Unsubscribe != "https://p.example.com/unsubscribe/secret-of-alice" {
-		t.Errorf("a key user: IT contact %v, unsubscribes at %q", alice.ITContact, alice.Unsubscribe)
+	for purpose, link := range map[tenancy.LinkPurpose]string{tenancy.LinkAsk: alice.Unsubscribe,
+		tenancy.LinkStop: alice.OneClick} {
+		u, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
+		check(t, err)
+		secret, found := strings.CutPrefix(link, "https://p.example.com/unsubscribe/"+string(purpose)+"/")
+		if alice.ITContact || !found || !u.Opens(purpose, secret, alice.Date) {
+			t.Errorf("a key user: IT contact %v, the link to %s is %q", alice.ITContact, purpose, link)
+		}
 	}
 	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true,
@@ -243,7 +249,7 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 		t.Errorf("arrangements %+v", alice.Arrangements)
 	}
 	ina := letters["Ina: M-user Certificate is going to expire soon"]
-	if !ina.ITContact || !ina.Designated || ina.Unsubscribe != "" || len(ina.Arrangements) != 0 ||
+	if !ina.ITContact || !ina.Designated || ina.Unsubscribe+ina.OneClick != "" || len(ina.Arrangements) != 0 ||
 		ina.Certificate != "M-user Certificate" {
 		t.Errorf("an IT contact: %+v", ina.Letter)
 	}
@@ -357,7 +363,13 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 		check(t, w.Tick(t.Context(), at))
 		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
 	}
-	var secrets [][]byte
+	last := date(2027, 1, 13)
+	alice, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
+	check(t, err)
+	check(t, w.AskToStop(t.Context(), alice, last))
+	check(t, w.StopMails(t.Context(), alice.ID, last))
+	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
+	secrets := [][]byte{[]byte(alice.UnsubscribeToken)}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
 	check(t, err)
 	for _, c := range certs {

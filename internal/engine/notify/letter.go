@@ -58,7 +58,11 @@ type Letter struct {
 	ForeignIssuer bool
 	NewCAs        []Details // the certificates of a new issuing CA, and of a new root; empty if the CA stays
 	ServiceURL    string    // the address of the tasks; may be empty
-	Unsubscribe   string    // the one-click link; empty for IT contacts
+	// Unsubscribe is the page that asks whether mails shall stop, and OneClick the link that stops them at once (RFC
+	// 8058). Both are empty for IT contacts.
+	Unsubscribe, OneClick string
+	Confirm               string // the link that stops mails, if that is asked for
+	Undo                  string // the link that undoes it, if mails were stopped
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
@@ -158,7 +162,8 @@ type Templates struct {
 	html map[tenancy.NoticeKind]*htmltemplate.Template
 }
 
-var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority}
+var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
+	tenancy.StopAsked, tenancy.MailsStopped}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {
@@ -227,8 +232,8 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 	m.SetDateWithValue(l.Date)
 	m.SetMessageIDWithValue(l.MessageID)
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834, section 5
-	if l.Unsubscribe != "" {                           // RFC 8058, section 3.1
-		m.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribe, "<"+l.Unsubscribe+">")
+	if l.OneClick != "" {                              // RFC 8058, section 3.1
+		m.SetGenHeaderPreformatted(gomail.HeaderListUnsubscribe, "<"+l.OneClick+">")
 		m.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
 	}
 	m.SetBodyString(gomail.TypeTextPlain, text)

@@ -42,7 +42,8 @@ func letter(id string) Addressed {
 		Arrangements: []Affected{{Arrangement: "crm-to-erp", Scenario: "orders", Receiver: "ERP",
 			Endpoint: "https://erp.example.com/orders", Contact: "Eve, eve@erp.example.com", Switched: true,
 			Advice: "It is not known whether it accepts the new certificate."}},
-		ServiceURL: "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/abc",
+		ServiceURL: "https://p.example.com", Unsubscribe: "https://p.example.com/unsubscribe/ask/abc",
+		OneClick: "https://p.example.com/unsubscribe/stop/abc",
 	}}
 }
 
@@ -88,7 +89,7 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	warning := letter("m2")
-	warning.Kind, warning.New, warning.Unsubscribe, warning.Subject = tenancy.Expiring, nil, "",
+	warning.Kind, warning.New, warning.OneClick, warning.Subject = tenancy.Expiring, nil, "",
 		"Tenant Certificate is going to expire soon"
 	warning.ITContact, warning.Designated, warning.RenewalOn = true, true, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, err := range send(t, s, letter("m1"), warning) {
@@ -118,7 +119,8 @@ func TestAMailPassesARealServerWithSTARTTLSAndPassword(t *testing.T) {
 		t.Errorf("HTML is not escaped:\n%s", r.HTML)
 	}
 	for _, want := range []string{"Auto-Submitted: auto-generated",
-		"List-Unsubscribe: <https://p.example.com/unsubscribe/abc>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"} {
+		"List-Unsubscribe: <https://p.example.com/unsubscribe/stop/abc>",
+		"List-Unsubscribe-Post: List-Unsubscribe=One-Click"} {
 		if !strings.Contains(r.Raw, want) {
 			t.Errorf("the mail lacks %q", want)
 		}
@@ -379,17 +381,22 @@ func TestAMailHasTheHeadersAndAttachmentsOfItsLetter(t *testing.T) {
 	var raw bytes.Buffer
 	_, err = m.WriteTo(&raw)
 	check(t, err)
+	whole := raw.String()
 	sent, err := mail.ReadMessage(&raw)
 	check(t, err)
 	for name, want := range map[string]string{"Date": "Tue, 01 Dec 2026 00:00:00 +0000",
 		"Message-Id": "<m1@p.example.com>", "Subject": l.Subject,
 		"Auto-Submitted": "auto-generated", "From": `"P" <noreply@p.example.com>`,
-		"List-Unsubscribe": "<" + l.Unsubscribe + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} {
+		"List-Unsubscribe": "<" + l.OneClick + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} {
 		if got := sent.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	l.Unsubscribe = ""
+	// The bodies are quoted-printable, so the search is for a part of the link that is never broken or escaped.
+	if n := strings.Count(whole, "/stop/"); n != 1 {
+		t.Errorf("the link that stops mails at once is %d times in the mail, want once: in the header alone", n)
+	}
+	l.OneClick = ""
 	m, err = templates(t).compose(l.Kind, l.Letter, mail.Address{Address: "noreply@p.example.com"})
 	check(t, err)
 	if got := m.GetGenHeader("List-Unsubscribe-Post"); len(got) != 0 {

@@ -19,7 +19,12 @@ func (r Reader) KeyUser(ctx context.Context, tenantID, name string) (tenancy.Key
 		"SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id = ? AND name = ?", tenantID, name)
 }
 
-// KeyUserByUnsubscribeToken finds the key user whose one-click link carries the token.
+// KeyUserByID finds a key user by ID.
+func (r Reader) KeyUserByID(ctx context.Context, id string) (tenancy.KeyUser, error) {
+	return one(ctx, r, "key user "+id, scanKeyUser, "SELECT "+keyUserColumns+" FROM key_users WHERE id = ?", id)
+}
+
+// KeyUserByUnsubscribeToken finds the key user with a token. Mails of earlier releases have it in their links.
 func (r Reader) KeyUserByUnsubscribeToken(ctx context.Context, token string) (tenancy.KeyUser, error) {
 	return one(ctx, r, "subscription for this link", scanKeyUser,
 		"SELECT "+keyUserColumns+" FROM key_users WHERE unsubscribe_token = ?", token)
@@ -45,10 +50,10 @@ func (t *Tx) CreateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
 	return err
 }
 
-// UpdateKeyUser stores a change of the address or of the subscription.
+// UpdateKeyUser stores a change of the address or of the subscription with its token.
 func (t *Tx) UpdateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
-	return t.execOne(ctx, "UPDATE key_users SET email = ?, subscribed_at = ?, version = version + 1 WHERE id = ? AND "+
-		"version = ?", u.Email, micros(u.SubscribedAt), u.ID, u.Version)
+	return t.execOne(ctx, "UPDATE key_users SET email = ?, subscribed_at = ?, unsubscribe_token = ?, version = "+
+		"version + 1 WHERE id = ? AND version = ?", u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, u.ID, u.Version)
 }
 
 // DeleteKeyUser deletes a key user with the user's tasks and tokens.

@@ -145,6 +145,8 @@ func TestPeopleReadBackAsWritten(t *testing.T) {
 		r.same("by name", err, got, alice)
 		got, err = r.KeyUserByUnsubscribeToken(ctx, other.UnsubscribeToken)
 		r.same("by token", err, got, other)
+		got, err = r.KeyUserByID(ctx, other.ID)
+		r.same("by ID", err, got, other)
 		all, err := r.KeyUsers(ctx, "a", "", 10)
 		r.same("of a tenant", err, all, []tenancy.KeyUser{alice, bob})
 		all, err = r.KeyUsers(ctx, "a", "1", 10)
@@ -153,7 +155,7 @@ func TestPeopleReadBackAsWritten(t *testing.T) {
 		r.same("the first", err, all, []tenancy.KeyUser{alice})
 		of, err := r.KeyUsersOf(ctx, []string{"a", "b"})
 		r.same("of both", err, of, map[string][]tenancy.KeyUser{"a": {alice, bob}, "b": {other}})
-		alice.Email, alice.SubscribedAt = "new@example.com", time.Time{}
+		alice.Email, alice.SubscribedAt, alice.UnsubscribeToken = "new@example.com", time.Time{}, "new"
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateKeyUser(ctx, alice) })
 		alice.Version++
 		got, err = r.KeyUser(ctx, "a", alice.Name)

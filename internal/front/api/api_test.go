@@ -507,31 +507,6 @@ func TestMailCheckExplainsWhyThereWasNoMail(t *testing.T) {
 	}
 }
 
-func TestTheLinkInAMailUnsubscribesWithOneClickButNotByOpeningIt(t *testing.T) {
-	f := setUp(t)
-	f.ok("acme/alice", "PUT", "/tenants/acme/key-users/alice/subscription", 200, "")
-	tenant, _ := f.store.Tenant(t.Context(), "acme")
-	u, err := f.store.KeyUser(t.Context(), tenant.ID, "alice")
-	check(t, err)
-	link := "/unsubscribe/" + u.UnsubscribeToken
-	subscribed := func() bool {
-		_, yes := f.ok("acme/alice", "GET", "/tenants/acme/key-users/alice", 200, "")["subscribed_at"]
-		return yes
-	}
-	if a := f.call("", "GET", link, ""); a.status != 200 || !strings.Contains(a.raw, "<button>") || !subscribed() {
-		t.Errorf("looking: %d %s", a.status, a.raw)
-	}
-	for range 2 {
-		if a := f.call("", "POST", link, "List-Unsubscribe=One-Click",
-			"Content-Type: application/x-www-form-urlencoded"); a.status != 200 || subscribed() {
-			t.Errorf("one click: %d %s", a.status, a.raw)
-		}
-	}
-	if a := f.call("", "POST", link+"x", ""); a.status != 404 {
-		t.Errorf("a wrong link: %d", a.status)
-	}
-}
-
 func TestTokensExpireAreRevokedAndNeverShownAgain(t *testing.T) {
 	f := setUp(t)
 	created := f.ok("operator", "POST", "/tokens", 201, `{"name":"ci","role":"sender","tenant":"acme"}`)

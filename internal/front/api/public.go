@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -30,8 +28,7 @@ func (s *server) handlePublic(mux *http.ServeMux) {
 		})
 	}
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
-	mux.HandleFunc("GET /unsubscribe/{token}", s.unsubscribePage)
-	mux.HandleFunc("POST /unsubscribe/{token}", s.unsubscribe)
+	s.handleUnsubscribe(mux)
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
 }
 
@@ -70,66 +67,6 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/pkix-crl") // RFC 2585, section 4.2
 		w.Write(der)
 	}
-}
-
-// unsubscribePage only asks for confirmation, because mail scanners follow links.
-func (s *server) unsubscribePage(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.store.KeyUserByUnsubscribeToken(r.Context(), r.PathValue("token")); err != nil {
-		s.unsubscribeFailed(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, pageHTML, "Unsubscribe",
-		`You will no longer get mails about tasks. The tasks themselves remain.</p>`+
-			`<form method="post"><button>Unsubscribe</button></form><p>`)
-}
-
-// unsubscribe is the target of the one-click link of RFC 8058: a POST without cookies.
-func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
-	u, err := s.store.KeyUserByUnsubscribeToken(ctx, r.PathValue("token"))
-	if err == nil && !u.SubscribedAt.IsZero() {
-		var tenants map[string]tenancy.Tenant
-		if tenants, err = s.store.TenantsByID(ctx, []string{u.TenantID}); err == nil {
-			name := tenants[u.TenantID].Name
-			u.SubscribedAt = time.Time{}
-			err = s.store.InTx(ctx, func(tx *store.Tx) error {
-				if err := tx.UpdateKeyUser(ctx, u); err != nil {
-					return err
-				}
-				return tx.Audit(ctx, tenancy.NewEvent(s.clock(), "link in a mail to "+name+"/"+u.Name, "key-user.unsubscribed",
-					name,
-					name+"/"+u.Name, nil))
-			})
-		}
-	}
-	if err != nil {
-		s.unsubscribeFailed(w, r, err)
-		return
-	}
-	page(w, http.StatusOK, "You are unsubscribed", "You will no longer get mails about tasks. To get them again, choose "+
-		"Subscribe to Task.")
-}
-
-func (s *server) unsubscribeFailed(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, tenancy.ErrNotFound) {
-		page(w, http.StatusNotFound, "This link is not valid", "It may be incomplete. Copy the whole link from the mail.")
-		return
-	}
-	s.log.ErrorContext(r.Context(), "unsubscribe", "error", err)
-	page(w, http.StatusInternalServerError, "Something went wrong", "Please try again later.")
-}
-
-const pageHTML = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>%[1]s</title></head>
-<body><main><h1>%[1]s</h1><p>%[2]s</p></main></body></html>
-`
-
-func page(w http.ResponseWriter, status int, title, text string) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, pageHTML, html.EscapeString(title), html.EscapeString(text))
 }
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total",

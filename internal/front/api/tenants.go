@@ -240,7 +240,9 @@ func (s *server) setSubscription(ctx context.Context, in OneKeyUser, action stri
 	if u.SubscribedAt.IsZero() == from.IsZero() { // nothing changes
 		return &Entity[client.KeyUser]{etag(u.Version), viewKeyUser(u)}, nil
 	}
-	u.SubscribedAt = from
+	if u.SubscribedAt = from; !from.IsZero() {
+		u.Subscribe(from, rand.Text())
+	}
 	err = s.change(ctx, action, t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
 		return tx.UpdateKeyUser(ctx, u)
 	})

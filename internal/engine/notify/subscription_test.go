@@ -1,0 +1,40 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestMailsAboutASubscriptionHaveTheOneLinkThatTheyAreFor(t *testing.T) {
+	w := newWorld(t)
+	alice, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
+	check(t, err)
+	now := date(2026, 11, 1)
+	check(t, w.AskToStop(t.Context(), alice, now))
+	check(t, w.StopMails(t.Context(), alice.ID, now))
+	letters := w.deliver(now)
+	for subject, purpose := range map[string]tenancy.LinkPurpose{
+		"alice: Please confirm: no more mails about Acme": tenancy.LinkConfirm,
+		"alice: You get no more mails about Acme":         tenancy.LinkUndo,
+	} {
+		l, found := letters[subject]
+		if !found {
+			t.Fatalf("%q was not sent: %v", subject, letters)
+		}
+		link := "https://p.example.com/unsubscribe/" + string(purpose) + "/" + alice.LinkSecret(purpose, now)
+		if l.Unsubscribe+l.OneClick != "" || l.Confirm+l.Undo != link {
+			t.Errorf("%q has the links %q, %q, %q", subject, l.Unsubscribe+l.OneClick, l.Confirm, l.Undo)
+		}
+		text, html, err := templates(t).render(l.Kind, l.Letter)
+		check(t, err)
+		for _, body := range []string{text, html} {
+			body = strings.Join(strings.Fields(body), " ")
+			if strings.Count(body, "/unsubscribe/") != 1 || !strings.Contains(body, link) ||
+				!strings.Contains(body, "when partners refuse messages") {
+				t.Errorf("%q: %s", subject, body)
+			}
+		}
+	}
+}
