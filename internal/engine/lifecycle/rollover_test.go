@@ -160,6 +160,39 @@ func TestTheOldGenerationIsRetiredWhenEveryArrangementIsSettled(t *testing.T) {
 	}
 }
 
+// A generation can be retired in several ways: with its renewal, if no arrangement presents it, when its roll-over has
+// settled, or when the last arrangement is gone. The key goes with each.
+func TestARetiredGenerationHasNoKeyHoweverItWasRetired(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	idle, settled := f.tenant("idle", date("2026-01-15")), f.tenant("settled", date("2026-01-15"))
+	left := f.tenant("left", date("2026-01-15"))
+	bank, gone := f.arrangement(settled, "bank", tenancy.Adaptive), f.arrangement(left, "bank", tenancy.Adaptive)
+	f.renews()
+	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
+	f.sees(bank, 2, rollover.Accepted, rollover.Traffic, date("2026-12-02"))
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.DeleteArrangement(t.Context(), gone) }))
+	check(t, f.Tick(t.Context(), date("2026-12-31")))
+	retired := map[tenancy.Purpose]int{}
+	for _, tenant := range []tenancy.Tenant{idle, settled, left} {
+		certs, err := f.store.Certificates(t.Context(), tenant.ID, "", 100)
+		check(t, err)
+		for _, c := range certs {
+			key, err := f.store.SealedKey(t.Context(), c.ID)
+			check(t, err)
+			if (c.State == tenancy.Retired) != (len(key) == 0) {
+				t.Errorf("%s: generation %d of %s is %s, and its key has %d bytes", tenant.Name, c.Generation, c.Purpose, c.State,
+					len(key))
+			}
+			if c.State == tenancy.Retired {
+				retired[c.Purpose]++
+			}
+		}
+	}
+	if retired[tenancy.ForMUser] != 3 || retired[tenancy.ForTenant] != 3 {
+		t.Errorf("retired: %v", retired)
+	}
+}
+
 func TestASettledTenantIsRetiredEarly(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))

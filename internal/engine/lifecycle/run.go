@@ -168,7 +168,7 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 
 // finish records that a run has dealt with every certificate.
 func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Time) error {
-	if _, err := tx.DestroyExpiredKeys(ctx, now); err != nil {
+	if _, err := tx.DestroyOldKeys(ctx, now); err != nil {
 		return err
 	}
 	if err := tx.FinishRun(ctx, runDate, now); err != nil {

@@ -31,6 +31,18 @@ func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
 	return certfile.SplitChain(joined)
 }
 
+// TrustChain is [Reader.Chain] with the root of the local CA at its end, so that a receiver can verify a certificate
+// with it alone. The root of a certificate from elsewhere is not known.
+func (r Reader) TrustChain(ctx context.Context, id string) ([][]byte, error) {
+	chain, err := r.Chain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := list(ctx, r, scanOne[[]byte], "SELECT root.der FROM authorities a JOIN authorities root ON root.id = "+
+		"a.parent_id WHERE a.id = ?", id)
+	return append(chain, roots...), err
+}
+
 // KnownChain is [Reader.Chain], and empty for an issuer that is not stored, or none. A certificate that was imported
 // without a chain has none.
 func (r Reader) KnownChain(ctx context.Context, id string) ([][]byte, error) {

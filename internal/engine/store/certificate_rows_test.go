@@ -63,7 +63,7 @@ func TestCertificatesReadBackAsWritten(t *testing.T) {
 		})
 		var destroyed int64
 		r.write(func(ctx context.Context, tx *Tx) (err error) {
-			destroyed, err = tx.DestroyExpiredKeys(ctx, one.NotAfter.Add(1000))
+			destroyed, err = tx.DestroyOldKeys(ctx, one.NotAfter.Add(1000))
 			return err
 		})
 		r.same("expired keys", nil, destroyed, int64(1))

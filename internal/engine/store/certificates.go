@@ -138,15 +138,18 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 }
 
 var succeed = bulk{
-	each: "UPDATE certificates SET successor_id = ?, state = ? WHERE id = ? AND successor_id = ''",
-	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state FROM unnest($1::text[],
-		$2::text[], $3::text[]) AS v (successor_id, state, id)
+	each: "UPDATE certificates SET successor_id = ?1, state = ?2, sealed_key = CASE WHEN ?2 = 'retired' THEN NULL ELSE " +
+		"sealed_key END WHERE id = ?3 AND successor_id = ''",
+	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state,
+		sealed_key = CASE WHEN v.state = 'retired' THEN NULL ELSE sealed_key END
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS v (successor_id, state, id)
 		WHERE certificates.id = v.id AND certificates.successor_id = ''`,
 	columns: 3,
 }
 
-// Succeed stores the successor and the new state of renewed certificates. It returns [tenancy.ErrConflict] if one of
-// them has a successor already. Then another replica was faster, and the caller's transaction must end.
+// Succeed stores the successor and the new state of renewed certificates, and destroys the keys of those that are
+// retired with it. It returns [tenancy.ErrConflict] if one of them has a successor already. Then another replica was
+// faster, and the caller's transaction must end.
 func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
 	n, err := succeed.write(ctx, t, len(renewed), func(i int) []any {
 		return []any{renewed[i].SuccessorID, string(renewed[i].State), renewed[i].ID}
@@ -180,11 +183,11 @@ func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error
 		"NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
 }
 
-// DestroyExpiredKeys destroys the private keys of replaced certificates that expired before now, and returns their
-// number.
-func (t *Tx) DestroyExpiredKeys(ctx context.Context, now time.Time) (int64, error) {
+// DestroyOldKeys destroys the private keys of replaced certificates that expired before now, and returns their number.
+// It also destroys those that earlier releases kept when they retired a certificate.
+func (t *Tx) DestroyOldKeys(ctx context.Context, now time.Time) (int64, error) {
 	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' "+
-		"AND not_after < ?", micros(now))
+		"AND (not_after < ? OR state = 'retired')", micros(now))
 }
 
 // Rolling lists the tenants with an open roll-over at now: an old generation is not retired yet, whether it was ever

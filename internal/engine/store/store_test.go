@@ -199,13 +199,19 @@ func TestOneCertificateHasOneSuccessor(t *testing.T) {
 		if len(all) != 2 || all[0].SuccessorID != "c2" || all[0].State != tenancy.Retired {
 			t.Errorf("got %+v", all)
 		}
-		n, err := int64(0), error(nil)
+		if key, err := s.SealedKey(t.Context(), cert.ID); err != nil || key != nil {
+			t.Errorf("the key is still there although its certificate is retired: %q, %v", key, err)
+		}
+		var n int64
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			n, err = tx.DestroyExpiredKeys(ctx, now.AddDate(2, 0, 0))
+			if _, err := tx.exec(ctx, "UPDATE certificates SET sealed_key = ? WHERE id = ?", []byte("k"), cert.ID); err != nil {
+				return err
+			}
+			n, err = tx.DestroyOldKeys(ctx, now)
 			return err
 		}))
 		if key, _ := s.SealedKey(t.Context(), cert.ID); n != 1 || key != nil {
-			t.Errorf("the replaced and expired key is still there: %d, %q", n, key)
+			t.Errorf("the key that an earlier release kept is still there: %d, %q", n, key)
 		}
 		if key, _ := s.SealedKey(t.Context(), "c2"); key == nil {
 			t.Error("the key in use was destroyed")

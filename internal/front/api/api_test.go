@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,8 @@ type answer struct {
 // call sends a request to the API; headers are "Name: value".
 func (f *fixture) call(who, method, path, body string, headers ...string) answer {
 	f.t.Helper()
-	if !strings.HasPrefix(path, "/unsubscribe") && !strings.HasPrefix(path, "/pki") {
+	public := func(prefix string) bool { return strings.HasPrefix(path, prefix) }
+	if !slices.ContainsFunc([]string{"/unsubscribe/", "/pki/", "/rollover/"}, public) {
 		path = "/api/v1" + path
 	}
 	r, err := http.NewRequestWithContext(f.t.Context(), method, f.http.URL+path, strings.NewReader(body))

@@ -261,13 +261,13 @@ func (s *server) certificate(ctx context.Context, in OneCertificate) (tenancy.Ce
 	return s.store.Certificate(ctx, t.ID, in.Purpose, in.Generation)
 }
 
-// chain returns the certificates (PEM) of the authorities above a certificate, without the root. It is empty for a
-// certificate that was imported without its chain.
+// chain returns the certificates (PEM) of the authorities above a certificate, with the root if it is ours. It is empty
+// for a certificate that was imported without its chain.
 func (s *server) chain(ctx context.Context, c tenancy.Certificate) (chain []byte, err error) {
 	if c.IssuerID == "" {
 		return nil, nil
 	}
-	authorities, err := s.store.Chain(ctx, c.IssuerID)
+	authorities, err := s.store.TrustChain(ctx, c.IssuerID)
 	for _, der := range authorities {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
