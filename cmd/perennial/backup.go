@@ -21,3 +21,22 @@ func (c *backupCmd) Run(e env) error {
 		"in it.\n", c.File, head.Seq)
 	return nil
 }
+
+type restoreCmd struct {
+	Database service.Database `embed:""`
+	File     string           `arg:"" help:"A copy that perennial backup made. It stays as it is."`
+}
+
+func (c *restoreCmd) Run(e env) error {
+	r, err := service.Restore(context.Background(), c.Database, c.File, e.now())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%s is restored from %s: %d audit events, an unbroken chain, head %x.\n", c.Database.URL, c.File,
+		r.Head.Seq, r.Head.Hash)
+	if r.Replaced != "" {
+		fmt.Fprintf(e.out, "The database before is kept as %s.\n", r.Replaced)
+	}
+	fmt.Fprintln(e.out, "Start the service with the same settings as before.")
+	return nil
+}

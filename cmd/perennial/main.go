@@ -33,6 +33,7 @@ type cli struct {
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
 	Rules   rulesCmd   `cmd:"" group:"Service" help:"The rules that all replicas of a database share: policy, organization, trust domain."`
 	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
+	Restore restoreCmd `cmd:"" group:"Service" help:"Replace a SQLite database by a backup, checked first; the database before is kept."`
 	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`

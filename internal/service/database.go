@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
@@ -100,15 +102,23 @@ func (d *Database) openServed(ctx context.Context) (_ *store.Store, _ *keyring.K
 			s.Close()
 		}
 	}()
+	keys, err := d.servedKeys(ctx, s)
+	return s, keys, err
+}
+
+// errNotServed means that a database has no keys yet.
+var errNotServed = errors.New("the database has not been set up by a service: start perennial serve first")
+
+// servedKeys opens the key-encryption keys of a database that a service has set up.
+func (d *Database) servedKeys(ctx context.Context, s *store.Store) (*keyring.Keyring, error) {
 	sealed, err := s.Setting(ctx, keyCheck)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if sealed == "" {
-		return nil, nil, errors.New("the database has not been set up by a service: start perennial serve first")
+		return nil, errNotServed
 	}
-	keys, err := d.keyring(ctx, s)
-	return s, keys, err
+	return d.keyring(ctx, s)
 }
 
 // OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
@@ -208,6 +218,42 @@ func Backup(ctx context.Context, database, file string) (head tenancy.Chain, err
 		return head, fmt.Errorf("the copy at %s: %w", file, err)
 	}
 	return head, nil
+}
+
+// Restored is the result of [Restore].
+type Restored struct {
+	// Head is the end of the backup's audit log.
+	Head tenancy.Chain
+	// Replaced is the path of the database that was replaced; empty if there was none.
+	Replaced string
+}
+
+// Restore replaces a SQLite database by a backup, which stays as it is. The backup must be undamaged, have an unbroken
+// audit log and be sealed with the keys of d. The database that is replaced is kept.
+func Restore(ctx context.Context, d Database, backup string, now time.Time) (r Restored, err error) {
+	path, ok := strings.CutPrefix(d.URL, "sqlite:")
+	if !ok {
+		return r, errors.New("PostgreSQL has its own tool for this: psql")
+	}
+	r.Replaced, err = store.Restore(ctx, backup, path, now, func(s *store.Store) error {
+		if _, err := d.servedKeys(ctx, s); errors.Is(err, errNotServed) {
+			return errors.New("it is not a backup of a database that a service has set up")
+		} else if err != nil {
+			return err
+		}
+		var err error
+		if r.Head, err = s.VerifyEvents(ctx); err != nil {
+			return err
+		}
+		return s.InTx(ctx, func(tx *store.Tx) error {
+			return tx.Audit(ctx, tenancy.NewEvent(now, actor, "database.restored", "", "database",
+				map[string]any{"backup": filepath.Base(backup), "events": r.Head.Seq}))
+		})
+	})
+	if err != nil {
+		return Restored{}, fmt.Errorf("restore %s: %w", path, err)
+	}
+	return r, nil
 }
 
 // Migrate moves everything from a SQLite database to an empty PostgreSQL database, or nothing. It calls moved for each

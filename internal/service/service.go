@@ -226,6 +226,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 			return errors.Join(err, s.shutdown())
 		}
 	}
+	s.checkpoint(background)
+	go s.keepCheckpointed(background)
 	go s.core.fillPool(background, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
 	failed := make(chan error, 3)
@@ -246,6 +248,27 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		s.log.Info("stopping")
 	}
 	return errors.Join(err, s.shutdown())
+}
+
+// keepCheckpointed brings the file of a SQLite database up to date from time to time, until ctx is done.
+func (s *Service) keepCheckpointed(ctx context.Context) {
+	due := time.NewTicker(store.CheckpointEvery)
+	defer due.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-due.C:
+			s.checkpoint(ctx)
+		}
+	}
+}
+
+func (s *Service) checkpoint(ctx context.Context) {
+	if err := s.core.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("cannot write the log of the database into its file: a copy of the file alone is not up to date",
+			"error", err)
+	}
 }
 
 // shutdown stops what [Service.Run] started: first the listeners, so that no job is added, then the jobs.

@@ -25,5 +25,18 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 		os.Remove(path)
 		return s.explain(err)
 	}
-	return nil
+	if err := markCopy(ctx, path); err != nil {
+		removeDatabase(path)
+		return err
+	}
+	return syncFile(path)
+}
+
+// markCopy gives a copy a mark of its own, so that the log of the database is never applied to it.
+func markCopy(ctx context.Context, path string) error {
+	s, err := connect(ctx, "sqlite:"+path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.mark(ctx), s.Close())
 }

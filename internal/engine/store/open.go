@@ -22,6 +22,22 @@ const MaxConnections = poolConnections + 2
 // Open opens the database of a URL ("sqlite:PATH" or "postgres://...") and migrates its schema. It refuses a schema of
 // a newer version.
 func Open(ctx context.Context, url string) (*Store, error) {
+	if path, ok := sqlitePath(url); ok && path != "" && !locked(path+".lock") {
+		path = realPath(path)
+		if pending, err := pendingRestore(path); err != nil {
+			return nil, err
+		} else if pending != "" {
+			return nil, fmt.Errorf("database %s: a restore was interrupted: run perennial restore again, or start perennial "+
+				"serve, which completes it", path)
+		}
+		if err := checkLog(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	return open(ctx, url)
+}
+
+func open(ctx context.Context, url string) (*Store, error) {
 	s, err := connect(ctx, url)
 	if err != nil {
 		return nil, err
@@ -33,7 +49,8 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
-// OpenExclusive is [Open] for a service. On SQLite it refuses a file that another service uses.
+// OpenExclusive is [Open] for a service. On SQLite it refuses a file that another service uses, completes a restore
+// that was interrupted, and brings the file up to date with its log.
 func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	path, ok := sqlitePath(url)
 	if !ok {
@@ -43,12 +60,36 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	s, err := Open(ctx, url)
+	s, err := openLocked(ctx, path)
 	if err != nil {
 		held.Close()
 		return nil, err
 	}
 	s.lock = held
+	return s, nil
+}
+
+// openLocked opens a SQLite file. The caller holds its lock.
+func openLocked(ctx context.Context, path string) (*Store, error) {
+	if path == "" {
+		return connect(ctx, "sqlite:") // which names the error
+	}
+	real := realPath(path)
+	if _, err := completeRestore(real); err != nil {
+		return nil, err
+	}
+	removeDatabase(real + copyingSuffix) // of a restore that was interrupted before it replaced anything
+	if err := checkLog(ctx, real); err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, "sqlite:"+path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mark(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database %s: %w", path, s.explain(err))
+	}
 	return s, nil
 }
 
@@ -69,22 +110,29 @@ func CheckExists(url string) error {
 
 func sqlitePath(url string) (string, bool) { return strings.CutPrefix(url, "sqlite:") }
 
+// fileName returns the name of a file for SQLite, without parameters.
+func fileName(path string) string {
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+}
+
 func connect(ctx context.Context, url string) (*Store, error) {
 	path, ok := sqlitePath(url)
 	switch {
 	case ok && path == "":
 		return nil, errors.New("database sqlite: has no path: write sqlite:perennial.db")
 	case ok:
-		// The file is readable by its owner alone, like the key file. SQLite gives its other files the same mode.
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
+		// The file is readable by its owner alone, like the key file. SQLite gives its other files the same mode. A file
+		// that exists is not opened here: closing it would release the locks of SQLite in this process (POSIX).
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			f.Close()
+		} else if !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("open the SQLite database: %w", err)
 		}
-		f.Close()
 		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 			"&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
-		name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + common
-		writer := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate"})
+		name := fileName(path) + common
+		writer := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate", path: realPath(path)})
 		writer.SetMaxOpenConns(1)
 		if err := writer.PingContext(ctx); err != nil {
 			writer.Close()

@@ -14,6 +14,7 @@ import (
 type preparing struct {
 	driver sqlite.Driver
 	name   string
+	path   string // of the file whose log the connections mark; empty for none
 }
 
 // Connect implements [driver.Connector].
@@ -22,7 +23,11 @@ func (p *preparing) Connect(context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &preparedConn{sqliteConn: c.(sqliteConn), idle: map[string][]driver.Stmt{}}, nil
+	prepared := &preparedConn{sqliteConn: c.(sqliteConn), idle: map[string][]driver.Stmt{}}
+	if p.path != "" {
+		prepared.log = watchLog(p.path)
+	}
+	return prepared, nil
 }
 
 // Driver implements [driver.Connector].
@@ -50,6 +55,7 @@ type preparedConn struct {
 	sqliteConn
 	idle map[string][]driver.Stmt
 	kept int
+	log  *walWatch // nil if the connection does not write
 }
 
 type stmt interface {
@@ -146,9 +152,22 @@ func (c *preparedConn) PrepareContext(ctx context.Context, query string) (driver
 	return &borrowed{s, func() { c.release(query, s) }}, nil
 }
 
+// IsValid implements [driver.Validator]. database/sql calls it each time that a connection returns to the pool, which
+// is after each transaction and after each statement outside of one.
+func (c *preparedConn) IsValid() bool {
+	valid := c.sqliteConn.IsValid()
+	if valid && c.log != nil {
+		c.log.look(context.Background(), c.sqliteConn)
+	}
+	return valid
+}
+
 // Close implements [driver.Conn].
 func (c *preparedConn) Close() error {
 	c.forget()
+	if c.log != nil {
+		c.log.close()
+	}
 	return c.sqliteConn.Close()
 }
 
