@@ -13,6 +13,7 @@ type ImportFiles struct {
 	Arrangements string              `json:"arrangements,omitempty" doc:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates []ImportCertificate `json:"certificates,omitempty" doc:"Certificates of new tenants, each with its private key."`
 	Password     string              `json:"password,omitempty" doc:"Password of the PKCS#12 files and encrypted keys that have none of their own."`
+	SpreadExpiry *bool               `json:"spread_expiry,omitempty" doc:"Distribute the expiry of the certificates that are issued over the runs of a year, so that one run does not renew all of them. Default: if more than 1,000 certificates are issued."`
 }
 
 // ImportCertificate is a file with a certificate and its private key.
@@ -33,6 +34,13 @@ type Import struct {
 	Done      int                 `json:"done" doc:"Number of tenants that are done."`
 	Problems  []Problem           `json:"problems" doc:"Problems in the files. Nothing is imported if there are any."`
 	LastError string              `json:"last_error,omitempty" doc:"Error that stopped the import."`
+	Runs      []ImportRun         `json:"runs" doc:"Runs that renew the certificates of new tenants first."`
+}
+
+// ImportRun is a run that renews certificates of an import.
+type ImportRun struct {
+	At       time.Time `json:"at"`
+	Renewals int       `json:"renewals"`
 }
 
 // Problem is an error in the files of an import.

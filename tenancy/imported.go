@@ -13,6 +13,13 @@ type Import struct {
 	Done      int    // number of tenants that are imported, or undone
 	Problems  string // JSON: the errors in the files, by line
 	LastError string // the reason why applying or undoing stopped
+	Runs      []ImportRun
+}
+
+// An ImportRun is a run that will renew certificates of an import for the first time.
+type ImportRun struct {
+	At       time.Time `json:"at"`
+	Renewals int       `json:"renewals"`
 }
 
 // PlanLife is the time for which a checked import may be applied. What its renewals change may differ afterwards.

@@ -522,7 +522,8 @@ func (w *world) found(s *store.Store) {
 			IssuerID: "x", CreatedAt: now}})
 	}
 	check(w.t, s.InTx(w.t.Context(), func(tx *store.Tx) error {
-		return tx.Import(w.t.Context(), tenants, users, projects, certs)
+		return tx.Create(w.t.Context(),
+			store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs})
 	}))
 }
 

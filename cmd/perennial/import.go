@@ -18,6 +18,7 @@ import (
 
 type importCmd struct {
 	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files and report every problem by its line. With --apply, import them."`
+	Apply importApplyCmd `cmd:"" help:"Import files that were checked before, without checking them again."`
 	List  importListCmd  `cmd:"" help:"List imports."`
 	Undo  importUndoCmd  `cmd:"" help:"Undo an import, as long as nothing that it created is in use."`
 }
@@ -32,10 +33,11 @@ type importCheckCmd struct {
 	Password      string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
 	Apply         bool     `help:"Import the files if they have no problems."`
 	AcceptChanges bool     `help:"With --apply: accept that first renewals change the issuer or other names, as the plan lists them."`
+	SpreadExpiry  *bool    `negatable:"" help:"Distribute the expiry of the certificates that are issued over the runs of a year, so that one run does not renew all of them (default: if more than 1,000 are issued)."`
 }
 
 func (c *importCheckCmd) Run(e env) error {
-	files := client.ImportFiles{Password: c.Password}
+	files := client.ImportFiles{Password: c.Password, SpreadExpiry: c.SpreadExpiry}
 	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People,
 		c.Arrangements: &files.Arrangements} {
 		if name == "" {
@@ -61,7 +63,9 @@ func (c *importCheckCmd) Run(e env) error {
 		files.Certificates = append(files.Certificates, client.ImportCertificate{Name: filepath.Base(name), Data: data,
 			Password: strings.TrimRight(string(password), "\r\n")})
 	}
+	checking := e.notice("The files are being checked.")
 	made, err := post[client.Import](&c.remote, "/imports", files)
+	checking()
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,15 @@ func (c *importCheckCmd) Run(e env) error {
 		return err
 	}
 	return fmt.Errorf("nothing was imported: first renewals change what receivers may check (certificates: %d): read the "+
-		"plan, then run the same command with --apply --accept-changes", made.Changing)
+		"plan, then run: perennial import apply %s --accept-changes", made.Changing, made.ID)
+}
+
+// noticeAfter is the time for which a command waits without a word.
+const noticeAfter = 2 * time.Second
+
+// notice prints a text if done is not called soon.
+func (e env) notice(text string) (done func() bool) {
+	return time.AfterFunc(noticeAfter, func() { fmt.Fprintln(e.err, text) }).Stop
 }
 
 // shownTenants is the number of tenants whose plan is printed as text.
@@ -107,7 +119,7 @@ func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 		}
 		printPlan(e.out, p)
 	}
-	next := "the same command with --apply"
+	next := "perennial import apply " + made.ID
 	if made.Changing > 0 {
 		next += " --accept-changes"
 	}
@@ -120,9 +132,18 @@ func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 			}
 		}
 	}
+	renewed := 0
+	if len(made.Runs) > 0 {
+		fmt.Fprintln(e.out, "\nfirst renewals of the certificates of new tenants, by run:")
+		for _, run := range made.Runs {
+			renewed += run.Renewals
+			fmt.Fprintf(e.out, "  %s  %d\n", run.At.UTC().Format(time.DateOnly), run.Renewals)
+		}
+	}
 	fmt.Fprintln(e.out)
-	return c.show(e, made, "tenants", made.Total, "certificates", certificates, "changing", made.Changing,
-		"not warned", unwarned, "problems", "none", "next", next)
+	return c.show(e, made, "id", made.ID, "tenants", made.Total,
+		"certificates", fmt.Sprintf("%d imported, %d issued", certificates, max(0, renewed-certificates)),
+		"changing", made.Changing, "not warned", unwarned, "problems", "none", "next", next)
 }
 
 // printPlan prints what an import does for one tenant.
@@ -168,16 +189,25 @@ func printPlan(w io.Writer, p client.ImportPlan) {
 	}
 }
 
-// importEvery is the time between two requests for an import's progress.
-const importEvery = 300 * time.Millisecond
+const (
+	// importEvery is the time between two requests for an import's progress.
+	importEvery = 300 * time.Millisecond
+	// progressEvery is the time between two lines of progress.
+	progressEvery = 5 * time.Second
+)
 
 // carryOut starts the application or the undoing of an import, and waits for its end.
 func (c *remote) carryOut(e env, id, verb string, body any) error {
 	path := "/imports/" + url.PathEscape(id)
 	i, err := post[client.Import](c, path+"/"+verb, body)
+	p := progress{from: i, since: time.Now(), shown: time.Now()}
 	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
 		time.Sleep(importEvery)
 		i, err = get[client.Import](c, path)
+		if now := time.Now(); err == nil && now.Sub(p.shown) >= progressEvery {
+			fmt.Fprintln(e.err, p.line(i, now))
+			p.shown = now
+		}
 	}
 	switch {
 	case err != nil:
@@ -186,6 +216,36 @@ func (c *remote) carryOut(e env, id, verb string, body any) error {
 		return fmt.Errorf("import %s stopped after %d of %d tenants: %s", i.ID, i.Done, i.Total, i.LastError)
 	}
 	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
+}
+
+// progress describes how far an import is, and foresees its end from the speed so far.
+type progress struct {
+	from         client.Import
+	since, shown time.Time
+}
+
+func (p progress) line(i client.Import, now time.Time) string {
+	done, left := i.Done-p.from.Done, i.Total-i.Done
+	if i.State == tenancy.ImportUndoing {
+		done, left = -done, i.Done
+	}
+	text := fmt.Sprintf("%s: %d of %d tenants", i.State, i.Done, i.Total)
+	if done <= 0 {
+		return text
+	}
+	lasts := time.Duration(float64(now.Sub(p.since)) / float64(done) * float64(left))
+	return fmt.Sprintf("%s, until about %s (%d a second)", text, now.Add(lasts).UTC().Format("15:04:05 UTC"),
+		int(float64(done)/now.Sub(p.since).Seconds()))
+}
+
+type importApplyCmd struct {
+	remote
+	ID            string `arg:"" help:"ID of the import, as perennial import list shows it."`
+	AcceptChanges bool   `help:"Accept that first renewals change the issuer or other names, as the plan lists them."`
+}
+
+func (c *importApplyCmd) Run(e env) error {
+	return c.carryOut(e, c.ID, "apply", client.ImportApproval{AcceptChanges: c.AcceptChanges})
 }
 
 type importListCmd struct{ listing }

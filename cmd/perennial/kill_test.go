@@ -170,7 +170,7 @@ func addDue(t *testing.T, url string, first, n int) {
 		if err := tx.SetSetting(t.Context(), "installed_at", now.Add(-31*policy.Day).Format(time.RFC3339Nano)); err != nil {
 			return err
 		}
-		return tx.Import(t.Context(), tenants, users, projects, certs)
+		return tx.Create(t.Context(), store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs})
 	}))
 }
 

@@ -17,7 +17,7 @@ func TestIdleArrangementsCostLittle(t *testing.T) {
 	r := tenancy.Receiver{ID: store.NewID(), TenantID: f.acme.ID, Name: "r", DisplayName: "r", CreatedAt: time.Now(),
 		Version: 1}
 	check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		if err := tx.CreateReceiver(t.Context(), r); err != nil {
+		if err := tx.CreateReceivers(t.Context(), r); err != nil {
 			return err
 		}
 		for i := range arrangements {
@@ -26,7 +26,7 @@ func TestIdleArrangementsCostLittle(t *testing.T) {
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1,
 				CreatedAt: time.Now(), Version: 1,
 			}
-			if err := tx.CreateArrangement(t.Context(), a); err != nil {
+			if err := tx.CreateArrangements(t.Context(), a); err != nil {
 				return err
 			}
 		}

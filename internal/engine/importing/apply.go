@@ -2,7 +2,6 @@ package importing
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +17,10 @@ import (
 
 // An Engine adopts tenants whose certificates come from elsewhere.
 type Engine interface {
-	AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []lifecycle.Adopted, actor string, now time.Time,
-		more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error)
+	AdoptTenants(ctx context.Context, foundings []lifecycle.Founding, actor string, now time.Time,
+		more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error)
 	FirstRenewal(t tenancy.Tenant, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
-	CheckNames(ctx context.Context, tenant string, kept lifecycle.KeptNames) error
+	NamesInUse(ctx context.Context, tenants []string, kept []lifecycle.KeptNames) (*lifecycle.Names, error)
 	KeptNames(tenant string, adopted []lifecycle.Adopted) (lifecycle.KeptNames, error)
 	Policy() policy.Policy
 }
@@ -32,6 +31,7 @@ type Importer struct {
 	store  *store.Store
 	seal   *keyring.Keyring
 	now    func() time.Time
+	batch  int // number of tenants that one transaction creates
 }
 
 // New returns an importer. Plans are sealed with seal, for they hold private keys. Each argument is required.
@@ -46,7 +46,7 @@ func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.T
 	case now == nil:
 		return nil, errors.New("importing: no clock is given")
 	}
-	return &Importer{engine, s, seal, now}, nil
+	return &Importer{engine, s, seal, now, batchSize}, nil
 }
 
 // sealedFor returns the context that a plan is sealed with.
@@ -83,6 +83,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	var sealed []byte
 	planned := []Plan{}
 	if len(problems) == 0 {
+		m.spread(units, f.SpreadExpiry, now)
 		for _, u := range units {
 			p, err := m.plan(u, now)
 			if err != nil {
@@ -102,6 +103,9 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		return i, err
 	}
 	i.Changing = Changing(planned)
+	if len(problems) == 0 {
+		i.Runs = m.runs(units, planned, now)
+	}
 	return i, m.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateImport(ctx, i, sealed, string(list)); err != nil {
 			return err
@@ -111,43 +115,48 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	})
 }
 
+// lookUp is the number of tenants that are looked up together.
+const lookUp = 500
+
 // against returns the conflicts of the units with the database: what already exists, and what is missing.
 func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Problem, err error) {
-	wrong := func(file string, line int, format string, args ...any) {
-		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
-	}
-	s := m.store
-	for _, u := range units {
-		t, err := s.Tenant(ctx, u.Tenant)
-		switch {
-		case errors.Is(err, tenancy.ErrNotFound) && u.New:
-			continue
-		case errors.Is(err, tenancy.ErrNotFound):
-			file, line := u.first()
-			wrong(file, line, "there is no tenant %q, neither here nor in the table of tenants", u.Tenant)
-			continue
-		case err != nil:
+	for some := range slices.Chunk(units, lookUp) {
+		here, err := readExisting(ctx, m.store.Reader, some)
+		if err != nil {
 			return nil, err
-		case u.New:
-			wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out, its people and arrangements can still "+
-				"be added", u.Tenant)
 		}
-		for _, p := range u.KeyUsers {
-			if _, err := s.KeyUser(ctx, t.ID, p.Name); err == nil {
-				wrong(peopleFile, p.line, "%s has a key user %s already", u.Tenant, p.Name)
-			} else if !errors.Is(err, tenancy.ErrNotFound) {
-				return nil, err
-			}
-		}
-		for _, a := range u.Arrangements {
-			if _, err := s.Arrangement(ctx, t.ID, a.Name); err == nil {
-				wrong(arrangementsFile, a.line, "%s has an arrangement %s already", u.Tenant, a.Name)
-			} else if !errors.Is(err, tenancy.ErrNotFound) {
-				return nil, err
-			}
+		for _, u := range some {
+			problems = append(problems, here.problems(u)...)
 		}
 	}
 	return problems, nil
+}
+
+// problems returns the conflicts of a unit with what exists.
+func (e *existing) problems(u *Unit) (problems []Problem) {
+	wrong := func(file string, line int, format string, args ...any) {
+		problems = append(problems, Problem{file, line, fmt.Sprintf(format, args...)})
+	}
+	t, exists := e.tenants[u.Tenant]
+	switch {
+	case !exists && !u.New:
+		file, line := u.first()
+		wrong(file, line, "there is no tenant %q, neither here nor in the table of tenants", u.Tenant)
+	case exists && u.New:
+		wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out, its people and arrangements can still "+
+			"be added", u.Tenant)
+	}
+	for _, p := range u.KeyUsers {
+		if e.hasKeyUser(t, p.Name) {
+			wrong(peopleFile, p.line, "%s has a key user %s already", u.Tenant, p.Name)
+		}
+	}
+	for _, a := range u.Arrangements {
+		if e.hasArrangement(t, a.Name) {
+			wrong(arrangementsFile, a.line, "%s has an arrangement %s already", u.Tenant, a.Name)
+		}
+	}
+	return problems
 }
 
 // first returns the file and line in which a unit occurs first.
@@ -161,18 +170,8 @@ func (u *Unit) first() (file string, line int) {
 	return arrangementsFile, u.Arrangements[0].line
 }
 
-// A made records what an import created for a tenant.
-type made struct {
-	TenantID     string   `json:"tenant_id"`
-	New          bool     `json:"new,omitempty"`
-	KeyUsers     []string `json:"key_users,omitempty"` // names
-	Contacts     []string `json:"contacts,omitempty"`  // identifiers
-	Receivers    []string `json:"receivers,omitempty"`
-	Arrangements []string `json:"arrangements,omitempty"`
-}
-
-// Work continues an import that is being applied or undone. It may be called again after a crash. Each tenant is one
-// transaction.
+// Work continues an import that is being applied or undone. It may be called again after a crash. A tenant is created,
+// and undone, as a whole.
 func (m *Importer) Work(ctx context.Context, id string) error {
 	s := m.store
 	i, err := s.ImportByID(ctx, id)
@@ -217,11 +216,9 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 			"this import was checked more than a day ago, and what its renewals change "+
 				"may differ by now: check the files again")
 	}
-	for _, u := range units {
-		if done[u.Tenant] {
-			continue
-		}
-		if err := m.make(ctx, i, u); err != nil {
+	open := slices.DeleteFunc(units, func(u *Unit) bool { return done[u.Tenant] })
+	for batch := range slices.Chunk(open, m.batch) {
+		if err := m.makeAll(ctx, i, batch); err != nil {
 			return err
 		}
 	}
@@ -249,118 +246,6 @@ func (m *Importer) end(ctx context.Context, i tenancy.Import, state tenancy.Impo
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(m.now(), i.CreatedBy, action, "", i.ID, map[string]any{"tenants": i.Total}))
 	})
-}
-
-// make creates what a unit contains, and records it, in one transaction.
-func (m *Importer) make(ctx context.Context, i tenancy.Import, u *Unit) error {
-	now := m.now().UTC().Truncate(time.Microsecond)
-	within := func(tx *store.Tx, t tenancy.Tenant) error {
-		done, err := m.fill(ctx, tx, t, u, now)
-		if err != nil {
-			return err
-		}
-		done.New = u.New
-		text, err := json.Marshal(done)
-		if err != nil {
-			return err
-		}
-		return tx.AddImported(ctx, i.ID, u.Tenant, string(text))
-	}
-	if u.New {
-		adopted, err := u.adopted()
-		if err != nil {
-			return err
-		}
-		_, err = m.engine.AdoptTenant(ctx, u.tenant(), adopted, i.CreatedBy, now, within)
-		return err
-	}
-	t, err := m.store.Tenant(ctx, u.Tenant)
-	if err != nil {
-		return err
-	}
-	return m.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := within(tx, t); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, i.CreatedBy, "tenant.imported-into", t.Name, t.Name,
-			map[string]any{"import": i.ID, "key_users": len(u.KeyUsers), "arrangements": len(u.Arrangements)}))
-	})
-}
-
-// fill adds people and arrangements to a tenant.
-func (m *Importer) fill(ctx context.Context, tx *store.Tx, t tenancy.Tenant, u *Unit, now time.Time) (done made,
-	err error) {
-	done.TenantID = t.ID
-	for _, p := range u.KeyUsers {
-		k := tenancy.KeyUser{ID: store.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email,
-			UnsubscribeToken: rand.Text(), CreatedAt: now, Version: 1}
-		if p.Subscribed {
-			k.SubscribedAt = now
-		}
-		if err := tx.CreateKeyUser(ctx, k); err != nil {
-			return done, exists(err, "a key user %[2]s was added to %[1]s in the meantime", t.Name, p.Name)
-		}
-		done.KeyUsers = append(done.KeyUsers, p.Name)
-	}
-	contacts, err := tx.ITContacts(ctx, t.ID)
-	if err != nil {
-		return done, err
-	}
-	for _, p := range u.Contacts {
-		c := tenancy.ITContact{ID: store.NewID(), TenantID: t.ID, Name: p.Name, Email: p.Email, CreatedAt: now,
-			Version: 1}
-		contacts = append(contacts, c)
-		done.Contacts = append(done.Contacts, c.ID)
-	}
-	if len(u.Contacts) > 0 {
-		if err := tx.SetITContacts(ctx, t.ID, contacts); err != nil {
-			return done, err
-		}
-	}
-	newest, err := tx.Newest(ctx, t.ID, tenancy.ForTenant)
-	if err != nil {
-		return done, err
-	}
-	receivers := map[string]string{}
-	for _, a := range u.Arrangements {
-		r := a.Receiver
-		if receivers[r.Name] == "" {
-			known, err := tx.Receiver(ctx, t.ID, r.Name)
-			switch {
-			case err == nil:
-				receivers[r.Name] = known.ID
-			case !errors.Is(err, tenancy.ErrNotFound):
-				return done, err
-			default:
-				r.ID, r.TenantID, r.CreatedAt, r.Version = store.NewID(), t.ID, now, 1
-				if err := tx.CreateReceiver(ctx, r); err != nil {
-					return done, err
-				}
-				receivers[r.Name] = r.ID
-				done.Receivers = append(done.Receivers, r.Name)
-			}
-		}
-		v := a.Arrangement
-		v.ID, v.TenantID, v.ReceiverID, v.Generation, v.CreatedAt, v.Version = store.NewID(), t.ID, receivers[r.Name],
-			newest.Generation, now, 1
-		if err := tx.CreateArrangement(ctx, v); err != nil {
-			return done, exists(err, "an arrangement %[2]s was added to %[1]s in the meantime", t.Name, v.Name)
-		}
-		done.Arrangements = append(done.Arrangements, v.Name)
-	}
-	if len(u.Arrangements) > 0 {
-		tx.Changed(t.ID)
-		err = tx.Activate(ctx, t.ID, newest.Generation)
-	}
-	return done, err
-}
-
-// exists describes a conflict. Other errors stay as they are.
-func exists(err error, format string, args ...any) error {
-	if errors.Is(err, tenancy.ErrConflict) {
-		return tenancy.Errorf(tenancy.ErrConflict, format, args...)
-	}
-	return err
 }
 
 func (m *Importer) undo(ctx context.Context, i tenancy.Import) error {

@@ -139,7 +139,7 @@ func TestAnArrangementStatesHowItsReceiverIdentifies(t *testing.T) {
 }
 
 // world returns an importer and an installation with one tenant.
-func world(t *testing.T, url string) (*Importer, *enginetest.Installation) {
+func world(t testing.TB, url string) (*Importer, *enginetest.Installation) {
 	t.Helper()
 	engine, _ := enginetest.New(t, url, now)
 	_, err := engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "Globex",
@@ -165,7 +165,7 @@ func files(t *testing.T) (Files, foreign) {
 	}, f
 }
 
-func (m *Importer) move(t *testing.T, id string, from, to tenancy.ImportState) {
+func (m *Importer) move(t testing.TB, id string, from, to tenancy.ImportState) {
 	t.Helper()
 	check(t, m.store.InTx(t.Context(), func(tx *store.Tx) error {
 		return tx.MoveImport(t.Context(), id, from, to)
@@ -193,6 +193,7 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 
 	// The import is interrupted in the middle, as if the process were killed, and is continued.
+	m.batch = 1
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := e.Store.OnChange(func(string) { cancel() })
 	m.Work(ctx, i.ID)

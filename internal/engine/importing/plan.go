@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -74,6 +75,66 @@ func Changing(plans []Plan) (n int) {
 		}
 	}
 	return n
+}
+
+// spreadAbove is the number of issued certificates above which their expiry is spread by default.
+const spreadAbove = 1000
+
+// spread chooses the expiry of the certificates that are issued for new tenants, if it is to be spread.
+func (m *Importer) spread(units []*Unit, wanted *bool, now time.Time) {
+	var founded []*Unit
+	issued := 0
+	for _, u := range units {
+		if n := u.issued(); n > 0 {
+			founded, issued = append(founded, u), issued+n
+		}
+	}
+	if wanted == nil && issued <= spreadAbove || wanted != nil && !*wanted || issued == 0 {
+		return
+	}
+	for i, end := range m.engine.Policy().SpreadExpiry(len(founded), now) {
+		founded[i].NotAfter = end
+	}
+}
+
+// issued returns the number of certificates that are issued for the tenant.
+func (u *Unit) issued() int {
+	if !u.New {
+		return 0
+	}
+	return 2 - len(u.Keys)
+}
+
+// runs returns the runs that renew the certificates of new tenants first, in their order.
+func (m *Importer) runs(units []*Unit, planned []Plan, now time.Time) []tenancy.ImportRun {
+	renewals := map[time.Time]int{}
+	for _, p := range planned {
+		for _, c := range p.Certificates {
+			renewals[c.RenewAt]++
+		}
+	}
+	at := map[time.Time]time.Time{} // run by expiry, because many certificates share an expiry
+	for _, u := range units {
+		n := u.issued()
+		if n == 0 {
+			continue
+		}
+		end := u.NotAfter
+		if end.IsZero() {
+			end = now.Add(m.engine.Policy().Validity)
+		}
+		if _, known := at[end]; !known {
+			events := m.engine.Policy().Forecast(policy.Validity{NotBefore: now, NotAfter: end}, now).Events
+			at[end] = events[len(events)-1].At
+		}
+		renewals[at[end]] += n
+	}
+	list := make([]tenancy.ImportRun, 0, len(renewals))
+	for run, n := range renewals {
+		list = append(list, tenancy.ImportRun{At: run, Renewals: n})
+	}
+	slices.SortFunc(list, func(a, b tenancy.ImportRun) int { return a.At.Compare(b.At) })
+	return list
 }
 
 // plan foresees the first renewals of a unit's certificates.
@@ -171,65 +232,77 @@ func (u *Unit) adopted() (all []lifecycle.Adopted, err error) {
 	return all, nil
 }
 
+// A named certificate is one of a new tenant, with the names that later generations keep.
+type named struct {
+	unit *Unit
+	file string
+	kept lifecycle.KeptNames
+}
+
 // checkNames returns a problem for each certificate whose names another tenant has, in the database or in this import,
 // and for each new tenant whose name is the common name of another one's certificates.
 func (m *Importer) checkNames(ctx context.Context, units []*Unit) (problems []Problem, err error) {
 	created := make(map[string]bool, len(units))
-	for _, u := range units {
-		created[u.Tenant] = u.New
-	}
-	owner := map[string]string{} // by name
+	var tenants []string
+	var certificates []named
+	var kept []lifecycle.KeptNames
 	for _, u := range units {
 		if !u.New {
 			continue
 		}
-		err := m.engine.CheckNames(ctx, u.Tenant, lifecycle.KeptNames{})
-		if errors.Is(err, tenancy.ErrConflict) {
-			problems = append(problems, Problem{tenantsFile, u.line, err.Error()})
-			continue
-		}
-		all, err2 := u.adopted()
-		if err := errors.Join(err, err2); err != nil {
+		created[u.Tenant] = true
+		tenants = append(tenants, u.Tenant)
+		adopted, err := u.adopted()
+		if err != nil {
 			return nil, err
 		}
-		for i, a := range all {
-			problem, err := m.checkName(ctx, u, a, owner, created)
+		for i, a := range adopted {
+			names, err := m.engine.KeptNames(u.Tenant, []lifecycle.Adopted{a})
 			if err != nil {
 				return nil, err
 			}
-			if problem != "" {
-				problems = append(problems, Problem{File: u.Keys[i].File, Text: problem})
-			}
+			certificates, kept = append(certificates, named{u, u.Keys[i].File, names}), append(kept, names)
+		}
+	}
+	used, err := m.engine.NamesInUse(ctx, tenants, kept)
+	if err != nil {
+		return nil, err
+	}
+	refused := map[string]bool{}
+	for _, u := range units {
+		if err := used.Conflict(u.Tenant, lifecycle.KeptNames{}); u.New && err != nil {
+			problems = append(problems, Problem{tenantsFile, u.line, err.Error()})
+			refused[u.Tenant] = true
+		}
+	}
+	owner := map[string]string{} // by name
+	for _, c := range certificates {
+		if refused[c.unit.Tenant] {
+			continue
+		}
+		if problem := c.conflict(used, owner, created); problem != "" {
+			problems = append(problems, Problem{File: c.file, Text: problem})
 		}
 	}
 	return problems, nil
 }
 
-// checkName returns what is wrong with the names of one certificate; empty if nothing is. It adds them to owner.
-func (m *Importer) checkName(ctx context.Context, u *Unit, a lifecycle.Adopted, owner map[string]string,
-	created map[string]bool) (problem string, err error) {
-	kept, err := m.engine.KeptNames(u.Tenant, []lifecycle.Adopted{a})
-	if err != nil {
-		return "", err
+// conflict returns what is wrong with the names of a certificate; empty if nothing is. It adds them to owner.
+func (c named) conflict(used *lifecycle.Names, owner map[string]string, created map[string]bool) string {
+	if err := used.Conflict(c.unit.Tenant, c.kept); err != nil {
+		return err.Error()
 	}
-	err = m.engine.CheckNames(ctx, u.Tenant, kept)
-	switch {
-	case errors.Is(err, tenancy.ErrConflict):
-		return err.Error(), nil
-	case err != nil:
-		return "", err
-	}
-	for _, name := range kept.Claims {
-		if other := owner[name]; other != "" && other != u.Tenant {
+	for _, name := range c.kept.Claims {
+		if other := owner[name]; other != "" && other != c.unit.Tenant {
 			return fmt.Sprintf("the certificate of the new tenant %s has the same name (%s): "+lifecycle.ApartAdvice, other,
-				name), nil
+				name)
 		}
-		owner[name] = u.Tenant
+		owner[name] = c.unit.Tenant
 	}
-	for _, cn := range kept.Common {
+	for _, cn := range c.kept.Common {
 		if created[cn] {
-			return fmt.Sprintf("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn), nil
+			return fmt.Sprintf("its common name is that of the new tenant %s: "+lifecycle.ApartAdvice, cn)
 		}
 	}
-	return "", nil
+	return ""
 }

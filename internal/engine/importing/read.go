@@ -39,6 +39,9 @@ type Files struct {
 	Arrangements string
 	Certificates []Certificate // each with its private key
 	Password     string        // of PKCS#12 files and encrypted keys without a password of their own
+	// SpreadExpiry distributes the expiry of the certificates that are issued over the runs of a cycle, so that one run
+	// does not renew all of them. Nil: for more than 1,000 certificates.
+	SpreadExpiry *bool
 }
 
 // A Certificate is a file with a certificate and its private key, in PEM or PKCS#12. Its name identifies the owner:
@@ -66,6 +69,7 @@ type Unit struct {
 	Contacts     []Person
 	Arrangements []Arrangement
 	Keys         []Key
+	NotAfter     time.Time `json:",omitzero"` // end of the certificates that are issued; zero: the policy decides
 
 	line  int
 	typed bool // the table states the key type

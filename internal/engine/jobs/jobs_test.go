@@ -67,7 +67,7 @@ func setUp(t *testing.T, url string, tenants int, options ...enginetest.Option) 
 			user := tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: "alice",
 				Email: "alice@" + tenant.Name + ".example.com", SubscribedAt: f.now, UnsubscribeToken: store.NewID(),
 				Version: 1}
-			return errors.Join(tx.CreateKeyUser(ctx, user),
+			return errors.Join(tx.CreateKeyUsers(ctx, user),
 				tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: store.NewID(), Name: "Ina",
 					Email: "ina@" + tenant.Name + ".example.com", Version: 1}}),
 				tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test",

@@ -1,10 +1,10 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,92 +33,140 @@ type Adopted struct {
 	KeyType tenancy.KeyType
 }
 
-// AdoptTenant creates a tenant with certificates that come from elsewhere. Certificates that are not given are issued.
-// The error is [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Engine.CheckNames]. more runs
-// in the same transaction; it may be nil.
+// A Founding is a tenant to create, with its first certificates.
+type Founding struct {
+	Tenant  tenancy.Tenant
+	Adopted []Adopted // those that come from elsewhere; the others are issued
+	// NotAfter is the end of the certificates that are issued; zero: that of the policy's validity.
+	NotAfter time.Time
+}
+
+// AdoptTenant is [Engine.AdoptTenants] for one tenant. more may be nil.
 func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Adopted, actor string, now time.Time,
 	more func(*store.Tx, tenancy.Tenant) error) (tenancy.Tenant, error) {
-	t.ID, t.CreatedAt, t.Version = store.NewID(), now, 1
-	if err := t.Check(); err != nil {
-		return t, err
-	}
-	var certs []store.SealedCertificate
-	var issuers [][]byte
-	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
-		i := slices.IndexFunc(adopted, func(a Adopted) bool { return a.Purpose == purpose })
-		var c store.SealedCertificate
-		var err error
-		if i < 0 {
-			c, err = e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: purpose, At: now}, 1)
-		} else {
-			c, err = e.adopt(t, adopted[i], now)
-			issuers = append(issuers, certfile.JoinChain(adopted[i].Chain))
-		}
-		if err != nil {
-			return t, fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		c.State = tenancy.Active
-		certs = append(certs, c)
-	}
-	kept, err := e.KeptNames(t.Name, adopted)
+	created, err := e.AdoptTenants(ctx, []Founding{{Tenant: t, Adopted: adopted}}, actor, now,
+		func(tx *store.Tx, created []tenancy.Tenant) error {
+			if more == nil {
+				return nil
+			}
+			return more(tx, created[0])
+		})
 	if err != nil {
 		return t, err
+	}
+	return created[0], nil
+}
+
+// AdoptTenants creates tenants, each with the first certificates of the tenant and its M-user, and with its first
+// implementation project, in one transaction. The error is [tenancy.ErrConflict] if a certificate has a name of another
+// tenant, see [Names.Conflict]. more runs in the same transaction, with the tenants in the order of the foundings.
+func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor string, now time.Time,
+	more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error) {
+	prepared, err := e.prepareAll(ctx, foundings, now)
+	if err != nil {
+		return nil, err
+	}
+	var rows store.Rows
+	var names []KeptNames
+	chains := map[string][]byte{}
+	for _, p := range prepared {
+		names = append(names, p.kept)
+		rows.Tenants, rows.Certificates = append(rows.Tenants, p.tenant), append(rows.Certificates, p.certs...)
+		rows.Projects = append(rows.Projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: p.tenant.ID,
+			Name: tenancy.FirstProject, CreatedAt: now, Version: 1})
+		for _, name := range p.kept.stored() {
+			rows.KeptNames = append(rows.KeptNames, store.KeptName{Name: name, TenantID: p.tenant.ID})
+		}
+		for _, a := range p.Adopted {
+			if chain := certfile.JoinChain(a.Chain); chain != nil {
+				chains[certfile.Fingerprint(chain)] = chain
+			}
+		}
 	}
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.LockNames(ctx); err != nil {
 			return err
 		}
-		if err := tx.CreateTenant(ctx, t); err != nil {
-			if errors.Is(err, tenancy.ErrConflict) {
-				return tenancy.Errorf(tenancy.ErrConflict, "a tenant %s already exists", t.Name)
-			}
+		if err := conflict(ctx, tx.Reader, rows.Tenants, names); err != nil {
 			return err
 		}
-		if err := tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: store.NewID(), TenantID: t.ID,
-			Name:      tenancy.FirstProject,
-			CreatedAt: now, Version: 1}); err != nil {
-			return err
-		}
-		for _, chain := range issuers {
-			if chain == nil {
-				continue
-			}
-			if err := tx.AddForeignIssuer(ctx, certfile.Fingerprint(chain), chain); err != nil {
+		for id, chain := range chains {
+			if err := tx.AddForeignIssuer(ctx, id, chain); err != nil {
 				return err
 			}
 		}
-		if err := checkNames(ctx, tx.Reader, t.Name, kept); err != nil {
+		if err := tx.Create(ctx, rows); err != nil {
 			return err
 		}
-		if err := tx.KeepNames(ctx, t.ID, kept.Claims); err != nil {
+		if err := more(tx, rows.Tenants); err != nil {
 			return err
 		}
-		for _, name := range kept.Common {
-			if err := tx.ShareName(ctx, t.ID, commonName(name)); err != nil {
-				return err
-			}
-		}
-		if err := tx.AddCertificates(ctx, certs); err != nil {
-			return err
-		}
-		if more != nil {
-			if err := more(tx, t); err != nil {
-				return err
-			}
-		}
-		events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name,
-			map[string]any{"key_type": t.KeyType})}
-		for i, c := range certs {
-			action := "certificate.issued"
-			if slices.ContainsFunc(adopted, func(a Adopted) bool { return a.Purpose == certs[i].Purpose }) {
-				action = "certificate.adopted"
-			}
-			events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate),
-				certificateDetail(c.Certificate)))
+		var events []tenancy.Event
+		for _, p := range prepared {
+			events = append(events, p.events(actor, now)...)
 		}
 		return tx.Audit(ctx, events...)
 	})
-	return t, err
+	return rows.Tenants, err
+}
+
+// A prepared founding has everything that is stored.
+type prepared struct {
+	Founding
+	tenant tenancy.Tenant
+	certs  []store.SealedCertificate
+	kept   KeptNames
+}
+
+// prepareAll prepares foundings on all cores.
+func (e *Engine) prepareAll(ctx context.Context, foundings []Founding, now time.Time) ([]prepared, error) {
+	all, errs := make([]prepared, len(foundings)), make([]error, len(foundings))
+	eachOnAllCores(len(foundings), func(i int) { all[i], errs[i] = e.prepare(ctx, foundings[i], now) })
+	return all, cmp.Or(errs...)
+}
+
+func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prepared, err error) {
+	p.Founding, p.tenant = f, f.Tenant
+	p.tenant.ID, p.tenant.CreatedAt, p.tenant.Version = store.NewID(), now, 1
+	if err := p.tenant.Check(); err != nil {
+		return p, err
+	}
+	var validity time.Duration // zero: that of the policy
+	if !f.NotAfter.IsZero() {
+		validity = f.NotAfter.Sub(now)
+	}
+	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+		var c store.SealedCertificate
+		if i := slices.IndexFunc(f.Adopted, func(a Adopted) bool { return a.Purpose == purpose }); i >= 0 {
+			c, err = e.adopt(p.tenant, f.Adopted[i], now)
+		} else {
+			c, err = e.issue(ctx, p.tenant, issuer.Request{Tenant: p.tenant.Name, Purpose: purpose, At: now,
+				Validity: validity}, 1)
+		}
+		if err != nil {
+			return p, fmt.Errorf("tenant %s: %w", p.tenant.Name, err)
+		}
+		c.State = tenancy.Active
+		p.certs = append(p.certs, c)
+	}
+	p.kept, err = e.KeptNames(p.tenant.Name, f.Adopted)
+	return p, err
+}
+
+// events returns the events of a founding.
+func (p prepared) events(actor string, now time.Time) []tenancy.Event {
+	t := p.tenant
+	events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name,
+		map[string]any{"key_type": t.KeyType})}
+	for _, c := range p.certs {
+		action := "certificate.issued"
+		if slices.ContainsFunc(p.Adopted, func(a Adopted) bool { return a.Purpose == c.Purpose }) {
+			action = "certificate.adopted"
+		}
+		events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate),
+			certificateDetail(c.Certificate)))
+	}
+	return events
 }
 
 // adopt seals the key of a certificate that comes from elsewhere.
@@ -162,84 +210,3 @@ func (e *Engine) FirstRenewal(t tenancy.Tenant, a Adopted, now time.Time) (r Fir
 	r.Expected, r.Foreseen, err = issuer.Expect(e.issuer, request, append([][]byte{a.Leaf.Raw}, a.Chain...))
 	return r, err
 }
-
-// KeptNames are the names of adopted certificates by which receivers may know them and that later generations keep.
-type KeptNames struct {
-	Claims []string // in the form of [certfile.Names.Claims], without those that the issuer gives the tenant in any case
-	Common []string // common names, folded as by [certfile.Fold], without that of the tenant
-}
-
-// KeptNames returns the names that later generations of adopted certificates keep.
-func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept KeptNames, err error) {
-	namer, ok := issuer.As[issuer.Namer](e.issuer)
-	if !ok {
-		return kept, nil
-	}
-	for _, a := range adopted {
-		has, err := certfile.NamesOf(a.Leaf.Raw)
-		if err != nil {
-			return kept, err
-		}
-		own, err1 := namer.Names(issuer.Request{Tenant: tenant, Purpose: a.Purpose})
-		next, err2 := namer.Names(issuer.Request{Tenant: tenant, Purpose: a.Purpose, Replaces: &has})
-		if err := errors.Join(err1, err2); err != nil {
-			return kept, err
-		}
-		for _, name := range next.Claims() {
-			if !slices.Contains(own.Claims(), name) {
-				kept.Claims = append(kept.Claims, name)
-			}
-		}
-		attributes, _ := next.Attributes()
-		for _, attribute := range attributes {
-			if attribute.Type == "CN" && attribute.Value != tenant {
-				kept.Common = append(kept.Common, attribute.Value)
-			}
-		}
-	}
-	return kept, nil
-}
-
-// ApartAdvice is the end of an error about a name that two tenants would have.
-const ApartAdvice = "receivers could not tell the two apart: leave the file out, and the tenant gets a certificate " +
-	"of its own"
-
-// CheckNames returns an error if a later generation of certificates that keeps names could be mistaken for one of
-// another tenant, because that tenant's certificates keep one of the names, or because one of the two has the other's
-// name as its common name. The error is [tenancy.ErrConflict] then.
-func (e *Engine) CheckNames(ctx context.Context, tenant string, kept KeptNames) error {
-	return checkNames(ctx, e.store.Reader, tenant, kept)
-}
-
-func checkNames(ctx context.Context, r store.Reader, tenant string, kept KeptNames) error {
-	owners, err1 := r.NameOwners(ctx, kept.Claims)
-	others, err2 := r.NameOwners(ctx, []string{commonName(tenant)})
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	for _, o := range owners {
-		if o.Tenant != tenant {
-			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s): "+ApartAdvice,
-				o.Tenant, o.Name)
-		}
-	}
-	for _, o := range others {
-		if o.Tenant != tenant {
-			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the common name %s: receivers "+
-				"could not tell the two apart, so choose another name", o.Tenant, tenant)
-		}
-	}
-	for _, name := range kept.Common {
-		_, err := r.Tenant(ctx, name)
-		if err == nil {
-			return tenancy.Errorf(tenancy.ErrConflict, "its common name is that of the tenant %s: "+ApartAdvice, name)
-		}
-		if !errors.Is(err, tenancy.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// commonName is the name under which a kept common name is stored.
-func commonName(folded string) string { return "cn:" + folded }

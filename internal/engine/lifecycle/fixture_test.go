@@ -146,7 +146,7 @@ func (f *fixture) tenant(name string, now time.Time) tenancy.Tenant {
 			if u == "alice" {
 				user.SubscribedAt = now
 			}
-			if err := tx.CreateKeyUser(ctx, user); err != nil {
+			if err := tx.CreateKeyUsers(ctx, user); err != nil {
 				return err
 			}
 		}

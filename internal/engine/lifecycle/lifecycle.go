@@ -154,7 +154,8 @@ func namesOf(c tenancy.Certificate) *certfile.Names {
 	return &names
 }
 
-// issue creates a key and its certificate. Nothing is stored.
+// issue creates a key and its certificate, with the validity of the policy unless the request has another. Nothing is
+// stored.
 func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, r issuer.Request,
 	generation int) (c store.SealedCertificate, err error) {
 	key, err := e.keys.Take(t.KeyType)
@@ -162,7 +163,7 @@ func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, r issuer.Request,
 		return c, fmt.Errorf("create a key: %w", err)
 	}
 	now := r.At
-	r.Key, r.Validity = key, e.policy.Validity
+	r.Key, r.Validity = key, cmp.Or(r.Validity, e.policy.Validity)
 	issued, err := e.issuer.Issue(ctx, r)
 	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
 		return c, fmt.Errorf("issue: %w: certificates that are issued later cannot be stored yet: configure the CA to "+

@@ -337,7 +337,7 @@ func TestARunGoesThroughEveryPage(t *testing.T) {
 			KeyType: tenancy.P256, DER: []byte{0x30, 0}, CreatedAt: date("2026-01-15")}, SealedKey: []byte{0}})
 	}
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
-		return tx.Import(t.Context(), tenants, nil, nil, certs)
+		return tx.Create(t.Context(), store.Rows{Tenants: tenants, Certificates: certs})
 	}))
 	run, err := f.Run(t.Context(), date("2026-11-01"), date("2026-11-01"))
 	check(t, err)

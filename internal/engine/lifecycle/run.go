@@ -309,19 +309,12 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			renew = nil
 		}
 	}
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(len(renew), runtime.GOMAXPROCS(0)) {
-		workers.Go(func() {
-			for n := next.Add(1); n <= int64(len(renew)); n = next.Add(1) {
-				i := renew[n-1]
-				old := p.certs[i]
-				c, err := w.engine.successor(ctx, p.people[old.TenantID].Tenant, old, w.now)
-				p.successors[i], errs[i] = &c, err
-			}
-		})
-	}
-	workers.Wait()
+	eachOnAllCores(len(renew), func(n int) {
+		i := renew[n]
+		old := p.certs[i]
+		c, err := w.engine.successor(ctx, p.people[old.TenantID].Tenant, old, w.now)
+		p.successors[i], errs[i] = &c, err
+	})
 	for i, err := range errs {
 		if err != nil {
 			p.successors[i] = nil
@@ -329,6 +322,20 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].Tenant.Name, err)
 		}
 	}
+}
+
+// eachOnAllCores calls do with 0 to n-1, on all cores, and returns when every call has returned.
+func eachOnAllCores(n int, do func(i int)) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // tryCommit stores what was prepared, in one transaction.

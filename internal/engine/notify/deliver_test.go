@@ -85,7 +85,7 @@ func newWorld(t *testing.T, adopted ...lifecycle.Adopted) *world {
 	check(t, w.Store.InTx(ctx, func(tx *store.Tx) error {
 		user := tenancy.KeyUser{ID: store.NewID(), TenantID: w.acme.ID, Name: "alice", Email: "alice@acme.example.com",
 			SubscribedAt: installed, UnsubscribeToken: "secret-of-alice", Version: 1}
-		return errors.Join(tx.CreateKeyUser(ctx, user),
+		return errors.Join(tx.CreateKeyUsers(ctx, user),
 			tx.SetITContacts(ctx, w.acme.ID, []tenancy.ITContact{{ID: store.NewID(), Name: "Ina",
 				Email: "ina@acme.example.com", Version: 1}}),
 			tx.AnswerQuestion(ctx, projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true, By: "test",
@@ -190,7 +190,7 @@ func (w *world) arrange(name string) tenancy.Arrangement {
 		Scenario: "orders", Endpoint: "https://" + name + ".example.com/in", Authentication: tenancy.ClientCertificate,
 		Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: installed, Version: 1}
 	check(w.t, w.Store.InTx(w.t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(w.t.Context(), r), tx.CreateArrangement(w.t.Context(), a))
+		return errors.Join(tx.CreateReceivers(w.t.Context(), r), tx.CreateArrangements(w.t.Context(), a))
 	}))
 	return a
 }

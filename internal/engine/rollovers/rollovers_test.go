@@ -46,7 +46,7 @@ func newWorld(t *testing.T, authentication tenancy.Authentication) *world {
 		Endpoint: "https://bank.example.com", Authentication: authentication, Strategy: tenancy.Adaptive, Generation: 1,
 		CreatedAt: now, Version: 1}
 	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
-		return errors.Join(tx.CreateReceiver(t.Context(), r), tx.CreateArrangement(t.Context(), w.arrangement))
+		return errors.Join(tx.CreateReceivers(t.Context(), r), tx.CreateArrangements(t.Context(), w.arrangement))
 	}))
 	return w
 }

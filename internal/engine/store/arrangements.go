@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -122,12 +123,27 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 	}, "SELECT "+arrangementColumns+" FROM arrangements WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateArrangement stores a new arrangement. It returns [tenancy.ErrConflict] if the name is taken.
-func (t *Tx) CreateArrangement(ctx context.Context, a tenancy.Arrangement) error {
-	_, err := t.exec(ctx, "INSERT INTO arrangements ("+arrangementColumns+
-		") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, a.Authentication, a.Strategy, a.Generation,
-		micros(a.NeededOldAt), document{&a.Egress}, micros(a.CreatedAt), a.Version, document{&a.Learned})
+var insertArrangements = bulkInsert("arrangements", "id text", "tenant_id text", "receiver_id text", "name text",
+	"scenario text", "endpoint text", "authentication text", "strategy text", "generation bigint",
+	"needed_old_at bigint", "egress text", "created_at bigint", "version bigint", "learned text")
+
+// CreateArrangements stores new arrangements. It returns [tenancy.ErrConflict] if a name is taken.
+func (t *Tx) CreateArrangements(ctx context.Context, arrangements ...tenancy.Arrangement) error {
+	egress, learned := make([]string, len(arrangements)), make([]string, len(arrangements))
+	for i, a := range arrangements {
+		var err1, err2 error
+		egress[i], err1 = document{&a.Egress}.text()
+		learned[i], err2 = document{&a.Learned}.text()
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+	}
+	_, err := insertArrangements.write(ctx, t, len(arrangements), func(i int) []any {
+		a := &arrangements[i]
+		return []any{a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, string(a.Authentication),
+			string(a.Strategy), int64(a.Generation), micros(a.NeededOldAt), egress[i], micros(a.CreatedAt), a.Version,
+			learned[i]}
+	})
 	return err
 }
 

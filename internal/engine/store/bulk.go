@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A bulk is a statement that writes many rows in the way that is fastest on each engine. On SQLite, a prepared
@@ -107,4 +109,36 @@ func columns(width, n int, row func(i int) []any) ([]any, error) {
 		}
 	}
 	return arrays, nil
+}
+
+// Rows are new rows of a fleet.
+type Rows struct {
+	Tenants      []tenancy.Tenant
+	Projects     []tenancy.ScopingProject // with their answers
+	KeyUsers     []tenancy.KeyUser
+	ITContacts   []tenancy.ITContact
+	Certificates []SealedCertificate
+	KeptNames    []KeptName // see [Tx.KeepNames]
+	Receivers    []tenancy.Receiver
+	Arrangements []tenancy.Arrangement
+}
+
+// Create stores new rows, each after those that it refers to. It stops at the first error, because the next ones would
+// only tell that a row is missing. The error is [tenancy.ErrConflict] if a row exists.
+func (t *Tx) Create(ctx context.Context, r Rows) error {
+	for _, write := range []func() error{
+		func() error { return t.CreateTenants(ctx, r.Tenants...) },
+		func() error { return t.CreateScopingProjects(ctx, r.Projects...) },
+		func() error { return t.CreateKeyUsers(ctx, r.KeyUsers...) },
+		func() error { return t.AddITContacts(ctx, r.ITContacts...) },
+		func() error { return t.AddCertificates(ctx, r.Certificates) },
+		func() error { return t.KeepNames(ctx, r.KeptNames...) },
+		func() error { return t.CreateReceivers(ctx, r.Receivers...) },
+		func() error { return t.CreateArrangements(ctx, r.Arrangements...) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -176,9 +176,9 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.StartRun(ctx, tenancy.Run{RunDate: now, StartedAt: now})
 		return errors.Join(err, tx.AddParts(ctx, []Part{part}),
-			tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: "p", Version: 1}),
+			tx.CreateScopingProjects(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: "p", Version: 1}),
 			tx.CreateImport(ctx, tenancy.Import{ID: "i", State: tenancy.ImportChecked, Problems: "[]"}, nil, "[]"),
-			tx.AddImported(ctx, "i", "old", "{}"), announced(ctx, tx),
+			tx.AddImported(ctx, "i", tenancy.Imported{Tenant: "old", Made: "{}"}), announced(ctx, tx),
 			tx.CreateAccount(ctx, tenancy.Account{ID: "one", Name: "olga", Role: tenancy.RoleOperator, Origin: "o"}))
 	}))
 	undone := errors.New("undone")
@@ -191,7 +191,7 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 			return tx.SetITContacts(ctx, tenant.ID, []tenancy.ITContact{{ID: "c", Version: 1}})
 		}},
 		"AddImported": {[]string{"INSERT ON import_items", "UPDATE ON imports"}, func(ctx context.Context, tx *Tx) error {
-			return tx.AddImported(ctx, "i", "new", "{}")
+			return tx.AddImported(ctx, "i", tenancy.Imported{Tenant: "new", Made: "{}"})
 		}},
 		"DropImported": {[]string{"DELETE ON import_items", "UPDATE ON imports"}, func(ctx context.Context, tx *Tx) error {
 			return tx.DropImported(ctx, "i", "old")

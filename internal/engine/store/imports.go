@@ -6,11 +6,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error"
+const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error, runs"
 
 func scanImport(s row) (i tenancy.Import, err error) {
 	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems,
-		&i.LastError)
+		&i.LastError, document{&i.Runs})
 }
 
 // ImportByID finds an import.
@@ -45,8 +45,9 @@ func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, pl
 		return err
 	}
 	_, err := t.exec(ctx, "INSERT INTO imports ("+importColumns+
-		", plan, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Changing, i.Done, i.Problems, i.LastError, plan, planned)
+		", plan, planned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		i.ID, i.State, i.CreatedBy, micros(i.CreatedAt), i.Total, i.Changing, i.Done, i.Problems, i.LastError,
+		document{&i.Runs}, plan, planned)
 	return err
 }
 
@@ -65,14 +66,16 @@ func (t *Tx) FailImport(ctx context.Context, id, reason string) error {
 	return t.execOne(ctx, "UPDATE imports SET last_error = ? WHERE id = ?", reason, id)
 }
 
-// AddImported records what an import created for a tenant. It returns [tenancy.ErrConflict] if that is recorded
-// already.
-func (t *Tx) AddImported(ctx context.Context, id, tenant, made string) error {
-	if _, err := t.exec(ctx, "INSERT INTO import_items (import_id, tenant, made) VALUES (?, ?, ?)", id, tenant,
-		made); err != nil {
+var insertImported = bulkInsert("import_items", "import_id text", "tenant text", "made text")
+
+// AddImported records what an import created for tenants. It returns [tenancy.ErrConflict] if that is recorded already.
+func (t *Tx) AddImported(ctx context.Context, id string, items ...tenancy.Imported) error {
+	if _, err := insertImported.write(ctx, t, len(items), func(i int) []any {
+		return []any{id, items[i].Tenant, items[i].Made}
+	}); err != nil {
 		return err
 	}
-	return t.execOne(ctx, "UPDATE imports SET done = done + 1 WHERE id = ?", id)
+	return t.execOne(ctx, "UPDATE imports SET done = done + ? WHERE id = ?", len(items), id)
 }
 
 // DropImported deletes the record of what an import created for a tenant, because it was undone.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -30,11 +31,21 @@ func (t *Tx) SetITContacts(ctx context.Context, tenantID string, contacts []tena
 	if _, err := t.exec(ctx, "DELETE FROM it_contacts WHERE tenant_id = ?", tenantID); err != nil {
 		return err
 	}
-	for i, c := range contacts {
-		if _, err := t.exec(ctx, "INSERT INTO it_contacts ("+itContactColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)", c.ID,
-			tenantID, i+1, c.Name, c.Email, micros(c.CreatedAt), c.Version); err != nil {
-			return err
-		}
+	placed := slices.Clone(contacts)
+	for i := range placed {
+		placed[i].TenantID, placed[i].Position = tenantID, i+1
 	}
-	return nil
+	return t.AddITContacts(ctx, placed...)
+}
+
+var insertITContacts = bulkInsert("it_contacts", "id text", "tenant_id text", "position bigint", "name text",
+	"email text", "created_at bigint", "version bigint")
+
+// AddITContacts stores new IT contacts. It returns [tenancy.ErrConflict] if a position is taken.
+func (t *Tx) AddITContacts(ctx context.Context, contacts ...tenancy.ITContact) error {
+	_, err := insertITContacts.write(ctx, t, len(contacts), func(i int) []any {
+		c := &contacts[i]
+		return []any{c.ID, c.TenantID, int64(c.Position), c.Name, c.Email, micros(c.CreatedAt), c.Version}
+	})
+	return err
 }

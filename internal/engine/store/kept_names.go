@@ -1,12 +1,6 @@
 package store
 
-import (
-	"context"
-	"slices"
-	"strings"
-
-	"github.com/perennial-pki/perennial/tenancy"
-)
+import "context"
 
 // A NameOwner is a tenant whose certificates keep a name.
 type NameOwner struct {
@@ -14,18 +8,15 @@ type NameOwner struct {
 	Tenant string // its name
 }
 
-// NameOwners returns the tenants that keep one of the names.
+// NameOwners returns the tenants that keep one of the names, by name and tenant.
 func (r Reader) NameOwners(ctx context.Context, names []string) ([]NameOwner, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(names))
-	for i, name := range names {
-		args[i] = name
-	}
+	in, args := r.among(names)
 	return list(ctx, r, func(s row) (o NameOwner, err error) { return o, s.Scan(&o.Name, &o.Tenant) },
-		"SELECT k.name, t.name FROM kept_names k JOIN tenants t ON t.id = k.tenant_id WHERE k.name IN (?"+
-			strings.Repeat(", ?", len(names)-1)+") ORDER BY k.name, t.name", args...)
+		"SELECT k.name, t.name FROM kept_names k JOIN tenants t ON t.id = k.tenant_id WHERE k.name "+in+
+			" ORDER BY k.name, t.name", args...)
 }
 
 // LockNames makes other transactions that keep names wait for the end of this one, so that each sees the names of the
@@ -39,29 +30,14 @@ func (t *Tx) LockNames(ctx context.Context) error {
 	return err
 }
 
-// KeepNames stores the names that the certificates of a tenant keep, for it alone. It returns [tenancy.ErrConflict] if
-// another tenant has one of them. The caller holds [Tx.LockNames].
-func (t *Tx) KeepNames(ctx context.Context, tenantID string, names []string) error {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	owners, err := t.NameOwners(ctx, names)
-	if err != nil {
-		return err
-	}
-	if len(owners) > 0 {
-		return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s)",
-			owners[0].Tenant, owners[0].Name)
-	}
-	for _, name := range names {
-		if err := t.ShareName(ctx, tenantID, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+var keepNames = bulkInsert("kept_names", "name text", "tenant_id text").oncePer("name, tenant_id")
 
-// ShareName stores a name that the certificates of a tenant keep, and that those of others may have, too.
-func (t *Tx) ShareName(ctx context.Context, tenantID, name string) error {
-	_, err := t.exec(ctx, "INSERT INTO kept_names (name, tenant_id) VALUES (?, ?) ON CONFLICT (name, tenant_id) DO "+
-		"NOTHING", name, tenantID)
+// A KeptName is a name that the certificates of a tenant keep.
+type KeptName struct{ Name, TenantID string }
+
+// KeepNames stores names that certificates keep. The caller holds [Tx.LockNames], and has checked that no other tenant
+// has them.
+func (t *Tx) KeepNames(ctx context.Context, names ...KeptName) error {
+	_, err := keepNames.write(ctx, t, len(names), func(i int) []any { return []any{names[i].Name, names[i].TenantID} })
 	return err
 }

@@ -43,10 +43,16 @@ func (r Reader) KeyUsersOf(ctx context.Context, tenantIDs []string) (map[string]
 	}, "SELECT "+keyUserColumns+" FROM key_users WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateKeyUser stores a new key user. It returns [tenancy.ErrConflict] if the name is taken.
-func (t *Tx) CreateKeyUser(ctx context.Context, u tenancy.KeyUser) error {
-	_, err := t.exec(ctx, "INSERT INTO key_users ("+keyUserColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt), u.Version)
+var insertKeyUsers = bulkInsert("key_users", "id text", "tenant_id text", "name text", "email text",
+	"subscribed_at bigint", "unsubscribe_token text", "created_at bigint", "version bigint")
+
+// CreateKeyUsers stores new key users. It returns [tenancy.ErrConflict] if a name is taken.
+func (t *Tx) CreateKeyUsers(ctx context.Context, users ...tenancy.KeyUser) error {
+	_, err := insertKeyUsers.write(ctx, t, len(users), func(i int) []any {
+		u := &users[i]
+		return []any{u.ID, u.TenantID, u.Name, u.Email, micros(u.SubscribedAt), u.UnsubscribeToken, micros(u.CreatedAt),
+			u.Version}
+	})
 	return err
 }
 

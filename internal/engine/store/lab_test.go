@@ -8,20 +8,17 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-func TestAFleetOfTheLabReadsBackAsWritten(t *testing.T) {
+func TestAFleetReadsBackAsWritten(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		tenant, user := filled[tenancy.Tenant](100), filled[tenancy.KeyUser](200)
 		project, cert := filled[tenancy.ScopingProject](300), filled[tenancy.Certificate](400)
 		receiver, arrangement := filled[tenancy.Receiver](500), filled[tenancy.Arrangement](600)
 		user.TenantID, project.TenantID, cert.TenantID, receiver.TenantID = tenant.ID, tenant.ID, tenant.ID, tenant.ID
 		arrangement.TenantID, arrangement.ReceiverID = tenant.ID, receiver.ID
-		arrangement.Egress, arrangement.Learned = tenancy.Egress{}, tenancy.Learned{}
 		fleet := func(ctx context.Context, tx *Tx) error {
-			if err := tx.Import(ctx, []tenancy.Tenant{tenant}, []tenancy.KeyUser{user}, []tenancy.ScopingProject{project},
-				[]SealedCertificate{{cert, []byte("key")}}); err != nil {
-				return err
-			}
-			return tx.ImportArrangements(ctx, []tenancy.Receiver{receiver}, []tenancy.Arrangement{arrangement})
+			return tx.Create(ctx, Rows{Tenants: []tenancy.Tenant{tenant}, KeyUsers: []tenancy.KeyUser{user},
+				Projects: []tenancy.ScopingProject{project}, Certificates: []SealedCertificate{{cert, []byte("key")}},
+				Receivers: []tenancy.Receiver{receiver}, Arrangements: []tenancy.Arrangement{arrangement}})
 		}
 		if r.Engine() == SQLite {
 			testenv.FailsIfReadOnly(t, r.DB(), []string{"INSERT ON tenants", "INSERT ON key_users",

@@ -207,10 +207,10 @@ func TestWhatCallersDecideByIsAKindOfError(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		tenant, _ := acme(t, r.Store, "acme", now)
 		r.refused("a second row", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateTenant(ctx, tenant)
+			return tx.CreateTenants(ctx, tenant)
 		})
 		r.refused("a reference to nothing", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateReceiver(ctx, tenancy.Receiver{ID: "r", TenantID: "unknown", Name: "r"})
+			return tx.CreateReceivers(ctx, tenancy.Receiver{ID: "r", TenantID: "unknown", Name: "r"})
 		})
 		r.refused("a row that does not exist", tenancy.ErrStale, func(ctx context.Context, tx *Tx) error {
 			return tx.DeleteAccount(ctx, "unknown")

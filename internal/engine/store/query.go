@@ -168,7 +168,9 @@ func (d document) Scan(v any) error {
 }
 
 // Value implements [driver.Valuer].
-func (d document) Value() (driver.Value, error) {
+func (d document) Value() (driver.Value, error) { return d.text() }
+
+func (d document) text() (string, error) {
 	data, err := json.Marshal(d.v)
 	return string(data), err
 }

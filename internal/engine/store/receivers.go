@@ -32,10 +32,15 @@ func (r Reader) ReceiversOf(ctx context.Context, tenantIDs []string) (map[string
 	}, "SELECT "+receiverColumns+" FROM receivers WHERE tenant_id ", tenantIDs, " ORDER BY id")
 }
 
-// CreateReceiver stores a new receiver. It returns [tenancy.ErrConflict] if the name is taken.
-func (t *Tx) CreateReceiver(ctx context.Context, v tenancy.Receiver) error {
-	_, err := t.exec(ctx, "INSERT INTO receivers ("+receiverColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version)
+var insertReceivers = bulkInsert("receivers", "id text", "tenant_id text", "name text", "display_name text",
+	"contact_name text", "contact_email text", "created_at bigint", "version bigint")
+
+// CreateReceivers stores new receivers. It returns [tenancy.ErrConflict] if a name is taken.
+func (t *Tx) CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver) error {
+	_, err := insertReceivers.write(ctx, t, len(receivers), func(i int) []any {
+		v := &receivers[i]
+		return []any{v.ID, v.TenantID, v.Name, v.DisplayName, v.ContactName, v.ContactEmail, micros(v.CreatedAt), v.Version}
+	})
 	return err
 }
 

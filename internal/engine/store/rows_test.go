@@ -91,10 +91,10 @@ func (r rows) tenants() (a, b tenancy.Tenant) {
 	a, b = filled[tenancy.Tenant](100), filled[tenancy.Tenant](200)
 	a.ID, b.ID, a.Version, b.Version = "a", "b", 1, 1
 	r.write(func(ctx context.Context, tx *Tx) error {
-		if err := tx.CreateTenant(ctx, a); err != nil {
+		if err := tx.CreateTenants(ctx, a); err != nil {
 			return err
 		}
-		return tx.CreateTenant(ctx, b)
+		return tx.CreateTenants(ctx, b)
 	})
 	return a, b
 }
@@ -137,7 +137,7 @@ func TestPeopleReadBackAsWritten(t *testing.T) {
 		user := func(id string, of tenancy.Tenant, n int) tenancy.KeyUser {
 			u := filled[tenancy.KeyUser](n)
 			u.ID, u.TenantID, u.Version = id, of.ID, 1
-			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateKeyUser(ctx, u) })
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateKeyUsers(ctx, u) })
 			return u
 		}
 		alice, bob, other := user("1", a, 300), user("2", a, 400), user("3", b, 500)
@@ -163,7 +163,7 @@ func TestPeopleReadBackAsWritten(t *testing.T) {
 		r.refused("a name that is taken", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
 			again := bob
 			again.ID = "4"
-			return tx.CreateKeyUser(ctx, again)
+			return tx.CreateKeyUsers(ctx, again)
 		})
 		bob.Version = 7
 		r.refused("an old version", tenancy.ErrStale, func(ctx context.Context, tx *Tx) error {
@@ -191,7 +191,7 @@ func TestReceiversAndArrangementsReadBackAsWritten(t *testing.T) {
 		receiver := func(id string, of tenancy.Tenant, n int) tenancy.Receiver {
 			v := filled[tenancy.Receiver](n)
 			v.ID, v.TenantID, v.Version = id, of.ID, 1
-			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateReceiver(ctx, v) })
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateReceivers(ctx, v) })
 			return v
 		}
 		one, two, other := receiver("r1", a, 300), receiver("r2", a, 400), receiver("r3", b, 500)
@@ -212,7 +212,7 @@ func TestReceiversAndArrangementsReadBackAsWritten(t *testing.T) {
 		arrangement := func(id string, of tenancy.Tenant, r1 tenancy.Receiver, n int) tenancy.Arrangement {
 			v := filled[tenancy.Arrangement](n)
 			v.ID, v.TenantID, v.ReceiverID, v.Version, v.Authentication = id, of.ID, r1.ID, 1, tenancy.ClientCertificate
-			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateArrangement(ctx, v) })
+			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateArrangements(ctx, v) })
 			return v
 		}
 		x, y, z := arrangement("x", a, one, 600), arrangement("y", a, one, 700), arrangement("z", b, other, 800)
@@ -342,7 +342,7 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 		a, _ := r.tenants()
 		alice := filled[tenancy.KeyUser](300)
 		alice.TenantID = a.ID
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateKeyUser(ctx, alice) })
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateKeyUsers(ctx, alice) })
 		account := func(id string, n int) tenancy.Account {
 			v := filled[tenancy.Account](n)
 			v.ID, v.Name, v.TenantID, v.Tenant, v.KeyUserID, v.KeyUser = id, id, a.ID, a.Name, alice.ID, alice.Name
@@ -471,7 +471,7 @@ func TestImportsAndTrustReadBackAsWritten(t *testing.T) {
 		})
 		r.write(func(ctx context.Context, tx *Tx) error {
 			for _, name := range []string{"acme", "globex"} {
-				if err := tx.AddImported(ctx, "i2", name, "made of "+name); err != nil {
+				if err := tx.AddImported(ctx, "i2", tenancy.Imported{Tenant: name, Made: "made of " + name}); err != nil {
 					return err
 				}
 			}
@@ -483,7 +483,7 @@ func TestImportsAndTrustReadBackAsWritten(t *testing.T) {
 		items, err := r.Imported(ctx, "i2", "acme", 10)
 		r.same("imported", err, items, []tenancy.Imported{{Tenant: "globex", Made: "made of globex"}})
 		r.refused("the same tenant again", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
-			return tx.AddImported(ctx, "i2", "acme", "x")
+			return tx.AddImported(ctx, "i2", tenancy.Imported{Tenant: "acme", Made: "x"})
 		})
 		plan, err = r.ImportPlan(ctx, "i2")
 		r.same("the plan of a running import", err, string(plan), "plan of i2")

@@ -64,10 +64,31 @@ func (r Reader) InScope(ctx context.Context, question string, tenantIDs []string
 	return in, err
 }
 
-// CreateScopingProject stores a new project. It returns [tenancy.ErrConflict] if the name is taken.
-func (t *Tx) CreateScopingProject(ctx context.Context, p tenancy.ScopingProject) error {
-	_, err := t.exec(ctx, "INSERT INTO scoping_projects (id, tenant_id, name, created_at, version) VALUES (?, ?, ?, ?, ?)",
-		p.ID, p.TenantID, p.Name, micros(p.CreatedAt), p.Version)
+var (
+	insertScopingProjects = bulkInsert("scoping_projects", "id text", "tenant_id text", "name text", "created_at bigint",
+		"version bigint")
+	insertScopingAnswers = bulkInsert("scoping_answers", "project_id text", "question text", "yes bigint",
+		"answered_by text", "answered_at bigint")
+)
+
+// CreateScopingProjects stores new projects with their answers. It returns [tenancy.ErrConflict] if a name is taken.
+func (t *Tx) CreateScopingProjects(ctx context.Context, projects ...tenancy.ScopingProject) error {
+	if _, err := insertScopingProjects.write(ctx, t, len(projects), func(i int) []any {
+		p := &projects[i]
+		return []any{p.ID, p.TenantID, p.Name, micros(p.CreatedAt), p.Version}
+	}); err != nil {
+		return err
+	}
+	var answers []ownedAnswer
+	for _, p := range projects {
+		for _, a := range p.Answers {
+			answers = append(answers, ownedAnswer{p.ID, a})
+		}
+	}
+	_, err := insertScopingAnswers.write(ctx, t, len(answers), func(i int) []any {
+		a := &answers[i]
+		return []any{a.project, a.Question, bit(a.Yes), a.By, micros(a.At)}
+	})
 	return err
 }
 

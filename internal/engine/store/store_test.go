@@ -57,11 +57,11 @@ func acme(t *testing.T, s *Store, name string, notAfter time.Time) (tenancy.Tena
 		Subject: "CN=" + name, NotBefore: notAfter.AddDate(-1, 0, 0), NotAfter: notAfter, KeyType: tenancy.P256,
 		DER: []byte{1, 2}, IssuerID: "ca", CreatedAt: now}
 	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-		if err := tx.CreateTenant(ctx, tenant); err != nil {
+		if err := tx.CreateTenants(ctx, tenant); err != nil {
 			return err
 		}
 		for _, u := range []string{"alice", "bob"} {
-			if err := tx.CreateKeyUser(ctx, tenancy.KeyUser{ID: name + "-" + u, TenantID: tenant.ID, Name: u,
+			if err := tx.CreateKeyUsers(ctx, tenancy.KeyUser{ID: name + "-" + u, TenantID: tenant.ID, Name: u,
 				Email: u + "@example.com", UnsubscribeToken: name + u, CreatedAt: now, Version: 1}); err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func TestNamesAreUniqueAndChangesNeedTheCurrentVersion(t *testing.T) {
 		again := tenant
 		again.ID = "other"
 		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateTenant(ctx, again)
+			return tx.CreateTenants(ctx, again)
 		}), tenancy.ErrConflict)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.UpdateTenant(ctx, tenant) }))
 		wants(t, write(t, s, func(ctx context.Context, tx *Tx) error {
@@ -273,7 +273,7 @@ func TestAScopingAnswerReplacesTheEarlierOne(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		tenant, _ := acme(t, s, "acme", now)
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
-			return tx.CreateScopingProject(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: tenancy.FirstProject,
+			return tx.CreateScopingProjects(ctx, tenancy.ScopingProject{ID: "p", TenantID: tenant.ID, Name: tenancy.FirstProject,
 				CreatedAt: now, Version: 1})
 		}))
 		for i, yes := range []bool{false, true} {

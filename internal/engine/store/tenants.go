@@ -29,15 +29,27 @@ func (r Reader) TenantsByID(ctx context.Context, ids []string) (map[string]tenan
 	}, "SELECT "+tenantColumns+" FROM tenants WHERE id ", ids)
 }
 
+// TenantsNamed reads the tenants with these names, by name.
+func (r Reader) TenantsNamed(ctx context.Context, names []string) (map[string]tenancy.Tenant, error) {
+	return byID(ctx, r, scanTenant, func(t tenancy.Tenant) string {
+		return t.Name
+	}, "SELECT "+tenantColumns+" FROM tenants WHERE name ", names)
+}
+
 // KeyTypes lists the key types that tenants use.
 func (r Reader) KeyTypes(ctx context.Context) ([]tenancy.KeyType, error) {
 	return list(ctx, r, scanOne[tenancy.KeyType], "SELECT DISTINCT key_type FROM tenants")
 }
 
-// CreateTenant stores a new tenant. It returns [tenancy.ErrConflict] if its name is taken.
-func (t *Tx) CreateTenant(ctx context.Context, v tenancy.Tenant) error {
-	_, err := t.exec(ctx, "INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?, ?)", v.ID, v.Name, v.DisplayName,
-		v.KeyType, micros(v.CreatedAt), v.Version)
+var insertTenants = bulkInsert("tenants", "id text", "name text", "display_name text", "key_type text",
+	"created_at bigint", "version bigint")
+
+// CreateTenants stores new tenants. It returns [tenancy.ErrConflict] if a name is taken.
+func (t *Tx) CreateTenants(ctx context.Context, tenants ...tenancy.Tenant) error {
+	_, err := insertTenants.write(ctx, t, len(tenants), func(i int) []any {
+		v := &tenants[i]
+		return []any{v.ID, v.Name, v.DisplayName, string(v.KeyType), micros(v.CreatedAt), v.Version}
+	})
 	return err
 }
 

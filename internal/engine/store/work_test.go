@@ -366,7 +366,7 @@ func TestScopingAnswersClaimsAndSettingsReadBackAsWritten(t *testing.T) {
 		yes := tenancy.Answer{Question: "q2", Yes: true, By: "eve", At: now.Add(2 * time.Hour)}
 		r.write(func(ctx context.Context, tx *Tx) error {
 			for _, one := range []tenancy.ScopingProject{p, q} {
-				if err := tx.CreateScopingProject(ctx, one); err != nil {
+				if err := tx.CreateScopingProjects(ctx, one); err != nil {
 					return err
 				}
 			}

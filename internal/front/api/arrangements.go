@@ -180,7 +180,7 @@ func (s *server) createReceiver(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
-		return named("receiver", r.Name, tx.CreateReceiver(ctx, r))
+		return named("receiver", r.Name, tx.CreateReceivers(ctx, r))
 	})
 	return &Created[client.Receiver]{etag(1), prefix + "/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
 }
@@ -264,7 +264,7 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "arrangement.created", t.Name, t.Name+"/"+a.Name, view(a), func(tx *store.Tx) error {
-		return errors.Join(named("arrangement", a.Name, tx.CreateArrangement(ctx, a)), presenting(ctx, tx, a))
+		return errors.Join(named("arrangement", a.Name, tx.CreateArrangements(ctx, a)), presenting(ctx, tx, a))
 	})
 	if err == nil {
 		s.askNew(ctx, t, a)

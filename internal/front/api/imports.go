@@ -21,7 +21,10 @@ func viewImport(i tenancy.Import) (client.Import, error) {
 	v := client.Import{
 		ID: i.ID, State: i.State, CreatedBy: i.CreatedBy, CreatedAt: i.CreatedAt, Total: i.Total,
 		Changing: i.Changing, Done: i.Done,
-		Problems: []client.Problem{}, LastError: i.LastError,
+		Problems: []client.Problem{}, LastError: i.LastError, Runs: []client.ImportRun{},
+	}
+	for _, run := range i.Runs {
+		v.Runs = append(v.Runs, client.ImportRun{At: run.At, Renewals: run.Renewals})
 	}
 	if err := json.Unmarshal([]byte(i.Problems), &v.Problems); err != nil {
 		return v, fmt.Errorf("read the problems of import %s: %w", i.ID, err)
@@ -78,7 +81,7 @@ func (s *server) checkImport(ctx context.Context, in *struct {
 	Body client.ImportFiles
 }) (*Created[client.Import], error) {
 	f := importing.Files{Tenants: in.Body.Tenants, People: in.Body.People, Arrangements: in.Body.Arrangements,
-		Password: in.Body.Password}
+		Password: in.Body.Password, SpreadExpiry: in.Body.SpreadExpiry}
 	for _, c := range in.Body.Certificates {
 		f.Certificates = append(f.Certificates, importing.Certificate{Name: c.Name, Data: c.Data,
 			Password: c.Password})
@@ -198,8 +201,12 @@ func (s *server) moveImport(ctx context.Context, id string,
 	case s.imports == nil:
 		return nil, errNoImports
 	case i.State != from:
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %[1]s: only an import that is %[3]s can be %[2]s",
-			i.State, to, from)
+		end := tenancy.ImportApplied
+		if to == tenancy.ImportUndoing {
+			end = tenancy.ImportUndone
+		}
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import is %s: only an import that is %s can be %s", i.State,
+			from, end)
 	case len(problems) > 0:
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import has %d problems: fix the files and check them again",
 			len(problems))

@@ -160,7 +160,7 @@ func (s *server) createProject(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "scoping-project.created", t.Name, p.Name, nil, func(tx *store.Tx) error {
-		return named("project", p.Name, tx.CreateScopingProject(ctx, p))
+		return named("project", p.Name, tx.CreateScopingProjects(ctx, p))
 	})
 	return &Created[client.Project]{ETag: etag(1), Body: viewProject(p)}, err
 }

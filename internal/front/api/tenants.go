@@ -172,7 +172,7 @@ func (s *server) createKeyUser(ctx context.Context, in *struct {
 		return nil, err
 	}
 	err = s.change(ctx, "key-user.created", t.Name, t.Name+"/"+u.Name, nil, func(tx *store.Tx) error {
-		return named("key user", u.Name, tx.CreateKeyUser(ctx, u))
+		return named("key user", u.Name, tx.CreateKeyUsers(ctx, u))
 	})
 	return &Created[client.KeyUser]{etag(1), prefix + "/tenants/" + t.Name + "/key-users/" + u.Name, viewKeyUser(u)}, err
 }

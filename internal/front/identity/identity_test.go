@@ -43,7 +43,7 @@ func open(t *testing.T) *fixture {
 	f.store, f.tenant = engine.Store, engine.Tenant(t, "acme", f.now)
 	f.alice = tenancy.KeyUser{ID: store.NewID(), TenantID: f.tenant.ID, Name: "alice", Email: "alice@acme.example.com",
 		UnsubscribeToken: "u", CreatedAt: f.now, Version: 1}
-	f.write(func(tx *store.Tx) error { return tx.CreateKeyUser(t.Context(), f.alice) })
+	f.write(func(tx *store.Tx) error { return tx.CreateKeyUsers(t.Context(), f.alice) })
 	var err error
 	f.Service, err = identity.New(identity.Config{Store: f.store, BaseURL: "https://p.example.com",
 		Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler)})

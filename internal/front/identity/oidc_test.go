@@ -24,7 +24,7 @@ func openOIDC(t *testing.T, userClaim string) *Service {
 	for _, name := range []string{"acme", "globex"} {
 		tenant := engine.Tenant(t, name, now)
 		testenv.Check(t, engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-			return tx.CreateKeyUser(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: "alice",
+			return tx.CreateKeyUsers(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: tenant.ID, Name: "alice",
 				Email: "alice@" + name + ".example.com", UnsubscribeToken: name, CreatedAt: now, Version: 1})
 		}))
 	}
@@ -32,7 +32,7 @@ func openOIDC(t *testing.T, userClaim string) *Service {
 	for name, address := range map[string]string{"karl": "karl@kiosk.example.com",
 		"kim@kiosk.example.net": "kim@kiosk.example.com"} {
 		testenv.Check(t, engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
-			return tx.CreateKeyUser(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: kiosk.ID, Name: name,
+			return tx.CreateKeyUsers(t.Context(), tenancy.KeyUser{ID: store.NewID(), TenantID: kiosk.ID, Name: name,
 				Email: address, UnsubscribeToken: name, CreatedAt: now, Version: 1})
 		}))
 	}

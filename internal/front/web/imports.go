@@ -6,6 +6,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
@@ -91,6 +92,9 @@ func (c *console) checkImport(v *view) error {
 		case f.field == "certificates":
 			files.Certificates = append(files.Certificates, client.ImportCertificate{Name: f.name, Data: f.data})
 		}
+	}
+	if yes, err := strconv.ParseBool(u.fields["spread"]); err == nil {
+		files.SpreadExpiry = &yes
 	}
 	if err := v.readPasswords(u.fields["passwords"], files.Certificates); err != nil {
 		return err

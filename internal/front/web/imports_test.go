@@ -61,6 +61,9 @@ func TestAnImportShowsItsProblemsThenItsProgressAndIsUndone(t *testing.T) {
 	if status != 200 || !strings.Contains(page, "Start import") || !strings.Contains(page, "0 of 1 tenants imported") {
 		t.Fatalf("checked: %d\n%s", status, page)
 	}
+	if !strings.Contains(page, "First renewals") {
+		t.Error("the run that renews the new certificates is not shown")
+	}
 	if _, page := c.post(olga, path+"/apply"); !strings.Contains(page, "Importing") {
 		t.Error("it does not start")
 	}
@@ -222,5 +225,24 @@ func TestAFormIsLimitedInSize(t *testing.T) {
 	if status, page := c.post(jar(t), "/sign-in", "name", "olga", "password", strings.Repeat("x", 2<<20)); status < 400 ||
 		strings.Contains(page, "Sign out") {
 		t.Errorf("2 MiB: %d", status)
+	}
+}
+
+func TestTheFormOfAnImportSpreadsTheExpiryOfNewCertificates(t *testing.T) {
+	c := open(t)
+	olga := c.signIn("olga")
+	for spread, runs := range map[string]int{"": 1, "true": 2, "false": 1} {
+		_, page, _ := c.submit(olga, func(form *multipart.Writer) {
+			check(t, form.WriteField("spread", spread))
+			part, err := form.CreateFormFile("tenants", "tenants.csv")
+			check(t, err)
+			_, err = part.Write([]byte("name\nspread-a\nspread-b\n"))
+			check(t, err)
+		})
+		_, table, _ := strings.Cut(page, ">First renewals</h2>")
+		table, _, _ = strings.Cut(table, "</table>")
+		if got := strings.Count(table, "<th scope=\"row\">"); got != runs {
+			t.Errorf("spread %q: %d runs, want %d", spread, got, runs)
+		}
 	}
 }

@@ -161,10 +161,9 @@ func (f *fleet) fill(ctx context.Context, n, due, arranged int, with recipients)
 					users = append(users, u)
 				}
 			}
-			if err := tx.Import(ctx, tenants, users, projects, certs); err != nil {
-				return err
-			}
-			return arrange(ctx, tx, tenants[:max(0, min(arranged-start, len(tenants)))], issued)
+			rows := store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs}
+			rows.Receivers, rows.Arrangements = arrange(tenants[:max(0, min(arranged-start, len(tenants)))], issued)
+			return tx.Create(ctx, rows)
 		})
 		if err != nil {
 			return fmt.Errorf("fill the database: %w", err)
@@ -255,21 +254,19 @@ func onAllCores(do func() error) (perSecond float64, err error) {
 	return float64(made.Load()) / time.Since(started).Seconds(), errors.Join(errs...)
 }
 
-// arrange gives tenants an arrangement each.
-func arrange(ctx context.Context, tx *store.Tx, tenants []tenancy.Tenant, at time.Time) error {
-	var receivers []tenancy.Receiver
-	var arrangements []tenancy.Arrangement
+// arrange returns an arrangement for each tenant, with its receiver.
+func arrange(tenants []tenancy.Tenant, at time.Time) (receivers []tenancy.Receiver, all []tenancy.Arrangement) {
 	for _, t := range tenants {
 		r := tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: "erp", DisplayName: "ERP", CreatedAt: at,
 			Version: 1}
 		receivers = append(receivers, r)
-		arrangements = append(arrangements, tenancy.Arrangement{
+		all = append(all, tenancy.Arrangement{
 			ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "crm-to-erp", Scenario: "Orders",
 			Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive,
 			Generation: 1, CreatedAt: at, Version: 1,
 		})
 	}
-	return tx.ImportArrangements(ctx, receivers, arrangements)
+	return receivers, all
 }
 
 // SweepResult contains the duration of runs in a large fleet.

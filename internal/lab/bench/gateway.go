@@ -178,7 +178,7 @@ func (b *gatewayBench) start(ctx context.Context) error {
 			a := tenancy.Arrangement{ID: store.NewID(), TenantID: t.ID, ReceiverID: r.ID, Name: "erp", Endpoint: receiver,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Generation: 1, Egress: egress,
 				CreatedAt: now, Version: 1}
-			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, a))
+			return errors.Join(tx.CreateReceivers(ctx, r), tx.CreateArrangements(ctx, a))
 		})
 		if err != nil {
 			return err

@@ -133,7 +133,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 		err = c.store.InTx(ctx, func(tx *store.Tx) error {
 			row := tenancy.Receiver{ID: store.NewID(), TenantID: c.tenant.ID, Name: p.name, DisplayName: p.name,
 				CreatedAt: begin, Version: 1}
-			if err := tx.CreateReceiver(ctx, row); err != nil {
+			if err := tx.CreateReceivers(ctx, row); err != nil {
 				return err
 			}
 			for _, strategy := range compared {
@@ -143,7 +143,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 					Strategy: strategy, Generation: 1, Egress: tenancy.Egress{ServerCA: string(c.ca.Bundle())}, CreatedAt: begin,
 					Version: 1,
 				}
-				if err := errors.Join(a.Check(), tx.CreateArrangement(ctx, a)); err != nil {
+				if err := errors.Join(a.Check(), tx.CreateArrangements(ctx, a)); err != nil {
 					return err
 				}
 			}

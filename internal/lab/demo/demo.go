@@ -181,7 +181,7 @@ func (s *story) tenantArrives(ctx context.Context) error {
 			if name == "alice" {
 				u.SubscribedAt = begin
 			}
-			if err := tx.CreateKeyUser(ctx, u); err != nil {
+			if err := tx.CreateKeyUsers(ctx, u); err != nil {
 				return err
 			}
 		}
@@ -242,7 +242,7 @@ func (s *story) startReceivers(ctx context.Context, cert tenancy.Certificate) er
 				ID: store.NewID(), TenantID: s.tenant.ID, ReceiverID: row.ID, Name: "crm-to-" + r.name, Endpoint: started.URL,
 				Authentication: tenancy.ClientCertificate, Strategy: tenancy.Immediate, Generation: 1, CreatedAt: begin, Version: 1,
 			}
-			return errors.Join(row.Check(), a.Check(), tx.CreateReceiver(ctx, row), tx.CreateArrangement(ctx, a))
+			return errors.Join(row.Check(), a.Check(), tx.CreateReceivers(ctx, row), tx.CreateArrangements(ctx, a))
 		})
 		if err != nil {
 			return err

@@ -208,7 +208,7 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 			if i == 0 {
 				u.SubscribedAt = at
 			}
-			if err := tx.CreateKeyUser(ctx, u); err != nil {
+			if err := tx.CreateKeyUsers(ctx, u); err != nil {
 				return err
 			}
 		}
@@ -244,7 +244,7 @@ func (f *fleet) tenant(ctx context.Context, name, display string, left int, arra
 			return err
 		}
 		if err := s.InTx(ctx, func(tx *store.Tx) error {
-			return errors.Join(tx.CreateReceiver(ctx, r), tx.CreateArrangement(ctx, v))
+			return errors.Join(tx.CreateReceivers(ctx, r), tx.CreateArrangements(ctx, v))
 		}); err != nil {
 			return err
 		}

@@ -183,10 +183,8 @@ func (w *world) found(ctx context.Context, first, n int) (err error) {
 		w.tenants = append(w.tenants, t)
 	}
 	return w.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.Import(ctx, tenants, users, projects, certs); err != nil {
-			return err
-		}
-		return tx.ImportArrangements(ctx, receivers, arrangements)
+		return tx.Create(ctx, store.Rows{Tenants: tenants, Projects: projects, KeyUsers: users, Certificates: certs,
+			Receivers: receivers, Arrangements: arrangements})
 	})
 }
 

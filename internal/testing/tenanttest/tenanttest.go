@@ -20,8 +20,8 @@ func Tenant(name string) tenancy.Tenant {
 
 // Writer stores receivers and arrangements, as a transaction of the store does.
 type Writer interface {
-	CreateReceiver(ctx context.Context, r tenancy.Receiver) error
-	CreateArrangement(ctx context.Context, a tenancy.Arrangement) error
+	CreateReceivers(ctx context.Context, receivers ...tenancy.Receiver) error
+	CreateArrangements(ctx context.Context, arrangements ...tenancy.Arrangement) error
 }
 
 // Arrangement completes an arrangement, of which the tenant's ID is required, and stores it with a receiver of its own.
@@ -42,7 +42,7 @@ func Arrangement(ctx context.Context, w Writer, a tenancy.Arrangement) (tenancy.
 	if err := errors.Join(r.Check(), a.Check()); err != nil {
 		return a, err
 	}
-	return a, errors.Join(w.CreateReceiver(ctx, r), w.CreateArrangement(ctx, a))
+	return a, errors.Join(w.CreateReceivers(ctx, r), w.CreateArrangements(ctx, a))
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
