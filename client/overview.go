@@ -25,7 +25,17 @@ type Parked struct {
 	Method      string    `json:"method"`
 	Path        string    `json:"path"`
 	Since       time.Time `json:"since"`
+	Bytes       int64     `json:"bytes" doc:"Size of the message as it is stored. 0 if an earlier release stored it."`
 	Attempts    int       `json:"attempts"`
 	NextAt      time.Time `json:"next_at"`
 	LastError   string    `json:"last_error,omitempty"`
+}
+
+// ParkedUsage is the share of its quota that a tenant uses for parked messages.
+type ParkedUsage struct {
+	Tenant        string `json:"tenant"`
+	Messages      int    `json:"messages" doc:"Messages that wait."`
+	Bytes         int64  `json:"bytes" doc:"Their size, with the bodies that are arriving."`
+	MessagesLimit int    `json:"messages_limit"`
+	BytesLimit    int64  `json:"bytes_limit"`
 }

@@ -12,6 +12,7 @@ var (
 	ErrConflict = errors.New("conflict")
 	ErrRefused  = errors.New("refused") // by a rule of the domain
 	ErrStale    = errors.New("changed meanwhile")
+	ErrQuota    = errors.New("quota used up")
 )
 
 // A RuleError is an error of one of the kinds above, with a message for the person who caused it.

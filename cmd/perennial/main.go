@@ -49,6 +49,7 @@ type cli struct {
 	MailCheck   mailCheckCmd   `cmd:"" group:"Client" help:"Why did I get no mail?"`
 	Outlook     outlookCmd     `cmd:"" group:"Client" help:"What the next runs will do, over the whole fleet."`
 	Run         runCmd         `cmd:"" group:"Client" help:"Runs of the background job."`
+	Parked      parkedCmd      `cmd:"" group:"Client" help:"Messages that wait for delivery, and the quotas of tenants."`
 	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and their delivery."`
 	Event       eventCmd       `cmd:"" group:"Client" help:"Read the audit log."`
 	Token       tokenCmd       `cmd:"" group:"Client" help:"API tokens."`

@@ -123,8 +123,8 @@ func (d *Database) servedKeys(ctx context.Context, s *store.Store) (*keyring.Key
 
 // OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
 // gateway has ended.
-func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slog.Logger) (_ serve.Service,
-	err error) {
+func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.Time,
+	log *slog.Logger) (_ serve.Service, err error) {
 	var none serve.Service
 	s, keys, err := d.openServed(ctx)
 	if err != nil {
@@ -140,7 +140,8 @@ func OpenControl(ctx context.Context, d Database, now func() time.Time, log *slo
 		return none, err
 	}
 	go s.Listen(ctx, d.URL, log)
-	return serve.Service{Control: inprocess.Control{Rollovers: r, Now: now}, Address: d.URL, Release: s.Close}, nil
+	return serve.Service{Control: inprocess.Control{Rollovers: r, Now: now, Quota: tenancy.ParkedQuota(quota)},
+		Address: d.URL, Release: s.Close}, nil
 }
 
 // Rotated is the result of [RotateKeys].

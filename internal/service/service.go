@@ -123,7 +123,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	}
 	s.http.RegisterOnShutdown(s.end)
 	s.gateway, err = s.settings.gateway().Open(gateway.Config{
-		Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now}, Network: s.network, Now: s.now,
+		Control: s.control(""), Network: s.network, Now: s.now,
 		ArrangementSeries: s.settings.Monitoring.ArrangementMetrics, Log: s.log,
 	})
 	if err != nil {
@@ -141,19 +141,23 @@ func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*
 	})
 }
 
+// control returns the control of a gateway. The service's own one has no name.
+func (s *Service) control(gateway string) inprocess.Control {
+	return inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: gateway,
+		Quota: tenancy.ParkedQuota(s.settings.Quota)}
+}
+
 // newHandler returns the API with the console in front of it, and the handler for Prometheus.
 func (s *Service) newHandler(version string, importer *importing.Importer) (handler, metrics http.Handler, err error) {
 	gateways := func(name string) http.Handler {
-		return control.Handler{
-			Control: inprocess.Control{Rollovers: s.core.engine.Rollovers(), Now: s.now, Name: name}, Ending: s.ending,
-			Log: s.log,
-		}
+		return control.Handler{Control: s.control(name), Ending: s.ending, Log: s.log}
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways,
 		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
+		Quota:      tenancy.ParkedQuota(s.settings.Quota),
 		Collectors: append(gateway.Collectors(), info(version, s.core.rules)),
 		Now:        s.now, Log: s.log, Version: version,
 	}

@@ -21,6 +21,7 @@ type Settings struct {
 	Gateway      serve.Options    `embed:""`
 	OIDC         OIDC             `embed:""`
 	Ceilings     Ceilings         `embed:""`
+	Quota        Quota            `embed:""`
 	Log          serve.Log        `embed:""`
 	Monitoring   serve.Monitoring `embed:""`
 	JobLease     time.Duration    `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
@@ -56,6 +57,20 @@ type Certificates struct {
 type Ceilings struct {
 	KeepBytes int64         `name:"keep-bytes-ceiling" default:"67108864" env:"PERENNIAL_KEEP_BYTES_CEILING" help:"The largest body, in bytes, that key users may have kept for another attempt."`
 	Timeout   time.Duration `name:"timeout-ceiling" default:"10m" env:"PERENNIAL_TIMEOUT_CEILING" help:"The longest time for a receiver's answer that key users may set."`
+}
+
+// Quota limits the parked messages of each tenant.
+type Quota struct {
+	Messages int   `name:"parked-messages" default:"10000" env:"PERENNIAL_PARKED_MESSAGES" help:"The most messages that may wait for the receivers of one tenant."`
+	Bytes    int64 `name:"parked-bytes" default:"1073741824" env:"PERENNIAL_PARKED_BYTES" help:"The most bytes that these messages may have together."`
+}
+
+// Check refuses a quota that no message fits.
+func (q Quota) Check() error {
+	if q.Messages < 0 || q.Bytes < 0 {
+		return errors.New("--parked-messages, --parked-bytes: use more than 0")
+	}
+	return nil
 }
 
 // Mail configures the mail server and the sender.
@@ -95,7 +110,7 @@ func (s *Settings) check() error {
 	if s.Ceilings.KeepBytes < 0 || s.Ceilings.Timeout < 0 {
 		return errors.New("--keep-bytes-ceiling, --timeout-ceiling: use more than 0")
 	}
-	return errors.Join(s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check())
+	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check())
 }
 
 // check refuses plain HTTP if others could read it.

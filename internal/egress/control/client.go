@@ -156,6 +156,31 @@ func (c *Client) Park(ctx context.Context, p tenancy.Parked, request []byte) (te
 	return out.value(), err
 }
 
+// ReserveParked implements [gateway.Control].
+func (c *Client) ReserveParked(ctx context.Context, p tenancy.Parked) (tenancy.Parked, error) {
+	out, err := call[wireParked](ctx, c, "reserve-parked", toParked(p))
+	return out.value(), err
+}
+
+// AddParkedChunk implements [gateway.Control].
+func (c *Client) AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart) error {
+	_, err := call[nothing](ctx, c, "add-parked-chunk",
+		parkedChunk{Parked: toParked(p), N: part.N, Last: part.Last, Data: part.Data})
+	return err
+}
+
+// ParkedChunk implements [gateway.Control].
+func (c *Client) ParkedChunk(ctx context.Context, p tenancy.Parked, n int) ([]byte, error) {
+	out, err := call[parkedChunk](ctx, c, "parked-chunk", parkedChunk{Parked: toParked(p), N: n})
+	return out.Data, err
+}
+
+// DropParked implements [gateway.Control].
+func (c *Client) DropParked(ctx context.Context, p tenancy.Parked) error {
+	_, err := call[nothing](ctx, c, "drop-parked", toParked(p))
+	return err
+}
+
 // Parked implements [gateway.Control].
 func (c *Client) Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error) {
 	out, err := call[wireParked](ctx, c, "parked", parkedRequest{ArrangementID: arrangementID, ID: id})

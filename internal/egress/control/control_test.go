@@ -254,6 +254,23 @@ func TestAParkedMessageGoesThroughARemoteGateway(t *testing.T) {
 	testenv.Eventually(t, func() bool { return f.receiver.Taken("one") == 1 })
 }
 
+func TestALargeParkedMessageGoesThroughARemoteGateway(t *testing.T) {
+	f := setUp(t)
+	body := bytes.Repeat([]byte("0123456789"), tenancy.ParkedChunk/4)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", f.gateway()+"/acme/erp/x", bytes.NewReader(body))
+	check(t, err)
+	r.Header.Set("Authorization", "Bearer "+f.token[tenancy.RoleSender])
+	r.Header.Set("Prefer", "respond-async")
+	r.Header.Set("Idempotency-Key", "large")
+	res, err := http.DefaultClient.Do(r)
+	check(t, err)
+	res.Body.Close()
+	if res.StatusCode != 202 {
+		t.Fatalf("answered %d", res.StatusCode)
+	}
+	testenv.Eventually(t, func() bool { return f.receiver.Taken("large") == 1 })
+}
+
 func TestARemoteGatewayGetsTheSameValuesAndNoReadableKey(t *testing.T) {
 	f := setUp(t)
 	f.renew()

@@ -44,6 +44,20 @@ var operations = map[string]func(h Handler, ctx context.Context, body io.Reader)
 		p, err := h.Control.Park(ctx, in.Parked.value(), in.Request)
 		return toParked(p), err
 	}),
+	"reserve-parked": operation(func(h Handler, ctx context.Context, in wireParked) (wireParked, error) {
+		p, err := h.Control.ReserveParked(ctx, in.value())
+		return toParked(p), err
+	}),
+	"add-parked-chunk": operation(func(h Handler, ctx context.Context, in parkedChunk) (nothing, error) {
+		return nothing{}, h.Control.AddParkedChunk(ctx, in.Parked.value(), in.part())
+	}),
+	"parked-chunk": operation(func(h Handler, ctx context.Context, in parkedChunk) (out parkedChunk, err error) {
+		out.Data, err = h.Control.ParkedChunk(ctx, in.Parked.value(), in.N)
+		return out, err
+	}),
+	"drop-parked": operation(func(h Handler, ctx context.Context, in wireParked) (nothing, error) {
+		return nothing{}, h.Control.DropParked(ctx, in.value())
+	}),
 	"parked": operation(func(h Handler, ctx context.Context, in parkedRequest) (wireParked, error) {
 		p, err := h.Control.Parked(ctx, in.ArrangementID, in.ID)
 		return toParked(p), err
@@ -135,7 +149,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var kinds = map[int]error{
 	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused,
 	http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,
-	http.StatusGone: tenancy.ErrConflict,
+	http.StatusGone: tenancy.ErrConflict, http.StatusInsufficientStorage: tenancy.ErrQuota,
 }
 
 func statusOf(err error) int {

@@ -193,6 +193,12 @@ func TestTheErrorOfEachOperationReachesTheGateway(t *testing.T) {
 		"observe":        func() error { return peer.Observe(ctx, "arrangement-id", s.seen) },
 		"record":         func() error { return peer.Record(ctx, s.messages) },
 		"park":           func() error { _, err := peer.Park(ctx, s.parked, nil); return err },
+		"reserve-parked": func() error { _, err := peer.ReserveParked(ctx, s.parked); return err },
+		"add-parked-chunk": func() error {
+			return peer.AddParkedChunk(ctx, s.parked, tenancy.ParkedPart{})
+		},
+		"parked-chunk":   func() error { _, err := peer.ParkedChunk(ctx, s.parked, 0); return err },
+		"drop-parked":    func() error { return peer.DropParked(ctx, s.parked) },
 		"parked":         func() error { _, err := peer.Parked(ctx, "arrangement-id", "parked-id"); return err },
 		"due-parked":     func() error { _, err := peer.DueParked(ctx, at(1), 1); return err },
 		"parked-address": func() error { _, _, _, err := peer.ParkedAddress(ctx, s.parked); return err },

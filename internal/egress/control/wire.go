@@ -215,6 +215,8 @@ type (
 		Method         string    `json:"Method"`
 		Path           string    `json:"Path"`
 		State          string    `json:"State"`
+		Bytes          int64     `json:"Bytes,omitempty"`
+		Chunks         int       `json:"Chunks,omitempty"`
 		Attempts       int       `json:"Attempts"`
 		NextAt         time.Time `json:"NextAt"`
 		Status         int       `json:"Status"`
@@ -225,6 +227,13 @@ type (
 	parkRequest struct {
 		Parked  wireParked `json:"Parked"`
 		Request []byte     `json:"Request"`
+	}
+	// A parkedChunk is a part of a parked body.
+	parkedChunk struct {
+		Parked wireParked `json:"Parked"`
+		N      int        `json:"N"`
+		Last   bool       `json:"Last,omitempty"`
+		Data   []byte     `json:"Data,omitempty"` // empty in the request for one
 	}
 	parkedRequest struct {
 		ArrangementID string `json:"ArrangementID"`
@@ -419,13 +428,18 @@ func (m wireMessage) value() tenancy.Message {
 
 func toParked(p tenancy.Parked) wireParked {
 	return wireParked{ID: p.ID, ArrangementID: p.ArrangementID, TenantID: p.TenantID, IdempotencyKey: p.IdempotencyKey,
-		Digest: p.Digest, Method: p.Method, Path: p.Path, State: string(p.State), Attempts: p.Attempts, NextAt: p.NextAt,
-		Status: p.Status, LastError: p.LastError, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt}
+		Digest: p.Digest, Method: p.Method, Path: p.Path, State: string(p.State), Bytes: p.Bytes, Chunks: p.Chunks,
+		Attempts: p.Attempts, NextAt: p.NextAt, Status: p.Status, LastError: p.LastError, CreatedAt: p.CreatedAt,
+		EndedAt: p.EndedAt}
 }
 
 func (p wireParked) value() tenancy.Parked {
 	return tenancy.Parked{ID: p.ID, ArrangementID: p.ArrangementID, TenantID: p.TenantID,
 		IdempotencyKey: p.IdempotencyKey, Digest: p.Digest, Method: p.Method, Path: p.Path,
-		State: tenancy.ParkedState(p.State), Attempts: p.Attempts, NextAt: p.NextAt, Status: p.Status,
-		LastError: p.LastError, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt}
+		State: tenancy.ParkedState(p.State), Bytes: p.Bytes, Chunks: p.Chunks, Attempts: p.Attempts, NextAt: p.NextAt,
+		Status: p.Status, LastError: p.LastError, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt}
+}
+
+func (c parkedChunk) part() tenancy.ParkedPart {
+	return tenancy.ParkedPart{N: c.N, Last: c.Last, Data: c.Data}
 }

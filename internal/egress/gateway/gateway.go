@@ -40,8 +40,9 @@ type Control interface {
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
 	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under the key. The error is
-	// [tenancy.ErrConflict] if that is another message.
+	// [tenancy.ErrConflict] if that is another message, and [tenancy.ErrQuota] if the tenant's quota is used up.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
+	Bodies
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
 	// DueParked lists the first waiting message of each arrangement, if it is due.
@@ -56,6 +57,20 @@ type Control interface {
 	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is ""
 	// if anything may have changed.
 	OnChange(listen func(tenantID string)) (stop func())
+}
+
+// Bodies stores the bodies of parked messages that are larger than [tenancy.ParkedChunk], in chunks.
+type Bodies interface {
+	// ReserveParked begins to store a body of at least p.Bytes, and returns p. If a message is stored under its
+	// Idempotency-Key, it returns that one and reserves nothing. The error is [tenancy.ErrQuota] if the tenant's quota is
+	// used up.
+	ReserveParked(ctx context.Context, p tenancy.Parked) (tenancy.Parked, error)
+	// AddParkedChunk stores the next chunk. [Control.Park] completes the message.
+	AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart) error
+	// ParkedChunk returns a chunk of the body of a message that was claimed.
+	ParkedChunk(ctx context.Context, p tenancy.Parked, n int) ([]byte, error)
+	// DropParked deletes what was stored of a message that was not completed.
+	DropParked(ctx context.Context, p tenancy.Parked) error
 }
 
 // Config has what a gateway needs, and its options. Control, Network, Now and Log are required.
@@ -75,6 +90,9 @@ type Config struct {
 	// ParkedTimeout limits how long a receiver may take for a parked message, whatever its arrangement allows; 0 for
 	// [DefaultParkedTimeout].
 	ParkedTimeout time.Duration
+	// BodyGrace is the time that a sender may take for the body of a message, besides a second for every 500 bytes; 0 for
+	// 20 seconds.
+	BodyGrace time.Duration
 	// ArrangementSeries counts messages per arrangement, and not only in total.
 	ArrangementSeries bool
 	Now               func() time.Time
@@ -93,6 +111,8 @@ type Gateway struct {
 	tempDir      string
 	// parkedTimeout limits the time-out of an attempt to deliver a parked message.
 	parkedTimeout time.Duration
+	// bodyGrace is the time that a sender may take for a body besides that for its size.
+	bodyGrace time.Duration
 	// seriesName returns the arrangement that is named in the metrics.
 	seriesName func(address) string
 	now        func() time.Time
@@ -121,6 +141,7 @@ func New(c Config) (*Gateway, error) {
 		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
 		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
 	g.parkedTimeout = cmp.Or(c.ParkedTimeout, DefaultParkedTimeout)
+	g.bodyGrace = cmp.Or(c.BodyGrace, bodyGrace)
 	g.seriesName = func(address) string { return "" }
 	if c.ArrangementSeries {
 		g.seriesName = address.String
@@ -222,5 +243,6 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.tunnel, r = g.tunnels.open(r, route)
 		defer g.tunnels.close(m.tunnel)
 	}
+	m.pace(w, r)
 	m.proxy().ServeHTTP(w, r)
 }

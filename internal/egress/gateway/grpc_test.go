@@ -95,7 +95,7 @@ func (f *fixture) greeter(name string) *greeter {
 func TestCallsOfGRPCPassThePlainListener(t *testing.T) {
 	f := setUp(t)
 	server := f.greeter("bank")
-	listener := f.listen("127.0.0.1:0", nil)
+	listener := f.listen("127.0.0.1:0", nil, impatient) // a stream may idle
 	client, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), grpc.WithAuthority("bank.acme.gateway.test"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	check(t, err)

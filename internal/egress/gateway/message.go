@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +32,10 @@ type message struct {
 	outcome  outcome
 	kept     *kept
 	body     io.Reader // of the sender; nil if there is none
-	tunnel   *tunnel   // nil unless the sender asks for an upgrade
+	paced    *paced    // of the sender's body; nil if it may idle, or there is none
+	answer   http.ResponseWriter
+	giveUp   func()  // ends the message, if it has a paced body
+	tunnel   *tunnel // nil unless the sender asks for an upgrade
 }
 
 func newMessage(g *Gateway, to *route, method, rest string) *message {
@@ -49,6 +51,12 @@ func (m *message) end(path string) {
 		m.kept.close()
 	}
 	m.gateway.record(m, path)
+	if m.giveUp != nil {
+		m.giveUp()
+	}
+	if m.paced != nil {
+		m.paced.abandon()
+	}
 }
 
 func (m *message) proxy() *httputil.ReverseProxy {
@@ -95,11 +103,16 @@ func stripOurs(h http.Header) {
 }
 
 // send sends a parked message, which has no sender that waits for the answer.
-func (m *message) send(ctx context.Context, p parkedRequest, method string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "/", bytes.NewReader(p.Body))
+func (m *message) send(ctx context.Context, p parkedRequest, method string, body io.Reader,
+	size int64) (*http.Response, error) {
+	if size == 0 {
+		body = http.NoBody
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "/", body)
 	if err != nil {
 		return nil, err
 	}
+	r.ContentLength = size
 	r.URL = &url.URL{RawQuery: p.Query}
 	r.Header = endToEnd(p.Header)
 	m.direct(r)
@@ -113,7 +126,12 @@ const ours = "Perennial-Gateway"
 func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil && r.Body != http.NoBody {
 		m.body = r.Body
-		r = r.WithContext(r.Context())
+		ctx := r.Context()
+		if m.paced != nil {
+			ctx, m.giveUp = context.WithCancel(ctx) // it ends with the message
+			m.paced.giveUp = m.giveUp
+		}
+		r = r.WithContext(ctx)
 		r.Body = io.NopCloser(r.Body) // the proxy closes it
 	}
 	a := m.deliver(r)
@@ -129,6 +147,7 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case a.response != nil:
 		m.status = a.response.StatusCode
+		m.answered(r.ProtoMajor == 2)
 		a.response.Header.Del(ours)
 	case a.err != nil && m.outcome.kind == sentOnce:
 		m.outcome = outcome{kind: unanswered, generation: a.generation, detail: a.err.Error()}
@@ -155,12 +174,21 @@ func (m *message) deliver(r *http.Request) attempt {
 }
 
 // failed answers a message that got no answer from the receiver, or none that can be forwarded.
-func (m *message) failed(w http.ResponseWriter, _ *http.Request, err error) {
+func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if m.outcome.kind == sentOnce {
 		m.outcome = outcome{kind: unanswered, detail: err.Error()}
 	}
 	var text string
 	m.status, text = m.answerTo(err)
+	if m.paced != nil && m.paced.tooLate() {
+		m.status, text = http.StatusRequestTimeout, slowText
+		m.outcome = outcome{kind: unanswered, detail: slowText}
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		problem(w, m.status, text)
+		return
+	}
 	if m.status == statusSenderGone {
 		w.WriteHeader(http.StatusBadGateway)
 		return
@@ -178,6 +206,9 @@ const drainFor, drainBytes = 10 * time.Second, 64 << 20
 func (m *message) drain(w http.ResponseWriter) {
 	if m.body == nil || http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainFor)) != nil {
 		return
+	}
+	if m.paced != nil {
+		m.paced.release()
 	}
 	if m.kept != nil {
 		m.kept.reading.Lock() // an abandoned attempt may still read

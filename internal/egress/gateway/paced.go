@@ -2,36 +2,57 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"os"
+	"sync"
 	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
 )
 
-// A sender may take bodyGrace for the body of a parked message, and a second more for every bodyRate bytes that have
-// arrived. Apache's mod_reqtimeout has the same rule by default (20 seconds and 500 bytes a second).
+// A sender may take bodyGrace for the body of a message, and a second more for every bodyRate bytes that have arrived.
+// Apache's mod_reqtimeout has the same rule by default (20 seconds and 500 bytes a second).
 const (
 	bodyGrace = 20 * time.Second
 	bodyRate  = 500
 )
 
-// A paced body gives its sender a time that grows with what has arrived. Only waiting for the sender counts.
+// A paced body gives its sender a time that grows with what has arrived. Only waiting for the sender counts. One
+// goroutine reads at a time, and another one may call release.
 type paced struct {
 	body     io.Reader
 	deadline func(time.Time) error // of reads
 	now      func() time.Time
+	grace    time.Duration
+	giveUp   func() // called if the sender is too slow; nil for nothing
 
-	read   int64
-	waited time.Duration
+	reading sync.Mutex // held by a read
+	read    int64
+	waited  time.Duration
+
+	mu       sync.Mutex // guards what is below, and the deadline
+	until    time.Time  // the deadline of a read that is waiting
+	released bool
+	complete bool // the body was read to its end
+	late     bool // the body ended because its sender was too slow
 }
 
 func (p *paced) Read(b []byte) (int, error) {
+	p.reading.Lock()
+	defer p.reading.Unlock()
 	begun := p.now()
-	allowed := bodyGrace + time.Duration(p.read)*time.Second/bodyRate
+	allowed := p.grace + time.Duration(p.read)*time.Second/bodyRate
 	if err := p.setDeadline(begun.Add(allowed - p.waited)); err != nil {
 		return 0, err
 	}
 	n, err := p.body.Read(b)
 	p.read += int64(n)
 	p.waited += p.now().Sub(begun)
+	if err != nil {
+		p.failed(err)
+	}
 	// A deadline that stays would end the request while its answer is waited for.
 	if undone := p.setDeadline(time.Time{}); err == nil {
 		err = undone
@@ -39,10 +60,99 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// setDeadline does nothing for a request that has no connection.
+// failed records how the body ended.
+func (p *paced) failed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.complete = errors.Is(err, io.EOF)
+	if p.late = errors.Is(err, os.ErrDeadlineExceeded) && !p.released; p.late && p.giveUp != nil {
+		p.giveUp()
+	}
+}
+
+// setDeadline does nothing for a body that was released, or a request that has no connection.
 func (p *paced) setDeadline(at time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.released {
+		return nil
+	}
+	p.until = at
 	if err := p.deadline(at); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil
+}
+
+// release ends the limit, also for a read that is waiting. It reports whether a part of the body was not read.
+func (p *paced) release() (unread bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.released && !p.complete && !p.late {
+		p.until = time.Time{}
+		p.deadline(time.Time{})
+	}
+	p.released = true
+	return !p.complete
+}
+
+// tooLate reports whether the body ended because its sender was too slow. A read that is ending counts: net/http
+// cancels the request before the read returns.
+func (p *paced) tooLate() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.late || !p.until.IsZero() && !p.now().Before(p.until)
+}
+
+// abandon ends a read that is waiting, and limits how long net/http waits for the rest of the body. Otherwise it would
+// wait without a limit before it closes the connection.
+func (p *paced) abandon() {
+	late := p.tooLate()
+	if !p.release() {
+		return
+	}
+	past := time.Unix(1, 0)
+	if p.deadline(past) != nil {
+		return
+	}
+	p.reading.Lock() // a waiting read ends at once, and nothing reads after the message
+	defer p.reading.Unlock()
+	if !late {
+		p.deadline(p.now().Add(drainFor))
+	}
+}
+
+// slowText is the answer to a sender that is too slow.
+var slowText = fmt.Sprintf("the body arrived at less than %d bytes a second", bodyRate)
+
+// mayIdle reports whether the body of a message may pause for as long as its sender likes: a stream of gRPC, or what
+// follows an upgrade.
+func mayIdle(r *http.Request) bool {
+	return r.Header.Get("Upgrade") != "" ||
+		r.ProtoMajor == 2 && outbound.IsGRPC(r.Header)
+}
+
+// pace limits the time that the sender of a message may take for its body.
+func (m *message) pace(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || mayIdle(r) {
+		return
+	}
+	m.answer = w
+	m.paced = &paced{body: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, now: time.Now,
+		grace: m.gateway.bodyGrace}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{m.paced, r.Body}
+}
+
+// answered ends the limit when the receiver has answered. Over HTTP/2, the rest of the body may be the other direction
+// of a stream. Over HTTP/1.1, net/http would wait for it before it forwards the answer, unless the connection ends.
+func (m *message) answered(http2 bool) {
+	if m.paced == nil {
+		return
+	}
+	if unread := m.paced.release(); unread && !http2 {
+		m.answer.Header().Set("Connection", "close")
+	}
 }

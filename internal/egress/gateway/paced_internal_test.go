@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -39,7 +40,7 @@ func TestABodyThatIsTrickledEndsAndASlowOneDoesNot(t *testing.T) {
 					close(ended)
 				}()
 				begun := time.Now()
-				p := &paced{body: here, deadline: here.SetReadDeadline, now: time.Now}
+				p := &paced{body: here, deadline: here.SetReadDeadline, now: time.Now, grace: bodyGrace}
 				var err error
 				for err == nil && time.Since(begun) < 10*time.Minute {
 					_, err = p.Read(make([]byte, 32<<10))
@@ -56,7 +57,7 @@ func TestABodyThatIsTrickledEndsAndASlowOneDoesNot(t *testing.T) {
 
 func TestOnlyTheWaitForTheSenderCounts(t *testing.T) {
 	now, slow := time.Unix(0, 0), io.LimitReader(zeros{}, 10)
-	p := &paced{body: slow, now: func() time.Time { return now }, deadline: func(at time.Time) error {
+	p := &paced{body: slow, now: func() time.Time { return now }, grace: bodyGrace, deadline: func(at time.Time) error {
 		if !at.IsZero() && at.Before(now) {
 			return http.ErrHandlerTimeout
 		}
@@ -73,3 +74,36 @@ func TestOnlyTheWaitForTheSenderCounts(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+func TestOnlyStreamsMayIdle(t *testing.T) {
+	for _, c := range []struct {
+		major       int
+		name, value string
+		want        bool
+	}{
+		{1, "Upgrade", "websocket", true}, {2, "Content-Type", "application/grpc", true},
+		{2, "Content-Type", "application/grpc+proto", true}, {1, "Content-Type", "application/grpc", false},
+		{2, "Content-Type", "text/xml", false}, {1, "Content-Type", "text/xml", false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.ProtoMajor = c.major
+		r.Header.Set(c.name, c.value)
+		if got := mayIdle(r); got != c.want {
+			t.Errorf("HTTP/%d with %s: %s: %v", c.major, c.name, c.value, got)
+		}
+	}
+}
+
+func TestAReleasedBodyHasNoLimitAndNoDeadline(t *testing.T) {
+	var deadlines []time.Time
+	p := &paced{body: zeros{}, now: time.Now, deadline: func(at time.Time) error {
+		deadlines = append(deadlines, at)
+		return nil
+	}}
+	if !p.release() || len(deadlines) != 1 || !deadlines[0].IsZero() {
+		t.Errorf("released with the deadlines %v", deadlines)
+	}
+	if _, err := p.Read(make([]byte, 1)); err != nil || len(deadlines) != 1 {
+		t.Errorf("read: %v, deadlines %v", err, deadlines)
+	}
+}

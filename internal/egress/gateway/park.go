@@ -3,15 +3,11 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/textproto"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -39,15 +35,6 @@ const (
 	statusPath = "/-/messages/"
 )
 
-// A parkedRequest is the sealed part of a message. Its format is stored, so it outlives the release that wrote it.
-type parkedRequest struct {
-	Method string      `json:"Method,omitempty"` // empty if an earlier release stored it with the message alone
-	Rest   string      `json:"Rest"`             // escaped path behind the address
-	Query  string      `json:"Query"`
-	Header http.Header `json:"Header"`
-	Body   []byte      `json:"Body"`
-}
-
 // wantsParking reports whether to park a message, because its sender asks for it with "Prefer: respond-async" (RFC
 // 7240, section 4.1), or because the arrangement parks every message.
 func wantsParking(r *http.Request, route *route) bool {
@@ -60,69 +47,6 @@ func wantsParking(r *http.Request, route *route) bool {
 		}
 	}
 	return route.standing.Arrangement.Egress.Park
-}
-
-// park stores a message and answers 202 once it is safe.
-func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest string, route *route) {
-	limit := route.standing.Arrangement.Egress.Keep()
-	body, err := io.ReadAll(&paced{body: http.MaxBytesReader(w, r.Body, limit),
-		deadline: http.NewResponseController(w).SetReadDeadline, now: time.Now}) // the system's clock: of connections
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a parked message for %s may have at most %d bytes", to,
-			limit))
-		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		problem(w, http.StatusRequestTimeout, fmt.Sprintf("the body arrived at less than %d bytes a second: nothing was "+
-			"stored", bodyRate))
-		return
-	case err != nil:
-		problem(w, http.StatusBadRequest, "the body was cut off: nothing was stored")
-		return
-	}
-	key := r.Header.Get("Idempotency-Key")
-	if key == "" {
-		key = rand.Text()
-	} else if len(key) > 255 {
-		problem(w, http.StatusBadRequest, "the Idempotency-Key is longer than 255 bytes")
-		return
-	}
-	request := parkedRequest{Method: r.Method, Rest: rest, Query: r.URL.RawQuery, Header: endToEnd(r.Header),
-		Body: body}
-	request.Header.Set("Idempotency-Key", key)
-	data, err := json.Marshal(request)
-	if err != nil {
-		problem(w, http.StatusInternalServerError, "the message could not be stored")
-		return
-	}
-	now := g.now().UTC().Truncate(time.Microsecond)
-	p := tenancy.Parked{ID: newID(), ArrangementID: route.standing.Arrangement.ID, TenantID: route.standing.Tenant.ID,
-		IdempotencyKey: key, Digest: digest(r, rest, body), Method: shortened(r.Method, 20), Path: shortened(rest, 500),
-		State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
-	p, err = g.control.Park(r.Context(), p, data)
-	switch {
-	case errors.Is(err, tenancy.ErrConflict):
-		problem(w, http.StatusUnprocessableEntity, err.Error())
-		return
-	case err != nil:
-		g.log.ErrorContext(r.Context(), "a message could not be parked", "arrangement", to, "error", err)
-		problem(w, http.StatusServiceUnavailable, "the message could not be stored: send it again, with the same "+
-			"Idempotency-Key")
-		return
-	}
-	wake(g.parked)
-	w.Header().Set("Preference-Applied", "respond-async")
-	w.Header().Set("Location", statusPath+to.String()+"/"+p.ID)
-	answerParked(w, http.StatusAccepted, p)
-}
-
-// digest identifies a message. Its headers may differ when it is sent again.
-func digest(r *http.Request, rest string, body []byte) []byte {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q\n", r.Method, rest, r.URL.RawQuery)
-	h.Write(body)
-	return h.Sum(nil)
 }
 
 // hopByHop are the headers of one connection (RFC 9110, section 7.6.1), in net/http's spelling, and those that senders'
@@ -339,28 +263,4 @@ func isTemporary(status int) bool {
 // pauseBefore returns the pause before an attempt; the first one is 1.
 func pauseBefore(attempt int, longest time.Duration) time.Duration {
 	return min(firstRetry<<min(attempt-2, 20), longest)
-}
-
-// sendParked sends a parked message and reads the receiver's answer.
-func (g *Gateway) sendParked(ctx context.Context, to address, p tenancy.Parked, data []byte) (status int, o outcome,
-	err error) {
-	var request parkedRequest
-	if err := json.Unmarshal(data, &request); err != nil {
-		return 0, o, fmt.Errorf("the parked message cannot be read: %w", err)
-	}
-	route, err := g.routes.get(ctx, g, to)
-	if err != nil {
-		return 0, o, err
-	}
-	method := cmp.Or(request.Method, p.Method)
-	m := newMessage(g, route, method, request.Rest)
-	defer m.end("/")
-	res, err := m.send(ctx, request, method)
-	if err != nil {
-		m.status, _ = m.answerTo(err)
-		return 0, m.outcome, err
-	}
-	io.Copy(io.Discard, res.Body) // the status is the answer, whatever becomes of the body
-	res.Body.Close()
-	return res.StatusCode, m.outcome, nil
 }

@@ -20,13 +20,17 @@ const (
 	prunePage = 5000
 )
 
-// Prune deletes messages and claims of replicas that are past their retention time. Call it as often as [Engine.Tick].
+// Prune deletes messages, bodies and claims of replicas that are past their retention time. Call it as often as
+// [Engine.Tick].
 func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimTrustQuestions, now.Add(-questionsKept)))
 	})
 	if err != nil {
+		return err
+	}
+	if err := e.shared.PruneParked(ctx, now); err != nil {
 		return err
 	}
 	before := now.Add(-messagesKept)

@@ -8,9 +8,9 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// Reseal seals again, in pages, every private key that is not sealed with the newest key-encryption key. It returns how
-// many it has re-sealed. It can be stopped at any point, and continues when it is called again. progress is called
-// after each page with the number of keys re-sealed so far.
+// Reseal seals again, in pages, every private key and parked message that is not sealed with the newest key-encryption
+// key. It returns how many private keys it has re-sealed. It can be stopped at any point, and continues when it is
+// called again. progress is called after each page with the number of keys re-sealed so far.
 func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress func(n int)) (n int,
 	err error) {
 	reseal := func(sealed []byte, context string) ([]byte, error) {
@@ -39,8 +39,11 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 	}
 	for after := ""; ; {
 		page, err := s.SealedKeys(ctx, after, pageSize)
-		if err != nil || len(page) == 0 {
+		if err != nil {
 			return n, err
+		}
+		if len(page) == 0 {
+			return n, rollovers.ResealParked(ctx, s, keys)
 		}
 		after = page[len(page)-1].ID
 		var before, fresh []store.Sealed

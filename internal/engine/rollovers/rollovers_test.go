@@ -33,8 +33,13 @@ type world struct {
 
 func newWorld(t *testing.T, authentication tenancy.Authentication) *world {
 	t.Helper()
+	return newWorldAt(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), authentication)
+}
+
+func newWorldAt(t *testing.T, url string, authentication tenancy.Authentication) *world {
+	t.Helper()
 	w := &world{t: t}
-	w.Installation, _ = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
+	w.Installation, _ = enginetest.New(t, url, now)
 	w.Rollovers = w.Engine.Rollovers()
 	var err error
 	w.acme, err = w.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256},
@@ -120,14 +125,16 @@ func TestAParkedMessageIsSealedOpenedAndBoundToItsKey(t *testing.T) {
 		return tenancy.Parked{ID: id, ArrangementID: w.arrangement.ID, TenantID: w.acme.ID, IdempotencyKey: "k",
 			Digest: []byte(digest), Method: "POST", Path: "/in", State: tenancy.ParkedWaiting, NextAt: now, CreatedAt: now}
 	}
-	stored, err := w.Park(ctx, message("m1", "digest"), []byte("the request"))
+	stored, err := w.Park(ctx, message("m1", "digest"), []byte("the request"), tenancy.ParkedQuota{})
 	if err != nil || stored.ID != "m1" {
 		t.Fatalf("%+v, %v", stored, err)
 	}
-	if again, err := w.Park(ctx, message("m2", "digest"), []byte("the request")); err != nil || again.ID != "m1" {
+	again, err := w.Park(ctx, message("m2", "digest"), []byte("the request"), tenancy.ParkedQuota{})
+	if err != nil || again.ID != "m1" {
 		t.Errorf("the same message again: %+v, %v", again, err)
 	}
-	if _, err := w.Park(ctx, message("m3", "other"), []byte("another")); !errors.Is(err, tenancy.ErrConflict) {
+	_, err = w.Park(ctx, message("m3", "other"), []byte("another"), tenancy.ParkedQuota{})
+	if !errors.Is(err, tenancy.ErrConflict) {
 		t.Errorf("another message under the same key: %v", err)
 	}
 	sealed, err := w.Store.ParkedRequest(ctx, "m1")

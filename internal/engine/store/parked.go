@@ -8,24 +8,30 @@ import (
 )
 
 const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, sealed_digest, method, path, state, attempts, " +
-	"next_at, status, last_error, created_at, ended_at"
+	"next_at, status, last_error, created_at, ended_at, bytes, chunks"
 
 func scanParked(s row) (p tenancy.Parked, err error) {
 	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State,
-		&p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt})
+		&p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt}, &p.Bytes,
+		&p.Chunks)
 }
 
 // Park stores a message for delivery, once for each Idempotency-Key of an arrangement. It returns the message that is
 // stored under the key.
 func (t *Tx) Park(ctx context.Context, p tenancy.Parked, sealed []byte) (tenancy.Parked, error) {
 	if _, err := t.exec(ctx, "INSERT INTO parked ("+parkedColumns+", sealed_request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, "+
-		"?, 0, '', ?, 0, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
+		"?, 0, '', ?, 0, ?, ?, ?) ON CONFLICT (arrangement_id, idempotency_key) DO NOTHING",
 		p.ID, p.ArrangementID, p.TenantID, p.IdempotencyKey, p.Digest, p.Method, p.Path, p.State, micros(p.NextAt),
-		micros(p.CreatedAt), sealed); err != nil {
+		micros(p.CreatedAt), p.Bytes, p.Chunks, sealed); err != nil {
 		return p, err
 	}
-	return one(ctx, t.Reader, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = "+
-		"? AND idempotency_key = ?", p.ArrangementID, p.IdempotencyKey)
+	return t.ParkedUnder(ctx, p.ArrangementID, p.IdempotencyKey)
+}
+
+// ParkedUnder finds the message of an arrangement that is stored under an Idempotency-Key.
+func (r Reader) ParkedUnder(ctx context.Context, arrangementID, key string) (tenancy.Parked, error) {
+	return one(ctx, r, "such message", scanParked, "SELECT "+parkedColumns+" FROM parked WHERE arrangement_id = ? AND "+
+		"idempotency_key = ?", arrangementID, key)
 }
 
 // Parked finds a parked message of an arrangement.
@@ -59,10 +65,11 @@ func (r Reader) CountParked(ctx context.Context) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM parked WHERE state = 'waiting'")
 }
 
-// ClaimParked claims a due message for one attempt, until an instant. It returns false if another gateway was faster.
+// ClaimParked claims a due message for one attempt, until an instant. It returns false if another gateway was faster,
+// or if p has no chunks and the stored message has: a gateway of an earlier release would send it without its body.
 func (t *Tx) ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (bool, error) {
 	n, err := t.exec(ctx, "UPDATE parked SET next_at = ?, attempts = attempts + 1 WHERE id = ? AND state = 'waiting' "+
-		"AND next_at = ?", micros(until), p.ID, micros(p.NextAt))
+		"AND next_at = ? AND chunks = ?", micros(until), p.ID, micros(p.NextAt), p.Chunks)
 	return n == 1, err
 }
 
@@ -77,5 +84,30 @@ func (t *Tx) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 // ForgetParked deletes messages that ended before an instant.
 func (t *Tx) ForgetParked(ctx context.Context, before time.Time) error {
 	_, err := t.exec(ctx, "DELETE FROM parked WHERE state <> 'waiting' AND ended_at < ?", micros(before))
+	return err
+}
+
+// A SealedParked is what is sealed of a parked message, besides its chunks. Request is empty once it has ended.
+type SealedParked struct {
+	ID      string
+	Request []byte
+	Digest  []byte
+	Chunks  int
+}
+
+// SealedParked lists what is sealed of parked messages, after the given ID. The chunks of a message that has ended are
+// not counted.
+func (r Reader) SealedParked(ctx context.Context, after string, limit int) ([]SealedParked, error) {
+	return list(ctx, r, func(s row) (v SealedParked, err error) {
+		return v, s.Scan(&v.ID, &v.Request, &v.Digest, &v.Chunks)
+	}, "SELECT id, sealed_request, sealed_digest, CASE WHEN state = 'waiting' THEN chunks ELSE 0 END FROM parked WHERE "+
+		"id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+// ResealParked replaces what is sealed of a message. The request of a message that has ended in the meantime stays
+// deleted.
+func (t *Tx) ResealParked(ctx context.Context, v SealedParked) error {
+	_, err := t.exec(ctx, "UPDATE parked SET sealed_digest = ?, sealed_request = CASE WHEN sealed_request IS NULL THEN "+
+		"NULL ELSE ? END WHERE id = ?", v.Digest, v.Request, v.ID)
 	return err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -260,6 +261,47 @@ func TestDueParkedMessagesOfEveryTenantComeFirst(t *testing.T) {
 			ids = append(ids, p.ID)
 		}
 		r.same("due", err, ids, []string{"p0", "p4", "p1"})
+	})
+}
+
+func TestWhatTenantsParkIsCounted(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, b := r.tenants()
+		total, largest, err := r.ParkedTotals(ctx)
+		r.same("nothing", err, []any{total, largest}, []any{tenancy.ParkedUsage{}, tenancy.ParkedUsage{}})
+		var all []tenancy.Parked
+		park := func(id, tenant string, bytes, body int64) {
+			p := filled[tenancy.Parked](100)
+			p.ID, p.IdempotencyKey, p.TenantID, p.State, p.Bytes = id, id, tenant, tenancy.ParkedWaiting, bytes
+			all = append(all, p)
+			r.write(func(ctx context.Context, tx *Tx) error {
+				if _, err := tx.LockParked(ctx, tenant); err != nil {
+					return err
+				}
+				if body > 0 {
+					if err := tx.ReserveParkedBody(ctx, id, tenant, body, now); err != nil {
+						return err
+					}
+				}
+				_, err := tx.Park(ctx, p, nil)
+				return err
+			})
+		}
+		park("p1", a.ID, 1, 0)
+		park("p2", a.ID, 2, 0)
+		park("p3", b.ID, 10, 1000)
+		usages := []tenancy.ParkedUsage{{TenantID: a.ID, Messages: 2, Bytes: 3},
+			{TenantID: b.ID, Messages: 1, Bytes: 1010}}
+		slices.SortFunc(usages, func(a, b tenancy.ParkedUsage) int { return cmp.Compare(a.TenantID, b.TenantID) })
+		got, err := r.ParkedUsages(ctx, "", 10)
+		r.same("usages", err, got, usages)
+		got, err = r.ParkedUsages(ctx, usages[0].TenantID, 10)
+		r.same("the next page", err, got, usages[1:])
+		total, largest, err = r.ParkedTotals(ctx)
+		r.same("totals", err, []any{total, largest},
+			[]any{tenancy.ParkedUsage{Messages: 3, Bytes: 1013}, tenancy.ParkedUsage{Messages: 2, Bytes: 1010}})
+		sizes, err := r.ParkedSizes(ctx, all)
+		r.same("sizes", err, sizes, map[string]int64{"p1": 1, "p2": 2, "p3": 1010})
 	})
 }
 

@@ -53,6 +53,8 @@ type Config struct {
 	Gateways func(name string) http.Handler
 	// Ceilings bound the settings that key users may choose.
 	Ceilings tenancy.Ceilings
+	// Quota limits the parked messages of each tenant.
+	Quota tenancy.ParkedQuota
 	// Collectors provide metrics of other parts of the process.
 	Collectors []prometheus.Collector
 	Version    string
@@ -78,6 +80,7 @@ type server struct {
 	network    *outbound.Network
 	baseURL    string
 	ceilings   tenancy.Ceilings
+	quota      tenancy.ParkedQuota // with its defaults
 	collectors []prometheus.Collector
 	clock      func() time.Time
 	log        *slog.Logger
@@ -111,7 +114,7 @@ func New(c Config) (*Handler, error) {
 	}
 	s := &server{
 		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
-		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, ceilings: c.Ceilings,
+		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, ceilings: c.Ceilings, quota: c.Quota.Limits(),
 		collectors: c.Collectors, clock: c.Now, log: c.Log,
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}

@@ -58,6 +58,10 @@ func registerParked(r *router) {
 		method: http.MethodGet, path: "/parked", summary: "List messages that wait for delivery, oldest first",
 		access: operators,
 	}, (*server).listParked)
+	register(r, endpoint{
+		method: http.MethodGet, path: "/parked/usage",
+		summary: "List the tenants for whose receivers messages wait, with their quota", access: operators,
+	}, (*server).listParkedUsage)
 }
 
 func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked], error) {
@@ -69,11 +73,30 @@ func (s *server) listParked(ctx context.Context, in *Paged) (*List[client.Parked
 	for i, p := range rows {
 		ids[i] = p.ArrangementID
 	}
-	names, err := s.store.ArrangementNames(ctx, ids)
+	names, err1 := s.store.ArrangementNames(ctx, ids)
+	sizes, err2 := s.store.ParkedSizes(ctx, rows)
+	err = errors.Join(err1, err2)
 	return pageOf(rows, in.Limit, func(p tenancy.Parked) string { return p.ID }, func(p tenancy.Parked) client.Parked {
 		return client.Parked{
 			ID: p.ID, Arrangement: names[p.ArrangementID], Method: p.Method, Path: p.Path,
-			Since: p.CreatedAt, Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
+			Since: p.CreatedAt, Bytes: sizes[p.ID], Attempts: p.Attempts, NextAt: p.NextAt, LastError: p.LastError,
 		}
 	}), err
+}
+
+func (s *server) listParkedUsage(ctx context.Context, in *Paged) (*List[client.ParkedUsage], error) {
+	rows, err := s.store.ParkedUsages(ctx, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(rows))
+	for i, u := range rows {
+		ids[i] = u.TenantID
+	}
+	tenants, err := s.store.TenantsByID(ctx, ids)
+	return pageOf(rows, in.Limit, func(u tenancy.ParkedUsage) string { return u.TenantID },
+		func(u tenancy.ParkedUsage) client.ParkedUsage {
+			return client.ParkedUsage{Tenant: tenants[u.TenantID].Name, Messages: u.Messages, Bytes: u.Bytes,
+				MessagesLimit: s.quota.Messages, BytesLimit: s.quota.Bytes}
+		}), err
 }

@@ -102,6 +102,11 @@ var (
 		[]string{"role"}, nil)
 	tokenExpiryDesc = prometheus.NewDesc("perennial_token_expiry_seconds",
 		"Earliest end of these tokens. Absent if there are none.", []string{"role"}, nil)
+	parkedDesc  = prometheus.NewDesc("perennial_parked_messages", "Messages that wait for delivery.", nil, nil)
+	parkedBytes = prometheus.NewDesc("perennial_parked_bytes",
+		"Size of the messages that wait, with the bodies that are arriving.", nil, nil)
+	parkedQuota = prometheus.NewDesc("perennial_parked_quota_used_ratio",
+		"Used part of the quota for parked messages, of the tenant that has used most of its own.", nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
 		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
@@ -110,7 +115,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, atRiskDesc,
-		deadlineDesc, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
+		deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -143,6 +148,12 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 			first, _ := risk[0].Rollover.Risk(s.clock())
 			gauge(deadlineDesc, float64(first.Deadline.Unix()))
 		}
+	}
+	if total, largest, err := s.store.ParkedTotals(ctx); err == nil {
+		gauge(parkedDesc, float64(total.Messages))
+		gauge(parkedBytes, float64(total.Bytes))
+		gauge(parkedQuota, max(float64(largest.Messages)/float64(s.quota.Messages),
+			float64(largest.Bytes)/float64(s.quota.Bytes)))
 	}
 	if tokens, err := s.expiringTokens(ctx); err == nil {
 		counts := map[tenancy.Role]int{tenancy.RoleSender: 0, tenancy.RoleGateway: 0}

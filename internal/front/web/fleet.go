@@ -223,8 +223,15 @@ func (c *console) parked(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Parked messages"), parkedPage(v, list))
+	usage, err := get[client.Page[client.ParkedUsage]](c, v, "/parked/usage")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Parked messages"), parkedPage(v, list, usage.Items))
 }
+
+// megabytes returns a size in megabytes, rounded up.
+func megabytes(bytes int64) int { return int((bytes + 999_999) / 1_000_000) }
 
 type audited struct {
 	policy policy.Policy

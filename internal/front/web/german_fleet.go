@@ -125,6 +125,7 @@ var germanFleet = []translation{
 		"No mails. Mails are sent with notices, to subscribed key users and to IT contacts.",
 		"Keine Mails. Mails werden mit Benachrichtigungen gesendet, an Key-User mit Abonnement und an IT-Kontakte.",
 	},
+	{"At most", "Höchstens"},
 	{"No parked messages.", "Keine geparkten Nachrichten."},
 	{
 		"No receiver is at risk: all of them are known to accept the newest certificate. Receivers at risk are " +
@@ -157,6 +158,7 @@ var germanFleet = []translation{
 		"PEM oder PKCS#12, benannt MANDANT.pem oder MANDANT.p12, und MANDANT.m-user.p12 für den M-User",
 	},
 	{"Parked messages", "Geparkte Nachrichten"},
+	{"Quotas", "Kontingente"},
 	{
 		"Part of URLs: lowercase letters, digits and -, for example acme",
 		"Teil von URLs: Kleinbuchstaben, Ziffern und -, zum Beispiel acme",
@@ -206,6 +208,7 @@ var germanFleet = []translation{
 	{"Stopped", "Angehalten"},
 	{"Subject", "Subject"},
 	{"Successor announced", "Nachfolger angekündigt"},
+	{"Size in MB", "Größe in MB"},
 	{"Tenant", "Mandant"},
 	{"Tenants (CSV)", "Mandanten (CSV)"},
 	{

@@ -17,6 +17,8 @@ import (
 type Control struct {
 	*rollovers.Rollovers
 	Now func() time.Time
+	// Quota limits what waits for the receivers of one tenant.
+	Quota tenancy.ParkedQuota
 	// Name tells gateways apart in the audit log; empty for the service's own.
 	Name string
 }
@@ -40,4 +42,19 @@ func (c Control) Token(ctx context.Context, hash string) (tenancy.Token, error) 
 func (c Control) Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error {
 	_, err := c.Rollovers.Observe(ctx, arrangementID, strings.TrimSpace("gateway "+c.Name), seen, c.Now())
 	return err
+}
+
+// Park implements [gateway.Control].
+func (c Control) Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error) {
+	return c.Rollovers.Park(ctx, p, request, c.Quota)
+}
+
+// ReserveParked implements [gateway.Control].
+func (c Control) ReserveParked(ctx context.Context, p tenancy.Parked) (tenancy.Parked, error) {
+	return c.Rollovers.ReserveParked(ctx, p, c.Quota, c.Now())
+}
+
+// AddParkedChunk implements [gateway.Control].
+func (c Control) AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart) error {
+	return c.Rollovers.AddParkedChunk(ctx, p, part, c.Quota, c.Now())
 }

@@ -1,0 +1,27 @@
+package main
+
+import "github.com/perennial-pki/perennial/client"
+
+type parkedCmd struct {
+	List  parkedListCmd  `cmd:"" help:"List messages that wait for delivery, oldest first."`
+	Usage parkedUsageCmd `cmd:"" help:"List the tenants for whose receivers messages wait, with their quota."`
+}
+
+type parkedListCmd struct{ listing }
+
+func (c *parkedListCmd) Run(e env) error {
+	return list(&c.listing, e, "/parked", "ID\tARRANGEMENT\tMESSAGE\tSINCE\tBYTES\tATTEMPTS\tNEXT\tLAST ERROR",
+		"No parked messages.", func(p client.Parked) []any {
+			return []any{p.ID, p.Arrangement, p.Method + " " + p.Path, moment(p.Since), p.Bytes, p.Attempts, moment(p.NextAt),
+				p.LastError}
+		})
+}
+
+type parkedUsageCmd struct{ listing }
+
+func (c *parkedUsageCmd) Run(e env) error {
+	return list(&c.listing, e, "/parked/usage", "TENANT\tMESSAGES\tAT MOST\tBYTES\tAT MOST", "No parked messages.",
+		func(u client.ParkedUsage) []any {
+			return []any{u.Tenant, u.Messages, u.MessagesLimit, u.Bytes, u.BytesLimit}
+		})
+}
