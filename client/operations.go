@@ -54,11 +54,18 @@ type Token struct {
 	Role       tenancy.Role `json:"role" enum:"operator,key-user,sender,gateway"`
 	Tenant     string       `json:"tenant,omitempty"`
 	User       string       `json:"user,omitempty" doc:"Key user that a key-user token acts as."`
-	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"Default: 90 days from now. At most one year from now."`
+	Workload   *Workload    `json:"workload,omitempty" doc:"Workload whose identity tokens are used instead of a secret; for senders and gateways."`
+	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"Default: 90 days from now. At most one year from now. The token of a workload has no expiry."`
 	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
 	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
 	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
 	Secret     string       `json:"secret,omitempty" readOnly:"true" doc:"Shown once, when the token is created."`
+}
+
+// Workload is a program that a platform vouches for, such as a service account of Kubernetes.
+type Workload struct {
+	Issuer  string `json:"issuer,omitempty" doc:"Issuer of its identity tokens (OpenID Connect). Default: that of the service, if it has one."`
+	Subject string `json:"subject" example:"system:serviceaccount:acme:crm" doc:"The claim sub of its identity tokens."`
 }
 
 // Created holds what was created with a token and is still valid, directly or by what it created.

@@ -43,11 +43,14 @@ var layout = []struct {
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
 	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile"}},
-	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/engine/standing"}},
+	{"internal/egress/workload", []string{"internal/keys/certfile"}},
+	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/egress/workload",
+		"internal/engine/standing"}},
 	{"internal/egress/control", []string{"internal/egress/gateway", "internal/engine/standing"}},
 	{"internal/egress/control/inprocess", []string{"internal/engine/rollovers", "internal/engine/standing"}},
 	{"internal/egress/serve", []string{
-		"internal/egress/control", "internal/egress/gateway", "internal/egress/outbound", "internal/keys/certfile",
+		"internal/egress/control", "internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload",
+		"internal/keys/certfile",
 	}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},

@@ -9,6 +9,10 @@ import (
 // that look for leaked secrets.
 const TokenPrefix = "perennial_"
 
+// WorkloadHash returns the stored form of a workload that may be used in place of a secret. No secret has it, because
+// it is not hexadecimal.
+func WorkloadHash(issuer, subject string) string { return "workload " + HashSecret(issuer+" "+subject) }
+
 // HashSecret returns the stored form of the secret of a token or a link: SHA-256 in hexadecimal. The secrets are long
 // and random, so that a slow hash is not needed.
 func HashSecret(secret string) string {

@@ -377,7 +377,11 @@ const (
 	RoleGateway  Role = "gateway"
 )
 
-// A Token is an API credential. Its secret is shown once and stored as a hash.
+// NoExpiry is the end of what ends by other means (RFC 5280, section 4.1.2.5).
+var NoExpiry = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+// A Token is an API credential. Its secret is shown once and stored as a hash. Instead of a secret, it may have a
+// workload, whose identity tokens are used.
 type Token struct {
 	ID        string
 	Name      string
@@ -386,6 +390,9 @@ type Token struct {
 	Tenant    string // name
 	KeyUserID string // only for key users
 	KeyUser   string // name
+	// Issuer and Subject identify the workload; empty for a token with a secret. Such a token has no expiry, because
+	// the issuer's identity tokens have one.
+	Issuer, Subject string
 	// Origin identifies the credential with which the token was created, as [Account.Origin] does. An account creates
 	// tokens with its own origin. It is empty for a token that was created at the host.
 	Origin     string
@@ -402,6 +409,14 @@ func (t Token) Valid(now time.Time) bool { return t.RevokedAt.IsZero() && now.Be
 func (t Token) Check() error {
 	if err := CheckText("name", t.Name); err != nil {
 		return err
+	}
+	if t.Subject != "" {
+		if err := CheckText("workload", t.Subject); err != nil {
+			return err
+		}
+		if t.Role != RoleSender && t.Role != RoleGateway {
+			return Invalid("workload", "only tokens of senders and gateways can be bound to a workload")
+		}
 	}
 	switch t.Role {
 	case RoleOperator, RoleGateway:

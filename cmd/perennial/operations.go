@@ -118,6 +118,9 @@ type tokenCreateCmd struct {
 	User    string `help:"The key user, for key-user."`
 	Expires string `placeholder:"DATE" help:"Expiry date (default: in 90 days; at most one year)."`
 
+	Workload       string `placeholder:"SUBJECT" help:"Bind the token to a workload instead of a secret, for sender and gateway: the claim sub of its identity tokens, such as system:serviceaccount:NAMESPACE:NAME. It has no expiry."`
+	WorkloadIssuer string `placeholder:"URL" help:"With --workload: the issuer of its identity tokens (default: that of the service)."`
+
 	Database string `placeholder:"URL" help:"Create an operator's token in this database itself, at the host, if every operator is lost: sqlite:PATH or postgres://... It expires after a day by default."`
 	KeyFile  string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"With --database: the key file that belongs to it."`
 	Key      string `env:"PERENNIAL_KEY" help:"With --database: the content of the key file in base64, instead of --key-file; better given as PERENNIAL_KEY."`
@@ -139,6 +142,9 @@ func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
 
 func (c *tokenCreateCmd) Run(e env) error {
 	t := client.Token{Name: c.Name, Role: tenancy.Role(c.Role), Tenant: c.Tenant, User: c.User}
+	if c.Workload != "" {
+		t.Workload = &client.Workload{Issuer: c.WorkloadIssuer, Subject: c.Workload}
+	}
 	if c.Expires != "" {
 		at, err := parseInstant(c.Expires)
 		if err != nil {
@@ -153,16 +159,33 @@ func (c *tokenCreateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires",
-		when(t.ExpiresAt), "secret", t.Secret)
+	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User,
+		"workload", workloadOf(t), "expires", expiry(t), "secret", t.Secret)
+}
+
+// workloadOf returns the workload that a token is bound to; "" for a token with a secret.
+func workloadOf(t client.Token) string {
+	if t.Workload == nil {
+		return ""
+	}
+	return t.Workload.Subject
+}
+
+// expiry returns the end of a token. One that is bound to a workload has none.
+func expiry(t client.Token) string {
+	if t.Workload != nil {
+		return "never"
+	}
+	return when(t.ExpiresAt)
 }
 
 type tokenListCmd struct{ listing }
 
 func (c *tokenListCmd) Run(e env) error {
-	return list(&c.listing, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tEXPIRES\tLAST USED\tREVOKED", "No tokens.",
-		func(t client.Token) []any {
-			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, when(t.ExpiresAt), when(t.LastUsedAt), when(t.RevokedAt)}
+	return list(&c.listing, e, "/tokens", "ID\tNAME\tROLE\tTENANT\tUSER\tWORKLOAD\tEXPIRES\tLAST USED\tREVOKED",
+		"No tokens.", func(t client.Token) []any {
+			return []any{t.ID, t.Name, t.Role, t.Tenant, t.User, workloadOf(t), expiry(t), when(t.LastUsedAt),
+				when(t.RevokedAt)}
 		})
 }
 
@@ -181,8 +204,8 @@ func (c *tokenRotateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User, "expires",
-		when(t.ExpiresAt), "secret", t.Secret)
+	return c.show(e, t, "id", t.ID, "name", t.Name, "role", t.Role, "tenant", t.Tenant, "user", t.User,
+		"workload", workloadOf(t), "expires", expiry(t), "secret", t.Secret)
 }
 
 type tokenRevokeCmd struct {

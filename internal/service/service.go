@@ -25,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/prober"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -109,7 +110,11 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.queue, err = s.newQueue(ctx, importer); err != nil {
 		return nil, err
 	}
-	handler, metrics, err := s.newHandler(c.Version, importer)
+	workloads, err := workload.New(s.settings.Gateway.Workloads, s.now)
+	if err != nil {
+		return nil, err
+	}
+	handler, metrics, err := s.newHandler(c.Version, importer, workloads)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +129,7 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	s.http.RegisterOnShutdown(s.end)
 	s.gateway, err = s.settings.gateway().Open(gateway.Config{
 		Control: s.control(""), Network: s.network, Now: s.now,
-		ArrangementSeries: s.settings.Monitoring.ArrangementMetrics, Log: s.log,
+		ArrangementSeries: s.settings.Monitoring.ArrangementMetrics, Workloads: workloads, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -148,14 +153,15 @@ func (s *Service) control(gateway string) inprocess.Control {
 }
 
 // newHandler returns the API with the console in front of it, and the handler for Prometheus.
-func (s *Service) newHandler(version string, importer *importing.Importer) (handler, metrics http.Handler, err error) {
+func (s *Service) newHandler(version string, importer *importing.Importer,
+	workloads *workload.Verifier) (handler, metrics http.Handler, err error) {
 	gateways := func(name string) http.Handler {
 		return control.Handler{Control: s.control(name), Ending: s.ending, Log: s.log}
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
-		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways,
+		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
 		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
 		Quota:      tenancy.ParkedQuota(s.settings.Quota),
 		Collectors: append(gateway.Collectors(), info(version, s.core.rules)),

@@ -175,6 +175,8 @@ type (
 		KeyUserID  string    `json:"KeyUserID"`
 		KeyUser    string    `json:"KeyUser"`
 		Origin     string    `json:"Origin"`
+		Issuer     string    `json:"Issuer,omitempty"`
+		Subject    string    `json:"Subject,omitempty"`
 		CreatedAt  time.Time `json:"CreatedAt"`
 		ExpiresAt  time.Time `json:"ExpiresAt"`
 		LastUsedAt time.Time `json:"LastUsedAt"`
@@ -394,14 +396,14 @@ func (e wireEvidence) value() standing.Evidence {
 
 func toToken(t tenancy.Token) wireToken {
 	return wireToken{ID: t.ID, Name: t.Name, Role: string(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
-		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
-		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, Issuer: t.Issuer, Subject: t.Subject,
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
 func (t wireToken) value() tenancy.Token {
 	return tenancy.Token{ID: t.ID, Name: t.Name, Role: tenancy.Role(t.Role), TenantID: t.TenantID, Tenant: t.Tenant,
-		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
-		LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
+		KeyUserID: t.KeyUserID, KeyUser: t.KeyUser, Origin: t.Origin, Issuer: t.Issuer, Subject: t.Subject,
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 
 func toObservation(o standing.Observation) wireObservation {

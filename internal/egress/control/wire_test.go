@@ -91,7 +91,8 @@ func newValues(t *testing.T) (v values) {
 	}
 	v.identities = []standing.Identity{{Generation: 2, Certificate: pair}}
 	v.token = tenancy.Token{ID: "token-id", Name: "app", Role: tenancy.RoleSender, TenantID: "tenant-id", Tenant: "acme",
-		KeyUserID: "user-id", KeyUser: "alice", Origin: "token other-id", CreatedAt: at(16), ExpiresAt: at(17),
+		KeyUserID: "user-id", KeyUser: "alice", Origin: "token other-id", Issuer: "https://cluster.example.com",
+		Subject: "system:serviceaccount:acme:crm", CreatedAt: at(16), ExpiresAt: at(17),
 		LastUsedAt: at(18), RevokedAt: at(19)}
 	v.parked = tenancy.Parked{ID: "parked-id", ArrangementID: "arrangement-id", TenantID: "tenant-id",
 		IdempotencyKey: "key-1", Digest: []byte{4, 5, 6}, Method: "POST", Path: "/orders", State: tenancy.ParkedWaiting,
@@ -407,7 +408,7 @@ func olderValues(t *testing.T) values {
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
 	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy = nil, nil, "", ""
 	a.Learned = tenancy.Learned{}
-	v.token.Origin = ""
+	v.token.Origin, v.token.Issuer, v.token.Subject = "", "", ""
 	v.parked.Bytes, v.parked.Chunks = 0, 0
 	r.UnaskedAt, r.NewestOnly = time.Time{}, false
 	g := &r.Generations[0]

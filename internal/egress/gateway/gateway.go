@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -85,6 +86,8 @@ type Config struct {
 	SenderDomain string
 	// SenderCRL is a file with the revocation lists of their CAs; empty for none.
 	SenderCRL string
+	// Workloads verifies the identity tokens of senders; nil if none is accepted.
+	Workloads *workload.Verifier
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
 	// ParkedTimeout limits how long a receiver may take for a parked message, whatever its arrangement allows; 0 for
@@ -108,6 +111,7 @@ type Gateway struct {
 	// senderDomain and revoked decide which client certificates authenticate a sender.
 	senderDomain string
 	revoked      revocations
+	workloads    *workload.Verifier
 	tempDir      string
 	// parkedTimeout limits the time-out of an attempt to deliver a parked message.
 	parkedTimeout time.Duration
@@ -139,7 +143,8 @@ func New(c Config) (*Gateway, error) {
 	}
 	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open,
 		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
-		log: c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
+		workloads: c.Workloads,
+		log:       c.Log, proxyLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), parked: make(chan struct{}, 1)}
 	g.parkedTimeout = cmp.Or(c.ParkedTimeout, DefaultParkedTimeout)
 	g.bodyGrace = cmp.Or(c.BodyGrace, bodyGrace)
 	g.seriesName = func(address) string { return "" }

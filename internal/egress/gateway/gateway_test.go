@@ -23,6 +23,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
@@ -38,14 +39,15 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 // A fixture has a gateway in front of the receivers of the tenant acme. The tenant zeta is its neighbour.
 type fixture struct {
-	t       testing.TB
-	engine  *enginetest.Installation
-	ca      *local.CA
-	server  tls.Certificate // of receivers
-	acme    tenancy.Tenant
-	gateway *httptest.Server
-	token   string
-	stop    func() // the gateway
+	t         testing.TB
+	engine    *enginetest.Installation
+	ca        *local.CA
+	server    tls.Certificate // of receivers
+	acme      tenancy.Tenant
+	gateway   *httptest.Server
+	token     string
+	workloads *workload.Verifier // for the next start
+	stop      func()             // the gateway
 }
 
 func setUp(t testing.TB) *fixture {
@@ -65,7 +67,8 @@ func setUp(t testing.TB) *fixture {
 func (f *fixture) start(control gateway.Control) {
 	g, err := gateway.New(gateway.Config{
 		Control: control, Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		Suffix: "gateway.test", TempDir: f.t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Suffix: "gateway.test", Workloads: f.workloads,
+		TempDir: f.t.TempDir(), Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	check(f.t, err)
 	f.gateway = httptest.NewServer(g)

@@ -7,6 +7,6 @@ import (
 )
 
 func TestAGatewayLinksNeitherTheEngineNorADatabase(t *testing.T) {
-	testenv.Links(t, ".", "internal/egress/gateway", "internal/egress/outbound", "internal/engine/standing",
-		"internal/keys/certfile", "rollover", "tenancy")
+	testenv.Links(t, ".", "internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload",
+		"internal/engine/standing", "internal/keys/certfile", "rollover", "tenancy")
 }

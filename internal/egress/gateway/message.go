@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
-	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A message is one request on its way to a receiver. It is the transport of its own reverse proxy, and sends the
@@ -85,18 +84,16 @@ func (m *message) direct(r *http.Request) {
 	r.URL.Scheme, r.URL.Host = endpoint.Scheme, endpoint.Host
 	r.URL.Path, r.URL.RawPath = unescape(raw), raw
 	r.Host = endpoint.Host
-	stripOurs(r.Header)
+	m.gateway.stripOurs(r.Header)
 	if r.Header.Get("User-Agent") == "" {
 		r.Header.Set("User-Agent", "") // none, rather than Go's
 	}
 }
 
 // stripOurs removes what was meant for the gateway.
-func stripOurs(h http.Header) {
+func (g *Gateway) stripOurs(h http.Header) {
 	h.Del("Prefer")
-	theirs := slices.DeleteFunc(h["Authorization"], func(line string) bool {
-		return strings.Contains(strings.ToLower(line), tenancy.TokenPrefix)
-	})
+	theirs := slices.DeleteFunc(h["Authorization"], g.isOurs)
 	if h["Authorization"] = theirs; len(theirs) == 0 {
 		h.Del("Authorization")
 	}
@@ -114,7 +111,7 @@ func (m *message) send(ctx context.Context, p parkedRequest, method string, body
 	}
 	r.ContentLength = size
 	r.URL = &url.URL{RawQuery: p.Query}
-	r.Header = endToEnd(p.Header)
+	r.Header = m.gateway.endToEnd(p.Header)
 	m.direct(r)
 	return m.RoundTrip(r)
 }

@@ -57,7 +57,7 @@ var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-A
 
 // endToEnd returns the headers that a parked message has at its receiver: neither those of the connection nor what was
 // meant for the gateway.
-func endToEnd(h http.Header) http.Header {
+func (g *Gateway) endToEnd(h http.Header) http.Header {
 	out := h.Clone()
 	if out == nil {
 		return http.Header{}
@@ -70,7 +70,7 @@ func endToEnd(h http.Header) http.Header {
 	for _, name := range hopByHop {
 		out.Del(name)
 	}
-	stripOurs(out)
+	g.stripOurs(out)
 	return out
 }
 

@@ -56,7 +56,7 @@ func (g *Gateway) park(w http.ResponseWriter, r *http.Request, to address, rest 
 		TenantID: route.standing.Tenant.ID, IdempotencyKey: key, Method: shortened(r.Method, 20),
 		Path: shortened(rest, 500), State: tenancy.ParkedWaiting, Bytes: r.ContentLength, NextAt: now, CreatedAt: now},
 		digest:  newDigest(r, rest),
-		request: parkedRequest{Method: r.Method, Rest: rest, Query: r.URL.RawQuery, Header: endToEnd(r.Header)}}
+		request: parkedRequest{Method: r.Method, Rest: rest, Query: r.URL.RawQuery, Header: g.endToEnd(r.Header)}}
 	u.request.Header.Set("Idempotency-Key", key)
 	p, err := u.store(r.Context(), &paced{body: http.MaxBytesReader(w, r.Body, limit),
 		deadline: http.NewResponseController(w).SetReadDeadline, now: time.Now, // the system's clock: of connections

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -85,8 +87,11 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		}
 		return notTheirs(to)
 	}
-	secret, ok := senderToken(r.Header)
-	if !ok {
+	hash, err := g.senderToken(r)
+	if err != nil {
+		return err
+	}
+	if hash == "" {
 		if reason, ok := r.Context().Value(untrustedKey{}).(error); ok {
 			return tenancy.Errorf(tenancy.ErrRefused, "%s", reason)
 		}
@@ -95,7 +100,7 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 		}
 		return errNoSender
 	}
-	t, err := g.lookUpToken(r.Context(), secret)
+	t, err := g.lookUpToken(r.Context(), hash)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
 		return errToken
@@ -110,26 +115,37 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	return nil
 }
 
-// senderToken finds the token among a request's credentials. The scheme has no case (RFC 9110, section 11.1).
-func senderToken(h http.Header) (secret string, ok bool) {
+// senderToken finds the token among a request's credentials, and returns the hash that it is stored under; "" if there
+// is none. A workload's identity token is verified. The scheme has no case (RFC 9110, section 11.1).
+func (g *Gateway) senderToken(r *http.Request) (hash string, err error) {
 	for _, name := range []string{"Proxy-Authorization", "Authorization"} {
-		for _, line := range h[name] {
+		for _, line := range r.Header[name] {
 			scheme, rest, _ := strings.Cut(line, " ")
-			secret = strings.TrimSpace(rest)
-			if strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(secret, tenancy.TokenPrefix) {
-				return secret, true
+			secret := strings.TrimSpace(rest)
+			switch {
+			case !strings.EqualFold(scheme, "Bearer"):
+			case strings.HasPrefix(secret, tenancy.TokenPrefix):
+				return tenancy.HashSecret(secret), nil
+			case g.workloads.Claimed(secret):
+				id, err := g.workloads.Verify(r.Context(), secret)
+				return tenancy.WorkloadHash(id.Issuer, id.Subject), err
 			}
 		}
 	}
-	return "", false
+	return "", nil
+}
+
+// isOurs reports whether a line of Authorization holds a credential for the gateway, in whatever form.
+func (g *Gateway) isOurs(line string) bool {
+	return strings.Contains(strings.ToLower(line), tenancy.TokenPrefix) ||
+		slices.ContainsFunc(strings.Fields(line), g.workloads.Claimed)
 }
 
 func notTheirs(to address) error {
 	return tenancy.Errorf(tenancy.ErrNotFound, "there is no arrangement %s", to)
 }
 
-func (g *Gateway) lookUpToken(ctx context.Context, secret string) (tenancy.Token, error) {
-	hash := tenancy.HashSecret(secret)
+func (g *Gateway) lookUpToken(ctx context.Context, hash string) (tenancy.Token, error) {
 	now := g.now()
 	g.tokens.mu.RLock()
 	known, ok := g.tokens.known[hash]
@@ -197,13 +213,16 @@ func (t *tokens) learn(hash string, answer tenancy.Token, err error, since int, 
 // refuse answers a sender that may not use the arrangement.
 func refuse(w http.ResponseWriter, err error) {
 	switch {
-	case errors.Is(err, errNoSender), errors.Is(err, errToken):
+	case errors.Is(err, errNoSender), errors.Is(err, errToken), errors.Is(err, workload.ErrInvalid):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="perennial gateway"`)
 		problem(w, http.StatusUnauthorized, err.Error())
 	case errors.Is(err, tenancy.ErrNotFound):
 		problem(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, tenancy.ErrRefused), errors.Is(err, errForeignHost), errors.Is(err, errForeignSite):
 		problem(w, http.StatusForbidden, err.Error())
+	case errors.Is(err, workload.ErrUnavailable):
+		problem(w, http.StatusServiceUnavailable, "the issuer of your identity token does not answer, so that it cannot be "+
+			"verified at the moment: try again")
 	case errors.Is(err, ErrOwnToken):
 		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not accept this "+
 			"gateway's own token any more: the gateway's operator must replace it")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 )
 
 // Alone are the flags of a program that runs nothing but a gateway.
@@ -45,13 +46,17 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	if err != nil {
 		return err
 	}
+	workloads, err := workload.New(a.Workloads, now)
+	if err != nil {
+		return err
+	}
 	logger := a.Log.Logger(log)
 	service, err := connect(ctx, logger)
 	if err != nil {
 		return err
 	}
 	s, err := a.Options.Open(gateway.Config{Control: service.Control, Network: network, Now: now, Log: logger,
-		ArrangementSeries: a.ArrangementMetrics})
+		ArrangementSeries: a.ArrangementMetrics, Workloads: workloads})
 	if err != nil {
 		return errors.Join(err, service.Release())
 	}

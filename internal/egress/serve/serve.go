@@ -18,6 +18,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -26,17 +27,18 @@ const ShutdownTime = 20 * time.Second
 
 // Options are the flags of a gateway, in the service or alone.
 type Options struct {
-	Gateway         string        `default:"127.0.0.1:8081" env:"PERENNIAL_GATEWAY" help:"Where applications send messages: HOST:PORT, unix:PATH (for its owner), or off."`
-	GatewaySuffix   string        `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
-	GatewayTLSCert  string        `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
-	GatewayTLSKey   string        `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
-	GatewayClientCA string        `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has the URI spiffe://TRUST-DOMAIN/tenant/NAME may send for that tenant."`
-	SenderDomain    string        `name:"gateway-sender-domain" env:"PERENNIAL_GATEWAY_SENDER_DOMAIN" placeholder:"DOMAIN" help:"Trust domain of senders' certificates. By default that of the service (--trust-domain)."`
-	SenderCRL       string        `name:"gateway-client-crl" env:"PERENNIAL_GATEWAY_CLIENT_CRL" placeholder:"FILE" help:"Revocation lists (PEM or DER) of the CAs of senders' certificates, read again when the file changes. Without it, certificates that name a revocation list are refused."`
-	GatewayOpen     bool          `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
-	EgressProxy     []string      `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
-	ParkedTimeout   time.Duration `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"The longest that a receiver may take for a parked message, whatever its arrangement allows."`
-	AllowTarget     []string      `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
+	Gateway         string           `default:"127.0.0.1:8081" env:"PERENNIAL_GATEWAY" help:"Where applications send messages: HOST:PORT, unix:PATH (for its owner), or off."`
+	GatewaySuffix   string           `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
+	GatewayTLSCert  string           `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
+	GatewayTLSKey   string           `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
+	GatewayClientCA string           `name:"gateway-client-ca" env:"PERENNIAL_GATEWAY_CLIENT_CA" placeholder:"FILE" help:"CAs (PEM) of senders' certificates. A sender whose certificate has the URI spiffe://TRUST-DOMAIN/tenant/NAME may send for that tenant."`
+	SenderDomain    string           `name:"gateway-sender-domain" env:"PERENNIAL_GATEWAY_SENDER_DOMAIN" placeholder:"DOMAIN" help:"Trust domain of senders' certificates. By default that of the service (--trust-domain)."`
+	SenderCRL       string           `name:"gateway-client-crl" env:"PERENNIAL_GATEWAY_CLIENT_CRL" placeholder:"FILE" help:"Revocation lists (PEM or DER) of the CAs of senders' certificates, read again when the file changes. Without it, certificates that name a revocation list are refused."`
+	GatewayOpen     bool             `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
+	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
+	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"The longest that a receiver may take for a parked message, whatever its arrangement allows."`
+	Workloads       workload.Options `embed:""`
+	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
 }
 
 // isOff reports whether no gateway is wanted.

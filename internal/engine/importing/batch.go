@@ -13,8 +13,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// batchSize is the number of tenants that one transaction creates. Other writers wait for a transaction of that size for
-// some hundredths of a second.
+// batchSize is the number of tenants that one transaction creates. Other writers wait for a transaction of that size
+// for some hundredths of a second.
 const batchSize = 100
 
 // A made records what an import created for a tenant.
@@ -175,7 +175,7 @@ func (b *batch) write(ctx context.Context, tx *store.Tx) error {
 	return tx.Audit(ctx, b.events...)
 }
 
-// existing is what the database has of the tenants of some units.
+// existing holds the rows that the database has of the tenants of some units.
 type existing struct {
 	tenants      map[string]tenancy.Tenant // by name
 	users        map[string][]tenancy.KeyUser

@@ -398,9 +398,24 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 			v := filled[tenancy.Token](n)
 			v.ID, v.TenantID, v.Tenant, v.KeyUserID, v.KeyUser = id, a.ID, a.Name, alice.ID, alice.Name
 			v.LastUsedAt, v.RevokedAt = time.Time{}, time.Time{}
+			if id != "bound" {
+				v.Issuer, v.Subject = "", ""
+			}
 			r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateToken(ctx, v, "hash of "+id) })
 			return v
 		}
+		bound := token("bound", 1100)
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.RevokeToken(ctx, "bound", now) })
+		r.refused("a workload whose token is revoked", tenancy.ErrNotFound, func(ctx context.Context, tx *Tx) error {
+			_, err := tx.TokenByHash(ctx, "hash of bound")
+			return err
+		})
+		bound.RevokedAt = now
+		found, err := r.Token(ctx, "bound")
+		r.same("the token of a workload", err, found, bound)
+		again := filled[tenancy.Token](1200)
+		again.ID = "again"
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateToken(ctx, again, "hash of bound") })
 		t1, t2 := token("t1", 900), token("t2", 1000)
 		t1.LastUsedAt, t1.RevokedAt = now.Add(time.Hour), now.Add(2*time.Hour)
 		r.write(func(ctx context.Context, tx *Tx) error {
@@ -409,7 +424,7 @@ func TestAccountsSessionsAndTokensReadBackAsWritten(t *testing.T) {
 			}
 			return tx.RevokeToken(ctx, "t1", t1.RevokedAt)
 		})
-		found, err := r.TokenByHash(ctx, "hash of t1")
+		found, err = r.TokenByHash(ctx, "hash of t1")
 		r.same("by hash", err, found, t1)
 		found, err = r.Token(ctx, "t2")
 		r.same("a token", err, found, t2)

@@ -8,14 +8,14 @@ import (
 )
 
 const tokenColumns = "t.id, t.name, t.role, t.tenant_id, COALESCE(n.name, ''), t.key_user_id, COALESCE(u.name, ''), " +
-	"t.origin, t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
+	"t.origin, t.issuer, t.subject, t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
 
 const tokenTables = " FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id LEFT JOIN key_users u ON u.id = " +
 	"t.key_user_id "
 
 func scanToken(s row) (t tenancy.Token, err error) {
 	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin,
-		instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
+		&t.Issuer, &t.Subject, instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
 }
 
 // TokenByHash finds a token by the hash of its secret, whether or not it is still valid.
@@ -49,17 +49,19 @@ func (r Reader) ExpiringTokens(ctx context.Context, from, until time.Time) ([]te
 		"s.expires_at = t.expires_at AND s.id > t.id)) ORDER BY t.expires_at, t.id", micros(from), micros(until))
 }
 
-// CreateToken stores a token with the hash of its secret.
+// CreateToken stores a token with the hash of its secret. It returns [tenancy.ErrConflict] if there is one.
 func (t *Tx) CreateToken(ctx context.Context, v tenancy.Token, hash string) error {
-	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, origin, created_at, "+
-		"expires_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
-		v.ID, v.Name, v.Role, v.TenantID, v.KeyUserID, hash, v.Origin, micros(v.CreatedAt), micros(v.ExpiresAt))
+	_, err := t.exec(ctx, "INSERT INTO tokens (id, name, role, tenant_id, key_user_id, hash, origin, issuer, subject, "+
+		"created_at, expires_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+		v.ID, v.Name, v.Role, v.TenantID, v.KeyUserID, hash, v.Origin, v.Issuer, v.Subject, micros(v.CreatedAt),
+		micros(v.ExpiresAt))
 	return err
 }
 
-// RevokeToken revokes a token.
+// RevokeToken revokes a token. Its workload can be bound to another one.
 func (t *Tx) RevokeToken(ctx context.Context, id string, now time.Time) error {
-	return t.execOne(ctx, "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at = 0", micros(now), id)
+	return t.execOne(ctx, "UPDATE tokens SET revoked_at = ?, hash = CASE WHEN subject = '' THEN hash ELSE 'revoked ' || "+
+		"id END WHERE id = ? AND revoked_at = 0", micros(now), id)
 }
 
 // ShortenToken lets a token end at an instant, unless it ends earlier.

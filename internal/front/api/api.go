@@ -25,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -51,6 +52,8 @@ type Config struct {
 	BaseURL string
 	// Gateways returns the handler below [control.Path] for the separate gateway with a name; nil if there are none.
 	Gateways func(name string) http.Handler
+	// Workloads verifies the identity tokens of gateways; nil if none is accepted.
+	Workloads *workload.Verifier
 	// Ceilings bound the settings that key users may choose.
 	Ceilings tenancy.Ceilings
 	// Quota limits the parked messages of each tenant.
@@ -81,6 +84,7 @@ type server struct {
 	baseURL    string
 	ceilings   tenancy.Ceilings
 	quota      tenancy.ParkedQuota // with its defaults
+	workloads  *workload.Verifier
 	collectors []prometheus.Collector
 	clock      func() time.Time
 	log        *slog.Logger
@@ -115,6 +119,7 @@ func New(c Config) (*Handler, error) {
 	s := &server{
 		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
 		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, ceilings: c.Ceilings, quota: c.Quota.Limits(),
+		workloads:  c.Workloads,
 		collectors: c.Collectors, clock: c.Now, log: c.Log,
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
@@ -362,8 +367,22 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			return
 		}
 		now := s.clock()
-		t, err := s.store.TokenByHash(r.Context(), tenancy.HashSecret(secret))
+		hash, err := s.hashOf(r.Context(), secret)
+		var t tenancy.Token
+		if err == nil {
+			t, err = s.store.TokenByHash(r.Context(), hash)
+		}
 		switch {
+		case errors.Is(err, workload.ErrInvalid):
+			refuse(err.Error())
+			return
+		case errors.Is(err, workload.ErrUnavailable):
+			s.log.WarnContext(r.Context(), "an identity token cannot be verified", "error", err)
+			writeProblem(w, http.StatusServiceUnavailable, "the issuer of this identity token does not answer: try again")
+			return
+		case errors.Is(err, tenancy.ErrNotFound) && s.workloads.Claimed(secret):
+			refuse("no token is bound to this workload: perennial token create NAME --role gateway --workload SUBJECT")
+			return
 		case errors.Is(err, tenancy.ErrNotFound):
 			refuse("this token is unknown")
 			return
@@ -396,6 +415,15 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
 	})
+}
+
+// hashOf returns the hash that a credential is stored under. A workload's identity token is verified.
+func (s *server) hashOf(ctx context.Context, secret string) (string, error) {
+	if !s.workloads.Claimed(secret) {
+		return tenancy.HashSecret(secret), nil
+	}
+	id, err := s.workloads.Verify(ctx, secret)
+	return tenancy.WorkloadHash(id.Issuer, id.Subject), err
 }
 
 // tenant returns the tenant of a request. For a key user, other tenants do not exist.

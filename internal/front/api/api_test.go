@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -44,7 +45,9 @@ type fixture struct {
 	issuer issuer.Issuer
 	outbox *outbox
 	now    time.Time
-	tokens map[string]string // "operator", "acme/alice" ...
+	// workloads issues identity tokens that the API accepts.
+	workloads *testenv.TokenIssuer
+	tokens    map[string]string // "operator", "acme/alice" ...
 }
 
 var check = testenv.Check
@@ -67,10 +70,17 @@ func setUp(t *testing.T) *fixture {
 		func(c *lifecycle.Config) { c.Outbox = f.outbox })
 	f.engine, f.store, f.issuer = engine, engine.Store, ca
 	now := func() time.Time { return f.now }
+	f.workloads = testenv.NewTokenIssuer(t)
+	workloads, err := workload.New(workload.Options{Issuers: []string{f.workloads.URL}, Audience: "perennial",
+		CA: f.workloads.CAFile}, now)
+	check(t, err)
 	importer, err := importing.New(f.engine.Engine, f.store, engine.Seal, now)
 	check(t, err)
 	f.http = httptest.NewServer(handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: ca, Seal: engine.Seal,
-		Importer: importer, Outbox: f.outbox, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
+		Importer: importer, Workloads: workloads, Outbox: f.outbox,
+		Gateways: func(name string) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) })
+		}, Version: "test", Network: &outbound.Network{}, Now: now, Log: engine.Log}))
 	t.Cleanup(f.http.Close)
 	f.tokens["operator"] = "op-secret"
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {

@@ -38,7 +38,12 @@ func viewDelivery(m tenancy.Mail, tenant string) client.Delivery {
 }
 
 func viewToken(t tenancy.Token) client.Token {
-	return client.Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser, ExpiresAt: t.ExpiresAt,
+	var bound *client.Workload
+	if t.Subject != "" {
+		bound = &client.Workload{Issuer: t.Issuer, Subject: t.Subject}
+	}
+	return client.Token{ID: t.ID, Name: t.Name, Role: t.Role, Tenant: t.Tenant, User: t.KeyUser,
+		Workload: bound, ExpiresAt: t.ExpiresAt,
 		CreatedAt: t.CreatedAt, LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -46,10 +47,17 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 	now := s.now()
 	t := tenancy.Token{ID: store.NewID(), Name: in.Body.Name, Role: in.Body.Role, Tenant: in.Body.Tenant,
 		KeyUser: in.Body.User, Origin: origin(ctx), CreatedAt: now, ExpiresAt: in.Body.ExpiresAt}
-	if t.ExpiresAt.IsZero() {
+	secret := NewSecret()
+	hash := tenancy.HashSecret(secret)
+	if w := in.Body.Workload; w != nil {
+		if err := s.bind(&t, *w); err != nil {
+			return nil, err
+		}
+		secret, hash = "", tenancy.WorkloadHash(t.Issuer, t.Subject)
+	} else if t.ExpiresAt.IsZero() {
 		t.ExpiresAt = now.Add(tokenLifetime)
 	}
-	if !t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(TokenMaxLifetime)) {
+	if t.Subject == "" && (!t.ExpiresAt.After(now) || t.ExpiresAt.After(now.Add(TokenMaxLifetime))) {
 		return nil, tenancy.Invalid("expires_at", "must be in the future and at most one year from now")
 	}
 	if t.Tenant != "" {
@@ -69,14 +77,44 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	secret := NewSecret()
-	err := s.change(ctx, "token.created", t.Tenant, t.ID,
-		map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}, func(tx *store.Tx) error {
-			return tx.CreateToken(ctx, t, tenancy.HashSecret(secret))
-		})
+	detail := map[string]any{"name": t.Name, "role": t.Role, "user": t.KeyUser}
+	if t.Subject != "" {
+		detail["issuer"], detail["subject"] = t.Issuer, t.Subject
+	}
+	err := s.change(ctx, "token.created", t.Tenant, t.ID, detail, func(tx *store.Tx) error {
+		err := tx.CreateToken(ctx, t, hash)
+		if errors.Is(err, tenancy.ErrConflict) && t.Subject != "" {
+			return tenancy.Errorf(tenancy.ErrConflict, "the workload %s of %s has a token already: revoke that one first",
+				t.Subject, t.Issuer)
+		}
+		return err
+	})
 	view := viewToken(t)
 	view.Secret = secret
 	return &Created[client.Token]{Location: prefix + "/tokens/" + t.ID, Body: view}, err
+}
+
+// bind binds a token to a workload.
+func (s *server) bind(t *tenancy.Token, w client.Workload) error {
+	if t.Subject, t.Issuer = w.Subject, w.Issuer; t.Issuer == "" {
+		issuers := s.workloads.Issuers()
+		if len(issuers) != 1 {
+			return tenancy.Invalid("workload.issuer", "state the issuer of the workload's identity tokens: this service has %d "+
+				"(--workload-issuer)", len(issuers))
+		}
+		t.Issuer = issuers[0]
+	}
+	if u, err := url.Parse(t.Issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+		return tenancy.Invalid("workload.issuer", "invalid issuer %q: use an https URL", t.Issuer)
+	}
+	if t.Subject == "" {
+		return tenancy.Invalid("workload.subject", "state the workload, such as system:serviceaccount:NAMESPACE:NAME")
+	}
+	if !t.ExpiresAt.IsZero() {
+		return tenancy.Invalid("expires_at", "a token of a workload has no expiry: revoke it")
+	}
+	t.ExpiresAt = tenancy.NoExpiry
+	return nil
 }
 
 // origin returns the credential of the caller, which what the caller creates remembers.
@@ -198,6 +236,9 @@ func (s *server) rotateToken(ctx context.Context, in *struct {
 	switch {
 	case !old.Valid(now):
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is not valid any more: create a new one", old.Name)
+	case old.Subject != "":
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is bound to the workload %s, whose platform rotates "+
+			"its identity tokens: there is nothing to rotate here", old.Name, old.Subject)
 	case overlap < 0 || overlap > mostOverlap:
 		return nil, tenancy.Invalid("overlap_seconds", "must be at most 30 days")
 	}

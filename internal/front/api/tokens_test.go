@@ -2,12 +2,15 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -153,4 +156,65 @@ func TestTokensOfSendersAndGatewaysThatExpireNeedAttention(t *testing.T) {
 	want("when the gateway's has ended", 3, f.now.AddDate(0, 0, -1).UTC().Format(time.RFC3339)) // and one is 27 days away
 	f.now = f.now.AddDate(0, 0, 12)
 	want("long after", 2, shop) // no successor was created, but the gateway's ended more than a week ago
+}
+
+func TestAWorkloadIsBoundToOneTokenAndActsWithItsIdentity(t *testing.T) {
+	f := setUp(t)
+	const eu = "system:serviceaccount:perennial:gateway-eu"
+	bound := fmt.Sprintf(`{"name":"gateway-eu","role":"gateway","workload":{"subject":%q}}`, eu)
+	created := f.ok("operator", "POST", "/tokens", 201, bound)
+	if created["secret"] != nil || created["workload"].(map[string]any)["issuer"] != f.workloads.URL {
+		t.Errorf("%v", created)
+	}
+	for name, body := range map[string]string{
+		"twice":          bound,
+		"an operator":    `{"name":"x","role":"operator","workload":{"subject":"s"}}`,
+		"an expiry":      `{"name":"x","role":"gateway","workload":{"subject":"s"},"expires_at":"2026-12-01T00:00:00Z"}`,
+		"no subject":     `{"name":"x","role":"gateway","workload":{"subject":""}}`,
+		"another scheme": `{"name":"x","role":"gateway","workload":{"subject":"s","issuer":"http://x.example.com"}}`,
+	} {
+		if a := f.call("operator", "POST", "/tokens", body); a.status != 409 && a.status != 422 {
+			t.Errorf("%s: %d %s", name, a.status, a.raw)
+		}
+	}
+	gateway := func(token string) (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", f.http.URL+control.Path+"x", nil)
+		check(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		res, err := http.DefaultClient.Do(r)
+		check(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		check(t, err)
+		return res.StatusCode, string(body)
+	}
+	token := f.workloads.Token(t, eu, f.now)
+	if status, body := gateway(token); status != 200 || body != "gateway-eu" {
+		t.Errorf("the workload: %d %s", status, body)
+	}
+	for name, c := range map[string]struct {
+		token, want string
+		status      int
+	}{
+		"an unknown workload": {f.workloads.Token(t, "system:serviceaccount:x:y", f.now), "no token is bound", 401},
+		"the stored form":     {tenancy.WorkloadHash(f.workloads.URL, eu), "this token is unknown", 401},
+		"an expired one":      {f.workloads.Token(t, eu, f.now.Add(-2*time.Hour)), "not valid", 401},
+	} {
+		if status, body := gateway(c.token); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	f.now = f.now.AddDate(0, 0, 1)
+	f.workloads.Down.Store(true)
+	f.workloads.KeyID, f.workloads.Key = "new", testenv.NewKey(t)
+	if status, body := gateway(f.workloads.Token(t, eu, f.now)); status != 503 {
+		t.Errorf("while the issuer is down: %d %s", status, body)
+	}
+	id := created["id"].(string)
+	if a := f.call("operator", "POST", "/tokens/"+id+"/rotate", "{}"); a.status != 403 && a.status != 409 ||
+		!strings.Contains(a.raw, "nothing to rotate") {
+		t.Errorf("it is rotated: %d %s", a.status, a.raw)
+	}
+	f.ok("operator", "DELETE", "/tokens/"+id, 204, "")
+	f.ok("operator", "POST", "/tokens", 201, bound) // bound again
 }

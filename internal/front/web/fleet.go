@@ -114,6 +114,9 @@ func (c *console) showTokens(v *view, secret string) error {
 func (c *console) createToken(v *view) error {
 	f := v.r.PostFormValue
 	body := client.Token{Name: f("name"), Role: tenancy.Role(f("role")), Tenant: f("tenant"), User: f("user")}
+	if subject := f("workload"); subject != "" {
+		body.Workload = &client.Workload{Subject: subject}
+	}
 	t, err := post[client.Token](c, v, "/tokens", body)
 	if err != nil {
 		return err

@@ -40,6 +40,11 @@ var germanFleet = []translation{
 	{"So that one run does not renew all of them", "Damit nicht ein einziger Lauf alle erneuert"},
 	{"If more than 1,000 are issued", "Wenn mehr als 1.000 ausgestellt werden"},
 	{"First renewals", "Erste Erneuerungen"},
+	{"Workload", "Workload"},
+	{"Never", "Nie"},
+	{"Instead of a secret, for senders and gateways: the subject of its identity tokens, such as " +
+		"system:serviceaccount:NAMESPACE:NAME", "Statt eines Geheimnisses, für Sender und Gateways: der Antragsteller " +
+		"seiner Identitätstoken, etwa system:serviceaccount:NAMESPACE:NAME"},
 	{"Run", "Lauf"},
 	{"Checked, not imported yet", "Geprüft, noch nicht importiert"},
 	{"Compare", "Vergleichen"},
