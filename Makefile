@@ -7,9 +7,10 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GO      ?= go
 FUZZ    ?= 20s
 SEEDS   ?= 200
+BESIEGED ?= 1h
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test packages lint prose generate fresh fuzz properties model faults mutants receivers receivers-short bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test packages lint prose generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -81,6 +82,9 @@ model: packages ## Spin explores the ledger and the roll-over, and must find wha
 
 faults: packages ## three replicas and one fault after the other, SEEDS of them from FIRST on (nightly: 200; two at a time, about 20 s each)
 	$(GO) test ./cmd/perennial -count=1 -timeout 4h -parallel 2 -run TestFaults -v -args -seeds $(SEEDS) -first-seed $(FIRST)
+
+hostile: packages ## an innocent tenant beside a hostile one, its receiver and strangers, for BESIEGED
+	$(GO) test ./cmd/perennial -count=1 -timeout 4h -run TestTheInnocent -v -args -besieged $(BESIEGED)
 
 # The packages that decide, store keys and issue. ALSO names further packages whose tests count.
 PKG    ?= ./policy ./rollover ./tenancy ./internal/keys/... ./internal/engine/lifecycle ./internal/egress/outbound ./internal/egress/gateway ./internal/egress/prober

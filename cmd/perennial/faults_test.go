@@ -152,6 +152,10 @@ func (w *world) live() {
 		flows.Go(func() { w.messages(ctx, i, sender) })
 	}
 	t.Cleanup(flows.Wait)
+	if w.seed%5 == 0 {
+		w.note("beside a hostile tenant, its receiver and strangers")
+		w.besiege(ctx)
+	}
 	t.Cleanup(stop)
 	failedOver := false
 	for w.month = 1; w.month <= months && !t.Failed(); w.month++ {

@@ -355,7 +355,7 @@ func (r *faultReplica) start() {
 	r.cmd = exec.Command("perennial-elsewhen", "serve", "--listen", r.listen, "--gateway", r.gateway, "--database", url,
 		"--key-file", filepath.Join(r.dir, "key"), "--smtp", r.smtpURL,
 		"--policy", filepath.Join(r.dir, "policy.yaml"), "--job-lease", "4s", "--log-level", "error", "--allow-target",
-		"127.0.0.0/8")
+		"127.0.0.0/8", "--parked-bytes", "10000000")
 	zone := []string{"UTC", "America/New_York", "Australia/Lord_Howe"}[r.number] // zone of the machine: it must not matter
 	r.cmd.Env = append(os.Environ(), "CLOCK="+r.clock, "ISSUER="+filepath.Join(r.dir, "issuer"), "TZ="+zone)
 	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
