@@ -10,12 +10,25 @@ type Overview struct {
 	MailsDead  int        `json:"mails_dead" doc:"Failed mails. They are not sent again unless an operator requeues them."`
 	MailsQueue int        `json:"mails_queued"`
 	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait until a mail server is configured."`
+	MailsHeld  *MailHold  `json:"mails_held,omitempty" doc:"Present if the mail server refuses this installation, so that no mail is sent."`
 	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
 	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
 	Tokens     int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that end within 30 days, or ended within the last 7, and have no successor."`
 	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest end of these tokens."`
 	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
+}
+
+// MailHold states why no mail is sent.
+type MailHold struct {
+	Since   time.Time `json:"since"`
+	RetryAt time.Time `json:"retry_at" doc:"When one mail is tried. The others follow if the server accepts it."`
+	Reason  string    `json:"reason" doc:"The answer of the mail server."`
+}
+
+// Requeued is the result of queueing all failed mails again.
+type Requeued struct {
+	Mails int `json:"mails" doc:"Failed mails that are queued again."`
 }
 
 // Parked is a message that waits for delivery.

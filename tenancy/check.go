@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // Names are used in URLs, host names, certificates and file names, so that they have the characters of a DNS label
@@ -79,7 +81,21 @@ func CheckEmail(field, s string) error {
 	}) {
 		return Invalid(field, "invalid e-mail address %s: use one such as alice@example.com", shown(s))
 	}
+	at := strings.LastIndex(s, "@")
+	if !ascii(s[:at]) {
+		return Invalid(field, "the part of %s before the @ has letters other than ASCII. Mails to it would need SMTPUTF8 "+
+			"(RFC 6531) at every mail server on the way: use an address of ASCII letters", shown(s))
+	}
+	if domain := s[at+1:]; !ascii(domain) {
+		if _, err := idna.Lookup.ToASCII(domain); err != nil {
+			return Invalid(field, "invalid domain in the e-mail address %s: it has no form for DNS (RFC 5891)", shown(s))
+		}
+	}
 	return nil
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 func checkEndpoint(s string, auth Authentication) error {

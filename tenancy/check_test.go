@@ -39,15 +39,25 @@ func TestTextOfEveryScriptIsAcceptedButNothingInvisible(t *testing.T) {
 }
 
 func TestOnlyPlainAddressesAreAddresses(t *testing.T) {
-	for _, good := range []string{"alice@example.com", "a.b+c@sub.example.com", "ü@example.com"} {
+	for _, good := range []string{"alice@example.com", "a.b+c@sub.example.com", "alice@bücher.example",
+		"alice@xn--bcher-kva.example"} {
 		if err := CheckEmail("email", good); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{"", "alice", "Alice <alice@example.com>", "a@b, c@d", "a@b\r\nBcc: c@d",
-		"\"a b\"@example.com", strings.Repeat("a", 250) + "@example.com"} {
+		"\"a b\"@example.com", strings.Repeat("a", 250) + "@example.com",
+		"a@-ü.example", "a@ü..example"} {
 		if err := CheckEmail("email", bad); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestAnAddressThatNeedsSMTPUTF8IsRefusedWithTheReason(t *testing.T) {
+	for _, bad := range []string{"jürgen@example.com", "用户@example.com", "ü@bücher.example"} {
+		if err := CheckEmail("email", bad); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "SMTPUTF8") {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

@@ -346,6 +346,15 @@ const (
 	MailDead    MailState = "dead"
 )
 
+// A MailHold states that the mail server refuses this installation, so that no mail is sent.
+type MailHold struct {
+	Since   time.Time `json:"since"`
+	RetryAt time.Time `json:"retry_at"` // when one mail is tried
+	Reason  string    `json:"reason"`   // the server's answer
+	// Domain is that of the recipients if no other was tried. A mail to another domain does not wait.
+	Domain string `json:"domain,omitempty"`
+}
+
 // A Mail is the delivery of one notice to one person.
 type Mail struct {
 	ID        string

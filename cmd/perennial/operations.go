@@ -243,7 +243,7 @@ func (c *tokenRevokeCmd) Run(e env) error {
 
 type deliveryCmd struct {
 	List    deliveryListCmd    `cmd:"" help:"List mails and their delivery."`
-	Requeue deliveryRequeueCmd `cmd:"" help:"Try a dead mail again."`
+	Requeue deliveryRequeueCmd `cmd:"" help:"Try a dead mail again, or all of them."`
 }
 
 type deliveryListCmd struct {
@@ -268,10 +268,21 @@ func (c *deliveryListCmd) Run(e env) error {
 
 type deliveryRequeueCmd struct {
 	remote
-	ID string `arg:""`
+	ID  string `arg:"" optional:"" help:"A dead mail."`
+	All bool   `help:"All dead mails. Mails that wait for their next try, or are held, are tried now."`
 }
 
 func (c *deliveryRequeueCmd) Run(e env) error {
+	if c.All == (c.ID != "") {
+		return errors.New("name one mail, or use --all")
+	}
+	if c.All {
+		r, err := post[client.Requeued](&c.remote, "/deliveries/requeue", nil)
+		if err != nil {
+			return err
+		}
+		return c.show(e, r, "queued again", r.Mails)
+	}
 	d, err := post[client.Delivery](&c.remote, "/deliveries/"+url.PathEscape(c.ID)+"/requeue", nil)
 	if err != nil {
 		return err

@@ -23,7 +23,6 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -41,7 +40,7 @@ const (
 	tickTimeout = 55 * time.Minute
 )
 
-// An Engine executes what is due. [lifecycle.Engine] is one.
+// An Engine executes what is due, as the engine of package lifecycle does.
 type Engine interface {
 	Tick(ctx context.Context, now time.Time) error
 	RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error
@@ -138,8 +137,19 @@ func (w *partWorker) Timeout(*river.Job[partArgs]) time.Duration { return w.conf
 func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
 	now := w.config.Now()
 	err := w.config.Engine.RunPart(ctx, job.Args.RunDate, job.Args.Part, now)
-	if later := (*lifecycle.NotYetError)(nil); errors.As(err, &later) {
-		return river.JobSnooze(max(later.At.Sub(now), time.Second)) // this does not count as a try
+	return snoozed(err, now)
+}
+
+// A postponed error names the instant before which another try is useless.
+type postponed interface {
+	error
+	Until() time.Time
+}
+
+// snoozed returns the answer to the queue if an error is a [postponed] one. This does not count as a try.
+func snoozed(err error, now time.Time) error {
+	if later := postponed(nil); errors.As(err, &later) {
+		return river.JobSnooze(max(later.Until().Sub(now), time.Second))
 	}
 	return err
 }
@@ -233,7 +243,8 @@ func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) e
 			return river.JobSnooze(wait) // this does not count as a try
 		}
 	}
-	return w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, w.config.Now())
+	now := w.config.Now()
+	return snoozed(w.config.Deliverer.Deliver(ctx, job.Args.MailIDs, job.Attempt >= job.MaxAttempts, now), now)
 }
 
 // migrationLock is the advisory lock for migrating the queue's tables on PostgreSQL. The number is arbitrary and used
@@ -358,6 +369,9 @@ func (j *Jobs) Start(ctx context.Context) error {
 		}
 	}
 	if j.config.Deliverer != nil {
+		if err := j.retryHeld(ctx); err != nil {
+			return fmt.Errorf("retry the mails that were held: %w", err)
+		}
 		if err := j.queueWaiting(ctx); err != nil {
 			return fmt.Errorf("queue the mails that waited for a mail server: %w", err)
 		}
@@ -372,6 +386,15 @@ func (j *Jobs) Start(ctx context.Context) error {
 // tickOptions returns the options of a tick. A tick that fails is not repeated, because the next one resumes what is
 // left.
 func tickOptions() *river.InsertOpts { return &river.InsertOpts{MaxAttempts: 1} }
+
+// retryHeld makes a mail be tried now if all are held, because the settings of the mail server may be others.
+func (j *Jobs) retryHeld(ctx context.Context) error {
+	hold, err := j.config.Store.MailHold(ctx)
+	if err != nil || hold.Since.IsZero() {
+		return err
+	}
+	return j.config.Store.InTx(ctx, func(tx *store.Tx) error { return tx.RetryMails(ctx, j.config.Now()) })
+}
 
 func (j *Jobs) queueWaiting(ctx context.Context) error {
 	outbox := &Outbox{j.client}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,7 +228,7 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 		s := &answers{answer: func(l notify.Addressed, try int) error {
 			switch {
 			case strings.HasPrefix(l.Address, "ina@t0"):
-				return fmt.Errorf("%w: no such user", notify.ErrRejected)
+				return &notify.Refusal{Fault: notify.OfRecipient, Final: true, Reply: errors.New("no such user")}
 			case strings.HasPrefix(l.Address, "alice@t1") && try == 1:
 				return errors.New("the connection was dropped after DATA")
 			}
@@ -250,6 +251,33 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 		if !slices.Equal(tries, []int{1, 1, 1, 2}) {
 			t.Errorf("tries %v: only what failed is tried again, under its own Message-ID", tries)
 		}
+	})
+}
+
+func TestHeldMailsAreSentWhenTheServerAcceptsOne(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 3)
+		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
+		var fixed atomic.Bool
+		s := &answers{answer: func(notify.Addressed, int) error {
+			if fixed.Load() {
+				return nil
+			}
+			return &notify.Refusal{Fault: notify.Ours, Session: true, Reply: errors.New("535 5.7.8 login failed")}
+		}}
+		held := func() bool {
+			hold, err := f.store.MailHold(t.Context())
+			check(t, err)
+			return !hold.Since.IsZero()
+		}
+		d := f.deliverer(s)
+		f.work(d, held)
+		if n := f.unsent(); n[tenancy.MailQueued] != 6 || n[tenancy.MailDead] != 0 {
+			t.Errorf("%v", n)
+		}
+		// The next start tries one mail, and the others follow, although 15 minutes have not passed.
+		fixed.Store(true)
+		f.work(d, func() bool { return len(f.unsent()) == 0 && !held() })
 	})
 }
 

@@ -34,6 +34,9 @@ type NotYetError struct {
 	At      time.Time
 }
 
+// Until returns the instant from which the part can be claimed.
+func (e *NotYetError) Until() time.Time { return e.At }
+
 func (e *NotYetError) Error() string {
 	return fmt.Sprintf("part %d of run %s cannot be claimed before %s", e.Part, runDateText(e.RunDate),
 		e.At.UTC().Format(time.RFC3339))

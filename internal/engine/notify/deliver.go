@@ -1,10 +1,12 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +42,7 @@ type Deliverer struct {
 	issuer  issuer.Issuer // may be nil
 	log     *slog.Logger
 	ledger  ledger
+	doubt   doubt
 }
 
 // NewDeliverer returns a deliverer. It returns an error that names a required dependency that is missing.
@@ -118,42 +121,138 @@ func write(ctx context.Context, s *store.Store, all ...entry) error {
 // Deliver sends those of the mails that are still queued. It stores each answer before it sends the next mail, so that
 // a crash repeats at most one mail. If some mails must be tried again, the error tells why. On the last try they become
 // dead instead.
+//
+// If the mail server refuses this installation, not a recipient, all mails are held, and the error is a [*HeldError].
+// It does not count as a try. Until its time, Deliver sends nothing. Then it sends one mail, and the others follow if
+// the server accepts it.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
 	mails, err := d.store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
 		return err
 	}
+	hold, err := d.mayTry(ctx, mails, now)
+	if err != nil {
+		return err
+	}
+	// A mail that failed before is tried after those that did not, so that it cannot hold them up.
+	slices.SortStableFunc(mails, func(a, b tenancy.Mail) int { return cmp.Compare(a.Attempts, b.Attempts) })
+	if hold.Domain != "" { // a mail to another domain shows more
+		slices.SortStableFunc(mails, func(a, b tenancy.Mail) int {
+			return cmp.Compare(inDomain(a, hold.Domain), inDomain(b, hold.Domain))
+		})
+	}
 	letters, tenants, err := d.letters(ctx, mails, now)
 	if err != nil {
 		return err
 	}
-	var again error
-	left := 0
-	err = d.sender.Send(ctx, letters, func(i int, answer error) error {
-		m := &mails[i]
-		var events []tenancy.Event
+	r := &round{d: d, mails: mails, tenants: tenants, lastTry: lastTry, hold: hold, now: now}
+	err = d.sender.Send(ctx, letters, func(i int, answer error) error { return r.answered(ctx, i, answer) })
+	if err != nil && !errors.Is(err, errTestFailed) {
+		return err
+	}
+	return r.end(context.WithoutCancel(ctx))
+}
+
+// A round is one conversation with the mail server.
+type round struct {
+	d       *Deliverer
+	mails   []tenancy.Mail
+	tenants map[string]string // names, by ID
+	lastTry bool
+	hold    tenancy.MailHold // if all mails are held, the first one shows whether they can continue
+	now     time.Time
+
+	accepted, dead int
+	ours           []int // the mails whose answer was about this installation
+	session        bool  // the server refused the session
+	again          error // the latest reason why a mail is left
+}
+
+// errTestFailed ends a round that only tests the mail server.
+var errTestFailed = errors.New("the mail server still refuses this installation")
+
+// answered stores an answer of the server.
+func (r *round) answered(ctx context.Context, i int, answer error) error {
+	m := &r.mails[i]
+	refusal := faultOf(answer)
+	var events []tenancy.Event
+	switch {
+	case answer == nil:
 		m.Attempts++
-		switch {
-		case answer == nil:
-			m.State, m.SentAt, m.LastError = tenancy.MailSent, now, ""
-			events = append(events, tenancy.NewEvent(now, "mail", "mail.sent", tenants[m.TenantID], m.ID,
-				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
-		case errors.Is(answer, ErrRejected) || lastTry:
-			m.State, m.LastError = tenancy.MailDead, answer.Error()
-			events = append(events, tenancy.NewEvent(now, "mail", "mail.dead", tenants[m.TenantID], m.ID,
-				map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError}))
-			d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", tenants[m.TenantID],
-				"error", m.LastError)
-		default:
-			m.LastError = answer.Error()
-			again = answer
-			left++
+		m.State, m.SentAt, m.LastError = tenancy.MailSent, r.now, ""
+		events = append(events, tenancy.NewEvent(r.now, "mail", "mail.sent", r.tenants[m.TenantID], m.ID,
+			map[string]any{"message_id": m.MessageID, "attempts": m.Attempts}))
+		r.accepted++
+	case refusal.Fault == Ours: // whether this counts is known at the end of the round
+		m.LastError = answer.Error()
+		r.ours, r.session, r.again = append(r.ours, i), r.session || refusal.Session, answer
+	case refusal.Final || r.lastTry:
+		events = append(events, r.dies(ctx, m, answer.Error()))
+	default:
+		m.Attempts++
+		m.LastError, r.again = answer.Error(), answer
+	}
+	// An answer of the server is stored even if this process is asked to stop.
+	ctx = context.WithoutCancel(ctx)
+	if err := r.d.ledger.store(ctx, r.d.store, answered{*m, events}); err != nil {
+		return err
+	}
+	switch {
+	case r.hold.Since.IsZero():
+	case answer == nil:
+		r.hold = tenancy.MailHold{}
+		return r.d.release(ctx, r.now)
+	case refusal.Fault == Ours:
+		return errTestFailed
+	}
+	return nil
+}
+
+// dies marks a mail as dead.
+func (r *round) dies(ctx context.Context, m *tenancy.Mail, reason string) tenancy.Event {
+	m.Attempts++
+	m.State, m.LastError = tenancy.MailDead, reason
+	r.dead++
+	r.d.log.ErrorContext(ctx, "mail is dead: an operator can requeue it", "mail", m.ID, "tenant", r.tenants[m.TenantID],
+		"error", m.LastError)
+	return tenancy.NewEvent(r.now, "mail", "mail.dead", r.tenants[m.TenantID], m.ID,
+		map[string]any{"message_id": m.MessageID, "attempts": m.Attempts, "error": m.LastError})
+}
+
+// end holds all mails if the server refuses this installation, or counts what this round left.
+func (r *round) end(ctx context.Context) error {
+	if !r.hold.Since.IsZero() && len(r.ours) > 0 {
+		return r.d.stillHeld(ctx, r.hold, r.mails[r.ours[0]], r.now, r.again)
+	}
+	hold, domain, err := r.d.suspect(ctx, r)
+	if err != nil {
+		return err
+	}
+	if hold {
+		return r.d.hold(ctx, r.again, domain, r.now)
+	}
+	for _, i := range r.ours { // it was about these recipients after all
+		m := &r.mails[i]
+		var events []tenancy.Event
+		if r.lastTry {
+			events = append(events, r.dies(ctx, m, m.LastError))
+		} else {
+			m.Attempts++
 		}
-		// An answer of the server is stored even if this process is asked to stop.
-		return d.ledger.store(context.WithoutCancel(ctx), d.store, answered{*m, events})
-	})
-	if err == nil && left > 0 {
-		err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(mails), again)
+		if err := r.d.ledger.store(ctx, r.d.store, answered{*m, events}); err != nil {
+			return err
+		}
+	}
+	left := len(r.mails) - r.accepted - r.dead
+	switch {
+	case left == 0:
+		return nil
+	case r.again == nil:
+		r.again = errors.New("the mail server ended the conversation")
+	}
+	err = fmt.Errorf("%d of %d mails are left to send: %w", left, len(r.mails), r.again)
+	if r.lastTry { // these were not tried
+		return &HeldError{r.now.Add(heldPause), err}
 	}
 	return err
 }

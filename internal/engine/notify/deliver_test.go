@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/mail"
 	"path/filepath"
@@ -462,7 +461,7 @@ func TestEveryMailThatIsSentOrDeadHasAnEventAndADeadOneIsLogged(t *testing.T) {
 	d, err := NewDeliverer(DelivererConfig{Store: w.Store, Log: slog.New(slog.NewTextHandler(&logged, nil)),
 		Sender: &answers{answer: func(l Addressed) error {
 			if l.Name == "Ina" {
-				return fmt.Errorf("%w: no such user", ErrRejected)
+				return &Refusal{Fault: OfRecipient, Final: true, Reply: errors.New("no such user")}
 			}
 			return nil
 		}}})

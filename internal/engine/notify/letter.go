@@ -227,7 +227,11 @@ func (t *Templates) compose(kind tenancy.NoticeKind, l Letter, from mail.Address
 	}
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	m.FromMailAddress(&from)
-	m.ToMailAddress(&mail.Address{Name: l.Name, Address: l.Address})
+	recipient, err := mailbox(l.Address)
+	if err != nil {
+		return nil, err
+	}
+	m.ToMailAddress(&mail.Address{Name: l.Name, Address: recipient})
 	m.Subject(l.Subject)
 	m.SetDateWithValue(l.Date)
 	m.SetMessageIDWithValue(l.MessageID)

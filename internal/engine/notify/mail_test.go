@@ -177,8 +177,8 @@ func TestTheMailAboutANewCACarriesTheCAAndANewRoot(t *testing.T) {
 	}
 }
 
-// scripted starts a mail server that answers each command by its first word. An empty answer drops the connection, and
-// "hang" never answers.
+// scripted starts a mail server that answers each command by its whole line or by its first word. An empty answer drops
+// the connection, "hang" never answers, and 421 ends the connection (RFC 5321, section 3.8).
 func scripted(t *testing.T, answers map[string]string) (url string, seen func() []string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -205,7 +205,10 @@ func scripted(t *testing.T, answers map[string]string) (url string, seen func() 
 				}
 				body, word = false, "BODY"
 			}
-			answer, known := answers[word]
+			answer, known := answers[line]
+			if !known {
+				answer, known = answers[word]
+			}
 			switch {
 			case answer == "hang":
 				in.Scan() // until the client gives up
@@ -220,6 +223,9 @@ func scripted(t *testing.T, answers map[string]string) (url string, seen func() 
 			}
 			body = word == "DATA" && strings.HasPrefix(answer, "354")
 			fmt.Fprint(c, answer+"\r\n")
+			if strings.HasPrefix(answer, "421") {
+				return
+			}
 		}
 	}
 	go func() {
@@ -248,7 +254,8 @@ func TestAnswersOfAServerAreFinalOnlyIfAnotherTryIsUseless(t *testing.T) {
 		{"busy", map[string]string{"MAIL": "451 try later"}, false, "451"},
 		{"mailbox full", map[string]string{"RCPT": "452 mailbox full"}, false, "452"},
 		{"no such user", map[string]string{"RCPT": "550 5.1.1 no such user"}, true, "no such user"},
-		{"content refused", map[string]string{"BODY": "554 spam"}, true, "554"},
+		{"content refused", map[string]string{"BODY": "554 5.6.0 spam"}, false, "554"},
+		{"too big", map[string]string{"BODY": "552 5.3.4 too big"}, true, "552"},
 		{"sender not allowed: configuration", map[string]string{"MAIL": "530 authentication required"}, false, "530"},
 		{"drops after DATA", map[string]string{"BODY": ""}, false, "mail server 127.0.0.1"},
 		{"drops at once", map[string]string{"EHLO": "", "HELO": ""}, false, "mail server 127.0.0.1"},
@@ -264,7 +271,7 @@ func TestAnswersOfAServerAreFinalOnlyIfAnotherTryIsUseless(t *testing.T) {
 			s := server(t, url)
 			s.timeout = 500 * time.Millisecond
 			err := send(t, s, letter("m1"))[0]
-			if err == nil || errors.Is(err, ErrRejected) != c.final || !strings.Contains(err.Error(), c.want) {
+			if err == nil || faultOf(err).Final != c.final || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -274,7 +281,7 @@ func TestAnswersOfAServerAreFinalOnlyIfAnotherTryIsUseless(t *testing.T) {
 func TestARefusedRecipientDoesNotAffectTheOtherMails(t *testing.T) {
 	url, seen := scripted(t, map[string]string{"RCPT": "550 no such user"})
 	answers := send(t, server(t, url), letter("m1"), letter("m2"))
-	if !errors.Is(answers[0], ErrRejected) || !errors.Is(answers[1], ErrRejected) {
+	if !faultOf(answers[0]).Final || !faultOf(answers[1]).Final {
 		t.Errorf("got %v", answers)
 	}
 	if n := strings.Count(strings.Join(seen(), "\n"), "RCPT TO"); n != 2 {

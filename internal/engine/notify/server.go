@@ -11,14 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
+	"golang.org/x/net/idna"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
-
-// ErrRejected is returned for a mail that the server will never accept, so that another try is useless.
-var ErrRejected = errors.New("rejected permanently")
 
 // A Server hands mails to one mail server.
 type Server struct {
@@ -39,11 +39,11 @@ func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*S
 		// The error does not contain the URL, because that has a password.
 		return nil, errors.New("the mail server: write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start")
 	}
-	sender, err := mail.ParseAddress(from)
+	sender, err := parseSender(from)
 	if err != nil {
-		return nil, fmt.Errorf("the sender of mails, %q, is not a valid address: %w", from, err)
+		return nil, fmt.Errorf("the sender of mails: %w", err)
 	}
-	s := &Server{host: u.Hostname(), from: *sender, templates: templates, timeout: 20 * time.Second}
+	s := &Server{host: u.Hostname(), from: sender, templates: templates, timeout: 20 * time.Second}
 	if roots != nil {
 		config := roots.Clone()
 		config.ServerName = s.host
@@ -89,55 +89,169 @@ type Addressed struct {
 	Letter
 }
 
-// Send hands all letters to the server in one conversation. It calls answered for each letter as soon as the answer is
-// known: nil if the server accepted the letter, [ErrRejected] if it never will, another error if it may later. If
-// answered returns an error, Send returns that error and sends no more letters, because letters whose answers cannot be
-// stored would be sent again.
+// maxLost limits the connections in a row that a server ends before it accepts a mail. The letters behind them wait for
+// the next conversation.
+const maxLost = 5
+
+// Send hands all letters to the server. It calls answered for each letter as soon as the answer is known: nil if the
+// server accepted the letter, and otherwise an error, which is a [*Refusal] if the server sent a reply. If answered
+// returns an error, Send returns that error and sends no more letters, because letters whose answers cannot be stored
+// would be sent again.
+//
+// If the server ends the connection, Send connects again for the next letter. Letters remain without an answer if the
+// server refuses the sender, cannot be reached again, or has ended too many connections.
 func (s *Server) Send(ctx context.Context, letters []Addressed, answered func(i int, answer error) error) error {
-	client, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)],
-		gomail.WithTimeout(s.timeout))...)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(len(letters))*5*time.Second)
-		defer cancel()
-		err = client.DialWithContext(ctx)
-		defer client.Close()
-	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout+time.Duration(len(letters))*5*time.Second)
+	defer cancel()
+	c := &conversation{server: s}
+	defer c.close()
+	first := c.connect(ctx)
 	for i, l := range letters {
-		answer := err
-		if err != nil {
-			answer = fmt.Errorf("mail server %s: %w", s.host, err)
-		} else if m, err := s.templates.compose(l.Kind, l.Letter, s.from); err != nil {
-			answer = fmt.Errorf("write the mail: %w", err)
-		} else if err := client.Send(m); !m.IsDelivered() {
-			answer = s.answer(m, err)
+		answer := first
+		if first == nil {
+			if c.client == nil && (c.lost >= maxLost || c.connect(ctx) != nil) {
+				return nil
+			}
+			answer = c.send(ctx, l)
 		}
 		if err := answered(i, answer); err != nil {
 			return err
+		}
+		if faultOf(answer).Session {
+			return nil
 		}
 	}
 	return nil
 }
 
-// answer returns why a message was not accepted. Only refusals of this recipient or this content are final. An answer
-// such as "authentication required" is about the configuration, which an operator can fix.
-func (s *Server) answer(m *gomail.Msg, err error) error {
-	var refused *gomail.SendError
-	if !errors.As(m.SendError(), &refused) {
-		return fmt.Errorf("mail server %s: the connection ended before the mail was sent: %w", s.host, err)
-	}
-	final := refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData ||
-		refused.Reason == gomail.ErrSMTPDataClose
-	if code := refused.ErrorCode(); final && code >= 500 && code <= 599 {
-		return fmt.Errorf("mail server %s: %w: %w", s.host, ErrRejected, refused)
-	}
-	return fmt.Errorf("mail server %s: %w", s.host, refused)
+// A conversation sends letters through one connection after the other.
+type conversation struct {
+	server *Server
+	client *smtp.Client // nil if there is no connection
+	used   bool         // a letter was sent through the connection
+	lost   int          // connections that ended since the last letter that was accepted
 }
 
-// ParseSender reads a sender's address and returns its domain.
-func ParseSender(from string) (domain string, err error) {
-	a, err := mail.ParseAddress(from)
+func (c *conversation) close() {
+	if c.client != nil {
+		c.client.Quit()
+		c.drop()
+	}
+}
+
+// drop ends a connection that cannot be used any more.
+func (c *conversation) drop() {
+	c.client.Close()
+	c.client = nil
+}
+
+func (c *conversation) connect(ctx context.Context) error {
+	s := c.server
+	dialer, err := gomail.NewClient(s.host, append(s.options[:len(s.options):len(s.options)],
+		gomail.WithTimeout(s.timeout))...)
+	if err == nil {
+		c.client, err = dialer.DialToSMTPClientWithContext(ctx)
+	}
 	if err != nil {
-		return "", fmt.Errorf("%q is not a valid address: use one such as Perennial <perennial@example.com>", from)
+		c.client = nil
+		return s.refusal(atSession, err)
+	}
+	c.used = false
+	return nil
+}
+
+// send sends one letter.
+func (c *conversation) send(ctx context.Context, l Addressed) error {
+	recipient, err := mailbox(l.Address)
+	if err != nil {
+		return &Refusal{Fault: OfRecipient, Final: true, Reply: err}
+	}
+	m, err := c.server.templates.compose(l.Kind, l.Letter, c.server.from)
+	if err != nil {
+		return fmt.Errorf("write the mail: %w", err)
+	}
+	at, err := c.hand(m, recipient)
+	if ended(err) && at == atSession && c.used { // many servers end a connection after some mails
+		c.drop()
+		if err := c.connect(ctx); err != nil {
+			return err
+		}
+		at, err = c.hand(m, recipient)
+	}
+	c.used = true
+	switch {
+	case err == nil:
+		c.lost = 0
+		return nil
+	case ended(err):
+		c.drop()
+		c.lost++
+	case c.client.Reset() != nil:
+		c.drop()
+	}
+	return c.server.refusal(at, err)
+}
+
+// hand speaks the commands for one mail. It returns the stage in which the server refused it.
+func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err error) {
+	if err := c.client.UpdateDeadline(c.server.timeout); err != nil {
+		return atSession, err
+	}
+	c.client.SkipSMTPUTF8(true) // no address needs it (RFC 6531, section 3.4), see [mailbox]
+	if err := c.client.Mail("<" + c.server.from.Address + ">"); err != nil {
+		return atSession, err
+	}
+	if err := c.client.Rcpt("<" + recipient + ">"); err != nil {
+		return atRecipient, err
+	}
+	w, err := c.client.Data()
+	if err != nil {
+		return atContent, err
+	}
+	if _, err := m.WriteTo(w); err != nil {
+		// The server must not take what was written for the whole mail, so the connection cannot be used any more.
+		return atContent, fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
+	}
+	return atContent, w.Close()
+}
+
+// noReply hides the reply that an error may contain.
+type noReply struct{ error }
+
+// mailbox returns an address as it is written in SMTP without SMTPUTF8: the domain in A-labels (RFC 5891).
+func mailbox(address string) (string, error) {
+	at := strings.LastIndex(address, "@")
+	local, domain := address[:max(at, 0)], address[at+1:]
+	foreign := func(r rune) bool { return r >= utf8.RuneSelf }
+	if strings.ContainsFunc(local, foreign) {
+		return "", fmt.Errorf("the part of %s before the @ has letters other than ASCII, which many mail servers refuse "+
+			"(SMTPUTF8, RFC 6531): change the address", address)
+	}
+	if strings.ContainsFunc(domain, foreign) {
+		var err error
+		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+			return "", fmt.Errorf("the domain of %s is not valid: change the address: %w", address, err)
+		}
+	}
+	return local + "@" + domain, nil
+}
+
+// ParseSender reads a sender's address and returns its domain, in A-labels.
+func ParseSender(from string) (domain string, err error) {
+	a, err := parseSender(from)
+	if err != nil {
+		return "", err
 	}
 	return a.Address[strings.LastIndex(a.Address, "@")+1:], nil
+}
+
+// parseSender reads a sender's address, and writes its domain in A-labels.
+func parseSender(from string) (mail.Address, error) {
+	a, err := mail.ParseAddress(from)
+	if err != nil {
+		return mail.Address{}, fmt.Errorf("%q is not a valid address: use one such as Perennial <perennial@example.com>",
+			from)
+	}
+	a.Address, err = mailbox(a.Address)
+	return *a, err
 }

@@ -2,6 +2,10 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -98,4 +102,84 @@ func (r Reader) CountMails(ctx context.Context) (map[tenancy.MailState]int, erro
 		counts[c.state] = c.n
 	}
 	return counts, err
+}
+
+// QueuedElsewhere reports whether a mail to an address outside a domain, in lower case, is queued.
+func (r Reader) QueuedElsewhere(ctx context.Context, domain string) (bool, error) {
+	escaped := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(domain)
+	n, err := one(ctx, r, "queued mails", scanOne[int], "SELECT COUNT(*) FROM (SELECT 1 FROM mails "+
+		`WHERE state = 'queued' AND state <> 'sent' AND LOWER(address) NOT LIKE ? ESCAPE '\' LIMIT 1) AS elsewhere`,
+		"%@"+escaped)
+	return n > 0, err
+}
+
+// mailHold is the setting that holds a [tenancy.MailHold]; empty while mails are sent.
+const mailHold = "mail/held"
+
+func encodeMailHold(hold tenancy.MailHold) (string, error) {
+	if hold.Since.IsZero() {
+		return "", nil
+	}
+	hold.Since, hold.RetryAt = hold.Since.UTC().Truncate(time.Second), hold.RetryAt.UTC().Truncate(time.Second)
+	data, err := json.Marshal(hold)
+	return string(data), err
+}
+
+// MailHold returns why and since when no mail is sent. Since is zero while mails are sent.
+func (r Reader) MailHold(ctx context.Context) (hold tenancy.MailHold, err error) {
+	text, err := r.Setting(ctx, mailHold)
+	if err != nil || text == "" {
+		return hold, err
+	}
+	if err := json.Unmarshal([]byte(text), &hold); err != nil {
+		return hold, fmt.Errorf("the setting %s: %w", mailHold, err)
+	}
+	return hold, nil
+}
+
+// HoldMails records that no mail is sent. first is false if that was recorded before.
+func (t *Tx) HoldMails(ctx context.Context, hold tenancy.MailHold) (first bool, err error) {
+	text, err := encodeMailHold(hold)
+	if err != nil {
+		return false, err
+	}
+	if _, err := t.SetOnce(ctx, mailHold, ""); err != nil {
+		return false, err
+	}
+	return t.advanceSetting(ctx, mailHold, "", text)
+}
+
+// PostponeHold changes a recorded hold. ok is false if another worker did so before.
+func (t *Tx) PostponeHold(ctx context.Context, from, to tenancy.MailHold) (ok bool, err error) {
+	was, err := encodeMailHold(from)
+	if err != nil {
+		return false, err
+	}
+	is, err := encodeMailHold(to)
+	if err != nil {
+		return false, err
+	}
+	return t.advanceSetting(ctx, mailHold, was, is)
+}
+
+// ReleaseMails records that mails are sent again, and makes the deliveries that wait due now.
+func (t *Tx) ReleaseMails(ctx context.Context) error {
+	if err := t.SetSetting(ctx, mailHold, ""); err != nil {
+		return err
+	}
+	return t.hurryDeliveries(ctx)
+}
+
+// RetryMails makes the deliveries that wait due now. If mails are held, one of them is tried first.
+func (t *Tx) RetryMails(ctx context.Context, now time.Time) error {
+	hold, err := t.MailHold(ctx)
+	if err == nil && !hold.Since.IsZero() {
+		next := hold
+		next.RetryAt = now
+		_, err = t.PostponeHold(ctx, hold, next)
+	}
+	if err != nil {
+		return err
+	}
+	return t.hurryDeliveries(ctx)
 }

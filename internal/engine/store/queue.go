@@ -36,3 +36,10 @@ func (t *Tx) ReleaseLost(ctx context.Context) error {
 	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available' WHERE state = 'running'")
 	return err
 }
+
+// hurryDeliveries makes the deliveries due that wait for their next try. The instant is one in the past.
+func (t *Tx) hurryDeliveries(ctx context.Context) error {
+	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = created_at "+
+		"WHERE kind = 'deliver_mails' AND state IN ('scheduled', 'retryable')")
+	return err
+}

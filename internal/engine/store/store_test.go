@@ -453,3 +453,57 @@ func TestUnsentMailsAreFoundWithoutLookingAtTheSentOnes(t *testing.T) {
 		t.Errorf("plan %q", plan)
 	}
 }
+
+func TestMailsAreHeldOnceAndReleased(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		hold := tenancy.MailHold{Since: now, RetryAt: now.Add(time.Minute), Reason: "535 login failed"}
+		in := func(fn func(ctx context.Context, tx *Tx) (bool, error)) (ok bool) {
+			t.Helper()
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+				ok, err = fn(ctx, tx)
+				return err
+			}))
+			return ok
+		}
+		for _, want := range []bool{true, false} {
+			if first := in(func(ctx context.Context, tx *Tx) (bool, error) { return tx.HoldMails(ctx, hold) }); first != want {
+				t.Errorf("first: %v, want %v", first, want)
+			}
+		}
+		got, err := s.MailHold(t.Context())
+		must(t, err)
+		if got.Reason != hold.Reason || !got.RetryAt.Equal(hold.RetryAt.Truncate(time.Second)) {
+			t.Errorf("%+v", got)
+		}
+		later := got
+		later.RetryAt = now.Add(time.Hour)
+		for _, want := range []bool{true, false} { // of two workers, one changes it
+			ok := in(func(ctx context.Context, tx *Tx) (bool, error) { return tx.PostponeHold(ctx, got, later) })
+			if ok != want {
+				t.Errorf("changed: %v, want %v", ok, want)
+			}
+		}
+	})
+}
+
+func TestMailsToAnotherDomainAreFound(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		tenant, cert := acme(t, s, "acme", now.AddDate(0, 1, 0))
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			notice := tenancy.Notice{ID: "n", TenantID: tenant.ID, CertificateID: cert.ID, Kind: tenancy.Expiring,
+				Subject: "x", CreatedAt: now, DedupKey: "n"}
+			if err := tx.AddNotices(ctx, []tenancy.Notice{notice}); err != nil {
+				return err
+			}
+			return tx.AddMails(ctx, []tenancy.Mail{{ID: "m1", TenantID: tenant.ID, NoticeID: "n", MessageID: "1",
+				Address: "a@Strict_x.example", State: tenancy.MailQueued}, {ID: "m2", TenantID: tenant.ID, NoticeID: "n",
+				MessageID: "2", Address: "b@other.example", State: tenancy.MailSent}})
+		}))
+		for domain, want := range map[string]bool{"strict_x.example": false, "strictyx.example": true, "x.example": true,
+			"other.example": true} {
+			if found, err := s.QueuedElsewhere(t.Context(), domain); err != nil || found != want {
+				t.Errorf("%s: %v, %v", domain, found, err)
+			}
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/importing"
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -576,6 +578,46 @@ func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 	}
 	if a := f.call("operator", "POST", path, ""); a.status != 409 {
 		t.Errorf("requeued again: %d", a.status)
+	}
+}
+
+func TestAllDeadMailsAreQueuedAgainAtOnce(t *testing.T) {
+	f := setUp(t)
+	check(t, jobs.Migrate(t.Context(), f.store, slog.New(slog.DiscardHandler)))
+	f.ok("operator", "PUT", "/tenants/acme/it-contacts", 200,
+		`[{"name":"Ina","email":"ina@acme.example.com"},{"name":"Ivo","email":"ivo@acme.example.com"}]`, `If-Match: "0"`)
+	_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), f.now)
+	check(t, err)
+	hold := tenancy.MailHold{Since: f.now, RetryAt: f.now.Add(time.Hour), Reason: "535 5.7.8 login failed"}
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err1 := tx.SQL().ExecContext(t.Context(), "UPDATE mails SET state = 'dead'")
+		_, err2 := tx.HoldMails(t.Context(), hold)
+		return errors.Join(err1, err2)
+	}))
+	if held, _ := f.ok("operator", "GET", "/overview", 200, "")["mails_held"].(map[string]any); held["reason"] !=
+		hold.Reason {
+		t.Errorf("the overview shows %v", held)
+	}
+	if !slices.Contains(f.scrape("perennial_mails_held"), "perennial_mails_held 1") {
+		t.Error("the metric is not 1")
+	}
+	before := len(f.outbox.queued)
+	if r := f.ok("operator", "POST", "/deliveries/requeue", 200, ""); r["mails"] != 2. ||
+		len(f.outbox.queued) != before+2 {
+		t.Errorf("%v", r)
+	}
+	if got, err := f.store.MailHold(t.Context()); err != nil || got.RetryAt.After(f.now) || got.Reason != hold.Reason {
+		t.Errorf("a mail is not tried at once: %+v, %v", got, err)
+	}
+	if r := f.ok("operator", "POST", "/deliveries/requeue", 200, ""); r["mails"] != 0. {
+		t.Errorf("%v", r)
+	}
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.ReleaseMails(t.Context()) }))
+	if o := f.ok("operator", "GET", "/overview", 200, ""); o["mails_held"] != nil {
+		t.Errorf("the overview shows %v", o["mails_held"])
+	}
+	if !slices.Contains(f.scrape("perennial_mails_held"), "perennial_mails_held 0") {
+		t.Error("the metric is not 0")
 	}
 }
 

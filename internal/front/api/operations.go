@@ -176,6 +176,10 @@ func registerDeliveries(r *router) {
 		method: http.MethodPost, path: "/deliveries/{delivery}/requeue", summary: "Requeue a failed mail",
 		access: operators,
 	}, (*server).requeueDelivery)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/deliveries/requeue",
+		summary: "Requeue all failed mails, and try the waiting ones now", access: operators,
+	}, (*server).requeueDeliveries)
 }
 
 func (s *server) listDeliveries(ctx context.Context, in *struct {
@@ -240,4 +244,36 @@ func (s *server) requeueDelivery(ctx context.Context, in *struct {
 		return s.outbox.Enqueue(ctx, tx.SQL(), []string{m.ID})
 	})
 	return &Entity[client.Delivery]{Body: viewDelivery(m, name)}, err
+}
+
+// requeueBatch is the number of mails that are queued again in one transaction.
+const requeueBatch = 1000
+
+func (s *server) requeueDeliveries(ctx context.Context, _ *struct{}) (*Entity[client.Requeued], error) {
+	if s.outbox == nil {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "no mail server is configured: start the service with --smtp first")
+	}
+	var out client.Requeued
+	for {
+		var ids []string
+		err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if ids, err = tx.QueueMails(ctx, tenancy.MailDead, requeueBatch); err != nil {
+				return err
+			}
+			if err := s.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+				return err
+			}
+			if err := tx.RetryMails(ctx, s.clock()); err != nil {
+				return err
+			}
+			return tx.Audit(ctx, tenancy.NewEvent(s.clock(), actor(ctx), "mails.requeued", "", "mails",
+				map[string]any{"mails": len(ids)}))
+		})
+		if err != nil {
+			return nil, err
+		}
+		if out.Mails += len(ids); len(ids) < requeueBatch {
+			return &Entity[client.Requeued]{Body: out}, nil
+		}
+	}
 }

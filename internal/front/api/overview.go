@@ -31,8 +31,12 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	mails, err1 := s.store.CountMails(ctx)
 	parked, err2 := s.store.CountParked(ctx)
 	tokens, err3 := s.expiringTokens(ctx)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	hold, err4 := s.store.MailHold(ctx)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
+	}
+	if !hold.Since.IsZero() {
+		out.MailsHeld = &client.MailHold{Since: hold.Since, RetryAt: hold.RetryAt, Reason: hold.Reason}
 	}
 	out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
 		mails[tenancy.MailWaiting], parked

@@ -89,6 +89,8 @@ var (
 	runDateDesc = prometheus.NewDesc("perennial_last_run_date_seconds", "Run date of the latest run.", nil, nil)
 	nextRunDesc = prometheus.NewDesc("perennial_next_run_date_seconds",
 		"Earliest run date that has not been executed; in the past if a run was missed.", nil, nil)
+	mailsHeldDesc = prometheus.NewDesc("perennial_mails_held",
+		"1 if the mail server refuses this installation, so that no mail is sent; otherwise 0.", nil, nil)
 	runFailed = prometheus.NewDesc("perennial_last_run_failed",
 		"Certificates that the latest run left for its next try.", nil, nil)
 	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
@@ -114,8 +116,8 @@ var (
 
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{mailsDesc, runDateDesc, nextRunDesc, runFailed, runUnended, atRiskDesc,
-		deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
+	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
+		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -131,6 +133,13 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 		for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued, tenancy.MailDead} {
 			gauge(mailsDesc, float64(counts[state]), string(state))
 		}
+	}
+	if hold, err := s.store.MailHold(ctx); err == nil {
+		held := 0.
+		if !hold.Since.IsZero() {
+			held = 1
+		}
+		gauge(mailsHeldDesc, held)
 	}
 	if run, err := s.store.LatestRun(ctx); err == nil {
 		gauge(runDateDesc, float64(run.RunDate.Unix()))

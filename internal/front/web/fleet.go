@@ -100,6 +100,14 @@ func (c *console) requeue(v *view) error {
 	return c.done(v, "/deliveries?state=dead", v.T("The mail has been queued again."))
 }
 
+func (c *console) requeueAll(v *view) error {
+	r, err := post[client.Requeued](c, v, "/deliveries/requeue", nil)
+	if err != nil {
+		return err
+	}
+	return c.done(v, "/deliveries", v.T("Failed mails that are queued again: %d. Waiting mails are tried now.", r.Mails))
+}
+
 func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
 
 func (c *console) showTokens(v *view, secret string) error {

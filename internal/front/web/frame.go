@@ -139,7 +139,11 @@ func (v *view) rolling(r client.Rollover) stateOf {
 
 // attention returns the sentence of the overview about the things that need attention.
 func (v *view) attention(o client.Overview) string {
-	switch n := o.AtRisk + o.MailsDead + o.Tokens; n {
+	n := o.AtRisk + o.MailsDead + o.Tokens
+	if o.MailsHeld != nil {
+		n++
+	}
+	switch n {
 	case 0:
 		return v.T("Everything is fine. The next run is on %s.", v.Day(o.NextRun))
 	case 1:

@@ -69,6 +69,16 @@ var germanFleet = []translation{
 	{"Export as CSV", "Als CSV exportieren"},
 	{"Export as JSON Lines", "Als JSON Lines exportieren"},
 	{"Failed mails", "Fehlgeschlagene Mails"},
+	{
+		"Failed mails that are queued again: %d. Waiting mails are tried now.",
+		"Erneut eingereihte fehlgeschlagene Mails: %d. Wartende Mails werden jetzt versucht.",
+	},
+	{"Fix the cause, then try the mails again", "Die Ursache beheben, dann die Mails erneut versuchen"},
+	{
+		"No mail is sent, because the mail server refuses this installation: %s",
+		"Es wird keine Mail gesendet, weil der Mailserver diese Installation ablehnt: %s",
+	},
+	{"Try all again", "Alle erneut versuchen"},
 	{"File", "Datei"},
 	{"Finished", "Abgeschlossen"},
 	{"First", "Erste"},

@@ -105,6 +105,7 @@ func (c *console) routeTable() []route {
 		{"POST /accounts/{account}/delete", operators, (*console).deleteAccount},
 		{"POST /tenants", operators, (*console).createTenant},
 		{"POST /deliveries/{delivery}/requeue", operators, (*console).requeue},
+		{"POST /deliveries/requeue", operators, (*console).requeueAll},
 		{"POST /log/verify", operators, (*console).verifyEvents},
 		{"GET /log/export/{format}", operators, (*console).exportEvents},
 		{"POST /imports", operators, (*console).checkImport},
