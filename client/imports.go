@@ -8,7 +8,7 @@ import (
 
 // ImportFiles holds the files of an import.
 type ImportFiles struct {
-	Tenants      string              `json:"tenants,omitempty" doc:"CSV: name, display_name, key_type."`
+	Tenants      string              `json:"tenants,omitempty" doc:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation)."`
 	People       string              `json:"people,omitempty" doc:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements string              `json:"arrangements,omitempty" doc:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates []ImportCertificate `json:"certificates,omitempty" doc:"Certificates of new tenants, each with its private key."`
@@ -55,6 +55,9 @@ type ImportPlan struct {
 	Tenant       string            `json:"tenant"`
 	New          bool              `json:"new" doc:"True if the import creates the tenant."`
 	KeyUsers     int               `json:"key_users" doc:"Number of key users that are added."`
+	Subscribed   int               `json:"subscribed" doc:"Number of key users that are added with a subscription."`
+	MailForTasks bool              `json:"mail_for_tasks" doc:"True if the scoping question \"send e-mail for the task\" is answered yes."`
+	Mailed       int               `json:"mailed" doc:"Number of key users that are added and mailed about their tasks: those with a subscription, if the question is answered yes."`
 	ITContacts   int               `json:"it_contacts" doc:"Number of IT contacts that are added."`
 	Arrangements int               `json:"arrangements" doc:"Number of arrangements that are added."`
 	Certificates []ImportedRenewal `json:"certificates" doc:"Imported certificates. The others of a new tenant are issued."`

@@ -52,6 +52,24 @@ type Answer struct {
 	At       time.Time
 }
 
+// A ScopeAnswer is what a tenant answers to a question, or that it has not answered.
+type ScopeAnswer string
+
+// The answers.
+const (
+	Unanswered  ScopeAnswer = "unanswered"
+	AnsweredYes ScopeAnswer = "yes"
+	AnsweredNo  ScopeAnswer = "no"
+)
+
+// Answers returns the answer as a project stores it; empty if it is [Unanswered] or empty.
+func (a ScopeAnswer) Answers(question, by string, at time.Time) []Answer {
+	if a != AnsweredYes && a != AnsweredNo {
+		return nil
+	}
+	return []Answer{{Question: question, Yes: a == AnsweredYes, By: by, At: at}}
+}
+
 // InScope reports whether any of the projects answers the question with yes.
 func InScope(projects []ScopingProject, question string) bool {
 	for _, p := range projects {

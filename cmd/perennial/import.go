@@ -25,7 +25,7 @@ type importCmd struct {
 
 type importCheckCmd struct {
 	remote
-	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type."`
+	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation, see perennial scope default)."`
 	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements  string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates  []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
@@ -123,8 +123,9 @@ func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 	if made.Changing > 0 {
 		next += " --accept-changes"
 	}
-	var certificates, unwarned int
+	var certificates, unwarned, users, mailed int
 	for _, p := range plan {
+		users, mailed = users+p.KeyUsers, mailed+p.Mailed
 		certificates += len(p.Certificates)
 		for _, r := range p.Certificates {
 			if r.Notified == 0 {
@@ -143,7 +144,8 @@ func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 	fmt.Fprintln(e.out)
 	return c.show(e, made, "id", made.ID, "tenants", made.Total,
 		"certificates", fmt.Sprintf("%d imported, %d issued", certificates, max(0, renewed-certificates)),
-		"changing", made.Changing, "not warned", unwarned, "problems", "none", "next", next)
+		"changing", made.Changing, "not warned", unwarned,
+		"mailed", fmt.Sprintf("%d of %d key users", mailed, users), "problems", "none", "next", next)
 }
 
 // printPlan prints what an import does for one tenant.
@@ -169,6 +171,13 @@ func printPlan(w io.Writer, p client.ImportPlan) {
 		adds = append(adds, "new certificates")
 	}
 	fmt.Fprintf(w, "%s: %s\n", printable(p.Tenant), strings.Join(adds, ", "))
+	switch {
+	case p.Subscribed > 0 && !p.MailForTasks:
+		fmt.Fprintf(w, "  mails no key user, because the scoping question is not answered yes (subscribed: %d)\n",
+			p.Subscribed)
+	case p.KeyUsers > 0:
+		fmt.Fprintf(w, "  mails %d of %d key users about their tasks\n", p.Mailed, p.KeyUsers)
+	}
 	for _, r := range p.Certificates {
 		warned := fmt.Sprintf("recipients warned on %s: %d", r.WarnAt.UTC().Format(time.DateOnly), r.Notified)
 		switch {

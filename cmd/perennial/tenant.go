@@ -236,6 +236,9 @@ func (c *mailCheckCmd) Run(e env) error {
 type scopeCmd struct {
 	Show   scopeShowCmd   `cmd:"" help:"Show the questions of the tenant's scope."`
 	Answer scopeAnswerCmd `cmd:"" help:"Answer whether key users are mailed about tasks."`
+
+	AnswerAll scopeAnswerAllCmd `cmd:"" help:"Answer it for all tenants that have not answered it."`
+	Default   scopeDefaultCmd   `cmd:"" help:"Show or set the answer that new tenants begin with."`
 }
 
 type scopeShowCmd struct {
@@ -276,4 +279,37 @@ func (c *scopeAnswerCmd) Run(e env) error {
 		return err
 	}
 	return (&scopeShowCmd{c.remote, c.Tenant}).Run(e)
+}
+
+type scopeAnswerAllCmd struct {
+	remote
+	Answer string `arg:"" enum:"yes,no" help:"yes or no."`
+}
+
+func (c *scopeAnswerAllCmd) Run(e env) error {
+	a, err := post[client.Answered](&c.remote, "/scope/answers", map[string]string{"answer": c.Answer})
+	if err != nil {
+		return err
+	}
+	return c.show(e, a, "tenants", a.Tenants, "answer", c.Answer)
+}
+
+type scopeDefaultCmd struct {
+	remote
+	Answer string `arg:"" optional:"" default:"" enum:",yes,no,unanswered" help:"yes, no or unanswered."`
+}
+
+func (c *scopeDefaultCmd) Run(e env) error {
+	const path = "/scope/default"
+	var a client.ScopeAnswer
+	var err error
+	if c.Answer == "" {
+		a, err = get[client.ScopeAnswer](&c.remote, path)
+	} else {
+		a, err = put[client.ScopeAnswer](&c.remote, path, "", map[string]string{"answer": c.Answer})
+	}
+	if err != nil {
+		return err
+	}
+	return c.show(e, a, "new tenants", a.Answer)
 }

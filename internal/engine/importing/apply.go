@@ -84,8 +84,12 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	planned := []Plan{}
 	if len(problems) == 0 {
 		m.spread(units, f.SpreadExpiry, now)
+		mails, err := m.mailing(ctx, units)
+		if err != nil {
+			return i, err
+		}
 		for _, u := range units {
-			p, err := m.plan(u, now)
+			p, err := m.plan(u, mails, now)
 			if err != nil {
 				return i, err
 			}

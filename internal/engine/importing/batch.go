@@ -54,7 +54,8 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, units []*Unit) er
 		if err != nil {
 			return err
 		}
-		foundings = append(foundings, lifecycle.Founding{Tenant: u.tenant(), Adopted: adopted, NotAfter: u.NotAfter})
+		foundings = append(foundings, lifecycle.Founding{Tenant: u.tenant(), Adopted: adopted, NotAfter: u.NotAfter,
+			MailForTasks: u.MailForTasks})
 	}
 	_, err := m.engine.AdoptTenants(ctx, foundings, i.CreatedBy, now, func(tx *store.Tx, _ []tenancy.Tenant) error {
 		here, err := readExisting(ctx, tx.Reader, units)

@@ -1,6 +1,7 @@
 package importing
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -21,6 +22,9 @@ type Plan struct {
 	Tenant       string               `json:"tenant"`
 	New          bool                 `json:"new"`
 	KeyUsers     int                  `json:"key_users"`
+	Subscribed   int                  `json:"subscribed"` // key users that are added with a subscription
+	MailForTasks bool                 `json:"mail_for_tasks"`
+	Mailed       int                  `json:"mailed"` // key users that are added and mailed about their tasks
 	ITContacts   int                  `json:"it_contacts"`
 	Arrangements int                  `json:"arrangements"`
 	Certificates []PlannedCertificate `json:"certificates"`
@@ -137,10 +141,55 @@ func (m *Importer) runs(units []*Unit, planned []Plan, now time.Time) []tenancy.
 	return list
 }
 
-// plan foresees the first renewals of a unit's certificates.
-func (m *Importer) plan(u *Unit, now time.Time) (Plan, error) {
+// mailing returns the tenants whose scope includes mail for tasks, by name. A new tenant that the table gives no answer
+// has that of the installation.
+func (m *Importer) mailing(ctx context.Context, units []*Unit) (map[string]bool, error) {
+	initial, err := m.store.DefaultAnswer(ctx, tenancy.MailForTasks)
+	if err != nil {
+		return nil, err
+	}
+	mails := map[string]bool{}
+	for some := range slices.Chunk(units, lookUp) {
+		var old []string
+		for _, u := range some {
+			if u.New {
+				mails[u.Tenant] = cmp.Or(u.MailForTasks, initial) == tenancy.AnsweredYes
+			} else {
+				old = append(old, u.Tenant)
+			}
+		}
+		tenants, err := m.store.TenantsNamed(ctx, old)
+		if err != nil {
+			return nil, err
+		}
+		var ids []string
+		for _, t := range tenants {
+			ids = append(ids, t.ID)
+		}
+		in, err := m.store.InScope(ctx, tenancy.MailForTasks, ids)
+		if err != nil {
+			return nil, err
+		}
+		for name, t := range tenants {
+			mails[name] = in[t.ID]
+		}
+	}
+	return mails, nil
+}
+
+// plan foresees who is mailed, and the first renewals of a unit's certificates.
+// mails reports whether the tenant mails its key users about their tasks.
+func (m *Importer) plan(u *Unit, mails map[string]bool, now time.Time) (Plan, error) {
 	p := Plan{Tenant: u.Tenant, New: u.New, KeyUsers: len(u.KeyUsers), ITContacts: len(u.Contacts),
-		Arrangements: len(u.Arrangements), Certificates: []PlannedCertificate{}}
+		Arrangements: len(u.Arrangements), Certificates: []PlannedCertificate{}, MailForTasks: mails[u.Tenant]}
+	for _, k := range u.KeyUsers {
+		if k.Subscribed {
+			p.Subscribed++
+		}
+	}
+	if p.MailForTasks {
+		p.Mailed = p.Subscribed
+	}
 	all, err := u.adopted()
 	if err != nil {
 		return p, err

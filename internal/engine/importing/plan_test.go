@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -179,5 +181,74 @@ func TestNamesThatBelongToAnotherTenantAreNotImported(t *testing.T) {
 func TestAStoredPlanThatCannotBeReadIsAnError(t *testing.T) {
 	if _, err := Plans(tenancy.Import{ID: "i1"}, "{"); err == nil || !strings.Contains(fmt.Sprint(err), "import i1") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestThePlanOfAnImportStatesWhoIsMailed(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	for _, name := range []string{"oldyes", "oldopen"} {
+		tenant, err := e.CreateTenant(t.Context(), tenancy.Tenant{Name: name, DisplayName: name, KeyType: tenancy.P256},
+			"test", now)
+		check(t, err)
+		if name == "oldyes" {
+			projects, err := e.Store.ScopingProjects(t.Context(), tenant.ID)
+			check(t, err)
+			check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
+				return tx.AnswerQuestion(t.Context(), projects[0].ID, 1, tenancy.Answer{Question: tenancy.MailForTasks, Yes: true,
+					By: "test", At: now})
+			}))
+		}
+	}
+	files := Files{Tenants: "name,mail_for_tasks\nyes,yes\nno,NO\nopen,\n", People: "tenant,role,name,email,subscribed\n"}
+	for _, name := range []string{"yes", "no", "open", "oldyes", "oldopen"} {
+		files.People += name + ",key-user,alice,alice@example.com,yes\n" + name + ",key-user,bob,bob@example.com,no\n"
+	}
+	for _, c := range []struct {
+		initial tenancy.ScopeAnswer
+		mailed  []string
+	}{
+		{tenancy.Unanswered, []string{"yes", "oldyes"}},
+		{tenancy.AnsweredNo, []string{"yes", "oldyes"}},
+		{tenancy.AnsweredYes, []string{"yes", "open", "oldyes"}}, // the last, which is applied
+	} {
+		check(t, e.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			return tx.SetDefaultAnswer(t.Context(), tenancy.MailForTasks, c.initial)
+		}))
+		i, err := m.Check(t.Context(), files, "test")
+		check(t, err)
+		text, err := e.Store.ImportPlanned(t.Context(), i.ID)
+		check(t, err)
+		plans, err := Plans(i, text)
+		check(t, err)
+		var mailed []string
+		for _, p := range plans {
+			if p.KeyUsers != 2 || p.Subscribed != 1 || p.MailForTasks != (p.Mailed == 1) || p.Mailed > 1 {
+				t.Errorf("%+v", p)
+			}
+			if p.Mailed == 1 {
+				mailed = append(mailed, p.Tenant)
+			}
+		}
+		if !slices.Equal(mailed, c.mailed) {
+			t.Errorf("by default %s: mailed %v, want %v", c.initial, mailed, c.mailed)
+		}
+		if c.initial != tenancy.AnsweredYes {
+			continue
+		}
+		m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+		check(t, m.Work(t.Context(), i.ID))
+		for _, p := range plans { // what the plan stated is what holds
+			tenant, err := e.Store.Tenant(t.Context(), p.Tenant)
+			check(t, err)
+			in, err := e.Store.InScope(t.Context(), tenancy.MailForTasks, []string{tenant.ID})
+			check(t, err)
+			if in[tenant.ID] != p.MailForTasks {
+				t.Errorf("%s: in scope %v, planned %v", p.Tenant, in[tenant.ID], p.MailForTasks)
+			}
+		}
+	}
+	if _, problems := Read(Files{Tenants: "name,mail_for_tasks\nacme,maybe\n"}, now); len(problems) != 1 ||
+		!strings.Contains(problems[0].Text, "write yes or no") {
+		t.Errorf("%v", problems)
 	}
 }

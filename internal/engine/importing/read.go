@@ -32,7 +32,7 @@ const maxProblems = 1000
 
 // Files is the content of an import. Tables are CSV with a header line, separated by commas or semicolons, in UTF-8.
 type Files struct {
-	Tenants string // name, display_name, key_type
+	Tenants string // name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation)
 	People  string // tenant, role (key-user, it-contact), name, email, subscribed (yes, no)
 	// tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path,
 	// server_key_pin, identifies_by (separated by spaces)
@@ -70,6 +70,8 @@ type Unit struct {
 	Arrangements []Arrangement
 	Keys         []Key
 	NotAfter     time.Time `json:",omitzero"` // end of the certificates that are issued; zero: the policy decides
+	// MailForTasks answers the question of that name for a new tenant; empty for the default of the installation.
+	MailForTasks tenancy.ScopeAnswer `json:",omitempty"`
 
 	line  int
 	typed bool // the table states the key type
@@ -234,7 +236,7 @@ func hasKey(m map[string]int, key string) bool {
 }
 
 func (r *reader) tenants(text string) {
-	r.table(tenantsFile, text, []string{"name", "display_name", "key_type"}, []string{"name"},
+	r.table(tenantsFile, text, []string{"name", "display_name", "key_type", "mail_for_tasks"}, []string{"name"},
 		func(line int, cell func(string) string) {
 			name := cell("name")
 			if u := r.units[name]; u != nil {
@@ -248,6 +250,12 @@ func (r *reader) tenants(text string) {
 			}
 			if k := cell("key_type"); k != "" {
 				u.KeyType, u.typed = tenancy.KeyType(strings.ToLower(k)), true
+			}
+			switch answer := strings.ToLower(cell("mail_for_tasks")); answer {
+			case "", string(tenancy.AnsweredYes), string(tenancy.AnsweredNo):
+				u.MailForTasks = tenancy.ScopeAnswer(answer)
+			default:
+				r.wrong(tenantsFile, line, "mail_for_tasks: write yes or no, not %q", answer)
 			}
 			r.check(tenantsFile, line, tenancy.Tenant{Name: u.Tenant, DisplayName: u.Display, KeyType: u.KeyType}.Check())
 		})

@@ -39,6 +39,8 @@ type Founding struct {
 	Adopted []Adopted // those that come from elsewhere; the others are issued
 	// NotAfter is the end of the certificates that are issued; zero: that of the policy's validity.
 	NotAfter time.Time
+	// MailForTasks answers the question of that name; empty for the default of the installation.
+	MailForTasks tenancy.ScopeAnswer
 }
 
 // AdoptTenant is [Engine.AdoptTenants] for one tenant. more may be nil.
@@ -94,6 +96,13 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 			if err := tx.AddForeignIssuer(ctx, id, chain); err != nil {
 				return err
 			}
+		}
+		initial, err := tx.DefaultAnswer(ctx, tenancy.MailForTasks)
+		if err != nil {
+			return err
+		}
+		for i, p := range prepared {
+			rows.Projects[i].Answers = cmp.Or(p.MailForTasks, initial).Answers(tenancy.MailForTasks, actor, now)
 		}
 		if err := tx.Create(ctx, rows); err != nil {
 			return err
@@ -156,8 +165,11 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 // events returns the events of a founding.
 func (p prepared) events(actor string, now time.Time) []tenancy.Event {
 	t := p.tenant
-	events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name,
-		map[string]any{"key_type": t.KeyType})}
+	detail := map[string]any{"key_type": t.KeyType}
+	if p.MailForTasks != "" {
+		detail["mail_for_tasks"] = p.MailForTasks
+	}
+	events := []tenancy.Event{tenancy.NewEvent(now, actor, "tenant.created", t.Name, t.Name, detail)}
 	for _, c := range p.certs {
 		action := "certificate.issued"
 		if slices.ContainsFunc(p.Adopted, func(a Adopted) bool { return a.Purpose == c.Purpose }) {

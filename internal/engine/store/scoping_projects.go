@@ -105,3 +105,45 @@ func (t *Tx) AnswerQuestion(ctx context.Context, projectID string, version int64
 		excluded.answered_by, answered_at = excluded.answered_at`, projectID, a.Question, bit(a.Yes), a.By, micros(a.At))
 	return err
 }
+
+// defaultAnswer is the prefix of the settings that hold the answers of new tenants.
+const defaultAnswer = "scope-default/"
+
+// DefaultAnswer returns the answer to a question that new tenants begin with.
+func (r Reader) DefaultAnswer(ctx context.Context, question string) (tenancy.ScopeAnswer, error) {
+	text, err := r.Setting(ctx, defaultAnswer+question)
+	if text == "" {
+		return tenancy.Unanswered, err
+	}
+	return tenancy.ScopeAnswer(text), err
+}
+
+// SetDefaultAnswer stores the answer to a question that new tenants begin with.
+func (t *Tx) SetDefaultAnswer(ctx context.Context, question string, a tenancy.ScopeAnswer) error {
+	return t.SetSetting(ctx, defaultAnswer+question, string(a))
+}
+
+// AnswerOpen stores an answer in the first project of tenants that have not answered the question in any of their
+// projects, at most limit of them. It returns their names.
+func (t *Tx) AnswerOpen(ctx context.Context, a tenancy.Answer, limit int) (tenants []string, err error) {
+	type open struct{ project, tenant string }
+	all, err := list(ctx, t.Reader, func(r row) (o open, err error) { return o, r.Scan(&o.project, &o.tenant) },
+		"SELECT p.id, t.name FROM scoping_projects p JOIN tenants t ON t.id = p.tenant_id WHERE p.name = ? AND NOT EXISTS "+
+			"(SELECT 1 FROM scoping_projects q JOIN scoping_answers a ON a.project_id = q.id WHERE q.tenant_id = "+
+			"p.tenant_id AND a.question = ?) ORDER BY p.id LIMIT ?", tenancy.FirstProject, a.Question, limit)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	projects := make([]string, len(all))
+	for i, o := range all {
+		projects[i], tenants = o.project, append(tenants, o.tenant)
+	}
+	in, args := t.among(projects)
+	if _, err := t.exec(ctx, "UPDATE scoping_projects SET version = version + 1 WHERE id "+in, args...); err != nil {
+		return nil, err
+	}
+	_, err = insertScopingAnswers.write(ctx, t, len(projects), func(i int) []any {
+		return []any{projects[i], a.Question, bit(a.Yes), a.By, micros(a.At)}
+	})
+	return tenants, err
+}

@@ -173,7 +173,8 @@ var bodies = map[string]string{
 	"POST /imports": `{}`, "POST /imports/{import}/apply": `{}`,
 	"PUT /tenants/{tenant}/arrangements/{arrangement}": `{"name":"crm-to-erp","receiver":"erp",` +
 		`"endpoint":"https://x"}`,
-	"PUT /tenants/{tenant}/tasks/{task}":                                 `{"state":"completed"}`,
+	"PUT /tenants/{tenant}/tasks/{task}": `{"state":"completed"}`,
+	"PUT /scope/default":                 `{"answer":"yes"}`, "POST /scope/answers": `{"answer":"no"}`,
 	"POST /tenants/{tenant}/scope":                                       `{"name":"x"}`,
 	"PUT /tenants/{tenant}/scope/{project}/{question}":                   `{"answer":"yes"}`,
 	"POST /tenants/{tenant}/certificates/{purpose}/renew":                `{}`,
@@ -578,6 +579,36 @@ func TestADeadMailIsQueuedAgainByAnOperator(t *testing.T) {
 	}
 	if a := f.call("operator", "POST", path, ""); a.status != 409 {
 		t.Errorf("requeued again: %d", a.status)
+	}
+}
+
+func TestAnAnswerForAllTenantsKeepsTheirOwn(t *testing.T) {
+	f := setUp(t)
+	f.ok("operator", "PUT", "/tenants/acme/scope/First%20Implementation/send-email-for-task", 200, `{"answer":"no"}`)
+	f.ok("operator", "POST", "/tenants", 201, `{"name":"hooli"}`)
+	f.ok("operator", "POST", "/tenants", 201, `{"name":"initech"}`)
+	answer := func(tenant string) any {
+		project := items(f.ok("operator", "GET", "/tenants/"+tenant+"/scope", 200, ""))[0].(map[string]any)
+		return project["questions"].([]any)[0].(map[string]any)["answer"]
+	}
+	open := f.ok("operator", "POST", "/scope/answers", 200, `{"answer":"yes"}`)["tenants"].(float64)
+	if open < 2 || answer("acme") != "no" || answer("hooli") != "yes" || answer("initech") != "yes" {
+		t.Errorf("%v tenants: acme %v, hooli %v, initech %v", open, answer("acme"), answer("hooli"), answer("initech"))
+	}
+	if again := f.ok("operator", "POST", "/scope/answers", 200, `{"answer":"no"}`)["tenants"]; again != 0. {
+		t.Errorf("%v tenants were answered for twice", again)
+	}
+	f.ok("operator", "PUT", "/scope/default", 200, `{"answer":"yes"}`)
+	if d := f.ok("operator", "GET", "/scope/default", 200, ""); d["answer"] != "yes" {
+		t.Errorf("%v", d)
+	}
+	f.ok("operator", "POST", "/tenants", 201, `{"name":"globex2"}`)
+	if answer("globex2") != "yes" {
+		t.Errorf("a new tenant begins with %v", answer("globex2"))
+	}
+	f.ok("operator", "PUT", "/scope/default", 422, `{"answer":"maybe"}`)
+	if _, err := f.store.VerifyEvents(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

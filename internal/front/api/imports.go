@@ -135,6 +135,7 @@ func (s *server) listImportPlan(ctx context.Context, in *struct {
 
 func viewPlan(p importing.Plan) client.ImportPlan {
 	v := client.ImportPlan{Tenant: p.Tenant, New: p.New, KeyUsers: p.KeyUsers, ITContacts: p.ITContacts,
+		Subscribed: p.Subscribed, MailForTasks: p.MailForTasks, Mailed: p.Mailed,
 		Arrangements: p.Arrangements, Certificates: make([]client.ImportedRenewal, len(p.Certificates))}
 	for i, c := range p.Certificates {
 		r := client.ImportedRenewal{File: c.File, Purpose: c.Purpose, NotAfter: c.NotAfter, RenewAt: c.RenewAt,

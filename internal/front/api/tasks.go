@@ -135,6 +135,18 @@ func registerScope(r *router) {
 		method: http.MethodPut, path: "/tenants/{tenant}/scope/{project}/{question}",
 		summary: "Answer a question. The answer applies from the next notice on", access: members,
 	}, (*server).answerQuestion)
+	register(r, endpoint{
+		method: http.MethodGet, path: "/scope/default",
+		summary: "Get the answer to the question about mail for tasks that new tenants begin with", access: operators,
+	}, (*server).getDefaultAnswer)
+	register(r, endpoint{
+		method: http.MethodPut, path: "/scope/default",
+		summary: "Set the answer to the question about mail for tasks that new tenants begin with", access: operators,
+	}, (*server).setDefaultAnswer)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/scope/answers",
+		summary: "Answer the question about mail for tasks for all tenants that have not answered it", access: operators,
+	}, (*server).answerOpen)
 }
 
 func (s *server) listProjects(ctx context.Context, in *InTenant) (*List[client.Project], error) {
@@ -197,4 +209,51 @@ func (s *server) answerQuestion(ctx context.Context, in *struct {
 		return &Entity[client.Project]{etag(p.Version + 1), viewProject(p)}, err
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "there is no project %s", in.Project)
+}
+
+func (s *server) getDefaultAnswer(ctx context.Context, _ *struct{}) (*Entity[client.ScopeAnswer], error) {
+	a, err := s.store.DefaultAnswer(ctx, tenancy.MailForTasks)
+	return &Entity[client.ScopeAnswer]{Body: client.ScopeAnswer{Answer: a}}, err
+}
+
+func (s *server) setDefaultAnswer(ctx context.Context, in *struct {
+	Body client.ScopeAnswer
+}) (*Entity[client.ScopeAnswer], error) {
+	err := s.change(ctx, "scope.default", "", tenancy.MailForTasks, in.Body, func(tx *store.Tx) error {
+		return tx.SetDefaultAnswer(ctx, tenancy.MailForTasks, in.Body.Answer)
+	})
+	return &Entity[client.ScopeAnswer]{Body: in.Body}, err
+}
+
+// answerBatch is the number of tenants that are answered for in one transaction.
+const answerBatch = 500
+
+func (s *server) answerOpen(ctx context.Context, in *struct {
+	Body struct {
+		Answer tenancy.ScopeAnswer `json:"answer" enum:"yes,no"`
+	}
+}) (*Entity[client.Answered], error) {
+	answer := tenancy.Answer{Question: tenancy.MailForTasks, Yes: in.Body.Answer == tenancy.AnsweredYes, By: actor(ctx),
+		At: s.now()}
+	var out client.Answered
+	for {
+		var tenants []string
+		err := s.store.InTx(ctx, func(tx *store.Tx) (err error) {
+			if tenants, err = tx.AnswerOpen(ctx, answer, answerBatch); err != nil {
+				return err
+			}
+			events := make([]tenancy.Event, len(tenants))
+			for i, name := range tenants {
+				events[i] = tenancy.NewEvent(answer.At, answer.By, "scope.answered", name,
+					tenancy.FirstProject+"/"+answer.Question, map[string]any{"answer": in.Body.Answer})
+			}
+			return tx.Audit(ctx, events...)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if out.Tenants += len(tenants); len(tenants) < answerBatch {
+			return &Entity[client.Answered]{Body: out}, nil
+		}
+	}
 }

@@ -87,6 +87,11 @@ var germanFleet = []translation{
 		"Zum Beispiel Acme GmbH. Bleibt das Feld leer, wird der Name verwendet.",
 	},
 	{"Generation", "Generation"},
+	{"Key users that are mailed about their tasks: %d", "Key-User, die Mails zu ihren Aufgaben erhalten: %d"},
+	{
+		"The scoping question is not answered yes, so that no key user is mailed (subscribed: %d).",
+		"Die Scoping-Frage ist nicht mit Ja beantwortet, sodass kein Key-User eine Mail erhält (abonniert: %d).",
+	},
 	{"Import of %s", "Import vom %s"},
 	{"Import tenants", "Mandanten importieren"},
 	{
