@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -10,4 +11,12 @@ func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "perennial.db")) })
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
+}
+
+// needsServers skips a test that starts a server if "make check" runs it. Everywhere else, a missing server is a failure.
+func needsServers(t testing.TB) {
+	t.Helper()
+	if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
+		t.Skip("needs a server: make test runs it")
+	}
 }

@@ -41,6 +41,7 @@ func End() { postgresEnd() }
 // Postgres returns the URL of a new, empty database. The package's TestMain must call [Main].
 func Postgres(t testing.TB) string {
 	t.Helper()
+	needsServers(t)
 	base, err := cluster()
 	if err != nil {
 		t.Fatalf("no PostgreSQL for this test: %v", err)
@@ -98,6 +99,7 @@ func NewServer(t testing.TB) *Server {
 // not mount one, the server uses the system's disk, and small is false.
 func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
+	needsServers(t)
 	s, err := newServer()
 	Check(t, err)
 	t.Cleanup(s.remove)
