@@ -87,6 +87,7 @@ properties: ## the invariants over many more drawn histories than "make test" ta
 
 regression: packages ## what a renewal costs, in counts that repeat: 15 % more than is written down fails
 	$(GO) test ./internal/lab/bench -count=1 -run Costs -v
+	PERENNIAL_REGRESSION=1 $(GO) test ./internal/service -count=1 -run Costs -v
 
 model: packages ## Spin explores the ledger and the roll-over, and must find what is wrong with their broken variants
 	model/check

@@ -293,7 +293,7 @@ func TestAParkedMessageThatCannotBeReadWaits(t *testing.T) {
 	control := &failing{}
 	g := &Gateway{control: control, now: func() time.Time { return noon }, log: slog.New(slog.DiscardHandler)}
 	p := tenancy.Parked{ID: "1", State: tenancy.ParkedWaiting}
-	if g.deliverOnce(t.Context(), p) {
+	if tries(g, t.Context(), p) {
 		t.Error("it ended")
 	}
 	if len(control.updated) != 1 || control.updated[0].State != tenancy.ParkedWaiting ||
@@ -303,11 +303,11 @@ func TestAParkedMessageThatCannotBeReadWaits(t *testing.T) {
 		t.Errorf("stored %+v", control.updated)
 	}
 	control.err, control.updated = errors.New("down"), nil
-	if g.deliverOnce(t.Context(), p) || len(control.updated) != 0 {
+	if tries(g, t.Context(), p) || len(control.updated) != 0 {
 		t.Error("it ended although its address cannot be looked up")
 	}
 	control.err = tenancy.Errorf(tenancy.ErrNotFound, "gone")
-	if !g.deliverOnce(t.Context(), p) || len(control.updated) != 1 ||
+	if !tries(g, t.Context(), p) || len(control.updated) != 1 ||
 		control.updated[0].State != tenancy.ParkedFailed || !control.updated[0].EndedAt.Equal(noon) ||
 		!strings.Contains(control.updated[0].LastError, "deleted") {
 		t.Errorf("of a deleted arrangement: %+v", control.updated)

@@ -216,13 +216,13 @@ func TestAnArrangementThatCannotBeReadIsAnswered(t *testing.T) {
 func TestAParkedMessageThatAnotherProcessSendsIsLeftAlone(t *testing.T) {
 	control := &failing{unclaimed: true}
 	g := quietly(control, io.Discard)
-	if g.deliverOnce(t.Context(), tenancy.Parked{ID: "1"}) || len(control.updated) != 0 {
+	if tries(g, t.Context(), tenancy.Parked{ID: "1"}) || len(control.updated) != 0 {
 		t.Errorf("stored %+v", control.updated)
 	}
 	var logged bytes.Buffer
 	control = &failing{lost: errors.New("disk full")}
 	g = quietly(control, &logged)
-	if g.deliverOnce(t.Context(), tenancy.Parked{ID: "1", State: tenancy.ParkedWaiting}) ||
+	if tries(g, t.Context(), tenancy.Parked{ID: "1", State: tenancy.ParkedWaiting}) ||
 		!strings.Contains(logged.String(), "is sent again") {
 		t.Errorf("a result that cannot be stored: %s", &logged)
 	}
@@ -230,7 +230,7 @@ func TestAParkedMessageThatAnotherProcessSendsIsLeftAlone(t *testing.T) {
 	cancel()
 	control = &failing{}
 	g = quietly(control, io.Discard)
-	if g.deliverOnce(ended, tenancy.Parked{ID: "1", State: tenancy.ParkedWaiting}) || len(control.updated) != 1 ||
+	if tries(g, ended, tenancy.Parked{ID: "1", State: tenancy.ParkedWaiting}) || len(control.updated) != 1 ||
 		!control.updated[0].NextAt.Equal(noon) || !strings.Contains(control.updated[0].LastError, "the gateway ended") {
 		t.Errorf("when the process ends: %+v", control.updated)
 	}
@@ -307,7 +307,7 @@ func TestTheAnswerToAParkedMessageDecides(t *testing.T) {
 		network := &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 		g.routes.known[address{"acme", "bank"}] = &route{address: address{"acme", "bank"}, endpoint: endpoint,
 			series: seriesOf("acme/bank"), plain: network.Connections(nil, tenancy.Egress{})}
-		ended := g.deliverOnce(t.Context(), tenancy.Parked{ID: "1", Method: "POST", State: tenancy.ParkedWaiting,
+		ended := tries(g, t.Context(), tenancy.Parked{ID: "1", Method: "POST", State: tenancy.ParkedWaiting,
 			Attempts: 2})
 		receiver.Close()
 		if len(control.updated) != 1 {
@@ -383,4 +383,10 @@ func TestASafeRequestIsTheQuestionOrTheHeadOfTheMessage(t *testing.T) {
 			t.Errorf("the receiver was asked %q with %v, want %q", text, got.Header, c.want)
 		}
 	}
+}
+
+// tries makes one attempt to deliver a parked message, and reports whether it will not be sent again.
+func tries(g *Gateway, ctx context.Context, p tenancy.Parked) bool {
+	end, _ := g.tryParked(ctx, p)
+	return end
 }

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// Waiting messages are looked up this often, and whenever one is parked here.
-	parkedEvery = time.Second
+	// Waiting messages are looked up this often, whenever one is parked here, and when the pause before the next attempt
+	// of a message that was tried here is over. Those of a gateway that has ended are found by looking.
+	parkedEvery = 5 * time.Second
 	// attemptsAtOnce limits the arrangements that are delivered to at the same time, and attemptsPerTenant those of one
 	// tenant.
 	attemptsAtOnce, attemptsPerTenant = 16, 4
@@ -183,33 +184,35 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 				continue
 			}
 			running.Go(func() {
-				ended := g.deliverOnce(ctx, p)
+				_, tried := g.tryParked(ctx, p)
 				places.leave(p.TenantID)
-				if ended {
-					wake(g.parked) // for the next one in line
+				if tried {
+					wake(g.parked) // for the next one in line, and for those that got no place
 				}
 			})
 		}
 	}
 }
 
-// deliverOnce sends one parked message. ended is true if it will not be sent again.
-func (g *Gateway) deliverOnce(ctx context.Context, p tenancy.Parked) (ended bool) {
+// tryParked sends one parked message. ended is true if it will not be sent again. tried is false if nothing has changed,
+// because the message could not be claimed.
+func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried bool) {
 	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
 	timeout = min(timeout, g.parkedTimeout)
 	to := address{tenant, arrangement}
 	if errors.Is(err, tenancy.ErrNotFound) {
 		p.State, p.EndedAt, p.LastError = tenancy.ParkedFailed, g.now(), "the arrangement was deleted"
-		return g.control.UpdateParked(ctx, p) == nil
+		ended = g.control.UpdateParked(ctx, p) == nil
+		return ended, ended
 	} else if err != nil {
-		return false
+		return false, false
 	}
 	claimed, data, err := g.control.ClaimParked(ctx, p, g.now().Add(timeout+leaseBeyond))
 	if err != nil || !claimed {
 		if err != nil && ctx.Err() == nil {
 			g.log.WarnContext(ctx, "a parked message could not be claimed", "arrangement", to, "error", err)
 		}
-		return false
+		return false, false
 	}
 	p.Attempts++
 	try, cancelTry := context.WithTimeout(ctx, timeout+tryBeyond)
@@ -238,9 +241,13 @@ func (g *Gateway) deliverOnce(ctx context.Context, p tenancy.Parked) (ended bool
 	if err := g.control.UpdateParked(store, p); err != nil {
 		g.log.ErrorContext(ctx, "the result of a parked message could not be stored: it is sent again with the same "+
 			"Idempotency-Key", "arrangement", to, "error", err)
-		return false
+		return false, true
 	}
-	return p.State != tenancy.ParkedWaiting
+	if p.State == tenancy.ParkedWaiting {
+		time.AfterFunc(p.NextAt.Sub(now), func() { wake(g.parked) })
+		return false, true
+	}
+	return true, true
 }
 
 // maxError bounds the text of an error that is stored.

@@ -19,7 +19,6 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
@@ -281,7 +280,7 @@ func newListener(ctx context.Context, url string) (*pgxpool.Pool, error) {
 func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql.Tx] {
 	switch {
 	case s.Engine() == store.SQLite:
-		return riversqlite.New(s.DB())
+		return newWakingDriver(s)
 	case listener != nil:
 		return riverdatabasesql.NewWithPgxListener(s.DB(), listener)
 	default:
@@ -347,7 +346,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 		RescueStuckJobsAfter: config.Lease,
 		JobTimeout:           min(config.Lease, time.Minute),
 		FetchCooldown:        20 * time.Millisecond, // between a job that ends and the next one
-		FetchPollInterval:    500 * time.Millisecond,
+		FetchPollInterval:    pollEvery,
 		ErrorHandler:         errorHandler{config.Log},
 		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(config.TickEvery),
 			func() (river.JobArgs, *river.InsertOpts) { return tickArgs{}, tickOptions() }, nil)},

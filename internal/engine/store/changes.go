@@ -33,7 +33,16 @@ func (t *Tx) announce(ctx context.Context) error {
 type hub struct {
 	mu        sync.Mutex
 	listeners map[int]func(tenantID string)
+	committed map[int]func()
 	next      int
+}
+
+func (h *hub) afterCommit() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, listen := range h.committed {
+		listen()
+	}
 }
 
 func (h *hub) notify(changed map[string]bool) {
@@ -64,6 +73,24 @@ func (s *Store) OnChange(listen func(tenantID string)) (stop func()) {
 		s.hub.mu.Lock()
 		defer s.hub.mu.Unlock()
 		delete(s.hub.listeners, n)
+	}
+}
+
+// OnCommit calls a function after each transaction of [Store.InTx] in this process that has committed, until stop is
+// called. The function must be quick.
+func (s *Store) OnCommit(listen func()) (stop func()) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.hub.committed == nil {
+		s.hub.committed = map[int]func(){}
+	}
+	n := s.hub.next
+	s.hub.next++
+	s.hub.committed[n] = listen
+	return func() {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		delete(s.hub.committed, n)
 	}
 }
 

@@ -110,5 +110,6 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	s.hub.notify(t.changed)
+	s.hub.afterCommit()
 	return nil
 }
