@@ -44,6 +44,7 @@ type Service struct {
 	now      func() time.Time
 	log      *slog.Logger
 	attempts attempts
+	visits   visits
 	passkeys *webauthn.WebAuthn // nil if the service's address is not a name
 	provider *provider          // nil if there is none
 }
@@ -163,6 +164,33 @@ func (a *attempts) enter(network string, now time.Time) (leave func(), err error
 // minute, and [password.ErrBusy] if too many of the network are running.
 func (s *Service) attempt(b Browser) (leave func(), err error) {
 	return s.attempts.enter(b.network(), s.now())
+}
+
+// visitsPerMinute limits how many public pages and files one network may get. It is enough for the calendars of a company
+// behind one address, and too little to try secrets.
+const visitsPerMinute = 120
+
+// visits counts the public pages and files that each network got in the current minute.
+type visits struct {
+	mu     sync.Mutex // guards the fields below
+	minute int64
+	counts map[string]int
+}
+
+// Visit counts a request for a page or file that needs no sign-in. It returns how long the browser's network must wait
+// before the next one, or 0 if this one may be answered.
+func (s *Service) Visit(b Browser) (wait time.Duration) {
+	now, v := s.now(), &s.visits
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if minute := now.Unix() / 60; minute != v.minute || v.counts == nil {
+		v.minute, v.counts = minute, map[string]int{}
+	}
+	network := b.network()
+	if v.counts[network]++; v.counts[network] <= visitsPerMinute {
+		return 0
+	}
+	return time.Unix((v.minute+1)*60, 0).Sub(now)
 }
 
 // instant is the time of a change, in the precision in which it is stored.

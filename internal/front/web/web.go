@@ -10,8 +10,12 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,12 +92,30 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	guard := http.NewCrossOriginProtection() // a change must come from a page of the console
 	pages := w.headers(guard.Handler(w.identify(w.mux)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if wait := w.throttled(r); wait > 0 {
+			seconds := int(math.Ceil(wait.Seconds()))
+			rw.Header().Set("Retry-After", strconv.Itoa(seconds))
+			http.Error(rw, fmt.Sprintf("too many requests from your network: try again in %d seconds", seconds),
+				http.StatusTooManyRequests)
+			return
+		}
 		if _, pattern := w.mux.Handler(r); pattern == "" {
 			rest.ServeHTTP(rw, r)
 			return
 		}
 		pages.ServeHTTP(rw, r)
 	}), nil
+}
+
+// throttledPaths are the prefixes of pages and files that need no sign-in, because their address is a secret.
+var throttledPaths = []string{"/rollover/", "/calendar/", "/unsubscribe/", "/api/v1/links/"}
+
+// throttled returns how long the sender of a request must wait before it may get a public page or file; 0 if it may.
+func (c *console) throttled(r *http.Request) time.Duration {
+	if !slices.ContainsFunc(throttledPaths, func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) }) {
+		return 0
+	}
+	return c.identity.Visit(identity.Browser{Address: c.addressOf(r)})
 }
 
 // strictTransport tells browsers to use https for a year (RFC 6797). Other services of the domain are not concerned.
