@@ -22,7 +22,7 @@ import (
 // application sees the request. Then a safe request is compared: if the receiver closes that with this generation only,
 // it refuses the generation, and has not processed the message.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
-	fresh := to.fresh(m.gateway.network, to.identities[a.generation])
+	fresh := to.fresh(m.networkOf(to), to.identities[a.generation])
 	m.attempts++
 	if withheld := m.kept != nil && m.kept.unread(); withheld || m.kept == nil && isIdempotent(r.Method) {
 		again := m.repeat(r, to, a.generation, fresh)
@@ -144,11 +144,11 @@ func (m *message) safely(r *http.Request, to *route, generation int) attempt {
 	id := to.identities[generation]
 	if egress := to.egress(); egress.Probe.Method != "" {
 		a := attempt{generation: generation}
-		a.reading = outbound.Ask(ctx, m.gateway.network, to.endpoint, egress, &id.Identity).Reading
+		a.reading = outbound.Ask(ctx, m.networkOf(to), to.endpoint, egress, &id.Identity).Reading
 		a.meaning, a.detail = a.reading.Meaning, a.reading.Detail
 		return a
 	}
-	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.gateway.network, id), head(ctx, r)))
+	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.networkOf(to), id), head(ctx, r)))
 	a.judge(to.refusals)
 	a.discard()
 	return a
@@ -219,7 +219,7 @@ func (withheld) Close() error { return nil }
 // probeFirst orders the generations for a body that is too large to be kept: the first one that the receiver does not
 // refuse goes first.
 func (m *message) probeFirst(r *http.Request, order []int) []int {
-	to, network := m.route, m.gateway.network
+	to, network := m.route, m.networkOf(m.route)
 	for i, generation := range order {
 		id := to.identities[generation]
 		if id == nil || i > 0 && !to.mayAsk(generation) {

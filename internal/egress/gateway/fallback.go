@@ -123,7 +123,7 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
 		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
 		// same HTTP/2 connection stalled: our side waited for flow control, and its sessions waited for data.
-		m.route.reconnect(m.gateway.network, generation)
+		m.route.reconnect(m.networkOf(m.route), generation)
 	}
 	return a
 }
@@ -135,7 +135,7 @@ func (m *message) present(r *http.Request, to *route, generation int) attempt {
 	a := attempt{generation: generation}.with(res, stop(err))
 	a.judge(to.refusals)
 	if a.err != nil && isTimeout(a.err) { // a connection that went silent is not used again
-		to.reconnect(m.gateway.network, generation)
+		to.reconnect(m.networkOf(to), generation)
 	}
 	return a
 }
@@ -194,7 +194,7 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 			return a
 		}
 		// Its other connections date from a time in which the receiver may have accepted the generation.
-		to.reconnect(m.gateway.network, a.generation)
+		to.reconnect(m.networkOf(to), a.generation)
 		if !again || r.Context().Err() != nil {
 			m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
 			return a
@@ -303,7 +303,7 @@ func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt,
 	}
 	if ours && a.unexpected && m.sendAgain(q) { // what we added must not change the answer
 		a.discard()
-		to.reconnect(m.gateway.network, generation) // what it makes of the connection is not known
+		to.reconnect(m.networkOf(to), generation) // what it makes of the connection is not known
 		to.ignoresContinue(m.gateway.now())
 		q.Header.Del("Expect")
 		if a = m.watched(r, q, to, generation); a.meaning == outbound.Suspicious {

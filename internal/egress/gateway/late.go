@@ -22,12 +22,12 @@ func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 		return false
 	}
 	// The refusal may have come over a connection whose questions are not known any more.
-	if !m.gateway.network.AsksLate(&id.Identity, to.egress(), func() *http.Request { return head(r.Context(), r) }) {
+	if !m.networkOf(to).AsksLate(&id.Identity, to.egress(), func() *http.Request { return head(r.Context(), r) }) {
 		return false
 	}
 	to.late.Store(true)
 	for generation := range to.identities {
-		to.reconnect(m.gateway.network, generation)
+		to.reconnect(m.networkOf(to), generation)
 	}
 	return true
 }

@@ -41,6 +41,11 @@ func newMessage(g *Gateway, to *route, method, rest string) *message {
 	return &message{gateway: g, route: to, method: method, rest: rest, started: time.Now()}
 }
 
+// networkOf returns the network for the receiver of a route.
+func (m *message) networkOf(to *route) *outbound.Network {
+	return m.gateway.network.For(to.address.tenant)
+}
+
 // operation returns method and path. A receiver may refuse each operation for a different reason.
 func (m *message) operation() string { return m.method + " " + m.rest }
 

@@ -194,8 +194,8 @@ func (g *Gateway) deliverParked(ctx context.Context) {
 	}
 }
 
-// tryParked sends one parked message. ended is true if it will not be sent again. tried is false if nothing has changed,
-// because the message could not be claimed.
+// tryParked sends one parked message. ended is true if it will not be sent again. tried is false if nothing has
+// changed, because the message could not be claimed.
 func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried bool) {
 	tenant, arrangement, timeout, err := g.control.ParkedAddress(ctx, p)
 	timeout = min(timeout, g.parkedTimeout)

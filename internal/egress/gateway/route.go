@@ -257,7 +257,7 @@ func (rs *routes) replace(g *Gateway, to address, s standing.Standing, identitie
 	if before == nil {
 		before = rs.stale[to]
 	}
-	r, err := newRoute(g.network, to, s, identities, before)
+	r, err := newRoute(g.network.For(to.tenant), to, s, identities, before)
 	if err != nil {
 		return nil, err
 	}

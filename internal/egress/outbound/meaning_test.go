@@ -151,7 +151,7 @@ func TestOnlyPublicAddressesAreDialledUnlessTheOperatorAllowsOthers(t *testing.T
 		"168.63.129.16": false, "168.63.129.15": true, "::7f00:1": false, "::a9fe:a9fe": false, "::5db8:d80e": false,
 		"::ffff:127.0.0.1": false, "64:ff9b::a9fe:a9fe": false, "2002:7f00:1::": false,
 	} {
-		if err := n.Check(netip.MustParseAddr(address)); (err == nil) != allowed {
+		if err := n.Check(netip.AddrPortFrom(netip.MustParseAddr(address), 443)); (err == nil) != allowed {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

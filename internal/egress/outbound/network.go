@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,8 +51,11 @@ func Endpoint(text string) (*url.URL, error) {
 
 // A Network restricts the addresses of receivers. The zero value reaches public addresses only.
 type Network struct {
-	// Allowed are the ranges that receivers may be in besides the public ones.
+	// Allowed are the ranges that the receivers of every tenant may be in, at every port, besides the public ones.
 	Allowed []netip.Prefix
+	// targets are further ranges; tenant is the one whose receivers are reached.
+	targets []target
+	tenant  string
 	// proxies are the operator's, the default one first. Their addresses are not restricted.
 	proxies []*url.URL
 	// Now is the clock for verification; nil for the system's.
@@ -80,12 +85,69 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("168.63.129.16/32"), // Azure's virtual public address of the host, with credentials of machines
 }
 
+// A target is a range that is allowed for the receivers of a tenant, at a port.
+type target struct {
+	tenant string // empty for every tenant
+	prefix netip.Prefix
+	port   uint16 // 0 for every port
+}
+
+// errTarget is returned for a text that is not a target.
+var errTarget = errors.New("write an address range such as 10.20.0.0/16, 10.20.0.0/16:8443 or [fd00::/8]:8443, " +
+	"behind acme= if it is for the tenant acme alone")
+
+// AddTarget allows receivers in a range that is not public: [TENANT=]ADDRESS[/BITS][:PORT]. A range of IPv6 with a port
+// is in brackets. A single address, without BITS, needs a tenant or a port.
+func (n *Network) AddTarget(text string) error {
+	t := target{}
+	if tenant, rest, ok := strings.Cut(text, "="); ok {
+		if t.tenant = tenant; tenant == "" {
+			return fmt.Errorf("%q is not a valid address range: %w", text, errTarget)
+		}
+		text = rest
+	}
+	where := text
+	if i := strings.LastIndexByte(text, ':'); i >= 0 && (strings.Count(text, ":") == 1 || text[0] == '[') {
+		port, err := strconv.ParseUint(text[i+1:], 10, 16)
+		if err != nil || port == 0 {
+			return fmt.Errorf("%q has an invalid port: %w", text, errTarget)
+		}
+		where, t.port = strings.TrimSuffix(strings.TrimPrefix(text[:i], "["), "]"), uint16(port)
+	}
+	prefix, err := netip.ParsePrefix(where)
+	if err != nil {
+		one, err := netip.ParseAddr(where)
+		if err != nil || one.Zone() != "" || t.tenant == "" && t.port == 0 { // it may lack its bits
+			return fmt.Errorf("%q is not a valid address range: %w", text, errTarget)
+		}
+		prefix = netip.PrefixFrom(one, one.BitLen())
+	}
+	t.prefix = prefix.Masked()
+	n.targets = append(n.targets, t)
+	return nil
+}
+
+// For returns the network for the receivers of a tenant.
+func (n *Network) For(tenant string) *Network {
+	if n == nil {
+		return nil
+	}
+	of := *n
+	of.tenant = tenant
+	return &of
+}
+
 // Check returns an error for an address that receivers may not have: loopback, link-local (the metadata services of
-// clouds), private, multicast and reserved ranges, unless the operator allowed them.
-func (n *Network) Check(address netip.Addr) error {
-	address = address.Unmap().WithZone("")
+// clouds), private, multicast and reserved ranges, unless the operator allowed them for the tenant and the port.
+func (n *Network) Check(to netip.AddrPort) error {
+	address := to.Addr().Unmap().WithZone("")
 	for _, p := range n.Allowed {
 		if p.Contains(address) {
+			return nil
+		}
+	}
+	for _, t := range n.targets {
+		if t.prefix.Contains(address) && (t.port == 0 || t.port == to.Port()) && (t.tenant == "" || t.tenant == n.tenant) {
 			return nil
 		}
 	}
@@ -94,8 +156,8 @@ func (n *Network) Check(address netip.Addr) error {
 		forbidden = forbidden || p.Contains(address)
 	}
 	if forbidden {
-		return fmt.Errorf("%w: %s is not public; an operator can allow its range with --allow-target", ErrForbiddenAddress,
-			address)
+		return fmt.Errorf("%w: %s is not public; an operator can allow it with --allow-target, for one tenant and port or "+
+			"for all", ErrForbiddenAddress, netip.AddrPortFrom(address, to.Port()))
 	}
 	return nil
 }
@@ -106,7 +168,7 @@ func (n *Network) control(_ context.Context, _, address string, _ syscall.RawCon
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrForbiddenAddress, address)
 	}
-	return n.Check(to.Addr())
+	return n.Check(to)
 }
 
 // dialTimeout limits the time to open a TCP connection.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -74,12 +75,16 @@ func (n *Network) through(proxy *url.URL, d *net.Dialer) dial {
 
 // checkName returns an error unless every address of a receiver is allowed.
 func (n *Network) checkName(ctx context.Context, address string) error {
-	host, _, err := net.SplitHostPort(address)
+	host, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return fmt.Errorf("%w: port %q", ErrForbiddenAddress, service)
+	}
 	if one, err := netip.ParseAddr(host); err == nil {
-		return n.Check(one)
+		return n.Check(netip.AddrPortFrom(one, uint16(port)))
 	}
 	resolver := n.Resolver
 	if resolver == nil {
@@ -90,7 +95,7 @@ func (n *Network) checkName(ctx context.Context, address string) error {
 		return err
 	}
 	for _, one := range all {
-		if err := n.Check(one); err != nil {
+		if err := n.Check(netip.AddrPortFrom(one, uint16(port))); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func Question(ctx context.Context, n *Network, s standing.Standing, identities [
 	if err != nil {
 		return Answers{}, tenancy.Invalid("endpoint", "is not a valid URL: %v", err)
 	}
-	return question(ctx, n, endpoint, s.Arrangement.Egress, s.Rollover, identities), nil
+	return question(ctx, n.For(s.Tenant.Name), endpoint, s.Arrangement.Egress, s.Rollover, identities), nil
 }
 
 func question(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress, r rollover.Rollover,

@@ -51,7 +51,7 @@ func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 		return trust, "", nil, err
 	}
 	ask := func(id *standing.Identity) outbound.Result {
-		r := outbound.Ask(ctx, p.network, endpoint, s.Arrangement.Egress, id)
+		r := outbound.Ask(ctx, p.network.For(s.Tenant.Name), endpoint, s.Arrangement.Egress, id)
 		results = append(results, r)
 		return r
 	}

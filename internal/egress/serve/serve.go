@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -38,7 +37,7 @@ type Options struct {
 	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
 	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"The longest that a receiver may take for a parked message, whatever its arrangement allows."`
 	Workloads       workload.Options `embed:""`
-	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"CIDR" help:"Address ranges besides the public ones that receivers may be in, for example 10.20.0.0/16."`
+	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges besides the public ones that receivers may be in: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for a port, acme=10.20.0.5:8443 for a tenant and a port."`
 }
 
 // isOff reports whether no gateway is wanted.
@@ -48,11 +47,9 @@ func (o *Options) isOff() bool { return o.Gateway == "off" }
 func (o *Options) Network() (*outbound.Network, error) {
 	n := &outbound.Network{}
 	for _, s := range o.AllowTarget {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("--allow-target: %q is not a valid address range: write one such as 10.20.0.0/16", s)
+		if err := n.AddTarget(s); err != nil {
+			return nil, fmt.Errorf("--allow-target: %w", err)
 		}
-		n.Allowed = append(n.Allowed, p.Masked())
 	}
 	for _, s := range o.EgressProxy {
 		if err := n.AddProxy(s); err != nil {

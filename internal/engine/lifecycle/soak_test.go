@@ -9,8 +9,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// records are the tables that keep what happened, and why. Each grows with what happens, by about as much every year. No
-// other table may grow, including one that a later release adds.
+// records are the tables that keep what happened, and why. Each grows with what happens, by about as much every year.
+// No other table may grow, including one that a later release adds.
 var records = map[string]string{
 	"events":       "the audit log",
 	"certificates": "every certificate that was issued, without its key",

@@ -35,7 +35,9 @@ func (s *server) linked(ctx context.Context, secret string) (l tenancy.Link, sta
 	} else if err != nil {
 		return l, standing, c, err
 	}
-	if standing, err = s.engine.Standing(ctx, s.store.Reader, t, a); err != nil {
+	if standing, err = s.engine.Standing(ctx, s.store.Reader, t, a); errors.Is(err, tenancy.ErrRefused) {
+		return l, standing, c, errLink // the arrangement presents no certificate any more
+	} else if err != nil {
 		return l, standing, c, err
 	}
 	c, ok := standing.Certificate(l.Generation)

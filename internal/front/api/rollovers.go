@@ -242,7 +242,7 @@ func (s *server) diagnoseArrangement(ctx context.Context, in *OneArrangement) (*
 		return nil, err
 	}
 	asked := s.now()
-	d := diagnose.Run(ctx, s.network, standing, identities, recent, s.clock())
+	d := diagnose.Run(ctx, s.network.For(standing.Tenant.Name), standing, identities, recent, s.clock())
 	if _, err := s.prober().Record(ctx, standing, actor(ctx), d.Answers, asked); err != nil {
 		return nil, err
 	}

@@ -88,6 +88,14 @@ func TestALinkIsWorthlessAfterItsTimeItsRevocationAndItsRollover(t *testing.T) {
 	if a := f.call("", "GET", "/links/"+secret, ""); a.status != 200 {
 		t.Errorf("a link for the new generation: %d", a.status)
 	}
+	present := func(how tenancy.Authentication) {
+		_, err := f.store.DB().ExecContext(t.Context(),
+			"UPDATE arrangements SET authentication = ? WHERE name = 'crm-to-erp'", string(how))
+		check(t, err)
+	}
+	present(tenancy.Basic)
+	wants("a link of an arrangement that presents no certificate any more", secret, 404)
+	present(tenancy.ClientCertificate)
 	f.now = f.now.AddDate(0, 0, 91)
 	wants("an expired link", secret, 404)
 }

@@ -52,7 +52,7 @@ func (s *server) try(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangemen
 	if err != nil {
 		return out, tenancy.Invalid("endpoint", "is not a valid URL")
 	}
-	shown, err := outbound.Meet(ctx, s.network, a.Egress.Proxy, endpoint)
+	shown, err := outbound.Meet(ctx, s.network.For(t.Name), a.Egress.Proxy, endpoint)
 	if err != nil {
 		out.Problem = outbound.OfError(err).Detail
 		return out, nil

@@ -166,8 +166,8 @@ func (s *Service) attempt(b Browser) (leave func(), err error) {
 	return s.attempts.enter(b.network(), s.now())
 }
 
-// visitsPerMinute limits how many public pages and files one network may get. It is enough for the calendars of a company
-// behind one address, and too little to try secrets.
+// visitsPerMinute limits how many public pages and files one network may get. It is enough for the calendars of a
+// company behind one address, and too little to try secrets.
 const visitsPerMinute = 120
 
 // visits counts the public pages and files that each network got in the current minute.

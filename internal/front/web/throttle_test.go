@@ -21,8 +21,8 @@ func TestPublicPagesAreThrottledPerNetwork(t *testing.T) {
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
 	now := time.Date(2026, 11, 20, 9, 0, 15, 0, time.UTC)
-	accounts, err := identity.New(identity.Config{Store: s, BaseURL: "http://127.0.0.1", Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return now }})
+	accounts, err := identity.New(identity.Config{Store: s, BaseURL: "http://127.0.0.1",
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
 	testenv.Check(t, err)
 	rest := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	h, err := New(Config{API: rest, Identity: accounts, News: s, Now: func() time.Time { return now },
