@@ -23,8 +23,8 @@ var check = testenv.Check
 
 func TestTheSmallBinaryLinksNeitherTheEngineNorADatabase(t *testing.T) {
 	testenv.Links(t, ".", "cmd/perennial-gateway", "internal/egress/serve", "internal/egress/control",
-		"internal/egress/gateway", "internal/egress/outbound", "internal/engine/standing", "internal/keys/certfile",
-		"rollover", "tenancy")
+		"internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload", "internal/engine/standing",
+		"internal/keys/certfile", "rollover", "tenancy")
 }
 
 func TestTheSmallBinaryAnswersWithWhatTheServiceReturns(t *testing.T) {
