@@ -15,6 +15,7 @@ const (
 	StageAnnounced Stage = "announced"
 	StageSigns     Stage = "signs"
 	StageReplaced  Stage = "replaced"
+	StageRevoked   Stage = "revoked"
 )
 
 // Authority is a certificate authority of the service's CA.
@@ -22,11 +23,13 @@ type Authority struct {
 	ID         string                `json:"id"`
 	Kind       tenancy.AuthorityKind `json:"kind" enum:"root,issuing"`
 	Subject    string                `json:"subject"`
-	Stage      Stage                 `json:"stage" enum:"announced,signs,replaced"`
+	Stage      Stage                 `json:"stage" enum:"announced,signs,replaced,revoked"`
 	NotBefore  time.Time             `json:"not_before"`
 	NotAfter   time.Time             `json:"not_after"`
 	SignsFrom  time.Time             `json:"signs_from,omitzero" doc:"Latest start of signing. Only for an issuing CA that was announced."`
 	AnnounceAt time.Time             `json:"announce_at" doc:"Time at which its successor is created and announced."`
+	RevokedAt  time.Time             `json:"revoked_at,omitzero"`
+	RevokedFor string                `json:"revoked_for,omitempty" enum:",compromised,superseded"`
 }
 
 // Trust records whether a receiver accepts certificates of an announced authority.

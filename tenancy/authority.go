@@ -24,6 +24,9 @@ type Authority struct {
 	// SignsFrom is the time at which an issuing authority begins to sign. Before, it is announced. Zero: it signs from its
 	// creation on.
 	SignsFrom time.Time
+	// RevokedAt and RevokedFor are the time and the reason of the revocation; zero and empty if it is not revoked.
+	RevokedAt  time.Time
+	RevokedFor string
 }
 
 // SealContext returns the context that the authority's private key is sealed for.

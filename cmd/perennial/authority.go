@@ -15,6 +15,7 @@ type authorityCmd struct {
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
 	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`
 	Sign     authoritySignCmd     `cmd:"" help:"Sign with the announced CA from now on."`
+	Revoke   authorityRevokeCmd   `cmd:"" help:"Revoke an issuing CA, sign with another one, and renew its certificates at once."`
 }
 
 type authorityListCmd struct{ listing }
@@ -113,4 +114,20 @@ func (c *authoritySignCmd) Run(e env) error {
 		return err
 	}
 	return c.showAuthority(e, a)
+}
+
+type authorityRevokeCmd struct {
+	remote
+	ID     string `arg:"" help:"ID of the authority, see perennial authority list."`
+	Reason string `enum:"compromised,superseded" default:"compromised" help:"compromised: its key may be in the wrong hands; superseded: it must not be used any more for another reason."`
+}
+
+func (c *authorityRevokeCmd) Run(e env) error {
+	a, err := post[client.Authority](&c.remote, "/authorities/"+url.PathEscape(c.ID)+"/revoke",
+		map[string]string{"reason": c.Reason})
+	if err != nil {
+		return err
+	}
+	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "revoked", moment(a.RevokedAt),
+		"its certificates", "are renewed in the background, and their key users are notified")
 }

@@ -60,8 +60,9 @@ type Service struct {
 	network    *outbound.Network
 	listener   net.Listener
 	http       *http.Server
-	gateway    *serve.Server  // nil if it is off
-	monitor    *serve.Monitor // nil if there is none
+	gateway    *serve.Server // nil if it is off
+	monitor    *serve.Side   // nil if there is none
+	pki        *serve.Side   // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
 	// ending is done when the service begins to stop, so that streams end.
@@ -89,11 +90,9 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if s.listener, err = net.Listen("tcp", transport.Listen); err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
-	crlURL := "" // named in certificates only if others can reach the service there
+	crlURL := transport.crlAddress()
 	if transport.BaseURL == "" {
 		transport.BaseURL = transport.scheme() + "://" + s.listener.Addr().String()
-	} else {
-		crlURL = transport.BaseURL + "/pki"
 	}
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
@@ -119,6 +118,11 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 		return nil, err
 	}
 	if s.monitor, err = s.settings.Monitoring.Open(metrics, handler.ServeHTTP, s.log); err != nil {
+		return nil, err
+	}
+	public := http.NewServeMux()
+	public.Handle("GET /pki/", handler)
+	if s.pki, err = serve.OpenSide("--pki-listen", transport.PKIListen, public, s.log); err != nil {
 		return nil, err
 	}
 	s.http = &http.Server{
@@ -240,13 +244,15 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	go s.keepCheckpointed(background)
 	go s.core.fillPool(background, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()
 	if s.gateway != nil {
 		go func() { failed <- s.gateway.Serve() }()
 	}
-	if s.monitor != nil {
-		go func() { failed <- s.monitor.Serve() }()
+	for _, side := range []*serve.Side{s.monitor, s.pki} {
+		if side != nil {
+			go func() { failed <- side.Serve() }()
+		}
 	}
 	if ready != nil {
 		ready()
@@ -290,7 +296,7 @@ func (s *Service) shutdown() error {
 		err = s.gateway.Shutdown(ctx)
 		s.gateway = nil
 	}
-	err = errors.Join(err, s.http.Shutdown(ctx), s.monitor.Shutdown(ctx), s.queue.Stop(ctx))
+	err = errors.Join(err, s.http.Shutdown(ctx), s.monitor.Shutdown(ctx), s.pki.Shutdown(ctx), s.queue.Stop(ctx))
 	s.queue = nil // it has stopped, or its time is up
 	return err
 }
@@ -308,7 +314,7 @@ func (s *Service) Close() error {
 	if s.listener != nil {
 		s.listener.Close()
 	}
-	err = errors.Join(err, s.monitor.Shutdown(context.Background()))
+	err = errors.Join(err, s.monitor.Shutdown(context.Background()), s.pki.Shutdown(context.Background()))
 	if s.core != nil {
 		err = errors.Join(err, s.core.store.Close())
 	}
@@ -328,6 +334,9 @@ func (s *Service) GatewayURL() string {
 
 // MetricsURL returns the base address of the monitoring; empty if it has no listener.
 func (s *Service) MetricsURL() string { return s.monitor.URL() }
+
+// PKIURL returns the base address of the listener for CA certificates and revocation lists; empty if there is none.
+func (s *Service) PKIURL() string { return s.pki.URL() }
 
 // FirstToken returns the secret of the first operator's token, which is created once in the life of a database; empty
 // at every later start.

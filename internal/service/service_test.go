@@ -88,6 +88,31 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	testenv.Check(t, stop())
 }
 
+func TestCertificatesNameTheirListsOverPlainHTTPAndAListenerServesThemAlone(t *testing.T) {
+	for base, want := range map[string]string{"": "", "http://p.example.com:8080": "http://p.example.com:8080/pki",
+		"https://p.example.com": "http://p.example.com/pki", "https://p.example.com:8443": "http://p.example.com/pki",
+		"https://[2001:db8::1]:8443": "http://[2001:db8::1]/pki"} {
+		if got := (&Transport{BaseURL: base}).crlAddress(); got != want {
+			t.Errorf("the lists of %q are at %q, want %q", base, got, want)
+		}
+	}
+	if got := (&Transport{BaseURL: "https://p.example.com", CRLURL: "http://crl.example.com/x/"}).crlAddress(); got !=
+		"http://crl.example.com/x" {
+		t.Errorf("the lists are at %q", got)
+	}
+	s, err := open(t, settings(t, "--pki-listen", "127.0.0.1:0", "--tls", "self"))
+	testenv.Check(t, err)
+	t.Cleanup(func() { testenv.Check(t, s.Close()) })
+	stop := run(t, s)
+	for path, want := range map[string]int{"/pki/ca.pem": 200, "/pki/crl.pem": 200, "/pki/x.crl": 404, "/healthz": 404,
+		"/api/v1/tenants": 404, "/": 404, "/sign-in": 404} {
+		if status, _ := get(t, s.PKIURL()+path, s.FirstToken()); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+	testenv.Check(t, stop())
+}
+
 func TestAServiceOpensRunsAndStartsAgainInOneProcess(t *testing.T) {
 	config := settings(t)
 	s, err := open(t, config)
@@ -166,6 +191,7 @@ func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
 		{[]string{"--gateway-client-crl", "x"}, "--gateway-client-crl needs --gateway-client-ca"},
 		{[]string{"--allow-target", "10.0.0.0"}, "valid address range"},
 		{[]string{"--base-url", "perennial.example.com"}, "invalid URL"},
+		{[]string{"--crl-url", "https://perennial.example.com/pki"}, "RFC 5280, section 8"},
 		{[]string{"--oidc-issuer", "http://login.example.com", "--oidc-client", "x"}, "https URL"},
 		{[]string{"--oidc-client", "x"}, "go together"},
 		{[]string{"--issuer-rate", "NaN"}, "0 or more per second"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
@@ -41,6 +42,8 @@ type Transport struct {
 	TLSCert     string `name:"tls-cert" env:"PERENNIAL_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate (PEM)."`
 	TLSKey      string `name:"tls-key" env:"PERENNIAL_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
 	TLS         string `name:"tls" enum:",self" default:"" env:"PERENNIAL_TLS" placeholder:"self" help:"self: serve TLS with a certificate of the service's own CA."`
+	CRLURL      string `name:"crl-url" env:"PERENNIAL_CRL_URL" placeholder:"URL" help:"Address of the revocation lists, named in certificates; it must be plain http (default: http://HOST/pki, with the host of --base-url)."`
+	PKIListen   string `name:"pki-listen" env:"PERENNIAL_PKI_LISTEN" placeholder:"HOST:PORT" help:"Serve the CA certificates and revocation lists, and nothing else, at this address over plain HTTP, for example :80."`
 	BehindProxy bool   `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
 }
 
@@ -130,7 +133,30 @@ func (t *Transport) check() error {
 			return fmt.Errorf("--base-url: invalid URL %q: use one such as https://perennial.example.com", t.BaseURL)
 		}
 	}
+	if t.CRLURL != "" {
+		if u, err := url.Parse(t.CRLURL); err != nil || u.Host == "" || u.Scheme != "http" || u.RawQuery != "" {
+			return fmt.Errorf("--crl-url: invalid URL %q: use plain http, such as http://perennial.example.com/pki, because "+
+				"a verifier may need the list before it can trust a TLS connection (RFC 5280, section 8)", t.CRLURL)
+		}
+	}
 	return nil
+}
+
+// crlAddress returns the address of the revocation lists that certificates name. It is empty if no public address of
+// the service is set.
+func (t *Transport) crlAddress() string {
+	if t.CRLURL != "" {
+		return strings.TrimSuffix(t.CRLURL, "/")
+	}
+	u, err := url.Parse(t.BaseURL)
+	if err != nil || t.BaseURL == "" {
+		return ""
+	}
+	host := u.Host
+	if u.Scheme == "https" { // its port is for TLS
+		host = strings.TrimSuffix(host, ":"+u.Port())
+	}
+	return "http://" + host + "/pki"
 }
 
 func (t *Transport) front() serve.Front {

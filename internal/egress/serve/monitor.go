@@ -21,53 +21,60 @@ type Monitoring struct {
 	ArrangementMetrics bool   `name:"arrangement-metrics" env:"PERENNIAL_ARRANGEMENT_METRICS" help:"Count messages per arrangement, for up to 1,000 arrangements. The metrics then contain the names of tenants."`
 }
 
-// A Monitor answers the monitoring at a listener of its own. A nil Monitor does nothing.
-type Monitor struct {
-	listener net.Listener
-	http     *http.Server
-}
-
-// Open listens. The result is nil if no address is configured. The caller ends the monitor with [Monitor.Shutdown].
-func (m *Monitoring) Open(metrics http.Handler, ready http.HandlerFunc, log *slog.Logger) (*Monitor, error) {
-	if m.MetricsListen == "" {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", m.MetricsListen)
-	if err != nil {
-		return nil, fmt.Errorf("--metrics-listen: %w", err)
-	}
+// Open listens for the monitoring. The result is nil if no address is configured. The caller ends it with
+// [Side.Shutdown].
+func (m *Monitoring) Open(metrics http.Handler, ready http.HandlerFunc, log *slog.Logger) (*Side, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.HandleFunc("GET /readyz", ready)
-	return &Monitor{listener: l, http: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	return OpenSide("--metrics-listen", m.MetricsListen, mux, log)
+}
+
+// A Side serves public or internal content over plain HTTP at a listener of its own. A nil Side does nothing.
+type Side struct {
+	flag     string
+	listener net.Listener
+	http     *http.Server
+}
+
+// OpenSide listens at the address of a flag. The result is nil if the address is empty.
+func OpenSide(flag, address string, handler http.Handler, log *slog.Logger) (*Side, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return &Side{flag: flag, listener: l, http: &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}}, nil
 }
 
 func healthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 // URL returns the base address; empty without a listener.
-func (m *Monitor) URL() string {
+func (m *Side) URL() string {
 	if m == nil {
 		return ""
 	}
 	return "http://" + m.listener.Addr().String()
 }
 
-// Serve answers until [Monitor.Shutdown]. Without a listener it returns at once.
-func (m *Monitor) Serve() error {
+// Serve answers until [Side.Shutdown]. Without a listener it returns at once.
+func (m *Side) Serve() error {
 	if m == nil {
 		return nil
 	}
 	if err := m.http.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("--metrics-listen: %w", err)
+		return fmt.Errorf("%s: %w", m.flag, err)
 	}
 	return nil
 }
 
 // Shutdown waits for requests in flight until the context ends, and releases the address.
-func (m *Monitor) Shutdown(ctx context.Context) error {
+func (m *Side) Shutdown(ctx context.Context) error {
 	if m == nil {
 		return nil
 	}

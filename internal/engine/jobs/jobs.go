@@ -174,6 +174,12 @@ func (s *PartQueue) Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part)
 	return err
 }
 
+// EnqueueTick queues a tick, in the transaction.
+func (s *PartQueue) EnqueueTick(ctx context.Context, tx *sql.Tx) error {
+	_, err := s.client.InsertTx(ctx, tx, tickArgs{}, tickOptions())
+	return err
+}
+
 type importArgs struct {
 	ID string `json:"id"`
 }

@@ -126,6 +126,24 @@ func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 	check(t, errors.Join(errs...))
 }
 
+// The tick comes once an hour. That is too late for certificates of a revoked authority, so the revocation queues one.
+func TestTheCertificatesOfARevokedAuthorityAreRenewedWithoutWaitingForTheNextTick(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		f := setUp(t, url, 3, parts(t))
+		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, Now: f.clock, Log: log})
+		check(t, err)
+		check(t, j.Start(t.Context()))
+		defer func() { check(t, j.Stop(context.WithoutCancel(t.Context()))) }()
+		signing, _ := f.engine.Signing(f.clock())
+		check(t, f.engine.RevokeAuthority(t.Context(), signing.ID, lifecycle.Compromised, "alice", f.clock()))
+		testenv.Eventually(t, func() bool {
+			left, err := f.store.UnderRevoked(t.Context(), signing.ID, f.clock(), "", 100)
+			check(t, err)
+			return len(left) == 0
+		})
+	})
+}
+
 func TestTheTickRepeats(t *testing.T) {
 	testenv.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)

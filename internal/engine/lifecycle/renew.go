@@ -299,9 +299,20 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
 			from.Format("2006-01-02 15:04 MST"))
 	}
+	return e.renewNow(ctx, t, old, cause{actor: actor, reason: reason}, now)
+}
+
+// revokes reports whether a renewal for a reason revokes the old generation.
+func revokes(reason string) bool {
+	return reason == Lost || reason == Compromised || reason == AuthorityRevoked
+}
+
+// renewNow renews a certificate outside of a run.
+func (e *Engine) renewNow(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate, why cause,
+	now time.Time) (tenancy.Certificate, error) {
 	next, err := e.successor(ctx, t, old, now)
 	if err != nil {
-		return none, fmt.Errorf("tenant %s: %w", t.Name, err)
+		return tenancy.Certificate{}, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
 	var b batch
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
@@ -311,15 +322,14 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 		}
 		b = batch{}
 		replaced := old
-		if reason == Lost || reason == Compromised {
+		if revokes(why.reason) {
 			replaced.State = tenancy.Revoked
-			b.events = append(b.events, tenancy.NewEvent(now, actor, "certificate.revoked", t.Name, object(t, old),
-				map[string]any{"reason": reason}))
-			if err := tx.Revoke(ctx, old.ID, reason, now); err != nil {
+			b.events = append(b.events, revocationEvent(t, old, why, now))
+			if err := tx.Revoke(ctx, old.ID, why.reason, now); err != nil {
 				return err
 			}
 		}
-		if err := e.replace(&b, all[t.ID], replaced, next, cause{actor: actor, reason: reason}, now); err != nil {
+		if err := e.replace(&b, all[t.ID], replaced, next, why, now); err != nil {
 			return err
 		}
 		next = b.successors[0]
@@ -327,14 +337,14 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
 		err = tenancy.Errorf(tenancy.ErrConflict, "another user or replica has just renewed the %s of %s: look at the "+
-			"newest generation", purpose.Noun(), t.Name)
+			"newest generation", old.Purpose.Noun(), t.Name)
 	}
 	if err != nil {
 		return next.Certificate, err
 	}
 	e.LogCutOvers(ctx, b.cutOvers)
-	if reason == Lost || reason == Compromised {
-		e.revokeAtIssuer(ctx, t, old, reason, now)
+	if revokes(why.reason) {
+		e.revokeAtIssuer(ctx, t, old, why.reason, now)
 	}
 	return next.Certificate, nil
 }

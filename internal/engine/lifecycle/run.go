@@ -18,15 +18,15 @@ import (
 // that a crash loses little work and the audit log is not locked for long.
 const pageSize = 500
 
-// Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
-// certificates. Then it updates the roll-overs and announces the next issuing CA. Call it often: it costs a few small
-// queries if nothing is due.
+// Tick renews the certificates of revoked authorities. It executes every run date that is due at now and not in the
+// ledger, the earliest first, and resumes runs that left certificates. Then it updates the roll-overs and announces the
+// next issuing CA. Call it often: it costs a few small queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
 	}
-	var failures []error
+	failures := []error{e.refresh(ctx, now), e.RenewRevoked(ctx, now)}
 	for _, r := range unfinished {
 		if _, err := e.Run(ctx, r.RunDate, now); err != nil {
 			failures = append(failures, err)

@@ -43,7 +43,7 @@ type Letter struct {
 	Certificate  string // "Tenant Certificate" or "M-user Certificate"
 	ITContact    bool   // the recipient is an IT contact, not a key user
 	Designated   bool   // the IT contact listed first
-	Reason       string // of a renewal by hand: lost, compromised or reissue; else empty
+	Reason       string // of a renewal by hand or for a revoked CA, as in the audit log; else empty
 	Old          Details
 	New          *Details // nil in a warning
 	Authority    *Details // the new issuing CA if one is announced, else nil
@@ -66,7 +66,20 @@ type Letter struct {
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
-func (l Letter) Revoked() bool { return l.Reason == "lost" || l.Reason == "compromised" }
+func (l Letter) Revoked() bool {
+	return l.Reason == "lost" || l.Reason == "compromised" || l.Reason == "authority-revoked"
+}
+
+// RevokedBecause completes "is revoked, because ...".
+func (l Letter) RevokedBecause() string {
+	switch l.Reason {
+	case "lost":
+		return "its key was lost"
+	case "authority-revoked":
+		return "the CA that issued it is revoked"
+	}
+	return "its key may be in the wrong hands"
+}
 
 // AtOnce reports whether the new certificate is in use as soon as it exists, because no arrangement presents it.
 func (l Letter) AtOnce() bool { return len(l.Arrangements) == 0 }

@@ -9,11 +9,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position, signs_from"
+const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position, signs_from, " +
+	"revoked_at, revoked_for"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
 	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter},
-		&a.Position, instant{&a.SignsFrom})
+		&a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
 }
 
 // Authorities lists the authorities of the local CA, oldest first.
@@ -72,8 +73,9 @@ func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) 
 // AddAuthority stores a new authority. It returns [tenancy.ErrConflict] if its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID,
-			a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom))
+		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID,
+			a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom),
+			micros(a.RevokedAt), a.RevokedFor)
 		return err
 	})
 }
@@ -87,6 +89,12 @@ func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 		err = tenancy.Errorf(tenancy.ErrStale, "this authority already signs at that time")
 	}
 	return err
+}
+
+// RevokeAuthority marks an authority as revoked. It returns [tenancy.ErrStale] if it is already.
+func (t *Tx) RevokeAuthority(ctx context.Context, id, reason string, now time.Time) error {
+	return t.execOne(ctx, "UPDATE authorities SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at = 0",
+		micros(now), reason, id)
 }
 
 // ResealAuthority replaces the sealed key of an authority.

@@ -75,6 +75,13 @@ func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) (
 		"issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
 }
 
+// UnderRevoked lists the certificates that a revoked authority issued and that can still be presented at now.
+func (r Reader) UnderRevoked(ctx context.Context, issuerID string, now time.Time, after string,
+	limit int) ([]tenancy.Certificate, error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE issuer_id = ? AND state "+
+		"IN ('standby', 'active') AND not_after > ? AND id > ? ORDER BY id LIMIT ?", issuerID, micros(now), after, limit)
+}
+
 // SealedKey returns the sealed private key of a certificate. It is empty if the key was destroyed.
 func (r Reader) SealedKey(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such certificate", scanOne[[]byte], "SELECT sealed_key FROM certificates WHERE id = ?", id)

@@ -89,6 +89,7 @@ type server struct {
 	clock      func() time.Time
 	log        *slog.Logger
 
+	crls          crlCache
 	fleetAtRisk   *survey[[]standing.Standing]
 	fleetForecast *survey[client.FleetForecast]
 }

@@ -34,6 +34,7 @@ func (s *server) viewAuthorities() []client.Authority {
 		all = append(all, client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
+			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor,
 		})
 	}
 	return all
@@ -69,6 +70,10 @@ func registerAuthorities(r *router) {
 		method: http.MethodPost, path: "/authorities/{authority}/sign",
 		summary: "Let an announced authority sign from now on", access: operators,
 	}, (*server).signFromNow)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/{authority}/revoke",
+		summary: "Revoke an issuing CA, let another one sign, and renew its certificates", access: operators,
+	}, (*server).revokeAuthority)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/authorities/{authority}/waiting",
 		summary: "List the arrangements whose receivers are not known to trust an authority", access: operators,
@@ -119,6 +124,18 @@ func (s *server) signFromNow(ctx context.Context, in *struct {
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "%s is not announced: see perennial authority list", in.ID)
 	}
 	if err := s.engine.SignFrom(ctx, in.ID, actor(ctx), s.now()); err != nil {
+		return nil, err
+	}
+	return s.authority(in.ID)
+}
+
+func (s *server) revokeAuthority(ctx context.Context, in *struct {
+	ID   string `path:"authority" maxLength:"36"`
+	Body struct {
+		Reason string `json:"reason" enum:"compromised,superseded"`
+	}
+}) (*Entity[client.Authority], error) {
+	if err := s.engine.RevokeAuthority(ctx, in.ID, in.Body.Reason, actor(ctx), s.now()); err != nil {
 		return nil, err
 	}
 	return s.authority(in.ID)

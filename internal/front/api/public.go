@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -27,6 +26,7 @@ func (s *server) handlePublic(mux *http.ServeMux) {
 			w.Write(ca.Bundle())
 		})
 	}
+	mux.HandleFunc("GET /pki/crl.pem", s.allCRLs)
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
 	s.handleUnsubscribe(mux)
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
@@ -42,31 +42,6 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
-}
-
-func (s *server) crl(w http.ResponseWriter, r *http.Request) {
-	id, ok := strings.CutSuffix(r.PathValue("crl"), ".crl")
-	ca, signs := issuer.As[issuer.CRLSigner](s.issuer)
-	if !ok || !signs {
-		http.NotFound(w, r)
-		return
-	}
-	now := s.clock()
-	revoked, err := s.store.RevokedBy(r.Context(), id, now)
-	var der []byte
-	if err == nil {
-		der, err = ca.CRL(id, revoked, now)
-	}
-	switch {
-	case errors.Is(err, tenancy.ErrNotFound):
-		http.NotFound(w, r)
-	case err != nil:
-		s.log.ErrorContext(r.Context(), "revocation list", "error", err)
-		http.Error(w, "the revocation list is not available now", http.StatusInternalServerError)
-	default:
-		w.Header().Set("Content-Type", "application/pkix-crl") // RFC 2585, section 4.2
-		w.Write(der)
-	}
 }
 
 var requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_http_requests_total",

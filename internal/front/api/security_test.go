@@ -17,9 +17,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -106,14 +104,7 @@ func TestACertificateNamesTheListThatRevokesIt(t *testing.T) {
 	mux := http.NewServeMux()
 	s = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
-	var ca *local.CA
-	engine, _ := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now, func(c *lifecycle.Config) {
-		var err error
-		ca, err = local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
-			LongestValidity: c.Policy.Validity, CRLURL: s.URL + "/pki"}, c.Store, c.Seal, now)
-		check(t, err)
-		c.Issuer = ca
-	})
+	engine, ca := enginetest.NewPublishing(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), s.URL+"/pki", now)
 	mux.Handle("/", handler(t, Config{Store: engine.Store, Engine: engine.Engine, Issuer: ca, Seal: engine.Seal,
 		Now: func() time.Time { return now }, Log: engine.Log}))
 	tenant := engine.Tenant(t, "acme", now)

@@ -126,9 +126,9 @@ var germanFleet = []translation{
 	{"Importing", "Wird importiert"},
 	{
 		"In use: signs certificates. Announced: will sign later, so that receivers can trust it first. Replaced: no " +
-			"longer signs.",
+			"longer signs. Revoked: no longer signs, and its certificates are renewed.",
 		"Verwendet: signiert Zertifikate. Angekündigt: signiert später, damit Empfänger ihr vorher vertrauen " +
-			"können. Ersetzt: signiert nicht mehr.",
+			"können. Ersetzt: signiert nicht mehr. Widerrufen: signiert nicht mehr, und ihre Zertifikate werden erneuert.",
 	},
 	{"Intact up to no. %d", "Unversehrt bis Nr. %d"},
 	{"Key type", "Schlüsseltyp"},

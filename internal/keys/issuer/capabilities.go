@@ -51,11 +51,12 @@ type Succession struct {
 // A Stage is a step in the life of an authority.
 type Stage string
 
-// An announced authority does not sign yet. A replaced one no longer signs.
+// An announced authority does not sign yet. A replaced or revoked one no longer signs.
 const (
 	Announced Stage = "announced"
 	Signs     Stage = "signs"
 	Replaced  Stage = "replaced"
+	Revoked   Stage = "revoked"
 )
 
 // A Plan is an authority with its stage and the date of its replacement.
@@ -75,9 +76,24 @@ type Revoker interface {
 
 // A CRLSigner signs certificate revocation lists.
 type CRLSigner interface {
-	// CRL returns the list (DER) of one authority. The error is [tenancy.ErrNotFound] if there is no such authority.
-	CRL(authorityID string, revoked []tenancy.Certificate, now time.Time) ([]byte, error)
+	// CRL returns the list (DER) of one authority, which may be a root or no longer sign. The error is
+	// [tenancy.ErrNotFound] if there is no such authority.
+	CRL(authorityID string, revoked []Revocation, now time.Time) ([]byte, error)
 }
+
+// A Revocation is an entry of a revocation list.
+type Revocation struct {
+	Serial string // hexadecimal
+	At     time.Time
+	Reason int // RFC 5280, section 5.3.1; 0 for none
+}
+
+// The reasons of a revocation list (RFC 5280, section 5.3.1).
+const (
+	KeyCompromise = 1
+	CACompromise  = 2
+	Superseded    = 4
+)
 
 // A Bundler publishes the certificates that a receiver must trust.
 type Bundler interface {

@@ -40,8 +40,19 @@ func New(t testing.TB, url string, now time.Time, options ...Option) (*Installat
 	return Open(t, url, filepath.Join(t.TempDir(), "key"), now, options...)
 }
 
+// NewPublishing is New with a CA whose certificates name revocation lists below an address.
+func NewPublishing(t testing.TB, url, crlURL string, now time.Time, options ...Option) (*Installation, *local.CA) {
+	t.Helper()
+	return open(t, url, filepath.Join(t.TempDir(), "key"), crlURL, now, options...)
+}
+
 // Open is New with a key file that may exist already, as the database may.
 func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (*Installation, *local.CA) {
+	t.Helper()
+	return open(t, url, keyFile, "", now, options...)
+}
+
+func open(t testing.TB, url, keyFile, crlURL string, now time.Time, options ...Option) (*Installation, *local.CA) {
 	t.Helper()
 	s, err := store.Open(t.Context(), url)
 	testenv.Check(t, err)
@@ -54,7 +65,7 @@ func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (
 	p, err := policy.Preset(policy.Default)
 	testenv.Check(t, err)
 	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
-		LongestValidity: p.Validity}, s, seal, now)
+		LongestValidity: p.Validity, CRLURL: crlURL}, s, seal, now)
 	testenv.Check(t, err)
 	config := lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: seal, Policy: p,
 		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)}

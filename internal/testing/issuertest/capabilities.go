@@ -147,9 +147,9 @@ func testCRL(t *testing.T, i issuer.Issuer) {
 	signer := capability[issuer.CRLSigner](t, i)
 	issued, _ := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
 	lost, _ := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
-	revoked := []tenancy.Certificate{
-		{ID: "c", Serial: issued.Serial, RevokedAt: now.Add(-time.Hour), RevokedFor: "compromised"},
-		{ID: "d", Serial: lost.Serial, RevokedAt: now, RevokedFor: "lost"},
+	revoked := []issuer.Revocation{
+		{Serial: issued.Serial, At: now.Add(-time.Hour), Reason: issuer.KeyCompromise},
+		{Serial: lost.Serial, At: now},
 	}
 	der, err := signer.CRL(issued.IssuerID, revoked, now)
 	check(t, err)
@@ -178,7 +178,7 @@ func testCRL(t *testing.T, i issuer.Issuer) {
 	if _, err := signer.CRL("other", nil, now); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("a list of an unknown authority: %v", err)
 	}
-	if _, err := signer.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: "xyz"}}, now); err == nil {
+	if _, err := signer.CRL(issued.IssuerID, []issuer.Revocation{{Serial: "xyz"}}, now); err == nil {
 		t.Error("a certificate without a serial number is left out without an error")
 	}
 }

@@ -2,14 +2,12 @@ package receivertest
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/lab/receiver"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -303,7 +302,7 @@ func spread(l net.Listener, nodes [2]system) {
 // revocations returns lists of all CAs that revoke the tenant's generations except the accepted ones.
 func (w *world) revocations(accepted []*x509.Certificate) (lists []byte) {
 	w.t.Helper()
-	var revoked []tenancy.Certificate
+	var revoked []issuer.Revocation
 	for n := range 2 {
 		c, err := w.engine.Store.Certificate(w.t.Context(), w.acme.ID, tenancy.ForTenant, n+1)
 		if errors.Is(err, tenancy.ErrNotFound) {
@@ -311,36 +310,21 @@ func (w *world) revocations(accepted []*x509.Certificate) (lists []byte) {
 		}
 		check(w.t, err)
 		if !slices.ContainsFunc(accepted, func(a *x509.Certificate) bool { return bytes.Equal(a.Raw, c.DER) }) {
-			c.RevokedAt = time.Now()
-			revoked = append(revoked, c)
+			revoked = append(revoked, issuer.Revocation{Serial: c.Serial, At: time.Now()})
 		}
 	}
 	authorities, err := w.engine.Store.Authorities(w.t.Context())
 	check(w.t, err)
 	for _, a := range authorities {
-		var der []byte
+		below := revoked
 		if a.Kind == tenancy.RootAuthority {
-			der = w.emptyList(a)
-		} else {
-			der, err = w.ca.CRL(a.ID, revoked, time.Now())
-			check(w.t, err)
+			below = nil
 		}
+		der, err := w.ca.CRL(a.ID, below, time.Now())
+		check(w.t, err)
 		lists = append(lists, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
 	}
 	return lists
-}
-
-// emptyList is the list of a root. nginx and HAProxy demand one for each CA of the chain.
-func (w *world) emptyList(a tenancy.Authority) []byte {
-	w.t.Helper()
-	key, err := w.engine.Seal.OpenKey(a.SealedKey, a.SealContext())
-	check(w.t, err)
-	root, err := x509.ParseCertificate(a.DER)
-	check(w.t, err)
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1),
-		ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}, root, key)
-	check(w.t, err)
-	return der
 }
 
 // proxied is reached through an HTTP proxy only.

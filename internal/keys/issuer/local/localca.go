@@ -23,6 +23,8 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +54,7 @@ const (
 	// slow clock accept it at once.
 	Backdate = 5 * time.Minute
 
-	// crlValidity is the time for which a CRL may be used. Every request gets a new one.
+	// crlValidity is the time for which a CRL may be used.
 	crlValidity = 7 * day
 )
 
@@ -62,7 +64,8 @@ type Config struct {
 	TrustDomain string
 	// Organization is the O of every subject.
 	Organization string
-	// CRLURL is the URL prefix of the revocation lists. If it is empty, certificates do not name a list.
+	// CRLURL is the URL prefix of the revocation lists, with the scheme http (RFC 5280, section 8). If it is empty,
+	// certificates do not name a list.
 	CRLURL string
 	// LongestValidity is the maximum validity of a request. It determines when issuing CAs are replaced.
 	LongestValidity time.Duration
@@ -80,9 +83,10 @@ type CA struct {
 	storage Storage
 	keys    *keyring.Keyring
 
-	mu      sync.RWMutex // guards roots and issuing
+	mu      sync.RWMutex // guards what follows
 	roots   []*authority
 	issuing []*authority // by SignsFrom
+	read    time.Time    // when they were read from the storage
 }
 
 type authority struct {
@@ -98,8 +102,25 @@ func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Key
 	return ca, ca.Refresh(ctx, now)
 }
 
-// reload reads the authorities that other replicas created.
-func (ca *CA) reload(ctx context.Context) error {
+// reloadAfter limits how long a CA can sign with an authority that another replica has revoked.
+const reloadAfter = time.Minute
+
+// current reads the authorities again if that was long ago.
+func (ca *CA) current(ctx context.Context, now time.Time) error {
+	ca.mu.RLock()
+	age := now.Sub(ca.read)
+	ca.mu.RUnlock()
+	if age.Abs() < reloadAfter {
+		return nil
+	}
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.reload(ctx, now)
+}
+
+// reload reads the authorities that other replicas created or revoked.
+func (ca *CA) reload(ctx context.Context, now time.Time) error {
+	ca.read = now
 	stored, err := ca.storage.Authorities(ctx)
 	if err != nil {
 		return fmt.Errorf("read the local CA: %w", err)
@@ -111,7 +132,8 @@ func (ca *CA) reload(ctx context.Context) error {
 		}
 		if a.Position <= known {
 			if a.Kind == tenancy.IssuingAuthority {
-				ca.issuing[a.Position-1].SignsFrom = a.SignsFrom
+				stored := ca.issuing[a.Position-1]
+				stored.SignsFrom, stored.RevokedAt, stored.RevokedFor = a.SignsFrom, a.RevokedAt, a.RevokedFor
 			}
 			continue
 		}
@@ -160,7 +182,7 @@ func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *autho
 	if err != nil && !errors.Is(err, tenancy.ErrConflict) {
 		return fmt.Errorf("store a CA (%s): %w", kind, err)
 	}
-	return ca.reload(ctx)
+	return ca.reload(ctx, now)
 }
 
 func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time) (none tenancy.Authority, err error) {
@@ -193,6 +215,7 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 			template.NotAfter = parent.cert.NotAfter
 		}
 		template.MaxPathLenZero = true
+		template.CRLDistributionPoints = ca.distributionPoints(parent)
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		template.PermittedDNSDomainsCritical = true // the flag applies to the whole extension
 		template.PermittedURIDomains = []string{ca.config.TrustDomain}
@@ -221,6 +244,14 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	return made, err
 }
 
+// distributionPoints returns the address of an authority's revocation list; none if lists are not published.
+func (ca *CA) distributionPoints(a *authority) []string {
+	if ca.config.CRLURL == "" {
+		return nil
+	}
+	return []string{ca.config.CRLURL + "/" + a.ID + ".crl"}
+}
+
 // newSerial returns 128 bits from the system's random source, which never fails (crypto/rand).
 func newSerial() *big.Int {
 	b := make([]byte, 16)
@@ -247,7 +278,10 @@ func subjectKeyID(key crypto.PublicKey) ([]byte, error) {
 }
 
 // Issue implements [issuer.Issuer].
-func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) {
+func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	if err := ca.current(ctx, r.At); err != nil {
+		return issuer.Issued{}, err
+	}
 	notBefore := r.At.Add(-Backdate).UTC().Truncate(time.Second)
 	notAfter := notBefore.Add(r.Validity)
 	signer, err := ca.signerOf(r, notAfter)
@@ -277,9 +311,7 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 		template.ExtraExtensions = []pkix.Extension{{Id: subjectAltName, Value: names.SAN,
 			Critical: isEmptyName(names.Subject)}}
 	}
-	if ca.config.CRLURL != "" {
-		template.CRLDistributionPoints = []string{ca.config.CRLURL + "/" + signer.ID + ".crl"}
-	}
+	template.CRLDistributionPoints = ca.distributionPoints(signer)
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)
 	if err != nil {
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
@@ -292,29 +324,23 @@ func (ca *CA) Issue(_ context.Context, r issuer.Request) (issuer.Issued, error) 
 }
 
 // CRL implements [issuer.CRLSigner].
-func (ca *CA) CRL(id string, revoked []tenancy.Certificate, now time.Time) ([]byte, error) {
-	ca.mu.RLock()
-	defer ca.mu.RUnlock()
-	for _, a := range ca.issuing {
-		if a.ID != id {
-			continue
-		}
-		list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second),
-			NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
-		for _, c := range revoked {
-			serial, ok := new(big.Int).SetString(c.Serial, 16)
-			if !ok {
-				return nil, fmt.Errorf("certificate %s has no serial number", c.ID)
-			}
-			entry := x509.RevocationListEntry{SerialNumber: serial, RevocationTime: c.RevokedAt.UTC().Truncate(time.Second)}
-			if c.RevokedFor == "compromised" {
-				entry.ReasonCode = 1 // keyCompromise, RFC 5280 section 5.3.1
-			}
-			list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, entry)
-		}
-		return x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+func (ca *CA) CRL(id string, revoked []issuer.Revocation, now time.Time) ([]byte, error) {
+	all := ca.authorities()
+	i := slices.IndexFunc(all, func(a *authority) bool { return a.ID == id })
+	if i < 0 {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "unknown CA %s", id)
 	}
-	return nil, tenancy.Errorf(tenancy.ErrNotFound, "unknown issuing CA %s", id)
+	list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second),
+		NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
+	for _, r := range revoked {
+		serial, ok := new(big.Int).SetString(r.Serial, 16)
+		if !ok {
+			return nil, fmt.Errorf("a certificate that is to be revoked has the serial number %q", r.Serial)
+		}
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: serial, RevocationTime: r.At.UTC().Truncate(time.Second), ReasonCode: r.Reason})
+	}
+	return x509.CreateRevocationList(rand.Reader, list, all[i].cert, all[i].key)
 }
 
 // Bundle implements [issuer.Bundler].
@@ -338,6 +364,10 @@ func (c Config) Check() error {
 	}
 	if u, err := url.Parse("spiffe://" + c.TrustDomain + "/"); err != nil || u.Host != c.TrustDomain || u.Port() != "" {
 		return fmt.Errorf("invalid trust domain %q: use a host name such as perennial.example.com", c.TrustDomain)
+	}
+	if c.CRLURL != "" && !strings.HasPrefix(c.CRLURL, "http://") {
+		return fmt.Errorf("invalid address of revocation lists %q: use plain http, because a verifier that needs a "+
+			"certificate to read a list may need the list to verify the certificate (RFC 5280, section 8)", c.CRLURL)
 	}
 	return tenancy.CheckText("organization", c.Organization)
 }

@@ -164,7 +164,7 @@ func TestACertificateIsForClientAuthenticationOfOneTenant(t *testing.T) {
 func TestTheNameConstraintsForbidOtherDomains(t *testing.T) {
 	m := &memory{}
 	honest := open(t, m, keys(t), now)
-	thief := &CA{config: Config{TrustDomain: "bank.example.net", Organization: "x"}, issuing: honest.issuing}
+	thief := &CA{config: Config{TrustDomain: "bank.example.net", Organization: "x"}, issuing: honest.issuing, read: now}
 	_, forged := issue(t, thief, tenancy.P256, tenancy.ForTenant, now)
 	_, genuine := issue(t, honest, tenancy.P256, tenancy.ForTenant, now)
 	roots, chain := x509.NewCertPool(), x509.NewCertPool()
@@ -326,6 +326,10 @@ func TestATrustDomainIsAHostName(t *testing.T) {
 			t.Errorf("%.20q: %v, want %q", domain, err, want)
 		}
 	}
+	if err := (Config{TrustDomain: "a", Organization: "b", CRLURL: "https://a/pki"}).Check(); err == nil ||
+		!strings.Contains(err.Error(), "RFC 5280, section 8") {
+		t.Errorf("a revocation list over TLS: %v", err)
+	}
 	if err := (Config{TrustDomain: "a"}).Check(); !errors.Is(err, tenancy.ErrInvalid) {
 		t.Errorf("without an organization: %v", err)
 	}
@@ -334,8 +338,8 @@ func TestATrustDomainIsAHostName(t *testing.T) {
 func TestTheCRLListsWhatWasRevoked(t *testing.T) {
 	ca := open(t, &memory{}, keys(t), now)
 	issued, _ := issue(t, ca, tenancy.P256, tenancy.ForTenant, now)
-	der, err := ca.CRL(issued.IssuerID, []tenancy.Certificate{{ID: "c", Serial: issued.Serial, RevokedAt: now,
-		RevokedFor: "compromised"}}, now)
+	der, err := ca.CRL(issued.IssuerID, []issuer.Revocation{{Serial: issued.Serial, At: now,
+		Reason: issuer.KeyCompromise}}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

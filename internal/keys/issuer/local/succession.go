@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -14,7 +15,7 @@ import (
 func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
-	if err := ca.reload(ctx); err != nil {
+	if err := ca.reload(ctx, now); err != nil {
 		return err
 	}
 	if len(ca.roots) == 0 {
@@ -25,7 +26,7 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	if len(ca.issuing) == 0 {
 		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, time.Time{})
 	}
-	last := ca.issuing[len(ca.issuing)-1]
+	last := ca.last()
 	if last.SignsFrom.After(now) || now.Before(ca.announceAt(last)) {
 		return nil
 	}
@@ -42,10 +43,10 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) (tenancy.Authority, error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
-	if err := ca.reload(ctx); err != nil {
+	if err := ca.reload(ctx, now); err != nil {
 		return tenancy.Authority{}, err
 	}
-	if last := ca.issuing[len(ca.issuing)-1]; last.SignsFrom.After(now) {
+	if last := ca.last(); last.SignsFrom.After(now) {
 		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is already announced and signs "+
 			"from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
 	}
@@ -57,7 +58,7 @@ func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) 
 		return tenancy.Authority{}, tenancy.Invalid("signs_from", "is in the past")
 	}
 	err := ca.announce(ctx, now, issuer.Succession{SignsFrom: from, NewRoot: s.NewRoot})
-	return ca.issuing[len(ca.issuing)-1].Authority, err
+	return ca.last().Authority, err
 }
 
 // announce creates the next issuing CA. Whatever was requested, it signs before a certificate could outlive the present
@@ -69,7 +70,7 @@ func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) 
 			return err
 		}
 	}
-	if last := ca.lastMoment(ca.issuing[len(ca.issuing)-1]); last.Before(from) {
+	if last := ca.lastMoment(ca.last()); last.Before(from) {
 		from = last
 	}
 	if from.Before(now) {
@@ -85,10 +86,22 @@ func (ca *CA) lastMoment(a *authority) time.Time {
 
 func (ca *CA) announceAt(a *authority) time.Time { return ca.lastMoment(a).Add(-announcedFor) }
 
-// signer returns the index of the issuing CA that signs at an instant: the last one whose date has come.
+// last returns the newest issuing CA that is not revoked. There always is one, because another one signs before the
+// present one is revoked.
+func (ca *CA) last() *authority {
+	for _, a := range slices.Backward(ca.issuing) {
+		if a.RevokedAt.IsZero() {
+			return a
+		}
+	}
+	return ca.issuing[len(ca.issuing)-1]
+}
+
+// signer returns the index of the issuing CA that signs at an instant: the last one whose date has come and that is not
+// revoked.
 func (ca *CA) signer(at time.Time) int {
-	for i := len(ca.issuing) - 1; i > 0; i-- {
-		if !ca.issuing[i].SignsFrom.After(at) {
+	for i, a := range slices.Backward(ca.issuing) {
+		if !a.SignsFrom.After(at) && a.RevokedAt.IsZero() {
 			return i
 		}
 	}
@@ -103,7 +116,7 @@ func (ca *CA) signerOf(r issuer.Request, notAfter time.Time) (*authority, error)
 	signing := ca.signer(r.At)
 	for i, a := range ca.issuing {
 		switch {
-		case r.Authority != "" && a.ID != r.Authority, r.Authority == "" && i < signing:
+		case r.Authority != "" && a.ID != r.Authority, r.Authority == "" && i < signing, !a.RevokedAt.IsZero():
 		case !notAfter.After(a.cert.NotAfter):
 			return a, nil
 		}
@@ -123,7 +136,7 @@ func (ca *CA) Signing(now time.Time) tenancy.Authority {
 func (ca *CA) Announced(now time.Time) (a tenancy.Authority, ok bool) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
-	last := ca.issuing[len(ca.issuing)-1]
+	last := ca.last()
 	return last.Authority, last.SignsFrom.After(now)
 }
 
@@ -150,6 +163,9 @@ func (ca *CA) Plans(now time.Time) []issuer.Plan {
 	for i, a := range ca.issuing {
 		p := issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject), Stage: stage(i, signing),
 			AnnounceAt: ca.announceAt(a)}
+		if !a.RevokedAt.IsZero() {
+			p.Stage = issuer.Revoked
+		}
 		if i+1 < len(ca.issuing) {
 			p.AnnounceAt = ca.issuing[i+1].NotBefore.Add(Backdate)
 		}
