@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -54,6 +56,26 @@ func (e *ChainError) Error() string {
 type Chain struct {
 	Seq  int64  // of the last verified event
 	Hash []byte // of the last verified event
+}
+
+// String returns the head of the log in the form in which it is kept outside the database: the number of the entry and
+// its hash, as in "1234:9f86...".
+func (c Chain) String() string {
+	return strconv.FormatInt(c.Seq, 10) + ":" + hex.EncodeToString(c.Hash)
+}
+
+var headForm = regexp.MustCompile(`\b([0-9]{1,18}):([0-9a-f]{64})\b`)
+
+// ParseHeads finds heads of the log in any text that contains them, such as a log or mails.
+func ParseHeads(text string) (heads []Chain) {
+	for _, m := range headForm.FindAllStringSubmatch(text, -1) {
+		seq, err1 := strconv.ParseInt(m[1], 10, 64)
+		hash, err2 := hex.DecodeString(m[2])
+		if err1 == nil && err2 == nil {
+			heads = append(heads, Chain{Seq: seq, Hash: hash})
+		}
+	}
+	return heads
 }
 
 // Add verifies the next event against the previous ones. The error is a [*ChainError].

@@ -280,8 +280,8 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription: they belong to no
-// certificate and cause no task.
+// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription, and AuditHead
+// reports the head of the audit log to the hosting team: they belong to no certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
@@ -289,6 +289,7 @@ const (
 	NewAuthority NoticeKind = "authority"
 	StopAsked    NoticeKind = "stop-asked"
 	MailsStopped NoticeKind = "mails-stopped"
+	AuditHead    NoticeKind = "audit-head"
 )
 
 // A Notice is an event about a certificate that users are notified of. It causes tasks and mails.
@@ -301,7 +302,7 @@ type Notice struct {
 	Subject       string
 	RunDate       time.Time // of the run that caused it; zero for a renewal by hand
 	DueAt         time.Time // the date by which action is needed
-	Reason        string    // of a renewal by hand; else empty
+	Reason        string    // of a renewal by hand, or the head of the audit log that it reports; else empty
 	CreatedAt     time.Time
 	// DedupKey names the cause. A certificate has at most one notice for each.
 	DedupKey string

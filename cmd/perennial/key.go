@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/service"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type keyCmd struct {
@@ -57,14 +57,28 @@ type auditCmd struct {
 
 type auditVerifyCmd struct {
 	Database service.Database `embed:""`
-	Head     string           `placeholder:"HASH" help:"The head that an earlier verification printed. It must still be in the log."`
+	Head     string           `placeholder:"HEAD|FILE" help:"A head that was kept outside the database, or a file with heads, such as that of --audit-head-file, a log or a mail. The log must still have them."`
 }
 
 func (c *auditVerifyCmd) Run(e env) error {
-	chain, err := service.VerifyAudit(context.Background(), c.Database.URL, c.Head)
+	var heads []tenancy.Chain
+	if c.Head != "" {
+		var err error
+		if heads, err = service.ReadHeads(c.Head); err != nil {
+			return err
+		}
+	}
+	chain, err := service.VerifyAudit(context.Background(), c.Database.URL, heads...)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "verified %d entries, head %s\n", chain.Seq, hex.EncodeToString(chain.Hash))
+	fmt.Fprintf(e.out, "verified %d entries, head %s\n", chain.Seq, chain)
+	switch len(heads) {
+	case 0:
+	case 1:
+		fmt.Fprintln(e.out, "it has the head that was kept")
+	default:
+		fmt.Fprintf(e.out, "it has the %d heads that were kept\n", len(heads))
+	}
 	return nil
 }

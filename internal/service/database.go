@@ -2,11 +2,14 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -185,23 +188,40 @@ func RotateKeys(ctx context.Context, d Database, now time.Time, progress func(n 
 	})
 }
 
-// VerifyAudit recomputes the hash chain of the audit log. If head is not empty, an entry must have that hash. It
-// returns the head of the chain.
-func VerifyAudit(ctx context.Context, database, head string) (tenancy.Chain, error) {
+// ReadHeads returns the heads of the audit log that an argument names: a head, the hash of one, or a file that contains
+// heads, such as the one that a service appends to, a log or a mail. A hash alone has no number.
+func ReadHeads(argument string) ([]tenancy.Chain, error) {
+	if hash, err := hex.DecodeString(argument); err == nil && len(hash) == sha256.Size {
+		return []tenancy.Chain{{Hash: hash}}, nil
+	}
+	if heads := tenancy.ParseHeads(argument); len(heads) > 0 {
+		return heads, nil
+	}
+	data, err := os.ReadFile(argument)
+	if err != nil {
+		return nil, fmt.Errorf("--head: it is neither a head such as 1234:HASH nor a file that can be read: %w", err)
+	}
+	heads := tenancy.ParseHeads(string(data))
+	if len(heads) == 0 {
+		return nil, fmt.Errorf("--head: there is no head in %s: a head is the number of an entry and its hash, such as "+
+			"1234:HASH", argument)
+	}
+	return heads, nil
+}
+
+// VerifyAudit recomputes the hash chain of the audit log, and compares it with heads that were kept outside the
+// database. It returns the head of the chain.
+func VerifyAudit(ctx context.Context, database string, heads ...tenancy.Chain) (tenancy.Chain, error) {
 	s, err := openExisting(ctx, database, store.Open)
 	if err != nil {
 		return tenancy.Chain{}, err
 	}
 	defer s.Close()
 	chain, err := s.VerifyEvents(ctx)
-	if err != nil || head == "" {
+	if err != nil {
 		return chain, err
 	}
-	found, err := s.HasEvent(ctx, head)
-	if err == nil && !found {
-		err = fmt.Errorf("audit log: no entry has the hash %s: the log was rewritten", head)
-	}
-	return chain, err
+	return chain, s.VerifyHeads(ctx, heads)
 }
 
 // Backup copies a SQLite database, which a service may use at the same time, to a new file, and verifies the audit log
@@ -215,7 +235,7 @@ func Backup(ctx context.Context, database, file string) (head tenancy.Chain, err
 	if err := s.Backup(ctx, file); err != nil {
 		return head, fmt.Errorf("back up %s: %w", store.Masked(database), err)
 	}
-	if head, err = VerifyAudit(ctx, "sqlite:"+file, ""); err != nil {
+	if head, err = VerifyAudit(ctx, "sqlite:"+file); err != nil {
 		return head, fmt.Errorf("the copy at %s: %w", file, err)
 	}
 	return head, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/front/identity"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // Settings configure a service. The tags describe each setting for the command line, the environment and the
@@ -19,6 +20,7 @@ type Settings struct {
 	Transport    Transport        `embed:""`
 	Certificates Certificates     `embed:""`
 	Mail         Mail             `embed:""`
+	Audit        Audit            `embed:""`
 	Gateway      serve.Options    `embed:""`
 	OIDC         OIDC             `embed:""`
 	Ceilings     Ceilings         `embed:""`
@@ -78,11 +80,12 @@ func (q Quota) Check() error {
 
 // Mail configures the mail server and the sender.
 type Mail struct {
-	SMTP          string  `name:"smtp" env:"PERENNIAL_SMTP" secret:"" placeholder:"URL" help:"Mail server: smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://... Mails wait until one is configured."`
-	SMTPCA        string  `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
-	MailFrom      string  `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
-	MailTemplates string  `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Templates of mails, instead of the built-in ones."`
-	MailRate      float64 `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
+	SMTP          string   `name:"smtp" env:"PERENNIAL_SMTP" secret:"" placeholder:"URL" help:"Mail server: smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://... Mails wait until one is configured."`
+	SMTPCA        string   `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
+	MailFrom      string   `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
+	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Templates of mails, instead of the built-in ones."`
+	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log."`
+	MailRate      float64  `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
 }
 
 // OIDC configures sign-in to the console with a company's OpenID Connect provider.
@@ -113,7 +116,8 @@ func (s *Settings) check() error {
 	if s.Ceilings.KeepBytes < 0 || s.Ceilings.Timeout < 0 {
 		return errors.New("--keep-bytes-ceiling, --timeout-ceiling: use more than 0")
 	}
-	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check())
+	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check(),
+		s.Audit.check(), s.Mail.check())
 }
 
 // check refuses plain HTTP if others could read it.
@@ -157,6 +161,15 @@ func (t *Transport) crlAddress() string {
 		host = strings.TrimSuffix(host, ":"+u.Port())
 	}
 	return "http://" + host + "/pki"
+}
+
+func (m *Mail) check() error {
+	for _, address := range m.OperatorsMail {
+		if err := tenancy.CheckEmail("--operators-mail", address); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *Transport) front() serve.Front {

@@ -57,6 +57,10 @@ type Config struct {
 	PartSize int
 	// PartLease is the time after which another worker can claim a part; 0 for [DefaultPartLease].
 	PartLease time.Duration
+	// Heads keep the head of the audit log outside the database. Optional.
+	Heads []HeadSink
+	// Operators are the addresses of the hosting team, which gets the head by mail. Optional.
+	Operators []string
 	// Pace blocks until the issuer may be asked for n more certificates. Optional: without it, there is no limit.
 	Pace func(ctx context.Context, n int) error
 }
@@ -102,6 +106,8 @@ type Engine struct {
 	parts       PartQueue        // may be nil
 	partSize    int
 	partLease   time.Duration
+	heads       []HeadSink
+	operators   []string
 	pace        func(ctx context.Context, n int) error // may be nil
 	// surpriseFree reports whether the policy's audit finds no renewal without a warning.
 	surpriseFree func() (bool, error)
@@ -124,6 +130,7 @@ func New(c Config) (*Engine, error) {
 		shared: r, store: c.Store, issuer: c.Issuer, keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
+		heads: c.Heads, operators: c.Operators,
 		surpriseFree: sync.OnceValues(func() (bool, error) {
 			report, err := policy.Audit(c.Policy)
 			return report.SurpriseFree, err

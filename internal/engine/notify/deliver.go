@@ -322,7 +322,10 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			}
 		}
 	}
-	if n.CertificateID == "" { // it is about the subscription
+	if n.CertificateID == "" { // it is about the subscription or the audit log
+		if n.Kind == tenancy.AuditHead {
+			l.Head, l.Reason = n.Reason, ""
+		}
 		return l, nil
 	}
 	wanted := old.Generation

@@ -71,10 +71,16 @@ var installed = time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)
 
 func newWorld(t *testing.T, adopted ...lifecycle.Adopted) *world {
 	t.Helper()
+	return worldOf(t, nil, adopted...)
+}
+
+// worldOf is newWorld with a hosting team that gets mails.
+func worldOf(t *testing.T, team []string, adopted ...lifecycle.Adopted) *world {
+	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t}
 	w.Installation, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), installed,
-		func(c *lifecycle.Config) { c.Outbox = noQueue{} })
+		func(c *lifecycle.Config) { c.Outbox, c.Operators = noQueue{}, team })
 	var err error
 	w.acme, err = w.AdoptTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, adopted,
 		"test", installed, nil)
@@ -352,7 +358,7 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 }
 
 func TestNoMailContainsAPrivateKey(t *testing.T) {
-	w := newWorld(t)
+	w := worldOf(t, []string{"team@p.example.com"})
 	w.arrange("bank")
 	_, err := w.ca.Announce(t.Context(), installed, issuer.Succession{NewRoot: true})
 	check(t, err)
@@ -368,6 +374,7 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	check(t, w.AskToStop(t.Context(), alice, last))
 	check(t, w.StopMails(t.Context(), alice.ID, last))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
+	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, last))
 	secrets := [][]byte{[]byte(alice.UnsubscribeToken)}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
 	check(t, err)

@@ -63,6 +63,7 @@ type Letter struct {
 	Unsubscribe, OneClick string
 	Confirm               string // the link that stops mails, if that is asked for
 	Undo                  string // the link that undoes it, if mails were stopped
+	Head                  string // of the audit log, in a mail to the hosting team
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
@@ -176,7 +177,7 @@ type Templates struct {
 }
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
-	tenancy.StopAsked, tenancy.MailsStopped}
+	tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {

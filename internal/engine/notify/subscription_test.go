@@ -38,3 +38,40 @@ func TestMailsAboutASubscriptionHaveTheOneLinkThatTheyAreFor(t *testing.T) {
 		}
 	}
 }
+
+// ofTheHostingTeam lists the IDs of the mails to the hosting team.
+func (w *world) ofTheHostingTeam() (ids []string) {
+	w.t.Helper()
+	mails, err := w.Store.Mails(w.t.Context(), "", tenancy.MailQueued, "", 100)
+	check(w.t, err)
+	for _, m := range mails {
+		if m.TenantID == "" {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+func TestTheMonthlyMailToTheHostingTeamHasTheHeadOfTheAuditLog(t *testing.T) {
+	w := worldOf(t, []string{"team@p.example.com"})
+	var sender answers
+	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, installed))
+	if len(sender.letters) != 1 {
+		t.Fatalf("%d mails", len(sender.letters))
+	}
+	l := sender.letters[0]
+	text, html, err := templates(t).render(l.Kind, l.Letter)
+	check(t, err)
+	for _, body := range []string{text, html} {
+		heads := tenancy.ParseHeads(body)
+		if len(heads) != 1 || !strings.Contains(body, "perennial audit verify --head FILE") ||
+			!strings.Contains(body, "https://p.example.com") {
+			t.Fatalf("the mail: %s", body)
+		}
+		check(t, w.Store.VerifyHeads(t.Context(), heads))
+	}
+	if l.Subject != "Perennial: the head of the audit log, January 2026" || l.Address != "team@p.example.com" ||
+		l.Unsubscribe+l.OneClick != "" {
+		t.Errorf("%+v", l.Letter)
+	}
+}

@@ -20,6 +20,8 @@ const (
 	// ClaimTrustQuestions is the daily question to receivers whether they trust an announced authority. The subject is its
 	// ID with the date.
 	ClaimTrustQuestions ClaimKind = "trust questions"
+	// ClaimHead is the head of the audit log that leaves the database. The subject is its destination with the date.
+	ClaimHead ClaimKind = "audit head"
 )
 
 // inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same
@@ -37,6 +39,9 @@ func (t *Tx) Claim(ctx context.Context, kind ClaimKind, subject string, at time.
 	if err != nil || n == 0 {
 		return false, err
 	}
+	if _, had := inSettings[kind]; !had {
+		return true, nil
+	}
 	return t.claimSetting(ctx, inSettings[kind]+subject, at)
 }
 
@@ -51,6 +56,9 @@ func (r Reader) Claimed(ctx context.Context, kind ClaimKind, subject string) (bo
 func (t *Tx) PruneClaims(ctx context.Context, kind ClaimKind, before time.Time) error {
 	if _, err := t.exec(ctx, "DELETE FROM claims WHERE kind = ? AND at < ?", string(kind), micros(before)); err != nil {
 		return err
+	}
+	if _, had := inSettings[kind]; !had {
+		return nil
 	}
 	return t.pruneSettings(ctx, inSettings[kind], before)
 }

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"math"
 	"strings"
 
@@ -144,6 +147,31 @@ func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
 			return chain, chain.End(head.Seq, head.Hash)
 		}
 	}
+}
+
+// VerifyHeads compares the audit log with heads that were kept outside the database. The error is a
+// [*tenancy.ChainError] if the log differs from one of them, although its own hashes may fit.
+func (r Reader) VerifyHeads(ctx context.Context, heads []tenancy.Chain) error {
+	for _, kept := range heads {
+		if kept.Seq == 0 { // a hash alone
+			if found, err := r.HasEvent(ctx, hex.EncodeToString(kept.Hash)); err != nil || !found {
+				return errors.Join(err, fmt.Errorf("audit log: no entry has the hash %x: the log was rewritten", kept.Hash))
+			}
+			continue
+		}
+		has, err := one(ctx, r, "event", scanOne[[]byte], "SELECT hash FROM events WHERE seq = ?", kept.Seq)
+		switch {
+		case errors.Is(err, tenancy.ErrNotFound):
+			return &tenancy.ChainError{Seq: kept.Seq, Reason: "missing, although its hash was kept outside the database: the " +
+				"log was rewritten, or restored from an older backup"}
+		case err != nil:
+			return err
+		case !bytes.Equal(has, kept.Hash):
+			return &tenancy.ChainError{Seq: kept.Seq, Reason: "does not have the hash that was kept outside the database: the " +
+				"log was rewritten"}
+		}
+	}
+	return nil
 }
 
 // HasEvent reports whether an event has the hash, in hexadecimal.

@@ -96,3 +96,75 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 		}
 	})
 }
+
+// rewrite changes an entry and recomputes the chain behind it, as someone with full control of the database can.
+func rewrite(t *testing.T, s *Store, seq int64, change func(e *tenancy.Event)) {
+	t.Helper()
+	events, err := s.Events(t.Context(), "", 0, 1000)
+	must(t, err)
+	prev := []byte{}
+	exec := func(query string, args ...any) {
+		must(t, s.InTx(t.Context(), func(tx *Tx) error {
+			_, err := tx.exec(t.Context(), query, args...)
+			return err
+		}))
+	}
+	for _, e := range events {
+		if e.Seq == seq {
+			change(&e)
+		}
+		e.Prev = prev
+		e.Hash = e.Sum()
+		prev = e.Hash
+		exec("UPDATE events SET actor = ?, detail = ?, prev = ?, hash = ? WHERE seq = ?", e.Actor, e.Detail, e.Prev, e.Hash,
+			e.Seq)
+	}
+	exec("UPDATE event_head SET hash = ?", prev)
+}
+
+// The chain shows a change only as long as its head is the one that was written. A log that was rewritten with its head
+// fits itself, and does not fit a head that left before.
+func TestALogThatWasRewrittenConsistentlyIsNoticedByAHeadThatWasKeptElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		var heads []tenancy.Chain
+		keep := func() {
+			head, err := s.EventHead(t.Context())
+			must(t, err)
+			heads = append(heads, head)
+		}
+		for i := range 6 {
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+				return tx.Audit(ctx, tenancy.Event{At: now, Actor: "alice", Action: "a", Object: fmt.Sprint(i), Detail: "{}"})
+			}))
+			keep()
+		}
+		verified := func() error {
+			t.Helper()
+			_, err := s.VerifyEvents(t.Context())
+			must(t, err)
+			return s.VerifyHeads(t.Context(), heads)
+		}
+		must(t, verified())
+		rewrite(t, s, 4, func(e *tenancy.Event) { e.Actor = "bob" })
+		var broken *tenancy.ChainError
+		if err := verified(); !errors.As(err, &broken) || broken.Seq != 4 ||
+			!strings.Contains(err.Error(), "the log was rewritten") {
+			t.Errorf("entry 4 was rewritten: %v", err)
+		}
+		must(t, s.VerifyHeads(t.Context(), heads[:3])) // from before the change
+		if err := s.VerifyHeads(t.Context(), []tenancy.Chain{{Hash: heads[5].Hash}}); err == nil ||
+			!strings.Contains(err.Error(), "the log was rewritten") {
+			t.Errorf("by the hash alone: %v", err)
+		}
+		rewrite(t, s, 4, func(e *tenancy.Event) { e.Actor = "alice" })
+		must(t, verified())
+		for _, query := range []string{"DELETE FROM events WHERE seq > 4",
+			"UPDATE event_head SET seq = 4, hash = (SELECT hash FROM events WHERE seq = 4)"} {
+			_, err := s.DB().ExecContext(t.Context(), query)
+			must(t, err)
+		}
+		if err := verified(); !errors.As(err, &broken) || broken.Seq != 5 || !strings.Contains(err.Error(), "missing") {
+			t.Errorf("the end was cut off: %v", err)
+		}
+	})
+}

@@ -40,9 +40,11 @@ func setUp(t *testing.T) *fixture {
 	f := &fixture{t: t, dir: t.TempDir()}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(f.dir, "p.db"), now)
-	_, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
+	tenant, err := f.engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "Acme",
 		KeyType: tenancy.RSA2048}, "test", now)
 	check(t, err)
+	// An arrangement that rolls over keeps the old generation and its key.
+	f.engine.Arrangement(t, tenancy.Arrangement{TenantID: tenant.ID, Name: "kept"})
 	f.write("ca.pem", f.ca.Bundle())
 	server, err := f.ca.NewServerCertificate("127.0.0.1", time.Now)
 	check(t, err)
