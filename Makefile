@@ -10,7 +10,7 @@ SEEDS   ?= 200
 BESIEGED ?= 1h
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test check packages lint prose generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers screenshots demo clean
+.PHONY: run build release sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -58,6 +58,13 @@ lint: prose
 prose: ## lines that are too wide, and phrases to write otherwise, in all files or in those whose path begins with BELOW
 	@$(GO) -C tools build -o $(CURDIR)/bin/prose ./prose
 	@bin/prose -exceptions tools/prose/exceptions.txt $(BELOW)
+
+licences: ## of every module that is linked: permissive ones and MPL-2.0 are allowed
+	@$(GO) -C tools build -o $(CURDIR)/bin/licences ./licences
+	@bin/licences ./cmd/...
+
+vulnerabilities: ## known ones in code that is called; the database of vulnerabilities must be reachable
+	@.ci/vulnerabilities
 
 generate: ## the console's templates and docs/openapi.json, from the code
 	"$$($(GO) -C tools tool -n templ)" generate -path internal/front/web
