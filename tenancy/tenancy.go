@@ -280,8 +280,9 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription, and AuditHead
-// reports the head of the audit log to the hosting team: they belong to no certificate and cause no task.
+// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription. AuditHead reports the
+// head of the audit log to the hosting team, and TokensEnd the tokens that need a successor. These four belong to no
+// certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
@@ -290,6 +291,7 @@ const (
 	StopAsked    NoticeKind = "stop-asked"
 	MailsStopped NoticeKind = "mails-stopped"
 	AuditHead    NoticeKind = "audit-head"
+	TokensEnd    NoticeKind = "tokens-end"
 )
 
 // A Notice is an event about a certificate that users are notified of. It causes tasks and mails.

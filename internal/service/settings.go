@@ -84,7 +84,7 @@ type Mail struct {
 	SMTPCA        string   `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
 	MailFrom      string   `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
 	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Templates of mails, instead of the built-in ones."`
-	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log."`
+	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log, and for warnings of tokens that end."`
 	MailRate      float64  `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
 }
 

@@ -39,11 +39,13 @@ var licences = []licence{
 	{"BSD-3-Clause", []string{"redistribution and use in source and binary forms", "neither the name"}, true},
 	{"BSD-3-Clause", []string{"redistribution and use in source and binary forms", "may be used to endorse"}, true},
 	{"BSD-2-Clause", []string{"redistribution and use in source and binary forms"}, true},
-	{"MIT", []string{"permission is hereby granted, free of charge", "the above copyright notice and this permission"}, true},
+	{"MIT", []string{"permission is hereby granted, free of charge", "the above copyright notice and this permission"},
+		true},
 	{"ISC", []string{"permission to use, copy, modify, and", "distribute this software for any purpose"}, true},
 	{"Unlicense", []string{"this is free and unencumbered software released into the public domain"}, true},
 	{"CC0-1.0", []string{"cc0 1.0 universal"}, true},
-	{"public domain", []string{"all of the code and documentation in sqlite has been dedicated to the public domain"}, true},
+	{"public domain", []string{"all of the code and documentation in sqlite has been dedicated to the public domain"},
+		true},
 }
 
 var spaces = regexp.MustCompile(`[\s*#/]+`)

@@ -19,16 +19,20 @@ func TestOnlyPermissiveLicencesAndMPLPass(t *testing.T) {
 		files map[string]string
 		want  string // the names, or a part of the error
 	}{
-		"MIT":                     {map[string]string{"LICENSE": mit}, "MIT"},
-		"MIT as a comment":        {map[string]string{"LICENCE.md": "# " + strings.ReplaceAll(mit, "\n", "\n# ")}, "MIT"},
-		"MPL":                     {map[string]string{"LICENSE.txt": mpl}, "MPL-2.0"},
-		"two":                     {map[string]string{"LICENSE-MIT": mit, "LICENSE-APACHE": "Apache License\nVersion 2.0"}, "Apache-2.0+MIT"},
-		"AGPL":                    {map[string]string{"COPYING": agpl}, "AGPL, which is not allowed"},
-		"one of two is not known": {map[string]string{"LICENSE": mit, "LICENSE-PARTS": "Ask us."}, "LICENSE-PARTS is not known"},
-		"BUSL":                    {map[string]string{"LICENSE": "Business Source License 1.1"}, "BUSL, which is not allowed"},
-		"GPL":                     {map[string]string{"LICENSE": "GNU General Public License version 2"}, "GPL, which is not allowed"},
-		"none":                    {map[string]string{"README": mit, "license.go": mit}, "it has no licence"},
-		"a picture":               {map[string]string{"LICENSE": mit, "LICENSE-LOGO": "https://example.com/logo"}, "MIT"},
+		"MIT":              {map[string]string{"LICENSE": mit}, "MIT"},
+		"MIT as a comment": {map[string]string{"LICENCE.md": "# " + strings.ReplaceAll(mit, "\n", "\n# ")}, "MIT"},
+		"MPL":              {map[string]string{"LICENSE.txt": mpl}, "MPL-2.0"},
+		"two": {
+			map[string]string{"LICENSE-MIT": mit, "LICENSE-APACHE": "Apache License\nVersion 2.0"},
+			"Apache-2.0+MIT"},
+		"AGPL": {map[string]string{"COPYING": agpl}, "AGPL, which is not allowed"},
+		"one of two is not known": {
+			map[string]string{"LICENSE": mit, "LICENSE-PARTS": "Ask us."},
+			"LICENSE-PARTS is not known"},
+		"BUSL":      {map[string]string{"LICENSE": "Business Source License 1.1"}, "BUSL, which is not allowed"},
+		"GPL":       {map[string]string{"LICENSE": "GNU General Public License version 2"}, "GPL, which is not allowed"},
+		"none":      {map[string]string{"README": mit, "license.go": mit}, "it has no licence"},
+		"a picture": {map[string]string{"LICENSE": mit, "LICENSE-LOGO": "https://example.com/logo"}, "MIT"},
 	} {
 		dir := t.TempDir()
 		for file, text := range c.files {

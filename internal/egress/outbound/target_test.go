@@ -44,8 +44,8 @@ func TestATargetIsAllowedForItsTenantAndPortAlone(t *testing.T) {
 
 func TestATargetThatCannotBeReadIsRefused(t *testing.T) {
 	for _, text := range []string{"", "acme", "10.0.0.0", "=10.0.0.0/8", "acme=", "10.0.0.0/33", "10.0.0.0/8:",
-		"10.0.0.0/8:0", "10.0.0.0/8:65536", "10.0.0.0/8:https", "fd00::/8:8443x", "[fd00::/8]", "[fd00::/8]8443", "fe80::1%eth0",
-		"example.com:443", "acme=zeta=10.0.0.0/8"} {
+		"10.0.0.0/8:0", "10.0.0.0/8:65536", "10.0.0.0/8:https", "fd00::/8:8443x", "[fd00::/8]", "[fd00::/8]8443",
+		"fe80::1%eth0", "example.com:443", "acme=zeta=10.0.0.0/8"} {
 		var n Network
 		err := n.AddTarget(text)
 		if err == nil || len(n.targets) != 0 || !strings.Contains(err.Error(), "10.20.0.0/16:8443") {

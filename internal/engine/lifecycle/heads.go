@@ -72,11 +72,6 @@ func (e *Engine) mailHead(ctx context.Context, now time.Time) error {
 		}
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.AuditHead, CreatedAt: now, DedupKey: "audit-head/" + month,
 			Subject: "Perennial: the head of the audit log, " + now.UTC().Format("January 2006"), Reason: head.String()}
-		b := batchFor(0)
-		b.notices = append(b.notices, n)
-		for _, address := range e.operators {
-			b.mails = append(b.mails, e.mailOf(n, tenancy.Mail{Name: "Hosting team", Address: address}))
-		}
-		return e.write(ctx, tx, b, now)
+		return e.write(ctx, tx, e.toOperators(n), now)
 	})
 }

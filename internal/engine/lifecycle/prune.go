@@ -26,6 +26,7 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PruneClaims(ctx, store.ClaimReminder, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimTrustQuestions, now.Add(-questionsKept)),
+			tx.PruneClaims(ctx, store.ClaimTokenEnd, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)))
 	})
 	if err != nil {

@@ -20,8 +20,8 @@ const pageSize = 500
 
 // Tick renews the certificates of revoked authorities. It executes every run date that is due at now and not in the
 // ledger, the earliest first, and resumes runs that left certificates. Then it updates the roll-overs, announces the
-// next issuing CA, and publishes the head of the audit log. Call it often: it costs a few small queries if nothing is
-// due.
+// next issuing CA, publishes the head of the audit log, and warns of tokens that end. Call it often: it costs a few
+// small queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
@@ -42,7 +42,8 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now))...)
+	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
+		e.WarnOfTokens(ctx, now))...)
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -322,9 +323,12 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			}
 		}
 	}
-	if n.CertificateID == "" { // it is about the subscription or the audit log
-		if n.Kind == tenancy.AuditHead {
+	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
+		switch n.Kind {
+		case tenancy.AuditHead:
 			l.Head, l.Reason = n.Reason, ""
+		case tenancy.TokensEnd:
+			l.Tokens, l.Reason = strings.Split(n.Reason, "\n"), ""
 		}
 		return l, nil
 	}

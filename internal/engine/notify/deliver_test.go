@@ -374,8 +374,14 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	check(t, w.AskToStop(t.Context(), alice, last))
 	check(t, w.StopMails(t.Context(), alice.ID, last))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
+	const hash = "hash of the secret"
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateToken(t.Context(), tenancy.Token{ID: "t1", Name: "crm", Role: tenancy.RoleSender,
+			TenantID: w.acme.ID, CreatedAt: installed, ExpiresAt: last.AddDate(0, 0, 5)}, hash)
+	}))
+	check(t, w.WarnOfTokens(t.Context(), last))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, last))
-	secrets := [][]byte{[]byte(alice.UnsubscribeToken)}
+	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash)}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
 	check(t, err)
 	for _, c := range certs {

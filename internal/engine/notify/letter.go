@@ -61,9 +61,10 @@ type Letter struct {
 	// Unsubscribe is the page that asks whether mails shall stop, and OneClick the link that stops them at once (RFC
 	// 8058). Both are empty for IT contacts.
 	Unsubscribe, OneClick string
-	Confirm               string // the link that stops mails, if that is asked for
-	Undo                  string // the link that undoes it, if mails were stopped
-	Head                  string // of the audit log, in a mail to the hosting team
+	Confirm               string   // the link that stops mails, if that is asked for
+	Undo                  string   // the link that undoes it, if mails were stopped
+	Head                  string   // of the audit log, in a mail to the hosting team
+	Tokens                []string // that end, in a mail to the hosting team; a line each
 }
 
 // Revoked reports whether the old certificate was revoked with its renewal.
@@ -177,7 +178,7 @@ type Templates struct {
 }
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
-	tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead}
+	tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {

@@ -239,7 +239,6 @@ func (w *world) sent() int {
 var (
 	relayDenied = &Refusal{Fault: Ours, Reply: errors.New("554 5.7.1 relay denied")}
 	loginFailed = &Refusal{Fault: Ours, Session: true, Reply: errors.New("535 5.7.8 login failed")}
-	noSuchUser  = &Refusal{Fault: OfRecipient, Final: true, Reply: errors.New("550 5.1.1 no such user")}
 )
 
 func TestMailsAreHeldAsAWholeIfTheServerRefusesThisInstallation(t *testing.T) {
@@ -425,7 +424,7 @@ func TestAMailThatFailedIsTriedAfterThoseThatDidNot(t *testing.T) {
 }
 
 // untried answers no letter, as a server that cannot be reached again.
-type untried struct{ answers }
+type untried struct{}
 
 func (u *untried) Send(_ context.Context, _ []Addressed, _ func(int, error) error) error { return nil }
 

@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -50,6 +52,31 @@ func (w *world) ofTheHostingTeam() (ids []string) {
 		}
 	}
 	return ids
+}
+
+func TestTheMailAboutTokensThatEndListsThem(t *testing.T) {
+	w := worldOf(t, []string{"team@p.example.com"})
+	before := w.ofTheHostingTeam()
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateToken(t.Context(), tenancy.Token{ID: "t1", Name: "<crm>", Role: tenancy.RoleSender,
+			TenantID: w.acme.ID, CreatedAt: installed, ExpiresAt: installed.AddDate(0, 0, 5)}, "hash")
+	}))
+	check(t, w.WarnOfTokens(t.Context(), installed))
+	mails := slices.DeleteFunc(w.ofTheHostingTeam(), func(id string) bool { return slices.Contains(before, id) })
+	var sender answers
+	check(t, w.deliverer(&sender).Deliver(t.Context(), mails, false, installed))
+	if len(sender.letters) != 1 {
+		t.Fatalf("%d mails", len(sender.letters))
+	}
+	l := sender.letters[0]
+	text, html, err := templates(t).render(l.Kind, l.Letter)
+	check(t, err)
+	if !strings.Contains(text, "- <crm> (sender of acme, ID t1) ends on ") ||
+		!strings.Contains(html, "<li>&lt;crm&gt; (sender of acme, ID t1) ends on ") ||
+		!strings.Contains(text, "perennial token rotate ID") || l.Subject !=
+		"Perennial: tokens of senders and gateways end soon" {
+		t.Errorf("%s: %s\n%s", l.Subject, text, html)
+	}
 }
 
 func TestTheMonthlyMailToTheHostingTeamHasTheHeadOfTheAuditLog(t *testing.T) {

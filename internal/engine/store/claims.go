@@ -22,6 +22,8 @@ const (
 	ClaimTrustQuestions ClaimKind = "trust questions"
 	// ClaimHead is the head of the audit log that leaves the database. The subject is its destination with the date.
 	ClaimHead ClaimKind = "audit head"
+	// ClaimTokenEnd is the mail about a token that ends. The subject is the token's ID with the stage.
+	ClaimTokenEnd ClaimKind = "token end"
 )
 
 // inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same

@@ -13,7 +13,7 @@ func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
 }
 
-// needsServers skips a test that starts a server if "make check" runs it. Everywhere else, a missing server is a failure.
+// needsServers skips a test that starts a server if "make check" runs it. Elsewhere, a missing server is a failure.
 func needsServers(t testing.TB) {
 	t.Helper()
 	if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
