@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -210,16 +211,24 @@ func (j *Jobs) EnqueueImport(ctx context.Context, tx *sql.Tx, id string) error {
 type tickWorker struct {
 	river.WorkerDefaults[tickArgs]
 	config *Config
-	busy   sync.Mutex
+	busy   sync.Mutex  // held during a tick
+	asked  atomic.Bool // a tick is wanted that has not begun
 }
 
 func (w *tickWorker) Timeout(*river.Job[tickArgs]) time.Duration { return tickTimeout }
 
-func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) error {
-	if !w.busy.TryLock() {
-		return nil // a long run is still working; the next tick looks again
+// Work ticks. A tick that is wanted while another one is running takes place after it, in the same job.
+func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) (err error) {
+	w.asked.Store(true)
+	for w.asked.Load() && w.busy.TryLock() {
+		w.asked.Store(false)
+		err = errors.Join(err, w.tick(ctx))
+		w.busy.Unlock()
 	}
-	defer w.busy.Unlock()
+	return err
+}
+
+func (w *tickWorker) tick(ctx context.Context) error {
 	err := w.config.Engine.Tick(ctx, w.config.Now())
 	if w.config.Prober != nil {
 		err = errors.Join(err, w.config.Prober.ProbeOpen(ctx), w.config.Prober.ProbeAnnounced(ctx))
