@@ -487,7 +487,8 @@ type Message struct {
 	Attempts      int
 	Duration      time.Duration
 	Outcome       string // empty, or the failure and its handling
-	// Count is the number of messages that the entry stands for: if many succeed in one second, one entry stands for all.
+	// Count is the number of messages that the entry stands for. If it is more than 1, the duration is their mean, and
+	// method, path and outcome are those of the first.
 	Count int
 }
 

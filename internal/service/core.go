@@ -77,7 +77,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	engine := lifecycle.Config{
 		Store: p.store, Issuer: p.issuer, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease, Heads: s.Audit.sinks(c.Log),
-		Operators: s.Mail.OperatorsMail,
+		Operators: s.Mail.OperatorsMail, MessagesKept: s.MessageLogRetention,
 	}
 	if engine.Parts, err = jobs.NewPartQueue(p.store, c.Log); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -27,7 +28,9 @@ type Settings struct {
 	Quota        Quota            `embed:""`
 	Log          serve.Log        `embed:""`
 	Monitoring   serve.Monitoring `embed:""`
-	JobLease     time.Duration    `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
+	// MessageLogRetention is how long entries of the message log are kept.
+	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted when they are older than this, at least 24h. Use the same at all replicas."`
+	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
 }
 
 // Database names the database and the key-encryption keys that open it.
@@ -115,6 +118,10 @@ func (s *Settings) check() error {
 	}
 	if s.Ceilings.KeepBytes < 0 || s.Ceilings.Timeout < 0 {
 		return errors.New("--keep-bytes-ceiling, --timeout-ceiling: use more than 0")
+	}
+	if s.MessageLogRetention != 0 && s.MessageLogRetention < lifecycle.LeastMessagesKept {
+		return fmt.Errorf("--message-log-retention: %s is too short: use %s or more, because the diagnosis reads the log",
+			s.MessageLogRetention, lifecycle.LeastMessagesKept)
 	}
 	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check(),
 		s.Audit.check(), s.Mail.check())

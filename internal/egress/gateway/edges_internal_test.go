@@ -42,14 +42,14 @@ func TestTheMessageLogWaitsUntilItCanBeWritten(t *testing.T) {
 	}
 	entries := func(n int) (all []tenancy.Message) {
 		for i := range n {
-			all = append(all, tenancy.Message{ID: fmt.Sprint(i)})
+			all = append(all, tenancy.Message{ID: fmt.Sprint(i), Count: 1})
 		}
 		return all
 	}
 	g.journal.entries, g.journal.lost = entries(2), 3
 	g.writeJournal(t.Context())
 	g.writeJournal(t.Context())
-	if len(control.entries) != 2 || strings.Count(logged.String(), "entries_lost=3") != 1 {
+	if len(control.entries) != 2 || strings.Count(logged.String(), "messages_lost=3") != 1 {
 		t.Errorf("%d entries are written, %s", len(control.entries), &logged)
 	}
 
@@ -62,13 +62,13 @@ func TestTheMessageLogWaitsUntilItCanBeWritten(t *testing.T) {
 	if len(g.journal.entries) != mostEntries || g.journal.lost != mostEntries/2 || g.journal.entries[1].ID != "1" {
 		t.Errorf("%d entries wait, %d are lost", len(g.journal.entries), g.journal.lost)
 	}
-	if strings.Count(logged.String(), "disk full") != 1 || strings.Contains(logged.String(), "entries_lost") {
+	if strings.Count(logged.String(), "disk full") != 1 || strings.Contains(logged.String(), "messages_lost") {
 		t.Errorf("three failures are logged as %s", &logged)
 	}
 	control.err, control.entries = nil, nil
 	g.writeJournal(t.Context())
 	if len(control.entries) != mostEntries || len(g.journal.entries) != 0 || g.journal.lost != 0 ||
-		!strings.Contains(logged.String(), fmt.Sprint("entries_lost=", mostEntries/2)) {
+		!strings.Contains(logged.String(), fmt.Sprint("messages_lost=", mostEntries/2)) {
 		t.Errorf("%d entries are written, %d wait: %s", len(control.entries), len(g.journal.entries), &logged)
 	}
 }

@@ -96,6 +96,8 @@ type Config struct {
 	// BodyGrace is the time that a sender may take for the body of a message, besides a second for every 500 bytes; 0 for
 	// 20 seconds.
 	BodyGrace time.Duration
+	// LogDetail selects how much the message log keeps; empty for [LogMinutes].
+	LogDetail LogDetail
 	// ArrangementSeries counts messages per arrangement, and not only in total.
 	ArrangementSeries bool
 	Now               func() time.Time
@@ -141,6 +143,10 @@ func New(c Config) (*Gateway, error) {
 	if c.Control == nil || c.Network == nil || c.Now == nil || c.Log == nil {
 		return nil, errors.New("a gateway needs a control, a network, a clock and a log")
 	}
+	windows, err := c.LogDetail.windows()
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{control: c.Control, network: c.Network, suffix: c.Suffix, open: c.Open,
 		senderDomain: c.SenderDomain, revoked: revocations{path: c.SenderCRL, log: c.Log}, tempDir: c.TempDir, now: c.Now,
 		workloads: c.Workloads,
@@ -154,7 +160,7 @@ func New(c Config) (*Gateway, error) {
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
 	g.tokens.known = map[string]token{}
 	g.reports.wake = make(chan struct{}, 1)
-	g.journal.wake = make(chan struct{}, 1)
+	g.journal.windows, g.journal.wake = windows, make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.inBackground = func(work func(context.Context)) { g.ended.Go(func() { work(ctx) }) }
 	unlisten := g.control.OnChange(g.changed)

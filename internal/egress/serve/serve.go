@@ -38,6 +38,8 @@ type Options struct {
 	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"The longest that a receiver may take for a parked message, whatever its arrangement allows."`
 	Workloads       workload.Options `embed:""`
 	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges besides the public ones that receivers may be in: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for a port, acme=10.20.0.5:8443 for a tenant and a port."`
+
+	MessageLogDetail string `default:"minute" enum:"minute,hour,all" env:"PERENNIAL_MESSAGE_LOG_DETAIL" help:"Entries of the message log: one for each outcome of an arrangement in a minute, with samples of what failed; hour counts successes by the hour; all has an entry for every message."`
 }
 
 // isOff reports whether no gateway is wanted.
@@ -147,7 +149,7 @@ func (o *Options) Open(c gateway.Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
-	c.ParkedTimeout = o.ParkedTimeout
+	c.LogDetail, c.ParkedTimeout = gateway.LogDetail(o.MessageLogDetail), o.ParkedTimeout
 	c.Suffix, c.Open, c.SenderDomain, c.SenderCRL = o.GatewaySuffix, o.GatewayOpen, o.SenderDomain, o.SenderCRL
 	return &Server{URL: urlOf(l, config), config: c, tls: config, listener: l}, nil
 }

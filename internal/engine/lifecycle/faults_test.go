@@ -110,7 +110,7 @@ func TestEveryStepOfTheLifeCycleReportsAFailingDatabaseAndIsRepeated(t *testing.
 		_, err := f.RollTenant(ctx, acme, expired)
 		return err
 	})
-	f.failing([]string{"claims", "messages", "parked"}, nil, func() error { return f.Prune(ctx, expired) })
+	f.failing([]string{"claims", "messages", "message_log", "parked"}, nil, func() error { return f.Prune(ctx, expired) })
 }
 
 func TestAnAnnouncementReportsAFailingDatabaseAndIsRepeated(t *testing.T) {

@@ -61,6 +61,8 @@ type Config struct {
 	Heads []HeadSink
 	// Operators are the addresses of the hosting team, which gets the head by mail. Optional.
 	Operators []string
+	// MessagesKept is the retention time of the message log; 0 for [DefaultMessagesKept].
+	MessagesKept time.Duration
 	// Pace blocks until the issuer may be asked for n more certificates. Optional: without it, there is no limit.
 	Pace func(ctx context.Context, n int) error
 }
@@ -108,7 +110,9 @@ type Engine struct {
 	partLease   time.Duration
 	heads       []HeadSink
 	operators   []string
-	pace        func(ctx context.Context, n int) error // may be nil
+	// messagesKept is the retention time of the message log.
+	messagesKept time.Duration
+	pace         func(ctx context.Context, n int) error // may be nil
 	// surpriseFree reports whether the policy's audit finds no renewal without a warning.
 	surpriseFree func() (bool, error)
 }
@@ -131,6 +135,7 @@ func New(c Config) (*Engine, error) {
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
 		heads: c.Heads, operators: c.Operators,
+		messagesKept: cmp.Or(c.MessagesKept, DefaultMessagesKept),
 		surpriseFree: sync.OnceValues(func() (bool, error) {
 			report, err := policy.Audit(c.Policy)
 			return report.SurpriseFree, err

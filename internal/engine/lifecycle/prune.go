@@ -9,8 +9,12 @@ import (
 )
 
 const (
-	// messagesKept is the retention time of the message log and of parked messages that have ended.
-	messagesKept = 30 * 24 * time.Hour
+	// DefaultMessagesKept is the retention time of the message log unless [Config] sets another one.
+	DefaultMessagesKept = 30 * 24 * time.Hour
+	// LeastMessagesKept is the shortest retention time of the message log. The diagnosis reads the latest entries.
+	LeastMessagesKept = 24 * time.Hour
+	// parkedKept is the retention time of parked messages that have ended.
+	parkedKept = 30 * 24 * time.Hour
 	// remindersKept exceeds the time in which a reminder can come again: the first one is sent 30 days before a
 	// certificate expires.
 	remindersKept = 90 * 24 * time.Hour
@@ -35,14 +39,17 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 	if err := e.shared.PruneParked(ctx, now); err != nil {
 		return err
 	}
-	before := now.Add(-messagesKept)
+	before := now.Add(-e.messagesKept)
+	if err := e.store.TurnMessageLog(ctx, now, before); err != nil {
+		return err
+	}
 	for {
 		var n int64
 		err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
 			if n, err = tx.ForgetMessages(ctx, before, prunePage); err != nil {
 				return err
 			}
-			return tx.ForgetParked(ctx, before)
+			return tx.ForgetParked(ctx, now.Add(-parkedKept))
 		})
 		if err != nil || n < prunePage {
 			return err

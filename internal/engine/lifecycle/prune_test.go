@@ -72,6 +72,11 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 	if len(messages) != 1 || messages[0].Path != "/recent" {
 		t.Errorf("%d messages are kept", len(messages))
 	}
+	f.messagesKept = LeastMessagesKept
+	check(t, f.Prune(ctx, now))
+	if messages, err = f.store.Messages(ctx, bank.ID, "", 100); err != nil || len(messages) != 0 {
+		t.Errorf("with a shorter retention time, %d messages are kept, %v", len(messages), err)
+	}
 	for name, id := range parked {
 		if _, err := f.store.Parked(ctx, bank.ID, id); (err == nil) != (name != "ended long ago") {
 			t.Errorf("a parked message that %s: %v", name, err)

@@ -66,10 +66,12 @@ func TestAMigrationThatIsCompatibleHasOnlyAdditions(t *testing.T) {
 			continue
 		}
 		compatible++
-		up, _, _ := strings.Cut(string(data), "-- +goose Down")
-		for statement := range strings.SplitSeq(comment.ReplaceAllString(up, ""), ";") {
-			if s := strings.TrimSpace(statement); s != "" && !additions.MatchString(s) {
-				t.Errorf("%s: an older program may not work with %q", name, s)
+		for _, engine := range []Engine{SQLite, Postgres} {
+			up, _, _ := strings.Cut(engine.dialect(string(data)), "-- +goose Down")
+			for statement := range strings.SplitSeq(comment.ReplaceAllString(up, ""), ";") {
+				if s := strings.TrimSpace(statement); s != "" && !additions.MatchString(s) {
+					t.Errorf("%s: an older program may not work with %q on %s", name, s, engine)
+				}
 			}
 		}
 	}

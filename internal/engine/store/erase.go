@@ -8,6 +8,7 @@ var keptOfATenant = []string{"notices", "tasks", "mails"}
 // erasures delete the rows of a tenant, those that refer to others first. Each query takes the tenant's ID.
 var erasures = []string{
 	"DELETE FROM evidence WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
+	"DELETE FROM message_log WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM messages WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM links WHERE arrangement_id IN (SELECT id FROM arrangements WHERE tenant_id = ?)",
 	"DELETE FROM parked WHERE tenant_id = ?",

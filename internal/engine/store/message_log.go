@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+var insertMessages = bulkInsert("message_log", "arrangement_id text", "id text", "at bigint", "micros bigint",
+	"status bigint", "generation bigint", "attempts bigint", "count bigint", "method text", "path text",
+	"outcome text").oncePer("arrangement_id, id, at")
+
+// AddMessages adds to the message log. Entries that are stored already are left out, because a gateway repeats what was
+// not confirmed.
+func (t *Tx) AddMessages(ctx context.Context, all []tenancy.Message) error {
+	_, err := insertMessages.write(ctx, t, len(all), func(i int) []any {
+		m := &all[i]
+		return []any{m.ArrangementID, m.ID, micros(m.At), m.Duration.Microseconds(), int64(m.Status),
+			int64(m.Generation), int64(m.Attempts), int64(m.Count), storable(m.Method), storable(m.Path), storable(m.Outcome)}
+	})
+	return err
+}
+
+func scanMessage(s row) (m tenancy.Message, err error) {
+	var micros int64
+	err = s.Scan(&m.ID, &m.ArrangementID, instant{&m.At}, &m.Method, &m.Path, &m.Status, &m.Generation, &m.Attempts,
+		&micros, &m.Outcome, &m.Count)
+	m.Duration = time.Duration(micros) * time.Microsecond
+	return m, err
+}
+
+// latestMessages selects the latest entries of one table that can hold them.
+func latestMessages(table string) string {
+	return "SELECT * FROM (SELECT id, arrangement_id, at, method, path, status, generation, attempts, micros, outcome, " +
+		"count FROM " + table + " WHERE arrangement_id = ? AND id < ? ORDER BY id DESC LIMIT ?) AS of_" + table
+}
+
+var selectMessages = latestMessages("message_log") + " UNION ALL " + latestMessages("messages") +
+	" ORDER BY id DESC LIMIT ?"
+
+// Messages lists the message log of an arrangement before the given ID ("": all), the latest first.
+func (r Reader) Messages(ctx context.Context, arrangementID, before string, limit int) ([]tenancy.Message, error) {
+	if before == "" {
+		before = "~" // after every UUID
+	}
+	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
+}
+
+// FailingArrangements counts the arrangements of which at least least messages failed since an instant, and none
+// succeeded after the first of them.
+func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least int) (int, error) {
+	return one(ctx, r, "count", scanOne[int], `SELECT count(*) FROM
+		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND (status = 0 OR status >= 400)
+			AND status <> 499 GROUP BY arrangement_id HAVING sum(count) >= ?) AS failed
+		WHERE NOT EXISTS (SELECT 1 FROM message_log AS later WHERE later.arrangement_id = failed.arrangement_id
+			AND later.id > failed.first AND later.status BETWEEN 1 AND 399)`, micros(since), least)
+}
+
+// logTable holds the rows that are deleted one by one: on PostgreSQL those of days without a partition.
+func (t *Tx) logTable() string {
+	if t.engine == Postgres {
+		return "message_log_other"
+	}
+	return "message_log"
+}
+
+func (t *Tx) forgetLog(ctx context.Context, before time.Time, limit int) (int64, error) {
+	key := "(arrangement_id, id, at)"
+	return t.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s IN (SELECT arrangement_id, id, at FROM %s WHERE at < ? "+
+		"ORDER BY at LIMIT ?)", t.logTable(), key, t.logTable()), micros(before), limit)
+}
+
+// partitionPrefix, followed by a day in UTC, is the name of a partition.
+const partitionPrefix = "message_log_on_"
+
+// partitionsAhead is the number of days after today for which partitions are created. The service may be stopped for
+// that long while gateways write.
+const partitionsAhead = 3
+
+// TurnMessageLog drops the partitions of the message log that end before an instant, and creates those of the coming
+// days. SQLite has no partitions: [Tx.ForgetMessages] deletes there what is too old.
+func (s *Store) TurnMessageLog(ctx context.Context, now, before time.Time) error {
+	if s.engine != Postgres {
+		return nil
+	}
+	err := s.InTx(ctx, func(t *Tx) error {
+		// Two replicas do it one after the other, and neither waits long for those who read.
+		_, err := t.exec(ctx, "SELECT set_config('lock_timeout', '2s', TRUE), pg_advisory_xact_lock("+
+			"hashtext('message_log'))")
+		if err != nil {
+			return err
+		}
+		there, err := list(ctx, t.Reader, scanOne[string], "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON "+
+			"c.oid = i.inhrelid WHERE i.inhparent = 'message_log'::regclass")
+		if err != nil {
+			return err
+		}
+		known := map[string]bool{}
+		for _, name := range there {
+			known[name] = true
+			day, err := time.Parse("20060102", strings.TrimPrefix(name, partitionPrefix))
+			if err != nil || day.AddDate(0, 0, 1).After(before) {
+				continue
+			}
+			if _, err := t.exec(ctx, "DROP TABLE "+name); err != nil {
+				return err
+			}
+		}
+		today := now.UTC().Truncate(24 * time.Hour)
+		for i := range partitionsAhead + 1 {
+			if err := t.addPartition(ctx, today.AddDate(0, 0, i), known); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("partitions of the message log: %w", err)
+	}
+	return nil
+}
+
+// addPartition creates the partition of a day. A day of which entries were written before stays without one.
+func (t *Tx) addPartition(ctx context.Context, day time.Time, known map[string]bool) error {
+	name := partitionPrefix + day.Format("20060102")
+	if known[name] {
+		return nil
+	}
+	from, to := micros(day), micros(day.AddDate(0, 0, 1))
+	written, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM (SELECT 1 FROM message_log_other "+
+		"WHERE at >= ? AND at < ? LIMIT 1) AS early", from, to)
+	if err != nil || written > 0 {
+		return err
+	}
+	_, err = t.exec(ctx, fmt.Sprintf("CREATE TABLE %s PARTITION OF message_log FOR VALUES FROM (%d) TO (%d)", name, from,
+		to))
+	return err
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
+	s, err := Open(t.Context(), testenv.Postgres(t))
+	must(t, err)
+	defer s.Close()
+	day := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
+	add := func(id string, at time.Time) {
+		t.Helper()
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddMessages(ctx, []tenancy.Message{{ID: id, ArrangementID: "a", At: at, Count: 1}})
+		}))
+	}
+	partitions := func() []string {
+		t.Helper()
+		names, err := list(t.Context(), s.Reader, scanOne[string], "SELECT tableoid::regclass::text FROM message_log "+
+			"ORDER BY id")
+		must(t, err)
+		return names
+	}
+	add("0", day) // before the first service has created a partition
+	turn := func(now time.Time) { t.Helper(); must(t, s.TurnMessageLog(t.Context(), now, now.AddDate(0, 0, -30))) }
+	turn(day)
+	turn(day)
+	add("1", day.Add(time.Minute))
+	add("2", day.AddDate(0, 0, 1))
+	add("3", day.AddDate(0, 0, partitionsAhead))
+	add("4", day.AddDate(0, 0, partitionsAhead+1))
+	want := []string{"message_log_other", "message_log_other", "message_log_on_20260302", "message_log_on_20260304",
+		"message_log_other"}
+	if got := partitions(); !slices.Equal(got, want) {
+		t.Errorf("the entries are in %q", got)
+	}
+	forget := func(before time.Time) (n int64) {
+		t.Helper()
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+			n, err = tx.ForgetMessages(ctx, before, 100)
+			return err
+		}))
+		return n
+	}
+	later := day.AddDate(0, 0, 31) // the 2nd is not yet 30 days old everywhere
+	turn(later)
+	if n := forget(later.AddDate(0, 0, -30)); n != 2 {
+		t.Errorf("%d entries without a partition are deleted, want 2", n)
+	}
+	if got := partitions(); !slices.Equal(got, want[2:]) {
+		t.Errorf("a day that has not ended 30 days ago: %q are left", got)
+	}
+	turn(day.AddDate(0, 0, 33))
+	if got := partitions(); !slices.Equal(got, want[3:]) {
+		t.Errorf("after 33 days: %q are left", got)
+	}
+}
+
+func TestEntriesOfTheReleaseBeforeAreReadAndForgotten(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			for _, id := range []string{"1", "3"} {
+				if _, err := tx.exec(ctx, "INSERT INTO messages VALUES (?, 'a', ?, 'POST', '/', 200, 1, 1, 5, '', 1)", id,
+					micros(now)); err != nil {
+					return err
+				}
+			}
+			return tx.AddMessages(ctx, []tenancy.Message{{ID: "2", ArrangementID: "a", At: now, Count: 7},
+				{ID: "4", ArrangementID: "a", At: now.Add(time.Hour), Count: 8}})
+		}))
+		ids := func(before string, limit int) (ids []string) {
+			t.Helper()
+			all, err := s.Messages(t.Context(), "a", before, limit)
+			must(t, err)
+			for _, m := range all {
+				ids = append(ids, m.ID)
+			}
+			return ids
+		}
+		if all, page := ids("", 10), ids("4", 2); !slices.Equal(all, []string{"4", "3", "2", "1"}) ||
+			!slices.Equal(page, []string{"3", "2"}) {
+			t.Errorf("%q and %q before the latest", all, page)
+		}
+		for _, want := range []int64{2, 1, 0} {
+			var n int64
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
+				n, err = tx.ForgetMessages(ctx, now.Add(time.Minute), 2)
+				return err
+			}))
+			if n != want {
+				t.Errorf("%d entries are forgotten, want %d", n, want)
+			}
+		}
+		if left := ids("", 10); !slices.Equal(left, []string{"4"}) {
+			t.Errorf("%q are left", left)
+		}
+	})
+}
+
+func TestAnArrangementFailsIfItsMessagesFailAndNoneSucceedsAfterwards(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		entry := func(arrangement, id string, age time.Duration, status, count int) tenancy.Message {
+			return tenancy.Message{ArrangementID: arrangement, ID: id, At: now.Add(-age), Status: status, Count: count}
+		}
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.AddMessages(ctx, []tenancy.Message{
+				entry("fails", "1", 9*time.Minute, 200, 50), entry("fails", "2", time.Minute, 401, 1),
+				entry("fails", "3", time.Second, 0, 2),
+				entry("recovered", "1", time.Minute, 401, 10), entry("recovered", "2", time.Second, 204, 1),
+				entry("few", "1", time.Second, 500, 2),
+				entry("long-ago", "1", 6*time.Minute, 500, 20),
+				entry("impatient", "1", time.Second, 499, 20),
+				entry("fine", "1", time.Second, 302, 20),
+			})
+		}))
+		if n, err := s.FailingArrangements(t.Context(), now.Add(-5*time.Minute), 3); n != 1 || err != nil {
+			t.Errorf("%d arrangements fail, want 1, %v", n, err)
+		}
+	})
+}
+
+// The figures are those of docs/operations.md: a table and its index, with identifiers and a path as they are in use.
+func TestAnEntryOfTheMessageLogTakesFewBytes(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		s, err := Open(t.Context(), url)
+		must(t, err)
+		defer s.Close()
+		must(t, s.TurnMessageLog(t.Context(), now, now.AddDate(0, 0, -30)))
+		arrangements := make([]string, 1000)
+		for i := range arrangements {
+			arrangements[i] = NewID()
+		}
+		size := func() (n int) {
+			t.Helper()
+			query := "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+			if s.engine == Postgres {
+				query = "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('message_log')"
+			}
+			n, err := one(t.Context(), s.Reader, "size", scanOne[int], query)
+			must(t, err)
+			return n
+		}
+		const batch, batches = 1000, 60 // each of the arrangements sends a message a minute
+		before := size()
+		for minute := range batches {
+			must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+				all := make([]tenancy.Message, batch)
+				for i := range all {
+					all[i] = tenancy.Message{ArrangementID: arrangements[i], ID: NewID(),
+						At: now.Add(time.Duration(minute) * time.Minute), Method: "POST", Path: "/orders/4711", Status: 200,
+						Generation: 1, Attempts: 1, Duration: 40 * time.Millisecond, Count: 1}
+				}
+				return tx.AddMessages(ctx, all)
+			}))
+		}
+		bytes := (size() - before) / (batch * batches)
+		t.Logf("%s: %d bytes an entry", s.engine, bytes)
+		if most := map[Engine]int{SQLite: 260, Postgres: 330}[s.engine]; bytes > most || bytes < 100 {
+			t.Errorf("%s: an entry takes %d bytes, want at most %d", s.engine, bytes, most)
+		}
+	})
+}
