@@ -168,7 +168,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
 		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
 		Quota:      tenancy.ParkedQuota(s.settings.Quota),
-		Collectors: append(gateway.Collectors(), info(version, s.core.rules)),
+		Collectors: append(gateway.Collectors(), info(version, s.core.rules, s.settings.fingerprint())),
 		Now:        s.now, Log: s.log, Version: version,
 	}
 	if s.core.outbox != nil {
@@ -191,10 +191,11 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 }
 
 // info is a metric that is always 1. Its labels show whether replicas differ.
-func info(version string, r Rules) prometheus.Collector {
+func info(version string, r Rules, settings string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_info",
-		Help:        "Version of the replica, and fingerprint of its rules: policy, organization and trust domain.",
-		ConstLabels: prometheus.Labels{"version": version, "rules": r.Fingerprint()}})
+		Help: "Version of the replica, fingerprint of its rules (policy, organization and trust domain), and fingerprint of " +
+			"the other settings that all replicas share.",
+		ConstLabels: prometheus.Labels{"version": version, "rules": r.Fingerprint(), "settings": settings}})
 	g.Set(1)
 	return g
 }

@@ -2,6 +2,8 @@ package service
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -125,6 +127,16 @@ func (s *Settings) check() error {
 	}
 	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check(),
 		s.Audit.check(), s.Mail.check())
+}
+
+// fingerprint returns a short hash of the settings that all replicas should share. Addresses, files and secrets are not
+// among them.
+func (s *Settings) fingerprint() string {
+	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
+		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.Ceilings, s.JobLease,
+		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout}
+	hash := sha256.Sum256(fmt.Appendf(nil, "%q", shared))
+	return hex.EncodeToString(hash[:6])
 }
 
 // check refuses plain HTTP if others could read it.

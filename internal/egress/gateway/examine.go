@@ -64,6 +64,7 @@ func (m *message) repeat(r *http.Request, to *route, generation int, fresh *http
 		q.Header.Set("Expect", "100-continue")
 	}
 	q, stop := guard(q, to.standing.Arrangement.Egress.Timeout())
+	m.sent = time.Now()
 	res, err := outbound.Bounded(fresh, q)
 	a := attempt{generation: generation}.with(res, stop(err))
 	a.judge(to.refusals)

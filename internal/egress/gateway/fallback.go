@@ -131,6 +131,7 @@ func (m *message) once(r *http.Request, generation int) attempt {
 // present sends a request with one generation, and gives up if the receiver stops reading its body.
 func (m *message) present(r *http.Request, to *route, generation int) attempt {
 	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
+	m.sent = time.Now()
 	res, err := to.identities[generation].transport().RoundTrip(r)
 	a := attempt{generation: generation}.with(res, stop(err))
 	a.judge(to.refusals)

@@ -170,6 +170,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	g.ended.Go(func() { g.report(ctx) })
 	g.ended.Go(func() { g.keepJournal(ctx) })
+	g.ended.Go(func() { g.watchControl(ctx) })
 	g.ended.Go(func() { g.sweep(ctx) })
 	g.ended.Go(func() { g.deliverParked(ctx) })
 	return g, nil
@@ -201,6 +202,7 @@ func (b *buffers) Get() []byte {
 func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
 	if path, ok := strings.CutPrefix(r.URL.Path, statusPath); ok && r.Method == http.MethodGet {
 		g.parkedStatus(w, r, path)
 		return
@@ -249,6 +251,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := newMessage(g, route, r.Method, rest)
+	m.started = arrived
 	defer m.end(path)
 	if r.Header.Get("Upgrade") != "" {
 		m.tunnel, r = g.tunnels.open(r, route)

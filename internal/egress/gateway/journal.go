@@ -100,6 +100,10 @@ const (
 func (g *Gateway) record(m *message, path string) {
 	took := time.Since(m.started)
 	m.route.series.count(m)
+	messageSeconds.Observe(took.Seconds())
+	if !m.sent.IsZero() {
+		addedSeconds.Observe(m.sent.Sub(m.started).Seconds())
+	}
 	if m.rest != "" {
 		path = m.rest
 	}

@@ -23,6 +23,7 @@ type message struct {
 	method  string
 	rest    string // escaped path behind the address
 	started time.Time
+	sent    time.Time // when the last attempt began; zero if there was none
 
 	attempts int
 	rounds   int // in which every generation was tried again
@@ -160,7 +161,7 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 // deliver sends the message with the generations that the route names.
 func (m *message) deliver(r *http.Request) attempt {
 	if m.route.plain != nil {
-		m.attempts = 1
+		m.attempts, m.sent = 1, time.Now()
 		return attempt{}.with(m.route.plain.RoundTrip(r))
 	}
 	order, recently := m.route.order(m.operation(), m.gateway.now())

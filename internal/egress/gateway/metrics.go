@@ -16,11 +16,23 @@ var (
 		[]string{"arrangement", "class"})
 	fallbacksTotal = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_gateway_fallbacks_total",
 		Help: "Messages that were tried more than once."}, []string{"arrangement"})
+	messageSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "perennial_gateway_message_seconds",
+		Help:    "Time from the arrival of a message to the end of its answer.",
+		Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}})
+	addedSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "perennial_gateway_added_seconds",
+		Help: "Time that the gateway adds to a message: from its arrival to the beginning of the attempt whose answer is " +
+			"passed on.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}})
+	controlUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_gateway_control_up",
+		Help: "1 if the service, or the database beside it, answers this gateway and accepts its token; 0 if it is cut off."})
 )
+
+// AloneCollectors are the metrics of a gateway that is a process of its own, besides [Collectors].
+func AloneCollectors() []prometheus.Collector { return []prometheus.Collector{controlUp} }
 
 // Collectors are the gateway's metrics.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{messagesTotal, fallbacksTotal}
+	return []prometheus.Collector{messagesTotal, fallbacksTotal, messageSeconds, addedSeconds}
 }
 
 // A series has the counters of one arrangement.

@@ -87,5 +87,6 @@ func (m *Side) Shutdown(ctx context.Context) error {
 func gatewayMetrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(gateway.Collectors()...)
+	r.MustRegister(gateway.AloneCollectors()...)
 	return promhttp.HandlerFor(prometheus.Gatherers{prometheus.DefaultGatherer, r}, promhttp.HandlerOpts{})
 }

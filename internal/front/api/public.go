@@ -84,15 +84,23 @@ var (
 		"Size of the messages that wait, with the bodies that are arriving.", nil, nil)
 	parkedQuota = prometheus.NewDesc("perennial_parked_quota_used_ratio",
 		"Used part of the quota for parked messages, of the tenant that has used most of its own.", nil, nil)
+	failingDesc = prometheus.NewDesc("perennial_arrangements_failing",
+		"Arrangements of which at least 3 messages failed in the last 5 minutes, and none succeeded since.", nil, nil)
+	databaseUpDesc = prometheus.NewDesc("perennial_database_up", "1 if the database answers this replica, otherwise 0.",
+		nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
 		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
 )
 
+// An arrangement counts as failing if at least failingLeast of its messages failed in the time failingFor.
+const failingLeast, failingFor = 3, 5 * time.Minute
+
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
-		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, caExpiryDesc} {
+		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
+		databaseUpDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -104,6 +112,13 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	ping, pinged := context.WithTimeout(ctx, 2*time.Second)
+	defer pinged()
+	if err := s.store.Ping(ping); err != nil {
+		gauge(databaseUpDesc, 0)
+		return // all other values are in it
+	}
+	gauge(databaseUpDesc, 1)
 	if counts, err := s.store.CountMails(ctx); err == nil {
 		for _, state := range []tenancy.MailState{tenancy.MailWaiting, tenancy.MailQueued, tenancy.MailDead} {
 			gauge(mailsDesc, float64(counts[state]), string(state))
@@ -152,6 +167,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, p := range s.viewAuthorities() {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
+	}
+	if n, err := s.store.FailingArrangements(ctx, s.clock().Add(-failingFor), failingLeast); err == nil {
+		gauge(failingDesc, float64(n))
 	}
 }
 
