@@ -42,6 +42,7 @@ var layout = []struct {
 	}},
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
+	{"internal/egress/calm", nil},
 	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/egress/workload", []string{"internal/keys/certfile"}},
 	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/egress/workload",
@@ -49,8 +50,8 @@ var layout = []struct {
 	{"internal/egress/control", []string{"internal/egress/gateway", "internal/engine/standing"}},
 	{"internal/egress/control/inprocess", []string{"internal/engine/rollovers", "internal/engine/standing"}},
 	{"internal/egress/serve", []string{
-		"internal/egress/control", "internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload",
-		"internal/keys/certfile",
+		"internal/egress/calm", "internal/egress/control", "internal/egress/gateway", "internal/egress/outbound",
+		"internal/egress/workload", "internal/keys/certfile",
 	}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},

@@ -86,6 +86,15 @@ func (c *serveCmd) welcome(e env, s *service.Service) {
 		messages = url + "/TENANT/ARRANGEMENT/..."
 	}
 	p := s.Policy()
+	if log := c.Log.Greeting(e.out); log != nil {
+		log.Info("perennial is ready", "url", s.BaseURL(), "database", store.Masked(c.Database.URL), "policy", p.Name,
+			"next_run", p.Schedule.Next(e.now()), "messages", messages, "mail", mailing)
+		if secret := s.FirstToken(); secret != "" && !c.Sample {
+			log.Info("the first operator token, shown only now", "valid_days", service.FirstTokenDays, "token", secret,
+				"next", s.BaseURL()+"/welcome")
+		}
+		return
+	}
 	fmt.Fprintf(e.out, "Perennial is ready at %s\n  database  %s\n  policy    %s, next run %s\n  messages  %s\n"+
 		"  mail      %s\n", s.BaseURL(), store.Masked(c.Database.URL), p.Name, moment(p.Schedule.Next(e.now())), messages,
 		mailing)

@@ -144,7 +144,7 @@ func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.T
 	}
 	go s.Listen(ctx, d.URL, log)
 	return serve.Service{Control: inprocess.Control{Rollovers: r, Now: now, Quota: tenancy.ParkedQuota(quota)},
-		Address: d.URL, Release: s.Close}, nil
+		Address: d.URL, Release: s.Close, Outage: outage(s)}, nil
 }
 
 // Rotated is the result of [RotateKeys].

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/perennial-pki/perennial/internal/egress/calm"
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
@@ -94,8 +95,14 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if transport.BaseURL == "" {
 		transport.BaseURL = transport.scheme() + "://" + s.listener.Addr().String()
 	}
+	log := calm.New(c.Log.Handler())
+	s.log = slog.New(log)
+	c.Log = s.log
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
+	}
+	if s.core.store.Engine() == store.Postgres {
+		log.Watch(s.ending, outage(s.core.store))
 	}
 	s.settings.Certificates.TrustDomain = s.core.rules.TrustDomain // for senders' certificates
 	config, err := transport.config(s.core.issuer, s.now)
@@ -190,11 +197,16 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	return handler, service.Metrics(), err
 }
 
+// outage describes an outage of PostgreSQL.
+func outage(s *store.Store) calm.Outage {
+	return calm.Outage{What: "the database", Means: store.IsAway, Probe: s.Writable}
+}
+
 // info is a metric that is always 1. Its labels show whether replicas differ.
 func info(version string, r Rules, settings string) prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_info",
-		Help: "Version of the replica, fingerprint of its rules (policy, organization and trust domain), and fingerprint of " +
-			"the other settings that all replicas share.",
+		Help: "Version of the replica, fingerprint of its rules (policy, organization and trust domain), and fingerprint " +
+			"of the other settings that all replicas share.",
 		ConstLabels: prometheus.Labels{"version": version, "rules": r.Fingerprint(), "settings": settings}})
 	g.Set(1)
 	return g

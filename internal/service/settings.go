@@ -30,7 +30,7 @@ type Settings struct {
 	Quota        Quota            `embed:""`
 	Log          serve.Log        `embed:""`
 	Monitoring   serve.Monitoring `embed:""`
-	// MessageLogRetention is how long entries of the message log are kept.
+	// MessageLogRetention is the retention time of entries of the message log.
 	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted when they are older than this, at least 24h. Use the same at all replicas."`
 	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
 }

@@ -71,7 +71,7 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	r.Header.Set(versionHeader, strconv.Itoa(version))
 	res, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("the service at %s does not answer: %w", c.url, err)
+		return nil, awayError{fmt.Errorf("the service at %s does not answer: %w", c.url, err)}
 	}
 	if err := checkVersion(res.Header); err != nil {
 		res.Body.Close()
@@ -83,6 +83,9 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	defer res.Body.Close()
 	var p problem
 	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&p); err != nil || p.Detail == "" {
+		if res.StatusCode >= 500 { // a proxy in front of it
+			return nil, awayError{fmt.Errorf("the service at %s answered %s", c.url, res.Status)}
+		}
 		return nil, fmt.Errorf("the service at %s answered %s", c.url, res.Status)
 	}
 	if res.StatusCode == http.StatusUnauthorized {
@@ -91,8 +94,18 @@ func (c *Client) request(ctx context.Context, method, name string, body io.Reade
 	if kind, ok := kinds[res.StatusCode]; ok {
 		return nil, tenancy.Errorf(kind, "%s", p.Detail)
 	}
-	return nil, fmt.Errorf("the service at %s answered %s: %s", c.url, res.Status, p.Detail)
+	err = fmt.Errorf("the service at %s answered %s: %s", c.url, res.Status, p.Detail)
+	if res.StatusCode >= 500 {
+		return nil, awayError{err}
+	}
+	return nil, err
 }
+
+// An awayError is a [gateway.ErrAway] with its reason.
+type awayError struct{ error }
+
+func (awayError) Is(target error) bool { return target == gateway.ErrAway }
+func (e awayError) Unwrap() error      { return e.error }
 
 // call makes one call of the API.
 func call[O any](ctx context.Context, c *Client, name string, in any) (out O, err error) {

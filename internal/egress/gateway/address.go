@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +16,9 @@ import (
 type address struct{ tenant, arrangement string }
 
 func (a address) String() string { return a.tenant + "/" + a.arrangement }
+
+// LogValue implements [slog.LogValuer]. Without it, a log in JSON has {}.
+func (a address) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 var (
 	errAddress = errors.New("address a message as /TENANT/ARRANGEMENT/rest/of/path")

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -132,6 +133,7 @@ type Gateway struct {
 	journal  journal
 	tunnels  tunnels
 	parked   chan struct{} // wakes the delivery
+	reached  atomic.Bool   // the control has answered
 	stop     func()
 	// inBackground runs work that ends with the gateway.
 	inBackground func(work func(context.Context))
@@ -240,6 +242,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
 		problem(w, http.StatusServiceUnavailable, "the arrangement was not looked up, because the service does not accept "+
 			"this gateway's own token any more: the gateway's operator must replace it")
+		return
+	case errors.Is(err, ErrAway):
+		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
+		problem(w, http.StatusServiceUnavailable, "the arrangement was not looked up, because the service does not answer "+
+			"this gateway: try again")
 		return
 	case err != nil:
 		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)

@@ -32,6 +32,9 @@ var (
 	// ErrOwnToken is returned by a control if the service does not accept the gateway's own token.
 	ErrOwnToken = errors.New("the service does not accept this gateway's own token")
 
+	// ErrAway is returned by a control if the service does not answer.
+	ErrAway = errors.New("the service does not answer this gateway")
+
 	errToken = errors.New("this token does not exist, or is not valid any more")
 )
 
@@ -226,6 +229,9 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, ErrOwnToken):
 		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not accept this "+
 			"gateway's own token any more: the gateway's operator must replace it")
+	case errors.Is(err, ErrAway):
+		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not answer this "+
+			"gateway: try again")
 	default:
 		problem(w, http.StatusServiceUnavailable, "the service cannot check this token at the moment: try again")
 	}

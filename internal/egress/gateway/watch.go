@@ -11,30 +11,21 @@ const (
 	controlEvery, controlPatience = 10 * time.Second, 5 * time.Second
 )
 
-// watchControl asks the control regularly whether it answers, sets the metric, and logs the beginning and the end of an
-// outage with the reason.
+// watchControl asks the control regularly whether it answers, and sets the metric.
 func (g *Gateway) watchControl(ctx context.Context) {
 	tick := time.NewTicker(controlEvery)
 	defer tick.Stop()
-	var since time.Time // of the outage; zero if there is none
 	for {
-		err := g.askControl(ctx)
+		err := AskControl(ctx, g.control)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
 			controlUp.Set(1)
-			if !since.IsZero() {
-				g.log.InfoContext(ctx, "the service answers this gateway again", "after", g.now().Sub(since).Round(time.Second))
-				since = time.Time{}
-			}
+			g.reached.Store(true)
 		default:
 			controlUp.Set(0)
-			if since.IsZero() {
-				since = g.now()
-				g.log.WarnContext(ctx, "this gateway is cut off from the service: it continues with what it has in memory, and "+
-					"learns of no change", "error", err)
-			}
+			g.log.WarnContext(ctx, "this gateway continues with what it has in memory, and learns of no change", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -44,10 +35,13 @@ func (g *Gateway) watchControl(ctx context.Context) {
 	}
 }
 
-// askControl makes the cheapest call that needs the service, its database and the gateway's token.
-func (g *Gateway) askControl(ctx context.Context) error {
+// Reached reports whether the control has answered since the start.
+func (g *Gateway) Reached() bool { return g.reached.Load() }
+
+// AskControl makes the cheapest call that needs the service, its database and the gateway's token.
+func AskControl(ctx context.Context, c Control) error {
 	ctx, cancel := context.WithTimeout(ctx, controlPatience)
 	defer cancel()
-	_, err := g.control.DueParked(ctx, time.Unix(0, 0), 1)
+	_, err := c.DueParked(ctx, time.Unix(0, 0), 1)
 	return err
 }

@@ -3,7 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
+	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -54,43 +55,36 @@ func gathered(t *testing.T, c prometheus.Collector) (value float64, count uint64
 	return m.GetGauge().GetValue(), 0
 }
 
-func TestAGatewayThatIsCutOffHasAMetricAndLogsItsBeginningAndEnd(t *testing.T) {
+func TestAGatewayThatIsCutOffHasAMetric(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		control := &away{}
-		var logged bytes.Buffer
-		g := quietly(control, &logged)
-		g.now = time.Now
+		g := quietly(control, io.Discard)
 		ctx, cancel := context.WithCancel(t.Context())
 		var ended sync.WaitGroup
+		control.set(ErrAway)
 		ended.Go(func() { g.watchControl(ctx) })
 		defer func() { cancel(); ended.Wait() }()
 		for _, c := range []struct {
-			err   error
-			up    float64
-			lines []string
-		}{
-			{nil, 1, nil},
-			{errors.New("connection refused"), 0, []string{"cut off", "connection refused"}},
-			{errors.New("connection refused"), 0, nil},
-			{nil, 1, []string{"answers this gateway again", "after=1m"}},
-		} {
+			err     error
+			up      float64
+			reached bool
+		}{{ErrAway, 0, false}, {nil, 1, true}, {ErrOwnToken, 0, true}, {nil, 1, true}} {
 			control.set(c.err)
-			logged.Reset()
-			time.Sleep(30 * time.Second)
+			time.Sleep(controlEvery)
 			synctest.Wait()
-			if up, _ := gathered(t, controlUp); up != c.up {
-				t.Errorf("%v: the metric is %v", c.err, up)
-			}
-			if n := strings.Count(logged.String(), "\n"); n != min(1, len(c.lines)) {
-				t.Errorf("%v: %d lines are logged: %s", c.err, n, &logged)
-			}
-			for _, want := range c.lines {
-				if !strings.Contains(logged.String(), want) {
-					t.Errorf("%q is not logged: %s", want, &logged)
-				}
+			if up, _ := gathered(t, controlUp); up != c.up || g.Reached() != c.reached {
+				t.Errorf("%v: the metric is %v, reached: %v", c.err, up, g.Reached())
 			}
 		}
 	})
+}
+
+func TestAnArrangementHasItsNameInEveryFormatOfTheLog(t *testing.T) {
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "arrangement", address{"acme", "bank"})
+	if !strings.Contains(out.String(), `"arrangement":"acme/bank"`) {
+		t.Errorf("%s", &out)
+	}
 }
 
 // The receiver's time is not the gateway's, and one series serves every tenant.

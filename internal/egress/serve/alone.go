@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/calm"
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/egress/workload"
 )
@@ -26,6 +27,8 @@ type Service struct {
 	Control gateway.Control
 	Address string // a password in it is not shown
 	Release func() error
+	// Outage describes what the log shows of an outage of the service.
+	Outage calm.Outage
 }
 
 // Run checks the flags, connects, and serves messages until ctx is done. It prints the addresses to out when the
@@ -50,18 +53,20 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	if err != nil {
 		return err
 	}
-	logger := a.Log.Logger(log)
+	handler := calm.New(a.Log.Logger(log).Handler())
+	logger := slog.New(handler)
 	service, err := connect(ctx, logger)
 	if err != nil {
 		return err
 	}
+	handler.Watch(ctx, service.Outage)
 	s, err := a.Options.Open(gateway.Config{Control: service.Control, Network: network, Now: now, Log: logger,
 		ArrangementSeries: a.ArrangementMetrics, Workloads: workloads})
 	if err != nil {
 		return errors.Join(err, service.Release())
 	}
-	// It delivers what it has in memory without the service, so that it is ready as long as it runs.
-	monitor, err := a.Monitoring.Open(gatewayMetrics(), healthy, logger)
+	// It delivers what it has in memory without the service. So it is ready as long as it runs, once it has reached it.
+	monitor, err := a.Monitoring.Open(gatewayMetrics(), s.ready, logger)
 	if err != nil {
 		return errors.Join(err, s.Shutdown(ctx), service.Release())
 	}
@@ -73,11 +78,7 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	if monitor != nil {
 		go func() { failed <- monitor.Serve() }()
 	}
-	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL,
-		redacted(service.Address))
-	if monitor != nil {
-		fmt.Fprintf(out, "  metrics   %s/metrics\n", monitor.URL())
-	}
+	a.welcome(out, s, service, monitor)
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -86,6 +87,20 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	end, cancel := context.WithTimeout(context.Background(), ShutdownTime)
 	defer cancel()
 	return errors.Join(err, monitor.Shutdown(end), s.Shutdown(end), service.Release())
+}
+
+// welcome prints the addresses, in the format of the log.
+func (a *Alone) welcome(out io.Writer, s *Server, service Service, monitor *Side) {
+	if log := a.Log.Greeting(out); log != nil {
+		log.Info("the gateway is ready", "messages", s.URL, "control", redacted(service.Address), "metrics",
+			monitor.URL())
+		return
+	}
+	fmt.Fprintf(out, "The gateway is ready\n  messages  %s/TENANT/ARRANGEMENT/...\n  control   %s\n", s.URL,
+		redacted(service.Address))
+	if monitor != nil {
+		fmt.Fprintf(out, "  metrics   %s/metrics\n", monitor.URL())
+	}
 }
 
 func redacted(address string) string {

@@ -9,7 +9,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/perennial-pki/perennial/internal/egress/calm"
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
@@ -36,7 +38,8 @@ func (r Remote) token() (string, error) {
 	return token, nil
 }
 
-// Connect connects to the service at an address and checks that it accepts the gateway's token.
+// Connect connects to the service at an address. If the service answers, it must accept the gateway's token. If it does
+// not answer, the gateway starts, and answers messages with 503 until the service is there.
 func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (s Service, err error) {
 	u, err := url.Parse(address)
 	switch {
@@ -60,5 +63,13 @@ func (r Remote) Connect(ctx context.Context, address string, log *slog.Logger) (
 	if err != nil {
 		return s, err
 	}
-	return Service{Control: client, Address: address, Release: func() error { return nil }}, client.Check(ctx)
+	s = Service{Control: client, Address: address, Release: func() error { return nil }, Outage: calm.Outage{
+		What:  "the service of this gateway",
+		Means: func(err error) bool { return errors.Is(err, gateway.ErrAway) || errors.Is(err, gateway.ErrOwnToken) },
+		Probe: func(ctx context.Context) error { return gateway.AskControl(ctx, client) },
+	}}
+	if err := client.Check(ctx); err != nil && !errors.Is(err, gateway.ErrAway) {
+		return s, err
+	}
+	return s, nil
 }

@@ -164,6 +164,15 @@ func (s *Server) Start() error {
 	return nil
 }
 
+// ready answers 503 until the gateway has reached its service.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.gateway == nil || !s.gateway.Reached() {
+		http.Error(w, "the service has not answered yet", http.StatusServiceUnavailable)
+		return
+	}
+	healthy(w, r)
+}
+
 // urlOf returns the base URL of a listener.
 func urlOf(l net.Listener, config *tls.Config) string {
 	switch {

@@ -49,14 +49,15 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
 }
 
-// FailingArrangements counts the arrangements of which at least least messages failed since an instant, and none
+// FailingArrangements lists the IDs of arrangements of which at least least messages failed since an instant, and none
 // succeeded after the first of them.
-func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least int) (int, error) {
-	return one(ctx, r, "count", scanOne[int], `SELECT count(*) FROM
+func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {
+	return list(ctx, r, scanOne[string], `SELECT arrangement_id FROM
 		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND (status = 0 OR status >= 400)
 			AND status <> 499 GROUP BY arrangement_id HAVING sum(count) >= ?) AS failed
 		WHERE NOT EXISTS (SELECT 1 FROM message_log AS later WHERE later.arrangement_id = failed.arrangement_id
-			AND later.id > failed.first AND later.status BETWEEN 1 AND 399)`, micros(since), least)
+			AND later.id > failed.first AND later.status BETWEEN 1 AND 399) ORDER BY arrangement_id LIMIT ?`, micros(since),
+		least, limit)
 }
 
 // logTable holds the rows that are deleted one by one: on PostgreSQL those of days without a partition.

@@ -33,8 +33,6 @@ func (r Reader) explain(err error) error {
 			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case "23503":
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
-		case "53100":
-			return fmt.Errorf("the database's disk is full: free space, nothing was lost: %w", err)
 		}
 	case errors.As(err, &lite):
 		switch lite.Code() {
@@ -42,9 +40,10 @@ func (r Reader) explain(err error) error {
 			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
 		case 787, 1811: // SQLITE_CONSTRAINT_FOREIGNKEY, _TRIGGER
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
-		case 13: // SQLITE_FULL
-			return fmt.Errorf("the database's disk is full: free space, nothing was lost: %w", err)
 		}
+	}
+	if better := plain(err); better != nil {
+		return better
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -88,6 +89,9 @@ type server struct {
 	collectors []prometheus.Collector
 	clock      func() time.Time
 	log        *slog.Logger
+
+	failingMu sync.Mutex
+	failing   []string // IDs of the arrangements that failed when the metrics were read last
 
 	crls          crlCache
 	fleetAtRisk   *survey[[]standing.Standing]

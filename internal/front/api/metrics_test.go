@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // scrape returns the lines of the metrics that begin with a prefix.
@@ -83,4 +86,25 @@ func TestAStrangersIdempotencyKeyIsNotStored(t *testing.T) {
 	if rows != 0 {
 		t.Errorf("strangers wrote %d rows", rows)
 	}
+}
+
+func TestTheNumberOfArrangementsThatFailIsAMetricWithoutTheirNames(t *testing.T) {
+	f := setUp(t)
+	want := func(what string, lines ...string) {
+		t.Helper()
+		got := append(f.scrape("perennial_arrangements_failing"), f.scrape("perennial_database_up")...)
+		if !slices.Equal(got, lines) {
+			t.Errorf("%s: %q, want %q", what, got, lines)
+		}
+	}
+	want("at first", "perennial_arrangements_failing 0", "perennial_database_up 1")
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.AddMessages(t.Context(), []tenancy.Message{{ID: store.NewID(), ArrangementID: store.NewID(), At: f.now,
+			Status: 401, Count: 3}})
+	}))
+	want("after three failures", "perennial_arrangements_failing 1", "perennial_database_up 1")
+	f.now = f.now.Add(failingFor + time.Second)
+	want("long after", "perennial_arrangements_failing 0", "perennial_database_up 1")
+	check(t, f.store.Close())
+	want("without the database", "perennial_database_up 0")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,8 +94,30 @@ var (
 		[]string{"kind", "id"}, nil)
 )
 
-// An arrangement counts as failing if at least failingLeast of its messages failed in the time failingFor.
-const failingLeast, failingFor = 3, 5 * time.Minute
+// An arrangement counts as failing if at least failingLeast of its messages failed in the time failingFor. At most
+// failingMost are counted, and at most failingNamed of them are named in the log.
+const failingLeast, failingFor, failingMost, failingNamed = 3, 5 * time.Minute, 1000, 20
+
+// nameFailing logs the names of arrangements that began to fail, because the metric has none.
+func (s *server) nameFailing(ctx context.Context, ids []string) {
+	s.failingMu.Lock()
+	before := s.failing
+	s.failing = ids
+	s.failingMu.Unlock()
+	var names []string
+	for _, id := range ids {
+		if slices.Contains(before, id) || len(names) == failingNamed {
+			continue
+		}
+		if t, a, err := s.store.OwnedArrangement(ctx, id); err == nil {
+			names = append(names, t.Name+"/"+a.Name)
+		}
+	}
+	if len(names) > 0 {
+		s.log.WarnContext(ctx, "the latest messages of these arrangements failed: run perennial diagnose for each",
+			"arrangements", names)
+	}
+}
 
 // Describe implements [prometheus.Collector].
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
@@ -168,8 +191,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range s.viewAuthorities() {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
 	}
-	if n, err := s.store.FailingArrangements(ctx, s.clock().Add(-failingFor), failingLeast); err == nil {
-		gauge(failingDesc, float64(n))
+	if ids, err := s.store.FailingArrangements(ctx, s.clock().Add(-failingFor), failingLeast, failingMost); err == nil {
+		gauge(failingDesc, float64(len(ids)))
+		s.nameFailing(ctx, ids)
 	}
 }
 

@@ -154,6 +154,9 @@ func (s *Server) Crash(t testing.TB) {
 	Check(t, s.start())
 }
 
+// Start starts the server again after [Server.Kill].
+func (s *Server) Start() error { return s.start() }
+
 // Kill stops the server as a crash does.
 func (s *Server) Kill() {
 	if s.cmd == nil {
