@@ -58,6 +58,27 @@ func TestTheChartRendersAnUnprivilegedDeployment(t *testing.T) {
 	}
 }
 
+func TestTheChartRendersStandAloneGatewaysWithTheirMetricsAndProbes(t *testing.T) {
+	out, err := render(t, map[string]any{})
+	if err != nil || strings.Contains(out, "fleet-gateway") {
+		t.Errorf("by default: %v\n%s", err, out)
+	}
+	out, err = render(t, map[string]any{"gateway": map[string]any{"replicas": 2},
+		"serviceMonitor": map[string]any{"enabled": true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]int{"name: fleet-gateway\n": 5, "args: [gateway, --behind-proxy]": 1,
+		"httpGet: {path: /readyz, port: metrics}": 1, "httpGet: {path: /healthz, port: metrics}": 1,
+		"{name: PERENNIAL_TOKEN_FILE, value: /etc/perennial/token}":         1,
+		`{name: PERENNIAL_CONTROL, value: "https://perennial.example.com"}`: 1,
+		"interval: 10s": 2, "readOnlyRootFilesystem: true": 2, "secretName: perennial-gateway": 1} {
+		if n := strings.Count(out, what); n != want {
+			t.Errorf("the manifest has %q %d times, want %d:\n%s", what, n, want, out)
+		}
+	}
+}
+
 func TestTheChartRefusesInvalidValues(t *testing.T) {
 	for name, values := range map[string]map[string]any{
 		"no replica": {"replicas": 0}, "a misspelled name": {"replica": 3},
@@ -80,12 +101,17 @@ func TestTheComposeFileIsValidAndUnprivileged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replica, err := project.GetService("replica")
-	if err != nil {
+	if project, err = project.WithProfiles([]string{"gateway"}); err != nil {
 		t.Fatal(err)
 	}
-	if !replica.ReadOnly || len(replica.CapDrop) != 1 || replica.CapDrop[0] != "ALL" || len(replica.SecurityOpt) != 1 ||
-		len(replica.Ports) != 0 {
-		t.Errorf("%+v", replica)
+	for _, name := range []string{"replica", "gateway"} {
+		s, err := project.GetService(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.ReadOnly || len(s.CapDrop) != 1 || s.CapDrop[0] != "ALL" || len(s.SecurityOpt) != 1 || len(s.Ports) != 0 ||
+			s.Environment["PERENNIAL_METRICS_LISTEN"] == nil {
+			t.Errorf("%+v", s)
+		}
 	}
 }
