@@ -98,6 +98,10 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	log := calm.New(c.Log.Handler())
 	s.log = slog.New(log)
 	c.Log = s.log
+	if transport.servesNoLists() {
+		s.log.WarnContext(ctx, "certificates name a revocation list that this service does not serve, because it serves TLS "+
+			"alone: set --pki-listen :80, or --crl-url", "list", crlURL)
+	}
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
 	}

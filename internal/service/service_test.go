@@ -100,6 +100,20 @@ func TestCertificatesNameTheirListsOverPlainHTTPAndAListenerServesThemAlone(t *t
 		"http://crl.example.com/x" {
 		t.Errorf("the lists are at %q", got)
 	}
+	for _, c := range []struct {
+		Transport
+		want bool
+	}{
+		{Transport{BaseURL: "https://p.example.com", TLS: "self"}, true},
+		{Transport{BaseURL: "https://p.example.com", TLS: "self", PKIListen: ":80"}, false},
+		{Transport{BaseURL: "https://p.example.com", TLS: "self", CRLURL: "http://crl.example.com"}, false},
+		{Transport{BaseURL: "https://p.example.com", BehindProxy: true}, false}, // the proxy may pass /pki on
+		{Transport{TLS: "self"}, false},
+	} {
+		if got := c.servesNoLists(); got != c.want {
+			t.Errorf("%+v: warned %t", c.Transport, got)
+		}
+	}
 	s, err := open(t, settings(t, "--pki-listen", "127.0.0.1:0", "--tls", "self"))
 	testenv.Check(t, err)
 	t.Cleanup(func() { testenv.Check(t, s.Close()) })

@@ -165,6 +165,11 @@ func (t *Transport) check() error {
 	return nil
 }
 
+// servesNoLists reports whether certificates name revocation lists at an address that nothing is known to serve.
+func (t *Transport) servesNoLists() bool {
+	return t.BaseURL != "" && t.scheme() == "https" && !t.BehindProxy && t.PKIListen == "" && t.CRLURL == ""
+}
+
 // crlAddress returns the address of the revocation lists that certificates name. It is empty if no public address of
 // the service is set.
 func (t *Transport) crlAddress() string {
