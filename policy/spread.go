@@ -38,7 +38,7 @@ func (p Policy) SpreadExpiry(n int, issued time.Time) []time.Time {
 	for run := range ends {
 		runs = append(runs, run)
 	}
-	slices.SortFunc(runs, time.Time.Compare)
+	slices.SortFunc(runs, func(a, b time.Time) int { return b.Compare(a) }) // the longest lives first
 	all := make([]time.Time, n)
 	for i := range all {
 		of := ends[runs[i%len(runs)]]
