@@ -78,7 +78,7 @@ var germanFleet = []translation{
 		"No mail is sent, because the mail server refuses this installation: %s",
 		"Es wird keine Mail gesendet, weil der Mailserver diese Installation ablehnt: %s",
 	},
-	{"Try all again", "Alle erneut versuchen"},
+	{"Try all failed mails again", "Fehlgeschlagene erneut senden"},
 	{"File", "Datei"},
 	{"Finished", "Abgeschlossen"},
 	{"First", "Erste"},
