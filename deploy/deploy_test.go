@@ -70,7 +70,7 @@ func TestAlertsAndTheDashboardUseExistingMetrics(t *testing.T) {
 
 func TestEachAlertFiresWhenItShouldAndNotBefore(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "prometheus/alerts.yml"},
-		{"test", "rules", "prometheus/alerts_test.yml"}} {
+		{"test", "rules", "prometheus/alerts_test.yml"}, {"test", "rules", "prometheus/alerts_weeks_test.yml"}} {
 		if out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
