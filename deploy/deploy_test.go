@@ -180,10 +180,11 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	line := bufio.NewScanner(out)
-	if !line.Scan() || !strings.HasPrefix(line.Text(), "Perennial is ready at http://127.0.0.1:") {
+	var ready struct{ Msg, URL string } // the image logs JSON
+	if !line.Scan() || json.Unmarshal(line.Bytes(), &ready) != nil || ready.Msg != "perennial is ready" {
 		t.Fatalf("the first line of output is %q", line.Text())
 	}
-	res, err := http.Get(strings.TrimPrefix(line.Text(), "Perennial is ready at ") + "/readyz")
+	res, err := http.Get(ready.URL + "/readyz")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -244,8 +245,10 @@ type failing struct {
 	err     error
 	updated []tenancy.Parked
 	seen    int
-	entries []tenancy.Message
 	parked  []byte // the latest request
+
+	recording sync.Mutex // guards entries
+	entries   []tenancy.Message
 
 	unclaimed bool
 	request   string // that is claimed
@@ -253,6 +256,8 @@ type failing struct {
 }
 
 func (f *failing) Record(_ context.Context, all []tenancy.Message) error {
+	f.recording.Lock()
+	defer f.recording.Unlock()
 	f.entries = append(f.entries, all...)
 	return f.err
 }

@@ -160,6 +160,8 @@ func TestCountedMessagesAreWrittenWhenTheirMinuteEndsOrTheGatewayDoes(t *testing
 		go func() { defer close(ended); l.keepJournal(ctx) }()
 		written := func() (n int) {
 			synctest.Wait()
+			control.recording.Lock()
+			defer control.recording.Unlock()
 			for _, e := range control.entries {
 				n += e.Count
 			}

@@ -148,6 +148,9 @@ func (m *message) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.outcome = outcome{kind: refused, generation: a.generation, detail: a.detail}
 	}
 	switch {
+	case a.response != nil && m.paced != nil && m.paced.tooLate(): // it answers a message that was cut off
+		a.response.Body.Close()
+		return nil, errSlow
 	case a.response != nil:
 		m.status = a.response.StatusCode
 		m.answered(r.ProtoMajor == 2)

@@ -125,6 +125,9 @@ func (p *paced) abandon() {
 // slowText is the answer to a sender that is too slow.
 var slowText = fmt.Sprintf("the body arrived at less than %d bytes a second", bodyRate)
 
+// errSlow is returned instead of an answer to a body that was cut off because its sender is too slow.
+var errSlow = errors.New(slowText)
+
 // mayIdle reports whether the body of a message may pause for as long as its sender likes: a stream of gRPC, or what
 // follows an upgrade.
 func mayIdle(r *http.Request) bool {
