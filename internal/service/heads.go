@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
@@ -39,10 +40,12 @@ func (a *Audit) check() error {
 func (a *Audit) sinks(log *slog.Logger) []lifecycle.HeadSink {
 	all := []lifecycle.HeadSink{headLog{log}}
 	if a.HeadFile != "" {
-		all = append(all, headFile(a.HeadFile))
+		all = append(all, &headFile{path: a.HeadFile})
 	}
 	if a.HeadWebhook != "" {
-		all = append(all, headWebhook{a.HeadWebhook, &http.Client{Timeout: 20 * time.Second}})
+		all = append(all, headWebhook{a.HeadWebhook, &http.Client{Timeout: headPatience,
+			// Behind a redirect is a page to sign in, or an address that --audit-head-webhook would not accept.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
 	}
 	return all
 }
@@ -56,18 +59,45 @@ func (l headLog) Keep(ctx context.Context, head tenancy.Chain, _ time.Time) erro
 	return nil
 }
 
-// A headFile is the path of a file to which heads are appended, one a line.
-type headFile string
+// headPatience limits how long a destination may take. A tick, which renews certificates, waits for it.
+const headPatience = 20 * time.Second
 
-func (headFile) Name() string { return "file" }
+// A headFile appends heads to a file, one a line. The file may be on another machine that does not answer: then the
+// write is left to itself, and there is no other one before it has ended.
+type headFile struct {
+	path string
+	busy sync.Mutex // held by a write
+}
 
-func (path headFile) Keep(_ context.Context, head tenancy.Chain, at time.Time) (err error) {
-	f, err := os.OpenFile(string(path), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+func (*headFile) Name() string { return "file" }
+
+func (h *headFile) Keep(ctx context.Context, head tenancy.Chain, at time.Time) error {
+	if !h.busy.TryLock() {
+		return errors.New("an earlier write has not ended: is the file on a machine that does not answer?")
+	}
+	written := make(chan error, 1)
+	go func() {
+		err := appendLine(h.path, fmt.Sprintf("%s %s\n", at.UTC().Format(time.RFC3339), head))
+		h.busy.Unlock()
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return err
+	case <-time.After(headPatience):
+		return fmt.Errorf("the file does not take the head within %s", headPatience)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func appendLine(path, line string) (err error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := fmt.Fprintf(f, "%s %s\n", at.UTC().Format(time.RFC3339), head); err != nil {
+	if _, err := f.WriteString(line); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -1,7 +1,9 @@
 package service
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -9,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,16 +96,16 @@ func TestSinksOfHeadsReportFailuresWithoutTheAddress(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	file := headFile(filepath.Join(t.TempDir(), "heads"))
+	file := &headFile{path: filepath.Join(t.TempDir(), "heads")}
 	for range 2 {
 		testenv.Check(t, file.Keep(t.Context(), head, at))
 	}
-	data, err := os.ReadFile(string(file))
+	data, err := os.ReadFile(file.path)
 	testenv.Check(t, err)
 	if want := strings.Repeat("2026-12-01T00:00:00Z "+head.String()+"\n", 2); string(data) != want {
 		t.Errorf("the file has %q, want %q", data, want)
 	}
-	if err := headFile(t.TempDir()).Keep(t.Context(), head, at); err == nil {
+	if err := (&headFile{path: t.TempDir()}).Keep(t.Context(), head, at); err == nil {
 		t.Error("a folder is a file of heads")
 	}
 	var log strings.Builder
@@ -122,5 +125,38 @@ func TestSinksOfHeadsReportFailuresWithoutTheAddress(t *testing.T) {
 		if err := (&Audit{HeadWebhook: address}).check(); (err == nil) != ok {
 			t.Errorf("%q: %v", address, err)
 		}
+	}
+}
+
+// A tick renews certificates, and must not wait for a machine that does not answer.
+func TestAFileOfHeadsThatHangsHoldsUpNothing(t *testing.T) {
+	file := &headFile{path: filepath.Join(t.TempDir(), "pipe")}
+	testenv.Check(t, syscall.Mkfifo(file.path, 0o600))
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	head, at := tenancy.Chain{Seq: 7, Hash: make([]byte, 32)}, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	if err := file.Keep(gaveUp, head, at); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write that hangs: %v", err)
+	}
+	if err := file.Keep(t.Context(), head, at); err == nil || !strings.Contains(err.Error(), "has not ended") {
+		t.Errorf("a second write: %v", err)
+	}
+	pipe, err := os.Open(file.path) // the write ends
+	testenv.Check(t, err)
+	testenv.Check(t, pipe.Close())
+}
+
+func TestARedirectIsNoAnswerOfAWebhook(t *testing.T) {
+	var asked []string
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked = append(asked, r.Method+" "+r.URL.Path); r.URL.Path == "/hook" {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}
+	}))
+	t.Cleanup(hook.Close)
+	sinks := (&Audit{HeadWebhook: hook.URL + "/hook"}).sinks(slog.New(slog.DiscardHandler))
+	err := sinks[len(sinks)-1].Keep(t.Context(), tenancy.Chain{Seq: 7, Hash: make([]byte, 32)}, time.Now())
+	if err == nil || !strings.Contains(err.Error(), "302") || len(asked) != 1 {
+		t.Errorf("%v, after %v", err, asked)
 	}
 }

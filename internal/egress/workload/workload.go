@@ -122,10 +122,11 @@ func (v *Verifier) Issuers() []string {
 	return names
 }
 
-// Claimed reports whether a credential is an identity token that states one of the issuers, valid or not.
+// Claimed reports whether a credential is an identity token that states one of the issuers and the audience, valid or
+// not. A token of the same issuer for another audience is not ours: a receiver may be meant.
 func (v *Verifier) Claimed(token string) bool { return v != nil && v.issuerOf(token) != nil }
 
-// issuerOf returns the issuer that a token states; nil if it is none of ours.
+// issuerOf returns the issuer that a token for our audience states; nil if the token is not ours.
 func (v *Verifier) issuerOf(token string) *issuer {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || len(token) > longestToken {
@@ -136,18 +137,35 @@ func (v *Verifier) issuerOf(token string) *issuer {
 		return nil
 	}
 	var claims struct {
-		Issuer string `json:"iss"`
+		Issuer   string   `json:"iss"`
+		Audience audience `json:"aud"`
 	}
 	if json.Unmarshal(payload, &claims) != nil {
 		return nil
 	}
-	return v.issuers[claims.Issuer]
+	if i := v.issuers[claims.Issuer]; i != nil && slices.Contains(claims.Audience, i.audience) {
+		return i
+	}
+	return nil // of the same issuer, but for the receiver
+}
+
+// An audience is the claim aud: a text or a list (RFC 7519, section 4.1.3).
+type audience []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
 }
 
 // Verify returns the workload of an identity token. The error is [ErrInvalid] or [ErrUnavailable].
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	if !v.Claimed(token) {
-		return Identity{}, fmt.Errorf("%w: it is from an issuer that is not configured", ErrInvalid)
+		return Identity{}, fmt.Errorf("%w: it is from an issuer that is not configured, or for another audience", ErrInvalid)
 	}
 	key, now := sha256.Sum256([]byte(token)), v.now()
 	v.mu.Lock()

@@ -72,6 +72,22 @@ func TestOnlyAConfiguredIssuersTokenForThisAudienceCounts(t *testing.T) {
 	}
 }
 
+// A receiver's bearer token may be of the same issuer. The gateway would take it away if it counted as ours.
+func TestATokenForAnotherAudienceIsNotOurs(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		audience any
+		want     bool
+	}{"ours": {"perennial", true}, "ours in a list": {[]string{"x", "perennial"}, true},
+		"the receiver's": {"api://erp", false}, "none": {nil, false}, "a number": {7, false}} {
+		claims := w.Claims(crm, w.now)
+		claims["aud"] = c.audience
+		if got := w.Claimed(testenv.SignToken(t, jose.ES256, w.Key, "k", claims)); got != c.want {
+			t.Errorf("%s: claimed %t", name, got)
+		}
+	}
+}
+
 func TestAnIssuerThatIsDownStopsOnlyTokensWithNewKeys(t *testing.T) {
 	w := newWorld(t)
 	w.Down.Store(true)

@@ -39,6 +39,7 @@ const trustAccepted = 24 * time.Hour
 type doubt struct {
 	mu         sync.Mutex
 	domain     string    // guarded by mu; of the recipient; empty if there is no doubt
+	tenant     string    // guarded by mu; whose mail it was, by ID
 	acceptedAt time.Time // guarded by mu; the latest mail that the server accepted from this process
 }
 
@@ -91,9 +92,12 @@ func (d *Deliverer) stillHeld(ctx context.Context, hold tenancy.MailHold, m tena
 // mails to one domain only show it. A refusal of the session shows it. The policy of one recipient's domain can look
 // the same, and must not stop the mails to others. So refusals of recipients show it only if no mail was accepted in
 // this round, and if they came for two domains, or if no mail to another domain is queued and none was accepted lately.
+// If mails were accepted lately, the two domains must be of two tenants: one tenant chooses the addresses and parts of
+// the text of its mails, and must not hold those of others.
 func (d *Deliverer) suspect(ctx context.Context, r *round) (hold bool, domain string, err error) {
 	d.doubt.mu.Lock()
 	defer d.doubt.mu.Unlock()
+	trusted := r.now.Sub(d.doubt.acceptedAt) < trustAccepted
 	switch {
 	case r.accepted > 0:
 		d.doubt.domain, d.doubt.acceptedAt = "", r.now
@@ -104,13 +108,13 @@ func (d *Deliverer) suspect(ctx context.Context, r *round) (hold bool, domain st
 		return false, "", nil
 	}
 	for _, i := range r.ours {
-		domain := domainOf(r.mails[i].Address)
-		if d.doubt.domain != "" && d.doubt.domain != domain {
+		domain, tenant := domainOf(r.mails[i].Address), r.mails[i].TenantID
+		if d.doubt.domain != "" && d.doubt.domain != domain && (d.doubt.tenant != tenant || !trusted) {
 			return true, "", nil
 		}
-		d.doubt.domain = domain
+		d.doubt.domain, d.doubt.tenant = domain, tenant
 	}
-	if r.now.Sub(d.doubt.acceptedAt) < trustAccepted {
+	if trusted {
 		return false, "", nil
 	}
 	others, err := d.store.QueuedElsewhere(ctx, d.doubt.domain)

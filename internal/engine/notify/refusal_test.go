@@ -442,3 +442,29 @@ func TestAMailThatWasNotTriedDoesNotDieWithTheLastTry(t *testing.T) {
 		t.Errorf("%d of %d mails are queued", n, len(ids))
 	}
 }
+
+// A tenant chooses the addresses and parts of the text of its mails.
+func TestOneTenantDoesNotHoldTheMailsOfOthers(t *testing.T) {
+	w, _, _ := queuedMails(t, &untried{})
+	now := date(2026, 11, 1)
+	for _, c := range []struct {
+		name   string
+		owners [2]string
+		lately bool // a mail was accepted
+		hold   bool
+	}{
+		{"two domains of one tenant", [2]string{"mallory", "mallory"}, true, false},
+		{"two domains of two tenants", [2]string{"mallory", "acme"}, true, true},
+		{"two domains of one tenant, and nothing was accepted", [2]string{"mallory", "mallory"}, false, true},
+	} {
+		d := &Deliverer{store: w.Store}
+		if c.lately {
+			d.doubt.acceptedAt = now.Add(-time.Minute)
+		}
+		hold, _, err := d.suspect(t.Context(), &round{d: d, ours: []int{0, 1}, now: now, mails: []tenancy.Mail{
+			{Address: "a@one.example", TenantID: c.owners[0]}, {Address: "b@two.example", TenantID: c.owners[1]}}})
+		if err != nil || hold != c.hold {
+			t.Errorf("%s: held %t, %v", c.name, hold, err)
+		}
+	}
+}

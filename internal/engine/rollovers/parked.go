@@ -83,6 +83,9 @@ func (o *Rollovers) Park(ctx context.Context, p tenancy.Parked, request []byte,
 // room for the body.
 func (o *Rollovers) ReserveParked(ctx context.Context, p tenancy.Parked, quota tenancy.ParkedQuota,
 	now time.Time) (stored tenancy.Parked, err error) {
+	if p.Bytes < 0 {
+		return p, tenancy.Errorf(tenancy.ErrInvalid, "a parked body has %d bytes", p.Bytes)
+	}
 	err = o.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		stored, err = tx.ParkedUnder(ctx, p.ArrangementID, p.IdempotencyKey)
 		if !errors.Is(err, tenancy.ErrNotFound) {
@@ -103,12 +106,16 @@ func (o *Rollovers) ReserveParked(ctx context.Context, p tenancy.Parked, quota t
 	return stored, err
 }
 
+// mostChunks limits the chunks of a body. It exceeds what any arrangement may keep.
+const mostChunks = 1 << 20
+
 // AddParkedChunk seals and stores the next chunk of a body. Each chunk but the last has [tenancy.ParkedChunk] bytes. It
 // returns [tenancy.ErrQuota] if the body has become too large for the tenant's quota.
 func (o *Rollovers) AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart,
 	quota tenancy.ParkedQuota, now time.Time) error {
 	size := len(part.Data)
-	if part.N < 0 || size == 0 || size > tenancy.ParkedChunk || !part.Last && size != tenancy.ParkedChunk {
+	if part.N < 0 || part.N > mostChunks || p.Bytes < 0 || size == 0 || size > tenancy.ParkedChunk ||
+		!part.Last && size != tenancy.ParkedChunk {
 		return tenancy.Errorf(tenancy.ErrInvalid, "chunk %d of a parked body has %d bytes", part.N, size)
 	}
 	sealed, err := o.seal.Seal(part.Data, chunkContext(p.ID, part))

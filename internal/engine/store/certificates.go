@@ -69,10 +69,18 @@ func (r Reader) CountByValidity(ctx context.Context) ([]ValidityCount, error) {
 		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' GROUP BY not_before, not_after")
 }
 
-// RevokedBy lists the revoked certificates that an authority issued and that have not expired at now.
-func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) ([]tenancy.Certificate, error) {
-	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE state = 'revoked' AND "+
-		"issuer_id = ? AND not_after > ? ORDER BY id", issuerID, micros(now))
+// A Revocation is what a revocation list has of a certificate.
+type Revocation struct {
+	Serial string // lowercase hexadecimal
+	At     time.Time
+	For    string // the reason
+}
+
+// RevokedBy lists the revocations of certificates that an authority issued and that have not expired at now.
+func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) ([]Revocation, error) {
+	return list(ctx, r, func(s row) (v Revocation, err error) { return v, s.Scan(&v.Serial, instant{&v.At}, &v.For) },
+		"SELECT serial, revoked_at, revoked_for FROM certificates WHERE state = 'revoked' AND issuer_id = ? AND "+
+			"not_after > ? ORDER BY id", issuerID, micros(now))
 }
 
 // UnderRevoked lists the certificates that a revoked authority issued and that can still be presented at now.

@@ -56,7 +56,7 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	if !ok {
 		return Open(ctx, url)
 	}
-	held, err := lockFile(path + ".lock")
+	held, err := lockFile(realPath(path) + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}

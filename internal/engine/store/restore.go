@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,12 +29,12 @@ const (
 // replacement must be completed, and the next Restore or [OpenExclusive] completes it.
 func Restore(ctx context.Context, backup, path string, now time.Time, check func(*Store) error) (replaced string,
 	err error) {
+	path = realPath(path) // a service locks the same file by whatever path
 	held, err := lockFile(path + ".lock")
 	if err != nil {
 		return "", fmt.Errorf("database %s: %w", path, err)
 	}
 	defer held.Close()
-	path = realPath(path)
 	if _, err := completeRestore(path); err != nil {
 		return "", err
 	}
@@ -41,6 +42,9 @@ func Restore(ctx context.Context, backup, path string, now time.Time, check func
 	defer removeDatabase(copied)
 	if err := prepareRestore(ctx, backup, copied, check); err != nil {
 		return "", fmt.Errorf("backup %s: %w", backup, err)
+	}
+	if err := keepOwner(path, copied); err != nil {
+		return "", err
 	}
 	if err := os.Rename(copied, path+restoredSuffix+now.UTC().Format(restoreTime)); err != nil {
 		return "", err
@@ -139,6 +143,24 @@ func replacement(path, pending string) []func() error {
 	}
 }
 
+// keepOwner gives the copy the owner of the database that it replaces, or of its folder, so that the service can open
+// what root has restored.
+func keepOwner(path, copied string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(path))
+	}
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 {
+		return nil // files of others cannot be replaced
+	}
+	return errors.Join(os.Chown(copied, int(owner.Uid), int(owner.Gid)),
+		os.Chown(path+".lock", int(owner.Uid), int(owner.Gid)))
+}
+
 // pendingRestore returns the checked backup that is about to replace a database, or "".
 func pendingRestore(path string) (string, error) {
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -148,9 +170,12 @@ func pendingRestore(path string) (string, error) {
 		return "", err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), filepath.Base(path)+restoredSuffix) && !strings.HasSuffix(e.Name(), "-wal") &&
-			!strings.HasSuffix(e.Name(), "-shm") {
-			return path + strings.TrimPrefix(e.Name(), filepath.Base(path)), nil
+		at, ours := strings.CutPrefix(e.Name(), filepath.Base(path)+restoredSuffix)
+		if !ours {
+			continue
+		}
+		if _, err := time.Parse(restoreTime, at); err == nil { // and not a file that a person has named like it
+			return path + restoredSuffix + at, nil
 		}
 	}
 	return "", nil

@@ -284,6 +284,24 @@ func TestRestoreRefusesADatabaseThatAServiceUses(t *testing.T) {
 		!strings.Contains(err.Error(), "stop that one first") {
 		t.Errorf("%v", err)
 	}
+	link := filepath.Join(t.TempDir(), "link.db")
+	must(t, os.Symlink(path, link))
+	if _, err := Restore(t.Context(), backup, link, restoredAt, accept); err == nil ||
+		!strings.Contains(err.Error(), "stop that one first") {
+		t.Errorf("by another path: %v", err)
+	}
+}
+
+func TestAFileThatIsNamedLikeARestoreIsNotOne(t *testing.T) {
+	path, _ := restorable(t)
+	note := path + ".restored.note.txt"
+	must(t, os.WriteFile(note, []byte("not a database"), 0o600))
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	must(t, s.Close())
+	if _, err := os.Stat(note); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestARestoreThatWasKilledIsCompletedOrNeverHappened(t *testing.T) {

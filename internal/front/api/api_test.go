@@ -35,6 +35,9 @@ import (
 type outbox struct{ queued []string }
 
 func (o *outbox) Enqueue(_ context.Context, _ *sql.Tx, ids []string) error {
+	if len(ids) == 0 {
+		return errors.New("no jobs to insert") // as the job queue answers
+	}
 	o.queued = append(o.queued, ids...)
 	return nil
 }

@@ -37,12 +37,12 @@ type cachedCRL struct {
 // contains every revocation that is stored.
 func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id string) (cachedCRL, error) {
 	now := s.clock()
+	s.crls.mu.Lock()
+	defer s.crls.mu.Unlock() // anyone may ask, so one request at a time reads the revocations
 	revoked, err := s.revokedBy(ctx, id, now)
 	if err != nil {
 		return cachedCRL{}, err
 	}
-	s.crls.mu.Lock()
-	defer s.crls.mu.Unlock()
 	if kept, found := s.crls.lists[id]; found && slices.Equal(kept.revoked, revoked) && now.Sub(kept.at) < crlKept &&
 		!now.Before(kept.at) {
 		return kept, nil
@@ -66,8 +66,8 @@ func (s *server) revokedBy(ctx context.Context, id string, now time.Time) (all [
 		return nil, err
 	}
 	for _, c := range certs {
-		r := issuer.Revocation{Serial: c.Serial, At: c.RevokedAt}
-		switch c.RevokedFor {
+		r := issuer.Revocation{Serial: c.Serial, At: c.At}
+		switch c.For {
 		case lifecycle.Compromised:
 			r.Reason = issuer.KeyCompromise
 		case lifecycle.AuthorityRevoked:

@@ -260,8 +260,10 @@ func (s *server) requeueDeliveries(ctx context.Context, _ *struct{}) (*Entity[cl
 			if ids, err = tx.QueueMails(ctx, tenancy.MailDead, requeueBatch); err != nil {
 				return err
 			}
-			if err := s.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
-				return err
+			if len(ids) > 0 { // mails that are held are queued already
+				if err := s.outbox.Enqueue(ctx, tx.SQL(), ids); err != nil {
+					return err
+				}
 			}
 			if err := tx.RetryMails(ctx, s.clock()); err != nil {
 				return err

@@ -196,6 +196,9 @@ func (s *server) changeKeyUser(ctx context.Context, in *struct {
 	if u.Version, err = in.version(); err != nil {
 		return nil, err
 	}
+	if u.Email != in.Body.Email { // links in the mails to the old address must not work for the new one
+		u.UnsubscribeToken = rand.Text()
+	}
 	u.Email = in.Body.Email
 	if err := u.Check(); err != nil {
 		return nil, err

@@ -208,3 +208,19 @@ func TestPagesAboutSubscriptionsAreInTheReadersLanguage(t *testing.T) {
 		}
 	}
 }
+
+// The mailbox of the old address may belong to another person by now.
+func TestLinksInMailsToAnEarlierAddressDoNotWork(t *testing.T) {
+	s := subscribed(t)
+	links := []string{s.link(tenancy.LinkStop, s.now), "/unsubscribe/" + s.user().UnsubscribeToken}
+	tag := s.call("operator", "GET", "/tenants/acme/key-users/alice", "").header.Get("ETag")
+	if a := s.call("operator", "PUT", "/tenants/acme/key-users/alice", `{"email":"new@acme.example.com"}`,
+		"If-Match: "+tag); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	for _, link := range links {
+		if a := s.oneClick(link); a.status != 404 || strings.Contains(a.raw, "new@") || !s.getsMail() {
+			t.Errorf("%s: %d %s", link, a.status, a.raw)
+		}
+	}
+}

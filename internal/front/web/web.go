@@ -107,8 +107,9 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// throttledPaths are the prefixes of pages and files that need no sign-in, because their address is a secret.
-var throttledPaths = []string{"/rollover/", "/calendar/", "/unsubscribe/", "/api/v1/links/"}
+// throttledPaths are the prefixes of pages and files that need no sign-in: they are public, or their address is a
+// secret.
+var throttledPaths = []string{"/rollover/", "/calendar/", "/unsubscribe/", "/api/v1/links/", "/pki/"}
 
 // throttled returns how long the sender of a request must wait before it may get a public page or file; 0 if it may.
 func (c *console) throttled(r *http.Request) time.Duration {
