@@ -18,7 +18,8 @@ import (
 func (s *server) handleUnsubscribe(mux *http.ServeMux) {
 	mux.HandleFunc("GET /unsubscribe/{purpose}/{secret}", s.subscriptionPage)
 	mux.HandleFunc("POST /unsubscribe/{purpose}/{secret}", s.changeSubscription)
-	// Mails of earlier releases have these links, in their headers and in their bodies.
+	// Mails of earlier releases have these links, in their headers and in their bodies, without an end. They may have
+	// been passed on, so that they only ask.
 	mux.HandleFunc("GET /unsubscribe/{token}", s.subscriptionPage)
 	mux.HandleFunc("POST /unsubscribe/{token}", s.changeSubscription)
 }
@@ -34,7 +35,7 @@ type subscriptionLink struct {
 func (s *server) subscriptionOf(r *http.Request) (l subscriptionLink, err error) {
 	ctx := r.Context()
 	if token := r.PathValue("token"); token != "" {
-		l.purpose = tenancy.LinkStop
+		l.purpose = tenancy.LinkAsk
 		l.user, err = s.store.KeyUserByUnsubscribeToken(ctx, token)
 	} else {
 		l.purpose = tenancy.LinkPurpose(r.PathValue("purpose"))
