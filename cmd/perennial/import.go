@@ -77,7 +77,7 @@ func (c *importCheckCmd) Run(e env) error {
 				fmt.Fprintf(e.err, "%s: %s\n", p.File, p.Text)
 			}
 		}
-		return fmt.Errorf("%d problems: nothing was imported", len(made.Problems))
+		return fmt.Errorf("nothing was imported (problems: %d)", len(made.Problems))
 	}
 	if c.Apply && (made.Changing == 0 || c.AcceptChanges) {
 		return c.carryOut(e, made.ID, "apply", client.ImportApproval{AcceptChanges: c.AcceptChanges})

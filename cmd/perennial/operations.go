@@ -281,7 +281,7 @@ func (c *deliveryRequeueCmd) Run(e env) error {
 		if err != nil {
 			return err
 		}
-		return c.show(e, r, "queued again", r.Mails)
+		return c.show(e, r, "queued again", fmt.Sprintf("%d dead mails; waiting and held mails are tried now", r.Mails))
 	}
 	d, err := post[client.Delivery](&c.remote, "/deliveries/"+url.PathEscape(c.ID)+"/requeue", nil)
 	if err != nil {

@@ -34,6 +34,7 @@ type message struct {
 	body     io.Reader // of the sender; nil if there is none
 	paced    *paced    // of the sender's body; nil if it may idle, or there is none
 	answer   http.ResponseWriter
+	flush    func()  // sends what is written of the answer over HTTP/1.1
 	giveUp   func()  // ends the message, if it has a paced body
 	tunnel   *tunnel // nil unless the sender asks for an upgrade
 }
@@ -60,7 +61,7 @@ func (m *message) end(path string) {
 		m.giveUp()
 	}
 	if m.paced != nil {
-		m.paced.abandon()
+		m.paced.abandon(m.flush)
 	}
 }
 

@@ -104,9 +104,10 @@ func (p *paced) tooLate() bool {
 	return p.late || !p.until.IsZero() && !p.now().Before(p.until)
 }
 
-// abandon ends a read that is waiting, and limits how long net/http waits for the rest of the body. Otherwise it would
-// wait without a limit before it closes the connection.
-func (p *paced) abandon() {
+// abandon ends a read that is waiting, and limits how long the connection waits for the rest of the body. Over HTTP/1.1,
+// the rest is read after the answer, which flush forwards: a sender that writes its whole body before it reads would get
+// a broken pipe instead of it. flush is nil over HTTP/2.
+func (p *paced) abandon(flush func()) {
 	late := p.tooLate()
 	if !p.release() {
 		return
@@ -117,8 +118,13 @@ func (p *paced) abandon() {
 	}
 	p.reading.Lock() // a waiting read ends at once, and nothing reads after the message
 	defer p.reading.Unlock()
-	if !late {
-		p.deadline(p.now().Add(drainFor))
+	if late {
+		return
+	}
+	p.deadline(p.now().Add(drainFor))
+	if flush != nil {
+		flush()
+		io.CopyN(io.Discard, p.body, drainBytes)
 	}
 }
 
@@ -141,6 +147,9 @@ func (m *message) pace(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.answer = w
+	if r.ProtoMajor == 1 {
+		m.flush = func() { http.NewResponseController(w).Flush() }
+	}
 	m.paced = &paced{body: r.Body, deadline: http.NewResponseController(w).SetReadDeadline, now: time.Now,
 		grace: m.gateway.bodyGrace}
 	r.Body = struct {

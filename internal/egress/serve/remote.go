@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/perennial-pki/perennial/internal/egress/calm"
 	"github.com/perennial-pki/perennial/internal/egress/control"
@@ -34,6 +35,9 @@ func (r Remote) token() (string, error) {
 	token := strings.TrimSpace(string(data))
 	if token == "" {
 		return "", fmt.Errorf("--token-file: %s is empty: write a gateway's token to it", r.TokenFile)
+	}
+	if strings.ContainsFunc(token, unicode.IsSpace) {
+		return "", fmt.Errorf("--token-file: %s has more than a token: write the secret to it, and nothing else", r.TokenFile)
 	}
 	return token, nil
 }

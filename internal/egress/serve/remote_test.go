@@ -19,11 +19,13 @@ func TestATokenInAFileIsReadAgain(t *testing.T) {
 			t.Errorf("%q, %v", token, err)
 		}
 	}
-	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if token, err := r.token(); err == nil {
-		t.Errorf("an empty file: %q", token)
+	for _, content := range []string{"\n", "id      1\nsecret  perennial_a\n"} { // the latter is what token create prints
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if token, err := r.token(); err == nil {
+			t.Errorf("a file with %q: %q", content, token)
+		}
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)

@@ -147,8 +147,8 @@ func (d *Deliverer) hold(ctx context.Context, reason error, domain string, now t
 	}
 	if first {
 		d.log.ErrorContext(ctx, "all mails are held, because the mail server refuses this installation: fix the cause, "+
-			"then run perennial delivery requeue --all; one mail is tried from time to time", "every", heldPause, "error",
-			hold.Reason)
+			"then run perennial delivery requeue --all; one mail is tried from time to time", "every", heldPause.String(),
+			"error", hold.Reason)
 	}
 	return &HeldError{hold.RetryAt, reason}
 }

@@ -159,7 +159,7 @@ func (s *server) applyImport(ctx context.Context, in *struct {
 	if i.State == tenancy.ImportChecked && i.Changing > 0 && (in.Body == nil || !in.Body.AcceptChanges) {
 		return nil, tenancy.Errorf(tenancy.ErrRefused,
 			"the first renewals of %d imported certificates change what receivers may check: read the plan of the import, "+
-				"then apply it with accept_changes", i.Changing)
+				"then apply it with accept_changes (--accept-changes)", i.Changing)
 	}
 	return s.moveImport(ctx, in.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 }

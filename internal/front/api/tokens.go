@@ -98,9 +98,13 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 func (s *server) bind(t *tenancy.Token, w client.Workload) error {
 	if t.Subject, t.Issuer = w.Subject, w.Issuer; t.Issuer == "" {
 		issuers := s.workloads.Issuers()
-		if len(issuers) != 1 {
-			return tenancy.Invalid("workload.issuer", "state the issuer of the workload's identity tokens: this service has %d "+
-				"(--workload-issuer)", len(issuers))
+		if len(issuers) == 0 {
+			return tenancy.Invalid("workload.issuer", "this service knows no issuer of identity tokens: start the service and "+
+				"the gateways with --workload-issuer URL")
+		}
+		if len(issuers) > 1 {
+			return tenancy.Invalid("workload.issuer", "state the issuer of the workload's identity tokens: this service knows "+
+				"%d of them", len(issuers))
 		}
 		t.Issuer = issuers[0]
 	}
