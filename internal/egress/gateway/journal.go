@@ -184,12 +184,13 @@ func (j *journal) append(entry tenancy.Message) {
 	j.entries = append(j.entries, entry)
 }
 
-// close ends the groups whose window has ended, and logs what they have counted. A clock that is set back ends none of
-// them early. The caller holds mu.
+// close ends the groups whose window has ended, and logs what they have counted. It also ends those that began while
+// the clock was ahead, because the groups behind them would wait for that instant. The caller holds mu.
 func (j *journal) close(now time.Time) {
 	for class, order := range j.order {
 		ended := 0
-		for ; ended < len(order) && !now.Before(order[ended].ends); ended++ {
+		for ; ended < len(order) && (!now.Before(order[ended].ends) ||
+			order[ended].ends.Sub(now) > j.windows[class]); ended++ {
 			j.end(order[ended])
 		}
 		if j.order[class] = order[ended:]; len(j.order[class]) == 0 {

@@ -185,3 +185,25 @@ func TestCountedMessagesAreWrittenWhenTheirMinuteEndsOrTheGatewayDoes(t *testing
 		}
 	})
 }
+
+// Otherwise the messages of all arrangements would be counted until that day.
+func TestAClockThatWasAheadDoesNotHoldBackTheLog(t *testing.T) {
+	l := newLogged(t, LogMinutes)
+	j := &l.journal
+	add := func(arrangement string, at time.Time) {
+		j.add(kind{arrangementID: arrangement, status: 200},
+			tenancy.Message{ID: newID(), ArrangementID: arrangement, At: at, Status: 200, Count: 1})
+	}
+	add("ahead", noon.AddDate(0, 0, 1))
+	for i := range 10 {
+		add("crm", noon.Add(time.Duration(i)*time.Second))
+	}
+	j.close(noon.Add(2 * time.Minute))
+	logged := 0
+	for _, e := range j.entries {
+		logged += e.Count
+	}
+	if logged != 11 {
+		t.Errorf("%d of 11 messages are logged", logged)
+	}
+}

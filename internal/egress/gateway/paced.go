@@ -17,6 +17,8 @@ import (
 const (
 	bodyGrace = 20 * time.Second
 	bodyRate  = 500
+	// bodyPause limits one pause, however much has arrived before (nginx: client_body_timeout).
+	bodyPause = time.Minute
 )
 
 // A paced body gives its sender a time that grows with what has arrived. Only waiting for the sender counts. One
@@ -44,7 +46,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	defer p.reading.Unlock()
 	begun := p.now()
 	allowed := p.grace + time.Duration(p.read)*time.Second/bodyRate
-	if err := p.setDeadline(begun.Add(allowed - p.waited)); err != nil {
+	if err := p.setDeadline(begun.Add(min(allowed-p.waited, bodyPause))); err != nil {
 		return 0, err
 	}
 	n, err := p.body.Read(b)
@@ -104,9 +106,9 @@ func (p *paced) tooLate() bool {
 	return p.late || !p.until.IsZero() && !p.now().Before(p.until)
 }
 
-// abandon ends a read that is waiting, and limits how long the connection waits for the rest of the body. Over HTTP/1.1,
-// the rest is read after the answer, which flush forwards: a sender that writes its whole body before it reads would get
-// a broken pipe instead of it. flush is nil over HTTP/2.
+// abandon ends a read that is waiting, and limits how long the connection waits for the rest of the body. Over
+// HTTP/1.1, the rest is read after the answer, which flush forwards: a sender that writes its whole body before it
+// reads would get a broken pipe instead of it. flush is nil over HTTP/2.
 func (p *paced) abandon(flush func()) {
 	late := p.tooLate()
 	if !p.release() {

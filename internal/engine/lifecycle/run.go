@@ -18,16 +18,16 @@ import (
 // that a crash loses little work and the audit log is not locked for long.
 const pageSize = 500
 
-// Tick renews the certificates of revoked authorities. It executes every run date that is due at now and not in the
-// ledger, the earliest first, and resumes runs that left certificates. Then it updates the roll-overs, announces the
-// next issuing CA, publishes the head of the audit log, and warns of tokens that end. Call it often: it costs a few
-// small queries if nothing is due.
+// Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
+// certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
+// warns of tokens that end, and renews the certificates of revoked authorities. Call it often: it costs a few small
+// queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
 		return err
 	}
-	failures := []error{e.refresh(ctx, now), e.RenewRevoked(ctx, now)}
+	failures := []error{e.refresh(ctx, now)}
 	for _, r := range unfinished {
 		if _, err := e.Run(ctx, r.RunDate, now); err != nil {
 			failures = append(failures, err)
@@ -43,7 +43,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 		}
 	}
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
-		e.WarnOfTokens(ctx, now))...)
+		e.WarnOfTokens(ctx, now), e.RenewRevoked(ctx, now))...) // the latter may take as long as a run of the whole fleet
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was

@@ -38,6 +38,9 @@ func Restore(ctx context.Context, backup, path string, now time.Time, check func
 	if _, err := completeRestore(path); err != nil {
 		return "", err
 	}
+	if _, err := os.Stat(path + replacedSuffix + now.UTC().Format(restoreTime)); !errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("a database was replaced in the same second and is kept: try again")
+	}
 	copied := path + copyingSuffix
 	defer removeDatabase(copied)
 	if err := prepareRestore(ctx, backup, copied, check); err != nil {
