@@ -31,9 +31,12 @@ func TestCostsOfAnIdleService(t *testing.T) {
 		stop := run(t, s)
 		const settling, measured = 15 * time.Second, 30 * time.Second
 		wait(settling)
-		before, begun := used(t), time.Now()
-		wait(measured)
-		share := (used(t) - before).Seconds() / time.Since(begun).Seconds()
+		share := 1.0
+		for try := 0; try < 3 && share > mostIdle; try++ { // what else runs on the machine only adds to it
+			before, begun := used(t), time.Now()
+			wait(measured)
+			share = min(share, (used(t)-before).Seconds()/time.Since(begun).Seconds())
+		}
 		t.Logf("an idle service uses %.2f %% of a core", 100*share)
 		if share > mostIdle {
 			t.Errorf("an idle service uses %.2f %% of a core, and may use %.2f %%", 100*share, 100*mostIdle)
