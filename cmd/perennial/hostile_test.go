@@ -30,8 +30,8 @@ import (
 
 var besieged = flag.Duration("besieged", 20*time.Second, "for how long the innocent are beside the hostile")
 
-// A siege is what hostile parties do beside the innocent tenant: a tenant with a key user and a sender, its receiver,
-// and strangers without a token. Each acts in a loop with pauses, because taking a share of the cores proves nothing.
+// A siege drives hostile parties beside the innocent tenant: a tenant with a key user and a sender, its receiver, and
+// strangers without a token. Each acts in a loop with pauses, because taking a share of the cores proves nothing.
 type siege struct {
 	world     *world
 	sender    string // token of the hostile tenant's sender

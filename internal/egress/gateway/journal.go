@@ -38,7 +38,7 @@ func (d LogDetail) windows() (w [2]time.Duration, err error) {
 	return w, fmt.Errorf("the message log has no detail %q: use minute, hour or all", d)
 }
 
-// A kind is what the messages that share an entry have in common.
+// A kind identifies the messages that share an entry.
 type kind struct {
 	arrangementID      string
 	status, generation int

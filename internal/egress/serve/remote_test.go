@@ -19,7 +19,7 @@ func TestATokenInAFileIsReadAgain(t *testing.T) {
 			t.Errorf("%q, %v", token, err)
 		}
 	}
-	for _, content := range []string{"\n", "id      1\nsecret  perennial_a\n"} { // the latter is what token create prints
+	for _, content := range []string{"\n", "id      1\nsecret  perennial_a\n"} { // the second as token create prints it
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

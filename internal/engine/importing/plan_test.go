@@ -237,7 +237,7 @@ func TestThePlanOfAnImportStatesWhoIsMailed(t *testing.T) {
 		}
 		m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 		check(t, m.Work(t.Context(), i.ID))
-		for _, p := range plans { // what the plan stated is what holds
+		for _, p := range plans { // compares the plan with what happened
 			tenant, err := e.Store.Tenant(t.Context(), p.Tenant)
 			check(t, err)
 			in, err := e.Store.InScope(t.Context(), tenancy.MailForTasks, []string{tenant.ID})

@@ -145,8 +145,8 @@ type subscriptionTexts struct {
 var subscriptionLanguages = language.NewMatcher([]language.Tag{language.English, language.German})
 
 var english = subscriptionTexts{
-	ask: titled{"Stop mails for %s about %s?", "Without them, you do not hear when partners refuse messages. The tasks " +
-		"remain. To keep the mails, close this page."},
+	ask: titled{"Stop mails for %s about %s?", "Without them, you are not notified when partners refuse messages. The " +
+		"tasks remain. To keep the mails, close this page."},
 	asked: titled{"We have sent a mail to %s", "Open the link in it within three days to stop the mails about %s. Until " +
 		"then, nothing changes."},
 	stopped: titled{"No more mails for %s about %s", "A mail confirms this, with a link that undoes it. The " +
