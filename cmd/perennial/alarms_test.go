@@ -193,16 +193,7 @@ func TestEachFaultRaisesItsAlarmWithinAMinute(t *testing.T) {
 	first := w.address("perennial")
 	listen := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	service := begin(t, append([]string{"serve", "--listen", listen, "--gateway", "off"}, append(same, first)...)...)
-	perennial := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command("perennial", args...)
-		cmd.Env = append(os.Environ(), "PERENNIAL_URL="+"http://"+listen, "PERENNIAL_TOKEN="+service.out["TOKEN"])
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", args, out)
-		}
-		return string(out)
-	}
+	perennial := commands(t, "http://"+listen, service.out["TOKEN"])
 	token := regexp.MustCompile(`perennial_\S+`)
 	deadAddress := w.address("perennial")
 	dead := replica(t, append(same, deadAddress)...)

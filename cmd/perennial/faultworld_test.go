@@ -472,13 +472,7 @@ func ready(r *faultReplica) bool {
 // client runs a command against the first replica.
 func (w *world) client(args ...string) string {
 	w.t.Helper()
-	cmd := exec.Command("perennial", args...)
-	cmd.Env = append(os.Environ(), "PERENNIAL_URL=http://"+w.replicas[0].listen, "PERENNIAL_TOKEN="+w.token)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		w.t.Fatalf("perennial %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return commands(w.t, "http://"+w.replicas[0].listen, w.token)(args...)
 }
 
 // arrange creates the tenant acme, whose orders go to the bank, and a token to send them.
@@ -489,7 +483,7 @@ func (w *world) arrange() (sender string) {
 		"--server-ca", w.bank.ca)
 	text := w.client("token", "create", "app", "--role", "sender", "--tenant", "acme", "--expires",
 		time.Now().AddDate(0, 11, 0).Format(time.DateOnly))
-	return strings.Fields(text[strings.Index(text, "perennial_"):])[0]
+	return secretIn(text)
 }
 
 // found creates many tenants whose certificates were issued by another system and expire at different times.

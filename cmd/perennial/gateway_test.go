@@ -86,6 +86,20 @@ func begin(t *testing.T, args ...string) *process {
 	return p
 }
 
+// commands returns a function that runs a command against a service and returns its output.
+func commands(t *testing.T, url, token string) func(args ...string) string {
+	return func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("perennial", args...)
+		cmd.Env = append(os.Environ(), "PERENNIAL_URL="+url, "PERENNIAL_TOKEN="+token)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("perennial %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+}
+
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
@@ -101,16 +115,7 @@ func TestKilledGatewaysLoseNoParkedMessage(t *testing.T) {
 	t.Cleanup(receiver.Close)
 	service := begin(t, "serve", "--listen", "127.0.0.1:0", "--gateway", "off", "--database", url, "--key-file",
 		filepath.Join(dir, "key"), "--log-level", "error")
-	perennial := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command("perennial", args...)
-		cmd.Env = append(os.Environ(), "PERENNIAL_URL="+service.out["URL"], "PERENNIAL_TOKEN="+service.out["TOKEN"])
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", args, out)
-		}
-		return string(out)
-	}
+	perennial := commands(t, service.out["URL"], service.out["TOKEN"])
 	perennial("tenant", "create", "acme")
 	perennial("receiver", "create", "acme", "bank")
 	perennial("arrangement", "create", "acme", "bank", "--receiver", "bank", "--endpoint", receiver.URL,

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -110,16 +109,7 @@ func TestALongChainIsImportedSentAndDownloadedWhole(t *testing.T) {
 	service := begin(t, "serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database",
 		"sqlite:"+filepath.Join(dir, "p.db"), "--key-file", filepath.Join(dir, "key"), "--allow-target", "127.0.0.0/8",
 		"--log-level", "error")
-	perennial := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command("perennial", args...)
-		cmd.Env = append(os.Environ(), "PERENNIAL_URL="+service.out["URL"], "PERENNIAL_TOKEN="+service.out["TOKEN"])
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", args, out)
-		}
-		return string(out)
-	}
+	perennial := commands(t, service.out["URL"], service.out["TOKEN"])
 	perennial("import", "--tenants", write("tenants.csv", []byte("name\nacme\n")), "--arrangements",
 		write("arrangements.csv", fmt.Appendf(nil, "tenant,name,receiver,endpoint,server_key_pin\nacme,bank,bank,%s,%s\n",
 			s.URL, outbound.KeyPin(s.Certificate()))), "--certificates", write("acme.pem", file), "--apply", "--accept-changes")

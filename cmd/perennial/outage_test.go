@@ -97,16 +97,7 @@ func TestAGatewayStartsWhileItsServiceIsAwayAndAnswers503WithTheReason(t *testin
 	serve := []string{"serve", "--listen", listen, "--gateway", "off", "--database",
 		"sqlite:" + filepath.Join(dir, "p.db"), "--key-file", filepath.Join(dir, "key"), "--log-level", "error"}
 	first := begin(t, serve...)
-	perennial := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command("perennial", args...)
-		cmd.Env = append(os.Environ(), "PERENNIAL_URL="+first.out["URL"], "PERENNIAL_TOKEN="+first.out["TOKEN"])
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", args, out)
-		}
-		return string(out)
-	}
+	perennial := commands(t, first.out["URL"], first.out["TOKEN"])
 	perennial("tenant", "create", "acme")
 	perennial("receiver", "create", "acme", "bank")
 	perennial("arrangement", "create", "acme", "bank", "--receiver", "bank", "--endpoint", receiver.URL,
