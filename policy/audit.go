@@ -92,7 +92,7 @@ func (p Policy) auditSteadyState() SteadyState {
 		from, last := auditRunsFrom, time.Time{}
 		for {
 			f := p.Forecast(v, from)
-			run := f.Events[len(f.Events)-1].At
+			run := f.Last().At
 			if !run.Before(auditRunsUntil) {
 				break
 			}

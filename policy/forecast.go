@@ -17,6 +17,9 @@ type Forecast struct {
 	Surprise bool
 }
 
+// Last returns the event that ends the certificate's life: its renewal, or [Expired].
+func (f Forecast) Last() Event { return f.Events[len(f.Events)-1] }
+
 // days returns the number of days from one instant to another. Unlike a [time.Duration], it is not limited to 292
 // years.
 func days(from, to time.Time) float64 {

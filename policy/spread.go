@@ -26,8 +26,8 @@ func (p Policy) SpreadExpiry(n int, issued time.Time) []time.Time {
 		v := Validity{NotBefore: issued, NotAfter: issued.Add(p.Validity / spreadSteps * time.Duration(step))}
 		sooner := Validity{NotBefore: issued, NotAfter: v.NotAfter.Add(-spreadMargin)}
 		f, g := p.Forecast(v, issued), p.Forecast(sooner, issued)
-		last := f.Events[len(f.Events)-1]
-		if last.Action == Renew && last.At.Equal(g.Events[len(g.Events)-1].At) && min(notice(f), notice(g)) >= least {
+		last := f.Last()
+		if last.Action == Renew && last.At.Equal(g.Last().At) && min(notice(f), notice(g)) >= least {
 			ends[last.At] = append(ends[last.At], v.NotAfter)
 		}
 	}
@@ -49,5 +49,5 @@ func (p Policy) SpreadExpiry(n int, issued time.Time) []time.Time {
 
 // notice returns the time from the first warning of a forecast to the renewal; 0 if there is no warning.
 func notice(f Forecast) time.Duration {
-	return f.Events[len(f.Events)-1].At.Sub(f.Events[0].At)
+	return f.Last().At.Sub(f.Events[0].At)
 }

@@ -15,7 +15,7 @@ func TestASpreadDistributesRenewalsEvenlyAndKeepsTheWarnings(t *testing.T) {
 			full := p.Forecast(Validity{NotBefore: issued, NotAfter: issued.Add(p.Validity)}, issued)
 			for i, end := range ends {
 				f := p.Forecast(Validity{NotBefore: issued, NotAfter: end}, issued)
-				last := f.Events[len(f.Events)-1]
+				last := f.Last()
 				if end.After(issued.Add(p.Validity)) || last.Action != Renew || f.Surprise && !full.Surprise {
 					t.Fatalf("%s, issued %s: certificate %d ends at %s: %+v", p.Name, issued, i, end, f)
 				}

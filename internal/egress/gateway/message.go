@@ -222,6 +222,7 @@ func (m *message) drain(w http.ResponseWriter) {
 		defer m.kept.reading.Unlock()
 	}
 	io.CopyN(io.Discard, m.body, drainBytes)
+	m.flush = nil // the body is not drained again after the answer
 }
 
 // statusSenderGone is the status that nginx logs for a sender that went away. The sender does not see it.

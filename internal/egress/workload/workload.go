@@ -97,7 +97,7 @@ func New(o Options, now func() time.Time) (*Verifier, error) {
 	}
 	v := &Verifier{now: now, issuers: map[string]*issuer{}, verified: map[[sha256.Size]byte]verified{}}
 	for _, address := range o.Issuers {
-		if u, err := url.Parse(address); err != nil || u.Scheme != "https" || u.Host == "" {
+		if !IsIssuer(address) {
 			return nil, fmt.Errorf("--workload-issuer: invalid issuer %q: use an https URL, as the claim iss of its "+
 				"tokens has it",
 				address)
@@ -107,6 +107,12 @@ func New(o Options, now func() time.Time) (*Verifier, error) {
 				latest: map[string]request{}}}}
 	}
 	return v, nil
+}
+
+// IsIssuer reports whether an address can be that of an issuer: an https URL.
+func IsIssuer(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
 // Issuers returns the configured issuers in alphabetical order.

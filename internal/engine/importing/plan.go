@@ -128,8 +128,7 @@ func (m *Importer) runs(units []*Unit, planned []Plan, now time.Time) []tenancy.
 			end = now.Add(m.engine.Policy().Validity)
 		}
 		if _, known := at[end]; !known {
-			events := m.engine.Policy().Forecast(policy.Validity{NotBefore: now, NotAfter: end}, now).Events
-			at[end] = events[len(events)-1].At
+			at[end] = m.engine.Policy().Forecast(policy.Validity{NotBefore: now, NotAfter: end}, now).Last().At
 		}
 		renewals[at[end]] += n
 	}

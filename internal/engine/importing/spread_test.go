@@ -65,7 +65,7 @@ func renewals(t *testing.T, m *Importer, e *enginetest.Installation) map[time.Ti
 	renewed := map[time.Time]int{}
 	for _, v := range validities {
 		f := m.engine.Policy().Forecast(policy.Validity{NotBefore: v.NotBefore, NotAfter: v.NotAfter}, now)
-		renewed[f.Events[len(f.Events)-1].At] += v.Count
+		renewed[f.Last().At] += v.Count
 	}
 	return renewed
 }

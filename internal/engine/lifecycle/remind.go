@@ -22,6 +22,18 @@ var stages = []int{30, 14, 7, 3, 1}
 
 const hostingFrom = 3
 
+// stageOf returns the latest stage, in days, that is reached with some time left before a deadline. If none is, it
+// returns the first.
+func stageOf(left time.Duration) int {
+	stage := stages[0]
+	for _, days := range stages {
+		if left <= time.Duration(days)*policy.Day {
+			stage = days
+		}
+	}
+	return stage
+}
+
 // A lateGroup holds the arrangements whose deadline is the expiry of the same generation.
 type lateGroup struct {
 	names   []string
@@ -88,12 +100,7 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 
 func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup, now time.Time) error {
 	until := rollover.Risk{Deadline: late.last.NotAfter}
-	stage := stages[0]
-	for _, days := range stages {
-		if until.Left(now) <= time.Duration(days)*policy.Day {
-			stage = days
-		}
-	}
+	stage := stageOf(until.Left(now))
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("%s/%d", late.last.ID, stage), now)
 		if err != nil || !first {

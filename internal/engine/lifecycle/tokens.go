@@ -57,13 +57,7 @@ func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 
 // tokenStage identifies a token with the last stage that it has reached.
 func tokenStage(t tenancy.Token, now time.Time) string {
-	reached := stages[0]
-	for _, days := range stages {
-		if t.ExpiresAt.Sub(now) <= time.Duration(days)*policy.Day {
-			reached = days
-		}
-	}
-	return fmt.Sprint(t.ID, "/", reached)
+	return fmt.Sprint(t.ID, "/", stageOf(t.ExpiresAt.Sub(now)))
 }
 
 // tokenLine describes a token in a mail.

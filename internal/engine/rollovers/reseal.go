@@ -1,6 +1,7 @@
 package rollovers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -29,8 +30,10 @@ func ResealParked(ctx context.Context, s *store.Store, keys *keyring.Keyring) er
 			if fresh.Digest, err = resealed(keys, old.Digest, digestContext(old.ID)); err != nil {
 				return err
 			}
-			if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.ResealParked(ctx, fresh) }); err != nil {
-				return err
+			if !bytes.Equal(fresh.Request, old.Request) || !bytes.Equal(fresh.Digest, old.Digest) {
+				if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.ResealParked(ctx, fresh) }); err != nil {
+					return err
+				}
 			}
 			for n := range old.Chunks {
 				if err := resealChunk(ctx, s, keys, old.ID, tenancy.ParkedPart{N: n, Last: n == old.Chunks-1}); err != nil {

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/egress/workload"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -108,7 +108,7 @@ func (s *server) bind(t *tenancy.Token, w client.Workload) error {
 		}
 		t.Issuer = issuers[0]
 	}
-	if u, err := url.Parse(t.Issuer); err != nil || u.Scheme != "https" || u.Host == "" {
+	if !workload.IsIssuer(t.Issuer) {
 		return tenancy.Invalid("workload.issuer", "invalid issuer %q: use an https URL", t.Issuer)
 	}
 	if t.Subject == "" {

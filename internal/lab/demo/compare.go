@@ -172,7 +172,7 @@ const around = 10 * 24 * time.Hour
 // hour, until ten days after the expiry of the old certificate.
 func (c *comparison) live(ctx context.Context) error {
 	f := c.policy.Forecast(policy.Validity{NotBefore: c.first.NotBefore, NotAfter: c.first.NotAfter}, begin)
-	c.renewal = f.Events[len(f.Events)-1].At
+	c.renewal = f.Last().At
 	c.from = c.renewal.Add(-around)
 	for run := c.policy.Schedule.Next(begin); run.Before(c.from); run = c.policy.Schedule.Next(run) {
 		c.at(run)

@@ -207,7 +207,7 @@ func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
 		from = c.CreatedAt
 	}
 	f := w.config.Policy.Forecast(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, from)
-	promised := f.Events[len(f.Events)-1].At
+	promised := f.Last().At
 	switch {
 	case !w.now.Equal(promised.Add(runTakes)):
 		return fmt.Errorf("invariant 2: tenant %s: generation %d was to be renewed at %s", t.Name, c.Generation,
