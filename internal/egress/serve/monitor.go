@@ -55,31 +55,31 @@ func OpenSide(flag, address string, handler http.Handler, log *slog.Logger) (*Si
 func healthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 // URL returns the base address; empty without a listener.
-func (m *Side) URL() string {
-	if m == nil {
+func (s *Side) URL() string {
+	if s == nil {
 		return ""
 	}
-	return "http://" + m.listener.Addr().String()
+	return "http://" + s.listener.Addr().String()
 }
 
 // Serve answers until [Side.Shutdown]. Without a listener it returns at once.
-func (m *Side) Serve() error {
-	if m == nil {
+func (s *Side) Serve() error {
+	if s == nil {
 		return nil
 	}
-	if err := m.http.Serve(m.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("%s: %w", m.flag, err)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s: %w", s.flag, err)
 	}
 	return nil
 }
 
 // Shutdown waits for requests in flight until the context ends, and releases the address.
-func (m *Side) Shutdown(ctx context.Context) error {
-	if m == nil {
+func (s *Side) Shutdown(ctx context.Context) error {
+	if s == nil {
 		return nil
 	}
-	defer m.listener.Close() // a server that never served does not have it
-	return m.http.Shutdown(ctx)
+	defer s.listener.Close() // a server that never served does not have it
+	return s.http.Shutdown(ctx)
 }
 
 // gatewayMetrics are those of a process that runs nothing but a gateway. The default gatherer has those of Go and of

@@ -23,10 +23,8 @@ type audience struct {
 	inScope         bool
 }
 
-// audiences reads the tenants of certificates with their people and roll-overs. It uses one query per table.
-func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]audience,
-	error) {
-	var ids []string
+// owners returns the IDs of the tenants of certificates, each once.
+func owners(certs []tenancy.Certificate) (ids []string) {
 	seen := make(map[string]bool, len(certs))
 	for _, c := range certs {
 		if !seen[c.TenantID] {
@@ -34,6 +32,13 @@ func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.
 			ids = append(ids, c.TenantID)
 		}
 	}
+	return ids
+}
+
+// audiences reads the tenants of certificates with their people and roll-overs. It uses one query per table.
+func (e *Engine) audiences(ctx context.Context, r store.Reader, certs []tenancy.Certificate) (map[string]audience,
+	error) {
+	ids := owners(certs)
 	tenants, err1 := r.TenantsByID(ctx, ids)
 	all, err2 := e.notified(ctx, r, tenants)
 	arrangements, err3 := r.ArrangementsOf(ctx, ids)

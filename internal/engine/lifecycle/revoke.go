@@ -109,8 +109,12 @@ func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
 			if err != nil {
 				return errors.Join(append(failures, err)...)
 			}
+			tenants, err := e.store.TenantsByID(ctx, owners(certs))
+			if err != nil {
+				return errors.Join(append(failures, err)...)
+			}
 			for _, c := range certs {
-				if err := e.renewRevoked(ctx, c, now); err != nil {
+				if err := e.renewRevoked(ctx, tenants[c.TenantID], c, now); err != nil {
 					failures = append(failures, err)
 				}
 				if ctx.Err() != nil {
@@ -127,12 +131,7 @@ func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
 }
 
 // renewRevoked revokes one certificate of a revoked authority, and renews it if it has no successor.
-func (e *Engine) renewRevoked(ctx context.Context, c tenancy.Certificate, now time.Time) error {
-	tenants, err := e.store.TenantsByID(ctx, []string{c.TenantID})
-	if err != nil {
-		return err
-	}
-	t := tenants[c.TenantID]
+func (e *Engine) renewRevoked(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, now time.Time) error {
 	if c.SuccessorID == "" {
 		if e.pace != nil {
 			if err := e.pace(ctx, 1); err != nil {
@@ -145,7 +144,7 @@ func (e *Engine) renewRevoked(ctx context.Context, c tenancy.Certificate, now ti
 		}
 		return err
 	}
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.Revoke(ctx, c.ID, AuthorityRevoked, now); err != nil {
 			return err
 		}
