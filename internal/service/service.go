@@ -66,6 +66,8 @@ type Service struct {
 	pki        *serve.Side   // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
+	// started is whether Run was called, which then stops the jobs and the gateway itself. Only Run and Close use it.
+	started bool
 	// ending is done when the service begins to stop, so that streams end.
 	ending context.Context
 	end    context.CancelFunc
@@ -247,6 +249,7 @@ func (t *Transport) config(i issuer.Issuer, now func() time.Time) (*tls.Config, 
 // Run serves until ctx is done or a listener fails, then stops within [serve.ShutdownTime]. It calls ready, if it is
 // not nil, when everything has started. It is called once.
 func (s *Service) Run(ctx context.Context, ready func()) error {
+	s.started = true
 	background, stop := context.WithCancel(ctx)
 	defer stop()
 	if err := s.queue.Start(background); err != nil {
@@ -311,21 +314,18 @@ func (s *Service) shutdown() error {
 	var err error
 	if s.gateway != nil {
 		err = s.gateway.Shutdown(ctx)
-		s.gateway = nil
 	}
-	err = errors.Join(err, s.http.Shutdown(ctx), s.monitor.Shutdown(ctx), s.pki.Shutdown(ctx), s.queue.Stop(ctx))
-	s.queue = nil // it has stopped, or its time is up
-	return err
+	return errors.Join(err, s.http.Shutdown(ctx), s.monitor.Shutdown(ctx), s.pki.Shutdown(ctx), s.queue.Stop(ctx))
 }
 
 // Close releases the listeners and the database. [Service.Run] must have returned.
 func (s *Service) Close() error {
 	s.end()
 	var err error
-	if s.queue != nil {
-		err = s.queue.Stop(context.Background()) // it never started
+	if s.queue != nil && !s.started {
+		err = s.queue.Stop(context.Background())
 	}
-	if s.gateway != nil {
+	if s.gateway != nil && !s.started {
 		err = errors.Join(err, s.gateway.Shutdown(context.Background()))
 	}
 	if s.listener != nil {

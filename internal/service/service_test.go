@@ -158,6 +158,17 @@ func TestAServiceOpensRunsAndStartsAgainInOneProcess(t *testing.T) {
 	testenv.Check(t, again.Close())
 }
 
+func TestAServiceCanBeStoppedWhileItStarts(t *testing.T) {
+	s, err := open(t, settings(t, "--metrics-listen", "127.0.0.1:0"))
+	testenv.Check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	testenv.Check(t, s.Run(ctx, cancel))
+	if s.GatewayURL() == "" {
+		t.Error("a stopped service has no gateway")
+	}
+	testenv.Check(t, s.Close())
+}
+
 // A failure of the listener after the jobs have started must not leave them running on a database that is closed next.
 func TestAFailureAfterTheQueueHasStartedStopsTheQueue(t *testing.T) {
 	s, err := open(t, settings(t, "--gateway", "off"))
