@@ -12,6 +12,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
@@ -67,7 +68,7 @@ func open(t testing.TB, url, keyFile, crlURL string, now time.Time, options ...O
 	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
 		LongestValidity: p.Validity, CRLURL: crlURL}, s, seal, now)
 	testenv.Check(t, err)
-	config := lifecycle.Config{Store: s, Issuer: ca, Keys: keyring.NewPool(1), Seal: seal, Policy: p,
+	config := lifecycle.Config{Store: s, Issuer: issuer.Checked(ca), Keys: keyring.NewPool(1), Seal: seal, Policy: p,
 		MailDomain: "p.example.com", Log: slog.New(slog.DiscardHandler)}
 	for _, option := range options {
 		option(&config)

@@ -283,7 +283,7 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 		return issuer.Issued{}, err
 	}
 	notBefore := r.At.Add(-Backdate).UTC().Truncate(time.Second)
-	notAfter := notBefore.Add(r.Validity)
+	notAfter := notBefore.Add(r.Validity).Truncate(time.Second)
 	signer, err := ca.signerOf(r, notAfter)
 	if err != nil {
 		return issuer.Issued{}, err

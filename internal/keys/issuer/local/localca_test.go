@@ -197,6 +197,24 @@ func TestACertificateWithoutAListNamesNone(t *testing.T) {
 	}
 }
 
+// A certificate has no fractions of a second (RFC 5280, section 4.1.2.5.2). A result that has them would not be that of
+// the certificate.
+func TestAValidityWithFractionsOfASecondEndsWithTheSecondBefore(t *testing.T) {
+	ca := open(t, &memory{}, keys(t), now)
+	key, err := keyring.Generate(tenancy.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := issuer.Checked(ca).Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant,
+		Key: key, At: now.Add(700 * time.Millisecond), Validity: 90*day - 300*time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := now.Add(90*day - Backdate - time.Second); !issued.NotAfter.Equal(want) {
+		t.Errorf("it ends at %s, want %s", issued.NotAfter, want)
+	}
+}
+
 // RFC 7093, section 2, method 1: the leftmost 160 bits of the SHA-256 of the bit string of the public key.
 func TestTheSubjectKeyIDFollowsRFC7093(t *testing.T) {
 	ca := open(t, &memory{}, keys(t), now)
