@@ -247,8 +247,9 @@ type failing struct {
 	seen    int
 	parked  []byte // the latest request
 
-	recording sync.Mutex // guards entries
+	recording sync.Mutex // guards entries and records
 	entries   []tenancy.Message
+	records   int // calls
 
 	unclaimed bool
 	request   string // that is claimed
@@ -259,6 +260,7 @@ func (f *failing) Record(_ context.Context, all []tenancy.Message) error {
 	f.recording.Lock()
 	defer f.recording.Unlock()
 	f.entries = append(f.entries, all...)
+	f.records++
 	return f.err
 }
 

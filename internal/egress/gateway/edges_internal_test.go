@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -56,20 +57,51 @@ func TestTheMessageLogWaitsUntilItCanBeWritten(t *testing.T) {
 	logged.Reset()
 	control.err, control.entries = errors.New("disk full"), nil
 	for range 3 {
-		g.journal.entries = append(g.journal.entries, entries(mostEntries/2)...)
+		g.journal.entries = append(g.journal.entries, entries(mostEntries/4)...)
 		g.writeJournal(t.Context())
 	}
-	if len(g.journal.entries) != mostEntries || g.journal.lost != mostEntries/2 || g.journal.entries[1].ID != "1" {
-		t.Errorf("%d entries wait, %d are lost", len(g.journal.entries), g.journal.lost)
+	if len(g.journal.entries) != 3*mostEntries/4 || g.journal.entries[1].ID != "1" {
+		t.Errorf("%d entries wait", len(g.journal.entries))
 	}
 	if strings.Count(logged.String(), "disk full") != 1 || strings.Contains(logged.String(), "messages_lost") {
 		t.Errorf("three failures are logged as %s", &logged)
 	}
-	control.err, control.entries = nil, nil
+	control.err, control.entries, control.records = nil, nil, 0
 	g.writeJournal(t.Context())
-	if len(control.entries) != mostEntries || len(g.journal.entries) != 0 || g.journal.lost != 0 ||
-		!strings.Contains(logged.String(), fmt.Sprint("messages_lost=", mostEntries/2)) {
-		t.Errorf("%d entries are written, %d wait: %s", len(control.entries), len(g.journal.entries), &logged)
+	if len(control.entries) != 3*mostEntries/4 || len(g.journal.entries) != 0 || g.journal.failing ||
+		control.records != (3*mostEntries/4+journalPage-1)/journalPage ||
+		!strings.Contains(logged.String(), fmt.Sprint("entries=", 3*mostEntries/4)) {
+		t.Errorf("%d entries are written in %d pages, %d wait: %s", len(control.entries), control.records,
+			len(g.journal.entries), &logged)
+	}
+}
+
+// An outage of an hour begins with one kind of failure and ends with another. Both must be seen.
+func TestALogThatCannotBeWrittenForLongCountsLaterMessagesByTheirKind(t *testing.T) {
+	control := &failing{}
+	var logged bytes.Buffer
+	g := quietly(control, &logged)
+	entry := tenancy.Message{Duration: 2 * time.Second, Count: 1}
+	for range mostEntries {
+		g.journal.append(kind{status: 500}, entry)
+	}
+	for range 3 {
+		g.journal.append(kind{status: 401}, tenancy.Message{ID: "401", Duration: time.Second, Count: 1})
+	}
+	g.journal.append(kind{status: 401}, tenancy.Message{Duration: 3 * time.Second, Count: 3})
+	for i := range mostEntries {
+		g.journal.append(kind{status: 200, arrangementID: fmt.Sprint(i)}, entry)
+	}
+	if len(g.journal.entries) != mostEntries || len(g.journal.beyond) != mostEntries || g.journal.lost != 1 {
+		t.Errorf("%d entries wait, %d kinds are counted, %d messages are lost", len(g.journal.entries),
+			len(g.journal.beyond), g.journal.lost)
+	}
+	g.writeJournal(t.Context())
+	late := slices.IndexFunc(control.entries, func(m tenancy.Message) bool { return m.ID == "401" })
+	if len(control.entries) != 2*mostEntries || late < 0 || control.entries[late].Count != 6 ||
+		control.entries[late].Duration != 2*time.Second || g.journal.beyond != nil ||
+		!strings.Contains(logged.String(), "messages_lost=1") {
+		t.Errorf("%d entries are written, the later failure at %d: %s", len(control.entries), late, &logged)
 	}
 }
 

@@ -59,8 +59,29 @@ type group struct {
 	kind    kind
 	ends    time.Time
 	samples int
-	rest    tenancy.Message // counts the messages without an entry of their own
-	total   time.Duration   // of these
+	rest    counted // the messages without an entry of their own
+}
+
+// counted is an entry that stands for many messages.
+type counted struct {
+	first tenancy.Message
+	total time.Duration
+}
+
+func (c *counted) add(entry tenancy.Message) {
+	if c.first.Count == 0 {
+		c.first = entry
+	} else {
+		c.first.Count += entry.Count
+	}
+	c.total += entry.Duration * time.Duration(entry.Count)
+}
+
+// entry returns the entry with the mean duration.
+func (c *counted) entry() tenancy.Message {
+	m := c.first
+	m.Duration = c.total / time.Duration(m.Count)
+	return m
 }
 
 // turns are the changes between success and failure of one arrangement in the minute that begins at since.
@@ -70,8 +91,9 @@ type turns struct {
 	count int
 }
 
-// journal collects entries of the message log and writes them in batches. Entries that could not be written wait for
-// the next try, because the log matters most during an incident.
+// journal collects entries of the message log and writes them in pages. Entries that could not be written wait for the
+// next try, because the log matters most during an incident. If too many wait, later ones are counted by their kind, so
+// that every kind is seen.
 type journal struct {
 	windows [2]time.Duration // by class
 	mu      sync.Mutex       // guards the fields below
@@ -79,8 +101,9 @@ type journal struct {
 	order   [2][]*group       // the open groups by class, those that end first in front
 	turns   map[string]*turns // by arrangement ID
 	entries []tenancy.Message
-	lost    int
-	failing bool // the latest try failed, and that was logged
+	beyond  map[kind]*counted // what did not fit into entries
+	lost    int               // messages that did not fit into either
+	failing bool              // the latest try failed, and that was logged
 	wake    chan struct{}
 }
 
@@ -90,8 +113,10 @@ const (
 	samplesPerMinute = 5
 	// mostGroups limits the memory for counting. Messages beyond it are logged one by one.
 	mostGroups = 200000
-	// mostEntries limits the entries that wait for the database.
+	// mostEntries limits the entries that wait for the database, and the kinds that are counted beyond them.
 	mostEntries = 10000
+	// journalPage is the number of entries that are written at once.
+	journalPage = 1000
 	// journalEvery is the interval in which entries are written, and journalRetry that after a failure.
 	journalEvery, journalRetry = 500 * time.Millisecond, 5 * time.Second
 )
@@ -125,7 +150,7 @@ func (j *journal) add(k kind, entry tenancy.Message) {
 	class := k.class()
 	window := j.windows[class]
 	if window == 0 {
-		j.append(entry)
+		j.append(k, entry)
 		return
 	}
 	j.close(entry.At)
@@ -135,7 +160,7 @@ func (j *journal) add(k kind, entry tenancy.Message) {
 	turned := j.turned(k, entry.At)
 	o := j.open[k]
 	if o == nil {
-		j.append(entry)
+		j.append(k, entry)
 		if len(j.open) < mostGroups {
 			o = &group{kind: k, ends: entry.At.Add(window), samples: 1}
 			j.open[k], j.order[class] = o, append(j.order[class], o)
@@ -144,15 +169,10 @@ func (j *journal) add(k kind, entry tenancy.Message) {
 	}
 	if turned || class == 1 && o.samples < samplesPerMinute {
 		o.samples++
-		j.append(entry)
+		j.append(k, entry)
 		return
 	}
-	if o.rest.Count == 0 {
-		o.rest = entry
-	} else {
-		o.rest.Count++
-	}
-	o.total += entry.Duration
+	o.rest.add(entry)
 }
 
 // turned reports whether an arrangement has changed between success and failure, as often in a minute as that is
@@ -176,12 +196,38 @@ func (j *journal) turned(k kind, now time.Time) bool {
 	return t.count <= samplesPerMinute
 }
 
-func (j *journal) append(entry tenancy.Message) {
-	if len(j.entries) >= mostEntries {
-		j.lost += entry.Count
+// append adds an entry to those that wait. The caller holds mu.
+func (j *journal) append(k kind, entry tenancy.Message) {
+	if len(j.entries) < mostEntries {
+		j.entries = append(j.entries, entry)
 		return
 	}
-	j.entries = append(j.entries, entry)
+	c := j.beyond[k]
+	if c == nil {
+		if len(j.beyond) >= mostEntries {
+			j.lost += entry.Count
+			return
+		}
+		if j.beyond == nil {
+			j.beyond = map[kind]*counted{}
+		}
+		c = &counted{}
+		j.beyond[k] = c
+	}
+	c.add(entry)
+}
+
+// take removes the next page of those that wait. The caller holds mu.
+func (j *journal) take() (page []tenancy.Message) {
+	if len(j.entries) == 0 {
+		for _, c := range j.beyond {
+			j.entries = append(j.entries, c.entry())
+		}
+		j.beyond = nil
+	}
+	n := min(len(j.entries), journalPage)
+	page, j.entries = j.entries[:n:n], j.entries[n:]
+	return page
 }
 
 // close ends the groups whose window has ended, and logs what they have counted. It also ends those that began while
@@ -205,9 +251,8 @@ func (j *journal) close(now time.Time) {
 // end logs what a group has counted.
 func (j *journal) end(o *group) {
 	delete(j.open, o.kind)
-	if o.rest.Count > 0 {
-		o.rest.Duration = o.total / time.Duration(o.rest.Count)
-		j.append(o.rest)
+	if o.rest.first.Count > 0 {
+		j.append(o.kind, o.rest.entry())
 	}
 }
 
@@ -276,28 +321,32 @@ func (g *Gateway) keepJournal(ctx context.Context) {
 	}
 }
 
-// writeJournal writes what was collected. If that fails, it keeps the entries, the earliest up to [mostEntries].
+// writeJournal writes what was collected. What cannot be written waits.
 func (g *Gateway) writeJournal(ctx context.Context) {
 	j := &g.journal
 	j.mu.Lock()
 	j.close(g.now())
-	entries := j.entries
-	j.entries = nil
 	j.mu.Unlock()
+	written := 0
 	var err error
-	if len(entries) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		err = g.control.Record(ctx, entries)
+	for err == nil {
+		j.mu.Lock()
+		page := j.take()
+		j.mu.Unlock()
+		if len(page) == 0 {
+			break
+		}
+		if err = g.writePage(ctx, page); err == nil {
+			written += len(page)
+			continue
+		}
+		j.mu.Lock()
+		j.entries = append(page, j.entries...)
+		j.mu.Unlock()
 	}
 	j.mu.Lock()
-	lost, failed := j.lost, j.failing
+	lost, failed, waiting := j.lost, j.failing, len(j.entries)+len(j.beyond)
 	if j.failing = err != nil; err != nil {
-		all := append(entries, j.entries...)
-		j.entries = all[:min(len(all), mostEntries)]
-		for _, m := range all[len(j.entries):] {
-			j.lost += m.Count
-		}
 		wake(j.wake)
 	} else {
 		j.lost = 0
@@ -305,10 +354,16 @@ func (g *Gateway) writeJournal(ctx context.Context) {
 	j.mu.Unlock()
 	switch {
 	case err != nil && !failed:
-		g.log.WarnContext(ctx, "the message log cannot be written: entries wait", "entries", len(entries), "error", err)
+		g.log.WarnContext(ctx, "the message log cannot be written: entries wait", "entries", waiting, "error", err)
 	case err == nil && lost > 0:
 		g.log.WarnContext(ctx, "the message log fell behind", "messages_lost", lost)
 	case err == nil && failed:
-		g.log.InfoContext(ctx, "the message log is written again", "entries", len(entries))
+		g.log.InfoContext(ctx, "the message log is written again", "entries", written)
 	}
+}
+
+func (g *Gateway) writePage(ctx context.Context, page []tenancy.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return g.control.Record(ctx, page)
 }

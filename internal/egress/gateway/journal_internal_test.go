@@ -140,7 +140,7 @@ func TestTheLogOfManyArrangementsIsBounded(t *testing.T) {
 	if len(l.journal.open) != mostGroups || len(l.journal.turns) != mostGroups {
 		t.Errorf("%d groups, %d arrangements", len(l.journal.open), len(l.journal.turns))
 	}
-	if n := len(l.journal.entries) + l.journal.lost; n != mostGroups+10 {
+	if n := len(l.journal.entries) + len(l.journal.beyond) + l.journal.lost; n != mostGroups+10 {
 		t.Errorf("%d messages are logged or counted as lost", n)
 	}
 	l.journal.close(noon.Add(time.Minute))

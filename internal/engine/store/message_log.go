@@ -55,9 +55,13 @@ func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least,
 	return list(ctx, r, scanOne[string], `SELECT arrangement_id FROM
 		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND (status = 0 OR status >= 400)
 			AND status <> 499 GROUP BY arrangement_id HAVING sum(count) >= ?) AS failed
-		WHERE NOT EXISTS (SELECT 1 FROM message_log AS later WHERE later.arrangement_id = failed.arrangement_id
-			AND later.id > failed.first AND later.status BETWEEN 1 AND 399) ORDER BY arrangement_id LIMIT ?`, micros(since),
-		least, limit)
+		WHERE NOT EXISTS (`+succeededLater("message_log")+`) AND NOT EXISTS (`+succeededLater("messages")+`)
+		ORDER BY arrangement_id LIMIT ?`, micros(since), least, limit)
+}
+
+func succeededLater(table string) string {
+	return "SELECT 1 FROM " + table + " AS later WHERE later.arrangement_id = failed.arrangement_id AND " +
+		"later.id > failed.first AND later.status BETWEEN 1 AND 399"
 }
 
 // logTable holds the rows that are deleted one by one: on PostgreSQL those of days without a partition.
@@ -124,19 +128,23 @@ func (s *Store) TurnMessageLog(ctx context.Context, now, before time.Time) error
 	return nil
 }
 
-// addPartition creates the partition of a day. A day of which entries were written before stays without one.
+// addPartition creates the partition of a day, and moves the entries to it that were written before, by a gateway whose
+// clock is ahead or while the service was stopped.
 func (t *Tx) addPartition(ctx context.Context, day time.Time, known map[string]bool) error {
 	name := partitionPrefix + day.Format("20060102")
 	if known[name] {
 		return nil
 	}
 	from, to := micros(day), micros(day.AddDate(0, 0, 1))
-	written, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM (SELECT 1 FROM message_log_other "+
-		"WHERE at >= ? AND at < ? LIMIT 1) AS early", from, to)
-	if err != nil || written > 0 {
-		return err
+	for _, statement := range []string{
+		"CREATE TABLE %[1]s (LIKE message_log INCLUDING ALL)",
+		"WITH early AS (DELETE FROM message_log_other WHERE at >= %[2]d AND at < %[3]d RETURNING *) " +
+			"INSERT INTO %[1]s SELECT * FROM early",
+		"ALTER TABLE message_log ATTACH PARTITION %[1]s FOR VALUES FROM (%[2]d) TO (%[3]d)",
+	} {
+		if _, err := t.exec(ctx, fmt.Sprintf(statement, name, from, to)); err != nil {
+			return err
+		}
 	}
-	_, err = t.exec(ctx, fmt.Sprintf("CREATE TABLE %s PARTITION OF message_log FOR VALUES FROM (%d) TO (%d)", name, from,
-		to))
-	return err
+	return nil
 }

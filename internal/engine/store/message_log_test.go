@@ -36,11 +36,19 @@ func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
 	add("2", day.AddDate(0, 0, 1))
 	add("3", day.AddDate(0, 0, partitionsAhead))
 	add("4", day.AddDate(0, 0, partitionsAhead+1))
-	want := []string{"message_log_other", "message_log_other", "message_log_on_20260302", "message_log_on_20260304",
-		"message_log_other"}
+	want := []string{"message_log_on_20260301", "message_log_on_20260301", "message_log_on_20260302",
+		"message_log_on_20260304", "message_log_other"}
 	if got := partitions(); !slices.Equal(got, want) {
 		t.Errorf("the entries are in %q", got)
 	}
+	turn(day.AddDate(0, 0, 1))
+	want[4] = "message_log_on_20260305" // a gateway's clock was ahead
+	if got := partitions(); !slices.Equal(got, want) {
+		t.Errorf("a day later the entries are in %q", got)
+	}
+	add("5", day.AddDate(0, 0, -1)) // a gateway's clock is behind
+	add("6", day.AddDate(0, 0, -2))
+	want = append(want, "message_log_other", "message_log_other")
 	forget := func(before time.Time) (n int64) {
 		t.Helper()
 		must(t, write(t, s, func(ctx context.Context, tx *Tx) (err error) {
@@ -54,11 +62,11 @@ func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
 	if n := forget(later.AddDate(0, 0, -30)); n != 2 {
 		t.Errorf("%d entries without a partition are deleted, want 2", n)
 	}
-	if got := partitions(); !slices.Equal(got, want[2:]) {
+	if got := partitions(); !slices.Equal(got, want[2:5]) {
 		t.Errorf("a day that has not ended 30 days ago: %q are left", got)
 	}
 	turn(day.AddDate(0, 0, 33))
-	if got := partitions(); !slices.Equal(got, want[3:]) {
+	if got := partitions(); !slices.Equal(got, want[3:5]) {
 		t.Errorf("after 33 days: %q are left", got)
 	}
 }
@@ -124,7 +132,13 @@ func TestAnArrangementFailsIfItsMessagesFailAndNoneSucceedsAfterwards(t *testing
 				entry("long-ago", "1", 6*time.Minute, 500, 20),
 				entry("impatient", "1", time.Second, 499, 20),
 				entry("fine", "1", time.Second, 302, 20),
+				entry("elsewhere", "1", time.Minute, 401, 10),
 			})
+		}))
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { // by a replica of the release before
+			_, err := tx.exec(ctx, "INSERT INTO messages VALUES ('2', 'elsewhere', ?, 'POST', '/', 200, 1, 1, 5, '', 1)",
+				micros(now))
+			return err
 		}))
 		got, err := s.FailingArrangements(t.Context(), now.Add(-5*time.Minute), 3, 10)
 		must(t, err)
