@@ -38,8 +38,10 @@ type importCheckCmd struct {
 
 func (c *importCheckCmd) Run(e env) error {
 	files := client.ImportFiles{Password: c.Password, SpreadExpiry: c.SpreadExpiry}
-	for name, to := range map[string]*string{c.Tenants: &files.Tenants, c.People: &files.People,
-		c.Arrangements: &files.Arrangements} {
+	tables := map[string]string{"tenants": c.Tenants, "people": c.People, "arrangements": c.Arrangements}
+	for table, to := range map[string]*string{"tenants": &files.Tenants, "people": &files.People,
+		"arrangements": &files.Arrangements} {
+		name := tables[table]
 		if name == "" {
 			continue
 		}
@@ -71,11 +73,11 @@ func (c *importCheckCmd) Run(e env) error {
 	}
 	if len(made.Problems) > 0 {
 		for _, p := range made.Problems {
+			at := cmp.Or(tables[p.File], p.File)
 			if p.Line > 0 {
-				fmt.Fprintf(e.err, "%s:%d: %s\n", p.File, p.Line, p.Text)
-			} else {
-				fmt.Fprintf(e.err, "%s: %s\n", p.File, p.Text)
+				at += fmt.Sprintf(":%d", p.Line)
 			}
+			fmt.Fprintf(e.err, "%s: %s\n", printable(at), printable(p.Text))
 		}
 		return fmt.Errorf("nothing was imported (problems: %d)", len(made.Problems))
 	}
@@ -209,13 +211,12 @@ const (
 func (c *remote) carryOut(e env, id, verb string, body any) error {
 	path := "/imports/" + url.PathEscape(id)
 	i, err := post[client.Import](c, path+"/"+verb, body)
-	p := progress{from: i, since: time.Now(), shown: time.Now()}
+	p := progress{from: i, since: time.Now(), shown: time.Now(), latest: i.Done, moved: time.Now()}
 	for err == nil && i.LastError == "" && (i.State == tenancy.ImportApplying || i.State == tenancy.ImportUndoing) {
 		time.Sleep(importEvery)
 		i, err = get[client.Import](c, path)
 		if now := time.Now(); err == nil && now.Sub(p.shown) >= progressEvery {
 			fmt.Fprintln(e.err, p.line(i, now))
-			p.shown = now
 		}
 	}
 	switch {
@@ -231,9 +232,23 @@ func (c *remote) carryOut(e env, id, verb string, body any) error {
 type progress struct {
 	from         client.Import
 	since, shown time.Time
+	latest       int       // number of tenants in the latest line
+	moved        time.Time // when it changed
 }
 
-func (p progress) line(i client.Import, now time.Time) string {
+// stuckAfter is the time without progress after which the log of the service is worth a look: a job that fails is tried
+// again.
+const stuckAfter = 20 * time.Second
+
+// line describes the progress at now.
+func (p *progress) line(i client.Import, now time.Time) string {
+	p.shown = now
+	if i.Done != p.latest {
+		p.latest, p.moved = i.Done, now
+	} else if stuck := now.Sub(p.moved); stuck >= stuckAfter {
+		return fmt.Sprintf("%s: %d of %d tenants, no progress for %s: the log of the service may show why", i.State, i.Done,
+			i.Total, stuck.Round(time.Second))
+	}
 	done, left := i.Done-p.from.Done, i.Total-i.Done
 	if i.State == tenancy.ImportUndoing {
 		done, left = -done, i.Done

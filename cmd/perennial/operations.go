@@ -260,10 +260,20 @@ func (c *deliveryListCmd) Run(e env) error {
 	if c.State != "" {
 		path += "?state=" + c.State
 	}
-	return list(&c.listing, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
+	err := list(&c.listing, e, path, "ID\tTENANT\tSTATE\tATTEMPTS\tADDRESS\tSUBJECT\tLAST ERROR", "No mails.",
 		func(d client.Delivery) []any {
 			return []any{d.ID, d.Tenant, d.State, d.Attempts, d.Address, d.Subject, d.LastError}
 		})
+	if err != nil || c.Tenant != "" || c.Output == "json" {
+		return err
+	}
+	o, err := get[client.Overview](&c.remote, "/overview")
+	if err == nil && o.MailsHeld != nil {
+		fmt.Fprintf(e.out, "\nNo mail is sent since %s, because the mail server refuses this installation: %s\nThe next "+
+			"try is at %s. To try now: perennial delivery requeue --all\n", moment(o.MailsHeld.Since),
+			printable(o.MailsHeld.Reason), moment(o.MailsHeld.RetryAt))
+	}
+	return err
 }
 
 type deliveryRequeueCmd struct {

@@ -46,7 +46,7 @@ func contents(t *testing.T, f *os.File) string {
 	return string(data)
 }
 
-// The gateway, the API and the job queue fail many times while the database is away. In JSON, every line of the service
+// The gateway, the API and the job queue fail many times while the database is unavailable. In JSON, every line of the service
 // is a document, its greeting too.
 func TestAnOutageOfTheDatabaseHasALineAtItsBeginningAndAtItsEnd(t *testing.T) {
 	t.Parallel()
@@ -72,11 +72,11 @@ func TestAnOutageOfTheDatabaseHasALineAtItsBeginningAndAtItsEnd(t *testing.T) {
 		isReady()
 	}
 	check(t, database.Start())
-	testenv.Eventually(t, func() bool { return strings.Contains(contents(t, log), "the database is back") })
+	testenv.Eventually(t, func() bool { return strings.Contains(contents(t, log), "the database is available again") })
 	testenv.Eventually(t, isReady)
 	logged := strings.TrimPrefix(contents(t, log), before)
 	// Each connection that breaks may be reported once before the outage is known.
-	_, after, ok := strings.Cut(logged, "the database is away")
+	_, after, ok := strings.Cut(logged, "the database is unavailable")
 	if !ok || strings.Count(after, "\n") != 2 || !strings.Contains(after, "refused") {
 		t.Errorf("from the beginning to the end: %s", logged)
 	}

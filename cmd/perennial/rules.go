@@ -44,7 +44,7 @@ type rulesChangeCmd struct {
 	Database     string `default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"The database. A service may use it at the same time."`
 	Policy       string `placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file."`
 	Organization string `placeholder:"NAME" help:"O in the subject of certificates."`
-	TrustDomain  string `placeholder:"NAME" help:"Name of the installation in certificates. It cannot be changed."`
+	TrustDomain  string `placeholder:"NAME" help:"Always refused, with the reason: the trust domain is part of every CA."`
 	Apply        bool   `help:"Make the change."`
 }
 

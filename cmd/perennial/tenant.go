@@ -283,7 +283,7 @@ func (c *scopeAnswerCmd) Run(e env) error {
 
 type scopeAnswerAllCmd struct {
 	remote
-	Answer string `arg:"" enum:"yes,no" help:"yes or no."`
+	Answer string `arg:"" enum:"yes,no" help:"Whether key users of these tenants are mailed about tasks: yes or no."`
 }
 
 func (c *scopeAnswerAllCmd) Run(e env) error {

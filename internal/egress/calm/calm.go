@@ -1,5 +1,5 @@
-// Package calm keeps the log of a process readable while something that everything depends on is away: the database, or
-// the service of a stand-alone gateway.
+// Package calm keeps the log of a process readable while something that everything depends on is unavailable: the
+// database, or the service of a stand-alone gateway.
 //
 // It promises one line at the beginning of an outage with the reason, one line a minute with the number of failures,
 // and one line at the end. The failures themselves are logged at the level debug. Every other record passes unchanged.
@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// An Outage describes what may be away.
+// An Outage describes what may be unavailable.
 type Outage struct {
 	// What is its name in a sentence, such as "the database".
 	What string
-	// Means reports whether an error means that it is away.
+	// Means reports whether an error means that it is unavailable.
 	Means func(error) bool
 	// Probe returns nil once it answers again.
 	Probe func(context.Context) error
@@ -121,11 +121,11 @@ func (h *Handler) follow(ctx context.Context, o Outage, first error) {
 	}
 	if err == nil {
 		_, failures := h.state.end()
-		h.say(ctx, slog.LevelWarn, o.What+" was away for a moment", slog.Int("failures", failures),
+		h.say(ctx, slog.LevelWarn, o.What+" was briefly unavailable", slog.Int("failures", failures),
 			slog.String("error", oneLine(first)))
 		return
 	}
-	h.say(ctx, slog.LevelError, o.What+" is away", slog.String("error", oneLine(err)))
+	h.say(ctx, slog.LevelError, o.What+" is unavailable", slog.String("error", oneLine(err)))
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	latest := time.Now()
@@ -141,13 +141,13 @@ func (h *Handler) follow(ctx context.Context, o Outage, first error) {
 			return
 		case err == nil:
 			lasted, failures := h.state.end()
-			h.say(ctx, slog.LevelWarn, o.What+" is back", slog.String("after", lasted.String()),
+			h.say(ctx, slog.LevelWarn, o.What+" is available again", slog.String("after", lasted.String()),
 				slog.Int("failures", failures))
 			return
 		case time.Since(latest) >= remindEvery:
 			latest = time.Now()
 			lasted, failures := h.state.minute()
-			h.say(ctx, slog.LevelError, o.What+" is still away", slog.String("for", lasted.String()),
+			h.say(ctx, slog.LevelError, o.What+" is still unavailable", slog.String("for", lasted.String()),
 				slog.Int("failures", failures), slog.String("error", oneLine(err)))
 		}
 	}

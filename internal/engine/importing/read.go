@@ -357,6 +357,9 @@ func (r *reader) certificate(c Certificate, password string) error {
 		}
 	}
 	if errors.Is(err, certfile.ErrPassword) {
+		if password == "" {
+			return errors.New("is protected by a password, and none was given for it")
+		}
 		return errors.New("does not open with the password given")
 	}
 	if err != nil {

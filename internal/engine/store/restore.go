@@ -68,8 +68,8 @@ func prepareRestore(ctx context.Context, backup, copied string, check func(*Stor
 	if err := copyFile(backup+"-wal", copied+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if info, err := os.Stat(copied); err != nil || info.Size() == 0 {
-		return errors.Join(errors.New("it is empty"), err)
+	if err := isDatabase(copied); err != nil {
+		return err
 	}
 	s, err := Open(ctx, "sqlite:"+copied)
 	if err != nil {
@@ -86,6 +86,26 @@ func prepareRestore(ctx context.Context, backup, copied string, check func(*Stor
 		return err
 	}
 	return syncFile(copied)
+}
+
+// sqliteMagic begins a database (https://sqlite.org/fileformat.html, section 1.3.1).
+const sqliteMagic = "SQLite format 3\x00"
+
+// isDatabase returns an error if a file does not begin like a database. That of SQLite names the copy.
+func isDatabase(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	begins := make([]byte, len(sqliteMagic))
+	switch n, err := io.ReadFull(f, begins); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case string(begins) != sqliteMagic:
+		return errors.New("it is not a SQLite database: use a copy that perennial backup made")
+	}
+	return nil
 }
 
 // checkIntegrity returns an error if SQLite finds damage.

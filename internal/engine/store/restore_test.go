@@ -255,7 +255,8 @@ func TestRestoreChangesNothingIfItRefuses(t *testing.T) {
 	}{
 		"no file":        {filepath.Join(dir, "none.db"), accept, "no such file"},
 		"an empty file":  {file("empty.db", nil), accept, "it is empty"},
-		"another format": {file("text.db", []byte(strings.Repeat("text\n", 4000))), accept, "not a database"},
+		"another format": {file("text.db", []byte(strings.Repeat("text\n", 4000))), accept,
+			"text.db: it is not a SQLite database"},
 		"cut off":        {file("short.db", whole[:len(whole)/2]), accept, "malformed"},
 		"damaged":        {file("damaged.db", damaged), accept, "damaged"},
 		"a foreign log":  {foreign, accept, "belongs to another file"},

@@ -636,6 +636,18 @@ func TestAllDeadMailsAreQueuedAgainAtOnce(t *testing.T) {
 	if !slices.Contains(f.scrape("perennial_mails_held"), "perennial_mails_held 1") {
 		t.Error("the metric is not 1")
 	}
+	accepted := func() (holds any) {
+		t.Helper()
+		for _, c := range f.ok("operator", "GET", "/tenants/acme/mail-check?user=alice", 200, "")["conditions"].([]any) {
+			if c := c.(map[string]any); c["condition"] == "the mail server accepts mails of this installation" {
+				holds = c["holds"]
+			}
+		}
+		return holds
+	}
+	if accepted() != false {
+		t.Error("the mail check does not show that mails are held")
+	}
 	before := len(f.outbox.queued)
 	if r := f.ok("operator", "POST", "/deliveries/requeue", 200, ""); r["mails"] != 2. ||
 		len(f.outbox.queued) != before+2 {
@@ -651,8 +663,8 @@ func TestAllDeadMailsAreQueuedAgainAtOnce(t *testing.T) {
 	if o := f.ok("operator", "GET", "/overview", 200, ""); o["mails_held"] != nil {
 		t.Errorf("the overview shows %v", o["mails_held"])
 	}
-	if !slices.Contains(f.scrape("perennial_mails_held"), "perennial_mails_held 0") {
-		t.Error("the metric is not 0")
+	if !slices.Contains(f.scrape("perennial_mails_held"), "perennial_mails_held 0") || accepted() != true {
+		t.Error("mails are still held")
 	}
 }
 

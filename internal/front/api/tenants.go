@@ -348,6 +348,10 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	hold, err := s.store.MailHold(ctx)
+	if err != nil {
+		return nil, err
+	}
 	u, err := s.store.KeyUser(ctx, t.ID, in.User)
 	assigned := err == nil
 	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
@@ -355,18 +359,18 @@ func (s *server) mailCheck(ctx context.Context, in *struct {
 	}
 	conditions := tenancy.MailConditions(tenancy.Recipient{InScope: tenancy.InScope(projects, tenancy.MailForTasks),
 		Assigned: assigned, Subscribed: !u.SubscribedAt.IsZero()})
-	if s.outbox == nil {
-		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured",
-			Fix: "The hosting team must start the service with --smtp. Mails wait until then."})
-	} else {
-		conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: true})
-	}
+	conditions = append(conditions, tenancy.Condition{Name: "a mail server is configured", Holds: s.outbox != nil,
+		Fix: "The hosting team must start the service with --smtp. Mails wait until then."},
+		tenancy.Condition{Name: "the mail server accepts mails of this installation", Holds: hold.Since.IsZero(),
+			Fix: "The hosting team must fix what the mail server refuses. Mails wait until then."})
 	check := client.MailCheck{User: in.User, GetsMail: true, Deliveries: []client.Delivery{}}
 	for _, c := range conditions {
 		check.GetsMail = check.GetsMail && c.Holds
-		check.Conditions = append(check.Conditions, client.Condition{
-			Condition: c.Name, Holds: c.Holds, Fix: c.Fix,
-		})
+		condition := client.Condition{Condition: c.Name, Holds: c.Holds}
+		if !c.Holds {
+			condition.Fix = c.Fix
+		}
+		check.Conditions = append(check.Conditions, condition)
 	}
 	if assigned {
 		mails, err := s.store.MailsOf(ctx, u.ID, 10)
