@@ -107,7 +107,8 @@ func (r Reader) SealedParked(ctx context.Context, after string, limit int) ([]Se
 // ResealParked replaces what is sealed of a message. The request of a message that has ended in the meantime stays
 // deleted.
 func (t *Tx) ResealParked(ctx context.Context, v SealedParked) error {
+	// The column in the condition gives the parameter its type, on PostgreSQL.
 	_, err := t.exec(ctx, "UPDATE parked SET sealed_digest = ?, sealed_request = CASE WHEN sealed_request IS NULL THEN "+
-		"NULL ELSE ? END WHERE id = ?", v.Digest, v.Request, v.ID)
+		"sealed_request ELSE ? END WHERE id = ?", v.Digest, v.Request, v.ID)
 	return err
 }

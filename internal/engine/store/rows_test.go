@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -55,14 +56,32 @@ type rows struct {
 	t *testing.T
 }
 
+// write changes rows. On SQLite, each statement of fn fails before, one at a time, and fn must return that error.
 func (r rows) write(fn func(ctx context.Context, tx *Tx) error) {
 	r.t.Helper()
+	if r.engine == SQLite {
+		eachFault(r.t, r.Store, fn)
+	}
 	must(r.t, write(r.t, r.Store, fn))
 }
 
-// same fails unless the row that was read equals the one that was written.
+// reads tests a function that reads with several statements: if one of them fails, on SQLite, it returns the error.
+func (r rows) reads(fn func(ctx context.Context, tx *Tx) error) {
+	r.t.Helper()
+	if r.engine != SQLite {
+		return
+	}
+	if n := eachFault(r.t, r.Store, fn); n < 2 {
+		r.t.Errorf("it reads with %d statements", n)
+	}
+}
+
+// same fails unless the row that was read equals the one that was written. A fault of [eachFault] is not its concern.
 func (r rows) same(what string, err error, got, want any) {
 	r.t.Helper()
+	if errors.Is(err, errFault) {
+		return
+	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		r.t.Errorf("%s: %v\ngot  %+v\nwant %+v", what, err, got, want)
 	}

@@ -17,12 +17,18 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 var now = time.Date(2026, 11, 1, 0, 0, 0, 123000, time.UTC)
 
+var migrated = testenv.NewTemplate(func(url string) error {
+	s, err := Open(context.Background(), url)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+})
+
 func each(t *testing.T, test func(t *testing.T, s *Store)) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		t.Cleanup(func() { s.Close() })
 		test(t, s)
 	})
@@ -440,7 +446,7 @@ func TestAPasswordNeverShowsInAMessage(t *testing.T) {
 }
 
 func TestUnsentMailsAreFoundWithoutLookingAtTheSentOnes(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/p.db")
+	s, err := Open(t.Context(), migrated.SQLite(t))
 	must(t, err)
 	defer s.Close()
 	plan, err := list(t.Context(), s.Reader, func(r row) (detail string, err error) {

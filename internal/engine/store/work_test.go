@@ -451,6 +451,7 @@ func TestScopingAnswersClaimsAndSettingsReadBackAsWritten(t *testing.T) {
 
 		var stored []string
 		r.write(func(ctx context.Context, tx *Tx) error {
+			stored = nil
 			for _, value := range []string{"first", "second"} {
 				v, err := tx.SetOnce(ctx, "once", value)
 				if err != nil {
@@ -478,6 +479,7 @@ func TestScopingAnswersClaimsAndSettingsReadBackAsWritten(t *testing.T) {
 		var progress []string
 		var moved []bool
 		r.write(func(ctx context.Context, tx *Tx) error {
+			progress, moved = nil, nil
 			for _, step := range [][2]string{{"", "a"}, {"", "b"}, {"a", AnnouncedToAll}} {
 				at, err := tx.Announcement(ctx, "ca")
 				if err != nil {

@@ -42,19 +42,8 @@ func End() { postgresEnd() }
 func Postgres(t testing.TB) string {
 	t.Helper()
 	needsServers(t)
-	base, err := cluster()
-	if err != nil {
-		t.Fatalf("no PostgreSQL for this test: %v", err)
-	}
-	name := fmt.Sprintf("t%d", databases.Add(1))
-	db, err := sql.Open("pgx", base+"postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
-		t.Fatal(err)
-	}
+	base, name, err := createDatabase("")
+	Check(t, err)
 	return base + name
 }
 
