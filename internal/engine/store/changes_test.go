@@ -31,7 +31,7 @@ func (w *written) contains(text string) bool {
 }
 
 func TestAChangeInOneReplicaReachesTheOther(t *testing.T) {
-	url := testenv.Postgres(t)
+	url := migrated.Postgres(t)
 	one, err := Open(t.Context(), url)
 	must(t, err)
 	defer one.Close()
@@ -55,6 +55,12 @@ func TestAChangeInOneReplicaReachesTheOther(t *testing.T) {
 	}))
 	if id := <-news; id != "tenant-id" {
 		t.Errorf("the other replica is notified of %q", id)
+	}
+	if err := write(t, one, func(_ context.Context, tx *Tx) error {
+		tx.Changed(strings.Repeat("x", 8000)) // the limit of PostgreSQL's NOTIFY
+		return nil
+	}); err == nil || !strings.Contains(err.Error(), "payload string too long") {
+		t.Errorf("replicas that cannot be notified: %v", err)
 	}
 	cancel()
 	<-ended

@@ -35,7 +35,7 @@ func argument(t *testing.T, kind reflect.Type) reflect.Value {
 
 // A method that hides an error of the database would return a state that does not exist.
 func TestEveryMethodReportsADatabaseWithoutItsTables(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/p.db")
+	s, err := Open(t.Context(), migrated.SQLite(t))
 	must(t, err)
 	defer s.Close()
 	tables, err := list(t.Context(), s.Reader, scanOne[string], "SELECT name FROM sqlite_master WHERE type = 'table' AND "+
@@ -89,7 +89,7 @@ func TestEveryMethodReportsADatabaseWithoutItsTables(t *testing.T) {
 
 // Rows that cannot be scanned end a query with an error.
 func TestAValueOfAnotherTypeIsAnError(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/p.db")
+	s, err := Open(t.Context(), migrated.SQLite(t))
 	must(t, err)
 	defer s.Close()
 	for name, query := range map[string]string{"an instant": "SELECT 'x'", "a document": "SELECT 1",
@@ -303,4 +303,41 @@ func TestAFileThatIsNotADatabaseIsRefused(t *testing.T) {
 	s, err := OpenExclusive(t.Context(), "sqlite:"+path) // the failure before has released its lock
 	must(t, err)
 	must(t, s.Close())
+}
+
+func TestFilesOfADatabaseAreReadByTheirOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	must(t, os.WriteFile(path+".lock", []byte("4711 and more than a number"), 0o600)) // of an earlier process
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	defer s.Close()
+	setting(t, s, "value")
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	must(t, copyFile(path, copied))
+	for _, file := range []string{path, path + ".lock", path + "-wal", path + "-shm", copied} {
+		info, err := os.Stat(file)
+		must(t, err)
+		if info.Mode() != 0o600 {
+			t.Errorf("%s has the mode %v", file, info.Mode())
+		}
+	}
+	if pid, err := os.ReadFile(path + ".lock"); err != nil || string(pid) != fmt.Sprintln(os.Getpid()) {
+		t.Errorf("the lock names the process %q, %v", pid, err)
+	}
+	fresh := filepath.Join(t.TempDir(), "p.lock")
+	lock, err := lockFile(fresh)
+	must(t, err)
+	if info, err := lock.Stat(); err != nil || info.Mode() != 0o600 {
+		t.Errorf("a new lock: %v, %v", info.Mode(), err)
+	}
+	if !locked(fresh) {
+		t.Error("a lock that is held is free")
+	}
+	must(t, lock.Close())
+	if locked(fresh) || locked(fresh+".none") {
+		t.Error("a lock that is free is held")
+	}
+	if lock, err := lockFile(t.TempDir()); err == nil || lock != nil {
+		t.Errorf("a folder is locked: %v", err)
+	}
 }

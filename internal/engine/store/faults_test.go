@@ -53,8 +53,8 @@ func (s faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) 
 	return s.stmt.QueryContext(ctx, args)
 }
 
-// eachFault runs fn in transactions that are rolled back, once for each statement that it executes, while that statement
-// fails. It fails the test if fn does not return the error, and returns the number of statements.
+// eachFault runs fn in transactions that are rolled back, once for each statement that it executes, and that statement
+// fails. The test fails unless fn returns the error. eachFault returns the number of statements.
 func eachFault(t *testing.T, s *Store, fn func(ctx context.Context, tx *Tx) error) (statements int) {
 	t.Helper()
 	undone := errors.New("undone")

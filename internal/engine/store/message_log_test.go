@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
-	s, err := Open(t.Context(), testenv.Postgres(t))
+	s, err := Open(t.Context(), migrated.Postgres(t))
 	must(t, err)
 	defer s.Close()
 	day := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
@@ -72,7 +71,7 @@ func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
 }
 
 func TestEntriesOfTheReleaseBeforeAreReadAndForgotten(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()
@@ -116,7 +115,7 @@ func TestEntriesOfTheReleaseBeforeAreReadAndForgotten(t *testing.T) {
 }
 
 func TestAnArrangementFailsIfItsMessagesFailAndNoneSucceedsAfterwards(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()
@@ -150,7 +149,7 @@ func TestAnArrangementFailsIfItsMessagesFailAndNoneSucceedsAfterwards(t *testing
 
 // The figures are those of docs/operations.md: a table and its index, with identifiers and a path as they are in use.
 func TestAnEntryOfTheMessageLogTakesFewBytes(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()

@@ -4,13 +4,12 @@ import (
 	"context"
 	"testing"
 
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A gateway repeats entries if the confirmation was lost. Senders write paths, and receivers write what errors contain.
 func TestTextOfStrangersIsStoredInEveryDatabase(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()
@@ -28,7 +27,7 @@ func TestTextOfStrangersIsStoredInEveryDatabase(t *testing.T) {
 }
 
 func TestEntriesOfTheMessageLogAreStoredOnce(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()

@@ -9,14 +9,13 @@ import (
 	"testing"
 
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // lite opens a SQLite database that has rows of several tables, with every type of a column.
 func lite(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+	s, err := Open(t.Context(), migrated.SQLite(t))
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	tenant, cert := acme(t, s, "acme", now.AddDate(0, 3, 0))
@@ -38,7 +37,7 @@ func lite(t *testing.T) *Store {
 
 func postgres(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), testenv.Postgres(t))
+	s, err := Open(t.Context(), migrated.Postgres(t))
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -94,6 +93,14 @@ func TestADatabaseIsMovedWithEveryRow(t *testing.T) {
 
 func TestAMoveThatFailsChangesNothing(t *testing.T) {
 	full := errors.New("no room")
+	// A trigger of PostgreSQL changes a row on its way.
+	changes := func(table, change string) func(from, to *Store) error {
+		return func(_, to *Store) error {
+			_, err := to.DB().ExecContext(t.Context(), "CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "+
+				change+" END $$; CREATE TRIGGER change BEFORE INSERT ON "+table+" FOR EACH ROW EXECUTE FUNCTION change()")
+			return err
+		}
+	}
 	for name, c := range map[string]struct {
 		prepare func(from, to *Store) error
 		more    func(*Tx) error
@@ -118,6 +125,13 @@ func TestAMoveThatFailsChangesNothing(t *testing.T) {
 				return tx.Audit(ctx, tenancy.NewEvent(now, "a", "b", "", "", nil))
 			})
 		}, nothingMore, "is not empty"},
+		"a text arrives changed": {changes("tenants", "NEW.name := 'other'; RETURN NEW;"), nothingMore,
+			"table tenants: 1 rows"},
+		"a number arrives changed": {changes("tenants", "NEW.version := 7; RETURN NEW;"), nothingMore,
+			"table tenants: 1 rows"},
+		"bytes arrive changed": {changes("certificates", "NEW.der := '\\x09'::bytea; RETURN NEW;"), nothingMore,
+			"table certificates: 1 rows"},
+		"a row does not arrive": {changes("tenants", "RETURN NULL;"), nothingMore, "and 0 with hash"},
 		"a table is missing": {func(_, to *Store) error {
 			_, err := to.DB().ExecContext(t.Context(), "DROP TABLE limits")
 			return err
@@ -196,10 +210,17 @@ func TestAURLIsShownWithoutItsPassword(t *testing.T) {
 	if err := CheckExists("sqlite:" + file + "/x"); err == nil {
 		t.Error("a file as a folder")
 	}
-	for _, url := range []string{"sqlite:", "", "x", "sqlite:/no/such/folder/p.db"} {
-		if s, err := Open(t.Context(), url); err == nil || s != nil {
-			t.Errorf("%q opens", url)
+	here := t.TempDir()
+	t.Chdir(here)
+	for _, url := range []string{"sqlite:", "", "x", "sqlite:/no/such/folder/p.db", "sqlite:" + file + "/x"} {
+		for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
+			if s, err := open(t.Context(), url); err == nil || s != nil {
+				t.Errorf("%q opens", url)
+			}
 		}
+	}
+	if left, err := os.ReadDir(here); err != nil || len(left) != 0 {
+		t.Errorf("files were left: %v, %v", left, err)
 	}
 }
 

@@ -53,7 +53,7 @@ func open(ctx context.Context, url string) (*Store, error) {
 // that was interrupted, and brings the file up to date with its log.
 func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 	path, ok := sqlitePath(url)
-	if !ok {
+	if !ok || path == "" { // which Open refuses
 		return Open(ctx, url)
 	}
 	held, err := lockFile(realPath(path) + ".lock")
@@ -71,9 +71,6 @@ func OpenExclusive(ctx context.Context, url string) (*Store, error) {
 
 // openLocked opens a SQLite file. The caller holds its lock.
 func openLocked(ctx context.Context, path string) (*Store, error) {
-	if path == "" {
-		return connect(ctx, "sqlite:") // which names the error
-	}
 	real := realPath(path)
 	if _, err := completeRestore(real); err != nil {
 		return nil, err

@@ -2,15 +2,22 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestAReadOnlyDatabaseIsDescribedInWords(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	migrated.EachEngine(t, func(t *testing.T, url string) {
 		s, err := Open(t.Context(), url)
 		must(t, err)
 		defer s.Close()
@@ -56,5 +63,70 @@ func TestOnlyFailuresOfTheDatabaseItselfAreAnOutage(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "refused") {
 		t.Errorf("the reason is missing: %v", err)
+	}
+}
+
+func TestErrorsOfTheDatabaseAreToldApart(t *testing.T) {
+	for code, want := range map[string]bool{"08006": true, "57P01": true, "53300": true, "25006": true, "57014": false,
+		"53100": false, "23505": false} {
+		err := fmt.Errorf("a query: %w", &pgconn.PgError{Code: code})
+		if IsAway(err) != want {
+			t.Errorf("%s is an outage: %v", code, !want)
+		}
+		if explained := (Reader{}).explain(err); IsAway(explained) != want {
+			t.Errorf("%s, explained as %q, is an outage: %v", code, explained, !want)
+		}
+	}
+	if !IsAway(fmt.Errorf("a query: %w", driver.ErrBadConn)) {
+		t.Error("a broken connection is not an outage")
+	}
+	for code, want := range map[string]string{"53100": fullText, "25006": readOnlyText, "23505": "it already exists",
+		"23503": "it is still in use"} {
+		if err := (Reader{}).explain(&pgconn.PgError{Code: code}); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+	if err := (Reader{}).explain(sql.ErrNoRows); !isKind(err, tenancy.ErrNotFound) {
+		t.Errorf("no rows: %v", err)
+	}
+}
+
+func TestAFullDiskIsDescribedInWords(t *testing.T) {
+	s := lite(t)
+	_, err := s.DB().ExecContext(t.Context(), "PRAGMA max_page_count = 1")
+	must(t, err)
+	err = write(t, s, func(ctx context.Context, tx *Tx) error {
+		return tx.SetSetting(ctx, "large", strings.Repeat("x", 1<<20))
+	})
+	var cause *sqlite.Error
+	if err == nil || err.Error() != fullText || !errors.As(err, &cause) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestATransactionIsRepeatedIfTheDatabaseAsks(t *testing.T) {
+	s := lite(t)
+	for _, c := range []struct {
+		code string
+		want int
+	}{{"40001", 5}, {"40P01", 5}, {"40002", 1}} {
+		tries := 0
+		err := write(t, s, func(context.Context, *Tx) error {
+			tries++
+			return &pgconn.PgError{Code: c.code}
+		})
+		if err == nil || tries != c.want {
+			t.Errorf("%s: %d tries, %v", c.code, tries, err)
+		}
+	}
+	tries := 0
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+		if tries++; tries < 3 {
+			return &pgconn.PgError{Code: "40001"}
+		}
+		return tx.SetSetting(ctx, "a", "b")
+	}))
+	if v, err := s.Setting(t.Context(), "a"); err != nil || v != "b" || tries != 3 {
+		t.Errorf("%q after %d tries, %v", v, tries, err)
 	}
 }

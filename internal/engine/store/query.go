@@ -38,7 +38,7 @@ func (r Reader) explain(err error) error {
 		switch lite.Code() {
 		case 1555, 2067: // SQLITE_CONSTRAINT_PRIMARYKEY, _UNIQUE
 			return tenancy.Errorf(tenancy.ErrConflict, "it already exists")
-		case 787, 1811: // SQLITE_CONSTRAINT_FOREIGNKEY, _TRIGGER
+		case 787: // SQLITE_CONSTRAINT_FOREIGNKEY
 			return tenancy.Errorf(tenancy.ErrConflict, "it is still in use")
 		}
 	}

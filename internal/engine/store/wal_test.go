@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// A walPage is a page in a write-ahead log. Page 1 has the fields of a mark.
+type walPage struct {
+	number      uint32
+	commits     bool
+	version, id uint32
+}
+
+// A walLog builds a log as https://www.sqlite.org/fileformat2.html#walformat describes it.
+type walLog struct {
+	order interface {
+		binary.ByteOrder
+		binary.AppendByteOrder
+	}
+	size   int // of a page
+	s0, s1 uint32
+	data   []byte
+}
+
+func (l *walLog) sum(data []byte) {
+	for i := 0; i < len(data); i += 8 {
+		l.s0 += l.order.Uint32(data[i:]) + l.s1
+		l.s1 += l.order.Uint32(data[i+4:]) + l.s0
+	}
+}
+
+func (l *walLog) build(magic uint32, pages ...walPage) []byte {
+	big, salts := binary.BigEndian, []byte("saltsalt")
+	head := big.AppendUint32(nil, magic)
+	head = big.AppendUint32(head, 3007000)
+	head = big.AppendUint32(head, uint32(l.size))
+	head = append(big.AppendUint32(head, 7), salts...)
+	l.s0, l.s1 = 0, 0
+	l.sum(head)
+	l.data = big.AppendUint32(big.AppendUint32(head, l.s0), l.s1)
+	for _, p := range pages {
+		frame := big.AppendUint32(nil, p.number)
+		commit := uint32(0)
+		if p.commits {
+			commit = 9
+		}
+		frame = big.AppendUint32(frame, commit)
+		content := make([]byte, l.size)
+		big.PutUint32(content[60:], p.version)
+		big.PutUint32(content[68:], p.id)
+		l.sum(frame)
+		l.sum(content)
+		frame = append(frame, salts...)
+		frame = big.AppendUint32(big.AppendUint32(frame, l.s0), l.s1)
+		l.data = append(append(l.data, frame...), content...)
+	}
+	return l.data
+}
+
+func TestTheMarksOfALogAreReadUpToWhereItEnds(t *testing.T) {
+	const little, bigger = 0x377f0682, 0x377f0683
+	mark := walPage{1, true, 2, 1}
+	other := walPage{1, true, 3, 2}
+	change := func(at int) func([]byte) []byte {
+		return func(data []byte) []byte { data[at]++; return data }
+	}
+	cut := func(n int) func([]byte) []byte { return func(data []byte) []byte { return data[:n] } }
+	whole := func(data []byte) []byte { return data }
+	const frame = 24 + 512
+	for name, c := range map[string]struct {
+		size  int
+		magic uint32
+		pages []walPage
+		after func([]byte) []byte
+		want  []uint32
+	}{
+		"a mark":                         {512, little, []walPage{mark}, whole, []uint32{1, 2}},
+		"a mark, big-endian":             {512, bigger, []walPage{mark}, whole, []uint32{1, 2}},
+		"the largest pages":              {65536, little, []walPage{mark}, whole, []uint32{1, 2}},
+		"two marks":                      {512, little, []walPage{mark, other}, whole, []uint32{1, 2, 3}},
+		"another transaction before":     {512, little, []walPage{{2, true, 8, 9}, mark}, whole, []uint32{1, 2}},
+		"a transaction of two pages":     {512, little, []walPage{{1, false, 5, 4}, {2, true, 8, 9}}, whole, []uint32{5}},
+		"page 1 as the second":           {512, little, []walPage{{2, false, 8, 9}, {1, true, 5, 4}}, whole, []uint32{5}},
+		"a mark after two pages":         {512, little, []walPage{{3, false, 8, 9}, {2, true, 8, 9}, mark}, whole, []uint32{1, 2}},
+		"a transaction that was cut off": {512, little, []walPage{mark, {1, false, 6, 7}}, whole, []uint32{1, 2}},
+		"no page 1":                      {512, little, []walPage{{2, true, 8, 9}}, whole, nil},
+		"no page":                        {512, little, nil, whole, nil},
+		"a frame that was cut off":       {512, little, []walPage{mark, other}, cut(32 + 2*frame - 1), []uint32{1, 2}},
+		"a frame of an earlier log":      {512, little, []walPage{mark, other}, change(32 + frame + 8), []uint32{1, 2}},
+		"a frame that was changed":       {512, little, []walPage{mark, other}, change(32 + frame + 100), []uint32{1, 2}},
+		"a frame whose first sum differs": {512, little, []walPage{mark, other}, change(32 + frame + 16),
+			[]uint32{1, 2}},
+		"a frame whose second sum differs": {512, little, []walPage{mark, other}, change(32 + frame + 20),
+			[]uint32{1, 2}},
+		"a head that was changed":       {512, little, []walPage{mark}, change(12), nil},
+		"a head whose sum differs":      {512, little, []walPage{mark}, change(31), nil},
+		"a head that was cut off":       {512, little, []walPage{mark}, cut(31), nil},
+		"an empty file":                 {512, little, []walPage{mark}, cut(0), nil},
+		"another format":                {512, little + 2, []walPage{mark}, whole, nil},
+		"pages that are too small":      {504, little, []walPage{mark}, whole, nil},
+		"pages that are one too large":  {65536 + 8, little, []walPage{mark}, whole, nil},
+		"sums in the other byte order":  {512, little, []walPage{mark}, change(3), nil},
+		"nothing after a changed frame": {512, little, []walPage{mark, other}, change(32 + 100), nil},
+	} {
+		l := walLog{order: binary.LittleEndian, size: c.size}
+		if c.magic == bigger {
+			l.order = binary.BigEndian
+		}
+		path := filepath.Join(t.TempDir(), "p.db-wal")
+		must(t, os.WriteFile(path, c.after(l.build(c.magic, c.pages...)), 0o600))
+		marks, err := logMarks(path)
+		if got := slices.Sorted(maps.Keys(marks)); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v; want %v", name, got, err, c.want)
+		}
+	}
+	dir := t.TempDir()
+	if marks, err := logMarks(filepath.Join(dir, "none")); err != nil || marks != nil {
+		t.Errorf("no log: %v, %v", marks, err)
+	}
+	if marks, err := logMarks(dir); err == nil || marks != nil {
+		t.Errorf("a folder: %v, %v", marks, err)
+	}
+	path := filepath.Join(dir, "p.db")
+	must(t, os.Mkdir(path+"-wal", 0o700))
+	for name, open := range map[string]func(context.Context, string) (*Store, error){"Open": Open,
+		"OpenExclusive": OpenExclusive} {
+		if s, err := open(t.Context(), "sqlite:"+path); err == nil || s != nil {
+			t.Errorf("%s opens a database whose log cannot be read", name)
+		}
+	}
+}
