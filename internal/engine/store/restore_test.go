@@ -253,8 +253,8 @@ func TestRestoreChangesNothingIfItRefuses(t *testing.T) {
 		check  func(*Store) error
 		want   string
 	}{
-		"no file":        {filepath.Join(dir, "none.db"), accept, "no such file"},
-		"an empty file":  {file("empty.db", nil), accept, "it is empty"},
+		"no file":       {filepath.Join(dir, "none.db"), accept, "no such file"},
+		"an empty file": {file("empty.db", nil), accept, "it is empty"},
 		"another format": {file("text.db", []byte(strings.Repeat("text\n", 4000))), accept,
 			"text.db: it is not a SQLite database"},
 		"cut off":        {file("short.db", whole[:len(whole)/2]), accept, "malformed"},
