@@ -127,12 +127,12 @@ func (v *revocations) listOf(ca *x509.Certificate) *authorityList {
 // read reads the file if it has changed. A file that was damaged after the start is an error, since a revocation may be
 // missing.
 func (v *revocations) read(now time.Time) error {
-	if !v.looked.IsZero() && now.Sub(v.looked) < lookEvery && !now.Before(v.looked) {
+	if now.Sub(v.looked) < lookEvery && !now.Before(v.looked) {
 		return v.err
 	}
 	v.looked = now
 	info, err := os.Stat(v.path)
-	if err == nil && v.err == nil && info.Size() == v.size && info.ModTime().Equal(v.at) && v.lists != nil {
+	if err == nil && info.Size() == v.size && info.ModTime().Equal(v.at) && v.lists != nil {
 		return nil
 	}
 	var lists []*x509.RevocationList

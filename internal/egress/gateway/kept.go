@@ -186,11 +186,7 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	if offset < int64(len(k.memory)) {
 		return copy(p, k.memory[offset:]), nil
 	}
-	n, err := k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-int64(len(k.memory)))
-	if errors.Is(err, io.EOF) && n > 0 {
-		err = nil
-	}
-	return n, err
+	return k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-int64(len(k.memory)))
 }
 
 // keep adds what was just read. A full disk costs the second attempt, not the message. The limit does not apply to what

@@ -63,12 +63,14 @@ func (g *Gateway) connected(ctx context.Context, c net.Conn) context.Context {
 	if !ok {
 		return ctx
 	}
-	uid, err := peer(conn)
-	if err != nil || uid != uint32(os.Getuid()) && uid != 0 {
+	if uid, err := peer(conn); err != nil || !isOwner(uid, uint32(os.Getuid())) {
 		return ctx
 	}
 	return context.WithValue(ctx, trustedKey{}, trusted{})
 }
+
+// isOwner reports whether a user may send through the socket of a process that runs as self.
+func isOwner(user, self uint32) bool { return user == self || user == 0 }
 
 // peer returns the user at the other end (SO_PEERCRED, unix(7)).
 func peer(conn *net.UnixConn) (uid uint32, err error) {

@@ -103,6 +103,17 @@ type bodyError struct{ error }
 
 func (e bodyError) Unwrap() error { return e.error }
 
+// A senderBody marks the errors of a sender's body.
+type senderBody struct{ io.Reader }
+
+func (b senderBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = bodyError{err}
+	}
+	return n, err
+}
+
 // An upload stores one message, and holds at most one chunk of its body in memory.
 type upload struct {
 	gateway *Gateway
@@ -114,17 +125,17 @@ type upload struct {
 // store reads the body to its end and stores the message. It returns the message that is stored under the
 // Idempotency-Key.
 func (u *upload) store(ctx context.Context, body io.Reader) (tenancy.Parked, error) {
-	source := bufio.NewReaderSize(body, 4<<10)
+	source := bufio.NewReaderSize(senderBody{body}, 4<<10)
 	chunk, err := io.ReadAll(io.LimitReader(source, tenancy.ParkedChunk))
-	u.digest.Write(chunk)
 	if err != nil {
-		return u.p, bodyError{err}
-	}
-	last, err := isEnd(source)
-	switch {
-	case err != nil:
 		return u.p, err
-	case last:
+	}
+	u.digest.Write(chunk)
+	last, err := isEnd(source)
+	if err != nil {
+		return u.p, err
+	}
+	if last {
 		u.request.Body = chunk
 		return u.complete(ctx)
 	}
@@ -136,10 +147,8 @@ func isEnd(body *bufio.Reader) (bool, error) {
 	_, err := body.Peek(1)
 	if errors.Is(err, io.EOF) {
 		return true, nil
-	} else if err != nil {
-		return false, bodyError{err}
 	}
-	return false, nil
+	return false, err
 }
 
 // fill reads as much of a body as fits a buffer. A body that was cut off has an error, as opposed to [io.ReadFull].
@@ -186,7 +195,7 @@ func (u *upload) storeChunks(ctx context.Context, source *bufio.Reader, chunk []
 			break
 		}
 		if chunk, err = fill(source, chunk[:tenancy.ParkedChunk]); err != nil {
-			return u.p, bodyError{err}
+			return u.p, err
 		}
 		u.digest.Write(chunk)
 		if last, err = isEnd(source); err != nil {
