@@ -184,7 +184,8 @@ func TestAClosedConnectionIsARefusalOnlyIfTheCertificateIsTheCause(t *testing.T)
 
 // The body is not asked for, so that the receiver cannot take the head for a whole message.
 func TestTheHeadIsSentWithoutTheBody(t *testing.T) {
-	for status, want := range map[int]string{0: "the receiver continues, or ignores the expectation", 204: "204 No Content"} {
+	for status, want := range map[int]string{0: "the receiver continues, or ignores the expectation",
+		204: "204 No Content"} {
 		got := make(chan string, 1)
 		receiver := script(t, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if status > 0 {
@@ -220,7 +221,8 @@ func TestASafeRequestShowsARefusalByComparison(t *testing.T) {
 			"401 Unauthorized, and 200 OK with generation 2", true, "HEAD2, HEAD1"},
 		{"it is accepted", map[int][]int{1: {200}, 2: {200}}, "200 OK, and 200 OK with generation 2", false, "HEAD2, HEAD1"},
 		{"it closes once", map[int][]int{1: {closes, 200}, 2: {200}}, "200 OK, and 200 OK", false, "HEAD2, HEAD1, HEAD1"},
-		{"it closes twice", map[int][]int{1: {closes}, 2: {200}}, "and 200 OK with generation 2", true, "HEAD2, HEAD1, HEAD1"},
+		{"it closes twice", map[int][]int{1: {closes}, 2: {200}}, "and 200 OK with generation 2", true,
+			"HEAD2, HEAD1, HEAD1"},
 		{"another one is accepted", map[int][]int{1: {401}, 2: {200}, 3: {401}},
 			"401 Unauthorized, and 200 OK with generation 2", true, "HEAD3, HEAD2, HEAD1"},
 		{"none is accepted", map[int][]int{1: {401}, 2: {401}, 3: {closes}}, "", false, "HEAD3, HEAD2"},
@@ -425,7 +427,7 @@ func sorted(all []int) []int {
 // A refused answer is read if that frees its connection, and not if it may be a stream.
 func TestAShortRefusalFreesItsConnection(t *testing.T) {
 	for length, want := range map[int64]int{1: 1, 32 << 10: 32 << 10, 32<<10 + 1: 0, -1: 0} {
-		body := &counted{left: max(length, 1<<20)}
+		body := &meteredBody{left: max(length, 1<<20)}
 		(&attempt{response: &http.Response{ContentLength: length, Body: body}}).discard()
 		if body.read != want || !body.closed {
 			t.Errorf("%d bytes: read %d, closed %v", length, body.read, body.closed)
@@ -434,20 +436,20 @@ func TestAShortRefusalFreesItsConnection(t *testing.T) {
 	(&attempt{}).discard()
 }
 
-type counted struct {
+type meteredBody struct {
 	left   int64
 	read   int
 	closed bool
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *meteredBody) Read(p []byte) (int, error) {
 	n := min(int64(len(p)), c.left)
 	c.left -= n
 	c.read += int(n)
 	return int(n), nil
 }
 
-func (c *counted) Close() error {
+func (c *meteredBody) Close() error {
 	c.closed = true
 	return nil
 }

@@ -95,7 +95,9 @@ func TestAMessageOfARefusedSortIsSentOnce(t *testing.T) {
 }
 
 func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
-	slow := func() *paced { return &paced{late: true, now: time.Now, deadline: func(time.Time) error { return nil }} }
+	slow := func() *paced {
+		return &paced{late: true, now: time.Now, deadline: func(time.Time) error { return nil }}
+	}
 	for _, c := range []struct {
 		name       string
 		err        error
@@ -108,7 +110,8 @@ func TestAFailedMessageIsAnsweredByItsCause(t *testing.T) {
 		unanswered string
 	}{
 		{"a broken connection", io.EOF, 1, nil, 502, "did not answer: EOF", false, 502, "EOF"},
-		{"no answer in time", context.DeadlineExceeded, 1, nil, 504, "took too long", false, 504, "context deadline exceeded"},
+		{"no answer in time", context.DeadlineExceeded, 1, nil, 504, "took too long", false, 504,
+			"context deadline exceeded"},
 		{"a sender that went away", context.Canceled, 1, nil, 502, "", false, 499, "context canceled"},
 		{"a slow sender", context.Canceled, 1, slow(), 408, "less than 500 bytes a second", true, 408, slowText},
 		{"a slow sender over HTTP/2", io.EOF, 2, slow(), 408, "less than 500 bytes a second", false, 408, slowText},
@@ -243,7 +246,8 @@ func TestASlowBodyEndsItsMessage(t *testing.T) {
 		released       bool
 		late, complete bool
 	}{
-		{"too slow", late, false, true, false}, {"released", late, true, false, false}, {"its end", io.EOF, false, false, true},
+		{"too slow", late, false, true, false}, {"released", late, true, false, false},
+		{"its end", io.EOF, false, false, true},
 		{"cut off", io.ErrUnexpectedEOF, false, false, false},
 	} {
 		ended := 0
@@ -272,10 +276,12 @@ func TestASlowBodyEndsItsMessage(t *testing.T) {
 func TestTheDeadlineOfABodyGrowsWithWhatHasArrived(t *testing.T) {
 	at := noon
 	var set []time.Time
-	p := &paced{grace: 20 * time.Second, now: func() time.Time { return at }, body: readerFunc(func(b []byte) (int, error) {
+	p := &paced{grace: 20 * time.Second, now: func() time.Time { return at }}
+	p.body = readerFunc(func(b []byte) (int, error) {
 		at = at.Add(5 * time.Second)
 		return len(b), nil
-	}), deadline: func(to time.Time) error { set = append(set, to); return nil }}
+	})
+	p.deadline = func(to time.Time) error { set = append(set, to); return nil }
 	for n, c := range []struct {
 		size int
 		want time.Duration
@@ -320,11 +326,12 @@ func TestWhatIsNotKeptOfABodyStaysAway(t *testing.T) {
 		lost bool
 		size int64
 	}{
-		"within its limit":           {&kept{limit: 133}, false, 133},
-		"beyond its limit":           {&kept{limit: 132}, true, 0},
-		"far beyond its limit":       {&kept{limit: 50}, true, 0},
-		"on a full disk":             {&kept{limit: 1 << 20, file: full}, true, 0},
-		"without a folder for files": {&kept{limit: 4 << 20, dir: "/does/not/exist", memory: make([]byte, memoryLimit)}, true, 0},
+		"within its limit":     {&kept{limit: 133}, false, 133},
+		"beyond its limit":     {&kept{limit: 132}, true, 0},
+		"far beyond its limit": {&kept{limit: 50}, true, 0},
+		"on a full disk":       {&kept{limit: 1 << 20, file: full}, true, 0},
+		"without a folder for files": {&kept{limit: 4 << 20, dir: "/does/not/exist", memory: make([]byte, memoryLimit)}, true,
+			0},
 	} {
 		for range 4 {
 			c.k.keep(make([]byte, 33), false)

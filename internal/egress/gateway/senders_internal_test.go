@@ -90,7 +90,8 @@ func TestTheListenerLimitsHeadersAndIdleConnections(t *testing.T) {
 	server.Config = s
 	server.Start()
 	defer server.Close()
-	for size, want := range map[int]int{60 << 10: http.StatusBadRequest, 70 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+	for size, want := range map[int]int{60 << 10: http.StatusBadRequest,
+		70 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/x", nil)
 		testenv.Check(t, err)
 		r.Header.Set("X-Long", strings.Repeat("x", size))
@@ -280,8 +281,8 @@ func TestATokenIsLookedUpWhenItHasTo(t *testing.T) {
 		{"changed, and no answer", token{Token: valid, until: noon, changed: true}, down, "known", 1, false, true},
 		{"expired", token{Token: ended, until: noon.Add(1)}, nil, "found", 1, false, false},
 		{"expired, and no answer", token{Token: ended, until: noon.Add(1)}, down, "", 1, true, false},
-		{"an instant before the grace ends", token{Token: valid, until: noon.Add(1 - tokenGrace), changed: true}, down, "known",
-			1, false, true},
+		{"an instant before the grace ends", token{Token: valid, until: noon.Add(1 - tokenGrace), changed: true}, down,
+			"known", 1, false, true},
 		{"the grace has ended", token{Token: valid, until: noon.Add(-tokenGrace), changed: true}, down, "", 1, true, false},
 	} {
 		bounded := false
@@ -302,7 +303,8 @@ func TestATokenIsLookedUpWhenItHasTo(t *testing.T) {
 		after, kept := g.tokens.known["hash"]
 		switch {
 		case c.asked == 0:
-		case c.err == nil && (after.ID != "found" || !after.until.Equal(noon.Add(tokenLife)) || after.changed || after.asking),
+		case c.err == nil && (after.ID != "found" || !after.until.Equal(noon.Add(tokenLife)) || after.changed ||
+			after.asking),
 			errors.Is(c.err, gone) && kept,
 			c.err == down && c.known.ID != "" && (after.ID != "known" || !after.askAfter.Equal(noon.Add(askAgain))):
 			t.Errorf("%s: afterwards it is %+v", c.name, after)
@@ -380,7 +382,8 @@ func TestASenderUsesTheArrangementsOfItsTenant(t *testing.T) {
 		{"no answer about it", tenancy.Token{}, errors.New("down"), secret, nil, nil, "down"},
 		{"no token", sender, nil, "", nil, nil, "send a sender's token"},
 		{"a certificate of the tenant", other, nil, "", trusted{"acme"}, trustedKey{}, ""},
-		{"a certificate of another tenant", other, nil, "", trusted{"zeta"}, trustedKey{}, "there is no arrangement acme/bank"},
+		{"a certificate of another tenant", other, nil, "", trusted{"zeta"}, trustedKey{},
+			"there is no arrangement acme/bank"},
 		{"the owner of the socket", other, nil, "", trusted{}, trustedKey{}, ""},
 		{"a certificate that is refused", sender, nil, "", errors.New("it has expired"), untrustedKey{}, "it has expired"},
 		{"a token beside it", sender, nil, secret, errors.New("it has expired"), untrustedKey{}, ""},
