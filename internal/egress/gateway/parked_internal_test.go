@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -277,11 +278,20 @@ func TestTheAttemptsOfATenantAndOfAllAreLimited(t *testing.T) {
 // A line has parked messages that are due, one for each attempt.
 type line struct {
 	failing
+	mu   sync.Mutex // guards the fields below
 	due  []tenancy.Parked
 	errs []error // of the look-ups
 }
 
+func (l *line) put(due []tenancy.Parked) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.due = due
+}
+
 func (l *line) DueParked(context.Context, time.Time, int) ([]tenancy.Parked, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var err error
 	if len(l.errs) > 0 {
 		err, l.errs = l.errs[0], l.errs[1:]
@@ -305,13 +315,13 @@ func TestParkedMessagesAreLookedUpRegularlyAndWhenTheyAreDue(t *testing.T) {
 		if !strings.Contains(logged.String(), "disk full") {
 			t.Errorf("a failure is logged as %q", &logged)
 		}
-		control.due = []tenancy.Parked{{ID: "1", TenantID: "t", State: tenancy.ParkedWaiting}}
+		control.put([]tenancy.Parked{{ID: "1", TenantID: "t", State: tenancy.ParkedWaiting}})
 		wake(g.parked)
 		synctest.Wait()
 		if len(control.updated) != 1 { // it cannot be read, and is tried again after a second
 			t.Fatalf("%d results are stored", len(control.updated))
 		}
-		control.due = control.updated
+		control.put(control.updated)
 		time.Sleep(firstRetry)
 		synctest.Wait()
 		if len(control.updated) != 2 || control.updated[1].Attempts != 2 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -344,9 +345,24 @@ func TestAnOutageIsAnsweredWithItsCause(t *testing.T) {
 	}
 }
 
+// An observing control takes observations, or fails.
+type observing struct {
+	Control
+	mu   sync.Mutex // guards the fields below
+	err  error
+	seen int
+}
+
+func (o *observing) Observe(context.Context, string, []standing.Observation) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seen++
+	return o.err
+}
+
 func TestObservationsAreRetriedAndReportedAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		control := &failing{err: errors.New("down")}
+		control := &observing{err: errors.New("down")}
 		var logged bytes.Buffer
 		g := quietly(control, &logged)
 		g.reports.wake = make(chan struct{}, 1)
@@ -359,13 +375,17 @@ func TestObservationsAreRetriedAndReportedAtTheEnd(t *testing.T) {
 		if control.seen != 3 || !strings.Contains(logged.String(), "arrangement=a") {
 			t.Errorf("reported %d times in 2.5 seconds, logged %q", control.seen, &logged)
 		}
+		control.mu.Lock()
 		control.err = nil
+		control.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if control.seen != 4 {
 			t.Errorf("reported %d times once it is accepted", control.seen)
 		}
+		g.reports.mu.Lock()
 		g.reports.pending = map[string][]standing.Observation{"a": {{Detail: "401"}}} // without a wake-up
+		g.reports.mu.Unlock()
 		cancel()
 		if <-done; control.seen != 5 {
 			t.Errorf("reported %d times when the gateway ends", control.seen)

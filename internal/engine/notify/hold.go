@@ -58,6 +58,11 @@ func (d *Deliverer) mayTry(ctx context.Context, mails []tenancy.Mail, now time.T
 	if now.Before(hold.RetryAt) && hold.RetryAt.Sub(now) <= heldPause { // a longer pause is of a clock that was ahead
 		return hold, &HeldError{hold.RetryAt, errTestFailed}
 	}
+	return d.claimTest(ctx, hold, now)
+}
+
+// claimTest claims the test of the mail server, unless another worker has done so since the hold was read.
+func (d *Deliverer) claimTest(ctx context.Context, hold tenancy.MailHold, now time.Time) (tenancy.MailHold, error) {
 	next := hold
 	next.RetryAt = now.Add(heldPause)
 	claimed, err := d.postpone(ctx, hold, next)
