@@ -153,8 +153,8 @@ func (e *Engine) Policy() policy.Policy { return e.policy }
 // the issuer may certify them. Nothing is stored.
 func (e *Engine) successor(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate,
 	now time.Time) (store.SealedCertificate, error) {
-	return e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: now, Replaces: namesOf(old)},
-		old.Generation+1)
+	return e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: now, Replaces: namesOf(old),
+		Usages: certfile.Usages(old.DER)}, old.Generation+1)
 }
 
 // namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail for that.

@@ -3,6 +3,7 @@ package certfile
 import (
 	"bytes"
 	"cmp"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"slices"
@@ -72,6 +73,15 @@ var (
 // Equal reports whether two names are the same, byte for byte.
 func (n Names) Equal(o Names) bool {
 	return bytes.Equal(n.Subject, o.Subject) && bytes.Equal(n.SAN, o.SAN)
+}
+
+// HasSubject reports whether the subject has an attribute.
+func (n Names) HasSubject() bool { return !bytes.Equal(n.Subject, []byte{0x30, 0}) }
+
+// SANExtension returns the alternative names as an extension. It is critical if the subject is empty (RFC 5280, section
+// 4.1.2.6).
+func (n Names) SANExtension() pkix.Extension {
+	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: n.SAN, Critical: !n.HasSubject()}
 }
 
 // A GeneralName is one subject alternative name (RFC 5280, section 4.2.1.6).

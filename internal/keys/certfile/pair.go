@@ -44,7 +44,7 @@ func ReadPair(data []byte, password string, now time.Time) (p Pair, err error) {
 		return p, errors.Join(append(p.Damaged, errors.New("holds no certificate"))...)
 	}
 	for _, key := range keys {
-		if p.Leaf = fitting(c.certs, key, now); p.Leaf != nil {
+		if p.Leaf = fitting(c.certs, key.Public(), now); p.Leaf != nil {
 			p.Key, p.Chain = key, above(p.Leaf, c.certs, now)
 			return p, nil
 		}
@@ -77,8 +77,8 @@ func keyStore(data []byte) error {
 
 // fitting returns the certificate of the key; of several, one that is valid now, and then the one that expires last.
 // It is nil if none fits.
-func fitting(certs []*x509.Certificate, key crypto.Signer, now time.Time) (best *x509.Certificate) {
-	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+func fitting(certs []*x509.Certificate, key crypto.PublicKey, now time.Time) (best *x509.Certificate) {
+	public, ok := key.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {
 		return nil
 	}
@@ -94,7 +94,7 @@ func fitting(certs []*x509.Certificate, key crypto.Signer, now time.Time) (best 
 }
 
 // above returns the authorities of a leaf among certs, each after one that it signed. If there are several certificates
-// of an authority (cross-certificates), all that have not expired are sent, the one that expires last first.
+// of an authority (cross-certificates), all that have not expired at now are sent, the one that expires last first.
 func above(leaf *x509.Certificate, certs []*x509.Certificate, now time.Time) (chain [][]byte) {
 	known := map[string]bool{string(leaf.Raw): true}
 	for level := []*x509.Certificate{leaf}; len(level) > 0; {
@@ -126,4 +126,30 @@ func signed(ca, c *x509.Certificate) bool {
 	err := ca.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
 	var weak x509.InsecureAlgorithmError
 	return err == nil || errors.As(err, &weak)
+}
+
+// ErrNoLeaf is returned by [ReadChain] if the file has certificates, but not that of the key.
+var ErrNoLeaf = errors.New("no certificate in the file belongs to the key")
+
+// ReadChain reads the certificate of a key and its chain from a file with certificates in any order. The chain has the
+// authorities above the leaf: first its issuer, without a root. An expired certificate of an authority is left out if
+// there is another one of the same authority.
+func ReadChain(data []byte, key crypto.PublicKey, now time.Time) (leaf *x509.Certificate, chain [][]byte, err error) {
+	c, err := read(plain(data), "")
+	if err != nil {
+		return nil, nil, err
+	}
+	if leaf = fitting(c.certs, key, now); leaf == nil {
+		return nil, nil, errors.Join(append(c.damaged, ErrNoLeaf)...)
+	}
+	live := map[string]bool{}
+	for _, ca := range c.certs {
+		if now.Before(ca.NotAfter) {
+			live[string(ca.RawSubject)] = true
+		}
+	}
+	useful := slices.DeleteFunc(slices.Clone(c.certs), func(ca *x509.Certificate) bool {
+		return !now.Before(ca.NotAfter) && live[string(ca.RawSubject)]
+	})
+	return leaf, above(leaf, useful, time.Time{}), nil
 }

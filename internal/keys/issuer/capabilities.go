@@ -13,7 +13,8 @@ import (
 // A Collector is an issuer that may answer later.
 type Collector interface {
 	// Collect asks for the answer to a request that Issue answered with a [*RequestedError]. It returns a
-	// [*RequestedError] again while there is no answer.
+	// [*RequestedError] again while there is no answer, and the same certificate each time it is asked after that. The
+	// error is [tenancy.ErrNotFound] if the CA reports that it does not know the request.
 	Collect(ctx context.Context, handle string, r Request) (Issued, error)
 }
 

@@ -2,7 +2,7 @@
 //
 // An [Issuer] has one method. Everything else is an optional capability with a small interface of its own: [Collector],
 // [Hierarchy], [Namer], [Announcer], [Revoker], [CRLSigner], [Bundler], [ServerCertifier]. Callers ask for a capability
-// with [As] and do without it if the issuer lacks it.
+// with [As] and do without it if the issuer lacks it. An issuer reports the failure of a CA as an [*Error].
 package issuer
 
 import (
@@ -31,6 +31,9 @@ type Request struct {
 	// Replaces holds the names of the certificate that this one replaces; nil for the first one. Receivers may have
 	// mapped them, so an issuer keeps them as far as it may certify them.
 	Replaces *certfile.Names
+	// Usages holds the extended key usages (OIDs) of the certificate that this one replaces. Its successor may have them
+	// besides client authentication.
+	Usages   []string
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
 	// Authority is the ID of the authority that must sign, for a probe. Empty: the one that signs now. Only an issuer

@@ -25,32 +25,48 @@ var check = testenv.Check
 const (
 	day      = 24 * time.Hour
 	validity = 365 * day
+	// backdate is the time by which a CA without an exact notBefore in its protocol may set the start of a certificate
+	// back.
+	backdate = 5 * time.Minute
 )
 
 // An Opener opens the issuer under test, new for each test, as of an instant.
 type Opener func(t *testing.T, now time.Time) issuer.Issuer
 
-// now is the instant of the tests. Certificates are checked against it, not against the clock.
-var now = time.Date(2026, 11, 1, 12, 30, 0, 0, time.UTC)
+// A suite is a run of the tests.
+type suite struct {
+	open Opener
+	now  func() time.Time // of the issuer under test
+}
 
-// Run tests an issuer.
+// Run tests an issuer that takes the time from its requests. Its certificates are checked against a fixed instant, not
+// against the clock.
 func Run(t *testing.T, open Opener) {
-	t.Run("a certificate has the requested key, tenant, purpose and validity", func(t *testing.T) {
-		testRequested(t, open(t, now))
-	})
-	t.Run("only a client certificate can be made of it", func(t *testing.T) { testUsage(t, open(t, now)) })
-	t.Run("the chain verifies up to the bundle", func(t *testing.T) { testChain(t, open(t, now)) })
-	t.Run("a repeated request gets another certificate", func(t *testing.T) { testRepeated(t, open(t, now)) })
-	t.Run("a validity beyond the CA's own is refused or shortened", func(t *testing.T) { testTooLong(t, open(t, now)) })
-	t.Run("many certificates are issued at the same time", func(t *testing.T) { testConcurrent(t, open(t, now)) })
-	t.Run("it passes its own check", func(t *testing.T) { testChecked(t, open(t, now)) })
-	t.Run("capability: hierarchy", func(t *testing.T) { testHierarchy(t, open(t, now)) })
-	t.Run("capability: names", func(t *testing.T) { testNamer(t, open(t, now)) })
-	t.Run("capability: announcement", func(t *testing.T) { testAnnouncer(t, open(t, now)) })
-	t.Run("capability: revocation", func(t *testing.T) { testRevoker(t, open(t, now)) })
-	t.Run("capability: revocation list", func(t *testing.T) { testCRL(t, open(t, now)) })
-	t.Run("capability: server certificate", func(t *testing.T) { testServerCertificate(t, open) })
-	t.Run("capability: a later answer", func(t *testing.T) { testCollector(t, open(t, now)) })
+	now := time.Date(2026, 11, 1, 12, 30, 0, 0, time.UTC)
+	suite{open: open, now: func() time.Time { return now }}.run(t)
+}
+
+// RunNow tests an issuer whose CA has a clock of its own.
+func RunNow(t *testing.T, open Opener) { suite{open: open, now: time.Now}.run(t) }
+
+func (s suite) run(t *testing.T) {
+	with := func(name string, test func(*testing.T, issuer.Issuer)) {
+		t.Run(name, func(t *testing.T) { test(t, s.open(t, s.now())) })
+	}
+	with("a certificate has the requested key, tenant, purpose and validity", s.testRequested)
+	with("only a client certificate can be made of it", s.testUsage)
+	with("the chain verifies up to the bundle", s.testChain)
+	with("a repeated request gets another certificate", s.testRepeated)
+	with("a validity beyond the CA's own is refused or shortened", s.testTooLong)
+	with("many certificates are issued at the same time", s.testConcurrent)
+	with("it passes its own check", s.testChecked)
+	with("capability: hierarchy", s.testHierarchy)
+	with("capability: names", s.testNamer)
+	with("capability: announcement", s.testAnnouncer)
+	with("capability: revocation", s.testRevoker)
+	with("capability: revocation list", s.testCRL)
+	t.Run("capability: server certificate", s.testServerCertificate)
+	with("capability: a later answer", s.testCollector)
 }
 
 // capability skips a test if the issuer does not have the capability.
@@ -63,12 +79,12 @@ func capability[T any](t *testing.T, i issuer.Issuer) T {
 	return c
 }
 
-// Request returns a request of the tenant acme with a new key.
-func Request(t *testing.T, kind tenancy.KeyType, purpose tenancy.Purpose) issuer.Request {
+// request returns a request of the tenant acme with a new key.
+func (s suite) request(t *testing.T, kind tenancy.KeyType, purpose tenancy.Purpose) issuer.Request {
 	t.Helper()
 	key, err := keyring.Generate(kind)
 	check(t, err)
-	return issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: now, Validity: validity}
+	return issuer.Request{Tenant: "acme", Purpose: purpose, Key: key, At: s.now(), Validity: validity}
 }
 
 // issue issues a certificate, at once or later.
@@ -106,16 +122,24 @@ var (
 	purposes = []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser}
 )
 
-func testRequested(t *testing.T, i issuer.Issuer) {
-	subjects := map[string]tenancy.Purpose{}
+func (s suite) testRequested(t *testing.T, i issuer.Issuer) {
+	owners := map[string]tenancy.Purpose{}
+	namer, isNamer := issuer.As[issuer.Namer](i)
 	for _, kind := range kinds {
 		for _, purpose := range purposes {
-			r := Request(t, kind, purpose)
+			r := s.request(t, kind, purpose)
 			issued, leaf := issue(t, i, r)
 			if key, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(r.Key.Public()) {
 				t.Errorf("%s, %s: another key", kind, purpose)
 			}
-			if leaf.Subject.CommonName != "acme" {
+			names, err := certfile.NamesOf(leaf.Raw)
+			check(t, err)
+			announced := certfile.Names{}
+			if isNamer {
+				announced, err = namer.Names(r)
+				check(t, err)
+			}
+			if leaf.Subject.CommonName != "acme" && !announced.Equal(names) {
 				t.Errorf("%s, %s: the subject is %s", kind, purpose, leaf.Subject)
 			}
 			for _, uri := range leaf.URIs {
@@ -123,26 +147,27 @@ func testRequested(t *testing.T, i issuer.Issuer) {
 					t.Errorf("%s, %s: the URI is %s", kind, purpose, uri)
 				}
 			}
-			if p, seen := subjects[certfile.Name(leaf.RawSubject)]; seen && p != purpose {
-				t.Errorf("%s is the subject of both purposes", leaf.Subject)
+			subject, san := names.Text()
+			if p, seen := owners[subject+" "+san]; seen && p != purpose {
+				t.Errorf("%s, %s names the certificates of both purposes", subject, san)
 			}
-			subjects[certfile.Name(leaf.RawSubject)] = purpose
+			owners[subject+" "+san] = purpose
 			if issued.Serial != certfile.Serial(leaf) || issued.Subject != certfile.Name(leaf.RawSubject) ||
 				!issued.NotBefore.Equal(leaf.NotBefore) || !issued.NotAfter.Equal(leaf.NotAfter) {
 				t.Errorf("%s, %s: it reports %+v of %s", kind, purpose, issued, leaf.Subject)
 			}
-			if leaf.NotBefore.After(now) || leaf.NotBefore.Before(now.Add(-day)) {
-				t.Errorf("%s, %s: valid from %s, requested at %s", kind, purpose, leaf.NotBefore, now)
+			if leaf.NotBefore.After(s.now()) || leaf.NotBefore.Before(s.now().Add(-day)) {
+				t.Errorf("%s, %s: valid from %s, requested at %s", kind, purpose, leaf.NotBefore, s.now())
 			}
-			if lifetime := leaf.NotAfter.Sub(leaf.NotBefore); lifetime > validity || lifetime < validity-day {
+			if lifetime := leaf.NotAfter.Sub(leaf.NotBefore); lifetime > validity+backdate || lifetime < validity-day {
 				t.Errorf("%s, %s: valid for %s, requested were %s", kind, purpose, lifetime, validity)
 			}
 		}
 	}
 }
 
-func testUsage(t *testing.T, i issuer.Issuer) {
-	_, leaf := issue(t, i, Request(t, tenancy.P256, tenancy.ForTenant))
+func (s suite) testUsage(t *testing.T, i issuer.Issuer) {
+	_, leaf := issue(t, i, s.request(t, tenancy.P256, tenancy.ForTenant))
 	if !slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) ||
 		len(leaf.UnknownExtKeyUsage) > 0 {
 		t.Errorf("extended key usages %v", leaf.ExtKeyUsage)
@@ -184,9 +209,9 @@ func selfSigned(t *testing.T, bundle []byte) (roots []byte) {
 	return roots
 }
 
-func testChain(t *testing.T, i issuer.Issuer) {
+func (s suite) testChain(t *testing.T, i issuer.Issuer) {
 	for _, purpose := range purposes {
-		issued, below := issue(t, i, Request(t, tenancy.P256, purpose))
+		issued, below := issue(t, i, s.request(t, tenancy.P256, purpose))
 		for _, der := range issued.Chain {
 			above, err := x509.ParseCertificate(der)
 			check(t, err)
@@ -199,8 +224,8 @@ func testChain(t *testing.T, i issuer.Issuer) {
 	bundle := capability[issuer.Bundler](t, i).Bundle()
 	roots := selfSigned(t, bundle)
 	for _, purpose := range purposes {
-		issued, leaf := issue(t, i, Request(t, tenancy.P256, purpose))
-		for _, at := range []time.Time{now, leaf.NotAfter} {
+		issued, leaf := issue(t, i, s.request(t, tenancy.P256, purpose))
+		for _, at := range []time.Time{s.now(), leaf.NotAfter} {
 			if err := verify(leaf, issued.Chain, bundle, at); err != nil {
 				t.Errorf("%s, at %s: %v", purpose, at, err)
 			}
@@ -222,8 +247,8 @@ func testChain(t *testing.T, i issuer.Issuer) {
 	}
 }
 
-func testRepeated(t *testing.T, i issuer.Issuer) {
-	r := Request(t, tenancy.P256, tenancy.ForTenant)
+func (s suite) testRepeated(t *testing.T, i issuer.Issuer) {
+	r := s.request(t, tenancy.P256, tenancy.ForTenant)
 	first, one := issue(t, i, r)
 	second, two := issue(t, i, r)
 	if first.Serial == second.Serial {
@@ -234,8 +259,8 @@ func testRepeated(t *testing.T, i issuer.Issuer) {
 	}
 }
 
-func testTooLong(t *testing.T, i issuer.Issuer) {
-	r := Request(t, tenancy.P256, tenancy.ForTenant)
+func (s suite) testTooLong(t *testing.T, i issuer.Issuer) {
+	r := s.request(t, tenancy.P256, tenancy.ForTenant)
 	r.Validity = 100 * validity
 	issued, err := i.Issue(t.Context(), r)
 	if err != nil {
@@ -255,7 +280,7 @@ func testTooLong(t *testing.T, i issuer.Issuer) {
 	}
 }
 
-func testConcurrent(t *testing.T, i issuer.Issuer) {
+func (s suite) testConcurrent(t *testing.T, i issuer.Issuer) {
 	const at, each = 8, 8
 	var (
 		mu      sync.Mutex // guards serials
@@ -263,12 +288,16 @@ func testConcurrent(t *testing.T, i issuer.Issuer) {
 		wait    sync.WaitGroup
 	)
 	for range at {
-		key, err := keyring.Generate(tenancy.P256)
-		check(t, err)
+		var keys []crypto.Signer
+		for range each {
+			key, err := keyring.Generate(tenancy.P256)
+			check(t, err)
+			keys = append(keys, key)
+		}
 		wait.Go(func() {
-			for range each {
-				issued, err := i.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
-					Validity: validity})
+			for _, key := range keys {
+				issued, err := i.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key,
+					At: s.now(), Validity: validity})
 				if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
 					issued, err = issuer.Issued{Serial: "request " + later.Handle}, nil
 				}
@@ -287,9 +316,9 @@ func testConcurrent(t *testing.T, i issuer.Issuer) {
 	}
 }
 
-func testChecked(t *testing.T, i issuer.Issuer) {
+func (s suite) testChecked(t *testing.T, i issuer.Issuer) {
 	for _, purpose := range purposes {
-		if _, leaf := issue(t, issuer.Checked(i), Request(t, tenancy.P256, purpose)); leaf == nil {
+		if _, leaf := issue(t, issuer.Checked(i), s.request(t, tenancy.P256, purpose)); leaf == nil {
 			t.Errorf("%s: nothing was issued", purpose)
 		}
 	}

@@ -308,8 +308,7 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	if len(names.SAN) > 0 {
-		template.ExtraExtensions = []pkix.Extension{{Id: subjectAltName, Value: names.SAN,
-			Critical: isEmptyName(names.Subject)}}
+		template.ExtraExtensions = []pkix.Extension{names.SANExtension()}
 	}
 	template.CRLDistributionPoints = ca.distributionPoints(signer)
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)

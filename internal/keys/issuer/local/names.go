@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"slices"
@@ -9,29 +8,20 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/tenancy"
 )
-
-// The organizational units of the subjects that this CA makes.
-const (
-	tenantUnit = "Tenants"
-	mUserUnit  = "M-users"
-)
-
-var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17} // RFC 5280, section 4.2.1.6
 
 // Names implements [issuer.Namer]. A certificate keeps the names of the one that it replaces, byte for byte, because
 // receivers map them. This CA does not certify a subject that is reserved for another tenant or an authority, or
 // alternative names outside its trust domain, which no receiver would accept from it. The names of its own form replace
 // them.
 func (ca *CA) Names(r issuer.Request) (certfile.Names, error) {
-	own, err := ca.ownNames(r)
+	own, err := ca.form().Names(r)
 	if err != nil || r.Replaces == nil || r.Replaces.Equal(own) {
 		return own, err
 	}
 	kept := *r.Replaces
 	switch sanKept := ca.maySAN(kept, r); {
-	case !ca.maySubject(kept, own), isEmptyName(kept.Subject) && (!sanKept || len(kept.SAN) == 0):
+	case !ca.maySubject(kept, own), !kept.HasSubject() && (!sanKept || len(kept.SAN) == 0):
 		return own, nil
 	case !sanKept:
 		kept.SAN = own.SAN
@@ -39,27 +29,10 @@ func (ca *CA) Names(r issuer.Request) (certfile.Names, error) {
 	return kept, nil
 }
 
-// ownNames returns the names that this CA gives a tenant. They are the same in every generation.
-func (ca *CA) ownNames(r issuer.Request) (n certfile.Names, err error) {
-	subject := pkix.Name{Organization: []string{ca.config.Organization}, OrganizationalUnit: []string{tenantUnit},
-		CommonName: r.Tenant}
-	if r.Purpose == tenancy.ForMUser {
-		subject.OrganizationalUnit = []string{mUserUnit}
-	}
-	if n.Subject, err = asn1.Marshal(subject.ToRDNSequence()); err != nil {
-		return n, err
-	}
-	n.SAN, err = certfile.SANOf(certfile.GeneralName{Kind: certfile.URIName, Value: ca.spiffeID(r)})
-	return n, err
+// form is the form of the names that this CA gives a tenant.
+func (ca *CA) form() issuer.Form {
+	return issuer.Form{TrustDomain: ca.config.TrustDomain, Organization: ca.config.Organization}
 }
-
-func (ca *CA) spiffeID(r issuer.Request) string {
-	return "spiffe://" + ca.config.TrustDomain + issuer.Path(r.Tenant, r.Purpose)
-}
-
-// isEmptyName reports whether a subject has no attributes. The alternative names of such a certificate are critical
-// (RFC 5280, section 4.1.2.6).
-func isEmptyName(subject []byte) bool { return bytes.Equal(subject, []byte{0x30, 0}) }
 
 // maySubject reports whether a subject that is to be kept can be mistaken neither for that of an authority nor for one
 // that this CA gives, or gave under another organization, to another tenant.
@@ -89,7 +62,8 @@ func (ca *CA) maySubject(kept, own certfile.Names) bool {
 		return true // the tenant's own, perhaps under an earlier organization
 	}
 	units := valuesOf(has, "OU")
-	return !slices.Contains(units, certfile.Fold(tenantUnit)) && !slices.Contains(units, certfile.Fold(mUserUnit)) &&
+	return !slices.Contains(units, certfile.Fold(issuer.TenantUnit)) &&
+		!slices.Contains(units, certfile.Fold(issuer.MUserUnit)) &&
 		(len(units) > 0 || !slices.ContainsFunc(valuesOf(has, "O"), func(o string) bool { return organizations[o] }))
 }
 
@@ -124,7 +98,7 @@ func (ca *CA) maySAN(kept certfile.Names, r issuer.Request) bool {
 			_, host, _ := strings.Cut(value, "@")
 			return host != domain
 		case certfile.URIName:
-			return n.Value != ca.spiffeID(r)
+			return n.Value != ca.form().URI(r)
 		}
 		return true
 	})

@@ -165,9 +165,12 @@ func TestNamesUnderAnEarlierOrganizationStayReserved(t *testing.T) {
 	}{
 		{pkix.Name{Organization: []string{before}, CommonName: before + " root CA G1"}, false},
 		{pkix.Name{Organization: []string{before}, CommonName: "anything"}, false},
-		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{tenantUnit}, CommonName: "zeta"}, false},
-		{pkix.Name{Organization: []string{"Another"}, OrganizationalUnit: []string{mUserUnit}, CommonName: "acme"}, false},
-		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{tenantUnit}, CommonName: "acme"}, true},
+		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{issuer.TenantUnit},
+			CommonName: "zeta"}, false},
+		{pkix.Name{Organization: []string{"Another"}, OrganizationalUnit: []string{issuer.MUserUnit},
+			CommonName: "acme"}, false},
+		{pkix.Name{Organization: []string{before}, OrganizationalUnit: []string{issuer.TenantUnit},
+			CommonName: "acme"}, true},
 		{pkix.Name{Organization: []string{"Customer"}, CommonName: "anything"}, true},
 	} {
 		n := elsewhere(t, x509.Certificate{Subject: c.name})

@@ -1,0 +1,48 @@
+package issuer
+
+import (
+	"crypto/x509/pkix"
+	"encoding/asn1"
+
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// The organizational units of the subjects that a [Form] makes.
+const (
+	TenantUnit = "Tenants"
+	MUserUnit  = "M-users"
+)
+
+// A Form is the form of the names that an installation gives its tenants.
+type Form struct {
+	TrustDomain  string // of the URIs (SPIFFE IDs)
+	Organization string // the O of subjects
+}
+
+// Names returns the names of a tenant's first certificate. They depend on the tenant and the purpose alone, so that
+// they are the same in every generation.
+func (f Form) Names(r Request) (n certfile.Names, err error) {
+	subject := pkix.Name{Organization: []string{f.Organization}, OrganizationalUnit: []string{TenantUnit},
+		CommonName: r.Tenant}
+	if r.Purpose == tenancy.ForMUser {
+		subject.OrganizationalUnit = []string{MUserUnit}
+	}
+	if n.Subject, err = asn1.Marshal(subject.ToRDNSequence()); err != nil {
+		return n, err
+	}
+	n.SAN, err = certfile.SANOf(certfile.GeneralName{Kind: certfile.URIName, Value: f.URI(r)})
+	return n, err
+}
+
+// Requested returns the names to ask a foreign CA for: those of the certificate that is replaced, byte for byte, or
+// those of the form.
+func (f Form) Requested(r Request) (certfile.Names, error) {
+	if r.Replaces != nil {
+		return *r.Replaces, nil
+	}
+	return f.Names(r)
+}
+
+// URI returns the SPIFFE ID of a tenant's certificate.
+func (f Form) URI(r Request) string { return "spiffe://" + f.TrustDomain + Path(r.Tenant, r.Purpose) }
