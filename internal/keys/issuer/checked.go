@@ -99,7 +99,7 @@ func (c checked) check(issued Issued, r Request) error {
 	return c.anchors.verify(leaf, issued.Chain, c.bundler.Bundle(), r.At)
 }
 
-// maxAhead is how far the clock of a CA may be ahead of ours. The start of a certificate is rarely in the future,
+// maxAhead limits how far the clock of a CA may be ahead of ours. The start of a certificate is rarely in the future,
 // because most CAs set it some minutes back.
 const maxAhead = 10 * time.Minute
 

@@ -59,6 +59,7 @@ func TestEachFaultOfAConnectionHasItsKind(t *testing.T) {
 			http.Error(w, "the CA's own words", code)
 		}
 	}
+	never := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	closed.Close()
@@ -75,8 +76,7 @@ func TestEachFaultOfAConnectionHasItsKind(t *testing.T) {
 	}{
 		"a CA that is down": {url: "https://" + closed.Addr().String(), tls: trust, want: issuer.Unreachable,
 			text: "connection refused"},
-		"a slow CA": {url: serve(t, valid, nil, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), tls: trust,
-			want: issuer.Slow, text: "within 300ms"},
+		"a slow CA": {url: serve(t, valid, nil, never), tls: trust, want: issuer.Slow, text: "within 300ms"},
 		"an expired TLS certificate": {url: serve(t, expired, nil, status(200)), tls: trust, want: issuer.Untrusted,
 			text: "expired"},
 		"an unknown root": {url: serve(t, valid, nil, status(200)), tls: foreign.TLS{Roots: otherRoots},
@@ -159,7 +159,8 @@ func TestARequestThatItsCallerEndsIsNotAFaultOfTheCA(t *testing.T) {
 
 func TestInvalidSettingsOfAConnectionAreRefused(t *testing.T) {
 	for _, url := range []string{"", "ca.example.com", "http://ca.example.com", "https://",
-		"https://u:hush@ca.example.com", "https://ca.example.com/?token=1", "https://ca.example.com/#x", "https://ca example"} {
+		"https://u:hush@ca.example.com", "https://ca.example.com/?token=1", "https://ca.example.com/#x",
+		"https://ca example"} {
 		if _, err := foreign.NewClient(url, nil, 0); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: %v", url, err)
 		}
