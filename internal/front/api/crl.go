@@ -66,14 +66,7 @@ func (s *server) revokedBy(ctx context.Context, id string, now time.Time) (all [
 		return nil, err
 	}
 	for _, c := range certs {
-		r := issuer.Revocation{Serial: c.Serial, At: c.At}
-		switch c.For {
-		case lifecycle.Compromised:
-			r.Reason = issuer.KeyCompromise
-		case lifecycle.AuthorityRevoked:
-			r.Reason = issuer.CACompromise
-		}
-		all = append(all, r)
+		all = append(all, issuer.Revocation{Serial: c.Serial, At: c.At, Reason: issuer.ReasonOf(c.For)})
 	}
 	for _, a := range authorities {
 		if a.ParentID != id || a.RevokedAt.IsZero() {

@@ -96,6 +96,17 @@ const (
 	Superseded    = 4
 )
 
+// ReasonOf returns the reason of a certificate's revocation from the record of it ([tenancy.Certificate.RevokedFor]).
+func ReasonOf(revokedFor string) int {
+	switch revokedFor {
+	case "compromised":
+		return KeyCompromise
+	case "authority-revoked":
+		return CACompromise
+	}
+	return 0
+}
+
 // A Bundler publishes the certificates that a receiver must trust.
 type Bundler interface {
 	// Bundle returns them as PEM: the roots, and the issuing CAs for receivers that want the whole chain, with those

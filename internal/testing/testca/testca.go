@@ -75,7 +75,8 @@ func signed(t testing.TB, template, parent *x509.Certificate, public crypto.Publ
 
 // Sign returns a client certificate (DER) with the subject and the alternative names of a request. change may change
 // it before it is signed; nil for none.
-func (c *CA) Sign(request *x509.CertificateRequest, from, to time.Time, change func(*x509.Certificate)) ([]byte, error) {
+func (c *CA) Sign(request *x509.CertificateRequest, from, to time.Time,
+	change func(*x509.Certificate)) ([]byte, error) {
 	template := &x509.Certificate{SerialNumber: serial(), RawSubject: request.RawSubject, NotBefore: from.UTC(),
 		NotAfter: to.UTC(), KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}

@@ -18,24 +18,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 )
-
-// Tool returns the path of a program of the tools module, and builds it if needed.
-func Tool(t testing.TB, name string) string {
-	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "tool", "-n", name)
-	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", "tools")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("the tool %s could not be built from tools/go.mod: %v", name, err)
-	}
-	return strings.TrimSpace(string(out))
-}
 
 // A Mailpit is a running mail server that keeps its mails.
 type Mailpit struct {

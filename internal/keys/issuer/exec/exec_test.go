@@ -88,7 +88,8 @@ func TestTheProgramReadsTheRequestAndNoSecretInItsArguments(t *testing.T) {
 		t.Errorf("arguments %q", got)
 	}
 	env := read("env")
-	if !strings.Contains(env, "TOKEN=hush\n") || !strings.Contains(env, "PATH=") || strings.Contains(env, "of the service") {
+	if !strings.Contains(env, "TOKEN=hush\n") || !strings.Contains(env, "PATH=") ||
+		strings.Contains(env, "of the service") {
 		t.Errorf("environment %s", env)
 	}
 }
@@ -99,7 +100,8 @@ func TestEachEndOfTheProgramHasItsMeaning(t *testing.T) {
 		want   issuer.Fault
 		text   string
 	}{
-		"a failure":             {"echo 'policy denies acme' >&2; exit 3", issuer.Rejected, "failed (exit status 3): policy denies acme"},
+		"a failure": {"echo 'policy denies acme' >&2; exit 3", issuer.Rejected,
+			"failed (exit status 3): policy denies acme"},
 		"a failure with output": {"echo handle; exit 1", issuer.Rejected, "exit status 1"},
 		"a long explanation":    {"yes explanation | head -c 100000 >&2; exit 1", issuer.Rejected, " ...: allow"},
 		"control characters":    {`printf 'no\033[2J\r\nway' >&2; exit 1`, issuer.Rejected, "no [2J way"},
