@@ -139,8 +139,11 @@ func ReadChain(data []byte, key crypto.PublicKey, now time.Time) (leaf *x509.Cer
 	if err != nil {
 		return nil, nil, err
 	}
-	if leaf = fitting(c.certs, key, now); leaf == nil {
-		return nil, nil, errors.Join(append(c.damaged, ErrNoLeaf)...)
+	switch leaf = fitting(c.certs, key, now); {
+	case leaf == nil && len(c.damaged) > 0:
+		return nil, nil, c.damaged[0]
+	case leaf == nil:
+		return nil, nil, ErrNoLeaf
 	}
 	live := map[string]bool{}
 	for _, ca := range c.certs {

@@ -37,6 +37,8 @@ type Opener func(t *testing.T, now time.Time) issuer.Issuer
 type suite struct {
 	open Opener
 	now  func() time.Time // of the issuer under test
+	// remembers reports that a repeated request gets the same certificate.
+	remembers bool
 }
 
 // Run tests an issuer that takes the time from its requests. Its certificates are checked against a fixed instant, not
@@ -49,6 +51,12 @@ func Run(t *testing.T, open Opener) {
 // RunNow tests an issuer whose CA has a clock of its own.
 func RunNow(t *testing.T, open Opener) { suite{open: open, now: time.Now}.run(t) }
 
+// RunRemembering is [RunNow] for an issuer whose CA answers later, and takes a request with the same key and names for
+// the same request.
+func RunRemembering(t *testing.T, open Opener) {
+	suite{open: open, now: time.Now, remembers: true}.run(t)
+}
+
 func (s suite) run(t *testing.T) {
 	with := func(name string, test func(*testing.T, issuer.Issuer)) {
 		t.Run(name, func(t *testing.T) { test(t, s.open(t, s.now())) })
@@ -56,7 +64,9 @@ func (s suite) run(t *testing.T) {
 	with("a certificate has the requested key, tenant, purpose and validity", s.testRequested)
 	with("only a client certificate can be made of it", s.testUsage)
 	with("the chain verifies up to the bundle", s.testChain)
-	with("a repeated request gets another certificate", s.testRepeated)
+	if !s.remembers {
+		with("a repeated request gets another certificate", s.testRepeated)
+	}
 	with("a validity beyond the CA's own is refused or shortened", s.testTooLong)
 	with("many certificates are issued at the same time", s.testConcurrent)
 	with("it passes its own check", s.testChecked)

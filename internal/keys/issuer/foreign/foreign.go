@@ -6,6 +6,7 @@
 package foreign
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -113,4 +114,19 @@ func (r *Roots) read() error {
 	}
 	r.bundle, r.changed, r.size = data, info.ModTime(), info.Size()
 	return nil
+}
+
+// Bag returns certificates that come in several parts, each PEM, DER or PKCS#7, as one for [Issued].
+func Bag(parts ...[]byte) (all []byte) {
+	for _, part := range parts {
+		if !bytes.Contains(part, []byte("-----BEGIN ")) {
+			kind := "PKCS7"
+			if _, err := certfile.ParseCertificate(part); err == nil {
+				kind = "CERTIFICATE"
+			}
+			part = pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: part})
+		}
+		all = append(append(all, part...), '\n')
+	}
+	return all
 }
