@@ -3,6 +3,8 @@ package issuer
 import (
 	"context"
 	"crypto/tls"
+	"hash/fnv"
+	"math"
 	"sync"
 	"time"
 
@@ -105,6 +107,33 @@ func ReasonOf(revokedFor string) int {
 		return CACompromise
 	}
 	return 0
+}
+
+// A Hinter is an issuer whose CA suggests when to renew a certificate, for example because it will revoke it.
+type Hinter interface {
+	// Hint returns the suggestion at an instant; ok is false if the CA has none.
+	Hint(ctx context.Context, c tenancy.Certificate, at time.Time) (h Hint, ok bool, err error)
+}
+
+// A Hint is the suggestion of a CA to renew within a window.
+type Hint struct {
+	From, To    time.Time
+	AskAt       time.Time // when to ask again; zero if the CA does not say
+	Explanation string    // address of a page; may be empty
+}
+
+// Renewal returns when to renew a certificate whose renewal is planned: as planned, or earlier if the hint wants that.
+// A hint never postpones a renewal. The serial number selects the instant in the window, so that the renewals of a
+// fleet are spread over it.
+func (h Hint) Renewal(planned time.Time, serial string) time.Time {
+	sum := fnv.New32a()
+	sum.Write([]byte(serial))
+	share := float64(sum.Sum32()) / math.MaxUint32
+	at := h.From.Add(time.Duration(share * float64(h.To.Sub(h.From))))
+	if h.From.IsZero() || planned.Before(at) {
+		return planned
+	}
+	return at
 }
 
 // A Bundler publishes the certificates that a receiver must trust.

@@ -32,8 +32,8 @@ type Server struct {
 	CA         *testca.CA
 	Label      string
 	Attributes []byte // CsrAttrs (DER); nil: it answers 204
-	// Pending is how often a request is answered 202 before its certificate. Such a server answers a repeated request
-	// with the same certificate.
+	// Pending counts the answers 202 that a request gets before its certificate. Such a server answers a repeated
+	// request with the same certificate.
 	Pending    int
 	RetryAfter string
 	Status     int // if it is not 0, it is the status of every answer to an enrolment

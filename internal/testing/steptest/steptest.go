@@ -50,8 +50,8 @@ type Server struct {
 	stop        func()
 }
 
-// Start starts a server that ends with the test.
-func Start(t testing.TB) *Server {
+// Start starts a server that ends with the test, with further arguments.
+func Start(t testing.TB, arguments ...string) *Server {
 	t.Helper()
 	program := testenv.Peer(t, "step-ca")
 	s := &Server{CA: testca.New(t, "Step", time.Now()), Fleet: testca.New(t, "Fleet", time.Now()), Dir: t.TempDir()}
@@ -75,7 +75,7 @@ func Start(t testing.TB) *Server {
 		}},
 	})
 	testenv.Check(t, err)
-	cmd := exec.Command(program, s.write(t, "ca.json", config))
+	cmd := exec.Command(program, append(arguments, s.write(t, "ca.json", config))...)
 	cmd.Env = append(os.Environ(), "STEPPATH="+s.Dir)
 	s.stop = testenv.Start(t, cmd)
 	testenv.Eventually(t, func() bool {

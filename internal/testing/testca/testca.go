@@ -142,3 +142,8 @@ func KeyPEM(t testing.TB, key crypto.Signer) []byte {
 	testenv.Check(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
+
+// ServerTLS returns the configuration of a server with a certificate.
+func ServerTLS(pair tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{pair}}
+}

@@ -64,8 +64,8 @@ func parseAttributes(der []byte) (attributes, error) {
 // check returns an error if a request with the key cannot have what the server asks for.
 func (a attributes) check(key crypto.PublicKey) error {
 	if _, asked := a[challengePassword]; asked {
-		return errors.New("the CA demands a challenge password that proves the TLS connection (RFC 7030, section 3.5), which " +
-			"TLS 1.3 does not have: switch that off at the CA")
+		return errors.New("the CA demands a challenge password that proves the TLS connection (RFC 7030, section 3.5), " +
+			"which TLS 1.3 does not have: switch that off at the CA")
 	}
 	_, wantsRSA := a[rsaEncryption]
 	wantedCurves, wantsEC := a[ecPublicKey]

@@ -49,7 +49,7 @@ type Issuer struct {
 	known served
 }
 
-// served is what a server publishes about itself.
+// served holds the data that a server publishes.
 type served struct {
 	at         time.Time // when it was read
 	cas        []byte    // PKCS#7

@@ -76,8 +76,9 @@ func TestOpenSSLCAConforms(t *testing.T) {
 		dir := files(t, testca.New(t, "Theirs", now))
 		config := filepath.Join(dir, "openssl.cnf")
 		check(t, os.WriteFile(config, []byte(strings.ReplaceAll(opensslConfig, "DIR", dir)), 0o600))
-		i, err := exec.Open(exec.Config{Command: []string{example(t, "openssl-ca")}, Roots: filepath.Join(dir, "root.pem"),
-			Environment: map[string]string{"CA_CONFIG": config, "CA_CHAIN": filepath.Join(dir, "chain.pem")}}, form)
+		i, err := exec.Open(exec.Config{Roots: filepath.Join(dir, "root.pem"), Program: exec.Program{
+			Command:     []string{example(t, "openssl-ca")},
+			Environment: map[string]string{"CA_CONFIG": config, "CA_CHAIN": filepath.Join(dir, "chain.pem")}}}, form)
 		check(t, err)
 		return i
 	})
@@ -96,8 +97,8 @@ func external(t *testing.T, now time.Time, name string, variables map[string]str
 	for name, value := range variables {
 		environment[name] = value
 	}
-	i, err = exec.Open(exec.Config{Command: []string{example(t, name)}, Roots: filepath.Join(dir, "root.pem"),
-		Environment: environment}, form)
+	i, err = exec.Open(exec.Config{Roots: filepath.Join(dir, "root.pem"), Program: exec.Program{
+		Command: []string{example(t, name)}, Environment: environment}}, form)
 	check(t, err)
 	return i, environment["FAKE_DIR"]
 }
@@ -206,11 +207,11 @@ func TestOpenSSLCMPIssuesFromOpenSSLsMockServer(t *testing.T) {
 		filepath.Join(dir, "issuing.pem"), "-poll_count", "1", "-check_after", "1"))
 	check(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("s3cret\n"), 0o600))
 	open := func(secretFile string) issuer.Issuer {
-		i, err := exec.Open(exec.Config{Command: []string{example(t, "openssl-cmp")},
-			Roots: filepath.Join(dir, "root.pem"),
+		i, err := exec.Open(exec.Config{Roots: filepath.Join(dir, "root.pem"), Program: exec.Program{
+			Command: []string{example(t, "openssl-cmp")},
 			Environment: map[string]string{"CMP_SERVER": fmt.Sprintf("http://127.0.0.1:%d/pkix/", port),
 				"CMP_REF": "perennial", "CMP_RECIPIENT": "/CN=Theirs Issuing"},
-			Secrets: map[string]secret.Ref{"CMP_SECRET": secret.File(filepath.Join(dir, secretFile))}}, form)
+			Secrets: map[string]secret.Ref{"CMP_SECRET": secret.File(filepath.Join(dir, secretFile))}}}, form)
 		check(t, err)
 		return issuer.Checked(i)
 	}

@@ -51,25 +51,46 @@ const (
 	closing = 2 * time.Second
 )
 
-// Config describes the program.
-type Config struct {
+// A Program describes a program.
+type Program struct {
 	Command     []string              `yaml:"command"`     // absolute path and arguments
 	Directory   string                `yaml:"directory"`   // in which it runs; empty: that of the service
 	Environment map[string]string     `yaml:"environment"` // besides PATH, HOME, LANG and TMPDIR of the service
 	Secrets     map[string]secret.Ref `yaml:"secrets"`     // further variables of its environment
 	Timeout     time.Duration         `yaml:"timeout"`     // 0: DefaultTimeout
-	Roots       string                `yaml:"roots"`       // PEM file that its certificates must lead to
+}
+
+// Config describes the program of an issuer.
+type Config struct {
+	Program `yaml:",inline"`
+	Roots   string `yaml:"roots"` // PEM file that its certificates must lead to
 }
 
 // An Issuer runs a program. It is safe for concurrent use, and runs as many programs at a time as it has requests.
 type Issuer struct {
 	*foreign.Roots
-	config Config
-	form   issuer.Form
+	program *Runner
+	form    issuer.Form
 }
 
 // Open returns an issuer. The program is not run.
 func Open(c Config, form issuer.Form) (*Issuer, error) {
+	program, err := NewRunner(c.Program)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := foreign.OpenRoots(c.Roots)
+	if err != nil {
+		return nil, err
+	}
+	return &Issuer{Roots: roots, program: program, form: form}, nil
+}
+
+// A Runner runs a program. It is safe for concurrent use.
+type Runner struct{ config Program }
+
+// NewRunner returns a runner. The program is not run.
+func NewRunner(c Program) (*Runner, error) {
 	if len(c.Command) == 0 || !filepath.IsAbs(c.Command[0]) {
 		return nil, errors.New("command needs the absolute path of a program, such as [/usr/local/bin/issue]")
 	}
@@ -87,11 +108,7 @@ func Open(c Config, form issuer.Form) (*Issuer, error) {
 			return nil, fmt.Errorf("secrets: invalid name of a variable %q: it is empty, or appears in environment too", name)
 		}
 	}
-	roots, err := foreign.OpenRoots(c.Roots)
-	if err != nil {
-		return nil, err
-	}
-	return &Issuer{Roots: roots, config: c, form: form}, nil
+	return &Runner{c}, nil
 }
 
 // A request is what the program reads.
@@ -129,7 +146,7 @@ func (i *Issuer) ask(ctx context.Context, handle string, r issuer.Request) (issu
 		return issued, err
 	}
 	doing := "sign a certificate for " + r.Tenant
-	answer, err := i.run(ctx, input, doing)
+	answer, err := i.program.Run(ctx, input, doing)
 	if err != nil {
 		return issued, err
 	}
@@ -139,18 +156,18 @@ func (i *Issuer) ask(ctx context.Context, handle string, r issuer.Request) (issu
 	return issued, nil
 }
 
-// run runs the program and returns its standard output. The error is a [*issuer.RequestedError] if the CA answers
-// later.
-func (i *Issuer) run(ctx context.Context, input []byte, doing string) ([]byte, error) {
-	environment, err := i.environment()
+// Run runs the program with an input, and returns its standard output. What it is for is in doing. The error is a
+// [*issuer.RequestedError] if the program asks to be run again later.
+func (r *Runner) Run(ctx context.Context, input []byte, doing string) ([]byte, error) {
+	environment, err := r.environment()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	within, cancel := context.WithTimeout(ctx, i.config.Timeout)
+	within, cancel := context.WithTimeout(ctx, r.config.Timeout)
 	defer cancel()
 	stdout, stderr := bounded{limit: foreign.MaxAnswer, beyond: io.ErrShortWrite}, bounded{limit: maxStderr}
-	cmd := osexec.CommandContext(within, i.config.Command[0], i.config.Command[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = i.config.Directory, environment, bytes.NewReader(input), &stdout,
+	cmd := osexec.CommandContext(within, r.config.Command[0], r.config.Command[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = r.config.Directory, environment, bytes.NewReader(input), &stdout,
 		&stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd) }
@@ -158,28 +175,28 @@ func (i *Issuer) run(ctx context.Context, input []byte, doing string) ([]byte, e
 	err = cmd.Run()
 	killGroup(cmd) // children that it left
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %s: %w", doing, i.config.Command[0], ctx.Err())
+		return nil, fmt.Errorf("%s: %s: %w", doing, r.config.Command[0], ctx.Err())
 	}
 	finished := err == nil || errors.Is(err, osexec.ErrWaitDelay)
-	switch failed := i.failing(doing, stderr.kept.String()); {
+	switch failed := r.failing(doing, stderr.kept.String()); {
 	case stdout.full:
 		return nil, failed(issuer.Broken, fmt.Sprintf("wrote more than %d MiB", foreign.MaxAnswer>>20))
 	case finished:
 		return stdout.kept.Bytes(), nil
 	case within.Err() != nil:
-		return nil, failed(issuer.Slow, fmt.Sprintf("did not end within %s and was killed", i.config.Timeout))
+		return nil, failed(issuer.Slow, fmt.Sprintf("did not end within %s and was killed", r.config.Timeout))
 	default:
 		return nil, ended(err, stdout.kept.String(), failed)
 	}
 }
 
 // failing returns a function for errors of the program that show its standard error.
-func (i *Issuer) failing(doing, stderr string) func(issuer.Fault, string) error {
+func (r *Runner) failing(doing, stderr string) func(issuer.Fault, string) error {
 	return func(f issuer.Fault, what string) error {
 		if said := foreign.Printable(stderr); said != "" {
 			what += ": " + said
 		}
-		return issuer.Failed(f, "%s: %s %s", doing, i.config.Command[0], what)
+		return issuer.Failed(f, "%s: %s %s", doing, r.config.Command[0], what)
 	}
 }
 
@@ -220,15 +237,15 @@ func killGroup(cmd *osexec.Cmd) error {
 }
 
 // environment returns the variables of the program. Secrets are read each time.
-func (i *Issuer) environment() (all []string, err error) {
+func (r *Runner) environment() (all []string, err error) {
 	variables := map[string]string{}
 	for _, name := range []string{"PATH", "HOME", "LANG", "TMPDIR"} {
 		if value, set := os.LookupEnv(name); set {
 			variables[name] = value
 		}
 	}
-	maps.Copy(variables, i.config.Environment)
-	for name, ref := range i.config.Secrets {
+	maps.Copy(variables, r.config.Environment)
+	for name, ref := range r.config.Secrets {
 		value, err := ref.Read()
 		if err != nil {
 			return nil, err

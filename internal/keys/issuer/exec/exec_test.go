@@ -41,7 +41,8 @@ func program(t *testing.T, script string, change func(*exec.Config)) issuer.Issu
 	dir := t.TempDir()
 	path := filepath.Join(dir, "issue")
 	check(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700))
-	c := exec.Config{Command: []string{path}, Directory: dir, Roots: testca.New(t, "Theirs", time.Now()).RootFile(t)}
+	c := exec.Config{Program: exec.Program{Command: []string{path}, Directory: dir},
+		Roots: testca.New(t, "Theirs", time.Now()).RootFile(t)}
 	if change != nil {
 		change(&c)
 	}
@@ -175,16 +176,20 @@ func TestAMissingSecretIsAnErrorBeforeTheProgramRuns(t *testing.T) {
 
 func TestInvalidSettingsOfAProgramAreRefused(t *testing.T) {
 	roots := testca.New(t, "Theirs", time.Now()).RootFile(t)
+	shell := exec.Program{Command: []string{"/bin/sh"}}
+	hasty, twice := shell, shell
+	hasty.Timeout = -1
+	twice.Environment, twice.Secrets = map[string]string{"A": ""}, map[string]secret.Ref{"A": secret.File("x")}
+	command := func(path string) exec.Program { return exec.Program{Command: []string{path}} }
 	for name, c := range map[string]exec.Config{
-		"no program":               {Roots: roots},
-		"a relative path":          {Command: []string{"issue"}, Roots: roots},
-		"a missing program":        {Command: []string{"/nowhere/issue"}, Roots: roots},
-		"a folder":                 {Command: []string{"/bin"}, Roots: roots},
-		"a file without execution": {Command: []string{roots}, Roots: roots},
-		"no roots":                 {Command: []string{"/bin/sh"}},
-		"a negative time":          {Command: []string{"/bin/sh"}, Roots: roots, Timeout: -1},
-		"a variable that is set twice": {Command: []string{"/bin/sh"}, Roots: roots,
-			Environment: map[string]string{"A": ""}, Secrets: map[string]secret.Ref{"A": secret.File("x")}},
+		"no program":                   {Roots: roots},
+		"a relative path":              {Program: command("issue"), Roots: roots},
+		"a missing program":            {Program: command("/nowhere/issue"), Roots: roots},
+		"a folder":                     {Program: command("/bin"), Roots: roots},
+		"a file without execution":     {Program: command(roots), Roots: roots},
+		"no roots":                     {Program: shell},
+		"a negative time":              {Program: hasty, Roots: roots},
+		"a variable that is set twice": {Program: twice, Roots: roots},
 	} {
 		if _, err := exec.Open(c, form); err == nil {
 			t.Errorf("%s is accepted", name)

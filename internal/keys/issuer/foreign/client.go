@@ -205,6 +205,11 @@ type Answer struct {
 	call   Call
 }
 
+// NewAnswer returns an answer that was read with another client.
+func NewAnswer(status int, header http.Header, body []byte, at time.Time, doing string) Answer {
+	return Answer{Status: status, Header: header, Body: body, call: Call{At: at, Doing: doing}}
+}
+
 // Do sends a call and reads the answer, whatever its status is. The error is an [*issuer.Error] if there is no answer.
 func (c *Client) Do(ctx context.Context, call Call) (a Answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

@@ -96,7 +96,8 @@ type login struct {
 }
 
 // token returns a token. fresh reports that it was made or read for this call.
-func (l *login) token(ctx context.Context, i *Issuer, at time.Time, doing string) (token string, fresh bool, err error) {
+func (l *login) token(ctx context.Context, i *Issuer, at time.Time, doing string) (token string, fresh bool,
+	err error) {
 	if i.config.Auth.Method == methodToken {
 		value, err := i.config.Auth.Token.Read()
 		if err != nil {

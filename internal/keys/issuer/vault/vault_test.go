@@ -216,8 +216,10 @@ func TestEachFaultOfAVaultHasItsKind(t *testing.T) {
 			s.Status, s.RetryAfter = 429, "30"
 		}, issuer.Limited, "it allows the next try after"},
 		"an internal error": {func(s *vaulttest.Server, _ *vault.Config) { s.Status = 500 }, issuer.Broken, "500"},
-		"an unknown role":   {func(_ *vaulttest.Server, c *vault.Config) { c.Role = "other" }, issuer.Rejected, "unknown role"},
-		"an unknown mount":  {func(_ *vaulttest.Server, c *vault.Config) { c.Mount = "other" }, issuer.Rejected, "no handler"},
+		"an unknown role": {func(_ *vaulttest.Server, c *vault.Config) { c.Role = "other" }, issuer.Rejected,
+			"unknown role"},
+		"an unknown mount": {func(_ *vaulttest.Server, c *vault.Config) { c.Mount = "other" }, issuer.Rejected,
+			"no handler"},
 		"a name that it may not certify": {func(_ *vaulttest.Server, c *vault.Config) { c.Role = "no-names" },
 			issuer.Rejected, "URI Subject Alternative Names are not allowed"},
 		"a role for servers": {func(_ *vaulttest.Server, c *vault.Config) { c.Role = "server-too" }, issuer.Mismatched,
