@@ -64,9 +64,10 @@ func Start(t testing.TB, arguments ...string) *Server {
 	config, err := json.Marshal(map[string]any{
 		"root": s.Roots, "crt": s.write(t, "issuing.pem", testca.PEM(s.CA.Issuing.Raw)),
 		"key": s.write(t, "issuing.key", testca.KeyPEM(t, s.CA.Key)), "address": address,
-		"dnsNames": []string{"127.0.0.1"}, "logger": map[string]any{"format": "text"},
-		"db": map[string]any{"type": "badgerv2", "dataSource": filepath.Join(s.Dir, "db")},
-		"authority": map[string]any{"provisioners": []any{
+		"dnsNames": []string{"127.0.0.1"},
+		"db":       map[string]any{"type": "badgerv2", "dataSource": filepath.Join(s.Dir, "db")},
+		// Tests issue for instants before the start.
+		"authority": map[string]any{"disableIssuedAtCheck": true, "provisioners": []any{
 			map[string]any{"type": "JWK", "name": "perennial", "key": s.provisionerKey(t), "claims": claims,
 				"options": options},
 			map[string]any{"type": "X5C", "name": "fleet", "roots": slices.Concat(s.CA.RootPEM(), s.Fleet.RootPEM()),

@@ -226,8 +226,8 @@ func (i *Issuer) authorize(ctx context.Context, client *acme.Client, url string)
 			}
 		}
 	}
-	return issuer.Failed(issuer.Rejected, "the CA wants a proof for %s by %s, and none of them is configured (http_listen, dns)",
-		z.Identifier.Value, strings.Join(offered, " or "))
+	return issuer.Failed(issuer.Rejected, "the CA wants a proof for %s by %s, and none of them is configured "+
+		"(http_listen, dns)", z.Identifier.Value, strings.Join(offered, " or "))
 }
 
 func (i *Issuer) prove(ctx context.Context, client *acme.Client, p prover, z *acme.Authorization,
@@ -391,6 +391,8 @@ func (i *Issuer) failure(err error, doing string, at time.Time) error {
 			fault = issuer.Unreachable
 		case refused.StatusCode == http.StatusTooManyRequests:
 			fault = issuer.Limited
+		case refused.StatusCode == http.StatusUnauthorized, refused.StatusCode == http.StatusForbidden:
+			fault = issuer.Denied
 		case refused.StatusCode >= 500 || refused.ProblemType == "":
 			fault = issuer.Broken
 		default:

@@ -1,8 +1,8 @@
 // Package vault is an issuer for the PKI secrets engine of HashiCorp Vault and OpenBao.
 //
 // It signs in with a token, an AppRole, a Kubernetes service account or a TLS certificate, and asks for a certificate
-// at sign/ROLE. The role decides on the names: a certificate has the common name of the request, its alternative names as
-// far as the role allows them, and the other attributes of the role. With "verbatim: true" it asks at
+// at sign/ROLE. The role decides on the names: a certificate has the common name of the request, its alternative names
+// as far as the role allows them, and the other attributes of the role. With "verbatim: true" it asks at
 // sign-verbatim/ROLE, and a certificate has the requested names byte for byte. The certificates have no leases.
 package vault
 

@@ -1,0 +1,61 @@
+package issuers
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+)
+
+// limited is an issuer that requests a number of certificates a second, and none while the CA allows none.
+type limited struct {
+	issuer  issuer.Issuer
+	limiter *rate.Limiter
+
+	mu   sync.Mutex // guards held
+	held *issuer.Error
+}
+
+func limit(i issuer.Issuer, perSecond float64) *limited {
+	allowed, burst := rate.Limit(perSecond), int(math.Ceil(perSecond))
+	if perSecond == 0 {
+		allowed, burst = rate.Inf, 1
+	}
+	return &limited{issuer: i, limiter: rate.NewLimiter(allowed, burst)}
+}
+
+// Unwrap makes the capabilities of the issuer reachable.
+func (l *limited) Unwrap() issuer.Issuer { return l.issuer }
+
+// Issue implements [issuer.Issuer].
+func (l *limited) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
+	if held := l.holding(r.At); held != nil {
+		return issuer.Issued{}, held
+	}
+	if err := l.limiter.Wait(ctx); err != nil {
+		return issuer.Issued{}, err
+	}
+	issued, err := l.issuer.Issue(ctx, r)
+	if fault, retry := issuer.FaultOf(err); !retry.IsZero() && retry.After(r.At) {
+		l.mu.Lock()
+		l.held = issuer.Failed(fault, "the CA asked at %s to be left alone", r.At.UTC().Format(time.RFC3339))
+		l.held.Retry = retry
+		l.mu.Unlock()
+	}
+	return issued, err
+}
+
+// holding returns the error of a CA that allows no request yet.
+func (l *limited) holding(at time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != nil && at.Before(l.held.Retry) {
+		return l.held
+	}
+	l.held = nil
+	return nil
+}
