@@ -30,6 +30,7 @@ type cli struct {
 	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a gateway alone, beside a service on PostgreSQL."`
 	Config  configCmd  `cmd:"" group:"Service" help:"Print the settings in force and the source of each."`
 	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
+	Issuer  issuerCmd  `cmd:"" group:"Service" help:"Certificate authorities that renew certificates: list the file of issuers, test one."`
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
 	Rules   rulesCmd   `cmd:"" group:"Service" help:"The rules that all replicas of a database share: policy, organization, trust domain."`
 	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
