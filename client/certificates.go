@@ -9,7 +9,7 @@ import (
 
 // Certificate is one generation of a certificate of a tenant.
 type Certificate struct {
-	Purpose    tenancy.Purpose `json:"purpose" enum:"tenant,m-user"`
+	Purpose    tenancy.Purpose `json:"purpose" doc:"Name of the credential."`
 	Generation int             `json:"generation"`
 	State      tenancy.State   `json:"state" enum:"standby,active,retired,revoked"`
 	Subject    string          `json:"subject" doc:"In the form of RFC 4514, as OpenSSL prints it."`

@@ -6,6 +6,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -151,7 +152,9 @@ type Arrangement struct {
 	Endpoint       string // an absolute URL
 	Authentication Authentication
 	Strategy       Strategy
-	// Generation is the generation of the tenant certificate that it presents; 0 if it presents none.
+	// Credential is the one whose certificates it presents; empty for [ForTenant]. [Arrangement.Presents] has the default.
+	Credential Purpose
+	// Generation is the generation that it presents; 0 if it presents none.
 	Generation int
 	// NeededOldAt is the last time at which a message was delivered with an older generation after the newest was
 	// refused.
@@ -161,6 +164,9 @@ type Arrangement struct {
 	CreatedAt   time.Time
 	Version     int64
 }
+
+// Presents returns the credential whose certificates the arrangement presents.
+func (a Arrangement) Presents() Purpose { return cmp.Or(a.Credential, ForTenant) }
 
 // Learned holds the facts that the answers of an arrangement's receiver showed. They are not configured, and they are
 // cleared when the endpoint changes.
@@ -190,16 +196,21 @@ func (a Arrangement) Check() error {
 	if err := a.Strategy.Check(); err != nil {
 		return err
 	}
+	if !a.Presents().Presented() {
+		return Invalid("credential", "messages cannot present the %s: use tenant, or a credential that you have added",
+			a.Credential.Noun())
+	}
 	if err := checkEndpoint(a.Endpoint, a.Authentication); err != nil {
 		return err
 	}
 	return a.Egress.Check()
 }
 
-// Purpose is the purpose of a tenant's certificate.
+// Purpose is the name of a credential: of what a tenant's certificate is for.
 type Purpose string
 
-// The tenant certificate authenticates outbound messages. The M-user is the tenant's technical user.
+// These credentials are built in. The tenant certificate authenticates outbound messages. The M-user is the tenant's
+// technical user.
 const (
 	ForTenant Purpose = "tenant"
 	ForMUser  Purpose = "m-user"
@@ -207,18 +218,23 @@ const (
 
 // Noun returns the name of the certificate for display.
 func (p Purpose) Noun() string {
-	if p == ForMUser {
+	switch p {
+	case ForTenant:
+		return "Tenant Certificate"
+	case ForMUser:
 		return "M-user Certificate"
 	}
-	return "Tenant Certificate"
+	return "Certificate " + string(p)
 }
 
 // State is the state of a generation (NIST SP 800-57 part 1, section 7: pre-activation, active, deactivated,
 // compromised).
 type State string
 
-// A generation waits as standby, is presented while active, and ends retired or revoked.
+// A generation is requested if its CA answers later, waits as standby, is presented while active, and ends retired or
+// revoked.
 const (
+	Requested State = "requested"
 	Standby State = "standby"
 	Active  State = "active"
 	Retired State = "retired"
@@ -240,6 +256,8 @@ type Certificate struct {
 	KeyType     KeyType
 	DER         []byte
 	IssuerID    string
+	// Issuer is the name of the configured issuer; empty for the default one.
+	Issuer string
 	// SuccessorID is the next generation; empty if there is none.
 	SuccessorID string
 	// NoticedUntil is the end of the key users' notice. Before, the generation is presented only if it is needed.

@@ -76,6 +76,7 @@ type arrangementCreateCmd struct {
 	Scenario       string `help:"Its purpose."`
 	Authentication string `enum:"client-certificate,basic,none" default:"client-certificate" help:"client-certificate, basic or none."`
 	Strategy       string `enum:"adaptive,confirmed,manual,immediate" default:"adaptive" help:"Roll-over strategy: adaptive, confirmed, manual or immediate."`
+	Credential     string `default:"tenant" help:"Credential whose certificates it presents. It cannot be changed."`
 	egressFlags    `embed:""`
 }
 
@@ -207,6 +208,7 @@ func (c *arrangementCreateCmd) Run(e env) error {
 	a := client.Arrangement{
 		Name: c.Name, Receiver: c.Receiver, Endpoint: c.Endpoint, Scenario: c.Scenario,
 		Authentication: tenancy.Authentication(c.Authentication), Strategy: tenancy.Strategy(c.Strategy),
+		Credential: tenancy.Purpose(c.Credential),
 	}
 	if err := c.apply(&a.Egress); err != nil {
 		return err
@@ -249,7 +251,8 @@ func (c *arrangementChangeCmd) Run(e env) error {
 
 func showArrangement(c *remote, e env, a client.Arrangement) error {
 	rows := []any{"name", a.Name, "receiver", a.Receiver, "endpoint", a.Endpoint, "scenario", a.Scenario,
-		"authenticates", a.Authentication, "strategy", a.Strategy, "generation", a.Generation}
+		"authenticates", a.Authentication, "strategy", a.Strategy, "credential", a.Credential, "generation",
+		a.Generation}
 	return c.show(e, a, append(rows, settings(a.Egress)...)...)
 }
 

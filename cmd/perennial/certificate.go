@@ -33,7 +33,7 @@ func (c *certificateListCmd) Run(e env) error {
 type oneCertificate struct {
 	remote
 	Tenant     string `arg:""`
-	Purpose    string `enum:"tenant,m-user" default:"tenant" help:"tenant or m-user."`
+	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or one that was added."`
 	Generation int    `help:"The generation (default: the newest)."`
 }
 
@@ -111,7 +111,7 @@ func (c *certificateDownloadCmd) Run(e env) error {
 type certificateRenewCmd struct {
 	remote
 	Tenant  string `arg:""`
-	Purpose string `enum:"tenant,m-user" default:"tenant" help:"tenant or m-user."`
+	Purpose string `default:"tenant" help:"Name of the credential: tenant, m-user, or one that was added."`
 	Reason  string `enum:",lost,compromised,reissue" default:"" help:"For operators, at any time: lost, compromised (both revoke the old one) or reissue."`
 }
 

@@ -45,6 +45,8 @@ type cli struct {
 	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: their state, probes, links for receivers' administrators, messages."`
 	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`
 	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
+	Credential  credentialCmd  `cmd:"" group:"Client" help:"Further lines of certificates of a tenant, with an issuer of their own."`
+	Request     requestCmd     `cmd:"" group:"Client" help:"Certificates that were requested and are not issued yet."`
 	Task        taskCmd        `cmd:"" group:"Client" help:"Tasks of key users."`
 	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users are mailed."`
 	MailCheck   mailCheckCmd   `cmd:"" group:"Client" help:"Why did I get no mail?"`

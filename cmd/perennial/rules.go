@@ -45,6 +45,7 @@ type rulesChangeCmd struct {
 	Policy       string `placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file."`
 	Organization string `placeholder:"NAME" help:"O in the subject of certificates."`
 	TrustDomain  string `placeholder:"NAME" help:"Always refused, with the reason: the trust domain is part of every CA."`
+	Issuer       string `placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the service's file --issuers."`
 	Apply        bool   `help:"Make the change."`
 }
 
@@ -57,7 +58,7 @@ func (c *rulesChangeCmd) Run(e env) error {
 		mode = service.Apply
 	}
 	changes, err := service.ChangeRules(context.Background(), c.Database, service.Certificates{Policy: c.Policy,
-		Organization: c.Organization, TrustDomain: c.TrustDomain}, mode, e.now())
+		Organization: c.Organization, TrustDomain: c.TrustDomain, Issuer: c.Issuer}, mode, e.now())
 	if err != nil {
 		return err
 	}

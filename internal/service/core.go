@@ -16,6 +16,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -23,13 +24,15 @@ import (
 
 // core is the engine with everything that it depends on.
 type core struct {
-	store  *store.Store
-	keys   *keyring.Keyring
-	issuer issuer.Issuer
-	pool   *keyring.Pool
-	rules  Rules
-	policy policy.Policy
-	engine *lifecycle.Engine
+	store *store.Store
+	keys  *keyring.Keyring
+	// issuer is the default one. authority is the local CA, or the default issuer if there is none.
+	issuer, authority issuer.Issuer
+	issuers           issuer.Set
+	pool              *keyring.Pool
+	rules             Rules
+	policy            policy.Policy
+	engine            *lifecycle.Engine
 	// outbox and deliverer are nil if no mail server is configured.
 	outbox    *jobs.Outbox
 	deliverer jobs.Deliverer
@@ -70,12 +73,12 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.policy, err = p.rules.LoadPolicy(); err != nil {
 		return nil, err
 	}
-	if p.issuer, err = p.openIssuer(ctx, c, crlURL); err != nil {
+	if err = p.openIssuers(ctx, c, s.Certificates.Issuers, crlURL); err != nil {
 		return nil, err
 	}
 	p.pool = keyring.NewPool(s.Certificates.RSAPool)
 	engine := lifecycle.Config{
-		Store: p.store, Issuer: p.issuer, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
+		Store: p.store, Issuer: p.issuer, IssuerName: p.issuerName(), Issuers: p.issuers, Keys: p.pool, Seal: p.keys, Policy: p.policy, MailDomain: domain,
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease, Heads: s.Audit.sinks(c.Log),
 		Operators: s.Mail.OperatorsMail, MessagesKept: s.MessageLogRetention,
 	}
@@ -101,9 +104,46 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	return p, err
 }
 
-// openIssuer opens the issuer that the settings name: the service's own CA, which needs the store, the keys and the
-// policy.
-func (c *core) openIssuer(ctx context.Context, config Config, crlURL string) (issuer.Issuer, error) {
+// openIssuers opens the issuers of a file and the service's own CA, which is opened if it issues or has issued.
+func (c *core) openIssuers(ctx context.Context, config Config, file, crlURL string) (err error) {
+	if file != "" {
+		c.issuers, err = issuers.OpenAll(file, issuers.Env{Log: config.Log,
+			Form: issuer.Form{TrustDomain: c.rules.TrustDomain, Organization: c.rules.Organization}})
+		if err != nil {
+			return fmt.Errorf("--issuers: %w", err)
+		}
+	}
+	if c.issuerName() != "" {
+		if c.issuer, err = c.issuers.Of(c.issuerName()); err != nil {
+			return err
+		}
+		c.authority = c.issuer
+		made, err := c.store.Authorities(ctx)
+		if err != nil || len(made) == 0 {
+			return err
+		}
+	}
+	if c.authority, err = c.openLocal(ctx, config, crlURL); err != nil {
+		return err
+	}
+	if c.issuer == nil {
+		c.issuer = c.authority
+		return nil
+	}
+	c.issuers[""] = c.authority
+	return nil
+}
+
+// issuerName returns the name of the default issuer; empty if that is the local CA.
+func (c *core) issuerName() string {
+	if c.rules.Issuer == issuers.Local {
+		return ""
+	}
+	return c.rules.Issuer
+}
+
+// openLocal opens the service's own CA, which needs the store, the keys and the policy.
+func (c *core) openLocal(ctx context.Context, config Config, crlURL string) (issuer.Issuer, error) {
 	authority := local.Config{
 		TrustDomain: c.rules.TrustDomain, Organization: c.rules.Organization, CRLURL: crlURL,
 		LongestValidity: c.policy.Validity,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -22,6 +23,7 @@ type Rules struct {
 	Policy       string // the text of a policy file
 	Organization string
 	TrustDomain  string
+	Issuer       string // name of the default issuer
 }
 
 // The values of a new database.
@@ -42,6 +44,7 @@ var ruleTable = []rule{
 	{"rules/policy", "policy", func(r *Rules) *string { return &r.Policy }, policyName},
 	{"rules/organization", "organization", func(r *Rules) *string { return &r.Organization }, quoted},
 	{"rules/trust-domain", "trust-domain", func(r *Rules) *string { return &r.TrustDomain }, quoted},
+	{"rules/issuer", "issuer", func(r *Rules) *string { return &r.Issuer }, quoted},
 }
 
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
@@ -56,7 +59,7 @@ func policyName(text string) string {
 
 // Fingerprint identifies the rules in metrics. Replicas of one database have the same one.
 func (r Rules) Fingerprint() string {
-	sum := sha256.Sum256([]byte(r.Policy + "\x00" + r.Organization + "\x00" + r.TrustDomain))
+	sum := sha256.Sum256([]byte(r.Policy + "\x00" + r.Organization + "\x00" + r.TrustDomain + "\x00" + r.Issuer))
 	return hex.EncodeToString(sum[:6])
 }
 
@@ -74,7 +77,7 @@ func (r Rules) LoadPolicy() (policy.Policy, error) {
 
 // rules returns the rules that the flags set.
 func (c *Certificates) rules() (r Rules, err error) {
-	r.Organization, r.TrustDomain = c.Organization, c.TrustDomain
+	r.Organization, r.TrustDomain, r.Issuer = c.Organization, c.TrustDomain, c.Issuer
 	if c.Policy != "" {
 		p, err := LoadPolicy(c.Policy)
 		if err != nil {
@@ -103,12 +106,17 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 	if err != nil {
 		return Rules{}, err
 	}
-	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain}
+	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain,
+		Issuer: issuers.Local}
 	known, err := readRules(ctx, s.Reader)
-	if err == nil && (known.Policy == "" || known.Organization == "" || known.TrustDomain == "") {
+	if err == nil && (known.Policy == "" || known.Organization == "" || known.TrustDomain == "" || known.Issuer == "") {
+		first := flags
+		if known.Policy != "" { // an earlier release had no other CA
+			first.Issuer = ""
+		}
 		err = s.InTx(ctx, func(tx *store.Tx) error {
 			for _, rule := range ruleTable {
-				value := cmp.Or(*rule.value(&flags), *rule.value(&defaults))
+				value := cmp.Or(*rule.value(&first), *rule.value(&defaults))
 				if *rule.value(&known), err = tx.SetOnce(ctx, rule.setting, value); err != nil {
 					return err
 				}
@@ -132,7 +140,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 
 // A RuleChange is a difference between the rules of a database and those that are wanted.
 type RuleChange struct {
-	Flag     string `json:"setting"` // policy, organization or trust-domain
+	Flag     string `json:"setting"` // policy, organization, trust-domain or issuer
 	From, To string // the name of a policy, or the quoted value
 	Meaning  string // one or two sentences
 }
@@ -211,6 +219,9 @@ func meaning(flag, from, to string) (string, error) {
 	case "trust-domain":
 		return "", tenancy.Errorf(tenancy.ErrRefused, "the trust domain cannot change from %q to %q: the CAs of this "+
 			"installation are constrained to it, so that receivers would refuse certificates of another one", from, to)
+	case "issuer":
+		return fmt.Sprintf("%s issues the next generations instead of %s. Receivers that trust the CA of %s must trust the "+
+			"new one first. Messages fall back to the present certificates as long as these are valid.", to, from, from), nil
 	case "organization":
 		return "Certificates of existing tenants keep their subject. New tenants and new CAs have the new organization.", nil
 	}

@@ -66,7 +66,7 @@ type Service struct {
 	pki        *serve.Side   // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
-	// started is whether Run was called, which then stops the jobs and the gateway itself. Only Run and Close use it.
+	// started reports that Run was called, which stops the jobs and the gateway itself. Only Run and Close use it.
 	started bool
 	// ending is done when the service begins to stop, so that streams end.
 	ending context.Context
@@ -177,7 +177,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
-		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.issuer, Seal: s.core.keys, Importer: importer,
+		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.authority, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
 		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
 		Quota:      tenancy.ParkedQuota(s.settings.Quota),

@@ -74,6 +74,7 @@ type (
 		Version        int64      `json:"Version"`
 		UnaskedAt      time.Time  `json:"UnaskedAt,omitzero"`
 		NewestOnlyAt   time.Time  `json:"NewestOnlyAt,omitzero"`
+		Credential     string     `json:"Credential,omitempty"`
 	}
 	wireEgress struct {
 		RefusalStatuses []int             `json:"refusal_statuses,omitempty"`
@@ -145,6 +146,7 @@ type (
 		CreatedAt    time.Time `json:"CreatedAt"`
 		RevokedAt    time.Time `json:"RevokedAt"`
 		RevokedFor   string    `json:"RevokedFor"`
+		Issuer       string    `json:"Issuer,omitempty"`
 	}
 	wireEvidence struct {
 		ArrangementID string    `json:"ArrangementID"`
@@ -307,7 +309,8 @@ func toArrangement(a tenancy.Arrangement) wireArrangement {
 	return wireArrangement{ID: a.ID, TenantID: a.TenantID, ReceiverID: a.ReceiverID, Name: a.Name, Scenario: a.Scenario,
 		Endpoint: a.Endpoint, Authentication: string(a.Authentication), Strategy: string(a.Strategy),
 		Generation: a.Generation, NeededOldAt: a.NeededOldAt, Egress: toEgress(a.Egress), CreatedAt: a.CreatedAt,
-		Version: a.Version, UnaskedAt: a.Learned.UnaskedAt, NewestOnlyAt: a.Learned.NewestOnlyAt}
+		Version: a.Version, UnaskedAt: a.Learned.UnaskedAt, NewestOnlyAt: a.Learned.NewestOnlyAt,
+		Credential: string(a.Credential)}
 }
 
 func (a wireArrangement) value() tenancy.Arrangement {
@@ -315,7 +318,8 @@ func (a wireArrangement) value() tenancy.Arrangement {
 		Scenario: a.Scenario, Endpoint: a.Endpoint, Authentication: tenancy.Authentication(a.Authentication),
 		Strategy: tenancy.Strategy(a.Strategy), Generation: a.Generation, NeededOldAt: a.NeededOldAt,
 		Egress: a.Egress.value(), CreatedAt: a.CreatedAt, Version: a.Version,
-		Learned: tenancy.Learned{UnaskedAt: a.UnaskedAt, NewestOnlyAt: a.NewestOnlyAt}}
+		Learned:    tenancy.Learned{UnaskedAt: a.UnaskedAt, NewestOnlyAt: a.NewestOnlyAt},
+		Credential: tenancy.Purpose(a.Credential)}
 }
 
 func toEgress(e tenancy.Egress) wireEgress {
@@ -369,7 +373,7 @@ func toCertificate(c tenancy.Certificate) wireCertificate {
 		State: string(c.State), Serial: c.Serial, Fingerprint: c.Fingerprint, Subject: c.Subject, NotBefore: c.NotBefore,
 		NotAfter: c.NotAfter, KeyType: string(c.KeyType), DER: c.DER, IssuerID: c.IssuerID, SuccessorID: c.SuccessorID,
 		NoticedUntil: c.NoticedUntil, WarnedAt: c.WarnedAt, CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt,
-		RevokedFor: c.RevokedFor}
+		RevokedFor: c.RevokedFor, Issuer: c.Issuer}
 }
 
 func (c wireCertificate) value() tenancy.Certificate {
@@ -377,7 +381,7 @@ func (c wireCertificate) value() tenancy.Certificate {
 		Generation: c.Generation, State: tenancy.State(c.State), Serial: c.Serial, Fingerprint: c.Fingerprint,
 		Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, KeyType: tenancy.KeyType(c.KeyType), DER: c.DER,
 		IssuerID: c.IssuerID, SuccessorID: c.SuccessorID, NoticedUntil: c.NoticedUntil, WarnedAt: c.WarnedAt,
-		CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor}
+		CreatedAt: c.CreatedAt, RevokedAt: c.RevokedAt, RevokedFor: c.RevokedFor, Issuer: c.Issuer}
 }
 
 func toEvidence(e standing.Evidence) wireEvidence {

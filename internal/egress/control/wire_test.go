@@ -61,7 +61,7 @@ func newValues(t *testing.T) (v values) {
 			Version: 7},
 		Arrangement: tenancy.Arrangement{ID: "arrangement-id", TenantID: "tenant-id", ReceiverID: "receiver-id", Name: "erp",
 			Scenario: "orders", Endpoint: "https://erp.example.com/orders", Authentication: tenancy.ClientCertificate,
-			Strategy: tenancy.Adaptive, Generation: 2, NeededOldAt: at(2),
+			Strategy: tenancy.Adaptive, Generation: 2, NeededOldAt: at(2), Credential: "bank",
 			Learned: tenancy.Learned{UnaskedAt: at(25), NewestOnlyAt: at(26)},
 			Egress: tenancy.Egress{RefusalStatuses: []int{401, 403},
 				RefusalRules: []tenancy.RefusalRule{{Preset: "iis", Status: 302, Header: "Location", Contains: "/login",
@@ -80,7 +80,7 @@ func newValues(t *testing.T) (v values) {
 					TurnedAt: at(28)},
 				{Number: 2, NotBefore: at(9), NotAfter: at(10), Verdict: rollover.Accepted, VerdictAt: at(11),
 					By: rollover.Probe}}},
-		Certificates: []tenancy.Certificate{{ID: "certificate-id", TenantID: "tenant-id", Purpose: tenancy.ForTenant,
+		Certificates: []tenancy.Certificate{{ID: "certificate-id", TenantID: "tenant-id", Purpose: tenancy.ForTenant, Issuer: "bank-ca",
 			Generation: 2, State: tenancy.Revoked, Serial: "0a", Fingerprint: "ff", Subject: "CN=acme", NotBefore: at(9),
 			NotAfter: at(10), KeyType: tenancy.P256, DER: []byte{1, 2, 3}, IssuerID: "issuer-id", SuccessorID: "successor-id",
 			NoticedUntil: at(12), WarnedAt: at(13), CreatedAt: at(14), RevokedAt: at(15), RevokedFor: "stolen"}},
@@ -407,7 +407,7 @@ func olderValues(t *testing.T) values {
 	v := newValues(t)
 	a, r, e := &v.standing.Arrangement, &v.standing.Rollover, &v.standing.Evidence[0]
 	a.Egress.IdentifiesBy, a.Egress.RefusalRules, a.Egress.MaxTLS, a.Egress.Proxy = nil, nil, "", ""
-	a.Learned = tenancy.Learned{}
+	a.Learned, a.Credential, v.standing.Certificates[0].Issuer = tenancy.Learned{}, "", ""
 	v.token.Origin, v.token.Issuer, v.token.Subject = "", "", ""
 	v.parked.Bytes, v.parked.Chunks = 0, 0
 	r.UnaskedAt, r.NewestOnly = time.Time{}, false

@@ -69,7 +69,7 @@ func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 		return tenancy.TrustUnknown, "the receiver takes the newest certificate only, so that asking it would lock out the " +
 			"present one", results, nil
 	}
-	c, err := p.engine.Ephemeral(ctx, s.Tenant, announced.ID, questionLifetime, p.now())
+	c, err := p.engine.Ephemeral(ctx, s.Tenant, s.Arrangement.Presents(), announced.ID, questionLifetime, p.now())
 	if err != nil {
 		return trust, "", results, err
 	}

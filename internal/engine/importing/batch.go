@@ -173,7 +173,7 @@ func (b *batch) write(ctx context.Context, tx *store.Tx) error {
 	for _, t := range b.changed {
 		tx.Changed(t.ID)
 		if newest := b.here.newest[t.ID]; newest.State == tenancy.Standby {
-			if err := tx.Activate(ctx, t.ID, newest.Generation); err != nil {
+			if err := tx.Activate(ctx, t.ID, tenancy.ForTenant, newest.Generation); err != nil {
 				return err
 			}
 		}
@@ -213,7 +213,11 @@ func readExisting(ctx context.Context, r store.Reader, units []*Unit) (*existing
 	e.arrangements, errs[3] = r.ArrangementsOf(ctx, ids)
 	generations, errs[4] = r.InReachOf(ctx, ids)
 	for id, all := range generations {
-		e.newest[id] = all[len(all)-1]
+		for _, c := range all { // oldest first
+			if c.Purpose == tenancy.ForTenant {
+				e.newest[id] = c
+			}
+		}
 	}
 	return e, errors.Join(errs[:]...)
 }

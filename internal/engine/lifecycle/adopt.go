@@ -149,8 +149,8 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 		if i := slices.IndexFunc(f.Adopted, func(a Adopted) bool { return a.Purpose == purpose }); i >= 0 {
 			c, err = e.adopt(p.tenant, f.Adopted[i], now)
 		} else {
-			c, err = e.issue(ctx, p.tenant, issuer.Request{Tenant: p.tenant.Name, Purpose: purpose, At: now,
-				Validity: validity}, 1)
+			c, err = e.issue(ctx, owner{Tenant: p.tenant}, issuance{Request: issuer.Request{Tenant: p.tenant.Name,
+				Purpose: purpose, At: now, Validity: validity}, generation: 1})
 		}
 		if err != nil {
 			return p, fmt.Errorf("tenant %s: %w", p.tenant.Name, err)

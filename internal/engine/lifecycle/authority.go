@@ -31,18 +31,18 @@ func (e *Engine) Signing(now time.Time) (a tenancy.Authority, ok bool) {
 }
 
 // Ephemeral issues a certificate of an authority that is presented once and never stored, to ask a receiver whether it
-// trusts the authority. It has the names of the tenant's next certificate, because the receiver may map them.
-func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, authorityID string, validity time.Duration,
-	now time.Time) (c tls.Certificate, err error) {
+// trusts the authority. It has the names of the credential's next certificate, because the receiver may map them.
+func (e *Engine) Ephemeral(ctx context.Context, t tenancy.Tenant, name tenancy.Purpose, authorityID string,
+	validity time.Duration, now time.Time) (c tls.Certificate, err error) {
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
 		return c, err
 	}
-	newest, err := e.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	newest, err := e.store.Newest(ctx, t.ID, name)
 	if err != nil {
 		return c, err
 	}
-	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: tenancy.ForTenant, Key: key, At: now,
+	issued, err := e.issuer.Issue(ctx, issuer.Request{Tenant: t.Name, Purpose: name, Key: key, At: now,
 		Validity: validity, Authority: authorityID, Replaces: namesOf(newest)})
 	if err != nil {
 		return c, err
@@ -152,8 +152,8 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		}
 		var certs []tenancy.Certificate
 		for _, id := range ids {
-			if all := newest[id]; len(all) > 0 {
-				certs = append(certs, all[len(all)-1])
+			if c, ok := issuedHere(newest[id]); ok {
+				certs = append(certs, c)
 			}
 		}
 		people, err := e.audiences(ctx, tx.Reader, certs)
@@ -170,6 +170,17 @@ func (e *Engine) announcePage(ctx context.Context, a tenancy.Authority, now time
 		return e.write(ctx, tx, b, now)
 	})
 	return last, err
+}
+
+// issuedHere returns the newest certificate of the local CA among those of a tenant, oldest first; the tenant
+// certificate if that is one.
+func issuedHere(certs []tenancy.Certificate) (newest tenancy.Certificate, ok bool) {
+	for _, c := range certs {
+		if c.Issuer == "" && (c.Purpose == tenancy.ForTenant || newest.Purpose != tenancy.ForTenant) {
+			newest, ok = c, true
+		}
+	}
+	return newest, ok
 }
 
 // RecordTrust records whether the receiver of an arrangement trusts an authority.

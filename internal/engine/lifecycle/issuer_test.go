@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
@@ -20,15 +19,11 @@ import (
 type remote struct {
 	ca      issuer.Issuer
 	above   [][]byte
-	later   *issuer.RequestedError
 	revoked []tenancy.Certificate
 	broken  error // of a revocation
 }
 
 func (r *remote) Issue(ctx context.Context, q issuer.Request) (issuer.Issued, error) {
-	if r.later != nil {
-		return issuer.Issued{}, r.later
-	}
 	issued, err := r.ca.Issue(ctx, q)
 	issued.IssuerID, issued.Chain = "", append(slices.Clone(issued.Chain), r.above...)
 	return issued, err
@@ -92,42 +87,6 @@ func (f *fixture) atRemoteAgain(r *remote) {
 		Outbox: f.mails, MailDomain: "p.example.com", Log: f.log})
 	check(f.t, err)
 	f.Engine = engine
-}
-
-// collecting is a CA that may answer later.
-type collecting struct{ *remote }
-
-func (c collecting) Collect(context.Context, string, issuer.Request) (issuer.Issued, error) {
-	return issuer.Issued{}, c.later
-}
-
-func TestAnIssuerThatMayAnswerLaterIsRefused(t *testing.T) {
-	f := sqlite(t, policy.Default, date("2026-01-15"))
-	_, err := New(Config{Store: f.store, Issuer: issuer.Checked(collecting{&remote{ca: f.issuer}}), Keys: f.keys,
-		Seal: f.seal, Policy: f.policy, MailDomain: "p.example.com", Log: f.log})
-	if err == nil || !strings.Contains(err.Error(), "use an issuer that answers at once") {
-		t.Errorf("%v", err)
-	}
-}
-
-func TestACertificateThatTheCAIssuesLaterIsAnErrorWithItsHandle(t *testing.T) {
-	now := date("2026-01-15")
-	f := sqlite(t, policy.Default, now)
-	r := f.atRemote(slog.New(slog.DiscardHandler))
-	acme := f.tenant("acme", now)
-	r.later = &issuer.RequestedError{Handle: "r17", AskAt: now.Add(time.Hour)}
-	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Reissue, "test", now)
-	for _, want := range []string{"tenant acme: ", "request r17", "cannot be stored yet", "withdraw the request"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %q", err, want)
-		}
-	}
-	if e := (*issuer.RequestedError)(nil); !errors.As(err, &e) || e.Handle != "r17" {
-		t.Errorf("%v", err)
-	}
-	if c := f.newest(acme, tenancy.ForTenant); c.Generation != 1 {
-		t.Errorf("generation %d is stored", c.Generation)
-	}
 }
 
 func TestAnIssuerIsNotifiedOfRevocationsAndCannotBlockThem(t *testing.T) {

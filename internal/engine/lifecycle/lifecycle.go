@@ -12,9 +12,10 @@ import (
 	"context"
 	"crypto"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,12 +42,16 @@ type Keys interface {
 // Config holds what an engine depends on. Fields without a note are required.
 type Config struct {
 	Store  *store.Store
-	Issuer issuer.Issuer
-	Keys   Keys
-	Seal   *keyring.Keyring
-	Policy policy.Policy
+	Issuer issuer.Issuer // of every credential that names no other
+	// IssuerName is the name of Issuer among Issuers; empty for the local CA.
+	IssuerName string
+	Keys       Keys
+	Seal       *keyring.Keyring
+	Policy     policy.Policy
 	// Outbox delivers mails. Optional: without a mail server, mails wait.
 	Outbox Outbox
+	// Issuers are those that credentials can name. Optional. The local CA has an empty name.
+	Issuers issuer.Set
 	// MailDomain is the right side of Message-IDs.
 	MailDomain string
 	Log        *slog.Logger
@@ -83,11 +88,6 @@ func (c Config) check() error {
 			return fmt.Errorf("the engine needs a %s: set Config.%s", d.name, d.name)
 		}
 	}
-	// A request whose answer comes later would be sent again at every tick.
-	if _, later := issuer.As[issuer.Collector](c.Issuer); later {
-		return errors.New("the issuer may answer a request later, and the engine cannot store such a request yet: use an " +
-			"issuer that answers at once")
-	}
 	return nil
 }
 
@@ -96,7 +96,9 @@ func (c Config) check() error {
 type Engine struct {
 	*shared
 	store       *store.Store
-	issuer      issuer.Issuer
+	issuer      issuer.Issuer // the default one
+	issuerName  string
+	issuers     issuer.Set // by name, the default one too
 	keys        Keys
 	seal        *keyring.Keyring
 	policy      policy.Policy
@@ -130,8 +132,11 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	authorities, _ := issuer.As[issuer.Hierarchy](c.Issuer)
+	issuers := issuer.Set{c.IssuerName: c.Issuer}
+	maps.Copy(issuers, c.Issuers)
 	return &Engine{
-		shared: r, store: c.Store, issuer: c.Issuer, keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
+		shared: r, store: c.Store, issuer: c.Issuer, issuerName: c.IssuerName, issuers: issuers,
+		keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
 		heads: c.Heads, operators: c.Operators,
@@ -146,15 +151,35 @@ func New(c Config) (*Engine, error) {
 // Rollovers returns the part of the engine that gateways need.
 func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 
+// Issuers returns the issuers by name. They must not be changed.
+func (e *Engine) Issuers() issuer.Set { return e.issuers }
+
+// localName is the name by which a credential asks for the local CA, whatever the default issuer is.
+const localName = "local"
+
+// resolved returns the name of the issuer that a credential's setting stands for.
+func (e *Engine) resolved(setting string) string {
+	switch setting {
+	case "":
+		return e.issuerName
+	case localName:
+		return ""
+	}
+	return setting
+}
+
+// IssuerName returns the name of the default issuer; empty for the local CA.
+func (e *Engine) IssuerName() string { return e.issuerName }
+
 // Policy returns the rule set of the engine.
 func (e *Engine) Policy() policy.Policy { return e.policy }
 
 // successor creates the key and the certificate that replace an old one. It keeps the names of the old one as far as
-// the issuer may certify them. Nothing is stored.
-func (e *Engine) successor(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate,
+// the issuer may certify them. Nothing is stored, unless the issuer answers later.
+func (e *Engine) successor(ctx context.Context, o owner, old tenancy.Certificate, why cause,
 	now time.Time) (store.SealedCertificate, error) {
-	return e.issue(ctx, t, issuer.Request{Tenant: t.Name, Purpose: old.Purpose, At: now, Replaces: namesOf(old),
-		Usages: certfile.Usages(old.DER)}, old.Generation+1)
+	return e.issue(ctx, o, issuance{Request: issuer.Request{Tenant: o.Tenant.Name, Purpose: old.Purpose, At: now,
+		Replaces: namesOf(old), Usages: certfile.Usages(old.DER)}, generation: old.Generation + 1, why: why})
 }
 
 // namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail for that.
@@ -166,46 +191,72 @@ func namesOf(c tenancy.Certificate) *certfile.Names {
 	return &names
 }
 
-// issue creates a key and its certificate, with the validity of the policy unless the request has another. Nothing is
-// stored.
-func (e *Engine) issue(ctx context.Context, t tenancy.Tenant, r issuer.Request,
-	generation int) (c store.SealedCertificate, err error) {
-	key, err := e.keys.Take(t.KeyType)
+// An owner is a tenant with the credentials that have settings of their own.
+type owner struct {
+	tenancy.Tenant
+	credentials []tenancy.Credential
+}
+
+// credential returns the settings of a credential, with the tenant's for those that it does not have.
+func (o owner) credential(name tenancy.Purpose) tenancy.Credential {
+	c := tenancy.Credential{TenantID: o.ID, Name: name}
+	if i := slices.IndexFunc(o.credentials, func(c tenancy.Credential) bool { return c.Name == name }); i >= 0 {
+		c = o.credentials[i]
+	}
+	c.KeyType = cmp.Or(c.KeyType, o.KeyType)
+	return c
+}
+
+// An issuance is a certificate that is to be issued. The request has no key yet.
+type issuance struct {
+	issuer.Request
+	generation int
+	why        cause
+}
+
+// issue creates a key and its certificate, with the validity of the credential or the policy unless the request has
+// another. Nothing is stored, unless the issuer may answer later: then the request is stored before it is sent, and the
+// error is an [*issuer.RequestedError] until there is an answer.
+func (e *Engine) issue(ctx context.Context, o owner, r issuance) (c store.SealedCertificate, err error) {
+	settings := o.credential(r.Purpose)
+	settings.Issuer = e.resolved(settings.Issuer)
+	from, err := e.issuers.Of(settings.Issuer)
+	if err != nil {
+		return c, err
+	}
+	key, err := e.keys.Take(settings.KeyType)
 	if err != nil {
 		return c, fmt.Errorf("create a key: %w", err)
 	}
-	now := r.At
-	r.Key, r.Validity = key, cmp.Or(r.Validity, e.policy.Validity)
-	issued, err := e.issuer.Issue(ctx, r)
-	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
-		return c, fmt.Errorf("issue: %w: certificates that are issued later cannot be stored yet: configure the CA to "+
-			"answer at once, or withdraw the request there", later)
+	r.Key, r.Validity = key, cmp.Or(r.Validity, settings.Validity, e.policy.Validity)
+	c.Certificate = tenancy.Certificate{ID: store.NewID(), TenantID: o.ID, Purpose: r.Purpose, Generation: r.generation,
+		State: tenancy.Standby, KeyType: settings.KeyType, Issuer: settings.Issuer, CreatedAt: r.At}
+	if c.SealedKey, err = e.seal.SealKey(key, rollovers.SealContext(c.ID)); err != nil {
+		return c, err
 	}
+	issued, err := e.ask(ctx, from, c, r)
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
 	}
-	// A CA may not issue what it was asked for. A certificate that is due at once would be renewed again at every run,
-	// with a notice each time.
+	return e.complete(ctx, c, issued)
+}
+
+// complete returns a certificate with what the CA issued for it. A CA may not issue what it was asked for. A
+// certificate that is due at once would be renewed again at every run, with a notice each time.
+func (e *Engine) complete(ctx context.Context, c store.SealedCertificate,
+	issued issuer.Issued) (_ store.SealedCertificate, err error) {
 	if v := (policy.Validity{NotBefore: issued.NotBefore,
-		NotAfter: issued.NotAfter}); !issued.NotAfter.After(now.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
-		issued.NotBefore.After(now) {
-		return c, fmt.Errorf("the CA issued a certificate that is valid from %s to %s, which the policy %s would renew "+
-			"again, or that is not valid yet: check the CA's limits and its clock",
+		NotAfter: issued.NotAfter}); !issued.NotAfter.After(c.CreatedAt.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
+		issued.NotBefore.After(c.CreatedAt) {
+		return c, fmt.Errorf("issue: the CA issued a certificate that is valid from %s to %s, which the policy %s would "+
+			"renew again, or that is not valid yet: check the CA's limits and its clock",
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)
 	}
-	c.Certificate = tenancy.Certificate{
-		ID: store.NewID(), TenantID: t.ID, Purpose: r.Purpose, Generation: generation, State: tenancy.Standby,
-		Serial:      issued.Serial,
-		Fingerprint: certfile.Fingerprint(issued.DER),
-		Subject:     issued.Subject, NotBefore: issued.NotBefore, NotAfter: issued.NotAfter, KeyType: t.KeyType,
-		DER: issued.DER, IssuerID: issued.IssuerID, CreatedAt: now,
-	}
+	c.Serial, c.Fingerprint, c.Subject = issued.Serial, certfile.Fingerprint(issued.DER), issued.Subject
+	c.NotBefore, c.NotAfter, c.DER, c.IssuerID = issued.NotBefore, issued.NotAfter, issued.DER, issued.IssuerID
 	if c.IssuerID == "" {
-		if c.IssuerID, err = e.keepChain(ctx, issued.Chain); err != nil {
-			return c, err
-		}
+		c.IssuerID, err = e.keepChain(ctx, issued.Chain)
 	}
-	c.SealedKey, err = e.seal.SealKey(key, rollovers.SealContext(c.ID))
 	return c, err
 }
 
@@ -251,8 +302,5 @@ func subject(kind tenancy.NoticeKind, purpose tenancy.Purpose) string {
 	if kind == tenancy.Renewed {
 		text = policy.SubjectRenew
 	}
-	if purpose == tenancy.ForMUser {
-		text = strings.Replace(text, tenancy.ForTenant.Noun(), tenancy.ForMUser.Noun(), 1)
-	}
-	return text
+	return strings.Replace(text, tenancy.ForTenant.Noun(), purpose.Noun(), 1)
 }

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -33,19 +34,26 @@ func (e *Engine) KeptNames(tenant string, adopted []Adopted) (kept KeptNames, er
 		if err := errors.Join(err1, err2); err != nil {
 			return kept, err
 		}
-		for _, name := range next.Claims() {
-			if !slices.Contains(own.Claims(), name) {
-				kept.Claims = append(kept.Claims, name)
-			}
-		}
-		attributes, _ := next.Attributes()
-		for _, attribute := range attributes {
-			if attribute.Type == "CN" && attribute.Value != tenant {
-				kept.Common = append(kept.Common, attribute.Value)
-			}
-		}
+		one := keptOf(tenant, next)
+		issuers := own.Claims()
+		kept.Claims = append(kept.Claims, slices.DeleteFunc(one.Claims, func(name string) bool {
+			return slices.Contains(issuers, name)
+		})...)
+		kept.Common = append(kept.Common, one.Common...)
 	}
 	return kept, nil
+}
+
+// keptOf returns the names that the certificates of a tenant keep, if they have the given ones.
+func keptOf(tenant string, names certfile.Names) KeptNames {
+	kept := KeptNames{Claims: names.Claims()}
+	attributes, _ := names.Attributes()
+	for _, attribute := range attributes {
+		if attribute.Type == "CN" && attribute.Value != tenant {
+			kept.Common = append(kept.Common, attribute.Value)
+		}
+	}
+	return kept
 }
 
 // ApartAdvice is the end of an error about a name that two tenants would have.
@@ -101,19 +109,26 @@ func namesInUse(ctx context.Context, r store.Reader, tenants []string, kept []Ke
 // tenant, because that tenant's certificates keep one of the names, or because one of the two has the other's name as
 // its common name. The error is [tenancy.ErrConflict] then.
 func (n *Names) Conflict(tenant string, kept KeptNames) error {
-	for _, name := range kept.Claims {
-		if other, ok := n.other(name, tenant); ok {
-			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s): "+ApartAdvice,
-				other, name)
-		}
-	}
 	if other, ok := n.other(commonName(tenant), tenant); ok {
 		return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the common name %s: receivers "+
 			"could not tell the two apart, so choose another name", other, tenant)
 	}
+	if err := n.conflictOf(tenant, kept); err != nil {
+		return fmt.Errorf("%w: "+ApartAdvice, err)
+	}
+	return nil
+}
+
+// conflictOf returns an error if another tenant has one of the names that a tenant's certificates keep.
+func (n *Names) conflictOf(tenant string, kept KeptNames) error {
+	for _, name := range kept.Claims {
+		if other, ok := n.other(name, tenant); ok {
+			return tenancy.Errorf(tenancy.ErrConflict, "the tenant %s has certificates with the same name (%s)", other, name)
+		}
+	}
 	for _, name := range kept.Common {
 		if n.tenants[name] {
-			return tenancy.Errorf(tenancy.ErrConflict, "its common name is that of the tenant %s: "+ApartAdvice, name)
+			return tenancy.Errorf(tenancy.ErrConflict, "its common name is that of the tenant %s", name)
 		}
 	}
 	return nil

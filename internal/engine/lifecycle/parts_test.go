@@ -222,7 +222,7 @@ func TestAnUnsuitableCertificateIsRejectedAndACAThatWasDownForAWeekRenewsInTime(
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
 	var lie func(*issuer.Issued)
-	f.issuer = lying{f.issuer, &lie}
+	f.issuers = issuer.Set{"": lying{f.issuer, &lie}}
 	check(t, f.Tick(t.Context(), date("2026-11-01")))
 	for name, l := range map[string]func(*issuer.Issued){
 		"a certificate that is due at once": func(c *issuer.Issued) { c.NotAfter = c.NotBefore.AddDate(0, 1, 0) },

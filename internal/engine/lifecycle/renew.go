@@ -17,10 +17,21 @@ import (
 
 // An audience is a tenant with the people who are notified about its certificates, as of one instant.
 type audience struct {
-	rollovers.Fleet // without roll-overs if only a notice is sent
+	rollovers.Fleet                      // without roll-overs if only a notice is sent
+	credentials     []tenancy.Credential // with settings of their own
 	keyUsers        []tenancy.KeyUser
 	itContacts      []tenancy.ITContact
 	inScope         bool
+}
+
+// owner returns the tenant with its credentials.
+func (a audience) owner() owner { return owner{a.Tenant, a.credentials} }
+
+// owner reads a tenant with its credentials.
+func (e *Engine) owner(ctx context.Context, tenantID string) (o owner, err error) {
+	tenants, err1 := e.store.TenantsByID(ctx, []string{tenantID})
+	credentials, err2 := e.store.CredentialsOf(ctx, []string{tenantID})
+	return owner{tenants[tenantID], credentials[tenantID]}, errors.Join(err1, err2)
 }
 
 // owners returns the IDs of the tenants of certificates, each once.
@@ -71,13 +82,14 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 	users, err1 := r.KeyUsersOf(ctx, ids)
 	contacts, err2 := r.ITContactsOf(ctx, ids)
 	inScope, err3 := r.InScope(ctx, tenancy.MailForTasks, ids)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	credentials, err4 := r.CredentialsOf(ctx, ids)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	all := make(map[string]audience, len(tenants))
 	for id, t := range tenants {
-		all[id] = audience{Fleet: rollovers.Fleet{Tenant: t}, keyUsers: users[id], itContacts: contacts[id],
-			inScope: inScope[id]}
+		all[id] = audience{Fleet: rollovers.Fleet{Tenant: t}, credentials: credentials[id], keyUsers: users[id],
+			itContacts: contacts[id], inScope: inScope[id]}
 	}
 	return all, nil
 }
@@ -111,6 +123,7 @@ type cause struct {
 	actor   string
 	runDate time.Time // zero for a user
 	reason  string    // of a user; may be empty
+	request string    // ID of the request that is answered; empty if the CA answered at once
 }
 
 // warn announces the renewal of a certificate. With monthly runs, the next run renews it; with more frequent runs, a
@@ -148,12 +161,9 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	if next.NoticedUntil, err = e.noticedUntil(old, why, now); err != nil {
 		return err
 	}
-	var moved []rollovers.CutOver
-	if old.Purpose == tenancy.ForTenant {
-		moved = p.AfterRenewal(old, next.Certificate, now)
-	}
-	if old.Purpose != tenancy.ForTenant || !slices.ContainsFunc(p.Arrangements, func(a tenancy.Arrangement) bool {
-		return a.Authentication == tenancy.ClientCertificate
+	moved := p.AfterRenewal(old, next.Certificate, now)
+	if !slices.ContainsFunc(p.Arrangements, func(a tenancy.Arrangement) bool {
+		return a.Authentication == tenancy.ClientCertificate && a.Presents() == old.Purpose
 	}) {
 		// No arrangement rolls over, so the old one is not needed any more.
 		next.State = tenancy.Active
@@ -304,7 +314,11 @@ func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose ten
 			purpose.Noun(), t.Name, old.NotAfter.Format("2006-01-02 15:04 MST"), old.NotAfter.Sub(now).Hours()/24,
 			from.Format("2006-01-02 15:04 MST"))
 	}
-	return e.renewNow(ctx, t, old, cause{actor: actor, reason: reason}, now)
+	o, err := e.owner(ctx, t.ID)
+	if err != nil {
+		return none, err
+	}
+	return e.renewNow(ctx, o, old, cause{actor: actor, reason: reason}, now)
 }
 
 // revokes reports whether a renewal for a reason revokes the old generation.
@@ -312,24 +326,60 @@ func revokes(reason string) bool {
 	return reason == Lost || reason == Compromised || reason == AuthorityRevoked
 }
 
-// renewNow renews a certificate outside of a run.
-func (e *Engine) renewNow(ctx context.Context, t tenancy.Tenant, old tenancy.Certificate, why cause,
+// renewNow renews a certificate outside of a run. If the CA answers later, the result is in the state
+// [tenancy.Requested]. A generation that is to be revoked is revoked in any case.
+func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate, why cause,
 	now time.Time) (tenancy.Certificate, error) {
-	next, err := e.successor(ctx, t, old, now)
+	next, err := e.successor(ctx, t, old, why, now)
+	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+		requested := tenancy.Certificate{TenantID: t.ID, Purpose: old.Purpose, Generation: old.Generation + 1,
+			State: tenancy.Requested}
+		return requested, e.revokeFirst(ctx, t, old, why, now)
+	}
 	if err != nil {
 		return tenancy.Certificate{}, fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
+	return e.put(ctx, t, old, next, why, now)
+}
+
+// revokeFirst revokes a generation whose successor is requested, if the reason of its renewal demands that.
+func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certificate, why cause, now time.Time) error {
+	if !revokes(why.reason) || old.State == tenancy.Revoked {
+		return nil
+	}
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.Revoke(ctx, old.ID, why.reason, now); err != nil {
+			return err
+		}
+		tx.Changed(t.ID)
+		return tx.Audit(ctx, revocationEvent(t.Tenant, old, why, now))
+	})
+	if err == nil {
+		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
+	}
+	return err
+}
+
+// put stores the successor of a certificate, outside of a run, and ends its request.
+func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next store.SealedCertificate, why cause,
+	now time.Time) (tenancy.Certificate, error) {
+	revoked := revokes(why.reason) && old.State != tenancy.Revoked
 	var b batch
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		all, err := e.audiences(ctx, tx.Reader, []tenancy.Certificate{old})
 		if err != nil {
 			return err
 		}
 		b = batch{}
 		replaced := old
-		if revokes(why.reason) {
+		if why.request != "" {
+			if err := tx.EndRequest(ctx, why.request); err != nil {
+				return err
+			}
+		}
+		if revoked {
 			replaced.State = tenancy.Revoked
-			b.events = append(b.events, revocationEvent(t, old, why, now))
+			b.events = append(b.events, revocationEvent(t.Tenant, old, why, now))
 			if err := tx.Revoke(ctx, old.ID, why.reason, now); err != nil {
 				return err
 			}
@@ -348,8 +398,8 @@ func (e *Engine) renewNow(ctx context.Context, t tenancy.Tenant, old tenancy.Cer
 		return next.Certificate, err
 	}
 	e.LogCutOvers(ctx, b.cutOvers)
-	if revokes(why.reason) {
-		e.revokeAtIssuer(ctx, t, old, why.reason, now)
+	if revoked {
+		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
 	}
 	return next.Certificate, nil
 }
@@ -358,7 +408,13 @@ func (e *Engine) renewNow(ctx context.Context, t tenancy.Tenant, old tenancy.Cer
 // replaced here in any case, so a failure is logged for the operator.
 func (e *Engine) revokeAtIssuer(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, reason string,
 	now time.Time) {
-	revoker, ok := issuer.As[issuer.Revoker](e.issuer)
+	from, err := e.issuers.Of(c.Issuer)
+	if err != nil {
+		e.log.ErrorContext(ctx, "a certificate could not be revoked at its CA: revoke it there by its serial number",
+			"certificate", object(t, c), "serial", c.Serial, "error", err)
+		return
+	}
+	revoker, ok := issuer.As[issuer.Revoker](from)
 	if !ok {
 		return
 	}

@@ -37,30 +37,39 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 		}
 		n++
 	}
-	for after := ""; ; {
-		page, err := s.SealedKeys(ctx, after, pageSize)
-		if err != nil {
-			return n, err
-		}
-		if len(page) == 0 {
-			return n, rollovers.ResealParked(ctx, s, keys)
-		}
-		after = page[len(page)-1].ID
-		var before, fresh []store.Sealed
-		for _, old := range page {
-			if keys.Current(old.Key) {
-				continue
-			}
-			sealed, err := reseal(old.Key, rollovers.SealContext(old.ID))
+	for _, keyed := range []keyed{{s.SealedKeys, (*store.Tx).Reseal}, {s.SealedRequestKeys, (*store.Tx).ResealRequests}} {
+		for after := ""; ; {
+			page, err := keyed.list(ctx, after, pageSize)
 			if err != nil {
 				return n, err
 			}
-			before, fresh = append(before, old), append(fresh, store.Sealed{ID: old.ID, Key: sealed})
+			if len(page) == 0 {
+				break
+			}
+			after = page[len(page)-1].ID
+			var before, fresh []store.Sealed
+			for _, old := range page {
+				if keys.Current(old.Key) {
+					continue
+				}
+				sealed, err := reseal(old.Key, rollovers.SealContext(old.ID))
+				if err != nil {
+					return n, err
+				}
+				before, fresh = append(before, old), append(fresh, store.Sealed{ID: old.ID, Key: sealed})
+			}
+			if err := s.InTx(ctx, func(tx *store.Tx) error { return keyed.write(tx, ctx, before, fresh) }); err != nil {
+				return n, err
+			}
+			n += len(fresh)
+			progress(n)
 		}
-		if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.Reseal(ctx, before, fresh) }); err != nil {
-			return n, err
-		}
-		n += len(fresh)
-		progress(n)
 	}
+	return n, rollovers.ResealParked(ctx, s, keys)
+}
+
+// keyed is a table with private keys of certificates.
+type keyed struct {
+	list  func(ctx context.Context, after string, limit int) ([]store.Sealed, error)
+	write func(tx *store.Tx, ctx context.Context, before, after []store.Sealed) error
 }

@@ -109,12 +109,13 @@ func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
 			if err != nil {
 				return errors.Join(append(failures, err)...)
 			}
-			tenants, err := e.store.TenantsByID(ctx, owners(certs))
-			if err != nil {
+			tenants, err1 := e.store.TenantsByID(ctx, owners(certs))
+			credentials, err2 := e.store.CredentialsOf(ctx, owners(certs))
+			if err := errors.Join(err1, err2); err != nil {
 				return errors.Join(append(failures, err)...)
 			}
 			for _, c := range certs {
-				if err := e.renewRevoked(ctx, tenants[c.TenantID], c, now); err != nil {
+				if err := e.renewRevoked(ctx, owner{tenants[c.TenantID], credentials[c.TenantID]}, c, now); err != nil {
 					failures = append(failures, err)
 				}
 				if ctx.Err() != nil {
@@ -131,7 +132,7 @@ func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
 }
 
 // renewRevoked revokes one certificate of a revoked authority, and renews it if it has no successor.
-func (e *Engine) renewRevoked(ctx context.Context, t tenancy.Tenant, c tenancy.Certificate, now time.Time) error {
+func (e *Engine) renewRevoked(ctx context.Context, t owner, c tenancy.Certificate, now time.Time) error {
 	if c.SuccessorID == "" {
 		if e.pace != nil {
 			if err := e.pace(ctx, 1); err != nil {
@@ -149,7 +150,7 @@ func (e *Engine) renewRevoked(ctx context.Context, t tenancy.Tenant, c tenancy.C
 			return err
 		}
 		tx.Changed(t.ID)
-		return tx.Audit(ctx, revocationEvent(t, c, cause{actor: "issuer", reason: AuthorityRevoked}, now))
+		return tx.Audit(ctx, revocationEvent(t.Tenant, c, cause{actor: "issuer", reason: AuthorityRevoked}, now))
 	})
 	if errors.Is(err, tenancy.ErrStale) {
 		return nil

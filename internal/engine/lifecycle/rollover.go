@@ -80,10 +80,10 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 			next = t
 		}
 	}
-	allSettled := true
+	settled := map[tenancy.Purpose]bool{} // credentials with an open roll-over
 	for _, s := range all {
 		if len(s.Certificates) < 2 {
-			return time.Time{}
+			continue
 		}
 		consider(s.Rollover.Next(now))
 		if risk, at := s.Rollover.Risk(now); at {
@@ -94,10 +94,14 @@ func NextRoll(all []standing.Standing, now time.Time) (next time.Time) {
 				}
 			}
 		}
-		allSettled = allSettled && s.Rollover.State(now) == rollover.Settled
+		name := s.Arrangement.Presents()
+		before, open := settled[name]
+		settled[name] = (before || !open) && s.Rollover.State(now) == rollover.Settled
 	}
-	if allSettled && len(all) > 0 {
-		return now
+	for _, all := range settled {
+		if all {
+			return now
+		}
 	}
 	return next
 }
@@ -142,31 +146,44 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if all, err = e.Standings(ctx, e.store.Reader, t, arrangements); err != nil {
 		return nil, false, err
 	}
-	allSettled := true
+	unsettled := map[tenancy.Purpose]bool{} // credentials with an arrangement that is not settled
 	for i, s := range all {
 		if _, move := s.Rollover.At(now); move != nil {
 			if all[i], err = e.Observe(ctx, s.Arrangement.ID, "roll-over", nil, now); err != nil {
 				return nil, false, err
 			}
 		}
-		allSettled = allSettled && all[i].Rollover.State(now) == rollover.Settled
+		if all[i].Rollover.State(now) != rollover.Settled {
+			unsettled[s.Arrangement.Presents()] = true
+		}
 	}
 	if err := e.remind(ctx, t, all, now); err != nil {
 		return nil, false, err
 	}
-	var certs []tenancy.Certificate
-	if len(all) > 0 {
-		certs = all[0].Certificates
-	} else if inReach, err := e.store.InReachOf(ctx, []string{t.ID}); err != nil { // its last arrangement is gone
+	inReach, err := e.store.InReachOf(ctx, []string{t.ID})
+	if err != nil {
 		return nil, false, err
-	} else {
-		certs = inReach[t.ID]
 	}
-	retired, err = e.retire(ctx, t, certs, allSettled, now)
-	return all, retired, err
+	for name, certs := range byCredential(inReach[t.ID]) {
+		some, err := e.retire(ctx, t, certs, !unsettled[name], now)
+		if retired = retired || some; err != nil {
+			return all, retired, err
+		}
+	}
+	return all, retired, nil
 }
 
-// retire ends the replaced generations that have expired. If every arrangement is settled, it ends the others too.
+// byCredential groups the certificates of a tenant in their order.
+func byCredential(certs []tenancy.Certificate) map[tenancy.Purpose][]tenancy.Certificate {
+	groups := map[tenancy.Purpose][]tenancy.Certificate{}
+	for _, c := range certs {
+		groups[c.Purpose] = append(groups[c.Purpose], c)
+	}
+	return groups
+}
+
+// retire ends the replaced generations of a credential that have expired. If every arrangement that presents it is
+// settled, it ends the others too.
 func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.Certificate, allSettled bool,
 	now time.Time) (retired bool, err error) {
 	for _, c := range certs {
@@ -178,7 +195,7 @@ func (e *Engine) retire(ctx context.Context, t tenancy.Tenant, certs []tenancy.C
 				return err
 			}
 			// The newest one has no successor, so it is another one. If the last arrangement is gone, it is not active yet.
-			if err := tx.Activate(ctx, t.ID, certs[len(certs)-1].Generation); err != nil {
+			if err := tx.Activate(ctx, t.ID, c.Purpose, certs[len(certs)-1].Generation); err != nil {
 				return err
 			}
 			tx.Changed(t.ID)

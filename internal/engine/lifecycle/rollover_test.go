@@ -20,8 +20,19 @@ import (
 // arrangement makes an arrangement that presents generation 1.
 func (f *fixture) arrangement(t tenancy.Tenant, name string, s tenancy.Strategy) tenancy.Arrangement {
 	f.t.Helper()
-	a := tenancy.Arrangement{TenantID: t.ID, Name: "crm-to-" + name, Endpoint: "https://" + name, Strategy: s,
-		CreatedAt: t.CreatedAt}
+	return f.arrange(tenancy.Arrangement{TenantID: t.ID, Name: "crm-to-" + name, Endpoint: "https://" + name, Strategy: s,
+		CreatedAt: t.CreatedAt})
+}
+
+// arrangementOf creates an arrangement that presents a credential.
+func (f *fixture) arrangementOf(t tenancy.Tenant, name string, c tenancy.Purpose) tenancy.Arrangement {
+	f.t.Helper()
+	return f.arrange(tenancy.Arrangement{TenantID: t.ID, Name: "crm-to-" + name, Endpoint: "https://" + name,
+		Credential: c, Strategy: tenancy.Adaptive, CreatedAt: t.CreatedAt})
+}
+
+func (f *fixture) arrange(a tenancy.Arrangement) tenancy.Arrangement {
+	f.t.Helper()
 	check(f.t, f.store.InTx(f.t.Context(), func(tx *store.Tx) (err error) {
 		a, err = tenanttest.Arrangement(f.t.Context(), tx, a)
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -20,7 +21,7 @@ const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
 // certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
-// warns of tokens that end, and renews the certificates of revoked authorities. Call it often: it costs a few small
+// warns of tokens that end, collects the answers to requests, and renews the certificates of revoked authorities. Call it often: it costs a few small
 // queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
@@ -43,7 +44,7 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 		}
 	}
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
-		e.WarnOfTokens(ctx, now), e.RenewRevoked(ctx, now))...) // the latter may take as long as a run of the whole fleet
+		e.WarnOfTokens(ctx, now), e.Collect(ctx, now), e.BeginCredentials(ctx, now), e.RenewRevoked(ctx, now))...) // the latter may take as long as a run of the whole fleet
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was
@@ -311,15 +312,19 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			renew = nil
 		}
 	}
+	why := cause{actor: actor(w.runDate), runDate: w.runDate}
 	eachOnAllCores(len(renew), func(n int) {
 		i := renew[n]
 		old := p.certs[i]
-		c, err := w.engine.successor(ctx, p.people[old.TenantID].Tenant, old, w.now)
+		c, err := w.engine.successor(ctx, p.people[old.TenantID].owner(), old, why, w.now)
 		p.successors[i], errs[i] = &c, err
 	})
 	for i, err := range errs {
-		if err != nil {
-			p.successors[i] = nil
+		if err == nil {
+			continue
+		}
+		p.successors[i] = nil
+		if later := (*issuer.RequestedError)(nil); !errors.As(err, &later) {
 			p.failed++
 			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].Tenant.Name, err)
 		}

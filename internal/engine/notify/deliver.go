@@ -351,10 +351,21 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			return l, err
 		}
 	}
-	if old.Purpose == tenancy.ForTenant {
-		l.Arrangements = affected(&l, all, n.Kind, t, wanted, d.baseURL, now)
+	concerned := map[tenancy.Purpose]bool{old.Purpose: true}
+	if n.Kind == tenancy.NewAuthority {
+		concerned = issuedByDefault(all.inReach[t.ID])
 	}
+	l.Arrangements = affected(&l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
 	return l, nil
+}
+
+// issuedByDefault returns the credentials whose newest generation is of the default issuer.
+func issuedByDefault(inReach []tenancy.Certificate) map[tenancy.Purpose]bool {
+	credentials := map[tenancy.Purpose]bool{}
+	for _, c := range inReach { // oldest first
+		credentials[c.Purpose] = c.Issuer == ""
+	}
+	return credentials
 }
 
 // link sets the links about the subscription of a key user. Mails about the subscription itself have only the one that

@@ -78,7 +78,7 @@ func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, ne
 // leaves that open, because the mail is due all the same.
 func (d *Deliverer) expected(ctx context.Context, l *Letter, all records, t tenancy.Tenant,
 	old tenancy.Certificate) error {
-	if len(all.authorities) == 0 {
+	if len(all.authorities) == 0 || old.Issuer != "" { // another CA decides
 		return nil
 	}
 	if !isAuthority(all.authorities, old.IssuerID) { // it was imported
@@ -136,16 +136,16 @@ func issuerName(der []byte) string {
 	return certfile.Name(c.RawIssuer)
 }
 
-// affected lists the arrangements of a tenant that present its certificate. wanted is the generation that their
+// affected lists the arrangements of a tenant that present one of the credentials. wanted is the generation that their
 // receivers have to accept; in a warning, it is the present one.
-func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant, wanted int, baseURL string,
-	now time.Time) (list []Affected) {
+func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
+	credentials map[tenancy.Purpose]bool, wanted int, baseURL string, now time.Time) (list []Affected) {
 	byID := map[string]tenancy.Receiver{}
 	for _, r := range all.receivers[t.ID] {
 		byID[r.ID] = r
 	}
 	for _, a := range all.arrangements[t.ID] {
-		if a.Authentication != tenancy.ClientCertificate {
+		if a.Authentication != tenancy.ClientCertificate || !credentials[a.Presents()] {
 			continue
 		}
 		s := standing.Assemble(t, a, all.inReach[t.ID], all.evidence[a.ID])

@@ -303,7 +303,9 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 func TestAReceiverWithoutAnotherCertificateIsExposed(t *testing.T) {
 	now := date(2026, 12, 1)
 	tenant := tenancy.Tenant{ID: "t", Name: "acme"}
-	cert := tenancy.Certificate{Generation: 2, State: tenancy.Active, NotBefore: now, NotAfter: now.AddDate(1, 0, 0)}
+	cert := tenancy.Certificate{Purpose: tenancy.ForTenant, Generation: 2, State: tenancy.Active, NotBefore: now,
+		NotAfter: now.AddDate(1, 0, 0)}
+	tenantOnly := map[tenancy.Purpose]bool{tenancy.ForTenant: true}
 	for _, c := range []struct {
 		name    string
 		kind    tenancy.NoticeKind
@@ -327,7 +329,7 @@ func TestAReceiverWithoutAnotherCertificateIsExposed(t *testing.T) {
 		all := records{arrangements: map[string][]tenancy.Arrangement{"t": {password, a}},
 			inReach:  map[string][]tenancy.Certificate{"t": {cert}},
 			evidence: map[string][]standing.Evidence{"a": {{Generation: 2, Verdict: c.verdict, VerdictAt: now}}}}
-		list := affected(&Letter{}, all, c.kind, tenant, 2, c.baseURL, now)
+		list := affected(&Letter{}, all, c.kind, tenant, tenantOnly, 2, c.baseURL, now)
 		if len(list) != 1 || list[0].Exposed != c.exposed || list[0].Unasked != c.unasked || list[0].Page != c.page {
 			t.Errorf("%s: %+v", c.name, list)
 		}

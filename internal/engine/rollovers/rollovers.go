@@ -73,7 +73,8 @@ func (o *Rollovers) Standing(ctx context.Context, r store.Reader, t tenancy.Tena
 	case len(all) == 0:
 		return s, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s/%s presents no client certificate", t.Name, a.Name)
 	case len(all[0].Certificates) == 0:
-		return s, tenancy.Errorf(tenancy.ErrRefused, "tenant %s has no certificate that could be presented", t.Name)
+		return s, tenancy.Errorf(tenancy.ErrRefused, "tenant %s has no certificate of the credential %s that could be "+
+			"presented", t.Name, a.Presents())
 	}
 	return all[0], nil
 }
@@ -141,7 +142,7 @@ func storeMove(ctx context.Context, tx *store.Tx, s *standing.Standing, m rollov
 		return err
 	}
 	s.Arrangement.Version++ // as CutOver does
-	if err := tx.Activate(ctx, s.Tenant.ID, m.To); err != nil {
+	if err := tx.Activate(ctx, s.Tenant.ID, s.Arrangement.Presents(), m.To); err != nil {
 		return err
 	}
 	tx.Changed(s.Tenant.ID)
@@ -181,7 +182,7 @@ func (o *Rollovers) LogCutOvers(ctx context.Context, all []CutOver) {
 type Fleet struct {
 	Tenant       tenancy.Tenant
 	Arrangements []tenancy.Arrangement
-	InReach      []tenancy.Certificate          // generations of the tenant certificate, oldest first
+	InReach      []tenancy.Certificate          // generations of all credentials, oldest first
 	Evidence     map[string][]standing.Evidence // by arrangement ID
 }
 
@@ -196,7 +197,7 @@ func (f Fleet) AfterRenewal(old, next tenancy.Certificate, now time.Time) (moved
 	}
 	certs = append(certs, next)
 	for _, a := range f.Arrangements {
-		if a.Authentication != tenancy.ClientCertificate {
+		if a.Authentication != tenancy.ClientCertificate || a.Presents() != next.Purpose {
 			continue
 		}
 		if _, move := standing.Assemble(f.Tenant, a, certs, f.Evidence[a.ID]).Rollover.At(now); move != nil {

@@ -7,6 +7,7 @@ package standing
 
 import (
 	"crypto/tls"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/rollover"
@@ -23,9 +24,11 @@ type Standing struct {
 	Evidence     []Evidence
 }
 
-// Assemble returns the standing of an arrangement from what is stored about it. certs are the generations that are not
-// retired, oldest first. Those that are revoked are part of the roll-over, and not of the certificates.
-func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certificate, evidence []Evidence) Standing {
+// Assemble returns the standing of an arrangement from what is stored about it. inReach are the generations that are not
+// retired, oldest first. Those of other credentials are left out. Those that are revoked are part of the roll-over, and
+// not of the certificates.
+func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certificate, evidence []Evidence) Standing {
+	certs := ofCredential(inReach, a.Presents())
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,
 		UnaskedAt: a.Learned.UnaskedAt, NewestOnly: a.Egress.TakesNewestOnly() || !a.Learned.NewestOnlyAt.IsZero(),
 		Generations: make([]rollover.Generation, 0, len(certs))}
@@ -47,6 +50,15 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, certs []tenancy.Certifica
 		r.Generations = append(r.Generations, g)
 	}
 	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: presentable, Evidence: evidence}
+}
+
+// ofCredential returns the certificates of one credential. Most tenants have no other.
+func ofCredential(inReach []tenancy.Certificate, name tenancy.Purpose) []tenancy.Certificate {
+	other := func(c tenancy.Certificate) bool { return c.Purpose != name }
+	if !slices.ContainsFunc(inReach, other) {
+		return inReach
+	}
+	return slices.DeleteFunc(slices.Clone(inReach), other)
 }
 
 // Name is the arrangement's full name, TENANT/ARRANGEMENT.

@@ -96,12 +96,12 @@ func (r Reader) ArrangementByID(ctx context.Context, id string) (tenancy.Arrange
 }
 
 const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint, authentication, strategy, " +
-	"generation, needed_old_at, egress, created_at, version, learned"
+	"generation, needed_old_at, egress, created_at, version, learned, credential"
 
 func scanArrangement(s row) (a tenancy.Arrangement, err error) {
 	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy,
 		&a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version,
-		document{&a.Learned})
+		document{&a.Learned}, &a.Credential)
 }
 
 // Arrangement finds an arrangement of a tenant by name.
@@ -125,7 +125,7 @@ func (r Reader) ArrangementsOf(ctx context.Context, tenantIDs []string) (map[str
 
 var insertArrangements = bulkInsert("arrangements", "id text", "tenant_id text", "receiver_id text", "name text",
 	"scenario text", "endpoint text", "authentication text", "strategy text", "generation bigint",
-	"needed_old_at bigint", "egress text", "created_at bigint", "version bigint", "learned text")
+	"needed_old_at bigint", "egress text", "created_at bigint", "version bigint", "learned text", "credential text")
 
 // CreateArrangements stores new arrangements. It returns [tenancy.ErrConflict] if a name is taken.
 func (t *Tx) CreateArrangements(ctx context.Context, arrangements ...tenancy.Arrangement) error {
@@ -142,7 +142,7 @@ func (t *Tx) CreateArrangements(ctx context.Context, arrangements ...tenancy.Arr
 		a := &arrangements[i]
 		return []any{a.ID, a.TenantID, a.ReceiverID, a.Name, a.Scenario, a.Endpoint, string(a.Authentication),
 			string(a.Strategy), int64(a.Generation), micros(a.NeededOldAt), egress[i], micros(a.CreatedAt), a.Version,
-			learned[i]}
+			learned[i], string(a.Presents())}
 	})
 	return err
 }

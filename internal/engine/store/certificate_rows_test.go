@@ -54,7 +54,7 @@ func TestCertificatesReadBackAsWritten(t *testing.T) {
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.Succeed(ctx, []tenancy.Certificate{one}) })
 		rolling, err := r.Rolling(ctx, now, "", 10)
 		r.same("rolling", err, rolling, []string{"a"})
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.Activate(ctx, "a", 1) })
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.Activate(ctx, "a", tenancy.ForTenant, 1) })
 		one.State = tenancy.Active
 		got, err = r.Certificate(ctx, "a", tenancy.ForTenant, 1)
 		r.same("activated", err, got, one)

@@ -8,13 +8,14 @@ import (
 )
 
 const certificateColumns = "id, tenant_id, purpose, generation, state, serial, fingerprint, subject, not_before, " +
-	"not_after, key_type, der, issuer_id, successor_id, noticed_until, warned_at, created_at, revoked_at, revoked_for"
+	"not_after, key_type, der, issuer_id, successor_id, noticed_until, warned_at, created_at, revoked_at, revoked_for, " +
+	"issuer"
 
 func scanCertificate(s row) (c tenancy.Certificate, err error) {
 	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject,
 		instant{&c.NotBefore}, instant{&c.NotAfter},
 		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.WarnedAt},
-		instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor)
+		instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor, &c.Issuer)
 }
 
 // Certificate finds one generation.
@@ -128,7 +129,7 @@ var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text",
 	"state text", "serial text", "fingerprint text", "subject text",
 	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea",
 	"successor_id text", "noticed_until bigint", "warned_at bigint", "noticed_run bigint",
-	"created_at bigint", "revoked_at bigint", "revoked_for text")
+	"created_at bigint", "revoked_at bigint", "revoked_for text", "issuer text")
 
 // A SealedCertificate is a certificate with its sealed key, as it is stored.
 type SealedCertificate struct {
@@ -147,7 +148,7 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 			c.Subject,
 			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID,
 			micros(c.NoticedUntil), micros(c.WarnedAt), micros(c.WarnedAt),
-			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor}
+			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor, c.Issuer}
 	})
 	return err
 }
@@ -208,23 +209,23 @@ func (t *Tx) DestroyOldKeys(ctx context.Context, now time.Time) (int64, error) {
 // Rolling lists the tenants with an open roll-over at now: an old generation is not retired yet, whether it was ever
 // presented or not, or it was revoked and has not expired. Its cost is proportional to what it returns.
 func (r Reader) Rolling(ctx context.Context, now time.Time, after string, limit int) ([]string, error) {
-	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose = 'tenant' AND "+
+	return list(ctx, r, scanOne[string], "SELECT DISTINCT tenant_id FROM certificates WHERE purpose <> 'm-user' AND "+
 		"successor_id <> '' AND state <> 'retired' AND (state <> 'revoked' OR not_after > ?) AND tenant_id > ? "+
 		"ORDER BY tenant_id LIMIT ?", micros(now), after, limit)
 }
 
-// InReachOf reads the generations of the tenant certificate that are not retired, by tenant ID, the oldest first. Those
-// that are revoked cannot be presented.
+// InReachOf reads the generations that are not retired of the credentials that arrangements present, by tenant ID, the
+// oldest first. Those that are revoked cannot be presented.
 func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Certificate, error) {
 	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
-		"SELECT "+certificateColumns+" FROM certificates WHERE purpose = 'tenant' AND state <> 'retired' AND tenant_id ",
+		"SELECT "+certificateColumns+" FROM certificates WHERE purpose <> 'm-user' AND state <> 'retired' AND tenant_id ",
 		tenantIDs, " ORDER BY generation")
 }
 
 // Activate records that a standby generation is presented now.
-func (t *Tx) Activate(ctx context.Context, tenantID string, generation int) error {
-	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = 'tenant' AND "+
-		"generation = ? AND state = 'standby'", tenantID, generation)
+func (t *Tx) Activate(ctx context.Context, tenantID string, purpose tenancy.Purpose, generation int) error {
+	_, err := t.exec(ctx, "UPDATE certificates SET state = 'active' WHERE tenant_id = ? AND purpose = ? AND "+
+		"generation = ? AND state = 'standby'", tenantID, purpose, generation)
 	return err
 }
 

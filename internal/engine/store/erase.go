@@ -27,6 +27,8 @@ var erasures = []string{
 	"DELETE FROM it_contacts WHERE tenant_id = ?",
 	"DELETE FROM kept_names WHERE tenant_id = ?",
 	"DELETE FROM certificates WHERE tenant_id = ?",
+	"DELETE FROM requests WHERE tenant_id = ?",
+	"DELETE FROM credentials WHERE tenant_id = ?",
 	"DELETE FROM tenants WHERE id = ?",
 }
 

@@ -43,9 +43,10 @@ func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) 
 	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)
 }
 
-// NotTrusting lists the arrangements with a client certificate whose receivers are not known to trust an authority,
-// after the given arrangement ID.
+// NotTrusting lists the arrangements with a client certificate of the default issuer whose receivers are not known to
+// trust an authority, after the given arrangement ID.
 func (r Reader) NotTrusting(ctx context.Context, authorityID, after string, limit int) ([]ReceiverTrust, error) {
 	return list(ctx, r, scanTrust, trustColumns+"WHERE a.authentication = 'client-certificate' AND a.id > ? AND "+
-		"COALESCE(t.verdict, '') <> 'trusted' ORDER BY a.id LIMIT ?", authorityID, after, limit)
+		"COALESCE(t.verdict, '') <> 'trusted' AND NOT EXISTS (SELECT 1 FROM credentials AS c WHERE c.tenant_id = "+
+		"a.tenant_id AND c.name = a.credential AND c.issuer <> '') ORDER BY a.id LIMIT ?", authorityID, after, limit)
 }

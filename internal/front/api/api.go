@@ -173,8 +173,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 	config.Security = []map[string][]string{{"token": {}}}
 	r := &router{api: humago.New(mux, config), server: s}
 	for _, register := range []func(*router){
-		registerTenants, registerPeople, registerArrangements, registerTrial, registerRollovers, registerLinks,
-		registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations, registerDeliveries,
+		registerTenants, registerPeople, registerArrangements, registerCredentials, registerTrial, registerRollovers,
+		registerLinks, registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 	} {
 		register(r)

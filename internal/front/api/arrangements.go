@@ -70,7 +70,7 @@ func (s *server) viewArrangements(ctx context.Context, t tenancy.Tenant) (func(t
 		return client.Arrangement{
 			Name: a.Name, Receiver: names[a.ReceiverID], Scenario: a.Scenario, Endpoint: a.Endpoint,
 			Authentication: a.Authentication, Strategy: a.Strategy, Egress: a.Egress, Generation: a.Generation,
-			CreatedAt: a.CreatedAt,
+			Credential: a.Presents(), CreatedAt: a.CreatedAt,
 		}
 	}, err
 }
@@ -98,17 +98,35 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 	if a.Strategy == "" {
 		a.Strategy = tenancy.Adaptive
 	}
+	if a.Credential == "" {
+		a.Credential = in.Credential
+	} else if in.Credential != "" && in.Credential != a.Credential {
+		return a, tenancy.Invalid("credential", "cannot be changed: it is %s. Create another arrangement for the credential %s",
+			a.Credential, in.Credential)
+	}
 	switch {
 	case a.Authentication != tenancy.ClientCertificate:
 		a.Generation = 0
 	case a.Generation == 0:
-		newest, err := s.store.Newest(ctx, t.ID, tenancy.ForTenant)
-		if err != nil {
+		if a.Generation, err = s.newestGeneration(ctx, t, a.Presents()); err != nil {
 			return a, err
 		}
-		a.Generation = newest.Generation
 	}
 	return a, a.Check()
+}
+
+// newestGeneration returns the newest generation of a credential; 0 if none is issued yet.
+func (s *server) newestGeneration(ctx context.Context, t tenancy.Tenant, name tenancy.Purpose) (int, error) {
+	newest, err := s.store.Newest(ctx, t.ID, name)
+	if !errors.Is(err, tenancy.ErrNotFound) {
+		return newest.Generation, err
+	}
+	if _, err := s.store.Credential(ctx, t.ID, name); errors.Is(err, tenancy.ErrNotFound) {
+		return 0, tenancy.Invalid("credential", "%s has no credential %s: add it first", t.Name, name)
+	} else if err != nil {
+		return 0, err
+	}
+	return 0, nil
 }
 
 func registerArrangements(r *router) {
@@ -359,7 +377,7 @@ func presenting(ctx context.Context, tx *store.Tx, a tenancy.Arrangement) error 
 	if a.Authentication != tenancy.ClientCertificate {
 		return nil
 	}
-	return tx.Activate(ctx, a.TenantID, a.Generation)
+	return tx.Activate(ctx, a.TenantID, a.Presents(), a.Generation)
 }
 
 // sameName refuses a change of the name, because it is part of the address.

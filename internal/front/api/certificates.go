@@ -36,7 +36,7 @@ func viewCertificate(c tenancy.Certificate) client.Certificate {
 // OneCertificate holds the path parameters of a generation.
 type OneCertificate struct {
 	InTenant
-	Purpose    tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+	Purpose    tenancy.Purpose `path:"purpose" maxLength:"63"`
 	Generation int             `path:"generation" minimum:"1" maximum:"1000000"`
 }
 
@@ -116,7 +116,7 @@ func (s *server) downloadCertificate(ctx context.Context, in *struct {
 
 func (s *server) renewCertificate(ctx context.Context, in *struct {
 	InTenant
-	Purpose tenancy.Purpose `path:"purpose" enum:"tenant,m-user"`
+	Purpose tenancy.Purpose `path:"purpose" maxLength:"63"`
 	Body    struct {
 		Reason string `json:"reason,omitempty" enum:"lost,compromised,reissue" doc:"For operators. Renews regardless of the validity left. lost and compromised revoke the old generation immediately."`
 	}
@@ -141,7 +141,15 @@ func (s *server) forecastTenant(ctx context.Context, in *InTenant) (*Entity[clie
 		return nil, err
 	}
 	out := client.TenantForecast{Policy: s.engine.Policy().Name}
-	for _, p := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+	credentials, _, err := s.viewCredentials(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, credential := range credentials {
+		p := credential.Name
+		if credential.Generation == 0 {
+			continue
+		}
 		c, err := s.store.Newest(ctx, t.ID, p)
 		if err != nil {
 			return nil, err

@@ -28,11 +28,11 @@ func (s *server) tryArrangement(ctx context.Context, in *struct {
 	}
 	a := tenancy.Arrangement{
 		ID: store.NewID(), TenantID: t.ID, ReceiverID: "none", Name: in.Body.Name, Scenario: in.Body.Scenario,
-		Endpoint:       in.Body.Endpoint,
+		Endpoint: in.Body.Endpoint, Credential: in.Body.Credential,
 		Authentication: tenancy.ClientCertificate, Strategy: tenancy.Adaptive, Egress: in.Body.Egress, CreatedAt: s.now(),
 		Version: 1,
 	}
-	newest, err := s.store.Newest(ctx, t.ID, tenancy.ForTenant)
+	newest, err := s.store.Newest(ctx, t.ID, a.Presents())
 	if err != nil {
 		return nil, err
 	}

@@ -204,4 +204,20 @@ var germanTenant = []translation{
 	{"since", "seit"},
 	{"today", "heute"},
 	{"warning on %s", "Warnung am %s"},
+	{"Requested", "Angefordert"},
+	{
+		"The certificate must be requested by hand. Download the request, send it to the CA %s, and paste the " +
+			"certificate with its chain below.",
+		"Das Zertifikat muss von Hand angefordert werden. Laden Sie die Anforderung herunter, senden Sie sie an die CA %s " +
+			"und fügen Sie das Zertifikat mit seiner Kette unten ein.",
+	},
+	{"The certificate that it replaces expires on %s.", "Das bisherige Zertifikat läuft am %s ab."},
+	{"Download request", "Anforderung herunterladen"},
+	{"Certificate with its chain (PEM)", "Zertifikat mit seiner Kette (PEM)"},
+	{
+		"The CA has been asked and has not answered yet. It is asked again on %s.",
+		"Die CA wurde gefragt und hat noch nicht geantwortet. Sie wird am %s erneut gefragt.",
+	},
+	{"Request again with another key", "Mit einem anderen Schlüssel erneut anfordern"},
+	{"The request was sent again, with another key.", "Die Anforderung wurde mit einem anderen Schlüssel erneut gesendet."},
 }

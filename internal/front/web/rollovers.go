@@ -73,7 +73,7 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 		}
 		r.rollover = &standing
 		newest := strconv.Itoa(newestOf(standing).Generation)
-		if r.newest, err = get[client.Certificate](c, v, in(r.tenant, "certificates", string(tenancy.ForTenant),
+		if r.newest, err = get[client.Certificate](c, v, in(r.tenant, "certificates", string(r.arrangement.Credential),
 			newest)); err != nil {
 			return err
 		}

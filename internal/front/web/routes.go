@@ -115,6 +115,9 @@ func (c *console) routeTable() []route {
 
 		{"POST " + tenantPages + "/certificates/{purpose}/renew", signedIn, (*console).renew},
 		{"GET " + tenantPages + "/certificates/{purpose}/{generation}/{format}", signedIn, (*console).download},
+		{"GET " + tenantPages + "/requests/{request}/csr", signedIn, (*console).downloadRequest},
+		{"POST " + tenantPages + "/requests/{request}/answer", signedIn, (*console).answerRequest},
+		{"POST " + tenantPages + "/requests/{request}/again", operators, (*console).repeatRequest},
 		{"POST " + tenantPages + "/arrangements", signedIn, (*console).saveArrangement},
 		{"POST " + arrangement, signedIn, (*console).saveArrangement},
 		{"POST " + arrangement + "/delete", signedIn, (*console).deleteArrangement},

@@ -123,8 +123,60 @@ func (c *console) certificates(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, v.T("Certificates"), certificatesPage(v, t.Name, list.Items,
+	requests, err := get[client.Page[client.CertificateRequest]](c, v, in(name, "requests"))
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Certificates"), certificatesPage(v, t.Name, list.Items, requests.Items,
 		v.line(list.Items, f, rollovers.Items)))
+}
+
+// credentialsOf returns the credentials of certificates and requests: the built-in ones first, then the others by name.
+func credentialsOf(certs []client.Certificate, requests []client.CertificateRequest) []tenancy.Purpose {
+	var others []tenancy.Purpose
+	for _, c := range certs {
+		others = append(others, c.Purpose)
+	}
+	for _, q := range requests {
+		others = append(others, q.Purpose)
+	}
+	others = slices.DeleteFunc(others, tenancy.Purpose.IsBuiltIn)
+	slices.Sort(others)
+	return slices.Concat(tenancy.BuiltIn, slices.Compact(others))
+}
+
+// requestsOf returns the requests of a credential.
+func requestsOf(all []client.CertificateRequest, name tenancy.Purpose) (some []client.CertificateRequest) {
+	for _, q := range all {
+		if q.Purpose == name {
+			some = append(some, q)
+		}
+	}
+	return some
+}
+
+func (c *console) downloadRequest(v *view) error {
+	return c.pass(v, in(v.r.PathValue("tenant"), "requests", v.r.PathValue("request"), "csr"))
+}
+
+func (c *console) answerRequest(v *view) error {
+	name := v.r.PathValue("tenant")
+	made, err := post[client.Certificate](c, v, in(name, "requests", v.r.PathValue("request"), "answer"),
+		client.RequestAnswer{Certificate: []byte(v.r.PostFormValue("certificate"))})
+	if err != nil {
+		return err
+	}
+	return c.done(v, in(name, "certificates"), v.T("Generation %d has been issued. Receivers that accept only the "+
+		"old certificate need it now.", made.Generation))
+}
+
+func (c *console) repeatRequest(v *view) error {
+	name := v.r.PathValue("tenant")
+	if _, err := c.do(v, client.Request{Method: http.MethodPost,
+		Path: in(name, "requests", v.r.PathValue("request"), "again")}); err != nil {
+		return err
+	}
+	return c.done(v, in(name, "certificates"), v.T("The request was sent again, with another key."))
 }
 
 func (c *console) renew(v *view) error {
@@ -143,8 +195,13 @@ func (c *console) renew(v *view) error {
 
 func (c *console) download(v *view) error {
 	p := v.r.PathValue
-	file, err := c.do(v, client.Request{Method: http.MethodGet, Path: in(p("tenant"), "certificates", p("purpose"),
-		p("generation"), "download") + "?format=" + escape(p("format"))})
+	return c.pass(v, in(p("tenant"), "certificates", p("purpose"), p("generation"), "download")+"?format="+
+		escape(p("format")))
+}
+
+// pass answers with a file of the API.
+func (c *console) pass(v *view, path string) error {
+	file, err := c.do(v, client.Request{Method: http.MethodGet, Path: path})
 	if err != nil {
 		return err
 	}

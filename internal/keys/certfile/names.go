@@ -124,11 +124,13 @@ func (n Names) Alternatives() (all []GeneralName, err error) {
 	return all, nil
 }
 
-// SANOf encodes one subject alternative name as the value of the extension.
-func SANOf(n GeneralName) ([]byte, error) {
+// SANOf encodes subject alternative names as the value of the extension.
+func SANOf(all ...GeneralName) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(names *cryptobyte.Builder) {
-		names.AddASN1(cbasn1.Tag(n.Kind).ContextSpecific(), func(v *cryptobyte.Builder) { v.AddBytes([]byte(n.Value)) })
+		for _, n := range all {
+			names.AddASN1(cbasn1.Tag(n.Kind).ContextSpecific(), func(v *cryptobyte.Builder) { v.AddBytes([]byte(n.Value)) })
+		}
 	})
 	return b.Bytes()
 }

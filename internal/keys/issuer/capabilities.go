@@ -20,6 +20,14 @@ type Collector interface {
 	Collect(ctx context.Context, handle string, r Request) (Issued, error)
 }
 
+// A Requester is a [Collector] whose requests a person sends to the CA. Its handles are the answers: Collect reads the
+// certificate with its chain, in any form and order, from a handle that a person brought.
+type Requester interface {
+	Collector
+	// SigningRequest returns the PKCS#10 request (DER). It is the same for the same request.
+	SigningRequest(r Request) ([]byte, error)
+}
+
 // A Hierarchy is an issuer that has its own authorities and replaces them. Their certificates are stored by ID.
 type Hierarchy interface {
 	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now.

@@ -149,8 +149,8 @@ func (c checked) names(leaf *x509.Certificate, r Request) bool {
 
 // Path returns the path of the URI (SPIFFE ID) in a tenant's certificate.
 func Path(tenant string, purpose tenancy.Purpose) string {
-	if purpose == tenancy.ForMUser {
-		return "/tenant/" + tenant + "/m-user"
+	if purpose == "" || purpose == tenancy.ForTenant {
+		return "/tenant/" + tenant
 	}
-	return "/tenant/" + tenant
+	return "/tenant/" + tenant + "/" + string(purpose)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/acme"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/est"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/exec"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/stepca"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/vault"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -58,6 +59,9 @@ var kinds = map[string]kind{
 	"acme": of(func(c acme.Config, _ Env) (issuer.Issuer, error) { return acme.Open(c) }),
 	"est":  of(func(c est.Config, e Env) (issuer.Issuer, error) { return est.Open(c, e.Form) }),
 	"exec": of(func(c exec.Config, e Env) (issuer.Issuer, error) { return exec.Open(c, e.Form) }),
+	"manual": of(func(c manual.Config, e Env) (issuer.Issuer, error) {
+		return manual.Open(c, e.Form)
+	}),
 	"step-ca": of(func(c stepca.Config, e Env) (issuer.Issuer, error) {
 		return stepca.Open(c, e.Form, e.Log)
 	}),
@@ -171,7 +175,22 @@ func (e Entry) Open(env Env) (issuer.Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuers %s: line %d: issuer %s: %w", e.path, e.line, e.Name, err)
 	}
-	return issuer.Checked(limit(opened, e.Rate)), nil
+	return issuer.Checked(limit(opened, e.Kind, e.Rate)), nil
+}
+
+// OpenAll reads a file and opens its issuers, by name.
+func OpenAll(path string, env Env) (issuer.Set, error) {
+	entries, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	all := issuer.Set{}
+	for _, e := range entries {
+		if all[e.Name], err = e.Open(env); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Find returns the issuer of a name.

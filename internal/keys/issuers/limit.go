@@ -14,22 +14,26 @@ import (
 // limited is an issuer that requests a number of certificates a second, and none while the CA allows none.
 type limited struct {
 	issuer  issuer.Issuer
+	kind    string
 	limiter *rate.Limiter
 
 	mu   sync.Mutex // guards held
 	held *issuer.Error
 }
 
-func limit(i issuer.Issuer, perSecond float64) *limited {
+func limit(i issuer.Issuer, kind string, perSecond float64) *limited {
 	allowed, burst := rate.Limit(perSecond), int(math.Ceil(perSecond))
 	if perSecond == 0 {
 		allowed, burst = rate.Inf, 1
 	}
-	return &limited{issuer: i, limiter: rate.NewLimiter(allowed, burst)}
+	return &limited{issuer: i, kind: kind, limiter: rate.NewLimiter(allowed, burst)}
 }
 
 // Unwrap makes the capabilities of the issuer reachable.
 func (l *limited) Unwrap() issuer.Issuer { return l.issuer }
+
+// Kind returns the kind of the issuer, as the file names it.
+func (l *limited) Kind() string { return l.kind }
 
 // Issue implements [issuer.Issuer].
 func (l *limited) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {

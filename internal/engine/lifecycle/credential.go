@@ -1,0 +1,269 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// AddCredential adds a line of certificates to a tenant, and requests its first generation. If that fails, the error
+// describes why, and every tick tries it again. A CA that answers later leaves the result in the state
+// [tenancy.Requested].
+func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor string,
+	now time.Time) (tenancy.Credential, tenancy.Certificate, error) {
+	var none tenancy.Certificate
+	o, err := e.owner(ctx, c.TenantID)
+	if err != nil {
+		return c, none, err
+	}
+	c.CreatedAt, c.Version = now, 1
+	if c.Name.IsBuiltIn() {
+		return c, none, tenancy.Errorf(tenancy.ErrConflict, "every tenant has the credential %s: change it instead", c.Name)
+	}
+	kept, err := e.checkCredential(o, c)
+	if err != nil {
+		return c, none, err
+	}
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.LockNames(ctx); err != nil {
+			return err
+		}
+		used, err := namesInUse(ctx, tx.Reader, nil, []KeptNames{kept})
+		if err != nil {
+			return err
+		}
+		if err := used.conflictOf(o.Name, kept); err != nil {
+			return err
+		}
+		if err := tx.CreateCredential(ctx, c); err != nil {
+			return err
+		}
+		for _, name := range kept.stored() {
+			if err := tx.KeepNames(ctx, store.KeptName{Name: name, TenantID: o.ID}); err != nil {
+				return err
+			}
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "credential.created", o.Name, o.Name+"/"+string(c.Name),
+			credentialDetails(c)))
+	})
+	if err != nil {
+		return c, none, err
+	}
+	o.credentials = append(o.credentials, c)
+	first, err := e.beginCredential(ctx, o, c, actor, now)
+	if err != nil {
+		err = fmt.Errorf("the credential %s of %s is stored, but has no certificate yet, which is tried again every hour: %w",
+			c.Name, o.Name, err)
+	}
+	return c, first, err
+}
+
+// ChangeCredential changes the settings of a credential, which apply from the next generation on. Those of a built-in
+// one are stored from then on.
+func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, actor string, now time.Time) (tenancy.Credential,
+	error) {
+	o, err := e.owner(ctx, c.TenantID)
+	if err != nil {
+		return c, err
+	}
+	if _, err := e.checkCredential(o, c); err != nil {
+		return c, err
+	}
+	err = e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if c.Version == 0 {
+			c.CreatedAt, c.Version = now, 1
+			err = tx.CreateCredential(ctx, c)
+		} else {
+			err = tx.UpdateCredential(ctx, c)
+			c.Version++
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "credential.changed", o.Name, o.Name+"/"+string(c.Name),
+			credentialDetails(c)))
+	})
+	return c, err
+}
+
+func credentialDetails(c tenancy.Credential) map[string]any {
+	return map[string]any{"issuer": c.Issuer, "key_type": c.KeyType, "subject": c.Subject, "san": c.SAN,
+		"validity_seconds": int64(c.Validity / time.Second)}
+}
+
+// checkCredential returns an error if certificates of a credential could not be issued or not be renewed in time.
+// Otherwise it returns the names that its certificates keep.
+func (e *Engine) checkCredential(o owner, c tenancy.Credential) (kept KeptNames, err error) {
+	if err := c.Check(); err != nil {
+		return kept, err
+	}
+	from, err := e.issuers.Of(e.resolved(c.Issuer))
+	if err != nil {
+		return kept, tenancy.Invalid("issuer", "%v", err)
+	}
+	if c.Validity != 0 {
+		p := e.policy
+		p.Validity = c.Validity
+		if err := p.Check(); err != nil {
+			return kept, tenancy.Invalid("validity", "certificates could expire before they are renewed: %v", err)
+		}
+	}
+	wanted, err := firstNames(c)
+	if err != nil || wanted == nil {
+		return kept, err
+	}
+	if namer, ok := issuer.As[issuer.Namer](from); ok {
+		given, err := namer.Names(issuer.Request{Tenant: o.Name, Purpose: c.Name, Replaces: wanted})
+		if err != nil {
+			return kept, err
+		}
+		if !given.Equal(*wanted) {
+			subject, san := given.Text()
+			return kept, tenancy.Invalid("subject", "the issuer does not certify these names: it would issue %s with %s",
+				subject, san)
+		}
+	}
+	return keptOf(o.Name, *wanted), nil
+}
+
+// firstNames returns the names of the first generation of a credential; nil if its issuer decides on them.
+func firstNames(c tenancy.Credential) (*certfile.Names, error) {
+	if c.Subject == "" && c.SAN == "" {
+		return nil, nil
+	}
+	subject, err := certfile.ParseName(c.Subject)
+	if err != nil {
+		return nil, tenancy.Invalid("subject", "%v", err)
+	}
+	san, err := certfile.ParseSAN(c.SAN)
+	if err != nil {
+		return nil, tenancy.Invalid("san", "%v", err)
+	}
+	return &certfile.Names{Subject: subject, SAN: san}, nil
+}
+
+// beginCredential requests the first generation of a credential.
+func (e *Engine) beginCredential(ctx context.Context, o owner, c tenancy.Credential, actor string,
+	now time.Time) (tenancy.Certificate, error) {
+	names, err := firstNames(c)
+	if err != nil {
+		return tenancy.Certificate{}, err
+	}
+	why := cause{actor: actor}
+	next, err := e.issue(ctx, o, issuance{generation: 1, why: why, Request: issuer.Request{Tenant: o.Name,
+		Purpose: c.Name, At: now, Replaces: names}})
+	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+		return tenancy.Certificate{TenantID: o.ID, Purpose: c.Name, Generation: 1, State: tenancy.Requested}, nil
+	} else if err != nil {
+		return tenancy.Certificate{}, err
+	}
+	return e.first(ctx, o, next, why, now)
+}
+
+// BeginCredentials requests the first generation of the credentials that have none.
+func (e *Engine) BeginCredentials(ctx context.Context, now time.Time) error {
+	empty, err := e.store.EmptyCredentials(ctx, requestPage)
+	failures := []error{err}
+	for _, c := range empty {
+		o, err := e.owner(ctx, c.TenantID)
+		if err == nil {
+			_, err = e.beginCredential(ctx, o, c, "issuer", now)
+		}
+		if err != nil && !errors.Is(err, tenancy.ErrConflict) { // another replica was faster
+			failures = append(failures, fmt.Errorf("credential %s of tenant %s: %w", c.Name, o.Name, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// first stores the first generation of a credential. Arrangements that wait for it present it.
+func (e *Engine) first(ctx context.Context, o owner, next store.SealedCertificate, why cause,
+	now time.Time) (tenancy.Certificate, error) {
+	next.State = tenancy.Active
+	return next.Certificate, e.store.InTx(ctx, func(tx *store.Tx) error {
+		if why.request != "" {
+			if err := tx.EndRequest(ctx, why.request); err != nil {
+				return err
+			}
+		}
+		if err := tx.AddCertificates(ctx, []store.SealedCertificate{next}); err != nil {
+			return err
+		}
+		arrangements, err := tx.ArrangementsOf(ctx, []string{o.ID})
+		if err != nil {
+			return err
+		}
+		var waiting []tenancy.Arrangement
+		for _, a := range arrangements[o.ID] {
+			if a.Presents() == next.Purpose && a.Authentication == tenancy.ClientCertificate && a.Generation == 0 {
+				a.Generation = 1
+				waiting = append(waiting, a)
+			}
+		}
+		if err := tx.CutOver(ctx, waiting, now); err != nil {
+			return err
+		}
+		tx.Changed(o.ID)
+		return tx.Audit(ctx, tenancy.NewEvent(now, why.actor, "certificate.issued", o.Name, object(o.Tenant,
+			next.Certificate), certificateDetail(next.Certificate)))
+	})
+}
+
+// Again sends an open request again, with another key. The CA may have the one before, too.
+func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now time.Time) error {
+	o, err := e.owner(ctx, q.TenantID)
+	if err != nil {
+		return err
+	}
+	from, err := e.issuers.Of(q.Issuer)
+	if err != nil {
+		return err
+	}
+	key, err := e.keys.Take(q.KeyType)
+	if err != nil {
+		return fmt.Errorf("create a key: %w", err)
+	}
+	sealed, err := e.seal.SealKey(key, rollovers.SealContext(q.ID))
+	if err != nil {
+		return err
+	}
+	q.Handle, q.LastError, q.CreatedAt, q.AskAt = "", "", now, now.Add(askEvery)
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.RestartRequest(ctx, q, sealed); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "certificate.requested", o.Name,
+			fmt.Sprintf("%s/%s/%d", o.Name, q.Purpose, q.Generation), map[string]any{"issuer": q.Issuer, "request": q.ID,
+				"again": true}))
+	})
+	if err != nil {
+		return err
+	}
+	r, err := e.requestOf(ctx, o, q)
+	if err != nil {
+		return err
+	}
+	issued, err := from.Issue(ctx, r)
+	later := (*issuer.RequestedError)(nil)
+	ctx = context.WithoutCancel(ctx) // the CA has answered
+	switch {
+	case errors.As(err, &later):
+		q.Handle, q.AskAt, err = later.Handle, askAgain(later, now), nil
+	case err != nil:
+		q.LastError = err.Error()
+	default:
+		c := store.SealedCertificate{Certificate: requestedAs(q, now), SealedKey: sealed}
+		if c, err = e.complete(ctx, c, issued); err == nil {
+			_, err = e.deliver(ctx, o, q, c, now)
+		}
+		return err
+	}
+	return errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
+}

@@ -1,0 +1,244 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// askEvery is the interval of questions to a CA that does not say when it will answer.
+	askEvery = time.Hour
+	// requestPage is the number of requests that are read at a time.
+	requestPage = 100
+)
+
+// errUnsure is returned for a request that was stored and never confirmed.
+var errUnsure = errors.New("it is not known whether the CA has the request, because the service ended while it was " +
+	"sent: withdraw it there if it does, and let it be sent again (perennial request again)")
+
+// ask asks a CA for a certificate. A CA that may answer later gets one request for each generation: it is stored before
+// it is sent, and the error is an [*issuer.RequestedError] until it is answered.
+func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCertificate, r issuance) (issuer.Issued,
+	error) {
+	if _, later := issuer.As[issuer.Collector](from); !later {
+		return from.Issue(ctx, r.Request)
+	}
+	q := tenancy.Request{ID: c.ID, TenantID: c.TenantID, Purpose: c.Purpose, Generation: c.Generation, Issuer: c.Issuer,
+		KeyType: c.KeyType, AskAt: r.At.Add(askEvery), Actor: r.why.actor, Reason: r.why.reason,
+		RunDate: r.why.runDate, CreatedAt: r.At}
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.AddRequest(ctx, q, c.SealedKey); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(r.At, q.Actor, "certificate.requested", r.Tenant,
+			fmt.Sprintf("%s/%s/%d", r.Tenant, q.Purpose, q.Generation), map[string]any{"issuer": q.Issuer, "request": q.ID}))
+	})
+	if errors.Is(err, tenancy.ErrConflict) {
+		return issuer.Issued{}, &issuer.RequestedError{Handle: "before"}
+	} else if err != nil {
+		return issuer.Issued{}, err
+	}
+	issued, err := from.Issue(ctx, r.Request)
+	ctx = context.WithoutCancel(ctx) // the CA has answered
+	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
+		q.Handle, q.AskAt = later.Handle, askAgain(later, r.At)
+		return issued, errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
+	}
+	// It has issued the certificate, or refused to.
+	return issued, errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) }))
+}
+
+// askAgain returns when a CA is asked for its answer.
+func askAgain(later *issuer.RequestedError, now time.Time) time.Time {
+	if later.AskAt.After(now) {
+		return later.AskAt
+	}
+	return now.Add(askEvery)
+}
+
+// Collect asks the CAs for the answers to the requests whose time has come, and stores the certificates that they have
+// issued. A request that fails does not delay the others.
+func (e *Engine) Collect(ctx context.Context, now time.Time) error {
+	var failures []error
+	for after := ""; ctx.Err() == nil; {
+		due, err := e.store.DueRequests(ctx, now, after, requestPage)
+		if err != nil {
+			return errors.Join(append(failures, err)...)
+		}
+		for _, q := range due {
+			after = q.ID
+			if _, err := e.collect(ctx, q, now); err != nil {
+				failures = append(failures, err)
+			}
+		}
+		if len(due) < requestPage {
+			break
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// Answer stores the certificate that a person brings for a request, in any form that [issuer.Requester] reads. The
+// error is [tenancy.ErrInvalid] if it is not the one that was requested. The request is open then as before.
+func (e *Engine) Answer(ctx context.Context, q tenancy.Request, answer []byte, actor string,
+	now time.Time) (c tenancy.Certificate, err error) {
+	t, err := e.owner(ctx, q.TenantID)
+	if err != nil {
+		return c, err
+	}
+	if _, err := e.requester(q); err != nil {
+		return c, err
+	}
+	q.Handle, q.Actor = string(answer), actor
+	next, err := e.answered(ctx, t, q, now)
+	if err != nil {
+		return c, tenancy.Invalid("certificate", "%v", err)
+	}
+	if c, err = e.deliver(ctx, t, q, next, now); errors.Is(err, tenancy.ErrStale) {
+		err = tenancy.Errorf(tenancy.ErrConflict, "the request was answered in the meantime: look at the newest generation")
+	}
+	return c, err
+}
+
+// requester returns the issuer of a request that a person sends to the CA.
+func (e *Engine) requester(q tenancy.Request) (issuer.Requester, error) {
+	from, err := e.issuers.Of(q.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := issuer.As[issuer.Requester](from)
+	if !ok {
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the service itself sends the requests of the issuer %s", q.Issuer)
+	}
+	return r, nil
+}
+
+// collect reads the answer to a request and stores the certificate. Without an answer, it stores when the CA is asked
+// again, and the error. Both results are zero if there is no answer yet.
+func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) (c tenancy.Certificate, err error) {
+	t, err := e.owner(ctx, q.TenantID)
+	if err != nil {
+		return c, err
+	}
+	next, err := e.answered(ctx, t, q, now)
+	if err == nil {
+		c, err = e.deliver(ctx, t, q, next, now)
+	}
+	later := (*issuer.RequestedError)(nil)
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(err, tenancy.ErrStale), errors.Is(err, tenancy.ErrConflict): // another replica was faster
+		return c, nil
+	case errors.As(err, &later):
+		q.LastError, q.AskAt, err = "", askAgain(later, now), nil
+	default:
+		q.LastError, q.AskAt = err.Error(), now.Add(askEvery)
+		err = fmt.Errorf("tenant %s: request %s for generation %d of the %s: %w", t.Name, q.ID, q.Generation,
+			q.Purpose.Noun(), err)
+	}
+	stored := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) })
+	if errors.Is(stored, tenancy.ErrStale) {
+		stored = nil
+	}
+	return c, errors.Join(err, stored)
+}
+
+// answered returns the certificate that a request is answered with.
+func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now time.Time) (c store.SealedCertificate,
+	err error) {
+	from, err := e.issuers.Of(q.Issuer)
+	if err != nil {
+		return c, err
+	}
+	later, ok := issuer.As[issuer.Collector](from)
+	switch {
+	case q.Handle == "":
+		return c, errUnsure
+	case !ok:
+		return c, errors.New("its issuer answers at once by now, and does not have the request: let it be sent again " +
+			"(perennial request again)")
+	}
+	c.Certificate = requestedAs(q, now)
+	if c.SealedKey, err = e.store.RequestKey(ctx, q.ID); err != nil {
+		return c, err
+	}
+	r, err := e.requestOf(ctx, t, q)
+	if err != nil {
+		return c, err
+	}
+	issued, err := later.Collect(ctx, q.Handle, r)
+	if err != nil {
+		return c, err
+	}
+	return e.complete(ctx, c, issued)
+}
+
+// requestedAs returns the certificate of a request, without what the CA decides.
+func requestedAs(q tenancy.Request, now time.Time) tenancy.Certificate {
+	return tenancy.Certificate{ID: q.ID, TenantID: q.TenantID, Purpose: q.Purpose, Generation: q.Generation,
+		State: tenancy.Standby, KeyType: q.KeyType, Issuer: q.Issuer, CreatedAt: now}
+}
+
+// requestOf returns what was requested.
+func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request) (r issuer.Request, err error) {
+	r = issuer.Request{Tenant: t.Name, Purpose: q.Purpose, At: q.CreatedAt}
+	settings := t.credential(q.Purpose)
+	if r.Validity = settings.Validity; r.Validity == 0 {
+		r.Validity = e.policy.Validity
+	}
+	if q.Generation == 1 {
+		r.Replaces, err = firstNames(settings)
+	} else if old, missing := e.store.Certificate(ctx, t.ID, q.Purpose, q.Generation-1); missing != nil {
+		err = missing
+	} else {
+		r.Replaces, r.Usages = namesOf(old), certfile.Usages(old.DER)
+	}
+	sealed, missing := e.store.RequestKey(ctx, q.ID)
+	if err := errors.Join(err, missing); err != nil {
+		return r, err
+	}
+	r.Key, err = e.seal.OpenKey(sealed, rollovers.SealContext(q.ID))
+	return r, err
+}
+
+// deliver stores a certificate in place of the generation before, and ends its request.
+func (e *Engine) deliver(ctx context.Context, t owner, q tenancy.Request, next store.SealedCertificate,
+	now time.Time) (tenancy.Certificate, error) {
+	why := cause{actor: q.Actor, reason: q.Reason, runDate: q.RunDate, request: q.ID}
+	if q.Generation == 1 {
+		return e.first(ctx, t, next, why, now)
+	}
+	old, err := e.store.Certificate(ctx, t.ID, q.Purpose, q.Generation-1)
+	if err != nil {
+		return tenancy.Certificate{}, err
+	}
+	return e.put(ctx, t, old, next, why, now)
+}
+
+// SigningRequest returns the PKCS#10 request (PEM) for an open request, for a CA that a person asks.
+func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte, error) {
+	t, err := e.owner(ctx, q.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	requester, err := e.requester(q)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.requestOf(ctx, t, q)
+	if err != nil {
+		return nil, err
+	}
+	der, err := requester.SigningRequest(r)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), err
+}

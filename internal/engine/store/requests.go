@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const requestColumns = "id, tenant_id, purpose, generation, issuer, key_type, handle, ask_at, last_error, " +
+	"actor, reason, run_date, created_at"
+
+func scanRequest(s row) (q tenancy.Request, err error) {
+	return q, s.Scan(&q.ID, &q.TenantID, &q.Purpose, &q.Generation, &q.Issuer, &q.KeyType, &q.Handle, instant{&q.AskAt},
+		&q.LastError, &q.Actor, &q.Reason, instant{&q.RunDate}, instant{&q.CreatedAt})
+}
+
+// AddRequest stores a request before it is sent. It returns [tenancy.ErrConflict] if there is one for the generation.
+func (t *Tx) AddRequest(ctx context.Context, q tenancy.Request, sealedKey []byte) error {
+	_, err := t.exec(ctx, "INSERT INTO requests ("+requestColumns+", sealed_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+
+		"?, ?, ?, ?)", q.ID, q.TenantID, q.Purpose, q.Generation, q.Issuer, q.KeyType, q.Handle, micros(q.AskAt),
+		q.LastError, q.Actor, q.Reason, micros(q.RunDate), micros(q.CreatedAt), sealedKey)
+	return err
+}
+
+// Request finds an open request of a tenant.
+func (r Reader) Request(ctx context.Context, tenantID, id string) (tenancy.Request, error) {
+	return one(ctx, r, "request "+id, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE tenant_id = ? AND "+
+		"id = ?", tenantID, id)
+}
+
+// RequestsOf reads the open requests of tenants, by tenant ID, the oldest first.
+func (r Reader) RequestsOf(ctx context.Context, tenantIDs []string) (map[string][]tenancy.Request, error) {
+	return groupBy(ctx, r, scanRequest, func(q tenancy.Request) string { return q.TenantID },
+		"SELECT "+requestColumns+" FROM requests WHERE tenant_id ", tenantIDs, " ORDER BY id")
+}
+
+// Requests lists the open requests of all tenants after the given ID.
+func (r Reader) Requests(ctx context.Context, after string, limit int) ([]tenancy.Request, error) {
+	return list(ctx, r, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE id > ? ORDER BY id LIMIT ?", after,
+		limit)
+}
+
+// DueRequests lists the requests whose CA is to be asked at now, after the given ID.
+func (r Reader) DueRequests(ctx context.Context, now time.Time, after string, limit int) ([]tenancy.Request, error) {
+	return list(ctx, r, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE ask_at <= ? AND id > ? ORDER BY id "+
+		"LIMIT ?", micros(now), after, limit)
+}
+
+// RequestKey returns the sealed private key of a request.
+func (r Reader) RequestKey(ctx context.Context, id string) ([]byte, error) {
+	return one(ctx, r, "request "+id, scanOne[[]byte], "SELECT sealed_key FROM requests WHERE id = ?", id)
+}
+
+// UpdateRequest stores what is known of a request. It returns [tenancy.ErrStale] if the request has ended.
+func (t *Tx) UpdateRequest(ctx context.Context, q tenancy.Request) error {
+	return t.execOne(ctx, "UPDATE requests SET handle = ?, ask_at = ?, last_error = ? WHERE id = ?", q.Handle,
+		micros(q.AskAt), q.LastError, q.ID)
+}
+
+// RestartRequest stores that a request is sent again, with another key. It returns [tenancy.ErrStale] if it has ended.
+func (t *Tx) RestartRequest(ctx context.Context, q tenancy.Request, sealedKey []byte) error {
+	return t.execOne(ctx, "UPDATE requests SET handle = ?, ask_at = ?, last_error = ?, created_at = ?, sealed_key = ? "+
+		"WHERE id = ?", q.Handle, micros(q.AskAt), q.LastError, micros(q.CreatedAt), sealedKey, q.ID)
+}
+
+// EndRequest deletes a request with its key. It returns [tenancy.ErrStale] if it has ended already.
+func (t *Tx) EndRequest(ctx context.Context, id string) error {
+	return t.execOne(ctx, "DELETE FROM requests WHERE id = ?", id)
+}
+
+// SealedRequestKeys lists the sealed keys of open requests, by ID.
+func (r Reader) SealedRequestKeys(ctx context.Context, after string, limit int) ([]Sealed, error) {
+	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM requests WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+var resealRequests = bulk{
+	each: "UPDATE requests SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
+	all: "UPDATE requests SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, id, old) " +
+		"WHERE requests.id = v.id AND sealed_key = v.old",
+	columns: 3,
+}
+
+// ResealRequests replaces the sealed keys of requests. A key that was changed meanwhile stays as it is.
+func (t *Tx) ResealRequests(ctx context.Context, before, after []Sealed) error {
+	_, err := resealRequests.write(ctx, t, len(before), func(i int) []any {
+		return []any{after[i].Key, before[i].ID, before[i].Key}
+	})
+	return err
+}
