@@ -27,8 +27,14 @@ type credentialListCmd struct {
 func (c *credentialListCmd) Run(e env) error {
 	return list(&c.listing, e, in(c.Tenant, "credentials"), "NAME\tISSUER\tKEY TYPE\tGENERATION\tSTATE\tVALID UNTIL",
 		"No credentials.", func(v client.Credential) []any {
-			return []any{v.Name, cmp.Or(v.Issuer, "default"), cmp.Or(string(v.KeyType), "the tenant's"), v.Generation, v.State,
-				moment(v.NotAfter)}
+			return []any{
+				v.Name,
+				cmp.Or(v.Issuer, "default"),
+				cmp.Or(string(v.KeyType), "the tenant's"),
+				v.Generation,
+				v.State,
+				moment(v.NotAfter),
+			}
 		})
 }
 
@@ -56,7 +62,9 @@ type credentialAddCmd struct {
 
 func (c *credentialAddCmd) Run(e env) error {
 	v, err := post[client.Credential](&c.remote, in(c.Tenant, "credentials"), client.Credential{
-		Name: tenancy.Purpose(c.Name), Issuer: c.Issuer, KeyType: tenancy.KeyType(c.KeyType), Subject: c.Subject, SAN: c.SAN,
+		Name: tenancy.Purpose(
+			c.Name,
+		), Issuer: c.Issuer, KeyType: tenancy.KeyType(c.KeyType), Subject: c.Subject, SAN: c.SAN,
 		ValiditySeconds: int64(c.Validity / time.Second)})
 	if err != nil {
 		return err
@@ -64,7 +72,11 @@ func (c *credentialAddCmd) Run(e env) error {
 	if err := c.showCredential(e, v); err != nil || v.State != tenancy.Requested || c.Output == "json" {
 		return err
 	}
-	fmt.Fprintf(e.out, "The CA has not answered yet. To see what it waits for: perennial request list --tenant %s\n", c.Tenant)
+	fmt.Fprintf(
+		e.out,
+		"The CA has not answered yet. To see what it waits for: perennial request list --tenant %s\n",
+		c.Tenant,
+	)
 	return nil
 }
 
@@ -127,15 +139,21 @@ func (c *requestListCmd) Run(e env) error {
 	if c.Tenant != "" {
 		path = in(c.Tenant, "requests")
 	}
-	return list(&c.listing, e, path, "ID\tTENANT\tCREDENTIAL\tGENERATION\tISSUER\tSINCE\tNEXT\tREPLACES UNTIL\tLAST ERROR",
-		"No requests wait for an answer.", func(q client.CertificateRequest) []any {
+	return list(
+		&c.listing,
+		e,
+		path,
+		"ID\tTENANT\tCREDENTIAL\tGENERATION\tISSUER\tSINCE\tNEXT\tREPLACES UNTIL\tLAST ERROR",
+		"No requests wait for an answer.",
+		func(q client.CertificateRequest) []any {
 			next := "asked at " + moment(q.AskAt)
 			if q.ByHand {
 				next = "you send it"
 			}
 			return []any{q.ID, q.Tenant, q.Purpose, q.Generation, cmp.Or(q.Issuer, "default"), moment(q.Since), next,
 				moment(q.Replaces), q.LastError}
-		})
+		},
+	)
 }
 
 // oneRequest names a request.

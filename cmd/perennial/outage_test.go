@@ -46,8 +46,8 @@ func contents(t *testing.T, f *os.File) string {
 	return string(data)
 }
 
-// The gateway, the API and the job queue fail many times while the database is unavailable. In JSON, every line of the service
-// is a document, its greeting too.
+// The gateway, the API and the job queue fail many times while the database is unavailable. In JSON, every line of the
+// service is a document, its greeting too.
 func TestAnOutageOfTheDatabaseHasALineAtItsBeginningAndAtItsEnd(t *testing.T) {
 	t.Parallel()
 	database := testenv.NewServer(t)

@@ -108,7 +108,8 @@ func TestAServiceRenewsFromTheCAsThatAPlatformHas(t *testing.T) {
 	// The request survives a restart, and a replica with another default issuer does not start.
 	other := config
 	other.Certificates.Issuer = "local"
-	if _, err := open(t, other); err == nil || !strings.Contains(err.Error(), `has the issuer "fleet", and --issuer sets "local"`) {
+	if _, err := open(t, other); err == nil ||
+		!strings.Contains(err.Error(), `has the issuer "fleet", and --issuer sets "local"`) {
 		t.Errorf("another issuer: %v", err)
 	}
 	other = config

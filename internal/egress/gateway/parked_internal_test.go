@@ -120,7 +120,7 @@ func TestALargeParkedMessageIsStoredWholeOrNotAtAll(t *testing.T) {
 		r.ContentLength = c.length
 		w := httptest.NewRecorder()
 		if c.status != 202 {
-			cancel() // a sender that goes away is no reason to keep what was stored
+			cancel() // a sender that goes away gives no reason to keep what was stored
 		}
 		g.park(w, r, address{"acme", "bank"}, "/orders", to)
 		cancel()

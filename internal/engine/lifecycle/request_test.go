@@ -103,7 +103,8 @@ func TestACredentialHasItsOwnIssuerKeyTypeNamesAndValidity(t *testing.T) {
 			Subject: "CN=4711,OU=Payments,O=Bank", Validity: 200 * policy.Day}
 		first := f.add(acme, settings, now)
 		if first.Purpose != "bank" || first.Generation != 1 || first.Issuer != "bank-ca" ||
-			first.KeyType != tenancy.RSA2048 || first.NotAfter.Sub(first.NotBefore) < 199*policy.Day || first.NotAfter.Sub(now) > 200*policy.Day {
+			first.KeyType != tenancy.RSA2048 || first.NotAfter.Sub(first.NotBefore) < 199*policy.Day ||
+			first.NotAfter.Sub(now) > 200*policy.Day {
 			t.Errorf("%s generation %d of %s, %s, until %s", first.Purpose, first.Generation, first.Issuer, first.KeyType,
 				first.NotAfter)
 		}
@@ -114,7 +115,7 @@ func TestACredentialHasItsOwnIssuerKeyTypeNamesAndValidity(t *testing.T) {
 			{tenancy.Credential{Name: "tenant"}, "every tenant has the credential tenant"},
 			{tenancy.Credential{Name: "bank"}, "already exists"},
 			{tenancy.Credential{Name: "Bank"}, "invalid name"},
-			{tenancy.Credential{Name: "x", Issuer: "other-ca"}, "the issuer other-ca is not configured: the issuers are bank-ca"},
+			{tenancy.Credential{Name: "x", Issuer: "other"}, "the issuer other is not configured: the issuers are bank-ca"},
 			{tenancy.Credential{Name: "x", KeyType: "dsa"}, "unknown key type"},
 			{tenancy.Credential{Name: "x", Validity: time.Hour}, "too short"},
 			{tenancy.Credential{Name: "x", Validity: 40 * policy.Day}, "could expire before they are renewed"},
@@ -144,7 +145,8 @@ func TestACredentialHasItsOwnIssuerKeyTypeNamesAndValidity(t *testing.T) {
 		check(t, f.Tick(t.Context(), now))
 		check(t, f.Tick(t.Context(), date("2026-07-01")))
 		next := f.newest(acme, "bank")
-		if next.Generation != 2 || next.Issuer != "bank-ca" || next.KeyType != tenancy.P384 || next.Subject != first.Subject {
+		if next.Generation != 2 || next.Issuer != "bank-ca" || next.KeyType != tenancy.P384 ||
+			next.Subject != first.Subject {
 			t.Errorf("generation %d of %s, %s, %s", next.Generation, next.Issuer, next.KeyType, next.Subject)
 		}
 		if c := f.newest(acme, tenancy.ForTenant); c.Generation != 1 {
@@ -271,7 +273,8 @@ func TestARequestThatIsAnsweredLaterIsSentOnceAndSurvivesRestarts(t *testing.T) 
 		next := f.newest(acme, "bank")
 		old, err := f.store.Certificate(t.Context(), acme.ID, "bank", 1)
 		check(t, err)
-		if next.Generation != 2 || next.State != tenancy.Standby || old.SuccessorID != next.ID || !next.CreatedAt.Equal(at) {
+		if next.Generation != 2 || next.State != tenancy.Standby || old.SuccessorID != next.ID ||
+			!next.CreatedAt.Equal(at) {
 			t.Errorf("%+v", next)
 		}
 		notices, err := f.store.Notices(t.Context(), acme.ID, "", 100)
@@ -290,9 +293,14 @@ func TestARequestThatFailsStaysOpenWithTheReason(t *testing.T) {
 	ca := f.withSlow()
 	acme := f.tenant("acme", now)
 	ca.refuses = errors.New("quota used up")
-	_, _, err := f.AddCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: "bank", Issuer: "bank-ca"}, "test",
-		now)
-	if err == nil || !strings.Contains(err.Error(), "is tried again every hour") || !strings.Contains(err.Error(), "quota") {
+	_, _, err := f.AddCredential(
+		t.Context(),
+		tenancy.Credential{TenantID: acme.ID, Name: "bank", Issuer: "bank-ca"},
+		"test",
+		now,
+	)
+	if err == nil || !strings.Contains(err.Error(), "is tried again every hour") ||
+		!strings.Contains(err.Error(), "quota") {
 		t.Errorf("%v", err)
 	}
 	if len(f.requests(acme)) != 0 {
@@ -318,7 +326,8 @@ func TestARequestThatFailsStaysOpenWithTheReason(t *testing.T) {
 	if len(ca.requests) != 2 {
 		t.Errorf("%d requests are sent", len(ca.requests))
 	}
-	if a, b := ca.requests[0].Key.Public(), ca.requests[1].Key.Public(); a.(interface{ Equal(crypto.PublicKey) bool }).Equal(b) {
+	first, second := ca.requests[0].Key.Public(), ca.requests[1].Key.Public()
+	if first.(interface{ Equal(crypto.PublicKey) bool }).Equal(second) {
 		t.Error("the second request has the same key")
 	}
 	check(t, f.Tick(t.Context(), at.Add(time.Hour)))
@@ -374,7 +383,8 @@ func TestALostGenerationIsRevokedWhileItsSuccessorIsRequested(t *testing.T) {
 	check(t, f.Tick(t.Context(), now.Add(4*time.Hour)))
 	old, err := f.store.Certificate(t.Context(), acme.ID, "bank", 1)
 	check(t, err)
-	if next := f.newest(acme, "bank"); next.Generation != 2 || old.State != tenancy.Revoked || old.SuccessorID != next.ID ||
+	if next := f.newest(acme, "bank"); next.Generation != 2 || old.State != tenancy.Revoked ||
+		old.SuccessorID != next.ID ||
 		len(ca.revoked) != 1 {
 		t.Errorf("%+v, old %+v, %d revoked at the CA", next, old, len(ca.revoked))
 	}

@@ -21,8 +21,8 @@ const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
 // certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
-// warns of tokens that end, collects the answers to requests, and renews the certificates of revoked authorities. Call it often: it costs a few small
-// queries if nothing is due.
+// warns of tokens that end, collects the answers to requests, and renews the certificates of revoked authorities. Call
+// it often: it costs a few small queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
@@ -43,8 +43,9 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
+	// The last two may take as long as a run of the whole fleet.
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
-		e.WarnOfTokens(ctx, now), e.Collect(ctx, now), e.BeginCredentials(ctx, now), e.RenewRevoked(ctx, now))...) // the latter may take as long as a run of the whole fleet
+		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now))...)
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was

@@ -24,9 +24,9 @@ type Standing struct {
 	Evidence     []Evidence
 }
 
-// Assemble returns the standing of an arrangement from what is stored about it. inReach are the generations that are not
-// retired, oldest first. Those of other credentials are left out. Those that are revoked are part of the roll-over, and
-// not of the certificates.
+// Assemble returns the standing of an arrangement from what is stored about it. inReach are the generations that are
+// not retired, oldest first. Those of other credentials are left out. Those that are revoked are part of the roll-over,
+// and not of the certificates.
 func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certificate, evidence []Evidence) Standing {
 	certs := ofCredential(inReach, a.Presents())
 	r := rollover.Rollover{Strategy: a.Strategy, Presents: a.Generation, NeededOldAt: a.NeededOldAt,

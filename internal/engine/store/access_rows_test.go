@@ -32,7 +32,8 @@ func TestFailedSignInsAreCountedForEachNameAndNetwork(t *testing.T) {
 			{"olga", "a", 0, counted{1, time.Time{}}}, {"olga", "b", 0, counted{1, time.Time{}}},
 			{"eve", "a", 0, counted{1, time.Time{}}}, {"olga", "a", 0, counted{2, time.Time{}}},
 			{"olga", "a", time.Minute - time.Microsecond, counted{0, unlocked}},
-			{"olga", "a", time.Minute, counted{3, time.Time{}}}, {"olga", "a", time.Minute, counted{0, now.Add(2 * time.Minute)}},
+			{"olga", "a", time.Minute, counted{3, time.Time{}}},
+			{"olga", "a", time.Minute, counted{0, now.Add(2 * time.Minute)}},
 		} {
 			if got := count(c.name, c.network, now.Add(c.after)); got != c.want {
 				t.Errorf("%s from %s after %v: %v, want %v", c.name, c.network, c.after, got, c.want)

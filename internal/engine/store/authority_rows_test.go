@@ -22,8 +22,17 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 			return a
 		}
 		root := authority("root", tenancy.RootAuthority, "", 1)
-		one, two := authority("one", tenancy.IssuingAuthority, "root", 2), authority("two", tenancy.IssuingAuthority, "root",
-			3)
+		one, two := authority(
+			"one",
+			tenancy.IssuingAuthority,
+			"root",
+			2,
+		), authority(
+			"two",
+			tenancy.IssuingAuthority,
+			"root",
+			3,
+		)
 		if err := r.AddAuthority(ctx, one); !isKind(err, tenancy.ErrConflict) {
 			t.Errorf("the same authority again: %v", err)
 		}
@@ -46,7 +55,7 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 		before := tenancy.Certificate{IssuerID: "one", DER: []byte{1}}
 		for _, after := range []tenancy.Certificate{{IssuerID: "two", DER: []byte{2}}} {
 			if changes, err := r.Changes(ctx, before, after); err == nil || changes != (tenancy.Changes{}) {
-				t.Errorf("changes between what are no certificates: %+v", changes)
+				t.Errorf("changes between bytes that cannot be certificates: %+v", changes)
 			}
 			r.reads(func(ctx context.Context, tx *Tx) error {
 				_, err := tx.Changes(ctx, before, after)

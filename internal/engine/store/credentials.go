@@ -12,7 +12,17 @@ const credentialColumns = "tenant_id, name, issuer, key_type, subject, san, vali
 
 func scanCredential(s row) (c tenancy.Credential, err error) {
 	var micros int64
-	err = s.Scan(&c.TenantID, &c.Name, &c.Issuer, &c.KeyType, &c.Subject, &c.SAN, &micros, instant{&c.CreatedAt}, &c.Version)
+	err = s.Scan(
+		&c.TenantID,
+		&c.Name,
+		&c.Issuer,
+		&c.KeyType,
+		&c.Subject,
+		&c.SAN,
+		&micros,
+		instant{&c.CreatedAt},
+		&c.Version,
+	)
 	c.Validity = time.Duration(micros) * time.Microsecond
 	return c, err
 }
@@ -31,8 +41,19 @@ func (r Reader) CredentialsOf(ctx context.Context, tenantIDs []string) (map[stri
 
 // CreateCredential stores a credential. It returns [tenancy.ErrConflict] if the tenant has one of this name.
 func (t *Tx) CreateCredential(ctx context.Context, c tenancy.Credential) error {
-	_, err := t.exec(ctx, "INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", c.TenantID,
-		c.Name, c.Issuer, c.KeyType, c.Subject, c.SAN, c.Validity.Microseconds(), micros(c.CreatedAt), c.Version)
+	_, err := t.exec(
+		ctx,
+		"INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		c.TenantID,
+		c.Name,
+		c.Issuer,
+		c.KeyType,
+		c.Subject,
+		c.SAN,
+		c.Validity.Microseconds(),
+		micros(c.CreatedAt),
+		c.Version,
+	)
 	return err
 }
 
@@ -47,8 +68,8 @@ func (t *Tx) UpdateCredential(ctx context.Context, c tenancy.Credential) error {
 func (r Reader) EmptyCredentials(ctx context.Context, limit int) ([]tenancy.Credential, error) {
 	return list(ctx, r, scanCredential, "SELECT "+credentialColumns+" FROM credentials AS c WHERE name NOT IN ('tenant', "+
 		"'m-user') AND NOT EXISTS (SELECT 1 FROM certificates WHERE tenant_id = c.tenant_id AND purpose = c.name) AND NOT "+
-		"EXISTS (SELECT 1 FROM requests WHERE tenant_id = c.tenant_id AND purpose = c.name) ORDER BY tenant_id, name LIMIT ?",
-		limit)
+		"EXISTS (SELECT 1 FROM requests WHERE tenant_id = c.tenant_id AND purpose = c.name) ORDER BY tenant_id, name "+
+		"LIMIT ?", limit)
 }
 
 // CountByIssuer counts the credentials with settings of their own, and the open requests, by the name of the issuer.

@@ -27,7 +27,12 @@ func withJobs(r rows) {
 
 // jobs lists the jobs that can run now.
 func jobs(r rows) (ids []int) {
-	ids, err := list(r.t.Context(), r.Reader, scanOne[int], "SELECT id FROM river_job WHERE state = 'available' ORDER BY id")
+	ids, err := list(
+		r.t.Context(),
+		r.Reader,
+		scanOne[int],
+		"SELECT id FROM river_job WHERE state = 'available' ORDER BY id",
+	)
 	must(r.t, err)
 	return ids
 }
@@ -92,7 +97,7 @@ func TestDeliveriesAreDueWhenMailsAreReleased(t *testing.T) {
 		r.same("still no hold", err, got, tenancy.MailHold{})
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.SetSetting(ctx, mailHold, "{") })
 		if err := write(t, r.Store, func(ctx context.Context, tx *Tx) error { return tx.RetryMails(ctx, now) }); err == nil {
-			t.Error("a hold that cannot be read is no error")
+			t.Error("a hold that cannot be read gives no error")
 		}
 	})
 }

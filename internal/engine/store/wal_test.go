@@ -80,14 +80,15 @@ func TestTheMarksOfALogAreReadUpToWhereItEnds(t *testing.T) {
 		after func([]byte) []byte
 		want  []uint32
 	}{
-		"a mark":                         {512, little, []walPage{mark}, whole, []uint32{1, 2}},
-		"a mark, big-endian":             {512, bigger, []walPage{mark}, whole, []uint32{1, 2}},
-		"the largest pages":              {65536, little, []walPage{mark}, whole, []uint32{1, 2}},
-		"two marks":                      {512, little, []walPage{mark, other}, whole, []uint32{1, 2, 3}},
-		"another transaction before":     {512, little, []walPage{{2, true, 8, 9}, mark}, whole, []uint32{1, 2}},
-		"a transaction of two pages":     {512, little, []walPage{{1, false, 5, 4}, {2, true, 8, 9}}, whole, []uint32{5}},
-		"page 1 as the second":           {512, little, []walPage{{2, false, 8, 9}, {1, true, 5, 4}}, whole, []uint32{5}},
-		"a mark after two pages":         {512, little, []walPage{{3, false, 8, 9}, {2, true, 8, 9}, mark}, whole, []uint32{1, 2}},
+		"a mark":                     {512, little, []walPage{mark}, whole, []uint32{1, 2}},
+		"a mark, big-endian":         {512, bigger, []walPage{mark}, whole, []uint32{1, 2}},
+		"the largest pages":          {65536, little, []walPage{mark}, whole, []uint32{1, 2}},
+		"two marks":                  {512, little, []walPage{mark, other}, whole, []uint32{1, 2, 3}},
+		"another transaction before": {512, little, []walPage{{2, true, 8, 9}, mark}, whole, []uint32{1, 2}},
+		"a transaction of two pages": {512, little, []walPage{{1, false, 5, 4}, {2, true, 8, 9}}, whole, []uint32{5}},
+		"page 1 as the second":       {512, little, []walPage{{2, false, 8, 9}, {1, true, 5, 4}}, whole, []uint32{5}},
+		"a mark after two pages": {512, little, []walPage{{3, false, 8, 9}, {2, true, 8, 9}, mark}, whole,
+			[]uint32{1, 2}},
 		"a transaction that was cut off": {512, little, []walPage{mark, {1, false, 6, 7}}, whole, []uint32{1, 2}},
 		"no page 1":                      {512, little, []walPage{{2, true, 8, 9}}, whole, nil},
 		"no page":                        {512, little, nil, whole, nil},

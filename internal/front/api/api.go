@@ -174,7 +174,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 	r := &router{api: humago.New(mux, config), server: s}
 	for _, register := range []func(*router){
 		registerTenants, registerPeople, registerArrangements, registerCredentials, registerTrial, registerRollovers,
-		registerLinks, registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations, registerDeliveries,
+		registerLinks, registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations,
+		registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 	} {
 		register(r)

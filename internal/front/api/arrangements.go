@@ -101,7 +101,7 @@ func (s *server) apply(ctx context.Context, t tenancy.Tenant, in client.Arrangem
 	if a.Credential == "" {
 		a.Credential = in.Credential
 	} else if in.Credential != "" && in.Credential != a.Credential {
-		return a, tenancy.Invalid("credential", "cannot be changed: it is %s. Create another arrangement for the credential %s",
+		return a, tenancy.Invalid("credential", "cannot be changed: it is %s. Create another arrangement for %s",
 			a.Credential, in.Credential)
 	}
 	switch {
@@ -192,15 +192,22 @@ func (s *server) createReceiver(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	r := applyReceiver(in.Body, tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
-		Version: 1})
+	r := applyReceiver(
+		in.Body,
+		tenancy.Receiver{ID: store.NewID(), TenantID: t.ID, Name: in.Body.Name, CreatedAt: s.now(),
+			Version: 1},
+	)
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	err = s.change(ctx, "receiver.created", t.Name, t.Name+"/"+r.Name, viewReceiver(r), func(tx *store.Tx) error {
 		return named("receiver", r.Name, tx.CreateReceivers(ctx, r))
 	})
-	return &Created[client.Receiver]{etag(1), prefix + "/tenants/" + t.Name + "/receivers/" + r.Name, viewReceiver(r)}, err
+	return &Created[client.Receiver]{
+		etag(1),
+		prefix + "/tenants/" + t.Name + "/receivers/" + r.Name,
+		viewReceiver(r),
+	}, err
 }
 
 func (s *server) getReceiver(ctx context.Context, in *OneReceiver) (*Entity[client.Receiver], error) {

@@ -108,7 +108,10 @@ func (s *server) listCredentials(ctx context.Context, in *InTenant) (*List[clien
 	return &List[client.Credential]{client.Page[client.Credential]{Items: all}}, err
 }
 
-func (s *server) credential(ctx context.Context, in OneCredential) (t tenancy.Tenant, v client.Credential, version int64,
+func (s *server) credential(
+	ctx context.Context,
+	in OneCredential,
+) (t tenancy.Tenant, v client.Credential, version int64,
 	err error) {
 	if t, err = s.tenant(ctx, in.Tenant); err != nil {
 		return t, v, 0, err
@@ -167,8 +170,11 @@ func (s *server) changeCredential(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if before.Generation > 0 && (c.Subject != before.Subject || c.SAN != before.SAN) {
-		return nil, tenancy.Invalid("subject", "cannot be changed: receivers map the names of the certificates that exist. "+
-			"Add another credential, and move one arrangement after the other to it")
+		return nil, tenancy.Invalid(
+			"subject",
+			"cannot be changed: receivers map the names of the certificates that exist. "+
+				"Add another credential, and move one arrangement after the other to it",
+		)
 	}
 	if c, err = s.engine.ChangeCredential(ctx, c, actor(ctx), s.now()); err != nil {
 		return nil, err
@@ -191,11 +197,22 @@ func (s *server) request(ctx context.Context, in OneRequest) (t tenancy.Tenant, 
 }
 
 // viewRequest returns a function that shows a request.
-func (s *server) viewRequest(ctx context.Context, tenants map[string]tenancy.Tenant) func(tenancy.Request) client.CertificateRequest {
+func (s *server) viewRequest(
+	ctx context.Context,
+	tenants map[string]tenancy.Tenant,
+) func(tenancy.Request) client.CertificateRequest {
 	issuers := s.engine.Issuers()
 	return func(q tenancy.Request) client.CertificateRequest {
-		v := client.CertificateRequest{ID: q.ID, Tenant: tenants[q.TenantID].Name, Purpose: q.Purpose, Generation: q.Generation,
-			Issuer: q.Issuer, Since: q.CreatedAt, AskAt: q.AskAt, LastError: q.LastError}
+		v := client.CertificateRequest{
+			ID:         q.ID,
+			Tenant:     tenants[q.TenantID].Name,
+			Purpose:    q.Purpose,
+			Generation: q.Generation,
+			Issuer:     q.Issuer,
+			Since:      q.CreatedAt,
+			AskAt:      q.AskAt,
+			LastError:  q.LastError,
+		}
 		if from, err := issuers.Of(q.Issuer); err == nil {
 			_, v.ByHand = issuer.As[issuer.Requester](from)
 		}
@@ -275,7 +292,13 @@ func (s *server) listIssuers(ctx context.Context, _ *struct{}) (*List[client.Iss
 	issuers := s.engine.Issuers()
 	out := &List[client.Issuer]{client.Page[client.Issuer]{Items: []client.Issuer{}}}
 	for _, name := range slices.Sorted(maps.Keys(issuers)) {
-		v := client.Issuer{Name: cmp.Or(name, "local"), Kind: "local", Default: name == s.engine.IssuerName(), Credentials: credentials[name], Requests: requests[name]}
+		v := client.Issuer{
+			Name:        cmp.Or(name, "local"),
+			Kind:        "local",
+			Default:     name == s.engine.IssuerName(),
+			Credentials: credentials[name],
+			Requests:    requests[name],
+		}
 		if k, ok := issuer.As[interface{ Kind() string }](issuers[name]); ok {
 			v.Kind = cmp.Or(k.Kind(), v.Kind)
 		}

@@ -45,9 +45,9 @@ func TestACertificateOfACAThatAPersonAsksIsRequestedAnsweredAndPresented(t *test
 	arrangement := `{"name":"to-bank","receiver":"erp","endpoint":"https://bank.example.com/","credential":"%s"}`
 	f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 422, fmt.Sprintf(arrangement, "m-user"))
 	f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 422, fmt.Sprintf(arrangement, "nowhere"))
-	if a := f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201, fmt.Sprintf(arrangement, "bank")); a["generation"] !=
-		nil || a["credential"] != "bank" {
-		t.Errorf("%v", a)
+	made = f.ok("acme/alice", "POST", "/tenants/acme/arrangements", 201, fmt.Sprintf(arrangement, "bank"))
+	if made["generation"] != nil || made["credential"] != "bank" {
+		t.Errorf("%v", made)
 	}
 
 	open := items(f.ok("acme/alice", "GET", "/tenants/acme/requests", 200, ""))
@@ -67,11 +67,14 @@ func TestACertificateOfACAThatAPersonAsksIsRequestedAnsweredAndPresented(t *test
 		t.Errorf("%d, %s", csr.status, disposition)
 	}
 	for what, c := range map[string]struct{ answer, want string }{
-		"no certificate":    {`{"certificate":"eA=="}`, "cannot be read"},
-		"another subject":   {f.signedBySwish(csr.raw, func(c *x509.Certificate) { c.RawSubject = nil }), "it names"},
-		"no client purpose": {f.signedBySwish(csr.raw, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "client authentication"},
+		"no certificate":  {`{"certificate":"eA=="}`, "cannot be read"},
+		"another subject": {f.signedBySwish(csr.raw, func(c *x509.Certificate) { c.RawSubject = nil }), "it names"},
+		"no client purpose": {
+			f.signedBySwish(csr.raw, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), "client authentication",
+		},
 	} {
-		if a := f.call("acme/alice", "POST", path+"/answer", c.answer); a.status != 422 || !strings.Contains(a.raw, c.want) {
+		if a := f.call("acme/alice", "POST", path+"/answer", c.answer); a.status != 422 ||
+			!strings.Contains(a.raw, c.want) {
 			t.Errorf("%s: %d, %s", what, a.status, a.raw)
 		}
 	}
@@ -83,7 +86,9 @@ func TestACertificateOfACAThatAPersonAsksIsRequestedAnsweredAndPresented(t *test
 	if a := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/to-bank", 200, ""); a["generation"] != 1. {
 		t.Errorf("the arrangement: %v", a)
 	}
-	if r := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/to-bank/rollover", 200, ""); len(r["generations"].([]any)) !=
+	if r := f.ok("acme/alice", "GET", "/tenants/acme/arrangements/to-bank/rollover", 200, ""); len(
+		r["generations"].([]any),
+	) !=
 		1 {
 		t.Errorf("the roll-over: %v", r)
 	}
@@ -100,15 +105,42 @@ func TestACertificateOfACAThatAPersonAsksIsRequestedAnsweredAndPresented(t *test
 
 func TestASettingOfACredentialAppliesFromTheNextGenerationOnAndItsNamesStay(t *testing.T) {
 	f := setUp(t)
-	f.ok("operator", "PUT", "/tenants/acme/credentials/tenant", 422, `{"name":"tenant","subject":"CN=x"}`, `If-Match: "0"`)
-	f.ok("operator", "PUT", "/tenants/acme/credentials/tenant", 422, `{"name":"tenant","issuer":"nowhere"}`, `If-Match: "0"`)
+	f.ok(
+		"operator",
+		"PUT",
+		"/tenants/acme/credentials/tenant",
+		422,
+		`{"name":"tenant","subject":"CN=x"}`,
+		`If-Match: "0"`,
+	)
+	f.ok(
+		"operator",
+		"PUT",
+		"/tenants/acme/credentials/tenant",
+		422,
+		`{"name":"tenant","issuer":"nowhere"}`,
+		`If-Match: "0"`,
+	)
 	f.ok("operator", "PUT", "/tenants/acme/credentials/nowhere", 404, `{"name":"nowhere"}`, `If-Match: "0"`)
 	f.ok("operator", "PUT", "/tenants/acme/credentials/tenant", 428, `{"name":"tenant","key_type":"p384"}`)
-	changed := f.call("operator", "PUT", "/tenants/acme/credentials/tenant", `{"name":"tenant","key_type":"p384"}`, `If-Match: "0"`)
+	changed := f.call(
+		"operator",
+		"PUT",
+		"/tenants/acme/credentials/tenant",
+		`{"name":"tenant","key_type":"p384"}`,
+		`If-Match: "0"`,
+	)
 	if changed.status != 200 || changed.header.Get("ETag") != `"1"` {
 		t.Errorf("%d, %s: %s", changed.status, changed.header.Get("ETag"), changed.raw)
 	}
-	f.ok("operator", "PUT", "/tenants/acme/credentials/tenant", 409, `{"name":"tenant","key_type":"p521"}`, `If-Match: "0"`)
+	f.ok(
+		"operator",
+		"PUT",
+		"/tenants/acme/credentials/tenant",
+		409,
+		`{"name":"tenant","key_type":"p521"}`,
+		`If-Match: "0"`,
+	)
 	c := f.ok("operator", "POST", "/tenants/acme/certificates/tenant/renew", 201, `{"reason":"reissue"}`)
 	if c["key_type"] != "p384" || c["generation"] != 2. {
 		t.Errorf("%v", c)

@@ -219,5 +219,8 @@ var germanTenant = []translation{
 		"Die CA wurde gefragt und hat noch nicht geantwortet. Sie wird am %s erneut gefragt.",
 	},
 	{"Request again with another key", "Mit einem anderen Schlüssel erneut anfordern"},
-	{"The request was sent again, with another key.", "Die Anforderung wurde mit einem anderen Schlüssel erneut gesendet."},
+	{
+		"The request was sent again, with another key.",
+		"Die Anforderung wurde mit einem anderen Schlüssel erneut gesendet.",
+	},
 }

@@ -41,8 +41,9 @@ func TestANameIsReadAsItIsWritten(t *testing.T) {
 
 func TestTextThatIsNotANameIsRefusedWithTheReason(t *testing.T) {
 	for text, want := range map[string]string{
-		"acme": "must be a name like", "CN=": "empty CN", "CN=a,": "must be a name like", "CN=a,,O=b": `",O", which is not known`,
-		"=a": "not known", "XY=a": `"XY", which is not known`, "C=Sweden": "two letters", "C=Ü1": "two letters",
+		"acme": "must be a name like", "CN=": "empty CN", "CN=a,": "must be a name like",
+		"CN=a,,O=b": `",O", which is not known`,
+		"=a":        "not known", "XY=a": `"XY", which is not known`, "C=Sweden": "two letters", "C=Ü1": "two letters",
 		"DC=exämple": "ASCII", "CN=a\x00b": "cannot be printed", "CN=a\\00b": "cannot be printed",
 		"CN=\xff": "cannot be printed", "CN=a;b": "must be a name like", "CN=a\\": "must be a name like",
 		"CN=a\\zz": "must be a name like", `CN="a"`: "must be a name like", "CN=#0401": "must be a name like",
@@ -68,7 +69,8 @@ func TestAlternativeNamesAreReadAsTheyAreWritten(t *testing.T) {
 	if san, err := ParseSAN(""); san != nil || err != nil {
 		t.Errorf("%x, %v", san, err)
 	}
-	for _, wrong := range []string{"a.example.com", "DNS:", "DNS:a b", "DNS:exämple.com", "URI:/path", "URI:a b:c", "IP:1.2.3.4",
+	for _, wrong := range []string{"a.example.com", "DNS:", "DNS:a b", "DNS:exämple.com", "URI:/path", "URI:a b:c",
+		"IP:1.2.3.4",
 		"email:a", "email:A <a@example.com>", "DNS:a,", "DNS:" + strings.Repeat("a.", 600)} {
 		if san, err := ParseSAN(wrong); err == nil {
 			t.Errorf("%q is read as %x", wrong, san)
@@ -91,7 +93,11 @@ func TestOpenSSLReadsWrittenNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), RawSubject: subject, Subject: pkix.Name{CommonName: "ignored"}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		RawSubject:   subject,
+		Subject:      pkix.Name{CommonName: "ignored"},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
