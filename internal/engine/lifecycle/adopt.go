@@ -150,7 +150,7 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 			c, err = e.adopt(p.tenant, f.Adopted[i], now)
 		} else {
 			c, err = e.issue(ctx, owner{Tenant: p.tenant}, issuance{Request: issuer.Request{Tenant: p.tenant.Name,
-				Purpose: purpose, At: now, Validity: validity}, generation: 1})
+				Purpose: purpose, At: now, Validity: validity}, generation: 1, founds: true})
 		}
 		if err != nil {
 			return p, fmt.Errorf("tenant %s: %w", p.tenant.Name, err)

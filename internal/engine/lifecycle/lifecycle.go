@@ -212,6 +212,8 @@ type issuance struct {
 	issuer.Request
 	generation int
 	why        cause
+	// founds is set if the tenant is not stored yet, so that a request cannot be stored.
+	founds bool
 }
 
 // issue creates a key and its certificate, with the validity of the credential or the policy unless the request has
