@@ -182,34 +182,30 @@ var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenanc
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {
-	ours, err := fs.Sub(builtIn, "templates")
-	if err != nil {
-		return nil, err
-	}
 	// A folder may be older than a kind of notice. Then the built-in template is used.
-	from := func(name string) fs.FS {
+	from := func(name string) (fs.FS, string) {
 		if dir == "" {
-			return ours
+			return builtIn, "templates/" + name
 		}
 		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) &&
 			!strings.HasPrefix(name, string(tenancy.Expiring)) && !strings.HasPrefix(name, string(tenancy.Renewed)) {
-			return ours
+			return builtIn, "templates/" + name
 		}
-		return os.DirFS(dir)
+		return os.DirFS(dir), name
 	}
 	t := &Templates{map[tenancy.NoticeKind]*texttemplate.Template{}, map[tenancy.NoticeKind]*htmltemplate.Template{}}
 	funcs := map[string]any{"day": func(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04 MST") }}
 	for _, kind := range noticeKinds {
 		plain, rich := string(kind)+".txt", string(kind)+".html"
-		shared, err1 := texttemplate.New(plain).Funcs(funcs).ParseFS(ours, "changes.txt", "genuine.txt")
-		sharedHTML, err2 := htmltemplate.New(rich).Funcs(funcs).ParseFS(ours, "changes.html", "genuine.html")
-		if err := errors.Join(err1, err2); err != nil {
+		shared := texttemplate.Must(texttemplate.New(plain).Funcs(funcs).ParseFS(builtIn, "templates/changes.txt",
+			"templates/genuine.txt"))
+		sharedHTML := htmltemplate.Must(htmltemplate.New(rich).Funcs(funcs).ParseFS(builtIn, "templates/changes.html",
+			"templates/genuine.html"))
+		var err error
+		if t.text[kind], err = shared.ParseFS(from(plain)); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
-		if t.text[kind], err = shared.ParseFS(from(plain), plain); err != nil {
-			return nil, fmt.Errorf("mail templates: %w", err)
-		}
-		if t.html[kind], err = sharedHTML.ParseFS(from(rich), rich); err != nil {
+		if t.html[kind], err = sharedHTML.ParseFS(from(rich)); err != nil {
 			return nil, fmt.Errorf("mail templates: %w", err)
 		}
 		// Report a misspelt name now, not on the first of the month.

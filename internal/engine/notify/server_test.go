@@ -1,0 +1,345 @@
+package notify
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A patient mail server never ends a connection itself. It answers with 421 to each mail of a connection after the
+// first ones, and counts the commands and the connections that are open.
+type patient struct {
+	url   string
+	mails int // of a connection that are accepted
+	reset string
+
+	mu       sync.Mutex // guards the fields below
+	open     int
+	commands map[string]int
+}
+
+func newPatient(t *testing.T, mails int, reset string) *patient {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	p := &patient{url: "smtp://" + l.Addr().String() + "?tls=none", mails: mails, reset: reset,
+		commands: map[string]int{}}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.count("CONNECT", 1)
+			go p.serve(c)
+		}
+	}()
+	return p
+}
+
+func (p *patient) count(command string, opened int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.commands[command]++
+	p.open += opened
+}
+
+func (p *patient) serve(c net.Conn) {
+	defer p.count("CLOSE", -1)
+	defer c.Close()
+	fmt.Fprint(c, "220 ready\r\n")
+	left := p.mails
+	for in := bufio.NewScanner(c); in.Scan(); {
+		word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
+		p.count(word, 0)
+		switch {
+		case word == "MAIL" && left == 0:
+			fmt.Fprint(c, "421 4.7.0 too many mails\r\n")
+		case word == "RCPT" && strings.Contains(in.Text(), "gone@"):
+			fmt.Fprint(c, "550 5.1.1 no such user\r\n")
+		case word == "RSET":
+			fmt.Fprint(c, p.reset+"\r\n")
+		case word == "DATA":
+			fmt.Fprint(c, "354 go on\r\n")
+			for in.Scan() && in.Text() != "." {
+			}
+			left--
+			fmt.Fprint(c, "250 ok\r\n")
+		default:
+			fmt.Fprint(c, "250 ok\r\n")
+		}
+	}
+}
+
+func TestEveryConnectionToAMailServerIsClosed(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		mails       int
+		reset       string
+		letters     []string
+		accepted    int
+		connections int
+		resets      int
+		quits       int
+	}{
+		{"one connection", 9, "250 ok", []string{"a", "b", "c"}, 3, 1, 0, 1},
+		{"a limit of mails", 2, "250 ok", []string{"a", "b", "c", "d", "e"}, 5, 3, 0, 1},
+		{"no mail is accepted", 0, "250 ok", []string{"a", "b"}, 0, 2, 0, 0},
+		{"a recipient is unknown", 9, "250 ok", []string{"a", "gone", "c"}, 2, 1, 1, 1},
+		{"a server that does not forget the recipient", 9, "502 what", []string{"a", "gone", "c"}, 2, 2, 1, 1},
+	} {
+		p := newPatient(t, c.mails, c.reset)
+		var letters []Addressed
+		for _, name := range c.letters {
+			letters = append(letters, to(name, name+"@acme.example.com"))
+		}
+		accepted := 0
+		for _, err := range send(t, server(t, p.url), letters...) {
+			if err == nil {
+				accepted++
+			}
+		}
+		testenv.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.open == 0 })
+		p.mu.Lock()
+		if accepted != c.accepted || p.commands["CONNECT"] != c.connections || p.commands["RSET"] != c.resets ||
+			p.commands["QUIT"] != c.quits {
+			t.Errorf("%s: %d mails are accepted, the commands are %v", c.name, accepted, p.commands)
+		}
+		p.mu.Unlock()
+	}
+}
+
+// Accepted mails show that the server works, so that connections that end between them do not end the round.
+func TestLostConnectionsCountInARowOnly(t *testing.T) {
+	p := newPatient(t, 1, "250 ok")
+	var letters []Addressed
+	for i := range 2*maxLost + 1 {
+		letters = append(letters, to(fmt.Sprint(i), fmt.Sprintf("u%d@acme.example.com", i)))
+	}
+	for i, err := range send(t, server(t, p.url), letters...) {
+		if err != nil {
+			t.Errorf("letter %d: %v", i, err)
+		}
+	}
+}
+
+func TestAServerThatCannotBeReachedAnswersTheFirstLetterOnly(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	l.Close()
+	s := server(t, "smtp://"+l.Addr().String()+"?tls=none")
+	var answers []error
+	check(t, s.Send(t.Context(), []Addressed{letter("m1")}, func(_ int, answer error) error {
+		answers = append(answers, answer)
+		return nil
+	}))
+	if len(answers) != 1 || faultOf(answers[0]).Fault != OfServer || faultOf(answers[0]).Session ||
+		!strings.Contains(answers[0].Error(), "mail server 127.0.0.1") {
+		t.Errorf("%v", answers)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	p := newPatient(t, 9, "250 ok")
+	check(t, server(t, p.url).Send(ended, []Addressed{letter("m1")}, func(_ int, answer error) error {
+		if answer == nil {
+			t.Error("a mail is sent by a process that ends")
+		}
+		return nil
+	}))
+}
+
+func TestOnlyAReplyOfTheServerDecidesAboutAMail(t *testing.T) {
+	unavailable, busy := &textproto.Error{Code: 421, Msg: "4.3.2 closing"}, &textproto.Error{Code: 450, Msg: "4.2.0 busy"}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{{nil, false}, {errors.New("EOF"), true}, {unavailable, true}, {busy, false},
+		{fmt.Errorf("write: %w", noReply{busy}), true}} {
+		if got := ended(c.err); got != c.want {
+			t.Errorf("%v ends the connection: %v", c.err, got)
+		}
+	}
+	s := server(t, "smtp://mail.example.com")
+	err := s.refusal(atRecipient, fmt.Errorf("RCPT: %w", &textproto.Error{Code: 550, Msg: "5.1.1 unknown"}))
+	if r := (*Refusal)(nil); !errors.As(err, &r) || !r.Final || r.Session || r.Fault != OfRecipient ||
+		err.Error() != "mail server mail.example.com: 550 5.1.1 unknown" {
+		t.Errorf("%v", err)
+	}
+	if err := s.refusal(atSession, errors.New("EOF")); errors.As(err, new(*Refusal)) ||
+		err.Error() != "mail server mail.example.com: EOF" {
+		t.Errorf("%v", err)
+	}
+	if r := faultOf(errors.New("EOF")); r.Fault != OfServer || r.Final || r.Session || r.Reply.Error() != "EOF" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestALetterThatCannotBeComposedIsNotSent(t *testing.T) {
+	ts := templates(t)
+	from := mail.Address{Address: "noreply@p.example.com"}
+	l := letter("m1")
+	l.Address = "jürgen@acme.example.com"
+	if m, err := ts.compose(l.Kind, l.Letter, from); m != nil || err == nil || !strings.Contains(err.Error(), "RFC 6531") {
+		t.Errorf("an address that needs SMTPUTF8: %v", err)
+	}
+	l.Address = "a@-ü.example"
+	if m, err := ts.compose(l.Kind, l.Letter, from); m != nil || err == nil {
+		t.Errorf("a domain that is not valid: %v", err)
+	}
+	p := newPatient(t, 9, "250 ok")
+	const broken = "{{index .Tokens 5}}"
+	for form, ts := range map[string]*Templates{
+		"text": {text: map[tenancy.NoticeKind]*texttemplate.Template{
+			tenancy.Renewed: texttemplate.Must(texttemplate.New("").Parse(broken))}, html: ts.html},
+		"html": {text: ts.text, html: map[tenancy.NoticeKind]*htmltemplate.Template{
+			tenancy.Renewed: htmltemplate.Must(htmltemplate.New("").Parse(broken))}},
+	} {
+		if text, html, err := ts.render(tenancy.Renewed, letter("m1").Letter); err == nil || text+html != "" {
+			t.Errorf("%s: %v", form, err)
+		}
+		s := server(t, p.url)
+		s.templates = ts
+		if err := send(t, s, letter("m1"))[0]; err == nil || !strings.Contains(err.Error(), "write the mail") ||
+			faultOf(err).Fault != OfServer {
+			t.Errorf("%s: %v", form, err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.commands["MAIL"] != 0 {
+		t.Errorf("the commands are %v", p.commands)
+	}
+}
+
+func TestAFolderOfTemplatesMayBeOlderThanAKindOfNotice(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"expiring.txt", "expiring.html", "renewed.txt", "renewed.html", "unready.txt"} {
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte("Ours: {{.Name}}"), 0o600))
+	}
+	ts, err := LoadTemplates(dir)
+	check(t, err)
+	for _, kind := range noticeKinds {
+		text, html, err := ts.render(kind, Letter{Name: "alice", New: &Details{}, Authority: &Details{}})
+		check(t, err)
+		ours := kind == tenancy.Expiring || kind == tenancy.Renewed
+		if strings.HasPrefix(text, "Ours: alice") != (ours || kind == tenancy.Unready) ||
+			strings.HasPrefix(html, "Ours: alice") != ours {
+			t.Errorf("%s: %q and %q", kind, text[:20], html[:20])
+		}
+	}
+	check(t, os.Remove(filepath.Join(dir, "renewed.html")))
+	if _, err := LoadTemplates(dir); err == nil || !strings.Contains(err.Error(), "renewed.html") {
+		t.Errorf("without the template of a renewal: %v", err)
+	}
+}
+
+// Answers that are stored together are stored once.
+func TestAnswersOfSeveralConversationsAreStoredOnceEach(t *testing.T) {
+	w := newWorld(t)
+	now := date(2026, 11, 1)
+	check(t, w.Tick(t.Context(), now))
+	mails, err := w.Store.Mails(t.Context(), w.acme.ID, "", "", 2)
+	check(t, err)
+	var answers []answered
+	for _, m := range mails {
+		m.State, m.SentAt = tenancy.MailSent, now
+		answers = append(answers, answered{m, []tenancy.Event{tenancy.NewEvent(now, "mail", "mail.sent", "acme", m.ID, nil)}})
+	}
+	other := entry{answers[0], make(chan error, 1)}
+	l := ledger{waiting: []entry{other}} // of another conversation
+	check(t, l.store(t.Context(), w.Store, answers[1]))
+	check(t, <-other.stored)
+	if got := w.mailEvents(); len(got) != 2 || len(l.waiting) != 0 {
+		t.Errorf("the events are %q, %d answers wait", got, len(l.waiting))
+	}
+	if n := w.sent(); n != 2 {
+		t.Errorf("%d mails are sent", n)
+	}
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.SQL().ExecContext(t.Context(), "DELETE FROM mails")
+		return err
+	}))
+	if err := l.store(t.Context(), w.Store, answers[0]); !errors.Is(err, tenancy.ErrStale) {
+		t.Errorf("a mail that is gone: %v", err)
+	}
+	if got := w.mailEvents(); len(got) != 2 {
+		t.Errorf("an answer that is not stored has an event: %q", got)
+	}
+}
+
+func TestDeadlinesOpenReceiversAndReasonsOfALetter(t *testing.T) {
+	early, late := date(2027, 1, 1), date(2027, 2, 1)
+	l := Letter{Arrangements: []Affected{{Arrangement: "none"}, {Arrangement: "late", Deadline: late, Exposed: true},
+		{Arrangement: "early", Deadline: early}, {Arrangement: "late again", Deadline: late, Accepts: true},
+		{Arrangement: "unaffected", Unaffected: true}, {Arrangement: "unasked", Unasked: true}}}
+	names := func(all []Affected) (text string) {
+		for _, a := range all {
+			text += a.Arrangement + ";"
+		}
+		return text
+	}
+	if !l.Deadline().Equal(early) || !(Letter{}).Deadline().IsZero() || l.AtOnce() || !(Letter{}).AtOnce() {
+		t.Errorf("the deadline is %v", l.Deadline())
+	}
+	if open, exposed := names(l.Open()), names(l.Exposed()); open != "none;late;early;" || exposed != "late;" {
+		t.Errorf("open %q, exposed %q", open, exposed)
+	}
+	for reason, want := range map[string]struct {
+		revoked bool
+		because string
+	}{"lost": {true, "its key was lost"}, "compromised": {true, "its key may be in the wrong hands"},
+		"authority-revoked": {true, "the CA that issued it is revoked"}, "reissue": {false, ""}, "": {false, ""}} {
+		l := Letter{Reason: reason}
+		if l.Revoked() != want.revoked || want.revoked && l.RevokedBecause() != want.because {
+			t.Errorf("%q: %v, because %s", reason, l.Revoked(), l.RevokedBecause())
+		}
+	}
+	for r, want := range map[tenancy.Receiver]string{{ContactName: "Eve", ContactEmail: "eve@x"}: "Eve, eve@x",
+		{ContactName: "Eve"}: "Eve", {ContactEmail: "eve@x"}: "eve@x", {}: ""} {
+		if got := contact(r); got != want {
+			t.Errorf("%+v: %q", r, got)
+		}
+	}
+	if got := moment(time.Date(2027, 1, 14, 1, 30, 0, 0, time.FixedZone("", 7200))); got != "13 January 2027, 23:30 UTC" {
+		t.Errorf("%q", got)
+	}
+}
+
+// What changes with a renewal follows from the chains of both certificates.
+func TestALetterNeedsTheChainsOfItsCertificates(t *testing.T) {
+	w := newWorld(t)
+	d := w.deliverer(&answers{})
+	check(t, w.Store.Close())
+	all := records{tenants: map[string]tenancy.Tenant{"t": {ID: "t", Name: "acme"}},
+		chains: map[string][][]byte{"known": nil},
+		certs: map[string]tenancy.Certificate{"1": {ID: "1", IssuerID: "known"}, "2": {ID: "2", IssuerID: "imported"},
+			"3": {ID: "3", IssuerID: "known"}},
+		notices: map[string]tenancy.Notice{"warning": {CertificateID: "2"}, "renewed": {CertificateID: "1", SuccessorID: "2"},
+			"from": {CertificateID: "2", SuccessorID: "1"}, "same": {CertificateID: "1", SuccessorID: "3"},
+			"announced": {Kind: tenancy.NewAuthority, CertificateID: "1", SuccessorID: "unknown"}},
+		authorities: []tenancy.Authority{{ID: "other"}}}
+	for notice, fails := range map[string]bool{"warning": true, "renewed": true, "from": true, "same": false,
+		"announced": true} {
+		_, err := d.letter(t.Context(), all, tenancy.Mail{NoticeID: notice, TenantID: "t"}, date(2026, 11, 1))
+		if (err != nil) != fails {
+			t.Errorf("%s: %v", notice, err)
+		}
+	}
+}
