@@ -32,8 +32,8 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 	if _, later := issuer.As[issuer.Collector](from); !later || r.founds {
 		issued, err := from.Issue(ctx, r.Request)
 		if e := (*issuer.RequestedError)(nil); r.founds && errors.As(err, &e) {
-			err = tenancy.Errorf(tenancy.ErrRefused, "the CA answers later (request %s), and a new tenant needs its certificates "+
-				"at once: withdraw the request there, and import the tenant with its certificates", e.Handle)
+			err = tenancy.Errorf(tenancy.ErrRefused, "the CA answers later (request %s), and a new tenant needs its "+
+				"certificates at once: withdraw the request there, and import the tenant with its certificates", e.Handle)
 		}
 		return issued, err
 	}
