@@ -33,7 +33,7 @@ func (c *credentialListCmd) Run(e env) error {
 				cmp.Or(string(v.KeyType), "the tenant's"),
 				v.Generation,
 				v.State,
-				moment(v.NotAfter),
+				when(v.NotAfter),
 			}
 		})
 }
@@ -46,7 +46,7 @@ func (c *remote) showCredential(e env, v client.Credential) error {
 	return c.show(e, v, "name", v.Name, "issuer", cmp.Or(v.Issuer, "default"), "key type",
 		cmp.Or(string(v.KeyType), "the tenant's"), "subject", cmp.Or(v.Subject, "the issuer decides"), "SAN",
 		cmp.Or(v.SAN, "none"), "validity", validity, "generation", v.Generation, "state", v.State, "valid until",
-		moment(v.NotAfter))
+		when(v.NotAfter))
 }
 
 type credentialAddCmd struct {
@@ -146,12 +146,12 @@ func (c *requestListCmd) Run(e env) error {
 		"ID\tTENANT\tCREDENTIAL\tGENERATION\tISSUER\tSINCE\tNEXT\tREPLACES UNTIL\tLAST ERROR",
 		"No requests wait for an answer.",
 		func(q client.CertificateRequest) []any {
-			next := "asked at " + moment(q.AskAt)
+			next := "asked at " + when(q.AskAt)
 			if q.ByHand {
 				next = "you send it"
 			}
 			return []any{q.ID, q.Tenant, q.Purpose, q.Generation, cmp.Or(q.Issuer, "default"), moment(q.Since), next,
-				moment(q.Replaces), q.LastError}
+				when(q.Replaces), q.LastError}
 		},
 	)
 }
