@@ -21,6 +21,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -173,7 +174,7 @@ func (m *Importer) move(t testing.TB, id string, from, to tenancy.ImportState) {
 }
 
 func TestAFleetIsImportedAndUndone(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) { aFleetIsImportedAndUndone(t, url) })
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) { aFleetIsImportedAndUndone(t, url) })
 }
 
 func aFleetIsImportedAndUndone(t *testing.T, url string) {
@@ -276,7 +277,7 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 }
 
 func TestAnImportThatIsInUseIsNotUndone(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) { anImportThatIsInUseIsNotUndone(t, url) })
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) { anImportThatIsInUseIsNotUndone(t, url) })
 }
 
 func anImportThatIsInUseIsNotUndone(t *testing.T, url string) {

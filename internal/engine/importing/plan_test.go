@@ -16,7 +16,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -122,7 +122,7 @@ func TestThePlanOfAnImportListsWhatTheFirstRenewalsChange(t *testing.T) {
 
 // Receivers that map a subject must not take one tenant for another after a renewal.
 func TestNamesThatBelongToAnotherTenantAreNotImported(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		m, e := world(t, url)
 		f := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
 		taken := pkix.Name{CommonName: "my300001", Organization: []string{"Platform"}}

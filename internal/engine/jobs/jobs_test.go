@@ -20,6 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/notify"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -128,7 +129,7 @@ func TestReplicasThatStartTogetherMigrateOneAfterTheOther(t *testing.T) {
 
 // The tick comes once an hour. That is too late for certificates of a revoked authority, so the revocation queues one.
 func TestTheCertificatesOfARevokedAuthorityAreRenewedWithoutWaitingForTheNextTick(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 3, parts(t))
 		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, Now: f.clock, Log: log})
 		check(t, err)
@@ -145,7 +146,7 @@ func TestTheCertificatesOfARevokedAuthorityAreRenewedWithoutWaitingForTheNextTic
 }
 
 func TestTheTickRepeats(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 1)
 		j, err := New(t.Context(), Config{Store: f.store, URL: url, Engine: f.engine.Engine, TickEvery: time.Second,
 			Now: f.clock, Log: log})
@@ -181,7 +182,7 @@ func (f *fixture) unsent() map[tenancy.MailState]int {
 }
 
 func TestTheTickRunsWhatIsDueAndEveryMailArrivesOnce(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		pit := testenv.StartMailpit(t)
 		f := setUp(t, url, 30)
 		templates, err := notify.LoadTemplates("")
@@ -240,7 +241,7 @@ func (a *answers) Send(_ context.Context, letters []notify.Addressed, answered f
 }
 
 func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 2)
 		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 		s := &answers{answer: func(l notify.Addressed, try int) error {
@@ -273,7 +274,7 @@ func TestAMailThatFailsIsTriedAgainAndOneThatIsRefusedIsDead(t *testing.T) {
 }
 
 func TestHeldMailsAreSentWhenTheServerAcceptsOne(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 3)
 		f.now = time.Date(2026, 11, 1, 0, 30, 0, 0, time.UTC)
 		var fixed atomic.Bool
@@ -300,7 +301,7 @@ func TestHeldMailsAreSentWhenTheServerAcceptsOne(t *testing.T) {
 }
 
 func TestMailsThatWaitedAreSentOnceAServerIsConfigured(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 3, func(c *lifecycle.Config) { c.Outbox = nil })
 		_, err := f.engine.Run(t.Context(), time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), f.now.AddDate(0, 10, 0))
 		check(t, err)
@@ -346,7 +347,7 @@ func TestAPartThatWasLostWithItsProcessIsFreeAtOnceOnSQLite(t *testing.T) {
 }
 
 func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		var asked []int
 		var mu sync.Mutex
 		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) {
@@ -377,7 +378,7 @@ func TestTheReplicasOfAServiceShareARunAndKeepItsLimitsTogether(t *testing.T) {
 }
 
 func TestAPartOfALostReplicaIsContinuedWhenItsLeaseEnds(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		const lease = 2 * time.Second
 		f := setUp(t, url, 12, parts(t), func(c *lifecycle.Config) { c.PartSize, c.PartLease = 5, lease })
 		start := time.Date(2026, 12, 1, 0, 30, 0, 0, time.UTC)
@@ -402,7 +403,7 @@ func TestAPartOfALostReplicaIsContinuedWhenItsLeaseEnds(t *testing.T) {
 }
 
 func TestALimitHoldsForAllReplicasTogether(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, 0)
 		// Four replicas reserve two at a time for ten seconds, on a clock that advances when all of them wait.
 		start := f.now

@@ -10,7 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -35,7 +35,7 @@ func (f *fixture) announcements(t tenancy.Tenant) (subjects []string) {
 }
 
 func TestANewAuthorityIsAnnouncedOnceToEveryKeyUserWhoseReceiversItConcerns(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		now := date("2026-01-15")
 		f := setUp(t, url, policy.Default, now)
 		var concerned []tenancy.Tenant

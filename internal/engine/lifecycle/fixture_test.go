@@ -17,6 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -80,9 +81,7 @@ type fixture struct {
 
 func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	t.Helper()
-	s, err := store.Open(t.Context(), url)
-	check(t, err)
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t, url)
 	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
 	check(t, err)
 	p, err := policy.Preset(preset)
@@ -108,9 +107,7 @@ func openCA(t *testing.T, s *store.Store, keys *keyring.Keyring, p policy.Policy
 // replica opens another engine on the same database, with a store and a CA of its own, as another process would.
 func (f *fixture) replica(now time.Time) *Engine {
 	f.t.Helper()
-	s, err := store.Open(f.t.Context(), f.url)
-	check(f.t, err)
-	f.t.Cleanup(func() { s.Close() })
+	s := storetest.Open(f.t, f.url)
 	c := f.config
 	c.Store, c.Issuer = s, flaky{openCA(f.t, s, c.Seal, c.Policy, now), f.down}
 	c.Parts, c.PartSize, c.Policy = f.parts, f.partSize, f.policy

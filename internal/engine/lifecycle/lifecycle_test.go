@@ -11,13 +11,13 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 func TestACertificateIsRenewedAMonthAfterItsWarningAndBothAreNotified(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		acme := f.tenant("acme", date("2026-01-15"))
 		check(t, f.Tick(t.Context(), date("2026-01-15"))) // the installation begins here
@@ -279,7 +279,7 @@ func TestAFailureDoesNotDelayOtherRenewalsAndIsTriedAgain(t *testing.T) {
 }
 
 func TestReplicasThatRunTogetherRenewOnce(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		var tenants []tenancy.Tenant
 		for i := range 40 {

@@ -14,7 +14,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -42,7 +42,7 @@ func split(t *testing.T, url string) (*fixture, *spread) {
 }
 
 func TestReplicasShareTheWorkOfARun(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f, s := split(t, url)
 		now := date("2026-12-01")
 		// There are twenty certificates, of tenants and M-users. It is too late for a warning.
@@ -96,7 +96,7 @@ func TestReplicasShareTheWorkOfARun(t *testing.T) {
 }
 
 func TestAPartWhoseWorkerDiedIsResumedByTheNextTick(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f, s := split(t, url)
 		now := date("2026-11-01")
 		check(t, f.Tick(t.Context(), now))
@@ -253,7 +253,7 @@ func TestAnUnsuitableCertificateIsRejectedAndACAThatWasDownForAWeekRenewsInTime(
 }
 
 func TestARunThatAnEarlierReleaseBeganIsFinished(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		f.tenant("acme", date("2026-01-15"))
 		check(t, f.Tick(t.Context(), date("2026-10-02")))
@@ -347,7 +347,7 @@ func TestARunGoesThroughEveryPage(t *testing.T) {
 }
 
 func TestARenewalWhoseNoticeExistsAlreadyIsNotStored(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		acme := f.tenant("acme", date("2026-01-15"))
 		run := date("2026-12-01")

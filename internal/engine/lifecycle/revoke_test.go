@@ -10,7 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -25,7 +25,7 @@ func (f *fixture) certificates(tenant tenancy.Tenant) []tenancy.Certificate {
 // A receiver that checks the whole chain refuses every certificate of a revoked authority. So all of them are replaced
 // at once, under another authority, and none of them is presented any more.
 func TestARevokedAuthoritysCertificatesAreRenewedAtOnceUnderAnotherOne(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		now := date("2026-12-02")
 		acme, globex := f.tenant("acme", date("2026-01-15")), f.tenant("globex", date("2026-01-15"))

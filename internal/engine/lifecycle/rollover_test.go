@@ -11,8 +11,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -79,7 +79,7 @@ func (f *fixture) actions(tenant, object string) (all []string) {
 }
 
 func TestARenewalReachesEveryArrangementByItsStrategy(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		f := setUp(t, url, "perennial", date("2026-01-15"))
 		acme := f.tenant("acme", date("2026-01-15"))
 		bank := f.arrangement(acme, "bank", tenancy.Adaptive)

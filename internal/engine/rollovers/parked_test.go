@@ -14,7 +14,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -198,7 +198,7 @@ func TestChunksOfTheWrongSizeAreInvalid(t *testing.T) {
 
 // However many messages arrive at the same time, a tenant has no more than its quota, and its neighbour has its own.
 func TestAQuotaHoldsForMessagesThatArriveAtTheSameTime(t *testing.T) {
-	testenv.EachEngine(t, func(t *testing.T, url string) {
+	storetest.Migrated.EachEngine(t, func(t *testing.T, url string) {
 		w := newWorldAt(t, url, tenancy.ClientCertificate)
 		quota := tenancy.ParkedQuota{Messages: 5, Bytes: 8 * tenancy.ParkedChunk}
 		var all sync.WaitGroup

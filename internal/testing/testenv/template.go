@@ -52,11 +52,17 @@ func (p Template) EachEngine(t *testing.T, test func(t *testing.T, url string)) 
 // SQLite returns the URL of a copy on SQLite.
 func (p Template) SQLite(t testing.TB) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "perennial.db")
+	p.Write(t, path)
+	return "sqlite:" + path
+}
+
+// Write writes a copy for SQLite to a file.
+func (p Template) Write(t testing.TB, path string) {
+	t.Helper()
 	content, err := p.sqlite()
 	Check(t, err)
-	path := filepath.Join(t.TempDir(), "perennial.db")
 	Check(t, os.WriteFile(path, content, 0o600))
-	return "sqlite:" + path
 }
 
 // Postgres returns the URL of a copy on PostgreSQL. The package's TestMain must call [Main].
