@@ -3,10 +3,12 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -85,4 +87,37 @@ func TestTheHeadOfTheAuditLogLeavesOnceADayAndOnceAMonthByMail(t *testing.T) {
 		t.Errorf("%d heads were reported", len(reported))
 	}
 	check(t, f.store.VerifyHeads(t.Context(), reported))
+}
+
+func TestMailsToTheHostingTeamReportAFailingDatabaseAndAreSentOnce(t *testing.T) {
+	now := date("2026-02-01")
+	f := sqlite(t, "perennial", now)
+	file := &drawer{name: "file"}
+	f.config.Operators, f.config.Heads = []string{"team@p.example.com"}, []HeadSink{file}
+	e, err := New(f.config)
+	check(t, err)
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateToken(t.Context(), tenancy.Token{ID: "t", Name: "dmz", Role: tenancy.RoleGateway, CreatedAt: now,
+			ExpiresAt: now.AddDate(0, 0, 10)}, "hash")
+	}))
+	warn := func() error { return e.WarnOfTokens(t.Context(), now) }
+	f.failing([]string{"tokens", "claims"}, []string{"claims", "notices", "mails"}, warn)
+	publish := func() error {
+		now = now.AddDate(0, 1, 0) // a mail a month
+		return e.PublishHead(t.Context(), now)
+	}
+	f.failing([]string{"claims", "event_head"}, []string{"claims", "notices", "mails"}, publish)
+	mails, err := f.store.Mails(t.Context(), "", "", "", 100)
+	check(t, err)
+	var subjects []string
+	for _, m := range mails {
+		if m.Address != "team@p.example.com" || m.Name != "Hosting team" || m.State != tenancy.MailQueued {
+			t.Errorf("%+v", m)
+		}
+		subjects = append(subjects, m.Subject)
+	}
+	if want := []string{"Perennial: tokens of senders and gateways end soon",
+		"Perennial: the head of the audit log, " + now.Format("January 2006")}; !slices.Equal(subjects, want) {
+		t.Errorf("mails %q, want %q", subjects, want)
+	}
 }

@@ -23,7 +23,8 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 			subject string
 			days    int
 		}{{store.ClaimReminder, "old", 91}, {store.ClaimReminder, "recent", 89}, {store.ClaimTrustQuestions, "old", 8},
-			{store.ClaimTrustQuestions, "recent", 6}, {store.ClaimSigns, "ever", 1000}} {
+			{store.ClaimTrustQuestions, "recent", 6}, {store.ClaimTokenEnd, "old", 91}, {store.ClaimTokenEnd, "recent", 89},
+			{store.ClaimHead, "old", 63}, {store.ClaimHead, "recent", 61}, {store.ClaimSigns, "ever", 1000}} {
 			if _, err := tx.Claim(ctx, c.kind, c.subject, days(c.days)); err != nil {
 				return err
 			}
@@ -60,7 +61,9 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 		want    bool
 	}{{store.ClaimReminder, "old", false}, {store.ClaimReminder, "recent", true},
 		{store.ClaimTrustQuestions, "old", false},
-		{store.ClaimTrustQuestions, "recent", true}, {store.ClaimSigns, "ever", true}} {
+		{store.ClaimTrustQuestions, "recent", true}, {store.ClaimTokenEnd, "old", false},
+		{store.ClaimTokenEnd, "recent", true}, {store.ClaimHead, "old", false}, {store.ClaimHead, "recent", true},
+		{store.ClaimSigns, "ever", true}} {
 		got, err := f.store.Claimed(ctx, c.kind, c.subject)
 		check(t, err)
 		if got != c.want {
