@@ -52,6 +52,9 @@ func TestCertificatesReadBackAsWritten(t *testing.T) {
 
 		one.SuccessorID, one.State = "c2", tenancy.Standby
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.Succeed(ctx, []tenancy.Certificate{one}) })
+		r.refused("a second successor", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
+			return tx.Succeed(ctx, []tenancy.Certificate{one})
+		})
 		rolling, err := r.Rolling(ctx, now, "", 10)
 		r.same("rolling", err, rolling, []string{"a"})
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.Activate(ctx, "a", tenancy.ForTenant, 1) })

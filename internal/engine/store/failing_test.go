@@ -341,3 +341,21 @@ func TestFilesOfADatabaseAreReadByTheirOwnerAlone(t *testing.T) {
 		t.Errorf("a folder is locked: %v", err)
 	}
 }
+
+// The first three are what a crash must not lose and what erasing a tenant relies on.
+func TestConnectionsToSQLiteAreSetUpAsThePackagePromises(t *testing.T) {
+	s := lite(t)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+		var got string
+		must(t, s.writer.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got))
+		if got != want {
+			t.Errorf("%s is %s, want %s", pragma, got, want)
+		}
+	}
+	if n := s.writer.Stats().MaxOpenConnections; n != 1 {
+		t.Errorf("%d connections write", n)
+	}
+	if _, err := s.reader.ExecContext(t.Context(), "DELETE FROM settings"); err == nil {
+		t.Error("a connection of the readers writes")
+	}
+}

@@ -46,6 +46,9 @@ func TestADatabaseInMemoryEndsWithItsStore(t *testing.T) {
 	s, err := OpenInMemory(t.Context())
 	must(t, err)
 	acme(t, s, "acme", now)
+	if n := s.DB().Stats().MaxOpenConnections; n != 1 { // another one would be another database
+		t.Errorf("%d connections", n)
+	}
 	must(t, s.Close())
 	if s, err = OpenInMemory(t.Context()); err != nil {
 		t.Fatal(err)

@@ -33,8 +33,8 @@ func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
 	turn(day)
 	add("1", day.Add(time.Minute))
 	add("2", day.AddDate(0, 0, 1))
-	add("3", day.AddDate(0, 0, partitionsAhead))
-	add("4", day.AddDate(0, 0, partitionsAhead+1))
+	add("3", day.AddDate(0, 0, 3))
+	add("4", day.AddDate(0, 0, 4))
 	want := []string{"message_log_on_20260301", "message_log_on_20260301", "message_log_on_20260302",
 		"message_log_on_20260304", "message_log_other"}
 	if got := partitions(); !slices.Equal(got, want) {

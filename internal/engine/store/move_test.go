@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -210,6 +211,9 @@ func TestAURLIsShownWithoutItsPassword(t *testing.T) {
 	if err := CheckExists("sqlite:" + file + "/x"); err == nil {
 		t.Error("a file as a folder")
 	}
+	if pending, err := pendingRestore(file + "/x"); err == nil || pending != "" {
+		t.Errorf("a restore in a file: %q, %v", pending, err)
+	}
 	here := t.TempDir()
 	t.Chdir(here)
 	for _, url := range []string{"sqlite:", "", "x", "sqlite:/no/such/folder/p.db", "sqlite:" + file + "/x"} {
@@ -253,4 +257,30 @@ func TestWhatCallersDecideByIsAKindOfError(t *testing.T) {
 		}
 		must(t, r.Exclusively(ctx, 7, func() error { return nil }))
 	})
+}
+
+// A move compares hashes, so that two sets of rows with the same hash would pass for each other.
+func TestRowsThatDifferHaveAnotherHash(t *testing.T) {
+	s := lite(t)
+	seen := map[Moved]string{}
+	for _, query := range []string{"SELECT NULL, 'x'", "SELECT 'x', NULL", "SELECT '', 'x'", "SELECT 'x', ''",
+		"SELECT x'', 'x'", "SELECT 'ab', 'c'", "SELECT 'a', 'bc'", "SELECT 1, 2", "SELECT 2, 1", "SELECT '1', 2",
+		"SELECT CAST('1' AS BLOB), 2", "SELECT 1, NULL", "SELECT 0, NULL", "SELECT 1, 2 UNION ALL SELECT 1, 2"} {
+		rows, err := s.q.QueryContext(t.Context(), query)
+		must(t, err)
+		h := &hashed{rows: rows, hash: sha256.New(), width: 2}
+		for h.Next() {
+			_, err := h.Values()
+			must(t, err)
+		}
+		must(t, errors.Join(h.Err(), rows.Close()))
+		m := h.moved("t")
+		if m.Rows != 1+strings.Count(query, "UNION") || m.Table != "t" {
+			t.Errorf("%s: %+v", query, m)
+		}
+		if other, same := seen[m]; same {
+			t.Errorf("%s has the hash of %s", query, other)
+		}
+		seen[m] = query
+	}
 }

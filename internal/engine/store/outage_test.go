@@ -22,6 +22,10 @@ func TestAReadOnlyDatabaseIsDescribedInWords(t *testing.T) {
 		must(t, err)
 		defer s.Close()
 		must(t, s.Writable(t.Context()))
+		if n := s.DB().Stats().MaxOpenConnections; n != map[Engine]int{SQLite: 1, Postgres: MaxConnections - 2}[s.engine] ||
+			MaxConnections != 34 { // docs/operations.md
+			t.Errorf("%s: %d connections", s.engine, n)
+		}
 		on, off := "PRAGMA query_only = ON", "PRAGMA query_only = OFF"
 		if s.engine == Postgres {
 			on, off = "SET default_transaction_read_only = on", "SET default_transaction_read_only = off"

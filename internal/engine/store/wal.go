@@ -100,12 +100,13 @@ func mark(ctx context.Context, c sqliteConn) error {
 			1+rand.Int32N(1<<31-1)), nil)
 		return err
 	}()
-	end := "COMMIT"
-	if err != nil {
-		end = "ROLLBACK"
+	if err == nil {
+		_, err = c.ExecContext(ctx, "COMMIT", nil)
 	}
-	_, ended := c.ExecContext(ctx, end, nil)
-	return errors.Join(err, ended)
+	if err != nil {
+		_, _ = c.ExecContext(ctx, "ROLLBACK", nil) // it fails if SQLite has rolled back by itself
+	}
+	return err
 }
 
 // mark gives the database a new mark and writes everything into its file, so that the log is empty.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -134,5 +136,106 @@ func TestTheMarksOfALogAreReadUpToWhereItEnds(t *testing.T) {
 		if s, err := open(t.Context(), "sqlite:"+path); err == nil || s != nil {
 			t.Errorf("%s opens a database whose log cannot be read", name)
 		}
+	}
+}
+
+// A refusingConn fails one of its statements that are not prepared.
+type refusingConn struct {
+	sqliteConn
+	left int // statements before the one that fails
+}
+
+func (c *refusingConn) refuse() error {
+	c.left--
+	if c.left == -1 {
+		return errFault
+	}
+	return nil
+}
+
+func (c *refusingConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.refuse(); err != nil {
+		return nil, err
+	}
+	return c.sqliteConn.ExecContext(ctx, query, args)
+}
+
+func (c *refusingConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.refuse(); err != nil {
+		return nil, err
+	}
+	return c.sqliteConn.QueryContext(ctx, query, args)
+}
+
+// A log whose mark could not be written is marked at the next look, and no transaction stays open.
+func TestAMarkThatCannotBeWrittenIsAnErrorAndIsTriedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	defer s.Close()
+	setting(t, s, "value")
+	conn, err := s.writer.Conn(t.Context())
+	must(t, err)
+	defer conn.Close()
+	version := func() (n int) {
+		must(t, conn.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&n))
+		return n
+	}
+	before := version()
+	for left := range 4 { // begin, read, write, commit
+		refusing := &refusingConn{left: left}
+		must(t, conn.Raw(func(c any) error {
+			refusing.sqliteConn = c.(*preparedConn).sqliteConn
+			if err := mark(t.Context(), refusing); !errors.Is(err, errFault) {
+				t.Errorf("statement %d fails: %v", left+1, err)
+			}
+			watch := &walWatch{path: path + "-wal"}
+			defer watch.close()
+			refusing.left = left
+			if watch.look(t.Context(), refusing); watch.seen != (logHead{}) {
+				t.Errorf("statement %d fails, and the log counts as marked", left+1)
+			}
+			return nil
+		}))
+		if _, err := conn.ExecContext(t.Context(), "BEGIN"); err != nil {
+			t.Fatalf("statement %d fails, and its transaction stays open: %v", left+1, err)
+		}
+		_, err := conn.ExecContext(t.Context(), "ROLLBACK")
+		must(t, err)
+	}
+	if after := version(); after != before {
+		t.Errorf("the mark %d was written over %d", after, before)
+	}
+	must(t, conn.Raw(func(c any) error {
+		watch := &walWatch{path: path + "-wal"}
+		defer watch.close()
+		watch.look(t.Context(), c.(*preparedConn).sqliteConn)
+		if watch.seen == (logHead{}) {
+			t.Error("the log does not count as marked")
+		}
+		return nil
+	}))
+	var id int
+	must(t, conn.QueryRowContext(t.Context(), "PRAGMA application_id").Scan(&id))
+	if after := version(); after == before || after <= 0 || id != before {
+		t.Errorf("the mark is %d after %d, and names %d as its predecessor", after, before, id)
+	}
+}
+
+func TestAClosedStoreReadsNoLog(t *testing.T) {
+	s, err := Open(t.Context(), migrated.SQLite(t))
+	must(t, err)
+	setting(t, s, "value")
+	conn, err := s.writer.Conn(t.Context())
+	must(t, err)
+	var log *walWatch
+	must(t, conn.Raw(func(c any) error { log = c.(*preparedConn).log; return nil }))
+	must(t, conn.Close())
+	must(t, s.Close())
+	if log.file == nil {
+		t.Fatal("the log was never read")
+	}
+	if _, err := log.file.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the log is still open: %v", err)
 	}
 }
