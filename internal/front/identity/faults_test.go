@@ -213,3 +213,52 @@ func TestAnAccountNameIsCheckedAndItsEventNamesItsOrigin(t *testing.T) {
 		t.Errorf("a name that is taken: %v", err)
 	}
 }
+
+func TestTheAuditLogHasTheDetailsOfAChange(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	kept, a := f.account(f.welcome("alice", tenancy.RoleKeyUser))
+	_, o := f.account(f.welcome("olga", tenancy.RoleOperator))
+	for range 2 {
+		if _, err := f.SignIn(ctx, "alice", "wrong", here); !errors.Is(err, identity.ErrWrongPassword) {
+			t.Error(err)
+		}
+	}
+	_, err := f.SignIn(ctx, "alice", secret, here)
+	check(t, err)
+	f.write(func(tx *store.Tx) error {
+		return tx.CreatePasskey(ctx, tenancy.Passkey{ID: "p", AccountID: a.ID, Name: "n", Credential: "{}", CreatedAt: f.now})
+	})
+	check(t, f.RemovePasskey(ctx, a, "p"))
+	check(t, f.EndSession(ctx, a, kept.ID))
+	_, err = f.DeleteAccount(ctx, o, a.ID)
+	check(t, err)
+	events, err := f.store.Events(ctx, "", 0, 100)
+	check(t, err)
+	logged := ""
+	for _, e := range events {
+		logged += e.Actor + " " + e.Action + " " + e.Tenant + " " + e.Object + " " + e.Detail + "\n"
+	}
+	for _, want := range []string{
+		`sign-in account.wrong-password acme alice {"failures":1}`,
+		`sign-in account.wrong-password acme alice {"failures":2}`,
+		`key-user alice account.signed-in acme alice {"address":"192.0.2.1","how":"password"}`,
+		`key-user alice passkey.removed acme alice {"passkey":"p"}`, "key-user alice session.ended acme alice ",
+		`operator olga account.deleted  olga {"account":"alice","role":"key-user"}`,
+	} {
+		if !strings.Contains(logged, want) {
+			t.Errorf("%q is missing in\n%s", want, logged)
+		}
+	}
+}
+
+func TestACeremonyLastsTenMinutes(t *testing.T) {
+	f := open(t)
+	_, ceremony, err := f.BeginPasskeySignIn(t.Context(), here)
+	check(t, err)
+	f.now = f.now.Add(10 * time.Minute)
+	if _, err := f.SignInByPasskey(t.Context(), ceremony, strings.NewReader("{}"), here); !errors.Is(err,
+		identity.ErrUnknownPasskey) {
+		t.Errorf("after 10 minutes: %v", err)
+	}
+}
