@@ -15,6 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/tenanttest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -55,9 +56,7 @@ func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (
 
 func open(t testing.TB, url, keyFile, crlURL string, now time.Time, options ...Option) (*Installation, *local.CA) {
 	t.Helper()
-	s, err := store.Open(t.Context(), url)
-	testenv.Check(t, err)
-	t.Cleanup(func() { s.Close() })
+	s := storetest.Open(t, url)
 	seal, err := keyring.Open(keyFile)
 	if errors.Is(err, keyring.ErrNoKeyFile) {
 		seal, err = keyring.Create(keyFile)
