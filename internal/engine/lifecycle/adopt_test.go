@@ -90,6 +90,12 @@ func TestAnAdoptedCertificateIsGenerationOneAndTheOtherOneIsIssued(t *testing.T)
 	if _, err := f.AdoptTenant(t.Context(), tenancy.Tenant{Name: "Not A Name"}, nil, "test", now, nil); err == nil {
 		t.Error("a tenant with an invalid name is created")
 	}
+	unreadable := Adopted{Purpose: tenancy.ForTenant, Leaf: &x509.Certificate{SerialNumber: big.NewInt(1), Raw: []byte{1}},
+		Key: key, KeyType: tenancy.P256}
+	if _, err := f.AdoptTenant(t.Context(), tenancy.Tenant{Name: "gamma", DisplayName: "G", KeyType: tenancy.P256},
+		[]Adopted{unreadable}, "test", now, nil); err == nil {
+		t.Error("a tenant with a certificate whose names cannot be read is created")
+	}
 	f.down["beta"] = true
 	if _, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "beta", DisplayName: "B", KeyType: tenancy.P256},
 		"test", now); err == nil || !strings.Contains(err.Error(), "tenant beta: issue: the CA is down") {

@@ -271,12 +271,14 @@ func TestARunWhosePartsCannotBeQueuedIsAnErrorAndIsResumed(t *testing.T) {
 func TestARunWithoutItsRateLimitRenewsNothingAndWarns(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))
 	acme := f.tenant("acme", date("2026-01-15"))
-	check(t, f.Tick(t.Context(), date("2026-11-01")))
 	asked := 0
 	f.pace = func(_ context.Context, n int) error {
-		asked += n
+		if asked += n; n == 0 {
+			t.Error("the limit is asked for nothing")
+		}
 		return errors.New("no limit today")
 	}
+	check(t, f.Tick(t.Context(), date("2026-11-01"))) // which warns
 	if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "no limit today") ||
 		!strings.Contains(err.Error(), "2 certificates could not be renewed") {
 		t.Errorf("got %v", err)
