@@ -156,8 +156,8 @@ func TestCellsAreReadWithoutTheSpaceAroundThem(t *testing.T) {
 		acme.KeyUsers[1].line != 3 || acme.Contacts[0].line != 4 {
 		t.Errorf("%+v, %+v", acme.KeyUsers, acme.Contacts)
 	}
-	if len(acme.Arrangements) != 2 || acme.Arrangements[1].Receiver.DisplayName != "erp" || acme.Arrangements[1].line != 3 {
-		t.Errorf("%+v", acme.Arrangements)
+	if all := acme.Arrangements; len(all) != 2 || all[1].Receiver.DisplayName != "erp" || all[1].line != 3 {
+		t.Errorf("%+v", all)
 	}
 	for _, empty := range []string{"", "\ufeff", " \n\n"} {
 		if units, problems := Read(Files{Tenants: empty}, now); len(units) != 0 || len(problems) != 1 ||
