@@ -32,7 +32,7 @@ func (c *restoreCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s is restored from %s: %d audit events, an unbroken chain, head %s.\n", c.Database.URL, c.File,
+	fmt.Fprintf(e.out, "%s is restored from %s: %d audit events, unbroken chain, head %s.\n", c.Database.URL, c.File,
 		r.Head.Seq, r.Head)
 	if r.Replaced != "" {
 		fmt.Fprintf(e.out, "The database before is kept as %s.\n", r.Replaced)

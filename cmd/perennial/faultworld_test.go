@@ -398,8 +398,15 @@ func pause(d time.Duration) { <-time.After(d) }
 
 const crowd = 40
 
+// newWorld starts a world whose primary has a small disk of its own, which a fault can fill.
 func newWorld(t *testing.T, seed int) *world {
-	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(uint64(seed), 7)), dir: t.TempDir(),
+	primary, small := testenv.NewServerOn(t, 400)
+	return newWorldOn(t, seed, primary, small)
+}
+
+func newWorldOn(t *testing.T, seed int, primary *testenv.Server, small bool) *world {
+	w := &world{t: t, seed: seed, primary: primary, smallDisk: small,
+		random: rand.New(rand.NewPCG(uint64(seed), 7)), dir: t.TempDir(),
 		mails: &moodySink{sink: &sink{ids: map[string]int{}}}}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -409,7 +416,6 @@ func newWorld(t *testing.T, seed int) *world {
 			}
 		}
 	})
-	w.primary, w.smallDisk = testenv.NewServerOn(t, 400)
 	w.standby = w.primary.Standby(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -238,7 +239,7 @@ func TestTheInnocentLoseNothingAndWaitNoLongerBesideTheHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 20 seconds")
 	}
-	w := newWorld(t, 1)
+	w := newWorldOn(t, 1, testenv.NewServer(t), false) // the log of the database alone outgrows a small disk in minutes
 	db, err := store.Open(t.Context(), w.databases())
 	check(t, err)
 	t.Cleanup(func() { db.Close() })

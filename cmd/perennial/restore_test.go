@@ -37,7 +37,7 @@ func transcript(t *testing.T, document, section string) (steps []step) {
 }
 
 var (
-	documentedHead = regexp.MustCompile(`\b[0-9a-f]{32,64}\b`)
+	documentedHead = regexp.MustCompile(`\b(\d+:)?[0-9a-f]{32,64}\b`)
 	documentedDate = regexp.MustCompile(`\b\d{8}T\d{6}Z\b`)
 	documentedInt  = regexp.MustCompile(`\b\d+\b`)
 )

@@ -179,7 +179,7 @@ func (e *Engine) Policy() policy.Policy { return e.policy }
 func (e *Engine) successor(ctx context.Context, o owner, old tenancy.Certificate, why cause,
 	now time.Time) (store.SealedCertificate, error) {
 	return e.issue(ctx, o, issuance{Request: issuer.Request{Tenant: o.Tenant.Name, Purpose: old.Purpose, At: now,
-		Replaces: namesOf(old), Usages: certfile.Usages(old.DER)}, generation: old.Generation + 1, why: why})
+		Replaces: namesOf(old), Former: old.DER}, generation: old.Generation + 1, why: why})
 }
 
 // namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail for that.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -206,7 +205,7 @@ func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request) (r i
 	} else if old, missing := e.store.Certificate(ctx, t.ID, q.Purpose, q.Generation-1); missing != nil {
 		err = missing
 	} else {
-		r.Replaces, r.Usages = namesOf(old), certfile.Usages(old.DER)
+		r.Replaces, r.Former = namesOf(old), old.DER
 	}
 	sealed, missing := e.store.RequestKey(ctx, q.ID)
 	if err := errors.Join(err, missing); err != nil {

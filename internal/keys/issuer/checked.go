@@ -17,13 +17,15 @@ import (
 
 // Checked returns an issuer that accepts only what was requested from i: a client certificate of the requested key that
 // names the tenant or keeps its names, can sign a handshake and no certificate, agrees with what i reports of it, and
-// comes from the requested authority as far as i reports. If i is a [Bundler], the chain must lead to its bundle. The
-// error is an [*Error] that describes the certificate. Whether the certificate is valid for long enough is the caller's
-// decision. The capabilities of i stay reachable with [As].
+// comes from the requested authority as far as i reports. If i is a [Bundler] without authorities of its own, the chain
+// must lead to its bundle. The error is an [*Error] that describes the certificate. The caller decides whether the
+// certificate is valid for long enough. The capabilities of i stay reachable with [As].
 func Checked(i Issuer) Issuer {
 	c := checked{issuer: i, anchors: &anchors{}}
 	c.namer, _ = As[Namer](i)
-	c.bundler, _ = As[Bundler](i)
+	if _, own := As[Hierarchy](i); !own {
+		c.bundler, _ = As[Bundler](i)
+	}
 	if later, ok := As[Collector](i); ok {
 		return checkedCollector{c, later}
 	}
@@ -115,8 +117,12 @@ func checkUse(leaf *x509.Certificate, r Request) error {
 	case leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0: // RFC 8446, section 4.4.2.2
 		return errors.New("its key usage has no digitalSignature, so that it cannot sign a TLS handshake")
 	}
+	if len(leaf.ExtKeyUsage) == 1 && len(leaf.UnknownExtKeyUsage) == 0 {
+		return nil
+	}
+	before := certfile.Usages(r.Former)
 	for _, usage := range certfile.Usages(leaf.Raw) {
-		if usage != certfile.ClientAuth && !slices.Contains(r.Usages, usage) {
+		if usage != certfile.ClientAuth && !slices.Contains(before, usage) {
 			return fmt.Errorf("it has the extended key usage %s besides clientAuth, which the certificate before did not have",
 				usage)
 		}
@@ -131,11 +137,17 @@ func (c checked) names(leaf *x509.Certificate, r Request) bool {
 	if err != nil {
 		return false
 	}
-	if c.namer != nil {
-		if announced, err := c.namer.Names(r); err == nil && announced.Equal(has) {
-			return true
-		}
+	if keeps(leaf, has, r) {
+		return true
 	}
+	if c.namer == nil {
+		return false
+	}
+	announced, err := c.namer.Names(r)
+	return err == nil && announced.Equal(has)
+}
+
+func keeps(leaf *x509.Certificate, has certfile.Names, r Request) bool {
 	kept := cmp.Or(r.Replaces, &certfile.Names{})
 	if !bytes.Equal(has.SAN, kept.SAN) {
 		for _, u := range leaf.URIs {

@@ -31,9 +31,9 @@ type Request struct {
 	// Replaces holds the names of the certificate that this one replaces; nil for the first one. Receivers may have
 	// mapped them, so an issuer keeps them as far as it may certify them.
 	Replaces *certfile.Names
-	// Usages holds the extended key usages (OIDs) of the certificate that this one replaces. Its successor may have them
-	// besides client authentication.
-	Usages   []string
+	// Former is the certificate that this one replaces (DER); nil for the first one. Its successor may have the extended
+	// key usages that it has, besides client authentication.
+	Former   []byte
 	At       time.Time     // now
 	Validity time.Duration // from the certificate's notBefore on
 	// Authority is the ID of the authority that must sign, for a probe. Empty: the one that signs now. Only an issuer

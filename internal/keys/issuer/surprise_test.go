@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/foreign"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -55,8 +54,6 @@ func TestACertificateWithASurpriseIsDiscarded(t *testing.T) {
 	check(t, err)
 	request := issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key, At: now,
 		Validity: 365 * 24 * time.Hour}
-	replacing := request
-	replacing.Usages = []string{certfile.ClientAuth, "1.3.6.1.5.5.7.3.1"}
 	honest := func(c *testca.CA) foreignCA {
 		return foreignCA{Roots: foreign.FixedRoots(c.RootPEM()), ca: c, chain: [][]byte{c.Issuing.Raw, c.Root.Raw}}
 	}
@@ -66,6 +63,10 @@ func TestACertificateWithASurpriseIsDiscarded(t *testing.T) {
 		return f
 	}
 	serverToo := changed(func(c *x509.Certificate) { c.ExtKeyUsage = append(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) })
+	before, err := serverToo.Issue(t.Context(), request)
+	check(t, err)
+	replacing := request
+	replacing.Former = before.DER
 	elsewhere, unchained := honest(other), honest(ca)
 	elsewhere.Roots, unchained.chain = foreign.FixedRoots(ca.RootPEM()), nil
 	for name, c := range map[string]struct {
