@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
@@ -187,19 +186,16 @@ func isSafe(method string) bool {
 // ask sends the head of a message and withholds its body. The receiver answers "100 Continue", which proves nothing, or
 // refuses.
 func ask(r *http.Request, fresh *http.Transport, refusals outbound.Refusals) attempt {
-	ctx, cancel := context.WithTimeout(r.Context(), outbound.AskTimeout)
-	defer cancel()
-	var continues atomic.Bool
-	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{Got100Continue: func() {
-		continues.Store(true)
-		cancel()
-	}}))
+	limited, stop := context.WithTimeout(r.Context(), outbound.AskTimeout)
+	defer stop()
+	ctx, withhold := context.WithCancelCause(limited)
+	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{}))
 	q.Header.Set("Expect", "100-continue")
-	q.Body = withheld{cancel}
+	q.Body = withheld{func() { withhold(errWithheld) }}
 	a := attempt{}.with(outbound.Bounded(fresh, q))
 	a.judge(refusals)
 	a.discard()
-	if continues.Load() || errors.Is(a.err, errWithheld) {
+	if errors.Is(context.Cause(ctx), errWithheld) { // the body was asked for
 		return attempt{detail: "the receiver continues, or ignores the expectation"}
 	}
 	return a

@@ -192,8 +192,15 @@ func TestTheRestOfABodyIsReadBeforeTheGatewaysOwnAnswer(t *testing.T) {
 			t.Errorf("%s: no attempt can read any more", c.name)
 		}
 	}
-	m := newMessage(quietly(&failing{}, io.Discard), &route{address: bank}, "GET", "/")
+	m := newMessage(quietly(&failing{}, io.Discard), &route{address: bank}, "POST", "/")
+	body := bytes.NewReader(make([]byte, 100))
+	m.body = body
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	if m.failed(w, httptest.NewRequest(http.MethodPost, "/", nil), io.EOF); body.Len() != 0 || w.Code != 502 {
+		t.Errorf("answered %d before the body was read: %d bytes are left", w.Code, body.Len())
+	}
+	m = newMessage(quietly(&failing{}, io.Discard), &route{address: bank}, "GET", "/")
+	w = &deadlines{ResponseRecorder: httptest.NewRecorder()}
 	if m.drain(w); len(w.set) != 0 {
 		t.Error("a message without a body has a deadline")
 	}

@@ -107,3 +107,29 @@ func TestAReleasedBodyHasNoLimitAndNoDeadline(t *testing.T) {
 		t.Errorf("read: %v, deadlines %v", err, deadlines)
 	}
 }
+
+func TestABodyIsPacedUnlessItMayIdle(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		major      int
+		body       io.Reader
+		upgrade    string
+		want, http bool
+	}{
+		{"over HTTP/1.1", 1, zeros{}, "", true, true}, {"over HTTP/2", 2, zeros{}, "", true, false},
+		{"without a body", 1, nil, "", false, false}, {"before an upgrade", 1, zeros{}, "websocket", false, false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", c.body)
+		r.ProtoMajor = c.major
+		if c.upgrade != "" {
+			r.Header.Set("Upgrade", c.upgrade)
+		}
+		before := r.Body
+		m := newMessage(&Gateway{bodyGrace: time.Hour}, &route{}, http.MethodPost, "/")
+		m.pace(httptest.NewRecorder(), r)
+		if (m.paced != nil) != c.want || (r.Body != before) != c.want || (m.flush != nil) != c.http ||
+			(m.answer != nil) != c.want || c.want && m.paced.grace != time.Hour {
+			t.Errorf("%s: paced %v, flushed %v", c.name, m.paced != nil, m.flush != nil)
+		}
+	}
+}

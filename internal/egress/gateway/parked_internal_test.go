@@ -358,3 +358,28 @@ type unclaimable struct{ failing }
 func (*unclaimable) ClaimParked(context.Context, tenancy.Parked, time.Time) (bool, []byte, error) {
 	return false, nil, errors.New("locked")
 }
+
+// A claiming control records until when messages are claimed.
+type claiming struct {
+	failing
+	until time.Time
+}
+
+func (c *claiming) ClaimParked(_ context.Context, _ tenancy.Parked, until time.Time) (bool, []byte, error) {
+	c.until = until
+	return false, nil, nil
+}
+
+// Another process can claim a message a second after the attempt with it has ended.
+func TestAParkedMessageIsClaimedForLongerThanItsAttempt(t *testing.T) {
+	// The receiver's time-out is a second.
+	for limit, want := range map[time.Duration]time.Duration{time.Minute: 6 * time.Second,
+		500 * time.Millisecond: 5500 * time.Millisecond} {
+		control := &claiming{}
+		g := quietly(control, io.Discard)
+		g.parkedTimeout = limit
+		if g.tryParked(t.Context(), tenancy.Parked{ID: "1"}); control.until.Sub(noon) != want {
+			t.Errorf("at most %v: claimed for %v, want %v", limit, control.until.Sub(noon), want)
+		}
+	}
+}

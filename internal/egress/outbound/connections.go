@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -259,8 +260,7 @@ func (c *Connections) takeIdle() *conn {
 			return nil
 		}
 		one := c.idle[n-1]
-		c.idle[n-1] = nil
-		c.idle = c.idle[:n-1]
+		c.idle = slices.Delete(c.idle, n-1, n)
 		c.mu.Unlock()
 		if !one.isLeaving(time.Now()) && one.isOpen() {
 			return one

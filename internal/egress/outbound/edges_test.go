@@ -314,3 +314,46 @@ func TestTheAddressOfAProxyThatAnArrangementNamesIsChecked(t *testing.T) {
 		t.Errorf("a receiver that is not allowed, behind a proxy: %v", err)
 	}
 }
+
+// A receiver that stops in the middle of a step holds no message for ever.
+func TestEveryStepOfAConnectionIsLimited(t *testing.T) {
+	n := &Network{}
+	transport := n.Transport(tenancy.Egress{TimeoutSeconds: 7}, n.TLS(nil, tenancy.Egress{}, nil))
+	for name, limit := range map[string]time.Duration{"dialling": n.dialer().Timeout, "a proxy": operators().Timeout,
+		"the handshake": transport.TLSHandshakeTimeout, "an expectation": transport.ExpectContinueTimeout,
+		"an idle connection": transport.IdleConnTimeout, "a silent connection": transport.HTTP2.SendPingTimeout,
+		"a sign of life": transport.HTTP2.PingTimeout} {
+		if limit < time.Second || limit > time.Minute {
+			t.Errorf("%s may take %v", name, limit)
+		}
+	}
+	if transport.ResponseHeaderTimeout != 7*time.Second || transport.HTTP2.WriteByteTimeout != 7*time.Second {
+		t.Errorf("an answer may take %v, and a write %v", transport.ResponseHeaderTimeout, transport.HTTP2.WriteByteTimeout)
+	}
+}
+
+func TestTheTransportClosesIdleConnectionsBeforeTheReceiverDoes(t *testing.T) {
+	for keep, want := range map[time.Duration]time.Duration{5 * time.Second: 4 * time.Second,
+		time.Second: 500 * time.Millisecond} {
+		c := (&Network{}).Connections(nil, tenancy.Egress{})
+		if c.honour(0); c.patient.Load() != nil {
+			t.Error("a receiver that states no time has another transport")
+		}
+		c.honour(keep)
+		first := c.patient.Load()
+		if first == nil || first.IdleConnTimeout != want || c.transport.IdleConnTimeout != idleConn {
+			t.Errorf("kept for %v: %+v", keep, first)
+		}
+		if c.honour(keep + time.Second); c.patient.Load() != first {
+			t.Error("the transport is replaced again")
+		}
+	}
+}
+
+func TestAPageIsARefusalByItsTypeOnlyIfItIsASuccess(t *testing.T) {
+	for status, want := range map[int]string{200: html, 299: html, 300: "", 401: ""} {
+		if r := (Kind{Status: status, Type: html}).Rule(); r == nil || r.ContentType != want || r.Status != status {
+			t.Errorf("%d: %+v", status, r)
+		}
+	}
+}

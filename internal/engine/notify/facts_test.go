@@ -345,3 +345,33 @@ func TestTheRootOfAnAuthorityIsFoundIfThereIsOne(t *testing.T) {
 		}
 	}
 }
+
+// The authority that signs when the certificate is renewed decides what changes.
+func TestAWarningExpectsTheAuthorityThatSignsThen(t *testing.T) {
+	w := newWorld(t)
+	d := w.deliverer(&answers{})
+	early, late := date(2026, 1, 1), date(2027, 1, 1)
+	root := tenancy.Authority{ID: "root", Kind: tenancy.RootAuthority, Position: 1}
+	other := tenancy.Authority{ID: "other root", Kind: tenancy.RootAuthority, Position: 9}
+	first := tenancy.Authority{ID: "first", Kind: tenancy.IssuingAuthority, ParentID: "root", Position: 2,
+		SignsFrom: early}
+	second := tenancy.Authority{ID: "second", Kind: tenancy.IssuingAuthority, ParentID: "root", Position: 3,
+		SignsFrom: late}
+	third := tenancy.Authority{ID: "third", Kind: tenancy.IssuingAuthority, ParentID: "other root", Position: 4,
+		SignsFrom: late.AddDate(1, 0, 0)}
+	all := records{authorities: []tenancy.Authority{third, second, first, root, other}}
+	for _, c := range []struct {
+		renewal      time.Time
+		issuer, root bool
+	}{{early, false, false}, {late.Add(-1), false, false}, {late, true, false}, {late.AddDate(2, 0, 0), true, true}} {
+		l := Letter{RenewalOn: c.renewal}
+		check(t, d.expected(t.Context(), &l, all, w.acme, tenancy.Certificate{IssuerID: "first"}))
+		if want := (tenancy.Changes{Key: true, Issuer: c.issuer, Root: c.root}); l.Changes != want || !l.ChangesKnown {
+			t.Errorf("on %v: %+v, want %+v", c.renewal, l.Changes, want)
+		}
+	}
+	l := Letter{}
+	if check(t, d.expected(t.Context(), &l, records{}, w.acme, tenancy.Certificate{})); l.ChangesKnown {
+		t.Error("changes are known without an authority")
+	}
+}

@@ -110,9 +110,11 @@ func TestAFailedTestProlongsTheHold(t *testing.T) {
 		}
 	}
 	check(t, w.Store.Close())
-	err := d.stillHeld(t.Context(), tenancy.MailHold{Since: now}, tenancy.Mail{}, now, reason)
-	if err == nil || errors.Is(err, reason) {
-		t.Errorf("a closed database: %v", err)
+	for _, err := range []error{d.stillHeld(t.Context(), tenancy.MailHold{Since: now}, tenancy.Mail{}, now, reason),
+		d.hold(t.Context(), reason, "", now), d.release(t.Context(), now)} {
+		if err == nil || errors.Is(err, reason) {
+			t.Errorf("a closed database: %v", err)
+		}
 	}
 }
 

@@ -255,6 +255,7 @@ func TestAnswersOfAServerAreFinalOnlyIfAnotherTryIsUseless(t *testing.T) {
 		{"mailbox full", map[string]string{"RCPT": "452 mailbox full"}, false, "452"},
 		{"no such user", map[string]string{"RCPT": "550 5.1.1 no such user"}, true, "no such user"},
 		{"content refused", map[string]string{"BODY": "554 5.6.0 spam"}, false, "554"},
+		{"data refused", map[string]string{"DATA": "554 5.6.0 spam"}, false, "554"},
 		{"too big", map[string]string{"BODY": "552 5.3.4 too big"}, true, "552"},
 		{"sender not allowed: configuration", map[string]string{"MAIL": "530 authentication required"}, false, "530"},
 		{"drops after DATA", map[string]string{"BODY": ""}, false, "mail server 127.0.0.1"},

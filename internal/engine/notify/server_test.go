@@ -126,17 +126,25 @@ func TestEveryConnectionToAMailServerIsClosed(t *testing.T) {
 	}
 }
 
-// Accepted mails show that the server works, so that connections that end between them do not end the round.
+// An accepted mail shows that the server works, so that connections that ended before it do not count any more.
 func TestLostConnectionsCountInARowOnly(t *testing.T) {
-	p := newPatient(t, 1, "250 ok")
+	url, _ := scripted(t, map[string]string{"RCPT TO:<bad@acme.example.com>": ""})
 	var letters []Addressed
-	for i := range 2*maxLost + 1 {
-		letters = append(letters, to(fmt.Sprint(i), fmt.Sprintf("u%d@acme.example.com", i)))
-	}
-	for i, err := range send(t, server(t, p.url), letters...) {
-		if err != nil {
-			t.Errorf("letter %d: %v", i, err)
+	for range 2 {
+		for range maxLost - 1 {
+			letters = append(letters, to("bad", "bad@acme.example.com"))
 		}
+		letters = append(letters, to("good", "good@acme.example.com"))
+	}
+	accepted, answers := 0, 0
+	check(t, server(t, url).Send(t.Context(), letters, func(_ int, answer error) error {
+		if answers++; answer == nil {
+			accepted++
+		}
+		return nil
+	}))
+	if answers != len(letters) || accepted != 2 {
+		t.Errorf("%d of %d letters have an answer, %d are accepted", answers, len(letters), accepted)
 	}
 }
 
@@ -341,5 +349,34 @@ func TestALetterNeedsTheChainsOfItsCertificates(t *testing.T) {
 		if (err != nil) != fails {
 			t.Errorf("%s: %v", notice, err)
 		}
+	}
+}
+
+// A sending answers each letter in turn, and then does something else.
+type sending struct {
+	answers []error
+	then    func() error
+}
+
+func (s *sending) Send(_ context.Context, _ []Addressed, answered func(int, error) error) error {
+	for i, answer := range s.answers {
+		if err := answered(i, answer); err != nil {
+			return err
+		}
+	}
+	return s.then()
+}
+
+func TestARefusalThatCannotBeCountedIsReported(t *testing.T) {
+	w := newWorld(t)
+	now := date(2026, 11, 1)
+	check(t, w.Tick(t.Context(), now))
+	s := &sending{answers: []error{relayDenied, nil}}
+	s.then = func() error { // the mails are gone when the round ends
+		_, err := w.Store.DB().ExecContext(t.Context(), "DELETE FROM mails")
+		return err
+	}
+	if err := w.deliverer(s).Deliver(t.Context(), w.queued(), false, now); !errors.Is(err, tenancy.ErrStale) {
+		t.Errorf("%v", err)
 	}
 }
