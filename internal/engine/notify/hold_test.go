@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -184,5 +185,25 @@ func TestDomainsHaveNoCase(t *testing.T) {
 		if got := inDomain(tenancy.Mail{Address: address}, "strict.example"); got != want {
 			t.Errorf("%s: %d", address, got)
 		}
+	}
+}
+
+func TestAHoldThatCannotBeStoredIsAnError(t *testing.T) {
+	w, d, _ := queuedMails(t, &answers{})
+	now := date(2026, 11, 1)
+	hold := tenancy.MailHold{Since: now.Add(-time.Hour), RetryAt: now, Reason: "554 relay denied"}
+	w.held(hold)
+	for name, change := range map[string]func() error{
+		"claimed":   func() error { _, err := d.claimTest(t.Context(), hold, now); return err },
+		"prolonged": func() error { return d.stillHeld(t.Context(), hold, tenancy.Mail{}, now, errors.New("554")) },
+		"released":  func() error { return d.release(t.Context(), now) },
+	} {
+		testenv.FailsIfReadOnly(t, w.Store.DB(), []string{"UPDATE ON settings"}, func() error {
+			err := change()
+			if errors.As(err, new(*HeldError)) {
+				t.Errorf("%s: %v", name, err)
+			}
+			return err
+		})
 	}
 }
