@@ -59,6 +59,10 @@ func TestAReplyIsReadByItsEnhancedStatusAndThenByItsCode(t *testing.T) {
 		{atSession, "454 4.7.0 try later", passes},
 		{atRecipient, "550 5.1.1no status", gone},
 		{atRecipient, "500 what", ours},
+		{atRecipient, "521 takes no mails", passes},
+		{atContent, "523 too big", gone},
+		{atContent, "541 refused by a filter", perhaps},
+		{atRecipient, "556 takes no mails", gone},
 	} {
 		var reply textproto.Error
 		fmt.Sscanf(c.reply, "%d", &reply.Code)
