@@ -5,13 +5,16 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,13 +60,50 @@ func Start(t testing.TB, arguments ...string) *Server {
 	s := &Server{CA: testca.New(t, "Step", time.Now()), Fleet: testca.New(t, "Fleet", time.Now()), Dir: t.TempDir()}
 	s.Fingerprint = certfile.Fingerprint(s.CA.Root.Raw)
 	s.Roots = s.write(t, "root.pem", s.CA.RootPEM())
-	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-	s.URL = "https://" + address
+	config := s.config(t)
+	for range 5 {
+		address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+		config["address"], s.URL = address, "https://"+address
+		if s.serve(t, program, config, arguments) {
+			return s
+		}
+	}
+	t.Fatal("another program was faster at each of five ports")
+	return nil
+}
+
+// serve starts the program. ours is false if another program was faster at the port, and answers there.
+func (s *Server) serve(t testing.TB, program string, config map[string]any, arguments []string) (ours bool) {
+	t.Helper()
+	data, err := json.Marshal(config)
+	testenv.Check(t, err)
+	cmd := exec.Command(program, append(slices.Clone(arguments), s.write(t, "ca.json", data))...)
+	cmd.Env = append(os.Environ(), "STEPPATH="+s.Dir)
+	s.stop = testenv.Start(t, cmd)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.CA.Root)
+	testenv.Eventually(t, func() bool {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{RootCAs: roots})
+		if ours = err == nil; ours {
+			conn.Close()
+		}
+		unverified := (*tls.CertificateVerificationError)(nil)
+		return ours || errors.As(err, &unverified)
+	})
+	if !ours {
+		s.stop()
+	}
+	return ours
+}
+
+// config returns the configuration without an address.
+func (s *Server) config(t testing.TB) map[string]any {
+	t.Helper()
 	claims := map[string]any{"minTLSCertDuration": "1m", "maxTLSCertDuration": "9000h", "defaultTLSCertDuration": "24h"}
 	options := map[string]any{"x509": map[string]any{"templateFile": s.write(t, "tenant.tpl", []byte(Template))}}
-	config, err := json.Marshal(map[string]any{
+	return map[string]any{
 		"root": s.Roots, "crt": s.write(t, "issuing.pem", testca.PEM(s.CA.Issuing.Raw)),
-		"key": s.write(t, "issuing.key", testca.KeyPEM(t, s.CA.Key)), "address": address,
+		"key":      s.write(t, "issuing.key", testca.KeyPEM(t, s.CA.Key)),
 		"dnsNames": []string{"127.0.0.1"},
 		"db":       map[string]any{"type": "badgerv2", "dataSource": filepath.Join(s.Dir, "db")},
 		// Tests issue for instants before the start.
@@ -74,19 +114,7 @@ func Start(t testing.TB, arguments ...string) *Server {
 				"claims": claims, "options": options},
 			map[string]any{"type": "ACME", "name": "acme", "claims": claims, "options": options},
 		}},
-	})
-	testenv.Check(t, err)
-	cmd := exec.Command(program, append(arguments, s.write(t, "ca.json", config))...)
-	cmd.Env = append(os.Environ(), "STEPPATH="+s.Dir)
-	s.stop = testenv.Start(t, cmd)
-	testenv.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return s
+	}
 }
 
 // Stop stops the server.
