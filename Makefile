@@ -137,11 +137,8 @@ bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for Post
 	bin/perennial bench gateway
 	bin/perennial bench console
 
-STEP_CA ?= github.com/smallstep/certificates/cmd/step-ca@v0.30.2
-
 bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, smtp-source (20 minutes; needs wrk)
-	CGO_ENABLED=0 GOBIN=$(CURDIR)/bin $(GO) install $(STEP_CA)
-	$(GO) test ./internal/lab/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca $(CURDIR)/bin/step-ca -service $(CURDIR)/bin/perennial
+	$(GO) test ./internal/lab/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca "$$(tools/peers/path step-ca)" -service $(CURDIR)/bin/perennial
 
 screenshots: packages ## what the console looks like, into docs/screenshots
 	$(GO) test ./internal/front/web -count=1 -run EveryPage -args -screenshots "$(CURDIR)/docs/screenshots"

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -13,7 +12,7 @@ import (
 // Tool returns the path of a program of the tools module, and builds it if needed.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	return built(t, "tools", name)
+	return built(t, "tools", name, "go", "tool", "-n", name)
 }
 
 // Peer returns the path of a certificate authority of the module tools/peers, and builds it if needed. That takes some
@@ -21,17 +20,14 @@ func Tool(t testing.TB, name string) string {
 func Peer(t testing.TB, name string) string {
 	t.Helper()
 	needsServers(t)
-	// The signers of cloud providers are left out, which take most of the time.
-	return built(t, "tools/peers", name, "CGO_ENABLED=0",
-		"GOFLAGS=-tags=noawskms,nocloudkms,noazurekms,nosshagentkms,nocapi,notpmkms")
+	return built(t, "tools/peers", name, "./path", name)
 }
 
-func built(t testing.TB, module, name string, environment ...string) string {
+func built(t testing.TB, module, name string, command ...string) string {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "tool", "-n", name)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..", filepath.FromSlash(module))
-	cmd.Env = append(os.Environ(), environment...)
 	out, err := cmd.Output()
 	if err != nil {
 		said := ""
