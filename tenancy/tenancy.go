@@ -298,7 +298,7 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// or announces a new authority. StopAsked and MailsStopped are about a key user's subscription. AuditHead reports the
+// announces a new authority, or asks for a certificate that a person must request. StopAsked and MailsStopped are about a key user's subscription. AuditHead reports the
 // head of the audit log to the hosting team, and TokensEnd the tokens that need a successor. These four belong to no
 // certificate and cause no task.
 const (
@@ -306,6 +306,7 @@ const (
 	Renewed      NoticeKind = "renewed"
 	Unready      NoticeKind = "unready"
 	NewAuthority NoticeKind = "authority"
+	ByHand       NoticeKind = "by-hand"
 	StopAsked    NoticeKind = "stop-asked"
 	MailsStopped NoticeKind = "mails-stopped"
 	AuditHead    NoticeKind = "audit-head"
@@ -322,7 +323,7 @@ type Notice struct {
 	Subject       string
 	RunDate       time.Time // of the run that caused it; zero for a renewal by hand
 	DueAt         time.Time // the date by which action is needed
-	Reason        string    // of a renewal by hand, or the head of the audit log that it reports; else empty
+	Reason        string    // of a renewal by hand, the head of the audit log, or the CA that a person asks; else empty
 	CreatedAt     time.Time
 	// DedupKey names the cause. A certificate has at most one notice for each.
 	DedupKey string

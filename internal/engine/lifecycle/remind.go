@@ -142,10 +142,7 @@ func unreadySubject(late lateGroup, days, stage int) string {
 	if others := len(names) - 1; others > 0 {
 		which = fmt.Sprintf("%s and %d more %s", names[0], others, several)
 	}
-	left := fmt.Sprintf("%d days left", days)
-	if days == 1 {
-		left = "1 day left"
-	}
+	left := daysLeft(days)
 	urgency := ""
 	switch {
 	case stage <= 1 && len(late.refused) > 0:
@@ -154,4 +151,11 @@ func unreadySubject(late lateGroup, days, stage int) string {
 		urgency = "Urgent: "
 	}
 	return fmt.Sprintf("%s%s the new certificate, %s", urgency, which, left)
+}
+
+func daysLeft(days int) string {
+	if days == 1 {
+		return "1 day left"
+	}
+	return fmt.Sprintf("%d days left", days)
 }

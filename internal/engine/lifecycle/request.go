@@ -10,6 +10,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/policy"
+	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -55,7 +57,8 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 	ctx = context.WithoutCancel(ctx) // the CA has answered
 	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
 		q.Handle, q.AskAt = later.Handle, askAgain(later, r.At)
-		return issued, errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
+		stored := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) })
+		return issued, errors.Join(err, stored, e.remindOfRequest(ctx, q, r.At))
 	}
 	// It has issued the certificate, or refused to.
 	return issued, errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) }))
@@ -144,7 +147,7 @@ func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) 
 	case errors.Is(err, tenancy.ErrStale), errors.Is(err, tenancy.ErrConflict): // another replica was faster
 		return c, nil
 	case errors.As(err, &later):
-		q.LastError, q.AskAt, err = "", askAgain(later, now), nil
+		q.LastError, q.AskAt, err = "", askAgain(later, now), e.remindOfRequest(ctx, q, now)
 	default:
 		q.LastError, q.AskAt = err.Error(), now.Add(askEvery)
 		err = fmt.Errorf("tenant %s: request %s for generation %d of the %s: %w", t.Name, q.ID, q.Generation,
@@ -245,4 +248,49 @@ func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte,
 	}
 	der, err := requester.SigningRequest(r)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), err
+}
+
+// remindOfRequest creates tasks, and mails for subscribers, about a request that a person must send to its CA: once at
+// its beginning, and once at each stage before the certificate that it replaces expires.
+func (e *Engine) remindOfRequest(ctx context.Context, q tenancy.Request, now time.Time) error {
+	if _, err := e.requester(q); err != nil {
+		return nil // the service asks the CA itself
+	}
+	old, err := e.store.Certificate(ctx, q.TenantID, q.Purpose, q.Generation-1)
+	if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+		return err
+	}
+	tenants, err := e.store.TenantsByID(ctx, []string{q.TenantID})
+	if err != nil {
+		return err
+	}
+	subject, stage := q.Purpose.Noun()+" must be requested by hand", 0
+	if left := (rollover.Risk{Deadline: old.NotAfter}); old.ID != "" && left.Left(now) <=
+		time.Duration(stages[0])*policy.Day {
+		stage = stageOf(left.Left(now))
+		subject = fmt.Sprintf("%s: %s", subject, daysLeft(left.Days(now)))
+	}
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("request/%s/%d", q.ID, stage), now)
+		if err != nil || !first {
+			return err
+		}
+		people, err := e.notified(ctx, tx.Reader, tenants)
+		if err != nil {
+			return err
+		}
+		due := old.NotAfter
+		if due.IsZero() {
+			due = now
+		}
+		var b batch
+		e.notify(&b, people[q.TenantID], tenancy.Certificate{Purpose: q.Purpose}, tenancy.Notice{Kind: tenancy.ByHand,
+			CertificateID: old.ID, Subject: subject, DueAt: due, DedupKey: fmt.Sprintf("request/%s/%d", q.ID, stage)},
+			cause{actor: "issuer", reason: q.Issuer}, now)
+		return e.write(ctx, tx, &b, now)
+	})
+	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster
+		return nil
+	}
+	return err
 }

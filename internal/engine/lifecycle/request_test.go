@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
+	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -403,6 +407,63 @@ func TestATenantIsNotCreatedByACAThatAnswersLater(t *testing.T) {
 	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "the CA answers later (request r1)") ||
 		len(ca.requests) != 1 {
 		t.Errorf("%v after %d requests", err, len(ca.requests))
+	}
+}
+
+// Key users learn of a request that is theirs to send, and are reminded before the certificate that it replaces expires.
+func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	bank := testca.New(t, "Bank", now)
+	byHand, err := manual.Open(manual.Config{Roots: bank.RootFile(t)}, issuer.Form{TrustDomain: "p.example.com",
+		Organization: "P"})
+	check(t, err)
+	f.config.Issuers = issuer.Set{"bank-ca": issuer.Checked(byHand)}
+	f.Engine, err = New(f.config)
+	check(t, err)
+	acme := f.tenant("acme", now)
+	f.arrangementOf(acme, "bank", "bank")
+	f.add(acme, tenancy.Credential{Name: "bank", Issuer: "bank-ca"}, now)
+	subjects := func() (all []string) {
+		t.Helper()
+		tasks, err := f.store.Tasks(t.Context(), acme.ID, "", "", "", 1000)
+		check(t, err)
+		for _, task := range tasks {
+			if task.Kind == tenancy.ByHand && task.KeyUser == "alice" {
+				all = append(all, task.Subject)
+			}
+		}
+		return all
+	}
+	for i := range 5 {
+		check(t, f.Tick(t.Context(), now.Add(time.Duration(i)*time.Hour)))
+	}
+	if got := subjects(); !slices.Equal(got, []string{"Certificate bank must be requested by hand"}) {
+		t.Errorf("%q", got)
+	}
+	csr, err := f.SigningRequest(t.Context(), f.requests(acme)[0])
+	check(t, err)
+	block, _ := pem.Decode(csr)
+	wanted, err := x509.ParseCertificateRequest(block.Bytes)
+	check(t, err)
+	leaf, err := bank.Sign(wanted, now, now.AddDate(1, 0, 0), nil)
+	check(t, err)
+	_, err = f.Answer(t.Context(), f.requests(acme)[0], testca.PEM(leaf, bank.Issuing.Raw), "alice", now)
+	check(t, err)
+
+	for day := date("2026-11-01"); day.Before(date("2027-01-15")); day = day.AddDate(0, 0, 1) {
+		check(t, f.Tick(t.Context(), day))
+	}
+	got := subjects()[1:]
+	if want := []string{"Certificate bank must be requested by hand",
+		"Certificate bank must be requested by hand: 30 days left",
+		"Certificate bank must be requested by hand: 14 days left",
+		"Certificate bank must be requested by hand: 7 days left", "Certificate bank must be requested by hand: 3 days left",
+		"Certificate bank must be requested by hand: 1 day left"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if len(f.requests(acme)) != 1 {
+		t.Error("the request is not open")
 	}
 }
 

@@ -323,6 +323,13 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 			}
 		}
 	}
+	if n.Kind == tenancy.ByHand {
+		l.Issuer, l.Reason, l.Certificate = n.Reason, "", requested(n)
+		if d.baseURL != "" {
+			l.RequestPage = fmt.Sprintf("%s/tenants/%s/certificates", d.baseURL, t.Name)
+		}
+		return l, nil
+	}
 	if n.CertificateID == "" { // it is about the subscription, the audit log or tokens
 		switch n.Kind {
 		case tenancy.AuditHead:
@@ -357,6 +364,12 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	}
 	l.Arrangements = affected(&l, all, n.Kind, t, concerned, wanted, d.baseURL, now)
 	return l, nil
+}
+
+// requested returns the certificate that a notice asks for. Its subject begins with it.
+func requested(n tenancy.Notice) string {
+	certificate, _, _ := strings.Cut(n.Subject, " must be requested")
+	return certificate
 }
 
 // issuedByDefault returns the credentials whose newest generation is of the default issuer.

@@ -24,7 +24,9 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -79,9 +81,13 @@ func worldOf(t *testing.T, team []string, adopted ...lifecycle.Adopted) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t}
+	roots := testca.New(t, "Bank", installed).RootFile(t)
+	byHand, err := manual.Open(manual.Config{Roots: roots}, issuer.Form{TrustDomain: "p.example.com", Organization: "P"})
+	check(t, err)
 	w.Installation, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), installed,
-		func(c *lifecycle.Config) { c.Outbox, c.Operators = noQueue{}, team })
-	var err error
+		func(c *lifecycle.Config) {
+			c.Outbox, c.Operators, c.Issuers = noQueue{}, team, issuer.Set{"bank-ca": byHand}
+		})
 	w.acme, err = w.AdoptTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, adopted,
 		"test", installed, nil)
 	check(t, err)
@@ -369,6 +375,10 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 		check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, at))
 	}
 	last := date(2027, 1, 13)
+	_, _, err = w.AddCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: "bank", Issuer: "bank-ca"},
+		"test", last)
+	check(t, err)
+	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
 	alice, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
 	check(t, err)
 	check(t, w.AskToStop(t.Context(), alice, last))

@@ -63,6 +63,8 @@ type Letter struct {
 	Unsubscribe, OneClick string
 	Confirm               string   // the link that stops mails, if that is asked for
 	Undo                  string   // the link that undoes it, if mails were stopped
+	Issuer                string   // the CA that a person asks, in a mail about a request
+	RequestPage           string   // the page of that request; may be empty
 	Head                  string   // of the audit log, in a mail to the hosting team
 	Tokens                []string // that end, in a mail to the hosting team; a line each
 }
@@ -177,7 +179,7 @@ type Templates struct {
 	html map[tenancy.NoticeKind]*htmltemplate.Template
 }
 
-var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
+var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority, tenancy.ByHand,
 	tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
