@@ -298,9 +298,9 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// announces a new authority, or asks for a certificate that a person must request. StopAsked and MailsStopped are about a key user's subscription. AuditHead reports the
-// head of the audit log to the hosting team, and TokensEnd the tokens that need a successor. These four belong to no
-// certificate and cause no task.
+// announces a new authority, or asks for a certificate that a person must request. StopAsked and MailsStopped are about
+// a key user's subscription. AuditHead reports the head of the audit log to the hosting team, and TokensEnd the tokens
+// that need a successor. These four belong to no certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"

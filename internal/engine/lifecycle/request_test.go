@@ -410,7 +410,8 @@ func TestATenantIsNotCreatedByACAThatAnswersLater(t *testing.T) {
 	}
 }
 
-// Key users learn of a request that is theirs to send, and are reminded before the certificate that it replaces expires.
+// Key users learn of a request that is theirs to send. They are reminded before the certificate that it replaces
+// expires.
 func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {
 	now := date("2026-01-15")
 	f := sqlite(t, policy.Default, now)

@@ -179,8 +179,8 @@ type Templates struct {
 	html map[tenancy.NoticeKind]*htmltemplate.Template
 }
 
-var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority, tenancy.ByHand,
-	tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd}
+var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
+	tenancy.ByHand, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {
