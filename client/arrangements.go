@@ -23,7 +23,7 @@ type Arrangement struct {
 	Endpoint       string                 `json:"endpoint" example:"https://erp.example.com/orders"`
 	Authentication tenancy.Authentication `json:"authentication,omitempty" enum:"client-certificate,basic,none" default:"client-certificate"`
 	Strategy       tenancy.Strategy       `json:"strategy,omitempty" enum:"adaptive,confirmed,manual,immediate" default:"adaptive" doc:"Strategy for rolling over to the next generation."`
-	Credential     tenancy.Purpose        `json:"credential,omitempty" maxLength:"63" default:"tenant" doc:"Credential whose certificates it presents. It cannot be changed."`
+	Credential     tenancy.Purpose        `json:"credential,omitempty" maxLength:"63" doc:"Credential whose certificates it presents; tenant if it is left out at the creation. It cannot be changed."`
 	Egress         tenancy.Egress         `json:"egress,omitzero" doc:"Settings for sending its messages through the gateway. Settings that are left out have defaults."`
 	Generation     int                    `json:"generation,omitempty" readOnly:"true" doc:"Generation of the credential that it presents."`
 	CreatedAt      time.Time              `json:"created_at,omitzero" readOnly:"true"`

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 type certificateCmd struct {
@@ -123,6 +124,9 @@ func (c *certificateRenewCmd) Run(e env) error {
 	v, err := post[client.Certificate](&c.remote, in(c.Tenant, "certificates", c.Purpose, "renew"), body)
 	if err != nil {
 		return err
+	}
+	if v.State == tenancy.Requested {
+		return c.show(e, v, "purpose", v.Purpose, "generation", v.Generation, "state", v.State)
 	}
 	return showCertificate(&c.remote, e, v)
 }

@@ -131,6 +131,10 @@ func (s *server) renewCertificate(ctx context.Context, in *struct {
 		}
 	}
 	c, err := s.engine.RenewByHand(ctx, t.Name, in.Purpose, in.Body.Reason, actor(ctx), s.now())
+	if err == nil && c.State == tenancy.Requested {
+		return &Created[client.Certificate]{Location: prefix + "/tenants/" + t.Name + "/requests",
+			Body: client.Certificate{Purpose: c.Purpose, Generation: c.Generation, State: c.State}}, nil
+	}
 	return &Created[client.Certificate]{Location: fmt.Sprintf(prefix+"/tenants/%s/certificates/%s/%d", t.Name, c.Purpose,
 		c.Generation), Body: viewCertificate(c)}, err
 }

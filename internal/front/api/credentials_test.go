@@ -97,6 +97,15 @@ func TestACertificateOfACAThatAPersonAsksIsRequestedAnsweredAndPresented(t *test
 		t.Errorf("the forecast: %v", forecast)
 	}
 	f.ok("acme/alice", "GET", "/tenants/acme/certificates/bank/1", 200, "")
+	// A change that does not name the credential keeps it.
+	f.ok("acme/alice", "PUT", "/tenants/acme/arrangements/to-bank", 200,
+		`{"name":"to-bank","receiver":"erp","endpoint":"https://bank.example.com/v2"}`, `If-Match: "2"`)
+	f.ok("acme/alice", "PUT", "/tenants/acme/arrangements/to-bank", 422, fmt.Sprintf(arrangement, "tenant"),
+		`If-Match: "3"`)
+	next := f.ok("operator", "POST", "/tenants/acme/certificates/bank/renew", 201, `{"reason":"reissue"}`)
+	if next["state"] != "requested" || next["generation"] != 2. {
+		t.Errorf("a renewal: %v", next)
+	}
 	if issuers := items(f.ok("operator", "GET", "/issuers", 200, "")); len(issuers) != 2 ||
 		issuers[1].(map[string]any)["by_hand"] != true || issuers[1].(map[string]any)["credentials"] != 1. {
 		t.Errorf("the issuers: %v", issuers)

@@ -223,4 +223,5 @@ var germanTenant = []translation{
 		"The request was sent again, with another key.",
 		"Die Anforderung wurde mit einem anderen Schlüssel erneut gesendet.",
 	},
+	{"Generation %d has been requested.", "Generation %d wurde angefordert."},
 }

@@ -189,6 +189,9 @@ func (c *console) renew(v *view) error {
 	if err != nil {
 		return err
 	}
+	if made.State == tenancy.Requested {
+		return c.done(v, in(name, "certificates"), v.T("Generation %d has been requested.", made.Generation))
+	}
 	return c.done(v, in(name, "certificates"), v.T("Generation %d has been issued. Receivers that accept only the "+
 		"old certificate need it now.", made.Generation))
 }
