@@ -59,25 +59,16 @@ func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor 
 	o.credentials = append(o.credentials, c)
 	first, err := e.beginCredential(ctx, o, c, actor, now)
 	if err != nil {
-		err = fmt.Errorf(
-			"the credential %s of %s is stored, but has no certificate yet, which is tried again every hour: %w",
-			c.Name,
-			o.Name,
-			err,
-		)
+		err = fmt.Errorf("the credential %s of %s is stored, but has no certificate yet, which is tried again every "+
+			"hour: %w", c.Name, o.Name, err)
 	}
 	return c, first, err
 }
 
 // ChangeCredential changes the settings of a credential, which apply from the next generation on. Those of a built-in
 // one are stored from then on.
-func (e *Engine) ChangeCredential(
-	ctx context.Context,
-	c tenancy.Credential,
-	actor string,
-	now time.Time,
-) (tenancy.Credential,
-	error) {
+func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, actor string,
+	now time.Time) (tenancy.Credential, error) {
 	o, err := e.owner(ctx, c.TenantID)
 	if err != nil {
 		return c, err

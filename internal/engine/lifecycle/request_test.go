@@ -297,12 +297,8 @@ func TestARequestThatFailsStaysOpenWithTheReason(t *testing.T) {
 	ca := f.withSlow()
 	acme := f.tenant("acme", now)
 	ca.refuses = errors.New("quota used up")
-	_, _, err := f.AddCredential(
-		t.Context(),
-		tenancy.Credential{TenantID: acme.ID, Name: "bank", Issuer: "bank-ca"},
-		"test",
-		now,
-	)
+	_, _, err := f.AddCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: "bank", Issuer: "bank-ca"},
+		"test", now)
 	if err == nil || !strings.Contains(err.Error(), "is tried again every hour") ||
 		!strings.Contains(err.Error(), "quota") {
 		t.Errorf("%v", err)

@@ -41,19 +41,9 @@ func (r Reader) CredentialsOf(ctx context.Context, tenantIDs []string) (map[stri
 
 // CreateCredential stores a credential. It returns [tenancy.ErrConflict] if the tenant has one of this name.
 func (t *Tx) CreateCredential(ctx context.Context, c tenancy.Credential) error {
-	_, err := t.exec(
-		ctx,
-		"INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		c.TenantID,
-		c.Name,
-		c.Issuer,
-		c.KeyType,
-		c.Subject,
-		c.SAN,
-		c.Validity.Microseconds(),
-		micros(c.CreatedAt),
-		c.Version,
-	)
+	_, err := t.exec(ctx, "INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		c.TenantID, c.Name, c.Issuer, c.KeyType, c.Subject, c.SAN, c.Validity.Microseconds(), micros(c.CreatedAt),
+		c.Version)
 	return err
 }
 

@@ -109,10 +109,8 @@ func (s *server) listCredentials(ctx context.Context, in *InTenant) (*List[clien
 }
 
 func (s *server) credential(
-	ctx context.Context,
-	in OneCredential,
-) (t tenancy.Tenant, v client.Credential, version int64,
-	err error) {
+	ctx context.Context, in OneCredential,
+) (t tenancy.Tenant, v client.Credential, version int64, err error) {
 	if t, err = s.tenant(ctx, in.Tenant); err != nil {
 		return t, v, 0, err
 	}
@@ -198,8 +196,7 @@ func (s *server) request(ctx context.Context, in OneRequest) (t tenancy.Tenant, 
 
 // viewRequest returns a function that shows a request.
 func (s *server) viewRequest(
-	ctx context.Context,
-	tenants map[string]tenancy.Tenant,
+	ctx context.Context, tenants map[string]tenancy.Tenant,
 ) func(tenancy.Request) client.CertificateRequest {
 	issuers := s.engine.Issuers()
 	return func(q tenancy.Request) client.CertificateRequest {
