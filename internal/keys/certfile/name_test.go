@@ -99,7 +99,11 @@ func TestNamesAreWrittenAsOpenSSLWritesThem(t *testing.T) {
 		}
 		compare(t, rdns)
 	})
-	if checked < 100 {
+	floor := 100
+	if testing.Short() { // rapid draws a fifth
+		floor = 20
+	}
+	if checked < floor {
 		t.Errorf("%d names were compared", checked)
 	}
 }
