@@ -235,10 +235,10 @@ type State string
 // revoked.
 const (
 	Requested State = "requested"
-	Standby State = "standby"
-	Active  State = "active"
-	Retired State = "retired"
-	Revoked State = "revoked"
+	Standby   State = "standby"
+	Active    State = "active"
+	Retired   State = "retired"
+	Revoked   State = "revoked"
 )
 
 // A Certificate is a generation of a tenant's certificate, without its private key.

@@ -480,90 +480,93 @@ func TestReceivers(t *testing.T) {
 	if *full {
 		each = 25
 	}
-	for _, k := range kinds {
-		for _, o := range orders {
-			if k.keeps && o.name != "replaces late" || !k.keeps && !*full && !o.short {
-				continue
-			}
-			t.Run(k.name+"/"+o.name, func(t *testing.T) {
-				w := newWorld(t)
-				r := k.start(w)
-				r.accept(w.generation(1))
-				var flows [len(sums)]*flow
-				for _, s := range strategies {
-					w.arrangement(string(s), r.url, s)
+	t.Run("each", func(t *testing.T) {
+		for _, k := range kinds {
+			for _, o := range orders {
+				if k.keeps && o.name != "replaces late" || !k.keeps && !*full && !o.short {
+					continue
 				}
-				// Until the configuration is active: after a reload, the previous process may still take connections, and
-				// each arrangement has its own.
-				testenv.Eventually(t, func() bool {
-					for range 3 {
-						for _, s := range strategies {
-							res, err := http.Post(w.gateway+"/acme/"+string(s)+"/ready", "text/plain", strings.NewReader("ready?"))
-							if err != nil {
-								return false
-							}
-							res.Body.Close()
-							if res.StatusCode != http.StatusOK {
-								return false
+				t.Run(k.name+"/"+o.name, func(t *testing.T) {
+					t.Parallel() // most of the time, it waits for a program
+					w := newWorld(t)
+					r := k.start(w)
+					r.accept(w.generation(1))
+					var flows [len(sums)]*flow
+					for _, s := range strategies {
+						w.arrangement(string(s), r.url, s)
+					}
+					// Until the configuration is active: after a reload, the previous process may still take connections, and
+					// each arrangement has its own.
+					testenv.Eventually(t, func() bool {
+						for range 3 {
+							for _, s := range strategies {
+								res, err := http.Post(w.gateway+"/acme/"+string(s)+"/ready", "text/plain", strings.NewReader("ready?"))
+								if err != nil {
+									return false
+								}
+								res.Body.Close()
+								if res.StatusCode != http.StatusOK {
+									return false
+								}
 							}
 						}
+						return true
+					})
+					for i, s := range strategies {
+						flows[i] = w.flow(string(s), r.times)
 					}
-					return true
+					wait := func() {
+						for _, f := range flows {
+							f.waits(t, each)
+						}
+					}
+					wait()
+					check(t, w.engine.Tick(t.Context(), time.Now())) // the renewal
+					wait()
+					if !k.keeps {
+						for _, step := range o.steps {
+							var certs []*x509.Certificate
+							for _, n := range step {
+								certs = append(certs, w.generation(n))
+							}
+							r.accept(certs...)
+							wait()
+						}
+					}
+					for i, f := range flows {
+						close(f.stop)
+						f.ended.Wait()
+						sent, failed, twice := f.sent.Load(), f.failed.Load(), f.twice.Load()
+						fmt.Printf("%-24s %-15s %-10s sent=%d failed=%d\n", k.name, o.name, strategies[i], sent, failed)
+						mu.Lock()
+						sums[i].sent += sent
+						sums[i].failed += failed
+						mu.Unlock()
+						if strategies[i] != tenancy.Immediate && failed > 0 {
+							t.Errorf("%s: %d of %d messages failed because of the renewal, the first with %s", strategies[i], failed,
+								sent, f.first)
+						}
+						if twice > 0 {
+							t.Errorf("%s: %d messages were taken twice", strategies[i], twice)
+						}
+						// Only a receiver that accepts the new certificate as well is an exception.
+						if strategies[i] == tenancy.Immediate && (failed > 0) == k.keeps {
+							t.Errorf("immediate: %d of %d failed", failed, sent)
+						}
+					}
+					for s, want := range map[tenancy.Strategy]int{tenancy.Manual: 1, tenancy.Immediate: 2} {
+						if got := w.presents(string(s)); got != want {
+							t.Errorf("%s presents generation %d, want %d", s, got, want)
+						}
+					}
+					if r.spoken != nil && (k.name == goOverHTTP2) != (r.spoken("HTTP/2.0") > 0) ||
+						k.name == goOverHTTP2 && r.spoken("HTTP/1.1") > 0 {
+						t.Errorf("%d requests over HTTP/2, %d over HTTP/1.1", r.spoken("HTTP/2.0"), r.spoken("HTTP/1.1"))
+					}
 				})
-				for i, s := range strategies {
-					flows[i] = w.flow(string(s), r.times)
-				}
-				wait := func() {
-					for _, f := range flows {
-						f.waits(t, each)
-					}
-				}
-				wait()
-				check(t, w.engine.Tick(t.Context(), time.Now())) // the renewal
-				wait()
-				if !k.keeps {
-					for _, step := range o.steps {
-						var certs []*x509.Certificate
-						for _, n := range step {
-							certs = append(certs, w.generation(n))
-						}
-						r.accept(certs...)
-						wait()
-					}
-				}
-				for i, f := range flows {
-					close(f.stop)
-					f.ended.Wait()
-					sent, failed, twice := f.sent.Load(), f.failed.Load(), f.twice.Load()
-					fmt.Printf("%-24s %-15s %-10s sent=%d failed=%d\n", k.name, o.name, strategies[i], sent, failed)
-					mu.Lock()
-					sums[i].sent += sent
-					sums[i].failed += failed
-					mu.Unlock()
-					if strategies[i] != tenancy.Immediate && failed > 0 {
-						t.Errorf("%s: %d of %d messages failed because of the renewal, the first with %s", strategies[i], failed,
-							sent, f.first)
-					}
-					if twice > 0 {
-						t.Errorf("%s: %d messages were taken twice", strategies[i], twice)
-					}
-					// Only a receiver that accepts the new certificate as well is an exception.
-					if strategies[i] == tenancy.Immediate && (failed > 0) == k.keeps {
-						t.Errorf("immediate: %d of %d failed", failed, sent)
-					}
-				}
-				for s, want := range map[tenancy.Strategy]int{tenancy.Manual: 1, tenancy.Immediate: 2} {
-					if got := w.presents(string(s)); got != want {
-						t.Errorf("%s presents generation %d, want %d", s, got, want)
-					}
-				}
-				if r.spoken != nil && (k.name == goOverHTTP2) != (r.spoken("HTTP/2.0") > 0) ||
-					k.name == goOverHTTP2 && r.spoken("HTTP/1.1") > 0 {
-					t.Errorf("%d requests over HTTP/2, %d over HTTP/1.1", r.spoken("HTTP/2.0"), r.spoken("HTTP/1.1"))
-				}
-			})
+			}
 		}
-	}
+	})
 	for i, s := range strategies {
 		fmt.Printf("%s sent=%d failed=%d\n", s, sums[i].sent, sums[i].failed)
 		if sums[i].sent == 0 || (sums[i].failed > 0) != (s == tenancy.Immediate) {
