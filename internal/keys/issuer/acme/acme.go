@@ -322,6 +322,9 @@ func accountKey(ref secret.Ref) (crypto.Signer, error) {
 		default:
 			continue
 		}
+		if err != nil {
+			break
+		}
 		switch k := key.(type) {
 		case *ecdsa.PrivateKey:
 			return k, nil

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -319,6 +320,18 @@ func TestInvalidSettingsOfACMEAreRefused(t *testing.T) {
 		change(&c)
 		if _, err := acme.Open(c); err == nil {
 			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+func TestAnAccountKeyThatCannotBeReadIsAnError(t *testing.T) {
+	c := acme.Config{Directory: "https://127.0.0.1:1/dir", Domain: domain,
+		Roots: testca.New(t, "R", time.Now()).RootFile(t)}
+	for _, kind := range []string{"EC PRIVATE KEY", "RSA PRIVATE KEY", "PRIVATE KEY", "CERTIFICATE"} {
+		c.AccountKey = kept(t, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte("damaged")}))
+		_, err := open(t, c).Issue(t.Context(), request(t))
+		if err == nil || !strings.Contains(err.Error(), "is not an RSA or ECDSA key in PEM") {
+			t.Errorf("%s: %v", kind, err)
 		}
 	}
 }

@@ -81,7 +81,11 @@ func (s jwkSigner) identity(context.Context, renewer) (id identity, err error) {
 		return id, err
 	}
 	text := data.Reveal()
-	if jwe, err := jose.ParseEncrypted(text, []jose.KeyAlgorithm{jose.PBES2_HS256_A128KW, jose.PBES2_HS512_A256KW},
+	parse := jose.ParseEncryptedCompact // the form in a provisioner of step-ca
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		parse = jose.ParseEncryptedJSON // the form of "step crypto jwk create"
+	}
+	if jwe, err := parse(text, []jose.KeyAlgorithm{jose.PBES2_HS256_A128KW, jose.PBES2_HS512_A256KW},
 		[]jose.ContentEncryption{jose.A128GCM, jose.A256GCM, jose.A128CBC_HS256, jose.A256CBC_HS512}); err == nil {
 		password, err := s.config.Password.Read()
 		if err != nil {
