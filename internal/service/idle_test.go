@@ -32,7 +32,7 @@ func TestCostsOfAnIdleService(t *testing.T) {
 		const settling, measured = 15 * time.Second, 30 * time.Second
 		wait(settling)
 		share := 1.0
-		for try := 0; try < 3 && share > mostIdle; try++ { // what else runs on the machine only adds to it
+		for try := 0; try < 6 && share > mostIdle; try++ { // what else runs on the machine only adds to it
 			before, begun := used(t), time.Now()
 			wait(measured)
 			share = min(share, (used(t)-before).Seconds()/time.Since(begun).Seconds())
