@@ -137,7 +137,7 @@ func (c *core) openIssuers(ctx context.Context, config Config, file, crlURL stri
 
 // issuerName returns the name of the default issuer; empty if that is the local CA.
 func (c *core) issuerName() string {
-	if c.rules.Issuer == issuers.Local {
+	if c.rules.Issuer == issuer.Local {
 		return ""
 	}
 	return c.rules.Issuer

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
-	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -107,7 +107,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 		return Rules{}, err
 	}
 	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain,
-		Issuer: issuers.Local}
+		Issuer: issuer.Local}
 	known, err := readRules(ctx, s.Reader)
 	if err == nil && (known.Policy == "" || known.Organization == "" || known.TrustDomain == "" || known.Issuer == "") {
 		first := flags

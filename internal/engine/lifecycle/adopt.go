@@ -76,9 +76,7 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 		rows.Tenants, rows.Certificates = append(rows.Tenants, p.tenant), append(rows.Certificates, p.certs...)
 		rows.Projects = append(rows.Projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: p.tenant.ID,
 			Name: tenancy.FirstProject, CreatedAt: now, Version: 1})
-		for _, name := range p.kept.stored() {
-			rows.KeptNames = append(rows.KeptNames, store.KeptName{Name: name, TenantID: p.tenant.ID})
-		}
+		rows.KeptNames = append(rows.KeptNames, p.kept.of(p.tenant)...)
 		for _, a := range p.Adopted {
 			if chain := certfile.JoinChain(a.Chain); chain != nil {
 				chains[certfile.Fingerprint(chain)] = chain

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -45,10 +44,8 @@ func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor 
 		if err := tx.CreateCredential(ctx, c); err != nil {
 			return err
 		}
-		for _, name := range kept.stored() {
-			if err := tx.KeepNames(ctx, store.KeptName{Name: name, TenantID: o.ID}); err != nil {
-				return err
-			}
+		if err := tx.KeepNames(ctx, kept.of(o.Tenant)...); err != nil {
+			return err
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "credential.created", o.Name, o.Name+"/"+string(c.Name),
 			credentialDetails(c)))
@@ -214,56 +211,4 @@ func (e *Engine) first(ctx context.Context, o owner, next store.SealedCertificat
 		return tx.Audit(ctx, tenancy.NewEvent(now, why.actor, "certificate.issued", o.Name, object(o.Tenant,
 			next.Certificate), certificateDetail(next.Certificate)))
 	})
-}
-
-// Again sends an open request again, with another key. The CA may have the one before, too.
-func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now time.Time) error {
-	o, err := e.owner(ctx, q.TenantID)
-	if err != nil {
-		return err
-	}
-	from, err := e.issuers.Of(q.Issuer)
-	if err != nil {
-		return err
-	}
-	key, err := e.keys.Take(q.KeyType)
-	if err != nil {
-		return fmt.Errorf("create a key: %w", err)
-	}
-	sealed, err := e.seal.SealKey(key, rollovers.SealContext(q.ID))
-	if err != nil {
-		return err
-	}
-	q.Handle, q.LastError, q.CreatedAt, q.AskAt = "", "", now, now.Add(askEvery)
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.RestartRequest(ctx, q, sealed); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "certificate.requested", o.Name,
-			fmt.Sprintf("%s/%s/%d", o.Name, q.Purpose, q.Generation), map[string]any{"issuer": q.Issuer, "request": q.ID,
-				"again": true}))
-	})
-	if err != nil {
-		return err
-	}
-	r, err := e.requestOf(ctx, o, q)
-	if err != nil {
-		return err
-	}
-	issued, err := from.Issue(ctx, r)
-	later := (*issuer.RequestedError)(nil)
-	ctx = context.WithoutCancel(ctx) // the CA has answered
-	switch {
-	case errors.As(err, &later):
-		q.Handle, q.AskAt, err = later.Handle, askAgain(later, now), nil
-	case err != nil:
-		q.LastError = err.Error()
-	default:
-		c := store.SealedCertificate{Certificate: requestedAs(q, now), SealedKey: sealed}
-		if c, err = e.complete(ctx, c, issued); err == nil {
-			_, err = e.deliver(ctx, o, q, c, now)
-		}
-		return err
-	}
-	return errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
 }

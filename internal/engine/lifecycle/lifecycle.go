@@ -154,15 +154,12 @@ func (e *Engine) Rollovers() *rollovers.Rollovers { return e.shared }
 // Issuers returns the issuers by name. They must not be changed.
 func (e *Engine) Issuers() issuer.Set { return e.issuers }
 
-// localName is the name by which a credential asks for the local CA, whatever the default issuer is.
-const localName = "local"
-
 // resolved returns the name of the issuer that a credential's setting stands for.
 func (e *Engine) resolved(setting string) string {
 	switch setting {
 	case "":
 		return e.issuerName
-	case localName:
+	case issuer.Local:
 		return ""
 	}
 	return setting

@@ -162,6 +162,14 @@ func (k KeptNames) stored() []string {
 	return slices.Compact(names)
 }
 
+// of returns the names as they are stored for a tenant.
+func (k KeptNames) of(t tenancy.Tenant) (rows []store.KeptName) {
+	for _, name := range k.stored() {
+		rows = append(rows, store.KeptName{Name: name, TenantID: t.ID})
+	}
+	return rows
+}
+
 // conflict returns an error if a new tenant exists already, or if two of them, or one and an existing one, could be
 // mistaken for each other. The caller holds [store.Tx.LockNames].
 func conflict(ctx context.Context, r store.Reader, tenants []tenancy.Tenant, kept []KeptNames) error {

@@ -101,24 +101,14 @@ func (e *Engine) remind(ctx context.Context, t tenancy.Tenant, all []standing.St
 func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup, now time.Time) error {
 	until := rollover.Risk{Deadline: late.last.NotAfter}
 	stage := stageOf(until.Left(now))
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("%s/%d", late.last.ID, stage), now)
-		if err != nil || !first {
-			return err
-		}
-		people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
-		if err != nil {
-			return err
-		}
-		var b batch
+	err := e.remindOnce(ctx, t, fmt.Sprintf("%s/%d", late.last.ID, stage), now, func(b *batch, p audience) {
 		n := tenancy.Notice{Kind: tenancy.Unready, CertificateID: late.last.ID, SuccessorID: late.wanted.ID,
 			DueAt: late.last.NotAfter, Subject: unreadySubject(late, until.Days(now), stage),
 			DedupKey: fmt.Sprintf("unready/%d", stage)}
-		e.notify(&b, people[t.ID], late.last, n, cause{actor: "roll-over"}, now)
+		e.notify(b, p, late.last, n, cause{actor: "roll-over"}, now)
 		b.events = append(b.events, tenancy.NewEvent(now, "roll-over", "arrangements.at-risk", t.Name, t.Name,
 			map[string]any{"arrangements": late.names, "refused": late.refused, "expires": late.last.NotAfter,
 				"stage_days": stage, "hosting_team": stage <= hostingFrom}))
-		return e.write(ctx, tx, &b, now)
 	})
 	if err == nil && stage <= hostingFrom {
 		e.log.ErrorContext(ctx, "receivers have not been proved to accept the new certificate, and the last one that they "+
@@ -129,6 +119,25 @@ func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup,
 		return nil
 	}
 	return err
+}
+
+// remindOnce writes a reminder to a tenant's people, unless it has been claimed before. fill adds what is written. The
+// error is [tenancy.ErrConflict] if another replica was faster.
+func (e *Engine) remindOnce(ctx context.Context, t tenancy.Tenant, reminder string, now time.Time,
+	fill func(b *batch, p audience)) error {
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		first, err := tx.Claim(ctx, store.ClaimReminder, reminder, now)
+		if err != nil || !first {
+			return err
+		}
+		people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
+		if err != nil {
+			return err
+		}
+		var b batch
+		fill(&b, people[t.ID])
+		return e.write(ctx, tx, &b, now)
+	})
 }
 
 // unreadySubject returns a subject that grows in urgency. It names one arrangement and counts the others. It states a

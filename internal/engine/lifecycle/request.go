@@ -1,10 +1,12 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
@@ -45,23 +47,88 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 		if err := tx.AddRequest(ctx, q, c.SealedKey); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(r.At, q.Actor, "certificate.requested", r.Tenant,
-			fmt.Sprintf("%s/%s/%d", r.Tenant, q.Purpose, q.Generation), map[string]any{"issuer": q.Issuer, "request": q.ID}))
+		return tx.Audit(ctx, requestEvent(r.Tenant, q, q.Actor, nil))
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
 		return issuer.Issued{}, &issuer.RequestedError{Handle: "before"}
 	} else if err != nil {
 		return issuer.Issued{}, err
 	}
-	issued, err := from.Issue(ctx, r.Request)
-	ctx = context.WithoutCancel(ctx) // the CA has answered
-	if later := (*issuer.RequestedError)(nil); errors.As(err, &later) {
-		q.Handle, q.AskAt = later.Handle, askAgain(later, r.At)
-		stored := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) })
-		return issued, errors.Join(err, stored, e.remindOfRequest(ctx, q, r.At))
+	issued, later, err := e.send(ctx, from, q, r.Request)
+	if later != nil {
+		return issuer.Issued{}, errors.Join(later, err, e.remindOfRequest(context.WithoutCancel(ctx), q, r.At))
 	}
 	// It has issued the certificate, or refused to.
-	return issued, errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) }))
+	ended := e.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) })
+	return issued, errors.Join(err, ended)
+}
+
+// requestEvent returns the audit event of a request that is sent.
+func requestEvent(tenant string, q tenancy.Request, actor string, more map[string]any) tenancy.Event {
+	detail := map[string]any{"issuer": q.Issuer, "request": q.ID}
+	maps.Copy(detail, more)
+	return tenancy.NewEvent(q.CreatedAt, actor, "certificate.requested", tenant,
+		object(tenancy.Tenant{Name: tenant}, requestedAs(q, q.CreatedAt)), detail)
+}
+
+// send sends a stored request to its CA. If the CA answers later, later is set, and what identifies the request there
+// has been stored unless err is set.
+func (e *Engine) send(ctx context.Context, from issuer.Issuer, q tenancy.Request, r issuer.Request) (
+	issued issuer.Issued, later *issuer.RequestedError, err error) {
+	if issued, err = from.Issue(ctx, r); !errors.As(err, &later) {
+		return issued, nil, err
+	}
+	q.Handle, q.AskAt = later.Handle, askAgain(later, r.At)
+	ctx = context.WithoutCancel(ctx) // the CA has accepted it
+	return issued, later, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) })
+}
+
+// Again sends an open request again, with another key. The CA may have the one before, too.
+func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now time.Time) error {
+	o, err := e.owner(ctx, q.TenantID)
+	if err != nil {
+		return err
+	}
+	from, err := e.issuers.Of(q.Issuer)
+	if err != nil {
+		return err
+	}
+	key, err := e.keys.Take(q.KeyType)
+	if err != nil {
+		return fmt.Errorf("create a key: %w", err)
+	}
+	sealed, err := e.seal.SealKey(key, rollovers.SealContext(q.ID))
+	if err != nil {
+		return err
+	}
+	q.Handle, q.LastError, q.CreatedAt, q.AskAt = "", "", now, now.Add(askEvery)
+	err = e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.RestartRequest(ctx, q, sealed); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, requestEvent(o.Name, q, actor, map[string]any{"again": true}))
+	})
+	if err != nil {
+		return err
+	}
+	r, err := e.requestOf(ctx, o, q)
+	if err != nil {
+		return err
+	}
+	issued, later, err := e.send(ctx, from, q, r)
+	if later != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // the CA has answered
+	if err != nil {
+		q.LastError = err.Error()
+		return errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
+	}
+	c, err := e.complete(ctx, store.SealedCertificate{Certificate: requestedAs(q, now), SealedKey: sealed}, issued)
+	if err == nil {
+		_, err = e.deliver(ctx, o, q, c, now)
+	}
+	return err
 }
 
 // askAgain returns when a CA is asked for its answer.
@@ -200,9 +267,7 @@ func requestedAs(q tenancy.Request, now time.Time) tenancy.Certificate {
 func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request) (r issuer.Request, err error) {
 	r = issuer.Request{Tenant: t.Name, Purpose: q.Purpose, At: q.CreatedAt}
 	settings := t.credential(q.Purpose)
-	if r.Validity = settings.Validity; r.Validity == 0 {
-		r.Validity = e.policy.Validity
-	}
+	r.Validity = cmp.Or(settings.Validity, e.policy.Validity)
 	if q.Generation == 1 {
 		r.Replaces, err = firstNames(settings)
 	} else if old, missing := e.store.Certificate(ctx, t.ID, q.Purpose, q.Generation-1); missing != nil {
@@ -270,24 +335,15 @@ func (e *Engine) remindOfRequest(ctx context.Context, q tenancy.Request, now tim
 		stage = stageOf(left.Left(now))
 		subject = fmt.Sprintf("%s: %s", subject, daysLeft(left.Days(now)))
 	}
-	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimReminder, fmt.Sprintf("request/%s/%d", q.ID, stage), now)
-		if err != nil || !first {
-			return err
-		}
-		people, err := e.notified(ctx, tx.Reader, tenants)
-		if err != nil {
-			return err
-		}
-		due := old.NotAfter
-		if due.IsZero() {
-			due = now
-		}
-		var b batch
-		e.notify(&b, people[q.TenantID], tenancy.Certificate{Purpose: q.Purpose}, tenancy.Notice{Kind: tenancy.ByHand,
-			CertificateID: old.ID, Subject: subject, DueAt: due, DedupKey: fmt.Sprintf("request/%s/%d", q.ID, stage)},
+	due := old.NotAfter
+	if due.IsZero() {
+		due = now
+	}
+	key := fmt.Sprintf("request/%s/%d", q.ID, stage)
+	err = e.remindOnce(ctx, tenants[q.TenantID], key, now, func(b *batch, p audience) {
+		e.notify(b, p, tenancy.Certificate{Purpose: q.Purpose}, tenancy.Notice{Kind: tenancy.ByHand,
+			CertificateID: old.ID, Subject: subject, DueAt: due, DedupKey: key},
 			cause{actor: "issuer", reason: q.Issuer}, now)
-		return e.write(ctx, tx, &b, now)
 	})
 	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster
 		return nil

@@ -37,32 +37,16 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 		}
 		n++
 	}
-	for _, keyed := range []keyed{{s.SealedKeys, (*store.Tx).Reseal}, {s.SealedRequestKeys, (*store.Tx).ResealRequests}} {
-		for after := ""; ; {
-			page, err := keyed.list(ctx, after, pageSize)
-			if err != nil {
+	for _, table := range []keyed{{s.SealedKeys, (*store.Tx).Reseal}, {s.SealedRequestKeys, (*store.Tx).ResealRequests}} {
+		for after, more := "", true; more; {
+			var fresh int
+			if after, fresh, err = table.reseal(ctx, s, keys, after, reseal); err != nil {
 				return n, err
 			}
-			if len(page) == 0 {
-				break
+			if more = after != ""; more {
+				n += fresh
+				progress(n)
 			}
-			after = page[len(page)-1].ID
-			var before, fresh []store.Sealed
-			for _, old := range page {
-				if keys.Current(old.Key) {
-					continue
-				}
-				sealed, err := reseal(old.Key, rollovers.SealContext(old.ID))
-				if err != nil {
-					return n, err
-				}
-				before, fresh = append(before, old), append(fresh, store.Sealed{ID: old.ID, Key: sealed})
-			}
-			if err := s.InTx(ctx, func(tx *store.Tx) error { return keyed.write(tx, ctx, before, fresh) }); err != nil {
-				return n, err
-			}
-			n += len(fresh)
-			progress(n)
 		}
 	}
 	return n, rollovers.ResealParked(ctx, s, keys)
@@ -72,4 +56,26 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 type keyed struct {
 	list  func(ctx context.Context, after string, limit int) ([]store.Sealed, error)
 	write func(tx *store.Tx, ctx context.Context, before, after []store.Sealed) error
+}
+
+// reseal seals the keys of the next page again. last is the ID of its last row; empty if there was none.
+func (k keyed) reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, after string,
+	seal func(sealed []byte, context string) ([]byte, error)) (last string, n int, err error) {
+	page, err := k.list(ctx, after, pageSize)
+	if err != nil || len(page) == 0 {
+		return "", 0, err
+	}
+	var before, fresh []store.Sealed
+	for _, old := range page {
+		if keys.Current(old.Key) {
+			continue
+		}
+		sealed, err := seal(old.Key, rollovers.SealContext(old.ID))
+		if err != nil {
+			return "", 0, err
+		}
+		before, fresh = append(before, old), append(fresh, store.Sealed{ID: old.ID, Key: sealed})
+	}
+	err = s.InTx(ctx, func(tx *store.Tx) error { return k.write(tx, ctx, before, fresh) })
+	return page[len(page)-1].ID, len(fresh), err
 }

@@ -143,7 +143,8 @@ func (e *Engine) Open(ctx context.Context, now time.Time, each func(standing.Sta
 // rollTenant updates the roll-overs of a tenant as of now. retired reports whether a generation was retired.
 func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements []tenancy.Arrangement,
 	now time.Time) (all []standing.Standing, retired bool, err error) {
-	if all, err = e.Standings(ctx, e.store.Reader, t, arrangements); err != nil {
+	all, inReach, err := e.StandingsInReach(ctx, e.store.Reader, t, arrangements)
+	if err != nil {
 		return nil, false, err
 	}
 	unsettled := map[tenancy.Purpose]bool{} // credentials with an arrangement that is not settled
@@ -160,11 +161,7 @@ func (e *Engine) rollTenant(ctx context.Context, t tenancy.Tenant, arrangements 
 	if err := e.remind(ctx, t, all, now); err != nil {
 		return nil, false, err
 	}
-	inReach, err := e.store.InReachOf(ctx, []string{t.ID})
-	if err != nil {
-		return nil, false, err
-	}
-	for name, certs := range byCredential(inReach[t.ID]) {
+	for name, certs := range byCredential(inReach) {
 		some, err := e.retire(ctx, t, certs, !unsettled[name], now)
 		if retired = retired || some; err != nil {
 			return all, retired, err

@@ -43,6 +43,14 @@ func New(s *store.Store, seal *keyring.Keyring, log *slog.Logger) (*Rollovers, e
 // Standings reads the state of those of a tenant's arrangements that present a certificate.
 func (o *Rollovers) Standings(ctx context.Context, r store.Reader, t tenancy.Tenant,
 	arrangements []tenancy.Arrangement) ([]standing.Standing, error) {
+	all, _, err := o.StandingsInReach(ctx, r, t, arrangements)
+	return all, err
+}
+
+// StandingsInReach is [Rollovers.Standings]. It also returns the generations of all credentials that are not retired,
+// oldest first.
+func (o *Rollovers) StandingsInReach(ctx context.Context, r store.Reader, t tenancy.Tenant,
+	arrangements []tenancy.Arrangement) ([]standing.Standing, []tenancy.Certificate, error) {
 	var presenting []tenancy.Arrangement
 	var ids []string
 	for _, a := range arrangements {
@@ -53,13 +61,13 @@ func (o *Rollovers) Standings(ctx context.Context, r store.Reader, t tenancy.Ten
 	certs, err1 := r.InReachOf(ctx, []string{t.ID})
 	evidence, err2 := r.EvidenceOf(ctx, ids)
 	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all := make([]standing.Standing, len(presenting))
 	for i, a := range presenting {
 		all[i] = standing.Assemble(t, a, certs[t.ID], evidence[a.ID])
 	}
-	return all, nil
+	return all, certs[t.ID], nil
 }
 
 // Standing reads the state of one arrangement. It returns [tenancy.ErrRefused] if the arrangement presents no

@@ -110,16 +110,25 @@ func (r Reader) SealedKeys(ctx context.Context, after string, limit int) ([]Seal
 		"ORDER BY id LIMIT ?", after, limit)
 }
 
-var reseal = bulk{
-	each: "UPDATE certificates SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
-	all: "UPDATE certificates SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, " +
-		"id, old) WHERE certificates.id = v.id AND sealed_key = v.old",
-	columns: 3,
+// resealing returns the statement that replaces the sealed keys of a table.
+func resealing(table string) bulk {
+	return bulk{
+		each: "UPDATE " + table + " SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
+		all: "UPDATE " + table + " SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, " +
+			"id, old) WHERE " + table + ".id = v.id AND sealed_key = v.old",
+		columns: 3,
+	}
 }
+
+var reseal = resealing("certificates")
 
 // Reseal replaces sealed keys. A key that was changed meanwhile stays as it is.
 func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
-	_, err := reseal.write(ctx, t, len(before), func(i int) []any {
+	return t.reseal(ctx, reseal, before, after)
+}
+
+func (t *Tx) reseal(ctx context.Context, statement bulk, before, after []Sealed) error {
+	_, err := statement.write(ctx, t, len(before), func(i int) []any {
 		return []any{after[i].Key, before[i].ID, before[i].Key}
 	})
 	return err

@@ -342,7 +342,7 @@ func TestFilesOfADatabaseAreReadByTheirOwnerAlone(t *testing.T) {
 	}
 }
 
-// The first three are what a crash must not lose and what erasing a tenant relies on.
+// The first three protect against losing data in a crash, and against rows that outlive their tenant.
 func TestConnectionsToSQLiteAreSetUpAsThePackagePromises(t *testing.T) {
 	s := lite(t)
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {

@@ -74,17 +74,9 @@ func (r Reader) SealedRequestKeys(ctx context.Context, after string, limit int) 
 	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM requests WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 }
 
-var resealRequests = bulk{
-	each: "UPDATE requests SET sealed_key = ? WHERE id = ? AND sealed_key = ?",
-	all: "UPDATE requests SET sealed_key = v.new FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS v (new, id, old) " +
-		"WHERE requests.id = v.id AND sealed_key = v.old",
-	columns: 3,
-}
+var resealRequests = resealing("requests")
 
 // ResealRequests replaces the sealed keys of requests. A key that was changed meanwhile stays as it is.
 func (t *Tx) ResealRequests(ctx context.Context, before, after []Sealed) error {
-	_, err := resealRequests.write(ctx, t, len(before), func(i int) []any {
-		return []any{after[i].Key, before[i].ID, before[i].Key}
-	})
-	return err
+	return t.reseal(ctx, resealRequests, before, after)
 }

@@ -65,6 +65,17 @@ type OneCredential struct {
 	Name tenancy.Purpose `path:"credential" maxLength:"63"`
 }
 
+// credentialNames lists the credentials of a tenant: the built-in ones, and then those that were added.
+func credentialNames(stored []tenancy.Credential) []tenancy.Purpose {
+	names := slices.Clone(tenancy.BuiltIn)
+	for _, c := range stored {
+		if !c.Name.IsBuiltIn() {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // viewCredentials lists the credentials of a tenant: the built-in ones first.
 func (s *server) viewCredentials(ctx context.Context, t tenancy.Tenant) (all []client.Credential,
 	versions map[tenancy.Purpose]int64, err error) {
@@ -74,14 +85,10 @@ func (s *server) viewCredentials(ctx context.Context, t tenancy.Tenant) (all []c
 		return nil, nil, err
 	}
 	settings, versions := map[tenancy.Purpose]tenancy.Credential{}, map[tenancy.Purpose]int64{}
-	names := slices.Clone(tenancy.BuiltIn)
 	for _, c := range stored[t.ID] {
 		settings[c.Name], versions[c.Name] = c, c.Version
-		if !c.Name.IsBuiltIn() {
-			names = append(names, c.Name)
-		}
 	}
-	for _, name := range names {
+	for _, name := range credentialNames(stored[t.ID]) {
 		c := settings[name]
 		view := client.Credential{Name: name, Issuer: c.Issuer, KeyType: c.KeyType, Subject: c.Subject, SAN: c.SAN,
 			ValiditySeconds: int64(c.Validity / time.Second)}
@@ -290,8 +297,8 @@ func (s *server) listIssuers(ctx context.Context, _ *struct{}) (*List[client.Iss
 	out := &List[client.Issuer]{client.Page[client.Issuer]{Items: []client.Issuer{}}}
 	for _, name := range slices.Sorted(maps.Keys(issuers)) {
 		v := client.Issuer{
-			Name:        cmp.Or(name, "local"),
-			Kind:        "local",
+			Name:        cmp.Or(name, issuer.Local),
+			Kind:        issuer.Local,
 			Default:     name == s.engine.IssuerName(),
 			Credentials: credentials[name],
 			Requests:    requests[name],

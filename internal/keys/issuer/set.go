@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// Local is the name by which settings ask for the built-in CA. In a [Set], its name is empty.
+const Local = "local"
+
 // A Set holds the issuers of an installation by name. The name of the local CA is empty.
 type Set map[string]Issuer
 

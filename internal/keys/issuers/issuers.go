@@ -36,9 +36,6 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Local is the name and the kind of the built-in CA, which is not configured in a file.
-const Local = "local"
-
 // maxFile bounds a file of issuers.
 const maxFile = 1 << 20
 
@@ -125,7 +122,7 @@ func Read(path string) ([]Entry, error) {
 		return nil, fmt.Errorf("issuers %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	entries := make([]Entry, len(d.Issuers))
-	names := map[string]bool{Local: true}
+	names := map[string]bool{issuer.Local: true}
 	for i, one := range d.Issuers {
 		e := Entry{Name: one.Name, Kind: one.Kind, Rate: one.Rate, path: path, line: lineOf(top, i),
 			node: &d.Issuers[i].Settings}
@@ -155,8 +152,8 @@ func (e Entry) check(names map[string]bool) error {
 		return err
 	}
 	switch _, known := kinds[e.Kind]; {
-	case e.Name == Local:
-		return fmt.Errorf("the name %q is that of the built-in CA: choose another", Local)
+	case e.Name == issuer.Local:
+		return fmt.Errorf("the name %q is that of the built-in CA: choose another", issuer.Local)
 	case names[e.Name]:
 		return fmt.Errorf("the name %q appears twice", e.Name)
 	case !known:

@@ -81,7 +81,7 @@ type dnsProver struct{ program *exec.Runner }
 
 func (dnsProver) challenge() string { return "dns-01" }
 
-// A record is what the program reads.
+// A record is the input of the program.
 type record struct {
 	Version int    `json:"version"`
 	Action  string `json:"action"` // present or remove
