@@ -83,8 +83,16 @@ func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) 
 }
 
 // keepable reports whether a query is one statement that reads or writes rows. A query with a semicolon may be several.
+// The job queue's queries begin with a comment.
 func keepable(query string) bool {
-	verb, _, _ := strings.Cut(query, " ")
+	statement := query
+	for strings.HasPrefix(statement, "--") {
+		_, statement, _ = strings.Cut(statement, "\n")
+	}
+	verb := statement
+	if end := strings.IndexAny(statement, " \t\n"); end >= 0 {
+		verb = statement[:end]
+	}
 	switch verb {
 	case "SELECT", "INSERT", "UPDATE", "DELETE":
 		return !strings.Contains(query, ";")
