@@ -116,6 +116,9 @@ func (p Policy) MailsITContacts(v Validity, run time.Time) bool {
 // MailsMUser reports whether IT contacts are mailed about an M-user's certificate at the run.
 func (p Policy) MailsMUser(run time.Time) bool { return !run.Before(p.MailMUserSince) }
 
+// HasMUserRules reports whether the policy has rules about the M-user, so that tenants must have one.
+func (p Policy) HasMUserRules() bool { return !p.MailMUserSince.IsZero() }
+
 // A Span is a length of validity: a fixed duration, or a share of the certificate's lifetime.
 type Span struct {
 	Fixed time.Duration

@@ -32,11 +32,14 @@ func (c *rulesShowCmd) Run(e env) error {
 			Policy       policyJSON `json:"policy"`
 			Organization string     `json:"organization"`
 			TrustDomain  string     `json:"trust_domain"`
+			Issuer       string     `json:"issuer"`
+			MUser        string     `json:"m_user"`
 			Fingerprint  string     `json:"fingerprint"`
-		}{viewPolicy(p), r.Organization, r.TrustDomain, r.Fingerprint()})
+		}{viewPolicy(p), r.Organization, r.TrustDomain, r.Issuer, r.MUser, r.Fingerprint()})
 	}
-	_, err = fmt.Fprintf(e.out, "policy        %s\norganization  %s\ntrust domain  %s\nfingerprint   %s\n", p.Name,
-		printable(r.Organization), printable(r.TrustDomain), r.Fingerprint())
+	_, err = fmt.Fprintf(e.out, "policy        %s\norganization  %s\ntrust domain  %s\nissuer        %s\n"+
+		"M-users       %s\nfingerprint   %s\n", p.Name, printable(r.Organization), printable(r.TrustDomain),
+		printable(r.Issuer), r.MUser, r.Fingerprint())
 	return err
 }
 
@@ -46,19 +49,21 @@ type rulesChangeCmd struct {
 	Organization string `placeholder:"NAME" help:"O in the subject of certificates."`
 	TrustDomain  string `placeholder:"NAME" help:"Always refused, with the reason: the trust domain is part of every CA."`
 	Issuer       string `placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the service's file --issuers."`
+	MUser        string `name:"m-user" enum:",on,off" default:"" placeholder:"on|off" help:"Whether new tenants get an M-user."`
 	Apply        bool   `help:"Make the change."`
 }
 
 func (c *rulesChangeCmd) Run(e env) error {
-	if c.Policy == "" && c.Organization == "" && c.TrustDomain == "" {
-		return errors.New("nothing to change: set --policy or --organization")
+	wanted := service.Certificates{Policy: c.Policy, Organization: c.Organization, TrustDomain: c.TrustDomain,
+		Issuer: c.Issuer, MUser: c.MUser}
+	if wanted == (service.Certificates{}) {
+		return errors.New("nothing to change: set --policy, --organization, --issuer or --m-user")
 	}
 	mode := service.Preview
 	if c.Apply {
 		mode = service.Apply
 	}
-	changes, err := service.ChangeRules(context.Background(), c.Database, service.Certificates{Policy: c.Policy,
-		Organization: c.Organization, TrustDomain: c.TrustDomain, Issuer: c.Issuer}, mode, e.now())
+	changes, err := service.ChangeRules(context.Background(), c.Database, wanted, mode, e.now())
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,8 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	p.pool = keyring.NewPool(s.Certificates.RSAPool)
 	engine := lifecycle.Config{
 		Store: p.store, Issuer: p.issuer, IssuerName: p.issuerName(), Issuers: p.issuers, Keys: p.pool,
-		Seal: p.keys, Policy: p.policy, MailDomain: domain,
+		WithoutMUsers: p.rules.MUser == off,
+		Seal:          p.keys, Policy: p.policy, MailDomain: domain,
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease, Heads: s.Audit.sinks(c.Log),
 		Operators: s.Mail.OperatorsMail, MessagesKept: s.MessageLogRetention,
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,12 +25,19 @@ type Rules struct {
 	Organization string
 	TrustDomain  string
 	Issuer       string // name of the default issuer
+	MUser        string // on or off: whether new tenants get an M-user
 }
 
 // The values of a new database.
 const (
 	defaultOrganization = "Perennial"
 	defaultTrustDomain  = "perennial.internal"
+)
+
+// The values of [Rules.MUser].
+const (
+	on  = "on"
+	off = "off"
 )
 
 // A rule is one field of [Rules], with its name in the database and on the command line.
@@ -45,6 +53,7 @@ var ruleTable = []rule{
 	{"rules/organization", "organization", func(r *Rules) *string { return &r.Organization }, quoted},
 	{"rules/trust-domain", "trust-domain", func(r *Rules) *string { return &r.TrustDomain }, quoted},
 	{"rules/issuer", "issuer", func(r *Rules) *string { return &r.Issuer }, quoted},
+	{"rules/m-user", "m-user", func(r *Rules) *string { return &r.MUser }, quoted},
 }
 
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
@@ -59,8 +68,11 @@ func policyName(text string) string {
 
 // Fingerprint identifies the rules in metrics. Replicas of one database have the same one.
 func (r Rules) Fingerprint() string {
-	sum := sha256.Sum256([]byte(r.Policy + "\x00" + r.Organization + "\x00" + r.TrustDomain + "\x00" + r.Issuer))
-	return hex.EncodeToString(sum[:6])
+	sum := sha256.New()
+	for _, rule := range ruleTable {
+		fmt.Fprintf(sum, "%s\x00", *rule.value(&r))
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 // LoadPolicy returns the policy.
@@ -75,9 +87,22 @@ func (r Rules) LoadPolicy() (policy.Policy, error) {
 	return p, p.Check()
 }
 
+// check returns an error if the rules contradict each other.
+func (r Rules) check() error {
+	if r.MUser != off {
+		return nil
+	}
+	p, err := r.LoadPolicy()
+	if err == nil && p.HasMUserRules() {
+		err = tenancy.Errorf(tenancy.ErrRefused, "the policy %s has rules about the M-user, so M-users cannot be off: "+
+			"choose another policy first (perennial rules change --policy perennial)", p.Name)
+	}
+	return err
+}
+
 // rules returns the rules that the flags set.
 func (c *Certificates) rules() (r Rules, err error) {
-	r.Organization, r.TrustDomain, r.Issuer = c.Organization, c.TrustDomain, c.Issuer
+	r.Organization, r.TrustDomain, r.Issuer, r.MUser = c.Organization, c.TrustDomain, c.Issuer, c.MUser
 	if c.Policy != "" {
 		p, err := LoadPolicy(c.Policy)
 		if err != nil {
@@ -107,12 +132,12 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 		return Rules{}, err
 	}
 	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain,
-		Issuer: issuer.Local}
+		Issuer: issuer.Local, MUser: on}
 	known, err := readRules(ctx, s.Reader)
-	if err == nil && (known.Policy == "" || known.Organization == "" || known.TrustDomain == "" || known.Issuer == "") {
+	if err == nil && slices.ContainsFunc(ruleTable, func(rule rule) bool { return *rule.value(&known) == "" }) {
 		first := flags
-		if known.Policy != "" { // an earlier release had no other CA
-			first.Issuer = ""
+		if known.Policy != "" { // an earlier release had no other CA, and M-users always
+			first.Issuer, first.MUser = "", ""
 		}
 		err = s.InTx(ctx, func(tx *store.Tx) error {
 			for _, rule := range ruleTable {
@@ -121,7 +146,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 					return err
 				}
 			}
-			return nil
+			return known.check()
 		})
 	}
 	if err != nil {
@@ -140,7 +165,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 
 // A RuleChange is a difference between the rules of a database and those that are wanted.
 type RuleChange struct {
-	Flag     string `json:"setting"` // policy, organization, trust-domain or issuer
+	Flag     string `json:"setting"` // name of the flag
 	From, To string // the name of a policy, or the quoted value
 	Meaning  string // one or two sentences
 }
@@ -183,6 +208,7 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 		if err != nil {
 			return err
 		}
+		changed := known
 		for _, rule := range ruleTable {
 			from, to := *rule.value(&known), *rule.value(&wanted)
 			if to == "" || to == from {
@@ -197,6 +223,7 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 				return err
 			}
 			changes = append(changes, change)
+			*rule.value(&changed) = to
 			if mode == Preview {
 				continue
 			}
@@ -208,7 +235,7 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 				return err
 			}
 		}
-		return nil
+		return changed.check()
 	})
 	return changes, err
 }
@@ -222,6 +249,11 @@ func meaning(flag, from, to string) (string, error) {
 	case "issuer":
 		return fmt.Sprintf("%s issues the next generations instead of %s. Receivers that trust the CA of %s must trust the "+
 			"new one first. Messages fall back to the present certificates as long as these are valid.", to, from, from), nil
+	case "m-user":
+		if to == on {
+			return "New tenants get an M-user. Those that were created without one stay without one.", nil
+		}
+		return "New tenants get no M-user. The certificates of the present M-users are renewed as before.", nil
 	case "organization":
 		return "Certificates of existing tenants keep their subject. New tenants and new CAs have the new organization.", nil
 	}

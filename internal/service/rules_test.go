@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -95,6 +96,69 @@ func count(t *testing.T, s *store.Store, action string) (n int) {
 	testenv.Check(t, s.DB().QueryRowContext(t.Context(),
 		"SELECT count(*) FROM events WHERE action = '"+action+"'").Scan(&n))
 	return n
+}
+
+func TestMUsersAreOffUnlessThePolicyHasRulesAboutThem(t *testing.T) {
+	for _, c := range []struct {
+		name, policy string
+		want         string // of the first start; empty if it succeeds
+	}{
+		{"without rules", "perennial", ""},
+		{"with rules", "sap-c4c", "the policy sap-c4c has rules about the M-user, so M-users cannot be off"},
+	} {
+		s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+		_, err := agree(t.Context(), s, flagRules(t, Certificates{Policy: c.policy, MUser: off}))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"))
+	rules, err := agree(t.Context(), s, flagRules(t, Certificates{}))
+	if err != nil || rules.MUser != on {
+		t.Errorf("M-users of a new database are %q, %v", rules.MUser, err)
+	}
+	if _, err := agree(t.Context(), s, flagRules(t, Certificates{MUser: off})); err == nil ||
+		!strings.Contains(err.Error(), `has the m-user "on", and --m-user sets "off"`) {
+		t.Errorf("a replica that differs: %v", err)
+	}
+	// A database of an earlier release has M-users, whatever the flag says.
+	check := func(err error) { testenv.Check(t, err) }
+	check(s.InTx(t.Context(), func(tx *store.Tx) error { return tx.SetSetting(t.Context(), "rules/m-user", "") }))
+	if _, err := agree(t.Context(), s, flagRules(t, Certificates{MUser: off})); err == nil {
+		t.Error("an earlier release's database loses its M-users at the first start")
+	}
+}
+
+func TestAChangeToAPolicyWithRulesAboutMUsersIsRefusedWhileTheyAreOff(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "p.db")
+	s, err := store.Open(t.Context(), url)
+	testenv.Check(t, err)
+	_, err = agree(t.Context(), s, flagRules(t, Certificates{}))
+	testenv.Check(t, err)
+	testenv.Check(t, s.Close())
+	for _, step := range []struct {
+		c       Certificates
+		refused bool
+	}{
+		{Certificates{MUser: off}, false}, {Certificates{Policy: "sap-c4c"}, true},
+		{Certificates{Policy: "sap-c4c", MUser: on}, false}, {Certificates{MUser: off}, true},
+		{Certificates{Policy: "perennial", MUser: off}, false},
+	} {
+		for _, mode := range []Mode{Preview, Apply} {
+			changes, err := ChangeRules(t.Context(), url, step.c, mode, time.Now())
+			if errors.Is(err, tenancy.ErrRefused) != step.refused || !step.refused && (err != nil || len(changes) == 0) {
+				t.Errorf("%+v, mode %d: %+v, %v", step.c, mode, changes, err)
+			}
+		}
+	}
+}
+
+// flagRules returns the rules that flags set.
+func flagRules(t *testing.T, c Certificates) Rules {
+	t.Helper()
+	r, err := c.rules()
+	testenv.Check(t, err)
+	return r
 }
 
 func TestRulesOfADatabaseThatHasNoneAreNotChanged(t *testing.T) {

@@ -19,7 +19,9 @@ import (
 type Engine interface {
 	AdoptTenants(ctx context.Context, foundings []lifecycle.Founding, actor string, now time.Time,
 		more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error)
-	FirstRenewal(t tenancy.Tenant, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
+	FirstRenewal(t tenancy.Tenant, by string, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
+	CheckIssuer(name string) error
+	Founded() []tenancy.Purpose
 	NamesInUse(ctx context.Context, tenants []string, kept []lifecycle.KeptNames) (*lifecycle.Names, error)
 	KeptNames(tenant string, adopted []lifecycle.Adopted) (lifecycle.KeptNames, error)
 	Policy() policy.Policy
@@ -62,7 +64,7 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 	if err := errors.Join(err1, err2); err != nil {
 		return tenancy.Import{}, err
 	}
-	problems = slices.Concat(problems, existing, alike)
+	problems = slices.Concat(problems, existing, alike, m.issuers(units))
 	if len(problems) > maxProblems {
 		problems = problems[:maxProblems]
 	}
@@ -117,6 +119,16 @@ func (m *Importer) Check(ctx context.Context, f Files, actor string) (tenancy.Im
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "import.checked", "", i.ID,
 			map[string]any{"tenants": i.Total, "problems": len(problems)}))
 	})
+}
+
+// issuers returns a problem for each new tenant whose issuer is not configured.
+func (m *Importer) issuers(units []*Unit) (problems []Problem) {
+	for _, u := range units {
+		if err := m.engine.CheckIssuer(u.Issuer); err != nil {
+			problems = append(problems, Problem{tenantsFile, u.line, err.Error()})
+		}
+	}
+	return problems
 }
 
 // lookUp is the number of tenants that are looked up together.

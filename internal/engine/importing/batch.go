@@ -46,10 +46,8 @@ func (m *Importer) makeAll(ctx context.Context, i tenancy.Import, units []*Unit)
 func (m *Importer) make(ctx context.Context, i tenancy.Import, units []*Unit) error {
 	now := m.now().UTC().Truncate(time.Microsecond)
 	var foundings []lifecycle.Founding
-	var extended []*Unit // of tenants that exist
 	for _, u := range units {
 		if !u.New {
-			extended = append(extended, u)
 			continue
 		}
 		adopted, err := u.adopted()
@@ -57,15 +55,12 @@ func (m *Importer) make(ctx context.Context, i tenancy.Import, units []*Unit) er
 			return err
 		}
 		foundings = append(foundings, lifecycle.Founding{Tenant: u.tenant(), Adopted: adopted, NotAfter: u.NotAfter,
-			MailForTasks: u.MailForTasks})
+			MailForTasks: u.MailForTasks, Issuer: u.Issuer})
 	}
-	_, err := m.engine.AdoptTenants(ctx, foundings, i.CreatedBy, now, func(tx *store.Tx, created []tenancy.Tenant) error {
-		here, err := readExisting(ctx, tx.Reader, extended)
+	_, err := m.engine.AdoptTenants(ctx, foundings, i.CreatedBy, now, func(tx *store.Tx, _ []tenancy.Tenant) error {
+		here, err := readExisting(ctx, tx.Reader, units)
 		if err != nil {
 			return err
-		}
-		for _, t := range created {
-			here.tenants[t.Name], here.newest[t.ID] = t, tenancy.Certificate{Generation: 1, State: tenancy.Active}
 		}
 		b := batch{now: now, actor: i.CreatedBy, importID: i.ID, here: here}
 		for _, u := range units {

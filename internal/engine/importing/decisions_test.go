@@ -39,7 +39,7 @@ func TestKeysOfEverySupportedKindAreImported(t *testing.T) {
 func TestAnExpiryIsSpreadOverManyCertificatesOrIfTheOperatorWants(t *testing.T) {
 	m, _ := world(t, "sqlite:"+t.TempDir()+"/p.db")
 	yes, no := true, false
-	both := []Key{{}, {}}
+	both := []Key{{Purpose: tenancy.ForTenant}, {Purpose: tenancy.ForMUser}}
 	for _, c := range []struct {
 		name   string
 		alone  int // new tenants, for each of which two certificates are issued
@@ -73,8 +73,9 @@ func TestTheRunsOfAnImportCountEveryFirstRenewal(t *testing.T) {
 		return m.engine.Policy().Forecast(policy.Validity{NotBefore: now, NotAfter: end}, now).Last().At
 	}
 	whole := at(now.Add(m.engine.Policy().Validity))
-	units := []*Unit{{New: true}, {New: true, NotAfter: end}, {New: true, NotAfter: end, Keys: []Key{{}}},
-		{New: true, Keys: []Key{{}, {}}}, {Tenant: "existing"}}
+	both := []Key{{Purpose: tenancy.ForTenant}, {Purpose: tenancy.ForMUser}}
+	units := []*Unit{{New: true}, {New: true, NotAfter: end}, {New: true, NotAfter: end, Keys: both[:1]},
+		{New: true, Keys: both}, {Tenant: "existing"}}
 	planned := []Plan{{Certificates: []PlannedCertificate{{RenewAt: at(end)}, {RenewAt: end.AddDate(9, 0, 0)}}}}
 	got := m.runs(units, planned, now)
 	want := []tenancy.ImportRun{{At: at(end), Renewals: 4}, {At: whole, Renewals: 2},

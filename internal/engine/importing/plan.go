@@ -89,7 +89,7 @@ func (m *Importer) spread(units []*Unit, wanted *bool, now time.Time) {
 	var founded []*Unit
 	issued := 0
 	for _, u := range units {
-		if n := u.issued(); n > 0 {
+		if n := u.issued(m.engine.Founded()); n > 0 {
 			founded, issued = append(founded, u), issued+n
 		}
 	}
@@ -101,12 +101,17 @@ func (m *Importer) spread(units []*Unit, wanted *bool, now time.Time) {
 	}
 }
 
-// issued returns the number of certificates that are issued for the tenant.
-func (u *Unit) issued() int {
+// issued returns the number of certificates that are issued for the tenant, among those that a new one gets.
+func (u *Unit) issued(founded []tenancy.Purpose) (n int) {
 	if !u.New {
 		return 0
 	}
-	return 2 - len(u.Keys)
+	for _, name := range founded {
+		if !slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == name }) {
+			n++
+		}
+	}
+	return n
 }
 
 // runs returns the runs that renew the certificates of new tenants first, in their order.
@@ -119,7 +124,7 @@ func (m *Importer) runs(units []*Unit, planned []Plan, now time.Time) []tenancy.
 	}
 	at := map[time.Time]time.Time{} // run by expiry, because many certificates share an expiry
 	for _, u := range units {
-		n := u.issued()
+		n := u.issued(m.engine.Founded())
 		if n == 0 {
 			continue
 		}
@@ -194,7 +199,7 @@ func (m *Importer) plan(u *Unit, mails map[string]bool, now time.Time) (Plan, er
 		return p, err
 	}
 	for i, a := range all {
-		r, err := m.engine.FirstRenewal(u.tenant(), a, now)
+		r, err := m.engine.FirstRenewal(u.tenant(), u.Issuer, a, now)
 		if err != nil {
 			return p, fmt.Errorf("%s: %w", u.Keys[i].File, err)
 		}

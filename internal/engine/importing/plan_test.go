@@ -252,3 +252,33 @@ func TestThePlanOfAnImportStatesWhoIsMailed(t *testing.T) {
 		t.Errorf("%v", problems)
 	}
 }
+
+func TestATableNamesTheIssuerThatRenewsACertificate(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	from := issue(t, now.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	checked := func(issuer string) tenancy.Import {
+		i, err := m.Check(t.Context(), Files{Tenants: "name,issuer\nacme," + issuer + "\n",
+			Certificates: []Certificate{{Name: "acme.pem", Data: from.pem(t)}}}, "test")
+		check(t, err)
+		return i
+	}
+	if i := checked("other"); !strings.Contains(i.Problems, "the issuer other is not configured") ||
+		!strings.Contains(i.Problems, `"line":2`) {
+		t.Errorf("an issuer that is not configured: %s", i.Problems)
+	}
+	if i := checked("No Name"); !strings.Contains(i.Problems, "issuer") {
+		t.Errorf("a name that none can have: %s", i.Problems)
+	}
+	i := checked("local")
+	if i.Problems != "[]" {
+		t.Fatalf("%s", i.Problems)
+	}
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	check(t, m.Work(t.Context(), i.ID))
+	acme, err := e.Store.Tenant(t.Context(), "acme")
+	check(t, err)
+	stored, err := e.Store.Credential(t.Context(), acme.ID, tenancy.ForTenant)
+	if err != nil || stored.Issuer != "local" {
+		t.Errorf("the tenant certificate is renewed by %q, %v", stored.Issuer, err)
+	}
+}

@@ -72,6 +72,8 @@ type Unit struct {
 	NotAfter     time.Time `json:",omitzero"` // end of the certificates that are issued; zero: the policy decides
 	// MailForTasks answers the question of that name for a new tenant; empty for the default of the installation.
 	MailForTasks tenancy.ScopeAnswer `json:",omitempty"`
+	// Issuer names the issuer of a new tenant's later certificates; empty for the default one.
+	Issuer string `json:",omitempty"`
 
 	line  int
 	typed bool // the table states the key type
@@ -236,7 +238,8 @@ func hasKey(m map[string]int, key string) bool {
 }
 
 func (r *reader) tenants(text string) {
-	r.table(tenantsFile, text, []string{"name", "display_name", "key_type", "mail_for_tasks"}, []string{"name"},
+	r.table(tenantsFile, text, []string{"name", "display_name", "key_type", "mail_for_tasks", "issuer"},
+		[]string{"name"},
 		func(line int, cell func(string) string) {
 			name := cell("name")
 			if u := r.units[name]; u != nil {
@@ -250,6 +253,9 @@ func (r *reader) tenants(text string) {
 			}
 			if k := cell("key_type"); k != "" {
 				u.KeyType, u.typed = tenancy.KeyType(strings.ToLower(k)), true
+			}
+			if u.Issuer = cell("issuer"); u.Issuer != "" {
+				r.check(tenantsFile, line, tenancy.CheckName("issuer", u.Issuer))
 			}
 			switch answer := strings.ToLower(cell("mail_for_tasks")); answer {
 			case "", string(tenancy.AnsweredYes), string(tenancy.AnsweredNo):

@@ -41,6 +41,17 @@ type Founding struct {
 	NotAfter time.Time
 	// MailForTasks answers the question of that name; empty for the default of the installation.
 	MailForTasks tenancy.ScopeAnswer
+	// Issuer names the issuer of the tenant certificate; empty for the default one. An adopted certificate is renewed
+	// there.
+	Issuer string
+}
+
+// credentials returns the settings that differ from the installation's.
+func (f Founding) credentials() []tenancy.Credential {
+	if f.Issuer == "" {
+		return nil
+	}
+	return []tenancy.Credential{{Name: tenancy.ForTenant, Issuer: f.Issuer}}
 }
 
 // AdoptTenant is [Engine.AdoptTenants] for one tenant. more may be nil.
@@ -60,8 +71,10 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 }
 
 // AdoptTenants creates tenants, each with the first certificates of the tenant and its M-user, and with its first
-// implementation project, in one transaction. The error is [tenancy.ErrConflict] if a certificate has a name of another
-// tenant, see [Names.Conflict]. more runs in the same transaction, with the tenants in the order of the foundings.
+// implementation project, in one transaction. If an issuer may answer later, its certificate is requested afterwards:
+// the tenant exists without it until then, and a request that fails is repeated by [Engine.BeginCredentials].
+// The error is [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Names.Conflict]. more
+// runs in the same transaction, with the tenants in the order of the foundings.
 func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor string, now time.Time,
 	more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error) {
 	prepared, err := e.prepareAll(ctx, foundings, now)
@@ -77,6 +90,7 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 		rows.Projects = append(rows.Projects, tenancy.ScopingProject{ID: store.NewID(), TenantID: p.tenant.ID,
 			Name: tenancy.FirstProject, CreatedAt: now, Version: 1})
 		rows.KeptNames = append(rows.KeptNames, p.kept.of(p.tenant)...)
+		rows.Credentials = append(rows.Credentials, p.credentials...)
 		for _, a := range p.Adopted {
 			if chain := certfile.JoinChain(a.Chain); chain != nil {
 				chains[certfile.Fingerprint(chain)] = chain
@@ -114,7 +128,18 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 		}
 		return tx.Audit(ctx, events...)
 	})
-	return rows.Tenants, err
+	if err != nil {
+		return rows.Tenants, err
+	}
+	for _, p := range prepared {
+		for _, c := range p.later {
+			if _, err := e.beginCredential(ctx, owner{p.tenant, p.credentials}, c, actor, now); err != nil {
+				e.log.WarnContext(ctx, "the first certificate could not be requested; this is tried again every hour",
+					"tenant", p.tenant.Name, "credential", c.Name, "error", err)
+			}
+		}
+	}
+	return rows.Tenants, nil
 }
 
 // A prepared founding has everything that is stored.
@@ -123,6 +148,9 @@ type prepared struct {
 	tenant tenancy.Tenant
 	certs  []store.SealedCertificate
 	kept   KeptNames
+	// credentials are stored with settings of their own. later are those of them whose first certificate is requested
+	// when the tenant exists.
+	credentials, later []tenancy.Credential
 }
 
 // prepareAll prepares foundings on all cores.
@@ -142,13 +170,26 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 	if !f.NotAfter.IsZero() {
 		validity = f.NotAfter.Sub(now)
 	}
-	for _, purpose := range []tenancy.Purpose{tenancy.ForTenant, tenancy.ForMUser} {
+	o := owner{p.tenant, f.credentials()}
+	for _, purpose := range tenancy.BuiltIn {
 		var c store.SealedCertificate
-		if i := slices.IndexFunc(f.Adopted, func(a Adopted) bool { return a.Purpose == purpose }); i >= 0 {
+		from, err := e.issuerOf(o.credential(purpose).Issuer)
+		if err != nil {
+			return p, fmt.Errorf("tenant %s: %w", p.tenant.Name, err)
+		}
+		_, later := issuer.As[issuer.Collector](from)
+		i := slices.IndexFunc(f.Adopted, func(a Adopted) bool { return a.Purpose == purpose })
+		switch {
+		case i >= 0:
 			c, err = e.adopt(p.tenant, f.Adopted[i], now)
-		} else {
-			c, err = e.issue(ctx, owner{Tenant: p.tenant}, issuance{Request: issuer.Request{Tenant: p.tenant.Name,
-				Purpose: purpose, At: now, Validity: validity}, generation: 1, founds: true})
+		case !slices.Contains(e.founded, purpose):
+			continue
+		case later:
+			p.later = append(p.later, tenancy.Credential{Name: purpose, Issuer: o.credential(purpose).Issuer})
+			continue
+		default:
+			c, err = e.issue(ctx, o, issuance{Request: issuer.Request{Tenant: p.tenant.Name, Purpose: purpose, At: now,
+				Validity: validity}, generation: 1})
 		}
 		if err != nil {
 			return p, fmt.Errorf("tenant %s: %w", p.tenant.Name, err)
@@ -156,8 +197,23 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 		c.State = tenancy.Active
 		p.certs = append(p.certs, c)
 	}
+	p.store(o.credentials, now)
 	p.kept, err = e.KeptNames(p.tenant.Name, f.Adopted)
 	return p, err
+}
+
+// store collects the credentials that are stored: those with settings of their own, and those without a certificate.
+func (p *prepared) store(settings []tenancy.Credential, now time.Time) {
+	p.credentials = slices.Clone(settings)
+	for _, c := range p.later {
+		if !slices.ContainsFunc(p.credentials, func(s tenancy.Credential) bool { return s.Name == c.Name }) {
+			p.credentials = append(p.credentials, c)
+		}
+	}
+	for i := range p.credentials {
+		c := &p.credentials[i]
+		c.TenantID, c.CreatedAt, c.Version = p.tenant.ID, now, 1
+	}
 }
 
 // events returns the events of a founding.
@@ -194,6 +250,15 @@ func (e *Engine) adopt(t tenancy.Tenant, a Adopted, now time.Time) (c store.Seal
 	return c, err
 }
 
+// Founded returns the credentials that a new tenant gets.
+func (e *Engine) Founded() []tenancy.Purpose { return e.founded }
+
+// CheckIssuer returns an [tenancy.ErrInvalid] if no issuer of this name is configured. Empty is the default one.
+func (e *Engine) CheckIssuer(name string) error {
+	_, err := e.issuerOf(name)
+	return err
+}
+
 // A FirstRenewal is the renewal that ends the life of an adopted certificate, as it can be foreseen now.
 type FirstRenewal struct {
 	At       time.Time // the run that renews it
@@ -204,8 +269,13 @@ type FirstRenewal struct {
 	Foreseen bool
 }
 
-// FirstRenewal returns the first renewal of a certificate that the tenant is going to adopt.
-func (e *Engine) FirstRenewal(t tenancy.Tenant, a Adopted, now time.Time) (r FirstRenewal, err error) {
+// FirstRenewal returns the first renewal of a certificate that the tenant is going to adopt, by the named issuer; empty
+// for the default one.
+func (e *Engine) FirstRenewal(t tenancy.Tenant, by string, a Adopted, now time.Time) (r FirstRenewal, err error) {
+	from, err := e.issuerOf(by)
+	if err != nil {
+		return r, err
+	}
 	r.KeyType = t.KeyType
 	events := e.policy.Forecast(policy.Validity{NotBefore: a.Leaf.NotBefore, NotAfter: a.Leaf.NotAfter}, now).Events
 	for _, event := range events {
@@ -217,6 +287,6 @@ func (e *Engine) FirstRenewal(t tenancy.Tenant, a Adopted, now time.Time) (r Fir
 		}
 	}
 	request := issuer.Request{Tenant: t.Name, Purpose: a.Purpose, At: r.At}
-	r.Expected, r.Foreseen, err = issuer.Expect(e.issuer, request, append([][]byte{a.Leaf.Raw}, a.Chain...))
+	r.Expected, r.Foreseen, err = issuer.Expect(from, request, append([][]byte{a.Leaf.Raw}, a.Chain...))
 	return r, err
 }

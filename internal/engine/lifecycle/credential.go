@@ -41,7 +41,7 @@ func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor 
 		if err := used.conflictOf(o.Name, kept); err != nil {
 			return err
 		}
-		if err := tx.CreateCredential(ctx, c); err != nil {
+		if err := tx.CreateCredentials(ctx, c); err != nil {
 			return err
 		}
 		if err := tx.KeepNames(ctx, kept.of(o.Tenant)...); err != nil {
@@ -76,7 +76,7 @@ func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, act
 	err = e.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		if c.Version == 0 {
 			c.CreatedAt, c.Version = now, 1
-			err = tx.CreateCredential(ctx, c)
+			err = tx.CreateCredentials(ctx, c)
 		} else {
 			err = tx.UpdateCredential(ctx, c)
 			c.Version++
@@ -101,9 +101,9 @@ func (e *Engine) checkCredential(o owner, c tenancy.Credential) (kept KeptNames,
 	if err := c.Check(); err != nil {
 		return kept, err
 	}
-	from, err := e.issuers.Of(e.resolved(c.Issuer))
+	from, err := e.issuerOf(c.Issuer)
 	if err != nil {
-		return kept, tenancy.Invalid("issuer", "%v", err)
+		return kept, err
 	}
 	if c.Validity != 0 {
 		p := e.policy

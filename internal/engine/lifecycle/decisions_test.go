@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
-	"github.com/perennial-pki/perennial/internal/keys/issuer"
-	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -128,22 +125,13 @@ func TestTheNoticeOfASuccessorBeginsWithTheWarning(t *testing.T) {
 func TestTheFirstRenewalOfAnAdoptedCertificateIsForeseen(t *testing.T) {
 	now := date("2026-01-15")
 	f := sqlite(t, policy.Default, now)
-	key, err := keyring.Generate(tenancy.P256)
-	check(t, err)
-	adopted := func(validity time.Duration) Adopted {
-		issued, err := f.issuer.Issue(t.Context(), issuer.Request{Tenant: "acme", Purpose: tenancy.ForTenant, Key: key,
-			At: now, Validity: validity})
-		check(t, err)
-		leaf, err := certfile.ParseCertificate(issued.DER)
-		check(t, err)
-		return Adopted{Purpose: tenancy.ForTenant, Leaf: leaf, Chain: issued.Chain, Key: key, KeyType: tenancy.P256}
-	}
+	adopted := func(validity time.Duration) Adopted { return f.adopted("acme", tenancy.ForTenant, validity, now) }
 	tenant := tenancy.Tenant{Name: "acme", KeyType: tenancy.P384}
 	for validity, want := range map[time.Duration][2]time.Time{
 		365 * policy.Day: {date("2026-11-01"), date("2026-12-01")}, // it expires on January 15th
 		40 * policy.Day:  {{}, date("2026-02-01")},                 // too late for a warning
 	} {
-		got, err := f.FirstRenewal(tenant, adopted(validity), now)
+		got, err := f.FirstRenewal(tenant, "", adopted(validity), now)
 		check(t, err)
 		if !got.WarnedAt.Equal(want[0]) || !got.At.Equal(want[1]) || got.KeyType != tenancy.P384 || !got.Foreseen {
 			t.Errorf("%v: warned %v, renewed %v, %+v", validity, got.WarnedAt, got.At, got)

@@ -58,6 +58,8 @@ type Config struct {
 	// Parts shares a run among all replicas, and spreads it over time if the policy asks for that. Optional: without
 	// it, the replica that starts a run does all of it.
 	Parts PartQueue
+	// WithoutMUsers creates tenants without an M-user, unless they adopt its certificate.
+	WithoutMUsers bool
 	// PartSize is the number of certificates in a part of a run; 0 for [DefaultPart].
 	PartSize int
 	// PartLease is the time after which another worker can claim a part; 0 for [DefaultPartLease].
@@ -112,6 +114,8 @@ type Engine struct {
 	partLease   time.Duration
 	heads       []HeadSink
 	operators   []string
+	// founded are the credentials that a new tenant gets.
+	founded []tenancy.Purpose
 	// messagesKept is the retention time of the message log.
 	messagesKept time.Duration
 	pace         func(ctx context.Context, n int) error // may be nil
@@ -132,6 +136,10 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	authorities, _ := issuer.As[issuer.Hierarchy](c.Issuer)
+	founded := tenancy.BuiltIn
+	if c.WithoutMUsers {
+		founded = []tenancy.Purpose{tenancy.ForTenant}
+	}
 	issuers := issuer.Set{c.IssuerName: c.Issuer}
 	maps.Copy(issuers, c.Issuers)
 	return &Engine{
@@ -139,7 +147,7 @@ func New(c Config) (*Engine, error) {
 		keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
-		heads: c.Heads, operators: c.Operators,
+		heads: c.Heads, operators: c.Operators, founded: founded,
 		messagesKept: cmp.Or(c.MessagesKept, DefaultMessagesKept),
 		surpriseFree: sync.OnceValues(func() (bool, error) {
 			report, err := policy.Audit(c.Policy)
@@ -163,6 +171,15 @@ func (e *Engine) resolved(setting string) string {
 		return ""
 	}
 	return setting
+}
+
+// issuerOf returns the issuer that a credential's setting stands for. The error is [tenancy.ErrInvalid].
+func (e *Engine) issuerOf(setting string) (issuer.Issuer, error) {
+	from, err := e.issuers.Of(e.resolved(setting))
+	if err != nil {
+		err = tenancy.Invalid("issuer", "%v", err)
+	}
+	return from, err
 }
 
 // IssuerName returns the name of the default issuer; empty for the local CA.
@@ -209,8 +226,6 @@ type issuance struct {
 	issuer.Request
 	generation int
 	why        cause
-	// founds is set if the tenant is not stored yet, so that a request cannot be stored.
-	founds bool
 }
 
 // issue creates a key and its certificate, with the validity of the credential or the policy unless the request has

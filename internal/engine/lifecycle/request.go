@@ -32,13 +32,8 @@ var errUnsure = errors.New("it is not known whether the CA has the request, beca
 // it is sent, and the error is an [*issuer.RequestedError] until it is answered.
 func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCertificate, r issuance) (issuer.Issued,
 	error) {
-	if _, later := issuer.As[issuer.Collector](from); !later || r.founds {
-		issued, err := from.Issue(ctx, r.Request)
-		if e := (*issuer.RequestedError)(nil); r.founds && errors.As(err, &e) {
-			err = tenancy.Errorf(tenancy.ErrRefused, "the CA answers later (request %s), and a new tenant needs its "+
-				"certificates at once: withdraw the request there, and import the tenant with its certificates", e.Handle)
-		}
-		return issued, err
+	if _, later := issuer.As[issuer.Collector](from); !later {
+		return from.Issue(ctx, r.Request)
 	}
 	q := tenancy.Request{ID: c.ID, TenantID: c.TenantID, Purpose: c.Purpose, Generation: c.Generation, Issuer: c.Issuer,
 		KeyType: c.KeyType, AskAt: r.At.Add(askEvery), Actor: r.why.actor, Reason: r.why.reason,

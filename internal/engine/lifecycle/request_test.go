@@ -391,21 +391,6 @@ func TestALostGenerationIsRevokedWhileItsSuccessorIsRequested(t *testing.T) {
 	f.eventsOf("certificate.revoked", 1)
 }
 
-func TestATenantIsNotCreatedByACAThatAnswersLater(t *testing.T) {
-	now := date("2026-01-15")
-	f := sqlite(t, policy.Default, now)
-	ca := f.withSlow()
-	f.config.Issuer, f.config.IssuerName = f.config.Issuers["bank-ca"], "bank-ca"
-	engine, err := New(f.config)
-	check(t, err)
-	_, err = engine.CreateTenant(t.Context(), tenancy.Tenant{Name: "acme", DisplayName: "acme", KeyType: tenancy.P256},
-		"test", now)
-	if !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "the CA answers later (request r1)") ||
-		len(ca.requests) != 1 {
-		t.Errorf("%v after %d requests", err, len(ca.requests))
-	}
-}
-
 // Key users learn of a request that is theirs to send. They are reminded before the certificate that it replaces
 // expires.
 func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {

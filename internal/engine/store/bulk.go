@@ -117,6 +117,7 @@ type Rows struct {
 	Projects     []tenancy.ScopingProject // with their answers
 	KeyUsers     []tenancy.KeyUser
 	ITContacts   []tenancy.ITContact
+	Credentials  []tenancy.Credential // with settings of their own
 	Certificates []SealedCertificate
 	KeptNames    []KeptName // see [Tx.KeepNames]
 	Receivers    []tenancy.Receiver
@@ -131,6 +132,7 @@ func (t *Tx) Create(ctx context.Context, r Rows) error {
 		func() error { return t.CreateScopingProjects(ctx, r.Projects...) },
 		func() error { return t.CreateKeyUsers(ctx, r.KeyUsers...) },
 		func() error { return t.AddITContacts(ctx, r.ITContacts...) },
+		func() error { return t.CreateCredentials(ctx, r.Credentials...) },
 		func() error { return t.AddCertificates(ctx, r.Certificates) },
 		func() error { return t.KeepNames(ctx, r.KeptNames...) },
 		func() error { return t.CreateReceivers(ctx, r.Receivers...) },

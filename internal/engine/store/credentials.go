@@ -39,11 +39,16 @@ func (r Reader) CredentialsOf(ctx context.Context, tenantIDs []string) (map[stri
 		"SELECT "+credentialColumns+" FROM credentials WHERE tenant_id ", tenantIDs, " ORDER BY name")
 }
 
-// CreateCredential stores a credential. It returns [tenancy.ErrConflict] if the tenant has one of this name.
-func (t *Tx) CreateCredential(ctx context.Context, c tenancy.Credential) error {
-	_, err := t.exec(ctx, "INSERT INTO credentials ("+credentialColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		c.TenantID, c.Name, c.Issuer, c.KeyType, c.Subject, c.SAN, c.Validity.Microseconds(), micros(c.CreatedAt),
-		c.Version)
+var insertCredentials = bulkInsert("credentials", "tenant_id text", "name text", "issuer text", "key_type text",
+	"subject text", "san text", "validity bigint", "created_at bigint", "version bigint")
+
+// CreateCredentials stores credentials. It returns [tenancy.ErrConflict] if a tenant has one of this name.
+func (t *Tx) CreateCredentials(ctx context.Context, credentials ...tenancy.Credential) error {
+	_, err := insertCredentials.write(ctx, t, len(credentials), func(i int) []any {
+		c := &credentials[i]
+		return []any{c.TenantID, string(c.Name), c.Issuer, string(c.KeyType), c.Subject, c.SAN, c.Validity.Microseconds(),
+			micros(c.CreatedAt), c.Version}
+	})
 	return err
 }
 
@@ -54,10 +59,10 @@ func (t *Tx) UpdateCredential(ctx context.Context, c tenancy.Credential) error {
 		c.Validity.Microseconds(), c.TenantID, c.Name, c.Version)
 }
 
-// EmptyCredentials lists credentials that have neither a certificate nor an open request.
+// EmptyCredentials lists credentials with settings of their own that have neither a certificate nor an open request.
 func (r Reader) EmptyCredentials(ctx context.Context, limit int) ([]tenancy.Credential, error) {
-	return list(ctx, r, scanCredential, "SELECT "+credentialColumns+" FROM credentials AS c WHERE name NOT IN ('tenant', "+
-		"'m-user') AND NOT EXISTS (SELECT 1 FROM certificates WHERE tenant_id = c.tenant_id AND purpose = c.name) AND NOT "+
+	return list(ctx, r, scanCredential, "SELECT "+credentialColumns+" FROM credentials AS c WHERE "+
+		"NOT EXISTS (SELECT 1 FROM certificates WHERE tenant_id = c.tenant_id AND purpose = c.name) AND NOT "+
 		"EXISTS (SELECT 1 FROM requests WHERE tenant_id = c.tenant_id AND purpose = c.name) ORDER BY tenant_id, name "+
 		"LIMIT ?", limit)
 }

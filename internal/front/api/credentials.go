@@ -93,10 +93,13 @@ func (s *server) viewCredentials(ctx context.Context, t tenancy.Tenant) (all []c
 		view := client.Credential{Name: name, Issuer: c.Issuer, KeyType: c.KeyType, Subject: c.Subject, SAN: c.SAN,
 			ValiditySeconds: int64(c.Validity / time.Second)}
 		newest, err := s.store.Newest(ctx, t.ID, name)
-		if err == nil {
+		switch {
+		case err == nil:
 			view.Generation, view.State, view.NotAfter = newest.Generation, newest.State, newest.NotAfter
-		} else if !errors.Is(err, tenancy.ErrNotFound) {
+		case !errors.Is(err, tenancy.ErrNotFound):
 			return nil, nil, err
+		case name == tenancy.ForMUser && versions[name] == 0:
+			continue // the tenant was created without an M-user
 		}
 		if slices.ContainsFunc(requests[t.ID], func(q tenancy.Request) bool { return q.Purpose == name }) {
 			view.State = tenancy.Requested

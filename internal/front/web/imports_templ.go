@@ -73,7 +73,7 @@ func importsPage(v *view, list client.Page[client.Import]) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, " <span class=\"hint\">name, display_name, key_type, mail_for_tasks</span></label> <input id=\"tenants\" name=\"tenants\" type=\"file\" accept=\".csv,text/csv\"> <label for=\"people\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, " <span class=\"hint\">name, display_name, key_type, mail_for_tasks, issuer</span></label> <input id=\"tenants\" name=\"tenants\" type=\"file\" accept=\".csv,text/csv\"> <label for=\"people\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -131,7 +131,8 @@ func (c *console) certificates(v *view) error {
 		v.line(list.Items, f, rollovers.Items)))
 }
 
-// credentialsOf returns the credentials of certificates and requests: the built-in ones first, then the others by name.
+// credentialsOf returns the credentials of certificates and requests: the tenant certificate first, then that of the
+// M-user if the tenant has one, then the others by name.
 func credentialsOf(certs []client.Certificate, requests []client.CertificateRequest) []tenancy.Purpose {
 	var others []tenancy.Purpose
 	for _, c := range certs {
@@ -140,9 +141,16 @@ func credentialsOf(certs []client.Certificate, requests []client.CertificateRequ
 	for _, q := range requests {
 		others = append(others, q.Purpose)
 	}
+	has := func(name tenancy.Purpose) bool { return name == tenancy.ForTenant || slices.Contains(others, name) }
+	var names []tenancy.Purpose
+	for _, name := range tenancy.BuiltIn {
+		if has(name) {
+			names = append(names, name)
+		}
+	}
 	others = slices.DeleteFunc(others, tenancy.Purpose.IsBuiltIn)
 	slices.Sort(others)
-	return slices.Concat(tenancy.BuiltIn, slices.Compact(others))
+	return slices.Concat(names, slices.Compact(others))
 }
 
 // requestsOf returns the requests of a credential.
