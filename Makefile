@@ -115,7 +115,8 @@ JOBS   ?= 2
 mutants: packages ## small changes of PKG, SAMPLE of them drawn by SEED (0: all), that the tests must notice: prints those that survive
 	@mkdir -p bin
 	$(GO) -C tools build -o $(CURDIR)/bin/mutants ./mutants
-	bin/mutants -equivalent tools/mutants/equivalent.txt -sample $(SAMPLE) -seed $(SEED) -jobs $(JOBS) -also "$(ALSO)" -test-flags -short $(PKG)
+	bin/mutants -equivalent tools/mutants/equivalent.txt -sample $(SAMPLE) -seed $(SEED) -jobs $(JOBS) -also "$(ALSO)" \
+		-test-flags -short -first-run PERENNIAL_TEST_SERVERS=none $(PKG)
 
 WRITE ?=
 

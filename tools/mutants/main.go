@@ -33,6 +33,7 @@ type options struct {
 	least      float64
 	equivalent string
 	testFlags  []string
+	firstRun   []string // the environment of a first, quick run of a package's own tests
 	list       bool
 }
 
@@ -51,6 +52,8 @@ func main() {
 	flag.BoolVar(&o.list, "list", false, "print the mutants that would be drawn, and test none")
 	also := flag.String("also", "", "further packages whose tests must pass, separated by blanks")
 	testFlags := flag.String("test-flags", "", "further flags of go test, separated by blanks")
+	firstRun := flag.String("first-run", "",
+		"variables NAME=value, separated by blanks, of a first and quicker run of a package's own tests")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: mutants [flags] package...\n")
 		flag.PrintDefaults()
@@ -61,7 +64,7 @@ func main() {
 		os.Exit(2)
 	}
 	o.also = strings.Fields(*also)
-	o.testFlags = strings.Fields(*testFlags)
+	o.testFlags, o.firstRun = strings.Fields(*testFlags), strings.Fields(*firstRun)
 	enough, err := run(ctx, o, flag.Args(), os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -170,7 +173,7 @@ func (t *tester) testAll(ctx context.Context, all []mutant, out io.Writer) summa
 		wait.Go(func() {
 			for m, ok := take(); ok; m, ok = take() {
 				began := time.Now()
-				result, err := t.test(ctx, m)
+				result, by, err := t.test(ctx, m)
 				mu.Lock()
 				switch {
 				case err != nil:
@@ -180,7 +183,7 @@ func (t *tester) testAll(ctx context.Context, all []mutant, out io.Writer) summa
 					sum.invalid++
 				case result == killed:
 					sum.killed++
-					fmt.Fprintf(out, "killed   %s (%.1fs)\n", m, time.Since(began).Seconds())
+					fmt.Fprintf(out, "killed   %s (%.1fs, by %s)\n", m, time.Since(began).Seconds(), by)
 				case result == survived:
 					sum.survived++
 					fmt.Fprintf(out, "SURVIVED %s (%.1fs)\n", m, time.Since(began).Seconds())
