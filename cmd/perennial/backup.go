@@ -28,7 +28,7 @@ type restoreCmd struct {
 }
 
 func (c *restoreCmd) Run(e env) error {
-	r, err := service.Restore(context.Background(), c.Database, c.File, e.now())
+	r, err := service.Restore(context.Background(), c.Database, c.File, e.now(), e.log())
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func (w *world) surprises(s *store.Store, certs []tenancy.Certificate, wrong fun
 // must open with the key file and fit its certificate.
 func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func(int, string, ...any)) {
 	ctx := w.t.Context()
-	seal, err := keyring.Open(filepath.Join(w.dir, "key"))
+	seal, err := keyring.Open(ctx, filepath.Join(w.dir, "key"), nil)
 	check(w.t, err)
 	dump, err := exec.CommandContext(ctx, "pg_dump", "--data-only", w.databases()).Output()
 	check(w.t, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/internal/service"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -12,20 +13,52 @@ import (
 type keyCmd struct {
 	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, for installations that create secrets before the first start."`
 	Rotate keyRotateCmd `cmd:"" help:"Add a new key-encryption key and re-seal every private key with it."`
+	Move   keyMoveCmd   `cmd:"" help:"Wrap the key-encryption keys with a key of a key management service, or write them to the key file again, without downtime."`
 }
 
-type keyNewCmd struct{}
+// wrapping returns the URI of the wrapping key; empty for cleartext.
+func wrapping(to string) string {
+	if to == service.InFile {
+		return ""
+	}
+	return to
+}
+
+type keyNewCmd struct {
+	To string `default:"file" placeholder:"URI" help:"Wrap it with this key, such as hcvault://vault.example.com/transit/keys/perennial (default: file, for cleartext)."`
+}
 
 func (c *keyNewCmd) Run(e env) error {
 	k, err := keyring.Ephemeral()
 	if err != nil {
 		return err
 	}
-	data, err := k.Export()
+	data, err := k.ExportWrapped(context.Background(), wrapping(c.To), kms.Open)
 	if err == nil {
 		_, err = e.out.Write(data)
 	}
 	return err
+}
+
+type keyMoveCmd struct {
+	Database service.Database `embed:""`
+	To       string           `required:"" placeholder:"URI" help:"The key that wraps them, such as hcvault://vault.example.com/transit/keys/perennial; file for the key file in cleartext. docs/custody.md lists the kinds."`
+}
+
+func (c *keyMoveCmd) Run(e env) error {
+	uri := wrapping(c.To)
+	if err := service.MoveKeys(context.Background(), c.Database, uri, e.now(), e.log()); err != nil {
+		return err
+	}
+	if uri == "" {
+		fmt.Fprintf(e.out, "%s holds the key-encryption keys in cleartext: back it up apart from the database.\n",
+			c.Database.KeyFile)
+		return nil
+	}
+	fmt.Fprintf(e.out, "The key-encryption keys in %s are wrapped by %s. Back the file up: it opens nothing without that "+
+		"key. Copies of the file from before open everything that is sealed now: destroy them, or run perennial key "+
+		"rotate.\n", c.Database.KeyFile, c.To)
+	return nil
 }
 
 // resealTold is the number of keys between two lines of progress: a million keys take minutes.
@@ -37,7 +70,7 @@ type keyRotateCmd struct {
 
 func (c *keyRotateCmd) Run(e env) error {
 	told := 0
-	r, err := service.RotateKeys(context.Background(), c.Database, e.now(), func(n int) {
+	r, err := service.RotateKeys(context.Background(), c.Database, e.now(), e.log(), func(n int) {
 		if n >= told+resealTold {
 			told = n
 			fmt.Fprintf(e.err, "%d private keys re-sealed so far\n", n)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"runtime"
@@ -110,6 +111,9 @@ type env struct {
 	issuer   func(issuer.Issuer) issuer.Issuer // wraps the CA, for tests; nil for none
 	partSize int                               // certificates in a part of a run; 0 for the engine's own size
 }
+
+// log returns the log of a command that waits for something.
+func (e env) log() *slog.Logger { return slog.New(slog.NewTextHandler(e.err, nil)) }
 
 // Set by the linker in release builds. Otherwise the build information is used.
 var version, commit string

@@ -132,7 +132,7 @@ func (c *tokenCreateCmd) atHost(e env, expires time.Time) error {
 		return errors.New("--database creates operators' tokens only: use --role operator, and create other tokens with it")
 	}
 	t, secret, err := service.CreateOperatorToken(context.Background(),
-		service.Database{URL: c.Database, KeyFile: c.KeyFile, Key: c.Key}, c.Name, expires, e.now())
+		service.Database{URL: c.Database, KeyFile: c.KeyFile, Key: c.Key}, c.Name, expires, e.now(), e.log())
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if err = jobs.Migrate(ctx, p.store, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, err
 	}
-	if p.keys, err = s.Database.keyring(ctx, p.store); err != nil {
+	if p.keys, err = s.Database.keyring(ctx, p.store, c.Log); err != nil {
 		return nil, err
 	}
 	if p.rules, err = agree(ctx, p.store, flags); err != nil {

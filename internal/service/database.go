@@ -3,11 +3,9 @@ package service
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +15,6 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control/inprocess"
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/engine/jobs"
-	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -26,63 +23,6 @@ import (
 
 // actor is the actor in audit events of commands that work on the database itself.
 const actor = "command line"
-
-// keyCheck is a known text that is sealed in the database, so that a wrong key shows at the start and not on the first
-// of the month.
-const keyCheck = "key_check"
-
-// keyring opens the key-encryption keys, and creates them for a new database.
-func (d *Database) keyring(ctx context.Context, s *store.Store) (*keyring.Keyring, error) {
-	sealed, err := s.Setting(ctx, keyCheck)
-	if err != nil {
-		return nil, err
-	}
-	var keys *keyring.Keyring
-	if d.Key != "" {
-		keys, err = keyring.FromEnvironment(d.Key)
-	} else if keys, err = keyring.Open(d.KeyFile); errors.Is(err, keyring.ErrNoKeyFile) && sealed == "" {
-		if keys, err = keyring.Create(d.KeyFile); errors.Is(err, fs.ErrExist) { // another replica has created it
-			keys, err = keyring.Open(d.KeyFile)
-		}
-	} else if errors.Is(err, keyring.ErrNoKeyFile) {
-		return nil, fmt.Errorf("%w, and the database is sealed with one: restore it from its backup", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if sealed == "" {
-		if sealed, err = claimKeyCheck(ctx, s, keys); err != nil {
-			return nil, err
-		}
-	}
-	data, err := base64.StdEncoding.DecodeString(sealed)
-	if err == nil {
-		_, err = keys.Open(data, keyCheck)
-	}
-	if err != nil {
-		return nil, errors.New("the database was sealed with another key: use the key file that belongs to it (replicas " +
-			"share one)")
-	}
-	return keys, nil
-}
-
-// claimKeyCheck writes the check of a new database, and returns the one in force: another replica may be faster.
-func claimKeyCheck(ctx context.Context, s *store.Store, keys *keyring.Keyring) (sealed string, err error) {
-	made, err := sealKeyCheck(keys)
-	if err != nil {
-		return "", err
-	}
-	err = s.InTx(ctx, func(tx *store.Tx) (err error) {
-		sealed, err = tx.SetOnce(ctx, keyCheck, made)
-		return err
-	})
-	return sealed, err
-}
-
-func sealKeyCheck(keys *keyring.Keyring) (string, error) {
-	sealed, err := keys.Seal([]byte(keyCheck), keyCheck)
-	return base64.StdEncoding.EncodeToString(sealed), err
-}
 
 // openExisting opens a database that a service created. A SQLite file that does not exist is an error, instead of a new
 // and empty database. open is [store.Open] or [store.OpenExclusive].
@@ -95,7 +35,7 @@ func openExisting(ctx context.Context, url string,
 }
 
 // openServed opens a database that a service has set up, with its keys. The caller closes it.
-func (d *Database) openServed(ctx context.Context) (_ *store.Store, _ *keyring.Keyring, err error) {
+func (d *Database) openServed(ctx context.Context, log *slog.Logger) (_ *store.Store, _ *keyring.Keyring, err error) {
 	s, err := openExisting(ctx, d.URL, store.Open)
 	if err != nil {
 		return nil, nil, err
@@ -105,23 +45,8 @@ func (d *Database) openServed(ctx context.Context) (_ *store.Store, _ *keyring.K
 			s.Close()
 		}
 	}()
-	keys, err := d.servedKeys(ctx, s)
+	keys, err := d.servedKeys(ctx, s, log)
 	return s, keys, err
-}
-
-// errNotServed means that a database has no keys yet.
-var errNotServed = errors.New("the database has not been set up by a service: start perennial serve first")
-
-// servedKeys opens the key-encryption keys of a database that a service has set up.
-func (d *Database) servedKeys(ctx context.Context, s *store.Store) (*keyring.Keyring, error) {
-	sealed, err := s.Setting(ctx, keyCheck)
-	if err != nil {
-		return nil, err
-	}
-	if sealed == "" {
-		return nil, errNotServed
-	}
-	return d.keyring(ctx, s)
 }
 
 // OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
@@ -129,7 +54,7 @@ func (d *Database) servedKeys(ctx context.Context, s *store.Store) (*keyring.Key
 func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.Time,
 	log *slog.Logger) (_ serve.Service, err error) {
 	var none serve.Service
-	s, keys, err := d.openServed(ctx)
+	s, keys, err := d.openServed(ctx, log)
 	if err != nil {
 		return none, err
 	}
@@ -143,49 +68,9 @@ func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.T
 		return none, err
 	}
 	go s.Listen(ctx, d.URL, log)
+	go keepKeys(ctx, keys, log)
 	return serve.Service{Control: inprocess.Control{Rollovers: r, Now: now, Quota: tenancy.ParkedQuota(quota)},
 		Address: d.URL, Release: s.Close, Outage: outage(s)}, nil
-}
-
-// Rotated is the result of [RotateKeys].
-type Rotated struct {
-	// Resealed is the number of private keys that were sealed with the new key.
-	Resealed int
-	// Keys is the number of key-encryption keys in the key file.
-	Keys int
-}
-
-// RotateKeys adds a key-encryption key and seals every private key with it. It calls progress with the number of
-// private keys so far, from time to time. It is safe to repeat: a rotation that was interrupted is finished by the next
-// one, which adds another key.
-func RotateKeys(ctx context.Context, d Database, now time.Time, progress func(n int)) (r Rotated, err error) {
-	s, err := openExisting(ctx, d.URL, store.OpenExclusive)
-	if err != nil {
-		return r, err
-	}
-	defer s.Close()
-	keys, err := d.keyring(ctx, s)
-	if err != nil {
-		return r, err
-	}
-	if err := keys.Rotate(); err != nil {
-		return r, err
-	}
-	if r.Resealed, err = lifecycle.Reseal(ctx, s, keys, progress); err != nil {
-		return r, fmt.Errorf("after %d keys: %w (the old key still opens the rest: run this again)", r.Resealed, err)
-	}
-	sealed, err := sealKeyCheck(keys)
-	if err != nil {
-		return r, err
-	}
-	r.Keys = keys.Keys()
-	return r, s.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.SetSetting(ctx, keyCheck, sealed); err != nil {
-			return err
-		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "key.rotated", "", d.KeyFile,
-			map[string]any{"resealed": r.Resealed}))
-	})
 }
 
 // ReadHeads returns the heads of the audit log that an argument names: a head, the hash of one, or a file that contains
@@ -251,13 +136,13 @@ type Restored struct {
 
 // Restore replaces a SQLite database by a backup, which stays as it is. The backup must be undamaged, have an unbroken
 // audit log and be sealed with the keys of d. The database that is replaced is kept.
-func Restore(ctx context.Context, d Database, backup string, now time.Time) (r Restored, err error) {
+func Restore(ctx context.Context, d Database, backup string, now time.Time, log *slog.Logger) (r Restored, err error) {
 	path, ok := strings.CutPrefix(d.URL, "sqlite:")
 	if !ok {
 		return r, errors.New("PostgreSQL has its own tool for this: psql")
 	}
 	r.Replaced, err = store.Restore(ctx, backup, path, now, func(s *store.Store) error {
-		if _, err := d.servedKeys(ctx, s); errors.Is(err, errNotServed) {
+		if _, err := d.servedKeys(ctx, s, log); errors.Is(err, errNotServed) {
 			return errors.New("it is not a backup of a database that a service has set up")
 		} else if err != nil {
 			return err

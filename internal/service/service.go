@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -179,10 +181,11 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 	config := api.Config{
 		Store: s.core.store, Engine: s.core.engine, Issuer: s.core.authority, Seal: s.core.keys, Importer: importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
-		Ceilings:   tenancy.Ceilings(s.settings.Ceilings),
-		Quota:      tenancy.ParkedQuota(s.settings.Quota),
-		Collectors: append(gateway.Collectors(), info(version, s.core.rules, s.settings.fingerprint())),
-		Now:        s.now, Log: s.log, Version: version,
+		Ceilings: tenancy.Ceilings(s.settings.Ceilings),
+		Quota:    tenancy.ParkedQuota(s.settings.Quota),
+		Collectors: append(slices.Concat(gateway.Collectors(), kms.Collectors()),
+			info(version, s.core.rules, s.settings.fingerprint())),
+		Now: s.now, Log: s.log, Version: version,
 	}
 	if s.core.outbox != nil {
 		config.Outbox = s.core.outbox
@@ -263,6 +266,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	s.checkpoint(background)
 	go s.keepCheckpointed(background)
 	go s.core.fillPool(background, s.log)
+	go keepKeys(background, s.core.keys, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
 	failed := make(chan error, 4)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()

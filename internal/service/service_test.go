@@ -260,7 +260,7 @@ func TestTheHostCreatesAnOperatorsTokenWithTheKeyFile(t *testing.T) {
 	testenv.Check(t, err)
 	defer s.Close()
 	// while the service has it open
-	token, secret, err := CreateOperatorToken(ctx, set.Database, "rescue", time.Time{}, now)
+	token, secret, err := CreateOperatorToken(ctx, set.Database, "rescue", time.Time{}, now, slog.New(slog.DiscardHandler))
 	testenv.Check(t, err)
 	if left := token.ExpiresAt.Sub(now); left > 24*time.Hour || left < 23*time.Hour {
 		t.Errorf("it is valid for %v", left)
@@ -278,7 +278,7 @@ func TestTheHostCreatesAnOperatorsTokenWithTheKeyFile(t *testing.T) {
 	for name, change := range map[string]func(*Database, *time.Time){
 		"another key file": func(d *Database, _ *time.Time) {
 			d.KeyFile = filepath.Join(t.TempDir(), "other.key")
-			_, err := keyring.Create(d.KeyFile)
+			_, err := keyring.Create(d.KeyFile, nil)
 			testenv.Check(t, err)
 		},
 		"no key file":       func(d *Database, _ *time.Time) { d.KeyFile = filepath.Join(t.TempDir(), "none.key") },
@@ -288,7 +288,8 @@ func TestTheHostCreatesAnOperatorsTokenWithTheKeyFile(t *testing.T) {
 	} {
 		d, at := set.Database, time.Time{}
 		change(&d, &at)
-		if _, secret, err := CreateOperatorToken(ctx, d, "rescue", at, now); err == nil || secret != "" {
+		_, secret, err := CreateOperatorToken(ctx, d, "rescue", at, now, slog.New(slog.DiscardHandler))
+		if err == nil || secret != "" {
 			t.Errorf("%s: a token is created", name)
 		}
 	}

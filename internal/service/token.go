@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -17,8 +18,8 @@ const hostTokenLifetime = 24 * time.Hour
 // CreateOperatorToken creates an operator's token in the database itself, for an installation whose operators have all
 // lost their tokens and accounts. A service may use the database at the same time. The caller must have the key file,
 // and thus every private key already. If expires is zero, the token is valid for a day.
-func CreateOperatorToken(ctx context.Context, d Database, name string, expires, now time.Time) (t tenancy.Token,
-	secret string, err error) {
+func CreateOperatorToken(ctx context.Context, d Database, name string, expires, now time.Time,
+	log *slog.Logger) (t tenancy.Token, secret string, err error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	if expires.IsZero() {
 		expires = now.Add(hostTokenLifetime)
@@ -30,7 +31,7 @@ func CreateOperatorToken(ctx context.Context, d Database, name string, expires, 
 	case !expires.After(now), expires.After(now.Add(api.TokenMaxLifetime)):
 		return t, "", errors.New("the token must expire in the future, and within a year")
 	}
-	s, _, err := d.openServed(ctx)
+	s, _, err := d.openServed(ctx, log)
 	if err != nil {
 		return t, "", err
 	}

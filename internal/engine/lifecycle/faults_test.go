@@ -148,7 +148,7 @@ func TestAnAnnouncementReportsAFailingDatabaseAndIsRepeated(t *testing.T) {
 func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
 	f := sqlite(t, policy.Default, date("2026-01-15"))
 	f.tenant("acme", date("2026-01-15"))
-	check(t, f.seal.Rotate())
+	check(t, f.seal.Rotate(t.Context()))
 	var sealed, progress int
 	reseal := func() error {
 		n, err := Reseal(t.Context(), f.store, f.seal, func(n int) { progress = n })

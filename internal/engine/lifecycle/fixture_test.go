@@ -82,7 +82,7 @@ type fixture struct {
 func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	t.Helper()
 	s := storetest.Open(t, url)
-	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"), nil)
 	check(t, err)
 	p, err := policy.Preset(preset)
 	check(t, err)

@@ -458,7 +458,7 @@ func TestTheKeyOfAnOpenRequestIsResealed(t *testing.T) {
 	q := f.requests(acme)[0]
 	before, err := f.store.RequestKey(t.Context(), q.ID)
 	check(t, err)
-	check(t, f.seal.Rotate())
+	check(t, f.seal.Rotate(t.Context()))
 	_, err = Reseal(t.Context(), f.store, f.seal, func(int) {})
 	check(t, err)
 	after, err := f.store.RequestKey(t.Context(), q.ID)

@@ -239,7 +239,7 @@ func TestAQuotaHoldsForMessagesThatArriveAtTheSameTime(t *testing.T) {
 func TestParkedMessagesAreSealedAgainAfterARotation(t *testing.T) {
 	w := newWorld(t, tenancy.ClientCertificate)
 	ctx := t.Context()
-	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"), nil)
 	check(t, err)
 	w.Rollovers, err = rollovers.New(w.Store, keys, slog.New(slog.DiscardHandler))
 	check(t, err)
@@ -251,7 +251,7 @@ func TestParkedMessagesAreSealedAgainAfterARotation(t *testing.T) {
 	check(t, err)
 	ended.State, ended.EndedAt = tenancy.ParkedDelivered, now
 	check(t, w.UpdateParked(ctx, ended))
-	check(t, keys.Rotate())
+	check(t, keys.Rotate(t.Context()))
 	check(t, rollovers.ResealParked(ctx, w.Store, keys))
 	stored, err := w.Store.SealedParked(ctx, "", 10)
 	check(t, err)

@@ -2,12 +2,15 @@
 //
 // A sealed key can be opened only with the key-encryption key and only with the context it was sealed with, because the
 // context is authenticated. No error contains key material. The key-encryption keys are a Tink keyset of AES-256-GCM
-// keys. Rotation adds a key and keeps the old ones for opening. The guarantee ends for an attacker who can read both
-// the database and the key file: keep them apart, and back up both.
+// keys. Rotation adds a key and keeps the old ones for opening.
+//
+// The key file has the keyset in cleartext, or wrapped by a key that a key management service holds. The service is
+// called once when the file is read, and never to seal or open a secret. The guarantee ends for an attacker who can
+// read the database and the key file, and can use the wrapping key if there is one: keep them apart, and back up both.
 package keyring
 
 import (
-	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -18,14 +21,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
@@ -34,25 +32,22 @@ import (
 
 // A Keyring seals and opens secrets. It is safe for concurrent use.
 type Keyring struct {
-	path string // of the key file; empty if the keyset has no file
+	path    string // of the key file; empty if the keyset has no file
+	remotes Remotes
 
-	mu     sync.RWMutex // guards handle and aead
-	handle *keyset.Handle
-	aead   tink.AEAD
+	reading sync.Mutex // is held while the file is read or changed; guards failed
+	failed  failure    // the last attempt to read the file again
+
+	mu     sync.RWMutex // guards loaded
+	loaded loaded
 }
 
-// ErrNoKeyFile is returned if the key file does not exist.
-var ErrNoKeyFile = errors.New("there is no key file")
-
-// Create generates a keyset and writes it to a new file with mode 0600. The error is [fs.ErrExist] if there is a file
-// of this name, which stays as it is: it may be the only key to a database.
-func Create(path string) (*Keyring, error) {
-	k, err := Ephemeral()
-	if err != nil {
-		return nil, err
-	}
-	k.path = path
-	return k, k.write(k.handle, os.Link)
+// loaded is a keyset that is ready for use.
+type loaded struct {
+	handle *keyset.Handle
+	aead   tink.AEAD
+	uri    string // of the key that wraps the keyset; empty if the file has it in cleartext
+	source []byte // content of the key file that it comes from
 }
 
 // Ephemeral generates a keyset that exists only in memory, for simulations.
@@ -61,168 +56,89 @@ func Ephemeral() (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keyring{}
-	return k, k.use(handle)
+	l, err := load(handle)
+	if err != nil {
+		return nil, err
+	}
+	return &Keyring{loaded: l}, nil
 }
 
-// Open reads the keyset from a file that only its owner can read. The error is [ErrNoKeyFile] if there is no file.
-func Open(path string) (*Keyring, error) {
-	k := &Keyring{path: path}
-	return k, k.reload()
-}
-
-// FromEnvironment reads the keyset from the value of a variable: the content of a key file in base64.
-func FromEnvironment(value string) (*Keyring, error) {
+// FromEnvironment reads the keyset from the value of a variable: the content of a key file in base64. The error is an
+// [Away] if the keyset is wrapped and the service that wraps it does not answer.
+func FromEnvironment(ctx context.Context, value string, remotes Remotes) (*Keyring, error) {
 	data, err := base64.StdEncoding.DecodeString(value)
 	if err != nil {
 		return nil, errors.New("the key in the environment is not the base64 of a key file: set it to the output " +
 			"of base64 -w0 KEYFILE")
 	}
-	handle, err := parse(data)
+	l, err := decode(ctx, data, remotes)
 	if err != nil {
 		return nil, fmt.Errorf("the key in the environment: %w", err)
 	}
-	k := &Keyring{}
-	return k, k.use(handle)
+	return &Keyring{loaded: l}, nil
 }
 
-func parse(data []byte) (*keyset.Handle, error) {
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
-	if err != nil {
-		return nil, errors.New("not a Tink keyset in JSON") // the library's error could quote the data
-	}
-	return handle, nil
-}
-
-func (k *Keyring) reload() error {
-	info, err := os.Stat(k.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w at %s", ErrNoKeyFile, k.path)
-	}
-	if err != nil {
-		return err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("key file %s is readable by other users (mode %04o): run chmod 600 on it", k.path, mode)
-	}
-	data, err := os.ReadFile(k.path)
-	if err != nil {
-		return err
-	}
-	handle, err := parse(data)
-	if err != nil {
-		return fmt.Errorf("key file %s: %w", k.path, err)
-	}
-	if err := k.use(handle); err != nil {
-		return fmt.Errorf("key file %s: %w", k.path, err)
-	}
-	return nil
-}
-
-func (k *Keyring) use(handle *keyset.Handle) error {
+func load(handle *keyset.Handle) (loaded, error) {
 	primitive, err := aead.New(handle)
 	if err != nil {
-		return errors.New("not a keyset for authenticated encryption")
+		return loaded{}, errors.New("not a keyset for authenticated encryption")
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.handle, k.aead = handle, primitive
-	return nil
+	return loaded{handle: handle, aead: primitive}, nil
 }
 
-// Export returns the content of a key file. It opens every sealed key.
-func (k *Keyring) Export() ([]byte, error) {
+func (k *Keyring) current() loaded {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return export(k.handle)
+	return k.loaded
 }
 
-func export(handle *keyset.Handle) ([]byte, error) {
-	var buf bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
-		return nil, errors.New("the keyset could not be written")
-	}
-	return buf.Bytes(), nil
+func (k *Keyring) use(l loaded) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.loaded = l
 }
 
-// write stores a keyset in the file: with [os.Link] in a new one, with [replace] in place of the old one. It is atomic:
-// after a crash, it is the file from before or the new one.
-func (k *Keyring) write(handle *keyset.Handle, put func(from, to string) error) error {
-	data, err := export(handle)
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(k.path), ".key-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write the key file: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write the key file: %w", err)
-	}
-	if err := put(f.Name(), k.path); err != nil {
-		return fmt.Errorf("write the key file: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(k.path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
+// Export returns the content of a key file in cleartext. It opens every sealed key.
+func (k *Keyring) Export() ([]byte, error) { return export(k.current().handle) }
 
-// replace renames a file to another one, whose owner and mode it keeps. An administrator may rotate the key as root,
-// and the service must still be able to read it.
-func replace(from, to string) error {
-	info, err := os.Stat(to)
-	if err != nil {
-		return err
-	}
-	if old, ok := info.Sys().(*syscall.Stat_t); ok {
-		if err := os.Chown(from, int(old.Uid), int(old.Gid)); err != nil {
-			return fmt.Errorf("keep the file's owner, user %d of group %d: %w: rotate the key as this user or as root",
-				old.Uid, old.Gid, err)
-		}
-	}
-	if err := os.Chmod(from, info.Mode().Perm()); err != nil {
-		return err
-	}
-	return os.Rename(from, to)
-}
+// WrappedBy returns the URI of the key that wraps the keyset. It is empty if the keyset is kept in cleartext.
+func (k *Keyring) WrappedBy() string { return k.current().uri }
 
 // Seal encrypts a secret. [Keyring.Open] needs the same context.
 func (k *Keyring) Seal(secret []byte, context string) ([]byte, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.aead.Encrypt(secret, []byte(context))
+	return k.current().aead.Encrypt(secret, []byte(context))
 }
 
-// Open decrypts a sealed secret. It reads the key file again if another process may have added a key.
+// Open decrypts a sealed secret. It reads the key file again if the secret is sealed with a key that another process
+// may have added.
 func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 	secret, err := k.decrypt(sealed, context)
-	if err != nil && k.path != "" && k.reload() == nil {
-		secret, err = k.decrypt(sealed, context)
+	var stale error
+	if err != nil && k.path != "" {
+		var changed bool
+		if changed, stale = k.refresh(); changed {
+			secret, err = k.decrypt(sealed, context)
+		}
 	}
-	if err != nil {
-		return nil, errors.New("a sealed key cannot be opened: use the key file that it was sealed with; if it is the " +
-			"right one, the database was changed: restore it")
+	if err == nil {
+		return secret, nil
 	}
-	return secret, nil
+	const text = "a sealed key cannot be opened: use the key file that it was sealed with; if it is the right one, the " +
+		"database was changed: restore it"
+	if stale != nil {
+		return nil, fmt.Errorf("%s (the key file was changed and cannot be read: %w)", text, stale)
+	}
+	return nil, errors.New(text)
 }
 
 func (k *Keyring) decrypt(sealed []byte, context string) ([]byte, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.aead.Decrypt(sealed, []byte(context))
+	return k.current().aead.Decrypt(sealed, []byte(context))
 }
 
 // Current reports whether a secret is sealed with the newest key.
 func (k *Keyring) Current(sealed []byte) bool {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
 	id, ok := sealedBy(sealed)
-	return ok && id == k.handle.KeysetInfo().PrimaryKeyId
+	return ok && id == k.current().handle.KeysetInfo().PrimaryKeyId
 }
 
 // sealedBy returns the ID of the key that sealed a secret. Tink's output prefix is a 1 and four bytes of key ID.
@@ -233,39 +149,8 @@ func sealedBy(sealed []byte) (uint32, bool) {
 	return binary.BigEndian.Uint32(sealed[1:5]), true
 }
 
-// Rotate adds a key-encryption key that seals from now on, and writes the file before it returns. Older keys remain for
-// opening.
-func (k *Keyring) Rotate() error {
-	if k.path == "" {
-		return errors.New("the key comes from the environment and cannot be rotated in place: write it to a file, rotate " +
-			"it there, and update the variable")
-	}
-	k.mu.RLock()
-	manager := keyset.NewManagerFromHandle(k.handle)
-	k.mu.RUnlock()
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
-	if err == nil {
-		err = manager.SetPrimary(id)
-	}
-	if err != nil {
-		return fmt.Errorf("add a key: %w", err)
-	}
-	handle, err := manager.Handle()
-	if err != nil {
-		return err
-	}
-	if err := k.write(handle, replace); err != nil { // before it seals: a key that is not in the file would be lost
-		return err
-	}
-	return k.use(handle)
-}
-
 // Keys returns the number of key-encryption keys.
-func (k *Keyring) Keys() int {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return len(k.handle.KeysetInfo().KeyInfo)
-}
+func (k *Keyring) Keys() int { return len(k.current().handle.KeysetInfo().KeyInfo) }
 
 // Generate generates a private key. The error is [tenancy.ErrInvalid] for an unknown type.
 func Generate(kind tenancy.KeyType) (crypto.Signer, error) {

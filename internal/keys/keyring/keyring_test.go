@@ -29,7 +29,7 @@ import (
 func created(t *testing.T) (*Keyring, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "perennial.key")
-	k, err := Create(path)
+	k, err := Create(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestASealedKeyOpensOnlyWithItsContextAndItsKeyFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := Open(path)
+		again, err := Open(t.Context(), path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestASealedKeyOpensOnlyWithItsContextAndItsKeyFile(t *testing.T) {
 		if err != nil || !key.(interface{ Equal(crypto.PrivateKey) bool }).Equal(opened) {
 			t.Errorf("%s: %v", kind, err)
 		}
-		other, err := Open(otherPath)
+		other, err := Open(t.Context(), otherPath, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestAKeyInMemoryOpensWhatItSealedAndIsGoneWithTheProcess(t *testing.T) {
 	if secret != nil {
 		t.Errorf("an error comes with %q", secret)
 	}
-	wantError(t, "a rotation", k.Rotate(), "cannot be rotated in place")
+	wantError(t, "a rotation", k.Rotate(t.Context()), "cannot be rotated in place")
 }
 
 func TestOnlyAPrivateKeyThatSignsIsOpenedAsAKey(t *testing.T) {
@@ -151,7 +151,7 @@ type foreignSigner struct{ crypto.Signer }
 
 func TestARotatedKeyringStillOpensWhatWasSealedBefore(t *testing.T) {
 	k, path := created(t)
-	running, err := Open(path) // a service that is not notified of the rotation
+	running, err := Open(t.Context(), path, nil) // a service that is not notified of the rotation
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestARotatedKeyringStillOpensWhatWasSealedBefore(t *testing.T) {
 	if !k.Current(old) {
 		t.Error("not current before the rotation")
 	}
-	if err := k.Rotate(); err != nil {
+	if err := k.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if k.Current(old) || k.Keys() != 2 {
@@ -194,7 +194,7 @@ func TestAFailedRotationKeepsTheOldKey(t *testing.T) {
 	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, "a rotation without its directory", k.Rotate(), "write the key file: ")
+	wantError(t, "a rotation without its directory", k.Rotate(t.Context()), "write the key file: ")
 	if !k.Current(old) || k.Keys() != 1 {
 		t.Errorf("%d keys, the old one is current: %v", k.Keys(), k.Current(old))
 	}
@@ -210,7 +210,7 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if err := k.Rotate(); err != nil {
+	if err := k.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if info, err = os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -223,22 +223,24 @@ func TestTheKeyFileIsForItsOwnerAlone(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(path)
+		_, err := Open(t.Context(), path, nil)
 		wantError(t, mode.String(), err, fmt.Sprintf("is readable by other users (mode %04o)", mode))
 		wantError(t, mode.String(), err, "run chmod 600")
 	}
-	if _, err := Open(path + "x"); !errors.Is(err, ErrNoKeyFile) || !strings.Contains(err.Error(), path+"x") {
+	_, err = Open(t.Context(), path+"x", nil)
+	if !errors.Is(err, ErrNoKeyFile) || !strings.Contains(err.Error(), path+"x") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Open(path + "/x"); err == nil || errors.Is(err, ErrNoKeyFile) { // the path is not a directory
+	_, err = Open(t.Context(), path+"/x", nil) // the path is not a directory
+	if err == nil || errors.Is(err, ErrNoKeyFile) {
 		t.Errorf("got %v", err)
 	}
-	_, err = Create(filepath.Join(filepath.Dir(path), "missing", "key"))
+	_, err = Create(filepath.Join(filepath.Dir(path), "missing", "key"), nil)
 	wantError(t, "a missing directory", err, "write the key file: ")
 	if err := os.Mkdir(path+".d", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Create(path + ".d")
+	_, err = Create(path+".d", nil)
 	wantError(t, "a directory in the place of the file", err, "write the key file: ")
 }
 
@@ -252,11 +254,11 @@ func TestAKeyFileIsNeverOverwritten(t *testing.T) {
 		"a link to nothing": path + ".dangling"} {
 		os.Symlink(path, path+".link")
 		os.Symlink(path+".missing", path+".dangling")
-		if _, err := Create(existing); !errors.Is(err, fs.ErrExist) {
+		if _, err := Create(existing, nil); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	again, err := Open(path)
+	again, err := Open(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +276,7 @@ func TestARotationKeepsTheOwnerAndTheModeOfTheKeyFile(t *testing.T) {
 	if err := errors.Join(os.Chown(path, owner, -1), os.Chmod(path, 0o400)); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Rotate(); err != nil {
+	if err := k.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
@@ -295,25 +297,25 @@ func TestErrorsContainNoKeyMaterial(t *testing.T) {
 		if err := os.WriteFile(path, broken, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(path)
+		_, err := Open(t.Context(), path, nil)
 		wantError(t, name, err, "key file "+path+": not a ")
 		if err != nil && strings.Contains(err.Error(), string(secret[:30])) {
 			t.Errorf("%s: %v", name, err)
 		}
-		_, err = FromEnvironment(base64.StdEncoding.EncodeToString(broken))
+		_, err = FromEnvironment(t.Context(), base64.StdEncoding.EncodeToString(broken), nil)
 		if name == "for other purposes" {
 			wantError(t, name, err, "not a keyset for authenticated encryption")
 			continue
 		}
 		wantError(t, name, err, "the key in the environment: not a ")
 	}
-	_, err := FromEnvironment(string(data))
+	_, err := FromEnvironment(t.Context(), string(data), nil)
 	wantError(t, "a key file without base64", err, "not the base64 of a key file")
-	k, err := FromEnvironment(base64.StdEncoding.EncodeToString(data))
+	k, err := FromEnvironment(t.Context(), base64.StdEncoding.EncodeToString(data), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, "a rotation of what cannot be written", k.Rotate(), "cannot be rotated in place")
+	wantError(t, "a rotation of what cannot be written", k.Rotate(t.Context()), "cannot be rotated in place")
 	if exported, err := k.Export(); err != nil || !bytes.Equal(exported, data) {
 		t.Errorf("the exported key differs from the file, %v", err)
 	}

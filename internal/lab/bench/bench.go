@@ -78,7 +78,7 @@ func newFleetIn(ctx context.Context, url, dir string, clean func(),
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Create(filepath.Join(dir, "bench.key"))
+	keys, err := keyring.Create(filepath.Join(dir, "bench.key"), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (s *story) setUp(ctx context.Context) error {
 		return err
 	}
 	s.cleanup = append(s.cleanup, func() { s.store.Close() })
-	keys, err := keyring.Create(filepath.Join(dir, "demo.key"))
+	keys, err := keyring.Create(filepath.Join(dir, "demo.key"), nil)
 	if err != nil {
 		return err
 	}

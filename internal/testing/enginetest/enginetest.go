@@ -57,9 +57,9 @@ func Open(t testing.TB, url, keyFile string, now time.Time, options ...Option) (
 func open(t testing.TB, url, keyFile, crlURL string, now time.Time, options ...Option) (*Installation, *local.CA) {
 	t.Helper()
 	s := storetest.Open(t, url)
-	seal, err := keyring.Open(keyFile)
+	seal, err := keyring.Open(t.Context(), keyFile, nil)
 	if errors.Is(err, keyring.ErrNoKeyFile) {
-		seal, err = keyring.Create(keyFile)
+		seal, err = keyring.Create(keyFile, nil)
 	}
 	testenv.Check(t, err)
 	p, err := policy.Preset(policy.Default)

@@ -1,5 +1,5 @@
-// Package vaulttest is a fake of the HTTP API of Vault's PKI secrets engine and of its auth methods, as documented: its
-// paths, parameters, answers, warnings and errors. It is not tested against a Vault.
+// Package vaulttest is a fake of the HTTP API of Vault's PKI and transit secrets engines and of its auth methods, as
+// documented: its paths, parameters, answers, warnings and errors. It is not tested against a Vault.
 package vaulttest
 
 import (
@@ -45,6 +45,7 @@ type Server struct {
 	Lifetime   time.Duration // of the tokens of logins
 	Logins     int
 	Revoked    map[string]int // how often, by serial number with colons
+	Transit    Transit
 
 	CA    *testca.CA
 	URL   string
@@ -66,7 +67,8 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	now := time.Now()
 	s := &Server{CA: testca.New(t, "Vault", now), Revoked: map[string]int{}, Lifetime: time.Hour,
-		Tokens: map[string]time.Duration{RootToken: 0},
+		Transit: Transit{},
+		Tokens:  map[string]time.Duration{RootToken: 0},
 		Roles: map[string]Role{"tenants": {AllowedURIs: "spiffe://"}, "server-too": {AllowedURIs: "spiffe://",
 			ServerFlag: true}, "short": {AllowedURIs: "spiffe://", MaxTTL: 24 * time.Hour}, "no-names": {}}}
 	s.Roots = s.CA.RootFile(t)
@@ -123,6 +125,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch parts := strings.Split(operation, "/"); {
+	case parts[0] == "transit" && len(parts) == 3 && (parts[1] == "encrypt" || parts[1] == "decrypt"):
+		s.transit(w, parts[1], parts[2], body)
 	case parts[0] != "pki" || len(parts) < 2:
 		fail(w, http.StatusNotFound, fmt.Sprintf("no handler for route %q. route entry not found.", operation))
 	case parts[1] == "sign" && len(parts) == 3:

@@ -56,7 +56,7 @@ func open(t *testing.T, m *memory, keys *keyring.Keyring, at time.Time) *CA {
 
 func keys(t *testing.T) *keyring.Keyring {
 	t.Helper()
-	k, err := keyring.Create(filepath.Join(t.TempDir(), "key"))
+	k, err := keyring.Create(filepath.Join(t.TempDir(), "key"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
