@@ -10,7 +10,7 @@ SEEDS   ?= 200
 BESIEGED ?= 1h
 FIRST   ?= 1
 
-.PHONY: run build release sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -23,6 +23,7 @@ RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false 
 
 test: packages ## everything, with the race detector, against real servers; the limit is for a machine that is busy
 	$(GO) test $(RACE) -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/kms
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \
@@ -43,6 +44,11 @@ release: ## the static binaries, with their sizes: the same bytes from the same 
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/ ./cmd/...
 	@wc -c bin/release/perennial bin/release/perennial-gateway
 
+release-hsm: ## the binary that can use a PKCS#11 token: it needs cgo, so it is not static
+	@mkdir -p bin/release
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/release/perennial-pkcs11 ./cmd/perennial
+	@wc -c bin/release/perennial-pkcs11
+
 sbom: ## what the binary is made of (CycloneDX), read from the binary itself
 	@mkdir -p bin/release
 	"$$($(GO) -C tools tool -n cyclonedx-gomod)" app -json -licenses -output bin/release/perennial.cdx.json -main cmd/perennial .
@@ -53,6 +59,7 @@ charts: ## the Helm chart and the compose file, with the code of Helm and Compos
 lint: prose
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/kms ./cmd/perennial
 	"$$($(GO) -C tools tool -n staticcheck)" ./...
 
 prose: ## lines that are too wide, and phrases to write otherwise, in all files or in those whose path begins with BELOW

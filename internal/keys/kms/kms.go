@@ -8,10 +8,10 @@ package kms
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,12 +19,20 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// kinds opens a key by the scheme of its URI.
+// A connect function returns an HTTP client with a TLS configuration. [newHTTP] is the one of a service; tests have
+// others.
+type connect func(*tls.Config) *http.Client
+
+// kinds opens a key by the scheme of its URI. The name is the rest of the URI.
 var kinds = []struct {
 	scheme, example string
-	open            func(uri *url.URL) (keyring.Remote, error)
+	open            func(name string, http connect) (keyring.Remote, error)
 }{
 	{"hcvault", "hcvault://vault.example.com:8200/transit/keys/perennial", openVault},
+	{"aws-kms", "aws-kms://arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", openAWS},
+	{"azure-kms", "azure-kms://example.vault.azure.net/keys/perennial", openAzure},
+	{"gcp-kms", "gcp-kms://projects/example/locations/europe-west3/keyRings/perennial/cryptoKeys/perennial", openGoogle},
+	{"pkcs11", "pkcs11:token=perennial;object=perennial", openPKCS11},
 }
 
 // Schemes lists the kinds of keys for a help text, separated by commas.
@@ -37,16 +45,18 @@ func Schemes() string {
 }
 
 // Open returns the key that a URI names, without calling it. It implements [keyring.Remotes].
-func Open(uri string) (keyring.Remote, error) {
-	scheme, _, _ := strings.Cut(uri, ":")
+func Open(uri string) (keyring.Remote, error) { return open(uri, newHTTP) }
+
+func open(uri string, http connect) (keyring.Remote, error) {
+	scheme, name, _ := strings.Cut(uri, ":")
 	for _, k := range kinds {
 		if k.scheme != scheme {
 			continue
 		}
-		u, err := parse(uri)
+		err := checkName(name)
 		if err == nil {
 			var remote keyring.Remote
-			if remote, err = k.open(u); err == nil {
+			if remote, err = k.open(strings.TrimPrefix(name, "//"), http); err == nil {
 				return counted{remote, scheme}, nil
 			}
 		}
@@ -55,22 +65,18 @@ func Open(uri string) (keyring.Remote, error) {
 	return nil, fmt.Errorf("unknown kind of key: use a URI that begins with %s", Schemes())
 }
 
-// parse splits a URI. One that may contain a secret is refused and not quoted: it would be kept in the key file and
-// appear in errors and logs.
-func parse(uri string) (*url.URL, error) {
-	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("the URI has a character that does not belong in a URI")
-	}
-	u, err := url.Parse(uri)
+// checkName refuses a URI that may contain a secret, without quoting it: it would be kept in the key file and appear in
+// errors and logs.
+func checkName(name string) error {
 	switch {
-	case err != nil:
-		return nil, errors.New("it is not a valid URI") // the error of the library quotes it
-	case u.User != nil:
-		return nil, errors.New("the URI has a user or password: credentials come from the environment")
-	case strings.ContainsAny(uri, "?#%"):
-		return nil, errors.New("the URI has parameters, a fragment or an escaped character: it names a key and nothing else")
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the URI has a character that does not belong in a URI")
+	case strings.Contains(name, "@"):
+		return errors.New("the URI has a user or password: credentials come from the environment")
+	case strings.ContainsAny(name, "?#"):
+		return errors.New("the URI has parameters or a fragment: it names a key and nothing else")
 	}
-	return u, nil
+	return nil
 }
 
 var calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_kms_calls_total",
@@ -106,13 +112,4 @@ func (c counted) count(operation string, err error) error {
 	}
 	calls.WithLabelValues(c.kind, operation, result).Inc()
 	return err
-}
-
-// splitPath returns the parts of a path, which are plain names.
-func splitPath(path string) (parts []string, err error) {
-	parts = strings.Split(strings.Trim(path, "/"), "/")
-	if slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." }) {
-		return nil, errors.New("the path of the URI is not valid")
-	}
-	return parts, nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +36,7 @@ func isAway(err error) bool {
 // A peer is a service for the tests of every kind, with two keys.
 type peer struct {
 	uri, other string
+	open       keyring.Remotes
 	// away makes the service fail for a while, or answer again.
 	away func(bool)
 	// secrets must not appear in an error.
@@ -43,9 +46,9 @@ type peer struct {
 // conforms tests what the keyring expects of every kind of key.
 func (p peer) conforms(t *testing.T) {
 	t.Helper()
-	remote, err := Open(p.uri)
+	remote, err := p.open(p.uri)
 	check(t, err)
-	other, err := Open(p.other)
+	other, err := p.open(p.other)
 	check(t, err)
 	key := make([]byte, keyring.KeySize)
 	rand.Read(key)
@@ -98,7 +101,7 @@ func (p peer) conforms(t *testing.T) {
 func (p peer) whole(t *testing.T) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
-	k, err := keyring.Create(path, Open)
+	k, err := keyring.Create(path, p.open)
 	check(t, err)
 	sealed, err := k.Seal([]byte("secret"), "c")
 	check(t, err)
@@ -107,7 +110,7 @@ func (p peer) whole(t *testing.T) {
 		check(t, k.Move(t.Context(), uri))
 		check(t, k.Rotate(t.Context()))
 		before := counter(t, kind, "unwrap", "ok")
-		again, err := keyring.Open(t.Context(), path, Open)
+		again, err := keyring.Open(t.Context(), path, p.open)
 		check(t, err)
 		want := 1.0
 		if uri == "" {
@@ -175,9 +178,31 @@ func TestAURIWithASecretIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
+// The client libraries of Google and Vault would add 9 MB, and one for PKCS#11 makes the binary need a C library.
+func TestTheDefaultBuildLinksNoLargeClientAndNoC(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", ".")
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := list.Output()
+	check(t, err)
+	linked := strings.Fields(string(out))
+	if len(linked) < 100 {
+		t.Errorf("only %d packages were listed", len(linked))
+	}
+	for _, dependency := range linked {
+		for _, prefix := range []string{"google.golang.org/api", "google.golang.org/grpc", "cloud.google.com/go/kms",
+			"github.com/hashicorp/vault", "github.com/Azure/", "github.com/ThalesGroup/", "github.com/miekg/pkcs11",
+			"runtime/cgo"} {
+			if strings.HasPrefix(dependency, prefix) {
+				t.Errorf("it links %s", dependency)
+			}
+		}
+	}
+}
+
 func TestAnUnknownKindNamesTheKnownOnes(t *testing.T) {
 	_, err := Open("ftp://example.com/key")
-	wantError(t, "ftp", err, "unknown kind of key: use a URI that begins with hcvault:")
+	wantError(t, "ftp", err, "unknown kind of key: use a URI that begins with hcvault:, aws-kms:, "+
+		"azure-kms:, gcp-kms:, pkcs11:")
 }
 
 func TestAnAnswerIsBoundedAndARedirectIsNotFollowed(t *testing.T) {

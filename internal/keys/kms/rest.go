@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -25,20 +26,59 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
-// newHTTP returns an HTTP client that follows no redirects: one could carry a credential or a key elsewhere. Its
-// connections end with each call, because hours may pass before the next one.
+// newHTTP returns an HTTP client that follows no redirects, which could carry a credential or a key elsewhere, and
+// reads at most [maxAnswer]. Its connections end with each call, because hours may pass before the next one.
 func newHTTP(config *tls.Config) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
+		Transport: bounded{&http.Transport{
+			Proxy:                  proxy,
 			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSClientConfig:        config,
 			TLSHandshakeTimeout:    connectTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 			DisableKeepAlives:      true,
-		},
+		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// transport returns the transport of a client that [newHTTP] returned.
+func transport(client *http.Client) *http.Transport {
+	return client.Transport.(bounded).RoundTripper.(*http.Transport)
+}
+
+// proxy returns the proxy for a request. The metadata service of a cloud, at a link-local address, has none.
+func proxy(r *http.Request) (*url.URL, error) {
+	if ip, err := netip.ParseAddr(r.URL.Hostname()); err == nil && ip.IsLinkLocalUnicast() {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
+}
+
+// bounded limits the size of answers.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Body = &boundedBody{res.Body, maxAnswer}
+	}
+	return res, err
+}
+
+var errTooLarge = fmt.Errorf("the answer is larger than %d KiB: check the address of the key", maxAnswer>>10)
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
 }
 
 // A request is sent to a service, and its answer is read as JSON.
@@ -64,13 +104,11 @@ func (r request) do(ctx context.Context, client *http.Client, v any) error {
 		return unanswered(host, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	switch {
-	case err != nil:
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
 		return unanswered(host, err)
-	case len(body) > maxAnswer:
-		return fmt.Errorf("the answer of %s is larger than %d KiB: check the address of the key", host, maxAnswer>>10)
-	case res.StatusCode != http.StatusOK:
+	}
+	if res.StatusCode != http.StatusOK {
 		return r.failure(host, res.StatusCode, body)
 	}
 	if err := json.Unmarshal(body, v); err != nil { // the library's error could quote the answer
@@ -136,6 +174,9 @@ func (r request) redact(text string) string {
 func unanswered(host string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
+	}
+	if errors.Is(err, errTooLarge) {
+		return fmt.Errorf("%s: %w", host, errTooLarge)
 	}
 	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) { // its text repeats the address
 		err = wrapped.Err

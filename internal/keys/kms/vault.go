@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
@@ -31,17 +32,21 @@ type vault struct {
 	namespace string
 }
 
+// vaultName matches HOST[:PORT]/MOUNT/keys/NAME.
+var vaultName = regexp.MustCompile(`^((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?)/(` + vaultWord + `(?:/` +
+	vaultWord + `)*)/keys/(` + vaultWord + `)$`)
+
+// vaultWord matches a name that needs no escaping and does not lead to another path.
+const vaultWord = `[A-Za-z0-9_-][A-Za-z0-9._-]*`
+
 // openVault opens hcvault://HOST[:PORT]/MOUNT/keys/NAME.
-func openVault(u *url.URL) (keyring.Remote, error) {
-	parts, err := splitPath(u.Path)
-	if err != nil {
-		return nil, err
-	}
-	last := len(parts) - 1
-	if u.Host == "" || last < 2 || parts[last-1] != "keys" {
+func openVault(name string, http connect) (keyring.Remote, error) {
+	parts := vaultName.FindStringSubmatch(name)
+	if parts == nil {
 		return nil, errors.New("the URI needs the host of the Vault, the mount of its transit engine and the name of a key")
 	}
-	scheme, err := vaultScheme(u.Host)
+	host := parts[1]
+	scheme, err := vaultScheme(host)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +61,8 @@ func openVault(u *url.URL) (keyring.Remote, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return &vault{http: newHTTP(config), base: scheme + "://" + u.Host + "/v1/",
-		mount: strings.Join(parts[:last-1], "/"), key: parts[last], namespace: os.Getenv("VAULT_NAMESPACE")}, nil
+	return &vault{http: http(config), base: scheme + "://" + host + "/v1/", mount: parts[2], key: parts[3],
+		namespace: os.Getenv("VAULT_NAMESPACE")}, nil
 }
 
 // vaultScheme returns https. It returns http for a Vault on this machine, if VAULT_ADDR has it. A VAULT_ADDR with

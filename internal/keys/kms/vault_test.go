@@ -23,11 +23,12 @@ func startVault(t *testing.T) (*vaulttest.Server, peer) {
 	t.Setenv("VAULT_TOKEN", vaulttest.RootToken)
 	t.Setenv("VAULT_CACERT", s.Roots)
 	base := "hcvault://" + strings.TrimPrefix(s.URL, "https://") + "/transit/keys/"
-	return s, peer{uri: base + "a", other: base + "b", secrets: []string{vaulttest.RootToken}, away: func(away bool) {
+	seal := func(away bool) {
 		s.Lock()
 		defer s.Unlock()
 		s.Sealed = away
-	}}
+	}
+	return s, peer{uri: base + "a", other: base + "b", open: Open, away: seal, secrets: []string{vaulttest.RootToken}}
 }
 
 func TestAVaultWrapsKeys(t *testing.T) {

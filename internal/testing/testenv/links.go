@@ -30,6 +30,9 @@ func Links(t *testing.T, pkg string, allowed ...string) {
 		case dependency == "database/sql", strings.HasPrefix(dependency, "modernc.org/"),
 			strings.HasPrefix(dependency, "github.com/jackc/"), strings.HasPrefix(dependency, "github.com/riverqueue/"):
 			t.Errorf("%s links the database package %s", pkg, dependency)
+		case strings.HasPrefix(dependency, "github.com/aws/"), strings.HasPrefix(dependency, "github.com/tink-crypto/"),
+			strings.HasPrefix(dependency, "github.com/ThalesGroup/"), strings.HasPrefix(dependency, "go.step.sm/crypto/kms"):
+			t.Errorf("%s links %s, which only the service needs for its keys", pkg, dependency)
 		}
 	}
 	for _, name := range allowed {
