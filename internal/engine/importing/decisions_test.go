@@ -134,6 +134,13 @@ func TestAMissingTenantIsReportedAtItsFirstLine(t *testing.T) {
 	}
 }
 
+func TestACellInQuotesMayFollowASpace(t *testing.T) {
+	units, problems := Read(Files{Tenants: "name, display_name\nacme, \"Acme, Inc.\"\n"}, now)
+	if len(problems) != 0 || len(units) != 1 || units[0].Display != "Acme, Inc." {
+		t.Errorf("%+v, %v", units, problems)
+	}
+}
+
 func TestCellsAreReadWithoutTheSpaceAroundThem(t *testing.T) {
 	units, problems := Read(Files{
 		Tenants: " Name ; DISPLAY_NAME ;key_type;mail_for_tasks\n acme ; Acme, Inc. ; P521 ; YES \nbeta\n",
@@ -174,6 +181,7 @@ func TestCellsAreReadWithoutTheSpaceAroundThem(t *testing.T) {
 		"name\nacme\n\"x":                "this line and the lines after it cannot be read",
 		"\"name\nacme\n":                 "the header cannot be read",
 		"name,key_type\nacme,rsa-1024\n": "key_type",
+		"name\nacme;b\n":                 "acme;b", // a table of one column has no separator
 	} {
 		if _, problems := Read(Files{Tenants: table}, now); len(problems) != 1 || !strings.Contains(problems[0].Text, want) {
 			t.Errorf("%q: %v, want %q", table, problems, want)

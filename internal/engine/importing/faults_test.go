@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -63,6 +64,36 @@ func TestAnImportReportsAFailingDatabaseAndContinues(t *testing.T) {
 	check(t, work()) // there is nothing left to do
 	if err := m.Work(ctx, "unknown"); err == nil {
 		t.Error("an import that does not exist")
+	}
+}
+
+func TestAnImportReportsEachStatementThatFails(t *testing.T) {
+	f, _ := files(t)
+	for name, state := range map[string]tenancy.ImportState{"check": "", "apply": tenancy.ImportApplying,
+		"undo": tenancy.ImportUndoing} {
+		t.Run(name, func(t *testing.T) {
+			n := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
+				m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+				check := func() (i tenancy.Import, err error) { return m.Check(t.Context(), f, "operator olga") }
+				if state == "" {
+					return e.Store, func() error {
+						_, err := check()
+						return err
+					}
+				}
+				i, err := check()
+				testenv.Check(t, err)
+				m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+				if state == tenancy.ImportUndoing {
+					testenv.Check(t, m.Work(t.Context(), i.ID))
+					m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+				}
+				return e.Store, func() error { return m.Work(t.Context(), i.ID) }
+			})
+			if n < 10 {
+				t.Errorf("%d statements failed", n)
+			}
+		})
 	}
 }
 

@@ -271,6 +271,19 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 	if _, err := e.Store.Receiver(t.Context(), globex.ID, "pay"); !errors.Is(err, tenancy.ErrNotFound) {
 		t.Errorf("the receiver is still there: %v", err)
 	}
+	var actions []string
+	events, err := e.Store.Events(t.Context(), "", 0, 100)
+	check(t, err)
+	for _, event := range events {
+		if event.Object == i.ID || event.Action == "import.taken-back" {
+			actions = append(actions, event.Action)
+		}
+	}
+	slices.Sort(actions)
+	if want := []string{"import.applied", "import.checked", "import.taken-back", "import.taken-back",
+		"import.taken-back", "import.undone"}; !slices.Equal(actions, want) {
+		t.Errorf("the audit log has %q, want %q", actions, want)
+	}
 	if _, err := e.Store.VerifyEvents(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"reflect"
@@ -181,6 +182,73 @@ func TestNamesThatBelongToAnotherTenantAreNotImported(t *testing.T) {
 func TestAStoredPlanThatCannotBeReadIsAnError(t *testing.T) {
 	if _, err := Plans(tenancy.Import{ID: "i1"}, "{"); err == nil || !strings.Contains(fmt.Sprint(err), "import i1") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The certificates and keys of a plan are read again when it is applied.
+func TestAPlanWithADamagedCertificateIsNotApplied(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	f, _ := files(t)
+	for name, damage := range map[string]func(k *Key){
+		"leaf":    func(k *Key) { k.Leaf = k.Leaf[1:] },
+		"private": func(k *Key) { k.Private = k.Private[1:] },
+		"chain":   func(k *Key) { k.Chain = k.Chain[:len(k.Chain)-1] },
+	} {
+		units, problems := Read(f, now)
+		if len(problems) != 0 {
+			t.Fatal(problems)
+		}
+		acme := units[slices.IndexFunc(units, func(u *Unit) bool { return u.Tenant == "acme" })]
+		damage(&acme.Keys[0])
+		if _, err := acme.adopted(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if err := m.makeAll(t.Context(), tenancy.Import{ID: "i1", CreatedBy: "olga"}, []*Unit{acme}); err == nil {
+			t.Errorf("%s: the tenant is created", name)
+		}
+		if _, err := e.Store.Tenant(t.Context(), "acme"); !errors.Is(err, tenancy.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestADamagedPlanOrRecordIsReported(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	f, _ := files(t)
+	i, err := m.Check(t.Context(), f, "operator olga")
+	check(t, err)
+	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+	plan, err := e.Store.ImportPlan(t.Context(), i.ID)
+	check(t, err)
+	text, err := e.Seal.Seal([]byte("{"), sealedFor(i.ID))
+	check(t, err)
+	set := func(table, column, key string, value any) {
+		_, err := e.Store.DB().ExecContext(t.Context(), fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s = ?", table, column, key),
+			value, i.ID)
+		check(t, err)
+	}
+	for name, damaged := range map[string][]byte{"unsealed": []byte("[]"), "not JSON": text} {
+		set("imports", "plan", "id", damaged)
+		if err := m.Work(t.Context(), i.ID); err == nil {
+			t.Errorf("a plan that is %s is applied", name)
+		}
+	}
+	set("imports", "plan", "id", plan)
+	check(t, m.Work(t.Context(), i.ID))
+	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	set("import_items", "made", "import_id", "{")
+	if err := m.Work(t.Context(), i.ID); err == nil {
+		t.Error("the import is undone without its records")
+	}
+}
+
+// The names that a certificate keeps are part of the plan only if they can be read.
+func TestAPlanDoesNotCompareNamesThatCannotBeRead(t *testing.T) {
+	a := lifecycle.Adopted{Leaf: &x509.Certificate{Raw: []byte{0x30, 0}}, KeyType: tenancy.P256}
+	r := lifecycle.FirstRenewal{KeyType: tenancy.P256, Foreseen: true}
+	r.Expected.Changes = tenancy.Changes{Key: true, Issuer: true, Subject: true, SAN: true}
+	if list := changes(a, r); len(list) != 1 || list[0].What != ChangedIssuer {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -160,8 +160,8 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 		if baseURL != "" {
 			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)
 		}
-		if by := a.Egress.IdentifiesBy; l.ChangesKnown && len(by) > 0 {
-			survival := l.Changes.Survival(by)
+		if l.ChangesKnown {
+			survival := l.Changes.Survival(a.Egress.IdentifiesBy)
 			one.Unaffected, one.MustChange = survival == tenancy.Survives, survival == tenancy.Fails
 			one.DependsOnCA = (tenancy.Changes{Key: true}).Survival(by) == tenancy.Survives && !one.Unaffected
 		}

@@ -129,15 +129,18 @@ func connect(ctx context.Context, url string) (*Store, error) {
 		const common = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 			"&_pragma=foreign_keys(ON)&_pragma=wal_autocheckpoint(10000)"
 		name := fileName(path) + common
-		writer := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate", path: realPath(path)})
+		writing := &preparing{name: name + "&_pragma=cache_size(-65536)&_txlock=immediate", path: realPath(path)}
+		writer := sql.OpenDB(writing)
 		writer.SetMaxOpenConns(1)
 		if err := writer.PingContext(ctx); err != nil {
 			writer.Close()
 			return nil, fmt.Errorf("open the SQLite database %s: %w", path, err)
 		}
-		reader := sql.OpenDB(&preparing{name: name + "&_pragma=cache_size(-8192)&_pragma=query_only(ON)"})
+		reading := &preparing{name: name + "&_pragma=cache_size(-8192)&_pragma=query_only(ON)"}
+		reader := sql.OpenDB(reading)
 		reader.SetMaxOpenConns(8)
-		return &Store{Reader: Reader{reader, SQLite}, writer: writer, reader: reader}, nil
+		return &Store{Reader: Reader{reader, SQLite}, writer: writer, reader: reader,
+			opened: []*preparing{writing, reading}}, nil
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
 		db, err := sql.Open("pgx", url)
 		if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"strings"
+	"sync/atomic"
 
 	"modernc.org/sqlite"
 )
@@ -15,6 +16,47 @@ type preparing struct {
 	driver sqlite.Driver
 	name   string
 	path   string // of the file whose log the connections mark; empty for none
+	before atomic.Pointer[func(query string) error]
+}
+
+// A checked statement fails if the function of [Store.BeforeStatements] returns an error.
+type checked struct {
+	stmt
+	opened *preparing
+	query  string
+}
+
+func (s checked) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.opened.check(s.query); err != nil {
+		return nil, err
+	}
+	return s.stmt.ExecContext(ctx, args)
+}
+
+func (s checked) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.opened.check(s.query); err != nil {
+		return nil, err
+	}
+	return s.stmt.QueryContext(ctx, args)
+}
+
+func (p *preparing) check(query string) error {
+	if before := p.before.Load(); before != nil {
+		return (*before)(query)
+	}
+	return nil
+}
+
+// BeforeStatements sets a function that SQLite calls before each execution of a statement, and whose error is that of
+// the statement. It is for tests of what happens if a statement fails. The function is nil at first.
+func (s *Store) BeforeStatements(before func(query string) error) {
+	for _, p := range s.opened {
+		if before == nil {
+			p.before.Store(nil)
+			continue
+		}
+		p.before.Store(&before)
+	}
 }
 
 // Connect implements [driver.Connector].
@@ -23,7 +65,7 @@ func (p *preparing) Connect(context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	prepared := &preparedConn{sqliteConn: c.(sqliteConn), idle: map[string][]driver.Stmt{}}
+	prepared := &preparedConn{sqliteConn: c.(sqliteConn), opened: p, idle: map[string][]driver.Stmt{}}
 	if p.path != "" {
 		prepared.log = watchLog(p.path)
 	}
@@ -53,9 +95,10 @@ const maxPrepared = 500
 // one goroutine at a time, but several rows may be open at once.
 type preparedConn struct {
 	sqliteConn
-	idle map[string][]driver.Stmt
-	kept int
-	log  *walWatch // nil if the connection does not write
+	opened *preparing
+	idle   map[string][]driver.Stmt
+	kept   int
+	log    *walWatch // nil if the connection does not write
 }
 
 type stmt interface {
@@ -79,7 +122,7 @@ func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.(stmt), nil
+	return checked{s.(stmt), c.opened, query}, nil
 }
 
 // keepable reports whether a query is one statement that reads or writes rows. A query with a semicolon may be several.
@@ -125,6 +168,9 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args []dri
 		return nil, err
 	}
 	if s == nil {
+		if err := c.opened.check(query); err != nil {
+			return nil, err
+		}
 		return c.sqliteConn.ExecContext(ctx, query, args)
 	}
 	defer c.release(query, s)
@@ -138,6 +184,9 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args []dr
 		return nil, err
 	}
 	if s == nil {
+		if err := c.opened.check(query); err != nil {
+			return nil, err
+		}
 		return c.sqliteConn.QueryContext(ctx, query, args)
 	}
 	rows, err := s.QueryContext(ctx, args)

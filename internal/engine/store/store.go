@@ -31,7 +31,8 @@ type Store struct {
 	Reader
 	writer *sql.DB
 	reader *sql.DB
-	lock   *os.File // held while this process is the only service on a SQLite file
+	opened []*preparing // on SQLite, what opens the connections of writer and reader
+	lock   *os.File     // held while this process is the only service on a SQLite file
 	hub    hub
 	// longest is the longest lifetime that is known to be stored, as [Store.LongestValidity] returned it last.
 	longest atomic.Int64

@@ -5,9 +5,11 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -36,4 +38,37 @@ func Open(t testing.TB, url string) *store.Store {
 	testenv.Check(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// EachFault runs an operation once for each statement that it executes on SQLite, and that statement fails. prepare
+// returns the operation on a new store. The test fails unless the operation returns an error. EachFault returns the
+// number of statements.
+func EachFault(t *testing.T, prepare func(t *testing.T) (*store.Store, func() error)) (statements int) {
+	t.Helper()
+	for failed := ""; ; statements++ {
+		t.Run(fmt.Sprint("statement ", statements+1), func(t *testing.T) {
+			s, operation := prepare(t)
+			var left atomic.Int64
+			left.Store(int64(statements))
+			failed = ""
+			s.BeforeStatements(func(query string) error {
+				if left.Add(-1) != -1 {
+					return nil
+				}
+				failed = query
+				return errors.New("the disk is full")
+			})
+			err := operation()
+			s.BeforeStatements(nil)
+			switch {
+			case failed == "":
+				testenv.Check(t, err)
+			case err == nil:
+				t.Errorf("no error although a statement fails: %s", failed)
+			}
+		})
+		if failed == "" {
+			return statements
+		}
+	}
 }
