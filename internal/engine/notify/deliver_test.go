@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/jobs"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -26,6 +27,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
@@ -193,13 +195,16 @@ func TestAnAnswerThatCannotBeStoredDoesNotAffectTheOthers(t *testing.T) {
 }
 
 // arrange stores an arrangement of acme that presents generation 1 to a receiver with an administrator.
-func (w *world) arrange(name string) tenancy.Arrangement {
+func (w *world) arrange(name string, changes ...func(*tenancy.Arrangement)) tenancy.Arrangement {
 	w.t.Helper()
 	r := tenancy.Receiver{ID: store.NewID(), TenantID: w.acme.ID, Name: name, DisplayName: strings.ToUpper(name),
 		ContactName: "Eve", ContactEmail: "eve@" + name + ".example.com", CreatedAt: installed, Version: 1}
 	a := tenancy.Arrangement{ID: store.NewID(), TenantID: w.acme.ID, ReceiverID: r.ID, Name: "crm-to-" + name,
 		Scenario: "orders", Endpoint: "https://" + name + ".example.com/in", Authentication: tenancy.ClientCertificate,
 		Strategy: tenancy.Adaptive, Generation: 1, CreatedAt: installed, Version: 1}
+	for _, change := range changes {
+		change(&a)
+	}
 	check(w.t, w.Store.InTx(w.t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.CreateReceivers(w.t.Context(), r), tx.CreateArrangements(w.t.Context(), a))
 	}))
@@ -326,6 +331,13 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 		pins := w.arranged("pins", func(a *tenancy.Arrangement) {
 			a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByKey}
 		})
+		for _, c := range []tenancy.Credential{{Name: "ours"}, {Name: "by-hand", Issuer: "bank-ca"}} {
+			c.TenantID = w.acme.ID
+			_, _, err := w.AddCredential(t.Context(), c, "test", installed)
+			check(t, err)
+			w.arrange(string(c.Name), func(a *tenancy.Arrangement) { a.Credential = c.Name })
+		}
+		w.deliver(installed) // the mail about the request
 		announced := installed.AddDate(0, 0, 1)
 		ca, err := w.ca.Announce(t.Context(), announced, issuer.Succession{NewRoot: newRoot})
 		check(t, err)
@@ -356,8 +368,10 @@ func TestTheLetterAboutANewCACarriesTheCA(t *testing.T) {
 		if want := (tenancy.Changes{Key: true, Issuer: true, Root: newRoot}); !alice.ChangesKnown || alice.Changes != want {
 			t.Errorf("new root %v: the letter announces %+v", newRoot, alice.Changes)
 		}
-		if len(alice.Arrangements) != 2 || alice.Arrangements[0].Arrangement != "crm-to-bank" ||
-			alice.Arrangements[1].Arrangement != pins.Name || !alice.Arrangements[1].MustChange {
+		// The CA that is asked by hand stays.
+		if len(alice.Arrangements) != 3 || alice.Arrangements[0].Arrangement != "crm-to-bank" ||
+			alice.Arrangements[1].Arrangement != pins.Name || !alice.Arrangements[1].MustChange ||
+			alice.Arrangements[2].Arrangement != "crm-to-ours" {
 			t.Errorf("arrangements %+v", alice.Arrangements)
 		}
 	}
@@ -569,5 +583,48 @@ func TestNoMailIsSentIfAPartOfItsContentCannotBeRead(t *testing.T) {
 	sender.letters = nil
 	if check(t, deliver()); len(sender.letters) != len(ids) {
 		t.Errorf("%d of %d letters were sent", len(sender.letters), len(ids))
+	}
+}
+
+func TestADeliveryReportsEachStatementThatFails(t *testing.T) {
+	now := date(2026, 12, 1)
+	refused := func(Addressed) error {
+		return &Refusal{Fault: Ours, Session: true, Reply: errors.New("554 relay denied")}
+	}
+	for name, c := range map[string]struct {
+		answer  func(Addressed) error
+		hold    tenancy.MailHold
+		lastTry bool
+	}{
+		"accepted":       {},
+		"dead":           {answer: func(Addressed) error { return errors.New("450 later") }, lastTry: true},
+		"refused":        {answer: refused},
+		"tested":         {hold: tenancy.MailHold{Since: installed, RetryAt: now, Reason: "554"}},
+		"still refused":  {answer: refused, hold: tenancy.MailHold{Since: installed, RetryAt: now, Reason: "554"}},
+		"only recipient": {answer: func(Addressed) error { return &Refusal{Fault: Ours, Reply: errors.New("550")} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
+				w := newWorld(t, imported(t))
+				w.arrange("bank")
+				check(t, w.Tick(t.Context(), date(2026, 11, 1))) // the warning
+				check(t, w.Tick(t.Context(), now))
+				check(t, jobs.Migrate(t.Context(), w.Store, slog.New(slog.DiscardHandler)))
+				if !c.hold.Since.IsZero() {
+					w.held(c.hold)
+				}
+				ids, d := w.queued(), w.deliverer(&answers{answer: c.answer})
+				return w.Store, func() error {
+					err := d.Deliver(t.Context(), ids, c.lastTry, now)
+					if errors.As(err, new(*HeldError)) { // a failed statement must not look like a refusal
+						return nil
+					}
+					return err
+				}
+			})
+			if n < 12 {
+				t.Errorf("%d statements failed", n)
+			}
+		})
 	}
 }

@@ -161,7 +161,8 @@ func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 			one.Page = fmt.Sprintf("%s/tenants/%s/arrangements/%s", baseURL, t.Name, a.Name)
 		}
 		if l.ChangesKnown {
-			survival := l.Changes.Survival(a.Egress.IdentifiesBy)
+			by := a.Egress.IdentifiesBy
+			survival := l.Changes.Survival(by)
 			one.Unaffected, one.MustChange = survival == tenancy.Survives, survival == tenancy.Fails
 			one.DependsOnCA = (tenancy.Changes{Key: true}).Survival(by) == tenancy.Survives && !one.Unaffected
 		}

@@ -207,9 +207,9 @@ func TestAMailThatIsForwardedNamesIssuerSubjectAndFingerprintAsTheProof(t *testi
 	says(t, w.rendered(letter), proof...)
 }
 
-// An imported certificate was issued by another CA. Only that CA can revoke it, and the first renewal changes the
-// issuer.
-func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
+// imported returns a certificate of another CA.
+func imported(t *testing.T) lifecycle.Adopted {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "ACME at the Old CA"},
@@ -219,7 +219,13 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	check(t, err)
 	leaf, err := x509.ParseCertificate(der)
 	check(t, err)
-	w := newWorld(t, lifecycle.Adopted{Purpose: tenancy.ForTenant, Leaf: leaf, Key: key, KeyType: tenancy.P256})
+	return lifecycle.Adopted{Purpose: tenancy.ForTenant, Leaf: leaf, Key: key, KeyType: tenancy.P256}
+}
+
+// An imported certificate was issued by another CA. Only that CA can revoke it, and the first renewal changes the
+// issuer.
+func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
+	w := newWorld(t, imported(t))
 	w.arranged("ca", func(a *tenancy.Arrangement) { a.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCA} })
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	warning := w.deliver(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"]
@@ -230,7 +236,7 @@ func TestTheMailsAboutAnImportedCertificateNameItsIssuer(t *testing.T) {
 	says(t, w.rendered(warning), "The issuing CA and its root change.",
 		"It checks only that a trusted CA has signed the certificate, so it will need a change.",
 		"not stay the same", "not stays the same")
-	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
+	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 11, 2))
 	check(t, err)
 	letter := w.deliver(date(2026, 11, 2))[renewedSubject]
 	says(t, w.rendered(letter),
