@@ -105,32 +105,9 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to build without a daemon and to change the root directory")
 	}
-	build := exec.Command("make", "-s", "release")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	binary, err := os.ReadFile("../bin/release/perennial")
-	if err != nil {
-		t.Fatal(err)
-	}
-	stage, storage := t.TempDir(), t.TempDir()
-	buildah := func(args ...string) string {
-		t.Helper()
-		out, err := exec.Command("buildah", append([]string{"--root", storage + "/root", "--runroot", storage + "/run",
-			"--storage-driver", "vfs"}, args...)...).Output()
-		if err != nil {
-			t.Fatalf("buildah %s: %v", args[0], errors.Join(err, stderrOf(err)))
-		}
-		return strings.TrimSpace(string(out))
-	}
-	err = errors.Join(os.MkdirAll(stage+"/etc/ssl/certs", 0o755), os.MkdirAll(stage+"/src/bin/release", 0o755),
-		os.Mkdir(stage+"/empty", 0o755),
-		os.WriteFile(stage+"/etc/ssl/certs/ca-certificates.crt", nil, 0o644),
-		os.WriteFile(stage+"/src/bin/release/perennial", binary, 0o755))
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := release(t, "release", "perennial")
+	stage, buildah := t.TempDir(), newBuildah(t)
+	fillStage(t, stage, "perennial", binary)
 	buildah("build", "--isolation", "chroot", "--build-context", "build="+stage, "--file", "container/Dockerfile", "--tag",
 		"perennial", ".")
 	var image struct {
@@ -191,6 +168,80 @@ func TestTheContainerImageHasOneFileAndRunsUnprivilegedAndReadOnly(t *testing.T)
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("/readyz: %s", res.Status)
+	}
+}
+
+// TestTheImageForTokensHasPKCS11 builds the image on a base that the test provides, for the same reason: it has the C
+// library of this machine.
+func TestTheImageForTokensHasPKCS11(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to build without a daemon and to change the root directory")
+	}
+	binary := release(t, "release-hsm", "perennial-pkcs11")
+	stage, buildah := t.TempDir(), newBuildah(t)
+	fillStage(t, stage, "perennial-pkcs11", binary)
+	needs, err := exec.Command("ldd", "../bin/release/perennial-pkcs11").Output()
+	if err != nil {
+		t.Fatalf("ldd: %v: the binary is static, or ldd is missing", err)
+	}
+	base := buildah("from", "scratch")
+	for _, library := range regexp.MustCompile(`/\S+`).FindAllString(string(needs), -1) {
+		buildah("copy", base, library, library)
+	}
+	buildah("commit", "--rm", base, "docker.io/library/debian:bookworm-slim")
+	buildah("build", "--pull=never", "--isolation", "chroot", "--build-context", "build="+stage, "--file",
+		"container/Dockerfile.hsm", "--tag", "perennial-hsm", ".")
+	container := buildah("from", "--pull=never", "perennial-hsm")
+	root := buildah("mount", container)
+	defer buildah("rm", container)
+	cmd := exec.Command("/perennial", "key", "new", "--to", "pkcs11:token=perennial;object=perennial")
+	cmd.Dir, cmd.Env = "/var/lib/perennial", []string{"PATH="}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532},
+		Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "set PERENNIAL_PKCS11_MODULE to the library of its maker") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// release builds a binary with a target of make.
+func release(t *testing.T, target, name string) []byte {
+	t.Helper()
+	build := exec.Command("make", "-s", target)
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	binary, err := os.ReadFile("../bin/release/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+// fillStage writes the files of the first stage of a Dockerfile.
+func fillStage(t *testing.T, stage, name string, binary []byte) {
+	t.Helper()
+	err := errors.Join(os.MkdirAll(stage+"/etc/ssl/certs", 0o755), os.MkdirAll(stage+"/src/bin/release", 0o755),
+		os.Mkdir(stage+"/empty", 0o755),
+		os.WriteFile(stage+"/etc/ssl/certs/ca-certificates.crt", nil, 0o644),
+		os.WriteFile(stage+"/src/bin/release/"+name, binary, 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newBuildah returns a function that runs buildah with a storage of its own.
+func newBuildah(t *testing.T) func(args ...string) string {
+	storage := t.TempDir()
+	return func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("buildah", append([]string{"--root", storage + "/root", "--runroot", storage + "/run",
+			"--storage-driver", "vfs"}, args...)...).Output()
+		if err != nil {
+			t.Fatalf("buildah %s: %v", args[0], errors.Join(err, stderrOf(err)))
+		}
+		return strings.TrimSpace(string(out))
 	}
 }
 

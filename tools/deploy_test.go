@@ -79,6 +79,23 @@ func TestTheChartRendersStandAloneGatewaysWithTheirMetricsAndProbes(t *testing.T
 	}
 }
 
+func TestTheChartGivesTheServiceItsCredentialsForAKeyManagementService(t *testing.T) {
+	out, err := render(t, map[string]any{})
+	if err != nil || strings.Contains(out, "envFrom") || strings.Contains(out, "serviceAccountName") {
+		t.Errorf("by default: %v\n%s", err, out)
+	}
+	out, err = render(t, map[string]any{"gateway": map[string]any{"replicas": 2},
+		"keyService": map[string]any{"secret": "vault", "serviceAccount": "perennial-kms"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"- secretRef: {name: vault}", "serviceAccountName: perennial-kms"} {
+		if n := strings.Count(out, want); n != 1 { // a stand-alone gateway gets neither
+			t.Errorf("the manifest has %q %d times:\n%s", want, n, out)
+		}
+	}
+}
+
 func TestTheChartRefusesInvalidValues(t *testing.T) {
 	for name, values := range map[string]map[string]any{
 		"no replica": {"replicas": 0}, "a misspelled name": {"replica": 3},
