@@ -5,15 +5,21 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
+	"github.com/perennial-pki/perennial/internal/lab/sample"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/internal/testing/vaulttest"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // startTransit starts a Vault with a key, and returns the URI of the key.
@@ -190,4 +196,42 @@ func TestARunningServiceReportsAKeyFileThatItCannotUse(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+func TestAKeyManagementServiceThatIsAwayForAnHourStopsNoGatewayAndNoRenewal(t *testing.T) {
+	vault, uri := startTransit(t)
+	set := settings(t)
+	set.Gateway.AllowTarget = append(set.Gateway.AllowTarget, "127.0.0.0/8")
+	made, err := keyring.Ephemeral()
+	testenv.Check(t, err)
+	data, err := made.ExportWrapped(t.Context(), uri, kms.Open)
+	testenv.Check(t, err)
+	testenv.Check(t, os.WriteFile(set.Database.KeyFile, data, 0o600))
+	var passed atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	s, err := Open(t.Context(), Config{Settings: set, Version: "test", Now: now, Log: slog.New(slog.DiscardHandler)})
+	testenv.Check(t, err)
+	t.Cleanup(func() { testenv.Check(t, s.Close()) })
+	_, err = sample.Fill(t.Context(), s.Store(), s.Engine(), s.Issuer(), now)
+	testenv.Check(t, err)
+	umbrella, err := s.Store().Tenant(t.Context(), "umbrella")
+	testenv.Check(t, err)
+	const secret = "perennial_sender"
+	testenv.Check(t, s.Store().InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateToken(t.Context(), tenancy.Token{ID: store.NewID(), Name: "lab", Role: tenancy.RoleSender,
+			TenantID: umbrella.ID, CreatedAt: now(), ExpiresAt: now().Add(24 * time.Hour)}, tenancy.HashSecret(secret))
+	}))
+	stop := run(t, s)
+	setSealed(vault, true)
+	// The key of the new certificate is generated, sealed and opened.
+	_, err = s.Engine().RenewByHand(t.Context(), "umbrella", tenancy.ForTenant, "lost", "test", now())
+	testenv.Check(t, err)
+	const steps = 13
+	for i := range steps { // every five minutes, from the first to the last of an hour
+		if status, body := get(t, s.GatewayURL()+"/umbrella/lab-to-registry/reports", secret); status != http.StatusOK {
+			t.Errorf("message %d: %d %s", i, status, body)
+		}
+		passed.Add(int64(5 * time.Minute))
+	}
+	testenv.Check(t, stop())
 }
