@@ -30,10 +30,8 @@ var awsName = regexp.MustCompile(`^arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:(?:
 // An awsKey is a symmetric key of AWS KMS. It is called through Tink's integration and the SDK of AWS, because AWS has
 // many ways to get credentials, and every request is signed.
 type awsKey struct {
-	http *http.Client
-	arn  string
-	// region of the key.
-	region string
+	http        *http.Client
+	arn, region string
 }
 
 // openAWS opens aws-kms://ARN.
@@ -46,7 +44,8 @@ func openAWS(name string, http connect) (keyring.Remote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
 	}
-	return &awsKey{http(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}), name, parts[1]}, nil
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	return &awsKey{http: http(config), arn: name, region: parts[1]}, nil
 }
 
 // do calls the service with the credentials as they are now. The secrets are not quoted.
@@ -85,17 +84,16 @@ func (a *awsKey) do(ctx context.Context, call func(tink.AEADWithContext) ([]byte
 
 // unanswered returns the error for a call without an answer of the service.
 func (a *awsKey) unanswered(what string, err error) error {
-	if refused := smithy.APIError(nil); errors.As(err, &refused) { // of the service that gives credentials
-		return awsFailure(err, refused, "no credentials: "+foreign.Printable(refused.ErrorMessage()))
-	}
-	cause := err
-	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) { // the texts above repeat each other
-		cause = next
+	if refused := smithy.APIError(nil); errors.As(err, &refused) { // its text could quote the identity of the workload
+		return awsFailure(err, refused, "there are no credentials")
 	}
 	if errors.Is(err, errTooLarge) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return unanswered(what, err)
 	}
-	return unanswered(what, cause)
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) { // the texts above repeat each other
+		err = next
+	}
+	return unanswered(what, err)
 }
 
 // awsLater lists the errors after which another attempt may succeed, besides those of the service itself.
@@ -107,7 +105,7 @@ func awsFailure(err error, refused smithy.APIError, detail string) error {
 	if res := (*awshttp.ResponseError)(nil); errors.As(err, &res) {
 		status = res.HTTPStatusCode()
 	}
-	text := fmt.Sprintf("AWS KMS answered %d %s: %s", status, foreign.Printable(refused.ErrorCode()), detail)
+	text := fmt.Sprintf("AWS answered %d %s: %s", status, foreign.Printable(refused.ErrorCode()), detail)
 	if status >= 500 || status == http.StatusTooManyRequests || slices.Contains(awsLater, refused.ErrorCode()) {
 		return &keyring.Away{Err: errors.New(text + ": check the state of the service")}
 	}

@@ -89,7 +89,7 @@ func TestEachFaultOfAWSKMSNamesTheNextStep(t *testing.T) {
 		p.clean(t, err)
 		return err
 	}
-	wantError(t, "no key", wrap(p.uri+"c"), "AWS KMS answered 400 NotFoundException: Key 'arn:aws:kms:eu-central-1:"+
+	wantError(t, "no key", wrap(p.uri+"c"), "AWS answered 400 NotFoundException: Key 'arn:aws:kms:eu-central-1:"+
 		"123456789012:key/ac' does not exist: check the credentials")
 	t.Setenv("AWS_SESSION_TOKEN", "old-s3cr3t")
 	wantError(t, "an old token", wrap(p.uri), "ExpiredTokenException: The security token is expired: [secret]")
@@ -120,7 +120,9 @@ func TestCredentialsOfAWSComeFromAnIdentityOfTheWorkload(t *testing.T) {
 	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/perennial")
 	c.mux.HandleFunc("POST sts."+awsRegion+".amazonaws.com/", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("Action") != "AssumeRoleWithWebIdentity" || r.FormValue("WebIdentityToken") != "jwt" {
-			w.WriteHeader(http.StatusForbidden)
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code><Message>Invalid: `+
+				r.FormValue("WebIdentityToken")+`</Message></Error></ErrorResponse>`)
 			return
 		}
 		io.WriteString(w, `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -136,5 +138,12 @@ func TestCredentialsOfAWSComeFromAnIdentityOfTheWorkload(t *testing.T) {
 	check(t, err)
 	if back, err := remote.Unwrap(t.Context(), wrapped); err != nil || string(back) != string(key) {
 		t.Errorf("%v", err)
+	}
+	check(t, os.WriteFile(file, []byte("an-0ld-token"), 0o600))
+	_, err = remote.Wrap(t.Context(), key)
+	wantError(t, "another identity", err, "AWS answered 400 InvalidIdentityToken: there are no credentials: check the "+
+		"credentials")
+	if isAway(err) || strings.Contains(err.Error(), "0ld") {
+		t.Errorf("away: %v, %v", isAway(err), err)
 	}
 }

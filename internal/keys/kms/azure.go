@@ -51,7 +51,7 @@ func openAzure(name string, http connect) (keyring.Remote, error) {
 	}
 	for _, domain := range azureHosts {
 		if parts[2] == domain {
-			return &azureKey{http(nil), "https://" + name, domain}, nil
+			return &azureKey{http: http(nil), url: "https://" + name, domain: domain}, nil
 		}
 	}
 	return nil, fmt.Errorf("%s is not the domain of a Key Vault: use one of %s", parts[2], strings.Join(azureHosts, ", "))

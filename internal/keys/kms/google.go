@@ -38,7 +38,7 @@ func openGoogle(name string, http connect) (keyring.Remote, error) {
 	if !googleName.MatchString(name) {
 		return nil, errors.New("the URI needs the resource name of a key")
 	}
-	return &googleKey{http(nil), name}, nil
+	return &googleKey{http: http(nil), name: name}, nil
 }
 
 // token returns an access token of the application default credentials.

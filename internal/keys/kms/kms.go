@@ -57,7 +57,7 @@ func open(uri string, http connect) (keyring.Remote, error) {
 		if err == nil {
 			var remote keyring.Remote
 			if remote, err = k.open(strings.TrimPrefix(name, "//"), http); err == nil {
-				return counted{remote, scheme}, nil
+				return counted{remote: remote, kind: scheme}, nil
 			}
 		}
 		return nil, fmt.Errorf("the %s key: %w (an example is %s)", scheme, err, k.example)
