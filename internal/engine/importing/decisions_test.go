@@ -174,16 +174,17 @@ func TestCellsAreReadWithoutTheSpaceAroundThem(t *testing.T) {
 		}
 	}
 	for table, want := range map[string]string{
-		"display_name\nx\n":              "the column name is missing",
-		"name,Name\nx,y\n":               "the column name occurs twice",
-		"name,colour\nx,y\n":             `unknown column "colour": the columns are name, display_name`,
-		"name,display_name\nacme,A,B\n":  "has 3 cells, and the header 2",
-		"name\nacme\n\"x":                "this line and the lines after it cannot be read",
-		"\"name\nacme\n":                 "the header cannot be read",
+		"display_name\nx\n":              "1: the column name is missing",
+		"name,Name\nx,y\n":               "1: the column name occurs twice",
+		"name,colour\nx,y\n":             `1: unknown column "colour": the columns are name, display_name`,
+		"name,display_name\nacme,A,B\n":  "2: has 3 cells, and the header 2",
+		"name\nacme\n\"x":                "3: this line and the lines after it cannot be read",
+		"\"name\nacme\n":                 "1: the header cannot be read",
 		"name,key_type\nacme,rsa-1024\n": "key_type",
 		"name\nacme;b\n":                 "acme;b", // a table of one column has no separator
 	} {
-		if _, problems := Read(Files{Tenants: table}, now); len(problems) != 1 || !strings.Contains(problems[0].Text, want) {
+		if _, problems := Read(Files{Tenants: table}, now); len(problems) != 1 ||
+			!strings.Contains(fmt.Sprint(problems[0].Line, ": ", problems[0].Text), want) {
 			t.Errorf("%q: %v, want %q", table, problems, want)
 		}
 	}

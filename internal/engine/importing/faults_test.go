@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -219,6 +220,51 @@ func TestEveryColumnIsImported(t *testing.T) {
 		a.ReceiverID != erp.ID || bi.DisplayName != "bi" || b.ReceiverID != bi.ID || b.Strategy != tenancy.Adaptive ||
 		b.Egress.Probe.Method != "" {
 		t.Errorf("receivers %+v, %+v", erp, bi)
+	}
+	for what, version := range map[string]int64{"tenant": acme.Version, "key user": alice.Version,
+		"IT contact": contacts[0].Version, "receiver": erp.Version, "arrangement": a.Version} {
+		if version != 1 {
+			t.Errorf("the version of a new %s is %d", what, version)
+		}
+	}
+}
+
+// What an existing tenant has already is used by what is added to it.
+func TestAnArrangementIsAddedToAReceiverThatExists(t *testing.T) {
+	m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+	apply := func(f Files) {
+		t.Helper()
+		i, err := m.Check(t.Context(), f, "olga")
+		check(t, err)
+		if i.Problems != "[]" {
+			t.Fatal(i.Problems)
+		}
+		m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+		check(t, m.Work(t.Context(), i.ID))
+		if i, err = e.Store.ImportByID(t.Context(), i.ID); err != nil || i.State != tenancy.ImportApplied {
+			t.Fatalf("%s, %q, %v", i.State, i.LastError, err)
+		}
+	}
+	const arrangements = "tenant,name,receiver,endpoint\nglobex,%s,pay,https://pay.example.com\n"
+	apply(Files{Arrangements: fmt.Sprintf(arrangements, "first"),
+		People: "tenant,role,name,email\nglobex,it-contact,Ina,ina@example.com\n"})
+	_, err := e.RenewByHand(t.Context(), "globex", tenancy.ForTenant, lifecycle.Reissue, "olga", now)
+	check(t, err)
+	apply(Files{Arrangements: fmt.Sprintf(arrangements, "second"),
+		People: "tenant,role,name,email\nglobex,it-contact,Jan,jan@example.com\n"})
+	globex, err := e.Store.Tenant(t.Context(), "globex")
+	check(t, err)
+	first, err := e.Store.Arrangement(t.Context(), globex.ID, "first")
+	check(t, err)
+	second, err := e.Store.Arrangement(t.Context(), globex.ID, "second")
+	check(t, err)
+	if first.ReceiverID != second.ReceiverID || first.Generation != 1 || second.Generation != 2 {
+		t.Errorf("%+v, %+v", first, second)
+	}
+	contacts, err := e.Store.ITContacts(t.Context(), globex.ID)
+	check(t, err)
+	if len(contacts) != 2 || contacts[0].Name != "Ina" || contacts[0].Position != 1 || contacts[1].Position != 2 {
+		t.Errorf("%+v", contacts)
 	}
 }
 

@@ -275,13 +275,13 @@ func aFleetIsImportedAndUndone(t *testing.T, url string) {
 	events, err := e.Store.Events(t.Context(), "", 0, 100)
 	check(t, err)
 	for _, event := range events {
-		if event.Object == i.ID || event.Action == "import.taken-back" {
+		if event.Object == i.ID || strings.HasPrefix(event.Action, "import") || event.Action == "tenant.imported-into" {
 			actions = append(actions, event.Action)
 		}
 	}
 	slices.Sort(actions)
-	if want := []string{"import.applied", "import.checked", "import.taken-back", "import.taken-back",
-		"import.taken-back", "import.undone"}; !slices.Equal(actions, want) {
+	if want := []string{"import.applied", "import.checked", "import.checked", "import.taken-back", "import.taken-back",
+		"import.taken-back", "import.undone", "tenant.imported-into"}; !slices.Equal(actions, want) {
 		t.Errorf("the audit log has %q, want %q", actions, want)
 	}
 	if _, err := e.Store.VerifyEvents(t.Context()); err != nil {

@@ -311,7 +311,7 @@ func (r *reader) arrangements(text string) {
 			}
 			a.Arrangement = tenancy.Arrangement{Name: cell("name"), ReceiverID: "named", Scenario: cell("scenario"),
 				Endpoint: cell("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(cell("strategy")),
-				Generation: 1, Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
+				Egress: tenancy.Egress{ServerKeyPin: cell("server_key_pin")}}
 			if a.Strategy == "" {
 				a.Strategy = tenancy.Adaptive
 			}

@@ -51,7 +51,10 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 	}
 	issued, later, err := e.send(ctx, from, q, r.Request)
 	if later != nil {
-		return issuer.Issued{}, errors.Join(later, err, e.remindOfRequest(context.WithoutCancel(ctx), q, r.At))
+		if err := errors.Join(err, e.remindOfRequest(context.WithoutCancel(ctx), q, r.At)); err != nil {
+			return issuer.Issued{}, fmt.Errorf("the request %s was sent, but its state cannot be stored: %w", q.ID, err)
+		}
+		return issuer.Issued{}, later
 	}
 	// It has issued the certificate, or refused to.
 	ended := e.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) })

@@ -157,6 +157,7 @@ func TestACredentialHasItsOwnIssuerKeyTypeNamesAndValidity(t *testing.T) {
 			t.Errorf("the tenant certificate has generation %d", c.Generation)
 		}
 		f.eventsOf("credential.created", 1)
+		f.eventsOf("credential.changed", 1)
 	})
 }
 
