@@ -356,8 +356,18 @@ func TestARenewalWhoseNoticeExistsAlreadyIsNotStored(t *testing.T) {
 			return tx.AddNotices(t.Context(), []tenancy.Notice{{ID: store.NewID(), TenantID: acme.ID, CertificateID: old.ID,
 				Kind: tenancy.Renewed, RunDate: run, CreatedAt: run, DedupKey: fmt.Sprintf("run/%d", run.UnixMicro())}})
 		}))
+		tries := 0
+		f.store.BeforeStatements(func(query string) error {
+			if strings.HasPrefix(query, "INSERT INTO notices") {
+				tries++
+			}
+			return nil
+		})
 		if _, err := f.Run(t.Context(), run, run); !errors.Is(err, tenancy.ErrConflict) {
 			t.Errorf("got %v", err)
+		}
+		if strings.HasPrefix(url, "sqlite:") && tries != 5 {
+			t.Errorf("%d tries", tries)
 		}
 		if c := f.newest(acme, tenancy.ForTenant); c.ID != old.ID || c.SuccessorID != "" {
 			t.Errorf("it was renewed without its notice: %+v", c)

@@ -148,7 +148,7 @@ func (e *Engine) Collect(ctx context.Context, now time.Time) error {
 		}
 		for _, q := range due {
 			after = q.ID
-			if _, err := e.collect(ctx, q, now); err != nil {
+			if err := e.collect(ctx, q, now); err != nil {
 				failures = append(failures, err)
 			}
 		}
@@ -195,22 +195,22 @@ func (e *Engine) requester(q tenancy.Request) (issuer.Requester, error) {
 }
 
 // collect reads the answer to a request and stores the certificate. Without an answer, it stores when the CA is asked
-// again, and the error. Both results are zero if there is no answer yet.
-func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) (c tenancy.Certificate, err error) {
+// again, and the error. That there is no answer yet is not an error.
+func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) error {
 	t, err := e.owner(ctx, q.TenantID)
 	if err != nil {
-		return c, err
+		return err
 	}
 	next, err := e.answered(ctx, t, q, now)
 	if err == nil {
-		c, err = e.deliver(ctx, t, q, next, now)
+		_, err = e.deliver(ctx, t, q, next, now)
 	}
 	later := (*issuer.RequestedError)(nil)
 	switch {
 	case err == nil:
-		return c, nil
+		return nil
 	case errors.Is(err, tenancy.ErrStale), errors.Is(err, tenancy.ErrConflict): // another replica was faster
-		return c, nil
+		return nil
 	case errors.As(err, &later):
 		q.LastError, q.AskAt, err = "", askAgain(later, now), e.remindOfRequest(ctx, q, now)
 	default:
@@ -222,7 +222,7 @@ func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) 
 	if errors.Is(stored, tenancy.ErrStale) {
 		stored = nil
 	}
-	return c, errors.Join(err, stored)
+	return errors.Join(err, stored)
 }
 
 // answered returns the certificate that a request is answered with.
