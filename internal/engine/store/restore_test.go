@@ -340,3 +340,14 @@ func TestARestoreThatWasKilledIsCompletedOrNeverHappened(t *testing.T) {
 		}
 	}
 }
+
+// A copy whose file is missing must not look as if it were on the disk.
+func TestAFileThatDoesNotExistIsNotSynced(t *testing.T) {
+	dir := t.TempDir()
+	if err := syncFile(dir); err != nil {
+		t.Errorf("a folder: %v", err)
+	}
+	if err := syncFile(filepath.Join(dir, "missing")); err == nil {
+		t.Error("a file that does not exist is synced")
+	}
+}

@@ -26,7 +26,7 @@ func TestAnErrorInTheFileNamesItsLineAndNoSecret(t *testing.T) {
 		"no list":     {"issuers: 5\n", "line 1: expected a list"},
 		"a key twice": {"issuers: []\nissuers: []\n", "line 2: issuers appears twice"},
 		"an unknown kind": {settings("other", "url: x"),
-			`line 2: unknown kind "other": use one of acme, est, exec, manual, step-ca, vault`},
+			`line 2: unknown kind "other": use one of ` + strings.Join(issuers.Kinds(), ", ")},
 		"no name":         {"issuers:\n- kind: exec\n  settings: {command: [/bin/sh]}\n", "line 2: "},
 		"the built-in CA": {"issuers:\n- name: local\n  kind: exec\n  settings: {roots: x}\n", "that of the built-in CA"},
 		"a name twice": {"issuers:\n" + one + one,
