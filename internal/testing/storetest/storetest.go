@@ -47,12 +47,12 @@ const fault = "the disk is full"
 // EachFault returns the number of statements.
 func EachFault(t *testing.T, prepare func(t *testing.T) (*store.Store, func() error)) (statements int) {
 	t.Helper()
-	for failed := ""; ; statements++ {
+	for ; ; statements++ {
+		failed := "" // and so after -failfast too, which runs no subtest after one that fails
 		t.Run(fmt.Sprint("statement ", statements+1), func(t *testing.T) {
 			s, operation := prepare(t)
 			var left atomic.Int64
 			left.Store(int64(statements))
-			failed = ""
 			s.BeforeStatements(func(query string) error {
 				if left.Add(-1) != -1 {
 					return nil
