@@ -15,15 +15,20 @@ func TestAFleetReadsBackAsWritten(t *testing.T) {
 		receiver, arrangement := filled[tenancy.Receiver](500), filled[tenancy.Arrangement](600)
 		user.TenantID, project.TenantID, cert.TenantID, receiver.TenantID = tenant.ID, tenant.ID, tenant.ID, tenant.ID
 		arrangement.TenantID, arrangement.ReceiverID = tenant.ID, receiver.ID
+		contact, credential := filled[tenancy.ITContact](700), filled[tenancy.Credential](800)
+		contact.TenantID, credential.TenantID = tenant.ID, tenant.ID
+		name := KeptName{"cn=" + tenant.Name, tenant.ID}
 		fleet := func(ctx context.Context, tx *Tx) error {
 			return tx.Create(ctx, Rows{Tenants: []tenancy.Tenant{tenant}, KeyUsers: []tenancy.KeyUser{user},
 				Projects: []tenancy.ScopingProject{project}, Certificates: []SealedCertificate{{cert, []byte("key")}},
-				Receivers: []tenancy.Receiver{receiver}, Arrangements: []tenancy.Arrangement{arrangement}})
+				Receivers: []tenancy.Receiver{receiver}, Arrangements: []tenancy.Arrangement{arrangement},
+				ITContacts: []tenancy.ITContact{contact}, Credentials: []tenancy.Credential{credential},
+				KeptNames: []KeptName{name}})
 		}
 		if r.Engine() == SQLite {
 			testenv.FailsIfReadOnly(t, r.DB(), []string{"INSERT ON tenants", "INSERT ON key_users",
 				"INSERT ON scoping_projects", "INSERT ON scoping_answers", "INSERT ON certificates", "INSERT ON receivers",
-				"INSERT ON arrangements"}, func() error { return write(t, r.Store, fleet) })
+				"INSERT ON arrangements", "INSERT ON it_contacts", "INSERT ON credentials", "INSERT ON kept_names"}, func() error { return write(t, r.Store, fleet) })
 		}
 		r.write(fleet)
 		gotTenant, err := r.Tenant(ctx, tenant.Name)
@@ -38,6 +43,12 @@ func TestAFleetReadsBackAsWritten(t *testing.T) {
 		r.same("a receiver", err, gotReceiver, receiver)
 		gotArrangement, err := r.Arrangement(ctx, tenant.ID, arrangement.Name)
 		r.same("an arrangement", err, gotArrangement, arrangement)
+		contacts, err := r.ITContacts(ctx, tenant.ID)
+		r.same("contacts", err, contacts, []tenancy.ITContact{contact})
+		gotCredential, err := r.Credential(ctx, tenant.ID, credential.Name)
+		r.same("a credential", err, gotCredential, credential)
+		owners, err := r.NameOwners(ctx, []string{name.Name})
+		r.same("a kept name", err, owners, []NameOwner{{name.Name, tenant.Name}})
 		must(t, r.Analyze(ctx))
 	})
 }

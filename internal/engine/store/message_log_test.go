@@ -188,3 +188,12 @@ func TestAnEntryOfTheMessageLogTakesFewBytes(t *testing.T) {
 		}
 	})
 }
+
+func TestPartitionsThatCannotBeMadeAreAnError(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, s.Close())
+		if err := s.TurnMessageLog(t.Context(), now, now); (err != nil) != (s.engine == Postgres) {
+			t.Errorf("%s: %v", s.engine, err)
+		}
+	})
+}

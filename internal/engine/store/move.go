@@ -99,9 +99,6 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 	if err != nil {
 		return err
 	}
-	if len(key) == 0 {
-		key = columns
-	}
 	query := fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", strings.Join(columns, ", "), table, strings.Join(key, ", "))
 	rows, err := s.q.QueryContext(ctx, query)
 	if err != nil {
