@@ -104,10 +104,15 @@ func TestAPlanIsNotAppliedAfterItsDay(t *testing.T) {
 	check(t, err)
 	m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
 	later := *m
-	later.now = func() time.Time { return now.Add(25 * time.Hour) }
+	later.now = func() time.Time { return i.CreatedAt.Add(24*time.Hour + time.Microsecond) }
 	check(t, later.Work(t.Context(), i.ID))
 	if got, err := e.Store.ImportByID(t.Context(), i.ID); err != nil || got.Done != 0 ||
 		!strings.Contains(got.LastError, "checked more than a day ago") {
 		t.Errorf("%d done, %q, %v", got.Done, got.LastError, err)
+	}
+	later.now = func() time.Time { return i.CreatedAt.Add(24 * time.Hour) }
+	check(t, later.Work(t.Context(), i.ID))
+	if got, err := e.Store.ImportByID(t.Context(), i.ID); err != nil || got.Done != 1 {
+		t.Errorf("%d done at the end of the day, %q, %v", got.Done, got.LastError, err)
 	}
 }
