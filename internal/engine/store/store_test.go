@@ -34,6 +34,18 @@ func each(t *testing.T, test func(t *testing.T, s *Store)) {
 	})
 }
 
+func TestAClosedStoreReadsAndWritesNothing(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, s.Close())
+		if _, err := s.Tenants(t.Context(), "", 1); err == nil {
+			t.Error("it reads")
+		}
+		if err := s.InTx(t.Context(), func(*Tx) error { return nil }); err == nil {
+			t.Error("it writes")
+		}
+	})
+}
+
 func write(t *testing.T, s *Store, fn func(ctx context.Context, tx *Tx) error) error {
 	t.Helper()
 	return s.InTx(t.Context(), func(tx *Tx) error { return fn(t.Context(), tx) })
