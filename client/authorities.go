@@ -30,6 +30,23 @@ type Authority struct {
 	AnnounceAt time.Time             `json:"announce_at" doc:"Time at which its successor is created and announced."`
 	RevokedAt  time.Time             `json:"revoked_at,omitzero"`
 	RevokedFor string                `json:"revoked_for,omitempty" enum:",compromised,superseded"`
+	Key        KeyPlace              `json:"key" enum:"sealed,elsewhere" doc:"sealed: in the database; elsewhere: not in this service."`
+}
+
+// KeyPlace is the place of an authority's private key.
+type KeyPlace string
+
+// A key is sealed in the database, or not in this service.
+const (
+	KeySealed    KeyPlace = "sealed"
+	KeyElsewhere KeyPlace = "elsewhere"
+)
+
+// AuthorityRequest is the request for an issuing CA that a root elsewhere has to sign.
+type AuthorityRequest struct {
+	ID        string    `json:"id" doc:"Becomes the ID of the issuing CA."`
+	CSR       string    `json:"csr" doc:"PKCS#10 as PEM."`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Trust records whether a receiver accepts certificates of an announced authority.

@@ -17,6 +17,7 @@ type Overview struct {
 	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest end of these tokens."`
 	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
+	CAAwaited  time.Time  `json:"authority_awaited_by,omitzero" doc:"Present if a root whose key is elsewhere has to sign the next issuing CA, by this time."`
 }
 
 // MailHold states why no mail is sent.

@@ -13,12 +13,14 @@ const (
 
 // An Authority is a certificate authority of the local CA, with its sealed private key.
 type Authority struct {
-	ID        string
-	Kind      AuthorityKind
-	Position  int    // 1, 2, 3 ... within its kind
-	ParentID  string // empty for a root
-	DER       []byte
-	SealedKey []byte
+	ID       string
+	Kind     AuthorityKind
+	Position int    // 1, 2, 3 ... within its kind
+	ParentID string // the root above; empty for a root
+	DER      []byte
+	// Above holds the certificates (DER, joined) between an issuing authority and its root, first its issuer.
+	Above     []byte
+	SealedKey []byte // empty for a root whose key is elsewhere
 	NotBefore time.Time
 	NotAfter  time.Time
 	// SignsFrom is the time at which an issuing authority begins to sign. Before, it is announced. Zero: it signs from its
@@ -31,6 +33,18 @@ type Authority struct {
 
 // SealContext returns the context that the authority's private key is sealed for.
 func (a Authority) SealContext() string { return "authority/" + a.ID }
+
+// An AuthorityRequest asks a root whose key is elsewhere for the certificate of an issuing authority.
+type AuthorityRequest struct {
+	ID        string // becomes the ID of the authority
+	Position  int    // the next one at the time of the request
+	CSR       []byte // PKCS#10, DER
+	SealedKey []byte
+	CreatedAt time.Time
+}
+
+// SealContext returns the context that the private key is sealed for. It is that of the authority.
+func (r AuthorityRequest) SealContext() string { return Authority{ID: r.ID}.SealContext() }
 
 // Trust is the verdict of a receiver on certificates of an announced authority.
 type Trust string

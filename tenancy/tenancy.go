@@ -299,8 +299,9 @@ type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
 // announces a new authority, or asks for a certificate that a person must request. StopAsked and MailsStopped are about
-// a key user's subscription. AuditHead reports the head of the audit log to the hosting team, and TokensEnd the tokens
-// that need a successor. These four belong to no certificate and cause no task.
+// a key user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that
+// need a successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no
+// certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
@@ -311,6 +312,8 @@ const (
 	MailsStopped NoticeKind = "mails-stopped"
 	AuditHead    NoticeKind = "audit-head"
 	TokensEnd    NoticeKind = "tokens-end"
+
+	AuthorityAwaited NoticeKind = "authority-awaited"
 )
 
 // A Notice is an event about a certificate that users are notified of. It causes tasks and mails.

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -12,6 +14,8 @@ import (
 type authorityCmd struct {
 	List     authorityListCmd     `cmd:"" help:"List the authorities of the service's CA and when their successors are announced."`
 	Announce authorityAnnounceCmd `cmd:"" help:"Create and announce a new issuing CA."`
+	CSR      authorityCSRCmd      `cmd:"" name:"csr" help:"Download the request for the next issuing CA, for a root whose key is elsewhere."`
+	Install  authorityInstallCmd  `cmd:"" help:"Announce the issuing CA that a root elsewhere has signed."`
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
 	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`
 	Sign     authoritySignCmd     `cmd:"" help:"Sign with the announced CA from now on."`
@@ -21,10 +25,11 @@ type authorityCmd struct {
 type authorityListCmd struct{ listing }
 
 func (c *authorityListCmd) Run(e env) error {
-	return list(&c.listing, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\tSUCCESSOR ANNOUNCED\tID",
-		"No authorities.",
+	return list(&c.listing, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\t"+
+		"SUCCESSOR ANNOUNCED\tKEY\tID", "No authorities.",
 		func(a client.Authority) []any {
-			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.ID}
+			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.Key,
+				a.ID}
 		})
 }
 
@@ -44,6 +49,47 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 		body["signs_from"] = at
 	}
 	a, err := post[client.Authority](&c.remote, "/authorities", body)
+	if err != nil {
+		return err
+	}
+	return c.showAuthority(e, a)
+}
+
+type authorityCSRCmd struct {
+	remote
+	File string `short:"o" placeholder:"FILE" help:"Where to write it (default: standard output)."`
+}
+
+func (c *authorityCSRCmd) Run(e env) error {
+	r, err := post[client.AuthorityRequest](&c.remote, "/authorities/request", nil)
+	if err != nil {
+		return err
+	}
+	if c.File != "" {
+		return os.WriteFile(c.File, []byte(r.CSR), 0o644)
+	}
+	_, err = io.WriteString(e.out, r.CSR)
+	return err
+}
+
+type authorityInstallCmd struct {
+	remote
+	File      string `arg:"" help:"Its certificate with those above it up to the self-signed root, in any form and order; - for standard input."`
+	SignsFrom string `placeholder:"DATE" help:"Date from which it signs at the latest (default: in 93 days)."`
+}
+
+func (c *authorityInstallCmd) Run(e env) error {
+	data, err := e.readArgument(c.File)
+	if err != nil {
+		return err
+	}
+	body := map[string]any{"chain": data}
+	if c.SignsFrom != "" {
+		if body["signs_from"], err = parseInstant(c.SignsFrom); err != nil {
+			return fmt.Errorf("--signs-from: %w", err)
+		}
+	}
+	a, err := post[client.Authority](&c.remote, "/authorities/install", body)
 	if err != nil {
 		return err
 	}

@@ -188,13 +188,7 @@ type requestAnswerCmd struct {
 }
 
 func (c *requestAnswerCmd) Run(e env) error {
-	var data []byte
-	var err error
-	if c.File == "-" {
-		data, err = io.ReadAll(io.LimitReader(e.in, 2<<20))
-	} else {
-		data, err = os.ReadFile(c.File)
-	}
+	data, err := e.readArgument(c.File)
 	if err != nil {
 		return err
 	}
@@ -203,6 +197,14 @@ func (c *requestAnswerCmd) Run(e env) error {
 		return err
 	}
 	return showCertificate(&c.remote, e, v)
+}
+
+// readArgument reads the file that an argument names, or standard input for "-".
+func (e env) readArgument(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(io.LimitReader(e.in, 2<<20))
+	}
+	return os.ReadFile(name)
 }
 
 type requestAgainCmd struct{ oneRequest }

@@ -10,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -61,6 +62,9 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if err := e.noteSigning(ctx, e.authorities.Signing(now), now); err != nil {
+		return err
+	}
+	if err := e.askForAuthority(ctx, now); err != nil {
 		return err
 	}
 	a, ok := e.authorities.Announced(now)
@@ -117,6 +121,42 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, "issuer", "authority.signs", "", a.ID,
 			map[string]any{"not_after": a.NotAfter}))
+	})
+}
+
+// askForAuthority mails the hosting team that a root whose key is elsewhere has to sign an issuing CA: every month, in
+// the last month every week, and every day once it is late.
+func (e *Engine) askForAuthority(ctx context.Context, now time.Time) error {
+	subordinate, ok := issuer.As[issuer.Subordinate](e.issuer)
+	if !ok || len(e.operators) == 0 {
+		return nil
+	}
+	by, due := subordinate.Awaited(now)
+	if !due {
+		return nil
+	}
+	left := by.Sub(now)
+	stage := fmt.Sprint("month/", left/(30*policy.Day))
+	switch {
+	case left < 0:
+		stage = "day/" + now.UTC().Format(time.DateOnly)
+	case left < 30*policy.Day:
+		stage = fmt.Sprint("week/", left/(7*policy.Day))
+	}
+	subject := e.authorities.Signing(now).ID + "/" + stage
+	if known, err := e.store.Claimed(ctx, store.ClaimAuthorityAwaited, subject); err != nil || known {
+		return err
+	}
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		first, err := tx.Claim(ctx, store.ClaimAuthorityAwaited, subject, now)
+		if err != nil || !first {
+			return err
+		}
+		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.AuthorityAwaited, CreatedAt: now, DueAt: by,
+			Reason:   e.authorities.Signing(now).NotAfter.UTC().Format("2 January 2006"),
+			DedupKey: "authority-awaited/" + subject,
+			Subject:  "Perennial: your root has to sign the next issuing CA by " + by.UTC().Format("2 January 2006")}
+		return e.write(ctx, tx, e.toOperators(n), now)
 	})
 }
 

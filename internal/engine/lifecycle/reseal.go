@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -20,22 +21,8 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 		}
 		return keys.Seal(secret, context)
 	}
-	authorities, err := s.Authorities(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, a := range authorities {
-		if keys.Current(a.SealedKey) {
-			continue
-		}
-		sealed, err := reseal(a.SealedKey, a.SealContext())
-		if err != nil {
-			return n, err
-		}
-		if err := s.InTx(ctx, func(tx *store.Tx) error { return tx.ResealAuthority(ctx, a.ID, sealed) }); err != nil {
-			return n, err
-		}
-		n++
+	if n, err = resealAuthorities(ctx, s, keys, reseal); err != nil {
+		return n, err
 	}
 	for _, table := range []keyed{{s.SealedKeys, (*store.Tx).Reseal}, {s.SealedRequestKeys, (*store.Tx).ResealRequests}} {
 		for after, more := "", true; more; {
@@ -50,6 +37,44 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 		}
 	}
 	return n, rollovers.ResealParked(ctx, s, keys)
+}
+
+// resealAuthorities seals the keys of the local CA again, also those whose certificates are requested.
+func resealAuthorities(ctx context.Context, s *store.Store, keys *keyring.Keyring,
+	reseal func(sealed []byte, context string) ([]byte, error)) (n int, err error) {
+	again := func(sealed []byte, context string, write func(tx *store.Tx, sealed []byte) error) error {
+		if len(sealed) == 0 || keys.Current(sealed) { // the key of a root may be elsewhere
+			return nil
+		}
+		fresh, err := reseal(sealed, context)
+		if err != nil {
+			return err
+		}
+		if err = s.InTx(ctx, func(tx *store.Tx) error { return write(tx, fresh) }); err == nil {
+			n++
+		}
+		return err
+	}
+	authorities, err1 := s.Authorities(ctx)
+	requests, err2 := s.AuthorityRequests(ctx)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, err
+	}
+	for _, a := range authorities {
+		if err := again(a.SealedKey, a.SealContext(), func(tx *store.Tx, sealed []byte) error {
+			return tx.ResealAuthority(ctx, a.ID, sealed)
+		}); err != nil {
+			return n, err
+		}
+	}
+	for _, r := range requests {
+		if err := again(r.SealedKey, r.SealContext(), func(tx *store.Tx, sealed []byte) error {
+			return tx.ResealAuthorityRequest(ctx, r.ID, sealed)
+		}); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // keyed is a table with private keys of certificates.

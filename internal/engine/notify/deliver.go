@@ -397,7 +397,7 @@ func (d *Deliverer) link(l *Letter, n tenancy.Notice, u tenancy.KeyUser) {
 	}
 }
 
-// announced describes an announced authority, and its root if that was created with it.
+// announced describes an announced authority, and its root if no earlier authority is below it.
 func announced(all []tenancy.Authority, id string) (authority, newRoot *Details, err error) {
 	for _, a := range all {
 		if a.ID != id {
@@ -406,10 +406,13 @@ func announced(all []tenancy.Authority, id string) (authority, newRoot *Details,
 		if authority, err = authorityDetails(a); err != nil {
 			return nil, nil, err
 		}
-		for _, root := range all {
-			if root.ID == a.ParentID && root.NotBefore.Equal(a.NotBefore) {
-				newRoot, err = authorityDetails(root)
-			}
+		if slices.ContainsFunc(all, func(b tenancy.Authority) bool {
+			return b.ParentID == a.ParentID && b.Position < a.Position
+		}) {
+			return authority, nil, nil
+		}
+		if root, found := rootOf(all, a.ID); found {
+			newRoot, err = authorityDetails(root)
 		}
 		return authority, newRoot, err
 	}

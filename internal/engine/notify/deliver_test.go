@@ -27,6 +27,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/roottest"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
@@ -404,6 +405,11 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 			TenantID: w.acme.ID, CreatedAt: installed, ExpiresAt: last.AddDate(0, 0, 5)}, hash)
 	}))
 	check(t, w.WarnOfTokens(t.Context(), last))
+	r, err := w.ca.RequestAuthority(t.Context(), last)
+	check(t, err)
+	below, err := w.ca.InstallAuthority(t.Context(), roottest.New(t, last)(r.CSR, last, last.AddDate(5, 0, 0)), last, last)
+	check(t, err)
+	check(t, w.Announce(t.Context(), below.NotAfter.AddDate(-2, 0, 0)))
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.ofTheHostingTeam(), false, last))
 	secrets := [][]byte{[]byte(alice.UnsubscribeToken), []byte(hash)}
 	certs, err := w.Store.Certificates(t.Context(), w.acme.ID, "", 100)
@@ -425,7 +431,9 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	authorities, err := w.Store.Authorities(t.Context())
 	check(t, err)
 	for _, a := range authorities {
-		secrets = append(secrets, a.SealedKey)
+		if len(a.SealedKey) > 0 {
+			secrets = append(secrets, a.SealedKey)
+		}
 	}
 	if len(secrets) < 10 {
 		t.Fatalf("%d secrets to look for", len(secrets))

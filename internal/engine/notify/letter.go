@@ -180,7 +180,8 @@ type Templates struct {
 }
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
-	tenancy.ByHand, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd}
+	tenancy.ByHand, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd,
+	tenancy.AuthorityAwaited}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.
 func LoadTemplates(dir string) (*Templates, error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/roottest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -100,5 +101,34 @@ func TestTheMonthlyMailToTheHostingTeamHasTheHeadOfTheAuditLog(t *testing.T) {
 	if l.Subject != "Perennial: the head of the audit log, January 2026" || l.Address != "team@p.example.com" ||
 		l.Unsubscribe+l.OneClick != "" {
 		t.Errorf("%+v", l.Letter)
+	}
+}
+
+func TestTheMailAboutARootThatHasToSignStatesTheCommandsAndTheEndOfTheCA(t *testing.T) {
+	w := worldOf(t, []string{"team@p.example.com"})
+	r, err := w.ca.RequestAuthority(t.Context(), installed)
+	check(t, err)
+	a, err := w.ca.InstallAuthority(t.Context(), roottest.New(t, installed)(r.CSR, installed, installed.AddDate(5, 0, 0)),
+		installed, installed)
+	check(t, err)
+	before, at := w.ofTheHostingTeam(), a.NotAfter.AddDate(-2, 0, 0)
+	check(t, w.Announce(t.Context(), at))
+	mails := slices.DeleteFunc(w.ofTheHostingTeam(), func(id string) bool { return slices.Contains(before, id) })
+	var sender answers
+	check(t, w.deliverer(&sender).Deliver(t.Context(), mails, false, at))
+	if len(sender.letters) != 1 {
+		t.Fatalf("%d mails", len(sender.letters))
+	}
+	l := sender.letters[0]
+	text, html, err := templates(t).render(l.Kind, l.Letter)
+	check(t, err)
+	for _, want := range []string{"ends on " + a.NotAfter.Format("2 January 2006"),
+		"perennial authority csr -o issuing.csr", "perennial authority install chain.pem"} {
+		if !strings.Contains(text, want) || !strings.Contains(html, want) {
+			t.Errorf("%q is missing: %s\n%s", want, text, html)
+		}
+	}
+	if !strings.HasPrefix(l.Subject, "Perennial: your root has to sign the next issuing CA by ") {
+		t.Errorf("subject %q", l.Subject)
 	}
 }

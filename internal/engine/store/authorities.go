@@ -9,12 +9,18 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const authorityColumns = "id, kind, parent_id, der, sealed_key, not_before, not_after, position, signs_from, " +
+const authorityColumns = "id, kind, parent_id, der, above, sealed_key, not_before, not_after, position, signs_from, " +
 	"revoked_at, revoked_for"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
-	return a, s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter},
+	err = s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.Above, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter},
 		&a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
+	for _, b := range []*[]byte{&a.Above, &a.SealedKey} { // the engines differ in what they return for no bytes
+		if len(*b) == 0 {
+			*b = nil
+		}
+	}
+	return a, err
 }
 
 // Authorities lists the authorities of the local CA, oldest first.
@@ -24,12 +30,19 @@ func (r Reader) Authorities(ctx context.Context) ([]tenancy.Authority, error) {
 
 // Chain returns the certificates (DER) of an authority and of those above it, without the root.
 func (r Reader) Chain(ctx context.Context, id string) ([][]byte, error) {
-	joined, err := one(ctx, r, "authority "+id, scanOne[[]byte], "SELECT der FROM authorities WHERE id = ? UNION ALL "+
-		"SELECT der FROM foreign_issuers WHERE id = ?", id, id)
+	joined, err := one(ctx, r, "authority "+id, scanJoined, "SELECT der, above FROM authorities WHERE id = ? UNION ALL "+
+		"SELECT der, '' FROM foreign_issuers WHERE id = ?", id, id)
 	if err != nil {
 		return nil, err
 	}
 	return certfile.SplitChain(joined)
+}
+
+// scanJoined reads a chain from two columns.
+func scanJoined(s row) ([]byte, error) {
+	var first, above []byte
+	err := s.Scan(&first, &above)
+	return append(first, above...), err
 }
 
 // TrustChain is [Reader.Chain] with the root of the local CA at its end, so that a receiver can verify a certificate
@@ -72,12 +85,22 @@ func (r Reader) Changes(ctx context.Context, before, after tenancy.Certificate) 
 
 // AddAuthority stores a new authority. It returns [tenancy.ErrConflict] if its position is taken.
 func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
-	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", a.ID,
-			a.Kind, a.ParentID, a.DER, a.SealedKey, micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom),
-			micros(a.RevokedAt), a.RevokedFor)
-		return err
-	})
+	return s.InTx(ctx, func(t *Tx) error { return t.addAuthority(ctx, a) })
+}
+
+func (t *Tx) addAuthority(ctx context.Context, a tenancy.Authority) error {
+	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.ID, a.Kind, a.ParentID, a.DER, bytesOf(a.Above), bytesOf(a.SealedKey), micros(a.NotBefore), micros(a.NotAfter),
+		a.Position, micros(a.SignsFrom), micros(a.RevokedAt), a.RevokedFor)
+	return err
+}
+
+// bytesOf returns a value for a column that is not null.
+func bytesOf(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // SignFrom makes an announced authority sign from an instant on, earlier than announced. It returns [tenancy.ErrStale]

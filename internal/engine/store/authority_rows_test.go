@@ -17,6 +17,7 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 		authority := func(id string, kind tenancy.AuthorityKind, parent string, position int) tenancy.Authority {
 			a := filled[tenancy.Authority](100 * position)
 			a.ID, a.Kind, a.ParentID, a.Position, a.DER = id, kind, parent, position, []byte{4, 1, byte(position)}
+			a.Above = nil
 			a.SignsFrom, a.RevokedAt, a.RevokedFor = now.Add(time.Hour), time.Time{}, ""
 			must(t, r.AddAuthority(ctx, a))
 			return a
@@ -86,6 +87,46 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 		one.SignsFrom, one.RevokedAt, one.RevokedFor, one.SealedKey = now, now.Add(time.Second), "lost", []byte("new")
 		all, err = r.Authorities(ctx)
 		r.same("changed", err, all, []tenancy.Authority{root, one, two})
+	})
+}
+
+func TestARequestForAnAuthorityIsAnsweredOnce(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		request := tenancy.AuthorityRequest{ID: "ca", Position: 2, CSR: []byte("csr"), SealedKey: []byte("key"),
+			CreatedAt: now}
+		must(t, r.AddAuthorityRequest(ctx, request))
+		other := request
+		other.ID = "other"
+		if err := r.AddAuthorityRequest(ctx, other); !isKind(err, tenancy.ErrConflict) {
+			t.Errorf("another one for the position: %v", err)
+		}
+		all, err := r.AuthorityRequests(ctx)
+		r.same("all", err, all, []tenancy.AuthorityRequest{request})
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return tx.ResealAuthorityRequest(ctx, "ca", []byte("new"))
+		})
+		request.SealedKey = []byte("new")
+		all, err = r.AuthorityRequests(ctx)
+		r.same("sealed again", err, all, []tenancy.AuthorityRequest{request})
+
+		root := tenancy.Authority{ID: "root", Kind: tenancy.RootAuthority, Position: 2, DER: []byte{4, 1, 1},
+			NotBefore: now, NotAfter: now.AddDate(20, 0, 0)}
+		made := tenancy.Authority{ID: "ca", Kind: tenancy.IssuingAuthority, Position: 2, ParentID: "root",
+			DER: []byte{4, 1, 3}, Above: []byte{4, 1, 2}, SealedKey: []byte("new"), NotBefore: now,
+			NotAfter: now.AddDate(9, 0, 0), SignsFrom: now.AddDate(0, 3, 0)}
+		if err := r.InstallAuthority(ctx, "unknown", root, made); !isKind(err, tenancy.ErrStale) {
+			t.Errorf("an answer to another request: %v", err)
+		}
+		must(t, r.InstallAuthority(ctx, "ca", root, made))
+		authorities, err := r.Authorities(ctx)
+		r.same("authorities", err, authorities, []tenancy.Authority{root, made})
+		all, err = r.AuthorityRequests(ctx)
+		r.same("answered", err, all, []tenancy.AuthorityRequest(nil))
+		if err := r.InstallAuthority(ctx, "ca", made); !isKind(err, tenancy.ErrStale) {
+			t.Errorf("the same answer again: %v", err)
+		}
+		chain, err := r.TrustChain(ctx, "ca")
+		r.same("the chain", err, chain, [][]byte{{4, 1, 3}, {4, 1, 2}, {4, 1, 1}})
 	})
 }
 

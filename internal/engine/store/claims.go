@@ -24,6 +24,9 @@ const (
 	ClaimHead ClaimKind = "audit head"
 	// ClaimTokenEnd is the mail about a token that ends. The subject is the token's ID with the stage.
 	ClaimTokenEnd ClaimKind = "token end"
+	// ClaimAuthorityAwaited is the mail that a root elsewhere has to sign. The subject is the signing authority's ID with
+	// the stage.
+	ClaimAuthorityAwaited ClaimKind = "authority awaited"
 )
 
 // inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same

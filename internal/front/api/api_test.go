@@ -198,6 +198,7 @@ var bodies = map[string]string{
 	"POST /tenants/{tenant}/arrangements/{arrangement}/rollover/confirm": `{"generation":1}`,
 	"POST /tenants/{tenant}/arrangements/{arrangement}/authority":        `{}`,
 	"POST /authorities/{authority}/revoke":                               `{"reason":"compromised"}`,
+	"POST /authorities/install":                                          `{"chain":"eA=="}`,
 	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }

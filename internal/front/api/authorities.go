@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -34,10 +36,27 @@ func (s *server) viewAuthorities() []client.Authority {
 		all = append(all, client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
-			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor,
+			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor, Key: keyOf(p.Authority),
 		})
 	}
 	return all
+}
+
+// keyOf returns the place of an authority's key.
+func keyOf(a tenancy.Authority) client.KeyPlace {
+	if len(a.SealedKey) == 0 {
+		return client.KeyElsewhere
+	}
+	return client.KeySealed
+}
+
+// subordinate returns the service's CA if a root elsewhere can sign its authorities.
+func (s *server) subordinate() (issuer.Subordinate, error) {
+	ca, ok := issuer.As[issuer.Subordinate](s.issuer)
+	if !ok {
+		return nil, errNoHierarchy
+	}
+	return ca, nil
 }
 
 // announced returns the authority that is announced and does not sign yet.
@@ -66,6 +85,14 @@ func registerAuthorities(r *router) {
 		method: http.MethodPost, path: "/authorities", summary: "Create and announce a new issuing CA",
 		status: http.StatusCreated, access: operators,
 	}, (*server).announceAuthority)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/request",
+		summary: "Get the request for the next issuing CA, for a root whose key is elsewhere", access: operators,
+	}, (*server).requestAuthority)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/install",
+		summary: "Announce the issuing CA that a root elsewhere has signed", status: http.StatusCreated, access: operators,
+	}, (*server).installAuthority)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/sign",
 		summary: "Let an announced authority sign from now on", access: operators,
@@ -107,6 +134,42 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 		map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error {
 			return nil
 		})
+	if err != nil {
+		return nil, err
+	}
+	return s.authority(made.ID)
+}
+
+func (s *server) requestAuthority(ctx context.Context, _ *struct{}) (*Entity[client.AuthorityRequest], error) {
+	ca, err := s.subordinate()
+	if err != nil {
+		return nil, err
+	}
+	r, err := ca.RequestAuthority(ctx, s.now())
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "authority.requested", "", r.ID, nil, func(*store.Tx) error { return nil })
+	return &Entity[client.AuthorityRequest]{Body: client.AuthorityRequest{ID: r.ID, CreatedAt: r.CreatedAt,
+		CSR: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: r.CSR}))}}, err
+}
+
+func (s *server) installAuthority(ctx context.Context, in *struct {
+	Body struct {
+		Chain     []byte    `json:"chain" maxLength:"2000000" doc:"The certificate of the issuing CA and those above it up to the self-signed root, in any form and order: PEM, DER or PKCS#7."`
+		SignsFrom time.Time `json:"signs_from,omitzero" doc:"Latest start of signing. Default: 93 days from now."`
+	}
+}) (*Entity[client.Authority], error) {
+	ca, err := s.subordinate()
+	if err != nil {
+		return nil, err
+	}
+	made, err := ca.InstallAuthority(ctx, in.Body.Chain, in.Body.SignsFrom, s.now())
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "authority.installed", "", made.ID, map[string]any{"signs_from": made.SignsFrom,
+		"not_after": made.NotAfter, "sha256": certfile.Fingerprint(made.DER)}, func(*store.Tx) error { return nil })
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -102,7 +103,8 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 	serveCRL(w, r, list.der, list.at)
 }
 
-// allCRLs serves the revocation lists of all authorities in PEM, as servers read them that check the whole chain.
+// allCRLs serves the revocation lists of all authorities in PEM, as servers read them that check the whole chain. The
+// list of a root whose key is elsewhere is published there.
 func (s *server) allCRLs(w http.ResponseWriter, r *http.Request) {
 	ca, signs := issuer.As[issuer.CRLSigner](s.issuer)
 	if !signs {
@@ -112,6 +114,9 @@ func (s *server) allCRLs(w http.ResponseWriter, r *http.Request) {
 	var all []byte
 	var latest time.Time
 	for _, a := range s.viewAuthorities() {
+		if a.Key == client.KeyElsewhere {
+			continue
+		}
 		list, err := s.revocationList(r.Context(), ca, a.ID)
 		if err != nil {
 			s.crlFailed(w, r, err)

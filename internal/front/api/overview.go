@@ -54,6 +54,9 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	if a, ok := client.AnnouncedAuthority(s.viewAuthorities()); ok {
 		out.Announced = &a
 	}
+	if ca, err := s.subordinate(); err == nil {
+		out.CAAwaited, _ = ca.Awaited(now)
+	}
 	return &Entity[client.Overview]{Body: out}, nil
 }
 

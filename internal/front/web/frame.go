@@ -143,6 +143,9 @@ func (v *view) attention(o client.Overview) string {
 	if o.MailsHeld != nil {
 		n++
 	}
+	if !o.CAAwaited.IsZero() {
+		n++
+	}
 	switch n {
 	case 0:
 		return v.T("Everything is fine. The next run is on %s.", v.Day(o.NextRun))

@@ -262,6 +262,14 @@ var germanFleet = []translation{
 	{"If the token was leaked, end them. The accounts are deleted, and the tokens are revoked.",
 		"Wenn das Token bekannt wurde, beenden Sie sie. Die Konten werden gelöscht, die Tokens widerrufen."},
 	{"Tokens that expire", "Ablaufende Tokens"},
+	{"The key of the root is not in this service. Have the root sign the request for the next issuing CA, and install " +
+		"its answer by %s: perennial authority csr, perennial authority install.",
+		"Der Schlüssel der Wurzel ist nicht in diesem Dienst. Lassen Sie die Wurzel die Anforderung der nächsten " +
+			"ausstellenden CA signieren, und installieren Sie die Antwort bis %s: perennial authority csr, " +
+			"perennial authority install."},
+	{"Key", "Schlüssel"},
+	{"Elsewhere", "Nicht in diesem Dienst"},
+	{"In the database, sealed", "Versiegelt in der Datenbank"},
 	{"End them too", "Auch diese beenden"},
 	{"Keep them", "Behalten"},
 	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},

@@ -49,6 +49,21 @@ func (e *DamagedError) Error() string { return errors.Join(e.Parts...).Error() }
 // them (a chain) are left out. The password is for PKCS#12 only. The error is [ErrPassword] if it is wrong. If it is a
 // [*DamagedError], there are certificates, too. With any other error there is none.
 func Parse(data []byte, password string) ([]*x509.Certificate, error) {
+	all, err := ParseAll(data, password)
+	var leaves []*x509.Certificate
+	for _, one := range all {
+		if !one.IsCA {
+			leaves = append(leaves, one)
+		}
+	}
+	if len(leaves) > 0 {
+		return leaves, err
+	}
+	return all, err
+}
+
+// ParseAll is [Parse] with the CA certificates beside end-entity certificates.
+func ParseAll(data []byte, password string) ([]*x509.Certificate, error) {
 	c, err := read(plain(data), password)
 	if err != nil {
 		return nil, err
@@ -58,15 +73,6 @@ func Parse(data []byte, password string) ([]*x509.Certificate, error) {
 	}
 	if len(c.damaged) > 0 {
 		err = &DamagedError{c.damaged}
-	}
-	var leaves []*x509.Certificate
-	for _, one := range c.certs {
-		if !one.IsCA {
-			leaves = append(leaves, one)
-		}
-	}
-	if len(leaves) > 0 {
-		return leaves, err
 	}
 	return c.certs, err
 }

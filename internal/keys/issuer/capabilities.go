@@ -59,6 +59,20 @@ type Succession struct {
 	NewRoot   bool      // below a new root instead of the present one
 }
 
+// A Subordinate is an issuer whose next authority can be below a root whose key is elsewhere.
+type Subordinate interface {
+	// RequestAuthority returns the request that the root has to sign. It makes the key with the first request, and returns
+	// the same request until it is answered. The error is [tenancy.ErrRefused] while a successor is announced.
+	RequestAuthority(ctx context.Context, now time.Time) (tenancy.AuthorityRequest, error)
+	// InstallAuthority announces the authority whose certificate answers a request. The file has the certificate with
+	// those above it up to a self-signed root, in any form and order. The error is [tenancy.ErrInvalid] if it cannot sign
+	// certificates that receivers accept. A zero signsFrom stands for the usual notice.
+	InstallAuthority(ctx context.Context, file []byte, signsFrom, now time.Time) (tenancy.Authority, error)
+	// Awaited returns the time by which an authority must be installed, so that receivers have the usual notice before it
+	// must sign. ok is false if that is not due yet, or the issuer makes the authority by itself.
+	Awaited(now time.Time) (by time.Time, ok bool)
+}
+
 // A Stage is a step in the life of an authority.
 type Stage string
 

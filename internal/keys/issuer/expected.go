@@ -31,7 +31,10 @@ func Expect(i Issuer, r Request, chain [][]byte) (e Expected, ok bool, err error
 	if e.Names, err = namer.Names(r); err != nil {
 		return e, false, err
 	}
-	above := lineage(hierarchy.Plans(r.At), hierarchy.Signing(r.At))
+	above, err := lineage(hierarchy.Plans(r.At), hierarchy.Signing(r.At))
+	if err != nil {
+		return e, false, err
+	}
 	if e.Changes, err = certfile.Foreseen(chain, e.Names, above); err != nil {
 		return e, false, err
 	}
@@ -42,18 +45,23 @@ func Expect(i Issuer, r Request, chain [][]byte) (e Expected, ok bool, err error
 }
 
 // lineage returns an authority and those above it (DER), the root last.
-func lineage(all []Plan, a tenancy.Authority) (der [][]byte) {
+func lineage(all []Plan, a tenancy.Authority) (der [][]byte, err error) {
 	byID := make(map[string]tenancy.Authority, len(all))
 	for _, p := range all {
 		byID[p.ID] = p.Authority
 	}
 	for range len(all) + 1 { // a hierarchy is not deeper than the number of its authorities
 		der = append(der, a.DER)
+		above, err := certfile.SplitChain(a.Above)
+		if err != nil {
+			return nil, err
+		}
+		der = append(der, above...)
 		parent, found := byID[a.ParentID]
 		if !found {
 			break
 		}
 		a = parent
 	}
-	return der
+	return der, nil
 }

@@ -2,6 +2,7 @@ package issuertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -21,6 +22,18 @@ func (m *memory) Authorities(context.Context) ([]tenancy.Authority, error) { ret
 func (m *memory) AddAuthority(_ context.Context, a tenancy.Authority) error {
 	*m = append(*m, a)
 	return nil
+}
+
+func (m *memory) AuthorityRequests(context.Context) ([]tenancy.AuthorityRequest, error) {
+	return nil, nil
+}
+
+func (m *memory) AddAuthorityRequest(context.Context, tenancy.AuthorityRequest) error {
+	return errors.ErrUnsupported
+}
+
+func (m *memory) InstallAuthority(context.Context, string, ...tenancy.Authority) error {
+	return errors.ErrUnsupported
 }
 
 func openLocal(t *testing.T, now time.Time) issuer.Issuer {

@@ -1,5 +1,5 @@
 // Package local is a built-in certificate authority: a root with issuing CAs below it, whose keys are sealed in the
-// database.
+// database. An issuing CA can also be below a root whose key is elsewhere, which signs a request of this package.
 //
 // Its certificates follow RFC 5280 and are valid for client authentication only. No certificate outlives the CA that
 // signed it, because the issuing CA is replaced in time: its successor is created and announced a year ahead, and signs
@@ -75,6 +75,16 @@ type Config struct {
 type Storage interface {
 	Authorities(ctx context.Context) ([]tenancy.Authority, error)
 	AddAuthority(ctx context.Context, a tenancy.Authority) error
+	Requests
+}
+
+// Requests stores the requests for authorities that a root elsewhere signs. AddAuthorityRequest and InstallAuthority
+// return [tenancy.ErrConflict] if a position is taken.
+type Requests interface {
+	AuthorityRequests(ctx context.Context) ([]tenancy.AuthorityRequest, error)
+	AddAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequest) error
+	// InstallAuthority stores the authorities that answer a request, and deletes the request, in one transaction.
+	InstallAuthority(ctx context.Context, requestID string, all ...tenancy.Authority) error
 }
 
 // A CA issues certificates. It is safe for concurrent use.
@@ -91,9 +101,10 @@ type CA struct {
 
 type authority struct {
 	tenancy.Authority
-	cert *x509.Certificate
-	key  crypto.Signer
-	root *authority // above an issuing CA
+	cert  *x509.Certificate
+	above [][]byte      // DER, between an issuing CA and its root
+	key   crypto.Signer // nil for a root whose key is elsewhere
+	root  *authority    // above an issuing CA
 }
 
 // Open reads the authorities from storage and creates those that are missing or due at now.
@@ -149,11 +160,15 @@ func (ca *CA) load(a tenancy.Authority) error {
 	if err != nil {
 		return err
 	}
-	key, err := ca.keys.OpenKey(a.SealedKey, a.SealContext())
-	if err != nil {
+	loaded := &authority{Authority: a, cert: cert}
+	if loaded.above, err = certfile.SplitChain(a.Above); err != nil {
 		return err
 	}
-	loaded := &authority{Authority: a, cert: cert, key: key}
+	if len(a.SealedKey) > 0 || a.Kind == tenancy.IssuingAuthority {
+		if loaded.key, err = ca.keys.OpenKey(a.SealedKey, a.SealContext()); err != nil {
+			return err
+		}
+	}
 	if a.Kind == tenancy.RootAuthority {
 		ca.roots = append(ca.roots, loaded)
 		return nil
@@ -194,19 +209,7 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 	if err != nil {
 		return none, err
 	}
-	serial := newSerial()
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject: pkix.Name{
-			Organization: []string{ca.config.Organization},
-			// The number distinguishes authorities at a receiver that maps the name of the issuer.
-			CommonName: fmt.Sprintf("%s %s G%d", ca.config.Organization, name, position),
-		},
-		NotBefore:             now.Add(-Backdate).Truncate(time.Second),
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
+	template := ca.template(name, position, now)
 	template.NotAfter = template.NotBefore.Add(lifetime)
 	signer, issuerCert, parentID := key, template, ""
 	if parent != nil {
@@ -214,15 +217,8 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		if template.NotAfter.After(parent.cert.NotAfter) {
 			template.NotAfter = parent.cert.NotAfter
 		}
-		template.MaxPathLenZero = true
 		template.CRLDistributionPoints = ca.distributionPoints(parent)
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		template.PermittedDNSDomainsCritical = true // the flag applies to the whole extension
-		template.PermittedURIDomains = []string{ca.config.TrustDomain}
-		template.PermittedEmailAddresses = []string{ca.config.TrustDomain}
-		template.PermittedDNSDomains = []string{ca.config.TrustDomain}
-		template.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
-			{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
+		ca.constrain(template)
 	} else {
 		template.MaxPathLen = 1
 	}
@@ -242,6 +238,34 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
 	made.SealedKey, err = ca.keys.SealKey(key, made.SealContext())
 	return made, err
+}
+
+// template returns the content that all authorities have. The number in the name distinguishes authorities at a
+// receiver that maps the name of the issuer.
+func (ca *CA) template(name string, position int, now time.Time) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: newSerial(),
+		Subject: pkix.Name{
+			Organization: []string{ca.config.Organization},
+			CommonName:   fmt.Sprintf("%s %s G%d", ca.config.Organization, name, position),
+		},
+		NotBefore:             now.Add(-Backdate).Truncate(time.Second),
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+}
+
+// constrain limits an issuing CA to clients of the trust domain.
+func (ca *CA) constrain(template *x509.Certificate) {
+	template.MaxPathLenZero = true
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	template.PermittedDNSDomainsCritical = true // the flag applies to the whole extension
+	template.PermittedURIDomains = []string{ca.config.TrustDomain}
+	template.PermittedEmailAddresses = []string{ca.config.TrustDomain}
+	template.PermittedDNSDomains = []string{ca.config.TrustDomain}
+	template.ExcludedIPRanges = []*net.IPNet{{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
+		{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}}
 }
 
 // distributionPoints returns the address of an authority's revocation list; none if lists are not published.
@@ -316,7 +340,7 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
 	}
 	return issuer.Issued{
-		DER: der, Chain: [][]byte{signer.DER}, Serial: hex.EncodeToString(serial.Bytes()),
+		DER: der, Chain: slices.Concat([][]byte{signer.DER}, signer.above), Serial: hex.EncodeToString(serial.Bytes()),
 		Subject: certfile.Name(names.Subject), NotBefore: template.NotBefore, NotAfter: template.NotAfter,
 		IssuerID: signer.ID,
 	}, nil
@@ -326,8 +350,12 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 func (ca *CA) CRL(id string, revoked []issuer.Revocation, now time.Time) ([]byte, error) {
 	all := ca.authorities()
 	i := slices.IndexFunc(all, func(a *authority) bool { return a.ID == id })
-	if i < 0 {
+	switch {
+	case i < 0:
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "unknown CA %s", id)
+	case all[i].key == nil:
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the key of the root %s is not in this service: its revocation list "+
+			"is published where the key is", certfile.Name(all[i].cert.RawSubject))
 	}
 	list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second),
 		NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
@@ -349,7 +377,9 @@ func (ca *CA) Bundle() []byte {
 	var out []byte
 	for _, list := range [][]*authority{ca.roots, ca.issuing} {
 		for _, a := range list {
-			out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.DER})...)
+			for _, der := range slices.Concat([][]byte{a.DER}, a.above) {
+				out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+			}
 		}
 	}
 	return out

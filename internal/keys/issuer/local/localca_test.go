@@ -42,10 +42,23 @@ func (m *memory) AddAuthority(_ context.Context, a tenancy.Authority) error {
 	return nil
 }
 
+// A memory keeps no requests: see [keeping].
+func (m *memory) AuthorityRequests(context.Context) ([]tenancy.AuthorityRequest, error) {
+	return nil, nil
+}
+
+func (m *memory) AddAuthorityRequest(context.Context, tenancy.AuthorityRequest) error {
+	return errors.ErrUnsupported
+}
+
+func (m *memory) InstallAuthority(context.Context, string, ...tenancy.Authority) error {
+	return errors.ErrUnsupported
+}
+
 var config = Config{TrustDomain: "perennial.example.com", Organization: "Example Platform",
 	CRLURL: "http://perennial.example.com/pki", LongestValidity: 365 * day}
 
-func open(t *testing.T, m *memory, keys *keyring.Keyring, at time.Time) *CA {
+func open(t *testing.T, m Storage, keys *keyring.Keyring, at time.Time) *CA {
 	t.Helper()
 	ca, err := Open(t.Context(), config, m, keys, at)
 	if err != nil {

@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -28,9 +30,10 @@ func (ca *CA) NewServerCertificate(host string, now func() time.Time) (*issuer.S
 }
 
 func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, error) {
-	ca.mu.RLock()
-	root := ca.issuing[ca.signer(now)].root // an announced root is not trusted yet
-	ca.mu.RUnlock()
+	root, err := ca.serverRoot(now)
+	if err != nil {
+		return nil, err
+	}
 	key, err := keyring.Generate(tenancy.P256)
 	if err != nil {
 		return nil, err
@@ -62,10 +65,29 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// RootFingerprint implements [issuer.ServerCertifier].
-func (ca *CA) RootFingerprint(now time.Time) string {
+// serverRoot returns the root that signs the service's own certificate at an instant: the one above the CA that signs,
+// because an announced root is not trusted yet. If its key is elsewhere, the newest root whose key is here.
+func (ca *CA) serverRoot(now time.Time) (*authority, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
-	sum := sha256.Sum256(ca.issuing[ca.signer(now)].root.DER)
+	if root := ca.issuing[ca.signer(now)].root; root.key != nil {
+		return root, nil
+	}
+	for _, root := range slices.Backward(ca.roots) {
+		if root.key != nil {
+			return root, nil
+		}
+	}
+	return nil, errors.New("the service has no root whose key could sign its own certificate: start it with --tls-cert " +
+		"and --tls-key")
+}
+
+// RootFingerprint implements [issuer.ServerCertifier].
+func (ca *CA) RootFingerprint(now time.Time) string {
+	root, err := ca.serverRoot(now)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(root.DER)
 	return hex.EncodeToString(sum[:])
 }

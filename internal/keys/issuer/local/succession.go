@@ -35,6 +35,14 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 	if soonest := now.Add(Notice); from.Before(soonest) {
 		from = soonest
 	}
+	if last.root.key == nil { // the request waits for the root, which is elsewhere
+		_, err := ca.request(ctx, now)
+		return err
+	}
+	from, err := ca.begin(from, now)
+	if err != nil {
+		return err
+	}
 	return ca.announce(ctx, now, issuer.Succession{SignsFrom: from,
 		NewRoot: last.root.cert.NotAfter.Before(now.Add(issuingLifetime / 2))})
 }
@@ -46,29 +54,41 @@ func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) 
 	if err := ca.reload(ctx, now); err != nil {
 		return tenancy.Authority{}, err
 	}
-	if last := ca.last(); last.SignsFrom.After(now) {
-		return last.Authority, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is already announced and signs "+
-			"from %s on", last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
+	last, err := ca.onlyOne(now)
+	if err != nil {
+		return last.Authority, err
 	}
-	from := s.SignsFrom
-	switch {
-	case from.IsZero():
-		from = now.Add(Notice)
-	case from.Before(now):
-		return tenancy.Authority{}, tenancy.Invalid("signs_from", "is in the past")
+	if s.SignsFrom, err = ca.begin(s.SignsFrom, now); err != nil {
+		return tenancy.Authority{}, err
 	}
-	err := ca.announce(ctx, now, issuer.Succession{SignsFrom: from, NewRoot: s.NewRoot})
+	if !s.NewRoot && last.root.key == nil {
+		return tenancy.Authority{}, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is not in this service: have "+
+			"the root sign the request of \"perennial authority csr\", and install its answer with \"perennial authority "+
+			"install\", or announce an authority below a new root of the service (--new-root)",
+			certfile.Name(last.root.cert.RawSubject))
+	}
+	err = ca.announce(ctx, now, s)
 	return ca.last().Authority, err
 }
 
-// announce creates the next issuing CA. Whatever was requested, it signs before a certificate could outlive the present
-// one.
-func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) error {
-	from := s.SignsFrom
-	if s.NewRoot {
-		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
-			return err
-		}
+// onlyOne returns the newest issuing CA, and an error if it is announced already.
+func (ca *CA) onlyOne(now time.Time) (*authority, error) {
+	last := ca.last()
+	if last.SignsFrom.After(now) {
+		return last, tenancy.Errorf(tenancy.ErrRefused, "the issuing CA %s is already announced and signs from %s on",
+			last.ID, last.SignsFrom.Format("2006-01-02 15:04 MST"))
+	}
+	return last, nil
+}
+
+// begin returns the time from which a successor signs. Whatever was requested, it signs before a certificate could
+// outlive the present CA.
+func (ca *CA) begin(requested, now time.Time) (from time.Time, err error) {
+	switch from = requested; {
+	case from.IsZero():
+		from = now.Add(Notice)
+	case from.Before(now):
+		return from, tenancy.Invalid("signs_from", "is in the past")
 	}
 	if last := ca.lastMoment(ca.last()); last.Before(from) {
 		from = last
@@ -76,7 +96,19 @@ func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) 
 	if from.Before(now) {
 		from = now
 	}
-	return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, from.UTC().Truncate(time.Microsecond))
+	return from.UTC().Truncate(time.Microsecond), nil
+}
+
+// announce creates the next issuing CA, below a new root or that of the present one.
+func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) error {
+	root := ca.last().root
+	if s.NewRoot {
+		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+			return err
+		}
+		root = ca.roots[len(ca.roots)-1]
+	}
+	return ca.add(ctx, tenancy.IssuingAuthority, root, now, s.SignsFrom)
 }
 
 // lastMoment returns the last time at which an issuing CA can sign a certificate of the longest validity.
@@ -156,9 +188,15 @@ func (ca *CA) Plans(now time.Time) []issuer.Plan {
 	}
 	var plans []issuer.Plan
 	for i, a := range ca.roots {
-		plans = append(plans, issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject),
+		p := issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject),
 			Stage:      stage(i, ca.issuing[signing].root.Position-1),
-			AnnounceAt: a.cert.NotAfter.Add(-issuingLifetime / 2)})
+			AnnounceAt: a.cert.NotAfter.Add(-issuingLifetime / 2)}
+		for _, below := range ca.issuing {
+			if a.key == nil && below.root == a { // this root signs a request for the successor of the last one below it
+				p.AnnounceAt = ca.announceAt(below)
+			}
+		}
+		plans = append(plans, p)
 	}
 	for i, a := range ca.issuing {
 		p := issuer.Plan{Authority: a.Authority, Subject: certfile.Name(a.cert.RawSubject), Stage: stage(i, signing),

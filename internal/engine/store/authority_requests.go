@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func scanAuthorityRequest(s row) (r tenancy.AuthorityRequest, err error) {
+	return r, s.Scan(&r.ID, &r.Position, &r.CSR, &r.SealedKey, instant{&r.CreatedAt})
+}
+
+// AuthorityRequests lists the requests that a root elsewhere has to sign, oldest first.
+func (r Reader) AuthorityRequests(ctx context.Context) ([]tenancy.AuthorityRequest, error) {
+	return list(ctx, r, scanAuthorityRequest, "SELECT id, position, csr, sealed_key, created_at FROM authority_requests "+
+		"ORDER BY position")
+}
+
+// AddAuthorityRequest stores a request. It returns [tenancy.ErrConflict] if there is one for its position.
+func (s *Store) AddAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequest) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		_, err := t.exec(ctx, "INSERT INTO authority_requests (id, position, csr, sealed_key, created_at) VALUES "+
+			"(?, ?, ?, ?, ?)", r.ID, r.Position, r.CSR, r.SealedKey, micros(r.CreatedAt))
+		return err
+	})
+}
+
+// InstallAuthority stores the authorities that answer a request, and deletes the request, which then has the ID of one
+// of them. It returns [tenancy.ErrConflict] if a position is taken, and [tenancy.ErrStale] if there is no such request.
+func (s *Store) InstallAuthority(ctx context.Context, requestID string, all ...tenancy.Authority) error {
+	return s.InTx(ctx, func(t *Tx) error {
+		if err := t.execOne(ctx, "DELETE FROM authority_requests WHERE id = ?", requestID); err != nil {
+			return err
+		}
+		for _, a := range all {
+			if err := t.addAuthority(ctx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ResealAuthorityRequest replaces the sealed key of a request.
+func (t *Tx) ResealAuthorityRequest(ctx context.Context, id string, sealed []byte) error {
+	return t.execOne(ctx, "UPDATE authority_requests SET sealed_key = ? WHERE id = ?", sealed, id)
+}
