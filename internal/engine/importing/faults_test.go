@@ -98,6 +98,27 @@ func TestAnImportReportsEachStatementThatFails(t *testing.T) {
 	}
 }
 
+// An arrangement that is added to a tenant activates the generation that waits for its receivers.
+func TestAnImportIntoATenantThatRenewsReportsEachStatementThatFails(t *testing.T) {
+	storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
+		m, e := world(t, "sqlite:"+t.TempDir()+"/p.db")
+		apply := func(name string) func() error {
+			i, err := m.Check(t.Context(), Files{Arrangements: "tenant,name,receiver,endpoint\nglobex," + name +
+				",pay,https://pay.example.com\n"}, "olga")
+			testenv.Check(t, err)
+			m.move(t, i.ID, tenancy.ImportChecked, tenancy.ImportApplying)
+			return func() error { return m.Work(t.Context(), i.ID) }
+		}
+		testenv.Check(t, apply("first")())
+		next, err := e.RenewByHand(t.Context(), "globex", tenancy.ForTenant, lifecycle.Reissue, "olga", now)
+		testenv.Check(t, err)
+		if next.State != tenancy.Standby {
+			t.Fatalf("the new generation is %s", next.State)
+		}
+		return e.Store, apply("second")
+	})
+}
+
 // What an operator has to see is stored with the import, and is not tried again and again.
 func TestAConflictAfterTheCheckIsStoredWithTheImport(t *testing.T) {
 	for _, c := range []struct {

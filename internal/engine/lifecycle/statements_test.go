@@ -79,8 +79,11 @@ func TestEveryStepReportsEachStatementThatFails(t *testing.T) {
 	}
 	each("credential", "2026-01-16", credential)
 	each("change", "2026-01-16", func(g *fixture, now time.Time) error {
-		_, err := g.ChangeCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: tenancy.ForTenant,
+		c, err := g.ChangeCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: tenancy.ForTenant,
 			KeyType: tenancy.P384}, "test", now)
+		if err == nil && c.Version != 1 {
+			t.Errorf("version %d of settings that are new", c.Version)
+		}
 		return err
 	})
 	each("announce", "2026-01-16", func(g *fixture, now time.Time) error { return g.Announce(t.Context(), now) })
@@ -104,8 +107,25 @@ func TestEveryStepReportsEachStatementThatFails(t *testing.T) {
 	check(t, credential(f, date("2026-12-18")))
 	each("collect", "2026-12-19", func(g *fixture, now time.Time) error { return g.Collect(t.Context(), now) })
 	signing, _ := f.Signing(date("2026-12-18"))
+	each("revoke", "2026-12-18", func(g *fixture, now time.Time) error {
+		return g.RevokeAuthority(t.Context(), signing.ID, Compromised, "alice", now)
+	})
 	check(t, f.RevokeAuthority(t.Context(), signing.ID, Compromised, "alice", date("2026-12-18")))
 	each("revoked", "2026-12-18", func(g *fixture, now time.Time) error { return g.RenewRevoked(t.Context(), now) })
+}
+
+func TestTheSplittingOfARunReportsEachStatementThatFails(t *testing.T) {
+	founded, now := date("2026-01-15"), date("2026-12-01")
+	f := sqlite(t, "perennial", founded)
+	f.config.Parts, f.config.PartSize = &spread{}, 2
+	var err error
+	f.Engine, err = New(f.config)
+	check(t, err)
+	for i := range 3 {
+		f.tenant(fmt.Sprint("t", i), founded)
+	}
+	check(t, f.Tick(t.Context(), date("2026-10-02")))
+	f.eachStatement(t, now, func(g *fixture) error { return g.Tick(t.Context(), now) })
 }
 
 // Two replicas may add the parts of a run that an earlier release began. The slower one leaves them to the other.
