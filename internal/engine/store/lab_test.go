@@ -28,7 +28,8 @@ func TestAFleetReadsBackAsWritten(t *testing.T) {
 		if r.Engine() == SQLite {
 			testenv.FailsIfReadOnly(t, r.DB(), []string{"INSERT ON tenants", "INSERT ON key_users",
 				"INSERT ON scoping_projects", "INSERT ON scoping_answers", "INSERT ON certificates", "INSERT ON receivers",
-				"INSERT ON arrangements", "INSERT ON it_contacts", "INSERT ON credentials", "INSERT ON kept_names"}, func() error { return write(t, r.Store, fleet) })
+				"INSERT ON arrangements", "INSERT ON it_contacts", "INSERT ON credentials", "INSERT ON kept_names"},
+				func() error { return write(t, r.Store, fleet) })
 		}
 		r.write(fleet)
 		gotTenant, err := r.Tenant(ctx, tenant.Name)
