@@ -114,7 +114,7 @@ func (k *Keyring) Seal(secret []byte, context string) ([]byte, error) {
 func (k *Keyring) Open(sealed []byte, context string) ([]byte, error) {
 	secret, err := k.decrypt(sealed, context)
 	var stale error
-	if err != nil && k.path != "" {
+	if err != nil {
 		var changed bool
 		if changed, stale = k.refresh(); changed {
 			secret, err = k.decrypt(sealed, context)

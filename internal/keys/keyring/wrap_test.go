@@ -252,6 +252,9 @@ func TestAReplicaReadsAChangedFileAgainWhenTheServiceIsBack(t *testing.T) {
 		if _, unwraps := s.calls(); unwraps != before+1 {
 			t.Errorf("%d calls for 100 secrets", unwraps-before)
 		}
+		if changed, err := running.Refresh(t.Context()); changed || err == nil {
+			t.Errorf("read again while it is away: %v, %v", changed, err)
+		}
 		s.goAway(false)
 		time.Sleep(refreshPause)
 		wantOpened(t, running, sealed)
@@ -282,6 +285,27 @@ func TestARunningKeyringRefusesAFileThatLacksItsKey(t *testing.T) {
 			t.Errorf("%s: it was replaced", name)
 		}
 	}
+}
+
+func TestARunningKeyringReportsAKeyFileThatIsGoneOrReadableByOthers(t *testing.T) {
+	s := newService()
+	k, path := movedKey(t, s)
+	sealed, err := k.Seal([]byte("secret"), "c")
+	check(t, err)
+	check(t, os.Chmod(path, 0o644))
+	_, err = k.Refresh(t.Context())
+	wantError(t, "readable by others", err, "is readable by other users")
+	check(t, os.Remove(path))
+	if changed, err := k.Refresh(t.Context()); changed || !errors.Is(err, ErrNoKeyFile) {
+		t.Errorf("without a file: %v, %v", changed, err)
+	}
+	other, err := Ephemeral()
+	check(t, err)
+	foreign, err := other.Seal([]byte("secret"), "c")
+	check(t, err)
+	_, err = k.Open(foreign, "c")
+	wantError(t, "a foreign key without a file", err, "cannot be read: there is no key file at "+path)
+	wantOpened(t, k, sealed)
 }
 
 func TestAKeySetOfAnotherKeyAndALyingServiceAreErrors(t *testing.T) {
