@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case down:
 		http.Error(w, `{"error":{"message":"try later"}}`, http.StatusServiceUnavailable)
 	case answer != "":
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 		io.WriteString(w, answer)
 	default:
 		c.mux.ServeHTTP(w, r)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -209,6 +210,9 @@ func TestAnAnswerIsBoundedAndARedirectIsNotFollowed(t *testing.T) {
 	followed := false
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case "/announced":
+			w.Header().Set("Content-Length", strconv.Itoa(maxAnswer+1))
+			w.Write(bytes.Repeat([]byte(" "), maxAnswer+1))
 		case "/large":
 			w.Write(bytes.Repeat([]byte(" "), maxAnswer+1))
 		case "/redirect":
@@ -232,6 +236,7 @@ func TestAnAnswerIsBoundedAndARedirectIsNotFollowed(t *testing.T) {
 		text string
 		away bool
 	}{
+		"/announced": {"is larger than 64 KiB", false},
 		"/large":     {"is larger than 64 KiB", false},
 		"/redirect":  {"a redirect is not followed", false},
 		"/text":      {"is not the JSON that its API documents", false},

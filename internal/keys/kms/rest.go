@@ -60,10 +60,15 @@ type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		res.Body = &boundedBody{res.Body, maxAnswer}
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	if res.ContentLength > maxAnswer {
+		res.Body.Close()
+		return nil, errTooLarge
+	}
+	res.Body = &boundedBody{res.Body, maxAnswer}
+	return res, nil
 }
 
 var errTooLarge = fmt.Errorf("the answer is larger than %d KiB: check the address of the key", maxAnswer>>10)
