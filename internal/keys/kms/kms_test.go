@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -260,5 +261,27 @@ func TestAnAnswerIsBoundedAndARedirectIsNotFollowed(t *testing.T) {
 	err := request{method: http.MethodGet, url: server.URL}.do(ended, client, &struct{}{})
 	if !errors.Is(err, context.Canceled) || isAway(err) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// failingBody is a body like those of the SDK of AWS, whose WriteTo fails when the answer comes early.
+type failingBody struct{ *strings.Reader }
+
+func (failingBody) WriteTo(io.Writer) (int64, error) { return 0, io.EOF }
+
+func (failingBody) Close() error { return nil }
+
+func TestABodyIsSentWithoutItsOwnWriteTo(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	defer server.Close()
+	const text = "the body"
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, failingBody{strings.NewReader(text)})
+	check(t, err)
+	r.ContentLength = int64(len(text))
+	res, err := newHTTP(nil).Do(r)
+	check(t, err)
+	defer res.Body.Close()
+	if answer, err := io.ReadAll(res.Body); err != nil || string(answer) != text {
+		t.Errorf("got %q, %v", answer, err)
 	}
 }

@@ -55,10 +55,18 @@ func proxy(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
+// plainBody hides the method WriteTo of a body. That of the SDK of AWS fails if the answer arrives before the body was
+// read to its end, and the connection breaks while the answer is read.
+type plainBody struct{ io.ReadCloser }
+
 // bounded limits the size of answers.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r = r.WithContext(r.Context()) // a copy
+		r.Body = plainBody{r.Body}
+	}
 	res, err := b.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
