@@ -10,7 +10,7 @@ import (
 type Credential struct {
 	Name            tenancy.Purpose `json:"name" example:"bank" maxLength:"63"`
 	Issuer          string          `json:"issuer,omitempty" maxLength:"63" doc:"Name of a configured issuer; empty for the default one."`
-	KeyType         tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096" doc:"Empty for that of the tenant."`
+	KeyType         tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" doc:"Empty for that of the tenant."`
 	Subject         string          `json:"subject,omitempty" maxLength:"1000" doc:"Subject of the first generation (RFC 4514), which later ones keep. Empty: the issuer decides."`
 	SAN             string          `json:"san,omitempty" maxLength:"1000" doc:"Subject alternative names of the first generation, such as DNS:a.example.com, URI:https://a.example.com/."`
 	ValiditySeconds int64           `json:"validity_seconds,omitempty" minimum:"0" doc:"Validity to request; 0 for that of the policy."`

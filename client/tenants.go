@@ -10,14 +10,14 @@ import (
 type Tenant struct {
 	Name        string          `json:"name" example:"acme" doc:"Part of URLs. A DNS label."`
 	DisplayName string          `json:"display_name,omitempty" doc:"Default: the name."`
-	KeyType     tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096" default:"p256" doc:"Key type of the next certificates."`
+	KeyType     tenancy.KeyType `json:"key_type,omitempty" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"p256" doc:"Key type of the next certificates."`
 	CreatedAt   time.Time       `json:"created_at,omitzero" readOnly:"true"`
 }
 
 // TenantChange holds the fields of a tenant that can be changed.
 type TenantChange struct {
 	DisplayName string          `json:"display_name"`
-	KeyType     tenancy.KeyType `json:"key_type" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096"`
+	KeyType     tenancy.KeyType `json:"key_type" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519"`
 }
 
 // KeyUser is a key user of a tenant.

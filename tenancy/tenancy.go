@@ -281,17 +281,18 @@ const (
 	RSA2048 KeyType = "rsa2048"
 	RSA3072 KeyType = "rsa3072"
 	RSA4096 KeyType = "rsa4096"
+	Ed25519 KeyType = "ed25519"
 )
 
 // KeyTypes are all key types.
-var KeyTypes = []KeyType{P256, P384, P521, RSA2048, RSA3072, RSA4096}
+var KeyTypes = []KeyType{P256, P384, P521, RSA2048, RSA3072, RSA4096, Ed25519}
 
 // Check returns an [ErrInvalid] if the key type is not valid.
 func (k KeyType) Check() error {
 	if slices.Contains(KeyTypes, k) {
 		return nil
 	}
-	return Invalid("key_type", "unknown key type %q: use p256, p384, p521, rsa2048, rsa3072 or rsa4096", k)
+	return Invalid("key_type", "unknown key type %q: use p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519", k)
 }
 
 // NoticeKind is the subject matter of a notice.

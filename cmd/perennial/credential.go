@@ -54,7 +54,7 @@ type credentialAddCmd struct {
 	Tenant   string        `arg:""`
 	Name     string        `arg:"" help:"Name of the credential, unique in the tenant."`
 	Issuer   string        `help:"Issuer of its certificates, as perennial issuer list shows it (default: that of all others)."`
-	KeyType  string        `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096" default:"" help:"p256, p384, p521, rsa2048, rsa3072 or rsa4096 (default: that of the tenant)."`
+	KeyType  string        `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"" help:"p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519 (default: that of the tenant)."`
 	Subject  string        `placeholder:"NAME" help:"Subject (RFC 4514), such as CN=1234,O=Example. Later certificates keep it (default: the issuer decides)."`
 	SAN      string        `name:"san" placeholder:"NAMES" help:"Subject alternative names, such as DNS:a.example.com, URI:https://a.example.com/."`
 	Validity time.Duration `placeholder:"DURATION" help:"Validity to request, such as 4800h (default: that of the policy)."`

@@ -21,7 +21,7 @@ type tenantCreateCmd struct {
 	remote
 	Name        string `arg:"" help:"a-z, 0-9 and -, for example acme."`
 	DisplayName string `help:"Name shown to people (default: the name)."`
-	KeyType     string `enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096" default:"p256" help:"Key type of its certificates: p256, p384, p521, rsa2048, rsa3072 or rsa4096."`
+	KeyType     string `enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"p256" help:"Key type of its certificates: p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519."`
 }
 
 func (c *tenantCreateCmd) Run(e env) error {
@@ -62,7 +62,7 @@ type tenantSetCmd struct {
 	remote
 	Name        string `arg:""`
 	DisplayName string `help:"Name shown to people."`
-	KeyType     string `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096" default:"" help:"Key type of its next certificates."`
+	KeyType     string `enum:",p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519" default:"" help:"Key type of its next certificates."`
 }
 
 func (c *tenantSetCmd) Run(e env) error {

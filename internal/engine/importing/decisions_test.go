@@ -3,6 +3,7 @@ package importing
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -26,7 +27,8 @@ func TestKeysOfEverySupportedKindAreImported(t *testing.T) {
 	}
 	for want, key := range map[tenancy.KeyType]crypto.Signer{tenancy.P256: curve(elliptic.P256()),
 		tenancy.P384: curve(elliptic.P384()), tenancy.P521: curve(elliptic.P521()), tenancy.RSA2048: bits(2048),
-		tenancy.RSA3072: bits(3072), tenancy.RSA4096: bits(4096)} {
+		tenancy.RSA3072: bits(3072), tenancy.RSA4096: bits(4096),
+		tenancy.Ed25519: make(ed25519.PrivateKey, ed25519.PrivateKeySize)} {
 		if got, err := keyType(key); err != nil || got != want {
 			t.Errorf("%s is read as %q, %v", want, got, err)
 		}

@@ -3,9 +3,7 @@ package importing
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -360,14 +358,11 @@ func TestACertificateThatCannotBeUsedIsAProblem(t *testing.T) {
 }
 
 func TestAKeyOfAnotherKindIsAProblem(t *testing.T) {
-	_, edwards, err := ed25519.GenerateKey(rand.Reader)
-	check(t, err)
 	short := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023)}}
 	for name, c := range map[string]struct {
 		key  crypto.Signer
 		want string
 	}{
-		"Ed25519":  {edwards, "unsupported kind of private key"},
 		"RSA 1024": {short, "unsupported RSA key of 1024 bits"},
 		"P-224": {&ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P224()}},
 			"unsupported kind of private key"},

@@ -8,6 +8,7 @@ package importing
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -419,6 +420,9 @@ func keyType(key crypto.Signer) (tenancy.KeyType, error) {
 			return tenancy.RSA4096, nil
 		}
 		return "", fmt.Errorf("unsupported RSA key of %d bits: use 2048, 3072 or 4096", k.N.BitLen())
+	case ed25519.PrivateKey:
+		return tenancy.Ed25519, nil
 	}
-	return "", errors.New("unsupported kind of private key: use ECDSA P-256, P-384 or P-521, or RSA 2048, 3072 or 4096")
+	return "", errors.New("unsupported kind of private key: use ECDSA P-256, P-384 or P-521, RSA 2048, 3072 or 4096, or " +
+		"Ed25519")
 }

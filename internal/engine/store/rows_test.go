@@ -133,9 +133,14 @@ func TestTenantsReadBackAsWritten(t *testing.T) {
 		r.same("by ID", err, byID, map[string]tenancy.Tenant{"b": b})
 		byID, err = r.TenantsByID(ctx, nil)
 		r.same("none", err, byID, map[string]tenancy.Tenant{})
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return tx.CreateCredentials(ctx, tenancy.Credential{TenantID: a.ID, Name: "bank", KeyType: tenancy.RSA4096},
+				tenancy.Credential{TenantID: a.ID, Name: "post"}, tenancy.Credential{TenantID: b.ID, Name: "bank",
+					KeyType: tenancy.RSA4096})
+		})
 		kinds, err := r.KeyTypes(ctx)
 		slices.Sort(kinds)
-		want := []tenancy.KeyType{a.KeyType, b.KeyType}
+		want := []tenancy.KeyType{a.KeyType, b.KeyType, tenancy.RSA4096}
 		slices.Sort(want)
 		r.same("key types", err, kinds, want)
 		a.DisplayName, a.KeyType = "Other", "other"

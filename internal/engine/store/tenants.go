@@ -36,9 +36,10 @@ func (r Reader) TenantsNamed(ctx context.Context, names []string) (map[string]te
 	}, "SELECT "+tenantColumns+" FROM tenants WHERE name ", names)
 }
 
-// KeyTypes lists the key types that tenants use.
+// KeyTypes lists the key types that tenants and their credentials use.
 func (r Reader) KeyTypes(ctx context.Context) ([]tenancy.KeyType, error) {
-	return list(ctx, r, scanOne[tenancy.KeyType], "SELECT DISTINCT key_type FROM tenants")
+	return list(ctx, r, scanOne[tenancy.KeyType], "SELECT key_type FROM tenants UNION "+
+		"SELECT key_type FROM credentials WHERE key_type <> ''")
 }
 
 var insertTenants = bulkInsert("tenants", "id text", "name text", "display_name text", "key_type text",

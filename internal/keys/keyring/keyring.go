@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -167,6 +168,9 @@ func Generate(kind tenancy.KeyType) (crypto.Signer, error) {
 		return rsa.GenerateKey(rand.Reader, 3072)
 	case tenancy.RSA4096:
 		return rsa.GenerateKey(rand.Reader, 4096)
+	case tenancy.Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
 	}
 	return nil, kind.Check()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -50,7 +51,7 @@ func TestASealedKeyOpensOnlyWithItsContextAndItsKeyFile(t *testing.T) {
 	k, path := created(t)
 	_, otherPath := created(t)
 	for kind, bits := range map[tenancy.KeyType]int{tenancy.P256: 256, tenancy.P384: 384, tenancy.RSA2048: 2048,
-		tenancy.RSA3072: 3072} {
+		tenancy.RSA3072: 3072, tenancy.Ed25519: 256} {
 		key, err := Generate(kind)
 		if err != nil {
 			t.Fatal(err)
@@ -93,6 +94,8 @@ func size(key crypto.Signer) int {
 		return public.Curve.Params().BitSize
 	case *rsa.PublicKey:
 		return public.N.BitLen()
+	case ed25519.PublicKey:
+		return 8 * len(public)
 	}
 	return 0
 }
