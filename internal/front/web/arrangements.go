@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/perennial-pki/perennial/client"
@@ -17,10 +18,12 @@ type arrangementForm struct {
 	etag      string // of the version that is changed; empty for a new arrangement
 	added     client.Receiver
 	receivers []client.Receiver
-	product   string // that the receiver runs on; empty if it is not chosen
-	trial     *client.Trial
-	problem   string
-	refusals  string // rules of refusals as they were submitted
+	// credentials can be presented by a new arrangement.
+	credentials []client.Credential
+	product     string // that the receiver runs on; empty if it is not chosen
+	trial       *client.Trial
+	problem     string
+	refusals    string // rules of refusals as they were submitted
 }
 
 func (f arrangementForm) action() string {
@@ -36,7 +39,8 @@ func (v *view) filledIn() arrangementForm {
 	form := arrangementForm{tenant: v.r.PathValue("tenant"), etag: f("etag"),
 		added: client.Receiver{Name: f("receiver_name"), ContactName: f("contact_name"), ContactEmail: f("contact_email")}}
 	form.Arrangement = client.Arrangement{Name: f("name"), Receiver: f("receiver"), Scenario: f("scenario"),
-		Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy"))}
+		Endpoint: f("endpoint"), Authentication: tenancy.ClientCertificate, Strategy: tenancy.Strategy(f("strategy")),
+		Credential: tenancy.Purpose(f("credential"))}
 	if name := v.r.PathValue("arrangement"); name != "" {
 		form.Name = name
 	}
@@ -86,7 +90,7 @@ func (f *arrangementForm) readRules() error {
 
 // keep takes the settings that the form does not show from the arrangement that it changes.
 func (f *arrangementForm) keep(kept client.Arrangement) {
-	f.Authentication = kept.Authentication
+	f.Authentication, f.Credential = kept.Authentication, kept.Credential
 	shown := f.Egress
 	f.Egress = kept.Egress
 	f.Egress.ServerCA, f.Egress.ServerKeyPin, f.Egress.Proxy = shown.ServerCA, shown.ServerKeyPin, shown.Proxy
@@ -116,6 +120,11 @@ func (c *console) showArrangementForm(v *view, status int, form arrangementForm)
 		return err
 	}
 	form.receivers = receivers.Items
+	credentials, err := get[client.Page[client.Credential]](c, v, in(form.tenant, "credentials"))
+	if err != nil {
+		return err
+	}
+	form.credentials = slices.DeleteFunc(credentials.Items, func(c client.Credential) bool { return !c.Name.Presented() })
 	title := v.T("New arrangement")
 	if form.etag != "" {
 		title = v.T("Edit %s", form.Name)

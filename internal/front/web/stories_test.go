@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // stories runs a story with script and mouse, without script, and with the keyboard only.
@@ -227,5 +228,46 @@ func TestASerialNumberIsTakenInEachNotationWithOneClick(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestANewArrangementNamesOneOfTheTenantsCredentials(t *testing.T) {
+	c := openOwn(t)
+	alice := c.signIn("alice")
+	const path = "/tenants/acme/arrangements/new"
+	if _, page := c.get(alice, path); strings.Contains(page, `name="credential"`) {
+		t.Error("a tenant with nothing but its tenant certificate is asked which one it presents")
+	}
+	acme, err := c.engine.Store.Tenant(t.Context(), "acme")
+	check(t, err)
+	_, _, err = c.engine.AddCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: "bank",
+		KeyType: tenancy.Ed25519}, "test", c.now())
+	check(t, err)
+	_, page := c.get(alice, path)
+	if !strings.Contains(page, `<option value="tenant">Tenant Certificate</option>`) ||
+		!strings.Contains(page, `<option value="bank">Certificate bank</option>`) || strings.Contains(page, `value="m-user"`) {
+		t.Errorf("the form offers other credentials:\n%s", page)
+	}
+	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
+	form := []string{"name", "pay", "receiver", "erp", "endpoint", endpoint, "credential", "bank", "strategy", "adaptive"}
+	if _, page := c.post(alice, "/tenants/acme/arrangements", append(form, "do", "try")...); !strings.Contains(page,
+		`<option value="bank" selected>`) {
+		t.Error("a test forgets the credential")
+	}
+	if status, page := c.post(alice, "/tenants/acme/arrangements", form...); status != 200 {
+		t.Fatalf("%d\n%s", status, page)
+	}
+	a, err := c.engine.Store.Arrangement(t.Context(), acme.ID, "pay")
+	if err != nil || a.Presents() != "bank" || a.Generation != 1 {
+		t.Errorf("it presents generation %d of %s, %v", a.Generation, a.Presents(), err)
+	}
+	if _, page := c.get(alice, "/tenants/acme/arrangements/pay/edit"); strings.Contains(page, `name="credential"`) {
+		t.Error("the credential of an arrangement can be changed")
+	}
+	_, page = c.get(alice, "/tenants/acme/arrangements/pay/edit")
+	status, page := c.post(alice, "/tenants/acme/arrangements/pay", "etag", value(t, page, "etag"), "receiver", "erp", "endpoint", endpoint, "strategy", "manual")
+	if a, err = c.engine.Store.Arrangement(t.Context(), acme.ID, "pay"); status != 200 || err != nil ||
+		a.Presents() != "bank" || a.Strategy != tenancy.Manual {
+		t.Errorf("a change makes it present %s by %s, %v: %d\n%s", a.Presents(), a.Strategy, err, status, page)
 	}
 }
