@@ -19,9 +19,11 @@ type Credential struct {
 	// the first generation. Later ones keep them. Empty: the names that the issuer gives the tenant.
 	Subject, SAN string
 	// Validity is requested for later generations; 0 for that of the policy.
-	Validity  time.Duration
-	CreatedAt time.Time
-	Version   int64
+	Validity time.Duration
+	// AnnouncedAt is the time of the notice about the latest change of the issuer or the key type; zero without one.
+	AnnouncedAt time.Time
+	CreatedAt   time.Time
+	Version     int64
 }
 
 // minValidity is the shortest validity that a credential may ask for.

@@ -299,16 +299,18 @@ func (k KeyType) Check() error {
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// announces a new authority, or asks for a certificate that a person must request. StopAsked and MailsStopped are about
-// a key user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that
-// need a successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no
-// certificate and cause no task.
+// announces a new authority, asks for a certificate that a person must request, or states what receivers may check and
+// differs from the certificate before (will differ, without a successor). StopAsked and MailsStopped are about a key
+// user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that need a
+// successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no certificate
+// and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"
 	Unready      NoticeKind = "unready"
 	NewAuthority NoticeKind = "authority"
 	ByHand       NoticeKind = "by-hand"
+	Differs      NoticeKind = "differs"
 	StopAsked    NoticeKind = "stop-asked"
 	MailsStopped NoticeKind = "mails-stopped"
 	AuditHead    NoticeKind = "audit-head"
@@ -327,7 +329,7 @@ type Notice struct {
 	Subject       string
 	RunDate       time.Time // of the run that caused it; zero for a renewal by hand
 	DueAt         time.Time // the date by which action is needed
-	Reason        string    // of a renewal by hand, the head of the audit log, or the CA that a person asks; else empty
+	Reason        string    // of a renewal by hand, the head of the audit log, the CA to ask, or the differences
 	CreatedAt     time.Time
 	// DedupKey names the cause. A certificate has at most one notice for each.
 	DedupKey string

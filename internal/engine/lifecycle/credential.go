@@ -63,7 +63,8 @@ func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor 
 }
 
 // ChangeCredential changes the settings of a credential, which apply from the next generation on. Those of a built-in
-// one are stored from then on.
+// one are stored from then on. Key users are notified of another issuer or key type, and the next generation is not
+// presented before this notice has the usual length, unless there is a need.
 func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, actor string,
 	now time.Time) (tenancy.Credential, error) {
 	o, err := e.owner(ctx, c.TenantID)
@@ -73,21 +74,28 @@ func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, act
 	if _, err := e.checkCredential(o, c); err != nil {
 		return c, err
 	}
+	var changed tenancy.Credential
 	err = e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		changed = c
+		b := batchFor(1)
+		if changed.AnnouncedAt, err = e.announceChange(ctx, tx, b, o, c, actor, now); err != nil {
+			return err
+		}
 		if c.Version == 0 {
-			c.CreatedAt, c.Version = now, 1
-			err = tx.CreateCredentials(ctx, c)
+			changed.CreatedAt, changed.Version = now, 1
+			err = tx.CreateCredentials(ctx, changed)
 		} else {
-			err = tx.UpdateCredential(ctx, c)
-			c.Version++
+			err = tx.UpdateCredential(ctx, changed)
+			changed.Version++
 		}
 		if err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "credential.changed", o.Name, o.Name+"/"+string(c.Name),
+		b.events = append(b.events, tenancy.NewEvent(now, actor, "credential.changed", o.Name, o.Name+"/"+string(c.Name),
 			credentialDetails(c)))
+		return e.write(ctx, tx, b, now)
 	})
-	return c, err
+	return changed, err
 }
 
 func credentialDetails(c tenancy.Credential) map[string]any {

@@ -32,6 +32,7 @@ func (e *Engine) Prune(ctx context.Context, now time.Time) error {
 			tx.PruneClaims(ctx, store.ClaimTrustQuestions, now.Add(-questionsKept)),
 			tx.PruneClaims(ctx, store.ClaimTokenEnd, now.Add(-remindersKept)),
 			tx.PruneClaims(ctx, store.ClaimAuthorityAwaited, now.Add(-remindersKept)),
+			tx.PruneClaims(ctx, store.ClaimHeld, now),
 			tx.PruneClaims(ctx, store.ClaimHead, now.Add(-headsKept)))
 	})
 	if err != nil {

@@ -105,6 +105,7 @@ type batch struct {
 	tasks        []tenancy.Task
 	mails        []tenancy.Mail
 	events       []tenancy.Event
+	held         []held
 	warns, renew int
 	late         int
 }
@@ -161,6 +162,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	if next.NoticedUntil, err = e.noticedUntil(old, why, now); err != nil {
 		return err
 	}
+	e.watch(b, p, old, &next, why, now)
 	moved := p.AfterRenewal(old, next.Certificate, now)
 	if !slices.ContainsFunc(p.Arrangements, func(a tenancy.Arrangement) bool {
 		return a.Authentication == tenancy.ClientCertificate && a.Presents() == old.Purpose
@@ -261,6 +263,11 @@ func (e *Engine) write(ctx context.Context, tx *store.Tx, b *batch, now time.Tim
 	}
 	if err := tx.AddMails(ctx, b.mails); err != nil {
 		return err
+	}
+	for _, h := range b.held {
+		if _, err := tx.Claim(ctx, store.ClaimHeld, h.id, h.until); err != nil {
+			return err
+		}
 	}
 	if e.outbox != nil && len(b.mails) > 0 {
 		ids := make([]string, len(b.mails))
@@ -397,7 +404,7 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 	if err != nil {
 		return next.Certificate, err
 	}
-	e.LogCutOvers(ctx, b.cutOvers)
+	b.log(ctx, e)
 	if revoked {
 		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
 	}

@@ -374,7 +374,7 @@ func (w attempt) tryCommit(ctx context.Context, p *page) error {
 		return tx.CountRun(ctx, w.runDate, b.warns, b.renew, b.late)
 	})
 	if err == nil {
-		e.LogCutOvers(ctx, b.cutOvers)
+		b.log(ctx, e)
 	}
 	return err
 }

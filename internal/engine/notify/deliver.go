@@ -339,6 +339,9 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 		}
 		return l, nil
 	}
+	if n.Kind == tenancy.Differs {
+		l.Differences, l.Reason = n.Reason, ""
+	}
 	wanted := old.Generation
 	switch {
 	case n.Kind == tenancy.NewAuthority:

@@ -393,6 +393,9 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 	_, _, err = w.AddCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: "bank", Issuer: "bank-ca"},
 		"test", last)
 	check(t, err)
+	_, err = w.ChangeCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: tenancy.ForTenant,
+		KeyType: tenancy.P384}, "test", last)
+	check(t, err)
 	check(t, w.deliverer(&sender).Deliver(t.Context(), w.queued(), false, last))
 	alice, err := w.Store.KeyUser(t.Context(), w.acme.ID, "alice")
 	check(t, err)

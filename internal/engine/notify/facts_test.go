@@ -381,3 +381,26 @@ func TestAWarningExpectsTheAuthorityThatSignsThen(t *testing.T) {
 		t.Error("changes are known without an authority")
 	}
 }
+
+func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldBack(t *testing.T) {
+	w := newWorld(t)
+	w.arrange("bank")
+	now := date(2026, 6, 1)
+	_, err := w.ChangeCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: tenancy.ForTenant,
+		KeyType: tenancy.P384}, "test", now)
+	check(t, err)
+	says(t, w.mails(now)["alice: Tenant Certificate will change: key type"], "The next Tenant Certificate of",
+		"key type. It will be issued by 1 December 2026", "messages fall back to it until then", "crm-to-bank",
+		"Tell the administrators of the receivers.", "not held back")
+
+	w = newWorld(t)
+	w.arrange("bank")
+	acme := w.acme
+	acme.KeyType = tenancy.P384
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateTenant(t.Context(), acme) }))
+	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", now)
+	check(t, err)
+	mail := w.mails(now)["alice: Tenant Certificate has changed: key type"]
+	says(t, mail, "differs from the one before", "key type. No notice announced this.", "It is held back until "+
+		"29 June 2026", "Ask the hosting team whether this change is intended.", "SHA-256", "not will differ")
+}

@@ -43,6 +43,7 @@ type Letter struct {
 	Certificate  string // "Tenant Certificate" or "M-user Certificate"
 	ITContact    bool   // the recipient is an IT contact, not a key user
 	Designated   bool   // the IT contact listed first
+	Differences  string // what differs, in a mail about that; else empty
 	Reason       string // of a renewal by hand or for a revoked CA, as in the audit log; else empty
 	Old          Details
 	New          *Details // nil in a warning
@@ -180,7 +181,7 @@ type Templates struct {
 }
 
 var noticeKinds = []tenancy.NoticeKind{tenancy.Expiring, tenancy.Renewed, tenancy.Unready, tenancy.NewAuthority,
-	tenancy.ByHand, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd,
+	tenancy.ByHand, tenancy.Differs, tenancy.StopAsked, tenancy.MailsStopped, tenancy.AuditHead, tenancy.TokensEnd,
 	tenancy.AuthorityAwaited}
 
 // LoadTemplates reads the templates in a folder. For "" it returns the built-in ones.

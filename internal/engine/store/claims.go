@@ -27,6 +27,8 @@ const (
 	// ClaimAuthorityAwaited is the mail that a root elsewhere has to sign. The subject is the signing authority's ID with
 	// the stage.
 	ClaimAuthorityAwaited ClaimKind = "authority awaited"
+	// ClaimHeld is a certificate that is held back until the time of the claim. The subject is its ID.
+	ClaimHeld ClaimKind = "held"
 )
 
 // inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same
@@ -55,6 +57,12 @@ func (r Reader) Claimed(ctx context.Context, kind ClaimKind, subject string) (bo
 	n, err := one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM claims WHERE kind = ? AND subject = ?",
 		string(kind), subject)
 	return n > 0, err
+}
+
+// CountHeld counts the certificates that are held back at now.
+func (r Reader) CountHeld(ctx context.Context, now time.Time) (int, error) {
+	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM claims WHERE kind = ? AND at > ?", string(ClaimHeld),
+		micros(now))
 }
 
 // PruneClaims deletes the claims of a kind from before an instant.

@@ -8,7 +8,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const credentialColumns = "tenant_id, name, issuer, key_type, subject, san, validity, created_at, version"
+const credentialColumns = "tenant_id, name, issuer, key_type, subject, san, validity, announced_at, created_at, " +
+	"version"
 
 func scanCredential(s row) (c tenancy.Credential, err error) {
 	var micros int64
@@ -20,6 +21,7 @@ func scanCredential(s row) (c tenancy.Credential, err error) {
 		&c.Subject,
 		&c.SAN,
 		&micros,
+		instant{&c.AnnouncedAt},
 		instant{&c.CreatedAt},
 		&c.Version,
 	)
@@ -40,14 +42,14 @@ func (r Reader) CredentialsOf(ctx context.Context, tenantIDs []string) (map[stri
 }
 
 var insertCredentials = bulkInsert("credentials", "tenant_id text", "name text", "issuer text", "key_type text",
-	"subject text", "san text", "validity bigint", "created_at bigint", "version bigint")
+	"subject text", "san text", "validity bigint", "announced_at bigint", "created_at bigint", "version bigint")
 
 // CreateCredentials stores credentials. It returns [tenancy.ErrConflict] if a tenant has one of this name.
 func (t *Tx) CreateCredentials(ctx context.Context, credentials ...tenancy.Credential) error {
 	_, err := insertCredentials.write(ctx, t, len(credentials), func(i int) []any {
 		c := &credentials[i]
 		return []any{c.TenantID, string(c.Name), c.Issuer, string(c.KeyType), c.Subject, c.SAN, c.Validity.Microseconds(),
-			micros(c.CreatedAt), c.Version}
+			micros(c.AnnouncedAt), micros(c.CreatedAt), c.Version}
 	})
 	return err
 }
@@ -55,8 +57,9 @@ func (t *Tx) CreateCredentials(ctx context.Context, credentials ...tenancy.Crede
 // UpdateCredential stores a change of everything except the name.
 func (t *Tx) UpdateCredential(ctx context.Context, c tenancy.Credential) error {
 	return t.execOne(ctx, "UPDATE credentials SET issuer = ?, key_type = ?, subject = ?, san = ?, validity = ?, "+
+		"announced_at = ?, "+
 		"version = version + 1 WHERE tenant_id = ? AND name = ? AND version = ?", c.Issuer, c.KeyType, c.Subject, c.SAN,
-		c.Validity.Microseconds(), c.TenantID, c.Name, c.Version)
+		c.Validity.Microseconds(), micros(c.AnnouncedAt), c.TenantID, c.Name, c.Version)
 }
 
 // EmptyCredentials lists credentials with settings of their own that have neither a certificate nor an open request.

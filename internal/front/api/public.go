@@ -87,6 +87,9 @@ var (
 		"Used part of the quota for parked messages, of the tenant that has used most of its own.", nil, nil)
 	failingDesc = prometheus.NewDesc("perennial_arrangements_failing",
 		"Arrangements of which at least 3 messages failed in the last 5 minutes, and none succeeded since.", nil, nil)
+	heldDesc = prometheus.NewDesc("perennial_certificates_held",
+		"Certificates that are held back, because they differ from those that they replace without a notice before.", nil,
+		nil)
 	databaseUpDesc = prometheus.NewDesc("perennial_database_up", "1 if the database answers this replica, otherwise 0.",
 		nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
@@ -123,7 +126,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		databaseUpDesc, caExpiryDesc} {
+		heldDesc, databaseUpDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -163,6 +166,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if runs, err := s.store.UnfinishedRuns(ctx); err == nil {
 		gauge(runUnended, float64(len(runs)))
+	}
+	if n, err := s.store.CountHeld(ctx, s.clock()); err == nil {
+		gauge(heldDesc, float64(n))
 	}
 	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
 		gauge(atRiskDesc, float64(len(risk)))

@@ -31,7 +31,8 @@ var germanArrangement = []translation{
 		"Eine Nachricht wird der Reihe nach mit Generation %s versucht, bevor der Absender eine Ablehnung erhält.",
 	},
 	{"Adaptive is the right choice in most cases", "Adaptiv ist in den meisten Fällen richtig"},
-	{"It cannot be changed later, because the receiver knows it", "Es kann später nicht geändert werden, weil der Empfänger es kennt"},
+	{"It cannot be changed later, because the receiver knows it",
+		"Es kann später nicht geändert werden, weil der Empfänger es kennt"},
 	{
 		"Adaptive: as soon as a person, a test or a message shows that the receiver is ready",
 		"Adaptiv: sobald eine Person, eine Prüfung oder eine Nachricht zeigt, dass der Empfänger bereit ist",

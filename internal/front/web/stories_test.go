@@ -245,7 +245,8 @@ func TestANewArrangementNamesOneOfTheTenantsCredentials(t *testing.T) {
 	check(t, err)
 	_, page := c.get(alice, path)
 	if !strings.Contains(page, `<option value="tenant">Tenant Certificate</option>`) ||
-		!strings.Contains(page, `<option value="bank">Certificate bank</option>`) || strings.Contains(page, `value="m-user"`) {
+		!strings.Contains(page, `<option value="bank">Certificate bank</option>`) ||
+		strings.Contains(page, `value="m-user"`) {
 		t.Errorf("the form offers other credentials:\n%s", page)
 	}
 	endpoint := strings.TrimSuffix(c.sample.Install, "/pinned/install") + "/trusting"
@@ -265,7 +266,8 @@ func TestANewArrangementNamesOneOfTheTenantsCredentials(t *testing.T) {
 		t.Error("the credential of an arrangement can be changed")
 	}
 	_, page = c.get(alice, "/tenants/acme/arrangements/pay/edit")
-	status, page := c.post(alice, "/tenants/acme/arrangements/pay", "etag", value(t, page, "etag"), "receiver", "erp", "endpoint", endpoint, "strategy", "manual")
+	status, page := c.post(alice, "/tenants/acme/arrangements/pay", "etag", value(t, page, "etag"),
+		"receiver", "erp", "endpoint", endpoint, "strategy", "manual")
 	if a, err = c.engine.Store.Arrangement(t.Context(), acme.ID, "pay"); status != 200 || err != nil ||
 		a.Presents() != "bank" || a.Strategy != tenancy.Manual {
 		t.Errorf("a change makes it present %s by %s, %v: %d\n%s", a.Presents(), a.Strategy, err, status, page)

@@ -24,51 +24,12 @@ type Names struct {
 
 // NamesOf returns the names of a certificate (DER). It reads certificates that crypto/x509 refuses, such as those with
 // a negative serial number.
-func NamesOf(der []byte) (n Names, err error) {
-	in := cryptobyte.String(der)
-	var cert, tbs, subject, extensions cryptobyte.String
-	var extended bool
-	versionTag, issuerUIDTag, subjectUIDTag, extensionsTag := cbasn1.Tag(0).ContextSpecific().Constructed(),
-		cbasn1.Tag(1).ContextSpecific(), cbasn1.Tag(2).ContextSpecific(), cbasn1.Tag(3).ContextSpecific().Constructed()
-	// RFC 5280, section 4.1
-	if !in.ReadASN1(&cert, cbasn1.SEQUENCE) ||
-		!cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
-		!tbs.SkipOptionalASN1(versionTag) ||
-		!tbs.SkipASN1(cbasn1.INTEGER) || // serial number
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // signature algorithm
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // issuer
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
-		!tbs.ReadASN1Element(&subject, cbasn1.SEQUENCE) ||
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // public key
-		!tbs.SkipOptionalASN1(issuerUIDTag) ||
-		!tbs.SkipOptionalASN1(subjectUIDTag) ||
-		!tbs.ReadOptionalASN1(&extensions, &extended, extensionsTag) {
-		return n, errUnnamed
-	}
-	n.Subject = subject
-	if extended && !extensions.ReadASN1(&extensions, cbasn1.SEQUENCE) {
-		return n, errUnnamed
-	}
-	for !extensions.Empty() {
-		var extension, oid, value cryptobyte.String
-		if !extensions.ReadASN1(&extension, cbasn1.SEQUENCE) ||
-			!extension.ReadASN1Element(&oid, cbasn1.OBJECT_IDENTIFIER) ||
-			!extension.SkipOptionalASN1(cbasn1.BOOLEAN) ||
-			!extension.ReadASN1(&value, cbasn1.OCTET_STRING) {
-			return n, errUnnamed
-		}
-		if bytes.Equal(oid, subjectAltNameDER) {
-			n.SAN = value
-		}
-	}
-	return n, nil
+func NamesOf(der []byte) (Names, error) {
+	p, err := profileOf(der)
+	return p.Names, err
 }
 
-var (
-	errUnnamed = errors.New("the names in the certificate cannot be read")
-	// subjectAltNameDER is the encoding of 2.5.29.17 (RFC 5280, section 4.2.1.6).
-	subjectAltNameDER = []byte{6, 3, 0x55, 0x1d, 0x11}
-)
+var errUnnamed = errors.New("the names in the certificate cannot be read")
 
 // Equal reports whether two names are the same, byte for byte.
 func (n Names) Equal(o Names) bool {

@@ -19,18 +19,23 @@ func Usages(der []byte) (usages []string) {
 	return usagesOf(c)
 }
 
-func usagesOf(c *x509.Certificate) (usages []string) {
+func usagesOf(c *x509.Certificate) []string {
 	for _, e := range c.Extensions {
-		var oids []asn1.ObjectIdentifier
-		if !e.Id.Equal(extKeyUsage) {
-			continue
+		if e.Id.Equal(extKeyUsage) {
+			return oidsOf(e.Value)
 		}
-		if rest, err := asn1.Unmarshal(e.Value, &oids); err != nil || len(rest) > 0 {
-			return nil
-		}
-		for _, oid := range oids {
-			usages = append(usages, oid.String())
-		}
+	}
+	return nil
+}
+
+// oidsOf returns the OIDs in the value of the extension. There are none if it cannot be read.
+func oidsOf(value []byte) (usages []string) {
+	var oids []asn1.ObjectIdentifier
+	if rest, err := asn1.Unmarshal(value, &oids); err != nil || len(rest) > 0 {
+		return nil
+	}
+	for _, oid := range oids {
+		usages = append(usages, oid.String())
 	}
 	return usages
 }
