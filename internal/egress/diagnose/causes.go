@@ -283,11 +283,23 @@ func healthy(f findings) (Diagnosis, bool) {
 	}
 	d := Diagnosis{Cause: Healthy, Summary: "the receiver accepts every generation that can be presented",
 		NextStep: "nothing"}
-	if f.first().Handshake {
-		d.Summary += ", as far as a TLS handshake shows"
-		d.NextStep = "give the arrangement a probe (--probe \"GET /path\") to ask the application as well"
+	if f.first().Handshake && f.provedByMessages() {
+		d.Summary = "messages show that the receiver accepts every generation that can be presented"
+	} else if f.first().Handshake {
+		d.Cause = Unknown
+		d.Summary = "the receiver completes the TLS handshake with every generation, which proves nothing about its " +
+			"application"
+		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), so that the application can be asked"
 	}
 	return d, true
+}
+
+// provedByMessages reports whether messages have proved that the receiver accepts every generation.
+func (f findings) provedByMessages() bool {
+	return !slices.ContainsFunc(f.all, func(r outbound.Result) bool {
+		g, _ := f.standing.Rollover.Generation(r.Generation)
+		return g.Verdict != rollover.Accepted || g.By != rollover.Traffic
+	})
 }
 
 // refusesNewOnly reports whether the receiver refuses the newest generation and accepts an older one, and returns both.

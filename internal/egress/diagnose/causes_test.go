@@ -126,6 +126,17 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		}
 		return f
 	}
+	proved := func(f findings) findings { // by messages
+		for _, r := range f.all {
+			f.standing.Rollover.Generations = append(f.standing.Rollover.Generations, rollover.Generation{
+				Number: r.Generation, Verdict: rollover.Accepted, By: rollover.Traffic})
+		}
+		return f
+	}
+	usually := func(f findings, kind string) findings { // what accepted messages get
+		f.standing.Evidence = []standing.Evidence{{Generation: 1, Kinds: []string{"damaged", kind}}}
+		return f
+	}
 	alone := func(f findings, none outbound.Result) findings {
 		f.none = none
 		return f
@@ -255,10 +266,16 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 			messages(with(handshake), 403),
 			Unknown, "cannot be asked without a probe",
 		},
-		"healthy": {with(taken, taken), Healthy, "nothing"},
-		"healthy, as far as TLS shows": {
-			with(handshake),
-			Healthy, "as far as a TLS handshake shows",
+		"healthy":                      {with(taken, taken), Healthy, "nothing"},
+		"only the handshake was asked": {with(handshake), Unknown, "proves nothing about its application"},
+		"only the handshake was asked, messages prove it": {proved(with(handshake)), Healthy, "messages show"},
+		"the latest message was redirected": {
+			messages(with(taken), 302),
+			NotTheCertificate, "answered 302",
+		},
+		"the latest message was redirected as usual": {
+			usually(messages(with(taken), 302), "302 - /next"),
+			Healthy, "",
 		},
 		"mapping": {
 			change(with(taken, forbids), subject),
@@ -336,7 +353,7 @@ func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
 		"with generation 1: the probe was accepted (200 OK)",
 		"with generation 2: the probe was refused ()",
 		"with generation 3: the receiver closed the connection without an answer",
-		"with generation 4: the handshake was accepted ()",
+		"with generation 4: the handshake was completed, which proves nothing about the application",
 		"without a certificate: why",
 		"the receiver names these CAs: CN=A; CN=B",
 		"the latest message that failed: GET /gone at 2026-03-01 12:00:00 UTC, 0 with generation 2: EOF",
@@ -344,7 +361,7 @@ func TestTheEvidenceHasEveryAnswerAndTheLastFailure(t *testing.T) {
 	if got := f.conclude().Evidence; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	f.recent = []tenancy.Message{{Status: 399}, {Status: 400, Method: "GET", Path: "/", At: now}}
+	f.recent = []tenancy.Message{{Status: 304}, {Status: 299}, {Status: 400, Method: "GET", Path: "/", At: now}}
 	if got := f.conclude().Evidence; got[len(got)-1] !=
 		"the latest message that failed: GET / at 2026-03-01 12:00:00 UTC, 400 with generation 0" {
 		t.Errorf("got %q", got[len(got)-1])

@@ -8,6 +8,7 @@ package diagnose
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +98,9 @@ func answer(r outbound.Result) string {
 	switch {
 	case r.Meaning == outbound.Suspicious:
 		return "the receiver closed the connection without an answer"
-	case r.Verdict == rollover.Accepted, r.Handshake && r.Meaning == outbound.Answered:
+	case r.Handshake && r.Meaning == outbound.Answered:
+		return "the handshake was completed, which proves nothing about the application"
+	case r.Verdict == rollover.Accepted:
 		return question + " was accepted (" + r.Detail + ")"
 	case r.Verdict == rollover.Refused, r.Meaning == outbound.Refused:
 		return question + " was refused (" + r.Detail + ")"
@@ -214,16 +217,35 @@ func (f findings) namesOthers(issuer string) bool {
 // lastFailure is the latest message that failed.
 func (f findings) lastFailure() (m tenancy.Message, ok bool) {
 	for _, m := range f.recent {
-		if m.Status >= 400 || m.Status == 0 {
+		if f.failed(m) {
 			return m, true
 		}
 	}
 	return m, false
 }
 
+// failed reports whether a message was not answered, or with an error, or with a redirect that accepted generations are
+// not known to get.
+func (f findings) failed(m tenancy.Message) bool {
+	switch {
+	case m.Status == 0, m.Status >= 400:
+		return true
+	case m.Status < 300, m.Status == http.StatusNotModified:
+		return false
+	}
+	for _, e := range f.standing.Evidence {
+		for _, text := range e.Kinds {
+			if k, err := outbound.ParseKind(text); err == nil && k.Status == m.Status {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // failing is the latest message if it failed.
 func (f findings) failing() (m tenancy.Message, fails bool) {
-	if len(f.recent) == 0 || f.recent[0].Status != 0 && f.recent[0].Status < 400 {
+	if len(f.recent) == 0 || !f.failed(f.recent[0]) {
 		return m, false
 	}
 	return f.recent[0], true

@@ -152,9 +152,10 @@ func TestAMessageRecordsItsAttemptsItsOutcomeAndWhatItTaught(t *testing.T) {
 			"fell back: generation 1 was refused (401 Unauthorized), generation 2 accepted", "1 refused  2 accepted 204 "},
 		{"the first is refused with a body", "POST", smallBody + 1, [2]int{401, 200}, 200, 2, 2,
 			"fell back: generation 1 was refused (401 Unauthorized), generation 2 accepted", "1 refused  2 accepted 200 "},
-		{"both are refused", "POST", 100, [2]int{401, 403}, 401, 3, 1,
+		{"both are refused", "POST", 100, [2]int{401, 403}, 401, 4, 1,
 			"every generation was refused: 401 Unauthorized with " +
-				"generation 1, 403 Forbidden with generation 2, 401 Unauthorized with generation 1", ""},
+				"generation 1, 403 Forbidden with generation 2, 403 Forbidden with generation 2, 401 Unauthorized with " +
+				"generation 1", ""},
 		{"the first closes the connection", "GET", 0, [2]int{closes, 200}, 200, 3, 2,
 			"fell back: generation 1 was refused (the receiver closed the connection twice), generation 2 accepted",
 			"1 refused  2 accepted 200 "},

@@ -33,15 +33,21 @@ func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 		return []attempt{a}
 	}
 	a, trial := to.proves(a, true)
+	others := to.others(a.generation, m.gateway.now())
+	if a.conclusion == outbound.Accepts && len(others) > 0 && r.Context().Err() == nil {
+		if confirmed := m.confirm(r, to, a, trial, others[0]); confirmed != nil {
+			return confirmed
+		}
+		a.conclusion = outbound.Doubtful
+	}
 	if a.conclusion != outbound.Doubtful || r.Context().Err() != nil {
 		return []attempt{a}
 	}
-	others := to.others(a.generation, m.gateway.now())
 	switch {
 	case len(others) == 0:
 		a, _ = to.proves(a, false)
 	case m.kept != nil || !isSafe(r.Method):
-		return []attempt{m.ask(r.Context(), to, a, trial)}
+		return []attempt{m.ask(r, to, a, trial)}
 	case r.Header.Get("Upgrade") == "" && to.mayCompare(m.gateway.now()):
 		return m.compare(r, to, a, trial, others[0])
 	}
@@ -95,11 +101,14 @@ func (m *message) compare(r *http.Request, to *route, a attempt, trial outbound.
 // ask asks the receiver the question of its arrangement about an answer that may be a refusal. If the question proves
 // that, and the receiver cannot have processed the message, the attempt becomes a refusal. A message that is not safe
 // is sent again only then.
-func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.Trial) attempt {
+func (m *message) ask(r *http.Request, to *route, a attempt, trial outbound.Trial) attempt {
 	if trial == outbound.Proven {
 		a.conclusion = outbound.NoConclusion
 	}
-	answers, asked := to.questions.ask(ctx, m.gateway, to, doubt{a.generation, a.reading.Kind})
+	if to.standing.Arrangement.Egress.Probe.Method == "" {
+		return m.askForHead(r, to, a)
+	}
+	answers, asked := to.questions.ask(r.Context(), m.gateway, to, doubt{a.generation, a.reading.Kind})
 	if !asked {
 		return a
 	}
@@ -108,21 +117,63 @@ func (m *message) ask(ctx context.Context, to *route, a attempt, trial outbound.
 		return a
 	}
 	mine := answers.Results[i]
-	// A redirect may be the normal answer to a processed POST (RFC 9110, section 15.4.4), unless the question gets the
-	// same.
-	redirected := mine.Kind.Location != "" && a.reading.Kind.Location == mine.Kind.Location
-	unprocessed := a.reading.Kind == mine.Kind || redirected || a.reading.Kind.Status/100 == 4
 	switch {
 	case mine.Verdict == rollover.Accepted && a.reading.Kind.Succeeds():
 		a.conclusion = outbound.Accepts
 	case mine.Verdict == rollover.Accepted:
 		a.conclusion = outbound.NoConclusion
-	case mine.Verdict == rollover.Refused && answers.Distinguishes() && unprocessed &&
-		(m.kept == nil || m.kept.canBeSent()):
+	case mine.Verdict == rollover.Refused && answers.Distinguishes() && m.mayRepeat(a, mine.Kind):
 		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
 		a.detail += ", and a question shows that the generation is refused: " + mine.Why
 	}
 	return a
+}
+
+// askForHead asks for the head of the resource that a message was sent to, with this generation and another one, if the
+// arrangement has no question. Most receivers refuse before they look at the method.
+func (m *message) askForHead(r *http.Request, to *route, a attempt) attempt {
+	if !to.questions.first(doubt{a.generation, a.reading.Kind}, m.gateway.now()) {
+		return a
+	}
+	f := m.refusesSafely(r, to, a.generation)
+	switch {
+	case !f.refused || f.hangs:
+		return a
+	case m.mayRepeat(a, f.kind):
+		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
+	default:
+		a.conclusion = outbound.Doubtful
+	}
+	a.detail += ", and " + f.detail
+	return a
+}
+
+// mayRepeat reports whether a message can be sent again after an answer that was found to be a refusal, because the
+// receiver cannot have processed it. kind is that of the refused safe request. A redirect may be the normal answer to a
+// processed POST (RFC 9110, section 15.4.4), unless the safe request gets the same.
+func (m *message) mayRepeat(a attempt, kind outbound.Kind) bool {
+	redirected := kind.Location != "" && a.reading.Kind.Location == kind.Location
+	unprocessed := a.reading.Kind == kind || redirected || a.reading.Kind.Status/100 == 4
+	return unprocessed && (m.kept == nil || m.kept.canBeSent())
+}
+
+// first reports whether a doubt has not been asked about for a while, and remembers it.
+func (q *questions) first(because doubt, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now.Sub(q.asked[because]) < answersFresh {
+		return false
+	}
+	q.remember(because, now)
+	return true
+}
+
+// remember stores when a doubt was asked about. q.mu is held.
+func (q *questions) remember(because doubt, now time.Time) {
+	if q.asked == nil || len(q.asked) >= mostDoubts {
+		q.asked = map[doubt]time.Time{}
+	}
+	q.asked[because] = now
 }
 
 // A doubt is a kind of answer to a generation that may be a refusal.
@@ -145,9 +196,6 @@ const mostDoubts = 64
 // ask returns answers that are recent. asked is false if the arrangement has no question that could prove anything.
 func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doubt) (answers outbound.Answers,
 	asked bool) {
-	if to.standing.Arrangement.Egress.Probe.Method == "" {
-		return answers, false
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := g.now()
@@ -167,10 +215,8 @@ func (q *questions) ask(ctx context.Context, g *Gateway, to *route, because doub
 	if err != nil || ctx.Err() != nil {
 		answers = outbound.Answers{} // remembered too, so that messages do not wait for it one by one
 	}
-	if q.asked == nil || len(q.asked) >= mostDoubts {
-		q.asked = map[doubt]time.Time{}
-	}
-	q.answers, q.asked[because] = answers, g.now()
+	q.answers = answers
+	q.remember(because, g.now())
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	g.reportNews(to, answers.Observations(now))

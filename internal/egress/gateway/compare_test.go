@@ -46,6 +46,8 @@ type strange struct {
 	*httptest.Server
 	refuse http.HandlerFunc
 
+	headless bool // HEAD is not allowed
+
 	mu    sync.Mutex
 	known []*x509.Certificate
 	taken map[string]int
@@ -78,6 +80,10 @@ func (s *strange) accept(all ...*x509.Certificate) {
 func (s *strange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.headless && r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
 	if s.saw != nil && len(r.TLS.PeerCertificates) > 0 {
 		s.saw(r.TLS.PeerCertificates[0])
 	}
@@ -188,10 +194,36 @@ func (f *fixture) follows(t *testing.T, s *strange, name, method string) {
 	send("the receiver went back")
 }
 
-// Without a question and without safe methods, a POST cannot be compared. The arrangement goes back, and stays at risk.
+// Without a question, a POST is compared by the head of what it was sent to.
+func TestAMessageWithoutAQuestionIsComparedByItsHead(t *testing.T) {
+	f := setUp(t)
+	receivers := map[string]*strange{}
+	for form, refuse := range forms {
+		if form == "503" || form == "500" { // a fault of the message itself looks the same
+			continue
+		}
+		name := "head-" + form
+		receivers[name] = f.strange(name, refuse, "")
+		f.send(name, "GET", 0) // it shows what success looks like
+	}
+	f.renew()
+	f.noticed()
+	for name, s := range receivers {
+		f.claim(name)
+		for range 3 {
+			if got := f.send(name, "POST", 300); !s.arrived(got) {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		testenv.Eventually(t, func() bool { return f.presents(name) == 1 })
+	}
+}
+
+// If its head does not tell either, a POST cannot be compared. The arrangement goes back, and stays at risk.
 func TestAnAnswerThatCannotBeComparedIsUnclear(t *testing.T) {
 	f := setUp(t)
 	s := f.strange("blind", forms["login-page"], "")
+	s.headless = true
 	if got := f.send("blind", "POST", 300); !s.arrived(got) {
 		t.Fatalf("%+v", got)
 	}

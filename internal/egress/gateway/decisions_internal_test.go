@@ -80,7 +80,8 @@ func TestADoubtfulAnswerBecomesARefusalOnlyIfAQuestionProvesIt(t *testing.T) {
 			asked: map[doubt]time.Time{{2, c.answer.reading.Kind}: noon.Add(1 - answersFresh)}}}
 		to.standing.Arrangement.Egress.Probe.Method = http.MethodGet
 		m := &message{gateway: g, route: to, kept: c.kept}
-		got := m.ask(t.Context(), to, c.answer, c.trial)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
+		got := m.ask(r, to, c.answer, c.trial)
 		if got.meaning != c.meaning || got.conclusion != c.want || got.generation != 2 {
 			t.Errorf("%s: meaning %d, conclusion %d of generation %d, want %d, %d", c.name, got.meaning, got.conclusion,
 				got.generation, c.meaning, c.want)
@@ -90,7 +91,7 @@ func TestADoubtfulAnswerBecomesARefusalOnlyIfAQuestionProvesIt(t *testing.T) {
 			t.Errorf("%s: %s", c.name, got.detail)
 		}
 		to.standing.Arrangement.Egress.Probe.Method = ""
-		if got := m.ask(t.Context(), to, c.answer, outbound.Unproven); got.conclusion != outbound.Doubtful ||
+		if got := m.ask(r, to, c.answer, outbound.Unproven); got.conclusion != outbound.Doubtful ||
 			got.meaning != outbound.Answered {
 			t.Errorf("%s, without a question: %+v", c.name, got)
 		}

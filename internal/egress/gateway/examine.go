@@ -49,8 +49,8 @@ func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	}
 	a.unexpected = head.refusesExpect(isWrite(a.err))
 	a.meaning = outbound.Nothing // a network fault: the receiver may have processed the message
-	if detail, _, refused := m.refusesSafely(r, to, a.generation); refused {
-		a.meaning, a.detail, a.unexpected = outbound.Refused, detail, false
+	if f := m.refusesSafely(r, to, a.generation); f.refused {
+		a.meaning, a.detail, a.unexpected = outbound.Refused, f.detail, false
 	}
 }
 
@@ -95,10 +95,18 @@ const (
 	hangsAfter, hangTimeout = 5 * time.Second, 4 * time.Second
 )
 
+// A finding is what safe requests with two generations showed about one of them.
+type finding struct {
+	kind    outbound.Kind // of the answer to the generation
+	detail  string
+	hangs   bool
+	refused bool
+}
+
 // refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then
-// with this one, over fresh connections. It reports whether the receiver answers it with the other one, and refuses it,
-// closes the connection or hangs with this one.
-func (m *message) refusesSafely(r *http.Request, to *route, generation int) (detail string, hangs, refused bool) {
+// with this one, over fresh connections. It finds out whether the receiver answers it with the other one, and refuses
+// it, closes the connection or hangs with this one.
+func (m *message) refusesSafely(r *http.Request, to *route, generation int) (f finding) {
 	for _, other := range to.others(generation, m.gateway.now()) {
 		compared := m.safely(r, to, other)
 		if compared.meaning != outbound.Answered {
@@ -108,11 +116,18 @@ func (m *message) refusesSafely(r *http.Request, to *route, generation int) (det
 		if a.meaning == outbound.Suspicious { // once is a network fault
 			a = m.safely(r, to, generation)
 		}
-		hangs, refused = outbound.SafelyRefused(a.reading, compared.reading)
-		return fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s with generation %d", a.detail,
-			compared.detail, other), hangs, refused
+		f.kind, f.detail = a.reading.Kind, fmt.Sprintf("a safe request shows that the generation is refused: %s, and %s "+
+			"with generation %d", a.detail, compared.detail, other)
+		f.hangs, f.refused = to.safelyRefused(a, compared)
+		return f
 	}
-	return "", false, false
+	return f
+}
+
+func (r *route) safelyRefused(asked, other attempt) (hangs, refused bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kinds.SafelyRefused(asked.reading, other.reading)
 }
 
 // others returns the generations that a question may present besides one, those that are accepted first.

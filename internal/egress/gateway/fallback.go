@@ -217,8 +217,10 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 
 // afterAll returns the generations that are worth another attempt when every one was refused, with the route as it is
 // read again. Those are: the generations that this gateway was not notified of yet; those that were refused on an older
-// connection, which a server with several processes may still serve by its old configuration; and the first one again,
-// in case the receiver went back between two attempts. A receiver that is being reconfigured gets a few more rounds.
+// connection, which a server with several processes may still serve by its old configuration; and the first and the
+// last one, in case the receiver changed between two attempts. The one that was tried last begins: behind a balancer
+// that alternates, each generation may have reached the node that does not know it. A receiver that is being
+// reconfigured gets a few more rounds.
 func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*route, []int) {
 	if len(roundPauses) <= m.rounds || m.rounds > 0 && !to.isReconfiguring(m.gateway.now()) {
 		return to, nil
@@ -229,9 +231,9 @@ func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*ro
 	case <-time.After(roundPauses[m.rounds]):
 	}
 	m.rounds++
-	tried := map[int]attempt{}
-	for _, a := range tries {
-		tried[a.generation] = a
+	tried, position := map[int]attempt{}, map[int]int{}
+	for i, a := range tries {
+		tried[a.generation], position[a.generation] = a, i
 	}
 	to = m.gateway.routes.refresh(ctx, m.gateway, to)
 	var unknown, again []int
@@ -240,10 +242,11 @@ func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*ro
 		switch a, ok := tried[g]; {
 		case !ok:
 			unknown = append(unknown, g)
-		case g == tries[0].generation, a.reused, m.rounds > 1:
+		case g == tries[0].generation, g == tries[len(tries)-1].generation, a.reused, m.rounds > 1:
 			again = append(again, g)
 		}
 	}
+	slices.SortFunc(again, func(a, b int) int { return position[b] - position[a] })
 	return to, append(unknown, again...)
 }
 
@@ -331,10 +334,10 @@ func (m *message) watched(r, q *http.Request, to *route, generation int) attempt
 	wait := min(hangsAfter, to.standing.Arrangement.Egress.Timeout()/3)
 	var found atomic.Pointer[string]
 	suspicion := time.AfterFunc(wait, func() {
-		detail, hangs, refused := m.refusesSafely(r.WithContext(suspecting), to, generation)
+		f := m.refusesSafely(r.WithContext(suspecting), to, generation)
 		// Another node of the receiver may refuse what this one is still processing.
-		if refused && (hangs || isIdempotent(r.Method)) {
-			found.Store(&detail)
+		if f.refused && (f.hangs || isIdempotent(r.Method)) {
+			found.Store(&f.detail)
 			giveUp(errHangs)
 		}
 	})

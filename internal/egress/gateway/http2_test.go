@@ -66,7 +66,7 @@ func TestAReceiverThatClosesEachRequestGetsAFewOfThem(t *testing.T) {
 	}
 	send(3)
 	f.renew()
-	send(20)
+	send(24)
 }
 
 func TestAReceiverThatClosesEachRequestOfACertificateIsFollowed(t *testing.T) {

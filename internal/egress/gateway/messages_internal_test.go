@@ -437,7 +437,9 @@ func TestAComparisonForwardsTheAnswerThatCounts(t *testing.T) {
 		{"as the accepted one", "GET", [2]int{200, 200}, false, 200, false, outbound.Accepts, "GET2"},
 		{"another kind", "GET", [2]int{200, 302}, false, 200, true, outbound.Refuses, "GET2, GET1"},
 		{"not found with both", "GET", [2]int{404, 404}, false, 404, false, outbound.NoConclusion, "GET2, GET1"},
-		{"a redirect to a POST", "POST", [2]int{200, 302}, false, 302, false, outbound.Doubtful, "POST2"},
+		{"a redirect to a POST and its head", "POST", [2]int{200, 302}, false, 302, true, outbound.Refuses,
+			"POST2, HEAD1, HEAD2"},
+		{"a redirect to a POST alone", "POST", [2]int{405, 302}, false, 302, false, outbound.Doubtful, "POST2, HEAD1, HEAD2"},
 		{"a redirect of an upgrade", "GET", [2]int{200, 302}, true, 302, false, outbound.Doubtful, "GET2"},
 	} {
 		receiver := script(t, func(w http.ResponseWriter, r *http.Request, generation int) {

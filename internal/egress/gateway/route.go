@@ -42,6 +42,7 @@ type route struct {
 	mu       sync.Mutex
 	rollover rollover.Rollover // with what this gateway saw itself
 	kinds    outbound.Kinds
+	controls map[outbound.Kind]control
 	// Until notLateUntil the receiver is not suspected of asking for the certificate late.
 	notLateUntil time.Time
 	// comparisons counts the requests that were repeated in a second of the Unix clock.
@@ -321,6 +322,7 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 			for _, one := range before.kinds.All() {
 				r.kinds.Add(one)
 			}
+			r.controls = maps.Clone(before.controls)
 		}
 		if len(r.identities) == same { // a new one was never refused
 			r.refused = before.refused.clone()

@@ -93,6 +93,20 @@ func (k Kind) Succeeds() bool {
 	return k.Status/100 == 2 || k.Status == http.StatusNotModified || k.Status == http.StatusSwitchingProtocols
 }
 
+// IsPage reports whether answers of the kind are pages of HTML, as login pages are.
+func (k Kind) IsPage() bool { return k.Type == html }
+
+// Temporary reports whether an answer of the kind may differ at the next attempt, and so proves nothing of a
+// certificate: a limit, a lock, or a time-out (RFC 6585, section 4; RFC 4918, section 11.3; RFC 8470, section 5.2; RFC
+// 9110, section 15.5.9).
+func (k Kind) Temporary() bool {
+	switch k.Status {
+	case http.StatusRequestTimeout, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return false
+}
+
 // String returns the form that [ParseKind] reads.
 func (k Kind) String() string {
 	if k.Type == "" && k.Location == "" {

@@ -54,7 +54,7 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 		return Refuses
 	case r.Meaning == Suspicious:
 		return Closes
-	case r.Meaning == Nothing:
+	case r.Meaning == Nothing, r.Kind.Temporary():
 		return NoConclusion
 	case r.Kind.Succeeds() && (k.known[r.Kind] || k.successes == 0 && t != Unproven ||
 		t == Proven && !others && !k.mayBeLogin(r.Kind)):
@@ -67,14 +67,15 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 
 // mayBeLogin reports whether a success may be a login page: a page of HTML from a receiver whose successes are not. It
 // is not learned without a comparison.
-func (k *Kinds) mayBeLogin(one Kind) bool { return one.Type == html && k.successes > 0 && k.pages == 0 }
+func (k *Kinds) mayBeLogin(one Kind) bool { return one.IsPage() && k.successes > 0 && k.pages == 0 }
 
 // SafelyRefused concludes from the answers to one safe request with a generation and with another one, which a message
 // led to. refused reports whether the receiver refuses the generation. hangs reports whether it does so by not
-// answering.
-func SafelyRefused(asked, other Reading) (hangs, refused bool) {
+// answering. A success of another kind than those that are known is a refusal if the other generation gets a known one.
+func (k *Kinds) SafelyRefused(asked, other Reading) (hangs, refused bool) {
 	hangs = asked.Reason == Unreachable
-	failed := asked.Meaning == Answered && !asked.Kind.Succeeds() && other.Kind.Succeeds()
+	failed := asked.Meaning == Answered && other.Kind.Succeeds() && !asked.Kind.Temporary() &&
+		(!asked.Kind.Succeeds() || k.known[other.Kind] && !k.known[asked.Kind])
 	return hangs, other.Meaning == Answered && (failed || asked.Meaning == Refused || asked.Meaning == Suspicious || hangs)
 }
 
@@ -87,6 +88,8 @@ func (k *Kinds) Compared(a, b Reading, ofA, ofB Trial) (first, second Conclusion
 		return good(r) && (k.known[r.Kind] || t == Proven && k.successes == 0)
 	}
 	switch {
+	case a.Kind.Temporary(), b.Meaning == Answered && b.Kind.Temporary():
+		return NoConclusion, NoConclusion
 	case a.Meaning == Answered && b.Meaning == Answered && a.Kind == b.Kind:
 		if good(a) && (ofA == Proven || ofB == Proven) {
 			return Accepts, Accepts
@@ -98,7 +101,7 @@ func (k *Kinds) Compared(a, b Reading, ofA, ofB Trial) (first, second Conclusion
 		return NoConclusion, NoConclusion
 	case usual(b, ofB) && !usual(a, ofA):
 		return Refuses, Accepts
-	case good(a) && !good(b):
+	case good(a) && !good(b) && (usual(a, ofA) || b.Kind.Status < 500): // a fault may pass
 		return Accepts, Refuses
 	}
 	return NoConclusion, NoConclusion

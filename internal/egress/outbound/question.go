@@ -38,7 +38,8 @@ func question(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy
 	identities []standing.Identity) Answers {
 	ask := func(id *standing.Identity) Result {
 		r := Ask(ctx, n, endpoint, egress, id)
-		if r.Meaning == Suspicious || r.Status >= 500 { // once is a fault, twice may be the receiver's way to refuse
+		// Once is a fault, twice may be the receiver's way to refuse.
+		if r.Meaning == Suspicious || r.Status >= 500 || r.Kind.Temporary() {
 			r = Ask(ctx, n, endpoint, egress, id)
 		}
 		return r
@@ -113,7 +114,13 @@ func (a Answers) comparison(all []Result, generation int, known func(int) bool) 
 
 // differs reports whether an answer is one that the receiver does not give without a certificate.
 func (a Answers) differs(r Result) bool {
-	return r.Meaning == Answered && (a.Control.Meaning != Nothing || a.Control.Status != 0) && !same(r, a.Control)
+	return r.Meaning == Answered && !a.uncontrolled() && !same(r, a.Control)
+}
+
+// uncontrolled reports whether there was no answer without a certificate to compare with.
+func (a Answers) uncontrolled() bool {
+	return a.Control.Meaning == Nothing && a.Control.Status == 0 || a.Control.Meaning == Answered &&
+		a.Control.Kind.Temporary()
 }
 
 // verdict decides what an answer proves, by comparison with the answer without a certificate and the one with an
@@ -125,6 +132,8 @@ func (a Answers) verdict(r Result, other *Result, expected []int) (v rollover.Ve
 		return rollover.Refused, r.Detail
 	case r.Meaning == Nothing:
 		return rollover.Unclear, r.Detail
+	case r.Meaning == Answered && r.Kind.Temporary():
+		return rollover.Unclear, r.Detail + ", which proves nothing of the certificate"
 	case r.Meaning == Refused || r.Meaning == Suspicious:
 		if other != nil && !isSame {
 			return rollover.Refused, fmt.Sprintf("%s, and %s with generation %d", r.Detail, other.Detail, other.Generation)
@@ -135,7 +144,7 @@ func (a Answers) verdict(r Result, other *Result, expected []int) (v rollover.Ve
 		return rollover.Unclear, r.Detail + ", and no accepted generation to compare with"
 	case r.Handshake:
 		return rollover.Unclear, r.Detail + ", which proves nothing about the application"
-	case a.Control.Meaning == Nothing && a.Control.Status == 0:
+	case a.uncontrolled():
 		return rollover.Unclear, r.Detail + ", and there was no answer without a certificate to compare with: " +
 			a.Control.Detail
 	case same(r, a.Control) && other != nil && !isSame:

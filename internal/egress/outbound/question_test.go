@@ -21,6 +21,8 @@ var (
 	otherOK   = answered(200, "text/csv")
 	loginPage = answered(200, "text/html")
 	notFound  = answered(404, "")
+	limited   = answered(429, "")
+	fault     = answered(503, "")
 	login     = Result{Status: 302, Reading: Reading{Meaning: Answered, Kind: Kind{Status: 302, Location: "/login"},
 		Detail: "302 Found to /login"}}
 	denied = Result{Status: 401, Reading: Reading{Meaning: Refused, Reason: RefusingAnswer, Kind: Kind{Status: 401},
@@ -72,6 +74,10 @@ func TestAVerdictFollowsFromTheComparisonAlone(t *testing.T) {
 		{"everyone closes", closed, closed, closed, u, u, nil},
 		{"the new one gets no answer", denied, ok, down, a, u, nil},
 		{"there is no answer without a certificate", down, ok, ok, u, u, nil},
+		{"the new one is limited", denied, ok, limited, a, u, nil},
+		{"the old one is limited", denied, limited, ok, u, a, nil},
+		{"the answer without a certificate is limited", limited, ok, denied, u, u, nil},
+		{"everyone is limited", limited, limited, limited, u, u, nil},
 		{"only the handshake is asked", required, handshook, handshook, u, u, nil},
 		{"only the handshake is asked, and refuses the new one", required, handshook, unknownCA, u, r, nil},
 		{"404 is the expected success", required, notFound, notFound, a, a, []int{404}},
@@ -142,6 +148,7 @@ func TestMessagesAreJudgedByTheKindsOfAnswersToAcceptedGenerations(t *testing.T)
 		{"an unknown success with the only generation, unproved", &known, loginPage.Reading, Unproven, false, NoConclusion},
 		{"successes contradict each other", &known, loginPage.Reading, First, true, Doubtful},
 		{"a known failure", &known, notFound.Reading, Proven, true, Doubtful},
+		{"a limit", &known, limited.Reading, Unproven, true, NoConclusion},
 		{"a known failure with the only generation", &known, notFound.Reading, Proven, false, NoConclusion},
 		{"a failure first of all", &none, notFound.Reading, First, false, NoConclusion},
 		{"a refusal", &known, denied.Reading, Proven, true, Refuses},
@@ -169,6 +176,10 @@ func TestMessagesAreJudgedByTheKindsOfAnswersToAcceptedGenerations(t *testing.T)
 		{"a failure, and the other one is refused", notFound, denied, Unproven, Proven, NoConclusion, NoConclusion},
 		{"a failure, and no answer", notFound, down, Unproven, Proven, NoConclusion, NoConclusion},
 		{"two failures", notFound, login, Unproven, Proven, NoConclusion, NoConclusion},
+		{"a new success, and the other one has a fault", loginPage, fault, Unproven, Proven, NoConclusion, NoConclusion},
+		{"a known success, and the other one has a fault", ok, fault, Unproven, Proven, Accepts, Refuses},
+		{"a limit, and a success", limited, ok, Unproven, Proven, NoConclusion, NoConclusion},
+		{"a new success, and a limit", loginPage, limited, Unproven, Proven, NoConclusion, NoConclusion},
 		{"two new successes", otherOK, loginPage, Unproven, Unproven, NoConclusion, NoConclusion},
 		{"a new success, and an unusual one of the proved generation", otherOK, loginPage, Unproven, Proven, NoConclusion,
 			NoConclusion},
@@ -404,6 +415,8 @@ func TestAQuestionToAnEndpointThatIsNotAURLIsInvalid(t *testing.T) {
 
 // A refusal by a rule, an answer, or a fault: what one safe request shows after a message was not answered.
 func TestASafeRequestShowsWhetherAGenerationIsRefused(t *testing.T) {
+	var known Kinds
+	known.Add(ok.Kind)
 	for _, c := range []struct {
 		name           string
 		asked, other   Result
@@ -415,8 +428,11 @@ func TestASafeRequestShowsWhetherAGenerationIsRefused(t *testing.T) {
 		{"it is closed, and the other one fails", closed, notFound, false, true},
 		{"it hangs", down, ok, true, true}, {"both hang", down, down, true, false},
 		{"it succeeds where the other one fails", ok, notFound, false, false},
+		{"it gets a page, and the other one a known success", loginPage, ok, false, true},
+		{"it gets a page, and the other one an unknown success", loginPage, otherOK, false, false},
+		{"it is limited", limited, ok, false, false},
 	} {
-		if hangs, refused := SafelyRefused(c.asked.Reading, c.other.Reading); hangs != c.hangs || refused != c.refused {
+		if hangs, refused := known.SafelyRefused(c.asked.Reading, c.other.Reading); hangs != c.hangs || refused != c.refused {
 			t.Errorf("%s: hangs %v, refused %v", c.name, hangs, refused)
 		}
 	}

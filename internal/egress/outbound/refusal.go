@@ -2,6 +2,8 @@ package outbound
 
 import (
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"io"
 	"net/http"
 	"slices"
@@ -59,7 +61,7 @@ func (rs Refusals) match(res *http.Response, kind Kind) (r refusal, matches bool
 			return r, true
 		}
 		if !read {
-			head, read = bytes.ToLower(peek(res)), true
+			head, read = bytes.ToLower(Peek(res)), true
 		}
 		if bytes.Contains(head, r.text) {
 			return r, true
@@ -81,11 +83,35 @@ func (r refusal) fits(res *http.Response, kind Kind) bool {
 	})
 }
 
-// peek returns the beginning of a body, and puts it back. A compressed body is not read.
-func peek(res *http.Response) []byte {
-	if res.Body == nil || res.Header.Get("Content-Encoding") != "" {
+// Peek returns the beginning of a body, and puts it back. It decompresses gzip and deflate (RFC 9110, section 8.4.1).
+// With another content coding, it returns nothing.
+func Peek(res *http.Response) []byte {
+	if res.Body == nil {
 		return nil
 	}
+	switch coding := strings.ToLower(res.Header.Get("Content-Encoding")); coding {
+	case "", "identity":
+		return raw(res)
+	case "gzip", "x-gzip":
+		if z, err := gzip.NewReader(bytes.NewReader(raw(res))); err == nil {
+			return beginning(z)
+		}
+	case "deflate":
+		if z, err := zlib.NewReader(bytes.NewReader(raw(res))); err == nil {
+			return beginning(z)
+		}
+	}
+	return nil
+}
+
+// beginning returns what can be read of a stream that may be cut off.
+func beginning(r io.Reader) []byte {
+	head, _ := io.ReadAll(io.LimitReader(r, tenancy.RefusalTextBytes))
+	return head
+}
+
+// raw returns the beginning of a body as it was sent, and puts it back.
+func raw(res *http.Response) []byte {
 	head, err := io.ReadAll(io.LimitReader(res.Body, tenancy.RefusalTextBytes))
 	var rest io.Reader = res.Body
 	if err != nil {

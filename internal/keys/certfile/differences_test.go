@@ -57,8 +57,8 @@ func TestWhatDiffersBetweenTwoGenerations(t *testing.T) {
 	}
 	one, reversed := usual, usual
 	one.ExtKeyUsage, reversed.ExtKeyUsage = both, []x509.ExtKeyUsage{both[1], both[0]}
-	if got, err := Differences(issuing.sign(t, one, newKey(t)).Raw, issuing.sign(t, reversed, newKey(t)).Raw); err != nil ||
-		len(got) != 0 {
+	got, err := Differences(issuing.sign(t, one, newKey(t)).Raw, issuing.sign(t, reversed, newKey(t)).Raw)
+	if err != nil || len(got) != 0 {
 		t.Errorf("usages in another order: %v, %v", got, err)
 	}
 	for _, damaged := range [][]byte{nil, before.Raw[:100], []byte("x")} {

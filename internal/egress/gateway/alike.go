@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/egress/outbound"
+)
+
+// controlsFresh is the time for which a kind of answer is not compared with the one without a certificate again.
+const controlsFresh = time.Hour
+
+// A control is what the answer without a certificate showed about a kind of answer.
+type control struct {
+	at    time.Time
+	alike bool // the receiver gives answers of the kind without a certificate as well
+	open  bool // they are the same with every certificate and without one
+}
+
+// mostControls limits the kinds of answers of one receiver that are remembered.
+const mostControls = 64
+
+// control returns what is known of a kind of answer without a certificate. fresh reports whether that counts still.
+func (r *route) control(kind outbound.Kind, now time.Time) (c control, fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c = r.controls[kind]
+	return c, now.Sub(c.at) < controlsFresh
+}
+
+// controlled remembers what the answer without a certificate showed.
+func (r *route) controlled(kind outbound.Kind, c control) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.controls == nil || len(r.controls) >= mostControls {
+		r.controls = map[outbound.Kind]control{}
+	}
+	r.controls[kind] = c
+}
+
+// confirm decides whether an answer that counts as an acceptance by its kind proves it. The kind proves nothing if
+// everyone gets it. A request that is not safe is not repeated, so that an alike answer to a generation that is not
+// proved yet is a doubt. The result is that of [message.conclude]; it is nil if the answer is in doubt.
+func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
+	now := m.gateway.now()
+	c, fresh := to.control(a.reading.Kind, now)
+	isGet := r.Method == http.MethodGet && r.Header.Get("Upgrade") == ""
+	switch {
+	case fresh && c.open:
+		a.conclusion, a.unasked = outbound.NoConclusion, true
+	case fresh && (!c.alike || trial == outbound.Proven):
+	case isGet && to.mayCompare(now):
+		return m.verify(r, to, a, trial, other)
+	case c.alike && !isGet && trial == outbound.Unproven:
+		return nil
+	}
+	return []attempt{a}
+}
+
+// verify repeats a safe request without a certificate after an answer that counts as an acceptance. If the receiver
+// answers that alike, the kind of the answer proves nothing. Then the beginnings of the bodies decide, and the answer to
+// another generation is the one to compare with. It returns the attempts as [message.conclude] does.
+func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
+	now := m.gateway.now()
+	none, nobodys := m.without(r, to)
+	alike := none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind
+	if none.meaning != outbound.Nothing {
+		to.controlled(a.reading.Kind, control{at: now, alike: alike})
+	}
+	if !alike {
+		return []attempt{a}
+	}
+	limited, cancel := context.WithCancel(r.Context()) // it ends with the request, or before b is answered
+	late := time.AfterFunc(compareTimeout, cancel)
+	b, _ := m.tryOne(r.WithContext(limited), to, other)
+	late.Stop()
+	if b.meaning != outbound.Answered || b.reading.Kind != a.reading.Kind {
+		b.discard()
+		a.conclusion = outbound.NoConclusion
+		return []attempt{a}
+	}
+	mine, theirs := outbound.Peek(a.response), outbound.Peek(b.response)
+	switch asNone, asOther := bytes.Equal(mine, nobodys), bytes.Equal(mine, theirs); {
+	case asNone && asOther:
+		a.conclusion, a.unasked = outbound.NoConclusion, !a.reading.Kind.IsPage()
+		to.controlled(a.reading.Kind, control{at: now, alike: true, open: a.unasked})
+	case asOther:
+		b.conclusion = outbound.Accepts
+	case asNone && to.trialOf(other) == outbound.Proven:
+		a.meaning, a.conclusion, b.conclusion = outbound.Refused, outbound.Refuses, outbound.Accepts
+		a.detail += " as without a certificate, and another answer with the other generation"
+		a.discard()
+		return []attempt{a, b}
+	default:
+		a.conclusion = outbound.NoConclusion
+		if trial == outbound.Unproven && to.trialOf(other) == outbound.Proven {
+			a.discard()
+			return []attempt{a, b}
+		}
+	}
+	b.discard()
+	return []attempt{b, a}
+}
+
+// without repeats a safe request over a fresh connection that presents no certificate. It also returns the beginning of
+// the body.
+func (m *message) without(r *http.Request, to *route) (a attempt, head []byte) {
+	ctx, cancel := context.WithTimeout(r.Context(), compareTimeout)
+	defer cancel()
+	n := m.networkOf(to)
+	t := n.Transport(to.egress(), n.TLS(nil, to.egress(), nil))
+	t.DisableKeepAlives = true
+	a = a.with(outbound.Bounded(t, r.Clone(quiet(ctx, &httptrace.ClientTrace{}))))
+	a.judge(to.refusals)
+	if a.response != nil {
+		head = outbound.Peek(a.response)
+		a.discard()
+	}
+	return a, head
+}
