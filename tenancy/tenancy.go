@@ -301,9 +301,9 @@ type NoticeKind string
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
 // announces a new authority, asks for a certificate that a person must request, or states what receivers may check and
 // differs from the certificate before (will differ, without a successor). StopAsked and MailsStopped are about a key
-// user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that need a
-// successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no certificate
-// and cause no task.
+// user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that need
+// a successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no
+// certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"

@@ -47,7 +47,7 @@ func (r *route) controlled(kind outbound.Kind, c control) {
 func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
 	now := m.gateway.now()
 	c, fresh := to.control(a.reading.Kind, now)
-	isGet := r.Method == http.MethodGet && r.Header.Get("Upgrade") == ""
+	isGet := r.Method == http.MethodGet && m.kept == nil && r.Header.Get("Upgrade") == ""
 	switch {
 	case fresh && c.open:
 		a.conclusion, a.unasked = outbound.NoConclusion, true
@@ -61,8 +61,9 @@ func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.
 }
 
 // verify repeats a safe request without a certificate after an answer that counts as an acceptance. If the receiver
-// answers that alike, the kind of the answer proves nothing. Then the beginnings of the bodies decide, and the answer to
-// another generation is the one to compare with. It returns the attempts as [message.conclude] does.
+// gives an answer of the same kind, the kind proves nothing. Then the beginnings of the bodies decide, by comparison
+// with the answer to another generation. Bodies that cannot be compared leave a doubt. It returns the attempts as
+// [message.conclude] does.
 func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
 	now := m.gateway.now()
 	none, nobodys := m.without(r, to)
@@ -82,24 +83,25 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 		a.conclusion = outbound.NoConclusion
 		return []attempt{a}
 	}
-	mine, theirs := outbound.Peek(a.response), outbound.Peek(b.response)
-	switch asNone, asOther := bytes.Equal(mine, nobodys), bytes.Equal(mine, theirs); {
+	mine, theirs := beginning(a.response), beginning(b.response)
+	asNone, asOther := mine != nil && bytes.Equal(mine, nobodys), mine != nil && bytes.Equal(mine, theirs)
+	switch {
 	case asNone && asOther:
 		a.conclusion, a.unasked = outbound.NoConclusion, !a.reading.Kind.IsPage()
 		to.controlled(a.reading.Kind, control{at: now, alike: true, open: a.unasked})
 	case asOther:
 		b.conclusion = outbound.Accepts
-	case asNone && to.trialOf(other) == outbound.Proven:
+	case asNone && theirs != nil && to.trialOf(other) == outbound.Proven:
 		a.meaning, a.conclusion, b.conclusion = outbound.Refused, outbound.Refuses, outbound.Accepts
 		a.detail += " as without a certificate, and another answer with the other generation"
 		a.discard()
 		return []attempt{a, b}
+	case trial == outbound.Unproven && to.trialOf(other) == outbound.Proven:
+		a.conclusion = outbound.Doubtful
+		a.discard()
+		return []attempt{a, b}
 	default:
 		a.conclusion = outbound.NoConclusion
-		if trial == outbound.Unproven && to.trialOf(other) == outbound.Proven {
-			a.discard()
-			return []attempt{a, b}
-		}
 	}
 	b.discard()
 	return []attempt{b, a}
@@ -116,8 +118,17 @@ func (m *message) without(r *http.Request, to *route) (a attempt, head []byte) {
 	a = a.with(outbound.Bounded(t, r.Clone(quiet(ctx, &httptrace.ClientTrace{}))))
 	a.judge(to.refusals)
 	if a.response != nil {
-		head = outbound.Peek(a.response)
+		head = beginning(a.response)
 		a.discard()
 	}
 	return a, head
+}
+
+// beginning returns the beginning of a body; nil if it is empty, in an unknown coding, or of unknown length, because it
+// may be a stream then.
+func beginning(res *http.Response) []byte {
+	if res.ContentLength <= 0 {
+		return nil
+	}
+	return outbound.Peek(res)
 }
