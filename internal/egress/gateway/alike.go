@@ -47,17 +47,41 @@ func (r *route) controlled(kind outbound.Kind, c control) {
 func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
 	now := m.gateway.now()
 	c, fresh := to.control(a.reading.Kind, now)
-	isGet := r.Method == http.MethodGet && m.kept == nil && r.Header.Get("Upgrade") == ""
+	isGet := m.isPlainGet(r)
 	switch {
 	case fresh && c.open:
 		a.conclusion, a.unasked = outbound.NoConclusion, true
 	case fresh && (!c.alike || trial == outbound.Proven):
 	case isGet && to.mayCompare(now):
 		return m.verify(r, to, a, trial, other)
-	case c.alike && !isGet && trial == outbound.Unproven:
+	case c.alike && !isGet && trial != outbound.Proven:
 		return nil
 	}
 	return []attempt{a}
+}
+
+// isPlainGet reports whether a request may be repeated and its answers compared.
+func (m *message) isPlainGet(r *http.Request) bool {
+	return r.Method == http.MethodGet && m.kept == nil && r.Header.Get("Upgrade") == ""
+}
+
+// first decides whether the first success of an arrangement proves anything. An answer that everyone gets does not
+// define what success looks like.
+func (m *message) first(r *http.Request, to *route, a attempt, trial outbound.Trial) attempt {
+	now := m.gateway.now()
+	if a.conclusion != outbound.Accepts || trial != outbound.First || r.Header.Get("Upgrade") != "" ||
+		!to.mayCompare(now) {
+		return a
+	}
+	if c, fresh := to.control(a.reading.Kind, now); !fresh {
+		none, _ := m.without(r, to)
+		c = control{at: now, alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
+		to.controlled(a.reading.Kind, c)
+	}
+	if c, _ := to.control(a.reading.Kind, now); c.alike {
+		a.conclusion = outbound.NoConclusion
+	}
+	return a
 }
 
 // verify repeats a safe request without a certificate after an answer that counts as an acceptance. If the receiver
@@ -78,25 +102,28 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	late := time.AfterFunc(compareTimeout, cancel)
 	b, _ := m.tryOne(r.WithContext(limited), to, other)
 	late.Stop()
-	if b.meaning != outbound.Answered || b.reading.Kind != a.reading.Kind {
+	sameKind := b.reading.Kind == a.reading.Kind
+	if b.meaning != outbound.Answered || !sameKind && !b.reading.Kind.Succeeds() {
 		b.discard()
 		a.conclusion = outbound.NoConclusion
 		return []attempt{a}
 	}
+	ofB := to.trialOf(other)
 	mine, theirs := beginning(a.response), beginning(b.response)
-	asNone, asOther := mine != nil && bytes.Equal(mine, nobodys), mine != nil && bytes.Equal(mine, theirs)
+	asOther := sameKind && mine != nil && bytes.Equal(mine, theirs)
+	asNone := !sameKind || mine != nil && bytes.Equal(mine, nobodys)
 	switch {
 	case asNone && asOther:
 		a.conclusion, a.unasked = outbound.NoConclusion, !a.reading.Kind.IsPage()
 		to.controlled(a.reading.Kind, control{at: now, alike: true, open: a.unasked})
 	case asOther:
 		b.conclusion = outbound.Accepts
-	case asNone && theirs != nil && to.trialOf(other) == outbound.Proven:
+	case asNone && (theirs != nil || !sameKind) && (trial != outbound.Proven || ofB == outbound.Proven):
 		a.meaning, a.conclusion, b.conclusion = outbound.Refused, outbound.Refuses, outbound.Accepts
 		a.detail += " as without a certificate, and another answer with the other generation"
 		a.discard()
 		return []attempt{a, b}
-	case trial == outbound.Unproven && to.trialOf(other) == outbound.Proven:
+	case trial == outbound.Unproven && ofB == outbound.Proven:
 		a.conclusion = outbound.Doubtful
 		a.discard()
 		return []attempt{a, b}
@@ -107,21 +134,25 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	return []attempt{b, a}
 }
 
-// without repeats a safe request over a fresh connection that presents no certificate. It also returns the beginning of
-// the body.
-func (m *message) without(r *http.Request, to *route) (a attempt, head []byte) {
+// without repeats a GET, or the head of any other request, over a fresh connection that presents no certificate. It also
+// returns the beginning of the body.
+func (m *message) without(r *http.Request, to *route) (a attempt, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), compareTimeout)
 	defer cancel()
 	n := m.networkOf(to)
 	t := n.Transport(to.egress(), n.TLS(nil, to.egress(), nil))
 	t.DisableKeepAlives = true
-	a = a.with(outbound.Bounded(t, r.Clone(quiet(ctx, &httptrace.ClientTrace{}))))
+	q := r.Clone(quiet(ctx, &httptrace.ClientTrace{}))
+	if !m.isPlainGet(r) {
+		q = head(ctx, r)
+	}
+	a = a.with(outbound.Bounded(t, q))
 	a.judge(to.refusals)
 	if a.response != nil {
-		head = beginning(a.response)
+		body = beginning(a.response)
 		a.discard()
 	}
-	return a, head
+	return a, body
 }
 
 // beginning returns the beginning of a body; nil if it is empty, in an unknown coding, or of unknown length, because it

@@ -84,6 +84,30 @@ func TestAReceiverThatAnswersMessagesAlikeWithoutACertificateIsNotAtRisk(t *test
 	}
 }
 
+// A receiver that was never set up shows a login page to the only generation. That is not what success looks like.
+func TestAnAnswerThatEveryoneGetsDoesNotDefineSuccess(t *testing.T) {
+	f := setUp(t)
+	s := f.strange("new", forms["login-page"], "")
+	s.accept() // none
+	for _, method := range []string{"GET", "POST"} {
+		f.send("new", method, 0)
+	}
+	f.renew()
+	if g, _ := f.standing("new").Rollover.Generation(1); g.Verdict == rollover.Accepted {
+		t.Errorf("a login page counts as acceptance: %+v", g)
+	}
+	s.accept(f.generation(2))
+	for _, method := range []string{"GET", "POST", "GET", "POST"} {
+		if got := f.send("new", method, map[string]int{"POST": 300}[method]); !s.arrived(got) {
+			t.Errorf("%s: %+v", method, got)
+		}
+	}
+	testenv.Eventually(t, func() bool {
+		g, _ := f.standing("new").Rollover.Generation(2)
+		return g.Verdict == rollover.Accepted
+	})
+}
+
 // Two nodes that each know one generation, behind a balancer that sends every request to the other one.
 func TestNodesThatTakeTurnsRequestByRequestAcceptEveryMessage(t *testing.T) {
 	f := setUp(t)

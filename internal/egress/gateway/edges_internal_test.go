@@ -27,7 +27,8 @@ import (
 
 // quietly returns a gateway without its background work.
 func quietly(control Control, logged io.Writer) *Gateway {
-	g := &Gateway{control: control, now: func() time.Time { return noon }, open: true, parked: make(chan struct{}, 1),
+	g := &Gateway{network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		control: control, now: func() time.Time { return noon }, open: true, parked: make(chan struct{}, 1),
 		log: slog.New(slog.NewTextHandler(logged, nil))}
 	g.routes.known, g.routes.stale = map[address]*route{}, map[address]*route{}
 	g.journal.wake = make(chan struct{}, 1)

@@ -118,7 +118,9 @@ func (m *message) once(r *http.Request, generation int) attempt {
 	}
 	switch {
 	case a.meaning == outbound.Answered:
-		a, _ = m.route.proves(a, false)
+		var trial outbound.Trial
+		a, trial = m.route.proves(a, false)
+		a = m.first(r, m.route, a, trial)
 		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
 		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
