@@ -134,7 +134,7 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	return []attempt{b, a}
 }
 
-// without repeats a GET, or the head of any other request, over a fresh connection that presents no certificate. It also
+// without repeats a GET, or the head of another request, over a fresh connection that presents no certificate. It also
 // returns the beginning of the body.
 func (m *message) without(r *http.Request, to *route) (a attempt, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), compareTimeout)
