@@ -73,12 +73,13 @@ func (m *message) first(r *http.Request, to *route, a attempt, trial outbound.Tr
 		!to.mayCompare(now) {
 		return a
 	}
-	if c, fresh := to.control(a.reading.Kind, now); !fresh {
+	c, fresh := to.control(a.reading.Kind, now)
+	if !fresh {
 		none, _ := m.without(r, to)
 		c = control{at: now, alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
 		to.controlled(a.reading.Kind, c)
 	}
-	if c, _ := to.control(a.reading.Kind, now); c.alike {
+	if c.alike {
 		a.conclusion = outbound.NoConclusion
 	}
 	return a

@@ -282,11 +282,11 @@ func (i *Issuer) registered(ctx context.Context) (*acme.Client, error) {
 // tries again later.
 func retry(n int, _ *http.Request, res *http.Response) time.Duration {
 	switch {
-	case res == nil, n > 5:
+	case res == nil:
 		return -1
-	case res.StatusCode == http.StatusBadRequest: // a nonce that is too old
+	case res.StatusCode == http.StatusBadRequest && n <= 12: // a nonce that is too old (RFC 8555, section 6.5)
 		return time.Millisecond
-	case res.StatusCode == http.StatusInternalServerError: // such as conflicts in the database of step-ca
+	case res.StatusCode == http.StatusInternalServerError && n <= 5: // such as conflicts in the database of step-ca
 		return time.Duration(n) * 50 * time.Millisecond
 	}
 	return -1
