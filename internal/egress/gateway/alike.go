@@ -13,7 +13,7 @@ import (
 // controlsFresh is the time for which a kind of answer is not compared with the one without a certificate again.
 const controlsFresh = time.Hour
 
-// A control is what the answer without a certificate showed about a kind of answer.
+// A control records whether a receiver gives answers of one kind without a certificate.
 type control struct {
 	at    time.Time
 	alike bool // the receiver gives answers of the kind without a certificate as well
@@ -42,19 +42,24 @@ func (r *route) controlled(kind outbound.Kind, c control) {
 }
 
 // confirm decides whether an answer that counts as an acceptance by its kind proves it. The kind proves nothing if
-// everyone gets it. A request that is not safe is not repeated, so that an alike answer to a generation that is not
-// proved yet is a doubt. The result is that of [message.conclude]; it is nil if the answer is in doubt.
-func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
+// everyone gets it. If the request cannot be repeated to find out, such an answer to a generation that is not proved
+// yet is in doubt. The result is that of [message.conclude]; it is nil if the answer is in doubt.
+func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial) []attempt {
 	now := m.gateway.now()
 	c, fresh := to.control(a.reading.Kind, now)
-	isGet := m.isPlainGet(r)
-	switch {
-	case fresh && c.open:
+	if fresh && c.open {
 		a.conclusion, a.unasked = outbound.NoConclusion, true
-	case fresh && (!c.alike || trial == outbound.Proven):
-	case isGet && to.mayCompare(now):
-		return m.verify(r, to, a, trial, other)
-	case c.alike && !isGet && trial != outbound.Proven:
+		return []attempt{a}
+	}
+	if fresh && (!c.alike || trial == outbound.Proven) {
+		return []attempt{a}
+	}
+	if m.isPlainGet(r) {
+		if others := to.others(a.generation, now); len(others) > 0 && to.mayCompare(now) {
+			return m.verify(r, to, a, trial, others[0])
+		}
+	}
+	if c.alike && trial != outbound.Proven {
 		return nil
 	}
 	return []attempt{a}
@@ -68,16 +73,13 @@ func (m *message) isPlainGet(r *http.Request) bool {
 // first decides whether the first success of an arrangement proves anything. An answer that everyone gets does not
 // define what success looks like.
 func (m *message) first(r *http.Request, to *route, a attempt, trial outbound.Trial) attempt {
-	now := m.gateway.now()
-	if a.conclusion != outbound.Accepts || trial != outbound.First || r.Header.Get("Upgrade") != "" ||
-		!to.mayCompare(now) {
+	if a.conclusion != outbound.Accepts || trial != outbound.First || r.Header.Get("Upgrade") != "" {
 		return a
 	}
+	now := m.gateway.now()
 	c, fresh := to.control(a.reading.Kind, now)
-	if !fresh {
-		none, _ := m.without(r, to)
-		c = control{at: now, alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
-		to.controlled(a.reading.Kind, c)
+	if !fresh && to.mayCompare(now) {
+		c, _ = m.control(r, to, a, now)
 	}
 	if c.alike {
 		a.conclusion = outbound.NoConclusion
@@ -91,12 +93,8 @@ func (m *message) first(r *http.Request, to *route, a attempt, trial outbound.Tr
 // [message.conclude] does.
 func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.Trial, other int) []attempt {
 	now := m.gateway.now()
-	none, nobodys := m.without(r, to)
-	alike := none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind
-	if none.meaning != outbound.Nothing {
-		to.controlled(a.reading.Kind, control{at: now, alike: alike})
-	}
-	if !alike {
+	c, nobodys := m.control(r, to, a, now)
+	if !c.alike {
 		return []attempt{a}
 	}
 	limited, cancel := context.WithCancel(r.Context()) // it ends with the request, or before b is answered
@@ -133,6 +131,17 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	}
 	b.discard()
 	return []attempt{b, a}
+}
+
+// control compares the kind of an answer with that of the answer without a certificate, and remembers the result unless
+// there was no such answer. It also returns the beginning of that answer's body.
+func (m *message) control(r *http.Request, to *route, a attempt, now time.Time) (control, []byte) {
+	none, body := m.without(r, to)
+	c := control{at: now, alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
+	if none.meaning != outbound.Nothing {
+		to.controlled(a.reading.Kind, c)
+	}
+	return c, body
 }
 
 // without repeats a GET, or the head of another request, over a fresh connection that presents no certificate. It also

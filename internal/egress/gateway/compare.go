@@ -33,9 +33,8 @@ func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 		return []attempt{a}
 	}
 	a, trial := to.proves(a, true)
-	others := to.others(a.generation, m.gateway.now())
-	if a.conclusion == outbound.Accepts && len(others) > 0 && r.Context().Err() == nil {
-		if confirmed := m.confirm(r, to, a, trial, others[0]); confirmed != nil {
+	if a.conclusion == outbound.Accepts && r.Context().Err() == nil {
+		if confirmed := m.confirm(r, to, a, trial); confirmed != nil {
 			return confirmed
 		}
 		a.conclusion = outbound.Doubtful
@@ -43,6 +42,7 @@ func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 	if a.conclusion != outbound.Doubtful || r.Context().Err() != nil {
 		return []attempt{a}
 	}
+	others := to.others(a.generation, m.gateway.now())
 	switch {
 	case len(others) == 0:
 		a, _ = to.proves(a, false)

@@ -95,7 +95,7 @@ const (
 	hangsAfter, hangTimeout = 5 * time.Second, 4 * time.Second
 )
 
-// A finding is what safe requests with two generations showed about one of them.
+// A finding is the result of safe requests with two generations for one of them.
 type finding struct {
 	kind    outbound.Kind // of the answer to the generation
 	detail  string

@@ -537,3 +537,28 @@ func TestChangesAreLoggedAgainInTheNextMinute(t *testing.T) {
 		t.Errorf("%d entries in the next minute", again)
 	}
 }
+
+// An answer that everyone gets is never proof, not even if no more requests may be repeated in this second.
+func TestAnAnswerThatEveryoneGetsIsInDoubtIfItCannotBeCompared(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		trial  outbound.Trial
+		alike  bool
+		doubt  bool
+	}{
+		{"GET", outbound.Unproven, true, true}, {"POST", outbound.Unproven, true, true},
+		{"GET", outbound.First, true, true}, {"GET", outbound.Proven, true, false},
+		{"GET", outbound.Unproven, false, false}, {"POST", outbound.First, false, false},
+	} {
+		receiver := script(t, func(http.ResponseWriter, *http.Request, int) {})
+		m, to := towards(t, receiver, 1, 2)
+		a := attempt{generation: 2, conclusion: outbound.Accepts,
+			reading: outbound.Reading{Meaning: outbound.Answered, Kind: outbound.Kind{Status: 200}}}
+		to.controlled(a.reading.Kind, control{at: noon, alike: c.alike})
+		to.comparedIn, to.comparisons = noon.Unix(), comparisonsPerSecond
+		got := m.confirm(toward(t, receiver.Server, c.method, nil), to, a, c.trial)
+		if (got == nil) != c.doubt || got != nil && got[0].conclusion != outbound.Accepts || receiver.all() != "" {
+			t.Errorf("%+v: %+v after %q", c, got, receiver.all())
+		}
+	}
+}

@@ -132,10 +132,11 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 		return rows.Tenants, err
 	}
 	for _, p := range prepared {
-		for _, c := range p.later {
-			if _, err := e.beginCredential(ctx, owner{p.tenant, p.credentials}, c, actor, now); err != nil {
+		o := owner{p.tenant, p.credentials}
+		for _, name := range p.later {
+			if _, err := e.beginCredential(ctx, o, o.credential(name), actor, now); err != nil {
 				e.log.WarnContext(ctx, "the first certificate could not be requested; this is tried again every hour",
-					"tenant", p.tenant.Name, "credential", c.Name, "error", err)
+					"tenant", p.tenant.Name, "credential", name, "error", err)
 			}
 		}
 	}
@@ -148,9 +149,9 @@ type prepared struct {
 	tenant tenancy.Tenant
 	certs  []store.SealedCertificate
 	kept   KeptNames
-	// credentials are stored with settings of their own. later are those of them whose first certificate is requested
-	// when the tenant exists.
-	credentials, later []tenancy.Credential
+	// credentials have a row of their own: those with settings, and those whose first certificate is requested later.
+	credentials []tenancy.Credential
+	later       []tenancy.Purpose // whose first certificate is requested when the tenant exists
 }
 
 // prepareAll prepares foundings on all cores.
@@ -185,7 +186,7 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 		case !slices.Contains(e.founded, purpose):
 			continue
 		case later:
-			p.later = append(p.later, tenancy.Credential{Name: purpose, Issuer: o.credential(purpose).Issuer})
+			p.later = append(p.later, purpose)
 			continue
 		default:
 			c, err = e.issue(ctx, o, issuance{Request: issuer.Request{Tenant: p.tenant.Name, Purpose: purpose, At: now,
@@ -197,23 +198,23 @@ func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prep
 		c.State = tenancy.Active
 		p.certs = append(p.certs, c)
 	}
-	p.store(o.credentials, now)
+	p.credentials = p.stored(o.credentials, now)
 	p.kept, err = e.KeptNames(p.tenant.Name, f.Adopted)
 	return p, err
 }
 
-// store collects the credentials that are stored: those with settings of their own, and those without a certificate.
-func (p *prepared) store(settings []tenancy.Credential, now time.Time) {
-	p.credentials = slices.Clone(settings)
-	for _, c := range p.later {
-		if !slices.ContainsFunc(p.credentials, func(s tenancy.Credential) bool { return s.Name == c.Name }) {
-			p.credentials = append(p.credentials, c)
+// stored returns the credentials that have a row: those with settings, and those without a certificate.
+func (p prepared) stored(settings []tenancy.Credential, now time.Time) []tenancy.Credential {
+	all := slices.Clone(settings)
+	for _, name := range p.later {
+		if !slices.ContainsFunc(all, func(c tenancy.Credential) bool { return c.Name == name }) {
+			all = append(all, tenancy.Credential{Name: name})
 		}
 	}
-	for i := range p.credentials {
-		c := &p.credentials[i]
-		c.TenantID, c.CreatedAt, c.Version = p.tenant.ID, now, 1
+	for i := range all {
+		all[i].TenantID, all[i].CreatedAt, all[i].Version = p.tenant.ID, now, 1
 	}
+	return all
 }
 
 // events returns the events of a founding.

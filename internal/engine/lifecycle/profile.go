@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -130,7 +131,7 @@ func (e *Engine) announceChange(ctx context.Context, tx *store.Tx, b *batch, o o
 	if e.resolved(before.Issuer) != e.resolved(c.Issuer) {
 		differ = append(differ, certfile.IssuerDiffers)
 	}
-	if c.KeyType != "" && c.KeyType != before.KeyType || c.KeyType == "" && before.KeyType != o.KeyType {
+	if cmp.Or(c.KeyType, o.KeyType) != before.KeyType {
 		differ = append(differ, keyTypeDiffers)
 	}
 	newest, err := tx.Newest(ctx, o.ID, c.Name)

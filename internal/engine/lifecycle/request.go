@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"cmp"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
@@ -195,7 +195,7 @@ func (e *Engine) requester(q tenancy.Request) (issuer.Requester, error) {
 }
 
 // collect reads the answer to a request and stores the certificate. Without an answer, it stores when the CA is asked
-// again, and the error. That there is no answer yet is not an error.
+// again, and the error. A CA that has not answered yet is not an error.
 func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) error {
 	t, err := e.owner(ctx, q.TenantID)
 	if err != nil {
@@ -310,7 +310,7 @@ func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte,
 		return nil, err
 	}
 	der, err := requester.SigningRequest(r)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), err
+	return []byte(certfile.RequestPEM(der)), err
 }
 
 // remindOfRequest creates tasks, and mails for subscribers, about a request that a person must send to its CA: once at

@@ -25,8 +25,9 @@ func (s *Store) AddAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequ
 	})
 }
 
-// InstallAuthority stores the authorities that answer a request, and deletes the request, which then has the ID of one
-// of them. It returns [tenancy.ErrConflict] if a position is taken, and [tenancy.ErrStale] if there is no such request.
+// InstallAuthority stores the authorities that answer a request, one of them under the ID of the request, and deletes
+// the request. It returns [tenancy.ErrConflict] if a position is taken, and [tenancy.ErrStale] if the request does not
+// exist.
 func (s *Store) InstallAuthority(ctx context.Context, requestID string, all ...tenancy.Authority) error {
 	return s.InTx(ctx, func(t *Tx) error {
 		if err := t.execOne(ctx, "DELETE FROM authority_requests WHERE id = ?", requestID); err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"net/http"
 	"time"
@@ -151,7 +150,7 @@ func (s *server) requestAuthority(ctx context.Context, _ *struct{}) (*Entity[cli
 	}
 	err = s.change(ctx, "authority.requested", "", r.ID, nil, func(*store.Tx) error { return nil })
 	return &Entity[client.AuthorityRequest]{Body: client.AuthorityRequest{ID: r.ID, CreatedAt: r.CreatedAt,
-		CSR: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: r.CSR}))}}, err
+		CSR: certfile.RequestPEM(r.CSR)}}, err
 }
 
 func (s *server) installAuthority(ctx context.Context, in *struct {

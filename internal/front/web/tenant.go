@@ -141,12 +141,9 @@ func credentialsOf(certs []client.Certificate, requests []client.CertificateRequ
 	for _, q := range requests {
 		others = append(others, q.Purpose)
 	}
-	has := func(name tenancy.Purpose) bool { return name == tenancy.ForTenant || slices.Contains(others, name) }
-	var names []tenancy.Purpose
-	for _, name := range tenancy.BuiltIn {
-		if has(name) {
-			names = append(names, name)
-		}
+	names := []tenancy.Purpose{tenancy.ForTenant}
+	if slices.Contains(others, tenancy.ForMUser) {
+		names = append(names, tenancy.ForMUser)
 	}
 	others = slices.DeleteFunc(others, tenancy.Purpose.IsBuiltIn)
 	slices.Sort(others)

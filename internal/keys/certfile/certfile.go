@@ -212,3 +212,8 @@ func ReadRoots(path string) (*x509.CertPool, error) {
 	}
 	return pool, nil
 }
+
+// RequestPEM returns a certificate signing request (PKCS#10, DER) as PEM.
+func RequestPEM(csr []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
+}

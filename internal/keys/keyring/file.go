@@ -33,8 +33,8 @@ func Create(path string, remotes Remotes) (*Keyring, error) {
 	return k, k.write(k.loaded.source, os.Link)
 }
 
-// Open reads the keyset from a file that only its owner can read. The error is [ErrNoKeyFile] if there is no file. It
-// is an [Away] if the keyset is wrapped and the service that wraps it does not answer.
+// Open reads the keyset from a file that only its owner can read. The error is [ErrNoKeyFile] if the file does not
+// exist. It is an [Away] if the keyset is wrapped and the service that wraps it does not answer.
 func Open(ctx context.Context, path string, remotes Remotes) (*Keyring, error) {
 	k := &Keyring{path: path, remotes: remotes}
 	data, err := k.read()

@@ -104,8 +104,8 @@ type request struct {
 	detail func(body []byte) string
 }
 
-// do sends a request and decodes the answer into v. The error is a [keyring.Away] if there is no answer, or one that
-// asks for another attempt. It ends with the next step.
+// do sends a request and decodes the answer into v. The error is a [keyring.Away] if the service does not answer,
+// or asks for another attempt. It ends with the next step.
 func (r request) do(ctx context.Context, client *http.Client, v any) error {
 	sent, err := r.prepare(ctx)
 	if err != nil {

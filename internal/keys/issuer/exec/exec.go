@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/foreign"
 	"github.com/perennial-pki/perennial/internal/keys/secret"
@@ -141,7 +142,7 @@ func (i *Issuer) ask(ctx context.Context, handle string, r issuer.Request) (issu
 		return issued, err
 	}
 	input, err := json.Marshal(request{Version: 1, Tenant: r.Tenant, Credential: string(r.Purpose),
-		CSR: foreign.RequestPEM(csr), Validity: int64(r.Validity / time.Second), Handle: handle})
+		CSR: certfile.RequestPEM(csr), Validity: int64(r.Validity / time.Second), Handle: handle})
 	if err != nil {
 		return issued, err
 	}

@@ -35,11 +35,6 @@ func CSR(key crypto.Signer, names certfile.Names) ([]byte, error) {
 	return der, nil
 }
 
-// RequestPEM returns a certificate signing request (DER) as PEM.
-func RequestPEM(csr []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
-}
-
 // CertificatePEM returns a certificate (DER) as PEM.
 func CertificatePEM(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))

@@ -49,7 +49,7 @@ func TestARequestIsReadByOpenSSLAndRepeatsByteForByte(t *testing.T) {
 			t.Errorf("%s: the same request has other bytes", kind)
 		}
 		cmd := exec.Command("openssl", "req", "-verify", "-noout", "-text", "-nameopt", "RFC2253")
-		cmd.Stdin = strings.NewReader(foreign.RequestPEM(first))
+		cmd.Stdin = strings.NewReader(certfile.RequestPEM(first))
 		out, err := cmd.CombinedOutput()
 		for _, want := range []string{"verify OK", "CN=acme,OU=Tenants,O=P", "URI:spiffe://p.example.com/tenant/acme"} {
 			if err != nil || !bytes.Contains(out, []byte(want)) {
@@ -137,7 +137,7 @@ func TestAnAnswerWithoutTheCertificateIsAFault(t *testing.T) {
 		"only the CA":       {testca.PEM(ca.Issuing.Raw), issuer.Mismatched},
 		"half a PEM":        {testca.PEM(leafOf(t, ca, r))[:200], issuer.Broken},
 		"a private key":     {testca.KeyPEM(t, r.Key), issuer.Broken},
-		"another's request": {[]byte(foreign.RequestPEM([]byte{0x30, 0})), issuer.Broken},
+		"another's request": {[]byte(certfile.RequestPEM([]byte{0x30, 0})), issuer.Broken},
 	} {
 		issued, err := foreign.Issued(c.answer, r.Key.Public(), now)
 		if fault, _ := issuer.FaultOf(err); fault != c.want || len(issued.DER) > 0 {

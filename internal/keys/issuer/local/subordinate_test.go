@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -98,7 +99,7 @@ func (y yours) openssl(args ...string) string {
 // sign signs a request with a CA of the folder. Without extensions, the requested ones are copied.
 func (y yours) sign(request []byte, by, out string, days int, extensions ...string) []byte {
 	y.t.Helper()
-	y.write("request.csr", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: request})))
+	y.write("request.csr", certfile.RequestPEM(request))
 	args := []string{"x509", "-req", "-in", "request.csr", "-CA", by + ".pem", "-CAkey", by + ".key", "-days",
 		fmt.Sprint(days), "-out", out + ".pem"}
 	if len(extensions) == 0 {

@@ -206,7 +206,7 @@ func (i *Issuer) Issue(ctx context.Context, r issuer.Request) (issued issuer.Iss
 	if err != nil {
 		return issued, fmt.Errorf("%s: %w", doing, err)
 	}
-	body := signRequest{CSR: foreign.RequestPEM(csr), NotBefore: s.notBefore(r.At.Add(-backdate))}
+	body := signRequest{CSR: certfile.RequestPEM(csr), NotBefore: s.notBefore(r.At.Add(-backdate))}
 	body.NotAfter = s.notAfter(body.NotBefore.Add(r.Validity))
 	body.Token, err = s.token(i.config.Provisioner, client.Base()+"/1.0/sign", r.At, map[string]any{
 		"sub": subjectOf(csr, r.Tenant), "sans": sans,

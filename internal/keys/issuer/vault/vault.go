@@ -126,7 +126,7 @@ func (i *Issuer) Issue(ctx context.Context, r issuer.Request) (issued issuer.Iss
 
 // signRequest returns the operation that signs a request, and its parameters.
 func (i *Issuer) signRequest(csr []byte, validity time.Duration) (operation string, body map[string]any, err error) {
-	body = map[string]any{"csr": foreign.RequestPEM(csr), "format": "pem",
+	body = map[string]any{"csr": certfile.RequestPEM(csr), "format": "pem",
 		"ttl": fmt.Sprintf("%ds", int64(validity/time.Second))}
 	if i.config.Verbatim {
 		body["key_usage"], body["ext_key_usage"] = []string{"DigitalSignature"}, []string{"ClientAuth"}
