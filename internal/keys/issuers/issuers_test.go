@@ -1,15 +1,53 @@
 package issuers_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
+
+var (
+	check = testenv.Check
+	quiet = issuers.Env{Form: issuer.Form{TrustDomain: "p.example.com", Organization: "P"},
+		Log: slog.New(slog.DiscardHandler)}
+)
+
+// The table of faults lives in issuertest, and what it needs of a protocol in the tests of the issuer.
+func TestEachIssuerThatAsksOverHTTPSIsTestedWithEachFault(t *testing.T) {
+	asking := 0
+	for _, kind := range issuers.Kinds() {
+		dir := filepath.Join("../issuer", strings.ReplaceAll(kind, "-", ""))
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		check(t, err)
+		var asks, tested bool
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			check(t, err)
+			if strings.HasSuffix(file, "_test.go") {
+				tested = tested || strings.Contains(string(text), "issuertest.RunFaults(")
+			} else {
+				asks = asks || strings.Contains(string(text), "foreign.NewClient(")
+			}
+		}
+		if len(files) == 0 || asks && !tested {
+			t.Errorf("%s: the tests in %s do not call issuertest.RunFaults", kind, dir)
+		}
+		if asks {
+			asking++
+		}
+	}
+	if asking < 4 { // step-ca, vault, est, acme
+		t.Errorf("only %d kinds ask over HTTPS", asking)
+	}
+}
 
 func TestAnErrorInTheFileNamesItsLineAndNoSecret(t *testing.T) {
 	dir := t.TempDir()

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -101,6 +103,62 @@ func TestACMEConformsAtStepCA(t *testing.T) {
 		t.Run(fmt.Sprintf("common name %v", c.CommonName), func(t *testing.T) {
 			issuertest.RunNow(t, func(t *testing.T, _ time.Time) issuer.Issuer { return open(t, c) })
 		})
+	}
+}
+
+func TestACMEReportsEachFault(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	issuertest.RunFaults(t, issuertest.Protocol{
+		Kind: "acme",
+		Settings: func(c *issuertest.CA) map[string]any {
+			return map[string]any{"directory": c.URL + "/acme/dir", "domain": domain, "roots": c.Roots(),
+				"account_key": "file:" + c.File("account.pem", testca.KeyPEM(t, key)),
+				"tls":         map[string]any{"roots": c.WebRoots()}}
+		},
+		Serve:        serveAuthorized,
+		Capabilities: []string{"revokes", "keeps names", "hints"},
+	})
+}
+
+// serveAuthorized answers an order whose names are authorized already. The certificate is in the order's address.
+func serveAuthorized(c *issuertest.CA, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Replay-Nonce", "n")
+	order := func(status int, state, certificate string) {
+		w.Header().Set("Location", c.URL+"/acme/order/1")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"status":%q,"authorizations":[],"finalize":%q,"certificate":%q}`, state, c.URL+"/acme/finalize",
+			certificate)
+	}
+	switch r.URL.Path {
+	case "/acme/dir":
+		fmt.Fprintf(w, `{"newNonce":%q,"newAccount":%q,"newOrder":%q}`, c.URL+"/acme/nonce", c.URL+"/acme/account",
+			c.URL+"/acme/order")
+	case "/acme/account":
+		w.Header().Set("Location", c.URL+"/acme/account/1")
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"status":"valid"}`)
+	case "/acme/order":
+		order(http.StatusCreated, "ready", "")
+	case "/acme/order/1":
+		order(http.StatusOK, "ready", "")
+	case "/acme/finalize":
+		var message struct{ Payload string }
+		json.NewDecoder(r.Body).Decode(&message)
+		payload, _ := base64.RawURLEncoding.DecodeString(message.Payload)
+		var request struct{ CSR string }
+		json.Unmarshal(payload, &request)
+		der, _ := base64.RawURLEncoding.DecodeString(request.CSR)
+		chain, err := c.Sign(der)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		order(http.StatusOK, "valid", c.URL+"/acme/certificate?"+base64.RawURLEncoding.EncodeToString(testca.PEM(chain...)))
+	case "/acme/certificate":
+		chain, _ := base64.RawURLEncoding.DecodeString(r.URL.RawQuery)
+		w.Header().Set("Content-Type", "application/pem-certificate-chain")
+		w.Write(chain)
 	}
 }
 

@@ -2,12 +2,17 @@ package est_test
 
 import (
 	"encoding/asn1"
+	"encoding/base64"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/smallstep/pkcs7"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -77,6 +82,40 @@ func TestESTConforms(t *testing.T) {
 			c.Label = s.Label
 			return open(t, c)
 		})
+	})
+}
+
+func TestESTReportsEachFault(t *testing.T) {
+	send := func(w http.ResponseWriter, der []byte) {
+		bag, _ := pkcs7.DegenerateCertificate(der)
+		io.WriteString(w, base64.StdEncoding.EncodeToString(bag))
+	}
+	issuertest.RunFaults(t, issuertest.Protocol{
+		Kind: "est",
+		Settings: func(c *issuertest.CA) map[string]any {
+			return map[string]any{"url": c.URL, "username": "u", "password": c.Secret(), "roots": c.Roots(),
+				"tls": map[string]any{"roots": c.WebRoots()}}
+		},
+		Serve: func(c *issuertest.CA, w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/.well-known/est/cacerts":
+				send(w, c.Issuing())
+			case "/.well-known/est/csrattrs":
+				w.WriteHeader(http.StatusNoContent)
+			case "/.well-known/est/simpleenroll":
+				body, _ := io.ReadAll(r.Body)
+				request, _ := base64.StdEncoding.DecodeString(string(body))
+				chain, err := c.Sign(request)
+				if err != nil {
+					http.Error(w, err.Error(), http.StatusBadRequest)
+					return
+				}
+				send(w, chain[0])
+			default:
+				http.NotFound(w, r)
+			}
+		},
+		Capabilities: []string{"answers later"},
 	})
 }
 

@@ -2,15 +2,22 @@ package stepca_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/json"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -67,6 +74,32 @@ func TestStepCAConforms(t *testing.T) {
 		issuertest.RunNow(t, func(t *testing.T, now time.Time) issuer.Issuer {
 			return open(t, x5c(t, s, now.Add(-time.Hour), now.AddDate(4, 0, 0)))
 		})
+	})
+}
+
+func TestStepCAReportsEachFault(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	provisioner, err := jose.JSONWebKey{Key: key, KeyID: "k"}.MarshalJSON()
+	check(t, err)
+	issuertest.RunFaults(t, issuertest.Protocol{
+		Kind: "step-ca",
+		Settings: func(c *issuertest.CA) map[string]any {
+			return map[string]any{"url": c.URL, "roots": c.Roots(), "provisioner": "p",
+				"key": "file:" + c.File("jwk.json", provisioner)}
+		},
+		Serve: func(c *issuertest.CA, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/1.0/sign" {
+				http.NotFound(w, r)
+				return
+			}
+			var request struct{ CSR string }
+			json.NewDecoder(r.Body).Decode(&request)
+			c.AnswerJSON(w, request.CSR, http.StatusCreated, func(chain []string) any {
+				return map[string]any{"certChain": chain}
+			})
+		},
+		Capabilities: []string{"revokes", "keeps names"},
 	})
 }
 

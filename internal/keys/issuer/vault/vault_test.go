@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/json"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +79,29 @@ func TestVaultConforms(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestVaultReportsEachFault(t *testing.T) {
+	issuertest.RunFaults(t, issuertest.Protocol{
+		Kind: "vault",
+		Settings: func(c *issuertest.CA) map[string]any {
+			return map[string]any{"url": c.URL, "role": "tenants", "roots": c.Roots(),
+				"tls":  map[string]any{"roots": c.WebRoots()},
+				"auth": map[string]any{"method": "token", "token": c.Secret()}}
+		},
+		Serve: func(c *issuertest.CA, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/pki/sign/tenants" {
+				http.NotFound(w, r)
+				return
+			}
+			var request struct{ CSR string }
+			json.NewDecoder(r.Body).Decode(&request)
+			c.AnswerJSON(w, request.CSR, http.StatusOK, func(chain []string) any {
+				return map[string]any{"data": map[string]any{"certificate": chain[0], "ca_chain": chain[1:]}}
+			})
+		},
+		Capabilities: []string{"revokes"},
+	})
 }
 
 func TestOnlyAVerbatimIssuerKeepsTheWholeSubject(t *testing.T) {
