@@ -117,6 +117,13 @@ func TestARequestForAnAuthorityIsAnsweredOnce(t *testing.T) {
 		if err := r.InstallAuthority(ctx, "unknown", root, made); !isKind(err, tenancy.ErrStale) {
 			t.Errorf("an answer to another request: %v", err)
 		}
+		taken := made // its root is at the same position, which two authorities of one kind may not share
+		taken.ID, taken.Kind = "taken", tenancy.RootAuthority
+		if err := r.InstallAuthority(ctx, "ca", root, taken); !isKind(err, tenancy.ErrConflict) {
+			t.Errorf("two of one kind at a position: %v", err)
+		}
+		all, err = r.AuthorityRequests(ctx)
+		r.same("not answered", err, all, []tenancy.AuthorityRequest{request})
 		must(t, r.InstallAuthority(ctx, "ca", root, made))
 		authorities, err := r.Authorities(ctx)
 		r.same("authorities", err, authorities, []tenancy.Authority{root, made})

@@ -14,7 +14,7 @@ const changes = "perennial_changes"
 
 // Changed marks a tenant whose data in the memory of gateways is out of date. They are notified when the transaction
 // has committed.
-func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = true }
+func (t *Tx) Changed(tenantID string) { t.changed[tenantID] = struct{}{} }
 
 // announce notifies the other replicas, as part of the transaction.
 func (t *Tx) announce(ctx context.Context) error {
@@ -45,7 +45,7 @@ func (h *hub) afterCommit() {
 	}
 }
 
-func (h *hub) notify(changed map[string]bool) {
+func (h *hub) notify(changed map[string]struct{}) {
 	if len(changed) == 0 {
 		return
 	}
@@ -122,12 +122,12 @@ func (s *Store) listen(ctx context.Context, url string) error {
 	if _, err := conn.Exec(ctx, "LISTEN "+changes); err != nil {
 		return err
 	}
-	s.hub.notify(map[string]bool{"": true})
+	s.hub.notify(map[string]struct{}{"": {}})
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		s.hub.notify(map[string]bool{n.Payload: true})
+		s.hub.notify(map[string]struct{}{n.Payload: {}})
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,4 +168,30 @@ func TestALogThatWasRewrittenConsistentlyIsNoticedByAHeadThatWasKeptElsewhere(t 
 			t.Errorf("the end was cut off: %v", err)
 		}
 	})
+}
+
+// Entries that are added after the head was read are not considered.
+func TestALogThatGrowsWhileItIsVerifiedIsIntact(t *testing.T) {
+	s := lite(t)
+	add := func() error {
+		return write(t, s, func(ctx context.Context, tx *Tx) error {
+			return tx.Audit(ctx, tenancy.NewEvent(now, "test", "c", "", "", nil))
+		})
+	}
+	before, err := s.EventHead(t.Context())
+	must(t, err)
+	s.BeforeStatements(func(query string) error {
+		if strings.HasPrefix(query, "SELECT "+eventColumns) {
+			s.BeforeStatements(nil)
+			return add()
+		}
+		return nil
+	})
+	verified, err := s.VerifyEvents(t.Context())
+	if err != nil || verified.Seq != before.Seq || !bytes.Equal(verified.Hash, before.Hash) {
+		t.Errorf("%+v, %v, want %+v", verified, err, before)
+	}
+	if after, err := s.EventHead(t.Context()); err != nil || after.Seq != before.Seq+1 {
+		t.Errorf("%+v, %v", after, err)
+	}
 }

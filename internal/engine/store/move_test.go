@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -282,5 +283,29 @@ func TestRowsThatDifferHaveAnotherHash(t *testing.T) {
 			t.Errorf("%s has the hash of %s", query, other)
 		}
 		seen[m] = query
+	}
+}
+
+func TestTheValuesOfARowAreCopiedWithTheirTypes(t *testing.T) {
+	s := lite(t)
+	read := func(query string) ([]any, error) {
+		rows, err := s.q.QueryContext(t.Context(), query)
+		must(t, err)
+		defer rows.Close()
+		h := &hashed{rows: rows, hash: sha256.New(), width: 5}
+		if !h.Next() {
+			t.Fatal(h.Err())
+		}
+		return h.Values()
+	}
+	got, err := read("SELECT NULL, 7, 'x', x'01', x''") // an empty value is not NULL
+	if want := []any{nil, int64(7), "x", []byte{1}, []byte{}}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%#v, %v, want %#v", got, err, want)
+	}
+	if got, err := read("SELECT 1, 2, 3, 4, 0.5"); err == nil || !strings.Contains(err.Error(), "float64") {
+		t.Errorf("a type that no column has: %#v, %v", got, err)
+	}
+	if got, err := read("SELECT 1, 2, 3, 4"); err == nil {
+		t.Errorf("a column less: %#v", got)
 	}
 }

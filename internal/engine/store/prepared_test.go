@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+
+	"modernc.org/sqlite"
 )
 
 func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
@@ -109,5 +111,42 @@ func TestTheStatementOfAQueryIsUsedAgain(t *testing.T) {
 	must(t, err)
 	if after, _ := kept(); after != before+3 {
 		t.Errorf("%d statements are kept after a pragma", after)
+	}
+	// A statement that is prepared is in use until it is closed.
+	const query = "SELECT name FROM settings WHERE name = ? AND value = ?"
+	for range 2 {
+		prepared, err := conn.PrepareContext(t.Context(), query)
+		must(t, err)
+		must(t, prepared.Close())
+	}
+	pragma, err := conn.PrepareContext(t.Context(), "PRAGMA user_version")
+	must(t, err)
+	must(t, pragma.Close())
+	if after, all := kept(); after != before+4 || all != after {
+		t.Errorf("%d statements are kept after %d, %d in all", after, before, all)
+	}
+	for _, invalid := range []string{"SELECT name FROM no_such_table", "UPDATE no_such_table SET a = 1"} {
+		_, executed := conn.ExecContext(t.Context(), invalid)
+		_, queried := conn.QueryContext(t.Context(), invalid)
+		_, prepared := conn.PrepareContext(t.Context(), invalid)
+		if executed == nil || queried == nil || prepared == nil {
+			t.Errorf("%s: executed %v, queried %v, prepared %v", invalid, executed, queried, prepared)
+		}
+	}
+	if after, _ := kept(); after != before+4 {
+		t.Errorf("%d statements are kept after invalid ones", after)
+	}
+	if _, ok := s.writer.Driver().(*sqlite.Driver); !ok {
+		t.Errorf("the driver is %T", s.writer.Driver())
+	}
+}
+
+func TestStatementsThatReadOrWriteRowsAreKept(t *testing.T) {
+	for query, want := range map[string]bool{"SELECT 1": true, "INSERT\nINTO a VALUES (1)": true, "UPDATE\ta": true,
+		"DELETE FROM a": true, "SELECT": true, "-- a\n-- b\nSELECT 1": true, "SELECT 1; SELECT 2": false, "": false,
+		" SELECT 1": false, "PRAGMA a": false, "BEGIN": false, "WITH a AS (SELECT 1) SELECT 1": false, "-- a": false} {
+		if got := keepable(query); got != want {
+			t.Errorf("%q: %v, want %v", query, got, want)
+		}
 	}
 }

@@ -351,3 +351,80 @@ func TestAFileThatDoesNotExistIsNotSynced(t *testing.T) {
 		t.Error("a file that does not exist is synced")
 	}
 }
+
+// What cannot be copied, moved or looked at ends a restore, and the database stays as it was.
+func TestARestoreReportsEachFileThatFails(t *testing.T) {
+	at := restoredAt.Format(restoreTime)
+	folder := func(path string) { must(t, os.MkdirAll(filepath.Join(path, "x"), 0o700)) }
+	for name, c := range map[string]struct {
+		prepare func(path, backup string)
+		check   func(path string) // while the copy is checked
+		want    string
+	}{
+		"a database was replaced in the same second": {prepare: func(path, _ string) { folder(path + replacedSuffix + at) },
+			want: "in the same second"},
+		"the log of the backup cannot be read": {prepare: func(_, backup string) { folder(backup + "-wal") },
+			want: "is a directory"},
+		"the copy cannot be renamed": {check: func(path string) { folder(path + restoredSuffix + at) }, want: "file exists"},
+		"an earlier restore cannot be completed": {prepare: func(path, backup string) {
+			copyOver(t, backup, path+restoredSuffix+at)
+			must(t, os.Remove(path+"-shm"))
+			folder(path + "-shm")
+		}, want: "complete the restore"},
+	} {
+		path, backup := restorable(t)
+		if c.prepare != nil {
+			c.prepare(path, backup)
+		}
+		replaced, err := Restore(t.Context(), backup, path, restoredAt, func(*Store) error {
+			if c.check != nil {
+				c.check(path)
+			}
+			return nil
+		})
+		if err == nil || replaced != "" || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: replaced %q, %v", name, replaced, err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	loop := filepath.Join(t.TempDir(), "loop.db")
+	must(t, os.Symlink(loop, loop))
+	if err := keepOwner(loop, filepath.Join(t.TempDir(), "copy.db")); err == nil {
+		t.Error("the owner of a link to itself is kept")
+	}
+	path, backup := restorable(t)
+	if err := copyFile(backup, path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a copy over a file: %v", err)
+	}
+	if err := isDatabase(path + ".none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that does not exist: %v", err)
+	}
+	if err := markCopy(t.Context(), filepath.Join(t.TempDir(), "no", "copy.db")); err == nil {
+		t.Error("a copy in no folder is marked")
+	}
+	s := lite(t)
+	must(t, s.Close())
+	if s.checkIntegrity(t.Context()) == nil || s.mark(t.Context()) == nil {
+		t.Error("a closed database is intact")
+	}
+}
+
+// A service does not start on a database whose restore cannot be completed, and does not keep its lock.
+func TestAServiceReportsARestoreThatItCannotComplete(t *testing.T) {
+	path, backup := restorable(t)
+	copyOver(t, backup, path+restoredSuffix+restoredAt.Format(restoreTime))
+	must(t, os.Remove(path+"-shm"))
+	must(t, os.MkdirAll(filepath.Join(path+"-shm", "x"), 0o700))
+	for range 2 {
+		if s, err := OpenExclusive(t.Context(), "sqlite:"+path); err == nil || s != nil ||
+			!strings.Contains(err.Error(), "complete the restore") {
+			t.Errorf("got %v", err)
+		}
+	}
+	must(t, os.RemoveAll(path+"-shm"))
+	if got := settingOf(t, "sqlite:"+path); got != "backed up" {
+		t.Errorf("%q", got)
+	}
+}

@@ -53,8 +53,8 @@ type querier interface {
 type Tx struct {
 	Reader
 	tx      *sql.Tx
-	changed map[string]bool // tenant IDs, for [Store.OnChange]
-	longest *atomic.Int64   // of the store
+	changed map[string]struct{} // tenant IDs, for [Store.OnChange]
+	longest *atomic.Int64       // of the store
 }
 
 // SQL returns the transaction itself, for the job queue, which inserts into it.
@@ -100,7 +100,7 @@ func (s *Store) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	t := &Tx{Reader{tx, s.engine}, tx, map[string]bool{}, &s.longest}
+	t := &Tx{Reader{tx, s.engine}, tx, map[string]struct{}{}, &s.longest}
 	if err := fn(t); err != nil {
 		return err
 	}

@@ -501,6 +501,10 @@ func TestMailsAreHeldOnceAndReleased(t *testing.T) {
 				t.Errorf("changed: %v, want %v", ok, want)
 			}
 		}
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.SetSetting(ctx, mailHold, "{") }))
+		if _, err := s.MailHold(t.Context()); err == nil || !strings.Contains(err.Error(), mailHold) {
+			t.Errorf("a setting that cannot be read: %v", err)
+		}
 	})
 }
 
