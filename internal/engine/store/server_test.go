@@ -201,7 +201,8 @@ func TestChangesOfReplicasAreReceivedWhileThereIsAConnection(t *testing.T) {
 		t.Errorf("notified of %q", changed)
 	}
 	answers["LISTEN "+changes] = answer{failure: "out of order"}
-	if err := s.listen(t.Context(), url); err == nil || !strings.Contains(err.Error(), "out of order") || len(changed) != 2 {
+	err := s.listen(t.Context(), url)
+	if err == nil || !strings.Contains(err.Error(), "out of order") || len(changed) != 2 {
 		t.Errorf("notified of %q: %v", changed, err)
 	}
 	if err := s.listen(t.Context(), "postgres://me@127.0.0.1:1/x"); err == nil {
