@@ -217,13 +217,8 @@ const FirstTokenDays = int(firstTokenLifetime / (24 * time.Hour))
 
 // firstToken creates the first operator's token, once in the life of a database. It returns "" if it exists.
 func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret string, err error) {
-	err = s.InTx(ctx, func(tx *store.Tx) error {
-		secret = ""
-		first, err := tx.Claim(ctx, store.ClaimFirstToken, "", now)
-		if err != nil || !first {
-			return err
-		}
-		secret = api.NewSecret()
+	secret = api.NewSecret()
+	created, err := s.Once(ctx, store.ClaimFirstToken, "", now, func(tx *store.Tx) error {
 		t := tenancy.Token{
 			ID: store.NewID(), Name: "first start", Role: tenancy.RoleOperator, CreatedAt: now,
 			ExpiresAt: now.Add(firstTokenLifetime),
@@ -234,5 +229,8 @@ func firstToken(ctx context.Context, s *store.Store, now time.Time) (secret stri
 		return tx.Audit(ctx, tenancy.NewEvent(now, "first start", "token.created", "", t.ID,
 			map[string]any{"name": t.Name, "role": t.Role}))
 	})
-	return secret, err
+	if err != nil || !created {
+		return "", err
+	}
+	return secret, nil
 }

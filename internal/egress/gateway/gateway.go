@@ -30,23 +30,46 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Control tells the gateway what to present, and takes what receivers answered.
+// Control is the service as a gateway uses it.
 type Control interface {
+	Routes
+	Journal
+	Parking
+	Bodies
+	Deliveries
+}
+
+// Routes tells the gateway what to present, and who may send.
+type Routes interface {
 	// Standing returns the state of an arrangement, with the identities that can be presented. The error is
 	// [tenancy.ErrNotFound] if there is no arrangement of this name.
 	Standing(ctx context.Context, tenant, arrangement string) (standing.Standing, []standing.Identity, error)
 	// Token finds the valid token with this hash, or returns [tenancy.ErrNotFound].
 	Token(ctx context.Context, hash string) (tenancy.Token, error)
+	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is ""
+	// if anything may have changed.
+	OnChange(listen func(tenantID string)) (stop func())
+}
+
+// Journal keeps what the gateway reports.
+type Journal interface {
 	// Observe records what receivers answered.
 	Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
+}
+
+// Parking stores messages for delivery.
+type Parking interface {
 	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under the key. The error is
 	// [tenancy.ErrConflict] if that is another message, and [tenancy.ErrQuota] if the tenant's quota is used up.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
-	Bodies
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
+}
+
+// Deliveries hands out parked messages for delivery.
+type Deliveries interface {
 	// DueParked lists the first waiting message of each arrangement, if it is due.
 	DueParked(ctx context.Context, now time.Time, limit int) ([]tenancy.Parked, error)
 	// ParkedAddress returns the arrangement of a parked message, and the time-out of its receiver.
@@ -56,9 +79,6 @@ type Control interface {
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
 	// UpdateParked stores how an attempt ended.
 	UpdateParked(ctx context.Context, p tenancy.Parked) error
-	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is ""
-	// if anything may have changed.
-	OnChange(listen func(tenantID string)) (stop func())
 }
 
 // Bodies stores the bodies of parked messages that are larger than [tenancy.ParkedChunk], in chunks.
@@ -67,7 +87,7 @@ type Bodies interface {
 	// Idempotency-Key, it returns that one and reserves nothing. The error is [tenancy.ErrQuota] if the tenant's quota is
 	// used up.
 	ReserveParked(ctx context.Context, p tenancy.Parked) (tenancy.Parked, error)
-	// AddParkedChunk stores the next chunk. [Control.Park] completes the message.
+	// AddParkedChunk stores the next chunk. [Parking.Park] completes the message.
 	AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart) error
 	// ParkedChunk returns a chunk of the body of a message that was claimed.
 	ParkedChunk(ctx context.Context, p tenancy.Parked, n int) ([]byte, error)

@@ -92,12 +92,9 @@ func (p *Prober) ProbeAnnounced(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	first := false
-	err := p.store.InTx(ctx, func(tx *store.Tx) (err error) {
-		first, err = tx.Claim(ctx, store.ClaimTrustQuestions, a.ID+"/"+now.UTC().Format(time.DateOnly), now)
-		return err
-	})
-	if err != nil || !first {
+	claimed, err := p.store.Once(ctx, store.ClaimTrustQuestions, a.ID+"/"+now.UTC().Format(time.DateOnly), now,
+		func(*store.Tx) error { return nil })
+	if err != nil || !claimed {
 		return err
 	}
 	var mu sync.Mutex

@@ -11,25 +11,12 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
-	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// An Engine adopts tenants whose certificates come from elsewhere.
-type Engine interface {
-	AdoptTenants(ctx context.Context, foundings []lifecycle.Founding, actor string, now time.Time,
-		more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error)
-	FirstRenewal(t tenancy.Tenant, by string, a lifecycle.Adopted, now time.Time) (lifecycle.FirstRenewal, error)
-	CheckIssuer(name string) error
-	Founded() []tenancy.Purpose
-	NamesInUse(ctx context.Context, tenants []string, kept []lifecycle.KeptNames) (*lifecycle.Names, error)
-	KeptNames(tenant string, adopted []lifecycle.Adopted) (lifecycle.KeptNames, error)
-	Policy() policy.Policy
-}
-
 // An Importer checks, applies and undoes imports.
 type Importer struct {
-	engine Engine
+	engine *lifecycle.Engine
 	store  *store.Store
 	seal   *keyring.Keyring
 	now    func() time.Time
@@ -37,7 +24,7 @@ type Importer struct {
 }
 
 // New returns an importer. Plans are sealed with seal, for they hold private keys. Each argument is required.
-func New(engine Engine, s *store.Store, seal *keyring.Keyring, now func() time.Time) (*Importer, error) {
+func New(engine *lifecycle.Engine, s *store.Store, seal *keyring.Keyring, now func() time.Time) (*Importer, error) {
 	switch {
 	case engine == nil:
 		return nil, errors.New("importing: no engine is given")

@@ -111,17 +111,11 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 
 // noteSigning records in the audit log that an authority has begun to sign.
 func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.Time) error {
-	if known, err := e.store.Claimed(ctx, store.ClaimSigns, a.ID); err != nil || known {
-		return err
-	}
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimSigns, a.ID, now)
-		if err != nil || !first {
-			return err
-		}
+	_, err := e.store.Once(ctx, store.ClaimSigns, a.ID, now, func(tx *store.Tx) error {
 		return tx.Audit(ctx, tenancy.NewEvent(now, "issuer", "authority.signs", "", a.ID,
 			map[string]any{"not_after": a.NotAfter}))
 	})
+	return err
 }
 
 // askForAuthority mails the hosting team that a root whose key is elsewhere has to sign an issuing CA: every month, in
@@ -144,20 +138,14 @@ func (e *Engine) askForAuthority(ctx context.Context, now time.Time) error {
 		stage = fmt.Sprint("week/", left/(7*policy.Day))
 	}
 	subject := e.authorities.Signing(now).ID + "/" + stage
-	if known, err := e.store.Claimed(ctx, store.ClaimAuthorityAwaited, subject); err != nil || known {
-		return err
-	}
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimAuthorityAwaited, subject, now)
-		if err != nil || !first {
-			return err
-		}
+	_, err := e.store.Once(ctx, store.ClaimAuthorityAwaited, subject, now, func(tx *store.Tx) error {
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.AuthorityAwaited, CreatedAt: now, DueAt: by,
 			Reason:   e.authorities.Signing(now).NotAfter.UTC().Format("2 January 2006"),
 			DedupKey: "authority-awaited/" + subject,
 			Subject:  "Perennial: your root has to sign the next issuing CA by " + by.UTC().Format("2 January 2006")}
 		return e.write(ctx, tx, e.toOperators(n), now)
 	})
+	return err
 }
 
 // announcePage notifies one page of tenants and stores the progress, in one transaction. last reports whether that was

@@ -58,14 +58,7 @@ func (e *Engine) mailHead(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	month := now.UTC().Format("2006-01")
-	if done, err := e.store.Claimed(ctx, store.ClaimHead, "mail/"+month); err != nil || done {
-		return err
-	}
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimHead, "mail/"+month, now)
-		if err != nil || !first {
-			return err
-		}
+	_, err := e.store.Once(ctx, store.ClaimHead, "mail/"+month, now, func(tx *store.Tx) error {
 		head, err := tx.EventHead(ctx)
 		if err != nil {
 			return err
@@ -74,4 +67,5 @@ func (e *Engine) mailHead(ctx context.Context, now time.Time) error {
 			Subject: "Perennial: the head of the audit log, " + now.UTC().Format("January 2006"), Reason: head.String()}
 		return e.write(ctx, tx, e.toOperators(n), now)
 	})
+	return err
 }

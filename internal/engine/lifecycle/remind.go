@@ -125,11 +125,7 @@ func (e *Engine) remindOf(ctx context.Context, t tenancy.Tenant, late lateGroup,
 // error is [tenancy.ErrConflict] if another replica was faster.
 func (e *Engine) remindOnce(ctx context.Context, t tenancy.Tenant, reminder string, now time.Time,
 	fill func(b *batch, p audience)) error {
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
-		first, err := tx.Claim(ctx, store.ClaimReminder, reminder, now)
-		if err != nil || !first {
-			return err
-		}
+	_, err := e.store.Once(ctx, store.ClaimReminder, reminder, now, func(tx *store.Tx) error {
 		people, err := e.notified(ctx, tx.Reader, map[string]tenancy.Tenant{t.ID: t})
 		if err != nil {
 			return err
@@ -138,6 +134,7 @@ func (e *Engine) remindOnce(ctx context.Context, t tenancy.Tenant, reminder stri
 		fill(&b, people[t.ID])
 		return e.write(ctx, tx, &b, now)
 	})
+	return err
 }
 
 // unreadySubject returns a subject that grows in urgency. It names one arrangement and counts the others. It states a

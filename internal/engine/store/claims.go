@@ -52,6 +52,22 @@ func (t *Tx) Claim(ctx context.Context, kind ClaimKind, subject string, at time.
 	return t.claimSetting(ctx, inSettings[kind]+subject, at)
 }
 
+// Once does work in the transaction that claims it, unless it is claimed already. It reports whether this call did it.
+func (s *Store) Once(ctx context.Context, kind ClaimKind, subject string, at time.Time,
+	work func(*Tx) error) (did bool, err error) {
+	if claimed, err := s.Claimed(ctx, kind, subject); err != nil || claimed {
+		return false, err
+	}
+	err = s.InTx(ctx, func(tx *Tx) error {
+		first, err := tx.Claim(ctx, kind, subject, at)
+		if did = first; err != nil || !first {
+			return err
+		}
+		return work(tx)
+	})
+	return did && err == nil, err
+}
+
 // Claimed reports whether a claim is stored.
 func (r Reader) Claimed(ctx context.Context, kind ClaimKind, subject string) (bool, error) {
 	n, err := one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM claims WHERE kind = ? AND subject = ?",

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -447,6 +448,23 @@ func TestScopingAnswersClaimsAndSettingsReadBackAsWritten(t *testing.T) {
 		}
 		if !claim("s", now) {
 			t.Error("a claim that was pruned cannot be made again")
+		}
+
+		works := 0
+		once := func(err error) (bool, error) {
+			return r.Once(ctx, ClaimSigns, "ca", now, func(*Tx) error {
+				works++
+				return err
+			})
+		}
+		fails := errors.New("the work fails")
+		if did, err := once(fails); did || !errors.Is(err, fails) || works != 1 {
+			t.Errorf("work that fails: done %v, %d times, %v", did, works, err)
+		}
+		for i, want := range []bool{true, false} { // what failed is not claimed
+			if did, err := once(nil); did != want || err != nil || works != 2 {
+				t.Errorf("call %d: done %v, %d times, %v", i, did, works, err)
+			}
 		}
 
 		var stored []string

@@ -14,8 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -210,98 +208,6 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// access names the callers of an endpoint. There is no default.
-type access int
-
-const (
-	// operators: an operator's token or account.
-	operators access = iota + 1
-	// members: operators, and key users for their own tenant. Another tenant does not exist for a key user: the handler
-	// finds the tenant with [server.tenant].
-	members
-	// public: no token is needed, because a secret in the path stands for one.
-	public
-)
-
-// roles returns the roles that may call an endpoint; nil if no token is needed.
-func (a access) roles() []tenancy.Role {
-	switch a {
-	case operators:
-		return []tenancy.Role{tenancy.RoleOperator}
-	case members:
-		return []tenancy.Role{tenancy.RoleOperator, tenancy.RoleKeyUser}
-	}
-	return nil
-}
-
-// check refuses callers that the endpoint is not for.
-func (a access) check(ctx context.Context) error {
-	if a != public && !slices.Contains(a.roles(), principal.Of(ctx).Role) {
-		return huma.Error403Forbidden("this needs an operator's token")
-	}
-	return nil
-}
-
-// An endpoint is one operation of the API.
-type endpoint struct {
-	method, path, summary string
-	access                access
-	status                int   // of success; 200 if left out
-	maxBody               int64 // bytes; 1 MiB if left out
-}
-
-const defaultMaxBody = 1 << 20
-
-// valid reports whether the path fits the access: what members call belongs to a tenant, and only links need no token.
-func (e endpoint) valid() bool {
-	link := strings.HasPrefix(prefix+e.path, linksPath)
-	switch e.access {
-	case operators:
-		return !link
-	case members:
-		return strings.HasPrefix(e.path, "/tenants/{tenant}")
-	case public:
-		return link
-	}
-	return false
-}
-
-// register adds an endpoint. Errors of the domain become problems.
-func register[I, O any](r *router, e endpoint, handler func(*server, context.Context, *I) (*O, error)) {
-	if !e.valid() {
-		panic(fmt.Sprintf("%s %s: the access does not fit the path", e.method, e.path))
-	}
-	if e.maxBody == 0 {
-		e.maxBody = defaultMaxBody
-	}
-	if e.status == 0 {
-		e.status = http.StatusOK
-	}
-	r.endpoints = append(r.endpoints, e)
-	huma.Register(r.api, huma.Operation{
-		OperationID: operationID(e.method, e.path), Method: e.method, Path: prefix + e.path, Summary: e.summary,
-		DefaultStatus: e.status, MaxBodyBytes: e.maxBody,
-		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(e.path, "/tenants/{tenant}"), "/"), "/")[0]},
-	}, func(ctx context.Context, in *I) (*O, error) {
-		if err := e.access.check(ctx); err != nil {
-			return nil, err
-		}
-		out, err := handler(r.server, ctx, in)
-		if err != nil {
-			return nil, r.server.problem(ctx, err)
-		}
-		return out, nil
-	})
-}
-
-func operationID(method, path string) string {
-	id := strings.ToLower(method)
-	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '{' || r == '}' }) {
-		id += "-" + part
-	}
-	return id
-}
-
 // problem returns the RFC 9457 answer to an error. An error that the caller did not cause is logged, and the answer has
 // no details.
 func (s *server) problem(ctx context.Context, err error) error {
@@ -335,101 +241,6 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(&huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
-}
-
-// actor returns the name of the caller for the audit log.
-func actor(ctx context.Context) string {
-	p := principal.Of(ctx)
-	if p.Role == tenancy.RoleKeyUser {
-		return "key user " + p.Tenant + "/" + p.KeyUser
-	}
-	if p.ID == "" { // signed in to the console
-		return string(p.Role) + " " + p.Name
-	}
-	return string(p.Role) + " token " + p.Name
-}
-
-// touchAfter is the precision of the last use of a token. A finer one would make every read a write.
-const touchAfter = 10 * time.Minute
-
-// authenticate requires a valid token for requests to the API. Other requests pass without one.
-func (s *server) authenticate(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, linksPath) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if principal.Of(r.Context()).Role != "" { // the console has set the caller
-			next.ServeHTTP(w, r)
-			return
-		}
-		refuse := func(detail string) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="perennial"`)
-			writeProblem(w, http.StatusUnauthorized, detail)
-		}
-		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok {
-			refuse("send a token: Authorization: Bearer ...")
-			return
-		}
-		now := s.clock()
-		hash, err := s.hashOf(r.Context(), secret)
-		var t tenancy.Token
-		if err == nil {
-			t, err = s.store.TokenByHash(r.Context(), hash)
-		}
-		switch {
-		case errors.Is(err, workload.ErrInvalid):
-			refuse(err.Error())
-			return
-		case errors.Is(err, workload.ErrUnavailable):
-			s.log.WarnContext(r.Context(), "an identity token cannot be verified", "error", err)
-			writeProblem(w, http.StatusServiceUnavailable, "the issuer of this identity token does not answer: try again")
-			return
-		case errors.Is(err, tenancy.ErrNotFound) && s.workloads.Claimed(secret):
-			refuse("no token is bound to this workload: perennial token create NAME --role gateway --workload SUBJECT")
-			return
-		case errors.Is(err, tenancy.ErrNotFound):
-			refuse("this token is unknown")
-			return
-		case err != nil:
-			s.log.ErrorContext(r.Context(), "authentication failed", "error", err)
-			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
-			return
-		case !t.RevokedAt.IsZero():
-			expiredTokens.WithLabelValues(string(t.Role)).Inc()
-			refuse("this token was revoked on " + t.RevokedAt.Format("2006-01-02 15:04 MST"))
-			return
-		case !now.Before(t.ExpiresAt):
-			expiredTokens.WithLabelValues(string(t.Role)).Inc()
-			refuse("this token expired on " + t.ExpiresAt.Format("2006-01-02 15:04 MST"))
-			return
-		case t.Role == tenancy.RoleSender:
-			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
-			return
-		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
-			writeProblem(w, http.StatusForbidden, "paths below "+control.Path+" need the token of a gateway, and no other "+
-				"path accepts it: create one with perennial token create NAME --role gateway")
-			return
-		}
-		if now.Sub(t.LastUsedAt) > touchAfter {
-			if err := s.store.InTx(r.Context(), func(tx *store.Tx) error {
-				return tx.TouchToken(r.Context(), t.ID, now)
-			}); err != nil {
-				s.log.WarnContext(r.Context(), "the last use of a token was not stored", "token", t.ID, "error", err)
-			}
-		}
-		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
-	})
-}
-
-// hashOf returns the hash that a credential is stored under. A workload's identity token is verified.
-func (s *server) hashOf(ctx context.Context, secret string) (string, error) {
-	if !s.workloads.Claimed(secret) {
-		return tenancy.HashSecret(secret), nil
-	}
-	id, err := s.workloads.Verify(ctx, secret)
-	return tenancy.WorkloadHash(id.Issuer, id.Subject), err
 }
 
 // tenant returns the tenant of a request. For a key user, other tenants do not exist.
