@@ -31,6 +31,8 @@ type Authority struct {
 	RevokedAt  time.Time             `json:"revoked_at,omitzero"`
 	RevokedFor string                `json:"revoked_for,omitempty" enum:",compromised,superseded"`
 	Key        KeyPlace              `json:"key" enum:"sealed,elsewhere" doc:"sealed: in the database; elsewhere: not in this service."`
+	SignBy     time.Time             `json:"sign_by,omitzero" doc:"Only for a root whose key is elsewhere and that has to sign the next issuing CA: install its answer by this time."`
+	Unlisted   []string              `json:"unlisted,omitempty" doc:"IDs of revoked issuing CAs that the last revocation list of this root lacks, because its key is offline."`
 }
 
 // KeyPlace is the place of an authority's private key.
@@ -41,6 +43,11 @@ const (
 	KeySealed    KeyPlace = "sealed"
 	KeyElsewhere KeyPlace = "elsewhere"
 )
+
+// RootExport is the certificate of a root with its key.
+type RootExport struct {
+	File string `json:"file" doc:"PEM: the certificate, and the key as PKCS#8 that the passphrase opens."`
+}
 
 // AuthorityRequest is the request for an issuing CA that a root elsewhere has to sign.
 type AuthorityRequest struct {

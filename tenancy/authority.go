@@ -21,6 +21,8 @@ type Authority struct {
 	// Above holds the certificates (DER, joined) between an issuing authority and its root, first its issuer.
 	Above     []byte
 	SealedKey []byte // empty for a root whose key is elsewhere
+	// CRL is the last revocation list (DER) of a root whose key was taken offline.
+	CRL       []byte
 	NotBefore time.Time
 	NotAfter  time.Time
 	// SignsFrom is the time at which an issuing authority begins to sign. Before, it is announced. Zero: it signs from its

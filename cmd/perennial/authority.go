@@ -6,8 +6,12 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/perennial-pki/perennial/client"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/secret"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -16,6 +20,7 @@ type authorityCmd struct {
 	Announce authorityAnnounceCmd `cmd:"" help:"Create and announce a new issuing CA."`
 	CSR      authorityCSRCmd      `cmd:"" name:"csr" help:"Download the request for the next issuing CA, for a root whose key is elsewhere."`
 	Install  authorityInstallCmd  `cmd:"" help:"Announce the issuing CA that a root elsewhere has signed."`
+	Root     authorityRootCmd     `cmd:"" help:"Take the key of a root offline, and sign with it."`
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
 	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`
 	Sign     authoritySignCmd     `cmd:"" help:"Sign with the announced CA from now on."`
@@ -25,12 +30,32 @@ type authorityCmd struct {
 type authorityListCmd struct{ listing }
 
 func (c *authorityListCmd) Run(e env) error {
-	return list(&c.listing, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\t"+
+	var awaited []string
+	err := list(&c.listing, e, "/authorities", "KIND\tSUBJECT\tSTAGE\tSIGNS FROM\tVALID UNTIL\t"+
 		"SUCCESSOR ANNOUNCED\tKEY\tID", "No authorities.",
 		func(a client.Authority) []any {
+			awaited = append(awaited, awaitedOf(a)...)
 			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.Key,
 				a.ID}
 		})
+	for _, text := range awaited {
+		_, failed := fmt.Fprintln(e.out, text)
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// awaitedOf returns what the hosting team has to do with the key of a root that is elsewhere.
+func awaitedOf(a client.Authority) (all []string) {
+	if !a.SignBy.IsZero() {
+		all = append(all, fmt.Sprintf("%s has to sign the next issuing CA by %s: perennial authority csr, then perennial "+
+			"authority install", a.Subject, moment(a.SignBy)))
+	}
+	for _, id := range a.Unlisted {
+		all = append(all, fmt.Sprintf("The revocation list of %s lacks %s, because the key of the root is offline: "+
+			"perennial authority root import, then take it offline again", a.Subject, id))
+	}
+	return all
 }
 
 type authorityAnnounceCmd struct {
@@ -114,6 +139,128 @@ func (c *remote) announced() (string, error) {
 	return url.PathEscape(a.ID), nil
 }
 
+type authorityRootCmd struct {
+	Export authorityRootExportCmd `cmd:"" help:"Write the key of a root to a file, sealed to a passphrase, and remove it from the database."`
+	Import authorityRootImportCmd `cmd:"" help:"Bring back the key of a root that was exported, for example to publish the revocation of an issuing CA."`
+	Sign   authorityRootSignCmd   `cmd:"" help:"Sign the request for an issuing CA with an exported root, on any machine and without a service."`
+}
+
+type authorityRootExportCmd struct {
+	remote
+	ID         string     `arg:"" help:"ID of the root, see perennial authority list."`
+	File       string     `short:"o" required:"" placeholder:"FILE" help:"Where to write it. The file must not exist."`
+	Passphrase secret.Ref `required:"" placeholder:"REF" help:"The passphrase, of at least 16 characters: env:NAME or file:PATH."`
+}
+
+// Run removes the key from the database only after the file was read again and opened.
+func (c *authorityRootExportCmd) Run(e env) error {
+	passphrase, err := c.Passphrase.Read()
+	if err != nil {
+		return err
+	}
+	path := "/authorities/" + url.PathEscape(c.ID)
+	export, err := post[client.RootExport](&c.remote, path+"/export", map[string]string{
+		"passphrase": passphrase.Reveal()})
+	if err != nil {
+		return err
+	}
+	if err := writeNew(c.File, []byte(export.File), 0o400); err != nil {
+		return fmt.Errorf("the key stays in the service: %w", err)
+	}
+	written, err := os.ReadFile(c.File)
+	if err != nil {
+		return fmt.Errorf("the key stays in the service: %w", err)
+	}
+	root, err := local.OpenExport(written, passphrase.Reveal(), e.now())
+	if err != nil {
+		return fmt.Errorf("the key stays in the service: %w", err)
+	}
+	proof, err := root.Proof(c.ID)
+	if err != nil {
+		return fmt.Errorf("the key stays in the service: %w", err)
+	}
+	a, err := post[client.Authority](&c.remote, path+"/remove-key", map[string][]byte{"proof": proof})
+	if err != nil {
+		return fmt.Errorf("the key is in %s, and the service does not confirm that it has removed it (see the column KEY of "+
+			"perennial authority list): %w", c.File, err)
+	}
+	return c.show(e, a, "id", a.ID, "subject", a.Subject, "key", string(a.Key), "file", c.File, "valid until",
+		moment(a.NotAfter))
+}
+
+// writeNew writes a file that must not exist, so that nothing is overwritten. It is on the disk when writeNew returns.
+// If it cannot be written whole, there is none.
+func writeNew(name string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+type authorityRootImportCmd struct {
+	remote
+	File       string     `arg:"" help:"The file of perennial authority root export."`
+	Passphrase secret.Ref `required:"" placeholder:"REF" help:"Its passphrase: env:NAME or file:PATH."`
+}
+
+func (c *authorityRootImportCmd) Run(e env) error {
+	passphrase, err := c.Passphrase.Read()
+	if err != nil {
+		return err
+	}
+	file, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	a, err := post[client.Authority](&c.remote, "/authorities/import", map[string]string{"file": string(file),
+		"passphrase": passphrase.Reveal()})
+	if err != nil {
+		return err
+	}
+	return c.show(e, a, "id", a.ID, "subject", a.Subject, "key", string(a.Key), "valid until", moment(a.NotAfter))
+}
+
+type authorityRootSignCmd struct {
+	Request    string     `arg:"" help:"The request: the file of perennial authority csr."`
+	Root       string     `required:"" placeholder:"FILE" help:"The file of perennial authority root export."`
+	Passphrase secret.Ref `required:"" placeholder:"REF" help:"Its passphrase: env:NAME or file:PATH."`
+	File       string     `short:"o" placeholder:"FILE" help:"Where to write the chain for perennial authority install (default: standard output)."`
+}
+
+func (c *authorityRootSignCmd) Run(e env) error {
+	passphrase, err := c.Passphrase.Read()
+	if err != nil {
+		return err
+	}
+	request, err1 := os.ReadFile(c.Request)
+	file, err2 := os.ReadFile(c.Root)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	root, err := local.OpenExport(file, passphrase.Reveal(), e.now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Root, err)
+	}
+	chain, err := root.Sign(request, e.now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Request, err)
+	}
+	if c.File != "" {
+		return writeNew(c.File, chain, 0o644) // never over the file with the key
+	}
+	_, err = e.out.Write(chain)
+	return err
+}
+
 type authorityWaitingCmd struct{ listing }
 
 func (c *authorityWaitingCmd) Run(e env) error {
@@ -174,6 +321,17 @@ func (c *authorityRevokeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "revoked", moment(a.RevokedAt),
-		"its certificates", "are renewed in the background, and their key users are notified")
+	lines := []any{"id", a.ID, "subject", a.Subject, "stage", a.Stage, "revoked", moment(a.RevokedAt),
+		"its certificates", "are renewed in the background, and their key users are notified"}
+	authorities, err := all[client.Authority](&c.remote, "/authorities")
+	if err != nil {
+		return err
+	}
+	for _, root := range authorities {
+		if slices.Contains(root.Unlisted, a.ID) {
+			lines = append(lines, "revocation list", "lacks it, because the key of its root is offline: perennial authority "+
+				"root import, then take it offline again")
+		}
+	}
+	return c.show(e, a, lines...)
 }

@@ -174,3 +174,27 @@ func TestAnIssuerThatFailsItsTestSaysWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+func TestTheCommandsInTheDocumentForARootElsewhereAreThoseOfATranscript(t *testing.T) {
+	run := map[string]bool{}
+	for _, name := range []string{"authority.txtar", "authority-offline.txtar"} {
+		for line := range strings.Lines(string(read(t, filepath.Join("testdata/script", name)))) {
+			run[strings.TrimSpace(line)] = true
+		}
+	}
+	commands := 0
+	for _, m := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section(t, "local: "), -1) {
+		for line := range strings.Lines(m[1]) {
+			command := strings.ReplaceAll(strings.TrimSpace(line), " ID", " $ROOT")
+			if !strings.HasPrefix(command, "perennial ") {
+				continue
+			}
+			if commands++; !run["exec "+command] {
+				t.Errorf("no transcript runs %s", command)
+			}
+		}
+	}
+	if commands < 6 {
+		t.Errorf("%d commands in the document", commands)
+	}
+}

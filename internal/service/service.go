@@ -185,7 +185,8 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 		Quota:    tenancy.ParkedQuota(s.settings.Quota),
 		Collectors: append(slices.Concat(gateway.Collectors(), kms.Collectors()),
 			info(version, s.core.rules, s.settings.fingerprint())),
-		Now: s.now, Log: s.log, Version: version,
+		RootServes: s.settings.Transport.TLS == "self",
+		Now:        s.now, Log: s.log, Version: version,
 	}
 	if s.core.outbox != nil {
 		config.Outbox = s.core.outbox

@@ -9,13 +9,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const authorityColumns = "id, kind, parent_id, der, above, sealed_key, not_before, not_after, position, signs_from, " +
-	"revoked_at, revoked_for"
+const authorityColumns = "id, kind, parent_id, der, above, sealed_key, crl, not_before, not_after, position, " +
+	"signs_from, revoked_at, revoked_for"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
-	err = s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.Above, &a.SealedKey, instant{&a.NotBefore}, instant{&a.NotAfter},
-		&a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
-	for _, b := range []*[]byte{&a.Above, &a.SealedKey} { // the engines differ in what they return for no bytes
+	err = s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.Above, &a.SealedKey, &a.CRL, instant{&a.NotBefore},
+		instant{&a.NotAfter}, &a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
+	for _, b := range []*[]byte{&a.Above, &a.SealedKey, &a.CRL} { // the engines differ in what they return for no bytes
 		if len(*b) == 0 {
 			*b = nil
 		}
@@ -89,9 +89,9 @@ func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 }
 
 func (t *Tx) addAuthority(ctx context.Context, a tenancy.Authority) error {
-	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.ID, a.Kind, a.ParentID, a.DER, bytesOf(a.Above), bytesOf(a.SealedKey), micros(a.NotBefore), micros(a.NotAfter),
-		a.Position, micros(a.SignsFrom), micros(a.RevokedAt), a.RevokedFor)
+	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		a.ID, a.Kind, a.ParentID, a.DER, bytesOf(a.Above), bytesOf(a.SealedKey), bytesOf(a.CRL), micros(a.NotBefore),
+		micros(a.NotAfter), a.Position, micros(a.SignsFrom), micros(a.RevokedAt), a.RevokedFor)
 	return err
 }
 
@@ -118,6 +118,20 @@ func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 func (t *Tx) RevokeAuthority(ctx context.Context, id, reason string, now time.Time) error {
 	return t.execOne(ctx, "UPDATE authorities SET revoked_at = ?, revoked_for = ? WHERE id = ? AND revoked_at = 0",
 		micros(now), reason, id)
+}
+
+// RemoveAuthorityKey removes the key of a root, and keeps its last revocation list. It returns [tenancy.ErrStale] if
+// the key is not stored.
+func (t *Tx) RemoveAuthorityKey(ctx context.Context, id string, crl []byte) error {
+	return t.execOne(ctx, "UPDATE authorities SET sealed_key = ?, crl = ? WHERE id = ? AND kind = ? AND "+
+		"LENGTH(sealed_key) > 0", []byte{}, crl, id, tenancy.RootAuthority)
+}
+
+// RestoreAuthorityKey stores the key of a root again that was taken offline. It returns [tenancy.ErrStale] if the key
+// of the root is stored, or never was.
+func (t *Tx) RestoreAuthorityKey(ctx context.Context, id string, sealed []byte) error {
+	return t.execOne(ctx, "UPDATE authorities SET sealed_key = ?, crl = ? WHERE id = ? AND LENGTH(sealed_key) = 0 AND "+
+		"LENGTH(crl) > 0", sealed, []byte{}, id)
 }
 
 // ResealAuthority replaces the sealed key of an authority.

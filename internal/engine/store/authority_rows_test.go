@@ -17,7 +17,7 @@ func TestAuthoritiesReadBackAsWritten(t *testing.T) {
 		authority := func(id string, kind tenancy.AuthorityKind, parent string, position int) tenancy.Authority {
 			a := filled[tenancy.Authority](100 * position)
 			a.ID, a.Kind, a.ParentID, a.Position, a.DER = id, kind, parent, position, []byte{4, 1, byte(position)}
-			a.Above = nil
+			a.Above, a.CRL = nil, nil
 			a.SignsFrom, a.RevokedAt, a.RevokedFor = now.Add(time.Hour), time.Time{}, ""
 			must(t, r.AddAuthority(ctx, a))
 			return a
@@ -134,6 +134,38 @@ func TestARequestForAnAuthorityIsAnsweredOnce(t *testing.T) {
 		}
 		chain, err := r.TrustChain(ctx, "ca")
 		r.same("the chain", err, chain, [][]byte{{4, 1, 3}, {4, 1, 2}, {4, 1, 1}})
+	})
+}
+
+func TestTheKeyOfARootIsRemovedOnceAndRestoredAndThatOfAnIssuingCANever(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		root := tenancy.Authority{ID: "root", Kind: tenancy.RootAuthority, Position: 1, DER: []byte{4, 1, 1},
+			SealedKey: []byte("key"), NotBefore: now, NotAfter: now.AddDate(20, 0, 0)}
+		issuing := tenancy.Authority{ID: "one", Kind: tenancy.IssuingAuthority, Position: 1, ParentID: "root",
+			DER: []byte{4, 1, 2}, SealedKey: []byte("another"), NotBefore: now, NotAfter: now.AddDate(9, 0, 0)}
+		must(t, r.AddAuthority(ctx, root))
+		must(t, r.AddAuthority(ctx, issuing))
+		remove := func(id string) func(ctx context.Context, tx *Tx) error {
+			return func(ctx context.Context, tx *Tx) error { return tx.RemoveAuthorityKey(ctx, id, []byte("list")) }
+		}
+		r.refused("of an issuing CA", tenancy.ErrStale, remove("one"))
+		r.write(remove("root"))
+		r.refused("again", tenancy.ErrStale, remove("root"))
+		root.SealedKey, root.CRL = nil, []byte("list")
+		all, err := r.Authorities(ctx)
+		r.same("all", err, all, []tenancy.Authority{root, issuing})
+		restore := func(id string) func(ctx context.Context, tx *Tx) error {
+			return func(ctx context.Context, tx *Tx) error { return tx.RestoreAuthorityKey(ctx, id, []byte("again")) }
+		}
+		yours := tenancy.Authority{ID: "yours", Kind: tenancy.RootAuthority, Position: 2, DER: []byte{4, 1, 3},
+			NotBefore: now, NotAfter: now.AddDate(20, 0, 0)}
+		must(t, r.AddAuthority(ctx, yours))
+		r.refused("of a root that was never here", tenancy.ErrStale, restore("yours"))
+		r.write(restore("root"))
+		r.refused("of a root whose key is here", tenancy.ErrStale, restore("root"))
+		root.SealedKey, root.CRL = []byte("again"), nil
+		all, err = r.Authorities(ctx)
+		r.same("all again", err, all, []tenancy.Authority{root, yours, issuing})
 	})
 }
 

@@ -59,6 +59,8 @@ type Config struct {
 	Quota tenancy.ParkedQuota
 	// Collectors provide metrics of other parts of the process.
 	Collectors []prometheus.Collector
+	// RootServes is true if the TLS certificate of the service is below its own root, whose key must then stay.
+	RootServes bool
 	Version    string
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -85,6 +87,7 @@ type server struct {
 	quota      tenancy.ParkedQuota // with its defaults
 	workloads  *workload.Verifier
 	collectors []prometheus.Collector
+	rootServes bool
 	clock      func() time.Time
 	log        *slog.Logger
 
@@ -121,9 +124,8 @@ func New(c Config) (*Handler, error) {
 	}
 	s := &server{
 		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
-		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, ceilings: c.Ceilings, quota: c.Quota.Limits(),
-		workloads:  c.Workloads,
-		collectors: c.Collectors, clock: c.Now, log: c.Log,
+		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes, ceilings: c.Ceilings,
+		quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors, clock: c.Now, log: c.Log,
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/client"
@@ -31,14 +33,44 @@ func (s *server) viewAuthorities() []client.Authority {
 	if !ok {
 		return all
 	}
-	for _, p := range authorities.Plans(s.clock()) {
-		all = append(all, client.Authority{
+	now := s.clock()
+	plans := authorities.Plans(now)
+	for _, p := range plans {
+		a := client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
-			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor, Key: keyOf(p.Authority),
-		})
+			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor, Key: keyOf(p.Authority), Unlisted: unlisted(p, plans),
+		}
+		if ca, err := s.subordinate(); err == nil && a.Kind == tenancy.RootAuthority && a.Key == client.KeyElsewhere &&
+			a.Stage == client.StageSigns {
+			a.SignBy, _ = ca.Awaited(now)
+		}
+		all = append(all, a)
 	}
 	return all
+}
+
+// unlisted returns the IDs of the revoked authorities that the last list of a root lacks, because its key is offline.
+func unlisted(root issuer.Plan, all []issuer.Plan) (ids []string) {
+	if len(root.CRL) == 0 {
+		return nil
+	}
+	list, err := x509.ParseRevocationList(root.CRL)
+	if err != nil {
+		list = &x509.RevocationList{} // it has none of them
+	}
+	for _, p := range all {
+		if p.ParentID != root.ID || p.RevokedAt.IsZero() {
+			continue
+		}
+		c, err := certfile.ParseCertificate(p.DER)
+		if err != nil || !slices.ContainsFunc(list.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool {
+			return e.SerialNumber.Cmp(c.SerialNumber) == 0
+		}) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // keyOf returns the place of an authority's key.
@@ -92,6 +124,18 @@ func registerAuthorities(r *router) {
 		method: http.MethodPost, path: "/authorities/install",
 		summary: "Announce the issuing CA that a root elsewhere has signed", status: http.StatusCreated, access: operators,
 	}, (*server).installAuthority)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/{authority}/export",
+		summary: "Get the key of a root, sealed to a passphrase", access: operators,
+	}, (*server).exportRoot)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/{authority}/remove-key",
+		summary: "Remove the key of a root whose export can be used from the database", access: operators,
+	}, (*server).removeRootKey)
+	register(r, endpoint{
+		method: http.MethodPost, path: "/authorities/import",
+		summary: "Bring back the key of a root that was taken offline", access: operators,
+	}, (*server).importRoot)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/sign",
 		summary: "Let an announced authority sign from now on", access: operators,
@@ -173,6 +217,101 @@ func (s *server) installAuthority(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return s.authority(made.ID)
+}
+
+// exporter returns the service's CA if the key of its root can be taken offline, as the database has it now.
+func (s *server) exporter(ctx context.Context, now time.Time) (issuer.Exporter, error) {
+	ca, ok := issuer.As[issuer.Exporter](s.issuer)
+	authorities, has := issuer.As[issuer.Hierarchy](s.issuer)
+	if !ok || !has {
+		return nil, errNoHierarchy
+	}
+	return ca, authorities.Refresh(ctx, now) // another replica may have taken a key offline
+}
+
+var errRootServes = tenancy.Errorf(tenancy.ErrRefused, "the service's own certificate is below its root (--tls self): "+
+	"start it with --tls-cert and --tls-key before you take the key of a root offline")
+
+func (s *server) exportRoot(ctx context.Context, in *struct {
+	ID   string `path:"authority" maxLength:"36"`
+	Body struct {
+		// The schema has no limits, because an error of the schema quotes the value.
+		Passphrase string `json:"passphrase" doc:"At least 16 characters."`
+	}
+}) (*Entity[client.RootExport], error) {
+	ca, err := s.exporter(ctx, s.now())
+	if err != nil {
+		return nil, err
+	}
+	if s.rootServes {
+		return nil, errRootServes
+	}
+	file, err := ca.ExportRoot(in.ID, in.Body.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	err = s.change(ctx, "authority.exported", "", in.ID, nil, func(*store.Tx) error { return nil })
+	return &Entity[client.RootExport]{Body: client.RootExport{File: string(file)}}, err
+}
+
+func (s *server) removeRootKey(ctx context.Context, in *struct {
+	ID   string `path:"authority" maxLength:"36"`
+	Body struct {
+		Proof []byte `json:"proof" maxLength:"1000" doc:"Signature by the exported key, as perennial authority root export makes it."`
+	}
+}) (*Entity[client.Authority], error) {
+	now := s.now()
+	ca, err := s.exporter(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	if s.rootServes {
+		return nil, errRootServes
+	}
+	revoked, err := s.revokedBy(ctx, in.ID, now)
+	if err != nil {
+		return nil, err
+	}
+	list, err := ca.LastList(in.ID, in.Body.Proof, revoked, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeRoot(ctx, "authority.key-removed", in.ID, func(tx *store.Tx) error {
+		return tx.RemoveAuthorityKey(ctx, in.ID, list)
+	})
+}
+
+func (s *server) importRoot(ctx context.Context, in *struct {
+	Body struct {
+		File       string `json:"file" doc:"The file of perennial authority root export."`
+		Passphrase string `json:"passphrase" doc:"The passphrase of the file."`
+	}
+}) (*Entity[client.Authority], error) {
+	now := s.now()
+	ca, err := s.exporter(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	root, err := ca.ImportRoot([]byte(in.Body.File), in.Body.Passphrase, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeRoot(ctx, "authority.key-restored", root.ID, func(tx *store.Tx) error {
+		return tx.RestoreAuthorityKey(ctx, root.ID, root.SealedKey)
+	})
+}
+
+// changeRoot removes or restores the key of a root, and returns the root as it is then.
+func (s *server) changeRoot(ctx context.Context, action, id string, change func(*store.Tx) error) (
+	*Entity[client.Authority], error) {
+	if err := s.change(ctx, action, "", id, nil, change); err != nil {
+		return nil, err
+	}
+	if _, err := s.exporter(ctx, s.now()); err != nil {
+		return nil, err
+	}
+	s.crls.forget(id)
+	return s.authority(id)
 }
 
 func (s *server) signFromNow(ctx context.Context, in *struct {

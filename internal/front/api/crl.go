@@ -34,6 +34,13 @@ type cachedCRL struct {
 	at      time.Time
 }
 
+// forget drops the kept list of an authority.
+func (c *crlCache) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.lists, id)
+}
+
 // revocationList returns the revocation list of an authority, also of a root and of one that no longer signs. It
 // contains every revocation that is stored.
 func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id string) (cachedCRL, error) {
@@ -55,7 +62,9 @@ func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id str
 	if s.crls.lists == nil {
 		s.crls.lists = map[string]cachedCRL{}
 	}
-	s.crls.lists[id] = made // authorities are few, and others are not found
+	if a, err := s.authority(id); err == nil && a.Body.Key != client.KeyElsewhere { // the last list costs no signature
+		s.crls.lists[id] = made // authorities are few, and others are not found
+	}
 	return made, nil
 }
 
@@ -104,7 +113,7 @@ func (s *server) crl(w http.ResponseWriter, r *http.Request) {
 }
 
 // allCRLs serves the revocation lists of all authorities in PEM, as servers read them that check the whole chain. The
-// list of a root whose key is elsewhere is published there.
+// list of a root that is not the service's is published elsewhere.
 func (s *server) allCRLs(w http.ResponseWriter, r *http.Request) {
 	ca, signs := issuer.As[issuer.CRLSigner](s.issuer)
 	if !signs {
@@ -114,10 +123,10 @@ func (s *server) allCRLs(w http.ResponseWriter, r *http.Request) {
 	var all []byte
 	var latest time.Time
 	for _, a := range s.viewAuthorities() {
-		if a.Key == client.KeyElsewhere {
+		list, err := s.revocationList(r.Context(), ca, a.ID)
+		if a.Key == client.KeyElsewhere && errors.Is(err, tenancy.ErrNotFound) {
 			continue
 		}
-		list, err := s.revocationList(r.Context(), ca, a.ID)
 		if err != nil {
 			s.crlFailed(w, r, err)
 			return

@@ -3,6 +3,8 @@ package api
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -11,11 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
@@ -30,7 +34,8 @@ type publisher struct {
 	ca     *local.CA
 	url    string
 	now    time.Time
-	signed int // revocation lists
+	signed int             // revocation lists
+	web    tls.Certificate // of a receiver
 }
 
 // counted counts the revocation lists that a CA signs.
@@ -54,6 +59,7 @@ func publishing(t *testing.T) *publisher {
 	t.Cleanup(s.Close)
 	p.url = s.URL
 	p.engine, p.ca = enginetest.NewPublishing(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), s.URL+"/pki", p.now)
+	p.web = enginetest.ServerCertificate(t, p.ca)
 	mux.Handle("/", handler(t, Config{Store: p.engine.Store, Engine: p.engine.Engine, Issuer: counted{p.ca, p},
 		Seal: p.engine.Seal, Now: func() time.Time { return p.now }, Log: p.engine.Log}))
 	return p
@@ -98,7 +104,7 @@ func (p *publisher) accepted(pair tls.Certificate) (nginx, openssl bool) {
 			location / { return 200 "ok"; } } }`, port)}
 	program, err := exec.LookPath("nginx")
 	check(p.t, err)
-	address := testenv.TLSServer{Dir: dir, Port: port, Pair: enginetest.ServerCertificate(p.t, p.ca), Files: files}.Start(
+	address := testenv.TLSServer{Dir: dir, Port: port, Pair: p.web, Files: files}.Start(
 		p.t, exec.Command(program, "-e", "error.log", "-p", dir, "-c", "nginx.conf"))
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 		Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true}}} // the test is about the client's certificate
@@ -145,6 +151,71 @@ func TestServersThatCheckEveryListAcceptWhatIsNotRevoked(t *testing.T) {
 	wants("one of a revoked authority", other, false)
 	check(t, p.engine.Tick(t.Context(), p.now))
 	wants("its successor under another authority", p.pair(globex, 2), true)
+}
+
+func TestServersThatCheckEveryListAcceptWhatIsBelowARootThatIsOffline(t *testing.T) {
+	p := publishing(t)
+	f := &fixture{t: t, http: &httptest.Server{URL: p.url}, tokens: map[string]string{"operator": "op-secret"}}
+	check(t, p.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.CreateToken(t.Context(), tenancy.Token{ID: store.NewID(), Name: "first", Role: tenancy.RoleOperator,
+			CreatedAt: p.now, ExpiresAt: p.now.AddDate(1, 0, 0)}, tenancy.HashSecret("op-secret"))
+	}))
+	acme, root := p.engine.Tenant(t, "acme", p.now), p.ca.Plans(p.now)[0]
+	const passphrase = "correct horse battery staple"
+	export := "/authorities/" + root.ID + "/export"
+	if a := f.call("operator", "POST", export, `{"passphrase":"frosty"}`); a.status != 422 ||
+		strings.Contains(a.raw, "frosty") {
+		t.Errorf("a short passphrase: %d %s", a.status, a.raw)
+	}
+	file := f.ok("operator", "POST", export, 200, `{"passphrase":"`+passphrase+`"}`)["file"].(string)
+	opened, err := local.OpenExport([]byte(file), passphrase, p.now)
+	check(t, err)
+	signature, err := opened.Proof(root.ID)
+	check(t, err)
+	remove := "/authorities/" + root.ID + "/remove-key"
+	proof := `{"proof":"` + base64.StdEncoding.EncodeToString(signature) + `"}`
+	f.ok("operator", "POST", remove, 409, `{"proof":"eA=="}`)
+	if shown := f.ok("operator", "POST", remove, 200, proof); shown["key"] != "elsewhere" || shown["unlisted"] != nil {
+		t.Errorf("the root is shown as %v", shown)
+	}
+	f.ok("operator", "POST", remove, 409, proof)
+	list, err := x509.ParseRevocationList(p.get(p.url + "/pki/" + root.ID + ".crl"))
+	check(t, err)
+	if !list.NextUpdate.Equal(root.NotAfter) || list.CheckSignatureFrom(opened.Root) != nil {
+		t.Errorf("the last list is valid until %s, and the root until %s", list.NextUpdate, root.NotAfter)
+	}
+	first := p.pair(acme, 1)
+	if nginx, openssl := p.accepted(first); !nginx || !openssl {
+		t.Errorf("with the last list of the root: nginx %v, openssl %v", nginx, openssl)
+	}
+
+	// A revocation is published after the key was brought back.
+	announced, err := p.ca.RequestAuthority(t.Context(), p.now)
+	check(t, err)
+	chain, err := opened.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: announced.CSR}), p.now)
+	check(t, err)
+	_, err = p.ca.InstallAuthority(t.Context(), chain, time.Time{}, p.now)
+	check(t, err)
+	check(t, p.engine.RevokeAuthority(t.Context(), p.ca.Signing(p.now).ID, lifecycle.Compromised, "test", p.now))
+	brought, err := json.Marshal(map[string]string{"file": file, "passphrase": passphrase})
+	check(t, err)
+	if shown := f.ok("operator", "POST", "/authorities/import", 200, string(brought)); shown["key"] != "sealed" {
+		t.Errorf("the root is shown as %v", shown)
+	}
+	if nginx, openssl := p.accepted(first); nginx || openssl {
+		t.Errorf("below a revoked authority: nginx %v, openssl %v", nginx, openssl)
+	}
+	check(t, p.engine.Tick(t.Context(), p.now))
+	if nginx, openssl := p.accepted(p.pair(acme, 2)); !nginx || !openssl {
+		t.Errorf("its successor: nginx %v, openssl %v", nginx, openssl)
+	}
+	events, err := p.engine.Store.Events(t.Context(), "", 0, 1000)
+	check(t, err)
+	for _, want := range []string{"authority.exported", "authority.key-removed", "authority.key-restored"} {
+		if !slices.ContainsFunc(events, func(e tenancy.Event) bool { return e.Action == want && e.Object == root.ID }) {
+			t.Errorf("no event %s", want)
+		}
+	}
 }
 
 func TestEveryCertificateBelowTheRootNamesAListOverPlainHTTP(t *testing.T) {

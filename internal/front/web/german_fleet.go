@@ -269,6 +269,10 @@ var germanFleet = []translation{
 			"perennial authority install."},
 	{"Key", "Schlüssel"},
 	{"Elsewhere", "Nicht in diesem Dienst"},
+	{"The revocation list of %s lacks %s, because the key of the root is offline: perennial authority root import, " +
+		"then take it offline again.",
+		"In der Sperrliste von %s fehlt %s, weil der Schlüssel der Wurzel offline ist: perennial authority root import, " +
+			"danach wieder offline nehmen."},
 	{"In the database, sealed", "Versiegelt in der Datenbank"},
 	{"End them too", "Auch diese beenden"},
 	{"Keep them", "Behalten"},

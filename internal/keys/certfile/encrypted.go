@@ -1,11 +1,13 @@
 package certfile
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/des"
 	"crypto/pbkdf2"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -39,6 +41,9 @@ type (
 var (
 	oidPBES2  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
 	oidPBKDF2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
+
+	oidHMACWithSHA256 = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}
+	oidAES256CBC      = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}
 
 	hashes = map[string]func() hash.Hash{
 		"":                    sha1.New, // the default of RFC 8018
@@ -132,6 +137,42 @@ func decryptPKCS8(der []byte, password string) ([]byte, error) {
 		return nil, errKeyPassword
 	}
 	return out[:len(out)-pad], nil
+}
+
+// exportIterations is the number that OWASP recommends for PBKDF2 with SHA-256.
+const exportIterations = 600_000
+
+// EncryptKey returns a private key as PEM that a passphrase opens: PKCS#8 with PBES2 (RFC 8018), which OpenSSL and
+// [ReadPair] read.
+func EncryptKey(key crypto.Signer, passphrase string) ([]byte, error) {
+	plain, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, errors.New("the private key cannot be encoded")
+	}
+	salt, iv := make([]byte, 16), make([]byte, aes.BlockSize)
+	rand.Read(salt)
+	rand.Read(iv)
+	secret, err := pbkdf2.Key(sha256.New, passphrase, salt, exportIterations, 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	pad := block.BlockSize() - len(plain)%block.BlockSize()
+	data := append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(data, data)
+	null := asn1.RawValue{Tag: asn1.TagNull}
+	input, err1 := asn1.Marshal(pbkdf2Input{Salt: salt, Iterations: exportIterations,
+		Function: pkix.AlgorithmIdentifier{Algorithm: oidHMACWithSHA256, Parameters: null}})
+	vector, err2 := asn1.Marshal(iv)
+	params, err3 := asn1.Marshal(pbes2Params{
+		Derivation: pkix.AlgorithmIdentifier{Algorithm: oidPBKDF2, Parameters: asn1.RawValue{FullBytes: input}},
+		Cipher:     pkix.AlgorithmIdentifier{Algorithm: oidAES256CBC, Parameters: asn1.RawValue{FullBytes: vector}}})
+	der, err4 := asn1.Marshal(encryptedKey{Data: data,
+		Algorithm: pkix.AlgorithmIdentifier{Algorithm: oidPBES2, Parameters: asn1.RawValue{FullBytes: params}}})
+	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der}), errors.Join(err1, err2, err3, err4)
 }
 
 // parseKey returns the private key in PKCS#8, SEC 1 or PKCS#1; nil if it is none of them.

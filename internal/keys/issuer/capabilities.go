@@ -73,6 +73,24 @@ type Subordinate interface {
 	Awaited(now time.Time) (by time.Time, ok bool)
 }
 
+// An Exporter is an issuer whose root's key can be taken offline.
+type Exporter interface {
+	// ExportRoot returns the certificate of a root and its key, sealed to a passphrase, as PEM. The error is
+	// [tenancy.ErrRefused] if the key is not here.
+	ExportRoot(id, passphrase string) ([]byte, error)
+	// LastList verifies the proof that an export can be used: the signature of [ExportProof] by the root's key. It returns
+	// the list of revoked authorities that is valid until the root expires.
+	LastList(id string, proof []byte, revoked []Revocation, now time.Time) (crl []byte, err error)
+	// ImportRoot returns the root that an export is of, with its key sealed for the database. The error is
+	// [tenancy.ErrRefused] if that key was not taken offline.
+	ImportRoot(file []byte, passphrase string, now time.Time) (tenancy.Authority, error)
+}
+
+// ExportProof returns what the exported key of a root signs (its SHA-256) before the key is removed from the database.
+func ExportProof(rootID string) []byte {
+	return []byte("perennial: the export of the key of root " + rootID + " can be used")
+}
+
 // A Stage is a step in the life of an authority.
 type Stage string
 

@@ -1,9 +1,9 @@
 // Package issuer defines what Perennial needs of a certificate authority. Implementations are packages below it.
 //
 // An [Issuer] has one method. Everything else is an optional capability with a small interface of its own: [Collector],
-// [Hierarchy], [Namer], [Announcer], [Subordinate], [Revoker], [CRLSigner], [Hinter], [Bundler], [ServerCertifier].
-// Callers ask for a capability with [As] and do without it if the issuer lacks it. An issuer reports the failure of a
-// CA as an [*Error].
+// [Hierarchy], [Namer], [Announcer], [Subordinate], [Exporter], [Revoker], [CRLSigner], [Hinter], [Bundler],
+// [ServerCertifier]. Callers ask for a capability with [As] and do without it if the issuer lacks it. An issuer reports
+// the failure of a CA as an [*Error].
 package issuer
 
 import (

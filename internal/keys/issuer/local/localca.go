@@ -145,6 +145,10 @@ func (ca *CA) reload(ctx context.Context, now time.Time) error {
 			if a.Kind == tenancy.IssuingAuthority {
 				stored := ca.issuing[a.Position-1]
 				stored.SignsFrom, stored.RevokedAt, stored.RevokedFor = a.SignsFrom, a.RevokedAt, a.RevokedFor
+				continue
+			}
+			if err := ca.follow(ca.roots[a.Position-1], a); err != nil {
+				return fmt.Errorf("local CA %s: %w", a.ID, err)
 			}
 			continue
 		}
@@ -152,6 +156,21 @@ func (ca *CA) reload(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("local CA %s: %w", a.ID, err)
 		}
 	}
+	return nil
+}
+
+// follow removes the key of a root that was taken offline from memory, and opens the key of one that was brought back.
+func (ca *CA) follow(root *authority, stored tenancy.Authority) (err error) {
+	var key crypto.Signer
+	switch held := len(stored.SealedKey) > 0; {
+	case held == (root.key != nil):
+		return nil
+	case held:
+		if key, err = ca.keys.OpenKey(stored.SealedKey, stored.SealContext()); err != nil {
+			return err
+		}
+	}
+	root.SealedKey, root.CRL, root.key = stored.SealedKey, stored.CRL, key
 	return nil
 }
 
@@ -348,17 +367,35 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 
 // CRL implements [issuer.CRLSigner].
 func (ca *CA) CRL(id string, revoked []issuer.Revocation, now time.Time) ([]byte, error) {
-	all := ca.authorities()
-	i := slices.IndexFunc(all, func(a *authority) bool { return a.ID == id })
+	a, err := ca.authority(id)
 	switch {
-	case i < 0:
-		return nil, tenancy.Errorf(tenancy.ErrNotFound, "unknown CA %s", id)
-	case all[i].key == nil:
+	case err != nil:
+		return nil, err
+	case a.key == nil && len(a.CRL) > 0:
+		return a.CRL, nil
+	case a.key == nil:
 		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the key of the root %s is not in this service: its revocation list "+
-			"is published where the key is", certfile.Name(all[i].cert.RawSubject))
+			"is published where the key is", certfile.Name(a.cert.RawSubject))
 	}
+	return a.list(revoked, now, now.Add(crlValidity))
+}
+
+// authority returns an authority as it is now.
+func (ca *CA) authority(id string) (authority, error) {
+	ca.mu.RLock()
+	defer ca.mu.RUnlock()
+	for _, a := range slices.Concat(ca.roots, ca.issuing) {
+		if a.ID == id {
+			return *a, nil
+		}
+	}
+	return authority{}, tenancy.Errorf(tenancy.ErrNotFound, "unknown CA %s", id)
+}
+
+// list signs a revocation list.
+func (a *authority) list(revoked []issuer.Revocation, now, next time.Time) ([]byte, error) {
 	list := &x509.RevocationList{Number: big.NewInt(now.UnixMicro()), ThisUpdate: now.UTC().Truncate(time.Second),
-		NextUpdate: now.Add(crlValidity).UTC().Truncate(time.Second)}
+		NextUpdate: next.UTC().Truncate(time.Second)}
 	for _, r := range revoked {
 		serial, ok := new(big.Int).SetString(r.Serial, 16)
 		if !ok {
@@ -367,7 +404,7 @@ func (ca *CA) CRL(id string, revoked []issuer.Revocation, now time.Time) ([]byte
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
 			SerialNumber: serial, RevocationTime: r.At.UTC().Truncate(time.Second), ReasonCode: r.Reason})
 	}
-	return x509.CreateRevocationList(rand.Reader, list, all[i].cert, all[i].key)
+	return x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
 }
 
 // Bundle implements [issuer.Bundler].

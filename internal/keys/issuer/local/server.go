@@ -67,19 +67,19 @@ func (ca *CA) serverCertificate(host string, now time.Time) (*tls.Certificate, e
 
 // serverRoot returns the root that signs the service's own certificate at an instant: the one above the CA that signs,
 // because an announced root is not trusted yet. If its key is elsewhere, the newest root whose key is here.
-func (ca *CA) serverRoot(now time.Time) (*authority, error) {
+func (ca *CA) serverRoot(now time.Time) (authority, error) {
 	ca.mu.RLock()
 	defer ca.mu.RUnlock()
 	if root := ca.issuing[ca.signer(now)].root; root.key != nil {
-		return root, nil
+		return *root, nil
 	}
 	for _, root := range slices.Backward(ca.roots) {
 		if root.key != nil {
-			return root, nil
+			return *root, nil
 		}
 	}
-	return nil, errors.New("the service has no root whose key could sign its own certificate: start it with --tls-cert " +
-		"and --tls-key")
+	return authority{}, errors.New("the service has no root whose key could sign its own certificate: start it with " +
+		"--tls-cert and --tls-key")
 }
 
 // RootFingerprint implements [issuer.ServerCertifier].

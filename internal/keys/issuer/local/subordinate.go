@@ -88,6 +88,13 @@ func (ca *CA) makeRequest(position int, now time.Time) (r tenancy.AuthorityReque
 			ask.ExtraExtensions = append(ask.ExtraExtensions, pkix.Extension{Id: e.Id, Critical: e.Critical, Value: e.Value})
 		}
 	}
+	if above := ca.last().root; above.key == nil && len(above.CRL) > 0 { // the root was made here
+		points, err := pointsExtension(ca.distributionPoints(above))
+		if err != nil {
+			return r, err
+		}
+		ask.ExtraExtensions = append(ask.ExtraExtensions, points...)
+	}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, ask, key)
 	if err != nil {
 		return r, err
@@ -99,6 +106,28 @@ func (ca *CA) makeRequest(position int, now time.Time) (r tenancy.AuthorityReque
 	r = tenancy.AuthorityRequest{ID: id.String(), Position: position, CSR: csr, CreatedAt: now}
 	r.SealedKey, err = ca.keys.SealKey(key, r.SealContext())
 	return r, err
+}
+
+var distributionPoints = asn1.ObjectIdentifier{2, 5, 29, 31} // RFC 5280, section 4.2.1.13
+
+// pointsExtension returns the extension for the addresses of revocation lists; none without addresses.
+func pointsExtension(addresses []string) (all []pkix.Extension, err error) {
+	type name struct {
+		FullName []asn1.RawValue `asn1:"optional,tag:0"`
+	}
+	type point struct {
+		Name name `asn1:"optional,tag:0"`
+	}
+	var points []point
+	for _, a := range addresses {
+		uri := asn1.RawValue{Tag: 6, Class: asn1.ClassContextSpecific, Bytes: []byte(a)}
+		points = append(points, point{name{[]asn1.RawValue{uri}}})
+	}
+	if len(points) == 0 {
+		return nil, nil
+	}
+	value, err := asn1.Marshal(points)
+	return []pkix.Extension{{Id: distributionPoints, Value: value}}, err
 }
 
 // Awaited implements [issuer.Subordinate].
