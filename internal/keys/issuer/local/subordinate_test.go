@@ -342,8 +342,8 @@ func TestASuccessorBelowYourRootIsRequestedAYearAheadAndInstalledInTime(t *testi
 		t.Errorf("your root is needed at %s, want %s", p[1].AnnounceAt, due)
 	}
 	// Your root signs again: no new root is announced.
-	if _, err := ca.InstallAuthority(t.Context(), y.sign(storage.requests[0].CSR, "root", "next", 5000), time.Time{},
-		due.Add(day)); err != nil {
+	answer := y.sign(requestOf(t, ca, due.Add(day)).CSR, "root", "next", 5000)
+	if _, err := ca.InstallAuthority(t.Context(), answer, time.Time{}, due.Add(day)); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := ca.Awaited(due.Add(day)); ok || len(ca.roots) != 2 || ca.issuing[2].root != ca.issuing[1].root {
