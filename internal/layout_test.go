@@ -43,7 +43,7 @@ var layout = []struct {
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
 	{"internal/egress/calm", nil},
-	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile"}},
+	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup"}},
 	{"internal/egress/workload", []string{"internal/keys/certfile"}},
 	{"internal/egress/gateway", []string{"internal/egress/outbound", "internal/egress/workload",
 		"internal/engine/standing"}},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
+	"github.com/perennial-pki/perennial/internal/keys/givenup"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -44,6 +45,7 @@ func (a *Audit) sinks(log *slog.Logger) []lifecycle.HeadSink {
 	}
 	if a.HeadWebhook != "" {
 		all = append(all, headWebhook{a.HeadWebhook, &http.Client{Timeout: headPatience,
+			Transport: givenup.Transport{RoundTripper: http.DefaultTransport},
 			// Behind a redirect is a page to sign in, or an address that --audit-head-webhook would not accept.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}})
 	}

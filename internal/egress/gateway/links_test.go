@@ -8,5 +8,5 @@ import (
 
 func TestAGatewayLinksNeitherTheEngineNorADatabase(t *testing.T) {
 	testenv.Links(t, ".", "internal/egress/gateway", "internal/egress/outbound", "internal/egress/workload",
-		"internal/engine/standing", "internal/keys/certfile", "rollover", "tenancy")
+		"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup", "rollover", "tenancy")
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"github.com/perennial-pki/perennial/internal/keys/givenup"
 )
 
 // mostTries limits the connections on which one message is sent by the layers below, which send again what they believe
@@ -16,7 +18,8 @@ const mostTries = 3
 // errClosedOften is returned if the receiver closed every connection on which a message was sent.
 var errClosedOften = errors.New("the receiver closed the connection several times before it answered")
 
-// Bounded sends a request through a transport that sends again by itself, a limited number of times.
+// Bounded sends a request through a transport that sends again by itself, a limited number of times. An answer to
+// a request that was given up is discarded.
 func Bounded(t *http.Transport, r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context()) // it ends with the request
 	var tries atomic.Int32
@@ -30,5 +33,5 @@ func Bounded(t *http.Transport, r *http.Request) (*http.Response, error) {
 	if err != nil && errors.Is(context.Cause(ctx), errClosedOften) {
 		err = errClosedOften
 	}
-	return res, err
+	return givenup.Discard(ctx, res, err)
 }

@@ -1,10 +1,12 @@
 package outbound
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
@@ -68,3 +70,21 @@ func closeAfterHeaders(c net.Conn, taken *atomic.Int64) {
 		}
 	}
 }
+
+func TestAnAnswerToAMessageThatWasGivenUpIsDiscarded(t *testing.T) {
+	ctx, giveUp := context.WithCancelCause(t.Context())
+	transport := &http.Transport{}
+	transport.RegisterProtocol("late", answers(func(*http.Request) *http.Response {
+		giveUp(io.ErrNoProgress)
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
+	}))
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "late://crm.test/", nil)
+	testenv.Check(t, err)
+	if res, err := Bounded(transport, r); err != io.ErrNoProgress || res != nil {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/keys/givenup"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/foreign"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
@@ -67,7 +68,7 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.WithContext(r.Context()) // a copy
 		r.Body = plainBody{r.Body}
 	}
-	res, err := b.RoundTripper.RoundTrip(r)
+	res, err := givenup.Transport{RoundTripper: b.RoundTripper}.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}

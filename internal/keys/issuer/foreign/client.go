@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/keys/givenup"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/secret"
 )
@@ -169,7 +170,7 @@ func NewClient(base string, config *tls.Config, timeout time.Duration) (*Client,
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}
-	return &Client{base: u, timeout: timeout, http: &http.Client{Transport: transport,
+	return &Client{base: u, timeout: timeout, http: &http.Client{Transport: givenup.Transport{RoundTripper: transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 

@@ -59,7 +59,10 @@ func TestEachFaultOfAConnectionHasItsKind(t *testing.T) {
 			http.Error(w, "the CA's own words", code)
 		}
 	}
-	never := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	never := func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // otherwise the client may read "200 OK"
+	}
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	closed.Close()
@@ -150,6 +153,7 @@ func TestARequestThatItsCallerEndsIsNotAFaultOfTheCA(t *testing.T) {
 		func(_ http.ResponseWriter, r *http.Request) {
 			cancel()
 			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
 		})
 	_, err := client(t, url, foreign.TLS{Roots: ca.RootFile(t)}, time.Minute).Do(ctx, foreign.Call{Method: "GET"})
 	if fault, _ := issuer.FaultOf(err); !errors.Is(err, context.Canceled) || fault != "" {
