@@ -109,7 +109,7 @@ func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now
 	if err != nil {
 		return err
 	}
-	r, err := e.requestOf(ctx, o, q)
+	r, err := e.requestOf(ctx, o, q, now)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now t
 	if c.SealedKey, err = e.store.RequestKey(ctx, q.ID); err != nil {
 		return c, err
 	}
-	r, err := e.requestOf(ctx, t, q)
+	r, err := e.requestOf(ctx, t, q, now)
 	if err != nil {
 		return c, err
 	}
@@ -261,9 +261,10 @@ func requestedAs(q tenancy.Request, now time.Time) tenancy.Certificate {
 		State: tenancy.Standby, KeyType: q.KeyType, Issuer: q.Issuer, CreatedAt: now}
 }
 
-// requestOf returns what was requested.
-func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request) (r issuer.Request, err error) {
-	r = issuer.Request{Tenant: t.Name, Purpose: q.Purpose, At: q.CreatedAt}
+// requestOf returns what was requested, as of an instant. A CA that answers days later signs as of then.
+func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request,
+	at time.Time) (r issuer.Request, err error) {
+	r = issuer.Request{Tenant: t.Name, Purpose: q.Purpose, At: at}
 	settings := t.credential(q.Purpose)
 	r.Validity = cmp.Or(settings.Validity, e.policy.Validity)
 	if q.Generation == 1 {
@@ -305,7 +306,7 @@ func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	r, err := e.requestOf(ctx, t, q)
+	r, err := e.requestOf(ctx, t, q, q.CreatedAt)
 	if err != nil {
 		return nil, err
 	}

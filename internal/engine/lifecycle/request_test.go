@@ -28,10 +28,11 @@ type slow struct {
 	mu       sync.Mutex // guards what follows
 	requests []issuer.Request
 	asked    []string
-	open     bool  // requests are answered
-	refuses  error // of Issue
-	lost     error // of Collect
-	dies     bool  // Issue does not return: the service ends
+	open     bool      // requests are answered
+	refuses  error     // of Issue
+	lost     error     // of Collect
+	clock    time.Time // of the CA when it answers; zero for that of the service
+	dies     bool      // Issue does not return: the service ends
 }
 
 func (s *slow) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {
@@ -64,7 +65,9 @@ func (s *slow) Collect(ctx context.Context, handle string, r issuer.Request) (is
 		sent.Tenant != r.Tenant || sent.Purpose != r.Purpose || sent.Validity != r.Validity {
 		return issuer.Issued{}, fmt.Errorf("asked with another request: %+v, sent was %+v", r, sent)
 	}
-	r.At = sent.At
+	if !s.clock.IsZero() {
+		r.At = s.clock
+	}
 	return s.remote.Issue(ctx, r)
 }
 
@@ -247,8 +250,8 @@ func TestARequestThatIsAnsweredLaterIsSentOnceAndSurvivesRestarts(t *testing.T) 
 		if len(ca.requests) != 1 || len(ca.asked) != 3 {
 			t.Errorf("%d requests, %d questions", len(ca.requests), len(ca.asked))
 		}
-		ca.open = true
-		check(t, f.Tick(t.Context(), now.Add(8*time.Hour)))
+		ca.open, ca.clock = true, now.Add(8*time.Hour)
+		check(t, f.Tick(t.Context(), ca.clock))
 		c := f.newest(acme, "bank")
 		if c.Generation != 1 || c.State != tenancy.Active || len(f.requests(acme)) != 0 {
 			t.Errorf("%+v, %d requests are open", c, len(f.requests(acme)))
@@ -272,8 +275,8 @@ func TestARequestThatIsAnsweredLaterIsSentOnceAndSurvivesRestarts(t *testing.T) 
 		if r.FinishedAt.IsZero() || len(ca.requests) != 2 || len(f.requests(acme)) != 1 {
 			t.Errorf("run %+v, %d requests, %d open", r, len(ca.requests), len(f.requests(acme)))
 		}
-		ca.open = true
 		at := run.AddDate(0, 0, 3)
+		ca.open, ca.clock = true, at
 		check(t, f.Tick(t.Context(), at))
 		next := f.newest(acme, "bank")
 		old, err := f.store.Certificate(t.Context(), acme.ID, "bank", 1)
