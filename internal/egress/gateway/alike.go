@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/rollover"
 )
 
 // controlsFresh is the time for which a kind of answer is not compared with the one without a certificate again.
@@ -18,6 +19,7 @@ type control struct {
 	at    time.Time
 	alike bool // the receiver gives answers of the kind without a certificate as well
 	open  bool // they are the same with every certificate and without one
+	head  bool // the answer without a certificate was to a HEAD, which the receiver may refuse for its method
 }
 
 // mostControls limits the kinds of answers of one receiver that are remembered.
@@ -42,21 +44,30 @@ func (r *route) controlled(kind outbound.Kind, c control) {
 }
 
 // confirm decides whether an answer that counts as an acceptance by its kind proves it. The kind proves nothing if
-// everyone gets it. If the request cannot be repeated to find out, such an answer to a generation that is not proved
-// yet is in doubt. The result is that of [message.conclude]; it is nil if the answer is in doubt.
+// everyone gets it. For a request that cannot be repeated, the question of the arrangement shows that, or the head of
+// the same resource without a certificate. Such an answer to a generation that is not proved yet is in doubt. The
+// result is that of [message.conclude]; it is nil if the answer is in doubt.
 func (m *message) confirm(r *http.Request, to *route, a attempt, trial outbound.Trial) []attempt {
 	now := m.gateway.now()
-	c, fresh := to.control(a.reading.Kind, now)
-	if fresh && c.open {
+	c, fresh := m.known(r, to, a, now)
+	switch {
+	case fresh && c.open:
 		a.conclusion, a.unasked = outbound.NoConclusion, true
 		return []attempt{a}
-	}
-	if fresh && (!c.alike || trial == outbound.Proven) {
+	case trial == outbound.Proven && (fresh || !m.isPlainGet(r)):
 		return []attempt{a}
-	}
-	if m.isPlainGet(r) {
-		if others := to.others(a.generation, now); len(others) > 0 && to.mayCompare(now) {
+	case m.isPlainGet(r):
+		if others := to.others(a.generation, now); (!fresh || c.alike) && len(others) > 0 && to.mayCompare(now) {
 			return m.verify(r, to, a, trial, others[0])
+		}
+	case r.Header.Get("Upgrade") == "":
+		switch mine, _ := m.question(r, to, a); {
+		case mine.Verdict == rollover.Accepted:
+			return []attempt{a}
+		case mine.Verdict == rollover.Refused:
+			return nil
+		case !fresh && to.mayCompare(now):
+			c, _ = m.control(r, to, a, now)
 		}
 	}
 	if c.alike && trial != outbound.Proven {
@@ -77,7 +88,7 @@ func (m *message) first(r *http.Request, to *route, a attempt, trial outbound.Tr
 		return a
 	}
 	now := m.gateway.now()
-	c, fresh := to.control(a.reading.Kind, now)
+	c, fresh := m.known(r, to, a, now)
 	if !fresh && to.mayCompare(now) {
 		c, _ = m.control(r, to, a, now)
 	}
@@ -133,11 +144,19 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	return []attempt{b, a}
 }
 
+// known returns what is known of the kind of an answer without a certificate. What a HEAD showed does not count for a
+// request that can be repeated as it is, unless it showed that everyone gets such answers.
+func (m *message) known(r *http.Request, to *route, a attempt, now time.Time) (c control, fresh bool) {
+	c, fresh = to.control(a.reading.Kind, now)
+	return c, fresh && (c.alike || !c.head || !m.isPlainGet(r))
+}
+
 // control compares the kind of an answer with that of the answer without a certificate, and remembers the result unless
 // there was no such answer. It also returns the beginning of that answer's body.
 func (m *message) control(r *http.Request, to *route, a attempt, now time.Time) (control, []byte) {
 	none, body := m.without(r, to)
-	c := control{at: now, alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
+	c := control{at: now, head: !m.isPlainGet(r),
+		alike: none.meaning == outbound.Answered && none.reading.Kind == a.reading.Kind}
 	if none.meaning != outbound.Nothing {
 		to.controlled(a.reading.Kind, c)
 	}

@@ -24,8 +24,12 @@ func TestARefusalOfTheKindOfASuccessIsNotProofOfAcceptance(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"error":"not authorized"}`)
 	}, "")
-	if got := f.send("alike", "GET", 0); !s.arrived(got) {
-		t.Fatalf("before the renewal: %+v", got)
+	// What the HEAD for a POST shows does not count for a GET of the same kind of answer.
+	s.headless = true
+	for _, method := range []string{"POST", "GET"} {
+		if got := f.send("alike", method, 0); !s.arrived(got) {
+			t.Fatalf("%s before the renewal: %+v", method, got)
+		}
 	}
 	f.renew()
 	f.noticed()
@@ -48,6 +52,63 @@ func TestARefusalOfTheKindOfASuccessIsNotProofOfAcceptance(t *testing.T) {
 		g, _ := f.standing("alike").Rollover.Generation(2)
 		return g.Verdict == rollover.Accepted
 	})
+}
+
+// The texts of the answers to a POST cannot be compared, because it is sent only once.
+func TestARefusedPOSTOfTheKindOfASuccessIsNotProofOfAcceptance(t *testing.T) {
+	for _, c := range []struct {
+		name, question string
+		headless       bool
+		lost           int
+	}{
+		{"heads", "", false, 5}, // nothing shows which generation is accepted, and a person says that it is the new one
+		{"a question", "/whoami", false, 1},
+		{"a question that contradicts, and no heads", "/whoami", true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := setUp(t)
+			s := f.strange("alike", func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/whoami" {
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				io.WriteString(w, `{"error":"not authorized"}`)
+			}, c.question)
+			s.headless = c.headless
+			if got := f.send("alike", "POST", 300); !s.arrived(got) {
+				t.Fatalf("before the renewal: %+v", got)
+			}
+			f.renew()
+			f.noticed()
+			f.claim("alike")
+			lost := 0
+			for range 5 {
+				if got := f.send("alike", "POST", 300); !s.arrived(got) {
+					lost++
+					testenv.Eventually(t, func() bool {
+						g, _ := f.standing("alike").Rollover.Generation(2)
+						return g.By == rollover.Traffic
+					})
+				}
+			}
+			g, _ := f.standing("alike").Rollover.Generation(2)
+			if _, at := f.standing("alike").Rollover.Risk(time.Now()); !at || g.Verdict == rollover.Accepted || lost > c.lost {
+				t.Errorf("%d lost, at risk %v: %+v", lost, at, g)
+			}
+			if c.question == "" {
+				return
+			}
+			// A success that the question confirms is proof.
+			s.accept(f.generation(1), f.generation(2))
+			f.claim("alike")
+			testenv.Eventually(t, func() bool {
+				f.send("alike", "POST", 300)
+				g, _ := f.standing("alike").Rollover.Generation(2)
+				return g.Verdict == rollover.Accepted
+			})
+		})
+	}
 }
 
 // A receiver that asks for certificates and answers everyone alike needs nothing at a renewal.

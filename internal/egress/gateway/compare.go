@@ -108,25 +108,33 @@ func (m *message) ask(r *http.Request, to *route, a attempt, trial outbound.Tria
 	if to.standing.Arrangement.Egress.Probe.Method == "" {
 		return m.askForHead(r, to, a)
 	}
-	answers, asked := to.questions.ask(r.Context(), m.gateway, to, doubt{a.generation, a.reading.Kind})
-	if !asked {
-		return a
-	}
-	i := slices.IndexFunc(answers.Results, func(r outbound.Result) bool { return r.Generation == a.generation })
-	if i < 0 {
-		return a
-	}
-	mine := answers.Results[i]
+	mine, distinguishes := m.question(r, to, a)
 	switch {
 	case mine.Verdict == rollover.Accepted && a.reading.Kind.Succeeds():
 		a.conclusion = outbound.Accepts
 	case mine.Verdict == rollover.Accepted:
 		a.conclusion = outbound.NoConclusion
-	case mine.Verdict == rollover.Refused && answers.Distinguishes() && m.mayRepeat(a, mine.Kind):
+	case mine.Verdict == rollover.Refused && distinguishes && m.mayRepeat(a, mine.Kind):
 		a.meaning, a.conclusion = outbound.Refused, outbound.Refuses
 		a.detail += ", and a question shows that the generation is refused: " + mine.Why
 	}
 	return a
+}
+
+// question returns the answer to the question of the arrangement with the generation of an attempt. It is empty if the
+// arrangement has no question, or the generation was not asked about. distinguishes reports whether the question can
+// tell generations apart.
+func (m *message) question(r *http.Request, to *route, a attempt) (mine outbound.Result, distinguishes bool) {
+	if to.standing.Arrangement.Egress.Probe.Method == "" {
+		return mine, false
+	}
+	answers, _ := to.questions.ask(r.Context(), m.gateway, to, doubt{a.generation, a.reading.Kind})
+	for _, one := range answers.Results {
+		if one.Generation == a.generation {
+			return one, answers.Distinguishes()
+		}
+	}
+	return mine, false
 }
 
 // askForHead asks for the head of the resource that a message was sent to, with this generation and another one, if the
