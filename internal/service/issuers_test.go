@@ -28,6 +28,21 @@ type caller struct {
 
 func (c caller) raw(method, path string, in any) (int, []byte) {
 	c.t.Helper()
+	res, data := c.send(method, path, "", in)
+	return res.StatusCode, data
+}
+
+// change changes the version of an object that it reads before.
+func (c caller) change(path string, in any) {
+	c.t.Helper()
+	read, _ := c.send("GET", path, "", nil)
+	if res, data := c.send("PUT", path, read.Header.Get("ETag"), in); res.StatusCode/100 != 2 {
+		c.t.Fatalf("PUT %s: %d %s", path, res.StatusCode, data)
+	}
+}
+
+func (c caller) send(method, path, version string, in any) (*http.Response, []byte) {
+	c.t.Helper()
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -38,12 +53,15 @@ func (c caller) raw(method, path string, in any) (int, []byte) {
 	testenv.Check(c.t, err)
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	r.Header.Set("Content-Type", "application/json")
+	if version != "" {
+		r.Header.Set("If-Match", version)
+	}
 	res, err := http.DefaultClient.Do(r)
 	testenv.Check(c.t, err)
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)
 	testenv.Check(c.t, err)
-	return res.StatusCode, data
+	return res, data
 }
 
 func (c caller) call(method, path string, in, out any) {
