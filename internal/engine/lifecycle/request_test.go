@@ -29,6 +29,8 @@ type slow struct {
 	requests []issuer.Request
 	asked    []string
 	open     bool      // requests are answered
+	atOnce   bool      // Issue returns a certificate
+	askAt    time.Time // when the CA answers; zero if it does not say so
 	refuses  error     // of Issue
 	lost     error     // of Collect
 	clock    time.Time // of the CA when it answers; zero for that of the service
@@ -42,10 +44,13 @@ func (s *slow) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, erro
 		return issuer.Issued{}, s.refuses
 	}
 	s.requests = append(s.requests, r)
-	if s.dies {
+	switch {
+	case s.dies:
 		panic("the service ends")
+	case s.atOnce:
+		return s.remote.Issue(ctx, r)
 	}
-	return issuer.Issued{}, &issuer.RequestedError{Handle: fmt.Sprint("r", len(s.requests))}
+	return issuer.Issued{}, &issuer.RequestedError{Handle: fmt.Sprint("r", len(s.requests)), AskAt: s.askAt}
 }
 
 func (s *slow) Collect(ctx context.Context, handle string, r issuer.Request) (issuer.Issued, error) {
@@ -56,7 +61,7 @@ func (s *slow) Collect(ctx context.Context, handle string, r issuer.Request) (is
 		return issuer.Issued{}, s.lost
 	}
 	if !s.open {
-		return issuer.Issued{}, &issuer.RequestedError{Handle: handle}
+		return issuer.Issued{}, &issuer.RequestedError{Handle: handle, AskAt: s.askAt}
 	}
 	var n int
 	fmt.Sscanf(handle, "r%d", &n)

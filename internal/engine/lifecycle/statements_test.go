@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,15 +17,27 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
+	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// copied returns a fixture on a copy of the database, with the same keys and settings.
-func (f *fixture) copied(t *testing.T, now time.Time) *fixture {
+// snapshot returns the content of a copy of the database.
+func (f *fixture) snapshot(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "p.db")
 	_, err := f.store.DB().ExecContext(t.Context(), "VACUUM INTO ?", path)
+	check(t, err)
+	data, err := os.ReadFile(path)
+	check(t, err)
+	return data
+}
+
+// on returns a fixture on a snapshot, with the same keys and settings.
+func (f *fixture) on(t *testing.T, snapshot []byte, now time.Time) *fixture {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.db")
+	err := os.WriteFile(path, snapshot, 0o600)
 	check(t, err)
 	g := &fixture{t: t, url: "sqlite:" + path, config: f.config, mails: &outbox{}, down: map[string]bool{}}
 	g.config.Store, g.config.Outbox = storetest.Open(t, g.url), g.mails
@@ -38,8 +51,9 @@ func (f *fixture) copied(t *testing.T, now time.Time) *fixture {
 // fails. The step must report it.
 func (f *fixture) eachStatement(t *testing.T, now time.Time, step func(g *fixture) error) {
 	t.Helper()
+	snapshot := f.snapshot(t)
 	n := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
-		g := f.copied(t, now)
+		g := f.on(t, snapshot, now)
 		return g.store, func() error { return step(g) }
 	})
 	if n == 0 {
@@ -87,6 +101,7 @@ func TestEveryStepReportsEachStatementThatFails(t *testing.T) {
 		return err
 	})
 	each("announce", "2026-01-16", func(g *fixture, now time.Time) error { return g.Announce(t.Context(), now) })
+	check(t, f.Tick(t.Context(), date("2026-10-02"))) // so that one run is due
 	each("warn", "2026-11-01", tick)
 	check(t, f.Tick(t.Context(), date("2026-11-01")))
 	each("renew", "2026-12-01", tick)
@@ -112,6 +127,56 @@ func TestEveryStepReportsEachStatementThatFails(t *testing.T) {
 	})
 	check(t, f.RevokeAuthority(t.Context(), signing.ID, Compromised, "alice", date("2026-12-18")))
 	each("revoked", "2026-12-18", func(g *fixture, now time.Time) error { return g.RenewRevoked(t.Context(), now) })
+}
+
+// The answers of CAs, and what comes from elsewhere, are stored with more statements than a run.
+func TestEveryAnswerReportsEachStatementThatFails(t *testing.T) {
+	now := date("2026-01-15")
+	f, ca, acme := requested(t, now)
+	f.arrange(tenancy.Arrangement{TenantID: acme.ID, Name: "bank", Credential: "bank"})
+	_, err := f.store.DB().ExecContext(t.Context(), "UPDATE arrangements SET generation = 0") // it waits
+	check(t, err)
+	each := func(name string, at time.Time, step func(g *fixture) error) {
+		t.Run(name, func(t *testing.T) { f.eachStatement(t, at, step) })
+	}
+	later := now.Add(2 * time.Hour)
+	q := f.requests(acme)[0]
+	again := func(g *fixture) error { return g.Again(t.Context(), q, "olga", later) }
+	each("sent again", later, again)
+	ca.atOnce = true
+	each("sent again, and answered at once", later, again)
+	ca.atOnce, ca.open = false, true
+	collect := func(g *fixture) error { return g.Collect(t.Context(), later) }
+	each("the first generation", later, collect)
+	check(t, collect(f))
+	later = later.Add(time.Hour)
+	renew := func(g *fixture) error {
+		c, err := g.RenewByHand(t.Context(), "acme", "bank", Lost, "olga", later)
+		if err == nil && c.State != tenancy.Requested {
+			t.Errorf("the next generation is %s", c.State)
+		}
+		return err
+	}
+	each("lost", later, renew)
+	check(t, renew(f))
+	later = later.Add(2 * time.Hour)
+	each("the second generation", later, collect)
+	each("a credential with names", later, func(g *fixture) error {
+		_, _, err := g.AddCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: "shop",
+			SAN: "DNS:shop.example.com", Issuer: "bank-ca"}, "olga", later)
+		return err
+	})
+	a := f.adopted("globex", tenancy.ForTenant, 365*policy.Day, now)
+	each("a tenant with its certificate", later, func(g *fixture) error {
+		_, err := g.AdoptTenant(t.Context(), tenancy.Tenant{Name: "globex", DisplayName: "G", KeyType: tenancy.P256},
+			[]Adopted{a}, "olga", later, nil)
+		return err
+	})
+	check(t, f.seal.Rotate(t.Context()))
+	each("sealing again", later, func(g *fixture) error {
+		_, err := Reseal(t.Context(), g.store, g.seal, func(int) {})
+		return err
+	})
 }
 
 func TestTheSplittingOfARunReportsEachStatementThatFails(t *testing.T) {
@@ -189,10 +254,10 @@ func (unable) SigningRequest(issuer.Request) ([]byte, error) {
 func TestARequestThatCannotBeMadeIsAnError(t *testing.T) {
 	now := date("2026-01-15")
 	f := sqlite(t, "perennial", now)
-	byHand, err := manual.Open(manual.Config{Roots: testca.New(t, "Bank", now).RootFile(t)},
+	ca, err := manual.Open(manual.Config{Roots: testca.New(t, "Bank", now).RootFile(t)},
 		issuer.Form{TrustDomain: "p.example.com", Organization: "P"})
 	check(t, err)
-	f.config.Issuers = issuer.Set{"bank-ca": unable{byHand}}
+	f.config.Issuers = issuer.Set{"bank-ca": unable{ca}}
 	f.Engine, err = New(f.config)
 	check(t, err)
 	acme := f.tenant("acme", now)
