@@ -396,7 +396,8 @@ func TestATenantWithTheNameOfAnotherOnesCertificateIsNotCreated(t *testing.T) {
 	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
 		return tx.KeepNames(t.Context(), store.KeptName{Name: commonName("old"), TenantID: acme.ID})
 	}))
-	_, err := f.CreateTenant(t.Context(), tenancy.Tenant{Name: "old", DisplayName: "O", KeyType: tenancy.P256}, "test", now)
+	old := tenancy.Tenant{Name: "old", DisplayName: "O", KeyType: tenancy.P256}
+	_, err := f.CreateTenant(t.Context(), old, "test", now)
 	if !errors.Is(err, tenancy.ErrConflict) || !strings.Contains(err.Error(), "the tenant acme has certificates") {
 		t.Errorf("got %v", err)
 	}

@@ -76,9 +76,15 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 		t.Errorf("%d messages are kept", len(messages))
 	}
 	f.messagesKept = LeastMessagesKept
+	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.AddMessages(ctx, []tenancy.Message{
+			{ID: store.NewID(), ArrangementID: bank.ID, At: days(1).Add(-time.Second), Path: "/older", Count: 1},
+			{ID: store.NewID(), ArrangementID: bank.ID, At: days(1), Path: "/day", Count: 1}})
+	}))
 	check(t, f.Prune(ctx, now))
-	if messages, err = f.store.Messages(ctx, bank.ID, "", 100); err != nil || len(messages) != 0 {
-		t.Errorf("with a shorter retention time, %d messages are kept, %v", len(messages), err)
+	if messages, err = f.store.Messages(ctx, bank.ID, "", 100); err != nil || len(messages) != 1 ||
+		messages[0].Path != "/day" {
+		t.Errorf("with the shortest retention time, %+v are kept, %v", messages, err)
 	}
 	for name, id := range parked {
 		if _, err := f.store.Parked(ctx, bank.ID, id); (err == nil) != (name != "ended long ago") {

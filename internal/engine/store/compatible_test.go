@@ -89,6 +89,15 @@ func TestTheOldestProgramIsThatOfTheMostDemandingMigration(t *testing.T) {
 	if oldest, err := oldestProgram(files); err != nil || oldest != 3 {
 		t.Errorf("%d, %v, want 3", oldest, err)
 	}
+	files["migrations/00010_f.sql"] = file("-- compatible from: 10\n")
+	if oldest, err := oldestProgram(files); err != nil || oldest != 10 {
+		t.Errorf("%d, %v, want 10", oldest, err)
+	}
+	files["migrations/00011_g.sql"] = file("-- compatible from: 99999999999999999999\n")
+	if _, err := oldestProgram(files); err == nil {
+		t.Error("a version that is too large")
+	}
+	delete(files, "migrations/00011_g.sql")
 	files["migrations/e.sql"] = file("")
 	if _, err := oldestProgram(files); err == nil {
 		t.Error("a migration without a number")
