@@ -50,14 +50,15 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 		return issuer.Issued{}, err
 	}
 	issued, later, err := e.send(ctx, from, q, r.Request)
+	ctx = context.WithoutCancel(ctx) // the CA has answered
 	if later != nil {
-		if err := errors.Join(err, e.remindOfRequest(context.WithoutCancel(ctx), q, r.At)); err != nil {
+		if err := errors.Join(err, e.remindOfRequest(ctx, q, r.At)); err != nil {
 			return issuer.Issued{}, fmt.Errorf("the request %s was sent, but its state cannot be stored: %w", q.ID, err)
 		}
 		return issuer.Issued{}, later
 	}
 	// It has issued the certificate, or refused to.
-	ended := e.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) })
+	ended := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) })
 	return issued, errors.Join(err, ended)
 }
 

@@ -139,7 +139,8 @@ func (s *Service) unchecked(ctx context.Context, name string, b Browser, err err
 	if errors.Is(err, ErrWrongPassword) {
 		return err
 	}
-	return errors.Join(err, s.store.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	ctx = context.WithoutCancel(ctx) // the browser may have gone away
+	return errors.Join(err, s.store.InTx(ctx, func(tx *store.Tx) error {
 		return tx.UncountSignIn(ctx, name, b.network(), freeFailures)
 	}))
 }
