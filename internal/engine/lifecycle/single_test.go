@@ -24,14 +24,15 @@ import (
 // counted returns how many rows a fixture's database has of what a step may write.
 func (f *fixture) counted() string {
 	f.t.Helper()
-	var text string
-	check(f.t, f.store.DB().QueryRowContext(f.t.Context(), "SELECT 'certificates ' || (SELECT COUNT(*) FROM certificates) "+
-		"|| ', notices ' || (SELECT COUNT(*) FROM notices) || ', tasks ' || (SELECT COUNT(*) FROM tasks) || ', mails ' || "+
-		"(SELECT COUNT(*) FROM mails) || ', events ' || (SELECT COUNT(*) FROM events) || ', claims ' || (SELECT COUNT(*) "+
-		"FROM claims) || ', requests ' || (SELECT COUNT(*) FROM requests) || ', parts ' || (SELECT COUNT(*) FROM run_parts) "+
-		"|| ', warned ' || (SELECT COALESCE(SUM(warned), 0) FROM runs) || ', renewed ' || (SELECT COALESCE(SUM(renewed), 0) "+
-		"FROM runs)").Scan(&text))
-	return text
+	var counts []string
+	for _, column := range []string{"COUNT(*) FROM certificates", "COUNT(*) FROM notices", "COUNT(*) FROM tasks",
+		"COUNT(*) FROM mails", "COUNT(*) FROM events", "COUNT(*) FROM claims", "COUNT(*) FROM requests",
+		"COUNT(*) FROM run_parts", "COALESCE(SUM(warned), 0) FROM runs", "COALESCE(SUM(renewed), 0) FROM runs"} {
+		var n int
+		check(f.t, f.store.DB().QueryRowContext(f.t.Context(), "SELECT "+column).Scan(&n))
+		counts = append(counts, fmt.Sprintf("%d is %s", n, column))
+	}
+	return strings.Join(counts, ", ")
 }
 
 // PostgreSQL may ask to repeat a transaction at any of its statements.

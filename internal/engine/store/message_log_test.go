@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -67,6 +68,42 @@ func TestTheMessageLogOfADayIsDroppedWhole(t *testing.T) {
 	turn(day.AddDate(0, 0, 33))
 	if got := partitions(); !slices.Equal(got, want[3:5]) {
 		t.Errorf("after 33 days: %q are left", got)
+	}
+}
+
+// A partition holds a day in UTC, whatever the time at which it is made, and ends with the day.
+func TestAPartitionHoldsADayFromMidnightToMidnight(t *testing.T) {
+	s, err := Open(t.Context(), migrated.Postgres(t))
+	must(t, err)
+	defer s.Close()
+	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	elsewhere := time.FixedZone("", 2*3600)
+	turn := func(at, before time.Time) (partitions []string) {
+		t.Helper()
+		must(t, s.TurnMessageLog(t.Context(), at.In(elsewhere), before.In(elsewhere)))
+		partitions, err := list(t.Context(), s.Reader, scanOne[string], "SELECT c.relname || ' ' || "+
+			"pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = "+
+			"'message_log'::regclass AND c.relname <> 'message_log_other' ORDER BY c.relname")
+		must(t, err)
+		return partitions
+	}
+	var all []string
+	for i := range 4 { // today and three days ahead
+		from := day.AddDate(0, 0, i)
+		all = append(all, fmt.Sprintf("message_log_on_%s FOR VALUES FROM ('%d') TO ('%d')", from.Format("20060102"),
+			from.UnixMicro(), from.AddDate(0, 0, 1).UnixMicro()))
+	}
+	noon, end := day.Add(12*time.Hour), day.AddDate(0, 0, 1)
+	for _, c := range []struct {
+		at, before time.Time
+		want       []string
+	}{{noon, day, all}, {noon, end.Add(-time.Microsecond), all}} {
+		if got := turn(c.at, c.before); !slices.Equal(got, c.want) {
+			t.Errorf("at %s, before %s: %q, want %q", c.at, c.before, got, c.want)
+		}
+	}
+	if got := turn(end, end); len(got) != 4 || got[0] != all[1] {
+		t.Errorf("the day has ended, and %q are left", got)
 	}
 }
 
