@@ -187,6 +187,33 @@ func TestALockThatCannotBeHeldRunsNothing(t *testing.T) {
 	}
 }
 
+func TestAClosedStoreHoldsNoLockAndTakesNoCopy(t *testing.T) {
+	closed := connected(t, func(string) answer { return answer{value: "t"} })
+	must(t, closed.Close())
+	ran := 0
+	if err := closed.Exclusively(t.Context(), 7, func() error { ran++; return nil }); err == nil || ran != 0 {
+		t.Errorf("ran %d times, %v", ran, err)
+	}
+	if err := closed.Writable(t.Context()); err == nil {
+		t.Error("it can be written")
+	}
+	if err := closed.TurnMessageLog(t.Context(), now, now); err == nil {
+		t.Error("it has new partitions")
+	}
+	from := lite(t)
+	if err := from.Move(t.Context(), closed, nothingMore, func(Moved) {}); err == nil {
+		t.Error("data is moved to it")
+	}
+	must(t, from.Close())
+	if from.Checkpoint(t.Context()) == nil || from.Analyze(t.Context()) == nil {
+		t.Error("a file is written")
+	}
+	open := connected(t, func(string) answer { return answer{value: "t"} })
+	if err := from.Move(t.Context(), open, nothingMore, func(Moved) {}); err == nil {
+		t.Error("data is moved from it")
+	}
+}
+
 // Changes may have been missed while there was no connection, so that listeners are called with "" first.
 func TestChangesOfReplicasAreReceivedWhileThereIsAConnection(t *testing.T) {
 	answers := map[string]answer{}
