@@ -381,6 +381,35 @@ func TestWhatNeedsAnOperatorIsLogged(t *testing.T) {
 	logged("the first certificate could not be requested", true)
 }
 
+// A part that is done, and a run that is finished, do not come back when the run is tried again.
+func TestPartsThatAreDoneAreNotMadeAgain(t *testing.T) {
+	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
+	run := date("2026-12-01")
+	left := func() int {
+		t.Helper()
+		parts, err := f.store.Parts(t.Context(), run)
+		check(t, err)
+		return len(parts)
+	}
+	check(t, f.Tick(t.Context(), run))
+	all := left()
+	check(t, f.RunPart(t.Context(), run, 1, run))
+	again := func(want int) {
+		t.Helper()
+		if _, err := f.Run(t.Context(), run, run); err != nil || left() != want {
+			t.Errorf("%d parts are left after another try, want %d: %v", left(), want, err)
+		}
+	}
+	again(all - 1)
+	for _, p := range s.parts {
+		check(t, f.RunPart(t.Context(), p.RunDate, p.Number, run))
+	}
+	if r, err := f.store.Run(t.Context(), run); err != nil || r.FinishedAt.IsZero() || all < 3 {
+		t.Errorf("the run of %d parts: %+v, %v", all, r, err)
+	}
+	again(0)
+}
+
 // A page that met another replica is read again. If that fails, the run is not finished.
 func TestAPageThatCannotBeReadAgainIsAnError(t *testing.T) {
 	f := sqlite(t, policy.Default, date("2026-01-15"))

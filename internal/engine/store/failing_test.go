@@ -355,6 +355,9 @@ func TestConnectionsToSQLiteAreSetUpAsThePackagePromises(t *testing.T) {
 	if n := s.writer.Stats().MaxOpenConnections; n != 1 {
 		t.Errorf("%d connections write", n)
 	}
+	if n := s.reader.Stats().MaxOpenConnections; n < 2 {
+		t.Errorf("at most %d connections read, want a limit", n)
+	}
 	if _, err := s.reader.ExecContext(t.Context(), "DELETE FROM settings"); err == nil {
 		t.Error("a connection of the readers writes")
 	}

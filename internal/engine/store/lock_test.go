@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,6 +67,83 @@ func TestAnotherReplicaWaitsForALock(t *testing.T) {
 		}))
 		if err := impatient(c.lock); err != nil {
 			t.Errorf("%s: the lock outlives its transaction: %v", name, err)
+		}
+	}
+}
+
+// openFiles lists the files below a folder that this process has open.
+func openFiles(t *testing.T, dir string) (open []string) {
+	t.Helper()
+	const all = "/proc/self/fd"
+	entries, err := os.ReadDir(all)
+	must(t, err)
+	for _, e := range entries {
+		if target, err := os.Readlink(filepath.Join(all, e.Name())); err == nil && strings.HasPrefix(target, dir+"/") {
+			open = append(open, target)
+		}
+	}
+	return open
+}
+
+func TestADatabaseThatIsRefusedOrClosedLeavesNoFileOpen(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	path := filepath.Join(dir, "p.db")
+	closed := func(what string) {
+		t.Helper()
+		if open := openFiles(t, dir); len(open) != 0 {
+			t.Errorf("%s: %q are open", what, open)
+		}
+	}
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	if len(openFiles(t, dir)) == 0 {
+		t.Fatal("no file is found although a database is open")
+	}
+	held := openFiles(t, dir)
+	if other, err := OpenExclusive(t.Context(), "sqlite:"+path); err == nil || other != nil {
+		t.Fatal("two services open it")
+	}
+	if after := openFiles(t, dir); len(after) != len(held) {
+		t.Errorf("after a second service was refused, %q are open, and %q before", after, held)
+	}
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.exec(ctx, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
+		return errors.Join(err, tx.SetSetting(ctx, oldestProgramSetting, "9999"))
+	}))
+	must(t, s.Backup(t.Context(), filepath.Join(dir, "backup.db")))
+	must(t, s.Close())
+	closed("a database that was closed")
+	for _, open := range []func(context.Context, string) (*Store, error){Open, OpenExclusive} {
+		if s, err := open(t.Context(), "sqlite:"+path); err == nil || s != nil {
+			t.Errorf("a newer schema is opened")
+		}
+		closed("a newer schema")
+	}
+	must(t, os.WriteFile(path, []byte("not a database, but a text that is long enough to look like one"), 0o600))
+	if s, err := Open(t.Context(), "sqlite:"+path); err == nil || s != nil {
+		t.Errorf("a text is opened")
+	}
+	closed("a text")
+}
+
+// A command does not question the files of a database that a service holds: its log changes at any time.
+func TestADatabaseThatAServiceHoldsIsOpenedAsItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
+	must(t, err)
+	pending := path + restoredSuffix + restoredAt.Format(restoreTime)
+	must(t, os.WriteFile(pending, nil, 0o600))
+	link := filepath.Join(t.TempDir(), "link.db")
+	must(t, os.Symlink(path, link))
+	other, err := Open(t.Context(), "sqlite:"+path)
+	must(t, err)
+	must(t, other.Close())
+	must(t, s.Close())
+	for _, name := range []string{path, link} { // without the service, the restore must be completed first
+		if s, err := Open(t.Context(), "sqlite:"+name); err == nil || s != nil || !strings.Contains(err.Error(),
+			"a restore was interrupted") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

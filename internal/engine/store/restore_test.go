@@ -295,13 +295,18 @@ func TestRestoreRefusesADatabaseThatAServiceUses(t *testing.T) {
 
 func TestAFileThatIsNamedLikeARestoreIsNotOne(t *testing.T) {
 	path, _ := restorable(t)
-	note := path + ".restored.note.txt"
-	must(t, os.WriteFile(note, []byte("not a database"), 0o600))
+	notes := []string{path + ".restored.note.txt", // and one without the name of the database
+		filepath.Join(filepath.Dir(path), restoredAt.Format(restoreTime))}
+	for _, note := range notes {
+		must(t, os.WriteFile(note, []byte("not a database"), 0o600))
+	}
 	s, err := OpenExclusive(t.Context(), "sqlite:"+path)
 	must(t, err)
 	must(t, s.Close())
-	if _, err := os.Stat(note); err != nil {
-		t.Error(err)
+	for _, note := range notes {
+		if _, err := os.Stat(note); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

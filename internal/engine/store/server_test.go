@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"net"
@@ -184,6 +185,23 @@ func TestALockThatCannotBeHeldRunsNothing(t *testing.T) {
 		if ran != want || (err == nil) != (failing == "") || err != nil && !strings.Contains(err.Error(), "out of order") {
 			t.Errorf("%s fails: ran %d times, %v", failing, ran, err)
 		}
+	}
+}
+
+// A new connection takes longer than most transactions.
+func TestConnectionsToPostgreSQLAreKept(t *testing.T) {
+	s := connected(t, func(string) answer { return answer{value: "t"} })
+	var used []*sql.Conn
+	for range 5 {
+		c, err := s.writer.Conn(t.Context())
+		must(t, err)
+		used = append(used, c)
+	}
+	for _, c := range used {
+		must(t, c.Close())
+	}
+	if n := s.writer.Stats().Idle; n != 5 {
+		t.Errorf("%d of 5 connections are kept", n)
 	}
 }
 
