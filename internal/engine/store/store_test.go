@@ -394,6 +394,23 @@ func TestTheLongestValidityIsRemembered(t *testing.T) {
 	})
 }
 
+// A lifetime that is cut off would make a run look a moment too short.
+func TestALifetimeIsRememberedInWholeSecondsThatContainIt(t *testing.T) {
+	s := lite(t)
+	for lifetime, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Second + 1: 2 * time.Second,
+		2*time.Second - 1: 2 * time.Second, 1: time.Second} {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			if _, err := tx.exec(ctx, "DELETE FROM settings WHERE name = ?", longestLifetime); err != nil {
+				return err
+			}
+			return tx.rememberLifetime(ctx, lifetime)
+		}))
+		if got, err := s.longestLifetime(t.Context()); err != nil || got != want {
+			t.Errorf("%v is remembered as %v, %v, want %v", lifetime, got, err, want)
+		}
+	}
+}
+
 func TestTheLifetimeOfAnImportedCertificateIsRemembered(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		longest := func(want time.Duration) {
