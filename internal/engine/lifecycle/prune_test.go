@@ -17,23 +17,25 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 	days := func(n int) time.Time { return now.AddDate(0, 0, -n) }
 	ctx := t.Context()
 	const old = prunePage + 10 // more than one transaction deletes
+	retained := map[store.ClaimKind]int{store.ClaimReminder: 90, store.ClaimTrustQuestions: 7, store.ClaimTokenEnd: 90,
+		store.ClaimAuthorityAwaited: 90, store.ClaimHead: 62, store.ClaimHeld: 0} // days
 	check(t, f.store.InTx(ctx, func(tx *store.Tx) error {
-		for _, c := range []struct {
-			kind    store.ClaimKind
-			subject string
-			days    int
-		}{{store.ClaimReminder, "old", 91}, {store.ClaimReminder, "recent", 89}, {store.ClaimTrustQuestions, "old", 8},
-			{store.ClaimTrustQuestions, "recent", 6}, {store.ClaimTokenEnd, "old", 91}, {store.ClaimTokenEnd, "recent", 89},
-			{store.ClaimHead, "old", 63}, {store.ClaimHead, "recent", 61}, {store.ClaimSigns, "ever", 1000}} {
-			if _, err := tx.Claim(ctx, c.kind, c.subject, days(c.days)); err != nil {
-				return err
+		for kind, kept := range retained {
+			for subject, at := range map[string]time.Time{"old": days(kept).Add(-time.Second), "recent": days(kept)} {
+				if _, err := tx.Claim(ctx, kind, subject, at); err != nil {
+					return err
+				}
 			}
+		}
+		if _, err := tx.Claim(ctx, store.ClaimSigns, "ever", days(1000)); err != nil {
+			return err
 		}
 		var all []tenancy.Message
 		for i := range old + 1 {
-			m := tenancy.Message{ID: store.NewID(), ArrangementID: bank.ID, At: days(31), Method: "POST", Count: 1}
+			m := tenancy.Message{ID: store.NewID(), ArrangementID: bank.ID, At: days(30).Add(-time.Second), Method: "POST",
+				Count: 1}
 			if i == old {
-				m.At, m.Path = days(29), "/recent"
+				m.At, m.Path = days(30), "/recent"
 			}
 			all = append(all, m)
 		}
@@ -41,8 +43,8 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 	}))
 	parked := map[string]string{} // IDs by name
 	for name, p := range map[string]tenancy.Parked{
-		"ended long ago": {State: tenancy.ParkedDelivered, EndedAt: days(31)},
-		"ended recently": {State: tenancy.ParkedDelivered, EndedAt: days(29)},
+		"ended long ago": {State: tenancy.ParkedDelivered, EndedAt: days(30).Add(-time.Second)},
+		"ended recently": {State: tenancy.ParkedDelivered, EndedAt: days(30)},
 		"still waiting":  {State: tenancy.ParkedWaiting},
 	} {
 		p.ID, p.ArrangementID, p.CreatedAt, p.IdempotencyKey = store.NewID(), bank.ID, days(40), name
@@ -55,20 +57,15 @@ func TestMessagesAndClaimsAreForgottenAfterTheirTime(t *testing.T) {
 		}))
 	}
 	check(t, f.Prune(ctx, now))
-	for _, c := range []struct {
-		kind    store.ClaimKind
-		subject string
-		want    bool
-	}{{store.ClaimReminder, "old", false}, {store.ClaimReminder, "recent", true},
-		{store.ClaimTrustQuestions, "old", false},
-		{store.ClaimTrustQuestions, "recent", true}, {store.ClaimTokenEnd, "old", false},
-		{store.ClaimTokenEnd, "recent", true}, {store.ClaimHead, "old", false}, {store.ClaimHead, "recent", true},
-		{store.ClaimSigns, "ever", true}} {
-		got, err := f.store.Claimed(ctx, c.kind, c.subject)
-		check(t, err)
-		if got != c.want {
-			t.Errorf("the claim %s %q is kept: %v", c.kind, c.subject, got)
+	for kind := range retained {
+		for subject, want := range map[string]bool{"old": false, "recent": true} {
+			if kept, err := f.store.Claimed(ctx, kind, subject); err != nil || kept != want {
+				t.Errorf("the claim %s %q is kept: %v, %v", kind, subject, kept, err)
+			}
 		}
+	}
+	if kept, err := f.store.Claimed(ctx, store.ClaimSigns, "ever"); err != nil || !kept {
+		t.Errorf("a claim that is kept for ever is gone: %v", err)
 	}
 	messages, err := f.store.Messages(ctx, bank.ID, "", 100)
 	check(t, err)
