@@ -51,7 +51,7 @@ func watch(t *testing.T) *watched {
 	}
 	check(t, f.Close())
 	w.write()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := testenv.Address(t)
 	cmd := exec.Command("prometheus", "--config.file", config, "--storage.tsdb.path", filepath.Join(w.dir, "data"),
 		"--web.listen-address", address, "--log.level", "error")
 	testenv.Start(t, cmd)
@@ -74,7 +74,7 @@ func (w *watched) write() {
 
 // address returns an address for metrics that Prometheus scrapes from now on.
 func (w *watched) address(job string) string {
-	a := fmt.Sprintf("127.0.0.1:%d", freePort(w.t))
+	a := testenv.Address(w.t)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.targets[job] = append(w.targets[job], a)
@@ -191,7 +191,7 @@ func TestEachFaultRaisesItsAlarmWithinAMinute(t *testing.T) {
 	same := []string{"--database", database.URL("postgres"), "--key-file", key, "--base-url", "https://p.example.com",
 		"--job-lease", "4s", "--log-level", "error", "--metrics-listen"}
 	first := w.address("perennial")
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	listen := testenv.Address(t)
 	service := begin(t, append([]string{"serve", "--listen", listen, "--gateway", "off"}, append(same, first)...)...)
 	perennial := commands(t, "http://"+listen, service.out["TOKEN"])
 	token := regexp.MustCompile(`perennial_\S+`)

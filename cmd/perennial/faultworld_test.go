@@ -438,7 +438,7 @@ func newWorldOn(t *testing.T, seed int, primary *testenv.Server, small bool) *wo
 	}
 	for i := range 3 {
 		r := &faultReplica{world: w, number: i, clock: filepath.Join(w.dir, fmt.Sprint("clock", i)),
-			listen: fmt.Sprint("127.0.0.1:", freePort(t)), gateway: fmt.Sprint("127.0.0.1:", freePort(t))}
+			listen: testenv.Address(t), gateway: testenv.Address(t)}
 		r.ways = []*way{newWay(t, w.primary.Addr), newWay(t, w.standby.Addr)}
 		w.replicas = append(w.replicas, r)
 		r.output, err = os.Create(filepath.Join(w.dir, fmt.Sprint("output", i)))
@@ -447,23 +447,16 @@ func newWorldOn(t *testing.T, seed int, primary *testenv.Server, small bool) *wo
 		r.start()
 		t.Cleanup(r.kill)
 		if i == 0 { // it creates the key file and the first token
-			testenv.Eventually(t, func() bool { return comesUp(r) })
+			testenv.Eventually(t, func() bool { return ready(r) })
 		}
 	}
 	for _, r := range w.replicas {
-		testenv.Eventually(t, func() bool { return comesUp(r) })
+		testenv.Eventually(t, func() bool { return ready(r) })
 	}
 	testenv.Eventually(t, func() bool { return strings.Contains(w.replicas[0].said(), "Then,") })
 	_, token, _ := strings.Cut(w.replicas[0].said(), "PERENNIAL_TOKEN=")
 	w.token, _, _ = strings.Cut(token, "\n")
 	return w
-}
-
-// comesUp reports whether a new replica is ready. One that has exited starts again: another process may have taken its
-// port for a moment.
-func comesUp(r *faultReplica) bool {
-	r.alive()
-	return ready(r)
 }
 
 func ready(r *faultReplica) bool {

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -52,7 +51,7 @@ func TestAnOutageOfTheDatabaseHasALineAtItsBeginningAndAtItsEnd(t *testing.T) {
 	t.Parallel()
 	database := testenv.NewServer(t)
 	dir := t.TempDir()
-	metrics := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	metrics := testenv.Address(t)
 	_, out, log := printed(t, dir, "serve", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--database",
 		database.URL("postgres"), "--key-file", filepath.Join(dir, "key"), "--log-format", "json", "--log-level", "warn",
 		"--metrics-listen", metrics)
@@ -93,7 +92,7 @@ func TestAGatewayStartsWhileItsServiceIsAwayAndAnswers503WithTheReason(t *testin
 	receiver, pin, err := newReceiver()
 	check(t, err)
 	t.Cleanup(receiver.Close)
-	listen, metrics := fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	listen, metrics := testenv.Address(t), testenv.Address(t)
 	serve := []string{"serve", "--listen", listen, "--gateway", "off", "--database",
 		"sqlite:" + filepath.Join(dir, "p.db"), "--key-file", filepath.Join(dir, "key"), "--log-level", "error"}
 	first := begin(t, serve...)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,7 +97,7 @@ func pgbouncer(t *testing.T, mode, target string) string {
 	dir := t.TempDir()
 	host, name, _ := strings.Cut(strings.TrimPrefix(target, "postgres://postgres@"), "/")
 	address, port, _ := strings.Cut(host, ":")
-	listen := freePort(t)
+	listen := testenv.Port(t)
 	config := filepath.Join(dir, "pgbouncer.ini")
 	check(t, os.WriteFile(config, fmt.Appendf(nil, "[databases]\n%s = host=%s port=%s "+
 		"user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nauth_type = any\nunix_socket_dir "+
@@ -195,14 +194,6 @@ func query(t *testing.T, url, text string, to any) error {
 	check(t, err)
 	defer db.Close()
 	return db.QueryRowContext(t.Context(), text).Scan(to)
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // A backup taken while the service runs works elsewhere with the same key file.

@@ -197,7 +197,7 @@ func TestAMessageThatWasNotProcessedBeforeGoawayIsSentAgain(t *testing.T) {
 // The first connection goes silent. Later messages use another one.
 func TestAConnectionThatWentSilentIsNotUsedAgain(t *testing.T) {
 	f := setUp(t)
-	var connections atomic.Int32
+	var connections, unanswered atomic.Int32
 	url := f.bare(func(_ net.Conn, frames *http2.Framer) {
 		silent := connections.Add(1) == 1
 		frames.WriteSettings()
@@ -208,7 +208,9 @@ func TestAConnectionThatWentSilentIsNotUsedAgain(t *testing.T) {
 					frames.WriteSettingsAck()
 				}
 			case *http2.HeadersFrame:
-				if !silent {
+				if silent {
+					unanswered.Add(1)
+				} else {
 					answered(frames, frame.StreamID)
 				}
 			}
@@ -218,7 +220,9 @@ func TestAConnectionThatWentSilentIsNotUsedAgain(t *testing.T) {
 	if got := f.send("silent", "GET", 0); got.status != 504 {
 		t.Errorf("the first message: %+v", got)
 	}
-	if got := f.send("silent", "GET", 0); got.status != 200 {
-		t.Errorf("the second message: %+v", got)
+	// On a busy machine, an answer may take more than the second that it has.
+	testenv.Eventually(t, func() bool { return f.send("silent", "GET", 0).status == 200 })
+	if n := unanswered.Load(); n != 1 {
+		t.Errorf("%d messages were sent over the silent connection", n)
 	}
 }

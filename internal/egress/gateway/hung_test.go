@@ -63,7 +63,7 @@ func (h *hung) OnChange(listen func(tenantID string)) (stop func()) {
 func TestNoMessageWaitsForAHungControlIfAnAnswerIsKnown(t *testing.T) {
 	f := setUp(t)
 	f.receiver("bank", tenancy.Adaptive, ways["401"])
-	f.token = f.sender("acme", 24*time.Hour)
+	f.token = f.sender("acme", 365*24*time.Hour) // longer than the clock is advanced below
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	control := &hung{Control: inprocess.Control{Rollovers: f.engine.Rollovers(), Now: now}}

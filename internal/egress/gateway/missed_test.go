@@ -75,8 +75,8 @@ func TestRefusedMessagesRarelyAskTheControl(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 	}
-	most := 2 + time.Since(began)/(200*time.Millisecond)
-	if n := time.Duration(control.asked.Load()); n > most || n > messages/2 {
+	most := 2 + time.Since(began)/(200*time.Millisecond) // a busy machine needs 20 s before this proves nothing
+	if n := time.Duration(control.asked.Load()); n > most {
 		t.Errorf("the control was asked %d times for %d messages in %s", n, messages, time.Since(began))
 	}
 	if server.Asked() != messages {

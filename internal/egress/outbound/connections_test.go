@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -312,7 +313,7 @@ func TestBrokenAnswersAreErrorsAndFreeTheirPlace(t *testing.T) {
 		"a head of its own ending": head + "\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, url := scripted(t, tenancy.Egress{TimeoutSeconds: 5}, func(_ int, c net.Conn, in *bufio.Reader) {
+			c, url := scripted(t, tenancy.Egress{}, func(_ int, c net.Conn, in *bufio.Reader) {
 				http.ReadRequest(in)
 				io.WriteString(c, answer)
 			})
@@ -354,9 +355,13 @@ func TestASilentReceiverTimesOutAndAStreamingOneDoesNot(t *testing.T) {
 	if !errors.As(err, &late) || !late.Timeout() || !strings.Contains(err.Error(), "no answer began within 1s") {
 		t.Errorf("silent: %v", err)
 	}
-	if got, err := roundTrip(c, request(t, "GET", url+"/stream", "")); got != "ab" || err != nil {
-		t.Errorf("streams: %q, %v", got, err)
-	}
+	testenv.Eventually(t, func() bool { // on a busy machine, the answer may begin too late
+		got, err := roundTrip(c, request(t, "GET", url+"/stream", ""))
+		if !errors.As(err, &late) && (got != "ab" || err != nil) {
+			t.Fatalf("streams: %q, %v", got, err)
+		}
+		return err == nil
+	})
 }
 
 func TestADisconnectedSenderEndsItsMessage(t *testing.T) {

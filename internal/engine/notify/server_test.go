@@ -149,10 +149,7 @@ func TestLostConnectionsCountInARowOnly(t *testing.T) {
 }
 
 func TestAServerThatCannotBeReachedAnswersTheFirstLetterOnly(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	l.Close()
-	s := server(t, "smtp://"+l.Addr().String()+"?tls=none")
+	s := server(t, "smtp://"+testenv.Address(t)+"?tls=none")
 	var answers []error
 	check(t, s.Send(t.Context(), []Addressed{letter("m1")}, func(_ int, answer error) error {
 		answers = append(answers, answer)

@@ -137,7 +137,7 @@ func StartPebble(t testing.TB, dns string) *Pebble {
 		testenv.Check(t, os.WriteFile(path, data, 0o600))
 		return path
 	}
-	listen, manage := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	listen, manage := testenv.Address(t), testenv.Address(t)
 	p := &Pebble{Directory: "https://" + listen + "/dir", TLSRoots: ca.RootFile(t), HTTPPort: testenv.Port(t),
 		manage: "https://" + manage}
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{"listenAddress": listen,

@@ -12,7 +12,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -196,10 +196,7 @@ type fault struct {
 var faults = map[string]fault{
 	"honest": {change: func(*testing.T, *CA) {}},
 	"down": {change: func(t *testing.T, c *CA) {
-		closed, err := net.Listen("tcp", "127.0.0.1:0")
-		check(t, err)
-		closed.Close()
-		c.URL = "https://" + closed.Addr().String()
+		c.URL = "https://" + testenv.Address(t)
 	}, want: issuer.Unreachable, text: "connection refused"},
 	"slow":     {change: func(_ *testing.T, c *CA) { c.front = silent }, want: issuer.Slow, text: "within 1s"},
 	"limiting": {change: answers(429, "60"), want: issuer.Limited, text: "its own words", retry: true},

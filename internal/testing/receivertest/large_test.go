@@ -24,7 +24,7 @@ func TestReceiversOverHTTP2TakeBodiesOfSeveralSenders(t *testing.T) {
 			r := p.start(w)(w, "large")
 			r.accept(w.generation(1))
 			w.engine.Arrangement(t, tenancy.Arrangement{TenantID: w.acme.ID, Name: "large", Endpoint: r.url,
-				Strategy: tenancy.Adaptive, Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 20}})
+				Strategy: tenancy.Adaptive, Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 60}})
 			for _, load := range []struct{ senders, each, size int }{
 				{4, 10, 900 << 10}, {4, 3, 5 << 20}, {4, 10, -(900 << 10)}, {24, 10, 60 << 10}, {24, 10, 12 << 10},
 			} {

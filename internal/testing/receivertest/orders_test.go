@@ -35,7 +35,7 @@ type peer struct {
 	promise
 	// short peers are also part of "make test" and of CI.
 	short bool
-	// patience is the time-out of its arrangements in seconds; 0 for 20.
+	// patience is the time-out of its arrangements in seconds; 0 for 60.
 	patience int
 	// needsLength peers answer 411 to a body of unknown length, with every certificate.
 	needsLength bool
@@ -241,7 +241,7 @@ func (p peer) run(w *world, at place, order string, steps [][]int) (tallies [3]t
 	w.acme = w.engine.Tenant(t, tenant, time.Now().Add(-time.Hour)) // so that the generations differ in their dates
 	r := at(w, slot)
 	for i, name := range []string{"mixed", "asked", "alone"} {
-		egress := tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: cmp.Or(p.patience, 20),
+		egress := tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: cmp.Or(p.patience, 60),
 			Proxy: r.proxy}
 		if i == asked {
 			egress.Probe = tenancy.Probe{Method: "GET", Path: pathOf(r.url) + "/question"}

@@ -127,7 +127,7 @@ func (w *world) generation(n int) *x509.Certificate {
 func (w *world) arrangement(name, endpoint string, s tenancy.Strategy) {
 	w.t.Helper()
 	w.engine.Arrangement(w.t, tenancy.Arrangement{TenantID: w.acme.ID, Name: name, Endpoint: endpoint, Strategy: s,
-		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 5}})
+		Egress: tenancy.Egress{ServerCA: string(w.ca.Bundle()), TimeoutSeconds: 60}})
 }
 
 // presents returns the generation that an arrangement presents.
@@ -393,6 +393,16 @@ var sorts = []struct {
 	{"chunked", "POST", -(100 << 10), false}, {"POST 20 MiB", "POST", 20 << 20, true},
 }
 
+// bodies returns the bytes of which messages consist.
+var bodies = sync.OnceValue(func() []byte {
+	body := make([]byte, 900<<10)
+	if *full {
+		body = make([]byte, 20<<20)
+	}
+	rand.Read(body)
+	return body
+})
+
 // flow sends messages of all sorts, one after the other in each of two lines, until it is stopped.
 type flow struct {
 	sent, failed, twice atomic.Int64
@@ -404,13 +414,15 @@ type flow struct {
 
 func (w *world) flow(name string, times func(string) int) *flow {
 	f := &flow{stop: make(chan struct{})}
-	body := make([]byte, 20<<20)
-	rand.Read(body)
+	body, every := bodies(), 16*time.Millisecond
+	if *full {
+		every = 4 * time.Millisecond
+	}
 	for line := range 2 {
 		client := &http.Client{Transport: &http.Transport{}}
 		f.ended.Go(func() {
 			defer client.CloseIdleConnections()
-			pace := time.NewTicker(4 * time.Millisecond) // a steady rate, also if a refusal is quick
+			pace := time.NewTicker(every) // a steady rate, also if a refusal is quick
 			defer pace.Stop()
 			for n := line; ; n++ {
 				select {

@@ -8,8 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,19 +59,14 @@ func Start(t testing.TB, arguments ...string) *Server {
 	s.Fingerprint = certfile.Fingerprint(s.CA.Root.Raw)
 	s.Roots = s.write(t, "root.pem", s.CA.RootPEM())
 	config := s.config(t)
-	for range 5 {
-		address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-		config["address"], s.URL = address, "https://"+address
-		if s.serve(t, program, config, arguments) {
-			return s
-		}
-	}
-	t.Fatal("another program was faster at each of five ports")
-	return nil
+	address := testenv.Address(t)
+	config["address"], s.URL = address, "https://"+address
+	s.serve(t, program, config, arguments)
+	return s
 }
 
-// serve starts the program. ours is false if another program was faster at the port, and answers there.
-func (s *Server) serve(t testing.TB, program string, config map[string]any, arguments []string) (ours bool) {
+// serve starts the program and waits until it answers.
+func (s *Server) serve(t testing.TB, program string, config map[string]any, arguments []string) {
 	t.Helper()
 	data, err := json.Marshal(config)
 	testenv.Check(t, err)
@@ -84,16 +77,11 @@ func (s *Server) serve(t testing.TB, program string, config map[string]any, argu
 	roots.AddCert(s.CA.Root)
 	testenv.Eventually(t, func() bool {
 		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), &tls.Config{RootCAs: roots})
-		if ours = err == nil; ours {
+		if err == nil {
 			conn.Close()
 		}
-		unverified := (*tls.CertificateVerificationError)(nil)
-		return ours || errors.As(err, &unverified)
+		return err == nil
 	})
-	if !ours {
-		s.stop()
-	}
-	return ours
 }
 
 // config returns the configuration without an address.

@@ -126,16 +126,6 @@ func (m *Mailpit) text(path string) string {
 	return string(data)
 }
 
-// Port returns a port of loopback that is free now.
-func Port(t testing.TB) int {
-	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
 func writeServerCertificate(t testing.TB, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

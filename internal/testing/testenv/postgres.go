@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -189,7 +188,7 @@ func newServer() (s *Server, err error) {
 	if s.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	s.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
+	s.Addr = address(s.port)
 	return s, nil
 }
 
@@ -259,13 +258,4 @@ func postgresBin() (string, error) {
 		return filepath.Dir(p), nil
 	}
 	return "", fmt.Errorf("PostgreSQL is not installed: apt-get install postgresql")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

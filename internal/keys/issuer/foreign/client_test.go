@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/foreign"
 	"github.com/perennial-pki/perennial/internal/keys/secret"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
 // serve starts an HTTPS server of a CA that may ask for client certificates.
@@ -63,9 +63,6 @@ func TestEachFaultOfAConnectionHasItsKind(t *testing.T) {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler) // otherwise the client may read "200 OK"
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	closed.Close()
 	certificate, key := ca.Client(t, "perennial", today.Add(-time.Hour), today.Add(time.Hour))
 	ref := secret.File(key)
 	mine := foreign.TLS{Roots: roots, Certificate: certificate, Key: ref}
@@ -77,7 +74,7 @@ func TestEachFaultOfAConnectionHasItsKind(t *testing.T) {
 		text  string
 		retry time.Duration
 	}{
-		"a CA that is down": {url: "https://" + closed.Addr().String(), tls: trust, want: issuer.Unreachable,
+		"a CA that is down": {url: "https://" + testenv.Address(t), tls: trust, want: issuer.Unreachable,
 			text: "connection refused"},
 		"a slow CA": {url: serve(t, valid, nil, never), tls: trust, want: issuer.Slow, text: "within 300ms"},
 		"an expired TLS certificate": {url: serve(t, expired, nil, status(200)), tls: trust, want: issuer.Untrusted,
