@@ -117,19 +117,20 @@ func commandLines(name, text string) (calls []commandLine, flags []string) {
 // incomplete matches errors about what a command line lacks.
 var incomplete = regexp.MustCompile(`^(expected |missing )`)
 
-// parse reads a command line as the program does, and runs nothing.
-func parse(args []string) error {
+// reader returns a function that reads a command line as the program does, and runs nothing.
+func reader(t *testing.T) func(args []string) error {
+	t.Helper()
 	exited := false
-	var c cli
-	parser, err := kong.New(&c, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
+	parser, err := kong.New(&cli{}, kong.Name("perennial"), kong.Writers(io.Discard, io.Discard),
 		kong.Exit(func(int) { exited = true }))
-	if err != nil {
-		return err
-	}
-	if _, err = parser.Parse(args); exited { // help was printed
+	testenv.Check(t, err)
+	return func(args []string) error {
+		exited = false
+		if _, err := parser.Parse(args); !exited { // help was not printed
+			return err
+		}
 		return nil
 	}
-	return err
 }
 
 func TestEveryCommandLineInTheDocumentsIsValid(t *testing.T) {
@@ -137,7 +138,7 @@ func TestEveryCommandLineInTheDocumentsIsValid(t *testing.T) {
 		t.Setenv(name, "")
 		testenv.Check(t, os.Unsetenv(name))
 	}
-	known := flagNames(t)
+	known, parse := flagNames(t), reader(t)
 	complete, partial, flags := 0, 0, 0
 	for name, text := range documents(t) {
 		calls, named := commandLines(name, text)
@@ -186,8 +187,10 @@ func flagNames(t *testing.T) map[string]bool {
 }
 
 func TestTheHelpOfACommandShowsTheFlagsThatItTakes(t *testing.T) {
-	t.Setenv("PERENNIAL_CONFIG", "")
-	parser, err := kong.New(&cli{})
+	var help bytes.Buffer
+	exit := -1
+	parser, err := kong.New(&cli{}, append(options(env{out: &help, err: &help}),
+		kong.Exit(func(code int) { exit = code }))...)
 	testenv.Check(t, err)
 	var commands, byDefault int
 	testenv.Check(t, kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
@@ -201,10 +204,11 @@ func TestTheHelpOfACommandShowsTheFlagsThatItTakes(t *testing.T) {
 			byDefault++
 			flags = append(slices.Clone(flags), command.DefaultCmd.Flags...)
 		}
-		var help bytes.Buffer
+		help.Reset()
 		args := append(strings.Fields(command.FullPath()), "--help")[1:]
-		if code := run(args, env{out: &help, err: &help}); code != 0 {
-			t.Fatalf("%v: %s", args, help.String())
+		exit = -1
+		if _, err := parser.Parse(args); exit != 0 {
+			t.Fatalf("%v: %d, %v\n%s", args, exit, err, help.String())
 		}
 		shown := strings.ReplaceAll(help.String(), "--[no-]", "--")
 		for _, flag := range flags {
@@ -221,6 +225,7 @@ func TestTheHelpOfACommandShowsTheFlagsThatItTakes(t *testing.T) {
 
 // TestEveryCommandLineInTheDocumentsIsValid must notice what is wrong.
 func TestInvalidCommandLinesAreNoticed(t *testing.T) {
+	parse := reader(t)
 	for line, want := range map[string]string{
 		"perennial run lists":                                  "unexpected argument lists",
 		"$ bin/perennial serve --port 80":                      "unknown flag --port",

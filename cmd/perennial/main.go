@@ -144,11 +144,8 @@ func execute(args []string, e env) (status int, err error) {
 		return exitFailed, err
 	}
 	exit := -1
-	parser, err := kong.New(&c, kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err),
-		kong.Exit(func(code int) { exit = code }), kong.Resolvers(file), kong.Bind(e, file), kong.Help(printHelp),
-		kong.Vars{"version": versionLine()},
-		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+	parser, err := kong.New(&c, append(options(e), kong.Exit(func(code int) { exit = code }), kong.Resolvers(file),
+		kong.Bind(e, file))...)
 	if err != nil {
 		panic(err) // the table of contents itself is wrong
 	}
@@ -174,6 +171,14 @@ func execute(args []string, e env) (status int, err error) {
 		return exitFailed, err
 	}
 	return exitOK, nil
+}
+
+// options returns how command lines are read and explained.
+func options(e env) []kong.Option {
+	return []kong.Option{kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Help(printHelp),
+		kong.Vars{"version": versionLine()},
+		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true})}
 }
 
 // report prints an error and returns the exit status. With --output json it prints a problem (RFC 9457) in one line.
