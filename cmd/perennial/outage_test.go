@@ -67,8 +67,12 @@ func TestAnOutageOfTheDatabaseHasALineAtItsBeginningAndAtItsEnd(t *testing.T) {
 	testenv.Eventually(t, func() bool { return strings.Contains(contents(t, out), "the first operator token") })
 	before := contents(t, log)
 	database.Kill()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); pause(50 * time.Millisecond) {
+	testenv.Eventually(t, func() bool {
 		isReady()
+		return strings.Contains(strings.TrimPrefix(contents(t, log), before), "the database is unavailable")
+	})
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); pause(50 * time.Millisecond) {
+		isReady() // it fails again and again
 	}
 	check(t, database.Start())
 	testenv.Eventually(t, func() bool { return strings.Contains(contents(t, log), "the database is available again") })

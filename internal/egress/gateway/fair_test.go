@@ -25,6 +25,7 @@ func (f *fixture) hanging() (url string) {
 		case <-end:
 		case <-r.Context().Done():
 		}
+		panic(http.ErrAbortHandler) // returning would answer 200
 	})
 	f.t.Cleanup(func() { close(end) })
 	return url

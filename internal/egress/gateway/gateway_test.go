@@ -446,6 +446,7 @@ func TestADisconnectedSenderIsNotAFailureOfTheReceiver(t *testing.T) {
 	f.arrangement("slow", tenancy.Adaptive, f.serve(func(_ http.ResponseWriter, r *http.Request) {
 		disconnect()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // returning would answer 200
 	}))
 	r, err := http.NewRequestWithContext(ctx, "GET", f.gateway.URL+"/acme/slow/", nil)
 	check(t, err)

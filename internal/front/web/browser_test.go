@@ -24,7 +24,7 @@ import (
 var screenshots = flag.String("screenshots", "", "write a picture of each page to this folder")
 
 // patience is the maximum time until a page shows what is expected.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // A tab is one page of a real browser.
 type tab struct {
@@ -41,7 +41,7 @@ func (c *console) browser(script bool) *tab {
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("lang", "en"))
 	ctx, cancel := chromedp.NewExecAllocator(c.t.Context(), options...)
 	c.t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 15*time.Minute)
 	c.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	c.t.Cleanup(cancel)

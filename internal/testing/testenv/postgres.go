@@ -227,9 +227,9 @@ func (s *Server) remove() {
 	os.RemoveAll(s.dir)
 }
 
-// await pings the server until it answers. The error reports that it ended, or did not answer within 30 seconds.
+// await pings the server until it answers. The error reports that it ended, or did not answer within two minutes.
 func await(ended <-chan struct{}, ping func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -242,7 +242,7 @@ func await(ended <-chan struct{}, ping func(context.Context) error) error {
 		case <-ended:
 			return fmt.Errorf("the server ended: %w", err)
 		case <-ctx.Done():
-			return fmt.Errorf("the server did not answer within 30 s: %w", err)
+			return fmt.Errorf("the server did not answer within two minutes: %w", err)
 		case <-tick.C:
 		}
 	}
