@@ -133,7 +133,6 @@ func TestTheExamplesForExternalCommandsIssue(t *testing.T) {
 func TestAnExampleWhoseCAAnswersLaterIsAskedWithItsHandle(t *testing.T) {
 	for _, name := range []string{"aws-private-ca", "ad-cs"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // the example for AWS waits for 15 s
 			i, dir := external(t, time.Now(), name, examples[name])
 			pending := filepath.Join(dir, "pending")
 			check(t, os.WriteFile(pending, nil, 0o600))
