@@ -175,7 +175,8 @@ func (s *Service) control(gateway string) inprocess.Control {
 func (s *Service) newHandler(version string, importer *importing.Importer,
 	workloads *workload.Verifier) (handler, metrics http.Handler, err error) {
 	gateways := func(name string) http.Handler {
-		return control.Handler{Control: s.control(name), Ending: s.ending, Log: s.log}
+		return control.Handler{Control: s.control(name), KeysStay: s.settings.GatewayKeys == KeysStay, Ending: s.ending,
+			Log: s.log}
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{
@@ -183,7 +184,7 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 		Imports: s.queue, Network: s.network, BaseURL: base, Gateways: gateways, Workloads: workloads,
 		Ceilings: tenancy.Ceilings(s.settings.Ceilings),
 		Quota:    tenancy.ParkedQuota(s.settings.Quota),
-		Collectors: append(slices.Concat(gateway.Collectors(), kms.Collectors()),
+		Collectors: append(slices.Concat(gateway.Collectors(), control.Collectors(), kms.Collectors()),
 			info(version, s.core.rules, s.settings.fingerprint())),
 		RootServes: s.settings.Transport.TLS == "self",
 		Now:        s.now, Log: s.log, Version: version,

@@ -19,21 +19,26 @@ import (
 // Settings configure a service. The tags describe each setting for the command line, the environment and the
 // configuration file.
 type Settings struct {
-	Database     Database         `embed:""`
-	Transport    Transport        `embed:""`
-	Certificates Certificates     `embed:""`
-	Mail         Mail             `embed:""`
-	Audit        Audit            `embed:""`
-	Gateway      serve.Options    `embed:""`
-	OIDC         OIDC             `embed:""`
-	Ceilings     Ceilings         `embed:""`
-	Quota        Quota            `embed:""`
-	Log          serve.Log        `embed:""`
-	Monitoring   serve.Monitoring `embed:""`
+	Database     Database      `embed:""`
+	Transport    Transport     `embed:""`
+	Certificates Certificates  `embed:""`
+	Mail         Mail          `embed:""`
+	Audit        Audit         `embed:""`
+	Gateway      serve.Options `embed:""`
+	OIDC         OIDC          `embed:""`
+	Ceilings     Ceilings      `embed:""`
+	Quota        Quota         `embed:""`
+	Log          serve.Log     `embed:""`
+	// GatewayKeys states what stand-alone gateways get of private keys.
+	GatewayKeys string           `name:"gateway-keys" enum:"sealed,remote" default:"sealed" env:"PERENNIAL_GATEWAY_KEYS" help:"sealed: a stand-alone gateway gets the private keys that it presents, sealed to its process. remote: keys stay here, and a gateway asks for a signature for each TLS handshake. Use the same at all replicas."`
+	Monitoring  serve.Monitoring `embed:""`
 	// MessageLogRetention is the retention time of entries of the message log.
 	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted when they are older than this, at least 24h. Use the same at all replicas."`
 	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
 }
+
+// KeysStay is the value of --gateway-keys with which private keys do not leave the service.
+const KeysStay = "remote"
 
 // Database names the database and the key-encryption keys that open it.
 type Database struct {
@@ -137,7 +142,8 @@ func (s *Settings) check() error {
 func (s *Settings) fingerprint() string {
 	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
 		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.Ceilings, s.JobLease,
-		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout}
+		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout,
+		s.GatewayKeys}
 	hash := sha256.Sum256(fmt.Appendf(nil, "%q", shared))
 	return hex.EncodeToString(hash[:6])
 }

@@ -135,13 +135,22 @@ func (c *Client) Standing(ctx context.Context, tenant, arrangement string) (s st
 	}
 	s = out.Standing.value()
 	for _, sealed := range out.Identities {
-		id, err := sealed.open(c.key, s.Arrangement.ID)
+		id, err := c.identity(s, sealed)
 		if err != nil {
 			return s, nil, err
 		}
 		identities = append(identities, id)
 	}
 	return s, identities, nil
+}
+
+func (c *Client) identity(s standing.Standing, sealed sealedIdentity) (standing.Identity, error) {
+	if !sealed.Remote {
+		return sealed.open(c.key, s.Arrangement.ID)
+	}
+	key, err := newRemoteKey(c, s, sealed)
+	return standing.Identity{Generation: sealed.Generation,
+		Certificate: tls.Certificate{Certificate: sealed.Chain, PrivateKey: key}}, err
 }
 
 // Token implements [gateway.Control].

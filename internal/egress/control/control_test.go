@@ -42,13 +42,14 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 // A fixture is a service with the arrangement acme/erp, and a receiver that accepts generation 1.
 type fixture struct {
-	t        *testing.T
+	t        testing.TB
 	engine   *enginetest.Installation
 	ca       *local.CA
 	local    inprocess.Control
 	service  *httptest.Server
 	end      func() // of streams
 	down     bool   // the service answers nothing
+	keysStay bool   // with the service
 	mu       sync.Mutex
 	wire     bytes.Buffer // what the service answered
 	later    atomic.Int64 // how much the gateway's clock is ahead
@@ -56,7 +57,7 @@ type fixture struct {
 	token    map[tenancy.Role]string
 }
 
-func setUp(t *testing.T) *fixture {
+func setUp(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t, token: map[tenancy.Role]string{}}
 	now := time.Now()
@@ -92,7 +93,7 @@ func setUp(t *testing.T) *fixture {
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name
-			return control.Handler{Control: named, Ending: ending, Log: log}
+			return control.Handler{Control: named, KeysStay: f.keysStay, Ending: ending, Log: log}
 		}})
 	check(t, err)
 	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -164,7 +165,12 @@ func (f *fixture) gateway() (url string) {
 
 func (f *fixture) send(gateway string, headers ...string) (status int) {
 	f.t.Helper()
-	r, err := http.NewRequest(http.MethodPost, gateway+"/acme/erp/order", strings.NewReader("<order/>"))
+	return f.sendTo(gateway, "erp", headers...)
+}
+
+func (f *fixture) sendTo(gateway, arrangement string, headers ...string) (status int) {
+	f.t.Helper()
+	r, err := http.NewRequest(http.MethodPost, gateway+"/acme/"+arrangement+"/order", strings.NewReader("<order/>"))
 	check(f.t, err)
 	r.Header.Set("Authorization", "Bearer "+f.token[tenancy.RoleSender])
 	for i := 0; i < len(headers); i += 2 {
@@ -175,6 +181,12 @@ func (f *fixture) send(gateway string, headers ...string) (status int) {
 	io.Copy(io.Discard, res.Body)
 	res.Body.Close()
 	return res.StatusCode
+}
+
+func (f *fixture) setDown(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = down
 }
 
 func (f *fixture) renew() {

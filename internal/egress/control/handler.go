@@ -22,6 +22,8 @@ import (
 type Handler struct {
 	// Control is the control of a gateway in this process.
 	Control gateway.Control
+	// KeysStay makes the service sign for gateways, which get no private key.
+	KeysStay bool
 	// Ending is done when the service is about to end: streams end then.
 	Ending context.Context
 	Log    *slog.Logger
@@ -30,6 +32,7 @@ type Handler struct {
 // operations are the calls of a gateway, by the last element of the path.
 var operations = map[string]func(h Handler, ctx context.Context, body io.Reader) (any, error){
 	"standing": operation(Handler.standing),
+	"sign":     operation(Handler.sign),
 	"token": operation(func(h Handler, ctx context.Context, hash string) (wireToken, error) {
 		t, err := h.Control.Token(ctx, hash)
 		return toToken(t), err
@@ -105,6 +108,11 @@ func (h Handler) standing(ctx context.Context, in standingRequest) (out standing
 	}
 	out.Standing = toStanding(s)
 	for _, id := range identities {
+		if h.KeysStay {
+			out.Identities = append(out.Identities, sealedIdentity{Generation: id.Generation,
+				Chain: id.Certificate.Certificate, Remote: true})
+			continue
+		}
 		sealed, err := sealIdentity(to, s.Arrangement.ID, id)
 		if err != nil {
 			return out, err

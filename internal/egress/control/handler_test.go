@@ -185,9 +185,9 @@ func TestAnswersThatAreNotTheServicesAreErrors(t *testing.T) {
 func TestTheErrorOfEachOperationReachesTheGateway(t *testing.T) {
 	s := newScripted(t)
 	s.err = tenancy.Errorf(tenancy.ErrRefused, "not today")
-	url, c := overheard(t, s.handler())
+	url, c := overheard(t, s.every())
 	peer, ctx := newPeer(t, url), t.Context()
-	for name, call := range map[string]func() error{
+	for name, ask := range map[string]func() error{
 		"standing":       func() error { _, _, err := peer.Standing(ctx, "acme", "erp"); return err },
 		"token":          func() error { _, err := peer.Token(ctx, "hash"); return err },
 		"observe":        func() error { return peer.Observe(ctx, "arrangement-id", s.seen) },
@@ -204,8 +204,9 @@ func TestTheErrorOfEachOperationReachesTheGateway(t *testing.T) {
 		"parked-address": func() error { _, _, _, err := peer.ParkedAddress(ctx, s.parked); return err },
 		"claim-parked":   func() error { _, _, err := peer.ClaimParked(ctx, s.parked, at(1)); return err },
 		"update-parked":  func() error { return peer.UpdateParked(ctx, s.parked) },
+		"sign":           func() error { _, err := call[signAnswer](ctx, peer, "sign", signRequest{}); return err },
 	} {
-		if err := call(); !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "not today") {
+		if err := ask(); !errors.Is(err, tenancy.ErrRefused) || !strings.Contains(err.Error(), "not today") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -166,7 +166,20 @@ type (
 	sealedIdentity struct {
 		Generation int      `json:"Generation"`
 		Chain      [][]byte `json:"Chain"`
-		Key        []byte   `json:"Key"` // PKCS #8, sealed
+		Key        []byte   `json:"Key"`              // PKCS #8, sealed
+		Remote     bool     `json:"Remote,omitempty"` // instead of Key: the service signs
+	}
+	// A signRequest asks for one signature of a TLS handshake.
+	signRequest struct {
+		Tenant      string `json:"Tenant"`
+		Arrangement string `json:"Arrangement"`
+		Generation  int    `json:"Generation"`
+		Hash        string `json:"Hash,omitempty"` // name of the hash; empty for Ed25519, which signs Digest itself
+		PSS         bool   `json:"PSS,omitempty"`  // RSASSA-PSS, with a salt as long as the hash
+		Digest      []byte `json:"Digest"`
+	}
+	signAnswer struct {
+		Signature []byte `json:"Signature"`
 	}
 	wireToken struct {
 		ID         string    `json:"ID"`

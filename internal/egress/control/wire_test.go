@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hpke"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -265,14 +266,20 @@ func callNewer(t *testing.T, c *Client, v values) {
 		t.Errorf("parked-chunk: %q, %v", chunk, err)
 	}
 	check(t, c.DropParked(ctx, v.parked))
+	digest := sha256.Sum256([]byte("transcript"))
+	signed, err := call[signAnswer](ctx, c, "sign", signRequest{Tenant: "acme", Arrangement: "erp", Generation: 2,
+		Hash: "SHA-256", Digest: digest[:]})
+	if err != nil || len(signed.Signature) == 0 {
+		t.Errorf("sign: %+v, %v", signed, err)
+	}
 }
 
 // newer are the operations of callNewer.
-var newer = []string{"reserve-parked", "add-parked-chunk", "parked-chunk", "drop-parked"}
+var newer = []string{"reserve-parked", "add-parked-chunk", "parked-chunk", "drop-parked", "sign"}
 
 // operationCount is the number of operations, so that a test notices if it calls none. olderCount is that of a release
 // before large bodies were stored in chunks.
-const operationCount, olderCount = 14, 10
+const operationCount, olderCount = 15, 10
 
 // crossed are the bodies that crossed, by operation.
 type crossed struct {
@@ -325,19 +332,28 @@ func (s *scripted) handler() Handler {
 	return Handler{Control: s, Ending: context.Background(), Log: slog.New(slog.DiscardHandler)}
 }
 
-// sealedKey is the part of an answer that is random.
-var sealedKey = regexp.MustCompile(`"Key": "[^"]+"`)
+// every answers each operation. Handing keys out and signing with them are settings that exclude each other.
+func (s *scripted) every() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := s.handler()
+		h.KeysStay = r.URL.Path == Path+"sign"
+		h.ServeHTTP(w, r)
+	})
+}
+
+// random are the parts of an answer that are random.
+var random = regexp.MustCompile(`"(Key|Signature)": "[^"]+"`)
 
 func indented(t *testing.T, body []byte) string {
 	t.Helper()
 	var out bytes.Buffer
 	check(t, json.Indent(&out, body, "", "  "))
-	return sealedKey.ReplaceAllString(strings.TrimSpace(out.String()), `"Key": "(sealed)"`) + "\n"
+	return random.ReplaceAllString(strings.TrimSpace(out.String()), `"$1": "(sealed)"`) + "\n"
 }
 
 func TestTheWireFormatMatchesTheGoldenFiles(t *testing.T) {
 	s := newScripted(t)
-	url, c := overheard(t, s.handler())
+	url, c := overheard(t, s.every())
 	callEvery(t, newPeer(t, url), s.values)
 	callNewer(t, newPeer(t, url), s.values)
 	if len(c.requests) != operationCount || len(operations) != operationCount {

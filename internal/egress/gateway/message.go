@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 )
 
 // A message is one request on its way to a receiver. It is the transport of its own reverse proxy, and sends the
@@ -237,6 +238,9 @@ func (m *message) answerTo(err error) (status int, text string) {
 		return statusSenderGone, ""
 	case errors.Is(err, outbound.ErrForbiddenAddress):
 		return http.StatusForbidden, fmt.Sprintf("the endpoint of %s cannot be used: %v", name, err)
+	case outbound.OfError(err).Reason == outbound.NoSignature:
+		return http.StatusServiceUnavailable, fmt.Sprintf("the message to %s was not sent, because %v: try again", name,
+			standing.ErrNoSignature)
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, err.Error()
 	case isTimeout(err):

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 )
 
 // A Reading is the interpretation of one answer, or of its absence.
@@ -54,6 +56,7 @@ const (
 	SignatureUnsupported // the receiver takes no signature that the key can make: a refusal before anything was sent
 	ConnectionClosed     // the connection was closed without an answer
 	TLSUnsupported       // the receiver offers no TLS that we speak
+	NoSignature          // the service that holds the private key does not sign
 )
 
 // Alert is the description of a TLS alert (RFC 8446, section 6).
@@ -124,6 +127,8 @@ func OfError(err error) Reading {
 	var dns *net.DNSError
 	var late interface{ Timeout() bool }
 	switch {
+	case strings.Contains(r.Detail, standing.ErrNoSignature.Error()): // crypto/tls keeps the text alone
+		r.Reason, r.Detail = NoSignature, standing.ErrNoSignature.Error()
 	case errors.Is(err, ErrForbiddenAddress):
 		r.Reason = ForbiddenAddress
 	case errors.As(err, &dns):

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -73,6 +74,7 @@ func TestErrorsAreInterpreted(t *testing.T) {
 		{pinError{"a", "b"}, Nothing, ReceiverUntrusted, 0},
 		{errors.New("tls: peer doesn't support any of the certificate's signature algorithms"), Refused,
 			SignatureUnsupported, 0},
+		{errors.New("tls: failed to sign handshake: " + standing.ErrNoSignature.Error()), Nothing, NoSignature, 0},
 		{errors.New("tls: server selected unsupported protocol version 301"), Nothing, TLSUnsupported, 0},
 		{errors.New("tls: no supported versions satisfy MinVersion and MaxVersion"), Nothing, TLSUnsupported, 0},
 		{errors.New("tls: server chose an unconfigured cipher suite"), Nothing, TLSUnsupported, 0},

@@ -7,6 +7,7 @@ package standing
 
 import (
 	"crypto/tls"
+	"errors"
 	"slices"
 	"time"
 
@@ -98,6 +99,10 @@ type Observation struct {
 	// Kind is the kind of the answer to an accepted message; empty if it is known.
 	Kind string
 }
+
+// ErrNoSignature is returned by a private key that is elsewhere and does not sign at the moment. It is not an answer of
+// the receiver.
+var ErrNoSignature = errors.New("the service that holds the private key does not sign at the moment")
 
 // An Identity is one generation with its private key, ready for a TLS handshake.
 type Identity struct {
