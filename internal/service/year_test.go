@@ -239,7 +239,7 @@ func TestTwoYearsPassWithTheCAsThatAPlatformHas(t *testing.T) {
 	testenv.Check(t, stop())
 }
 
-// years are what people do while time passes.
+// years holds the administrators, and counts the messages.
 type years struct {
 	caller
 	calendar        *calendar

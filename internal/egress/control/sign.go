@@ -59,8 +59,8 @@ func (in signRequest) options(key crypto.Signer) (crypto.SignerOpts, error) {
 	_, isRSA := key.Public().(*rsa.PublicKey)
 	switch {
 	case !known, pure != (hash == 0):
-		return nil, tenancy.Errorf(tenancy.ErrInvalid, "the key of generation %d does not sign with the hash %q", in.Generation,
-			in.Hash)
+		return nil, tenancy.Errorf(tenancy.ErrInvalid, "the key of generation %d does not sign with the hash %q",
+			in.Generation, in.Hash)
 	case pure && len(in.Digest) > mostSigned, !pure && len(in.Digest) != hash.Size():
 		return nil, tenancy.Errorf(tenancy.ErrInvalid, "invalid digest of %d bytes for the hash %q", len(in.Digest), in.Hash)
 	case in.PSS && !isRSA:

@@ -61,7 +61,7 @@ func TestARefusedPOSTOfTheKindOfASuccessIsNotProofOfAcceptance(t *testing.T) {
 		headless       bool
 		lost           int
 	}{
-		{"heads", "", false, 5}, // nothing shows which generation is accepted, and a person says that it is the new one
+		{"heads", "", false, 5}, // the claim is the only evidence
 		{"a question", "/whoami", false, 1},
 		{"a question that contradicts, and no heads", "/whoami", true, 1},
 	} {
