@@ -66,7 +66,7 @@ func inItsTime(t *testing.T, step *steptest.Server) (address string) {
 			}
 			var body, claims map[string]any
 			testenv.Check(t, json.NewDecoder(r.In.Body).Decode(&body))
-			token, err := jose.ParseSigned(body["ott"].(string), []jose.SignatureAlgorithm{jose.ES256})
+			token, err := jose.ParseSignedCompact(body["ott"].(string), []jose.SignatureAlgorithm{jose.ES256})
 			testenv.Check(t, err)
 			payload, err := token.Verify(key.Public())
 			testenv.Check(t, err)
