@@ -30,7 +30,8 @@ type Authority struct {
 	AnnounceAt time.Time             `json:"announce_at" doc:"Time at which its successor is created and announced."`
 	RevokedAt  time.Time             `json:"revoked_at,omitzero"`
 	RevokedFor string                `json:"revoked_for,omitempty" enum:",compromised,superseded"`
-	Key        KeyPlace              `json:"key" enum:"sealed,elsewhere" doc:"sealed: in the database; elsewhere: not in this service."`
+	Key        KeyPlace              `json:"key" enum:"sealed,remote,elsewhere" doc:"sealed: in the database; remote: at a key management service or in a token; elsewhere: not in this service."`
+	KeyURI     string                `json:"key_uri,omitempty" doc:"Names a remote key."`
 	SignBy     time.Time             `json:"sign_by,omitzero" doc:"Only for a root whose key is elsewhere and that has to sign the next issuing CA: install its answer by this time."`
 	Unlisted   []string              `json:"unlisted,omitempty" doc:"IDs of revoked issuing CAs that the last revocation list of this root lacks, because its key is offline."`
 }
@@ -38,9 +39,10 @@ type Authority struct {
 // KeyPlace is the place of an authority's private key.
 type KeyPlace string
 
-// A key is sealed in the database, or not in this service.
+// A key is sealed in the database, at a key management service or in a token, or not in this service.
 const (
 	KeySealed    KeyPlace = "sealed"
+	KeyRemote    KeyPlace = "remote"
 	KeyElsewhere KeyPlace = "elsewhere"
 )
 

@@ -20,7 +20,9 @@ type Authority struct {
 	DER      []byte
 	// Above holds the certificates (DER, joined) between an issuing authority and its root, first its issuer.
 	Above     []byte
-	SealedKey []byte // empty for a root whose key is elsewhere
+	SealedKey []byte // empty for a root whose key is elsewhere, and if there is a KeyURI
+	// KeyURI names the key of an issuing authority at a key management service or in a token; empty for a sealed one.
+	KeyURI string
 	// CRL is the last revocation list (DER) of a root whose key was taken offline.
 	CRL       []byte
 	NotBefore time.Time
@@ -41,7 +43,8 @@ type AuthorityRequest struct {
 	ID        string // becomes the ID of the authority
 	Position  int    // the next one at the time of the request
 	CSR       []byte // PKCS#10, DER
-	SealedKey []byte
+	SealedKey []byte // empty if there is a KeyURI
+	KeyURI    string // as that of the authority
 	CreatedAt time.Time
 }
 

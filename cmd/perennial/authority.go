@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +36,8 @@ func (c *authorityListCmd) Run(e env) error {
 		"SUCCESSOR ANNOUNCED\tKEY\tID", "No authorities.",
 		func(a client.Authority) []any {
 			awaited = append(awaited, awaitedOf(a)...)
-			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt), a.Key,
-				a.ID}
+			return []any{a.Kind, a.Subject, a.Stage, when(a.SignsFrom), moment(a.NotAfter), moment(a.AnnounceAt),
+				cmp.Or(a.KeyURI, string(a.Key)), a.ID}
 		})
 	for _, text := range awaited {
 		_, failed := fmt.Fprintln(e.out, text)
@@ -61,11 +62,12 @@ func awaitedOf(a client.Authority) (all []string) {
 type authorityAnnounceCmd struct {
 	remote
 	SignsFrom string `placeholder:"DATE" help:"Date from which it signs at the latest (default: in 93 days)."`
+	Key       string `placeholder:"URI" help:"Key of the issuing CA at a key management service or in a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: as the present one)."`
 	NewRoot   bool   `help:"Create a new root too. Every receiver that trusts a CA must then trust the new root."`
 }
 
 func (c *authorityAnnounceCmd) Run(e env) error {
-	body := map[string]any{"new_root": c.NewRoot}
+	body := map[string]any{"new_root": c.NewRoot, "key": c.Key}
 	if c.SignsFrom != "" {
 		at, err := parseInstant(c.SignsFrom)
 		if err != nil {
@@ -82,11 +84,12 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 
 type authorityCSRCmd struct {
 	remote
+	Key  string `placeholder:"URI" help:"Key of the issuing CA at a key management service or in a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: that of the open request, or as the present one). A request with another key is replaced."`
 	File string `short:"o" placeholder:"FILE" help:"Where to write it (default: standard output)."`
 }
 
 func (c *authorityCSRCmd) Run(e env) error {
-	r, err := post[client.AuthorityRequest](&c.remote, "/authorities/request", nil)
+	r, err := post[client.AuthorityRequest](&c.remote, "/authorities/request", map[string]string{"key": c.Key})
 	if err != nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func (c *authorityInstallCmd) Run(e env) error {
 
 func (c *remote) showAuthority(e env, a client.Authority) error {
 	return c.show(e, a, "id", a.ID, "subject", a.Subject, "stage", a.Stage, "signs from", when(a.SignsFrom), "valid until",
-		moment(a.NotAfter))
+		moment(a.NotAfter), "key", cmp.Or(a.KeyURI, string(a.Key)))
 }
 
 // announced returns the ID of the issuing CA that does not sign yet.

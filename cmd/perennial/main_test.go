@@ -2,6 +2,10 @@ package main
 
 import (
 	"bufio"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -15,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
+	"github.com/perennial-pki/perennial/internal/testing/vaulttest"
 )
 
 func TestMain(m *testing.M) {
@@ -33,13 +38,38 @@ func (t tests) Run() int {
 // Each script is a transcript of the command line. It uses testscript's own commands and these: "serve FLAGS" starts a
 // service and points the client at it, "stop" stops it cleanly, and "download PATH FILE" trusts any server.
 func TestTheCommandLine(t *testing.T) {
+	vault := startScriptVault(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": scriptServe, "stop": scriptStop, "download": scriptDownload,
 			"receiver": scriptReceiver, "accepts": scriptAccepts, "post": scriptPost, "keep": scriptKeep,
+			"vault": func(_ *testscript.TestScript, _ bool, args []string) {
+				vault.Lock()
+				defer vault.Unlock()
+				vault.Sealed = args[0] == "seal"
+			},
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("VAULT", strings.TrimPrefix(vault.URL, "https://"))
+			return nil
 		},
 	})
+}
+
+// startScriptVault starts a Vault with a key that signs, which the services of the scripts can use. $VAULT is its host
+// with the port, and "vault seal" and "vault unseal" make it fail and answer.
+func startScriptVault(t *testing.T) *vaulttest.Server {
+	t.Helper()
+	s := vaulttest.Start(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	testenv.Check(t, err)
+	s.Signing["issuing"] = []crypto.Signer{key}
+	for name, value := range map[string]string{"VAULT_ADDR": s.URL, "VAULT_TOKEN": vaulttest.RootToken,
+		"VAULT_CACERT": s.Roots, "VAULT_NAMESPACE": ""} {
+		t.Setenv(name, value)
+	}
+	return s
 }
 
 type running struct {

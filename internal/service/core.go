@@ -18,6 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/issuers"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -148,7 +149,7 @@ func (c *core) issuerName() string {
 func (c *core) openLocal(ctx context.Context, config Config, crlURL string) (issuer.Issuer, error) {
 	authority := local.Config{
 		TrustDomain: c.rules.TrustDomain, Organization: c.rules.Organization, CRLURL: crlURL,
-		LongestValidity: c.policy.Validity,
+		LongestValidity: c.policy.Validity, Signatories: kms.OpenSigner,
 	}
 	opened, err := local.Open(ctx, authority, c.store, c.keys, config.Now())
 	if err != nil {

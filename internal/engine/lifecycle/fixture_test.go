@@ -17,6 +17,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/signertest"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -96,10 +97,13 @@ func setUp(t *testing.T, url, preset string, now time.Time) *fixture {
 	return f
 }
 
+// signers are the keys of issuing CAs that are not in the database. A test that uses them has URIs of its own.
+var signers = signertest.New()
+
 func openCA(t *testing.T, s *store.Store, keys *keyring.Keyring, p policy.Policy, now time.Time) *local.CA {
 	t.Helper()
 	ca, err := local.Open(t.Context(), local.Config{TrustDomain: "p.example.com", Organization: "P",
-		LongestValidity: p.Validity}, s, keys, now)
+		LongestValidity: p.Validity, Signatories: signers.Open}, s, keys, now)
 	check(t, err)
 	return ca
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -45,6 +47,9 @@ func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, 
 		return tenancy.Errorf(tenancy.ErrRefused, "%s is a root, and no list can revoke a root: announce an authority "+
 			"below a new one (perennial authority announce --new-root), and ask the receivers to remove the old root",
 			plan.Subject)
+	case plan.Stage == issuer.Signs && reason == Compromised && plan.KeyURI != "" && !e.otherKey(plan, now):
+		return tenancy.Errorf(tenancy.ErrRefused, "%s signs with the key %s, and its successor would too: announce one with "+
+			"another key first (perennial authority announce --key URI, or --key sealed)", plan.Subject, plan.KeyURI)
 	case plan.Stage == issuer.Signs:
 		if err := e.signInstead(ctx, actor, now); err != nil {
 			return fmt.Errorf("let another authority sign instead of %s: %w", plan.Subject, err)
@@ -68,6 +73,17 @@ func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, 
 		return err
 	}
 	return e.authorities.Refresh(ctx, now)
+}
+
+// otherKey reports whether an authority is announced that has another key than the present one.
+func (e *Engine) otherKey(present issuer.Plan, now time.Time) bool {
+	a, announced := e.authorities.Announced(now)
+	if !announced {
+		return false
+	}
+	next, err1 := certfile.ParseCertificate(a.DER)
+	this, err2 := certfile.ParseCertificate(present.DER)
+	return err1 == nil && err2 == nil && !bytes.Equal(next.RawSubjectPublicKeyInfo, this.RawSubjectPublicKeyInfo)
 }
 
 func (e *Engine) plan(id string, now time.Time) (p issuer.Plan, found bool) {

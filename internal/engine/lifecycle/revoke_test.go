@@ -147,3 +147,34 @@ func TestAnotherReplicaStopsSigningWithARevokedAuthorityWithinAMinute(t *testing
 		t.Error("the revoked authority signs after a minute")
 	}
 }
+
+// A key that is compromised must not sign for the successor.
+func TestACompromisedAuthorityIsFollowedByOneWithAnotherKey(t *testing.T) {
+	const uri = "test:compromised"
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	now := date("2026-12-02")
+	announcer := f.authorities.(issuer.Announcer)
+	a, err := announcer.Announce(t.Context(), now, issuer.Succession{Key: uri, SignsFrom: now})
+	check(t, err)
+	revoke := func(reason string) error { return f.RevokeAuthority(t.Context(), a.ID, reason, "alice", now) }
+	refused := func(what string) {
+		t.Helper()
+		if err := revoke(Compromised); !errors.Is(err, tenancy.ErrRefused) ||
+			!strings.Contains(err.Error(), "signs with the key test:compromised, and its successor would too") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refused("nothing is announced")
+	signers.Rotate(uri)
+	next, err := announcer.Announce(t.Context(), now, issuer.Succession{Key: uri})
+	check(t, err)
+	check(t, revoke(Compromised))
+	if signs, _ := f.Signing(now); signs.ID != next.ID {
+		t.Errorf("%s signs, want %s", signs.ID, next.ID)
+	}
+	a = next
+	check(t, revoke(Superseded)) // its key is not lost: the successor may have it
+	if signs, _ := f.Signing(now); signs.ID == next.ID || signs.KeyURI != uri {
+		t.Errorf("%s signs with the key %q", signs.ID, signs.KeyURI)
+	}
+}

@@ -27,7 +27,7 @@ func TestTheHostingTeamIsAskedForAnIssuingCABelowItsRootUntilOneIsInstalledAndNo
 	ca, sign := f.authorities.(*local.CA), roottest.New(t, begin)
 	install := func(now, from, until time.Time) tenancy.Authority {
 		t.Helper()
-		r, err := ca.RequestAuthority(t.Context(), now)
+		r, err := ca.RequestAuthority(t.Context(), "", now)
 		check(t, err)
 		a, err := ca.InstallAuthority(t.Context(), sign(r.CSR, now, until), from, now)
 		check(t, err)
@@ -103,7 +103,7 @@ func TestTheKeyOfARequestedAuthorityIsSealedAgainWithTheNewestKey(t *testing.T) 
 	begin := date("2026-01-15")
 	f := sqlite(t, "perennial", begin)
 	ca, sign := f.authorities.(*local.CA), roottest.New(t, begin)
-	r, err := ca.RequestAuthority(t.Context(), begin)
+	r, err := ca.RequestAuthority(t.Context(), "", begin)
 	check(t, err)
 	keys := f.seal
 	check(t, keys.Rotate(t.Context()))

@@ -408,7 +408,7 @@ func TestNoMailContainsAPrivateKey(t *testing.T) {
 			TenantID: w.acme.ID, CreatedAt: installed, ExpiresAt: last.AddDate(0, 0, 5)}, hash)
 	}))
 	check(t, w.WarnOfTokens(t.Context(), last))
-	r, err := w.ca.RequestAuthority(t.Context(), last)
+	r, err := w.ca.RequestAuthority(t.Context(), "", last)
 	check(t, err)
 	below, err := w.ca.InstallAuthority(t.Context(), roottest.New(t, last)(r.CSR, last, last.AddDate(5, 0, 0)), last, last)
 	check(t, err)

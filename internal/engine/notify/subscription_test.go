@@ -106,7 +106,7 @@ func TestTheMonthlyMailToTheHostingTeamHasTheHeadOfTheAuditLog(t *testing.T) {
 
 func TestTheMailAboutARootThatHasToSignStatesTheCommandsAndTheEndOfTheCA(t *testing.T) {
 	w := worldOf(t, []string{"team@p.example.com"})
-	r, err := w.ca.RequestAuthority(t.Context(), installed)
+	r, err := w.ca.RequestAuthority(t.Context(), "", installed)
 	check(t, err)
 	a, err := w.ca.InstallAuthority(t.Context(), roottest.New(t, installed)(r.CSR, installed, installed.AddDate(5, 0, 0)),
 		installed, installed)

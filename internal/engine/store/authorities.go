@@ -9,12 +9,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const authorityColumns = "id, kind, parent_id, der, above, sealed_key, crl, not_before, not_after, position, " +
-	"signs_from, revoked_at, revoked_for"
+const authorityColumns = "id, kind, parent_id, der, above, sealed_key, key_uri, crl, not_before, not_after, " +
+	"position, signs_from, revoked_at, revoked_for"
 
 func scanAuthority(s row) (a tenancy.Authority, err error) {
-	err = s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.Above, &a.SealedKey, &a.CRL, instant{&a.NotBefore},
-		instant{&a.NotAfter}, &a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
+	err = s.Scan(&a.ID, &a.Kind, &a.ParentID, &a.DER, &a.Above, &a.SealedKey, &a.KeyURI, &a.CRL,
+		instant{&a.NotBefore}, instant{&a.NotAfter}, &a.Position, instant{&a.SignsFrom}, instant{&a.RevokedAt}, &a.RevokedFor)
 	for _, b := range []*[]byte{&a.Above, &a.SealedKey, &a.CRL} { // the engines differ in what they return for no bytes
 		if len(*b) == 0 {
 			*b = nil
@@ -89,9 +89,9 @@ func (s *Store) AddAuthority(ctx context.Context, a tenancy.Authority) error {
 }
 
 func (t *Tx) addAuthority(ctx context.Context, a tenancy.Authority) error {
-	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		a.ID, a.Kind, a.ParentID, a.DER, bytesOf(a.Above), bytesOf(a.SealedKey), bytesOf(a.CRL), micros(a.NotBefore),
-		micros(a.NotAfter), a.Position, micros(a.SignsFrom), micros(a.RevokedAt), a.RevokedFor)
+	_, err := t.exec(ctx, "INSERT INTO authorities ("+authorityColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+
+		"?)", a.ID, a.Kind, a.ParentID, a.DER, bytesOf(a.Above), bytesOf(a.SealedKey), a.KeyURI, bytesOf(a.CRL),
+		micros(a.NotBefore), micros(a.NotAfter), a.Position, micros(a.SignsFrom), micros(a.RevokedAt), a.RevokedFor)
 	return err
 }
 

@@ -7,21 +7,38 @@ import (
 )
 
 func scanAuthorityRequest(s row) (r tenancy.AuthorityRequest, err error) {
-	return r, s.Scan(&r.ID, &r.Position, &r.CSR, &r.SealedKey, instant{&r.CreatedAt})
+	err = s.Scan(&r.ID, &r.Position, &r.CSR, &r.SealedKey, &r.KeyURI, instant{&r.CreatedAt})
+	if len(r.SealedKey) == 0 { // the engines differ in what they return for no bytes
+		r.SealedKey = nil
+	}
+	return r, err
 }
 
 // AuthorityRequests lists the requests that a root elsewhere has to sign, oldest first.
 func (r Reader) AuthorityRequests(ctx context.Context) ([]tenancy.AuthorityRequest, error) {
-	return list(ctx, r, scanAuthorityRequest, "SELECT id, position, csr, sealed_key, created_at FROM authority_requests "+
-		"ORDER BY position")
+	return list(ctx, r, scanAuthorityRequest, "SELECT id, position, csr, sealed_key, key_uri, created_at FROM "+
+		"authority_requests ORDER BY position")
 }
 
 // AddAuthorityRequest stores a request. It returns [tenancy.ErrConflict] if there is one for its position.
 func (s *Store) AddAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequest) error {
+	return s.InTx(ctx, func(t *Tx) error { return t.addAuthorityRequest(ctx, r) })
+}
+
+func (t *Tx) addAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequest) error {
+	_, err := t.exec(ctx, "INSERT INTO authority_requests (id, position, csr, sealed_key, key_uri, created_at) VALUES "+
+		"(?, ?, ?, ?, ?, ?)", r.ID, r.Position, r.CSR, bytesOf(r.SealedKey), r.KeyURI, micros(r.CreatedAt))
+	return err
+}
+
+// ReplaceAuthorityRequest deletes a request and stores another one. It returns [tenancy.ErrStale] if the request to
+// delete does not exist, for example because it was answered.
+func (s *Store) ReplaceAuthorityRequest(ctx context.Context, formerID string, r tenancy.AuthorityRequest) error {
 	return s.InTx(ctx, func(t *Tx) error {
-		_, err := t.exec(ctx, "INSERT INTO authority_requests (id, position, csr, sealed_key, created_at) VALUES "+
-			"(?, ?, ?, ?, ?)", r.ID, r.Position, r.CSR, r.SealedKey, micros(r.CreatedAt))
-		return err
+		if err := t.execOne(ctx, "DELETE FROM authority_requests WHERE id = ?", formerID); err != nil {
+			return err
+		}
+		return t.addAuthorityRequest(ctx, r)
 	})
 }
 

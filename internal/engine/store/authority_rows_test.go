@@ -137,6 +137,27 @@ func TestARequestForAnAuthorityIsAnsweredOnce(t *testing.T) {
 	})
 }
 
+func TestTheKeyOfAnAuthorityCanBeAtAURI(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		sealed := tenancy.AuthorityRequest{ID: "sealed", Position: 2, CSR: []byte("csr"), SealedKey: []byte("key"),
+			CreatedAt: now}
+		named := tenancy.AuthorityRequest{ID: "named", Position: 2, CSR: []byte("other csr"), KeyURI: "test:key",
+			CreatedAt: now}
+		must(t, r.AddAuthorityRequest(ctx, sealed))
+		must(t, r.ReplaceAuthorityRequest(ctx, "sealed", named))
+		if err := r.ReplaceAuthorityRequest(ctx, "sealed", named); !isKind(err, tenancy.ErrStale) {
+			t.Errorf("replacing a request that is gone: %v", err)
+		}
+		requests, err := r.AuthorityRequests(ctx)
+		r.same("requests", err, requests, []tenancy.AuthorityRequest{named})
+		a := tenancy.Authority{ID: "named", Kind: tenancy.IssuingAuthority, Position: 2, DER: []byte{4, 1, 3},
+			KeyURI: "test:key", NotBefore: now, NotAfter: now.AddDate(9, 0, 0)}
+		must(t, r.InstallAuthority(ctx, "named", a))
+		authorities, err := r.Authorities(ctx)
+		r.same("authorities", err, authorities, []tenancy.Authority{a})
+	})
+}
+
 func TestTheKeyOfARootIsRemovedOnceAndRestoredAndThatOfAnIssuingCANever(t *testing.T) {
 	eachRows(t, func(r rows, ctx context.Context) {
 		root := tenancy.Authority{ID: "root", Kind: tenancy.RootAuthority, Position: 1, DER: []byte{4, 1, 1},

@@ -216,9 +216,12 @@ func (s *server) problem(ctx context.Context, err error) error {
 	var rule *tenancy.RuleError
 	var status huma.StatusError
 	message := err.Error()
+	fault, _ := issuer.FaultOf(err)
 	switch {
 	case errors.As(err, &status):
 		return err
+	case fault == issuer.KeyAway:
+		return huma.Error503ServiceUnavailable(message)
 	case errors.Is(err, tenancy.ErrNotFound):
 		return huma.Error404NotFound(message)
 	case errors.Is(err, tenancy.ErrInvalid):

@@ -200,6 +200,7 @@ var bodies = map[string]string{
 	"POST /authorities/{authority}/revoke":                               `{"reason":"compromised"}`,
 	"POST /authorities/{authority}/export":                               `{"passphrase":"a long passphrase"}`,
 	"POST /authorities/{authority}/remove-key":                           `{"proof":"eA=="}`,
+	"POST /authorities/request":                                          `{}`,
 	"POST /authorities/import":                                           `{"file":"x","passphrase":"x"}`,
 	"POST /authorities/install":                                          `{"chain":"eA=="}`,
 	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,

@@ -39,7 +39,8 @@ func (s *server) viewAuthorities() []client.Authority {
 		a := client.Authority{
 			ID: p.ID, Kind: p.Kind, Subject: p.Subject, Stage: client.Stage(p.Stage), NotBefore: p.NotBefore,
 			NotAfter: p.NotAfter, SignsFrom: p.SignsFrom, AnnounceAt: p.AnnounceAt,
-			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor, Key: keyOf(p.Authority), Unlisted: unlisted(p, plans),
+			RevokedAt: p.RevokedAt, RevokedFor: p.RevokedFor, Key: keyOf(p.Authority), KeyURI: p.KeyURI,
+			Unlisted: unlisted(p, plans),
 		}
 		if ca, err := s.subordinate(); err == nil && a.Kind == tenancy.RootAuthority && a.Key == client.KeyElsewhere &&
 			a.Stage == client.StageSigns {
@@ -75,7 +76,10 @@ func unlisted(root issuer.Plan, all []issuer.Plan) (ids []string) {
 
 // keyOf returns the place of an authority's key.
 func keyOf(a tenancy.Authority) client.KeyPlace {
-	if len(a.SealedKey) == 0 {
+	switch {
+	case a.KeyURI != "":
+		return client.KeyRemote
+	case len(a.SealedKey) == 0:
 		return client.KeyElsewhere
 	}
 	return client.KeySealed
@@ -162,6 +166,7 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 	Body struct {
 		SignsFrom time.Time `json:"signs_from,omitzero" doc:"Latest start of signing. Default: 93 days from now."`
 		NewRoot   bool      `json:"new_root,omitempty" doc:"Create it below a new root. Every receiver that trusts a CA must then trust the new root."`
+		Key       string    `json:"key,omitempty" doc:"URI of its key at a key management service or in a token, or sealed for a new one in the database. Default: as the present one."`
 	}
 }) (*Entity[client.Authority], error) {
 	announcer, ok := issuer.As[issuer.Announcer](s.issuer)
@@ -169,12 +174,12 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 		return nil, errNoHierarchy
 	}
 	made, err := announcer.Announce(ctx, s.now(), issuer.Succession{SignsFrom: in.Body.SignsFrom,
-		NewRoot: in.Body.NewRoot})
+		NewRoot: in.Body.NewRoot, Key: in.Body.Key})
 	if err != nil {
 		return nil, err
 	}
 	err = s.change(ctx, "authority.made", "", made.ID,
-		map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot}, func(*store.Tx) error {
+		map[string]any{"signs_from": made.SignsFrom, "new_root": in.Body.NewRoot, "key": made.KeyURI}, func(*store.Tx) error {
 			return nil
 		})
 	if err != nil {
@@ -183,16 +188,26 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 	return s.authority(made.ID)
 }
 
-func (s *server) requestAuthority(ctx context.Context, _ *struct{}) (*Entity[client.AuthorityRequest], error) {
+func (s *server) requestAuthority(ctx context.Context, in *struct {
+	Body *struct {
+		Key string `json:"key,omitempty" doc:"URI of its key at a key management service or in a token, or sealed for a new one in the database. Default: that of the open request; without one, as the present one. A request with another key is replaced."`
+	} `required:"false"`
+}) (*Entity[client.AuthorityRequest], error) {
 	ca, err := s.subordinate()
 	if err != nil {
 		return nil, err
 	}
-	r, err := ca.RequestAuthority(ctx, s.now())
+	key := ""
+	if in.Body != nil {
+		key = in.Body.Key
+	}
+	r, err := ca.RequestAuthority(ctx, key, s.now())
 	if err != nil {
 		return nil, err
 	}
-	err = s.change(ctx, "authority.requested", "", r.ID, nil, func(*store.Tx) error { return nil })
+	err = s.change(ctx, "authority.requested", "", r.ID, map[string]any{"key": r.KeyURI}, func(*store.Tx) error {
+		return nil
+	})
 	return &Entity[client.AuthorityRequest]{Body: client.AuthorityRequest{ID: r.ID, CreatedAt: r.CreatedAt,
 		CSR: certfile.RequestPEM(r.CSR)}}, err
 }

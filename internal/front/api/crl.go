@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"net/http"
@@ -34,6 +35,15 @@ type cachedCRL struct {
 	at      time.Time
 }
 
+// until returns the time until which a list can be used.
+func (c cachedCRL) until() time.Time {
+	list, err := x509.ParseRevocationList(c.der)
+	if err != nil {
+		return time.Time{}
+	}
+	return list.NextUpdate
+}
+
 // forget drops the kept list of an authority.
 func (c *crlCache) forget(id string) {
 	c.mu.Lock()
@@ -51,12 +61,17 @@ func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id str
 	if err != nil {
 		return cachedCRL{}, err
 	}
-	if kept, found := s.crls.lists[id]; found && slices.Equal(kept.revoked, revoked) && now.Sub(kept.at) < crlKept &&
-		!now.Before(kept.at) {
+	kept, found := s.crls.lists[id]
+	if found && slices.Equal(kept.revoked, revoked) && now.Sub(kept.at) < crlKept && !now.Before(kept.at) {
 		return kept, nil
 	}
 	made := cachedCRL{revoked: revoked, at: now}
 	if made.der, err = ca.CRL(id, revoked, now); err != nil {
+		if fault, _ := issuer.FaultOf(err); found && fault == issuer.KeyAway && now.Before(kept.until()) {
+			s.log.WarnContext(ctx, "the revocation list cannot be signed now: the last one stays published", "authority", id,
+				"error", err)
+			return kept, nil
+		}
 		return made, err
 	}
 	if s.crls.lists == nil {

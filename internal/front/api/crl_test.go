@@ -190,7 +190,7 @@ func TestServersThatCheckEveryListAcceptWhatIsBelowARootThatIsOffline(t *testing
 	}
 
 	// A revocation is published after the key was brought back.
-	announced, err := p.ca.RequestAuthority(t.Context(), p.now)
+	announced, err := p.ca.RequestAuthority(t.Context(), "", p.now)
 	check(t, err)
 	chain, err := opened.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: announced.CSR}), p.now)
 	check(t, err)

@@ -57,13 +57,19 @@ type Announcer interface {
 type Succession struct {
 	SignsFrom time.Time // zero: after the issuer's usual notice
 	NewRoot   bool      // below a new root instead of the present one
+	// Key is the URI of its key, or [SealedKey]. Empty: as the key of the present one, by its URI or sealed.
+	Key string
 }
+
+// SealedKey stands for a new key that is sealed in the database, in place of the URI of a key.
+const SealedKey = "sealed"
 
 // A Subordinate is an issuer whose next authority can be below a root whose key is elsewhere.
 type Subordinate interface {
 	// RequestAuthority returns the request that the root has to sign. It makes the key with the first request, and returns
-	// the same request until it is answered. The error is [tenancy.ErrRefused] while a successor is announced.
-	RequestAuthority(ctx context.Context, now time.Time) (tenancy.AuthorityRequest, error)
+	// the same request until it is answered. If a key is named (see [Succession]) that is not the one of the request, the
+	// request is replaced. The error is [tenancy.ErrRefused] while a successor is announced.
+	RequestAuthority(ctx context.Context, key string, now time.Time) (tenancy.AuthorityRequest, error)
 	// InstallAuthority announces the authority whose certificate answers a request. The file has the certificate with
 	// those above it up to a self-signed root, in any form and order. The error is [tenancy.ErrInvalid] if it cannot sign
 	// certificates that receivers accept. A zero signsFrom stands for the usual notice.

@@ -19,6 +19,7 @@ const (
 	Denied      Fault = "denied"      // it does not accept the credentials
 	Rejected    Fault = "rejected"    // it does not issue this certificate
 	Broken      Fault = "broken"      // it reports an internal error, or its answer cannot be read
+	KeyAway     Fault = "key-away"    // the service or the token that holds its key does not sign
 	Mismatched  Fault = "mismatched"  // its certificate is not the one that was requested
 )
 
@@ -32,6 +33,7 @@ var advice = map[Fault]string{
 	Denied:     "check the credentials in the issuer's settings, and what they permit at the CA",
 	Rejected:   "allow this certificate at the CA, or change the issuer's settings",
 	Broken:     "look into the log of the CA",
+	KeyAway:    "renewals are tried again; check the service or the token that holds the key",
 	Mismatched: "compare the CA's role or template with the requirements in docs/issuers.md",
 }
 

@@ -48,9 +48,14 @@ func openAWS(name string, http connect) (keyring.Remote, error) {
 	return &awsKey{http: http(config), arn: name, region: parts[1]}, nil
 }
 
-// do calls the service with the credentials as they are now. The secrets are not quoted.
-func (a *awsKey) do(ctx context.Context, call func(tink.AEADWithContext) ([]byte, error), secrets ...string) ([]byte,
-	error) {
+// An awsLogin is a client of AWS KMS with the secrets that it uses.
+type awsLogin struct {
+	client  *awssdk.Client
+	secrets []string
+}
+
+// login returns a client with the credentials as they are now.
+func (a *awsKey) login(ctx context.Context) (l awsLogin, err error) {
 	// The settings accept a client of the SDK alone, which gets the credentials. It follows some redirects.
 	login := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		ours := transport(a.http)
@@ -59,33 +64,49 @@ func (a *awsKey) do(ctx context.Context, call func(tink.AEADWithContext) ([]byte
 	settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(a.region), config.WithHTTPClient(login),
 		config.WithRetryMaxAttempts(1), config.WithLogger(logging.Nop{})) // a start tries again itself
 	if err != nil {
-		return nil, fmt.Errorf("the settings of AWS: %w", err)
+		return l, fmt.Errorf("the settings of AWS: %w", err)
 	}
 	settings.HTTPClient = a.http
 	credentials, err := settings.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, a.unanswered("the credentials of AWS", err)
+		return l, a.unanswered("the credentials of AWS", err)
 	}
-	aead, err := awskms.NewAEADWithContext(ctx, a.arn, awskms.WithKMS(awssdk.NewFromConfig(settings)))
+	return awsLogin{awssdk.NewFromConfig(settings), []string{credentials.SessionToken, credentials.SecretAccessKey}}, nil
+}
+
+// do calls the service with the credentials as they are now. The secrets are not quoted.
+func (a *awsKey) do(ctx context.Context, call func(tink.AEADWithContext) ([]byte, error), secrets ...string) ([]byte,
+	error) {
+	l, err := a.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := awskms.NewAEADWithContext(ctx, a.arn, awskms.WithKMS(l.client))
 	if err != nil {
 		return nil, err
 	}
 	answer, err := call(aead)
-	if err == nil {
-		return answer, nil
+	if err != nil {
+		return nil, a.failure(err, append(secrets, l.secrets...), "use kms:Encrypt and kms:Decrypt with the key that "+
+			"wrapped the keyset")
 	}
+	return answer, nil
+}
+
+// failure returns the error for a call of the service that failed.
+func (a *awsKey) failure(err error, secrets []string, permission string) error {
 	var refused smithy.APIError
 	if !errors.As(err, &refused) {
-		return nil, a.unanswered("AWS KMS in "+a.region, err)
+		return a.unanswered("AWS KMS in "+a.region, err)
 	}
-	r := request{secrets: append(secrets, credentials.SessionToken, credentials.SecretAccessKey)}
-	return nil, awsFailure(err, refused, foreign.Printable(r.redact(refused.ErrorMessage())))
+	r := request{secrets: secrets}
+	return awsFailure(err, refused, foreign.Printable(r.redact(refused.ErrorMessage())), permission)
 }
 
 // unanswered returns the error for a call without an answer of the service.
 func (a *awsKey) unanswered(what string, err error) error {
 	if refused := smithy.APIError(nil); errors.As(err, &refused) { // its text could quote the identity of the workload
-		return awsFailure(err, refused, "there are no credentials")
+		return awsFailure(err, refused, "there are no credentials", "use the key")
 	}
 	if errors.Is(err, errTooLarge) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return unanswered(what, err)
@@ -100,7 +121,7 @@ func (a *awsKey) unanswered(what string, err error) error {
 var awsLater = []string{"ThrottlingException", "LimitExceededException", "DependencyTimeoutException",
 	"KeyUnavailableException", "KMSInternalException"}
 
-func awsFailure(err error, refused smithy.APIError, detail string) error {
+func awsFailure(err error, refused smithy.APIError, detail, permission string) error {
 	status := 0
 	if res := (*awshttp.ResponseError)(nil); errors.As(err, &res) {
 		status = res.HTTPStatusCode()
@@ -109,8 +130,7 @@ func awsFailure(err error, refused smithy.APIError, detail string) error {
 	if status >= 500 || status == http.StatusTooManyRequests || slices.Contains(awsLater, refused.ErrorCode()) {
 		return &keyring.Away{Err: errors.New(text + ": check the state of the service")}
 	}
-	return errors.New(text + ": check the credentials, and whether they may use kms:Encrypt and kms:Decrypt with the " +
-		"key that wrapped the keyset")
+	return errors.New(text + ": check the credentials, and whether they may " + permission)
 }
 
 // Wrap implements [keyring.Remote].

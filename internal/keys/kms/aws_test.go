@@ -2,6 +2,7 @@ package kms
 
 import (
 	"crypto/cipher"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -30,6 +31,9 @@ func startAWS(t *testing.T) (*cloud, peer) {
 		var body struct {
 			KeyID                     string `json:"KeyId"`
 			Plaintext, CiphertextBlob []byte
+			// of the operation Sign
+			Message                       []byte
+			MessageType, SigningAlgorithm string
 		}
 		err := json.NewDecoder(r.Body).Decode(&body)
 		operation, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "TrentService.")
@@ -42,6 +46,27 @@ func startAWS(t *testing.T) (*cloud, peer) {
 			fail(w, "ExpiredTokenException", "The security token is expired: "+r.Header.Get("X-Amz-Security-Token"))
 		case err != nil:
 			fail(w, "SerializationException", "")
+		case operation == "GetPublicKey" || operation == "Sign":
+			name := strings.TrimPrefix(strings.Replace(body.KeyID, ":alias/issuing", ":key/p256", 1), account)
+			key, found := signingKeys()[name]
+			if !found {
+				fail(w, "NotFoundException", "Key '"+body.KeyID+"' does not exist")
+				return
+			}
+			algorithm, hash := awsAlgorithm(key)
+			if operation == "GetPublicKey" {
+				der, err := x509.MarshalPKIXPublicKey(key.Public())
+				check(t, err)
+				answerJSON(w, map[string]any{"KeyId": account + name, "KeyUsage": "SIGN_VERIFY", "PublicKey": der,
+					"SigningAlgorithms": []string{algorithm}})
+				return
+			}
+			if body.MessageType != "DIGEST" || body.SigningAlgorithm != algorithm || len(body.Message) != hash.Size() {
+				fail(w, "ValidationException", "Digest is invalid length for algorithm "+body.SigningAlgorithm+".")
+				return
+			}
+			answerJSON(w, map[string]any{"KeyId": account + name, "SigningAlgorithm": algorithm,
+				"Signature": signDigest(t, key, body.Message, hash)})
 		case gcm == nil:
 			fail(w, "NotFoundException", "Key '"+body.KeyID+"' does not exist")
 		case operation == "Encrypt":

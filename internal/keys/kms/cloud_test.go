@@ -3,8 +3,10 @@ package kms
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -13,9 +15,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -32,7 +36,8 @@ import (
 // A cloud is a fake of the services of a cloud at their own names. Its handlers follow the documented APIs.
 type cloud struct {
 	mux  *http.ServeMux // its patterns have the names of hosts
-	mu   sync.Mutex     // guards what follows
+	http connect
+	mu   sync.Mutex // guards what follows
 	down bool
 	// answers replaces the answer of a path.
 	answers map[string]string
@@ -88,6 +93,7 @@ func startCloud(t *testing.T, mux *http.ServeMux) (*cloud, keyring.Remotes) {
 		transport(client).DialContext = dial
 		return client
 	}
+	c.http = connect
 	return c, func(uri string) (keyring.Remote, error) { return open(uri, connect) }
 }
 
@@ -130,15 +136,41 @@ func startGoogle(t *testing.T) (*cloud, peer) {
 		answerJSON(w, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 	})
 	keys := map[string]cipher.AEAD{ring + "a": newGCM(t), ring + "b": newGCM(t)}
+	mux.HandleFunc("GET cloudkms.googleapis.com/v1/", func(w http.ResponseWriter, r *http.Request) {
+		name, asks := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/v1/"), "/publicKey")
+		key, found := signingKeys()[strings.TrimSuffix(strings.TrimPrefix(name, ring), "/cryptoKeyVersions/1")]
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+token:
+			refuse(w, http.StatusUnauthorized, "Request had invalid authentication credentials.")
+		case !asks || !found:
+			refuse(w, http.StatusNotFound, "CryptoKeyVersion "+name+" not found.")
+		default:
+			text := pemOf(t, key)
+			answerJSON(w, map[string]any{"pem": text, "algorithm": googleAlgorithm(key), "pemCrc32c": checksum([]byte(text)),
+				"name": name, "protectionLevel": "SOFTWARE"})
+		}
+	})
 	mux.HandleFunc("POST cloudkms.googleapis.com/v1/", func(w http.ResponseWriter, r *http.Request) {
 		name, operation, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1/"), ":")
 		gcm := keys[name]
 		var body struct {
-			Plaintext, Ciphertext             []byte
-			PlaintextCRC32C, CiphertextCRC32C string
+			Plaintext, Ciphertext                           []byte
+			PlaintextCRC32C, CiphertextCRC32C, DigestCRC32C string
+			Digest                                          map[string][]byte
 		}
 		err := json.NewDecoder(r.Body).Decode(&body)
+		signs, found := signingKeys()[strings.TrimSuffix(strings.TrimPrefix(name, ring), "/cryptoKeyVersions/1")]
 		switch {
+		case operation == "asymmetricSign" && found && r.Header.Get("Authorization") == "Bearer "+token:
+			hash := googleAlgorithms[googleAlgorithm(signs)]
+			digest := body.Digest[strings.Replace(strings.ToLower(hash.String()), "-", "", 1)]
+			if len(digest) != hash.Size() || checksum(digest) != body.DigestCRC32C {
+				refuse(w, http.StatusBadRequest, "The digest does not fit the algorithm or its checksum.")
+				return
+			}
+			signature := signDigest(t, signs, digest, hash)
+			answerJSON(w, map[string]any{"name": name, "signature": signature, "signatureCrc32c": checksum(signature),
+				"verifiedDigestCrc32c": true, "protectionLevel": "SOFTWARE"})
 		case r.Header.Get("Authorization") != "Bearer "+token:
 			refuse(w, http.StatusUnauthorized, "Request had invalid authentication credentials: "+r.Header.Get("Authorization"))
 		case err != nil:
@@ -260,8 +292,11 @@ func startAzure(t *testing.T) (*cloud, peer) {
 	}
 	const version = "0123456789abcdef0123456789abcdef"
 	kid := func(name string) string { return "https://example.vault.azure.net/keys/" + name + "/" + version }
-	found := func(w http.ResponseWriter, r *http.Request) *rsa.PrivateKey {
-		key := keys[r.PathValue("name")]
+	found := func(w http.ResponseWriter, r *http.Request) crypto.Signer {
+		key := signingKeys()[r.PathValue("name")]
+		if wraps, ok := keys[r.PathValue("name")]; ok {
+			key = wraps
+		}
 		switch {
 		case r.Header.Get("Authorization") != "Bearer "+azureToken:
 			refuse(w, http.StatusUnauthorized, "[TokenInvalid] Error validating token "+r.Header.Get("Authorization"))
@@ -274,21 +309,43 @@ func startAzure(t *testing.T) (*cloud, peer) {
 		}
 		return nil
 	}
-	mux.HandleFunc("GET example.vault.azure.net/keys/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if found(w, r) != nil {
-			answerJSON(w, map[string]any{"key": map[string]any{"kid": kid(r.PathValue("name")), "kty": "RSA"}})
-		}
-	})
-	mux.HandleFunc("POST example.vault.azure.net/keys/{name}/{version}/{operation}", func(w http.ResponseWriter,
-		r *http.Request) {
+	show := func(w http.ResponseWriter, r *http.Request) {
+		number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
+		shown := map[string]any{"kid": kid(r.PathValue("name")), "key_ops": []string{"sign", "verify"}}
 		key := found(w, r)
 		if key == nil {
+			return
+		}
+		switch k := key.Public().(type) {
+		case *rsa.PublicKey:
+			shown["kty"], shown["n"], shown["e"] = "RSA", number(k.N), "AQAB"
+		case *ecdsa.PublicKey:
+			point, err := k.Bytes()
+			check(t, err)
+			half := (len(point) - 1) / 2
+			shown["kty"], shown["crv"] = "EC", k.Params().Name
+			shown["x"] = base64.RawURLEncoding.EncodeToString(point[1 : 1+half])
+			shown["y"] = base64.RawURLEncoding.EncodeToString(point[1+half:])
+		}
+		answerJSON(w, map[string]any{"key": shown, "attributes": map[string]any{"enabled": true}})
+	}
+	mux.HandleFunc("GET example.vault.azure.net/keys/{name}", show)
+	mux.HandleFunc("GET example.vault.azure.net/keys/{name}/{version}", show)
+	mux.HandleFunc("POST example.vault.azure.net/keys/{name}/{version}/{operation}", func(w http.ResponseWriter,
+		r *http.Request) {
+		opened := found(w, r)
+		if opened == nil {
 			return
 		}
 		var body struct{ Alg, Value string }
 		json.NewDecoder(r.Body).Decode(&body)
 		value, err := base64.RawURLEncoding.DecodeString(body.Value)
-		if err == nil && body.Alg == azureAlgorithm && r.PathValue("operation") == "wrapkey" {
+		key, _ := opened.(*rsa.PrivateKey)
+		if r.PathValue("operation") == "sign" {
+			if value = azureSignature(t, opened, body.Alg, value); value == nil {
+				err = errors.New("refused")
+			}
+		} else if err == nil && body.Alg == azureAlgorithm && r.PathValue("operation") == "wrapkey" {
 			value, err = rsa.EncryptOAEP(sha256.New(), rand.Reader, &key.PublicKey, value, nil)
 		} else if err == nil && body.Alg == azureAlgorithm && r.PathValue("operation") == "unwrapkey" {
 			value, err = rsa.DecryptOAEP(sha256.New(), nil, key, value, nil)

@@ -1,5 +1,6 @@
 // Package kms wraps key-encryption keys with a key that a key management service or a token holds and does not give
-// away. A URI names the key and contains no secret: credentials come from the environment and are read for each call.
+// away, and signs with such keys. A URI names the key and contains no secret: credentials come from the environment.
+// They are read for each call that wraps, and at least once a minute to sign.
 //
 // What a service returns is not trusted: answers are bounded, redirects are not followed, and the keyring checks that
 // an unwrapped key opens the keyset. No error contains a credential or a key. The guarantee ends if an attacker can
@@ -8,6 +9,7 @@ package kms
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -27,12 +29,15 @@ type connect func(*tls.Config) *http.Client
 var kinds = []struct {
 	scheme, example string
 	open            func(name string, http connect) (keyring.Remote, error)
+	signs           func(name string, http connect) (keyring.Signatory, error)
 }{
-	{"hcvault", "hcvault://vault.example.com:8200/transit/keys/perennial", openVault},
-	{"aws-kms", "aws-kms://arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", openAWS},
-	{"azure-kms", "azure-kms://example.vault.azure.net/keys/perennial", openAzure},
-	{"gcp-kms", "gcp-kms://projects/example/locations/europe-west3/keyRings/perennial/cryptoKeys/perennial", openGoogle},
-	{"pkcs11", "pkcs11:token=perennial;object=perennial", openPKCS11},
+	{"hcvault", "hcvault://vault.example.com:8200/transit/keys/perennial", openVault, openVaultSigner},
+	{"aws-kms", "aws-kms://arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", openAWS,
+		openAWSSigner},
+	{"azure-kms", "azure-kms://example.vault.azure.net/keys/perennial", openAzure, openAzureSigner},
+	{"gcp-kms", "gcp-kms://projects/example/locations/europe-west3/keyRings/perennial/cryptoKeys/perennial", openGoogle,
+		openGoogleSigner},
+	{"pkcs11", "pkcs11:token=perennial;object=perennial", openPKCS11, openPKCS11Signer},
 }
 
 // Schemes lists the kinds of keys for a help text, separated by commas.
@@ -48,21 +53,44 @@ func Schemes() string {
 func Open(uri string) (keyring.Remote, error) { return open(uri, newHTTP) }
 
 func open(uri string, http connect) (keyring.Remote, error) {
-	scheme, name, _ := strings.Cut(uri, ":")
 	for _, k := range kinds {
-		if k.scheme != scheme {
-			continue
-		}
-		err := checkName(name)
-		if err == nil {
-			var remote keyring.Remote
-			if remote, err = k.open(strings.TrimPrefix(name, "//"), http); err == nil {
-				return counted{remote: remote, kind: scheme}, nil
+		if name, ok := strings.CutPrefix(uri, k.scheme+":"); ok {
+			remote, err := named(name, http, k.open)
+			if err != nil {
+				return nil, fmt.Errorf("the %s key: %w (an example is %s)", k.scheme, err, k.example)
 			}
+			return counted{remote: remote, kind: k.scheme}, nil
 		}
-		return nil, fmt.Errorf("the %s key: %w (an example is %s)", scheme, err, k.example)
 	}
-	return nil, fmt.Errorf("unknown kind of key: use a URI that begins with %s", Schemes())
+	return nil, errUnknownKind()
+}
+
+// OpenSigner returns the signing key that a URI names, without calling it. It implements [keyring.Signatories].
+func OpenSigner(uri string) (keyring.Signatory, error) { return openSigner(uri, newPooled) }
+
+func openSigner(uri string, http connect) (keyring.Signatory, error) {
+	for _, k := range kinds {
+		if name, ok := strings.CutPrefix(uri, k.scheme+":"); ok {
+			signatory, err := named(name, http, k.signs)
+			if err != nil {
+				return nil, fmt.Errorf("the %s key: %w", k.scheme, err)
+			}
+			return countedSigner{signatory: signatory, kind: k.scheme}, nil
+		}
+	}
+	return nil, errUnknownKind()
+}
+
+func errUnknownKind() error {
+	return fmt.Errorf("unknown kind of key: use a URI that begins with %s", Schemes())
+}
+
+// named opens the key of a name that cannot contain a secret.
+func named[T any](name string, http connect, open func(string, connect) (T, error)) (key T, err error) {
+	if err := checkName(name); err != nil {
+		return key, err
+	}
+	return open(strings.TrimPrefix(name, "//"), http)
 }
 
 // checkName refuses a URI that may contain a secret, without quoting it: it would be kept in the key file and appear in
@@ -80,8 +108,9 @@ func checkName(name string) error {
 }
 
 var calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_kms_calls_total",
-	Help: "Calls of the key management service that wraps the key-encryption keys, by kind of service, operation " +
-		"(wrap, unwrap) and result (ok, away, failed). There is one at each start, and none to seal or open a key."},
+	Help: "Calls of key management services and tokens, by kind of service, operation (wrap, unwrap, sign, public-key) " +
+		"and result (ok, away, failed). Each start unwraps the key-encryption keys, and no private key of a tenant is " +
+		"opened there. Each certificate and each revocation list of an issuing CA whose key is there is one signature."},
 	[]string{"kind", "operation", "result"})
 
 // Collectors returns the metrics of this package.
@@ -95,21 +124,38 @@ type counted struct {
 
 func (c counted) Wrap(ctx context.Context, key []byte) ([]byte, error) {
 	wrapped, err := c.remote.Wrap(ctx, key)
-	return wrapped, c.count("wrap", err)
+	return wrapped, count(c.kind, "wrap", err)
 }
 
 func (c counted) Unwrap(ctx context.Context, wrapped []byte) ([]byte, error) {
 	key, err := c.remote.Unwrap(ctx, wrapped)
-	return key, c.count("unwrap", err)
+	return key, count(c.kind, "unwrap", err)
 }
 
-func (c counted) count(operation string, err error) error {
+// countedSigner counts the calls of a signatory.
+type countedSigner struct {
+	signatory keyring.Signatory
+	kind      string
+}
+
+func (c countedSigner) Key(ctx context.Context) (string, crypto.PublicKey, error) {
+	uri, public, err := c.signatory.Key(ctx)
+	return uri, public, count(c.kind, "public-key", err)
+}
+
+func (c countedSigner) Sign(ctx context.Context, public crypto.PublicKey, digest []byte, hash crypto.Hash) ([]byte,
+	error) {
+	signature, err := c.signatory.Sign(ctx, public, digest, hash)
+	return signature, count(c.kind, "sign", err)
+}
+
+func count(kind, operation string, err error) error {
 	result := "ok"
 	if away := (*keyring.Away)(nil); errors.As(err, &away) {
 		result = "away"
 	} else if err != nil {
 		result = "failed"
 	}
-	calls.WithLabelValues(c.kind, operation, result).Inc()
+	calls.WithLabelValues(kind, operation, result).Inc()
 	return err
 }

@@ -15,7 +15,7 @@ const (
 	pkcs11PINFile = "PERENNIAL_PKCS11_PIN_FILE"
 )
 
-// A tokenKey names an AES key in a PKCS#11 token.
+// A tokenKey names a key in a PKCS#11 token: an AES key that wraps, or a key pair that signs.
 type tokenKey struct{ token, serial, object string }
 
 // parseToken reads the attributes of a PKCS#11 URI (RFC 7512) that name a key. Others are refused: module-path would

@@ -50,25 +50,31 @@ func (k tokenKey) settings() (*crypto11.Config, error) {
 // nonceSize is the length of the nonces of AES-GCM (SP 800-38D).
 const nonceSize = 12
 
-// do calls the token. A call that takes too long is left to itself.
+// do calls the token.
 func (k tokenKey) do(ctx context.Context, call func(*crypto11.SecretKey) ([]byte, error)) ([]byte, error) {
+	return withinTime(ctx, func() ([]byte, error) { return k.use(call) })
+}
+
+// withinTime calls a token. A call that takes too long is left to itself.
+func withinTime[T any](ctx context.Context, call func() (T, error)) (none T, err error) {
 	type result struct {
-		data []byte
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		data, err := k.use(call)
-		done <- result{data, err}
+		value, err := call()
+		done <- result{value, err}
 	}()
 	select {
 	case r := <-done:
-		return r.data, r.err
+		return r.value, r.err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err()
+			return none, ctx.Err()
 		}
-		return nil, &keyring.Away{Err: fmt.Errorf("the token does not answer within %s: check the token", keyring.RemoteTime)}
+		return none, &keyring.Away{Err: fmt.Errorf("the token does not answer within %s: check the token",
+			keyring.RemoteTime)}
 	}
 }
 

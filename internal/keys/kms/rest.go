@@ -43,6 +43,14 @@ func newHTTP(config *tls.Config) *http.Client {
 	}
 }
 
+// newPooled returns [newHTTP] with connections that are kept for a while, because signatures follow each other.
+func newPooled(config *tls.Config) *http.Client {
+	client := newHTTP(config)
+	t := transport(client)
+	t.DisableKeepAlives, t.IdleConnTimeout, t.MaxIdleConnsPerHost = false, 30*time.Second, 8
+	return client
+}
+
 // transport returns the transport of a client that [newHTTP] returned.
 func transport(client *http.Client) *http.Transport {
 	return client.Transport.(bounded).RoundTripper.(*http.Transport)
@@ -103,6 +111,8 @@ type request struct {
 	secrets     []string // are not quoted, not even if the answer has them
 	// detail returns the service's own text of an error; it may be nil.
 	detail func(body []byte) string
+	// signs selects the next step of an error, for a key that signs.
+	signs bool
 }
 
 // do sends a request and decodes the answer into v. The error is a [keyring.Away] if the service does not answer,
@@ -170,6 +180,10 @@ func (r request) failure(host string, status int, body []byte) error {
 		return &keyring.Away{Err: errors.New(text + ": check the state of the service")}
 	case status/100 == 3:
 		return errors.New(text + ": a redirect is not followed: use the address that it leads to")
+	case r.signs && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+		return errors.New(text + ": check the credentials, and whether they may read the public key and sign with the key")
+	case r.signs:
+		return errors.New(text + ": check that the key exists, and that it is a key that signs")
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return errors.New(text + ": check the credentials, and whether they may encrypt and decrypt with the key")
 	}

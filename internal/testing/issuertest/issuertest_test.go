@@ -32,6 +32,10 @@ func (m *memory) AddAuthorityRequest(context.Context, tenancy.AuthorityRequest) 
 	return errors.ErrUnsupported
 }
 
+func (m *memory) ReplaceAuthorityRequest(context.Context, string, tenancy.AuthorityRequest) error {
+	return errors.ErrUnsupported
+}
+
 func (m *memory) InstallAuthority(context.Context, string, ...tenancy.Authority) error {
 	return errors.ErrUnsupported
 }

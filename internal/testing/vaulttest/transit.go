@@ -1,17 +1,75 @@
 package vaulttest
 
 import (
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
-// Transit are the keys of the transit secrets engine, by name, as AES-256-GCM keys in memory. Its answers are those of
-// the documented API.
+// Transit are the keys of the transit secrets engine that encrypt, by name, as AES-256-GCM keys in memory. Its answers
+// are those of the documented API.
 type Transit map[string]cipher.AEAD
+
+// Signing are the keys of the transit secrets engine that sign: their versions, the first one first.
+type Signing map[string][]crypto.Signer
+
+// signing answers the request for a key (a GET request) and transit/sign/NAME/HASH.
+func (s *Server) signing(w http.ResponseWriter, parts []string, body map[string]any) {
+	versions := s.Signing[parts[2]]
+	if len(versions) == 0 {
+		fail(w, http.StatusNotFound)
+		return
+	}
+	if len(parts) == 3 {
+		keys := map[string]any{}
+		for i, key := range versions {
+			der, err := x509.MarshalPKIXPublicKey(key.Public())
+			if err != nil {
+				panic(err)
+			}
+			keys[strconv.Itoa(i+1)] = map[string]any{"creation_time": "2026-11-01T00:00:00Z", "name": "P-256",
+				"public_key": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+		}
+		reply(w, map[string]any{"data": map[string]any{"keys": keys, "latest_version": len(versions),
+			"min_available_version": 0, "name": parts[2], "supports_signing": true, "exportable": false}})
+		return
+	}
+	version := len(versions)
+	if n, ok := body["key_version"].(float64); ok && n > 0 {
+		version = int(n)
+	}
+	text, _ := body["input"].(string)
+	digest, err := base64.StdEncoding.DecodeString(text)
+	hash := map[string]crypto.Hash{"sha2-256": crypto.SHA256, "sha2-384": crypto.SHA384,
+		"sha2-512": crypto.SHA512}[parts[3]]
+	_, isRSA := versions[0].(*rsa.PrivateKey)
+	switch {
+	case version > len(versions):
+		fail(w, http.StatusBadRequest, "cannot sign: version does not exist or has not been found")
+		return
+	case err != nil || hash == 0 || body["prehashed"] != true || len(digest) != hash.Size():
+		fail(w, http.StatusBadRequest, "unable to decode input or hash of wrong length")
+		return
+	case isRSA && body["signature_algorithm"] != "pkcs1v15", !isRSA && body["marshaling_algorithm"] != "asn1":
+		fail(w, http.StatusBadRequest, "unsupported signature or marshaling algorithm")
+		return
+	}
+	signature, err := versions[version-1].Sign(rand.Reader, digest, hash)
+	if err != nil {
+		panic(err)
+	}
+	reply(w, map[string]any{"data": map[string]any{"key_version": version,
+		"signature": fmt.Sprintf("vault:v%d:%s", version, base64.StdEncoding.EncodeToString(signature))}})
+}
 
 // NewKey adds a key.
 func (t Transit) NewKey(name string) {

@@ -46,6 +46,7 @@ type Server struct {
 	Logins     int
 	Revoked    map[string]int // how often, by serial number with colons
 	Transit    Transit
+	Signing    Signing
 
 	CA    *testca.CA
 	URL   string
@@ -67,8 +68,8 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	now := time.Now()
 	s := &Server{CA: testca.New(t, "Vault", now), Revoked: map[string]int{}, Lifetime: time.Hour,
-		Transit: Transit{},
-		Tokens:  map[string]time.Duration{RootToken: 0},
+		Transit: Transit{}, Signing: Signing{},
+		Tokens: map[string]time.Duration{RootToken: 0},
 		Roles: map[string]Role{"tenants": {AllowedURIs: "spiffe://"}, "server-too": {AllowedURIs: "spiffe://",
 			ServerFlag: true}, "short": {AllowedURIs: "spiffe://", MaxTTL: 24 * time.Hour}, "no-names": {}}}
 	s.Roots = s.CA.RootFile(t)
@@ -104,7 +105,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("X-Vault-Request") != "true":
 		fail(w, http.StatusPreconditionFailed, "missing 'X-Vault-Request' header") // of a Vault agent that demands it
 		return
-	case r.Method != http.MethodPost:
+	case r.Method != http.MethodPost && (r.Method != http.MethodGet || !strings.HasPrefix(operation, "transit/keys/")):
 		fail(w, http.StatusMethodNotAllowed, "unsupported operation")
 		return
 	case r.Header.Get("X-Vault-Namespace") != s.Namespace:
@@ -112,7 +113,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body map[string]any
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil && r.Method == http.MethodPost {
 		fail(w, http.StatusBadRequest, "failed to parse JSON input: "+err.Error())
 		return
 	}
@@ -127,6 +128,8 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	switch parts := strings.Split(operation, "/"); {
 	case parts[0] == "transit" && len(parts) == 3 && (parts[1] == "encrypt" || parts[1] == "decrypt"):
 		s.transit(w, parts[1], parts[2], body)
+	case parts[0] == "transit" && (len(parts) == 3 && parts[1] == "keys" || len(parts) == 4 && parts[1] == "sign"):
+		s.signing(w, parts, body)
 	case parts[0] != "pki" || len(parts) < 2:
 		fail(w, http.StatusNotFound, fmt.Sprintf("no handler for route %q. route entry not found.", operation))
 	case parts[1] == "sign" && len(parts) == 3:

@@ -69,6 +69,8 @@ type Config struct {
 	CRLURL string
 	// LongestValidity is the maximum validity of a request. It determines when issuing CAs are replaced.
 	LongestValidity time.Duration
+	// Signatories opens the keys of issuing CAs that are not in the database; nil for none.
+	Signatories keyring.Signatories
 }
 
 // Storage stores authorities. AddAuthority returns [tenancy.ErrConflict] if the position is taken.
@@ -83,6 +85,9 @@ type Storage interface {
 type Requests interface {
 	AuthorityRequests(ctx context.Context) ([]tenancy.AuthorityRequest, error)
 	AddAuthorityRequest(ctx context.Context, r tenancy.AuthorityRequest) error
+	// ReplaceAuthorityRequest deletes a request and adds another one, in one transaction. It returns [tenancy.ErrStale] if
+	// the request to delete does not exist.
+	ReplaceAuthorityRequest(ctx context.Context, formerID string, r tenancy.AuthorityRequest) error
 	// InstallAuthority stores the authorities that answer a request, and deletes the request, in one transaction.
 	InstallAuthority(ctx context.Context, requestID string, all ...tenancy.Authority) error
 }
@@ -110,7 +115,11 @@ type authority struct {
 // Open reads the authorities from storage and creates those that are missing or due at now.
 func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Keyring, now time.Time) (*CA, error) {
 	ca := &CA{config: config, storage: storage, keys: keys}
-	return ca, ca.Refresh(ctx, now)
+	err := ca.Refresh(ctx, now)
+	if fault, _ := issuer.FaultOf(err); fault == issuer.KeyAway { // the successor of an issuing CA waits for its key
+		err = nil
+	}
+	return ca, err
 }
 
 // reloadAfter limits how long a CA can sign with an authority that another replica has revoked.
@@ -184,7 +193,7 @@ func (ca *CA) load(a tenancy.Authority) error {
 		return err
 	}
 	if len(a.SealedKey) > 0 || a.Kind == tenancy.IssuingAuthority {
-		if loaded.key, err = ca.keys.OpenKey(a.SealedKey, a.SealContext()); err != nil {
+		if loaded.key, err = ca.openKey(a.SealedKey, a.KeyURI, a.SealContext(), cert.PublicKey); err != nil {
 			return err
 		}
 	}
@@ -204,33 +213,37 @@ func (ca *CA) load(a tenancy.Authority) error {
 	return nil
 }
 
-// add creates and stores the next authority of its kind. If another replica was faster, it uses the authority of that
-// replica.
-func (ca *CA) add(ctx context.Context, kind tenancy.AuthorityKind, parent *authority, now, from time.Time) error {
-	made, err := ca.make(kind, parent, now)
+func (ca *CA) addRoot(ctx context.Context, now time.Time) error {
+	key, err := keyring.Generate(tenancy.P384)
 	if err != nil {
-		return fmt.Errorf("create a CA (%s): %w", kind, err)
+		return err
+	}
+	return ca.add(ctx, newKey{Signer: key}, nil, now, time.Time{})
+}
+
+// add creates and stores the next issuing CA below a parent, or the next root if that is nil. If another replica was
+// faster, it uses the authority of that replica.
+func (ca *CA) add(ctx context.Context, key newKey, parent *authority, now, from time.Time) error {
+	made, err := ca.make(key, parent, now)
+	if err != nil {
+		return fmt.Errorf("create a CA: %w", err)
 	}
 	made.SignsFrom = from
 	err = ca.storage.AddAuthority(ctx, made)
 	if err != nil && !errors.Is(err, tenancy.ErrConflict) {
-		return fmt.Errorf("store a CA (%s): %w", kind, err)
+		return fmt.Errorf("store a CA (%s): %w", made.Kind, err)
 	}
 	return ca.reload(ctx, now)
 }
 
-func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time) (none tenancy.Authority, err error) {
-	keyType, lifetime, name, position := tenancy.P256, issuingLifetime, "issuing CA", len(ca.issuing)+1
+func (ca *CA) make(key newKey, parent *authority, now time.Time) (none tenancy.Authority, err error) {
+	kind, lifetime, name, position := tenancy.IssuingAuthority, issuingLifetime, "issuing CA", len(ca.issuing)+1
 	if parent == nil {
-		keyType, lifetime, name, position = tenancy.P384, rootLifetime, "root CA", len(ca.roots)+1
-	}
-	key, err := keyring.Generate(keyType)
-	if err != nil {
-		return none, err
+		kind, lifetime, name, position = tenancy.RootAuthority, rootLifetime, "root CA", len(ca.roots)+1
 	}
 	template := ca.template(name, position, now)
 	template.NotAfter = template.NotBefore.Add(lifetime)
-	signer, issuerCert, parentID := key, template, ""
+	signer, issuerCert, parentID := key.Signer, template, ""
 	if parent != nil {
 		signer, issuerCert, parentID = parent.key, parent.cert, parent.ID
 		if template.NotAfter.After(parent.cert.NotAfter) {
@@ -254,8 +267,8 @@ func (ca *CA) make(kind tenancy.AuthorityKind, parent *authority, now time.Time)
 		return none, err
 	}
 	made := tenancy.Authority{ID: id.String(), Kind: kind, Position: position, ParentID: parentID, DER: der,
-		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
-	made.SealedKey, err = ca.keys.SealKey(key, made.SealContext())
+		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, KeyURI: key.uri}
+	made.SealedKey, err = ca.seal(key, made.SealContext())
 	return made, err
 }
 
@@ -356,7 +369,7 @@ func (ca *CA) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error
 	template.CRLDistributionPoints = ca.distributionPoints(signer)
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, r.Key.Public(), signer.key)
 	if err != nil {
-		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, err)
+		return issuer.Issued{}, fmt.Errorf("sign a certificate for %s: %w", r.Tenant, signer.signFailed(err))
 	}
 	return issuer.Issued{
 		DER: der, Chain: slices.Concat([][]byte{signer.DER}, signer.above), Serial: hex.EncodeToString(serial.Bytes()),
@@ -404,7 +417,11 @@ func (a *authority) list(revoked []issuer.Revocation, now, next time.Time) ([]by
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
 			SerialNumber: serial, RevocationTime: r.At.UTC().Truncate(time.Second), ReasonCode: r.Reason})
 	}
-	return x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		err = a.signFailed(err)
+	}
+	return der, err
 }
 
 // Bundle implements [issuer.Bundler].

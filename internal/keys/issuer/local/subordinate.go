@@ -22,7 +22,8 @@ import (
 )
 
 // RequestAuthority implements [issuer.Subordinate].
-func (ca *CA) RequestAuthority(ctx context.Context, now time.Time) (r tenancy.AuthorityRequest, err error) {
+func (ca *CA) RequestAuthority(ctx context.Context, key string, now time.Time) (r tenancy.AuthorityRequest,
+	err error) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
 	if err := ca.reload(ctx, now); err != nil {
@@ -31,24 +32,41 @@ func (ca *CA) RequestAuthority(ctx context.Context, now time.Time) (r tenancy.Au
 	if _, err := ca.onlyOne(now); err != nil {
 		return r, err
 	}
-	return ca.request(ctx, now)
+	return ca.request(ctx, key, now)
 }
 
-// request returns the open request for the next issuing CA. If there is none, it makes one.
-func (ca *CA) request(ctx context.Context, now time.Time) (r tenancy.AuthorityRequest, err error) {
+// request returns the open request for the next issuing CA. If there is none, or if it has another key than the named
+// one, it makes one.
+func (ca *CA) request(ctx context.Context, named string, now time.Time) (r tenancy.AuthorityRequest, err error) {
 	position := len(ca.issuing) + 1
-	r, found, err := ca.openRequest(ctx, position)
-	if err != nil || found {
+	open, found, err := ca.openRequest(ctx, position)
+	if err != nil || found && (named == "" || named == issuer.SealedKey && open.KeyURI == "") {
+		return open, err
+	}
+	key, err := ca.newKey(ctx, ca.keyOf(named))
+	if err != nil {
 		return r, err
 	}
-	if r, err = ca.makeRequest(position, now); err != nil {
+	if found && requestHas(open, key) {
+		return open, nil
+	}
+	if r, err = ca.makeRequest(position, key, now); err != nil {
 		return r, fmt.Errorf("request a CA: %w", err)
+	}
+	if found {
+		return r, ca.storage.ReplaceAuthorityRequest(ctx, open.ID, r)
 	}
 	err = ca.storage.AddAuthorityRequest(ctx, r)
 	if errors.Is(err, tenancy.ErrConflict) { // another replica was faster
 		r, _, err = ca.openRequest(ctx, position)
 	}
 	return r, err
+}
+
+// requestHas reports whether a request is for a key.
+func requestHas(r tenancy.AuthorityRequest, key newKey) bool {
+	csr, err := x509.ParseCertificateRequest(r.CSR)
+	return err == nil && r.KeyURI == key.uri && sameKey(csr.PublicKey, key.Public())
 }
 
 func (ca *CA) openRequest(ctx context.Context, position int) (r tenancy.AuthorityRequest, found bool, err error) {
@@ -66,15 +84,15 @@ func (ca *CA) openRequest(ctx context.Context, position int) (r tenancy.Authorit
 // The extensions that a request asks for (RFC 5280, sections 4.2.1.3, 4.2.1.9, 4.2.1.10, 4.2.1.12).
 var requested = []asn1.ObjectIdentifier{{2, 5, 29, 15}, {2, 5, 29, 19}, {2, 5, 29, 30}, {2, 5, 29, 37}}
 
-func (ca *CA) makeRequest(position int, now time.Time) (r tenancy.AuthorityRequest, err error) {
-	key, err := keyring.Generate(tenancy.P256)
+func (ca *CA) makeRequest(position int, key newKey, now time.Time) (r tenancy.AuthorityRequest, err error) {
+	own, err := keyring.Generate(tenancy.P256)
 	if err != nil {
 		return r, err
 	}
 	template := ca.template("issuing CA", position, now)
 	template.NotAfter = template.NotBefore.Add(issuingLifetime)
 	ca.constrain(template)
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key) // for its extensions alone
+	der, err := x509.CreateCertificate(rand.Reader, template, template, own.Public(), own) // for its extensions alone
 	if err != nil {
 		return r, err
 	}
@@ -95,7 +113,7 @@ func (ca *CA) makeRequest(position int, now time.Time) (r tenancy.AuthorityReque
 		}
 		ask.ExtraExtensions = append(ask.ExtraExtensions, points...)
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, ask, key)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, ask, key.Signer)
 	if err != nil {
 		return r, err
 	}
@@ -103,8 +121,8 @@ func (ca *CA) makeRequest(position int, now time.Time) (r tenancy.AuthorityReque
 	if err != nil {
 		return r, err
 	}
-	r = tenancy.AuthorityRequest{ID: id.String(), Position: position, CSR: csr, CreatedAt: now}
-	r.SealedKey, err = ca.keys.SealKey(key, r.SealContext())
+	r = tenancy.AuthorityRequest{ID: id.String(), Position: position, CSR: csr, CreatedAt: now, KeyURI: key.uri}
+	r.SealedKey, err = ca.seal(key, r.SealContext())
 	return r, err
 }
 
@@ -168,7 +186,7 @@ func (ca *CA) InstallAuthority(ctx context.Context, file []byte, signsFrom, now 
 	if err != nil {
 		return none, err
 	}
-	key, err := ca.keys.OpenKey(r.SealedKey, r.SealContext())
+	key, err := ca.openKey(r.SealedKey, r.KeyURI, r.SealContext(), leaf.PublicKey)
 	if err != nil {
 		return none, err
 	}
@@ -186,7 +204,7 @@ func (ca *CA) InstallAuthority(ctx context.Context, file []byte, signsFrom, now 
 func (ca *CA) install(ctx context.Context, r tenancy.AuthorityRequest, line []*x509.Certificate, from time.Time) error {
 	leaf, top := line[0], line[len(line)-1]
 	made := tenancy.Authority{ID: r.ID, Kind: tenancy.IssuingAuthority, Position: len(ca.issuing) + 1, DER: leaf.Raw,
-		SealedKey: r.SealedKey, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, SignsFrom: from}
+		SealedKey: r.SealedKey, KeyURI: r.KeyURI, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, SignsFrom: from}
 	for _, c := range line[1 : len(line)-1] {
 		made.Above = append(made.Above, c.Raw...)
 	}
@@ -365,6 +383,9 @@ func (ca *CA) tryLine(line []*x509.Certificate, key crypto.Signer, from time.Tim
 		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		ExtraExtensions: []pkix.Extension{names.SANExtension()}}
 	der, err := x509.CreateCertificate(rand.Reader, template, line[0], key.Public(), key)
+	if away := (*keyring.Away)(nil); errors.As(err, &away) {
+		return &issuer.Error{Fault: issuer.KeyAway, Text: "try the key of the issuing CA", Err: err}
+	}
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,11 @@ func (k *keeping) AddAuthorityRequest(_ context.Context, r tenancy.AuthorityRequ
 	return nil
 }
 
+func (k *keeping) ReplaceAuthorityRequest(ctx context.Context, former string, r tenancy.AuthorityRequest) error {
+	k.requests = slices.DeleteFunc(k.requests, func(o tenancy.AuthorityRequest) bool { return o.ID == former })
+	return k.AddAuthorityRequest(ctx, r)
+}
+
 func (k *keeping) InstallAuthority(ctx context.Context, id string, all ...tenancy.Authority) error {
 	k.requests = slices.DeleteFunc(k.requests, func(r tenancy.AuthorityRequest) bool { return r.ID == id })
 	for _, a := range all {
@@ -126,7 +131,7 @@ func present() time.Time { return time.Now().Add(time.Hour).UTC().Truncate(time.
 
 func requestOf(t *testing.T, ca *CA, at time.Time) tenancy.AuthorityRequest {
 	t.Helper()
-	r, err := ca.RequestAuthority(t.Context(), at)
+	r, err := ca.RequestAuthority(t.Context(), "", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +315,7 @@ func TestAChainThatReceiversWouldRefuseIsNotInstalled(t *testing.T) {
 	if _, err := ca.InstallAuthority(t.Context(), early, time.Time{}, at); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.RequestAuthority(t.Context(), at); !errors.Is(err, tenancy.ErrRefused) {
+	if _, err := ca.RequestAuthority(t.Context(), "", at); !errors.Is(err, tenancy.ErrRefused) {
 		t.Errorf("a request while one is announced: %v", err)
 	}
 	if _, err := ca.InstallAuthority(t.Context(), early, time.Time{}, at); !errors.Is(err, tenancy.ErrRefused) {

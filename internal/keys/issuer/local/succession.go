@@ -19,12 +19,16 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if len(ca.roots) == 0 {
-		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+		if err := ca.addRoot(ctx, now); err != nil {
 			return err
 		}
 	}
 	if len(ca.issuing) == 0 {
-		return ca.add(ctx, tenancy.IssuingAuthority, ca.roots[len(ca.roots)-1], now, time.Time{})
+		key, err := ca.newKey(ctx, "")
+		if err != nil {
+			return err
+		}
+		return ca.add(ctx, key, ca.roots[len(ca.roots)-1], now, time.Time{})
 	}
 	last := ca.last()
 	if last.SignsFrom.After(now) || now.Before(ca.announceAt(last)) {
@@ -36,7 +40,7 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 		from = soonest
 	}
 	if last.root.key == nil { // the request waits for the root, which is elsewhere
-		_, err := ca.request(ctx, now)
+		_, err := ca.request(ctx, "", now)
 		return err
 	}
 	from, err := ca.begin(from, now)
@@ -102,13 +106,17 @@ func (ca *CA) begin(requested, now time.Time) (from time.Time, err error) {
 // announce creates the next issuing CA, below a new root or that of the present one.
 func (ca *CA) announce(ctx context.Context, now time.Time, s issuer.Succession) error {
 	root := ca.last().root
+	key, err := ca.newKey(ctx, ca.keyOf(s.Key)) // before a root is made for it
+	if err != nil {
+		return err
+	}
 	if s.NewRoot {
-		if err := ca.add(ctx, tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+		if err := ca.addRoot(ctx, now); err != nil {
 			return err
 		}
 		root = ca.roots[len(ca.roots)-1]
 	}
-	return ca.add(ctx, tenancy.IssuingAuthority, root, now, s.SignsFrom)
+	return ca.add(ctx, key, root, now, s.SignsFrom)
 }
 
 // lastMoment returns the last time at which an issuing CA can sign a certificate of the longest validity.

@@ -238,7 +238,7 @@ func TestReplicasThatOpenTogetherShareOneHierarchy(t *testing.T) {
 		t.Fatal(err)
 	}
 	// b has read the storage before a wrote to it.
-	if err := b.add(t.Context(), tenancy.RootAuthority, nil, now, time.Time{}); err != nil {
+	if err := b.addRoot(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Refresh(t.Context(), now); err != nil {
