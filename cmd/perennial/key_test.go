@@ -23,7 +23,7 @@ func perennial(args ...string) (status int, out, stderr string) {
 
 func TestTheCommandLineWrapsAndMovesTheKeys(t *testing.T) {
 	vault := vaulttest.Start(t)
-	vault.Transit.NewKey("perennial")
+	vault.NewKey("perennial")
 	t.Setenv("VAULT_ADDR", vault.URL)
 	t.Setenv("VAULT_TOKEN", vaulttest.RootToken)
 	t.Setenv("VAULT_CACERT", vault.Roots)

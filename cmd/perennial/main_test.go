@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -64,7 +63,7 @@ func startScriptVault(t *testing.T) *vaulttest.Server {
 	s := vaulttest.Start(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	testenv.Check(t, err)
-	s.Signing["issuing"] = []crypto.Signer{key}
+	s.AddSigningKey("issuing", key)
 	for name, value := range map[string]string{"VAULT_ADDR": s.URL, "VAULT_TOKEN": vaulttest.RootToken,
 		"VAULT_CACERT": s.Roots, "VAULT_NAMESPACE": ""} {
 		t.Setenv(name, value)

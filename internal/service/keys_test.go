@@ -26,7 +26,7 @@ import (
 func startTransit(t *testing.T) (*vaulttest.Server, string) {
 	t.Helper()
 	vault := vaulttest.Start(t)
-	vault.Transit.NewKey("perennial")
+	vault.NewKey("perennial")
 	t.Setenv("VAULT_ADDR", vault.URL)
 	t.Setenv("VAULT_TOKEN", vaulttest.RootToken)
 	t.Setenv("VAULT_CACERT", vault.Roots)

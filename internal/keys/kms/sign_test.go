@@ -196,8 +196,8 @@ func TestAVaultSignsWithEachVersionOfAKey(t *testing.T) {
 	s, p := startVault(t)
 	t.Setenv("VAULT_ADDR", s.URL)
 	base := strings.TrimSuffix(p.uri, "a")
-	s.Signing["p256"] = []crypto.Signer{signingKeys()["p256"]}
-	s.Signing["rsa"] = []crypto.Signer{signingKeys()["rsa"]}
+	s.AddSigningKey("p256", signingKeys()["p256"])
+	s.AddSigningKey("rsa", signingKeys()["rsa"])
 	all := signingPeer{uris: map[string]string{base + "p256": base + "p256", base + "rsa": base + "rsa"},
 		open: OpenSigner, away: p.away, missing: base + "none", secrets: p.secrets}
 	all.conforms(t)
@@ -207,9 +207,7 @@ func TestAVaultSignsWithEachVersionOfAKey(t *testing.T) {
 	check(t, err)
 	second, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
-	s.Lock()
-	s.Signing["p256"] = append(s.Signing["p256"], second)
-	s.Unlock()
+	s.AddSigningKey("p256", second)
 	rotated, err := OpenSigner(base + "p256")
 	check(t, err)
 	all.signs(t, keyring.NewSigner(rotated, public))

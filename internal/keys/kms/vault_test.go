@@ -15,8 +15,8 @@ import (
 func startVault(t *testing.T) (*vaulttest.Server, peer) {
 	t.Helper()
 	s := vaulttest.Start(t)
-	s.Transit.NewKey("a")
-	s.Transit.NewKey("b")
+	s.NewKey("a")
+	s.NewKey("b")
 	for _, name := range []string{"VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CLIENT_CERT", vaultTokenFile} {
 		t.Setenv(name, "")
 	}

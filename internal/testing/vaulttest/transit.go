@@ -15,16 +15,16 @@ import (
 	"strings"
 )
 
-// Transit are the keys of the transit secrets engine that encrypt, by name, as AES-256-GCM keys in memory. Its answers
-// are those of the documented API.
-type Transit map[string]cipher.AEAD
-
-// Signing are the keys of the transit secrets engine that sign: their versions, the first one first.
-type Signing map[string][]crypto.Signer
+// AddSigningKey adds a version of a key of the transit secrets engine that signs.
+func (s *Server) AddSigningKey(name string, key crypto.Signer) {
+	s.Lock()
+	defer s.Unlock()
+	s.signers[name] = append(s.signers[name], key)
+}
 
 // signing answers the request for a key (a GET request) and transit/sign/NAME/HASH.
 func (s *Server) signing(w http.ResponseWriter, parts []string, body map[string]any) {
-	versions := s.Signing[parts[2]]
+	versions := s.signers[parts[2]]
 	if len(versions) == 0 {
 		fail(w, http.StatusNotFound)
 		return
@@ -71,15 +71,17 @@ func (s *Server) signing(w http.ResponseWriter, parts []string, body map[string]
 		"signature": fmt.Sprintf("vault:v%d:%s", version, base64.StdEncoding.EncodeToString(signature))}})
 }
 
-// NewKey adds a key.
-func (t Transit) NewKey(name string) {
+// NewKey creates a key of the transit secrets engine that encrypts.
+func (s *Server) NewKey(name string) {
+	s.Lock()
+	defer s.Unlock()
 	key := make([]byte, 32)
 	rand.Read(key)
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err)
 	}
-	if t[name], err = cipher.NewGCMWithRandomNonce(block); err != nil {
+	if s.ciphers[name], err = cipher.NewGCMWithRandomNonce(block); err != nil {
 		panic(err)
 	}
 }
@@ -88,7 +90,7 @@ const ciphertextPrefix = "vault:v1:"
 
 // transit answers transit/encrypt/NAME and transit/decrypt/NAME.
 func (s *Server) transit(w http.ResponseWriter, operation, name string, body map[string]any) {
-	key, known := s.Transit[name]
+	key, known := s.ciphers[name]
 	text, _ := body[map[string]string{"encrypt": "plaintext", "decrypt": "ciphertext"}[operation]].(string)
 	data, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, ciphertextPrefix))
 	switch {

@@ -3,6 +3,8 @@
 package vaulttest
 
 import (
+	"crypto"
+	"crypto/cipher"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -44,9 +46,9 @@ type Server struct {
 	RetryAfter string        // with it
 	Lifetime   time.Duration // of the tokens of logins
 	Logins     int
-	Revoked    map[string]int // how often, by serial number with colons
-	Transit    Transit
-	Signing    Signing
+	Revoked    map[string]int             // how often, by serial number with colons
+	ciphers    map[string]cipher.AEAD     // AES-256-GCM keys of the transit secrets engine, by name
+	signers    map[string][]crypto.Signer // versions of its keys that sign, the first one first
 
 	CA    *testca.CA
 	URL   string
@@ -68,7 +70,7 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	now := time.Now()
 	s := &Server{CA: testca.New(t, "Vault", now), Revoked: map[string]int{}, Lifetime: time.Hour,
-		Transit: Transit{}, Signing: Signing{},
+		ciphers: map[string]cipher.AEAD{}, signers: map[string][]crypto.Signer{},
 		Tokens: map[string]time.Duration{RootToken: 0},
 		Roles: map[string]Role{"tenants": {AllowedURIs: "spiffe://"}, "server-too": {AllowedURIs: "spiffe://",
 			ServerFlag: true}, "short": {AllowedURIs: "spiffe://", MaxTTL: 24 * time.Hour}, "no-names": {}}}
