@@ -154,11 +154,21 @@ type prepared struct {
 	later       []tenancy.Purpose // whose first certificate is requested when the tenant exists
 }
 
-// prepareAll prepares foundings on all cores.
+// prepareAll prepares foundings, several at the same time, until one fails.
 func (e *Engine) prepareAll(ctx context.Context, foundings []Founding, now time.Time) ([]prepared, error) {
-	all, errs := make([]prepared, len(foundings)), make([]error, len(foundings))
-	eachOnAllCores(len(foundings), func(i int) { all[i], errs[i] = e.prepare(ctx, foundings[i], now) })
-	return all, cmp.Or(errs...)
+	all := make([]prepared, len(foundings))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	each(len(foundings), e.parallel(e.resolved("")), func(i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		var err error
+		if all[i], err = e.prepare(ctx, foundings[i], now); err != nil {
+			cancel(err)
+		}
+	})
+	return all, context.Cause(ctx)
 }
 
 func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prepared, err error) {

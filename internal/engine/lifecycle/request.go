@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
@@ -139,25 +140,46 @@ func askAgain(later *issuer.RequestedError, now time.Time) time.Time {
 }
 
 // Collect asks the CAs for the answers to the requests whose time has come, and stores the certificates that they have
-// issued. A request that fails does not delay the others.
+// issued. A request that fails does not delay the others, and a CA that fails several times in a row is not asked for
+// the others.
 func (e *Engine) Collect(ctx context.Context, now time.Time) error {
 	var failures []error
+	var down outages
 	for after := ""; ctx.Err() == nil; {
 		due, err := e.store.DueRequests(ctx, now, after, requestPage)
 		if err != nil {
 			return errors.Join(append(failures, err)...)
 		}
-		for _, q := range due {
-			after = q.ID
-			if err := e.collect(ctx, q, now); err != nil {
-				failures = append(failures, err)
-			}
-		}
+		failures = append(failures, e.collectAll(ctx, due, &down, now)...)
 		if len(due) < requestPage {
 			break
 		}
+		after = due[len(due)-1].ID
 	}
 	return errors.Join(failures...)
+}
+
+// collectAll collects the answers to some requests. No CA waits for another.
+func (e *Engine) collectAll(ctx context.Context, due []tenancy.Request, down *outages, now time.Time) []error {
+	errs := make([]error, len(due))
+	byIssuer := map[string][]int{}
+	for i, q := range due {
+		byIssuer[q.Issuer] = append(byIssuer[q.Issuer], i)
+	}
+	var issuers sync.WaitGroup
+	for name, requests := range byIssuer {
+		issuers.Go(func() {
+			each(len(requests), e.parallel(name), func(n int) {
+				i := requests[n]
+				if down.of(name) == nil {
+					errs[i] = e.collect(ctx, due[i], now)
+					down.note(name, errs[i])
+				}
+			})
+		})
+	}
+	issuers.Wait()
+	return errs
 }
 
 // Answer stores the certificate that a person brings for a request, in any form that [issuer.Requester] reads. The

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -206,13 +205,14 @@ type attempt struct {
 	engine       *Engine
 	runDate, now time.Time
 	until        store.Position
+	outages      *outages
 }
 
 // renewDue deals with every certificate after one position and up to another that may be due. It is a pipeline: while
 // one page is written, the keys and certificates of the next page are created, and the page after that is read.
 func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int,
 	lastErr, err error) {
-	w := attempt{engine: e, runDate: runDate, now: now, until: until}
+	w := attempt{engine: e, runDate: runDate, now: now, until: until, outages: &outages{}}
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
 	defer func() {
@@ -288,7 +288,7 @@ func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
 	}
 }
 
-// prepare decides what to do with each certificate, and issues the successors on all cores.
+// prepare decides what to do with each certificate, and issues the successors. No issuer waits for another.
 func (w attempt) prepare(ctx context.Context, p *page) {
 	p.actions = make([]policy.Action, len(p.certs))
 	p.successors = make([]*store.SealedCertificate, len(p.certs))
@@ -313,13 +313,15 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			renew = nil
 		}
 	}
-	why := cause{actor: actor(w.runDate), runDate: w.runDate}
-	eachOnAllCores(len(renew), func(n int) {
-		i := renew[n]
-		old := p.certs[i]
-		c, err := w.engine.successor(ctx, p.people[old.TenantID].owner(), old, why, w.now)
-		p.successors[i], errs[i] = &c, err
-	})
+	var issuers sync.WaitGroup
+	for name, due := range w.byIssuer(p, renew) {
+		issuers.Go(func() {
+			each(len(due), w.engine.parallel(name), func(n int) {
+				p.successors[due[n]], errs[due[n]] = w.successor(ctx, name, p, p.certs[due[n]])
+			})
+		})
+	}
+	issuers.Wait()
 	for i, err := range errs {
 		if err == nil {
 			continue
@@ -332,18 +334,28 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 	}
 }
 
-// eachOnAllCores calls do with 0 to n-1, on all cores, and returns when every call has returned.
-func eachOnAllCores(n int, do func(i int)) {
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				do(i)
-			}
-		})
+// byIssuer groups certificates of a page, given by their index, by the issuer that renews them. The order in a group is
+// random: certificates that a CA fails on must not keep the same others from being tried (see [outages]).
+func (w attempt) byIssuer(p *page, certs []int) map[string][]int {
+	groups := map[string][]int{}
+	for _, n := range rand.Perm(len(certs)) {
+		c := p.certs[certs[n]]
+		name := w.engine.resolved(p.people[c.TenantID].owner().credential(c.Purpose).Issuer)
+		groups[name] = append(groups[name], certs[n])
 	}
-	workers.Wait()
+	return groups
+}
+
+// successor issues the successor of a certificate of a page, unless its issuer has failed too often.
+func (w attempt) successor(ctx context.Context, issuer string, p *page, old tenancy.Certificate) (
+	*store.SealedCertificate, error) {
+	if err := w.outages.of(issuer); err != nil {
+		return nil, err
+	}
+	why := cause{actor: actor(w.runDate), runDate: w.runDate}
+	c, err := w.engine.successor(ctx, p.people[old.TenantID].owner(), old, why, w.now)
+	w.outages.note(issuer, err)
+	return &c, err
 }
 
 // tryCommit stores what was prepared, in one transaction.

@@ -28,6 +28,12 @@ type Requester interface {
 	SigningRequest(r Request) ([]byte, error)
 }
 
+// A Parallel is an issuer whose CA is elsewhere. Its answers take time, and none of the cores of this machine.
+type Parallel interface {
+	// Parallel returns the number of requests that may be sent to the CA at the same time.
+	Parallel() int
+}
+
 // A Hierarchy is an issuer that has its own authorities and replaces them. Their certificates are stored by ID.
 type Hierarchy interface {
 	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now.

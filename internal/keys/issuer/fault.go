@@ -37,6 +37,15 @@ var advice = map[Fault]string{
 	Mismatched: "compare the CA's role or template with the requirements in docs/issuers.md",
 }
 
+// Outage reports whether the fault concerns the CA as a whole, and not one certificate.
+func (f Fault) Outage() bool {
+	switch f {
+	case Unreachable, Slow, Limited, Untrusted, Expired, Denied, KeyAway:
+		return true
+	}
+	return false
+}
+
 // Advice returns the next step of an operator.
 func (f Fault) Advice() string { return advice[f] }
 

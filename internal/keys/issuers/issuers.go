@@ -4,13 +4,15 @@
 //	  - name: corporate
 //	    kind: step-ca
 //	    rate: 20
+//	    parallel: 16
 //	    settings:
 //	      url: https://ca.example.com
 //	      ...
 //
 // The file is strict: an unknown key is an error that names its line. Secrets are references ([secret.Ref]), so that
-// the file itself holds none. An opened issuer is checked ([issuer.Checked]), requests at most its rate of certificates
-// a second in this process, and asks a CA that limits requests no earlier than the CA allows.
+// the file itself holds none. An opened issuer is checked ([issuer.Checked]). It limits the certificates that this
+// process requests a second, and the requests that it sends at the same time. A CA that limits requests is asked no
+// earlier than it allows.
 package issuers
 
 import (
@@ -36,8 +38,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// maxFile bounds a file of issuers.
-const maxFile = 1 << 20
+const (
+	// maxFile bounds a file of issuers.
+	maxFile = 1 << 20
+	// DefaultParallel is the number of requests that are sent to a CA at the same time, unless its entry has another.
+	DefaultParallel = 8
+	maxParallel     = 256
+)
 
 // An Env holds what issuers need of the installation.
 type Env struct {
@@ -84,9 +91,11 @@ type Entry struct {
 	Name string
 	Kind string
 	Rate float64 // certificates a second; 0 for no limit
-	path string
-	line int
-	node *yaml.Node // its settings
+	// Parallel is the number of requests that are sent at the same time; 0 for [DefaultParallel].
+	Parallel int
+	path     string
+	line     int
+	node     *yaml.Node // its settings
 }
 
 // document is the form of a file.
@@ -95,6 +104,7 @@ type document struct {
 		Name     string    `yaml:"name"`
 		Kind     string    `yaml:"kind"`
 		Rate     float64   `yaml:"rate"`
+		Parallel int       `yaml:"parallel"`
 		Settings yaml.Node `yaml:"settings"`
 	} `yaml:"issuers"`
 }
@@ -124,7 +134,7 @@ func Read(path string) ([]Entry, error) {
 	entries := make([]Entry, len(d.Issuers))
 	names := map[string]bool{issuer.Local: true}
 	for i, one := range d.Issuers {
-		e := Entry{Name: one.Name, Kind: one.Kind, Rate: one.Rate, path: path, line: lineOf(top, i),
+		e := Entry{Name: one.Name, Kind: one.Kind, Rate: one.Rate, Parallel: one.Parallel, path: path, line: lineOf(top, i),
 			node: &d.Issuers[i].Settings}
 		if err := e.check(names); err != nil {
 			return nil, fmt.Errorf("issuers %s: line %d: %w", path, e.line, err)
@@ -160,6 +170,9 @@ func (e Entry) check(names map[string]bool) error {
 		return fmt.Errorf("unknown kind %q: use one of %s", e.Kind, strings.Join(Kinds(), ", "))
 	case e.Rate < 0:
 		return fmt.Errorf("invalid rate %g: use a number of certificates a second, or 0 for no limit", e.Rate)
+	case e.Parallel < 0 || e.Parallel > maxParallel:
+		return fmt.Errorf("invalid parallel %d: use a number of requests from 1 to %d, or 0 for %d", e.Parallel, maxParallel,
+			DefaultParallel)
 	case e.node.IsZero():
 		return errors.New("settings are missing")
 	}
@@ -172,7 +185,7 @@ func (e Entry) Open(env Env) (issuer.Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuers %s: line %d: issuer %s: %w", e.path, e.line, e.Name, err)
 	}
-	return issuer.Checked(limit(opened, e.Kind, e.Rate)), nil
+	return issuer.Checked(limit(opened, e)), nil
 }
 
 // OpenAll reads a file and opens its issuers, by name.

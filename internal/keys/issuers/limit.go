@@ -1,6 +1,7 @@
 package issuers
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -13,20 +14,22 @@ import (
 
 // limited is an issuer that requests a number of certificates a second, and none while the CA allows none.
 type limited struct {
-	issuer  issuer.Issuer
-	kind    string
-	limiter *rate.Limiter
+	issuer   issuer.Issuer
+	kind     string
+	parallel int
+	limiter  *rate.Limiter
 
 	mu   sync.Mutex // guards held
 	held *issuer.Error
 }
 
-func limit(i issuer.Issuer, kind string, perSecond float64) *limited {
-	allowed, burst := rate.Limit(perSecond), int(math.Ceil(perSecond))
-	if perSecond == 0 {
+func limit(i issuer.Issuer, e Entry) *limited {
+	allowed, burst := rate.Limit(e.Rate), int(math.Ceil(e.Rate))
+	if e.Rate == 0 {
 		allowed, burst = rate.Inf, 1
 	}
-	return &limited{issuer: i, kind: kind, limiter: rate.NewLimiter(allowed, burst)}
+	return &limited{issuer: i, kind: e.Kind, parallel: cmp.Or(e.Parallel, DefaultParallel),
+		limiter: rate.NewLimiter(allowed, burst)}
 }
 
 // Unwrap makes the capabilities of the issuer reachable.
@@ -34,6 +37,9 @@ func (l *limited) Unwrap() issuer.Issuer { return l.issuer }
 
 // Kind returns the kind of the issuer, as the file names it.
 func (l *limited) Kind() string { return l.kind }
+
+// Parallel implements [issuer.Parallel].
+func (l *limited) Parallel() int { return l.parallel }
 
 // Issue implements [issuer.Issuer].
 func (l *limited) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, error) {

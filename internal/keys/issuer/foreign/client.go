@@ -166,7 +166,7 @@ func NewClient(base string, config *tls.Config, timeout time.Duration) (*Client,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    connectTimeout,
 		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    8,
+		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}

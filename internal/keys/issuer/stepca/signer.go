@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -73,9 +74,35 @@ func (s identity) token(provisioner, audience string, at time.Time, claims map[s
 }
 
 // A jwkSigner signs with the key of a JWK provisioner.
-type jwkSigner struct{ config Config }
+type jwkSigner struct {
+	config Config
 
-func (s jwkSigner) identity(context.Context, renewer) (id identity, err error) {
+	mu     sync.Mutex // guards what follows
+	sealed [sha256.Size]byte
+	opened string // what was sealed
+}
+
+// open decrypts a key. The same text with the same password is decrypted once, because the key derivation is slow by
+// design: for each certificate, it would take longer than the CA takes to sign.
+func (s *jwkSigner) open(text string, jwe *jose.JSONWebEncryption) (string, error) {
+	password, err := s.config.Password.Read()
+	if err != nil {
+		return "", fmt.Errorf("the key %s is encrypted: %w", s.config.Key, err)
+	}
+	sealed := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(text), text, password.Reveal()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened == "" || s.sealed != sealed {
+		opened, err := jwe.Decrypt([]byte(password.Reveal()))
+		if err != nil {
+			return "", fmt.Errorf("the key %s cannot be opened with the password %s", s.config.Key, s.config.Password)
+		}
+		s.sealed, s.opened = sealed, string(opened)
+	}
+	return s.opened, nil
+}
+
+func (s *jwkSigner) identity(context.Context, renewer) (id identity, err error) {
 	data, err := s.config.Key.Read()
 	if err != nil {
 		return id, err
@@ -87,15 +114,9 @@ func (s jwkSigner) identity(context.Context, renewer) (id identity, err error) {
 	}
 	if jwe, err := parse(text, []jose.KeyAlgorithm{jose.PBES2_HS256_A128KW, jose.PBES2_HS512_A256KW},
 		[]jose.ContentEncryption{jose.A128GCM, jose.A256GCM, jose.A128CBC_HS256, jose.A256CBC_HS512}); err == nil {
-		password, err := s.config.Password.Read()
-		if err != nil {
-			return id, fmt.Errorf("the key %s is encrypted: %w", s.config.Key, err)
+		if text, err = s.open(text, jwe); err != nil {
+			return id, err
 		}
-		opened, err := jwe.Decrypt([]byte(password.Reveal()))
-		if err != nil {
-			return id, fmt.Errorf("the key %s cannot be opened with the password %s", s.config.Key, s.config.Password)
-		}
-		text = string(opened)
 	}
 	var key jose.JSONWebKey
 	if json.Unmarshal([]byte(text), &key) != nil || key.IsPublic() || !key.Valid() {

@@ -73,7 +73,7 @@ func Open(c Config, form issuer.Form, log *slog.Logger) (*Issuer, error) {
 		return nil, errors.New("set either fingerprint, to the SHA-256 of the root (step certificate fingerprint), or " +
 			"roots, to its file")
 	}
-	i.signer = jwkSigner{c}
+	i.signer = &jwkSigner{config: c}
 	if c.Certificate != "" {
 		i.signer = &x5cSigner{config: c}
 	}
