@@ -119,6 +119,8 @@ type Engine struct {
 	// messagesKept is the retention time of the message log.
 	messagesKept time.Duration
 	pace         func(ctx context.Context, n int) error // may be nil
+	// stopwatch starts to measure the duration of an attempt.
+	stopwatch func() (elapsed func() time.Duration)
 	// surpriseFree reports whether the policy's audit finds no renewal without a warning.
 	surpriseFree func() (bool, error)
 }
@@ -147,7 +149,7 @@ func New(c Config) (*Engine, error) {
 		keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
-		heads: c.Heads, operators: c.Operators, founded: founded,
+		heads: c.Heads, operators: c.Operators, founded: founded, stopwatch: stopwatch,
 		messagesKept: cmp.Or(c.MessagesKept, DefaultMessagesKept),
 		surpriseFree: sync.OnceValues(func() (bool, error) {
 			report, err := policy.Audit(c.Policy)
@@ -259,9 +261,9 @@ func (e *Engine) issue(ctx context.Context, o owner, r issuance) (c store.Sealed
 // certificate that is due at once would be renewed again at every run, with a notice each time.
 func (e *Engine) complete(ctx context.Context, c store.SealedCertificate,
 	issued issuer.Issued) (_ store.SealedCertificate, err error) {
-	if v := (policy.Validity{NotBefore: issued.NotBefore,
-		NotAfter: issued.NotAfter}); !issued.NotAfter.After(c.CreatedAt.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
-		issued.NotBefore.After(c.CreatedAt) {
+	v := policy.Validity{NotBefore: issued.NotBefore, NotAfter: issued.NotAfter}
+	if !issued.NotAfter.After(c.CreatedAt.Add(e.policy.RenewWithin.Of(v.Lifetime()))) ||
+		issued.NotBefore.After(c.CreatedAt.Add(issuer.MaxAhead)) {
 		return c, fmt.Errorf("issue: the CA issued a certificate that is valid from %s to %s, which the policy %s would "+
 			"renew again, or that is not valid yet: check the CA's limits and its clock",
 			issued.NotBefore.UTC().Format(time.RFC3339), issued.NotAfter.UTC().Format(time.RFC3339), e.policy.Name)

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
@@ -72,4 +73,10 @@ func each(n, parallel int, do func(i int)) {
 		})
 	}
 	workers.Wait()
+}
+
+// stopwatch measures time by the monotonic clock.
+func stopwatch() func() time.Duration {
+	started := time.Now()
+	return func() time.Duration { return time.Since(started) }
 }

@@ -2,13 +2,16 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -19,7 +22,9 @@ type crowded struct {
 	remote
 	parallel int
 	fails    func(tenant string) error
-	meet     int // Issue returns when so many requests have arrived, or after a while
+	meet     int           // Issue returns when so many requests have arrived, or after a while
+	takes    func(n int)   // for the request of a number
+	ahead    time.Duration // of the request's time when the certificate begins; zero: some minutes before
 
 	mu      sync.Mutex // guards what follows
 	asked   int
@@ -33,6 +38,9 @@ func (c *crowded) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, e
 	if c.asked++; c.asked == c.meet {
 		close(c.arrived)
 	}
+	if c.takes != nil {
+		c.takes(c.asked)
+	}
 	c.mu.Unlock()
 	if c.meet > 0 {
 		select {
@@ -45,6 +53,9 @@ func (c *crowded) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, e
 		if err := c.fails(r.Tenant); err != nil {
 			return issuer.Issued{}, err
 		}
+	}
+	if c.ahead > 0 {
+		r.At = r.At.Add(local.Backdate + c.ahead)
 	}
 	return c.remote.Issue(ctx, r)
 }
@@ -180,4 +191,63 @@ func TestACAThatDoesNotAnswerIsNotAskedForEveryOpenRequest(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A run by a CA that takes ten seconds for a certificate: what it has issued is stored again and again, and no other
+// worker begins meanwhile.
+func TestASlowCARenewsInOneAttemptAndWhatItIssuesIsStoredMeanwhile(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		founded, run := date("2026-01-15"), date("2026-12-01")
+		f := setUp(t, url, policy.Default, founded)
+		f.config.PartLease = 2 * time.Minute
+		c := f.withCrowded(40, founded)
+		c.parallel = 1
+		other := f.replica(founded)
+		var passed atomic.Int64
+		elapsed := func() time.Duration { return time.Duration(passed.Load()) }
+		f.stopwatch = func() func() time.Duration { return elapsed }
+		most, stored := 0, 0
+		c.takes = func(n int) {
+			passed.Add(int64(10 * time.Second))
+			if n%10 != 0 {
+				return
+			}
+			stored = f.renewed("bank")
+			most = max(most, n-stored)
+			err := other.RunPart(t.Context(), run, 1, run.Add(elapsed()))
+			if held := (*NotYetError)(nil); !errors.As(err, &held) {
+				t.Errorf("after %s, another worker: %v", elapsed(), err)
+			}
+		}
+		_, err := f.Run(t.Context(), run, run)
+		check(t, err)
+		if got := f.renewed("bank"); got != 40 || c.asked != 40 {
+			t.Errorf("%d certificates are renewed by %d requests, want 40", got, c.asked)
+		}
+		if most > 20 || stored == 0 {
+			t.Errorf("%d certificates were issued and not stored, and %d were stored at the end", most, stored)
+		}
+	})
+}
+
+// The clock of a CA that sets no start back is some seconds ahead when it signs, and the clocks of receivers differ.
+func TestACertificateThatSlowClocksDoNotAcceptYetIsPresentedLater(t *testing.T) {
+	founded := date("2026-01-15")
+	f := sqlite(t, policy.Default, founded)
+	f.withCrowded(0, founded).ahead = 3 * time.Second
+	acme := f.tenant("acme", founded)
+	f.add(acme, tenancy.Credential{Name: "bank", Issuer: "bank-ca"}, founded)
+	f.arrange(tenancy.Arrangement{TenantID: acme.ID, Name: "crm-to-erp", Endpoint: "https://erp", Credential: "bank",
+		Strategy: tenancy.Immediate, CreatedAt: founded})
+	f.renews()
+	next := f.newest(acme, "bank")
+	if next.Generation != 2 || !next.NotBefore.Equal(date("2026-12-01").Add(3*time.Second)) {
+		t.Fatalf("generation %d is valid from %s", next.Generation, next.NotBefore)
+	}
+	from := next.NotBefore.Add(slowClock)
+	for at, want := range map[time.Time]int{from.Add(-time.Microsecond): 1, from: 2} {
+		if moved, _ := f.standing(acme, "erp").Rollover.At(at); moved.Presents != want {
+			t.Errorf("at %s, generation %d is presented, want %d", at, moved.Presents, want)
+		}
+	}
 }

@@ -118,7 +118,9 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	failed, why, err := e.renewDue(ctx, runDate, now, p.After, p.Until)
+	w := &attempt{engine: e, runDate: runDate, now: now, elapsed: e.stopwatch(), until: p.Until, part: p}
+	failed, why, err := w.renewDue(ctx)
+	p = w.part
 	if err != nil {
 		why = err
 	} else if failed > 0 {

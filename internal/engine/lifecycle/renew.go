@@ -151,6 +151,10 @@ func (e *Engine) renewsAfter(c tenancy.Certificate, run time.Time) time.Time {
 	}
 }
 
+// slowClock is the allowance for receivers whose clock is behind. Most CAs set the start of a certificate back by that
+// or more; the certificate of another one is presented later.
+const slowClock = time.Minute
+
 // replace adds the successor of a certificate to a batch, with the cut-overs that it causes at once and the notices
 // about it.
 func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next store.SealedCertificate, why cause,
@@ -161,6 +165,9 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 	}
 	if next.NoticedUntil, err = e.noticedUntil(old, why, now); err != nil {
 		return err
+	}
+	if from := next.NotBefore.Add(slowClock); from.After(now) && !revokes(why.reason) {
+		next.NoticedUntil = latest(next.NoticedUntil, from)
 	}
 	e.watch(b, p, old, &next, why, now)
 	moved := p.AfterRenewal(old, next.Certificate, now)

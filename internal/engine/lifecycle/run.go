@@ -194,25 +194,34 @@ type page struct {
 	certs      []tenancy.Certificate
 	people     map[string]audience
 	actions    []policy.Action
+	paced      bool // its renewals have been waited for
 	successors []*store.SealedCertificate
 	failed     int
 	lastErr    error
 	err        error // the page could not be read
 }
 
-// An attempt is one try of a run over certificates that may be due.
+// pageTime limits the time for which the certificates of a page are requested before those that are there are stored.
+// What a slow CA has issued is then not lost if the worker dies, and the claim of the part can be prolonged.
+const pageTime = 30 * time.Second
+
+// An attempt is one try of a run over the certificates of a part.
 type attempt struct {
 	engine       *Engine
-	runDate, now time.Time
-	until        store.Position
-	outages      *outages
+	runDate, now time.Time            // of its beginning
+	elapsed      func() time.Duration // since then
+	until        store.Position       // the end of the part
+	part         store.Part           // claimed; after the beginning, only commit uses it
+	outages      outages
 }
 
-// renewDue deals with every certificate after one position and up to another that may be due. It is a pipeline: while
-// one page is written, the keys and certificates of the next page are created, and the page after that is read.
-func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, until store.Position) (failed int,
-	lastErr, err error) {
-	w := attempt{engine: e, runDate: runDate, now: now, until: until, outages: &outages{}}
+// at returns the present time, in whole minutes since the beginning: a short attempt has one time for all that it does,
+// and the certificates of a long one are not compared with a time long ago.
+func (w *attempt) at() time.Time { return w.now.Add(w.elapsed().Truncate(time.Minute)) }
+
+// renewDue deals with every certificate of the part that may be due. It is a pipeline: while one page is written, the
+// keys and certificates of the next page are created, and the page after that is read.
+func (w *attempt) renewDue(ctx context.Context) (failed int, lastErr, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	read, ready := make(chan *page), make(chan *page)
 	defer func() {
@@ -220,16 +229,20 @@ func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, un
 		for range ready { // until both stages have ended
 		}
 	}()
-	go w.readAll(ctx, after, read)
+	go w.readAll(ctx, w.part.After, read)
 	go func() {
 		defer close(ready)
 		for p := range read {
-			if p.err == nil {
-				w.prepare(ctx, p)
-			}
-			select {
-			case ready <- p:
-			case <-ctx.Done():
+			for p != nil && ctx.Err() == nil {
+				var rest *page
+				if p.err == nil {
+					rest = w.prepare(ctx, p)
+				}
+				select {
+				case ready <- p:
+				case <-ctx.Done():
+				}
+				p = rest
 			}
 		}
 	}()
@@ -248,7 +261,7 @@ func (e *Engine) renewDue(ctx context.Context, runDate, now time.Time, after, un
 }
 
 // readAll reads page after page.
-func (w attempt) readAll(ctx context.Context, from store.Position, read chan<- *page) {
+func (w *attempt) readAll(ctx context.Context, from store.Position, read chan<- *page) {
 	defer close(read)
 	for {
 		p := w.read(ctx, from)
@@ -265,9 +278,10 @@ func (w attempt) readAll(ctx context.Context, from store.Position, read chan<- *
 	}
 }
 
-func (w attempt) read(ctx context.Context, from store.Position) *page {
+func (w *attempt) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
-	if p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.until, pageSize); p.err == nil && len(p.certs) > 0 {
+	p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.until, pageSize)
+	if p.err == nil && len(p.certs) > 0 {
 		p.people, p.err = w.engine.audiences(ctx, w.engine.store.Reader, p.certs)
 	}
 	return p
@@ -275,7 +289,7 @@ func (w attempt) read(ctx context.Context, from store.Position) *page {
 
 // commit stores a page. A conflict means that another replica dealt with one of its certificates meanwhile. Then the
 // page is read and prepared again.
-func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
+func (w *attempt) commit(ctx context.Context, p *page) (*page, error) {
 	for try := 1; ; try++ {
 		err := w.tryCommit(ctx, p)
 		if !errors.Is(err, tenancy.ErrConflict) || try == 5 {
@@ -284,28 +298,27 @@ func (w attempt) commit(ctx context.Context, p *page) (*page, error) {
 		if p = w.read(ctx, p.from); p.err != nil {
 			return p, p.err
 		}
-		w.prepare(ctx, p)
+		if rest := w.prepare(ctx, p); rest != nil {
+			p.failed += len(rest.certs)
+			p.lastErr = errors.New("another worker renewed certificates of the same page, and the CA is slow")
+		}
 	}
 }
 
-// prepare decides what to do with each certificate, and issues the successors. No issuer waits for another.
-func (w attempt) prepare(ctx context.Context, p *page) {
-	p.actions = make([]policy.Action, len(p.certs))
-	p.successors = make([]*store.SealedCertificate, len(p.certs))
-	errs := make([]error, len(p.certs))
-	announcesThePast := !w.engine.policy.Schedule.Next(w.runDate).After(w.now)
+// prepare decides what to do with each certificate, and issues the successors. No issuer waits for another. The
+// certificates for which there was no time are returned as a page of their own.
+func (w *attempt) prepare(ctx context.Context, p *page) (rest *page) {
 	var renew []int
-	for i, c := range p.certs {
-		a := w.engine.policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
-		if a == policy.Warn && (announcesThePast || w.engine.policy.WarnOnce && !c.WarnedAt.IsZero()) {
-			a = policy.Wait
-		}
-		p.actions[i] = a
-		if a == policy.Renew || a == policy.Expired {
+	if p.actions == nil {
+		renew = w.decide(p)
+	} else { // it is the rest of a page
+		for i := range p.certs {
 			renew = append(renew, i)
 		}
 	}
-	if w.engine.pace != nil && len(renew) > 0 {
+	p.successors = make([]*store.SealedCertificate, len(p.certs))
+	errs := make([]error, len(p.certs))
+	if !p.paced && w.engine.pace != nil && len(renew) > 0 {
 		if err := w.engine.pace(ctx, len(renew)); err != nil {
 			for _, i := range renew {
 				errs[i] = err
@@ -313,15 +326,30 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			renew = nil
 		}
 	}
+	began := w.elapsed()
+	tried := make([]bool, len(p.certs))
 	var issuers sync.WaitGroup
 	for name, due := range w.byIssuer(p, renew) {
 		issuers.Go(func() {
 			each(len(due), w.engine.parallel(name), func(n int) {
-				p.successors[due[n]], errs[due[n]] = w.successor(ctx, name, p, p.certs[due[n]])
+				if i := due[n]; n == 0 || w.elapsed()-began < pageTime {
+					tried[i] = true
+					p.successors[i], errs[i] = w.successor(ctx, name, p, p.certs[i])
+				}
 			})
 		})
 	}
 	issuers.Wait()
+	for _, i := range renew {
+		if tried[i] {
+			continue
+		}
+		if rest == nil {
+			rest = &page{from: p.from, people: p.people, paced: true}
+		}
+		rest.certs, rest.actions = append(rest.certs, p.certs[i]), append(rest.actions, p.actions[i])
+		p.actions[i] = policy.Wait
+	}
 	for i, err := range errs {
 		if err == nil {
 			continue
@@ -332,11 +360,29 @@ func (w attempt) prepare(ctx context.Context, p *page) {
 			p.lastErr = fmt.Errorf("%s of %s: %w", p.certs[i].Purpose.Noun(), p.people[p.certs[i].TenantID].Tenant.Name, err)
 		}
 	}
+	return rest
+}
+
+// decide sets what to do with each certificate, and returns those that are renewed.
+func (w *attempt) decide(p *page) (renew []int) {
+	p.actions = make([]policy.Action, len(p.certs))
+	announcesThePast := !w.engine.policy.Schedule.Next(w.runDate).After(w.now)
+	for i, c := range p.certs {
+		a := w.engine.policy.Decide(policy.Validity{NotBefore: c.NotBefore, NotAfter: c.NotAfter}, w.runDate)
+		if a == policy.Warn && (announcesThePast || w.engine.policy.WarnOnce && !c.WarnedAt.IsZero()) {
+			a = policy.Wait
+		}
+		p.actions[i] = a
+		if a == policy.Renew || a == policy.Expired {
+			renew = append(renew, i)
+		}
+	}
+	return renew
 }
 
 // byIssuer groups certificates of a page, given by their index, by the issuer that renews them. The order in a group is
 // random: certificates that a CA fails on must not keep the same others from being tried (see [outages]).
-func (w attempt) byIssuer(p *page, certs []int) map[string][]int {
+func (w *attempt) byIssuer(p *page, certs []int) map[string][]int {
 	groups := map[string][]int{}
 	for _, n := range rand.Perm(len(certs)) {
 		c := p.certs[certs[n]]
@@ -347,30 +393,30 @@ func (w attempt) byIssuer(p *page, certs []int) map[string][]int {
 }
 
 // successor issues the successor of a certificate of a page, unless its issuer has failed too often.
-func (w attempt) successor(ctx context.Context, issuer string, p *page, old tenancy.Certificate) (
+func (w *attempt) successor(ctx context.Context, issuer string, p *page, old tenancy.Certificate) (
 	*store.SealedCertificate, error) {
 	if err := w.outages.of(issuer); err != nil {
 		return nil, err
 	}
 	why := cause{actor: actor(w.runDate), runDate: w.runDate}
-	c, err := w.engine.successor(ctx, p.people[old.TenantID].owner(), old, why, w.now)
+	c, err := w.engine.successor(ctx, p.people[old.TenantID].owner(), old, why, w.at())
 	w.outages.note(issuer, err)
 	return &c, err
 }
 
 // tryCommit stores what was prepared, in one transaction.
-func (w attempt) tryCommit(ctx context.Context, p *page) error {
+func (w *attempt) tryCommit(ctx context.Context, p *page) error {
 	e := w.engine
 	b := batchFor(len(p.certs))
 	b.runDate = w.runDate
-	why := cause{actor: actor(w.runDate), runDate: w.runDate}
+	why, now := cause{actor: actor(w.runDate), runDate: w.runDate}, w.at()
 	for i, c := range p.certs {
 		switch p.actions[i] {
 		case policy.Warn:
-			e.warn(b, p.people[c.TenantID], c, why, w.now)
+			e.warn(b, p.people[c.TenantID], c, why, now)
 		case policy.Renew, policy.Expired:
 			if p.successors[i] != nil {
-				if err := e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, w.now); err != nil {
+				if err := e.replace(b, p.people[c.TenantID], c, *p.successors[i], why, now); err != nil {
 					return err
 				}
 			}
@@ -379,13 +425,23 @@ func (w attempt) tryCommit(ctx context.Context, p *page) error {
 	if len(b.notices) == 0 {
 		return nil
 	}
+	held := w.part
+	if now.After(w.now) {
+		held.ClaimedUntil = now.Add(e.partLease)
+	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := e.write(ctx, tx, b, w.now); err != nil {
+		if !held.ClaimedUntil.Equal(w.part.ClaimedUntil) {
+			if err := tx.HoldPart(ctx, w.part, held.ClaimedUntil); err != nil {
+				return err
+			}
+		}
+		if err := e.write(ctx, tx, b, now); err != nil {
 			return err
 		}
 		return tx.CountRun(ctx, w.runDate, b.warns, b.renew, b.late)
 	})
 	if err == nil {
+		w.part = held
 		b.log(ctx, e)
 	}
 	return err

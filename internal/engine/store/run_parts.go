@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // A Position is a place among the certificates by expiry and ID.
@@ -100,6 +103,17 @@ func (t *Tx) ClaimPart(ctx context.Context, runDate time.Time, number int, now t
 		"UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND begins_at <= ? AND (claimed_until <= ? "+
 			"OR claimed_until > ?) RETURNING "+partColumns,
 		micros(until), micros(runDate), number, micros(now), micros(now), micros(until))
+}
+
+// HoldPart prolongs the claim of a part until an instant. It returns [tenancy.ErrStale] if another worker has claimed
+// the part.
+func (t *Tx) HoldPart(ctx context.Context, p Part, until time.Time) error {
+	err := t.execOne(ctx, "UPDATE run_parts SET claimed_until = ? WHERE run_date = ? AND part = ? AND claimed_until = ?",
+		micros(until), micros(p.RunDate), p.Number, micros(p.ClaimedUntil))
+	if errors.Is(err, tenancy.ErrStale) {
+		err = tenancy.Errorf(tenancy.ErrStale, "another worker has claimed the part")
+	}
+	return err
 }
 
 // ReleasePart ends the claim of a part whose work failed, and records the failure in the run.

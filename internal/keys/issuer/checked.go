@@ -93,7 +93,7 @@ func (c checked) check(issued Issued, r Request) error {
 			certfile.Serial(leaf), leaf.NotBefore, leaf.NotAfter)
 	case r.Authority != "" && r.Authority != issued.IssuerID:
 		return fmt.Errorf("the authority %s signed it instead of %s", issued.IssuerID, r.Authority)
-	case leaf.NotBefore.After(r.At.Add(maxAhead)):
+	case leaf.NotBefore.After(r.At.Add(MaxAhead)):
 		return fmt.Errorf("it is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
 	case c.bundler == nil:
 		return nil
@@ -101,9 +101,9 @@ func (c checked) check(issued Issued, r Request) error {
 	return c.anchors.verify(leaf, issued.Chain, c.bundler.Bundle(), r.At)
 }
 
-// maxAhead limits how far the clock of a CA may be ahead of ours. The start of a certificate is rarely in the future,
+// MaxAhead limits how far the clock of a CA may be ahead of ours. The start of a certificate is rarely in the future,
 // because most CAs set it some minutes back.
-const maxAhead = 10 * time.Minute
+const MaxAhead = 10 * time.Minute
 
 // checkUse returns an error if a certificate can do more or less than a client certificate, or than the one that it
 // replaces.
