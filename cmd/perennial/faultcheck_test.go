@@ -167,7 +167,7 @@ func (w *world) unsealed(s *store.Store, certs []tenancy.Certificate, wrong func
 	for _, r := range w.replicas {
 		printed = append(printed, []byte(r.said()))
 	}
-	open, err := rollovers.New(s, seal, slog.New(slog.DiscardHandler))
+	open, err := rollovers.New(s, seal, nil, slog.New(slog.DiscardHandler))
 	check(w.t, err)
 	opened := 0
 	for _, c := range certs {

@@ -34,12 +34,13 @@ func (c *rulesShowCmd) Run(e env) error {
 			TrustDomain  string     `json:"trust_domain"`
 			Issuer       string     `json:"issuer"`
 			MUser        string     `json:"m_user"`
+			TenantKeys   string     `json:"tenant_keys"`
 			Fingerprint  string     `json:"fingerprint"`
-		}{viewPolicy(p), r.Organization, r.TrustDomain, r.Issuer, r.MUser, r.Fingerprint()})
+		}{viewPolicy(p), r.Organization, r.TrustDomain, r.Issuer, r.MUser, r.TenantKeys, r.Fingerprint()})
 	}
 	_, err = fmt.Fprintf(e.out, "policy        %s\norganization  %s\ntrust domain  %s\nissuer        %s\n"+
-		"M-users       %s\nfingerprint   %s\n", p.Name, printable(r.Organization), printable(r.TrustDomain),
-		printable(r.Issuer), r.MUser, r.Fingerprint())
+		"M-users       %s\ntenants' keys %s\nfingerprint   %s\n", p.Name, printable(r.Organization),
+		printable(r.TrustDomain), printable(r.Issuer), r.MUser, printable(r.TenantKeys), r.Fingerprint())
 	return err
 }
 
@@ -50,14 +51,15 @@ type rulesChangeCmd struct {
 	TrustDomain  string `placeholder:"NAME" help:"Always refused, with the reason: the trust domain is part of every CA."`
 	Issuer       string `placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the service's file --issuers."`
 	MUser        string `name:"m-user" enum:",on,off" default:"" placeholder:"on|off" help:"Whether new tenants get an M-user."`
+	TenantKeys   string `name:"tenant-keys" placeholder:"sealed|URI" help:"Where the private keys of the next generations are: sealed in the database, or made in the token pkcs11:token=LABEL."`
 	Apply        bool   `help:"Make the change."`
 }
 
 func (c *rulesChangeCmd) Run(e env) error {
 	wanted := service.Certificates{Policy: c.Policy, Organization: c.Organization, TrustDomain: c.TrustDomain,
-		Issuer: c.Issuer, MUser: c.MUser}
+		Issuer: c.Issuer, MUser: c.MUser, TenantKeys: c.TenantKeys}
 	if wanted == (service.Certificates{}) {
-		return errors.New("nothing to change: set --policy, --organization, --issuer or --m-user")
+		return errors.New("nothing to change: set --policy, --organization, --issuer, --m-user or --tenant-keys")
 	}
 	mode := service.Preview
 	if c.Apply {

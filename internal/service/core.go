@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -31,6 +32,7 @@ type core struct {
 	issuer, authority issuer.Issuer
 	issuers           issuer.Set
 	pool              *keyring.Pool
+	tokens            keyring.Tokens
 	rules             Rules
 	policy            policy.Policy
 	engine            *lifecycle.Engine
@@ -68,10 +70,19 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.keys, err = s.Database.keyring(ctx, p.store, c.Log); err != nil {
 		return nil, err
 	}
+	if p.tokens = c.Tokens; p.tokens == nil {
+		p.tokens = kms.Tokens()
+	}
+	if err = p.checkToken(ctx, flags, slog.New(slog.DiscardHandler)); err != nil { // before the database has the rule
+		return nil, fmt.Errorf("--tenant-keys: %w", err)
+	}
 	if p.rules, err = agree(ctx, p.store, flags); err != nil {
 		return nil, err
 	}
 	if p.policy, err = p.rules.LoadPolicy(); err != nil {
+		return nil, err
+	}
+	if err = p.checkToken(ctx, p.rules, c.Log); err != nil {
 		return nil, err
 	}
 	if err = p.openIssuers(ctx, c, s.Certificates.Issuers, crlURL); err != nil {
@@ -81,7 +92,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	engine := lifecycle.Config{
 		Store: p.store, Issuer: p.issuer, IssuerName: p.issuerName(), Issuers: p.issuers, Keys: p.pool,
 		WithoutMUsers: p.rules.MUser == off,
-		Seal:          p.keys, Policy: p.policy, MailDomain: domain,
+		Seal:          p.keys, Policy: p.policy, MailDomain: domain, Tokens: p.tokens, TokenURI: p.rules.tokenURI(),
 		Log: c.Log, PartSize: c.PartSize, PartLease: s.JobLease, Heads: s.Audit.sinks(c.Log),
 		Operators: s.Mail.OperatorsMail, MessagesKept: s.MessageLogRetention,
 	}
@@ -105,6 +116,27 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	}
 	p.engine, err = lifecycle.New(engine)
 	return p, err
+}
+
+// checkToken tries the token that makes the keys of tenants. A service starts while the token is away, but not with a
+// PIN that the token refuses, or without a module.
+func (c *core) checkToken(ctx context.Context, r Rules, log *slog.Logger) error {
+	uri := r.tokenURI()
+	if uri == "" {
+		return nil
+	}
+	if err := makesKeys(ctx, c.store.Reader, r); err != nil {
+		return err
+	}
+	calling, cancel := context.WithTimeout(ctx, keyring.RemoteTime)
+	defer cancel()
+	err := c.tokens.Check(calling, uri)
+	if away := (*keyring.Away)(nil); errors.As(err, &away) {
+		log.WarnContext(ctx, "the token with the keys of the tenants cannot be used now: renewals and new connections wait "+
+			"for it", "token", uri, "error", err)
+		return nil
+	}
+	return err
 }
 
 // openIssuers opens the issuers of a file and the service's own CA, which is opened if it issues or has issued.
@@ -185,8 +217,12 @@ func (m *Mail) server() (*notify.Server, error) {
 	return notify.NewServer(m.SMTP, m.MailFrom, templates, config)
 }
 
-// fillPool generates RSA keys ahead, of the types that tenants use, until ctx is done.
+// fillPool generates RSA keys ahead, of the types that tenants use, until ctx is done. A token makes each when it is
+// needed.
 func (c *core) fillPool(ctx context.Context, log *slog.Logger) {
+	if c.rules.tokenURI() != "" {
+		return
+	}
 	running := map[tenancy.KeyType]bool{}
 	look := time.NewTicker(time.Minute)
 	defer look.Stop()

@@ -18,6 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -63,7 +64,7 @@ func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.T
 			s.Close()
 		}
 	}()
-	r, err := rollovers.New(s, keys, log)
+	r, err := rollovers.New(s, keys, kms.Tokens(), log)
 	if err != nil {
 		return none, err
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/local"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -26,6 +28,7 @@ type Rules struct {
 	TrustDomain  string
 	Issuer       string // name of the default issuer
 	MUser        string // on or off: whether new tenants get an M-user
+	TenantKeys   string // URI of the token that makes the keys of tenants, or [SealedKeys]
 }
 
 // The values of a new database.
@@ -39,6 +42,9 @@ const (
 	on  = "on"
 	off = "off"
 )
+
+// SealedKeys is the value of [Rules.TenantKeys] with which private keys of tenants are sealed in the database.
+const SealedKeys = "sealed"
 
 // A rule is one field of [Rules], with its name in the database and on the command line.
 type rule struct {
@@ -54,6 +60,7 @@ var ruleTable = []rule{
 	{"rules/trust-domain", "trust-domain", func(r *Rules) *string { return &r.TrustDomain }, quoted},
 	{"rules/issuer", "issuer", func(r *Rules) *string { return &r.Issuer }, quoted},
 	{"rules/m-user", "m-user", func(r *Rules) *string { return &r.MUser }, quoted},
+	{"rules/tenant-keys", "tenant-keys", func(r *Rules) *string { return &r.TenantKeys }, quoted},
 }
 
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
@@ -103,6 +110,11 @@ func (r Rules) check() error {
 // rules returns the rules that the flags set.
 func (c *Certificates) rules() (r Rules, err error) {
 	r.Organization, r.TrustDomain, r.Issuer, r.MUser = c.Organization, c.TrustDomain, c.Issuer, c.MUser
+	if r.TenantKeys = c.TenantKeys; r.tokenURI() != "" {
+		if err := kms.CheckToken(r.TenantKeys); err != nil {
+			return r, fmt.Errorf("--tenant-keys: %w (or use %s)", err, SealedKeys)
+		}
+	}
 	if c.Policy != "" {
 		p, err := LoadPolicy(c.Policy)
 		if err != nil {
@@ -113,6 +125,14 @@ func (c *Certificates) rules() (r Rules, err error) {
 	authority := local.Config{TrustDomain: cmp.Or(r.TrustDomain, defaultTrustDomain),
 		Organization: cmp.Or(r.Organization, defaultOrganization)}
 	return r, authority.Check()
+}
+
+// tokenURI returns the token that makes the keys of tenants; empty if they are sealed in the database.
+func (r Rules) tokenURI() string {
+	if r.TenantKeys == SealedKeys {
+		return ""
+	}
+	return r.TenantKeys
 }
 
 // readRules returns the rules of a database. Those that it does not have yet are empty.
@@ -132,12 +152,12 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 		return Rules{}, err
 	}
 	defaults := Rules{Policy: usual.YAML(), Organization: defaultOrganization, TrustDomain: defaultTrustDomain,
-		Issuer: issuer.Local, MUser: on}
+		Issuer: issuer.Local, MUser: on, TenantKeys: SealedKeys}
 	known, err := readRules(ctx, s.Reader)
 	if err == nil && slices.ContainsFunc(ruleTable, func(rule rule) bool { return *rule.value(&known) == "" }) {
 		first := flags
-		if known.Policy != "" { // an earlier release had no other CA, and M-users always
-			first.Issuer, first.MUser = "", ""
+		if known.Policy != "" { // an earlier release had no other CA, M-users always, and no keys in tokens
+			first.Issuer, first.MUser, first.TenantKeys = "", "", ""
 		}
 		err = s.InTx(ctx, func(tx *store.Tx) error {
 			for _, rule := range ruleTable {
@@ -224,6 +244,11 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 			}
 			changes = append(changes, change)
 			*rule.value(&changed) = to
+			if rule.flag == "tenant-keys" && to != SealedKeys {
+				if err := cmp.Or(kms.UsesTokens(), makesKeys(ctx, tx.Reader, changed)); err != nil {
+					return err
+				}
+			}
 			if mode == Preview {
 				continue
 			}
@@ -240,6 +265,24 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 	return changes, err
 }
 
+// makesKeys returns an [tenancy.ErrRefused] if the token of the rules cannot make the keys of every tenant: their
+// certificates could not be renewed.
+func makesKeys(ctx context.Context, s store.Reader, r Rules) error {
+	if r.tokenURI() == "" {
+		return nil
+	}
+	kinds, err := s.KeyTypes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := keyring.MadeInToken(kind); err != nil {
+			return tenancy.Errorf(tenancy.ErrRefused, "a tenant or a credential has the key type %s: %v", kind, err)
+		}
+	}
+	return nil
+}
+
 // meaning returns what a change does to certificates and their receivers.
 func meaning(flag, from, to string) (string, error) {
 	switch flag {
@@ -249,6 +292,14 @@ func meaning(flag, from, to string) (string, error) {
 	case "issuer":
 		return fmt.Sprintf("%s issues the next generations instead of %s. Receivers that trust the CA of %s must trust the "+
 			"new one first. Messages fall back to the present certificates as long as these are valid.", to, from, from), nil
+	case "tenant-keys":
+		if to == SealedKeys {
+			return "The keys of the next generations are sealed in the database. The keys in the token are used until their " +
+				"certificates are renewed.", nil
+		}
+		return "The keys of the next generations are made in the token and never leave it, so that every replica needs the " +
+			"token, and a backup of the database contains no key of these. Update all replicas and gateways first: those of " +
+			"earlier releases do not present such a certificate.", nil
 	case "m-user":
 		if to == on {
 			return "New tenants get an M-user. Those that were created without one stay without one.", nil

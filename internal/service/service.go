@@ -36,6 +36,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/keys/kms"
 	"github.com/perennial-pki/perennial/policy"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -52,6 +53,8 @@ type Config struct {
 	WrapIssuer func(issuer.Issuer) issuer.Issuer
 	// PartSize is the number of certificates in a part of a run; 0 for the engine's own size.
 	PartSize int
+	// Tokens hold private keys; nil for the PKCS#11 tokens of this machine.
+	Tokens keyring.Tokens
 }
 
 // A Service is opened by [Open], runs in [Service.Run], and is released by [Service.Close].

@@ -67,6 +67,7 @@ type Certificates struct {
 	Issuer       string  `env:"PERENNIAL_ISSUER" placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the file --issuers (default: that of the database; local for a new one)."`
 	MUser        string  `name:"m-user" enum:",on,off" default:"" env:"PERENNIAL_M_USER" placeholder:"on|off" help:"Whether new tenants get an M-user. Policies with rules about the M-user keep it on (default: that of the database; on for a new one)."`
 	Issuers      string  `env:"PERENNIAL_ISSUERS" placeholder:"FILE" help:"CAs elsewhere that certificates can be requested from (YAML). docs/issuers.md describes each kind."`
+	TenantKeys   string  `name:"tenant-keys" env:"PERENNIAL_TENANT_KEYS" placeholder:"sealed|URI" help:"sealed: private keys of tenants are sealed in the database. pkcs11:token=LABEL: they are made in this token and never leave it, see docs/custody.md (default: that of the database; sealed for a new one)."`
 	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys generated ahead, if tenants use RSA."`
 	IssuerRate   float64 `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates per second that all replicas together request from the CA; 0 for no limit."`
 }

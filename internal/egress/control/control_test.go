@@ -57,11 +57,11 @@ type fixture struct {
 	token    map[tenancy.Role]string
 }
 
-func setUp(t testing.TB) *fixture {
+func setUp(t testing.TB, options ...enginetest.Option) *fixture {
 	t.Helper()
 	f := &fixture{t: t, token: map[tenancy.Role]string{}}
 	now := time.Now()
-	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now)
+	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now, options...)
 	acme := f.engine.Tenant(t, "acme", now)
 	var err error
 	f.receiver, err = receiver.Start(receiver.Options{
@@ -151,7 +151,12 @@ func (f *fixture) gatewayNow() time.Time { return time.Now().Add(time.Duration(f
 // gateway starts a gateway that has only the address of the service.
 func (f *fixture) gateway() (url string) {
 	f.t.Helper()
-	g, err := gateway.New(gateway.Config{Control: f.client(),
+	return f.gatewayOf(f.client())
+}
+
+func (f *fixture) gatewayOf(c gateway.Control) (url string) {
+	f.t.Helper()
+	g, err := gateway.New(gateway.Config{Control: c,
 		Network: &outbound.Network{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, TempDir: f.t.TempDir(),
 		Now: f.gatewayNow, Log: slog.New(slog.DiscardHandler)})
 	check(f.t, err)

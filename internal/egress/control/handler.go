@@ -22,7 +22,7 @@ import (
 type Handler struct {
 	// Control is the control of a gateway in this process.
 	Control gateway.Control
-	// KeysStay makes the service sign for gateways, which get no private key.
+	// KeysStay makes the service sign for gateways, which get no private key. It always signs with keys in tokens.
 	KeysStay bool
 	// Ending is done when the service is about to end: streams end then.
 	Ending context.Context
@@ -108,7 +108,7 @@ func (h Handler) standing(ctx context.Context, in standingRequest) (out standing
 	}
 	out.Standing = toStanding(s)
 	for _, id := range identities {
-		if h.KeysStay {
+		if h.KeysStay || id.KeyStays {
 			out.Identities = append(out.Identities, sealedIdentity{Generation: id.Generation,
 				Chain: id.Certificate.Certificate, Remote: true})
 			continue

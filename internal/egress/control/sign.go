@@ -28,9 +28,6 @@ var hashes = map[string]crypto.Hash{"": 0, "SHA-256": crypto.SHA256, "SHA-384": 
 
 // sign signs for a TLS handshake of a gateway, with a key that stays here.
 func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err error) {
-	if !h.KeysStay {
-		return out, tenancy.Errorf(tenancy.ErrRefused, "this service hands keys out, sealed, and does not sign")
-	}
 	_, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
 	if err != nil {
 		return out, err
@@ -39,6 +36,9 @@ func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err 
 		key, ok := id.Certificate.PrivateKey.(crypto.Signer)
 		if !ok || id.Generation != in.Generation {
 			continue
+		}
+		if !h.KeysStay && !id.KeyStays {
+			return out, tenancy.Errorf(tenancy.ErrRefused, "this service hands the key out, sealed, and does not sign")
 		}
 		opts, err := in.options(key)
 		if err != nil {

@@ -136,23 +136,29 @@ func TestTheServiceSignsOnlyWhatTLSSigns(t *testing.T) {
 	}
 }
 
-func TestWithoutTheServiceAGatewayWithoutKeysUsesItsOpenConnections(t *testing.T) {
-	f := setUp(t)
-	f.keysStay = true
+// closing adds the arrangement acme/closing, whose receiver closes each connection.
+func (f *fixture) closing() {
+	f.t.Helper()
 	closing := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TLS.PeerCertificates) == 0 {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 		w.Header().Set("Connection", "close")
 	}))
-	closing.TLS = &tls.Config{Certificates: []tls.Certificate{enginetest.ServerCertificate(t, f.ca)},
+	closing.TLS = &tls.Config{Certificates: []tls.Certificate{enginetest.ServerCertificate(f.t, f.ca)},
 		ClientAuth: tls.RequestClientCert}
 	closing.StartTLS()
-	t.Cleanup(closing.Close)
-	acme, err := f.engine.Store.Tenant(t.Context(), "acme")
-	check(t, err)
-	f.engine.Arrangement(t, tenancy.Arrangement{TenantID: acme.ID, Name: "closing", Endpoint: closing.URL,
+	f.t.Cleanup(closing.Close)
+	acme, err := f.engine.Store.Tenant(f.t.Context(), "acme")
+	check(f.t, err)
+	f.engine.Arrangement(f.t, tenancy.Arrangement{TenantID: acme.ID, Name: "closing", Endpoint: closing.URL,
 		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}})
+}
+
+func TestWithoutTheServiceAGatewayWithoutKeysUsesItsOpenConnections(t *testing.T) {
+	f := setUp(t)
+	f.keysStay = true
+	f.closing()
 	url := f.gateway()
 	send := func(arrangement string, want int) {
 		t.Helper()

@@ -174,7 +174,7 @@ func (e *Engine) prepareAll(ctx context.Context, foundings []Founding, now time.
 func (e *Engine) prepare(ctx context.Context, f Founding, now time.Time) (p prepared, err error) {
 	p.Founding, p.tenant = f, f.Tenant
 	p.tenant.ID, p.tenant.CreatedAt, p.tenant.Version = store.NewID(), now, 1
-	if err := p.tenant.Check(); err != nil {
+	if err := cmp.Or(p.tenant.Check(), e.CheckKeyType(p.tenant.KeyType)); err != nil {
 		return p, err
 	}
 	var validity time.Duration // zero: that of the policy
@@ -240,8 +240,9 @@ func (p prepared) events(actor string, now time.Time) []tenancy.Event {
 		if slices.ContainsFunc(p.Adopted, func(a Adopted) bool { return a.Purpose == c.Purpose }) {
 			action = "certificate.adopted"
 		}
-		events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate),
-			certificateDetail(c.Certificate)))
+		detail := certificateDetail(c.Certificate)
+		detail.Key = c.KeyURI
+		events = append(events, tenancy.NewEvent(now, actor, action, t.Name, object(t, c.Certificate), detail))
 	}
 	return events
 }

@@ -109,6 +109,9 @@ func (e *Engine) checkCredential(o owner, c tenancy.Credential) (kept KeptNames,
 	if err := c.Check(); err != nil {
 		return kept, err
 	}
+	if err := e.CheckKeyType(c.KeyType); err != nil {
+		return kept, err
+	}
 	from, err := e.issuerOf(c.Issuer)
 	if err != nil {
 		return kept, err
@@ -194,7 +197,7 @@ func (e *Engine) first(ctx context.Context, o owner, next store.SealedCertificat
 	next.State = tenancy.Active
 	return next.Certificate, e.store.InTx(ctx, func(tx *store.Tx) error {
 		if why.request != "" {
-			if err := tx.EndRequest(ctx, why.request); err != nil {
+			if err := tx.EndRequest(ctx, why.request, now.Add(unusedFor)); err != nil {
 				return err
 			}
 		}
@@ -216,7 +219,9 @@ func (e *Engine) first(ctx context.Context, o owner, next store.SealedCertificat
 			return err
 		}
 		tx.Changed(o.ID)
+		detail := certificateDetail(next.Certificate)
+		detail.Key = next.KeyURI
 		return tx.Audit(ctx, tenancy.NewEvent(now, why.actor, "certificate.issued", o.Name, object(o.Tenant,
-			next.Certificate), certificateDetail(next.Certificate)))
+			next.Certificate), detail))
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"crypto"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -48,6 +49,10 @@ type Config struct {
 	Keys       Keys
 	Seal       *keyring.Keyring
 	Policy     policy.Policy
+	// Tokens hold the private keys that are not sealed in the database. Optional.
+	Tokens keyring.Tokens
+	// TokenURI names the token in which new keys are made; empty to take them from Keys and seal them.
+	TokenURI string
 	// Outbox delivers mails. Optional: without a mail server, mails wait.
 	Outbox Outbox
 	// Issuers are those that credentials can name. Optional. The local CA has an empty name.
@@ -90,6 +95,9 @@ func (c Config) check() error {
 			return fmt.Errorf("the engine needs a %s: set Config.%s", d.name, d.name)
 		}
 	}
+	if c.TokenURI != "" && c.Tokens == nil {
+		return errors.New("the engine needs Tokens to make keys in a token: set Config.Tokens")
+	}
 	return nil
 }
 
@@ -103,6 +111,8 @@ type Engine struct {
 	issuers     issuer.Set // by name, the default one too
 	keys        Keys
 	seal        *keyring.Keyring
+	tokens      keyring.Tokens // may be nil
+	tokenURI    string         // empty if new keys are sealed
 	policy      policy.Policy
 	outbox      Outbox // may be nil
 	mailDomain  string
@@ -133,7 +143,7 @@ func New(c Config) (*Engine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	r, err := rollovers.New(c.Store, c.Seal, c.Log)
+	r, err := rollovers.New(c.Store, c.Seal, c.Tokens, c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +156,7 @@ func New(c Config) (*Engine, error) {
 	maps.Copy(issuers, c.Issuers)
 	return &Engine{
 		shared: r, store: c.Store, issuer: c.Issuer, issuerName: c.IssuerName, issuers: issuers,
-		keys: c.Keys, seal: c.Seal, policy: c.Policy, outbox: c.Outbox,
+		keys: c.Keys, seal: c.Seal, tokens: c.Tokens, tokenURI: c.TokenURI, policy: c.Policy, outbox: c.Outbox,
 		mailDomain: c.MailDomain, log: c.Log, authorities: authorities, parts: c.Parts,
 		partSize: cmp.Or(c.PartSize, DefaultPart), partLease: cmp.Or(c.PartLease, DefaultPartLease), pace: c.Pace,
 		heads: c.Heads, operators: c.Operators, founded: founded, stopwatch: stopwatch,
@@ -240,16 +250,14 @@ func (e *Engine) issue(ctx context.Context, o owner, r issuance) (c store.Sealed
 	if err != nil {
 		return c, err
 	}
-	key, err := e.keys.Take(settings.KeyType)
-	if err != nil {
-		return c, fmt.Errorf("create a key: %w", err)
-	}
-	r.Key, r.Validity = key, cmp.Or(r.Validity, settings.Validity, e.policy.Validity)
+	r.Validity = cmp.Or(r.Validity, settings.Validity, e.policy.Validity)
 	c.Certificate = tenancy.Certificate{ID: store.NewID(), TenantID: o.ID, Purpose: r.Purpose, Generation: r.generation,
 		State: tenancy.Standby, KeyType: settings.KeyType, Issuer: settings.Issuer, CreatedAt: r.At}
-	if c.SealedKey, err = e.seal.SealKey(key, rollovers.SealContext(c.ID)); err != nil {
+	key, err := e.newKey(ctx, c.ID, c.ID, settings.KeyType, r.At)
+	if err != nil {
 		return c, err
 	}
+	r.Key, c.SealedKey, c.KeyURI = key.Signer, key.Sealed, key.URI
 	issued, err := e.ask(ctx, from, c, r)
 	if err != nil {
 		return c, fmt.Errorf("issue: %w", err)
@@ -306,6 +314,7 @@ type certificateDetails struct {
 	RunDate     string    `json:"run_date,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
 	Replaces    string    `json:"replaces,omitempty"`
+	Key         string    `json:"key,omitempty"` // URI of a new key in a token
 }
 
 func certificateDetail(c tenancy.Certificate) certificateDetails {

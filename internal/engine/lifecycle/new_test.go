@@ -33,12 +33,12 @@ func TestAnEngineIsRefusedWithoutEachOfItsDependencies(t *testing.T) {
 
 func TestRolloversAreRefusedWithoutEachOfTheirDependencies(t *testing.T) {
 	f := sqlite(t, policy.Default, date("2026-01-15"))
-	if _, err := rollovers.New(f.store, f.seal, f.log); err != nil {
+	if _, err := rollovers.New(f.store, f.seal, nil, f.log); err != nil {
 		t.Fatal(err)
 	}
-	_, err1 := rollovers.New(nil, f.seal, f.log)
-	_, err2 := rollovers.New(f.store, nil, f.log)
-	_, err3 := rollovers.New(f.store, f.seal, nil)
+	_, err1 := rollovers.New(nil, f.seal, nil, f.log)
+	_, err2 := rollovers.New(f.store, nil, nil, f.log)
+	_, err3 := rollovers.New(f.store, f.seal, nil, nil)
 	for want, err := range map[string]error{"store": err1, "keyring": err2, "logger": err3} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without its %s: %v", want, err)

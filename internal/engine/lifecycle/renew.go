@@ -195,6 +195,7 @@ func (e *Engine) replace(b *batch, p audience, old tenancy.Certificate, next sto
 		why, now)
 	detail := certificateDetail(next.Certificate)
 	detail.RunDate, detail.Reason, detail.Replaces = runDateText(why.runDate), why.reason, old.Serial
+	detail.Key = next.KeyURI
 	b.events = append(b.events, tenancy.NewEvent(now, why.actor, "certificate.renewed", p.Tenant.Name,
 		object(p.Tenant, next.Certificate), detail))
 	for _, c := range moved {
@@ -370,6 +371,7 @@ func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certifica
 	})
 	if err == nil {
 		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
+		e.destroySoon(ctx, now)
 	}
 	return err
 }
@@ -387,7 +389,7 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 		b = batch{}
 		replaced := old
 		if why.request != "" {
-			if err := tx.EndRequest(ctx, why.request); err != nil {
+			if err := tx.EndRequest(ctx, why.request, now.Add(unusedFor)); err != nil {
 				return err
 			}
 		}
@@ -415,6 +417,7 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 	if revoked {
 		e.revokeAtIssuer(ctx, t.Tenant, old, why.reason, now)
 	}
+	e.destroySoon(ctx, now)
 	return next.Certificate, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
@@ -40,7 +39,7 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 		KeyType: c.KeyType, AskAt: r.At.Add(askEvery), Actor: r.why.actor, Reason: r.why.reason,
 		RunDate: r.why.runDate, CreatedAt: r.At}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.AddRequest(ctx, q, c.SealedKey); err != nil {
+		if err := tx.AddRequest(ctx, q, store.Key{Sealed: c.SealedKey, URI: c.KeyURI}); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, requestEvent(r.Tenant, q, q.Actor, nil))
@@ -59,7 +58,7 @@ func (e *Engine) ask(ctx context.Context, from issuer.Issuer, c store.SealedCert
 		return issuer.Issued{}, later
 	}
 	// It has issued the certificate, or refused to.
-	ended := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID) })
+	ended := e.store.InTx(ctx, func(tx *store.Tx) error { return tx.EndRequest(ctx, q.ID, r.At.Add(unusedFor)) })
 	return issued, errors.Join(err, ended)
 }
 
@@ -93,17 +92,13 @@ func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now
 	if err != nil {
 		return err
 	}
-	key, err := e.keys.Take(q.KeyType)
-	if err != nil {
-		return fmt.Errorf("create a key: %w", err)
-	}
-	sealed, err := e.seal.SealKey(key, rollovers.SealContext(q.ID))
+	key, err := e.newKey(ctx, q.ID, q.ID+"."+store.NewID(), q.KeyType, now)
 	if err != nil {
 		return err
 	}
 	q.Handle, q.LastError, q.CreatedAt, q.AskAt = "", "", now, now.Add(askEvery)
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.RestartRequest(ctx, q, sealed); err != nil {
+		if err := tx.RestartRequest(ctx, q, key.Key); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, requestEvent(o.Name, q, actor, map[string]any{"again": true}))
@@ -124,7 +119,8 @@ func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now
 		q.LastError = err.Error()
 		return errors.Join(err, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) }))
 	}
-	c, err := e.complete(ctx, store.SealedCertificate{Certificate: requestedAs(q, now), SealedKey: sealed}, issued)
+	c, err := e.complete(ctx, store.SealedCertificate{Certificate: requestedAs(q, now), SealedKey: key.Sealed,
+		KeyURI: key.URI}, issued)
 	if err == nil {
 		_, err = e.deliver(ctx, o, q, c, now)
 	}
@@ -264,9 +260,11 @@ func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now t
 			"(perennial request again)")
 	}
 	c.Certificate = requestedAs(q, now)
-	if c.SealedKey, err = e.store.RequestKey(ctx, q.ID); err != nil {
+	key, err := e.store.RequestKey(ctx, q.ID)
+	if err != nil {
 		return c, err
 	}
+	c.SealedKey, c.KeyURI = key.Sealed, key.URI
 	r, err := e.requestOf(ctx, t, q, now)
 	if err != nil {
 		return c, err
@@ -297,11 +295,11 @@ func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request,
 	} else {
 		r.Replaces, r.Former = namesOf(old), old.DER
 	}
-	sealed, missing := e.store.RequestKey(ctx, q.ID)
+	key, missing := e.store.RequestKey(ctx, q.ID)
 	if err := errors.Join(err, missing); err != nil {
 		return r, err
 	}
-	r.Key, err = e.seal.OpenKey(sealed, rollovers.SealContext(q.ID))
+	r.Key, err = e.openKey(q, key)
 	return r, err
 }
 

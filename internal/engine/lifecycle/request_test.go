@@ -472,7 +472,7 @@ func TestTheKeyOfAnOpenRequestIsResealed(t *testing.T) {
 	check(t, err)
 	after, err := f.store.RequestKey(t.Context(), q.ID)
 	check(t, err)
-	if f.seal.Current(before) || !f.seal.Current(after) {
-		t.Errorf("current before %v, after %v", f.seal.Current(before), f.seal.Current(after))
+	if f.seal.Current(before.Sealed) || !f.seal.Current(after.Sealed) {
+		t.Errorf("current before %v, after %v", f.seal.Current(before.Sealed), f.seal.Current(after.Sealed))
 	}
 }

@@ -20,8 +20,8 @@ const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
 // certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
-// warns of tokens that end, collects the answers to requests, and renews the certificates of revoked authorities. Call
-// it often: it costs a few small queries if nothing is due.
+// warns of tokens that end, collects the answers to requests, renews the certificates of revoked authorities, and
+// destroys keys in PKCS#11 tokens. Call it often: it costs a few small queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
 	if err != nil {
@@ -42,9 +42,10 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 			failures = append(failures, err)
 		}
 	}
-	// The last two may take as long as a run of the whole fleet.
+	// Some of the last may take as long as a run of the whole fleet.
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
-		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now))...)
+		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now),
+		e.DestroyTokenKeys(ctx, now))...)
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was

@@ -275,7 +275,7 @@ func TestTheCAsOfEveryPageOfRequestsAreAsked(t *testing.T) {
 		for i := range requestPage + 1 {
 			if err := tx.AddRequest(t.Context(), tenancy.Request{ID: fmt.Sprintf("r%03d", i), TenantID: acme.ID,
 				Purpose: tenancy.Purpose(fmt.Sprint("c", i)), Generation: 1, Issuer: "gone", Handle: "h", AskAt: now,
-				CreatedAt: now}, []byte{1}); err != nil {
+				CreatedAt: now}, store.Key{Sealed: []byte{1}}); err != nil {
 				return err
 			}
 		}

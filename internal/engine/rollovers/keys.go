@@ -4,16 +4,21 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
+	"log/slog"
 
 	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 // SealContext returns the context that the private key of a certificate is sealed with.
 func SealContext(certificateID string) string { return "certificate/" + certificateID }
 
-// PrivateKey opens the private key of a certificate. It returns [tenancy.ErrNotFound] if the key was destroyed.
+// PrivateKey opens the private key of a certificate, or returns the signer of a key in a token. It returns
+// [tenancy.ErrNotFound] if the key was destroyed.
 func (o *Rollovers) PrivateKey(ctx context.Context, c tenancy.Certificate) (crypto.Signer, error) {
 	key, err := o.key(ctx, c)
 	if err == nil && key == nil {
@@ -24,11 +29,40 @@ func (o *Rollovers) PrivateKey(ctx context.Context, c tenancy.Certificate) (cryp
 
 // key opens the private key of a certificate. The key is nil if it was destroyed.
 func (o *Rollovers) key(ctx context.Context, c tenancy.Certificate) (crypto.Signer, error) {
-	sealed, err := o.store.SealedKey(ctx, c.ID)
-	if err != nil || len(sealed) == 0 {
+	stored, err := o.store.KeyOf(ctx, c.ID)
+	switch {
+	case err != nil:
 		return nil, err
+	case stored.URI != "":
+		leaf, err := x509.ParseCertificate(c.DER)
+		if err != nil {
+			return nil, fmt.Errorf("the certificate of generation %d cannot be read: %w", c.Generation, err)
+		}
+		return &keyInToken{keyring.NewTokenSigner(o.tokens, stored.URI, leaf.PublicKey), stored.URI, o.log}, nil
+	case len(stored.Sealed) == 0:
+		return nil, nil
 	}
-	return o.seal.OpenKey(sealed, SealContext(c.ID))
+	return o.seal.OpenKey(stored.Sealed, SealContext(c.ID))
+}
+
+// A keyInToken is a private key that a token does not give away. It implements [crypto.Signer] for TLS handshakes.
+type keyInToken struct {
+	signer *keyring.TokenSigner
+	uri    string
+	log    *slog.Logger
+}
+
+// Public implements [crypto.Signer].
+func (k *keyInToken) Public() crypto.PublicKey { return k.signer.Public() }
+
+// Sign implements [crypto.Signer]. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
+func (k *keyInToken) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signature, err := k.signer.Sign(random, digest, opts)
+	if err != nil {
+		k.log.Warn("the token did not sign a TLS handshake", "key", k.uri, "error", err)
+		return nil, standing.ErrNoSignature
+	}
+	return signature, nil
 }
 
 // Presentable returns a certificate with its chain and private key, for a TLS handshake. It returns
@@ -70,7 +104,8 @@ func (o *Rollovers) Identities(ctx context.Context, s standing.Standing) (all []
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, standing.Identity{Generation: c.Generation, Certificate: presentable})
+		_, stays := key.(*keyInToken)
+		all = append(all, standing.Identity{Generation: c.Generation, Certificate: presentable, KeyStays: stays})
 	}
 	return all, nil
 }

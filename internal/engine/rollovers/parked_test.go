@@ -241,7 +241,7 @@ func TestParkedMessagesAreSealedAgainAfterARotation(t *testing.T) {
 	ctx := t.Context()
 	keys, err := keyring.Create(filepath.Join(t.TempDir(), "key"), nil)
 	check(t, err)
-	w.Rollovers, err = rollovers.New(w.Store, keys, slog.New(slog.DiscardHandler))
+	w.Rollovers, err = rollovers.New(w.Store, keys, nil, slog.New(slog.DiscardHandler))
 	check(t, err)
 	large, err := w.park(w.message("large"), 3, tenancy.ParkedQuota{})
 	check(t, err)

@@ -22,13 +22,15 @@ import (
 
 // Rollovers is safe for concurrent use, also by several replicas.
 type Rollovers struct {
-	store *store.Store
-	seal  *keyring.Keyring
-	log   *slog.Logger
+	store  *store.Store
+	seal   *keyring.Keyring
+	tokens keyring.Tokens // may be nil
+	log    *slog.Logger
 }
 
-// New returns the roll-overs in a database whose private keys are sealed with seal. Each argument is required.
-func New(s *store.Store, seal *keyring.Keyring, log *slog.Logger) (*Rollovers, error) {
+// New returns the roll-overs in a database whose private keys are sealed with seal, or are in tokens. Each argument is
+// required but the tokens: without them, a key in a token does not sign.
+func New(s *store.Store, seal *keyring.Keyring, tokens keyring.Tokens, log *slog.Logger) (*Rollovers, error) {
 	switch {
 	case s == nil:
 		return nil, errors.New("roll-overs: no store is given")
@@ -37,7 +39,7 @@ func New(s *store.Store, seal *keyring.Keyring, log *slog.Logger) (*Rollovers, e
 	case log == nil:
 		return nil, errors.New("roll-overs: no logger is given")
 	}
-	return &Rollovers{s, seal, log}, nil
+	return &Rollovers{s, seal, tokens, log}, nil
 }
 
 // Standings reads the state of those of a tenant's arrangements that present a certificate.

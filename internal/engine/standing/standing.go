@@ -102,10 +102,12 @@ type Observation struct {
 
 // ErrNoSignature is returned by a private key that is elsewhere and does not sign at the moment. It is not an answer of
 // the receiver.
-var ErrNoSignature = errors.New("the service that holds the private key does not sign at the moment")
+var ErrNoSignature = errors.New("the service or token that holds the private key does not sign at the moment")
 
 // An Identity is one generation with its private key, ready for a TLS handshake.
 type Identity struct {
 	Generation  int
 	Certificate tls.Certificate
+	// KeyStays is set if the private key signs and cannot be copied.
+	KeyStays bool
 }

@@ -197,7 +197,7 @@ func TestCertificatesUnderARevokedAuthorityAreThoseThatCanBePresented(t *testing
 			c := filled[tenancy.Certificate](100 * generation)
 			c.ID, c.TenantID, c.Generation, c.State, c.IssuerID, c.NotAfter = id, a.ID, generation, state, issuer, notAfter
 			r.write(func(ctx context.Context, tx *Tx) error {
-				return tx.AddCertificates(ctx, []SealedCertificate{{c, []byte("key")}})
+				return tx.AddCertificates(ctx, []SealedCertificate{{Certificate: c, SealedKey: []byte("key")}})
 			})
 			return c
 		}

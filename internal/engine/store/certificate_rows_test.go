@@ -16,7 +16,7 @@ func TestCertificatesReadBackAsWritten(t *testing.T) {
 			c.ID, c.TenantID, c.Purpose, c.Generation, c.State = id, of.ID, tenancy.ForTenant, generation, tenancy.Active
 			c.SuccessorID, c.IssuerID, c.NotAfter = "", "ca", now.AddDate(0, generation, 0)
 			r.write(func(ctx context.Context, tx *Tx) error {
-				return tx.AddCertificates(ctx, []SealedCertificate{{c, []byte("key of " + id)}})
+				return tx.AddCertificates(ctx, []SealedCertificate{{Certificate: c, SealedKey: []byte("key of " + id)}})
 			})
 			return c
 		}

@@ -91,7 +91,12 @@ func (r Reader) UnderRevoked(ctx context.Context, issuerID string, now time.Time
 		"IN ('standby', 'active') AND not_after > ? AND id > ? ORDER BY id LIMIT ?", issuerID, micros(now), after, limit)
 }
 
-// SealedKey returns the sealed private key of a certificate. It is empty if the key was destroyed.
+// KeyOf returns the private key of a certificate. It is empty if the key was destroyed.
+func (r Reader) KeyOf(ctx context.Context, id string) (Key, error) {
+	return one(ctx, r, "such certificate", scanKey, "SELECT sealed_key, key_uri FROM certificates WHERE id = ?", id)
+}
+
+// SealedKey returns the sealed private key of a certificate. It is empty if the key was destroyed, or is in a token.
 func (r Reader) SealedKey(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such certificate", scanOne[[]byte], "SELECT sealed_key FROM certificates WHERE id = ?", id)
 }
@@ -138,17 +143,29 @@ var insertCertificates = bulkInsert("certificates", "id text", "tenant_id text",
 	"state text", "serial text", "fingerprint text", "subject text",
 	"not_before bigint", "not_after bigint", "key_type text", "der bytea", "issuer_id text", "sealed_key bytea",
 	"successor_id text", "noticed_until bigint", "warned_at bigint", "noticed_run bigint",
-	"created_at bigint", "revoked_at bigint", "revoked_for text", "issuer text")
+	"created_at bigint", "revoked_at bigint", "revoked_for text", "issuer text", "key_uri text")
 
-// A SealedCertificate is a certificate with its sealed key, as it is stored.
+// A SealedCertificate is a certificate with its sealed key, as it is stored. If its key is in a token, it has the URI
+// instead.
 type SealedCertificate struct {
 	tenancy.Certificate
 	SealedKey []byte
+	KeyURI    string
 }
 
-// AddCertificates stores new generations. It returns [tenancy.ErrConflict] if one of them exists.
+// AddCertificates stores new generations. It returns [tenancy.ErrConflict] if one of them exists, or has a key in a
+// token that is destroyed.
 func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) error {
 	if err := t.learnLifetimes(ctx, certs); err != nil {
+		return err
+	}
+	var uris []string
+	for i := range certs {
+		if uri := certs[i].KeyURI; uri != "" {
+			uris = append(uris, uri)
+		}
+	}
+	if err := t.useTokenKeys(ctx, uris...); err != nil {
 		return err
 	}
 	_, err := insertCertificates.write(ctx, t, len(certs), func(i int) []any {
@@ -157,16 +174,17 @@ func (t *Tx) AddCertificates(ctx context.Context, certs []SealedCertificate) err
 			c.Subject,
 			micros(c.NotBefore), micros(c.NotAfter), string(c.KeyType), c.DER, c.IssuerID, c.SealedKey, c.SuccessorID,
 			micros(c.NoticedUntil), micros(c.WarnedAt), micros(c.WarnedAt),
-			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor, c.Issuer}
+			micros(c.CreatedAt), micros(c.RevokedAt), c.RevokedFor, c.Issuer, c.KeyURI}
 	})
 	return err
 }
 
 var succeed = bulk{
 	each: "UPDATE certificates SET successor_id = ?1, state = ?2, sealed_key = CASE WHEN ?2 = 'retired' THEN NULL ELSE " +
-		"sealed_key END WHERE id = ?3 AND successor_id = ''",
+		"sealed_key END, key_uri = CASE WHEN ?2 = 'retired' THEN '' ELSE key_uri END WHERE id = ?3 AND successor_id = ''",
 	all: `UPDATE certificates SET successor_id = v.successor_id, state = v.state,
-		sealed_key = CASE WHEN v.state = 'retired' THEN NULL ELSE sealed_key END
+		sealed_key = CASE WHEN v.state = 'retired' THEN NULL ELSE sealed_key END,
+		key_uri = CASE WHEN v.state = 'retired' THEN '' ELSE key_uri END
 		FROM unnest($1::text[], $2::text[], $3::text[]) AS v (successor_id, state, id)
 		WHERE certificates.id = v.id AND certificates.successor_id = ''`,
 	columns: 3,
@@ -176,6 +194,18 @@ var succeed = bulk{
 // retired with it. It returns [tenancy.ErrConflict] if one of them has a successor already. Then another replica was
 // faster, and the caller's transaction must end.
 func (t *Tx) Succeed(ctx context.Context, renewed []tenancy.Certificate) error {
+	var retired []string
+	for i := range renewed {
+		if renewed[i].State == tenancy.Retired {
+			retired = append(retired, renewed[i].ID)
+		}
+	}
+	if len(retired) > 0 {
+		in, args := t.among(retired)
+		if err := t.doomCertificateKeys(ctx, "successor_id = '' AND id "+in, args...); err != nil {
+			return err
+		}
+	}
 	n, err := succeed.write(ctx, t, len(renewed), func(i int) []any {
 		return []any{renewed[i].SuccessorID, string(renewed[i].State), renewed[i].ID}
 	})
@@ -204,15 +234,22 @@ func (t *Tx) MarkWarned(ctx context.Context, ids []string, runDate time.Time) er
 
 // Revoke marks a certificate as revoked and destroys its key.
 func (t *Tx) Revoke(ctx context.Context, id, reason string, now time.Time) error {
+	if err := t.doomCertificateKeys(ctx, "id = ?", id); err != nil {
+		return err
+	}
 	return t.execOne(ctx, "UPDATE certificates SET state = 'revoked', revoked_at = ?, revoked_for = ?, sealed_key = "+
-		"NULL WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
+		"NULL, key_uri = '' WHERE id = ? AND state <> 'revoked'", micros(now), reason, id)
 }
 
 // DestroyOldKeys destroys the private keys of replaced certificates that expired before now, and returns their number.
 // It also destroys those that earlier releases kept when they retired a certificate.
 func (t *Tx) DestroyOldKeys(ctx context.Context, now time.Time) (int64, error) {
-	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL WHERE sealed_key IS NOT NULL AND successor_id <> '' "+
-		"AND (not_after < ? OR state = 'retired')", micros(now))
+	const old = "successor_id <> '' AND (not_after < ? OR state = 'retired')"
+	if err := t.doomCertificateKeys(ctx, old, micros(now)); err != nil {
+		return 0, err
+	}
+	return t.exec(ctx, "UPDATE certificates SET sealed_key = NULL, key_uri = '' WHERE (sealed_key IS NOT NULL OR "+
+		"key_uri <> '') AND "+old, micros(now))
 }
 
 // Rolling lists the tenants with an open roll-over at now: an old generation is not retired yet, whether it was ever
@@ -240,6 +277,9 @@ func (t *Tx) Activate(ctx context.Context, tenantID string, purpose tenancy.Purp
 
 // Retire ends a replaced generation and destroys its key.
 func (t *Tx) Retire(ctx context.Context, id string) error {
-	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL WHERE id = ? AND state IN "+
-		"('standby', 'active') AND successor_id <> ''", id)
+	const replaced = "id = ? AND state IN ('standby', 'active') AND successor_id <> ''"
+	if err := t.doomCertificateKeys(ctx, replaced, id); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE certificates SET state = 'retired', sealed_key = NULL, key_uri = '' WHERE "+replaced, id)
 }

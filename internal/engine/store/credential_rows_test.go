@@ -58,7 +58,8 @@ func TestCredentialsWithoutACertificateAndARequestAreListed(t *testing.T) {
 		request := filled[tenancy.Request](600)
 		request.ID, request.TenantID, request.Purpose, request.Issuer = "r1", "a", "shop", bank.Issuer
 		r.write(func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.CreateCredentials(ctx, other, shop, bank), tx.AddRequest(ctx, request, []byte("key")))
+			return errors.Join(tx.CreateCredentials(ctx, other, shop, bank),
+				tx.AddRequest(ctx, request, Key{Sealed: []byte("key")}))
 		})
 		empty, err := r.EmptyCredentials(ctx, 10)
 		r.same("with a request for one", err, empty, []tenancy.Credential{bank, other})
@@ -70,7 +71,8 @@ func TestCredentialsWithoutACertificateAndARequestAreListed(t *testing.T) {
 		c := filled[tenancy.Certificate](700)
 		c.ID, c.TenantID, c.Purpose, c.NotAfter = "c1", "a", "bank", now
 		r.write(func(ctx context.Context, tx *Tx) error {
-			return errors.Join(tx.AddCertificates(ctx, []SealedCertificate{{c, []byte("key")}}), tx.EndRequest(ctx, "r1"))
+			return errors.Join(tx.AddCertificates(ctx, []SealedCertificate{{Certificate: c, SealedKey: []byte("key")}}),
+				tx.EndRequest(ctx, "r1", now))
 		})
 		empty, err = r.EmptyCredentials(ctx, 10)
 		r.same("with a certificate for one", err, empty, []tenancy.Credential{shop, other})
@@ -83,7 +85,9 @@ func TestRequestsReadBackAsWritten(t *testing.T) {
 		request := func(id, tenantID string, n int, askAt time.Time) tenancy.Request {
 			q := filled[tenancy.Request](n)
 			q.ID, q.TenantID, q.AskAt = id, tenantID, askAt
-			r.write(func(ctx context.Context, tx *Tx) error { return tx.AddRequest(ctx, q, []byte("key of "+id)) })
+			r.write(func(ctx context.Context, tx *Tx) error {
+				return tx.AddRequest(ctx, q, Key{Sealed: []byte("key of " + id)})
+			})
 			return q
 		}
 		one, two := request("r1", "a", 300, now), request("r2", "a", 400, now.Add(time.Microsecond))
@@ -91,7 +95,7 @@ func TestRequestsReadBackAsWritten(t *testing.T) {
 		again := one
 		again.ID = "r4"
 		r.refused("another one for the generation", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
-			return tx.AddRequest(ctx, again, []byte("key"))
+			return tx.AddRequest(ctx, again, Key{Sealed: []byte("key")})
 		})
 		got, err := r.Request(ctx, "a", "r1")
 		r.same("by ID", err, got, one)
@@ -111,7 +115,7 @@ func TestRequestsReadBackAsWritten(t *testing.T) {
 		all, err = r.DueRequests(ctx, now, "", 1)
 		r.same("the first due one", err, all, []tenancy.Request{one})
 		key, err := r.RequestKey(ctx, "r2")
-		r.same("the key", err, key, []byte("key of r2"))
+		r.same("the key", err, key, Key{Sealed: []byte("key of r2")})
 		sealed, err := r.SealedRequestKeys(ctx, "r1", 1)
 		r.same("keys", err, sealed, []Sealed{{"r2", []byte("key of r2")}})
 		r.write(func(ctx context.Context, tx *Tx) error {
@@ -129,22 +133,24 @@ func TestARequestThatHasEndedIsNotChanged(t *testing.T) {
 		r.tenants()
 		q := filled[tenancy.Request](300)
 		q.ID, q.TenantID = "r1", "a"
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.AddRequest(ctx, q, []byte("key")) })
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.AddRequest(ctx, q, Key{Sealed: []byte("key")}) })
 		q.Handle, q.AskAt, q.LastError = "order 7", now.Add(time.Hour), "busy"
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateRequest(ctx, q) })
 		got, err := r.Request(ctx, "a", "r1")
 		r.same("changed", err, got, q)
 		q.Handle, q.AskAt, q.LastError, q.CreatedAt = "", now.Add(2*time.Hour), "rejected", now.Add(time.Minute)
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.RestartRequest(ctx, q, []byte("another key")) })
+		r.write(func(ctx context.Context, tx *Tx) error {
+			return tx.RestartRequest(ctx, q, Key{Sealed: []byte("another key")})
+		})
 		got, err = r.Request(ctx, "a", "r1")
 		r.same("sent again", err, got, q)
 		key, err := r.RequestKey(ctx, "r1")
-		r.same("the key", err, key, []byte("another key"))
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.EndRequest(ctx, "r1") })
+		r.same("the key", err, key, Key{Sealed: []byte("another key")})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.EndRequest(ctx, "r1", now) })
 		for what, change := range map[string]func(ctx context.Context, tx *Tx) error{
 			"a change":    func(ctx context.Context, tx *Tx) error { return tx.UpdateRequest(ctx, q) },
-			"a new start": func(ctx context.Context, tx *Tx) error { return tx.RestartRequest(ctx, q, []byte("key")) },
-			"another end": func(ctx context.Context, tx *Tx) error { return tx.EndRequest(ctx, "r1") },
+			"a new start": func(ctx context.Context, tx *Tx) error { return tx.RestartRequest(ctx, q, Key{Sealed: []byte{1}}) },
+			"another end": func(ctx context.Context, tx *Tx) error { return tx.EndRequest(ctx, "r1", now) },
 		} {
 			r.refused(what, tenancy.ErrStale, change)
 		}

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // These tables keep the rows of a tenant that is erased: what was sent stays on record.
 var keptOfATenant = []string{"notices", "tasks", "mails"}
@@ -33,8 +36,12 @@ var erasures = []string{
 }
 
 // EraseTenant deletes a tenant with all that belongs to it, except its notices, tasks and mails and its part of the
-// audit log. It is for undoing an import.
+// audit log. It is for undoing an import. Its keys in a token are to be destroyed.
 func (t *Tx) EraseTenant(ctx context.Context, id string) error {
+	if err := errors.Join(t.doomCertificateKeys(ctx, "tenant_id = ?", id),
+		t.doomRequestKeys(ctx, "tenant_id = ?", id)); err != nil {
+		return err
+	}
 	for _, query := range erasures {
 		if _, err := t.exec(ctx, query, id); err != nil {
 			return err

@@ -238,8 +238,8 @@ func TestEveryChangeOfAMethodMustSucceed(t *testing.T) {
 		}},
 		"AddCertificates": {[]string{"INSERT ON settings", "INSERT ON certificates"}, func(ctx context.Context,
 			tx *Tx) error {
-			return tx.AddCertificates(ctx, []SealedCertificate{{tenancy.Certificate{ID: "c9", TenantID: tenant.ID, Generation: 9,
-				NotBefore: now, NotAfter: now.AddDate(9, 0, 0), DER: []byte{1}}, []byte{1}}})
+			return tx.AddCertificates(ctx, []SealedCertificate{{SealedKey: []byte{1}, Certificate: tenancy.Certificate{
+				ID: "c9", TenantID: tenant.ID, Generation: 9, NotBefore: now, NotAfter: now.AddDate(9, 0, 0), DER: []byte{1}}}})
 		}},
 		"Audit": {[]string{"UPDATE ON event_head", "INSERT ON events"}, func(ctx context.Context, tx *Tx) error {
 			return tx.Audit(ctx, tenancy.NewEvent(now, "a", "b", "", "", nil))

@@ -20,8 +20,9 @@ func TestAFleetReadsBackAsWritten(t *testing.T) {
 		name := KeptName{"cn=" + tenant.Name, tenant.ID}
 		fleet := func(ctx context.Context, tx *Tx) error {
 			return tx.Create(ctx, Rows{Tenants: []tenancy.Tenant{tenant}, KeyUsers: []tenancy.KeyUser{user},
-				Projects: []tenancy.ScopingProject{project}, Certificates: []SealedCertificate{{cert, []byte("key")}},
-				Receivers: []tenancy.Receiver{receiver}, Arrangements: []tenancy.Arrangement{arrangement},
+				Projects:     []tenancy.ScopingProject{project},
+				Certificates: []SealedCertificate{{Certificate: cert, SealedKey: []byte("key")}},
+				Receivers:    []tenancy.Receiver{receiver}, Arrangements: []tenancy.Arrangement{arrangement},
 				ITContacts: []tenancy.ITContact{contact}, Credentials: []tenancy.Credential{credential},
 				KeptNames: []KeptName{name}})
 		}

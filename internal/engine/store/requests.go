@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -16,11 +17,23 @@ func scanRequest(s row) (q tenancy.Request, err error) {
 }
 
 // AddRequest stores a request before it is sent. It returns [tenancy.ErrConflict] if there is one for the generation.
-func (t *Tx) AddRequest(ctx context.Context, q tenancy.Request, sealedKey []byte) error {
-	_, err := t.exec(ctx, "INSERT INTO requests ("+requestColumns+", sealed_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "+
-		"?, ?, ?, ?)", q.ID, q.TenantID, q.Purpose, q.Generation, q.Issuer, q.KeyType, q.Handle, micros(q.AskAt),
-		q.LastError, q.Actor, q.Reason, micros(q.RunDate), micros(q.CreatedAt), sealedKey)
+func (t *Tx) AddRequest(ctx context.Context, q tenancy.Request, key Key) error {
+	if err := t.useRequestKey(ctx, key); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "INSERT INTO requests ("+requestColumns+", sealed_key, key_uri, public_key) VALUES (?, ?, ?, "+
+		"?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", q.ID, q.TenantID, q.Purpose, q.Generation, q.Issuer, q.KeyType, q.Handle,
+		micros(q.AskAt), q.LastError, q.Actor, q.Reason, micros(q.RunDate), micros(q.CreatedAt), bytesOf(key.Sealed), key.URI,
+		base64.StdEncoding.EncodeToString(key.PKIX))
 	return err
+}
+
+// useRequestKey removes the key of a request from those that are to be destroyed, if it is in a token.
+func (t *Tx) useRequestKey(ctx context.Context, key Key) error {
+	if key.URI == "" {
+		return nil
+	}
+	return t.useTokenKeys(ctx, key.URI)
 }
 
 // Request finds an open request of a tenant.
@@ -47,9 +60,19 @@ func (r Reader) DueRequests(ctx context.Context, now time.Time, after string, li
 		"LIMIT ?", micros(now), after, limit)
 }
 
-// RequestKey returns the sealed private key of a request.
-func (r Reader) RequestKey(ctx context.Context, id string) ([]byte, error) {
-	return one(ctx, r, "request "+id, scanOne[[]byte], "SELECT sealed_key FROM requests WHERE id = ?", id)
+// RequestKey returns the private key of a request.
+func (r Reader) RequestKey(ctx context.Context, id string) (Key, error) {
+	k, err := one(ctx, r, "request "+id, func(s row) (k Key, err error) {
+		public := ""
+		if err = s.Scan(&k.Sealed, &k.URI, &public); err == nil && public != "" {
+			k.PKIX, err = base64.StdEncoding.DecodeString(public)
+		}
+		return k, err
+	}, "SELECT sealed_key, key_uri, public_key FROM requests WHERE id = ?", id)
+	if k.URI != "" {
+		k.Sealed = nil // the engines differ in what they return for no bytes
+	}
+	return k, err
 }
 
 // UpdateRequest stores what is known of a request. It returns [tenancy.ErrStale] if the request has ended.
@@ -59,19 +82,31 @@ func (t *Tx) UpdateRequest(ctx context.Context, q tenancy.Request) error {
 }
 
 // RestartRequest stores that a request is sent again, with another key. It returns [tenancy.ErrStale] if it has ended.
-func (t *Tx) RestartRequest(ctx context.Context, q tenancy.Request, sealedKey []byte) error {
-	return t.execOne(ctx, "UPDATE requests SET handle = ?, ask_at = ?, last_error = ?, created_at = ?, sealed_key = ? "+
-		"WHERE id = ?", q.Handle, micros(q.AskAt), q.LastError, micros(q.CreatedAt), sealedKey, q.ID)
+func (t *Tx) RestartRequest(ctx context.Context, q tenancy.Request, key Key) error {
+	if err := t.doomRequestKeys(ctx, "id = ?", q.ID); err != nil {
+		return err
+	}
+	if err := t.useRequestKey(ctx, key); err != nil {
+		return err
+	}
+	return t.execOne(ctx, "UPDATE requests SET handle = ?, ask_at = ?, last_error = ?, created_at = ?, sealed_key = ?, "+
+		"key_uri = ?, public_key = ? WHERE id = ?", q.Handle, micros(q.AskAt), q.LastError, micros(q.CreatedAt),
+		bytesOf(key.Sealed), key.URI, base64.StdEncoding.EncodeToString(key.PKIX), q.ID)
 }
 
-// EndRequest deletes a request with its key. It returns [tenancy.ErrStale] if it has ended already.
-func (t *Tx) EndRequest(ctx context.Context, id string) error {
+// EndRequest deletes a request with its key. A key in a token is to be destroyed when it is due, unless a certificate
+// is stored with it before. It returns [tenancy.ErrStale] if the request has ended already.
+func (t *Tx) EndRequest(ctx context.Context, id string, keyDue time.Time) error {
+	if err := t.releaseRequestKey(ctx, id, keyDue); err != nil {
+		return err
+	}
 	return t.execOne(ctx, "DELETE FROM requests WHERE id = ?", id)
 }
 
 // SealedRequestKeys lists the sealed keys of open requests, by ID.
 func (r Reader) SealedRequestKeys(ctx context.Context, after string, limit int) ([]Sealed, error) {
-	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM requests WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return list(ctx, r, scanSealed, "SELECT id, sealed_key FROM requests WHERE key_uri = '' AND id > ? ORDER BY id "+
+		"LIMIT ?", after, limit)
 }
 
 var resealRequests = resealing("requests")

@@ -84,7 +84,7 @@ func acme(t *testing.T, s *Store, name string, notAfter time.Time) (tenancy.Tena
 				return err
 			}
 		}
-		return tx.AddCertificates(ctx, []SealedCertificate{{cert, []byte("sealed")}})
+		return tx.AddCertificates(ctx, []SealedCertificate{{Certificate: cert, SealedKey: []byte("sealed")}})
 	}))
 	return tenant, cert
 }
@@ -207,7 +207,7 @@ func TestOneCertificateHasOneSuccessor(t *testing.T) {
 				if err := tx.Succeed(ctx, []tenancy.Certificate{old}); err != nil {
 					return err
 				}
-				return tx.AddCertificates(ctx, []SealedCertificate{{next, []byte("k")}})
+				return tx.AddCertificates(ctx, []SealedCertificate{{Certificate: next, SealedKey: []byte("k")}})
 			})
 		}
 		must(t, renew())

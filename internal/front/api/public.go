@@ -87,6 +87,9 @@ var (
 		"Used part of the quota for parked messages, of the tenant that has used most of its own.", nil, nil)
 	failingDesc = prometheus.NewDesc("perennial_arrangements_failing",
 		"Arrangements of which at least 3 messages failed in the last 5 minutes, and none succeeded since.", nil, nil)
+	tokenKeysDesc = prometheus.NewDesc("perennial_token_keys_to_destroy",
+		"Private keys in PKCS#11 tokens that are to be destroyed. Above 0 for hours: a token does not destroy them.", nil,
+		nil)
 	heldDesc = prometheus.NewDesc("perennial_certificates_held",
 		"Certificates that are held back, because they differ from those that they replace without a notice before.", nil,
 		nil)
@@ -126,7 +129,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, databaseUpDesc, caExpiryDesc} {
+		heldDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc} {
 		ch <- d
 	}
 }
@@ -169,6 +172,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if n, err := s.store.CountHeld(ctx, s.clock()); err == nil {
 		gauge(heldDesc, float64(n))
+	}
+	if n, err := s.store.CountDoomedTokenKeys(ctx); err == nil {
+		gauge(tokenKeysDesc, float64(n))
 	}
 	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
 		gauge(atRiskDesc, float64(len(risk)))

@@ -74,6 +74,9 @@ func (s *server) changeTenant(ctx context.Context, in *struct {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	if err := s.engine.CheckKeyType(t.KeyType); err != nil {
+		return nil, err
+	}
 	err = s.change(ctx, "tenant.changed", t.Name, t.Name, in.Body, func(tx *store.Tx) error {
 		return tx.UpdateTenant(ctx, t)
 	})

@@ -108,9 +108,10 @@ func checkName(name string) error {
 }
 
 var calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_kms_calls_total",
-	Help: "Calls of key management services and tokens, by kind of service, operation (wrap, unwrap, sign, public-key) " +
-		"and result (ok, away, failed). Each start unwraps the key-encryption keys, and no private key of a tenant is " +
-		"opened there. Each certificate and each revocation list of an issuing CA whose key is there is one signature."},
+	Help: "Calls of key management services and tokens, by kind of service, operation (wrap, unwrap, sign, public-key, " +
+		"make, destroy) and result (ok, away, failed). Each start unwraps the key-encryption keys, and no private key of a " +
+		"tenant is opened there. Each certificate and each revocation list of an issuing CA whose key is there is one " +
+		"signature, and so is each TLS handshake with a key of a tenant that is in a token."},
 	[]string{"kind", "operation", "result"})
 
 // Collectors returns the metrics of this package.

@@ -1,0 +1,313 @@
+//go:build pkcs11
+
+package kms
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ThalesGroup/crypto11"
+	"github.com/miekg/pkcs11"
+
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const (
+	// tokenCalls is the number of calls of a token at the same time. Each has a session.
+	tokenCalls = 16
+	// keptKeys limits how many keys of a token are kept by their URI. Others are looked up in the token again.
+	keptKeys = 20_000
+)
+
+// tokens are the tokens of this machine, by their URI. Each is opened when it is called first.
+type tokens struct {
+	mu  sync.Mutex // guards all
+	all map[string]*token
+}
+
+func newTokens() keyring.Tokens { return &tokens{all: map[string]*token{}} }
+
+func noPKCS11() error { return nil }
+
+// A token is one token with its sessions. A call that hangs keeps its place, so that a token that hangs does not
+// collect calls without end.
+type token struct {
+	tokenKey
+	places chan struct{}
+
+	mu      sync.Mutex // guards what follows, and is held while the token is opened
+	opened  *openToken // nil if it is to be opened
+	refused string     // the PIN that it does not accept
+	// reopened is the last time that the token was opened again for a key that it did not show.
+	reopened time.Time
+}
+
+// An openToken has the sessions of a token, and is closed after the last call that uses it.
+type openToken struct {
+	*crypto11.Context
+	uses    int  // guarded by token.mu, as what follows
+	discard bool // it is not used for further calls
+	keys    map[string]crypto11.Signer
+}
+
+// of returns the token of a URI, with the key that the URI names.
+func (t *tokens) of(uri string) (*token, tokenKey, error) {
+	k, err := tokenOf(uri)
+	if err != nil {
+		return nil, k, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.all[k.tokenURI()]
+	if one == nil {
+		one = &token{tokenKey: tokenKey{token: k.token, serial: k.serial}, places: make(chan struct{}, tokenCalls)}
+		t.all[k.tokenURI()] = one
+	}
+	return one, k, nil
+}
+
+// call calls the token.
+func call[T any](ctx context.Context, t *token, do func(o *openToken) (T, error)) (none T, err error) {
+	select {
+	case t.places <- struct{}{}:
+	case <-ctx.Done():
+		return none, &keyring.Away{Err: errors.New("the token has been busy for too long: check the token")}
+	}
+	return withinTime(ctx, func() (value T, err error) {
+		defer func() { <-t.places }()
+		o, err := t.use()
+		if err != nil {
+			return value, err
+		}
+		value, err = do(o)
+		t.release(o, err)
+		return value, err
+	})
+}
+
+// use returns the open token for one call.
+func (t *token) use() (*openToken, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.opened == nil {
+		settings, err := t.settings()
+		if err != nil {
+			return nil, err
+		}
+		if t.refused != "" && settings.Pin == t.refused {
+			return nil, errRefusedPIN
+		}
+		settings.MaxSessions = tokenCalls + 1
+		context, err := crypto11.Configure(settings)
+		if err != nil {
+			err = t.unopened(err)
+			if away := (*keyring.Away)(nil); !errors.As(err, &away) {
+				t.refused = settings.Pin
+			}
+			return nil, err
+		}
+		t.refused = ""
+		t.opened = &openToken{Context: context, keys: map[string]crypto11.Signer{}}
+	}
+	t.opened.uses++
+	return t.opened, nil
+}
+
+var errRefusedPIN = fmt.Errorf("the token did not accept the PIN, which is not tried again until it is changed: check "+
+	"%s or %s", pkcs11PIN, pkcs11PINFile)
+
+// reopenPause is the time between two attempts to find a key by opening the token again. The messages of a tenant whose
+// key is gone must not delay those of others.
+const reopenPause = 10 * time.Second
+
+// release ends a call. The token is opened again for the next one if it failed, or may have lost its login: then it
+// shows no key.
+func (t *token) release(o *openToken, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.uses--
+	away := (*keyring.Away)(nil)
+	again := errors.As(err, &away) || errors.Is(err, errNoKey)
+	if errors.Is(err, errLostKey) && time.Since(t.reopened) > reopenPause {
+		again, t.reopened = true, time.Now()
+	}
+	if again {
+		o.discard = true
+		if t.opened == o {
+			t.opened = nil
+		}
+	}
+	if o.discard && o.uses == 0 {
+		o.Close()
+	}
+}
+
+// key returns a key of the open token; nil if there is none.
+func (t *token) key(o *openToken, k tokenKey) (crypto11.Signer, error) {
+	t.mu.Lock()
+	key := o.keys[k.object]
+	t.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	all, err := o.FindKeyPairs(nil, []byte(k.object))
+	if err != nil {
+		return nil, &keyring.Away{Err: fmt.Errorf("the token does not list its keys: %w: check the token", err)}
+	}
+	switch len(all) {
+	case 0:
+		return nil, nil
+	case 1:
+		t.keep(o, k, all[0])
+		return all[0], nil
+	}
+	return nil, fmt.Errorf("the token has %d key pairs with the label %s: destroy those that are not that of the "+
+		"certificate", len(all), k.object)
+}
+
+func (t *token) keep(o *openToken, k tokenKey, key crypto11.Signer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(o.keys) >= keptKeys {
+		clear(o.keys)
+	}
+	o.keys[k.object] = key
+}
+
+// Check implements [keyring.Tokens].
+func (t *tokens) Check(ctx context.Context, uri string) error {
+	one, _, err := t.of(uri)
+	if err != nil {
+		return err
+	}
+	_, err = call(ctx, one, func(*openToken) (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
+var tokenCurves = map[tenancy.KeyType]elliptic.Curve{tenancy.P256: elliptic.P256(), tenancy.P384: elliptic.P384(),
+	tenancy.P521: elliptic.P521()}
+
+var tokenBits = map[tenancy.KeyType]int{tenancy.RSA2048: 2048, tenancy.RSA3072: 3072, tenancy.RSA4096: 4096}
+
+// Make implements [keyring.Tokens]. The key is sensitive and cannot be extracted. An RSA key signs, and does not
+// decrypt.
+func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (crypto.PublicKey, error) {
+	one, k, err := t.of(uri)
+	if err == nil {
+		err = keyring.MadeInToken(kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return call(ctx, one, func(o *openToken) (crypto.PublicKey, error) {
+		public, err := crypto11.NewAttributeSetWithIDAndLabel([]byte(k.object), []byte(k.object))
+		if err != nil {
+			return nil, err
+		}
+		private := public.Copy()
+		for attribute, value := range map[crypto11.AttributeType]bool{crypto11.CkaToken: true, crypto11.CkaPrivate: true,
+			crypto11.CkaSensitive: true, crypto11.CkaExtractable: false, crypto11.CkaSign: true} {
+			if err := private.Set(attribute, value); err != nil {
+				return nil, err
+			}
+		}
+		var made crypto11.Signer
+		if curve := tokenCurves[kind]; curve != nil {
+			made, err = o.GenerateECDSAKeyPairWithAttributes(public, private, curve)
+		} else {
+			err = errors.Join(private.Set(crypto11.CkaDecrypt, false), public.Set(crypto11.CkaEncrypt, false))
+			if err == nil {
+				made, err = o.GenerateRSAKeyPairWithAttributes(public, private, tokenBits[kind])
+			}
+		}
+		if err != nil {
+			return nil, &keyring.Away{Err: fmt.Errorf("the token makes no key pair of the type %s: %w: check the token, and "+
+				"whether it has this type", kind, err)}
+		}
+		one.keep(o, k, made)
+		return made.Public(), nil
+	})
+}
+
+// Sign implements [keyring.Tokens].
+func (t *tokens) Sign(ctx context.Context, uri string, public crypto.PublicKey, digest []byte,
+	opts crypto.SignerOpts) ([]byte, error) {
+	one, k, err := t.of(uri)
+	if err != nil {
+		return nil, err
+	}
+	if ec, ok := public.(*ecdsa.PublicKey); ok { // some tokens refuse what FIPS 186-5, section 6.4.1, cuts off
+		digest = digest[:min(len(digest), (ec.Params().N.BitLen()+7)/8)]
+	}
+	return call(ctx, one, func(o *openToken) ([]byte, error) {
+		key, err := one.key(o, k)
+		if err != nil {
+			return nil, err
+		}
+		if key == nil || !same(key.Public(), public) {
+			return nil, fmt.Errorf("%w with the label %s and the public key of the certificate: restore it from the backup of "+
+				"the token, or renew the certificate", errLostKey, k.object)
+		}
+		signature, err := key.Sign(rand.Reader, digest, opts)
+		if err != nil {
+			return nil, &keyring.Away{Err: fmt.Errorf("the token does not sign with the key %s: %w: check the token", k.object,
+				err)}
+		}
+		return signature, nil
+	})
+}
+
+var errLostKey = errors.New("the token has no key pair")
+
+// Destroy implements [keyring.Tokens]. A token that has lost its login shows no key. So one that shows none is opened
+// again, and is believed then.
+func (t *tokens) Destroy(ctx context.Context, uri string) error {
+	one, k, err := t.of(uri)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		_, err = call(ctx, one, func(o *openToken) (none struct{}, err error) { return none, one.destroy(o, k) })
+		if !errors.Is(err, errNoKey) {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNoKey makes the token be opened again.
+var errNoKey = errors.New("the token has no such key")
+
+func (t *token) destroy(o *openToken, k tokenKey) error {
+	all, err := o.FindKeyPairs(nil, []byte(k.object))
+	if err != nil {
+		return &keyring.Away{Err: fmt.Errorf("the token does not list its keys: %w: check the token", err)}
+	}
+	if len(all) == 0 {
+		return errNoKey
+	}
+	t.mu.Lock()
+	delete(o.keys, k.object)
+	t.mu.Unlock()
+	for _, key := range all {
+		if err := key.Delete(); err != nil && !isGone(err) {
+			return &keyring.Away{Err: fmt.Errorf("the token does not destroy the key %s: %w: check the token", k.object,
+				err)}
+		}
+	}
+	return nil
+}
+
+// isGone reports that another replica has destroyed an object.
+func isGone(err error) bool {
+	var code pkcs11.Error
+	return errors.As(err, &code) && code == pkcs11.CKR_OBJECT_HANDLE_INVALID
+}

@@ -1,0 +1,191 @@
+//go:build pkcs11
+
+package kms
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/ThalesGroup/crypto11"
+
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+const tokenURI = "pkcs11:token=perennial"
+
+// openTokens returns the tokens of a test. Their sessions end with it, because the module is shared by the process.
+func openTokens(t *testing.T) (*tokens, keyring.Tokens) {
+	own := newTokens().(*tokens)
+	t.Cleanup(func() { own.closeAll() })
+	return own, countedTokens{own}
+}
+
+func (t *tokens) closeAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, one := range t.all {
+		one.mu.Lock()
+		if one.opened != nil {
+			one.opened.Close()
+			one.opened = nil
+		}
+		one.mu.Unlock()
+	}
+}
+
+func TestATokenMakesKeysOfEachTypeThatSignAndAreDestroyed(t *testing.T) {
+	p := startToken(t)
+	_, tokens := openTokens(t)
+	check(t, tokens.Check(t.Context(), tokenURI))
+	for _, kind := range tenancy.KeyTypes {
+		uri := keyring.KeyInToken(tokenURI, "key-"+string(kind))
+		public, err := tokens.Make(t.Context(), uri, kind)
+		p.clean(t, err)
+		if kind == tenancy.Ed25519 {
+			wantError(t, "Ed25519", err, "ed25519 keys are not supported there: use p256")
+			continue
+		}
+		check(t, err)
+		signer := keyring.NewTokenSigner(tokens, uri, public)
+		short, long := sha256.Sum256([]byte("m")), sha512.Sum512([]byte("m"))
+		before := counter(t, "pkcs11", "sign", "ok")
+		for _, c := range []struct {
+			digest []byte
+			opts   crypto.SignerOpts
+		}{{short[:], crypto.SHA256}, {long[:], crypto.SHA512},
+			{short[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}}} {
+			if _, ec := public.(*ecdsa.PublicKey); ec && c.opts != crypto.SignerOpts(c.opts.HashFunc()) {
+				continue
+			}
+			if _, err := signer.Sign(rand.Reader, c.digest, c.opts); err != nil { // it is verified
+				t.Errorf("%s with %v: %v", kind, c.opts, err)
+			}
+		}
+		if counter(t, "pkcs11", "sign", "ok") == before {
+			t.Errorf("%s: the signatures are not counted", kind)
+		}
+		if _, err := signer.Sign(rand.Reader, short[1:], crypto.SHA256); err == nil {
+			t.Errorf("%s signs what is not a digest", kind)
+		}
+		again, err := tokens.Make(t.Context(), uri+"-2", kind)
+		check(t, err)
+		if same(again, public) {
+			t.Errorf("%s: the token made the same key twice", kind)
+		}
+		_, err = keyring.NewTokenSigner(tokens, uri, again).Sign(rand.Reader, short[:], crypto.SHA256)
+		wantError(t, "the key of another certificate", err, "has no key pair with the label key-"+string(kind))
+		for range 2 { // another replica may have destroyed it
+			check(t, tokens.Destroy(t.Context(), uri))
+		}
+		_, err = signer.Sign(rand.Reader, short[:], crypto.SHA256)
+		wantError(t, "destroyed", err, "has no key pair with the label key-"+string(kind))
+	}
+	withToken(t, func(token *crypto11.Context) {
+		for _, kind := range tenancy.KeyTypes {
+			pairs, err := token.FindKeyPairs(nil, []byte("key-"+string(kind)))
+			if err != nil || len(pairs) != 0 {
+				t.Errorf("%s: %d key pairs remain: %v", kind, len(pairs), err)
+			}
+		}
+	})
+}
+
+func TestAKeyInATokenIsSensitiveAndCannotBeExtracted(t *testing.T) {
+	startToken(t)
+	_, tokens := openTokens(t)
+	for _, kind := range []tenancy.KeyType{tenancy.P256, tenancy.RSA2048} {
+		_, err := tokens.Make(t.Context(), keyring.KeyInToken(tokenURI, string(kind)), kind)
+		check(t, err)
+		withToken(t, func(token *crypto11.Context) {
+			key, err := token.FindKeyPair([]byte(kind), []byte(kind))
+			check(t, err)
+			for attribute, want := range map[crypto11.AttributeType]byte{crypto11.CkaSensitive: 1,
+				crypto11.CkaExtractable: 0, crypto11.CkaNeverExtractable: 1, crypto11.CkaAlwaysSensitive: 1,
+				crypto11.CkaPrivate: 1, crypto11.CkaSign: 1, crypto11.CkaDecrypt: 0, crypto11.CkaToken: 1} {
+				if attribute == crypto11.CkaDecrypt && kind == tenancy.P256 { // such a key cannot decrypt
+					continue
+				}
+				got, err := token.GetAttribute(key, attribute)
+				check(t, err)
+				if len(got.Value) != 1 || got.Value[0] != want {
+					t.Errorf("%s: attribute %v is %v, want %d", kind, attribute, got.Value, want)
+				}
+			}
+		})
+	}
+}
+
+func TestATokenSignsForManyHandshakesAtOnce(t *testing.T) {
+	startToken(t)
+	own, tokens := openTokens(t)
+	uri := keyring.KeyInToken(tokenURI, "busy")
+	public, err := tokens.Make(t.Context(), uri, tenancy.P256)
+	check(t, err)
+	signer := keyring.NewTokenSigner(tokens, uri, public)
+	var workers sync.WaitGroup
+	for range 50 {
+		workers.Go(func() {
+			for range 20 {
+				if _, err := signer.Sign(rand.Reader, make([]byte, 32), crypto.SHA256); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if one := own.all[tokenURI]; len(one.places) != 0 || one.opened.uses != 0 {
+		t.Errorf("%d calls have not ended, %d use the sessions", len(one.places), one.opened.uses)
+	}
+}
+
+func TestATokenThatIsAwayMakesAndDestroysNothingForAWhile(t *testing.T) {
+	p := startToken(t)
+	own, tokens := openTokens(t)
+	uri := keyring.KeyInToken(tokenURI, "k")
+	public, err := tokens.Make(t.Context(), uri, tenancy.P256)
+	check(t, err)
+	own.closeAll()
+	p.away(true)
+	_, made := tokens.Make(t.Context(), uri+"-2", tenancy.P256)
+	_, signed := keyring.NewTokenSigner(tokens, uri, public).Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
+	for what, err := range map[string]error{"check": tokens.Check(t.Context(), tokenURI), "make": made, "sign": signed,
+		"destroy": tokens.Destroy(t.Context(), uri)} {
+		p.clean(t, err)
+		if !isAway(err) {
+			t.Errorf("%s while it is away: %v", what, err)
+		}
+	}
+	p.away(false)
+	_, err = keyring.NewTokenSigner(tokens, uri, public).Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
+	check(t, err)
+	check(t, tokens.Destroy(t.Context(), uri))
+}
+
+// SoftHSM counts attempts with a wrong PIN: the flag "count low" is set by the first one.
+func TestAWrongPINIsTriedOnceUntilItIsChanged(t *testing.T) {
+	p := startToken(t)
+	_, tokens := openTokens(t)
+	t.Setenv(pkcs11PIN, "00000000")
+	for range 20 {
+		err := tokens.Check(t.Context(), tokenURI)
+		p.clean(t, err)
+		wantError(t, "another PIN", err, "accept the PIN")
+		if isAway(err) {
+			t.Error("a wrong PIN is tried again, which locks the token")
+		}
+	}
+	if !errors.Is(tokens.Check(t.Context(), tokenURI), errRefusedPIN) {
+		t.Error("the PIN is sent to the token again")
+	}
+	t.Setenv(pkcs11PIN, tokenPIN)
+	check(t, tokens.Check(t.Context(), tokenURI))
+}
