@@ -89,7 +89,8 @@ func worldOf(t *testing.T, team []string, adopted ...lifecycle.Adopted) *world {
 	check(t, err)
 	w.Installation, w.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), installed,
 		func(c *lifecycle.Config) {
-			c.Outbox, c.Operators, c.Issuers = noQueue{}, team, issuer.Set{"bank-ca": byHand}
+			c.Outbox, c.Operators, c.Issuers = noQueue{}, team, issuer.Set{"bank-ca": byHand,
+				"early-ca": suggesting{c.Issuer}}
 		})
 	w.acme, err = w.AdoptTenant(ctx, tenancy.Tenant{Name: "acme", DisplayName: "Acme", KeyType: tenancy.P256}, adopted,
 		"test", installed, nil)

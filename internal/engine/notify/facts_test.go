@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -155,6 +156,25 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
 		"messages are delivered with an older certificate until", "not Messages to 1 of them depend on it now.")
+}
+
+// suggesting is a CA that wants every certificate to be renewed.
+type suggesting struct{ issuer.Issuer }
+
+func (suggesting) Hint(_ context.Context, _ tenancy.Certificate, at time.Time) (issuer.Hint, bool, error) {
+	return issuer.Hint{From: at.Add(-time.Hour), To: at}, true, nil
+}
+
+func TestTheMailAboutARenewalThatTheCASuggestsDoesNotPromiseTheOldCertificate(t *testing.T) {
+	w := newWorld(t)
+	now := date(2026, 6, 1)
+	_, _, err := w.AddCredential(t.Context(), tenancy.Credential{TenantID: w.acme.ID, Name: "bank", Issuer: "early-ca"},
+		"test", now)
+	check(t, err)
+	check(t, w.FollowHints(t.Context(), now.AddDate(0, 0, 1)))
+	says(t, w.mails(now.AddDate(0, 0, 1))["alice: Certificate bank has been renewed"], "has been renewed early, because",
+		"the CA that issued it suggests that. It may revoke the old certificate before that expires.",
+		"not by an operator", "not stays valid")
 }
 
 // The first renewal under a new CA carries its certificates, and does not call the issuer unchanged.

@@ -56,6 +56,16 @@ func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Positio
 		micros(until.NotAfter), until.ID, micros(after.NotAfter), after.ID, micros(runDate), limit)
 }
 
+// Unhinted lists certificates of an issuer that have no successor and are not revoked, and whose CA has not been asked
+// when to renew them ([ClaimHint]), by ID after one of them.
+func (r Reader) Unhinted(ctx context.Context, issuer, after string, now time.Time, limit int) ([]tenancy.Certificate,
+	error) {
+	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
+		WHERE issuer = ? AND id > ? AND successor_id = '' AND revoked_at = 0 AND not_after > ? AND NOT EXISTS (
+			SELECT 1 FROM claims WHERE kind = ? AND subject = certificates.id)
+		ORDER BY id LIMIT ?`, issuer, after, micros(now), string(ClaimHint), limit)
+}
+
 // A ValidityCount is the validity of Count certificates.
 type ValidityCount struct {
 	NotBefore, NotAfter time.Time

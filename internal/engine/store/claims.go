@@ -29,6 +29,9 @@ const (
 	ClaimAuthorityAwaited ClaimKind = "authority awaited"
 	// ClaimHeld is a certificate that is held back until the time of the claim. The subject is its ID.
 	ClaimHeld ClaimKind = "held"
+	// ClaimHint is the answer of a CA about the renewal of a certificate, whose ID is the subject. The CA is asked again
+	// after the time of the claim.
+	ClaimHint ClaimKind = "hint"
 )
 
 // inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same
