@@ -129,7 +129,7 @@ func TestTheCommandsInTheDocumentMakeACAWithOpenSSL(t *testing.T) {
 	deploy, err := filepath.Abs("../../deploy")
 	testenv.Check(t, err)
 	testenv.Check(t, os.Symlink(deploy, filepath.Join(dir, "deploy")))
-	cmd := exec.Command("bash", "-euo", "pipefail", "-c", block(t, section(t, "exec: a program of yours"), "sh"))
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", block(t, section(t, "exec: your own program"), "sh"))
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	for _, want := range []string{"O=Perennial", "CN=Example Root,O=Example", "digitalSignature", "not supported"} {

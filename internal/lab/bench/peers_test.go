@@ -63,13 +63,13 @@ func TestPeers(t *testing.T) {
 	testenv.Check(t, err)
 	again := stepRenewals(t)
 	step = (step + again) / 2
-	add("whole renewals, SQLite", "step-ca `/renew`, badger", "7", "%.0f/s against %.0f/s: %s times",
+	add("complete renewals, SQLite", "step-ca `/renew`, badger", "7", "%.0f/s against %.0f/s: %s times",
 		lite.RenewalsPerSecond, step, ratio(lite.RenewalsPerSecond, step))
-	add("whole renewals, PostgreSQL", "the same", "7", "%.0f/s: %s times", pg.RenewalsPerSecond,
+	add("complete renewals, PostgreSQL", "the same", "7", "%.0f/s: %s times", pg.RenewalsPerSecond,
 		ratio(pg.RenewalsPerSecond, step))
-	add("whole renewals, SQLite", "bare keys and certificates on the same cores", "0.7", "%s of %.0f/s",
+	add("complete renewals, SQLite", "bare keys and certificates on the same cores", "0.7", "%s of %.0f/s",
 		ratio(lite.Ratio, 1), lite.CryptoPerSecond)
-	add("whole renewals, PostgreSQL", "the same", "0.7", "%s of %.0f/s", ratio(pg.Ratio, 1), pg.CryptoPerSecond)
+	add("complete renewals, PostgreSQL", "the same", "0.7", "%s of %.0f/s", ratio(pg.Ratio, 1), pg.CryptoPerSecond)
 
 	rsa, err := RSA(ctx, "", 20_000)
 	testenv.Check(t, err)

@@ -60,9 +60,18 @@ var (
 	// nothingFails is the promise for refusals that the gateway recognises by themselves.
 	nothingFails = promise{}
 	// firstMayFail is the promise for answers that no rule describes.
-	firstMayFail = promise{1, 1, anyNumber, "No rule, safe method or question tells this refusal from an answer: only " +
-		"`diagnose` finds it."}
+	firstMayFail = promise{1, 1, anyNumber, "No rule, safe method or question distinguishes this refusal from an " +
+		"answer of the application. Only `diagnose`\n   finds it."}
 )
+
+// refusals describe the ways of programs, which are parts of their paths, in docs/receivers.md.
+var refusals = map[string]string{
+	"login302": "302 to a login page", "login200": "200 with a login page", "soap500": "500 with a SOAP fault",
+	"close": "closes", "reset": "resets the stream", "abort": "aborts",
+}
+
+// refusal describes how the peer refuses a certificate.
+func (p peer) refusal() string { return cmp.Or(refusals[p.way], p.way) }
 
 // takes reports whether the peer is tried in an order.
 func (p peer) takes(order string) bool { return len(p.only) == 0 || slices.Contains(p.only, order) }

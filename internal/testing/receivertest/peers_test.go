@@ -85,7 +85,7 @@ func page(status int, contentType, text string) http.HandlerFunc {
 	}
 }
 
-// hangs never answers a request with a certificate that it dislikes.
+// hangs never answers a request with a certificate that it does not accept.
 func hangs(*world) place {
 	return func(w *world, _ string) system {
 		ended := make(chan struct{})

@@ -64,8 +64,8 @@ const introduction = `# Receivers
 This file is written by ` + "`make receivers WRITE=-write`" + `. Do not edit it. It covers %d receivers. Of %d
 messages, %d failed. A test compares its rows with the list of receivers in ` + "`receivertest`" + `.
 
-Each receiver accepts generation 1 of a tenant's certificate. Then the certificate is renewed, and the receiver follows
-one order:
+Each receiver accepts generation 1 of a tenant's certificate. The certificate is then renewed, and the receiver changes
+in one of these orders:
 
 | order | the receiver accepts |
 |---|---|
@@ -75,11 +75,11 @@ one order:
 | flips | 2, 1, 2 |
 | never | 1 only |
 
-Three arrangements with the strategy *adaptive* send one message after the other. *mixed* sends GET, HEAD, DELETE, and
-POST with 300 bytes, 100 KiB of unknown length, 900 KiB and 5 MiB. *POST, question* sends the same POST requests, and
-the arrangement has a question that the receiver answers like a message. *POST only* has no question. A message fails if
-its sender gets any answer other than that of the application. Each cell shows failed / sent. In the order *never*, no
-message may fail, and the arrangement must not switch to generation 2.
+Three arrangements with the strategy *adaptive* each send one message at a time. The flow *mixed* sends GET, HEAD,
+DELETE, and POST with 300 bytes, 100 KiB of unknown length, 900 KiB and 5 MiB. *POST, question* sends the same POST
+requests, and its arrangement has a question that the receiver answers like a message. *POST only* has no question. A
+message fails if its sender gets any answer other than that of the application. Each cell shows failed / sent. In the
+order *never*, no message may fail, and the arrangement must not switch to generation 2.
 
 `
 
@@ -96,7 +96,7 @@ func (b *board) document(receivers, sent, failed int) string {
 	slices.SortFunc(b.rows, func(x, y row) int { return cmp.Compare(position(x), position(y)) })
 	var notes []string
 	for _, r := range b.rows {
-		fmt.Fprintf(&out, "| %s | %s | %s |", r.peer.name, r.peer.way, r.order)
+		fmt.Fprintf(&out, "| %s | %s | %s |", r.peer.name, r.peer.refusal(), r.order)
 		note := ""
 		for _, c := range r.tallies {
 			fmt.Fprintf(&out, " %d / %d |", c.failed, c.sent)
@@ -127,7 +127,7 @@ func TestTheDocumentListsEveryReceiver(t *testing.T) {
 	for _, p := range peers {
 		for _, o := range sequences {
 			if p.takes(o.name) {
-				want = append(want, fmt.Sprintf("| %s | %s | %s |", p.name, p.way, o.name))
+				want = append(want, fmt.Sprintf("| %s | %s | %s |", p.name, p.refusal(), o.name))
 			}
 		}
 	}
@@ -138,5 +138,10 @@ func TestTheDocumentListsEveryReceiver(t *testing.T) {
 	}
 	if !slices.Equal(want, got) {
 		t.Errorf("docs/receivers.md has %d rows, want %d: run make receivers WRITE=-write", len(got), len(want))
+	}
+	readme, err := os.ReadFile("../../../README.md")
+	check(t, err)
+	if n := fmt.Sprintf(" %d receivers", len(peers)); strings.Count(string(readme), n) != 2 {
+		t.Errorf("README.md does not have %q twice", n)
 	}
 }
