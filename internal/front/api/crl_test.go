@@ -33,6 +33,7 @@ type publisher struct {
 	engine *enginetest.Installation
 	ca     *local.CA
 	url    string
+	api    http.Handler
 	now    time.Time
 	signed int             // revocation lists
 	web    tls.Certificate // of a receiver
@@ -60,9 +61,28 @@ func publishing(t *testing.T) *publisher {
 	p.url = s.URL
 	p.engine, p.ca = enginetest.NewPublishing(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), s.URL+"/pki", p.now)
 	p.web = enginetest.ServerCertificate(t, p.ca)
-	mux.Handle("/", handler(t, Config{Store: p.engine.Store, Engine: p.engine.Engine, Issuer: counted{p.ca, p},
-		Seal: p.engine.Seal, Now: func() time.Time { return p.now }, Log: p.engine.Log}))
+	p.api = handler(t, Config{Store: p.engine.Store, Engine: p.engine.Engine, Issuer: counted{p.ca, p},
+		Seal: p.engine.Seal, Now: func() time.Time { return p.now }, Log: p.engine.Log})
+	mux.Handle("/", p.api)
 	return p
+}
+
+// awaits demands that the metrics have the date of the next issuing CA at an instant, and not now.
+func (p *publisher) awaits(at time.Time) {
+	p.t.Helper()
+	now := p.now
+	defer func() { p.now = now }()
+	f := &fixture{t: p.t, http: &httptest.Server{Config: &http.Server{Handler: p.api}}}
+	for _, p.now = range []time.Time{now, at} {
+		want := []string{}
+		if by, due := p.ca.Awaited(p.now); due {
+			want = append(want, fmt.Sprintf("perennial_authority_awaited_by_seconds %v", float64(by.Unix())))
+		}
+		got := f.scrape("perennial_authority_awaited_by_seconds")
+		if !slices.Equal(got, want) || (len(want) > 0) == p.now.Equal(now) {
+			p.t.Errorf("at %s: %q, want %q", p.now, got, want)
+		}
+	}
 }
 
 func (p *publisher) get(url string) []byte {
@@ -184,6 +204,7 @@ func TestServersThatCheckEveryListAcceptWhatIsBelowARootThatIsOffline(t *testing
 	if !list.NextUpdate.Equal(root.NotAfter) || list.CheckSignatureFrom(opened.Root) != nil {
 		t.Errorf("the last list is valid until %s, and the root until %s", list.NextUpdate, root.NotAfter)
 	}
+	p.awaits(p.ca.Signing(p.now).NotAfter.AddDate(-1, 0, 0))
 	first := p.pair(acme, 1)
 	if nginx, openssl := p.accepted(first); !nginx || !openssl {
 		t.Errorf("with the last list of the root: nginx %v, openssl %v", nginx, openssl)

@@ -98,6 +98,8 @@ var (
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
 		"When an authority of the service's CA expires.",
 		[]string{"kind", "id"}, nil)
+	caAwaitedDesc = prometheus.NewDesc("perennial_authority_awaited_by_seconds",
+		"When the issuing CA that a root elsewhere has to sign must be installed. Absent if none is awaited.", nil, nil)
 )
 
 // An arrangement counts as failing if at least failingLeast of its messages failed in the time failingFor. At most
@@ -129,7 +131,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc} {
+		heldDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
 		ch <- d
 	}
 }
@@ -202,6 +204,11 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, p := range s.viewAuthorities() {
 		gauge(caExpiryDesc, float64(p.NotAfter.Unix()), string(p.Kind), p.ID)
+	}
+	if ca, err := s.subordinate(); err == nil {
+		if by, due := ca.Awaited(s.clock()); due {
+			gauge(caAwaitedDesc, float64(by.Unix()))
+		}
 	}
 	if ids, err := s.store.FailingArrangements(ctx, s.clock().Add(-failingFor), failingLeast, failingMost); err == nil {
 		gauge(failingDesc, float64(len(ids)))
