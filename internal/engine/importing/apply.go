@@ -35,7 +35,7 @@ func New(engine *lifecycle.Engine, s *store.Store, seal *keyring.Keyring, now fu
 	case now == nil:
 		return nil, errors.New("importing: no clock is given")
 	}
-	return &Importer{engine, s, seal, now, batchSize}, nil
+	return &Importer{engine, s, seal, now, engine.FoundTogether(batchSize)}, nil
 }
 
 // sealedFor returns the context that a plan is sealed with.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/enginetest"
 	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -352,5 +355,27 @@ func TestATableNamesTheIssuerThatRenewsACertificate(t *testing.T) {
 	stored, err := e.Store.Credential(t.Context(), acme.ID, tenancy.ForTenant)
 	if err != nil || stored.Issuer != "local" {
 		t.Errorf("the tenant certificate is renewed by %q, %v", stored.Issuer, err)
+	}
+}
+
+// elsewhere is a CA that answers four requests at the same time.
+type elsewhere struct{ issuer.Issuer }
+
+func (elsewhere) Parallel() int { return 4 }
+
+func TestWhatACAElsewhereHasIssuedIsStoredSoon(t *testing.T) {
+	for _, e := range []struct {
+		option enginetest.Option
+		want   int
+	}{
+		{func(*lifecycle.Config) {}, batchSize},
+		{func(c *lifecycle.Config) { c.Issuer = elsewhere{c.Issuer} }, 4},
+	} {
+		engine, _ := enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now, e.option)
+		m, err := New(engine.Engine, engine.Store, engine.Seal, func() time.Time { return now })
+		check(t, err)
+		if m.batch != e.want {
+			t.Errorf("one transaction creates %d tenants, want %d", m.batch, e.want)
+		}
 	}
 }

@@ -154,6 +154,16 @@ type prepared struct {
 	later       []tenancy.Purpose // whose first certificate is requested when the tenant exists
 }
 
+// FoundTogether returns how many tenants are best founded in one transaction, at most the given number. If their
+// certificates come from a CA elsewhere, whose answers take time, it is as many as are requested at the same time: what
+// has been issued is then stored soon.
+func (e *Engine) FoundTogether(most int) int {
+	if p, ok := issuer.As[issuer.Parallel](e.issuer); ok {
+		return max(1, min(most, p.Parallel()))
+	}
+	return most
+}
+
 // prepareAll prepares foundings, several at the same time, until one fails.
 func (e *Engine) prepareAll(ctx context.Context, foundings []Founding, now time.Time) ([]prepared, error) {
 	all := make([]prepared, len(foundings))
