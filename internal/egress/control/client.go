@@ -149,7 +149,7 @@ func (c *Client) identity(s standing.Standing, sealed sealedIdentity) (standing.
 		return sealed.open(c.key, s.Arrangement.ID)
 	}
 	key, err := newRemoteKey(c, s, sealed)
-	return standing.Identity{Generation: sealed.Generation,
+	return standing.Identity{Generation: sealed.Generation, KeyStays: true,
 		Certificate: tls.Certificate{Certificate: sealed.Chain, PrivateKey: key}}, err
 }
 

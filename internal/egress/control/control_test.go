@@ -51,15 +51,16 @@ type fixture struct {
 	down     bool   // the service answers nothing
 	keysStay bool   // with the service
 	mu       sync.Mutex
-	wire     bytes.Buffer // what the service answered
-	later    atomic.Int64 // how much the gateway's clock is ahead
+	wire     bytes.Buffer      // what the service answered
+	answers  map[string]string // to operations, instead of the service's
+	later    atomic.Int64      // how much the gateway's clock is ahead
 	receiver *receiver.Server
 	token    map[tenancy.Role]string
 }
 
 func setUp(t testing.TB, options ...enginetest.Option) *fixture {
 	t.Helper()
-	f := &fixture{t: t, token: map[tenancy.Role]string{}}
+	f := &fixture{t: t, token: map[tenancy.Role]string{}, answers: map[string]string{}}
 	now := time.Now()
 	f.engine, f.ca = enginetest.New(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), now, options...)
 	acme := f.engine.Tenant(t, "acme", now)
@@ -98,10 +99,14 @@ func setUp(t testing.TB, options ...enginetest.Option) *fixture {
 	check(t, err)
 	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
-		down := f.down
+		down, scripted := f.down, f.answers[strings.TrimPrefix(r.URL.Path, control.Path)]
 		f.mu.Unlock()
 		if down {
 			panic(http.ErrAbortHandler)
+		}
+		if scripted != "" {
+			io.WriteString(w, scripted)
+			return
 		}
 		handler.ServeHTTP(recorded{w, f}, r)
 	}))
@@ -192,6 +197,13 @@ func (f *fixture) setDown(down bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.down = down
+}
+
+// answer makes an operation get an answer that is not the service's.
+func (f *fixture) answer(operation, answer string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answers[operation] = answer
 }
 
 func (f *fixture) renew() {

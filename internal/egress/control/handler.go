@@ -22,7 +22,7 @@ import (
 type Handler struct {
 	// Control is the control of a gateway in this process.
 	Control gateway.Control
-	// KeysStay makes the service sign for gateways, which get no private key. It always signs with keys in tokens.
+	// KeysStay keeps private keys from gateways, for which the service signs then. Keys in tokens always stay.
 	KeysStay bool
 	// Ending is done when the service is about to end: streams end then.
 	Ending context.Context

@@ -185,7 +185,7 @@ func TestAnswersThatAreNotTheServicesAreErrors(t *testing.T) {
 func TestTheErrorOfEachOperationReachesTheGateway(t *testing.T) {
 	s := newScripted(t)
 	s.err = tenancy.Errorf(tenancy.ErrRefused, "not today")
-	url, c := overheard(t, s.every())
+	url, c := overheard(t, s.handler())
 	peer, ctx := newPeer(t, url), t.Context()
 	for name, ask := range map[string]func() error{
 		"standing":       func() error { _, _, err := peer.Standing(ctx, "acme", "erp"); return err },

@@ -15,18 +15,15 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const (
-	// signTimeout limits the time that a TLS handshake waits for a signature.
-	signTimeout = 5 * time.Second
-	// mostSigned limits what an Ed25519 key signs. In TLS 1.2 that is all of the handshake (RFC 8422, section 5.8).
-	mostSigned = 256 << 10
-)
+// signTimeout limits the time that a TLS handshake waits for a signature.
+const signTimeout = 5 * time.Second
 
 // hashes are the hashes of TLS signatures (RFC 8446, section 4.2.3), by their names in a [signRequest]. Ed25519 has
 // none. SHA-1 is not among them.
 var hashes = map[string]crypto.Hash{"": 0, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512}
 
-// sign signs for a TLS handshake of a gateway, with a key that stays here.
+// sign signs for a TLS handshake of a gateway, with a key that stays here. It also does so if keys do not stay: a gateway
+// may have read the arrangement before the setting was changed, or from a replica that has another one.
 func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err error) {
 	_, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
 	if err != nil {
@@ -37,15 +34,16 @@ func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err 
 		if !ok || id.Generation != in.Generation {
 			continue
 		}
-		if !h.KeysStay && !id.KeyStays {
-			return out, tenancy.Errorf(tenancy.ErrRefused, "this service hands the key out, sealed, and does not sign")
-		}
 		opts, err := in.options(key)
 		if err != nil {
 			return out, err
 		}
+		if len(in.Message) > mostSigned || !isClientVerify(in.Message, id.Certificate.Certificate[0]) {
+			return out, tenancy.Errorf(tenancy.ErrInvalid, "the message to be signed is not that of a TLS client with the "+
+				"certificate of generation %d", in.Generation)
+		}
 		signatures.Inc()
-		out.Signature, err = key.Sign(rand.Reader, in.Digest, opts)
+		out.Signature, err = crypto.SignMessage(key, rand.Reader, in.Message, opts)
 		return out, err
 	}
 	return out, tenancy.Errorf(tenancy.ErrNotFound, "%s/%s has no generation %d that can be presented", in.Tenant,
@@ -61,8 +59,6 @@ func (in signRequest) options(key crypto.Signer) (crypto.SignerOpts, error) {
 	case !known, pure != (hash == 0):
 		return nil, tenancy.Errorf(tenancy.ErrInvalid, "the key of generation %d does not sign with the hash %q",
 			in.Generation, in.Hash)
-	case pure && len(in.Digest) > mostSigned, !pure && len(in.Digest) != hash.Size():
-		return nil, tenancy.Errorf(tenancy.ErrInvalid, "invalid digest of %d bytes for the hash %q", len(in.Digest), in.Hash)
 	case in.PSS && !isRSA:
 		return nil, tenancy.Errorf(tenancy.ErrInvalid, "the key of generation %d is not an RSA key", in.Generation)
 	case in.PSS:
@@ -71,10 +67,10 @@ func (in signRequest) options(key crypto.Signer) (crypto.SignerOpts, error) {
 	return hash, nil
 }
 
-// A remoteKey is a private key that stays with the service. It implements [crypto.Signer] for TLS handshakes.
+// A remoteKey is a private key that stays with the service. It implements [crypto.MessageSigner] for TLS handshakes.
 type remoteKey struct {
 	client *Client
-	public crypto.PublicKey
+	leaf   *x509.Certificate
 	of     signRequest // names the key
 }
 
@@ -86,17 +82,24 @@ func newRemoteKey(c *Client, s standing.Standing, id sealedIdentity) (*remoteKey
 	if err != nil {
 		return nil, fmt.Errorf("the certificate of generation %d cannot be read: %w", id.Generation, err)
 	}
-	return &remoteKey{c, leaf.PublicKey, signRequest{Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
+	return &remoteKey{c, leaf, signRequest{Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
 		Generation: id.Generation}}, nil
 }
 
 // Public implements [crypto.Signer].
-func (k *remoteKey) Public() crypto.PublicKey { return k.public }
+func (k *remoteKey) Public() crypto.PublicKey { return k.leaf.PublicKey }
 
-// Sign implements [crypto.Signer]. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
-func (k *remoteKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+// Sign implements [crypto.Signer]. crypto/tls calls SignMessage instead, because the service signs no digest whose
+// origin it cannot see.
+func (k *remoteKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, standing.ErrNoSignature
+}
+
+// SignMessage implements [crypto.MessageSigner]. The signature is verified, so that a receiver never gets one of another
+// key and refuses it. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
+func (k *remoteKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	in := k.of
-	in.Digest = digest
+	in.Message = message
 	if hash := opts.HashFunc(); hash != 0 {
 		in.Hash = hash.String()
 	}
@@ -104,10 +107,32 @@ func (k *remoteKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	ctx, cancel := context.WithTimeout(context.Background(), signTimeout)
 	defer cancel()
 	out, err := call[signAnswer](ctx, k.client, "sign", in)
+	if err == nil {
+		err = k.leaf.CheckSignature(in.algorithm(k.leaf.PublicKeyAlgorithm), message, out.Signature)
+	}
 	if err != nil {
 		k.client.log.Warn("the service did not sign a TLS handshake", "arrangement", in.Tenant+"/"+in.Arrangement,
 			"generation", in.Generation, "error", err)
 		return nil, standing.ErrNoSignature
 	}
 	return out.Signature, nil
+}
+
+// algorithms are the algorithms of signatures, by hash and by kind of key; the last one is RSASSA-PSS.
+var algorithms = map[string][3]x509.SignatureAlgorithm{
+	"SHA-256": {x509.ECDSAWithSHA256, x509.SHA256WithRSA, x509.SHA256WithRSAPSS},
+	"SHA-384": {x509.ECDSAWithSHA384, x509.SHA384WithRSA, x509.SHA384WithRSAPSS},
+	"SHA-512": {x509.ECDSAWithSHA512, x509.SHA512WithRSA, x509.SHA512WithRSAPSS},
+}
+
+func (in signRequest) algorithm(key x509.PublicKeyAlgorithm) x509.SignatureAlgorithm {
+	switch {
+	case key == x509.Ed25519:
+		return x509.PureEd25519
+	case in.PSS:
+		return algorithms[in.Hash][2]
+	case key == x509.RSA:
+		return algorithms[in.Hash][1]
+	}
+	return algorithms[in.Hash][0]
 }

@@ -1,15 +1,18 @@
 package control_test
 
 import (
+	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rsa"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,7 +22,11 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/control"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/rollover"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -67,28 +74,61 @@ func TestAGatewayWithoutPrivateKeysPresentsEachTypeOfKey(t *testing.T) {
 	if len(ids) != len(kinds)+1 {
 		t.Errorf("%d identities", len(ids))
 	}
-	for i, id := range ids {
-		key := id.Certificate.PrivateKey.(crypto.Signer)
-		digest := sha256.Sum256([]byte("hello"))
-		var opts crypto.SignerOpts = crypto.SHA256
-		signed, valid := digest[:], false
-		if _, pure := key.Public().(ed25519.PublicKey); pure {
-			opts, signed = crypto.Hash(0), []byte("hello")
-		}
-		signature, err := key.Sign(nil, signed, opts)
-		check(t, err)
-		switch public := key.Public().(type) {
-		case *ecdsa.PublicKey:
-			valid = ecdsa.VerifyASN1(public, signed, signature)
-		case *rsa.PublicKey:
-			valid = rsa.VerifyPKCS1v15(public, crypto.SHA256, signed, signature) == nil
-		case ed25519.PublicKey:
-			valid = ed25519.Verify(public, signed, signature)
-		}
-		if !valid {
-			t.Errorf("the signature of generation %d is not valid", i+1)
-		}
+}
+
+// handshake13 is what a client signs in TLS 1.3 if its messages have a hash.
+func handshake13(hash []byte) []byte {
+	return slices.Concat(bytes.Repeat([]byte{' '}, 64), []byte("TLS 1.3, client CertificateVerify\x00"), hash)
+}
+
+// recorder is a key that records what crypto/tls has it sign.
+type recorder struct {
+	crypto.Signer
+	signed []byte
+}
+
+func (r *recorder) SignMessage(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	r.signed = message
+	return crypto.SignMessage(r.Signer, random, message, opts)
+}
+
+// handshake12 returns what a client with a certificate signs in TLS 1.2.
+func handshake12(t *testing.T, chain [][]byte) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	check(t, err)
+	ours, theirs := net.Pipe()
+	server := tls.Server(theirs, &tls.Config{ClientAuth: tls.RequestClientCert,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	go func() {
+		server.Handshake() // it fails if the certificate is that of another key
+		theirs.Close()
+	}()
+	leaf, err := x509.ParseCertificate(chain[0])
+	check(t, err)
+	r := &recorder{Signer: stranger{key, leaf.PublicKey}}
+	tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{{Certificate: chain, PrivateKey: r}}}).Handshake()
+	ours.Close()
+	if len(r.signed) == 0 {
+		t.Fatal("nothing was signed")
 	}
+	return r.signed
+}
+
+// stranger signs with a key that does not belong to the public one.
+type stranger struct {
+	crypto.Signer
+	public crypto.PublicKey
+}
+
+func (s stranger) Public() crypto.PublicKey { return s.public }
+
+func (s stranger) Sign(random io.Reader, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+	return s.Signer.Sign(random, nil, crypto.Hash(0))
 }
 
 func TestTheTokenOfAGatewayOpensNoKeyThatStaysWithTheService(t *testing.T) {
@@ -113,27 +153,136 @@ func TestTheTokenOfAGatewayOpensNoKeyThatStaysWithTheService(t *testing.T) {
 func TestTheServiceSignsOnlyWhatTLSSigns(t *testing.T) {
 	f := setUp(t)
 	f.keysStay = true
-	const digest = `"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="` // 32 bytes
-	for in, want := range map[string]int{
-		`{"Tenant":"acme","Arrangement":"erp","Generation":1,"Hash":"SHA-256","Digest":` + digest + `}`:            200,
-		`{"Tenant":"acme","Arrangement":"erp","Generation":1,"Hash":"SHA-384","Digest":` + digest + `}`:            422,
-		`{"Tenant":"acme","Arrangement":"erp","Generation":1,"Hash":"SHA-1","Digest":` + digest + `}`:              422,
-		`{"Tenant":"acme","Arrangement":"erp","Generation":1,"Digest":` + digest + `}`:                             422,
-		`{"Tenant":"acme","Arrangement":"erp","Generation":1,"Hash":"SHA-256","PSS":true,"Digest":` + digest + `}`: 422,
-		`{"Tenant":"acme","Arrangement":"erp","Generation":2,"Hash":"SHA-256","Digest":` + digest + `}`:            404,
-		`{"Tenant":"acme","Arrangement":"crm","Generation":1,"Hash":"SHA-256","Digest":` + digest + `}`:            404,
-		`{"Tenant":"acme"`: 422,
+	own := f.generation(1).Raw
+	hash := sha256.Sum256([]byte("handshake"))
+	valid, valid12 := handshake13(hash[:]), handshake12(t, [][]byte{own, own})
+	other := enginetest.ServerCertificate(t, f.ca).Certificate[0]
+	anyKey, err := keyring.Generate(tenancy.P256)
+	check(t, err)
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, anyKey)
+	check(t, err)
+	for _, c := range []struct {
+		name, arrangement string
+		generation        int
+		hash              string
+		pss               bool
+		message           []byte
+		want              int
+	}{
+		{"TLS 1.3", "erp", 1, "SHA-256", false, valid, 200},
+		{"TLS 1.3 with a long hash", "erp", 1, "SHA-256", false, handshake13(make([]byte, 48)), 200},
+		{"TLS 1.2", "erp", 1, "SHA-384", false, valid12, 200},
+		{"a hash that is too short", "erp", 1, "SHA-256", false, handshake13(hash[:31]), 422},
+		{"a server of TLS 1.3", "erp", 1, "SHA-256", false, bytes.Replace(valid, []byte("client"), []byte("server"), 1), 422},
+		{"TLS 1.2 cut off", "erp", 1, "SHA-256", false, valid12[:len(valid12)-1], 422},
+		{"TLS 1.2 with more", "erp", 1, "SHA-256", false, append(slices.Clone(valid12), 0), 422},
+		{"another certificate", "erp", 1, "SHA-256", false, handshake12(t, [][]byte{other}), 422},
+		{"a certificate request", "erp", 1, "SHA-256", false, request, 422},
+		{"a token", "erp", 1, "SHA-256", false, []byte("eyJhbGciOiJFUzI1NiJ9.e30"), 422},
+		{"nothing", "erp", 1, "SHA-256", false, nil, 422},
+		{"too much", "erp", 1, "SHA-256", false, make([]byte, 1<<20), 422},
+		{"SHA-1", "erp", 1, "SHA-1", false, valid, 422},
+		{"no hash", "erp", 1, "", false, valid, 422},
+		{"PSS with an EC key", "erp", 1, "SHA-256", true, valid, 422},
+		{"another generation", "erp", 2, "SHA-256", false, valid, 404},
+		{"another arrangement", "crm", 1, "SHA-256", false, valid, 404},
 	} {
-		if status, answer := f.ask("sign", in); status != want {
-			t.Errorf("%s: %d, want %d: %s", in, status, want, answer)
+		in, err := json.Marshal(map[string]any{"Tenant": "acme", "Arrangement": c.arrangement, "Generation": c.generation,
+			"Hash": c.hash, "PSS": c.pss, "Message": c.message})
+		check(t, err)
+		if status, answer := f.ask("sign", string(in)); status != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.name, status, c.want, answer)
 		}
 	}
-	f.keysStay = false
-	status, answer := f.ask("sign", `{"Tenant":"acme","Arrangement":"erp","Generation":1,"Hash":"SHA-256","Digest":`+
-		digest+`}`)
-	if status != http.StatusConflict {
-		t.Errorf("a service that hands keys out: %d %s", status, answer)
+	if status, answer := f.ask("sign", `{"Tenant":"acme"`); status != http.StatusUnprocessableEntity {
+		t.Errorf("%d: %s", status, answer)
 	}
+}
+
+func TestAnEd25519KeyThatStaysSignsOnlyWhatTLSSigns(t *testing.T) {
+	f := setUp(t)
+	f.keysStay = true
+	f.renewAs(tenancy.Ed25519)
+	hash := sha256.Sum256([]byte("handshake"))
+	for message, want := range map[string]int{
+		string(handshake13(hash[:])):                          200,
+		string(handshake12(t, [][]byte{f.generation(2).Raw})): 200,
+		"any text": 422,
+	} {
+		in, err := json.Marshal(map[string]any{"Tenant": "acme", "Arrangement": "erp", "Generation": 2,
+			"Message": []byte(message)})
+		check(t, err)
+		if status, answer := f.ask("sign", string(in)); status != want {
+			t.Errorf("%.10q: %d, want %d: %s", message, status, want, answer)
+		}
+	}
+}
+
+func TestASignatureOfAnotherKeyIsNotSentToAReceiver(t *testing.T) {
+	f := setUp(t)
+	f.keysStay = true
+	_, ids, err := f.client().Standing(t.Context(), "acme", "erp")
+	check(t, err)
+	key := ids[0].Certificate.PrivateKey.(crypto.MessageSigner)
+	hash := sha256.Sum256([]byte("handshake"))
+	if _, err := key.SignMessage(nil, handshake13(hash[:]), crypto.SHA256); err != nil {
+		t.Error(err)
+	}
+	f.answer("sign", `{"Signature":"MAYCAQECAQE="}`)
+	if _, err := key.SignMessage(nil, handshake13(hash[:]), crypto.SHA256); !errors.Is(err, standing.ErrNoSignature) {
+		t.Error(err)
+	}
+	f.answer("sign", `{}`)
+	if _, err := key.SignMessage(nil, handshake13(hash[:]), crypto.SHA256); !errors.Is(err, standing.ErrNoSignature) {
+		t.Error(err)
+	}
+}
+
+// A change of --gateway-keys reaches a gateway with a restart of the service, after which the gateway reads everything
+// again. Replicas may differ meanwhile.
+func TestAGatewayAdoptsAChangeOfWhereKeysStay(t *testing.T) {
+	f := setUp(t)
+	f.closing()
+	url := f.gateway()
+	reread := func() {
+		t.Helper()
+		check(t, f.engine.Store.InTx(t.Context(), func(tx *store.Tx) error {
+			tx.Changed("")
+			return nil
+		}))
+	}
+	signed := func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return bytes.Contains(f.wire.Bytes(), []byte(`{"Signature":`))
+	}
+	send := func(when string) {
+		t.Helper()
+		if status := f.sendTo(url, "closing"); status != http.StatusOK {
+			t.Errorf("%s: answered %d", when, status)
+		}
+	}
+	send("sealed")
+	send("sealed")
+	if signed() {
+		t.Error("the service signed although the gateway has the key")
+	}
+	f.keysStay = true
+	reread()
+	testenv.Eventually(t, func() bool { // it no longer uses the key that it had
+		send("remote")
+		return signed()
+	})
+	f.keysStay = false
+	send("sealed again, before the gateway has read that")
+	reread()
+	testenv.Eventually(t, func() bool {
+		f.mu.Lock()
+		f.wire.Reset()
+		f.mu.Unlock()
+		send("sealed again")
+		return !signed()
+	})
 }
 
 // closing adds the arrangement acme/closing, whose receiver closes each connection.

@@ -174,9 +174,9 @@ type (
 		Tenant      string `json:"Tenant"`
 		Arrangement string `json:"Arrangement"`
 		Generation  int    `json:"Generation"`
-		Hash        string `json:"Hash,omitempty"` // name of the hash; empty for Ed25519, which signs Digest itself
+		Hash        string `json:"Hash,omitempty"` // name of the hash; empty for Ed25519
 		PSS         bool   `json:"PSS,omitempty"`  // RSASSA-PSS, with a salt as long as the hash
-		Digest      []byte `json:"Digest"`
+		Message     []byte `json:"Message"`        // what TLS signs, before it is hashed
 	}
 	signAnswer struct {
 		Signature []byte `json:"Signature"`

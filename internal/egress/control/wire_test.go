@@ -266,9 +266,9 @@ func callNewer(t *testing.T, c *Client, v values) {
 		t.Errorf("parked-chunk: %q, %v", chunk, err)
 	}
 	check(t, c.DropParked(ctx, v.parked))
-	digest := sha256.Sum256([]byte("transcript"))
+	hash := sha256.Sum256([]byte("handshake"))
 	signed, err := call[signAnswer](ctx, c, "sign", signRequest{Tenant: "acme", Arrangement: "erp", Generation: 2,
-		Hash: "SHA-256", Digest: digest[:]})
+		Hash: "SHA-256", Message: slices.Concat(clientVerify13, hash[:])})
 	if err != nil || len(signed.Signature) == 0 {
 		t.Errorf("sign: %+v, %v", signed, err)
 	}
@@ -332,15 +332,6 @@ func (s *scripted) handler() Handler {
 	return Handler{Control: s, Ending: context.Background(), Log: slog.New(slog.DiscardHandler)}
 }
 
-// every answers each operation. Handing keys out and signing with them are settings that exclude each other.
-func (s *scripted) every() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := s.handler()
-		h.KeysStay = r.URL.Path == Path+"sign"
-		h.ServeHTTP(w, r)
-	})
-}
-
 // random are the parts of an answer that are random.
 var random = regexp.MustCompile(`"(Key|Signature)": "[^"]+"`)
 
@@ -353,7 +344,7 @@ func indented(t *testing.T, body []byte) string {
 
 func TestTheWireFormatMatchesTheGoldenFiles(t *testing.T) {
 	s := newScripted(t)
-	url, c := overheard(t, s.every())
+	url, c := overheard(t, s.handler())
 	callEvery(t, newPeer(t, url), s.values)
 	callNewer(t, newPeer(t, url), s.values)
 	if len(c.requests) != operationCount || len(operations) != operationCount {

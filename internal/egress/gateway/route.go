@@ -297,7 +297,8 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 	for _, id := range identities {
 		c, _ := s.Certificate(id.Generation)
 		if before != nil {
-			if old := before.identities[id.Generation]; old != nil && old.certificateID == c.ID && old.settings == sum {
+			if old := before.identities[id.Generation]; old != nil && old.certificateID == c.ID && old.settings == sum &&
+				old.KeyStays == id.KeyStays {
 				r.identities[id.Generation] = old
 				same++
 				continue
