@@ -26,6 +26,7 @@ test: packages ## everything, with the race detector, against real servers; the 
 	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v '/rollover$$')
 	$(GO) test -timeout 20m ./rollover
 	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/kms
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/service -run RealToken
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \
@@ -61,7 +62,7 @@ charts: ## the Helm chart and the compose file, with the code of Helm and Compos
 lint: prose
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
-	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/kms ./cmd/perennial
+	CGO_ENABLED=1 $(GO) vet -tags pkcs11 ./internal/keys/kms ./internal/service ./cmd/perennial
 	"$$($(GO) -C tools tool -n staticcheck)" ./...
 
 prose: ## lines that are too wide, and phrases to write otherwise, in all files or in those whose path begins with BELOW

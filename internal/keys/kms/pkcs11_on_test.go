@@ -4,65 +4,32 @@ package kms
 
 import (
 	"bytes"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/ThalesGroup/crypto11"
 
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/softhsmtest"
 )
 
-// softHSM returns the module of SoftHSM. The test is skipped if it is not installed.
-func softHSM(t *testing.T) string {
-	t.Helper()
-	for _, module := range []string{"/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so",
-		"/usr/lib64/softhsm/libsofthsm2.so"} {
-		if _, err := os.Stat(module); err == nil {
-			return module
-		}
-	}
-	t.Skip("SoftHSM is not installed: install the Debian package softhsm2")
-	return ""
-}
-
-const tokenPIN = "84629175"
+const tokenPIN = softhsmtest.PIN
 
 // startToken creates a token with the keys "a" and "b", and sets its module and PIN.
 func startToken(t *testing.T) peer {
 	t.Helper()
-	module, dir := softHSM(t), t.TempDir()
-	settings := filepath.Join(dir, "softhsm2.conf")
-	text := fmt.Appendf(nil, "directories.tokendir = %s\nobjectstore.backend = file\n", dir)
-	check(t, os.WriteFile(settings, text, 0o600))
-	t.Setenv("SOFTHSM2_CONF", settings)
-	out, err := exec.Command("softhsm2-util", "--init-token", "--free", "--label", "perennial", "--pin", tokenPIN,
-		"--so-pin", "11223344").CombinedOutput()
-	if err != nil {
-		t.Fatalf("softhsm2-util: %v: %s", err, out)
-	}
-	t.Setenv(pkcs11Module, module)
-	t.Setenv(pkcs11PIN, tokenPIN)
-	t.Setenv(pkcs11PINFile, "")
+	token := softhsmtest.Start(t)
 	newTokenKey(t, "1", "a")
 	newTokenKey(t, "2", "b")
-	return peer{uri: "pkcs11:token=perennial;object=a", other: "pkcs11:token=perennial;object=b", open: Open,
-		secrets: []string{tokenPIN}, away: func(away bool) {
-			name := filepath.Join(dir, "gone.conf")
-			if !away {
-				name = settings
-			}
-			os.WriteFile(filepath.Join(dir, "gone.conf"), fmt.Appendf(nil, "directories.tokendir = %s\n", t.TempDir()), 0o600)
-			t.Setenv("SOFTHSM2_CONF", name)
-		}}
+	return peer{uri: softhsmtest.URI + ";object=a", other: softhsmtest.URI + ";object=b", open: Open,
+		secrets: []string{tokenPIN}, away: token.Away}
 }
 
 // withToken opens the token of a test for a call. The login of one context holds for all in the process until then.
 func withToken(t *testing.T, call func(*crypto11.Context)) {
 	t.Helper()
-	token, err := crypto11.Configure(&crypto11.Config{Path: os.Getenv(pkcs11Module), TokenLabel: "perennial",
+	token, err := crypto11.Configure(&crypto11.Config{Path: os.Getenv(pkcs11Module), TokenLabel: softhsmtest.Label,
 		Pin: tokenPIN})
 	check(t, err)
 	defer token.Close()

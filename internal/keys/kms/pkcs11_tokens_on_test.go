@@ -9,17 +9,25 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ThalesGroup/crypto11"
 
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
+	"github.com/perennial-pki/perennial/internal/testing/softhsmtest"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const tokenURI = "pkcs11:token=perennial"
+const tokenURI = softhsmtest.URI
 
 // openTokens returns the tokens of a test. Their sessions end with it, because the module is shared by the process.
 func openTokens(t *testing.T) (*tokens, keyring.Tokens) {
@@ -188,4 +196,56 @@ func TestAWrongPINIsTriedOnceUntilItIsChanged(t *testing.T) {
 	}
 	t.Setenv(pkcs11PIN, tokenPIN)
 	check(t, tokens.Check(t.Context(), tokenURI))
+}
+
+// The measurement of docs/custody.md: handshakes with a client certificate, each of a new connection, with keys in
+// memory, as they are opened from the database, and with keys in SoftHSM.
+func BenchmarkHandshakes(b *testing.B) {
+	softhsmtest.Start(b)
+	own := newTokens().(*tokens)
+	b.Cleanup(own.closeAll)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	b.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	for _, kind := range []tenancy.KeyType{tenancy.P256, tenancy.P384, tenancy.RSA2048} {
+		inMemory, err := keyring.Generate(kind)
+		check(b, err)
+		uri := keyring.KeyInToken(tokenURI, "bench-"+string(kind))
+		public, err := own.Make(b.Context(), uri, kind)
+		check(b, err)
+		for name, key := range map[string]crypto.Signer{"sealed": inMemory,
+			"token": keyring.NewTokenSigner(own, uri, public)} {
+			der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)},
+				&x509.Certificate{}, key.Public(), key)
+			check(b, err)
+			config := &tls.Config{RootCAs: roots, ServerName: "example.com",
+				Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+			b.Run(string(kind)+"/"+name, func(b *testing.B) {
+				var mu sync.Mutex
+				var took []time.Duration
+				b.SetParallelism(8)
+				b.RunParallel(func(p *testing.PB) {
+					for p.Next() {
+						begun := time.Now()
+						c, err := tls.Dial("tcp", server.Listener.Addr().String(), config)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						c.Close()
+						mu.Lock()
+						took = append(took, time.Since(begun))
+						mu.Unlock()
+					}
+				})
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs-median")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs-p99")
+				b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "handshakes/s")
+			})
+		}
+	}
 }
