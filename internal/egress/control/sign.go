@@ -22,7 +22,7 @@ const signTimeout = 5 * time.Second
 // none. SHA-1 is not among them.
 var hashes = map[string]crypto.Hash{"": 0, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512}
 
-// sign signs for a TLS handshake of a gateway, with a key that stays here. It also does so if keys do not stay: a gateway
+// sign signs for a TLS handshake of a gateway, with a key that stays here. It also signs if keys do not stay: a gateway
 // may have read the arrangement before the setting was changed, or from a replica that has another one.
 func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err error) {
 	_, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
@@ -95,8 +95,8 @@ func (k *remoteKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, standing.ErrNoSignature
 }
 
-// SignMessage implements [crypto.MessageSigner]. The signature is verified, so that a receiver never gets one of another
-// key and refuses it. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
+// SignMessage implements [crypto.MessageSigner]. It verifies each signature: a receiver that got one of another key
+// would refuse it. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
 func (k *remoteKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	in := k.of
 	in.Message = message

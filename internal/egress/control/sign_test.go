@@ -76,7 +76,7 @@ func TestAGatewayWithoutPrivateKeysPresentsEachTypeOfKey(t *testing.T) {
 	}
 }
 
-// handshake13 is what a client signs in TLS 1.3 if its messages have a hash.
+// handshake13 returns the message that a client signs in TLS 1.3, for the hash of a handshake.
 func handshake13(hash []byte) []byte {
 	return slices.Concat(bytes.Repeat([]byte{' '}, 64), []byte("TLS 1.3, client CertificateVerify\x00"), hash)
 }

@@ -8,8 +8,8 @@ import (
 // mostSigned limits a message to be signed. In TLS 1.2 it is all of the handshake, with the certificates of both sides.
 const mostSigned = 512 << 10
 
-// clientVerify13 is what a client's signature begins with in TLS 1.3 (RFC 8446, section 4.4.3). The hash of the
-// handshake follows.
+// clientVerify13 begins each message that a client signs in TLS 1.3 (RFC 8446, section 4.4.3). The hash of its messages
+// follows.
 var clientVerify13 = append(bytes.Repeat([]byte{' '}, 64), "TLS 1.3, client CertificateVerify\x00"...)
 
 // Types of handshake messages (RFC 5246, section 7.4).

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 )
 
 // examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is
@@ -21,7 +22,7 @@ import (
 // application sees the request. Then a safe request is compared: if the receiver closes that with this generation only,
 // it refuses the generation, and has not processed the message.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
-	fresh := to.fresh(m.networkOf(to), to.identities[a.generation])
+	fresh := to.fresh(m.networkOf(to), &to.identities[a.generation].Identity)
 	m.attempts++
 	if withheld := m.kept != nil && m.kept.unread(); withheld || m.kept == nil && isIdempotent(r.Method) {
 		again := m.repeat(r, to, a.generation, fresh)
@@ -156,16 +157,19 @@ func (r *route) proof(generation int) int {
 func (m *message) safely(r *http.Request, to *route, generation int) attempt {
 	ctx, cancel := context.WithTimeout(r.Context(), min(hangTimeout, to.egress().Timeout()/3))
 	defer cancel()
-	id := to.identities[generation]
+	id, signing := timed(to.identities[generation].Identity)
+	a := attempt{generation: generation}
 	if egress := to.egress(); egress.Probe.Method != "" {
-		a := attempt{generation: generation}
-		a.reading = outbound.Ask(ctx, m.networkOf(to), to.endpoint, egress, &id.Identity).Reading
+		a.reading = outbound.Ask(ctx, m.networkOf(to), to.endpoint, egress, id).Reading
 		a.meaning, a.detail = a.reading.Meaning, a.reading.Detail
-		return a
+	} else {
+		a = a.with(outbound.Bounded(to.fresh(m.networkOf(to), id), head(ctx, r)))
+		a.judge(to.refusals)
+		a.discard()
 	}
-	a := attempt{generation: generation}.with(outbound.Bounded(to.fresh(m.networkOf(to), id), head(ctx, r)))
-	a.judge(to.refusals)
-	a.discard()
+	if a.reading.Reason == outbound.Unreachable && signing() {
+		a.reading.Reason = outbound.NoSignature
+	}
 	return a
 }
 
@@ -181,9 +185,9 @@ func head(ctx context.Context, r *http.Request) *http.Request {
 }
 
 // fresh opens a new connection for every request.
-func (r *route) fresh(n *outbound.Network, id *identity) *http.Transport {
+func (r *route) fresh(n *outbound.Network, id *standing.Identity) *http.Transport {
 	egress := r.egress()
-	t := n.Transport(egress, n.TLS(&id.Identity, egress, nil))
+	t := n.Transport(egress, n.TLS(id, egress, nil))
 	t.DisableKeepAlives = true
 	return t
 }
@@ -237,11 +241,14 @@ func (m *message) probeFirst(r *http.Request, order []int) []int {
 		if id == nil || i > 0 && !to.mayAsk(generation) {
 			continue
 		}
-		meaning := ask(r, to.fresh(network, id), to.refusals).meaning
-		if meaning == outbound.Nothing {
-			meaning = outbound.Ask(r.Context(), network, to.endpoint, to.standing.Arrangement.Egress, &id.Identity).Meaning
+		reading := ask(r, to.fresh(network, &id.Identity), to.refusals).reading
+		if reading.Meaning == outbound.Nothing {
+			reading = outbound.Ask(r.Context(), network, to.endpoint, to.standing.Arrangement.Egress, &id.Identity).Reading
 		}
-		if meaning != outbound.Refused && meaning != outbound.Suspicious {
+		if reading.Reason == outbound.NoSignature {
+			continue
+		}
+		if meaning := reading.Meaning; meaning != outbound.Refused && meaning != outbound.Suspicious {
 			return append([]int{generation}, append(append([]int{}, order[:i]...), order[i+1:]...)...)
 		}
 	}

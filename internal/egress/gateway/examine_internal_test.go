@@ -198,7 +198,7 @@ func TestTheHeadIsSentWithoutTheBody(t *testing.T) {
 		})
 		m, to := towards(t, receiver, 1)
 		a := ask(toward(t, receiver.Server, "POST", strings.NewReader("<order/>")), to.fresh(m.gateway.network,
-			to.identities[1]), to.refusals)
+			&to.identities[1].Identity), to.refusals)
 		if body := <-got; a.detail != want || body != "" || (a.meaning == outbound.Answered) != (status > 0) {
 			t.Errorf("meaning %d: %s, the receiver got %q", a.meaning, a.detail, body)
 		}

@@ -179,11 +179,23 @@ func (m *message) fallBack(r *http.Request, order []int) attempt {
 
 // tryEach sends a message with one generation after the other. tries are the attempts that were refused before.
 func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attempt) attempt {
+	var unsigned *attempt // the first one whose key does not sign
 	for i := 0; i < len(order); i++ {
 		a, again := m.tryOne(r, to, order[i])
 		compared := m.conclude(r, to, a)
 		tries = append(tries, compared...)
 		a = compared[len(compared)-1]
+		if a.isUnsigned() && unsigned == nil {
+			unsigned = &a
+			order = append(order[:i+1:i+1], to.skip(order[i+1:])...)
+		}
+		switch {
+		case a.isUnsigned() && i < len(order)-1:
+			continue
+		case unsigned != nil && a.meaning == outbound.Refused: // the one that was not tried may be accepted
+			a.discard()
+			a = *unsigned
+		}
 		if a.meaning != outbound.Refused {
 			if m.kept != nil {
 				m.kept.release()
