@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,9 +23,11 @@ type crowded struct {
 	remote
 	parallel int
 	fails    func(tenant string) error
-	meet     int           // Issue returns when so many requests have arrived, or after a while
-	takes    func(n int)   // for the request of a number
-	ahead    time.Duration // of the request's time when the certificate begins; zero: some minutes before
+	meet     int                        // Issue returns when so many requests have arrived, or after a while
+	takes    func(n int)                // for the request of a number
+	waits    bool                       // Issue does not answer before its context ends
+	issuing  func(n int, tenant string) // for the same, without the lock
+	ahead    time.Duration              // of the request's time when the certificate begins; zero: some minutes before
 
 	mu      sync.Mutex // guards what follows
 	asked   int
@@ -41,7 +44,15 @@ func (c *crowded) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, e
 	if c.takes != nil {
 		c.takes(c.asked)
 	}
+	n := c.asked
 	c.mu.Unlock()
+	if c.waits {
+		<-ctx.Done()
+		return issuer.Issued{}, ctx.Err()
+	}
+	if c.issuing != nil {
+		c.issuing(n, r.Tenant)
+	}
 	if c.meet > 0 {
 		select {
 		case <-c.arrived:
@@ -228,6 +239,68 @@ func TestASlowCARenewsInOneAttemptAndWhatItIssuesIsStoredMeanwhile(t *testing.T)
 			t.Errorf("%d certificates were issued and not stored, and %d were stored at the end", most, stored)
 		}
 	})
+}
+
+// A slow CA has certificates of the same page that are not requested yet when another worker renews one of them.
+func TestACertificateThatIsRenewedMeanwhileDoesNotStopTheOthersOfASlowCA(t *testing.T) {
+	testenv.EachEngine(t, func(t *testing.T, url string) {
+		founded, run := date("2026-01-15"), date("2026-12-01")
+		f := setUp(t, url, policy.Default, founded)
+		c := f.withCrowded(40, founded)
+		c.parallel = 1
+		other := f.replica(founded)
+		var passed atomic.Int64
+		elapsed := func() time.Duration { return time.Duration(passed.Load()) }
+		f.stopwatch = func() func() time.Duration { return elapsed }
+		c.takes = func(int) { passed.Add(int64(10 * time.Second)) }
+		requested := map[string]bool{}
+		c.issuing = func(n int, tenant string) {
+			requested[tenant] = true
+			if n != 5 {
+				return
+			}
+			for i := range 40 {
+				if name := fmt.Sprintf("t%02d", i); !requested[name] {
+					_, err := other.RenewByHand(t.Context(), name, "bank", Reissue, "test", run)
+					check(t, err)
+					break
+				}
+			}
+		}
+		_, err := f.Run(t.Context(), run, run)
+		check(t, err)
+		if got := f.renewed("bank"); got != 40 {
+			t.Errorf("%d certificates are renewed, want 40", got)
+		}
+		if c.asked > 40+2*4 { // those of the page with the conflict, and of the next one, are requested twice
+			t.Errorf("%d requests for 40 certificates", c.asked)
+		}
+	})
+}
+
+// aDeadline is a context that names a deadline and does not end at it.
+type aDeadline struct {
+	context.Context
+	by time.Time
+}
+
+func (d aDeadline) Deadline() (time.Time, bool) { return d.by, true }
+
+func TestARunByASlowCALeavesTimeForTheRestOfATick(t *testing.T) {
+	founded, run := date("2026-01-15"), date("2026-12-01")
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), policy.Default, founded)
+	c := f.withCrowded(3, founded)
+	c.waits = true
+	check(t, f.Tick(t.Context(), founded)) // the beginning of the installation
+	err := f.Tick(aDeadline{t.Context(), time.Now().Add(4 * time.Second)}, run)
+	if err == nil || !strings.Contains(err.Error(), errRunTime.Error()) || strings.Count(err.Error(), "\n") > 0 {
+		t.Errorf("the tick ended with %v", err)
+	}
+	c.waits = false
+	check(t, f.Tick(t.Context(), run.Add(time.Hour)))
+	if got := f.renewed("bank"); got != 3 {
+		t.Errorf("%d certificates are renewed, want 3", got)
+	}
 }
 
 // The clock of a CA that sets no start back is some seconds ahead when it signs, and the clocks of receivers differ.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +29,10 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 		return err
 	}
 	failures := []error{e.refresh(ctx, now)}
-	for _, r := range unfinished {
-		if _, err := e.Run(ctx, r.RunDate, now); err != nil {
+	running, cancel := forRuns(ctx)
+	defer cancel()
+	for i := 0; i < len(unfinished) && running.Err() == nil; i++ {
+		if _, err := e.Run(running, unfinished[i].RunDate, now); err != nil {
 			failures = append(failures, err)
 		}
 	}
@@ -37,8 +40,8 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	for ; !due.After(now); due = e.policy.Schedule.Next(due) {
-		if _, err := e.Run(ctx, due, now); err != nil {
+	for ; !due.After(now) && running.Err() == nil; due = e.policy.Schedule.Next(due) {
+		if _, err := e.Run(running, due, now); err != nil {
 			failures = append(failures, err)
 		}
 	}
@@ -46,6 +49,19 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	return errors.Join(append(failures, e.Roll(ctx, now), e.Announce(ctx, now), e.PublishHead(ctx, now),
 		e.WarnOfTokens(ctx, now), e.BeginCredentials(ctx, now), e.Collect(ctx, now), e.RenewRevoked(ctx, now),
 		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now))...)
+}
+
+// errRunTime is the reason for which a run by a slow CA ends in the middle.
+var errRunTime = errors.New("the run takes longer than its share of a tick, and the next tick continues it")
+
+// forRuns returns the context for the runs of a tick. They have three quarters of its time, so that a tick does all the
+// rest while a slow CA works for many hours.
+func forRuns(ctx context.Context) (context.Context, context.CancelFunc) {
+	by, limited := ctx.Deadline()
+	if !limited {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, time.Until(by)/4*3, errRunTime)
 }
 
 // NextRun returns the earliest run date of the schedule that is not in the ledger. It is in the past if a run was
@@ -113,6 +129,9 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 		return run, err
 	}
 	failed := e.resume(ctx, left, now)
+	if failed != nil && ctx.Err() != nil {
+		return run, failed
+	}
 	if run, err = e.store.Run(ctx, runDate); err != nil {
 		return run, errors.Join(failed, err)
 	}
@@ -251,14 +270,15 @@ func (w *attempt) renewDue(ctx context.Context) (failed int, lastErr, err error)
 		if p.err != nil {
 			return failed, lastErr, p.err
 		}
-		if p, err = w.commit(ctx, p); err != nil {
+		n, why, err := w.commit(ctx, p)
+		if n > 0 {
+			failed, lastErr = failed+n, why
+		}
+		if err != nil {
 			return failed, lastErr, err
 		}
-		if p.failed > 0 {
-			failed, lastErr = failed+p.failed, p.lastErr
-		}
 	}
-	return failed, lastErr, ctx.Err()
+	return failed, lastErr, context.Cause(ctx)
 }
 
 // readAll reads page after page.
@@ -288,22 +308,63 @@ func (w *attempt) read(ctx context.Context, from store.Position) *page {
 	return p
 }
 
-// commit stores a page. A conflict means that another replica dealt with one of its certificates meanwhile. Then the
-// page is read and prepared again.
-func (w *attempt) commit(ctx context.Context, p *page) (*page, error) {
-	for try := 1; ; try++ {
+// mostConflicts limits how often a page is prepared again.
+const mostConflicts = 4
+
+// commit stores a page. A conflict means that another worker dealt with one of its certificates meanwhile. Then those
+// that are left of the page are read and prepared again.
+func (w *attempt) commit(ctx context.Context, p *page) (failed int, lastErr, err error) {
+	var rest *page // of what was prepared again
+	for conflicts := 0; ; {
 		err := w.tryCommit(ctx, p)
-		if !errors.Is(err, tenancy.ErrConflict) || try == 5 {
-			return p, err
+		switch {
+		case errors.Is(err, tenancy.ErrConflict) && conflicts < mostConflicts:
+			conflicts++
+			if p = w.readAgain(ctx, p, rest); p.err != nil {
+				return failed, lastErr, p.err
+			}
+		case err != nil:
+			return failed, lastErr, err
+		default:
+			if p.failed > 0 {
+				failed, lastErr = failed+p.failed, p.lastErr
+			}
+			if rest == nil {
+				return failed, lastErr, nil
+			}
+			p = rest
 		}
-		if p = w.read(ctx, p.from); p.err != nil {
-			return p, p.err
-		}
-		if rest := w.prepare(ctx, p); rest != nil {
-			p.failed += len(rest.certs)
-			p.lastErr = errors.New("another worker renewed certificates of the same page, and the CA is slow")
+		rest = w.prepare(ctx, p)
+	}
+}
+
+// readAgain reads those certificates of a page and its rest that still need something, without those that the page left
+// to another one.
+func (w *attempt) readAgain(ctx context.Context, p, rest *page) *page {
+	wanted := map[string]bool{}
+	var last tenancy.Certificate
+	for _, one := range []*page{p, rest} {
+		for i := 0; one != nil && i < len(one.certs); i++ {
+			c := one.certs[i]
+			if one.actions[i] == policy.Wait {
+				continue
+			}
+			wanted[c.ID] = true
+			if c.NotAfter.After(last.NotAfter) || c.NotAfter.Equal(last.NotAfter) && c.ID > last.ID {
+				last = c
+			}
 		}
 	}
+	until := store.Position{NotAfter: last.NotAfter, ID: last.ID}
+	again := &page{from: p.from}
+	// There may be new certificates in between.
+	if again.certs, again.err = w.engine.store.Due(ctx, w.runDate, p.from, until, 2*pageSize); again.err == nil {
+		again.certs = slices.DeleteFunc(again.certs, func(c tenancy.Certificate) bool { return !wanted[c.ID] })
+	}
+	if again.err == nil && len(again.certs) > 0 {
+		again.people, again.err = w.engine.audiences(ctx, w.engine.store.Reader, again.certs)
+	}
+	return again
 }
 
 // prepare decides what to do with each certificate, and issues the successors. No issuer waits for another. The
