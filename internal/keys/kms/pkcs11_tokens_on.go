@@ -286,24 +286,71 @@ func (t *tokens) Destroy(ctx context.Context, uri string) error {
 // errNoKey makes the token be opened again.
 var errNoKey = errors.New("the token has no such key")
 
+// destroy destroys all objects with the label of a key. A token that was interrupted while it made the key may have its
+// public half alone, which the library does not find. So its module is called directly. The open token keeps the module
+// initialized, and the process logged in.
 func (t *token) destroy(o *openToken, k tokenKey) error {
-	all, err := o.FindKeyPairs(nil, []byte(k.object))
-	if err != nil {
-		return &keyring.Away{Err: fmt.Errorf("the token does not list its keys: %w: check the token", err)}
-	}
-	if len(all) == 0 {
-		return errNoKey
-	}
 	t.mu.Lock()
 	delete(o.keys, k.object)
 	t.mu.Unlock()
-	for _, key := range all {
-		if err := key.Delete(); err != nil && !isGone(err) {
-			return &keyring.Away{Err: fmt.Errorf("the token does not destroy the key %s: %w: check the token", k.object,
-				err)}
-		}
+	settings, err := t.settings()
+	if err != nil {
+		return err
+	}
+	module := pkcs11.New(settings.Path)
+	if module == nil {
+		return &keyring.Away{Err: errors.New("the module of the token cannot be loaded: check " + pkcs11Module)}
+	}
+	defer module.Destroy()
+	found, err := t.destroyObjects(module, k.object)
+	if err != nil {
+		return &keyring.Away{Err: fmt.Errorf("the token does not destroy the key %s: %w: check the token", k.object, err)}
+	}
+	if found == 0 {
+		return errNoKey
 	}
 	return nil
+}
+
+func (t *token) destroyObjects(module *pkcs11.Ctx, label string) (found int, err error) {
+	slot, err := t.slot(module)
+	if err != nil {
+		return 0, err
+	}
+	session, err := module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
+	if err != nil {
+		return 0, err
+	}
+	defer module.CloseSession(session)
+	if err := module.FindObjectsInit(session, []*pkcs11.Attribute{
+		pkcs11.NewAttribute(pkcs11.CKA_LABEL, []byte(label))}); err != nil {
+		return 0, err
+	}
+	objects, _, err := module.FindObjects(session, 100)
+	if err := errors.Join(err, module.FindObjectsFinal(session)); err != nil {
+		return 0, err
+	}
+	for _, object := range objects {
+		if err := module.DestroyObject(session, object); err != nil && !isGone(err) {
+			return 0, err
+		}
+	}
+	return len(objects), nil
+}
+
+// slot returns the slot of the token.
+func (t *token) slot(module *pkcs11.Ctx) (uint, error) {
+	slots, err := module.GetSlotList(true)
+	if err != nil {
+		return 0, err
+	}
+	for _, slot := range slots {
+		info, err := module.GetTokenInfo(slot)
+		if err == nil && (t.serial != "" && info.SerialNumber == t.serial || t.token != "" && info.Label == t.token) {
+			return slot, nil
+		}
+	}
+	return 0, errors.New("it is not present")
 }
 
 // isGone reports that another replica has destroyed an object.
