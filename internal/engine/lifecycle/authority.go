@@ -58,9 +58,14 @@ func (e *Engine) Announce(ctx context.Context, now time.Time) error {
 	if e.authorities == nil {
 		return nil
 	}
-	if err := e.authorities.Refresh(ctx, now); err != nil {
-		return err
+	missing := e.authorities.Refresh(ctx, now)
+	if missing != nil && !errors.Is(missing, issuer.ErrNoSuccessor) {
+		return missing
 	}
+	return errors.Join(missing, e.announce(ctx, now))
+}
+
+func (e *Engine) announce(ctx context.Context, now time.Time) error {
 	if err := e.noteSigning(ctx, e.authorities.Signing(now), now); err != nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) 
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "authority.brought-forward", "", id, nil))
 	})
 	if err == nil {
-		err = e.authorities.Refresh(ctx, now)
+		err = issuer.Refreshed(ctx, e.authorities, now)
 	}
 	return err
 }

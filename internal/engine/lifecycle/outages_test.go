@@ -278,6 +278,34 @@ func TestACertificateThatIsRenewedMeanwhileDoesNotStopTheOthersOfASlowCA(t *test
 	})
 }
 
+// noSuccessor is a local CA whose successor cannot be made.
+type noSuccessor struct{ *local.CA }
+
+func (n noSuccessor) Refresh(ctx context.Context, now time.Time) error {
+	return errors.Join(n.CA.Refresh(ctx, now), fmt.Errorf("%w: its key is away", issuer.ErrNoSuccessor))
+}
+
+func TestARunRenewsAlthoughTheNextIssuingCACannotBeMade(t *testing.T) {
+	founded, run := date("2026-01-15"), date("2026-12-01")
+	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), policy.Default, founded)
+	f.tenant("acme", founded)
+	check(t, f.Tick(t.Context(), founded))
+	ca, ok := issuer.As[*local.CA](f.config.Issuer)
+	if !ok {
+		t.Fatal("the issuer is not the local CA")
+	}
+	f.config.Issuer = issuer.Checked(noSuccessor{ca})
+	var err error
+	f.Engine, err = New(f.config)
+	check(t, err)
+	if err := f.Tick(t.Context(), run); !errors.Is(err, issuer.ErrNoSuccessor) {
+		t.Errorf("the tick reports %v", err)
+	}
+	if got := f.renewed(tenancy.ForTenant); got != 1 {
+		t.Errorf("%d certificates are renewed", got)
+	}
+}
+
 // aDeadline is a context that names a deadline and does not end at it.
 type aDeadline struct {
 	context.Context

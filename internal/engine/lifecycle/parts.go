@@ -121,6 +121,9 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	w := &attempt{engine: e, runDate: runDate, now: now, elapsed: e.stopwatch(), until: p.Until, part: p}
 	failed, why, err := w.renewDue(ctx)
 	p = w.part
+	if err != nil && ctx.Err() != nil { // whatever was being done then
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		why = err
 	} else if failed > 0 {

@@ -36,7 +36,7 @@ func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, 
 	if reason != Compromised && reason != Superseded {
 		return tenancy.Invalid("reason", "%q is not allowed: use compromised or superseded", reason)
 	}
-	if err := e.authorities.Refresh(ctx, now); err != nil {
+	if err := issuer.Refreshed(ctx, e.authorities, now); err != nil {
 		return err
 	}
 	plan, found := e.plan(id, now)
@@ -72,7 +72,7 @@ func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, 
 	if err != nil {
 		return err
 	}
-	return e.authorities.Refresh(ctx, now)
+	return issuer.Refreshed(ctx, e.authorities, now)
 }
 
 // otherKey reports whether an authority is announced that has another key than the present one.

@@ -138,12 +138,13 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	return run, failed
 }
 
-// refresh reads the authorities that other replicas made.
+// refresh reads the authorities that other replicas made. That the next one cannot be made is an error of
+// [Engine.Announce], and stops no renewal.
 func (e *Engine) refresh(ctx context.Context, now time.Time) error {
 	if e.authorities == nil {
 		return nil
 	}
-	return e.authorities.Refresh(ctx, now)
+	return issuer.Refreshed(ctx, e.authorities, now)
 }
 
 // begin enters a run in the ledger with its parts, unless it is there already. handedOut reports whether the parts are

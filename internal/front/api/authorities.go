@@ -101,7 +101,7 @@ func (s *server) announced(ctx context.Context) (tenancy.Authority, error) {
 		return tenancy.Authority{}, errNoHierarchy
 	}
 	now := s.clock()
-	if err := authorities.Refresh(ctx, now); err != nil { // another replica may have created it
+	if err := issuer.Refreshed(ctx, authorities, now); err != nil { // another replica may have created it
 		return tenancy.Authority{}, err
 	}
 	a, ok := authorities.Announced(now)
@@ -241,7 +241,7 @@ func (s *server) exporter(ctx context.Context, now time.Time) (issuer.Exporter, 
 	if !ok || !has {
 		return nil, errNoHierarchy
 	}
-	return ca, authorities.Refresh(ctx, now) // another replica may have taken a key offline
+	return ca, issuer.Refreshed(ctx, authorities, now) // another replica may have taken a key offline
 }
 
 var errRootServes = tenancy.Errorf(tenancy.ErrRefused, "the service's own certificate is below its root (--tls self): "+

@@ -3,6 +3,7 @@ package issuer
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"hash/fnv"
 	"math"
 	"sync"
@@ -36,7 +37,8 @@ type Parallel interface {
 
 // A Hierarchy is an issuer that has its own authorities and replaces them. Their certificates are stored by ID.
 type Hierarchy interface {
-	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now.
+	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now. The error is an
+	// [ErrNoSuccessor] if everything but the next authority is there.
 	Refresh(ctx context.Context, now time.Time) error
 	// Signing returns the authority that signs at now.
 	Signing(now time.Time) tenancy.Authority
@@ -44,6 +46,19 @@ type Hierarchy interface {
 	Announced(now time.Time) (a tenancy.Authority, ok bool)
 	// Plans lists the authorities at now, roots first.
 	Plans(now time.Time) []Plan
+}
+
+// ErrNoSuccessor is returned if the authority that is to follow the present one cannot be made, for example because its
+// key is away. It is made a year ahead, so that this stops nothing else.
+var ErrNoSuccessor = errors.New("the next issuing CA cannot be announced yet")
+
+// Refreshed refreshes a hierarchy for a caller that needs no successor.
+func Refreshed(ctx context.Context, h Hierarchy, now time.Time) error {
+	err := h.Refresh(ctx, now)
+	if errors.Is(err, ErrNoSuccessor) {
+		return nil
+	}
+	return err
 }
 
 // A Namer is an issuer that decides on the names in its certificates by itself.

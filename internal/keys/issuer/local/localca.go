@@ -112,14 +112,11 @@ type authority struct {
 	root  *authority    // above an issuing CA
 }
 
-// Open reads the authorities from storage and creates those that are missing or due at now.
+// Open reads the authorities from storage and creates those that are missing or due at now. If the successor of an
+// issuing CA cannot be made, the next [CA.Refresh] tries it again.
 func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Keyring, now time.Time) (*CA, error) {
 	ca := &CA{config: config, storage: storage, keys: keys}
-	err := ca.Refresh(ctx, now)
-	if fault, _ := issuer.FaultOf(err); fault == issuer.KeyAway { // the successor of an issuing CA waits for its key
-		err = nil
-	}
-	return ca, err
+	return ca, issuer.Refreshed(ctx, ca, now)
 }
 
 // reloadAfter limits how long a CA can sign with an authority that another replica has revoked.

@@ -155,6 +155,26 @@ func TestTheSuccessorOfAnIssuingCAGetsTheKeyOfTheSameURI(t *testing.T) {
 	verified(t, ca, next.SignsFrom)
 }
 
+// The variable with the credentials is missing at one replica, or the key was destroyed, a year before it is needed.
+func TestASuccessorThatCannotBeMadeStopsNoStart(t *testing.T) {
+	at, storage, k, service := present(), &keeping{}, keys(t), signertest.New()
+	ca := openWith(t, service, storage, k, at)
+	announced(t, ca, issuingURI, at)
+	due := ca.announceAt(ca.issuing[1])
+	config := ca.config
+	config.Signatories = func(string) (keyring.Signatory, error) { return nil, errors.New("a variable is missing") }
+	ca, err := Open(t.Context(), config, storage, k, due)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Refresh(t.Context(), due); !errors.Is(err, issuer.ErrNoSuccessor) {
+		t.Errorf("the successor: %v", err)
+	}
+	if err := issuer.Refreshed(t.Context(), ca, due); err != nil {
+		t.Errorf("everything else: %v", err)
+	}
+}
+
 func TestARequestBelowYourRootHasTheNamedKey(t *testing.T) {
 	at, storage, k, service := present(), &keeping{}, keys(t), signertest.New()
 	ca := openWith(t, service, storage, k, at)

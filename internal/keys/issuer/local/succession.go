@@ -30,6 +30,14 @@ func (ca *CA) Refresh(ctx context.Context, now time.Time) error {
 		}
 		return ca.add(ctx, key, ca.roots[len(ca.roots)-1], now, time.Time{})
 	}
+	if err := ca.succeed(ctx, now); err != nil {
+		return fmt.Errorf("%w: %w", issuer.ErrNoSuccessor, err)
+	}
+	return nil
+}
+
+// succeed announces the next issuing CA, or requests it, if that is due.
+func (ca *CA) succeed(ctx context.Context, now time.Time) error {
 	last := ca.last()
 	if last.SignsFrom.After(now) || now.Before(ca.announceAt(last)) {
 		return nil
