@@ -38,8 +38,8 @@ type fleet struct {
 	clean  func()
 }
 
-// newFleet opens a database, a temporary SQLite file for "". The database must be empty: a bench does not touch
-// tenants.
+// newFleet opens a database, a temporary SQLite file for "". The database must be empty, because a benchmark must not
+// touch tenants.
 func newFleet(ctx context.Context, url string, options ...func(*lifecycle.Config)) (*fleet, error) {
 	dir, err := os.MkdirTemp("", "perennial-bench-")
 	if err != nil {
@@ -223,7 +223,7 @@ func (f *fleet) renew(ctx context.Context, due int, against func() (perSecond fl
 	return r, nil
 }
 
-// crypto makes keys and certificates on all cores for a while, and returns the number per second.
+// crypto creates keys and certificates on all cores for a while, and returns the number per second.
 func (f *fleet) crypto(ctx context.Context) (perSecond float64, err error) {
 	return onAllCores(func() error {
 		key, err := keyring.Generate(tenancy.P256)

@@ -1,5 +1,5 @@
-// Package demo plays a year in the life of a tenant, with the real engine, real TLS receivers and a real SMTP exchange
-// on loopback, under a virtual clock. It prints what really happened. If the story fails, it ends with an error.
+// Package demo plays a year of one tenant, with the real engine, real TLS receivers and a real SMTP exchange on
+// loopback, under a virtual clock. It prints the events as they happen. If the story fails, it ends with an error.
 package demo
 
 import (

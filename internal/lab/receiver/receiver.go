@@ -39,12 +39,12 @@ type Server struct {
 
 // Options describe a receiver. Only Certificate is required.
 type Options struct {
-	// Certificate returns the receiver's own certificate. [Fixed] makes it of a pair.
+	// Certificate returns the receiver's own certificate. [Fixed] makes it from a pair.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Decide returns whether a request with this certificate is accepted. If it is nil, the certificates that Accept or
 	// Install named last are accepted. leaf is nil if the sender presented none and Anonymous lets it in.
 	Decide func(r *http.Request, leaf *x509.Certificate) bool
-	// Know returns what a certificate is recognised by; nil for its fingerprint.
+	// Know returns the property by which a certificate is recognised; nil for its fingerprint.
 	Know func(*x509.Certificate) string
 	// Refuse is the status of a refusal, or Alert, Close or Reset.
 	Refuse int
@@ -62,13 +62,13 @@ type Options struct {
 	MaxVersion uint16
 	// HTTP2 lets it speak HTTP/2.
 	HTTP2 bool
-	// OnlyPOST refuses no other method.
+	// OnlyPOST refuses only POST requests.
 	OnlyPOST bool
 	// Delay is the time before each answer.
 	Delay time.Duration
 }
 
-// Ways to refuse without an answer.
+// Ways of refusing without an answer.
 const (
 	Alert = 0
 	Close = -1
@@ -143,15 +143,15 @@ func (s *Server) Accept(certs ...*x509.Certificate) {
 	s.Install(names...)
 }
 
-// Install is [Server.Accept] with what certificates are recognised by, which is a fingerprint unless Know says
-// otherwise.
+// Install is [Server.Accept] with the properties by which certificates are recognised: their fingerprints, unless Know
+// returns others.
 func (s *Server) Install(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = names
 }
 
-// Known returns what was installed last.
+// Known returns the properties that were installed last.
 func (s *Server) Known() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,14 +12,14 @@ const (
 	// idleWaits is the time from the first failed message until an administrator acts who did not act on the notice.
 	idleWaits = 2 * policy.Day
 	// confirms is the share of administrators who report the installation within a day. The others leave it to the
-	// messages to show.
+	// messages.
 	confirms = 0.5
 	// Production systems are changed in the daytime, between these hours (UTC).
 	opens, closes = 8, 17
 )
 
-// draws returns the random numbers for one object of the world. They depend on the seed and the object alone, so that
-// all strategies and policies are compared in the same world.
+// draws returns the random numbers for one object of the world. They depend on the seed and the object alone, so all
+// strategies and policies are compared in the same world.
 func draws(seed uint64, tenant, arrangement, generation int) *rand.Rand {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[0:], seed)

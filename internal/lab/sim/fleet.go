@@ -50,7 +50,7 @@ func (r *registry) certificate(tenant string, from time.Time, validity time.Dura
 		Subject: "CN=" + tenant, NotBefore: from, NotAfter: from.Add(validity), IssuerID: "sim"}
 }
 
-// drain returns the tenants that certificates were issued for since the last call, each once, in order.
+// drain returns the tenants for which certificates were issued since the last call, each once, in order.
 func (r *registry) drain() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,8 +200,8 @@ func (g generation) usable(now time.Time) bool { return now.Before(g.notAfter) }
 // newest returns the tenant's latest generation.
 func (t *tenant) newest() generation { return t.generations[len(t.generations)-1] }
 
-// news returns what a gateway would report about a message: the evidence that is new to the engine. Gateways repeat
-// known evidence once an hour, which has no effect and is left out.
+// news returns the report of a gateway about a message: the evidence that is new to the engine. Gateways repeat known
+// evidence once an hour, which has no effect and is left out.
 func news(r rollover.Rollover, seen []standing.Observation) (reported []standing.Observation) {
 	for _, o := range seen {
 		before, _ := r.Generation(o.Generation)

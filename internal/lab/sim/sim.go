@@ -1,10 +1,11 @@
 // Package sim simulates years of a fleet in minutes: the real engine on SQLite in memory under a virtual clock, with
 // simulated receivers, administrators and senders.
 //
-// The same configuration and seed give the same result to the byte, on any number of cores. Strategies and policies are
-// compared with the same fleet, whose administrators and receivers behave the same in each. A result is returned only
-// if the invariants of the engine held all the time, as far as the simulation can check them. Messages are not sent one
-// by one: between two changes they all have the same outcome, and are counted. docs/simulation.md describes the model.
+// The same configuration and seed give the same result, byte for byte, on any number of cores. Strategies and policies
+// are compared with the same fleet, whose administrators and receivers behave the same in each. A result is returned
+// only if the invariants of the engine held all the time, as far as the simulation can check them. Messages are not
+// sent one by one: between two changes they all have the same outcome, and are counted. docs/simulation.md describes
+// the model.
 package sim
 
 import (
@@ -126,7 +127,7 @@ func (c Config) Check() error {
 	return c.Policy.Check()
 }
 
-// mode configures the execution of a simulation. It has no influence on the result.
+// mode configures the execution of a simulation. It does not affect the result.
 type mode struct {
 	// shard is the number of tenants that share a database in memory.
 	shard  int

@@ -199,8 +199,8 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 }
 
 // checkForecast checks that a certificate was renewed when its forecast promised it, and that a warning came before,
-// unless the forecast promised none. Only a policy that surprises anyway, and a certificate that was inside the renewal
-// window at the start, may have a forecast without a warning.
+// unless the forecast promised none. Only under a policy with renewals without a warning, or for a certificate that was
+// inside the renewal window at the start, may a forecast have no warning.
 func (w *world) checkForecast(t *tenant, c tenancy.Certificate) error {
 	from := w.config.Start
 	if c.Generation > 1 {
@@ -306,8 +306,8 @@ func (w *world) update(t *tenant, standings ...standing.Standing) error {
 	return nil
 }
 
-// checkNotice checks that a new generation is not presented before its notice has passed, if the policy warns of every
-// renewal.
+// checkNotice checks that a new generation is not presented before its notice has passed, if the policy warns about
+// every renewal.
 func (w *world) checkNotice(a *arrangement, from, to int) error {
 	left, _ := a.standing.Rollover.Generation(from)
 	noticed := a.tenant.generations[to-1].noticedAt
@@ -406,7 +406,7 @@ func (w *world) try(a *arrangement) (f fate, seen []standing.Observation, err er
 		if !a.tenant.generations[g-1].usable(now) && a.tenant.newest().usable(now) {
 			return f, nil, fmt.Errorf("invariant 3: tenant %s presents generation %d, which has expired", a.tenant.Name, g)
 		}
-		// A receiver may refuse all generations for any reason, so that this is not evidence.
+		// A receiver may refuse all generations for any reason, so this is not evidence.
 		if f.delivered {
 			o := standing.Observation{Evidence: rollover.Evidence{Generation: g, Verdict: rollover.Refused,
 				By: rollover.Traffic, At: now}, Detail: "401 Unauthorized"}

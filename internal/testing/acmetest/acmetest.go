@@ -1,5 +1,5 @@
-// Package acmetest runs what a test of ACME needs: Pebble (Let's Encrypt's server for tests), and a DNS server that
-// answers every name with loopback.
+// Package acmetest runs the servers that a test of ACME needs: Pebble (Let's Encrypt's server for tests), and a DNS
+// server that answers every name with loopback.
 package acmetest
 
 import (
@@ -114,7 +114,7 @@ const (
 	EABKey   = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 )
 
-// A Pebble is a running Pebble. It demands an external account, rejects a third of the nonces, and looks for http-01
+// A Pebble is a running Pebble. It requires an external account, rejects a third of the nonces, and looks for http-01
 // proofs at HTTPPort. Its certificates are for servers.
 type Pebble struct {
 	Directory string // URL

@@ -1,4 +1,4 @@
-// Package enginetest gives tests a real engine on a new database, with a local CA and a key file of its own.
+// Package enginetest gives tests a real engine on a new database, with its own local CA and key file.
 package enginetest
 
 import (
@@ -31,11 +31,11 @@ type Installation struct {
 	Log   *slog.Logger
 }
 
-// An Option changes the configuration of an engine before it is made. The store and the other required dependencies are
-// set already.
+// An Option changes the configuration of an engine before it is created. The store and the other required dependencies
+// are already set.
 type Option func(*lifecycle.Config)
 
-// New makes an engine under the default policy, as if installed at now. Without an option that sets its Outbox, mails
+// New returns an engine under the default policy, as if installed at now. Without an option that sets its Outbox, mails
 // wait.
 func New(t testing.TB, url string, now time.Time, options ...Option) (*Installation, *local.CA) {
 	t.Helper()

@@ -183,7 +183,7 @@ func silent(_ http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler) // returning would answer 200
 }
 
-// A fault is a fault of a CA, and what its issuer reports of it.
+// A fault is a fault of a CA, with the expected report of its issuer.
 type fault struct {
 	change   func(*testing.T, *CA)
 	want     issuer.Fault

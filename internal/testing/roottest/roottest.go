@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// New makes a root that is valid for 30 years. sign signs the request (DER) of an issuing CA with the extensions that
+// New returns a root that is valid for 30 years. sign signs the request (DER) of an issuing CA with the extensions that
 // it asks for, and returns the chain as PEM, the root first.
 func New(t *testing.T, now time.Time) (sign func(csr []byte, now, until time.Time) []byte) {
 	t.Helper()

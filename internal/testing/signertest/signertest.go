@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// A Service has the keys of URIs that begin with "test:". It makes a key when its URI is called first. It is safe for
+// A Service has the keys of URIs that begin with "test:". It creates a key when its URI is first used. It is safe for
 // concurrent use.
 type Service struct {
 	mu    sync.Mutex // guards what follows
@@ -42,7 +42,7 @@ func (s *Service) Away(away bool) {
 	s.away = away
 }
 
-// Rotate makes a URI name a new key. The former one continues to sign for its certificates.
+// Rotate makes a URI name a new key. The old one continues to sign for its certificates.
 func (s *Service) Rotate(uri string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

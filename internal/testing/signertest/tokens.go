@@ -23,7 +23,7 @@ type Tokens struct {
 	keys       map[string]crypto.Signer
 	away       bool
 	signatures int
-	// lost makes a call of Make fail after it has made the key, as if the answer was lost.
+	// lost makes a call of Make fail after it has created the key, as if the answer was lost.
 	lost bool
 }
 
@@ -37,7 +37,7 @@ func (t *Tokens) Away(away bool) {
 	t.away = away
 }
 
-// Lose makes the next answers about new keys get lost.
+// Lose drops the next answers about new keys.
 func (t *Tokens) Lose(lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,7 +62,7 @@ func (t *Tokens) Signatures() int {
 	return t.signatures
 }
 
-// Replace puts another key in the place of one.
+// Replace replaces a key with another one.
 func (t *Tokens) Replace(uri string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,5 +1,4 @@
-// Package storetest gives tests a store on a new database that is migrated already, because migrating takes longer than
-// most tests.
+// Package storetest gives tests a store on a new, migrated database, because a migration takes longer than most tests.
 package storetest
 
 import (

@@ -1,5 +1,5 @@
-// Package tenanttest makes the tenants, receivers and arrangements that tests need. It depends on the vocabulary alone,
-// so that the tests of the store and of the engine can use it as well.
+// Package tenanttest creates the tenants, receivers and arrangements that tests need. It depends only on the
+// vocabulary, so the tests of the store and of the engine can use it as well.
 package tenanttest
 
 import (

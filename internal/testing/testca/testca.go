@@ -1,4 +1,4 @@
-// Package testca is a certificate authority for tests: what a foreign CA signs with, behind a real protocol.
+// Package testca is a certificate authority for tests. It signs as a foreign CA, behind a real protocol.
 package testca
 
 import (

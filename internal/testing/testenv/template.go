@@ -16,7 +16,7 @@ type Template struct {
 	postgres func() (name string, err error)
 }
 
-// NewTemplate returns a template that prepare makes from an empty database, once per engine, when a test first needs
+// NewTemplate returns a template that prepare creates from an empty database, once per engine, when a test first needs
 // it. prepare must close its connections.
 func NewTemplate(prepare func(url string) error) Template {
 	return Template{
