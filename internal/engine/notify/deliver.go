@@ -35,7 +35,7 @@ type DelivererConfig struct {
 	Log    *slog.Logger
 }
 
-// A Deliverer composes the mails that are queued, hands them to a mail server, and stores its answers.
+// A Deliverer composes queued mails, hands them to a mail server, and stores its answers.
 type Deliverer struct {
 	store   *store.Store
 	sender  Sender
@@ -120,12 +120,12 @@ func write(ctx context.Context, s *store.Store, all ...entry) error {
 }
 
 // Deliver sends those of the mails that are still queued. It stores each answer before it sends the next mail, so that
-// a crash repeats at most one mail. If some mails must be tried again, the error tells why. On the last try they become
-// dead instead.
+// a crash repeats at most one mail. If some mails must be tried again, the error states the reason. On the last
+// attempt, they become dead instead.
 //
 // If the mail server refuses this installation, not a recipient, all mails are held, and the error is a [*HeldError].
-// It does not count as a try. Until its time, Deliver sends nothing. Then it sends one mail, and the others follow if
-// the server accepts it.
+// It does not count as an attempt. Until its time, Deliver sends nothing. Then it sends one mail, and the others follow
+// if the server accepts it.
 func (d *Deliverer) Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error {
 	mails, err := d.store.QueuedMails(ctx, mailIDs)
 	if err != nil || len(mails) == 0 {
@@ -278,7 +278,7 @@ func (d *Deliverer) letters(ctx context.Context, mails []tenancy.Mail, now time.
 	return letters, names, nil
 }
 
-// read reads what the letters are composed from, with one query per table.
+// read reads the data of the letters, with one query per table.
 func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records, err error) {
 	var noticeIDs, tenantIDs, certificateIDs []string
 	for _, m := range mails {
@@ -369,7 +369,7 @@ func (d *Deliverer) letter(ctx context.Context, all records, m tenancy.Mail, now
 	return l, nil
 }
 
-// requested returns the certificate that a notice asks for. Its subject begins with it.
+// requested returns the certificate that a notice requests. Its subject begins with it.
 func requested(n tenancy.Notice) string {
 	certificate, _, _ := strings.Cut(n.Subject, " must be requested")
 	return certificate
@@ -384,8 +384,8 @@ func issuedByDefault(inReach []tenancy.Certificate) map[tenancy.Purpose]bool {
 	return credentials
 }
 
-// link sets the links about the subscription of a key user. Mails about the subscription itself have only the one that
-// they are for.
+// link sets the links about the subscription of a key user. Mails about the subscription itself have only the link that
+// they are about.
 func (d *Deliverer) link(l *Letter, n tenancy.Notice, u tenancy.KeyUser) {
 	to := func(p tenancy.LinkPurpose) string {
 		return d.baseURL + "/unsubscribe/" + string(p) + "/" + u.LinkSecret(p, n.CreatedAt)

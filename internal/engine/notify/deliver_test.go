@@ -262,7 +262,7 @@ func TestALetterDescribesItsNotice(t *testing.T) {
 	want := Affected{Arrangement: "crm-to-bank", Scenario: "orders", Receiver: "BANK",
 		Endpoint: "https://bank.example.com/in", Contact: "Eve, eve@bank.example.com", Switched: true,
 		Page:   "https://p.example.com/tenants/acme/arrangements/crm-to-bank",
-		Advice: "How it checks certificates is not known."}
+		Advice: "It is not known how it checks certificates."}
 	if len(alice.Arrangements) != 1 || alice.Arrangements[0] != want {
 		t.Errorf("arrangements %+v", alice.Arrangements)
 	}

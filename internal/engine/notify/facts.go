@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// records hold the rows that the letters of one delivery are composed from.
+// records hold the rows for the letters of one delivery.
 type records struct {
 	notices      map[string]tenancy.Notice
 	tenants      map[string]tenancy.Tenant
@@ -41,8 +41,8 @@ func (d *Deliverer) chain(ctx context.Context, all records, c tenancy.Certificat
 	return append([][]byte{c.DER}, above...), nil
 }
 
-// changed sets what changes with a renewal, and the certificates of a new CA that receivers may have to trust. If the
-// certificates cannot be compared, it leaves that open, because the mail is due all the same.
+// changed sets the changes by a renewal, and the certificates of a new CA that receivers may have to trust. If the
+// certificates cannot be compared, it leaves that open, because the mail must be sent anyway.
 func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, next tenancy.Certificate) (err error) {
 	before, err1 := d.chain(ctx, all, old)
 	after, err2 := d.chain(ctx, all, next)
@@ -73,9 +73,9 @@ func (d *Deliverer) changed(ctx context.Context, l *Letter, all records, old, ne
 	return nil
 }
 
-// expected sets what the next renewal will change, as far as the CA's plans tell: an authority of the local CA issues
-// the same names again, and another authority may have taken over by then. If the certificates cannot be compared, it
-// leaves that open, because the mail is due all the same.
+// expected sets the changes by the next renewal, as far as the CA's plans show them: an authority of the local CA
+// issues the same names again, and another authority may have taken over by then. If the certificates cannot be
+// compared, it leaves that open, because the mail must be sent anyway.
 func (d *Deliverer) expected(ctx context.Context, l *Letter, all records, t tenancy.Tenant,
 	old tenancy.Certificate) error {
 	if len(all.authorities) == 0 || old.Issuer != "" { // another CA decides
@@ -137,7 +137,7 @@ func issuerName(der []byte) string {
 }
 
 // affected lists the arrangements of a tenant that present one of the credentials. wanted is the generation that their
-// receivers have to accept; in a warning, it is the present one.
+// receivers must accept; in a warning, it is the present one.
 func affected(l *Letter, all records, kind tenancy.NoticeKind, t tenancy.Tenant,
 	credentials map[tenancy.Purpose]bool, wanted int, baseURL string, now time.Time) (list []Affected) {
 	byID := map[string]tenancy.Receiver{}
@@ -217,8 +217,8 @@ func checks(by []tenancy.Identifier) string {
 	return strings.Join(names, ", and ")
 }
 
-// advice returns one sentence or two about a receiver: what is known of it, and what has to be done there. It states a
-// refusal only if the receiver was proved to refuse.
+// advice returns one or two sentences about a receiver: what is known about it, and the next step there. It states a
+// refusal only if this is proved.
 func advice(kind tenancy.NoticeKind, a Affected) string {
 	if kind == tenancy.Expiring {
 		switch {
@@ -231,7 +231,7 @@ func advice(kind tenancy.NoticeKind, a Affected) string {
 		case a.Checks != "":
 			return "It checks " + a.Checks + ". Whether it needs a change depends on the CAs that it trusts."
 		}
-		return "How it checks certificates is not known."
+		return "It is not known how it checks certificates."
 	}
 	if kind == tenancy.NewAuthority {
 		switch {
@@ -242,7 +242,7 @@ func advice(kind tenancy.NoticeKind, a Affected) string {
 		case a.DependsOnCA:
 			return "It checks " + a.Checks + ", so it must trust the new CA."
 		}
-		return "How it checks certificates is not known."
+		return "It is not known how it checks certificates."
 	}
 	answer := ""
 	if a.Answer != "" {
@@ -258,7 +258,7 @@ func advice(kind tenancy.NoticeKind, a Affected) string {
 	case a.Accepts:
 		return "Nothing to do: it accepts the new certificate" + answer + "."
 	case a.Refuses && a.Claimed:
-		return "You report the new certificate as installed, but the receiver still refuses it" + answer +
+		return "You reported the new certificate as installed, but the receiver still refuses it" + answer +
 			". Call its administrator: " + until
 	case a.Exposed && a.Refuses:
 		return "It gets only the new certificate and refuses it" + answer + ": messages fail until it is installed."
@@ -272,9 +272,9 @@ func advice(kind tenancy.NoticeKind, a Affected) string {
 	case a.Refuses:
 		return "It refuses the new certificate" + answer + ". Call its administrator: " + until
 	case a.Claimed:
-		return "You report the new certificate as installed, but nothing proves it yet. Test it; " + until
+		return "You reported the new certificate as installed, but nothing proves it yet. Test it; " + until
 	case a.Unaffected:
-		return "It checks " + a.Checks + ", which stays the same, so nothing has to be installed. It has not been asked " +
+		return "It checks " + a.Checks + ", which stays the same, so nothing has to be installed. It has not been tested " +
 			"yet: test it to be sure."
 	case a.MustChange:
 		return "It checks " + a.Checks + ", so the new one has to be installed: " + until

@@ -81,11 +81,11 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	refuses := w.arrange("stern")
 	check(t, w.Tick(t.Context(), date(2026, 11, 1)))
 	says(t, w.mails(date(2026, 11, 1))["alice: Tenant Certificate is going to expire soon"],
-		"You need not renew anything.", "The subject and the issuing CA will stay the same.",
+		"You do not need to renew it yourself.", "The subject and the issuing CA will stay the same.",
 		"Nothing to do: it checks the subject, which stays the same.",
 		"It checks the whole certificate, so it will need a change.",
 		"It gets only the new certificate from that day on, so it must accept the new one by then.",
-		"not The new certificate is in use from that moment on.")
+		"not From that moment on, only the new certificate is used.")
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	renewed := w.mails(date(2026, 12, 1))[renewedSubject]
 	says(t, renewed, "4 of 5 receivers are not known to accept the new certificate.",
@@ -100,8 +100,9 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	w.sees(refuses, 2, rollover.Refused, date(2026, 12, 2))
 	check(t, w.Tick(t.Context(), date(2026, 12, 16)))
 	reminder := w.mails(date(2026, 12, 16))["alice: crm-to-stern refuses the new certificate, 30 days left"]
-	says(t, reminder, "On 14 January 2027", "It refuses the new certificate (the answer). Call its administrator: "+
-		"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked",
+	says(t, reminder, "expires on 14 January 2027",
+		"It refuses the new certificate (the answer). Call its administrator: "+
+			"messages are delivered with an older certificate until 14 January 2027", "crm-to-asked",
 		"https://p.example.com/tenants/acme")
 	claim := standing.Observation{Detail: "installed", Evidence: rollover.Evidence{Generation: 2,
 		Verdict: rollover.Accepted, By: rollover.Person, At: date(2026, 12, 20)}}
@@ -109,7 +110,7 @@ func TestAMailStatesWhatIsKnownOfEachReceiver(t *testing.T) {
 	check(t, err)
 	check(t, w.Tick(t.Context(), date(2027, 1, 1)))
 	says(t, w.mails(date(2027, 1, 1))["alice: crm-to-stern refuses the new certificate, 14 days left"],
-		"You report the new certificate as installed, but the receiver still refuses it (the answer).")
+		"You reported the new certificate as installed, but the receiver still refuses it (the answer).")
 }
 
 func TestWithoutAnArrangementTheNewCertificateIsInUseAtOnce(t *testing.T) {
@@ -118,13 +119,13 @@ func TestWithoutAnArrangementTheNewCertificateIsInUseAtOnce(t *testing.T) {
 	letters := w.mails(date(2026, 11, 1))
 	for _, subject := range []string{"alice: Tenant Certificate is going to expire soon",
 		"Ina: M-user Certificate is going to expire soon"} {
-		says(t, letters[subject], "The old one is not used after it.",
-			"it is replaced on 1 December 2026, 00:00 UTC, at once")
+		says(t, letters[subject], "From that moment on, only the new certificate is used.",
+			"inform its administrator now that the certificate will be replaced on 1 December 2026, 00:00 UTC.")
 	}
 	check(t, w.Tick(t.Context(), date(2026, 12, 1)))
 	letters = w.mails(date(2026, 12, 1))
 	for _, subject := range []string{renewedSubject, "Ina: M-user Certificate has been renewed"} {
-		says(t, letters[subject], "The new certificate is in use now. The old one is not used any more.",
+		says(t, letters[subject], "The new certificate is in use now. The old one is no longer used.",
 			"send the attachment to its administrator today", "not old certificate is in use", "not expires on")
 	}
 }
@@ -139,7 +140,7 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 		_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, reason, "test", now)
 		check(t, err)
 		mail := w.mails(now)[renewedSubject]
-		says(t, mail, why, "is revoked", "1 of 1 receivers are not known to accept the new certificate.",
+		says(t, mail, why, "has been revoked", "1 of 1 receivers are not known to accept the new certificate.",
 			"Messages to 1 of them depend on it now.", "It gets only the new certificate, and is not known to accept it.",
 			"remove the certificate with the serial number", "not older certificate", "not stays valid",
 			"not Ask its issuer", "not The old certificate is in use")
@@ -150,11 +151,11 @@ func TestTheMailAboutACompromisedCertificateDoesNotContradictItself(t *testing.T
 	_, err := w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", date(2026, 6, 2))
 	check(t, err)
 	says(t, w.mails(date(2026, 6, 2))[renewedSubject],
-		"renewed early, by an operator (reissue). The old certificate stays valid.",
+		"renewed early by an operator (reissue). The old certificate stays valid.",
 		"messages are delivered with an older certificate until")
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Compromised, "test", date(2026, 6, 3))
 	check(t, err)
-	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "is revoked",
+	says(t, w.mails(date(2026, 6, 3))[renewedSubject], "has been revoked",
 		"messages are delivered with an older certificate until", "not Messages to 1 of them depend on it now.")
 }
 
@@ -173,7 +174,7 @@ func TestTheMailAboutARenewalThatTheCASuggestsDoesNotPromiseTheOldCertificate(t 
 	check(t, err)
 	check(t, w.FollowHints(t.Context(), now.AddDate(0, 0, 1)))
 	says(t, w.mails(now.AddDate(0, 0, 1))["alice: Certificate bank has been renewed"], "has been renewed early, because",
-		"the CA that issued it suggests that. It may revoke the old certificate before that expires.",
+		"its CA suggested this. The CA may revoke the old certificate before it expires.",
 		"not by an operator", "not stays valid")
 }
 
@@ -213,13 +214,14 @@ func TestAMailThatIsForwardedNamesIssuerSubjectAndFingerprintAsTheProof(t *testi
 	letter := w.deliver(date(2026, 12, 1))[renewedSubject]
 	proof := []string{"A forwarded mail proves nothing.", "the same CA issues the certificates of other companies",
 		"must have both the subject", "Read the SHA-256 fingerprint to the administrator"}
-	says(t, w.rendered(letter), append(proof, "The new one must have the same.", "not cannot confirm")...)
+	says(t, w.rendered(letter), append(proof, "The new one must have the same subject and issuer.",
+		"not cannot confirm")...)
 	for changes, want := range map[tenancy.Changes]string{
 		{Subject: true}:               "The subject changes this time",
 		{Subject: true, Issuer: true}: "Both change this time",
 	} {
 		letter.Changes = changes
-		says(t, w.rendered(letter), append(proof, want, "not The new one must have the same.")...)
+		says(t, w.rendered(letter), append(proof, want, "not The new one must have the same subject and issuer.")...)
 	}
 	letter.ChangesKnown = false
 	says(t, w.rendered(letter), append(proof, "Compare them with those of the new one", "not this time")...)
@@ -279,9 +281,9 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 		{tenancy.Renewed, Affected{Unasked: true}, "Nothing to do: it asks for no certificate."},
 		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Answer: "401"},
 			"It gets only the new certificate and refuses it (401): messages fail until it is installed."},
-		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You report the new certificate as " +
+		{tenancy.Unready, Affected{Exposed: true, Refuses: true, Claimed: true}, "You reported the new certificate as " +
 			"installed, but the receiver still refuses it. Call its administrator: messages depend on it now."},
-		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You report the new certificate as installed, but " +
+		{tenancy.Unready, Affected{Claimed: true, Deadline: deadline}, "You reported the new certificate as installed, but " +
 			"nothing proves it yet. Test it; messages are delivered with an older certificate until 14 January 2027, 00:00 " +
 			"UTC."},
 		{tenancy.Renewed, Affected{Exposed: true, Unaffected: true, Checks: "the subject"}, "It gets only the new " +
@@ -292,10 +294,10 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 			"the whole certificate. It needs your next certificate when that is renewed."},
 		{tenancy.NewAuthority, Affected{MustChange: true, DependsOnCA: true, Checks: "the subject and the issuer"},
 			"It checks the subject and the issuer, so it must trust the new CA."},
-		{tenancy.NewAuthority, Affected{}, "How it checks certificates is not known."},
+		{tenancy.NewAuthority, Affected{}, "It is not known how it checks certificates."},
 		{tenancy.NewAuthority, Affected{DependsOnCA: true, Checks: "only the CA"},
 			"It checks only the CA, so it must trust the new CA."},
-		{tenancy.Expiring, Affected{}, "How it checks certificates is not known."},
+		{tenancy.Expiring, Affected{}, "It is not known how it checks certificates."},
 		{tenancy.Expiring, Affected{Unaffected: true, Immediate: true, Checks: "the subject"},
 			"Nothing to do: it checks the subject, which stays the same."},
 		{tenancy.Expiring, Affected{Immediate: true, MustChange: true},
@@ -312,7 +314,7 @@ func TestTheAdviceForEachReceiver(t *testing.T) {
 			"(401). Call its administrator: messages are delivered with an older certificate until 14 January 2027, 00:00 " +
 			"UTC."},
 		{tenancy.Renewed, Affected{Unaffected: true, Checks: "the subject"}, "It checks the subject, which stays the " +
-			"same, so nothing has to be installed. It has not been asked yet: test it to be sure."},
+			"same, so nothing has to be installed. It has not been tested yet: test it to be sure."},
 		{tenancy.Renewed, Affected{MustChange: true, Checks: "the public key", Deadline: deadline}, "It checks the " +
 			"public key, so the new one has to be installed: messages are delivered with an older certificate until " +
 			"14 January 2027, 00:00 UTC."},
@@ -411,7 +413,7 @@ func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldB
 	check(t, err)
 	says(t, w.mails(now)["alice: Tenant Certificate will change: key type"], "The next Tenant Certificate of",
 		"key type. It will be issued by 1 December 2026", "messages fall back to it until then", "crm-to-bank",
-		"Tell the administrators of the receivers.", "not held back")
+		"Inform the administrators of the receivers.", "not held back")
 
 	w = newWorld(t)
 	w.arrange("bank")
@@ -421,6 +423,6 @@ func TestTheMailsAboutAChangeOfACertificateStateWhatDiffersAndUntilWhenItIsHeldB
 	_, err = w.RenewByHand(t.Context(), "acme", tenancy.ForTenant, lifecycle.Reissue, "test", now)
 	check(t, err)
 	mail := w.mails(now)["alice: Tenant Certificate has changed: key type"]
-	says(t, mail, "differs from the one before", "key type. No notice announced this.", "It is held back until "+
+	says(t, mail, "differs from the previous one", "key type. No notice announced this.", "It is held back until "+
 		"29 June 2026", "Ask the hosting team whether this change is intended.", "SHA-256", "not will differ")
 }

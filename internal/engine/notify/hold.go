@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// heldPause is the time between two tries while the mail server refuses this installation. More of them could
+// heldPause is the time between two attempts while the mail server refuses this installation. More attempts could
 // prolong a block.
 const heldPause = 15 * time.Minute
 
@@ -44,7 +44,7 @@ type doubt struct {
 }
 
 // mayTry returns the hold if all mails are held, and this round tests the mail server. Since is zero if mails are not
-// held. The error is a [*HeldError] if it is too early for a test, or another worker makes it.
+// held. The error is a [*HeldError] if it is too early for a test, or if another worker is making it.
 func (d *Deliverer) mayTry(ctx context.Context, mails []tenancy.Mail, now time.Time) (tenancy.MailHold, error) {
 	hold, err := d.store.MailHold(ctx)
 	if err != nil || hold.Since.IsZero() {
@@ -152,7 +152,7 @@ func (d *Deliverer) hold(ctx context.Context, reason error, domain string, now t
 	}
 	if first {
 		d.log.ErrorContext(ctx, "all mails are held, because the mail server refuses this installation: fix the cause, "+
-			"then run perennial delivery requeue --all; one mail is tried from time to time", "every", heldPause.String(),
+			"then run perennial delivery requeue --all; a single mail is retried periodically", "every", heldPause.String(),
 			"error", hold.Reason)
 	}
 	return &HeldError{hold.RetryAt, reason}

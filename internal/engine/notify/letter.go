@@ -2,9 +2,9 @@
 //
 // It promises that the subject is the notice's, to the letter, and that the same mail always has the same Message-ID,
 // so that duplicates can be recognised. The new certificate is attached, never a key. A server's refusal is final only
-// if another try is useless, for example because the address does not exist. A crash repeats at most one mail of each
-// conversation. It cannot promise that a mail arrives once: a server that accepts a mail and fails before it confirms
-// this is sent the mail again.
+// if another attempt is useless, for example because the address does not exist. A crash repeats at most one mail of
+// each conversation. It cannot promise that a mail arrives once: a server that accepts a mail and fails before it
+// confirms this is sent the mail again.
 package notify
 
 import (
@@ -59,8 +59,8 @@ type Letter struct {
 	ForeignIssuer bool
 	NewCAs        []Details // the certificates of a new issuing CA, and of a new root; empty if the CA stays
 	ServiceURL    string    // the address of the tasks; may be empty
-	// Unsubscribe is the page that asks whether mails shall stop, and OneClick the link that stops them at once (RFC
-	// 8058). Both are empty for IT contacts.
+	// Unsubscribe is the page that asks whether to stop mails, and OneClick the link that stops them at once (RFC 8058).
+	// Both are empty for IT contacts.
 	Unsubscribe, OneClick string
 	Confirm               string   // the link that stops mails, if that is asked for
 	Undo                  string   // the link that undoes it, if mails were stopped
@@ -81,7 +81,7 @@ func (l Letter) RevokedBecause() string {
 	case "lost":
 		return "its key was lost"
 	case "authority-revoked":
-		return "the CA that issued it is revoked"
+		return "the CA that issued it was revoked"
 	}
 	return "its key may be in the wrong hands"
 }
@@ -144,7 +144,7 @@ type Affected struct {
 	Receiver    string
 	Endpoint    string
 	Contact     string // the receiver's administrator; may be empty
-	// Switched is true if the arrangement presents the new certificate already.
+	// Switched is true if the arrangement already presents the new certificate.
 	Switched bool
 	// Immediate is true if it presents the new certificate as soon as it exists, and no other.
 	Immediate bool
@@ -165,11 +165,11 @@ type Affected struct {
 	Unasked bool
 	// Claimed is true if a person reports the new certificate as installed, without a proof.
 	Claimed bool
-	// Exposed is true if messages depend on the new certificate already.
+	// Exposed is true if messages already depend on the new certificate.
 	Exposed bool
 	// Deadline is the expiry of the last certificate that the receiver is known to accept; zero if none is needed.
 	Deadline time.Time
-	// Advice states what is known of the receiver, and what has to be done there.
+	// Advice states what is known about the receiver, and the next step there.
 	Advice string
 }
 

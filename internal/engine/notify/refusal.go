@@ -8,14 +8,14 @@ import (
 	"strconv"
 )
 
-// A Fault is what an answer of a mail server is about.
+// A Fault is the cause of a mail server's refusal.
 type Fault string
 
 // The faults.
 const (
 	// OfRecipient is about this recipient or this mail. Other mails are not affected.
 	OfRecipient Fault = "recipient"
-	// OfServer passes by itself: the server is busy, a mailbox is full, the connection ended.
+	// OfServer is temporary: the server is busy, a mailbox is full, the connection ended.
 	OfServer Fault = "server"
 	// Ours is about this installation: its password, its sender's address, its IP address. No mail gets through until an
 	// operator has fixed it.
@@ -25,7 +25,7 @@ const (
 // A Refusal is the answer of a mail server that did not accept a mail.
 type Refusal struct {
 	Fault Fault
-	// Final means that another try is useless. It is only ever true of a recipient.
+	// Final means that another attempt is useless. It is true only for the fault of a recipient.
 	Final bool
 	// Session means that the server refused the session or the sender, before a recipient was named.
 	Session bool
@@ -38,7 +38,8 @@ func (r *Refusal) Error() string { return r.Reply.Error() }
 // Unwrap returns the reply.
 func (r *Refusal) Unwrap() error { return r.Reply }
 
-// faultOf returns the fault that an error names. An error without a reply, such as a connection that ended, passes.
+// faultOf returns the fault that an error names. An error without a reply, such as a connection that ended, is
+// temporary.
 func faultOf(err error) Refusal {
 	if r := (*Refusal)(nil); errors.As(err, &r) {
 		return *r
@@ -143,7 +144,8 @@ func readReply(at stage, reply *textproto.Error) (r Refusal) {
 	return Refusal{Fault: meaning.fault, Final: meaning.final}
 }
 
-// refusal returns the error for a mail that a server did not accept. err is the server's reply, or why there is none.
+// refusal returns the error for a mail that a server did not accept. err is the server's reply, or the reason why there
+// is none.
 func (s *Server) refusal(at stage, err error) error {
 	reply := (*textproto.Error)(nil)
 	if !errors.As(err, &reply) {

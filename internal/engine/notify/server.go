@@ -31,8 +31,8 @@ type Server struct {
 }
 
 // NewServer returns the server of a URL: smtp://USER:PASSWORD@HOST:PORT requires STARTTLS, smtps:// uses TLS from the
-// start, and ?tls=none uses neither, on loopback only. roots are the CAs that the server's certificate is verified
-// with; nil stands for those of the system.
+// start, and ?tls=none uses neither, on loopback only. roots are the CAs to verify the server's certificate with; nil
+// stands for those of the system.
 func NewServer(rawURL, from string, templates *Templates, roots *tls.Config) (*Server, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Path != "" && u.Path != "/" {
@@ -139,7 +139,7 @@ func (c *conversation) close() {
 	}
 }
 
-// drop ends a connection that cannot be used any more.
+// drop ends a connection that can no longer be used.
 func (c *conversation) drop() {
 	c.client.Close()
 	c.client = nil
@@ -192,7 +192,7 @@ func (c *conversation) send(ctx context.Context, l Addressed) error {
 	return c.server.refusal(at, err)
 }
 
-// hand speaks the commands for one mail. It returns the stage in which the server refused it.
+// hand sends the SMTP commands for one mail. It returns the stage in which the server refused it.
 func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err error) {
 	if err := c.client.UpdateDeadline(c.server.timeout); err != nil {
 		return atSession, err
@@ -209,7 +209,7 @@ func (c *conversation) hand(m *gomail.Msg, recipient string) (at stage, err erro
 		return atContent, err
 	}
 	if _, err := m.WriteTo(w); err != nil {
-		// The server must not take what was written for the whole mail, so the connection cannot be used any more.
+		// The server must not mistake the written part for the whole mail, so the connection can no longer be used.
 		return atContent, fmt.Errorf("the connection ended before the mail was sent: %w", noReply{err})
 	}
 	return atContent, w.Close()

@@ -310,7 +310,7 @@ func TestDeadlinesOpenReceiversAndReasonsOfALetter(t *testing.T) {
 		revoked bool
 		because string
 	}{"lost": {true, "its key was lost"}, "compromised": {true, "its key may be in the wrong hands"},
-		"authority-revoked": {true, "the CA that issued it is revoked"}, "reissue": {false, ""}, "": {false, ""}} {
+		"authority-revoked": {true, "the CA that issued it was revoked"}, "reissue": {false, ""}, "": {false, ""}} {
 		l := Letter{Reason: reason}
 		if l.Revoked() != want.revoked || want.revoked && l.RevokedBecause() != want.because {
 			t.Errorf("%q: %v, because %s", reason, l.Revoked(), l.RevokedBecause())

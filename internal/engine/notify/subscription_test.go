@@ -20,7 +20,7 @@ func TestMailsAboutASubscriptionHaveTheOneLinkThatTheyAreFor(t *testing.T) {
 	letters := w.deliver(now)
 	for subject, purpose := range map[string]tenancy.LinkPurpose{
 		"alice: Please confirm: no more mails about Acme": tenancy.LinkConfirm,
-		"alice: You get no more mails about Acme":         tenancy.LinkUndo,
+		"alice: You will no longer get mails about Acme":  tenancy.LinkUndo,
 	} {
 		l, found := letters[subject]
 		if !found {
@@ -72,10 +72,10 @@ func TestTheMailAboutTokensThatEndListsThem(t *testing.T) {
 	l := sender.letters[0]
 	text, html, err := templates(t).render(l.Kind, l.Letter)
 	check(t, err)
-	if !strings.Contains(text, "- <crm> (sender of acme, ID t1) ends on ") ||
-		!strings.Contains(html, "<li>&lt;crm&gt; (sender of acme, ID t1) ends on ") ||
+	if !strings.Contains(text, "- <crm> (sender of acme, ID t1) expires on ") ||
+		!strings.Contains(html, "<li>&lt;crm&gt; (sender of acme, ID t1) expires on ") ||
 		!strings.Contains(text, "perennial token rotate ID") || l.Subject !=
-		"Perennial: tokens of senders and gateways end soon" {
+		"Perennial: tokens of senders and gateways expire soon" {
 		t.Errorf("%s: %s\n%s", l.Subject, text, html)
 	}
 }
@@ -122,13 +122,13 @@ func TestTheMailAboutARootThatHasToSignStatesTheCommandsAndTheEndOfTheCA(t *test
 	l := sender.letters[0]
 	text, html, err := templates(t).render(l.Kind, l.Letter)
 	check(t, err)
-	for _, want := range []string{"ends on " + a.NotAfter.Format("2 January 2006"),
+	for _, want := range []string{"expires on " + a.NotAfter.Format("2 January 2006"),
 		"perennial authority csr -o issuing.csr", "perennial authority install chain.pem"} {
 		if !strings.Contains(text, want) || !strings.Contains(html, want) {
 			t.Errorf("%q is missing: %s\n%s", want, text, html)
 		}
 	}
-	if !strings.HasPrefix(l.Subject, "Perennial: your root has to sign the next issuing CA by ") {
+	if !strings.HasPrefix(l.Subject, "Perennial: your root must sign the next issuing CA by ") {
 		t.Errorf("subject %q", l.Subject)
 	}
 }
