@@ -2,9 +2,9 @@
 // product.
 //
 // It promises that the real fingerprint, serial number and subject are filled in, quoted for the language of the
-// product, and that nothing is called unchanged that changes with this renewal. The instructions for nginx, HAProxy,
-// Apache and Caddy are tested by running them, with names of every kind. Those for other products follow the
-// documentation of their makers.
+// product, and that the text calls nothing unchanged that changes with this renewal. The instructions for nginx,
+// HAProxy, Apache and Caddy are tested by running them, with names of every kind. Those for other products follow the
+// vendors' documentation.
 package instructions
 
 import (
@@ -28,7 +28,7 @@ func (c Certificate) file(extension string) string {
 	return fmt.Sprintf("%s-generation-%d%s", c.Tenant, c.Generation, extension)
 }
 
-// A Renewal is a new certificate, the one that it replaces, and what changes.
+// A Renewal is a new certificate, the one that it replaces, and the changes.
 type Renewal struct {
 	New     Certificate
 	Old     *Certificate // nil if it is not known
@@ -41,14 +41,14 @@ type Instruction struct {
 	// Identifies lists the properties that the product compares if it is configured like this.
 	Identifies []tenancy.Identifier
 	How        string
-	// Notes are about what else changes with this renewal.
+	// Notes describe the other changes of this renewal.
 	Notes []string
-	// Snippets are alternatives for the product's configuration. The first compares what Identifies lists. The second, if
-	// there is one, compares the subject.
+	// Snippets are alternatives for the product's configuration. The first compares the properties in Identifies. The
+	// second, if there is one, compares the subject.
 	Snippets []string
 }
 
-// Products lists the products with what they compare by default.
+// Products lists the products with the properties that they compare by default.
 func Products() []Instruction {
 	all := For(Renewal{})
 	for i := range all {
@@ -83,12 +83,12 @@ func For(r Renewal) []Instruction {
 // The notes of a renewal that changes more than the certificate.
 const (
 	newCA = "The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
-		"that a contact whom you knew before gives you by phone. Then add them to the CAs that your system trusts, and " +
-		"keep the old ones."
-	newSubject = "The subject changes with this renewal. A rule that compares it needs the new subject next to the old " +
-		"one."
-	newSAN = "The subject alternative name changes with this renewal. A rule that compares it needs the new one next " +
-		"to the old one."
+		"that a contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system " +
+		"trusts, and keep the old ones."
+	newSubject = "The subject changes with this renewal. If a rule compares it, add the new subject to the rule and " +
+		"keep the old one."
+	newSAN = "The subject alternative name changes with this renewal. If a rule compares it, add the new name to the " +
+		"rule and keep the old one."
 )
 
 func notes(c tenancy.Changes) (all []string) {

@@ -13,7 +13,7 @@ type product struct {
 	name       string
 	identifies []tenancy.Identifier
 	how        string
-	// otherwise replaces how if the renewal changes what the product compares.
+	// otherwise replaces how if the renewal changes a property that the product compares.
 	otherwise string
 	snippets  func(Renewal) []string
 }
@@ -159,7 +159,7 @@ func traefik(Renewal) []string {
         clientAuthType: RequireAndVerifyClientCert`}
 }
 
-// caddy uses directives that every version 2 has. Those that replace them are missing before 2.8, as in Debian 12.
+// caddy uses directives that every version 2 has. Their replacements are missing before 2.8, for example in Debian 12.
 func caddy(r Renewal) []string {
 	leaf := func(c Certificate) string { return "trusted_leaf_cert_file /etc/caddy/" + c.file(".pem") }
 	return []string{fmt.Sprintf(`tls {

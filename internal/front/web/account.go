@@ -52,7 +52,7 @@ func (c *console) setPassword(v *view) error {
 	return c.done(v, "/account", v.T("The password has been changed. Other browsers must sign in again."))
 }
 
-// makeCalendar creates the secret address of the account's calendar and shows it, once.
+// makeCalendar creates the secret address of the account's calendar and shows it once.
 func (c *console) makeCalendar(v *view) error {
 	secret, err := c.identity.CreateCalendar(v.ctx(), v.account)
 	if err != nil {

@@ -19,8 +19,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Detail }
 
-// refused makes a refusal of an API error that the reader can do something about. Other errors stay as they are: they
-// are logged, and the page shows no details.
+// refused returns a refusal for an API error on which the reader can act. Other errors stay as they are: they are
+// logged, and the page shows no details.
 func refused(err error) error {
 	var e *client.Error
 	if errors.As(err, &e) && e.Detail != "" &&

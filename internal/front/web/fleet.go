@@ -105,7 +105,7 @@ func (c *console) requeueAll(v *view) error {
 	if err != nil {
 		return err
 	}
-	return c.done(v, "/deliveries", v.T("Failed mails that are queued again: %d. Waiting mails are tried now.", r.Mails))
+	return c.done(v, "/deliveries", v.T("Failed mails queued again: %d. Waiting mails are tried now.", r.Mails))
 }
 
 func (c *console) tokens(v *view) error { return c.showTokens(v, "") }
@@ -150,7 +150,8 @@ func (c *console) revokeToken(v *view) error {
 	}
 	switch {
 	case end:
-		return c.done(v, "/tokens", v.T("The token has been revoked, and what was created with it has been ended."))
+		return c.done(v, "/tokens", v.T("The token has been revoked. The accounts and tokens created with it have been "+
+			"ended too."))
 	case len(created.Accounts)+len(created.Tokens) == 0:
 		return c.done(v, "/tokens", v.T("The token has been revoked."))
 	}
@@ -179,7 +180,7 @@ func (c *console) forecast(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Forecast"), forecastPage(v, f, months(v, f.Runs)))
 }
 
-// forecastRun lists the certificates that a future run will warn of or renew.
+// forecastRun lists the certificates that a future run will warn about or renew.
 func (c *console) forecastRun(v *view) error {
 	date, err := time.Parse(time.RFC3339, v.r.PathValue("date"))
 	if err != nil {

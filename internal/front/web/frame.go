@@ -158,10 +158,10 @@ func (v *view) attention(o client.Overview) string {
 
 // rolloverLegend returns the explanation of the states of roll-overs.
 func (v *view) rolloverLegend() string {
-	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. " +
-		"Claimed: a person reports it as installed, and nothing proves it yet. Ready: the receiver accepts it. Cut over: " +
-		"messages use it. Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. " +
-		"At risk: the deadline for the newest certificate is within 30 days.")
+	return v.T("Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a " +
+		"person reports it as installed, but nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use " +
+		"it. Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. At risk: the " +
+		"deadline for the newest certificate is within 30 days.")
 }
 
 func (v *view) verdict(verdict rollover.Verdict) stateOf {

@@ -38,7 +38,7 @@ func TestAPageCallsACertificateGenuineOnlyByIssuerSubjectAndFingerprintTogether(
 			text := strings.Join(v.genuine(linked{Tenant: "ACME", Renewal: c.renewal}), "\n")
 			has := append([]string{"SHA-256"}, c.has...)
 			if lang == "en" {
-				has = append(has, c.english, "proves nothing either", "for example by phone", "a contact that you knew before")
+				has = append(has, c.english, "proves nothing either", "for example by phone", "a contact that you already knew")
 			}
 			for _, want := range has {
 				if !strings.Contains(text, want) {

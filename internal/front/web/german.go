@@ -3,7 +3,7 @@ package web
 // A translation is a text of the pages in English and in German, with the same formatting verbs.
 type translation struct{ english, german string }
 
-// german holds the German texts by the English ones. A test demands a translation for every text.
+// german holds the German texts by the English ones. A test requires a translation for every text.
 var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement,
 	germanInstructions)
 

@@ -7,7 +7,7 @@ var germanFleet = []translation{
 		"%s has its first certificates. Next, add its people and an arrangement.",
 		"%s hat die ersten Zertifikate. Legen Sie als Nächstes Personen und eine Vereinbarung an.",
 	},
-	{"%s of renewals come without a warning", "%s der Erneuerungen kommen ohne Warnung"},
+	{"%s of renewals come without a warning", "%s der Erneuerungen erfolgen ohne Warnung"},
 	{"%s, renewals: %d", "%s, Erneuerungen: %d"},
 	{"%s, warnings: %d", "%s, Warnungen: %d"},
 	{
@@ -42,9 +42,9 @@ var germanFleet = []translation{
 	{"First renewals", "Erste Erneuerungen"},
 	{"Workload", "Workload"},
 	{"Never", "Nie"},
-	{"Instead of a secret, for senders and gateways: the subject of its identity tokens, such as " +
-		"system:serviceaccount:NAMESPACE:NAME", "Statt eines Geheimnisses, für Sender und Gateways: der Antragsteller " +
-		"seiner Identitätstoken, etwa system:serviceaccount:NAMESPACE:NAME"},
+	{"For senders and gateways, instead of a secret: the subject of the workload's identity tokens, such as " +
+		"system:serviceaccount:NAMESPACE:NAME", "Für Absender und Gateways, statt eines Geheimnisses: das Subject der " +
+		"Identitätstoken des Workloads, zum Beispiel system:serviceaccount:NAMESPACE:NAME"},
 	{"Run", "Lauf"},
 	{"Checked, not imported yet", "Geprüft, noch nicht importiert"},
 	{"Compare", "Vergleichen"},
@@ -55,7 +55,7 @@ var germanFleet = []translation{
 	{"Details", "Details"},
 	{"Difference", "Unterschied"},
 	{"Display name", "Anzeigename"},
-	{"Does not trust it", "Vertraut ihr nicht"},
+	{"Does not trust it", "Vertraut der CA nicht"},
 	{"Earlier imports", "Frühere Importe"},
 	{"Event", "Ereignis"},
 	{
@@ -70,8 +70,8 @@ var germanFleet = []translation{
 	{"Export as JSON Lines", "Als JSON Lines exportieren"},
 	{"Failed mails", "Fehlgeschlagene Mails"},
 	{
-		"Failed mails that are queued again: %d. Waiting mails are tried now.",
-		"Erneut eingereihte fehlgeschlagene Mails: %d. Wartende Mails werden jetzt versucht.",
+		"Failed mails queued again: %d. Waiting mails are tried now.",
+		"Fehlgeschlagene Mails erneut eingereiht: %d. Die Zustellung wartender Mails wird jetzt versucht.",
 	},
 	{"Fix the cause, then try the mails again", "Die Ursache beheben, dann die Mails erneut versuchen"},
 	{
@@ -87,9 +87,9 @@ var germanFleet = []translation{
 		"Zum Beispiel Acme GmbH. Bleibt das Feld leer, wird der Name verwendet.",
 	},
 	{"Generation", "Generation"},
-	{"Key users that are mailed about their tasks: %d", "Key-User, die Mails zu ihren Aufgaben erhalten: %d"},
+	{"Key users who get mails about their tasks: %d", "Key-User, die Mails zu ihren Aufgaben erhalten: %d"},
 	{
-		"The scoping question is not answered yes, so that no key user is mailed (subscribed: %d).",
+		"The scoping question is not answered with yes, so no key user gets mails (subscribed: %d).",
 		"Die Scoping-Frage ist nicht mit Ja beantwortet, sodass kein Key-User eine Mail erhält (abonniert: %d).",
 	},
 	{"Import of %s", "Import vom %s"},
@@ -110,7 +110,7 @@ var germanFleet = []translation{
 	{"Plan", "Plan"},
 	{"New tenant.", "Neuer Mandant."},
 	{"New certificates are issued.", "Neue Zertifikate werden ausgestellt."},
-	{"No warning before", "Keine Warnung vorher"},
+	{"No earlier warning", "Keine vorherige Warnung"},
 	{"No IT contact to warn", "Kein IT-Kontakt zu warnen"},
 	{"valid until %s, renewed on %s", "gültig bis %s, erneuert am %s"},
 	{"Root", "Root"},
@@ -150,8 +150,8 @@ var germanFleet = []translation{
 	{
 		"No receiver is at risk: all of them are known to accept the newest certificate. Receivers at risk are " +
 			"listed here by time left.",
-		"Kein Empfänger ist gefährdet: Von allen ist bekannt, dass sie das neueste Zertifikat annehmen. Gefährdete " +
-			"Empfänger werden hier nach verbleibender Zeit aufgeführt.",
+		"Kein Empfänger ist gefährdet: Alle akzeptieren nachweislich das neueste Zertifikat. Gefährdete Empfänger werden " +
+			"hier nach verbleibender Zeit aufgeführt.",
 	},
 	{"No run yet", "Noch kein Lauf"},
 	{
@@ -160,14 +160,14 @@ var germanFleet = []translation{
 	},
 	{
 		"No tenants yet. A tenant gets its certificates when it is created, and they are renewed from then on.",
-		"Noch keine Mandanten. Ein Mandant bekommt seine Zertifikate, wenn er angelegt wird, und sie werden von da " +
-			"an erneuert.",
+		"Noch keine Mandanten. Ein Mandant erhält seine Zertifikate beim Anlegen, und sie werden danach automatisch " +
+			"erneuert.",
 	},
 	{"No.", "Nr."},
 	{"Not verified since the service started", "Seit dem Start des Dienstes nicht geprüft"},
 	{
 		"Nothing was changed. Fix the files and check them again.",
-		"Es wurde nichts geändert. Berichtigen Sie die Dateien, und prüfen Sie sie erneut.",
+		"Es wurde nichts geändert. Korrigieren Sie die Dateien, und prüfen Sie sie erneut.",
 	},
 	{"Object", "Objekt"},
 	{"Only for senders and key users", "Nur für Absender und Key-User"},
@@ -191,7 +191,7 @@ var germanFleet = []translation{
 		"Line %d of the passwords names a file that is not among the certificates: %s",
 		"Zeile %d der Passwörter nennt eine Datei, die nicht unter den Zertifikaten ist: %s",
 	},
-	{"For all files that are not listed below", "Für alle Dateien, die unten nicht stehen"},
+	{"For all files that are not listed below", "Für alle Dateien, die unten nicht aufgeführt sind"},
 	{"One file per line, for example TENANT.p12: PASSWORD", "Eine Datei je Zeile, zum Beispiel MANDANT.p12: PASSWORT"},
 	{"Password of PKCS#12 files and encrypted keys", "Passwort von PKCS#12-Dateien und verschlüsselten Schlüsseln"},
 	{"Passwords of single files", "Passwörter einzelner Dateien"},
@@ -203,11 +203,11 @@ var germanFleet = []translation{
 	{
 		"Queued: will be sent. No mail server: waits until a mail server is configured. Failed: not sent again " +
 			"until you try again.",
-		"In der Warteschlange: wird gesendet. Kein Mailserver: wartet, bis ein Mailserver eingerichtet ist. " +
-			"Fehlgeschlagen: wird erst gesendet, wenn Sie es erneut versuchen.",
+		"In der Warteschlange: wird gesendet. Kein Mailserver: wartet, bis ein Mailserver konfiguriert ist. " +
+			"Fehlgeschlagen: wird erst wieder gesendet, wenn Sie es erneut versuchen.",
 	},
-	{"RSA only if receivers need it", "RSA nur, wenn Empfänger es brauchen"},
-	{"Receivers that may not trust the new CA yet", "Empfänger, die der neuen CA vielleicht noch nicht vertrauen"},
+	{"RSA only if receivers need it", "RSA nur, wenn Empfänger es benötigen"},
+	{"Receivers that may not trust the new CA yet", "Empfänger, die der neuen CA möglicherweise noch nicht vertrauen"},
 	{"Renewal", "Erneuerung"},
 	{"Renewals", "Erneuerungen"},
 	{"Renewed", "Erneuert"},
@@ -225,16 +225,15 @@ var germanFleet = []translation{
 	{"Signs from", "Signiert ab"},
 	{"Start import", "Import starten"},
 	{"State", "Zustand"},
-	{"Stopped", "Angehalten"},
+	{"Stopped", "Gestoppt"},
 	{"Subject", "Subject"},
 	{"Successor announced", "Nachfolger angekündigt"},
 	{"Size in MB", "Größe in MB"},
 	{"Tenant", "Mandant"},
 	{"Tenants (CSV)", "Mandanten (CSV)"},
 	{
-		"The background job cannot be turned off. What a run could not finish is tried again every hour.",
-		"Der Hintergrundjob kann nicht abgeschaltet werden. Was ein Lauf nicht abschließen konnte, wird jede Stunde " +
-			"erneut versucht.",
+		"The background job cannot be turned off. It retries the unfinished part of a run every hour.",
+		"Der Hintergrundjob kann nicht abgeschaltet werden. Nicht abgeschlossene Teile eines Laufs wiederholt er stündlich.",
 	},
 	{
 		"The files are larger than %d MiB in total. Import them in parts.",
@@ -242,7 +241,8 @@ var germanFleet = []translation{
 	},
 	{
 		"The fleet is being counted for the first time since the service started. Check back in a moment.",
-		"Die Flotte wird zum ersten Mal seit dem Start gezählt. Sehen Sie gleich noch einmal nach.",
+		"Die Übersicht wird nach dem Start des Dienstes zum ersten Mal berechnet. Bitte rufen Sie die Seite gleich noch " +
+			"einmal auf.",
 	},
 	{"The log is broken: %s", "Das Protokoll ist beschädigt: %s"},
 	{"The mail has been queued again.", "Die Mail wurde erneut in die Warteschlange gestellt."},
@@ -253,28 +253,28 @@ var germanFleet = []translation{
 			"policy audit.",
 	},
 	{"The token has been revoked.", "Das Token wurde widerrufen."},
-	{"The token has been revoked, and what was created with it has been ended.",
-		"Das Token wurde widerrufen, und was damit erstellt wurde, wurde beendet."},
+	{"The token has been revoked. The accounts and tokens created with it have been ended too.",
+		"Das Token wurde widerrufen. Auch die damit angelegten Konten und Tokens sind beendet."},
 	{"These accounts and tokens were created with it, and are still valid:",
-		"Diese Konten und Tokens wurden damit erstellt und sind noch gültig:"},
+		"Diese Konten und Tokens wurden damit angelegt und sind noch gültig:"},
 	{"Account %s (%s)", "Konto %s (%s)"},
 	{"Token %s (%s)", "Token %s (%s)"},
-	{"If the token was leaked, end them. The accounts are deleted, and the tokens are revoked.",
-		"Wenn das Token bekannt wurde, beenden Sie sie. Die Konten werden gelöscht, die Tokens widerrufen."},
-	{"Tokens that expire", "Ablaufende Tokens"},
+	{"If the token has leaked, end them: the accounts are deleted, and the tokens are revoked.",
+		"Falls das Token in fremde Hände gelangt ist, beenden Sie sie: Die Konten werden gelöscht, die Tokens widerrufen."},
+	{"Expiring tokens", "Ablaufende Tokens"},
 	{"The key of the root is not in this service. Have the root sign the request for the next issuing CA, and install " +
-		"its answer by %s: perennial authority csr, perennial authority install.",
-		"Der Schlüssel der Wurzel ist nicht in diesem Dienst. Lassen Sie die Wurzel die Anforderung der nächsten " +
-			"ausstellenden CA signieren, und installieren Sie die Antwort bis %s: perennial authority csr, " +
+		"the signed chain by %s: perennial authority csr, perennial authority install.",
+		"Der Schlüssel der Root-CA liegt nicht in diesem Dienst. Lassen Sie die Anforderung für die nächste ausstellende " +
+			"CA von der Root-CA signieren, und installieren Sie die signierte Kette bis %s: perennial authority csr, " +
 			"perennial authority install."},
 	{"Key", "Schlüssel"},
 	{"Elsewhere", "Nicht in diesem Dienst"},
-	{"The revocation list of %s lacks %s, because the key of the root is offline: perennial authority root import, " +
-		"then take it offline again.",
-		"In der Sperrliste von %s fehlt %s, weil der Schlüssel der Wurzel offline ist: perennial authority root import, " +
-			"danach wieder offline nehmen."},
+	{"The revocation list of %s lacks %s, because the key of the root is offline. Run perennial authority root import, " +
+		"then take the key offline again.",
+		"In der Sperrliste von %s fehlt %s, weil der Schlüssel der Root-CA offline ist. Führen Sie perennial authority " +
+			"root import aus, und nehmen Sie den Schlüssel danach wieder offline."},
 	{"In the database, sealed", "Versiegelt in der Datenbank"},
-	{"End them too", "Auch diese beenden"},
+	{"End them too", "Ebenfalls beenden"},
 	{"Keep them", "Behalten"},
 	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},
 	{
@@ -284,38 +284,37 @@ var germanFleet = []translation{
 			"Empfänger sie annimmt.",
 	},
 	{
-		"These receivers have not been proved to accept the newest certificate. Time left: until the last " +
-			"certificate expires that the receiver is known to accept. Open an arrangement to see what to do.",
-		"Von diesen Empfängern ist nicht bewiesen, dass sie das neueste Zertifikat annehmen. Restzeit: bis das " +
-			"letzte Zertifikat abläuft, von dem bekannt ist, dass der Empfänger es annimmt. Öffnen Sie eine " +
-			"Vereinbarung, um zu sehen, was zu tun ist.",
+		"These receivers have not been proved to accept the newest certificate. Time left: until the expiry of the last " +
+			"certificate that the receiver is known to accept. Open an arrangement to see the next step.",
+		"Für diese Empfänger ist nicht nachgewiesen, dass sie das neueste Zertifikat akzeptieren. Verbleibend: Zeit bis " +
+			"zum Ablauf des letzten Zertifikats, das der Empfänger bekanntermaßen akzeptiert. Öffnen Sie eine Vereinbarung, " +
+			"um den nächsten Schritt zu sehen.",
 	},
 	{
 		"These rules decide when certificates are announced and renewed. The audit shows how many renewals come " +
 			"without a warning once the job has issued all certificates itself.",
-		"Diese Regeln bestimmen, wann Zertifikate angekündigt und erneuert werden. Die Analyse zeigt, wie viele " +
-			"Erneuerungen ohne Warnung kommen, sobald der Job alle Zertifikate selbst ausgestellt hat.",
+		"Diese Regeln bestimmen, wann Erneuerungen angekündigt und Zertifikate erneuert werden. Die Analyse zeigt, wie " +
+			"viele Erneuerungen ohne Warnung erfolgen, sobald der Job alle Zertifikate selbst ausgestellt hat.",
 	},
 	{
 		"This continues in the background. You can close this page.",
 		"Der Vorgang läuft im Hintergrund weiter. Sie können diese Seite schließen.",
 	},
 	{
-		"The successor of an issuing CA is announced before it signs. The local CA announces it a year ahead, and lets " +
-			"it sign as soon as every receiver is known to trust it, and on its date at the latest.",
-		"Der Nachfolger einer ausstellenden CA wird angekündigt, bevor er signiert. Die lokale CA kündigt ihn ein Jahr " +
-			"im Voraus an. Er signiert, sobald von jedem Empfänger bekannt ist, dass er ihm vertraut, spätestens ab " +
-			"seinem Datum.",
+		"The successor of an issuing CA is announced before it signs. The local CA announces it a year ahead. It signs as " +
+			"soon as every receiver is known to trust it, and on its date at the latest.",
+		"Der Nachfolger einer ausstellenden CA wird angekündigt, bevor er signiert. Die lokale CA kündigt ihn ein Jahr im " +
+			"Voraus an. Er signiert, sobald ihm nachweislich alle Empfänger vertrauen, spätestens ab dem angegebenen Datum.",
 	},
 	{
-		"This page will show what runs next and what needs attention. Create a tenant first: it gets its " +
+		"This page will show the next runs and everything that needs attention. Create a tenant first: it gets its " +
 			"certificates immediately.",
-		"Hier erscheint, was als Nächstes läuft und was Aufmerksamkeit braucht. Legen Sie zuerst einen Mandanten " +
-			"an: Er bekommt sofort seine Zertifikate.",
+		"Hier sehen Sie die nächsten Läufe und alles, was Aufmerksamkeit erfordert. Legen Sie zuerst einen Mandanten an: " +
+			"Er erhält sofort seine Zertifikate.",
 	},
 	{"Time left", "Verbleibend"},
 	{"To", "An"},
-	{"Token secret, shown only once:", "Geheimnis des Tokens, nur einmal angezeigt:"},
+	{"Token secret, shown only once:", "Geheimnis des Tokens (wird nur einmal angezeigt):"},
 	{"Trust", "Vertrauen"},
 	{"Try again", "Erneut versuchen"},
 	{"Undo import", "Import rückgängig machen"},
@@ -323,14 +322,14 @@ var germanFleet = []translation{
 	{
 		"Undoing removes what the import created, tenant by tenant, unless a certificate was renewed or a message " +
 			"was sent. It stops at the first tenant that is in use.",
-		"Dabei wird Mandant für Mandant entfernt, was der Import angelegt hat, sofern kein Zertifikat erneuert und " +
-			"keine Nachricht gesendet wurde. Beim ersten Mandanten, der in Gebrauch ist, wird angehalten.",
+		"Dabei wird Mandant für Mandant entfernt, was der Import angelegt hat, sofern kein Zertifikat erneuert und keine " +
+			"Nachricht gesendet wurde. Der Vorgang stoppt beim ersten Mandanten, der bereits verwendet wird.",
 	},
 	{"Undone", "Rückgängig gemacht"},
 	{"Unfinished", "Nicht abgeschlossen"},
 	{
 		"Unfinished: some due certificates are left for the next attempt.",
-		"Nicht abgeschlossen: Einige fällige Zertifikate bleiben für den nächsten Versuch.",
+		"Nicht abgeschlossen: Einige fällige Zertifikate werden erst beim nächsten Versuch bearbeitet.",
 	},
 	{"Valid until", "Gültig bis"},
 	{"Validity of new certificates", "Gültigkeit neuer Zertifikate"},
@@ -344,7 +343,7 @@ var germanFleet = []translation{
 		"Warnungen und Erneuerungen nach Monaten; die Tabelle darunter nennt die Zahlen.",
 	},
 	{"Warns", "Warnt"},
-	{"What the next runs will do under the policy %s.", "Was die nächsten Läufe mit dem Regelwerk %s tun werden."},
+	{"The plan of the next runs under the policy %s.", "Der Plan der nächsten Läufe mit dem Regelwerk %s."},
 	{"When", "Wann"},
 	{"Who", "Wer"},
 	{
@@ -354,7 +353,7 @@ var germanFleet = []translation{
 			"Geben Sie das Token dieser Person; sie wählt dann Name und Passwort.",
 	},
 	{"Without a warning", "Ohne Warnung"},
-	{"Without a warning, in the long run", "Ohne Warnung, auf Dauer"},
+	{"Without a warning, in the long run", "Ohne Warnung, langfristig"},
 	{"Share of expiry dates without a warning", "Anteil aller Ablaufdaten ohne Warnung"},
 	{"different", "verschieden"},
 	{"never", "nie"},

@@ -8,7 +8,7 @@ var germanFrame = []translation{
 	{"%d minutes ago", "vor %d Minuten"},
 	{
 		"%d things need attention. The next run is on %s.",
-		"%d Punkte erfordern Aufmerksamkeit. Der nächste Lauf ist am %s.",
+		"%d Punkte erfordern Ihre Aufmerksamkeit. Der nächste Lauf ist am %s.",
 	},
 	{
 		"%s can no longer sign in and has been signed out everywhere.",
@@ -25,16 +25,16 @@ var germanFrame = []translation{
 	{"1 minute ago", "vor 1 Minute"},
 	{
 		"1 thing needs attention. The next run is on %s.",
-		"1 Punkt erfordert Aufmerksamkeit. Der nächste Lauf ist am %s.",
+		"1 Punkt erfordert Ihre Aufmerksamkeit. Der nächste Lauf ist am %s.",
 	},
-	{"Accepted", "Angenommen"},
+	{"Accepted", "Akzeptiert"},
 	{"Accounts", "Konten"},
 	{"Action", "Aktion"},
 	{"Active sessions", "Aktive Sitzungen"},
 	{"Add a passkey", "Passkey hinzufügen"},
 	{"Added", "Hinzugefügt"},
 	{"Address", "Adresse"},
-	{"At least 12 characters. A sentence works well.", "Mindestens 12 Zeichen. Ein Satz eignet sich gut."},
+	{"At least 12 characters. A sentence works well.", "Mindestens 12 Zeichen. Ein ganzer Satz eignet sich gut."},
 	{"At risk", "Gefährdet"},
 	{"Audit log", "Protokoll"},
 	{"Browser", "Browser"},
@@ -53,12 +53,12 @@ var germanFrame = []translation{
 	{"Could not save", "Konnte nicht gespeichert werden"},
 	{"Could not sign in", "Anmeldung nicht möglich"},
 	{"Could not start", "Konnte nicht gestartet werden"},
-	{"Could not switch the generation", "Die Generation konnte nicht gewechselt werden"},
+	{"Could not switch the generation", "Die Umstellung auf die Generation ist fehlgeschlagen"},
 	{"Could not test the receiver", "Der Empfänger konnte nicht geprüft werden"},
 	{"Create account", "Konto anlegen"},
 	{"Create address", "Adresse erstellen"},
 	{"Create new address", "Neue Adresse erstellen"},
-	{"Create one with the token that you were given.", "Legen Sie eines mit dem Token an, das Sie bekommen haben."},
+	{"Create one with the token that you were given.", "Legen Sie mit dem Token, das Sie erhalten haben, ein Konto an."},
 	{
 		"Create your account with a token for an operator or a key user. Each token creates one account. The first " +
 			"token was shown when the service started for the first time.",
@@ -80,7 +80,7 @@ var germanFrame = []translation{
 	{"Invite a person with a token", "Eine Person mit einem Token einladen"},
 	{
 		"It may have been deleted, or you have no access to it. The menu shows the pages that you can open.",
-		"Sie wurde vielleicht gelöscht, oder Sie haben keinen Zugriff darauf. Das Menü zeigt die Seiten, die Sie " +
+		"Möglicherweise wurde sie gelöscht, oder Sie haben keinen Zugriff darauf. Das Menü zeigt die Seiten, die Sie " +
 			"öffnen können.",
 	},
 	{"Key user %s of %s", "Key-User %s von %s"},
@@ -103,8 +103,8 @@ var germanFrame = []translation{
 	{
 		"Passkeys need a host name in the service's address, such as https://perennial.example.com or " +
 			"http://localhost. This service is reached by its IP address.",
-		"Passkeys brauchen einen Hostnamen in der Adresse des Dienstes, wie https://perennial.example.com oder " +
-			"http://localhost. Dieser Dienst wird über seine IP-Adresse erreicht.",
+		"Passkeys erfordern einen Hostnamen in der Adresse des Dienstes, zum Beispiel https://perennial.example.com oder " +
+			"http://localhost. Dieser Dienst ist nur über seine IP-Adresse erreichbar.",
 	},
 	{"Password", "Passwort"},
 	{"People", "Personen"},
@@ -125,10 +125,10 @@ var germanFrame = []translation{
 	{"Save", "Speichern"},
 	{"Saved.", "Gespeichert."},
 	{
-		"See what is planned in Outlook, Google Calendar or Apple Calendar: subscribe to a personal address. Anyone " +
-			"who has the address can read the dates, and nothing else.",
-		"Sehen Sie in Outlook, Google Kalender oder Apple Kalender, was geplant ist: Abonnieren Sie eine " +
-			"persönliche Adresse. Wer die Adresse hat, kann die Termine lesen und sonst nichts.",
+		"To see planned dates in Outlook, Google Calendar or Apple Calendar, subscribe to a personal address. Anyone who " +
+			"has the address can read the dates, but nothing else.",
+		"Mit einer persönlichen Adresse können Sie die geplanten Termine in Outlook, Google Kalender oder Apple Kalender " +
+			"abonnieren. Wer die Adresse kennt, kann die Termine lesen, aber sonst nichts.",
 	},
 	{"Sent", "Gesendet"},
 	{"Settled", "Abgeschlossen"},
@@ -154,12 +154,13 @@ var germanFrame = []translation{
 	},
 	{
 		"The company's sign-in service does not answer at the moment. Please try again.",
-		"Der Anmeldedienst der Firma antwortet gerade nicht. Bitte versuchen Sie es erneut.",
+		"Der Anmeldedienst Ihres Unternehmens antwortet zurzeit nicht. Bitte versuchen Sie es erneut.",
 	},
-	{"The company's sign-in service refused: %s.", "Der Anmeldedienst der Firma hat abgelehnt: %s."},
+	{"The company's sign-in service refused the sign-in: %s.", "Der Anmeldedienst Ihres Unternehmens hat die Anmeldung " +
+		"abgelehnt: %s."},
 	{
 		"The company's sign-in service sent an invalid answer. Please try again.",
-		"Der Anmeldedienst der Firma hat eine ungültige Antwort gesendet. Bitte versuchen Sie es erneut.",
+		"Der Anmeldedienst Ihres Unternehmens hat eine ungültige Antwort gesendet. Bitte versuchen Sie es erneut.",
 	},
 	{"The old password is wrong.", "Das alte Passwort ist falsch."},
 	{
@@ -176,13 +177,13 @@ var germanFrame = []translation{
 	{
 		"These accounts can sign in. A person creates an account with a token, or signs in with an account of your " +
 			"company.",
-		"Diese Konten können sich anmelden. Eine Person legt mit einem Token ein Konto an oder meldet sich mit " +
-			"einem Konto Ihrer Firma an.",
+		"Mit diesen Konten ist eine Anmeldung möglich. Neue Benutzer legen mit einem Token ein Konto an oder melden sich " +
+			"mit ihrem Unternehmenskonto an.",
 	},
 	{"This browser", "Dieser Browser"},
 	{
 		"This is not your fault. Please try again. The service's log has the details.",
-		"Das liegt nicht an Ihnen. Bitte versuchen Sie es erneut. Einzelheiten stehen im Log des Dienstes.",
+		"Der Fehler liegt nicht bei Ihnen. Bitte versuchen Sie es erneut. Einzelheiten stehen im Log des Dienstes.",
 	},
 	{
 		"This name is taken, or an account was already created with this token. If that account is yours, sign in " +
@@ -190,16 +191,17 @@ var germanFrame = []translation{
 		"Dieser Name ist vergeben, oder mit diesem Token wurde bereits ein Konto angelegt. Gehört das Konto Ihnen, " +
 			"melden Sie sich damit an.",
 	},
-	{"Your account has no rights at the moment. Sign in at your company.",
-		"Ihr Konto hat zurzeit keine Rechte. Melden Sie sich bei Ihrem Unternehmen an."},
+	{"Your account has no rights at the moment. Sign in with your company account.",
+		"Ihr Konto hat zurzeit keine Berechtigungen. Melden Sie sich mit Ihrem Unternehmenskonto an."},
 	{"This passkey is not registered here.", "Dieser Passkey ist hier nicht registriert."},
 	{
 		"This token is unknown or no longer valid. Ask the person who gave it to you for a new one.",
-		"Dieses Token ist unbekannt oder nicht mehr gültig. Bitten Sie die Person, von der Sie es haben, um ein neues.",
+		"Dieses Token ist unbekannt oder nicht mehr gültig. Bitten Sie die Person, von der Sie es erhalten haben, um ein " +
+			"neues.",
 	},
 	{
-		"This took too long, or it was begun in another browser. Please try again.",
-		"Das hat zu lange gedauert oder wurde in einem anderen Browser begonnen. Bitte versuchen Sie es erneut.",
+		"This took too long, or it was started in another browser. Please try again.",
+		"Der Vorgang hat zu lange gedauert oder wurde in einem anderen Browser gestartet. Bitte versuchen Sie es erneut.",
 	},
 	{"Time zone", "Zeitzone"},
 	{"Times are in %s.", "Zeiten in %s."},
@@ -215,33 +217,33 @@ var germanFrame = []translation{
 	},
 	{
 		"Too many people are signing in at this moment. Try again in a few seconds.",
-		"Im Augenblick melden sich zu viele Personen an. Versuchen Sie es in einigen Sekunden erneut.",
+		"Zurzeit melden sich zu viele Benutzer an. Versuchen Sie es in einigen Sekunden erneut.",
 	},
 	{"Waiting", "Wartet"},
 	{
-		"Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a " +
-			"person reports it as installed, and nothing proves it yet. Ready: the receiver accepts it. Cut over: " +
-			"messages use it. Settled: the old one is no longer needed. Reverted: the receiver accepts only the old " +
-			"one again. At risk: the deadline for the newest certificate is within 30 days.",
-		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger nimmt es nicht an. " +
-			"Gemeldet: Eine Person meldet es als installiert, und noch nichts beweist es. Bereit: Der Empfänger " +
-			"nimmt es an. Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht mehr gebraucht. " +
-			"Wieder altes Zertifikat: Der Empfänger nimmt wieder nur das alte an. Gefährdet: Die Frist für das " +
-			"neueste Zertifikat endet innerhalb von 30 Tagen.",
+		"Waiting: no answer to the newest certificate yet. Refused: the receiver does not accept it. Claimed: a person " +
+			"reports it as installed, but nothing proves it yet. Ready: the receiver accepts it. Cut over: messages use it. " +
+			"Settled: the old one is no longer needed. Reverted: the receiver accepts only the old one again. At risk: the " +
+			"deadline for the newest certificate is within 30 days.",
+		"Wartet: noch keine Antwort auf das neueste Zertifikat. Abgelehnt: Der Empfänger akzeptiert es nicht. Gemeldet: " +
+			"Eine Person hat es als installiert gemeldet, der Nachweis fehlt noch. Bereit: Der Empfänger akzeptiert es. " +
+			"Umgestellt: Nachrichten verwenden es. Abgeschlossen: Das alte wird nicht mehr benötigt. Wieder altes Zertifikat: " +
+			"Der Empfänger akzeptiert nur noch das alte. Gefährdet: Die Frist für das neueste Zertifikat endet innerhalb von " +
+			"30 Tagen.",
 	},
 	{"Welcome", "Willkommen"},
-	{"Why do messages through %s fail?", "Warum scheitern Nachrichten über %s?"},
+	{"Why do messages through %s fail?", "Warum schlagen Nachrichten über %s fehl?"},
 	{"Why?", "Warum?"},
 	{
 		"With a passkey you sign in by fingerprint, face or security key. It cannot be phished. Adding one needs " +
 			"JavaScript.",
-		"Mit einem Passkey melden Sie sich per Fingerabdruck, Gesicht oder Sicherheitsschlüssel an. Er kann nicht " +
-			"durch Phishing gestohlen werden. Zum Hinzufügen ist JavaScript nötig.",
+		"Mit einem Passkey melden Sie sich per Fingerabdruck, Gesichtserkennung oder Sicherheitsschlüssel an. Er ist gegen " +
+			"Phishing geschützt. Zum Hinzufügen ist JavaScript erforderlich.",
 	},
 	{"Wrong name or password.", "Name oder Passwort ist falsch."},
 	{
-		"You are signed in at your company but have no rights here: %s.",
-		"Sie sind bei Ihrer Firma angemeldet, haben hier aber keine Rechte: %s.",
+		"You are signed in with your company account, but have no rights here: %s.",
+		"Sie sind mit Ihrem Unternehmenskonto angemeldet, haben hier aber keine Berechtigungen: %s.",
 	},
 	{
 		"You are signed in with this account. Another operator can delete it.",
@@ -252,8 +254,8 @@ var germanFrame = []translation{
 		"Mit diesem Namen melden Sie sich an: Kleinbuchstaben, Ziffern und . _ @ -",
 	},
 	{"Your account", "Ihr Konto"},
-	{"Your calendar address, shown only once:", "Ihre Kalenderadresse, nur einmal angezeigt:"},
-	{"company account", "Firmenkonto"},
+	{"Your calendar address, shown only once:", "Ihre Kalenderadresse (wird nur einmal angezeigt):"},
+	{"company account", "Unternehmenskonto"},
 	{"in %d days", "in %d Tagen"},
 	{"in %d hours", "in %d Stunden"},
 	{"in %d minutes", "in %d Minuten"},

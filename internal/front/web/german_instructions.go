@@ -16,9 +16,9 @@ var germanInstructions = []translation{
 		"Add the certificates of the new CA to a new version of the trust store, keep the old ones, and wait " +
 			"until the custom domain uses the new version. If a Lambda authorizer compares serial numbers, add the " +
 			"new one.",
-		"Fügen Sie die Zertifikate der neuen CA einer neuen Version des Truststores hinzu, behalten Sie die " +
-			"alten, und warten Sie, bis die eigene Domäne die neue Version verwendet. Vergleicht ein " +
-			"Lambda-Authorizer Seriennummern, fügen Sie die neue hinzu.",
+		"Fügen Sie die Zertifikate der neuen CA einer neuen Version des Truststores hinzu, behalten Sie die alten, und " +
+			"warten Sie, bis die benutzerdefinierte Domain die neue Version verwendet. Vergleicht ein Lambda-Authorizer " +
+			"Seriennummern, fügen Sie die neue hinzu.",
 	},
 	{
 		"Add the certificates of the new CA to the file in caFiles, and keep the old ones.",
@@ -33,9 +33,9 @@ var germanInstructions = []translation{
 		"Add the new line next to the old one and reload. Remove the old line when the old certificate has " +
 			"expired. The second variant compares the subject. With it, a renewal that keeps the subject and the CA " +
 			"needs no change.",
-		"Fügen Sie die neue Zeile neben der alten hinzu und laden Sie die Konfiguration neu. Entfernen Sie die " +
-			"alte Zeile, wenn das alte Zertifikat abgelaufen ist. Die zweite Variante vergleicht das Subject. Mit " +
-			"ihr braucht eine Erneuerung, bei der Subject und CA gleich bleiben, keine Änderung.",
+		"Fügen Sie die neue Zeile zusätzlich zur alten hinzu, und laden Sie die Konfiguration neu. Entfernen Sie die alte " +
+			"Zeile, wenn das alte Zertifikat abgelaufen ist. Die zweite Variante vergleicht das Subject. Mit ihr ist keine " +
+			"Änderung nötig, wenn Subject und CA bei einer Erneuerung gleich bleiben.",
 	},
 	{
 		"Add the new subject to the regular expression of the client's X.509 authenticator, and keep the old " +
@@ -47,9 +47,9 @@ var germanInstructions = []translation{
 		"Append the new fingerprint to the list, in the file and at run time, and keep the old one for now. The " +
 			"second variant compares the subject. With it, a renewal that keeps the subject and the CA needs no " +
 			"change.",
-		"Fügen Sie den neuen Fingerabdruck der Liste hinzu, in der Datei und zur Laufzeit, und behalten Sie den " +
-			"alten vorerst. Die zweite Variante vergleicht das Subject. Mit ihr braucht eine Erneuerung, bei der " +
-			"Subject und CA gleich bleiben, keine Änderung.",
+		"Fügen Sie den neuen Fingerabdruck der Liste hinzu, in der Datei und zur Laufzeit, und behalten Sie den alten " +
+			"vorerst. Die zweite Variante vergleicht das Subject. Mit ihr ist keine Änderung nötig, wenn Subject und CA bei " +
+			"einer Erneuerung gleich bleiben.",
 	},
 	{
 		"Caddy can trust single certificates. Add the line of the new file (PEM) and reload.",
@@ -58,20 +58,19 @@ var germanInstructions = []translation{
 	},
 	{
 		"Envoy accepts any of the hashes. Add the new one to the list.",
-		"Envoy nimmt jeden der Hashwerte an. Fügen Sie den neuen der Liste hinzu.",
+		"Envoy akzeptiert jeden der Hashwerte. Fügen Sie den neuen der Liste hinzu.",
 	},
 	{
 		"In oneToOneMappings, add an entry with the certificate in base64 for the same user. A rule in " +
 			"manyToOneMappings that compares the subject needs no change if the subject stays the same.",
-		"Fügen Sie in oneToOneMappings einen Eintrag mit dem Zertifikat in Base64 für denselben Benutzer hinzu. " +
-			"Eine Regel in manyToOneMappings, die das Subject vergleicht, braucht keine Änderung, wenn das Subject " +
-			"gleich bleibt.",
+		"Fügen Sie in oneToOneMappings für denselben Benutzer einen Eintrag mit dem Zertifikat in Base64 hinzu. Eine Regel " +
+			"in manyToOneMappings, die das Subject vergleicht, muss nicht geändert werden, wenn das Subject gleich bleibt.",
 	},
 	{
 		"Nothing to do for the custom domain: its trust store holds CAs, and the CA stays the same. If a Lambda " +
 			"authorizer compares serial numbers, add the new one.",
-		"Nichts zu tun für die eigene Domäne: Ihr Truststore enthält CAs, und die CA bleibt gleich. Vergleicht " +
-			"ein Lambda-Authorizer Seriennummern, fügen Sie die neue hinzu.",
+		"Für die benutzerdefinierte Domain ist nichts zu tun: Ihr Truststore enthält CAs, und die CA bleibt gleich. " +
+			"Vergleicht ein Lambda-Authorizer Seriennummern, fügen Sie die neue hinzu.",
 	},
 	{
 		"Nothing to do if the client's X.509 authenticator matches the subject, which stays the same. If a " +
@@ -86,44 +85,43 @@ var germanInstructions = []translation{
 	{
 		"Nothing to do: mtls-auth maps by the CA and by a consumer's subject name, and both stay the same. Check " +
 			"that the subject name of the consumer is this one.",
-		"Nichts zu tun: mtls-auth ordnet nach der CA und dem Subject-Namen eines Consumers zu, und beide bleiben " +
-			"gleich. Prüfen Sie, dass der Subject-Name des Consumers dieser ist.",
+		"Nichts zu tun: mtls-auth ordnet nach der CA und dem Subject-Namen eines Consumers zu, und beide bleiben gleich. " +
+			"Prüfen Sie, ob der Subject-Name des Consumers diesem entspricht.",
 	},
 	{
 		"Nothing to do: the service key accepts a newer certificate with the same subject and issuer. From its " +
 			"first message on, it refuses every older certificate for good.",
-		"Nichts zu tun: Der Service-Key nimmt ein neueres Zertifikat mit demselben Subject und Aussteller an. Ab " +
-			"dessen erster Nachricht lehnt er jedes ältere Zertifikat endgültig ab.",
+		"Nichts zu tun: Der Service-Key akzeptiert ein neueres Zertifikat mit demselben Subject und Aussteller. Ab dessen " +
+			"erster Nachricht lehnt er jedes ältere Zertifikat endgültig ab.",
 	},
 	{
-		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those " +
-			"that a contact whom you knew before gives you by phone. Then add them to the CAs that your system trusts, " +
+		"The issuing CA changes with this renewal. Compare the SHA-256 fingerprints of its certificates with those that a " +
+			"contact whom you already knew gives you by phone. Then add the certificates to the CAs that your system trusts, " +
 			"and keep the old ones.",
 		"Die ausstellende CA ändert sich mit dieser Erneuerung. Vergleichen Sie die SHA-256-Fingerabdrücke ihrer " +
-			"Zertifikate am Telefon mit denen, die Ihnen ein schon vorher bekannter Kontakt nennt. Fügen Sie sie dann " +
-			"den CAs hinzu, denen Ihr System vertraut, und behalten Sie die alten.",
+			"Zertifikate mit denen, die Ihnen ein bereits bekannter Ansprechpartner am Telefon nennt. Fügen Sie die " +
+			"Zertifikate dann den CAs hinzu, denen Ihr System vertraut, und behalten Sie die alten.",
 	},
 	{
 		"The service key accepts only newer certificates with the same subject and issuer. In the instance of " +
 			"Process Integration Runtime (plan integration-flow), create a second service key of the type External " +
 			"Certificate with the new certificate. Keep the old one until the old certificate has expired. The load " +
 			"balancer must trust the CA: SAP Note 2801396 lists the CAs.",
-		"Der Service-Key nimmt nur neuere Zertifikate mit demselben Subject und Aussteller an. Legen Sie in der " +
-			"Instanz der Process Integration Runtime (Plan integration-flow) einen zweiten Service-Key vom Typ " +
-			"External Certificate mit dem neuen Zertifikat an. Behalten Sie den alten, bis das alte Zertifikat " +
-			"abgelaufen ist. Der Load Balancer muss der CA vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
+		"Der Service-Key akzeptiert nur neuere Zertifikate mit demselben Subject und Aussteller. Legen Sie in der Instanz " +
+			"der Process Integration Runtime (Plan integration-flow) einen zweiten Service-Key vom Typ External Certificate " +
+			"mit dem neuen Zertifikat an. Behalten Sie den alten, bis das alte Zertifikat abgelaufen ist. Der Load Balancer " +
+			"muss der CA vertrauen: SAP-Hinweis 2801396 nennt die CAs.",
 	},
 	{
-		"The subject alternative name changes with this renewal. A rule that compares it needs the new one next " +
-			"to the old one.",
-		"Der alternative Name (SAN) ändert sich mit dieser Erneuerung. Eine Regel, die ihn vergleicht, braucht " +
-			"den neuen neben dem alten.",
+		"The subject alternative name changes with this renewal. If a rule compares it, add the new name to the rule and " +
+			"keep the old one.",
+		"Der alternative Name (SAN) ändert sich mit dieser Erneuerung. Ergänzen Sie eine Regel, die ihn vergleicht, um den " +
+			"neuen Namen, und behalten Sie den alten.",
 	},
 	{
-		"The subject changes with this renewal. A rule that compares it needs the new subject next to the old " +
-			"one.",
-		"Das Subject ändert sich mit dieser Erneuerung. Eine Regel, die es vergleicht, braucht das neue neben " +
-			"dem alten.",
+		"The subject changes with this renewal. If a rule compares it, add the new subject to the rule and keep the old one.",
+		"Das Subject ändert sich mit dieser Erneuerung. Ergänzen Sie eine Regel, die es vergleicht, um das neue Subject, " +
+			"und behalten Sie das alte.",
 	},
 	{
 		"Under Monitor > Manage Security > Certificate-to-User Mappings, add a mapping of the new certificate " +
@@ -137,8 +135,8 @@ var germanInstructions = []translation{
 	{
 		"Upload the certificate under a new alias to the trust store that the virtual host refers to. Keep the " +
 			"old alias until the old certificate has expired.",
-		"Laden Sie das Zertifikat unter einem neuen Alias in den Truststore, auf den der virtuelle Host " +
-			"verweist. Behalten Sie den alten Alias, bis das alte Zertifikat abgelaufen ist.",
+		"Laden Sie das Zertifikat unter einem neuen Alias in den Truststore hoch, auf den der virtuelle Host verweist. " +
+			"Behalten Sie den alten Alias, bis das alte Zertifikat abgelaufen ist.",
 	},
 	{
 		"Upload the certificates of the new CA if the CA changes, and add the subject name to the consumer.",

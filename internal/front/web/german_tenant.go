@@ -3,7 +3,7 @@ package web
 // germanTenant holds the German texts of the pages of a tenant.
 var germanTenant = []translation{
 	{"%s is no longer a key user and cannot sign in.", "%s ist kein Key-User mehr und kann sich nicht mehr anmelden."},
-	{"%s is now a key user and will get every new task.", "%s ist jetzt Key-User und bekommt alle neuen Aufgaben."},
+	{"%s is now a key user and will get every new task.", "%s ist jetzt Key-User und erhält alle neuen Aufgaben."},
 	{"%s: cut over on %s", "%s: umgestellt am %s"},
 	{
 		"A mail about a task is sent only if all conditions are met. For %s, some are not.",
@@ -13,8 +13,8 @@ var germanTenant = []translation{
 	{"Add key user", "Key-User hinzufügen"},
 	{
 		"All conditions are met: %s gets a mail with the next notice. Earlier notices are not mailed.",
-		"Alle Bedingungen sind erfüllt: %s bekommt mit der nächsten Benachrichtigung eine Mail. Frühere werden " +
-			"nicht nachgesendet.",
+		"Alle Bedingungen sind erfüllt: %s erhält zur nächsten Benachrichtigung eine Mail. Frühere werden nicht " +
+			"nachträglich gesendet.",
 	},
 	{"Answered by %s", "Beantwortet von %s"},
 	{"Arrangements", "Vereinbarungen"},
@@ -27,21 +27,21 @@ var germanTenant = []translation{
 	{"Compromised", "Kompromittiert"},
 	{"Create arrangement", "Vereinbarung anlegen"},
 	{"Deadline", "Frist"},
-	{"Does %s get mail?", "Bekommt %s Mail?"},
+	{"Does %s get mail?", "Erhält %s Mails?"},
 	{"Download", "Herunterladen"},
 	{"E-mail", "E-Mail"},
 	{
 		"Each arrangement moves to the next generation at its own pace. Messages are delivered throughout.",
-		"Jede Vereinbarung wird für sich auf die nächste Generation umgestellt. Nachrichten werden dabei " +
-			"ununterbrochen zugestellt.",
+		"Jede Vereinbarung wird unabhängig auf die nächste Generation umgestellt. Nachrichten werden währenddessen ohne " +
+			"Unterbrechung zugestellt.",
 	},
 	{"Field", "Feld"},
 	{"For example Ina Ivers <ina@example.com>", "Zum Beispiel Ina Ivers <ina@example.com>"},
-	{"From now on you get a mail for every new task.", "Ab jetzt bekommen Sie zu jeder neuen Aufgabe eine Mail."},
+	{"From now on you get a mail for every new task.", "Ab jetzt erhalten Sie zu jeder neuen Aufgabe eine Mail."},
 	{"Generation %d", "Generation %d"},
 	{
 		"Generation %d has been issued. Receivers that accept only the old certificate need it now.",
-		"Generation %d wurde ausgestellt. Empfänger, die nur das alte Zertifikat annehmen, brauchen sie jetzt.",
+		"Generation %d wurde ausgestellt. Empfänger, die nur das alte Zertifikat akzeptieren, benötigen sie jetzt.",
 	},
 	{"Generation %d, planned", "Generation %d, geplant"},
 	{"Generation %d: planned for %s", "Generation %d: geplant für den %s"},
@@ -49,13 +49,13 @@ var germanTenant = []translation{
 	{
 		"Generations over time: each bar is the validity of one generation, and the line is today. The text below " +
 			"has the dates.",
-		"Generationen über die Zeit: Jeder Balken ist die Gültigkeit einer Generation, die Linie ist heute. Der " +
+		"Generationen im Zeitverlauf: Jeder Balken zeigt die Gültigkeit einer Generation, die Linie markiert heute. Der " +
 			"Text darunter nennt die Daten.",
 	},
 	{"IT contacts", "IT-Kontakte"},
 	{
 		"IT contacts get mails about the M-user's certificate. The first one is the designated contact.",
-		"IT-Kontakte bekommen Mails zum Zertifikat des M-Users. Der erste ist der benannte Kontakt.",
+		"IT-Kontakte erhalten Mails zum Zertifikat des M-Users. Der erste ist der benannte Ansprechpartner.",
 	},
 	{"IT contacts, one per line", "IT-Kontakte, einer pro Zeile"},
 	{
@@ -87,14 +87,14 @@ var germanTenant = []translation{
 	{
 		"No tasks. You get one before your certificate expires, when it has been renewed, and when a receiver does " +
 			"not act.",
-		"Keine Aufgaben. Sie bekommen eine, bevor Ihr Zertifikat abläuft, wenn es erneuert wurde und wenn ein " +
-			"Empfänger nichts unternimmt.",
+		"Keine Aufgaben. Sie erhalten eine, bevor Ihr Zertifikat abläuft, wenn es erneuert wurde und wenn ein Empfänger " +
+			"nichts unternimmt.",
 	},
 	{"None (the normal rules apply)", "Keiner (es gelten die üblichen Regeln)"},
 	{"Not answered: no mails are sent.", "Nicht beantwortet: Es werden keine Mails gesendet."},
 	{"Note (optional)", "Notiz (optional)"},
 	{"Note: %s", "Notiz: %s"},
-	{"Nothing is planned at the moment.", "Im Moment ist nichts geplant."},
+	{"Nothing is planned at the moment.", "Zurzeit ist nichts geplant."},
 	{"Open tasks", "Offene Aufgaben"},
 	{
 		"Operators can renew at any time if they give a reason. Lost and Compromised revoke the old generation " +
@@ -105,15 +105,15 @@ var germanTenant = []translation{
 	{"Planned", "Geplant"},
 	{"Reason", "Grund"},
 	{
-		"Receivers have not been proved to accept the new certificate. Test them, or remind their administrators.",
-		"Von Empfängern ist nicht bewiesen, dass sie das neue Zertifikat annehmen. Testen Sie sie, oder erinnern " +
-			"Sie ihre Administratoren.",
+		"Some receivers have not been proved to accept the new certificate. Test them, or remind their administrators.",
+		"Für einige Empfänger ist nicht nachgewiesen, dass sie das neue Zertifikat akzeptieren. Prüfen Sie diese " +
+			"Empfänger, oder erinnern Sie ihre Administratoren.",
 	},
 	{
 		"Receivers that accept exactly this certificate need the new one.",
-		"Empfänger, die genau dieses Zertifikat annehmen, brauchen das neue.",
+		"Empfänger, die genau dieses Zertifikat akzeptieren, benötigen das neue.",
 	},
-	{"Receivers that accept the newest certificate", "Empfänger, die das neueste Zertifikat annehmen"},
+	{"Receivers that accept the newest certificate", "Empfänger, die das neueste Zertifikat akzeptieren"},
 	{
 		"Receivers that trust our CA must trust the new one as well.",
 		"Empfänger, die unserer CA vertrauen, müssen auch der neuen vertrauen.",
@@ -143,8 +143,8 @@ var germanTenant = []translation{
 	{
 		"The background job renews in time and cannot be turned off. You can renew manually only when little " +
 			"validity is left. Otherwise the request is refused with the reason.",
-		"Der Hintergrundjob erneuert rechtzeitig und kann nicht abgeschaltet werden. Manuell erneuern können Sie " +
-			"nur, wenn wenig Gültigkeit übrig ist. Sonst wird die Anfrage mit dem Grund abgelehnt.",
+		"Der Hintergrundjob erneuert rechtzeitig und kann nicht abgeschaltet werden. Manuell erneuern können Sie nur kurz " +
+			"vor dem Ablauf. Sonst wird die Anfrage mit Angabe des Grundes abgelehnt.",
 	},
 	{"The latest mails", "Die letzten Mails"},
 	{
@@ -155,30 +155,30 @@ var germanTenant = []translation{
 	{
 		"This page will show the systems that get your messages and whether they accept your certificate. Create an " +
 			"arrangement first.",
-		"Hier erscheinen die Systeme, die Ihre Nachrichten bekommen, und ob sie Ihr Zertifikat annehmen. Legen Sie " +
+		"Hier sehen Sie die Systeme, an die Ihre Nachrichten gehen, und ob sie Ihr Zertifikat akzeptieren. Legen Sie " +
 			"zuerst eine Vereinbarung an.",
 	},
 	{"Unsubscribe", "Abbestellen"},
 	{"Valid", "Gültig"},
 	{"What changed", "Was sich geändert hat"},
 	{"What changed between generations %d and %d", "Was sich zwischen Generation %d und %d geändert hat"},
-	{"Why did I get no mail?", "Warum habe ich keine Mail bekommen?"},
+	{"Why did I get no mail?", "Warum habe ich keine Mail erhalten?"},
 	{"Yes", "Ja"},
-	{"You do not get mails at the moment.", "Sie bekommen im Moment keine Mails."},
-	{"You get a mail for every new task.", "Sie bekommen zu jeder neuen Aufgabe eine Mail."},
+	{"You do not get mails at the moment.", "Sie erhalten zurzeit keine Mails."},
+	{"You get a mail for every new task.", "Sie erhalten zu jeder neuen Aufgabe eine Mail."},
 	{
 		"You no longer get mails about tasks. The tasks themselves remain.",
-		"Sie bekommen keine Mails mehr zu Aufgaben. Die Aufgaben selbst bleiben bestehen.",
+		"Sie erhalten keine Mails mehr zu Aufgaben. Die Aufgaben selbst bleiben bestehen.",
 	},
 	{
 		"Your certificate has been renewed, and every receiver accepts the new one.",
-		"Ihr Zertifikat wurde erneuert, und jeder Empfänger nimmt das neue an.",
+		"Ihr Zertifikat wurde erneuert, und jeder Empfänger akzeptiert das neue.",
 	},
 	{
 		"Your certificate has been renewed. %d of %d receivers are not known to accept the new one, and messages " +
 			"to %d of them depend on it now.",
-		"Ihr Zertifikat wurde erneuert. Von %d von %d Empfängern ist nicht bekannt, dass sie das neue annehmen, " +
-			"und Nachrichten an %d davon hängen jetzt davon ab.",
+		"Ihr Zertifikat wurde erneuert. Bei %d von %d Empfängern ist nicht bekannt, ob sie das neue akzeptieren. Bei %d " +
+			"davon hängt die Zustellung bereits davon ab.",
 	},
 	{
 		"Your certificate has been renewed. %d of %d receivers are ready for the new one. The first deadline is " +
@@ -189,8 +189,8 @@ var germanTenant = []translation{
 	{
 		"Your certificate has been renewed. No receiver is known to accept the new one yet. The first deadline " +
 			"is %s.",
-		"Ihr Zertifikat wurde erneuert. Es ist noch von keinem Empfänger bekannt, dass er das neue annimmt. Die " +
-			"erste Frist ist der %s.",
+		"Ihr Zertifikat wurde erneuert. Noch bei keinem Empfänger ist bekannt, dass er das neue akzeptiert. Die erste " +
+			"Frist ist der %s.",
 	},
 	{
 		"Your certificate will be renewed on %s. Until then there is nothing to do.",
@@ -206,17 +206,17 @@ var germanTenant = []translation{
 	{"warning on %s", "Warnung am %s"},
 	{"Requested", "Angefordert"},
 	{
-		"The certificate must be requested by hand. Download the request, send it to the CA %s, and paste the " +
-			"certificate with its chain below.",
-		"Das Zertifikat muss von Hand angefordert werden. Laden Sie die Anforderung herunter, senden Sie sie an die CA %s " +
-			"und fügen Sie das Zertifikat mit seiner Kette unten ein.",
+		"The certificate must be requested manually. Download the request, send it to the CA %s, and paste the certificate " +
+			"with its chain below.",
+		"Das Zertifikat muss manuell angefordert werden. Laden Sie die Anforderung herunter, senden Sie sie an die CA %s, " +
+			"und fügen Sie unten das Zertifikat mit seiner Kette ein.",
 	},
-	{"The certificate that it replaces expires on %s.", "Das bisherige Zertifikat läuft am %s ab."},
+	{"The certificate to be replaced expires on %s.", "Das bisherige Zertifikat läuft am %s ab."},
 	{"Download request", "Anforderung herunterladen"},
-	{"Certificate with its chain (PEM)", "Zertifikat mit seiner Kette (PEM)"},
+	{"Certificate with its chain (PEM)", "Zertifikat mit Kette (PEM)"},
 	{
-		"The CA has been asked and has not answered yet. It is asked again on %s.",
-		"Die CA wurde gefragt und hat noch nicht geantwortet. Sie wird am %s erneut gefragt.",
+		"The CA has not answered the request yet. The next attempt is on %s.",
+		"Die CA hat die Anforderung noch nicht beantwortet. Der nächste Versuch ist am %s.",
 	},
 	{"Request again with another key", "Mit einem anderen Schlüssel erneut anfordern"},
 	{

@@ -40,7 +40,7 @@ type uploaded struct {
 	data        []byte
 }
 
-// upload reads a form with files. The size of the body is limited already.
+// upload reads a form with files. The size of the body is already limited.
 func (v *view) upload() (u upload, err error) {
 	u.fields = map[string]string{}
 	reader, err := v.r.MultipartReader()
@@ -158,11 +158,11 @@ func (v *view) changedPart(c client.ImportChange) string {
 	return v.T("Key type")
 }
 
-// warnedBefore returns whether an imported certificate is renewed with a warning before.
+// warnedBefore returns the state of the warning before the first renewal of an imported certificate.
 func (v *view) warnedBefore(r client.ImportedRenewal) stateOf {
 	switch {
 	case r.WarnAt.IsZero():
-		return stateOf{"bad", v.T("No warning before")}
+		return stateOf{"bad", v.T("No earlier warning")}
 	case r.Notified == 0 && r.Purpose == tenancy.ForMUser:
 		return stateOf{"bad", v.T("No IT contact to warn")}
 	case r.Notified == 0:

@@ -61,10 +61,10 @@ func (v *view) whatChanges(c tenancy.Changes) (all []string) {
 
 // genuine describes how a receiver's administrator verifies the certificate. Certificates of all tenants have the same
 // issuer. Only the subject and the issuer together identify the tenant, and only in the receiver's own configuration.
-// Neither identifies the key, so the fingerprint has to come over a second channel.
+// Neither identifies the key, so the fingerprint must come over a second channel.
 func (v *view) genuine(l linked) []string {
-	all := []string{v.T("The sender of the link may be lying, and this page cannot prove otherwise. An issuer that you " +
-		"know proves nothing either, because the same CA issues the certificates of other companies.")}
+	all := []string{v.T("The sender of the link may be lying, and this page cannot prove otherwise. A familiar issuer " +
+		"proves nothing either, because the same CA issues the certificates of other companies.")}
 	if l.Renewal == nil {
 		all = append(all, v.T("No earlier certificate is known, so your own system has nothing to compare this one "+
 			"with."))
@@ -75,11 +75,11 @@ func (v *view) genuine(l linked) []string {
 	}
 	return append(all,
 		v.T("Then compare the SHA-256 fingerprint above with the one that your contact at %s reads to you, for example by "+
-			"phone. Use a contact that you knew before, and not one from this page or from the mail with the link.", l.Tenant),
+			"phone. Use a contact that you already knew, not one from this page or from the mail with the link.", l.Tenant),
 		v.T("This page never asks for a password or a private key. It shows only public information, so you may pass it on."))
 }
 
-// confirmed states what the receiver's own configuration says about the new certificate.
+// confirmed states what the receiver's own configuration shows about the new certificate.
 func (v *view) confirmed(r *client.Renewal) string {
 	switch c := r.Changes; {
 	case c.Subject && c.Issuer:
@@ -95,16 +95,16 @@ func (v *view) confirmed(r *client.Renewal) string {
 	return v.T("The new certificate has the same subject and the same issuer. Check this in the file that you downloaded.")
 }
 
-// whatToDo states what the receiver's administrator has to do, as far as it is declared how the receiver identifies.
+// whatToDo states the steps of the receiver's administrator, as far as they follow from the declared identification.
 func (v *view) whatToDo(r client.Renewal) string {
 	if len(r.IdentifiesBy) == 0 {
-		return v.T("What has to be done depends on how the receiver checks certificates, which is not known. The test " +
-			"shows whether it accepts the new one.")
+		return v.T("The required steps depend on how the receiver checks certificates, which is not known. The test shows " +
+			"whether it accepts the new one.")
 	}
 	by := v.identifies(r.IdentifiesBy)
 	switch r.Survival {
 	case tenancy.Survives:
-		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed: the test shows it.", by)
+		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed. The test confirms this.", by)
 	case tenancy.Fails:
 		return v.T("The receiver checks %s. That changes, so the new certificate has to be installed.", by)
 	}

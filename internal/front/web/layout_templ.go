@@ -1912,10 +1912,10 @@ func accountPage(v *view, o own, passkeys bool) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var109 string
-		templ_7745c5c3_Var109, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("See what is planned in Outlook, Google Calendar or Apple Calendar: subscribe to a personal address. " +
-			"Anyone who has the address can read the dates, and nothing else."))
+		templ_7745c5c3_Var109, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("To see planned dates in Outlook, Google Calendar or Apple Calendar, subscribe to a personal address. Anyone " +
+			"who has the address can read the dates, but nothing else."))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 307, Col: 70}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `layout.templ`, Line: 307, Col: 63}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var109))
 		if templ_7745c5c3_Err != nil {

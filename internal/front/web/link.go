@@ -41,7 +41,7 @@ func (c *console) installed(v *view) error {
 	case tested.Result == "accepted":
 		return c.showLink(v, v.T("Thank you. It works: the receiver accepted the new certificate (%s).", tested.Answer))
 	case tested.Result == "refused":
-		return c.showLink(v, v.T("You say that the certificate is installed, but the receiver still answers %s. Please "+
+		return c.showLink(v, v.T("You reported the certificate as installed, but the receiver still answers %s. Please "+
 			"check the installation and test again.", tested.Answer))
 	case tested.Result == "":
 		return c.showLink(v, v.T("Thank you. The receiver could not be tested at the moment. The next messages will "+

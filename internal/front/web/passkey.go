@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// longestAnswer limits what a browser may send of a credential, in bytes.
+// longestAnswer limits the size of a browser's answer about a credential, in bytes.
 const longestAnswer = 64 << 10
 
 func (v *view) json(out any) error {

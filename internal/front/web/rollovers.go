@@ -129,7 +129,7 @@ func (c *console) choose(v *view) error {
 // confirm reports that the receiver's administrator has installed a generation.
 func (c *console) confirm(v *view) error {
 	return c.decide(v, "confirm", func(n int) string {
-		return v.T("Noted: generation %d is installed there. Messages or a test will show whether it is accepted.", n)
+		return v.T("Recorded: generation %d is installed. Messages or a test will show whether it is accepted.", n)
 	})
 }
 
@@ -232,17 +232,17 @@ func (v *view) advice(r roll) string {
 			"receiver, or create a link below and send it to its administrator.", newest.Generation)
 	case roll.AtRisk && roll.Renewal != nil && roll.Renewal.Survival == tenancy.Survives &&
 		newest.Verdict == rollover.Unknown:
-		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed: the test shows it.",
+		return v.T("The receiver checks %s. That stays the same, so nothing has to be installed. The test confirms this.",
 			v.identifies(roll.Renewal.IdentifiesBy))
 	case newest.Verdict == rollover.Unclear && roll.AtRisk && r.arrangement.Egress.Probe.Method != "":
-		return v.T("The test proves nothing: %s. Choose another test (%s now) that the receiver answers only to accepted "+
-			"certificates, or create a link below and send it to its administrator.", newest.Answer,
+		return v.T("The test proves nothing: %s. Choose another test (now %s) that the receiver answers only if it accepts "+
+			"the certificate, or create a link below and send it to its administrator.", newest.Answer,
 			r.arrangement.Egress.Probe.Method+" "+r.arrangement.Egress.Probe.Path)
 	case newest.Verdict == rollover.Unclear && newest.Source == rollover.Traffic && roll.AtRisk:
 		return v.T("Messages with generation %d got an answer that may be a refusal: %s. Give the arrangement a test "+
 			"path, or add the rule.", newest.Generation, newest.Answer)
 	case roll.State == rollover.Claimed:
-		return v.T("A person reports generation %d as installed, and nothing proves it yet. Test the receiver: messages "+
+		return v.T("A person reports generation %d as installed, but nothing proves it yet. Test the receiver. Messages "+
 			"that it refuses are sent with an older generation.", newest.Generation)
 	case roll.AtRisk && roll.State == "cut-over":
 		return v.T("Generation %d is tried first, and the receiver is not known to accept it. Until %s, messages that it "+

@@ -12,7 +12,7 @@ type audience int
 const (
 	// public: no sign-in is needed.
 	public audience = iota + 1
-	// signedIn: operators and key users. What belongs to another tenant does not exist for a key user: the API refuses.
+	// signedIn: operators and key users. Objects of another tenant do not exist for a key user: the API refuses.
 	signedIn
 	// operators: the page does not exist for others.
 	operators
@@ -78,7 +78,7 @@ func pageTable() []page {
 	}
 }
 
-// A route is a form, a file or a stream: what a page leads to.
+// A route is a form, a file or a stream to which a page leads.
 type route struct {
 	pattern string // of [http.ServeMux]
 	who     audience

@@ -21,7 +21,7 @@ const (
 	flashCookie    = "flash"
 )
 
-// cookieName returns the name of a cookie. With the prefix, browsers accept it over https and from this very host only
+// cookieName returns the name of a cookie. With the prefix, browsers accept it over https only, and from this host only
 // (RFC 6265bis, section 4.1.3.2).
 func (c *console) cookieName(name string) string {
 	if c.secure {
@@ -74,7 +74,7 @@ func (c *console) addressOf(r *http.Request) string {
 	return host
 }
 
-// explain makes a refusal of an error of [identity] that the reader can do something about. It returns nil for others.
+// explain returns a refusal for an error of [identity] on which the reader can act. It returns nil for others.
 func (v *view) explain(err error) *refusal {
 	var locked *identity.LockedError
 	var refused *identity.ProviderRefusedError
@@ -100,11 +100,11 @@ func (v *view) explain(err error) *refusal {
 		return &refusal{http.StatusUnprocessableEntity, v.T("This name is taken, or an account was already created " +
 			"with this token. If that account is yours, sign in with it.")}
 	case errors.Is(err, identity.ErrCeremony):
-		return &refusal{http.StatusConflict, v.T("This took too long, or it was begun in another browser. Please " +
-			"try again.")}
+		return &refusal{http.StatusConflict, v.T("This took too long, or it was started in another browser. Please try " +
+			"again.")}
 	case errors.Is(err, identity.ErrProviderState):
-		return &refusal{http.StatusForbidden, v.T("This took too long, or it was begun in another browser. Please " +
-			"try again.")}
+		return &refusal{http.StatusForbidden, v.T("This took too long, or it was started in another browser. Please try " +
+			"again.")}
 	case errors.Is(err, identity.ErrUnknownPasskey):
 		return &refusal{http.StatusUnauthorized, v.T("This passkey is not registered here.")}
 	case errors.Is(err, identity.ErrProviderDown):
@@ -114,12 +114,13 @@ func (v *view) explain(err error) *refusal {
 		return &refusal{http.StatusForbidden, v.T("The company's sign-in service sent an invalid answer. Please try " +
 			"again.")}
 	case errors.As(err, &refused):
-		return &refusal{http.StatusForbidden, v.T("The company's sign-in service refused: %s.", refused.Code)}
+		return &refusal{http.StatusForbidden, v.T("The company's sign-in service refused the sign-in: %s.", refused.Code)}
 	case errors.As(err, &none):
-		return &refusal{http.StatusForbidden, v.T("You are signed in at your company but have no rights here: %s.",
+		return &refusal{http.StatusForbidden, v.T("You are signed in with your company account, but have no rights here: %s.",
 			none.Reason)}
 	case errors.Is(err, identity.ErrNoRights):
-		return &refusal{http.StatusUnauthorized, v.T("Your account has no rights at the moment. Sign in at your company.")}
+		return &refusal{http.StatusUnauthorized, v.T("Your account has no rights at the moment. Sign in with your company " +
+			"account.")}
 	case errors.Is(err, identity.ErrOwnAccount):
 		return &refusal{http.StatusConflict, v.T("You are signed in with this account. Another operator can delete " +
 			"it.")}
@@ -155,7 +156,7 @@ func (c *console) otherWays() otherWays {
 	return otherWays{passkey: c.identity.HasPasskeys(), company: c.identity.Company()}
 }
 
-// local returns the page to show after signing in: a page of the console, whatever the address asks for.
+// local returns the page to show after signing in, which is always a page of the console.
 func local(to string) string {
 	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t") {
 		return "/"

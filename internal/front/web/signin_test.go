@@ -140,7 +140,7 @@ func TestASignInThatAnotherBrowserBeganIsRefused(t *testing.T) {
 	c, p := openWithProvider(t)
 	p.claims = map[string]any{"tenant": "acme"}
 	if status, page := c.get(jar(t), "/sign-in/company/back?code=x&state=y"); status != 409 ||
-		!strings.Contains(page, "begun in another browser") {
+		!strings.Contains(page, "started in another browser") {
 		t.Errorf("without a first half: %d", status)
 	}
 	victim := jar(t)
@@ -308,7 +308,7 @@ func TestRevokingATokenListsItsAccountAndOffersToEndIt(t *testing.T) {
 		t.Error("the account has ended although nothing was said")
 	}
 	if _, page := c.post(olga, revoke, "created", "end"); !strings.Contains(page,
-		"what was created with it has been ended") {
+		"The accounts and tokens created with it have been ended") {
 		t.Errorf("it is not ended:\n%s", page)
 	}
 	if _, page := c.get(eve, "/account"); !strings.Contains(page, `name="password"`) {

@@ -60,7 +60,8 @@ func TestAKeyUserGoesFromTheNoticeToSettled(t *testing.T) {
 		b.enter(c, "alice")
 		b.reads("Your certificate has been renewed. 2 of 3 receivers are ready for the new one.")
 		b.press("crm-to-bank refuses the new certificate, 20 days left")
-		b.reads("Receivers have not been proved to accept the new certificate. Test them, or remind their administrators.")
+		b.reads("Some receivers have not been proved to accept the new certificate. Test them, or remind their " +
+			"administrators.")
 		b.press("Show roll-overs")
 		b.reads("401 Unauthorized (test)")
 		b.press("crm-to-bank")
@@ -86,7 +87,7 @@ func TestAReceiversAdministratorGoesFromTheLinkToAnAcceptedCertificate(t *testin
 		b.open(link)
 		b.reads("Acme GmbH sends messages to your system with a client certificate. The certificate has been renewed.")
 		b.press("I have installed it, test now")
-		b.reads("You say that the certificate is installed, but the receiver still answers 401 Unauthorized.")
+		b.reads("You reported the certificate as installed, but the receiver still answers 401 Unauthorized.")
 		c.install(link)
 		b.press("I have installed it, test now")
 		b.reads("It works: the receiver accepted the new certificate (200 OK).")

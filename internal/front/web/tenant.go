@@ -76,7 +76,7 @@ func (v *view) sentence(s situation) string {
 	return v.T("Nothing is planned at the moment.")
 }
 
-// progress returns how far the receivers of a renewed certificate are.
+// progress returns the progress of the receivers after a renewal.
 func (v *view) progress(s situation) string {
 	var first time.Time // deadline
 	risks, exposed := 0, 0

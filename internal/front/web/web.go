@@ -1,9 +1,9 @@
 // Package web is the console: pages for key users, the hosting team and the administrators of receiving systems.
 //
 // It promises: the console is a client of the JSON API in the same process. It has exactly the rights of the account
-// that is signed in, so that other tenants do not exist for a key user here either. Every page works without script,
-// with the keyboard alone, and on a phone. No page loads anything from another site. Text from people and receivers is
-// never treated as markup. The secret of a session is stored only in the browser's cookie.
+// that is signed in, so other tenants do not exist for a key user here either. Every page works without script, with
+// the keyboard alone, and on a phone. No page loads anything from another site. Text from people and receivers is never
+// treated as markup. The secret of a session is stored only in the browser's cookie.
 package web
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config describes what the console needs.
+// Config holds the dependencies of the console.
 type Config struct {
 	// API is the JSON API. It takes the caller from the request's context.
 	API http.Handler
@@ -111,7 +111,8 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 // secret.
 var throttledPaths = []string{"/rollover/", "/calendar/", "/unsubscribe/", "/api/v1/links/", "/pki/"}
 
-// throttled returns how long the sender of a request must wait before it may get a public page or file; 0 if it may.
+// throttled returns the time that the sender of a request must wait before it may get a public page or file; 0 if it
+// may get it now.
 func (c *console) throttled(r *http.Request) time.Duration {
 	if !slices.ContainsFunc(throttledPaths, func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) }) {
 		return 0
@@ -119,7 +120,7 @@ func (c *console) throttled(r *http.Request) time.Duration {
 	return c.identity.Visit(identity.Browser{Address: c.addressOf(r)})
 }
 
-// strictTransport tells browsers to use https for a year (RFC 6797). Other services of the domain are not concerned.
+// strictTransport tells browsers to use https for a year (RFC 6797). Other services of the domain are not affected.
 const strictTransport = "max-age=31536000"
 
 // headers restricts pages: they load only files of the console, run no inline script, and cannot be framed or cached.
@@ -202,7 +203,7 @@ func (c *console) show(v *view, status int, title string, body templ.Component) 
 	return nil
 }
 
-// failed shows what went wrong and what to do.
+// failed shows the error and the next step.
 func (c *console) failed(v *view, err error) {
 	var refused *refusal
 	if !errors.As(err, &refused) {

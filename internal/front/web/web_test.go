@@ -311,7 +311,7 @@ func TestAKeyUserWorksThroughTasksScopeAndStrategy(t *testing.T) {
 		t.Errorf("a renewal by hand, while much validity is left: %d", status)
 	}
 	if status, page := c.post(alice, "/tenants/acme/arrangements/crm-to-bank/confirm", "generation", "2"); status != 409 ||
-		!strings.Contains(page, "you say that generation 2 is installed") {
+		!strings.Contains(page, "you report generation 2 as installed") {
 		t.Errorf("a claim that the receiver contradicts: %d", status)
 	}
 	for _, rule := range []string{"status=302 header=Location contains=/login", "preset=sap-login"} {

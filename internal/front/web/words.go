@@ -126,9 +126,9 @@ func (v *view) percent(share float64) string {
 // claim returns the evidence of acceptance that proves nothing.
 func claim(v *view, g client.RolloverKnowledge) string {
 	if g.ClaimedBy == rollover.Person {
-		return v.T("a person reports it as installed, which is not proved yet")
+		return v.T("reported as installed by a person, not proved yet")
 	}
-	return v.T("a test found it accepted, which no message has proved yet")
+	return v.T("accepted in a test, not proved by a message yet")
 }
 
 // evidence returns the receiver's last answer about a generation, with its source: "401 Unauthorized (test)".
