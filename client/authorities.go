@@ -30,16 +30,16 @@ type Authority struct {
 	AnnounceAt time.Time             `json:"announce_at" doc:"Time at which its successor is created and announced."`
 	RevokedAt  time.Time             `json:"revoked_at,omitzero"`
 	RevokedFor string                `json:"revoked_for,omitempty" enum:",compromised,superseded"`
-	Key        KeyPlace              `json:"key" enum:"sealed,remote,elsewhere" doc:"sealed: in the database; remote: at a key management service or in a token; elsewhere: not in this service."`
+	Key        KeyPlace              `json:"key" enum:"sealed,remote,elsewhere" doc:"sealed: in the database; remote: in a key management service or a token; elsewhere: not in this service."`
 	KeyURI     string                `json:"key_uri,omitempty" doc:"Names a remote key."`
-	SignBy     time.Time             `json:"sign_by,omitzero" doc:"Only for a root whose key is elsewhere and that has to sign the next issuing CA: install its answer by this time."`
+	SignBy     time.Time             `json:"sign_by,omitzero" doc:"Only for a root whose key is elsewhere and that must sign the next issuing CA: install the signed chain by this time."`
 	Unlisted   []string              `json:"unlisted,omitempty" doc:"IDs of revoked issuing CAs that the last revocation list of this root lacks, because its key is offline."`
 }
 
 // KeyPlace is the place of an authority's private key.
 type KeyPlace string
 
-// A key is sealed in the database, at a key management service or in a token, or not in this service.
+// A key is sealed in the database, in a key management service or a token, or not in this service.
 const (
 	KeySealed    KeyPlace = "sealed"
 	KeyRemote    KeyPlace = "remote"
@@ -51,7 +51,7 @@ type RootExport struct {
 	File string `json:"file" doc:"PEM: the certificate, and the key as PKCS#8 that the passphrase opens."`
 }
 
-// AuthorityRequest is the request for an issuing CA that a root elsewhere has to sign.
+// AuthorityRequest is the request for an issuing CA that a root elsewhere must sign.
 type AuthorityRequest struct {
 	ID        string    `json:"id" doc:"Becomes the ID of the issuing CA."`
 	CSR       string    `json:"csr" doc:"PKCS#10 as PEM."`

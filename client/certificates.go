@@ -15,7 +15,7 @@ type Certificate struct {
 	Subject    string          `json:"subject" doc:"In the form of RFC 4514, as OpenSSL prints it."`
 	Issuer     string          `json:"issuer,omitempty" doc:"In the same form. Absent if the certificate cannot be read."`
 	Serial     string          `json:"serial" doc:"Hexadecimal, lowercase."`
-	// The serial number as others write it. Absent if the certificate cannot be read.
+	// The serial number in other notations. Absent if the certificate cannot be read.
 	SerialDecimal string          `json:"serial_decimal,omitempty"`
 	SerialOpenSSL string          `json:"serial_openssl,omitempty" doc:"As \"openssl x509 -serial\" prints it."`
 	SerialDotNET  string          `json:"serial_dotnet,omitempty" doc:"As .NET and Windows show it: a number whose first bit is set begins with 00."`
@@ -63,7 +63,7 @@ type RunForecast struct {
 	Renew   int       `json:"renew"`
 }
 
-// DueCertificate is a certificate that a future run warns of or renews.
+// DueCertificate is a certificate that a future run warns about or renews.
 type DueCertificate struct {
 	Tenant     string          `json:"tenant"`
 	Purpose    tenancy.Purpose `json:"purpose"`

@@ -29,7 +29,7 @@ const prefix = "/api/v1"
 type Config struct {
 	URL   string // of the service, such as https://perennial.example.com
 	Token string // sent with every request; empty for the endpoints that need none
-	// Roots are the CAs that the service's certificate is verified with. The system's CAs are used if it is nil.
+	// Roots are the CAs to verify the service's certificate with; nil for the CAs of the system.
 	Roots *x509.CertPool
 	// Transport replaces HTTP over the network, for example with [Handler]. Roots must be nil then.
 	Transport http.RoundTripper

@@ -20,10 +20,10 @@ type FieldError struct {
 	Message string
 }
 
-// invalidBody is the detail of a problem whose fields tell more.
+// invalidBody is the detail of a problem whose fields are more specific.
 const invalidBody = "validation failed"
 
-// Error returns the detail, or the messages about the fields if those tell more.
+// Error returns the detail, or the messages about the fields if these are more specific.
 func (e *Error) Error() string {
 	switch {
 	case e.Detail == "":

@@ -55,7 +55,7 @@ type Token struct {
 	Tenant     string       `json:"tenant,omitempty"`
 	User       string       `json:"user,omitempty" doc:"Key user that a key-user token acts as."`
 	Workload   *Workload    `json:"workload,omitempty" doc:"Workload whose identity tokens are used instead of a secret; for senders and gateways."`
-	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"Default: 90 days from now. At most one year from now. The token of a workload has no expiry."`
+	ExpiresAt  time.Time    `json:"expires_at,omitzero" doc:"Default: 90 days from now. At most one year from now. The token of a workload does not expire."`
 	CreatedAt  time.Time    `json:"created_at,omitzero" readOnly:"true"`
 	LastUsedAt time.Time    `json:"last_used_at,omitzero" readOnly:"true"`
 	RevokedAt  time.Time    `json:"revoked_at,omitzero" readOnly:"true"`
@@ -85,14 +85,14 @@ type CreatedAccount struct {
 
 // Rotation describes how a token is replaced.
 type Rotation struct {
-	OverlapSeconds int64 `json:"overlap_seconds,omitempty" minimum:"1" maximum:"2592000" doc:"For how long the old token stays valid. Default: 7 days."`
+	OverlapSeconds int64 `json:"overlap_seconds,omitempty" minimum:"1" maximum:"2592000" doc:"Time for which the old token stays valid. Default: 7 days."`
 }
 
 // Verified is the result of a verification of the audit log.
 type Verified struct {
 	Unbroken bool      `json:"unbroken"`
 	Seq      int64     `json:"seq" doc:"Number of the last verified entry."`
-	Hash     string    `json:"hash" doc:"Hash of that entry. Keep it in another place: then entries cannot be removed from the end unnoticed."`
+	Hash     string    `json:"hash" doc:"Hash of that entry. Keep it in another place, so that the removal of entries from the end is detected."`
 	At       time.Time `json:"at"`
 	Problem  string    `json:"problem,omitempty"`
 }

@@ -13,23 +13,23 @@ type Overview struct {
 	MailsHeld  *MailHold  `json:"mails_held,omitempty" doc:"Present if the mail server refuses this installation, so that no mail is sent."`
 	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
 	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
-	Tokens     int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that end within 30 days, or ended within the last 7, and have no successor."`
-	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest end of these tokens."`
+	Tokens     int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that expire within 30 days, or expired within the last 7, and have no successor."`
+	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest expiry of these tokens."`
 	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
 	Announced  *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
-	CAAwaited  time.Time  `json:"authority_awaited_by,omitzero" doc:"Present if a root whose key is elsewhere has to sign the next issuing CA, by this time."`
+	CAAwaited  time.Time  `json:"authority_awaited_by,omitzero" doc:"Present if a root whose key is elsewhere must sign the next issuing CA by this time."`
 }
 
 // MailHold states why no mail is sent.
 type MailHold struct {
 	Since   time.Time `json:"since"`
-	RetryAt time.Time `json:"retry_at" doc:"When one mail is tried. The others follow if the server accepts it."`
+	RetryAt time.Time `json:"retry_at" doc:"Time at which one mail is tried. The others follow if the server accepts it."`
 	Reason  string    `json:"reason" doc:"The answer of the mail server."`
 }
 
 // Requeued is the result of queueing all failed mails again.
 type Requeued struct {
-	Mails int `json:"mails" doc:"Failed mails that are queued again."`
+	Mails int `json:"mails" doc:"Number of failed mails that were queued again."`
 }
 
 // Parked is a message that waits for delivery.
@@ -49,7 +49,7 @@ type Parked struct {
 type ParkedUsage struct {
 	Tenant        string `json:"tenant"`
 	Messages      int    `json:"messages" doc:"Messages that wait."`
-	Bytes         int64  `json:"bytes" doc:"Their size, with the bodies that are arriving."`
+	Bytes         int64  `json:"bytes" doc:"Their size, including bodies that are still arriving."`
 	MessagesLimit int    `json:"messages_limit"`
 	BytesLimit    int64  `json:"bytes_limit"`
 }

@@ -13,24 +13,24 @@ type Rollover struct {
 	Strategy    tenancy.Strategy    `json:"strategy"`
 	State       rollover.State      `json:"state" enum:"announced,claimed,trusted,cut-over,settled,refused,regressed"`
 	Presents    int                 `json:"presents" doc:"Generation that is presented."`
-	Tries       []int               `json:"tries" doc:"Generations that a message is tried with, in this order."`
+	Tries       []int               `json:"tries" doc:"Generations with which a message is tried, in this order."`
 	AtRisk      bool                `json:"at_risk" doc:"True if the receiver has not been proved to accept the newest generation, while an older one has not expired."`
-	Deadline    time.Time           `json:"deadline,omitzero" doc:"If at risk: the expiry of the last generation that the receiver is known to accept. Not in the future if messages depend on the newest generation already."`
+	Deadline    time.Time           `json:"deadline,omitzero" doc:"If at risk: the expiry of the last generation that the receiver is known to accept. Not in the future if messages already depend on the newest generation."`
 	DaysLeft    float64             `json:"days_left,omitempty" doc:"Days until the deadline, rounded up."`
-	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages depend on the newest generation already, because no older one is tried or accepted."`
-	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver has to accept."`
+	Exposed     bool                `json:"exposed,omitempty" doc:"True if messages already depend on the newest generation, because no older one is tried or accepted."`
+	Wanted      int                 `json:"wanted,omitempty" doc:"If at risk: the generation that the receiver must accept."`
 	UnaskedAt   time.Time           `json:"unasked_at,omitzero" doc:"Last time at which the receiver delivered a message without asking for a certificate."`
-	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver accepts nothing older than what it accepted last. It is not asked with a generation that messages do not present yet."`
+	NewestOnly  bool                `json:"newest_only,omitempty" doc:"True if the receiver refuses every certificate older than the last one that it accepted. It is not tested with a generation that messages do not present yet."`
 	Generations []RolloverKnowledge `json:"generations"`
-	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only of a single arrangement with several generations."`
+	Renewal     *Renewal            `json:"renewal,omitempty" doc:"The newest generation compared with the one that the receiver is known to accept. Only for a single arrangement with several generations."`
 }
 
-// Renewal compares the certificate that a receiver has to accept with the one that it knows.
+// Renewal compares the certificate that a receiver must accept with the one that it is known to accept.
 type Renewal struct {
 	Old          Certificate          `json:"old"`
 	New          Certificate          `json:"new"`
-	Changes      tenancy.Changes      `json:"changes" doc:"What changes besides the serial number and the dates."`
-	IdentifiesBy []tenancy.Identifier `json:"identifies_by,omitempty" doc:"What the receiver compares, as declared."`
+	Changes      tenancy.Changes      `json:"changes" doc:"Changes besides the serial number and the dates."`
+	IdentifiesBy []tenancy.Identifier `json:"identifies_by,omitempty" doc:"Fields that the receiver compares, as declared."`
 	Survival     tenancy.Survival     `json:"survival" enum:"survives,fails,unclear" doc:"survives: a receiver that compares this accepts the new certificate without a change. fails: it needs the new certificate, subject or CA. unclear: it is not known what the receiver compares, or which CAs it trusts."`
 }
 
@@ -42,22 +42,22 @@ type RolloverKnowledge struct {
 	LeaveAt      time.Time        `json:"leave_at" doc:"Latest time at which the arrangement stops using it."`
 	NoticedUntil time.Time        `json:"noticed_until,omitzero" doc:"End of the notice period of the key users. Before that, it is presented only if needed."`
 	PresentedAt  time.Time        `json:"presented_at,omitzero"`
-	Revoked      bool             `json:"revoked,omitempty" doc:"True if it is revoked, so that it is not presented any more."`
-	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"What is proved. Absent if the receiver was never asked."`
+	Revoked      bool             `json:"revoked,omitempty" doc:"True if it is revoked, so that it is no longer presented."`
+	Verdict      rollover.Verdict `json:"verdict,omitempty" enum:"accepted,refused,unclear" doc:"The proved verdict. Absent if the receiver was never asked."`
 	VerdictAt    time.Time        `json:"verdict_at,omitzero"`
 	Source       rollover.Source  `json:"source,omitempty" enum:"traffic,probe,person"`
 	Answer       string           `json:"answer,omitempty" doc:"Answer of the receiver."`
-	ClaimedAt    time.Time        `json:"claimed_at,omitzero" doc:"Latest report or test that it is accepted, which a message has not proved."`
+	ClaimedAt    time.Time        `json:"claimed_at,omitzero" doc:"Latest report or test that it is accepted, as long as no message has proved it."`
 	ClaimedBy    rollover.Source  `json:"claimed_by,omitempty" enum:"probe,person"`
 }
 
 // ProbeResult is the result of one probe of a receiver.
 type ProbeResult struct {
 	Generation    int      `json:"generation,omitempty" doc:"Absent if no certificate was presented."`
-	Result        string   `json:"result" enum:"accepted,refused,unclear" doc:"What the comparison with the other answers proves."`
+	Result        string   `json:"result" enum:"accepted,refused,unclear" doc:"Verdict of the comparison with the other answers."`
 	Answer        string   `json:"answer"`
 	HandshakeOnly bool     `json:"handshake_only" doc:"Only the TLS handshake was tested. It can prove a refusal but not an acceptance."`
-	AcceptableCAs []string `json:"acceptable_cas,omitempty" doc:"CAs that the receiver named."`
+	AcceptableCAs []string `json:"acceptable_cas,omitempty" doc:"CAs that the receiver listed in the TLS handshake."`
 	Milliseconds  int64    `json:"milliseconds"`
 }
 
@@ -87,7 +87,7 @@ type Message struct {
 	Generation   int       `json:"generation"`
 	Attempts     int       `json:"attempts"`
 	Milliseconds float64   `json:"milliseconds"`
-	Outcome      string    `json:"outcome,omitempty" doc:"Failure and the reaction to it."`
+	Outcome      string    `json:"outcome,omitempty" doc:"The failure and the reaction to it."`
 	Count        int       `json:"count" doc:"Number of messages that the entry counts."`
 }
 

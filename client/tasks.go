@@ -37,12 +37,12 @@ type Question struct {
 	AnsweredAt time.Time `json:"answered_at,omitzero"`
 }
 
-// ScopeAnswer is the answer to the question about mail for tasks that new tenants begin with.
+// ScopeAnswer is the default answer of new tenants to the question about mail for tasks.
 type ScopeAnswer struct {
 	Answer tenancy.ScopeAnswer `json:"answer" enum:"yes,no,unanswered"`
 }
 
 // Answered is the result of an answer for all tenants that have not answered a question.
 type Answered struct {
-	Tenants int `json:"tenants" doc:"Number of tenants that now have the answer. Tenants with an answer of their own keep it."`
+	Tenants int `json:"tenants" doc:"Number of tenants that now have this answer. Tenants with their own answer keep it."`
 }

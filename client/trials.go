@@ -10,7 +10,7 @@ type ServerCertificate struct {
 	NotAfter    time.Time `json:"not_after"`
 	Fingerprint string    `json:"fingerprint_sha256"`
 	KeyPin      string    `json:"key_pin" doc:"Value for egress.server_key_pin after a person has confirmed it."`
-	Trusted     bool      `json:"trusted" doc:"True if it was verified as the arrangement demands: with the CAs of the system, its own CA, or a pin."`
+	Trusted     bool      `json:"trusted" doc:"True if it was verified as the arrangement requires: with the CAs of the system, its own CA, or a pin."`
 }
 
 // Trial is the result of a test of an arrangement before it is saved.

@@ -16,8 +16,8 @@ const (
 
 // SpreadExpiry returns the ends of n certificates that are issued at the same time, so that their first renewals are
 // distributed evenly over the runs of a cycle. No certificate lives longer than Validity. Each is warned about at least
-// 28 days before its renewal, or as long before as one with Validity is. Neighbours in the list are renewed by
-// different runs. Later generations have the full validity, so the renewals stay distributed.
+// 28 days before its renewal, or as early as a certificate with the full Validity. Neighbours in the list are renewed
+// by different runs. Later generations have the full validity, so the renewals stay distributed.
 func (p Policy) SpreadExpiry(n int, issued time.Time) []time.Time {
 	full := Validity{NotBefore: issued, NotAfter: issued.Add(p.Validity)}
 	least := min(spreadNotice, notice(p.Forecast(full, issued)))

@@ -27,7 +27,7 @@ const (
 type Source string
 
 // Traffic is the tenant's own messages. A probe is a question to the receiver. A person is an administrator of the
-// receiver or the tenant who reports that the certificate is installed, which is a claim and no proof.
+// receiver or the tenant who reports that the certificate is installed, which is a claim and not a proof.
 const (
 	Traffic Source = "traffic"
 	Probe   Source = "probe"
@@ -133,7 +133,7 @@ func (g Generation) answered(e Evidence) Generation {
 	return g
 }
 
-// lockedOut returns the roll-over after a receiver that takes the newest only accepted a generation.
+// lockedOut returns the roll-over after a receiver that accepts only the newest certificate has accepted a generation.
 func (r Rollover) lockedOut(e Evidence) Rollover {
 	for _, older := range r.Generations {
 		if older.Number < e.Generation && older.Verdict != Refused && !e.At.Before(older.VerdictAt) {
@@ -143,8 +143,8 @@ func (r Rollover) lockedOut(e Evidence) Rollover {
 	return r
 }
 
-// MayAsk reports whether a question may present a generation. A receiver that takes the newest only is not asked with
-// one that messages do not present yet, because that would lock the presented one out.
+// MayAsk reports whether a question may present a generation. A receiver that accepts only the newest certificate is
+// not asked with a generation that messages do not present yet, because that would lock out the presented one.
 func (r Rollover) MayAsk(number int) bool { return !r.NewestOnly || number <= r.Presents }
 
 func proves(v Verdict) bool { return v == Accepted || v == Refused }

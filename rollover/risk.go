@@ -10,7 +10,7 @@ import (
 // A Risk is a renewal that the receiver has not been proved to follow. Reminders, lists, links, pages and calendars all
 // use it, so that they name the same receivers and the same deadline.
 type Risk struct {
-	// Wanted is the generation that the receiver has to accept.
+	// Wanted is the generation that the receiver must accept.
 	Wanted int
 	// Deadline is the instant from which messages fail unless the receiver accepts the wanted generation. It is the
 	// expiry of the last generation that the receiver is known to accept. If none is known to be accepted, it is the
@@ -18,7 +18,7 @@ type Risk struct {
 	Deadline time.Time
 	// Last is the generation whose expiry is the deadline.
 	Last int
-	// Exposed is set if messages depend on the wanted generation already, because no older one is tried or accepted. Then
+	// Exposed is set if messages already depend on the wanted generation, because no older one is tried or accepted. Then
 	// the deadline is not in the future.
 	Exposed bool
 	// Until is the expiry of the last older generation that is usable. After that, going back is impossible. It is zero
@@ -66,7 +66,7 @@ func (r Rollover) Risk(now time.Time) (risk Risk, at bool) {
 }
 
 // proved reports whether a generation needs nothing more from the receiver: it is proved to accept the generation, or
-// to ask for no certificate. It is the one place for that question.
+// to ask for no certificate. No other code decides this.
 func (r Rollover) proved(number int) bool {
 	return r.verdict(number) == Accepted || !r.UnaskedAt.IsZero()
 }

@@ -34,7 +34,7 @@ type Generation struct {
 	NotBefore time.Time
 	NotAfter  time.Time
 	Revoked   bool
-	// NoticedUntil is the end of the key users' notice. Before, the generation is presented only if it is needed.
+	// NoticedUntil is the end of the key users' notice. Until then, the generation is presented only if it is needed.
 	NoticedUntil time.Time
 	// PresentedAt is the time of the last cut-over to the generation; zero if there was none.
 	PresentedAt time.Time
@@ -76,7 +76,7 @@ type Rollover struct {
 	// for one, or if that is unknown.
 	UnaskedAt time.Time
 	// NewestOnly is set for a receiver that accepts a certificate only if it was issued after the last one that it
-	// accepted. Presenting a generation to it locks every older one out.
+	// accepted. Presenting a generation to it locks out every older one.
 	NewestOnly bool
 	// Generations are those that are not retired, the oldest first.
 	Generations []Generation

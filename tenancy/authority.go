@@ -21,14 +21,14 @@ type Authority struct {
 	// Above holds the certificates (DER, joined) between an issuing authority and its root, first its issuer.
 	Above     []byte
 	SealedKey []byte // empty for a root whose key is elsewhere, and if there is a KeyURI
-	// KeyURI names the key of an issuing authority at a key management service or in a token; empty for a sealed one.
+	// KeyURI names the key of an issuing authority in a key management service or a token; empty for a sealed one.
 	KeyURI string
 	// CRL is the last revocation list (DER) of a root whose key was taken offline.
 	CRL       []byte
 	NotBefore time.Time
 	NotAfter  time.Time
-	// SignsFrom is the time at which an issuing authority begins to sign. Before, it is announced. Zero: it signs from its
-	// creation on.
+	// SignsFrom is the time at which an issuing authority begins to sign. Until then, it is announced. Zero: it signs from
+	// its creation on.
 	SignsFrom time.Time
 	// RevokedAt and RevokedFor are the time and the reason of the revocation; zero and empty if it is not revoked.
 	RevokedAt  time.Time
@@ -55,7 +55,7 @@ func (r AuthorityRequest) SealContext() string { return Authority{ID: r.ID}.Seal
 type Trust string
 
 // The verdict is unknown until the receiver has been asked. A receiver that accepts single certificates does not depend
-// on the authority, so that it trusts the new authority as much as the previous one.
+// on the authority, so it trusts the new authority as much as the previous one.
 const (
 	TrustUnknown Trust = ""
 	Trusted      Trust = "trusted"

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Purpose is the name of a credential: of what a tenant's certificate is for.
+// Purpose is the name of a credential, which states the use of a tenant's certificate.
 type Purpose string
 
 // These credentials are built in. The tenant certificate authenticates outbound messages. The M-user is the tenant's
@@ -59,7 +59,7 @@ type Certificate struct {
 	Issuer string
 	// SuccessorID is the next generation; empty if there is none.
 	SuccessorID string
-	// NoticedUntil is the end of the key users' notice. Before, the generation is presented only if it is needed.
+	// NoticedUntil is the end of the key users' notice. Until then, the generation is presented only if it is needed.
 	NoticedUntil time.Time
 	// WarnedAt is the run date of the first warning; zero if there was none.
 	WarnedAt  time.Time

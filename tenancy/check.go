@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Names are used in URLs, host names, certificates and file names, so that they have the characters of a DNS label
-// (RFC 1123, section 2.1).
+// Names are used in URLs, host names, certificates and file names, so they have the characters of a DNS label (RFC
+// 1123, section 2.1).
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var userNamePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9._@-]{0,61}[a-z0-9])?$`)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Credential is a named line of certificates of a tenant: generation after generation, each with its own key. Every
+// A Credential is a named series of certificates of a tenant: generation after generation, each with its own key. Every
 // tenant has [ForTenant] and [ForMUser] without a Credential of its own, until one of their settings differs from the
 // installation's.
 type Credential struct {
@@ -26,7 +26,7 @@ type Credential struct {
 	Version     int64
 }
 
-// minValidity is the shortest validity that a credential may ask for.
+// minValidity is the shortest validity that a credential may request.
 const minValidity = 24 * time.Hour
 
 // Check returns an [ErrInvalid] if the credential is not valid.
@@ -58,7 +58,7 @@ func (p Purpose) IsBuiltIn() bool { return slices.Contains(BuiltIn, p) }
 // Presented reports whether messages can present the certificates of a credential. The M-user's are the platform's own.
 func (p Purpose) Presented() bool { return p != ForMUser }
 
-// A Request is a certificate that was requested of a CA and is not issued yet.
+// A Request is a certificate that has been requested from a CA but not issued yet.
 type Request struct {
 	ID         string // becomes that of the certificate
 	TenantID   string

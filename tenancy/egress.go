@@ -27,16 +27,16 @@ type Egress struct {
 	// ServerKeyPin is the SHA-256 of the receiver's public key (SPKI) in base64, as "sha256/...". It is verified instead
 	// of a CA.
 	ServerKeyPin string `json:"server_key_pin,omitempty"`
-	// MaxTLS is "1.2" for a receiver that asks for the certificate late, by renegotiation, which TLS 1.3 does not have.
-	// Empty lets the gateway find out.
+	// MaxTLS is "1.2" for a receiver that asks for the certificate late, by renegotiation, which TLS 1.3 does not have. If
+	// it is empty, the gateway detects this.
 	MaxTLS string `json:"max_tls,omitempty" enum:"1.2,1.3"`
 	Probe  Probe  `json:"probe,omitzero"`
 	// Park stores every message and answers 202 at once, as if each had requested it.
 	Park bool `json:"park,omitempty"`
-	// Proxy is the HTTP proxy to connect through, such as "http://proxy.example.com:3128", or "none". Empty for the one of
+	// Proxy is the HTTP proxy to connect through, such as "http://proxy.example.com:3128", or "none". Empty for that of
 	// the service. It has no password: those of operators' proxies are settings of the service.
 	Proxy string `json:"proxy,omitempty"`
-	// IdentifiesBy lists what the receiver compares to recognise a certificate; empty if that is not known.
+	// IdentifiesBy lists the properties that the receiver compares to identify a certificate; empty if they are not known.
 	IdentifiesBy []Identifier `json:"identifies_by,omitempty" enum:"certificate,issuer-serial,key,subject-issuer,subject,san,ca,newest-only"`
 }
 
@@ -168,7 +168,7 @@ func (p Probe) check() error {
 		}
 		return nil
 	}
-	// A probe is repeated, so that its method must be safe (RFC 9110, section 9.2.1).
+	// A probe is repeated, so its method must be safe (RFC 9110, section 9.2.1).
 	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, p.Method) {
 		return Invalid("egress.probe.method", "unsupported method %q: use GET, HEAD or OPTIONS", p.Method)
 	}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Identifier names a property that a receiver compares to recognise a certificate.
+// Identifier names a property that a receiver compares to identify a certificate.
 type Identifier string
 
-// A receiver that identifies by several of them accepts a certificate only if all of them fit.
+// A receiver that identifies by several of them accepts a certificate only if all of them match.
 const (
 	ByCertificate   Identifier = "certificate"    // the fingerprint of the whole certificate (pin)
 	ByIssuerSerial  Identifier = "issuer-serial"  // the issuer and the serial number
@@ -62,7 +62,7 @@ type Changes struct {
 	Root    bool `json:"root" doc:"The root above the issuing CA."`
 }
 
-// Survival is the answer to the question whether a receiver that accepts one certificate also accepts the next one.
+// Survival states whether a receiver that accepts one certificate also accepts the next one.
 type Survival string
 
 // Unclear depends on something that is not known: how the receiver identifies, or which CAs it trusts.
@@ -73,7 +73,7 @@ const (
 )
 
 // Survival returns whether a receiver that identifies by all of the given identifiers accepts a certificate with these
-// changes, without anybody acting at the receiver. Without an identifier, the answer is unclear.
+// changes, without any change at the receiver. Without an identifier, the answer is unclear.
 func (c Changes) Survival(by []Identifier) Survival {
 	if len(by) == 0 {
 		return Unclear

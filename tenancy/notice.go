@@ -6,11 +6,11 @@ import "time"
 type NoticeKind string
 
 // A notice announces a renewal, reports a renewal, reports that receivers are not known to accept the new certificate,
-// announces a new authority, asks for a certificate that a person must request, or states what receivers may check and
-// differs from the certificate before (will differ, without a successor). StopAsked and MailsStopped are about a key
-// user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the tokens that need
-// a successor, and AuthorityAwaited an issuing CA that a root elsewhere has to sign. These five belong to no
-// certificate and cause no task.
+// announces a new authority, asks for a certificate that a person must request, or lists properties that receivers may
+// check and that differ from the previous certificate (will differ, without a successor). StopAsked and MailsStopped
+// are about a key user's subscription. AuditHead reports the head of the audit log to the hosting team, TokensEnd the
+// tokens that need a successor, and AuthorityAwaited an issuing CA that a root elsewhere must sign. These five belong
+// to no certificate and cause no task.
 const (
 	Expiring     NoticeKind = "expiring"
 	Renewed      NoticeKind = "renewed"

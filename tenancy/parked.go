@@ -13,14 +13,14 @@ type ParkedPart struct {
 	Data []byte
 }
 
-// A ParkedUsage is what waits for the receivers of a tenant.
+// A ParkedUsage counts the messages that wait for the receivers of a tenant.
 type ParkedUsage struct {
 	TenantID string
 	Messages int
 	Bytes    int64
 }
 
-// A ParkedQuota limits what waits for the receivers of one tenant. A zero value stands for the default.
+// A ParkedQuota limits the messages that wait for the receivers of one tenant. A zero value stands for the default.
 type ParkedQuota struct {
 	Messages int   // by default 10,000
 	Bytes    int64 // by default 1 GiB

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// A RefusalRule describes answers by which a receiver refuses a certificate. Every mark that is set must fit. Patterns
-// are parts of the text, and upper and lower case do not matter.
+// A RefusalRule describes answers by which a receiver refuses a certificate. Every key that is set must match. A
+// pattern is a part of the text, and case does not matter.
 type RefusalRule struct {
 	// Preset names the rules of a known product. It stands alone.
 	Preset string `json:"preset,omitempty"`
-	// Status is an HTTP status from 200 to 599. 0 fits 300 to 599.
+	// Status is an HTTP status from 200 to 599. 0 matches 300 to 599.
 	Status int `json:"status,omitempty"`
 	// Header is the name of a header whose value contains Contains.
 	Header   string `json:"header,omitempty"`

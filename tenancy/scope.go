@@ -52,7 +52,7 @@ type Answer struct {
 	At       time.Time
 }
 
-// A ScopeAnswer is what a tenant answers to a question, or that it has not answered.
+// A ScopeAnswer is the answer of a tenant to a question, or states that there is none.
 type ScopeAnswer string
 
 // The answers.

@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 )
 
-// TokenPrefix is the prefix of every token's secret. It distinguishes tokens from other credentials, also for scanners
-// that look for leaked secrets.
+// TokenPrefix is the prefix of every token's secret. It distinguishes tokens from other credentials, for example for
+// scanners that search for leaked secrets.
 const TokenPrefix = "perennial_"
 
 // WorkloadHash returns the stored form of a workload that may be used in place of a secret. No secret has it, because
@@ -14,7 +14,7 @@ const TokenPrefix = "perennial_"
 func WorkloadHash(issuer, subject string) string { return "workload " + HashSecret(issuer+" "+subject) }
 
 // HashSecret returns the stored form of the secret of a token or a link: SHA-256 in hexadecimal. The secrets are long
-// and random, so that a slow hash is not needed.
+// and random, so a slow hash is not needed.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -14,7 +14,7 @@ const (
 	RoleGateway  Role = "gateway"
 )
 
-// NoExpiry is the end of what ends by other means (RFC 5280, section 4.1.2.5).
+// NoExpiry is the expiry of tokens that end by other means (RFC 5280, section 4.1.2.5).
 var NoExpiry = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 
 // A Token is an API credential. Its secret is shown once and stored as a hash. Instead of a secret, it may have a
@@ -31,7 +31,7 @@ type Token struct {
 	// the issuer's identity tokens have one.
 	Issuer, Subject string
 	// Origin identifies the credential with which the token was created, as [Account.Origin] does. An account creates
-	// tokens with its own origin. It is empty for a token that was created at the host.
+	// tokens with its own origin. It is empty for a token that was created on the host.
 	Origin     string
 	CreatedAt  time.Time
 	ExpiresAt  time.Time

@@ -1,6 +1,7 @@
-// Command perennial-gateway is a gateway alone: applications send plain HTTP to it, and it sends on with the
-// certificates that a Perennial service renews. It reaches the service over HTTPS and contains neither its engine nor a
-// database. "perennial gateway" does the same from the large binary, and also beside a PostgreSQL database.
+// Command perennial-gateway is a stand-alone gateway: applications send plain HTTP to it, and it forwards their
+// messages with the certificates that a Perennial service renews. It reaches the service over HTTPS and contains
+// neither its engine nor a database. "perennial gateway" of the large binary does the same, and can use a PostgreSQL
+// database directly.
 package main
 
 import (

@@ -80,22 +80,22 @@ type arrangementCreateCmd struct {
 	egressFlags    `embed:""`
 }
 
-// egressFlags configure how the gateway sends messages. An empty value, or 0, sets a setting back to its default.
+// egressFlags configure how the gateway sends messages. An empty value, or 0, resets a setting to its default.
 type egressFlags struct {
-	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /health\". It must get another answer without a certificate."`
-	ProbeStatus  []string `placeholder:"STATUS" help:"Statuses with which the receiver answers the probe if it accepts the certificate (default: all that do not refuse it)."`
+	Probe        *string  `placeholder:"\"GET /PATH\"" help:"A request that shows whether the receiver accepts a certificate, such as \"GET /orders\". It must get a different answer without a certificate."`
+	ProbeStatus  []string `placeholder:"STATUS" help:"Statuses of the answer to the probe if the receiver accepts the certificate (default: all that are not refusals)."`
 	ServerCA     *string  `name:"server-ca" placeholder:"FILE" help:"CAs (PEM) to verify the receiver's certificate with, instead of the system's."`
 	ServerKeyPin *string  `name:"server-key-pin" placeholder:"sha256/..." help:"Hash of the receiver's public key, to verify instead of a CA."`
-	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to speak, 1.2 or 1.3. A receiver that asks for the certificate late needs 1.2, which the gateway finds out by itself."`
+	TLSMax       *string  `name:"tls-max" placeholder:"1.2" help:"The newest TLS version to use, 1.2 or 1.3. A receiver that requests the certificate late needs 1.2, which the gateway detects by itself."`
 	EgressProxy  *string  `name:"egress-proxy" placeholder:"URL" help:"HTTP proxy to connect through, such as http://proxy.example.com:3128, or none (default: the proxy of the service)."`
 	KeepBytes    *int64   `help:"The largest body that is kept for another attempt (default 64 MiB)."`
 	Timeout      *int     `placeholder:"SECONDS" help:"Seconds until the receiver's response must begin (default 60)."`
 	Connections  *int     `placeholder:"N" help:"The maximum number of connections to the receiver (default 200)."`
 	Park         *bool    `negatable:"" help:"Store every message and answer 202 immediately, as if each had requested it. --no-park ends this."`
-	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to recognise a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means that it is not known."`
+	IdentifiesBy []string `placeholder:"RULE" help:"What the receiver compares to identify a certificate: certificate, issuer-serial, key, subject-issuer, subject, san, ca, newest-only, or several of them. \"\" means unknown."`
 	Product      string   `placeholder:"NAME" help:"The product that the receiver runs on, such as nginx. It sets --identifies-by to what the product usually compares. An unknown name lists the products."`
-	RefusedBy    []string `placeholder:"STATUS" help:"Statuses with which the receiver refuses a certificate (default 401,403)."`
-	RefusalRule  []string `sep:"none" placeholder:"RULE" help:"Another answer that refuses a certificate, such as \"status=302 header=Location contains=/login\" or preset=sap-login. Repeat it for several."`
+	RefusedBy    []string `placeholder:"STATUS" help:"Statuses that mean a refusal of the certificate (default 401,403)."`
+	RefusalRule  []string `sep:"none" placeholder:"RULE" help:"Another answer that means a refusal, such as \"status=302 header=Location contains=/login\" or preset=sap-login. May be repeated."`
 }
 
 // apply copies the flags that were given.
@@ -149,7 +149,7 @@ func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
 	if f.Product != "" {
 		by, found := instructions.IdentifiesOf(f.Product)
 		if !found {
-			return fmt.Errorf("--product: there are no instructions for %q: use one of %s", f.Product, products())
+			return fmt.Errorf("--product: unknown product %q: use one of %s", f.Product, products())
 		}
 		e.IdentifiesBy = by
 	}
@@ -162,7 +162,7 @@ func (f egressFlags) applyIdentifiers(e *tenancy.Egress) error {
 	return nil
 }
 
-// applyStatuses sets how answers of the receiver are understood.
+// applyStatuses sets the meaning of the receiver's statuses.
 func (f egressFlags) applyStatuses(e *tenancy.Egress) (err error) {
 	if f.ProbeStatus != nil {
 		if e.Probe.Statuses, err = statuses("--probe-status", f.ProbeStatus); err != nil {
@@ -256,7 +256,7 @@ func showArrangement(c *remote, e env, a client.Arrangement) error {
 	return c.show(e, a, append(rows, settings(a.Egress)...)...)
 }
 
-// settings lists every setting for sending messages, also those with their default.
+// settings lists every setting for sending messages, including defaults.
 func settings(e tenancy.Egress) []any {
 	probe := "TLS handshake only, which proves nothing about the application"
 	if e.Probe.Method != "" {
@@ -317,7 +317,7 @@ func products() string {
 	return strings.Join(names, ", ")
 }
 
-// identifiers formats what a receiver compares.
+// identifiers formats the properties that a receiver compares.
 func identifiers(all []tenancy.Identifier) string {
 	if len(all) == 0 {
 		return "unknown"

@@ -19,8 +19,8 @@ import (
 type authorityCmd struct {
 	List     authorityListCmd     `cmd:"" help:"List the authorities of the service's CA and when their successors are announced."`
 	Announce authorityAnnounceCmd `cmd:"" help:"Create and announce a new issuing CA."`
-	CSR      authorityCSRCmd      `cmd:"" name:"csr" help:"Download the request for the next issuing CA, for a root whose key is elsewhere."`
-	Install  authorityInstallCmd  `cmd:"" help:"Announce the issuing CA that a root elsewhere has signed."`
+	CSR      authorityCSRCmd      `cmd:"" name:"csr" help:"Download the request for the next issuing CA, if the key of its root is elsewhere."`
+	Install  authorityInstallCmd  `cmd:"" help:"Announce an issuing CA that a root elsewhere has signed."`
 	Root     authorityRootCmd     `cmd:"" help:"Take the key of a root offline, and sign with it."`
 	Waiting  authorityWaitingCmd  `cmd:"" help:"List the arrangements whose receivers are not known to trust the announced CA."`
 	Probe    authorityProbeCmd    `cmd:"" help:"Test whether a receiver trusts the announced CA."`
@@ -46,10 +46,10 @@ func (c *authorityListCmd) Run(e env) error {
 	return err
 }
 
-// awaitedOf returns what the hosting team has to do with the key of a root that is elsewhere.
+// awaitedOf returns the tasks of the hosting team for a root whose key is elsewhere.
 func awaitedOf(a client.Authority) (all []string) {
 	if !a.SignBy.IsZero() {
-		all = append(all, fmt.Sprintf("%s has to sign the next issuing CA by %s: perennial authority csr, then perennial "+
+		all = append(all, fmt.Sprintf("%s must sign the next issuing CA by %s: perennial authority csr, then perennial "+
 			"authority install", a.Subject, moment(a.SignBy)))
 	}
 	for _, id := range a.Unlisted {
@@ -61,8 +61,8 @@ func awaitedOf(a client.Authority) (all []string) {
 
 type authorityAnnounceCmd struct {
 	remote
-	SignsFrom string `placeholder:"DATE" help:"Date from which it signs at the latest (default: in 93 days)."`
-	Key       string `placeholder:"URI" help:"Key of the issuing CA at a key management service or in a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: as the present one)."`
+	SignsFrom string `placeholder:"DATE" help:"Latest date from which it signs (default: in 93 days)."`
+	Key       string `placeholder:"URI" help:"Key of the issuing CA in a key management service or a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: as for the present CA)."`
 	NewRoot   bool   `help:"Create a new root too. Every receiver that trusts a CA must then trust the new root."`
 }
 
@@ -84,8 +84,8 @@ func (c *authorityAnnounceCmd) Run(e env) error {
 
 type authorityCSRCmd struct {
 	remote
-	Key  string `placeholder:"URI" help:"Key of the issuing CA at a key management service or in a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: that of the open request, or as the present one). A request with another key is replaced."`
-	File string `short:"o" placeholder:"FILE" help:"Where to write it (default: standard output)."`
+	Key  string `placeholder:"URI" help:"Key of the issuing CA in a key management service or a token (hcvault:, aws-kms:, azure-kms:, gcp-kms:, pkcs11:), or sealed for a new one in the database (default: that of the open request, or as for the present CA). A request with another key is replaced."`
+	File string `short:"o" placeholder:"FILE" help:"The file to write (default: standard output)."`
 }
 
 func (c *authorityCSRCmd) Run(e env) error {
@@ -102,8 +102,8 @@ func (c *authorityCSRCmd) Run(e env) error {
 
 type authorityInstallCmd struct {
 	remote
-	File      string `arg:"" help:"Its certificate with those above it up to the self-signed root, in any form and order; - for standard input."`
-	SignsFrom string `placeholder:"DATE" help:"Date from which it signs at the latest (default: in 93 days)."`
+	File      string `arg:"" help:"Its certificate with those above it, up to the self-signed root, in any form and order; - for standard input."`
+	SignsFrom string `placeholder:"DATE" help:"Latest date from which it signs (default: in 93 days)."`
 }
 
 func (c *authorityInstallCmd) Run(e env) error {
@@ -143,7 +143,7 @@ func (c *remote) announced() (string, error) {
 }
 
 type authorityRootCmd struct {
-	Export authorityRootExportCmd `cmd:"" help:"Write the key of a root to a file, sealed to a passphrase, and remove it from the database."`
+	Export authorityRootExportCmd `cmd:"" help:"Write the key of a root to a file, encrypted with a passphrase, and remove it from the database."`
 	Import authorityRootImportCmd `cmd:"" help:"Bring back the key of a root that was exported, for example to publish the revocation of an issuing CA."`
 	Sign   authorityRootSignCmd   `cmd:"" help:"Sign the request for an issuing CA with an exported root, on any machine and without a service."`
 }
@@ -151,11 +151,11 @@ type authorityRootCmd struct {
 type authorityRootExportCmd struct {
 	remote
 	ID         string     `arg:"" help:"ID of the root, see perennial authority list."`
-	File       string     `short:"o" required:"" placeholder:"FILE" help:"Where to write it. The file must not exist."`
+	File       string     `short:"o" required:"" placeholder:"FILE" help:"The file to write. It must not exist."`
 	Passphrase secret.Ref `required:"" placeholder:"REF" help:"The passphrase, of at least 16 characters: env:NAME or file:PATH."`
 }
 
-// Run removes the key from the database only after the file was read again and opened.
+// Run removes the key from the database only after the file has been read back and opened.
 func (c *authorityRootExportCmd) Run(e env) error {
 	passphrase, err := c.Passphrase.Read()
 	if err != nil {
@@ -236,7 +236,7 @@ type authorityRootSignCmd struct {
 	Request    string     `arg:"" help:"The request: the file of perennial authority csr."`
 	Root       string     `required:"" placeholder:"FILE" help:"The file of perennial authority root export."`
 	Passphrase secret.Ref `required:"" placeholder:"REF" help:"Its passphrase: env:NAME or file:PATH."`
-	File       string     `short:"o" placeholder:"FILE" help:"Where to write the chain for perennial authority install (default: standard output)."`
+	File       string     `short:"o" placeholder:"FILE" help:"The file to write the chain to, for perennial authority install (default: standard output)."`
 }
 
 func (c *authorityRootSignCmd) Run(e env) error {
@@ -283,7 +283,7 @@ func (c *authorityWaitingCmd) Run(e env) error {
 
 type authorityProbeCmd struct {
 	anArrangement
-	Installed bool `help:"Do not test: record that the CA is installed, as the receiver's administrator told you."`
+	Installed bool `help:"Do not test: record that the CA is installed, as reported by the receiver's administrator."`
 }
 
 func (c *authorityProbeCmd) Run(e env) error {
@@ -315,7 +315,7 @@ func (c *authoritySignCmd) Run(e env) error {
 type authorityRevokeCmd struct {
 	remote
 	ID     string `arg:"" help:"ID of the authority, see perennial authority list."`
-	Reason string `enum:"compromised,superseded" default:"compromised" help:"compromised: its key may be in the wrong hands; superseded: it must not be used any more for another reason."`
+	Reason string `enum:"compromised,superseded" default:"compromised" help:"compromised: its key may be in the wrong hands; superseded: it must no longer be used for another reason."`
 }
 
 func (c *authorityRevokeCmd) Run(e env) error {

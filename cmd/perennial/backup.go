@@ -24,7 +24,7 @@ func (c *backupCmd) Run(e env) error {
 
 type restoreCmd struct {
 	Database service.Database `embed:""`
-	File     string           `arg:"" help:"A copy that perennial backup made. It stays as it is."`
+	File     string           `arg:"" help:"A copy made by perennial backup. It is not changed."`
 }
 
 func (c *restoreCmd) Run(e env) error {
@@ -35,7 +35,7 @@ func (c *restoreCmd) Run(e env) error {
 	fmt.Fprintf(e.out, "%s is restored from %s: %d audit events, unbroken chain, head %s.\n", c.Database.URL, c.File,
 		r.Head.Seq, r.Head)
 	if r.Replaced != "" {
-		fmt.Fprintf(e.out, "The database before is kept as %s.\n", r.Replaced)
+		fmt.Fprintf(e.out, "The old database is kept as %s.\n", r.Replaced)
 	}
 	fmt.Fprintln(e.out, "Start the service with the same settings as before.")
 	return nil

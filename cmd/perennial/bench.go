@@ -79,7 +79,7 @@ func (c *benchSweepCmd) Run(e env) error {
 type benchConsoleCmd struct {
 	benchFlags
 	Certificates int `default:"1000000" help:"Number of certificates. A twelfth of them is renewed."`
-	Arrangements int `default:"300000" help:"Number of arrangements, each of another tenant."`
+	Arrangements int `default:"300000" help:"Number of arrangements, each of a different tenant."`
 	Requests     int `default:"200" help:"Number of requests for each page."`
 }
 

@@ -14,7 +14,7 @@ type certificateCmd struct {
 	List     certificateListCmd     `cmd:"" help:"List all generations."`
 	Show     certificateShowCmd     `cmd:"" help:"Show a certificate and when it will be renewed."`
 	Download certificateDownloadCmd `cmd:"" help:"Download a certificate; never its key."`
-	Renew    certificateRenewCmd    `cmd:"" help:"Renew now. It is refused, with the reason, if much validity is left."`
+	Renew    certificateRenewCmd    `cmd:"" help:"Renew now. Refused, with the reason, if much validity is left."`
 }
 
 type certificateListCmd struct {
@@ -34,7 +34,7 @@ func (c *certificateListCmd) Run(e env) error {
 type oneCertificate struct {
 	remote
 	Tenant     string `arg:""`
-	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or one that was added."`
+	Purpose    string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
 	Generation int    `help:"The generation (default: the newest)."`
 }
 
@@ -89,7 +89,7 @@ func (c *certificateShowCmd) Run(e env) error {
 type certificateDownloadCmd struct {
 	oneCertificate
 	Format string `enum:"pem,der,pkcs7" default:"pem" help:"pem, der or pkcs7 (with its chain)."`
-	File   string `short:"o" placeholder:"FILE" help:"Where to write it (default: standard output)."`
+	File   string `short:"o" placeholder:"FILE" help:"The file to write (default: standard output)."`
 }
 
 func (c *certificateDownloadCmd) Run(e env) error {
@@ -112,7 +112,7 @@ func (c *certificateDownloadCmd) Run(e env) error {
 type certificateRenewCmd struct {
 	remote
 	Tenant  string `arg:""`
-	Purpose string `default:"tenant" help:"Name of the credential: tenant, m-user, or one that was added."`
+	Purpose string `default:"tenant" help:"Name of the credential: tenant, m-user, or an added one."`
 	Reason  string `enum:",lost,compromised,reissue" default:"" help:"For operators, at any time: lost, compromised (both revoke the old one) or reissue."`
 }
 

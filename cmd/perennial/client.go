@@ -21,7 +21,7 @@ type remote struct {
 	Output string `enum:"table,json" default:"table" help:"table or json."`
 }
 
-// requestTimeout is generous: the request that starts a run by hand is answered when the run has finished.
+// requestTimeout is generous, because the request that starts a run manually is answered when the run has finished.
 const requestTimeout = 10 * time.Minute
 
 // connect returns the client that the flags describe.
@@ -151,7 +151,7 @@ func list[T any](c *listing, e env, path, header, none string, cells func(T) []a
 			continue
 		}
 		if cursor != "" {
-			fmt.Fprintf(e.err, "perennial: the first %d are listed; --limit 0 lists all\n", shown)
+			fmt.Fprintf(e.err, "perennial: only the first %d are listed; --limit 0 lists all\n", shown)
 		}
 		return end()
 	}

@@ -13,10 +13,10 @@ import (
 )
 
 type credentialCmd struct {
-	List   credentialListCmd   `cmd:"" help:"List the lines of certificates of a tenant."`
-	Add    credentialAddCmd    `cmd:"" help:"Add one, with an issuer, a key type and names of its own, and request its first certificate."`
-	Show   credentialShowCmd   `cmd:"" help:"Show one."`
-	Change credentialChangeCmd `cmd:"" help:"Change one from its next certificate on."`
+	List   credentialListCmd   `cmd:"" help:"List the credentials (series of certificates) of a tenant."`
+	Add    credentialAddCmd    `cmd:"" help:"Add a credential with its own issuer, key type and names, and request its first certificate."`
+	Show   credentialShowCmd   `cmd:"" help:"Show a credential."`
+	Change credentialChangeCmd `cmd:"" help:"Change a credential, from its next certificate on."`
 }
 
 type credentialListCmd struct {
@@ -123,9 +123,9 @@ func (c *credentialChangeCmd) Run(e env) error {
 }
 
 type requestCmd struct {
-	List   requestListCmd   `cmd:"" help:"List certificates that were requested and are not issued yet."`
-	CSR    requestCSRCmd    `cmd:"" name:"csr" help:"Download the request (PKCS#10) that you send to the CA."`
-	Answer requestAnswerCmd `cmd:"" help:"Bring the certificate that the CA issued, with its chain, in any form and order."`
+	List   requestListCmd   `cmd:"" help:"List certificates that have been requested but not issued yet."`
+	CSR    requestCSRCmd    `cmd:"" name:"csr" help:"Download the request (PKCS#10) to send to the CA."`
+	Answer requestAnswerCmd `cmd:"" help:"Upload the certificate that the CA has issued, with its chain, in any form and order."`
 	Again  requestAgainCmd  `cmd:"" help:"Send a request again with another key, if the CA has lost or rejected it."`
 }
 
@@ -167,7 +167,7 @@ func (c *oneRequest) path(more string) string { return in(c.Tenant, "requests", 
 
 type requestCSRCmd struct {
 	oneRequest
-	File string `short:"o" placeholder:"FILE" help:"Where to write it (default: standard output)."`
+	File string `short:"o" placeholder:"FILE" help:"The file to write (default: standard output)."`
 }
 
 func (c *requestCSRCmd) Run(e env) error {

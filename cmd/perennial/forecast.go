@@ -158,7 +158,7 @@ func (c forecastCmd) print(e env, p policy.Policy, out forecastJSON) error {
 	return nil
 }
 
-// headline returns the notice's subject, or what happens if there is no notice.
+// headline returns the notice's subject, or describes the event if there is no notice.
 func headline(ev eventJSON) string {
 	if ev.Subject != "" {
 		return ev.Subject
@@ -193,7 +193,7 @@ func parseInstant(s string) (time.Time, error) {
 // moment formats an instant to the minute, in UTC.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// printable escapes what is not printable in s.
+// printable escapes unprintable characters.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s

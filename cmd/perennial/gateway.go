@@ -9,7 +9,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/service"
 )
 
-// gatewayCmd serves a gateway alone. It renews nothing, and works with the service over HTTPS or through the database.
+// gatewayCmd runs a stand-alone gateway. It renews nothing, and reaches the service over HTTPS or uses its database.
 type gatewayCmd struct {
 	serve.Alone  `embed:""`
 	serve.Remote `embed:""`

@@ -17,23 +17,23 @@ import (
 )
 
 type importCmd struct {
-	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files and report every problem by its line. With --apply, import them."`
-	Apply importApplyCmd `cmd:"" help:"Import files that were checked before, without checking them again."`
+	Check importCheckCmd `cmd:"" default:"withargs" help:"Check files and report every problem with its line. With --apply, import them."`
+	Apply importApplyCmd `cmd:"" help:"Apply a checked import without checking it again."`
 	List  importListCmd  `cmd:"" help:"List imports."`
 	Undo  importUndoCmd  `cmd:"" help:"Undo an import, as long as nothing that it created is in use."`
 }
 
 type importCheckCmd struct {
 	remote
-	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation, see perennial scope default), issuer (that renews its certificate; empty: the default one)."`
+	Tenants       string   `placeholder:"FILE" help:"CSV: name, display_name, key_type, mail_for_tasks (yes, no; empty: the default of the installation, see perennial scope default), issuer (which renews its certificate; empty: the default one)."`
 	People        string   `placeholder:"FILE" help:"CSV: tenant, role (key-user, it-contact), name, email, subscribed (yes, no)."`
 	Arrangements  string   `placeholder:"FILE" help:"CSV: tenant, name, receiver, receiver_name, contact_name, contact_email, scenario, endpoint, strategy, probe_path, server_key_pin, identifies_by (separated by spaces)."`
 	Certificates  []string `placeholder:"FILE" sep:"none" help:"Certificate and private key of a new tenant: TENANT.pem, TENANT.p12, or TENANT.m-user.p12. May be repeated. FILE.password may contain the password of one file."`
 	Encoding      string   `help:"Encoding of the tables, such as windows-1252 (default: UTF-8)."`
 	Password      string   `env:"PERENNIAL_IMPORT_PASSWORD" help:"Password of PKCS#12 files and encrypted keys; better set as PERENNIAL_IMPORT_PASSWORD."`
 	Apply         bool     `help:"Import the files if they have no problems."`
-	AcceptChanges bool     `help:"With --apply: accept that first renewals change the issuer or other names, as the plan lists them."`
-	SpreadExpiry  *bool    `negatable:"" help:"Distribute the expiry of the certificates that are issued over the runs of a year, so that one run does not renew all of them (default: if more than 1,000 are issued)."`
+	AcceptChanges bool     `help:"With --apply: accept that first renewals change the issuer or names, as listed in the plan."`
+	SpreadExpiry  *bool    `negatable:"" help:"Spread the expiry of issued certificates over the runs of a year, so that one run does not renew all of them (default: if more than 1,000 are issued)."`
 }
 
 func (c *importCheckCmd) Run(e env) error {
@@ -91,7 +91,7 @@ func (c *importCheckCmd) Run(e env) error {
 		"plan, then run: perennial import apply %s --accept-changes", made.Changing, made.ID)
 }
 
-// noticeAfter is the time for which a command waits without a word.
+// noticeAfter is the time for which a command waits without output.
 const noticeAfter = 2 * time.Second
 
 // notice prints a text if done is not called soon.
@@ -102,7 +102,7 @@ func (e env) notice(text string) (done func() bool) {
 // shownTenants is the number of tenants whose plan is printed as text.
 const shownTenants = 50
 
-// showPlan prints what an import will do.
+// showPlan prints the plan of an import.
 func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 	plan, err := all[client.ImportPlan](&c.remote, "/imports/"+url.PathEscape(made.ID)+"/plan")
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *importCheckCmd) showPlan(e env, made client.Import) error {
 		"mailed", fmt.Sprintf("%d of %d key users", mailed, users), "problems", "none", "next", next)
 }
 
-// printPlan prints what an import does for one tenant.
+// printPlan prints the plan for one tenant.
 func printPlan(w io.Writer, p client.ImportPlan) {
 	var adds []string
 	for _, a := range []struct {
@@ -175,7 +175,7 @@ func printPlan(w io.Writer, p client.ImportPlan) {
 	fmt.Fprintf(w, "%s: %s\n", printable(p.Tenant), strings.Join(adds, ", "))
 	switch {
 	case p.Subscribed > 0 && !p.MailForTasks:
-		fmt.Fprintf(w, "  mails no key user, because the scoping question is not answered yes (subscribed: %d)\n",
+		fmt.Fprintf(w, "  mails no key user, because the scoping question is not answered with yes (subscribed: %d)\n",
 			p.Subscribed)
 	case p.KeyUsers > 0:
 		fmt.Fprintf(w, "  mails %d of %d key users about their tasks\n", p.Mailed, p.KeyUsers)
@@ -228,7 +228,7 @@ func (c *remote) carryOut(e env, id, verb string, body any) error {
 	return c.show(e, i, "id", i.ID, "state", string(i.State), "tenants", fmt.Sprintf("%d of %d", i.Done, i.Total))
 }
 
-// progress describes how far an import is, and foresees its end from the speed so far.
+// progress describes the progress of an import, and estimates its end from the speed so far.
 type progress struct {
 	from         client.Import
 	since, shown time.Time
@@ -236,8 +236,7 @@ type progress struct {
 	moved        time.Time // when it changed
 }
 
-// stuckAfter is the time without progress after which the log of the service is worth a look: a job that fails is tried
-// again.
+// stuckAfter is the time without progress after which to check the log of the service, because a failed job is retried.
 const stuckAfter = 20 * time.Second
 
 // line describes the progress at now.
@@ -265,7 +264,7 @@ func (p *progress) line(i client.Import, now time.Time) string {
 type importApplyCmd struct {
 	remote
 	ID            string `arg:"" help:"ID of the import, as perennial import list shows it."`
-	AcceptChanges bool   `help:"Accept that first renewals change the issuer or other names, as the plan lists them."`
+	AcceptChanges bool   `help:"Accept that first renewals change the issuer or names, as listed in the plan."`
 }
 
 func (c *importApplyCmd) Run(e env) error {

@@ -15,8 +15,8 @@ import (
 )
 
 type issuerCmd struct {
-	List issuerListCmd `cmd:"" help:"List the issuers of a file, and what they can do."`
-	Test issuerTestCmd `cmd:"" help:"Issue and check one certificate for a throw-away name, and revoke it if the CA can."`
+	List issuerListCmd `cmd:"" help:"List the issuers of a file and their capabilities."`
+	Test issuerTestCmd `cmd:"" help:"Issue and check one certificate for a throw-away name, and revoke it if the CA supports that."`
 }
 
 // issuersFile names the file of issuers and the names in their certificates.
@@ -72,7 +72,7 @@ func (c *issuerListCmd) Run(e env) error {
 type issuerTestCmd struct {
 	Name string `arg:"" help:"An issuer of the file."`
 	issuersFile
-	Validity time.Duration `default:"720h" help:"The validity that is requested."`
+	Validity time.Duration `default:"720h" help:"The validity to request."`
 	Output   string        `enum:"table,json" default:"table" help:"table or json."`
 }
 

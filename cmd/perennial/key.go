@@ -11,7 +11,7 @@ import (
 )
 
 type keyCmd struct {
-	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, for installations that create secrets before the first start."`
+	New    keyNewCmd    `cmd:"" help:"Print the content of a new key file, to create secrets before the first start."`
 	Rotate keyRotateCmd `cmd:"" help:"Add a new key-encryption key and re-seal every private key with it."`
 	Move   keyMoveCmd   `cmd:"" help:"Wrap the key-encryption keys with a key of a key management service, or write them to the key file again, without downtime."`
 }
@@ -85,12 +85,12 @@ func (c *keyRotateCmd) Run(e env) error {
 }
 
 type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Verify that no entry of the audit log was changed, removed or moved."`
+	Verify auditVerifyCmd `cmd:"" help:"Verify that no entry of the audit log has been changed, removed or moved."`
 }
 
 type auditVerifyCmd struct {
 	Database service.Database `embed:""`
-	Head     string           `placeholder:"HEAD|FILE" help:"A head that was kept outside the database, or a file with heads, such as that of --audit-head-file, a log or a mail. The log must still have them."`
+	Head     string           `placeholder:"HEAD|FILE" help:"A head that was kept outside the database, or a file with heads: that of --audit-head-file, a log or a mail. The audit log must still contain them."`
 }
 
 func (c *auditVerifyCmd) Run(e env) error {

@@ -1,5 +1,5 @@
-// Command perennial owns the client certificates of a platform's tenants: it renews them on schedule, warns every key
-// user, and brings every receiver over to the new certificate. Each subcommand has its file; none has logic of its own.
+// Command perennial manages the client certificates of a platform's tenants: it renews them on schedule, warns every
+// key user, and moves every receiver to the new certificate. Each subcommand has its file; none has logic of its own.
 package main
 
 import (
@@ -23,19 +23,19 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
 
-// cli is the table of contents of the command line.
+// cli lists the commands.
 type cli struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print version, commit and Go version."`
 
 	Serve   serveCmd   `cmd:"" group:"Service" help:"Run the service."`
-	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a gateway alone, beside a service on PostgreSQL."`
+	Gateway gatewayCmd `cmd:"" group:"Service" help:"Run a stand-alone gateway."`
 	Config  configCmd  `cmd:"" group:"Service" help:"Print the settings in force and the source of each."`
 	Key     keyCmd     `cmd:"" group:"Service" help:"The keys that seal private keys."`
-	Issuer  issuerCmd  `cmd:"" group:"Service" help:"Certificate authorities that renew certificates: list the file of issuers, test one."`
+	Issuer  issuerCmd  `cmd:"" group:"Service" help:"Certificate authorities that renew certificates: list them, or test one."`
 	Audit   auditCmd   `cmd:"" group:"Service" help:"The audit log."`
 	Rules   rulesCmd   `cmd:"" group:"Service" help:"The rules that all replicas of a database share: policy, organization, trust domain."`
 	Backup  backupCmd  `cmd:"" group:"Service" help:"Copy a SQLite database while the service runs, and check the copy."`
-	Restore restoreCmd `cmd:"" group:"Service" help:"Replace a SQLite database by a backup, checked first; the database before is kept."`
+	Restore restoreCmd `cmd:"" group:"Service" help:"Replace a SQLite database with a backup that is checked first. The old database is kept."`
 	Migrate migrateCmd `cmd:"" group:"Service" help:"Move a SQLite database to PostgreSQL, verified by counts and hashes."`
 
 	Tenant      tenantCmd      `cmd:"" group:"Client" help:"Tenants."`
@@ -46,12 +46,12 @@ type cli struct {
 	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: their state, probes, links for receivers' administrators, messages."`
 	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`
 	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
-	Credential  credentialCmd  `cmd:"" group:"Client" help:"Further lines of certificates of a tenant, with an issuer of their own."`
-	Request     requestCmd     `cmd:"" group:"Client" help:"Certificates that were requested and are not issued yet."`
+	Credential  credentialCmd  `cmd:"" group:"Client" help:"Further series of certificates of a tenant, with their own issuer."`
+	Request     requestCmd     `cmd:"" group:"Client" help:"Certificates that have been requested but not issued yet."`
 	Task        taskCmd        `cmd:"" group:"Client" help:"Tasks of key users."`
-	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users are mailed."`
+	Scope       scopeCmd       `cmd:"" group:"Client" help:"Business configuration: whether key users get mails."`
 	MailCheck   mailCheckCmd   `cmd:"" group:"Client" help:"Why did I get no mail?"`
-	Outlook     outlookCmd     `cmd:"" group:"Client" help:"What the next runs will do, over the whole fleet."`
+	Outlook     outlookCmd     `cmd:"" group:"Client" help:"The plan of the next runs, for the whole fleet."`
 	Run         runCmd         `cmd:"" group:"Client" help:"Runs of the background job."`
 	Parked      parkedCmd      `cmd:"" group:"Client" help:"Messages that wait for delivery, and the quotas of tenants."`
 	Delivery    deliveryCmd    `cmd:"" group:"Client" help:"Mails and their delivery."`
@@ -60,11 +60,11 @@ type cli struct {
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 
-	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Measure renewals against bare cryptography."`
-	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year in the life of a tenant, told line by line."`
+	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Run benchmarks."`
+	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year of one tenant, line by line."`
 	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned? The exit status is 4 if not."`
 	Policy   policyCmd   `cmd:"" group:"Without a server" help:"List, show and audit the rule sets."`
-	Simulate simulateCmd `cmd:"" group:"Without a server" help:"Years of a fleet in minutes: compare strategies and policies."`
+	Simulate simulateCmd `cmd:"" group:"Without a server" help:"Simulate years of a fleet in minutes, and compare strategies and policies."`
 	Openapi  openapiCmd  `cmd:"" group:"Without a server" help:"Print the description of the API (OpenAPI 3.1)."`
 	Version  versionCmd  `cmd:"" group:"Without a server" help:"Print version, commit and Go version."`
 
@@ -72,7 +72,7 @@ type cli struct {
 	Man        manCmd                    `cmd:"" group:"Without a server" help:"Print the manual page (roff)."`
 }
 
-// The exit statuses of the program. Scripts decide by them, so they do not change.
+// The exit statuses of the program. Scripts depend on them, so they do not change.
 const (
 	exitOK       = 0
 	exitFailed   = 1 // the command failed
@@ -103,7 +103,7 @@ func (c *checked) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// env holds what a command gets from outside: its streams and its clock.
+// env holds the streams and the clock of a command.
 type env struct {
 	in       io.Reader
 	out, err io.Writer
@@ -136,7 +136,7 @@ func run(args []string, e env) int {
 	return status
 }
 
-// execute parses a command line and runs its command. It returns the exit status, and an error that is to be printed.
+// execute parses a command line and runs its command. It returns the exit status, and an error to print.
 func execute(args []string, e env) (status int, err error) {
 	var c cli
 	file, err := readConfig(configPath(args))
@@ -173,11 +173,11 @@ func execute(args []string, e env) (status int, err error) {
 	return exitOK, nil
 }
 
-// options returns how command lines are read and explained.
+// options returns the options for parsing command lines and for the help.
 func options(e env) []kong.Option {
 	return []kong.Option{kong.Name("perennial"), kong.UsageOnError(), kong.Writers(e.out, e.err), kong.Help(printHelp),
 		kong.Vars{"version": versionLine()},
-		kong.Description("Client certificates of many tenants, renewed on schedule without one message failing."),
+		kong.Description("Renews the client certificates of many tenants on schedule, without a failed message."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true})}
 }
 

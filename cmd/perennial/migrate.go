@@ -9,7 +9,7 @@ import (
 )
 
 type migrateCmd struct {
-	From string `required:"" placeholder:"sqlite:PATH" help:"The database that the service used; the service must be stopped."`
+	From string `required:"" placeholder:"sqlite:PATH" help:"The database of the service, which must be stopped."`
 	To   string `required:"" placeholder:"postgres://..." env:"PERENNIAL_MIGRATE_TO" help:"An empty database; better set as PERENNIAL_MIGRATE_TO if it has a password."`
 }
 

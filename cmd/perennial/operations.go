@@ -118,12 +118,12 @@ type tokenCreateCmd struct {
 	User    string `help:"The key user, for key-user."`
 	Expires string `placeholder:"DATE" help:"Expiry date (default: in 90 days; at most one year)."`
 
-	Workload       string `placeholder:"SUBJECT" help:"Bind the token to a workload instead of a secret, for sender and gateway: the claim sub of its identity tokens, such as system:serviceaccount:NAMESPACE:NAME. It has no expiry."`
+	Workload       string `placeholder:"SUBJECT" help:"Bind the token to a workload instead of a secret, for sender and gateway: the claim sub of its identity tokens, such as system:serviceaccount:NAMESPACE:NAME. It does not expire."`
 	WorkloadIssuer string `placeholder:"URL" help:"With --workload: the issuer of its identity tokens (default: that of the service)."`
 
-	Database string `placeholder:"URL" help:"Create an operator's token in this database itself, at the host, if every operator is lost: sqlite:PATH or postgres://... It expires after a day by default."`
+	Database string `placeholder:"URL" help:"Create an operator's token directly in this database, on the host, if every operator is locked out: sqlite:PATH or postgres://... It expires after a day by default."`
 	KeyFile  string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"With --database: the key file that belongs to it."`
-	Key      string `env:"PERENNIAL_KEY" help:"With --database: the content of the key file in base64, instead of --key-file; better given as PERENNIAL_KEY."`
+	Key      string `env:"PERENNIAL_KEY" help:"With --database: the content of the key file in base64, instead of --key-file; better set as PERENNIAL_KEY."`
 }
 
 // atHost creates the token in the database.
@@ -163,7 +163,7 @@ func (c *tokenCreateCmd) Run(e env) error {
 		"workload", workloadOf(t), "expires", expiry(t), "secret", t.Secret)
 }
 
-// workloadOf returns the workload that a token is bound to; "" for a token with a secret.
+// workloadOf returns the workload of a token; "" for a token with a secret.
 func workloadOf(t client.Token) string {
 	if t.Workload == nil {
 		return ""
@@ -171,7 +171,7 @@ func workloadOf(t client.Token) string {
 	return t.Workload.Subject
 }
 
-// expiry returns the end of a token. One that is bound to a workload has none.
+// expiry returns the expiry of a token. A token that is bound to a workload has none.
 func expiry(t client.Token) string {
 	if t.Workload != nil {
 		return "never"
@@ -192,7 +192,7 @@ func (c *tokenListCmd) Run(e env) error {
 type tokenRotateCmd struct {
 	remote
 	ID      string        `arg:""`
-	Overlap time.Duration `default:"168h" help:"For how long the old token stays valid: at most 720h (30 days)."`
+	Overlap time.Duration `default:"168h" help:"Time for which the old token stays valid, at most 720h (30 days)."`
 }
 
 func (c *tokenRotateCmd) Run(e env) error {
@@ -211,7 +211,7 @@ func (c *tokenRotateCmd) Run(e env) error {
 type tokenRevokeCmd struct {
 	remote
 	ID      string `arg:""`
-	Created string `enum:"keep,end" default:"keep" help:"What becomes of the accounts and tokens that were created with it: keep, or end (delete and revoke them)."`
+	Created string `enum:"keep,end" default:"keep" help:"What to do with the accounts and tokens that were created with it: keep, or end (delete and revoke them)."`
 }
 
 func (c *tokenRevokeCmd) Run(e env) error {
@@ -236,7 +236,7 @@ func (c *tokenRevokeCmd) Run(e env) error {
 	case n > 0 && c.Created == "end":
 		fmt.Fprintln(e.out, "All of these have been ended.")
 	case n > 0:
-		fmt.Fprintf(e.out, "These are still valid. To end them: perennial token revoke %s --created end\n", c.ID)
+		fmt.Fprintf(e.out, "These are still valid. To end them, run perennial token revoke %s --created end\n", c.ID)
 	}
 	return nil
 }
@@ -279,12 +279,12 @@ func (c *deliveryListCmd) Run(e env) error {
 type deliveryRequeueCmd struct {
 	remote
 	ID  string `arg:"" optional:"" help:"A dead mail."`
-	All bool   `help:"All dead mails. Mails that wait for their next try, or are held, are tried now."`
+	All bool   `help:"All dead mails. Mails that are held or wait for their next attempt are tried now."`
 }
 
 func (c *deliveryRequeueCmd) Run(e env) error {
 	if c.All == (c.ID != "") {
-		return errors.New("name one mail, or use --all")
+		return errors.New("name a mail, or use --all")
 	}
 	if c.All {
 		r, err := post[client.Requeued](&c.remote, "/deliveries/requeue", nil)

@@ -4,7 +4,7 @@ import "github.com/perennial-pki/perennial/client"
 
 type parkedCmd struct {
 	List  parkedListCmd  `cmd:"" help:"List messages that wait for delivery, oldest first."`
-	Usage parkedUsageCmd `cmd:"" help:"List the tenants for whose receivers messages wait, with their quota."`
+	Usage parkedUsageCmd `cmd:"" help:"List the tenants with waiting messages, and their quotas."`
 }
 
 type parkedListCmd struct{ listing }

@@ -140,7 +140,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // table prints rows under a header, with columns aligned. Rows that continue a table have no header. It escapes control
-// characters, so that a name from outside cannot control the terminal.
+// characters, so that an external name cannot control the terminal.
 func table(w io.Writer, header string, rows func(row func(cells ...any))) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if header != "" {

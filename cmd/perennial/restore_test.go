@@ -158,7 +158,7 @@ func TestServeRefusesABackupThatWasCopiedOverACrashedDatabase(t *testing.T) {
 		t.Errorf("the refusal changed the file: %v", err)
 	}
 	code, out = command("restore", "--database", "sqlite:"+file, "--key-file", key, filepath.Join(dir, "copy.db"))
-	if code != exitOK || !strings.Contains(out, "The database before is kept") {
+	if code != exitOK || !strings.Contains(out, "The old database is kept") {
 		t.Errorf("%d: %s", code, out)
 	}
 }
@@ -182,7 +182,7 @@ func TestRestoreRefusesWhatItCannotServe(t *testing.T) {
 	for name, tt := range map[string]struct {
 		url, key, file, want string
 	}{
-		"a database in use":        {url, key, backup, "stop that one first"},
+		"a database in use":        {url, key, backup, "stop it first"},
 		"without a key file":       {fresh, filepath.Join(dir, "none"), backup, "restore it from its backup"},
 		"with another key file":    {fresh, filepath.Join(other, "perennial.key"), backup, "sealed with another key"},
 		"never served":             {fresh, key, unserved, "not a backup"},

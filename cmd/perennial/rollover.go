@@ -13,7 +13,7 @@ import (
 type rolloverCmd struct {
 	Show     rolloverShowCmd     `cmd:"" help:"Show the state of a roll-over."`
 	Choose   rolloverChooseCmd   `cmd:"" help:"Present a generation from now on."`
-	Confirm  rolloverConfirmCmd  `cmd:"" help:"Record that the receiver has installed a generation, as its administrator told you."`
+	Confirm  rolloverConfirmCmd  `cmd:"" help:"Record that the receiver has installed a generation, as reported by its administrator."`
 	Probe    rolloverProbeCmd    `cmd:"" help:"Test which generations the receiver accepts."`
 	Link     rolloverLinkCmd     `cmd:"" help:"Create a link for the receiver's administrator: the new certificate, with a button to confirm that it is installed."`
 	Links    rolloverLinksCmd    `cmd:"" help:"List the links of an arrangement."`

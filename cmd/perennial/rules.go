@@ -10,7 +10,7 @@ import (
 
 type rulesCmd struct {
 	Show   rulesShowCmd   `cmd:"" help:"Show the rules of a database, and their fingerprint."`
-	Change rulesChangeCmd `cmd:"" help:"Change the rules for all replicas. Without --apply, print what that means."`
+	Change rulesChangeCmd `cmd:"" help:"Change the rules for all replicas. Without --apply, only print the effects."`
 }
 
 type rulesShowCmd struct {
@@ -49,7 +49,7 @@ type rulesChangeCmd struct {
 	Policy       string `placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file."`
 	Organization string `placeholder:"NAME" help:"O in the subject of certificates."`
 	TrustDomain  string `placeholder:"NAME" help:"Always refused, with the reason: the trust domain is part of every CA."`
-	Issuer       string `placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the service's file --issuers."`
+	Issuer       string `placeholder:"NAME" help:"The CA of every credential that does not name another one: local, or an issuer in the file of --issuers."`
 	MUser        string `name:"m-user" enum:",on,off" default:"" placeholder:"on|off" help:"Whether new tenants get an M-user."`
 	TenantKeys   string `name:"tenant-keys" placeholder:"sealed|URI" help:"Where the private keys of the next generations are: sealed in the database, or made in the token pkcs11:token=LABEL."`
 	Apply        bool   `help:"Make the change."`
@@ -78,7 +78,7 @@ func (c *rulesChangeCmd) Run(e env) error {
 	case c.Apply:
 		fmt.Fprintln(e.out, "Changed. Restart every replica, and remove the flag from its settings or set the new value.")
 	default:
-		fmt.Fprintln(e.out, "Nothing has been changed yet. To change it, run the same command with --apply.")
+		fmt.Fprintln(e.out, "Nothing has been changed yet. To make the change, run the same command with --apply.")
 	}
 	return nil
 }

@@ -16,13 +16,13 @@ import (
 
 // serviceFlags configure the service. Each is also PERENNIAL_* in the environment and a line of the configuration file.
 type serviceFlags struct {
-	Config           string `env:"PERENNIAL_CONFIG" placeholder:"FILE" help:"A YAML file of these settings; flags and environment override it."`
+	Config           string `env:"PERENNIAL_CONFIG" placeholder:"FILE" help:"A YAML file with these settings. Flags and environment variables override it."`
 	service.Settings `embed:""`
 }
 
 type serveCmd struct {
 	serviceFlags
-	Sample bool `env:"PERENNIAL_SAMPLE" help:"Show a sample fleet, in a temporary database that is deleted at the end."`
+	Sample bool `env:"PERENNIAL_SAMPLE" help:"Start with a sample fleet, in a temporary database that is deleted at the end."`
 }
 
 func (c *serveCmd) Run(e env) error {
@@ -75,7 +75,7 @@ func (c *serveCmd) useSample() (remove func(), err error) {
 	return func() { os.RemoveAll(dir) }, nil
 }
 
-// welcome prints the addresses of the service and what to do first.
+// welcome prints the addresses of the service and the first steps.
 func (c *serveCmd) welcome(e env, s *service.Service) {
 	mailing := "waiting: no mail server is configured (--smtp)"
 	if c.Mail.SMTP != "" {

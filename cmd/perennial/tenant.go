@@ -85,9 +85,9 @@ func (c *tenantSetCmd) Run(e env) error {
 type userCmd struct {
 	Create      userCreateCmd      `cmd:"" help:"Add a key user."`
 	List        userListCmd        `cmd:"" help:"List key users."`
-	Delete      userDeleteCmd      `cmd:"" help:"Delete a key user, with tasks and tokens."`
-	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: mail, starting with the next notice."`
-	Unsubscribe userUnsubscribeCmd `cmd:"" help:"Stop mail."`
+	Delete      userDeleteCmd      `cmd:"" help:"Delete a key user with their tasks and tokens."`
+	Subscribe   userSubscribeCmd   `cmd:"" help:"Subscribe to Task: get mails, starting with the next notice."`
+	Unsubscribe userUnsubscribeCmd `cmd:"" help:"Stop mails about tasks."`
 }
 
 // oneUser names a key user.
@@ -235,9 +235,9 @@ func (c *mailCheckCmd) Run(e env) error {
 
 type scopeCmd struct {
 	Show   scopeShowCmd   `cmd:"" help:"Show the questions of the tenant's scope."`
-	Answer scopeAnswerCmd `cmd:"" help:"Answer whether key users are mailed about tasks."`
+	Answer scopeAnswerCmd `cmd:"" help:"Answer whether key users get mails about tasks."`
 
-	AnswerAll scopeAnswerAllCmd `cmd:"" help:"Answer it for all tenants that have not answered it."`
+	AnswerAll scopeAnswerAllCmd `cmd:"" help:"Answer this for all tenants that have not answered it."`
 	Default   scopeDefaultCmd   `cmd:"" help:"Show or set the answer that new tenants begin with."`
 }
 
@@ -283,7 +283,7 @@ func (c *scopeAnswerCmd) Run(e env) error {
 
 type scopeAnswerAllCmd struct {
 	remote
-	Answer string `arg:"" enum:"yes,no" help:"Whether key users of these tenants are mailed about tasks: yes or no."`
+	Answer string `arg:"" enum:"yes,no" help:"Whether key users of these tenants get mails about tasks: yes or no."`
 }
 
 func (c *scopeAnswerAllCmd) Run(e env) error {

@@ -194,7 +194,7 @@ func (c *core) openLocal(ctx context.Context, config Config, crlURL string) (iss
 }
 
 // partSize returns the number of certificates in a part of a run if the CA is limited to so many per second: half a
-// minute's work, because a part that takes longer than its lease is done again.
+// minute's work, because a part that takes longer than its lease is repeated.
 func partSize(perSecond float64) int { return max(1, int(min(30*perSecond, lifecycle.DefaultPart))) }
 
 // server returns the mail server; nil if none is configured.
@@ -217,8 +217,8 @@ func (m *Mail) server() (*notify.Server, error) {
 	return notify.NewServer(m.SMTP, m.MailFrom, templates, config)
 }
 
-// fillPool generates RSA keys ahead, of the types that tenants use, until ctx is done. A token makes each when it is
-// needed.
+// fillPool generates RSA keys of the types that tenants use in advance, until ctx is done. A token creates each key
+// when it is needed.
 func (c *core) fillPool(ctx context.Context, log *slog.Logger) {
 	if c.rules.tokenURI() != "" {
 		return
@@ -229,7 +229,7 @@ func (c *core) fillPool(ctx context.Context, log *slog.Logger) {
 	for {
 		types, err := c.store.KeyTypes(ctx)
 		if err != nil && ctx.Err() == nil {
-			log.Warn("cannot read which key types tenants use: no RSA keys are generated ahead until the next try",
+			log.Warn("cannot read the key types of tenants: no RSA keys are generated in advance until the next attempt",
 				"error", err)
 		}
 		for _, t := range types {

@@ -50,7 +50,7 @@ func (d *Database) openServed(ctx context.Context, log *slog.Logger) (_ *store.S
 	return s, keys, err
 }
 
-// OpenControl opens the database of a running service for a gateway beside it. The caller calls Release when the
+// OpenControl opens the database of a running service for a gateway that uses it. The caller calls Release when the
 // gateway has ended.
 func OpenControl(ctx context.Context, d Database, quota Quota, now func() time.Time,
 	log *slog.Logger) (_ serve.Service, err error) {
@@ -135,8 +135,8 @@ type Restored struct {
 	Replaced string
 }
 
-// Restore replaces a SQLite database by a backup, which stays as it is. The backup must be undamaged, have an unbroken
-// audit log and be sealed with the keys of d. The database that is replaced is kept.
+// Restore replaces a SQLite database with a backup, which stays as it is. The backup must be undamaged, have an
+// unbroken audit log and be sealed with the keys of d. The database that is replaced is kept.
 func Restore(ctx context.Context, d Database, backup string, now time.Time, log *slog.Logger) (r Restored, err error) {
 	path, ok := strings.CutPrefix(d.URL, "sqlite:")
 	if !ok {

@@ -37,7 +37,8 @@ func (a *Audit) check() error {
 	return nil
 }
 
-// sinks returns what keeps the heads: always the log, which many installations collect on another machine.
+// sinks returns the sinks of the heads. The log is always one, because many installations collect it on another
+// machine.
 func (a *Audit) sinks(log *slog.Logger) []lifecycle.HeadSink {
 	all := []lifecycle.HeadSink{headLog{log}}
 	if a.HeadFile != "" {
@@ -61,11 +62,11 @@ func (l headLog) Keep(ctx context.Context, head tenancy.Chain, _ time.Time) erro
 	return nil
 }
 
-// headPatience limits how long a destination may take. A tick, which renews certificates, waits for it.
+// headPatience limits the time of a destination. A tick, which renews certificates, waits for it.
 const headPatience = 20 * time.Second
 
-// A headFile appends heads to a file, one a line. The file may be on another machine that does not answer: then the
-// write is left to itself, and there is no other one before it has ended.
+// A headFile appends heads to a file, one a line. The file may be on another machine that does not respond. The write
+// is then abandoned, and there is no other one before it has ended.
 type headFile struct {
 	path string
 	busy sync.Mutex // held by a write
@@ -75,7 +76,7 @@ func (*headFile) Name() string { return "file" }
 
 func (h *headFile) Keep(ctx context.Context, head tenancy.Chain, at time.Time) error {
 	if !h.busy.TryLock() {
-		return errors.New("an earlier write has not ended: is the file on a machine that does not answer?")
+		return errors.New("an earlier write has not finished: is the file on a machine that does not respond?")
 	}
 	written := make(chan error, 1)
 	go func() {
@@ -87,7 +88,7 @@ func (h *headFile) Keep(ctx context.Context, head tenancy.Chain, at time.Time) e
 	case err := <-written:
 		return err
 	case <-time.After(headPatience):
-		return fmt.Errorf("the file does not take the head within %s", headPatience)
+		return fmt.Errorf("the head could not be written to the file within %s", headPatience)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -138,7 +138,7 @@ func TestAFileOfHeadsThatHangsHoldsUpNothing(t *testing.T) {
 	if err := file.Keep(gaveUp, head, at); !errors.Is(err, context.Canceled) {
 		t.Errorf("a write that hangs: %v", err)
 	}
-	if err := file.Keep(t.Context(), head, at); err == nil || !strings.Contains(err.Error(), "has not ended") {
+	if err := file.Keep(t.Context(), head, at); err == nil || !strings.Contains(err.Error(), "has not finished") {
 		t.Errorf("a second write: %v", err)
 	}
 	pipe, err := os.Open(file.path) // the write ends

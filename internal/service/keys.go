@@ -16,8 +16,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// keyCheck is a known text that is sealed in the database, so that a wrong key shows at the start and not on the first
-// of the month.
+// keyCheck is a known text that is sealed in the database, so that a wrong key is detected at the start and not on the
+// first of the month.
 const keyCheck = "key_check"
 
 // keyring opens the key-encryption keys, and creates them for a new database.
@@ -61,14 +61,14 @@ func (d *Database) openKeys(ctx context.Context) (*keyring.Keyring, error) {
 }
 
 const (
-	// kmsPatience limits how long a start waits for the service that wraps the key-encryption keys. It is below the 90
-	// seconds that systemd allows a start by default.
+	// kmsPatience limits the time that a start waits for the service that wraps the key-encryption keys. It is below the
+	// 90 seconds that systemd allows a start by default.
 	kmsPatience = time.Minute
 	// kmsPause is the time between two attempts.
 	kmsPause = 3 * time.Second
 )
 
-// patiently opens the keys. While the service that wraps them is away, it tries again.
+// patiently opens the keys. While the service that wraps them is unavailable, it tries again.
 func patiently(ctx context.Context, log *slog.Logger,
 	open func(context.Context) (*keyring.Keyring, error)) (*keyring.Keyring, error) {
 	waiting, end := context.WithTimeout(ctx, kmsPatience)
@@ -88,8 +88,8 @@ func patiently(ctx context.Context, log *slog.Logger,
 			if ctx.Err() != nil {
 				return nil, err
 			}
-			return nil, fmt.Errorf("%w (tried for %s; start again when the service that wraps the keys answers; running "+
-				"services do not need it)", err, kmsPatience)
+			return nil, fmt.Errorf("%w (tried for %s; start again when the key management service answers; running services "+
+				"do not need it)", err, kmsPatience)
 		case <-time.After(kmsPause):
 		}
 	}
@@ -199,11 +199,11 @@ func place(uri string) string {
 	return uri
 }
 
-// keysRefresh is the time between two looks at the key file of a running service.
+// keysRefresh is the interval at which a running service checks the key file.
 const keysRefresh = time.Minute
 
 // keepKeys reads the key file again when it has changed, until ctx is done. So a replica without credentials for the
-// key that it was moved to is noticed before its next start.
+// new wrapping key is detected before its next start.
 func keepKeys(ctx context.Context, keys *keyring.Keyring, log *slog.Logger) {
 	due := time.NewTicker(keysRefresh)
 	defer due.Stop()
@@ -218,8 +218,8 @@ func keepKeys(ctx context.Context, keys *keyring.Keyring, log *slog.Logger) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			log.WarnContext(ctx, "the key file has changed and is not used: this service continues with the keys that it "+
-				"has, and its next start would fail", "error", err)
+			log.WarnContext(ctx, "the changed key file cannot be used: this service continues with the keys that it has, but "+
+				"its next start would fail", "error", err)
 		case changed:
 			log.InfoContext(ctx, "the key file was read again", "wrapped_by", place(keys.WrappedBy()))
 		}

@@ -190,7 +190,7 @@ func TestARunningServiceReportsAKeyFileThatItCannotUse(t *testing.T) {
 		time.Sleep(keysRefresh)
 		synctest.Wait()
 		if !strings.Contains(logged.String(), "its next start would fail") ||
-			!strings.Contains(logged.String(), "lacks the key that seals now") {
+			!strings.Contains(logged.String(), "lacks the key that currently seals") {
 			t.Errorf("logged: %s", &logged)
 		}
 		cancel()

@@ -19,9 +19,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Rules are the settings that shape certificates and their schedule. They are stored in the database, because replicas
-// that differ would issue other subjects, or renew at other times, than their neighbours. The first start of a database
-// stores them, and [ChangeRules] changes them. Each is empty in flags that are not set.
+// Rules are the settings that determine certificates and their schedule. They are stored in the database, because
+// replicas with different rules would issue other subjects, or renew at other times, than the others. The first start
+// of a database stores them, and [ChangeRules] changes them. Each is empty in flags that are not set.
 type Rules struct {
 	Policy       string // the text of a policy file
 	Organization string
@@ -50,7 +50,7 @@ const SealedKeys = "sealed"
 type rule struct {
 	setting, flag string
 	value         func(*Rules) *string
-	// shown returns what identifies a value to people.
+	// shown returns a value in the form in which it is printed.
 	shown func(value string) string
 }
 
@@ -183,7 +183,7 @@ func agree(ctx context.Context, s *store.Store, flags Rules) (Rules, error) {
 	return known, nil
 }
 
-// A RuleChange is a difference between the rules of a database and those that are wanted.
+// A RuleChange is a difference between the rules of a database and the requested ones.
 type RuleChange struct {
 	Flag     string `json:"setting"` // name of the flag
 	From, To string // the name of a policy, or the quoted value
@@ -200,7 +200,7 @@ func ReadRules(ctx context.Context, database string) (r Rules, err error) {
 	return readRules(ctx, s.Reader)
 }
 
-// Mode decides whether [ChangeRules] changes something.
+// Mode decides whether [ChangeRules] makes the change.
 type Mode int
 
 // Preview only returns the changes. Apply stores them.
@@ -209,8 +209,8 @@ const (
 	Apply
 )
 
-// ChangeRules changes the rules of a database to those that are set in c, and returns what that means. Running replicas
-// use the new rules after a restart. The error is [tenancy.ErrRefused] for a change that cannot be made.
+// ChangeRules changes the rules of a database to those that are set in c, and returns the effects. Running replicas use
+// the new rules after a restart. The error is [tenancy.ErrRefused] for a change that cannot be made.
 func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode, now time.Time) ([]RuleChange, error) {
 	wanted, err := c.rules()
 	if err != nil {
@@ -265,8 +265,8 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 	return changes, err
 }
 
-// makesKeys returns an [tenancy.ErrRefused] if the token of the rules cannot make the keys of every tenant: their
-// certificates could not be renewed.
+// makesKeys returns a [tenancy.ErrRefused] if the token of the rules cannot create the keys of every tenant, because
+// their certificates could not be renewed.
 func makesKeys(ctx context.Context, s store.Reader, r Rules) error {
 	if r.tokenURI() == "" {
 		return nil
@@ -283,7 +283,7 @@ func makesKeys(ctx context.Context, s store.Reader, r Rules) error {
 	return nil
 }
 
-// meaning returns what a change does to certificates and their receivers.
+// meaning returns the effects of a change on certificates and their receivers.
 func meaning(flag, from, to string) (string, error) {
 	switch flag {
 	case "trust-domain":
@@ -304,7 +304,7 @@ func meaning(flag, from, to string) (string, error) {
 		if to == on {
 			return "New tenants get an M-user. Those that were created without one stay without one.", nil
 		}
-		return "New tenants get no M-user. The certificates of the present M-users are renewed as before.", nil
+		return "New tenants get no M-user. The certificates of existing M-users are renewed as before.", nil
 	case "organization":
 		return "Certificates of existing tenants keep their subject. New tenants and new CAs have the new organization.", nil
 	}

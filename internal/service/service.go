@@ -71,7 +71,7 @@ type Service struct {
 	pki        *serve.Side   // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
-	// started reports that Run was called, which stops the jobs and the gateway itself. Only Run and Close use it.
+	// started reports that Run was called. Run stops the jobs and the gateway itself. Only Run and Close use it.
 	started bool
 	// ending is done when the service begins to stop, so that streams end.
 	ending context.Context
@@ -106,8 +106,8 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	s.log = slog.New(log)
 	c.Log = s.log
 	if transport.servesNoLists() {
-		s.log.WarnContext(ctx, "certificates name a revocation list that this service does not serve, because it serves TLS "+
-			"alone: set --pki-listen :80, or --crl-url", "list", crlURL)
+		s.log.WarnContext(ctx, "certificates name a revocation list that this service does not serve, because it serves "+
+			"only TLS: set --pki-listen :80, or --crl-url", "list", crlURL)
 	}
 	if s.core, err = openCore(ctx, c, s.settings, crlURL); err != nil {
 		return nil, err
@@ -295,7 +295,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, s.shutdown())
 }
 
-// keepCheckpointed brings the file of a SQLite database up to date from time to time, until ctx is done.
+// keepCheckpointed brings the file of a SQLite database up to date periodically, until ctx is done.
 func (s *Service) keepCheckpointed(ctx context.Context) {
 	due := time.NewTicker(store.CheckpointEvery)
 	defer due.Stop()
@@ -311,7 +311,7 @@ func (s *Service) keepCheckpointed(ctx context.Context) {
 
 func (s *Service) checkpoint(ctx context.Context) {
 	if err := s.core.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
-		s.log.Warn("cannot write the log of the database into its file: a copy of the file alone is not up to date",
+		s.log.Warn("cannot checkpoint the database: a copy of its file alone is not up to date",
 			"error", err)
 	}
 }
@@ -350,7 +350,7 @@ func (s *Service) Close() error {
 // BaseURL returns the public address of the service.
 func (s *Service) BaseURL() string { return s.settings.Transport.BaseURL }
 
-// GatewayURL returns the address that messages are sent to; empty if the gateway is off.
+// GatewayURL returns the address for messages; empty if the gateway is off.
 func (s *Service) GatewayURL() string {
 	if s.gateway == nil {
 		return ""
@@ -364,8 +364,8 @@ func (s *Service) MetricsURL() string { return s.monitor.URL() }
 // PKIURL returns the base address of the listener for CA certificates and revocation lists; empty if there is none.
 func (s *Service) PKIURL() string { return s.pki.URL() }
 
-// FirstToken returns the secret of the first operator's token, which is created once in the life of a database; empty
-// at every later start.
+// FirstToken returns the secret of the first operator's token, which is created once for each database; empty at every
+// later start.
 func (s *Service) FirstToken() string { return s.firstToken }
 
 // Policy returns the policy in force.

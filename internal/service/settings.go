@@ -29,59 +29,59 @@ type Settings struct {
 	Ceilings     Ceilings      `embed:""`
 	Quota        Quota         `embed:""`
 	Log          serve.Log     `embed:""`
-	// GatewayKeys states what stand-alone gateways get of private keys.
-	GatewayKeys string           `name:"gateway-keys" enum:"sealed,remote" default:"sealed" env:"PERENNIAL_GATEWAY_KEYS" help:"sealed: a stand-alone gateway gets the private keys that it presents, sealed to its process. remote: keys stay here, and a gateway asks for a signature for each TLS handshake. Use the same at all replicas."`
+	// GatewayKeys states whether stand-alone gateways get private keys.
+	GatewayKeys string           `name:"gateway-keys" enum:"sealed,remote" default:"sealed" env:"PERENNIAL_GATEWAY_KEYS" help:"sealed: a stand-alone gateway gets the private keys that it uses, sealed to its process. remote: keys stay in the service, and a gateway requests a signature for each TLS handshake. Use the same value for all replicas."`
 	Monitoring  serve.Monitoring `embed:""`
 	// MessageLogRetention is the retention time of entries of the message log.
-	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted when they are older than this, at least 24h. Use the same at all replicas."`
-	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is done again."`
+	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted after this time, at least 24h. Use the same value for all replicas."`
+	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is repeated."`
 }
 
-// KeysStay is the value of --gateway-keys with which private keys do not leave the service.
+// KeysStay is the value of --gateway-keys that keeps private keys in the service.
 const KeysStay = "remote"
 
 // Database names the database and the key-encryption keys that open it.
 type Database struct {
 	URL     string `name:"database" default:"sqlite:perennial.db" env:"PERENNIAL_DATABASE" help:"sqlite:PATH, or postgres://... for several replicas."`
-	KeyFile string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"The key-encryption keys, created at the first start. Back them up apart from the database."`
-	Key     string `env:"PERENNIAL_KEY" secret:"" help:"The content of a key file in base64, instead of --key-file; set it as PERENNIAL_KEY."`
+	KeyFile string `default:"perennial.key" env:"PERENNIAL_KEY_FILE" help:"File of the key-encryption keys, created at the first start. Back it up separately from the database."`
+	Key     string `env:"PERENNIAL_KEY" secret:"" help:"The content of a key file in base64, instead of --key-file; better set as PERENNIAL_KEY."`
 }
 
 // Transport configures the listener of the API and the console.
 type Transport struct {
-	Listen      string `default:"127.0.0.1:8080" env:"PERENNIAL_LISTEN" help:"Address to serve at. Any address but loopback needs TLS or --behind-proxy."`
-	BaseURL     string `env:"PERENNIAL_BASE_URL" placeholder:"URL" help:"Public address of the service, for links in mails and CRLs (default: the address served at)."`
+	Listen      string `default:"127.0.0.1:8080" env:"PERENNIAL_LISTEN" help:"Address to listen on. Any address except loopback needs TLS or --behind-proxy."`
+	BaseURL     string `env:"PERENNIAL_BASE_URL" placeholder:"URL" help:"Public address of the service, for links in mails and CRLs (default: the address of --listen)."`
 	TLSCert     string `name:"tls-cert" env:"PERENNIAL_TLS_CERT" placeholder:"FILE" help:"Serve TLS with this certificate (PEM)."`
 	TLSKey      string `name:"tls-key" env:"PERENNIAL_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
 	TLS         string `name:"tls" enum:",self" default:"" env:"PERENNIAL_TLS" placeholder:"self" help:"self: serve TLS with a certificate of the service's own CA."`
 	CRLURL      string `name:"crl-url" env:"PERENNIAL_CRL_URL" placeholder:"URL" help:"Address of the revocation lists, named in certificates; it must be plain http (default: http://HOST/pki, with the host of --base-url)."`
 	PKIListen   string `name:"pki-listen" env:"PERENNIAL_PKI_LISTEN" placeholder:"HOST:PORT" help:"Serve the CA certificates and revocation lists, and nothing else, at this address over plain HTTP, for example :80."`
-	BehindProxy bool   `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+	BehindProxy bool   `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address, because a proxy in front terminates TLS."`
 }
 
-// Certificates configure which certificates are issued, and when.
+// Certificates configure the certificates that are issued, and their schedule.
 type Certificates struct {
 	Policy       string  `env:"PERENNIAL_POLICY" placeholder:"NAME|FILE" help:"A built-in policy, or the path of a policy file (default: that of the database; perennial for a new one)."`
 	TrustDomain  string  `env:"PERENNIAL_TRUST_DOMAIN" placeholder:"NAME" help:"Name of the installation in certificates: spiffe://TRUST-DOMAIN/tenant/NAME (default: that of the database; perennial.internal for a new one)."`
 	Organization string  `env:"PERENNIAL_ORGANIZATION" placeholder:"NAME" help:"O in the subject of certificates (default: that of the database; Perennial for a new one)."`
-	Issuer       string  `env:"PERENNIAL_ISSUER" placeholder:"NAME" help:"The CA of every credential that names no other: local, or an issuer of the file --issuers (default: that of the database; local for a new one)."`
+	Issuer       string  `env:"PERENNIAL_ISSUER" placeholder:"NAME" help:"The CA of every credential that does not name another one: local, or an issuer in the file of --issuers (default: that of the database; local for a new one)."`
 	MUser        string  `name:"m-user" enum:",on,off" default:"" env:"PERENNIAL_M_USER" placeholder:"on|off" help:"Whether new tenants get an M-user. Policies with rules about the M-user keep it on (default: that of the database; on for a new one)."`
-	Issuers      string  `env:"PERENNIAL_ISSUERS" placeholder:"FILE" help:"CAs elsewhere that certificates can be requested from (YAML). docs/issuers.md describes each kind."`
-	TenantKeys   string  `name:"tenant-keys" env:"PERENNIAL_TENANT_KEYS" placeholder:"sealed|URI" help:"sealed: private keys of tenants are sealed in the database. pkcs11:token=LABEL: they are made in this token and never leave it, see docs/custody.md (default: that of the database; sealed for a new one)."`
-	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys generated ahead, if tenants use RSA."`
+	Issuers      string  `env:"PERENNIAL_ISSUERS" placeholder:"FILE" help:"File of other CAs from which certificates can be requested (YAML). docs/issuers.md describes each kind."`
+	TenantKeys   string  `name:"tenant-keys" env:"PERENNIAL_TENANT_KEYS" placeholder:"sealed|URI" help:"sealed: private keys of tenants are sealed in the database. pkcs11:token=LABEL: they are created in this token and never leave it, see docs/custody.md (default: that of the database; sealed for a new one)."`
+	RSAPool      int     `name:"rsa-pool" default:"16" env:"PERENNIAL_RSA_POOL" help:"Number of RSA keys that are generated in advance, if tenants use RSA."`
 	IssuerRate   float64 `default:"0" env:"PERENNIAL_ISSUER_RATE" help:"Certificates per second that all replicas together request from the CA; 0 for no limit."`
 }
 
-// Ceilings bound what key users may set at an arrangement. An operator may set more.
+// Ceilings limit the settings of an arrangement that key users may choose. An operator may set more.
 type Ceilings struct {
-	KeepBytes int64         `name:"keep-bytes-ceiling" default:"67108864" env:"PERENNIAL_KEEP_BYTES_CEILING" help:"The largest body, in bytes, that key users may have kept for another attempt."`
-	Timeout   time.Duration `name:"timeout-ceiling" default:"10m" env:"PERENNIAL_TIMEOUT_CEILING" help:"The longest time for a receiver's answer that key users may set."`
+	KeepBytes int64         `name:"keep-bytes-ceiling" default:"67108864" env:"PERENNIAL_KEEP_BYTES_CEILING" help:"Limit for the value that key users may set: the largest body, in bytes, that is kept for another attempt."`
+	Timeout   time.Duration `name:"timeout-ceiling" default:"10m" env:"PERENNIAL_TIMEOUT_CEILING" help:"Limit for the value that key users may set: the time-out for a receiver's answer."`
 }
 
 // Quota limits the parked messages of each tenant.
 type Quota struct {
-	Messages int   `name:"parked-messages" default:"10000" env:"PERENNIAL_PARKED_MESSAGES" help:"The most messages that may wait for the receivers of one tenant."`
-	Bytes    int64 `name:"parked-bytes" default:"1073741824" env:"PERENNIAL_PARKED_BYTES" help:"The most bytes that these messages may have together."`
+	Messages int   `name:"parked-messages" default:"10000" env:"PERENNIAL_PARKED_MESSAGES" help:"Maximum number of messages that may wait for the receivers of one tenant."`
+	Bytes    int64 `name:"parked-bytes" default:"1073741824" env:"PERENNIAL_PARKED_BYTES" help:"Maximum total size of these messages in bytes."`
 }
 
 // Check refuses a quota that no message fits.
@@ -97,19 +97,19 @@ type Mail struct {
 	SMTP          string   `name:"smtp" env:"PERENNIAL_SMTP" secret:"" placeholder:"URL" help:"Mail server: smtp://USER:PASSWORD@HOST:PORT (STARTTLS) or smtps://... Mails wait until one is configured."`
 	SMTPCA        string   `name:"smtp-ca" env:"PERENNIAL_SMTP_CA" placeholder:"FILE" help:"CAs (PEM) to verify the mail server's certificate with, instead of the system's."`
 	MailFrom      string   `default:"Perennial <perennial@localhost>" env:"PERENNIAL_MAIL_FROM" help:"Sender of mails. Its domain is also used in Message-IDs."`
-	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Templates of mails, instead of the built-in ones."`
-	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log, and for warnings of tokens that end."`
+	MailTemplates string   `env:"PERENNIAL_MAIL_TEMPLATES" placeholder:"DIR" help:"Folder with templates of mails, instead of the built-in ones."`
+	OperatorsMail []string `env:"PERENNIAL_OPERATORS_MAIL" placeholder:"ADDRESS" help:"Addresses of the hosting team, for the monthly mail with the head of the audit log, and for warnings about expiring tokens."`
 	MailRate      float64  `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
 }
 
 // OIDC configures sign-in to the console with a company's OpenID Connect provider.
 type OIDC struct {
-	Issuer   string   `name:"oidc-issuer" env:"PERENNIAL_OIDC_ISSUER" placeholder:"URL" help:"Let users sign in to the console with this OpenID Connect provider. Register URL/sign-in/company/back there as a redirect address."`
+	Issuer   string   `name:"oidc-issuer" env:"PERENNIAL_OIDC_ISSUER" placeholder:"URL" help:"Let users sign in to the console with this OpenID Connect provider. Register URL/sign-in/company/back there as the redirect URI."`
 	Client   string   `name:"oidc-client" env:"PERENNIAL_OIDC_CLIENT" placeholder:"ID" help:"The console's client ID at the provider."`
 	Secret   string   `name:"oidc-secret" env:"PERENNIAL_OIDC_SECRET" secret:"" help:"Its client secret; set it as PERENNIAL_OIDC_SECRET."`
 	Name     string   `name:"oidc-name" default:"your company" env:"PERENNIAL_OIDC_NAME" help:"Name on the button: Sign in with ..."`
 	Scopes   []string `name:"oidc-scopes" default:"profile,email" env:"PERENNIAL_OIDC_SCOPES" help:"Scopes to request besides openid."`
-	Roles    string   `name:"oidc-roles-claim" default:"roles" env:"PERENNIAL_OIDC_ROLES_CLAIM" help:"The claim with a user's roles. A path such as realm_access.roles reaches into nested claims."`
+	Roles    string   `name:"oidc-roles-claim" default:"roles" env:"PERENNIAL_OIDC_ROLES_CLAIM" help:"The claim with a user's roles. A path such as realm_access.roles selects a nested claim."`
 	Operator string   `name:"oidc-operator-role" default:"perennial-operator" env:"PERENNIAL_OIDC_OPERATOR_ROLE" help:"Users with this role are operators."`
 	Tenant   string   `name:"oidc-tenant-claim" default:"tenant" env:"PERENNIAL_OIDC_TENANT_CLAIM" help:"The claim with the name of a key user's tenant."`
 	User     string   `name:"oidc-user-claim" default:"email" env:"PERENNIAL_OIDC_USER_CLAIM" help:"The claim that identifies the key user, by e-mail address or name. An unverified email is ignored."`
@@ -159,7 +159,7 @@ func (t *Transport) check() error {
 		return errors.New("use either --tls self or --tls-cert and --tls-key")
 	case t.scheme() == "http" && !serve.IsLoopback(t.Listen) && !t.BehindProxy:
 		return fmt.Errorf("%s can be reached from outside: set --tls-cert and --tls-key, --tls self (a certificate of the "+
-			"service's own CA), or --behind-proxy if a proxy does TLS; plain HTTP is for 127.0.0.1 only", t.Listen)
+			"service's own CA), or --behind-proxy if a proxy terminates TLS; plain HTTP is for 127.0.0.1 only", t.Listen)
 	case t.BaseURL != "":
 		u, err := url.Parse(t.BaseURL)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" {
@@ -175,7 +175,7 @@ func (t *Transport) check() error {
 	return nil
 }
 
-// servesNoLists reports whether certificates name revocation lists at an address that nothing is known to serve.
+// servesNoLists reports whether certificates name revocation lists at an address that is not known to be served.
 func (t *Transport) servesNoLists() bool {
 	return t.BaseURL != "" && t.scheme() == "https" && !t.BehindProxy && t.PKIListen == "" && t.CRLURL == ""
 }

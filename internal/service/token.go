@@ -15,9 +15,9 @@ import (
 // hostTokenLifetime is long enough to create other tokens with it.
 const hostTokenLifetime = 24 * time.Hour
 
-// CreateOperatorToken creates an operator's token in the database itself, for an installation whose operators have all
-// lost their tokens and accounts. A service may use the database at the same time. The caller must have the key file,
-// and thus every private key already. If expires is zero, the token is valid for a day.
+// CreateOperatorToken creates an operator's token directly in the database, for an installation whose operators have
+// all lost their tokens and accounts. A service may use the database at the same time. The caller must have the key
+// file, and therefore already has access to every private key. If expires is zero, the token is valid for a day.
 func CreateOperatorToken(ctx context.Context, d Database, name string, expires, now time.Time,
 	log *slog.Logger) (t tenancy.Token, secret string, err error) {
 	now = now.UTC().Truncate(time.Microsecond)

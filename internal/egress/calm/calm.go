@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// An Outage describes what may be unavailable.
+// An Outage describes a dependency that may be unavailable.
 type Outage struct {
 	// What is its name in a sentence, such as "the database".
 	What string

@@ -22,7 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Client is the control of a gateway that runs apart from the service. It implements [gateway.Control].
+// A Client is the control of a stand-alone gateway. It implements [gateway.Control].
 type Client struct {
 	url   string
 	token func() (string, error)
@@ -31,7 +31,7 @@ type Client struct {
 	log   *slog.Logger
 }
 
-// NewClient makes a client of the service at an address. token returns the token of a gateway, for each request. The
+// NewClient returns a client of the service at an address. token returns the token of a gateway, for each request. The
 // address is https://, or of this machine. The service's certificate is verified with roots; nil stands for the
 // system's.
 func NewClient(address string, token func() (string, error), roots *x509.CertPool, log *slog.Logger) (*Client, error) {
@@ -236,7 +236,7 @@ func (c *Client) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 }
 
 // OnChange implements [gateway.Control]. While the service does not answer, there are no notifications. Once it answers
-// again the first one is "", since anything may have changed.
+// again, the first one is "", because anything may have changed.
 func (c *Client) OnChange(listen func(tenantID string)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -1,11 +1,11 @@
-// Package control connects a gateway that runs apart from the service. Its two sides are [Handler], in the service, and
-// [Client], in the gateway. They exchange JSON over HTTPS. A peer ignores the fields that it does not have, so that the
-// two can be of neighbouring versions.
+// Package control connects a stand-alone gateway to the service. Its two sides are [Handler], in the service, and
+// [Client], in the gateway. They exchange JSON over HTTPS. A peer ignores fields that it does not have, so the two can
+// have neighbouring versions.
 //
-// It promises that a private key crosses only sealed for the one process that asked (HPKE, RFC 9180). Neither a proxy
-// that ends TLS nor a log can read it. A change reaches the gateway as it is committed. A connection that is silently
-// dead is noticed within half a minute, and everything is read again after it. While the service does not answer, a
-// gateway continues with what it has.
+// It promises that a private key is sent only sealed for the process that asked (HPKE, RFC 9180). Neither a proxy that
+// terminates TLS nor a log can read it. A change reaches the gateway as soon as it is committed. A connection that is
+// silently dead is detected within half a minute, and everything is then read again. While the service does not answer,
+// a gateway continues with the state that it has.
 package control
 
 import (
@@ -26,10 +26,10 @@ const Path = "/api/v1/gateway/"
 // counts as dead.
 const heartbeat, silence = 10 * time.Second, 30 * time.Second
 
-// mostBytes limits a request and an answer. It fits the largest message that can be parked, in base64.
+// mostBytes limits a request and an answer. The largest message that can be parked, in base64, fits.
 const mostBytes = 3 << 29
 
-// The suite that seals keys is a hybrid, since what is recorded today may be attacked later.
+// The suite that seals keys is a hybrid, because traffic that is recorded today may be attacked later.
 var (
 	kem  = hpke.MLKEM768X25519()
 	kdf  = hpke.HKDFSHA256()

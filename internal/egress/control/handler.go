@@ -18,7 +18,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Handler answers remote gateways, below [Path]. The caller has checked that the request may do so.
+// Handler answers remote gateways, below [Path]. The caller has authorized the request.
 type Handler struct {
 	// Control is the control of a gateway in this process.
 	Control gateway.Control
@@ -83,7 +83,7 @@ var operations = map[string]func(h Handler, ctx context.Context, body io.Reader)
 	}),
 }
 
-// mostDue bounds how many waiting messages one answer lists.
+// mostDue limits the waiting messages in one answer.
 const mostDue = 1000
 
 func operation[I, O any](do func(Handler, context.Context, I) (O, error)) func(Handler, context.Context,
@@ -136,7 +136,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	do, ok := operations[name]
 	if !ok || r.Method != http.MethodPost {
-		answerError(w, http.StatusNotFound, "there is no such operation: the gateway may be newer than the service")
+		answerError(w, http.StatusNotFound, "unknown operation: the gateway may be newer than the service")
 		return
 	}
 	out, err := do(h, r.Context(), http.MaxBytesReader(w, r.Body, mostBytes))
@@ -153,7 +153,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(out)
 }
 
-// kinds are the errors that a gateway decides by, with the status that carries them.
+// kinds are the errors on which a gateway's decisions depend, with the status that carries them.
 var kinds = map[int]error{
 	http.StatusNotFound: tenancy.ErrNotFound, http.StatusConflict: tenancy.ErrRefused,
 	http.StatusUnprocessableEntity: tenancy.ErrInvalid, http.StatusPreconditionFailed: tenancy.ErrStale,

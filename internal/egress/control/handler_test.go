@@ -49,8 +49,8 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		{"POST", "token", `{"a":1}`, 422, "invalid request of a gateway"},
 		{"POST", "standing", `{"Tenant":"acme","Arrangement":"erp","SealTo":"AAAA"}`, 422, "public key is invalid"},
 		{"POST", "nothing", "{}", 404, "newer than the service"},
-		{"GET", "token", "", 404, "no such operation"},
-		{"POST", "changes", "", 404, "no such operation"},
+		{"GET", "token", "", 404, "unknown operation"},
+		{"POST", "changes", "", 404, "unknown operation"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), c.method, service.URL+Path+c.name, strings.NewReader(c.body))
 		check(t, err)

@@ -22,8 +22,8 @@ const signTimeout = 5 * time.Second
 // none. SHA-1 is not among them.
 var hashes = map[string]crypto.Hash{"": 0, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512}
 
-// sign signs for a TLS handshake of a gateway, with a key that stays here. It also signs if keys do not stay: a gateway
-// may have read the arrangement before the setting was changed, or from a replica that has another one.
+// sign signs for a TLS handshake of a gateway, with a key that stays in the service. It also does so if keys do not
+// stay: a gateway may have read the arrangement before the setting was changed, or from a replica with another setting.
 func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err error) {
 	_, identities, err := h.Control.Standing(ctx, in.Tenant, in.Arrangement)
 	if err != nil {
@@ -50,7 +50,7 @@ func (h Handler) sign(ctx context.Context, in signRequest) (out signAnswer, err 
 		in.Arrangement, in.Generation)
 }
 
-// options returns what a signature of TLS needs, for a key. The error is [tenancy.ErrInvalid].
+// options returns the options of a TLS signature with a key. The error is [tenancy.ErrInvalid].
 func (in signRequest) options(key crypto.Signer) (crypto.SignerOpts, error) {
 	hash, known := hashes[in.Hash]
 	_, pure := key.Public().(ed25519.PublicKey)
@@ -96,7 +96,7 @@ func (k *remoteKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 }
 
 // SignMessage implements [crypto.MessageSigner]. It verifies each signature: a receiver that got one of another key
-// would refuse it. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
+// would refuse it. The error is a [standing.ErrNoSignature], because crypto/tls keeps only its text.
 func (k *remoteKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	in := k.of
 	in.Message = message

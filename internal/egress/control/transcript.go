@@ -8,7 +8,7 @@ import (
 // mostSigned limits a message to be signed. In TLS 1.2 it is all of the handshake, with the certificates of both sides.
 const mostSigned = 512 << 10
 
-// clientVerify13 begins each message that a client signs in TLS 1.3 (RFC 8446, section 4.4.3). The hash of its messages
+// clientVerify13 begins the message that a client signs in TLS 1.3 (RFC 8446, section 4.4.3). The hash of the handshake
 // follows.
 var clientVerify13 = append(bytes.Repeat([]byte{' '}, 64), "TLS 1.3, client CertificateVerify\x00"...)
 
@@ -19,8 +19,8 @@ const clientHello, serverHello, certificateList = 1, 2, 11
 // key exchange, with a CertificateStatus (RFC 6066, section 8) if the server sent one.
 var clientVerify12 = regexp.MustCompile(`^\x01\x02\x0b\x16?\x0c?\x0d\x0e\x0b\x10$`)
 
-// isClientVerify reports whether a message is what TLS 1.2 or 1.3 has a client sign with the key of a certificate. A
-// certificate request, a token, a document or a message of a TLS server never is.
+// isClientVerify reports whether a TLS 1.2 or 1.3 client with a certificate signs this message. A certificate request,
+// a token, a document or a message of a TLS server is never one.
 func isClientVerify(message, certificate []byte) bool {
 	if hash, ok := bytes.CutPrefix(message, clientVerify13); ok {
 		return len(hash) == 32 || len(hash) == 48 // of the cipher suites
@@ -36,7 +36,7 @@ func isClientVerify(message, certificate []byte) bool {
 		}
 		types, message = append(types, kind), rest
 	}
-	// The list has its length, and before each certificate that of the certificate.
+	// The list begins with its length, and each certificate with its own.
 	return clientVerify12.Match(types) && len(own) >= 6 && bytes.HasPrefix(own[6:], certificate)
 }
 

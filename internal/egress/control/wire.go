@@ -11,9 +11,9 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// version is the version of the format in this file. It rises with a change that a neighbour could misread. A new field
-// is not such a change: a peer ignores the fields that it does not have. Requests and answers carry it in
-// [versionHeader]. A peer that sends none uses version 1.
+// version is the version of the format in this file. It increases with a change that a peer of a neighbouring version
+// could misread. A new field is not such a change: a peer ignores the fields that it does not have. Requests and
+// answers carry it in [versionHeader]. A peer that sends none uses version 1.
 const version = 1
 
 const versionHeader = "Perennial-Control-Version"
@@ -25,14 +25,14 @@ func checkVersion(h http.Header) error {
 		return nil
 	}
 	if v, err := strconv.Atoi(sent); err != nil || v > version {
-		return fmt.Errorf("it uses version %q of the format between them, and this side knows version %d", sent, version)
+		return fmt.Errorf("it uses version %q of the control protocol, and this side supports version %d", sent, version)
 	}
 	return nil
 }
 
-// What crosses between a gateway and the service has types of its own, so that renaming a field elsewhere changes
-// nothing here. Their names are part of the format. testdata/wire has an example of each, and testdata/older what an
-// earlier release sent.
+// The data between a gateway and the service has types of its own, so that renaming a field elsewhere changes nothing
+// here. Their names are part of the format. testdata/wire has an example of each, and testdata/older has examples of an
+// earlier release.
 type (
 	standingRequest struct {
 		Tenant      string `json:"Tenant"`

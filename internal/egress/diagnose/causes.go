@@ -15,7 +15,7 @@ import (
 // Cause names the reason for failing messages.
 type Cause string
 
-// The causes that can be told apart.
+// The causes that can be distinguished.
 const (
 	Healthy           Cause = "healthy"
 	NewNotKnown       Cause = "new-certificate-not-known"
@@ -37,8 +37,8 @@ const (
 	Unknown           Cause = "unknown"
 )
 
-// causes are the rules, in order: first what is wrong with everything, then what TLS says, then what sets one
-// generation apart from another. The first one that fits names the cause.
+// causes are the rules, in order: first general problems, then those that TLS shows, then differences between
+// generations. The first one that matches names the cause.
 var causes = []func(findings) (Diagnosis, bool){
 	nothingToPresent,
 	addressForbidden,
@@ -67,7 +67,7 @@ var causes = []func(findings) (Diagnosis, bool){
 	allUnknown,
 }
 
-// skew is the difference between the receiver's clock and ours from which on it can be a cause.
+// skew is the smallest difference between the receiver's clock and ours that can be a cause.
 const skew = 5 * time.Minute
 
 func nothingToPresent(f findings) (Diagnosis, bool) {
@@ -90,7 +90,7 @@ func receiverUntrusted(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ServerNotTrusted,
 		Summary: "we do not trust the receiver's own certificate: " + f.newest().Detail,
-		NextStep: "check that the endpoint is the right host; then give its CA with --server-ca, or its key with " +
+		NextStep: "check that the endpoint is the right host; then set its CA with --server-ca, or its key with " +
 			"--server-key-pin",
 	}, f.newest().Reason == outbound.ReceiverUntrusted
 }
@@ -107,7 +107,7 @@ func receiverDown(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   ReceiverDown,
 		Summary: "the receiver does not answer: " + f.newest().Detail,
-		NextStep: "ask the receiver's administrator whether the system runs and lets us through its firewall; the " +
+		NextStep: "ask the receiver's administrator whether the system runs and its firewall lets us through; the " +
 			"certificate is not the cause",
 	}, f.newest().Reason == outbound.Unreachable
 }
@@ -126,7 +126,7 @@ func receiversClockOff(f findings) (Diagnosis, bool) {
 		}
 		return Diagnosis{
 			Cause: ClockSkew,
-			Summary: fmt.Sprintf("the receiver's clock is off by %s: by it, our certificate (%s) is not valid",
+			Summary: fmt.Sprintf("the receiver's clock is off by %s: according to it, our certificate (%s) is not valid",
 				off.Abs().Round(time.Minute), validity(c)),
 			NextStep: "ask the receiver's administrator to set the clock (NTP)",
 		}, true
@@ -155,7 +155,7 @@ func calledExpired(f findings) (Diagnosis, bool) {
 func wrongPurpose(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: WrongPurpose,
-		Summary: "the receiver does not take the certificate for this purpose: it is for TLS client authentication " +
+		Summary: "the receiver does not accept the certificate for this purpose: it is for TLS client authentication " +
 			"(extended key usage 1.3.6.1.5.5.7.3.2)",
 		NextStep: "ask the receiver's administrator to accept certificates for client authentication, not for servers",
 	}, f.newest().Alert == outbound.UnsupportedCertificate
@@ -181,8 +181,8 @@ func keyTypeUnsupported(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause:   KeyTypeRefused,
 		Summary: fmt.Sprintf("the receiver does not accept keys of the type %s", f.certificate(r.Generation).KeyType),
-		NextStep: "change the tenant's key type to one that it takes (rsa2048 is taken nearly everywhere), and renew with " +
-			"--reason reissue",
+		NextStep: "change the tenant's key type to one that it accepts (rsa2048 is accepted nearly everywhere), and renew " +
+			"with --reason reissue",
 	}, r.Alert == outbound.HandshakeFailure || r.Reason == outbound.SignatureUnsupported
 }
 
@@ -198,7 +198,7 @@ func authorityUntrusted(f findings) (Diagnosis, bool) {
 	}, f.refusesNewest() && untrusted
 }
 
-// answerUnclear fits if messages got an answer that may be a refusal, and only TLS can be asked.
+// answerUnclear fits if messages got an answer that may be a refusal, and only TLS can be tested.
 func answerUnclear(f findings) (Diagnosis, bool) {
 	for _, e := range f.standing.Evidence {
 		if e.Verdict != rollover.Unclear || e.Source != rollover.Traffic || !f.newest().Handshake {
@@ -207,50 +207,50 @@ func answerUnclear(f findings) (Diagnosis, bool) {
 		return Diagnosis{
 			Cause:   RefusalUnclear,
 			Summary: fmt.Sprintf("messages with generation %d get an answer that may be a refusal: %s", e.Generation, e.Detail),
-			NextStep: fmt.Sprintf("give the arrangement a probe that tells (perennial arrangement change %s %s --probe \"GET "+
-				"/path\"), or add the rule with --refusal-rule", f.standing.Tenant.Name, f.standing.Arrangement.Name),
+			NextStep: fmt.Sprintf("give the arrangement a probe that shows the difference (perennial arrangement change %s %s "+
+				"--probe \"GET /path\"), or add the rule with --refusal-rule", f.standing.Tenant.Name, f.standing.Arrangement.Name),
 		}, true
 	}
 	return Diagnosis{}, false
 }
 
-// senderDenied fits if the receiver accepts every certificate and denied a message all the same.
+// senderDenied fits if the receiver accepts every certificate but denied a message.
 func senderDenied(f findings) (Diagnosis, bool) {
 	m, denied := f.lastDenied()
 	return Diagnosis{
 		Cause: NotTheCertificate,
 		Summary: fmt.Sprintf("every generation is accepted, and a message was answered %d: the sender's permissions are the "+
 			"cause", m.Status),
-		NextStep: "ask the receiver's administrator to look at the authorisation of this sender for " + m.Path,
+		NextStep: "ask the receiver's administrator to check the authorisation of this sender for " + m.Path,
 	}, denied && f.acceptsAll() && !f.first().Handshake
 }
 
-// applicationUnasked fits if a message was denied and only TLS was asked.
+// applicationUnasked fits if a message was denied and only TLS was tested.
 func applicationUnasked(f findings) (Diagnosis, bool) {
 	_, denied := f.lastDenied()
 	return Diagnosis{
 		Cause: Unknown,
-		Summary: "TLS accepts every generation; whether the receiver's application accepts them cannot be asked without a " +
-			"probe",
+		Summary: "TLS accepts every generation; without a probe, it cannot be tested whether the receiver's application " +
+			"accepts them",
 		NextStep: "give the arrangement a probe (--probe \"GET /path\"), and diagnose again",
 	}, denied && f.acceptsAll()
 }
 
-// senderFails fits if the receiver accepts every certificate and the latest message failed all the same.
+// senderFails fits if the receiver accepts every certificate but the latest message failed.
 func senderFails(f findings) (Diagnosis, bool) {
 	m, fails := f.failing()
 	d := Diagnosis{
 		Cause: NotTheCertificate,
 		Summary: fmt.Sprintf("every generation is accepted, and the latest message (%s %s) was answered %d: the certificate "+
 			"is not the cause", m.Method, m.Path, m.Status),
-		NextStep: "look at the message and its answer, or ask the receiver's administrator for its log of " + moment(m.At),
+		NextStep: "check the message and its answer, or ask the receiver's administrator for its log of " + moment(m.At),
 	}
 	if f.first().Handshake {
 		m, fails = f.lastFailure()
 		fails = fails && f.now.Sub(m.At) < time.Hour
 		d.Cause = Unknown
-		d.Summary = fmt.Sprintf("TLS accepts every generation, and a message (%s %s) was answered %d. Whether the "+
-			"receiver's application accepts them cannot be asked without a probe", m.Method, m.Path, m.Status)
+		d.Summary = fmt.Sprintf("TLS accepts every generation, and a message (%s %s) was answered %d. Without a probe, it "+
+			"cannot be tested whether the receiver's application accepts them", m.Method, m.Path, m.Status)
 		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), and diagnose again"
 	}
 	return d, fails && f.acceptsAll()
@@ -272,7 +272,7 @@ func questionUseless(f findings) (Diagnosis, bool) {
 	if (outbound.Answers{Control: f.none, Results: f.all}).Unasked() {
 		d.Cause = NoCertificateSeen
 		d.Summary = "the receiver does not ask for a client certificate in TLS, and answers without one"
-		d.NextStep = "ask the receiver's administrator whether that is meant: then the renewal needs nothing"
+		d.NextStep = "ask the receiver's administrator whether that is intended: if so, the renewal needs no action"
 	}
 	return d, len(f.all) > 0 && !slices.ContainsFunc(f.all, differs)
 }
@@ -289,7 +289,7 @@ func healthy(f findings) (Diagnosis, bool) {
 		d.Cause = Unknown
 		d.Summary = "the receiver completes the TLS handshake with every generation, which proves nothing about its " +
 			"application"
-		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), so that the application can be asked"
+		d.NextStep = "give the arrangement a probe (--probe \"GET /path\"), so that the application can be tested"
 	}
 	return d, true
 }
@@ -349,7 +349,7 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 	newest := f.newest().Generation
 	return Diagnosis{
 		Cause: OldRemoved,
-		Summary: fmt.Sprintf("the receiver has taken generation %d and removed generation %s", newest,
+		Summary: fmt.Sprintf("the receiver has installed generation %d and removed generation %s", newest,
 			numbers(f.refused())),
 		NextStep: fmt.Sprintf("with the strategy adaptive, nothing: the gateway switches by itself. Otherwise run: "+
 			"perennial rollover choose %s %d", f.standing.Name(), newest),
@@ -359,20 +359,21 @@ func oldRemoved(f findings) (Diagnosis, bool) {
 func noCertificateAsked(f findings) (Diagnosis, bool) {
 	return Diagnosis{
 		Cause: NoCertificateSeen,
-		Summary: "the receiver does not ask for a client certificate in TLS, and so cannot identify the sender: a proxy in " +
-			"front of it may end TLS",
-		NextStep: "ask the receiver's administrator to switch on client certificates at this address",
+		Summary: "the receiver does not ask for a client certificate in TLS, so it cannot identify the sender: a proxy in " +
+			"front of it may terminate TLS",
+		NextStep: "ask the receiver's administrator to enable client certificates at this address",
 	}, f.refusesAll() && !f.asksForCertificates()
 }
 
-// everyoneDenied fits if several generations get one and the same refusal.
+// everyoneDenied fits if several generations get the same refusal.
 func everyoneDenied(f findings) (Diagnosis, bool) {
 	differs := func(r outbound.Result) bool { return !sameAnswer(r, f.first()) || r.Meaning != outbound.Refused }
 	return Diagnosis{
 		Cause: NotTheCertificate,
 		Summary: fmt.Sprintf("the receiver answers %s to every generation: this is not a renewal problem",
 			f.first().Detail),
-		NextStep: "ask the receiver's administrator to look at the authorisation of this sender, or at what else it checks",
+		NextStep: "ask the receiver's administrator to check the authorisation of this sender, and the receiver's other " +
+			"checks",
 	}, f.refusesAll() && len(f.all) > 1 && !slices.ContainsFunc(f.all, differs)
 }
 
@@ -387,7 +388,7 @@ func allUnknown(f findings) (Diagnosis, bool) {
 	}, f.refusesAll() && sameAnswer(f.first(), f.none)
 }
 
-// issuerOf is the issuer of a certificate by name, or by ID if the certificate cannot be read.
+// issuerOf returns the name of a certificate's issuer, or its ID if the certificate cannot be read.
 func issuerOf(c tenancy.Certificate) string {
 	parsed, err := certfile.ParseCertificate(c.DER)
 	if err != nil {

@@ -249,11 +249,11 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"the sender got another error":    {messages(with(taken), 404, 500), NotTheCertificate, "answered 404"},
 		"the sender got an error before":  {messages(with(taken), 200, 500), Healthy, ""},
-		"TLS is asked, and messages fail": {messages(with(handshake), 500), Unknown, "cannot be asked without a probe"},
+		"TLS is asked, and messages fail": {messages(with(handshake), 500), Unknown, "cannot be tested"},
 		"the probe gets 404 in any case":  {alone(with(missing, missing), missing), QuestionUseless, "which proves nothing"},
 		"the probe gets 404 from a receiver that asks for nothing": {
 			alone(with(unasked(missing)), unasked(missing)),
-			NoCertificateSeen, "the renewal needs nothing",
+			NoCertificateSeen, "the renewal needs no action",
 		},
 		"messages get an answer that may be a refusal": {
 			doubted(with(handshake, handshake)),
@@ -264,7 +264,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		"three answers that differ":                      {alone(with(taken, missing), login), Unknown, "do not show"},
 		"denied, and only TLS was asked": {
 			messages(with(handshake), 403),
-			Unknown, "cannot be asked without a probe",
+			Unknown, "without a probe, it cannot be tested",
 		},
 		"healthy":                      {with(taken, taken), Healthy, "nothing"},
 		"only the handshake was asked": {with(handshake), Unknown, "proves nothing about its application"},
@@ -305,7 +305,7 @@ func TestTheFirstCauseThatFitsIsNamed(t *testing.T) {
 		},
 		"no certificate asked": {
 			with(unasked(denies)),
-			NoCertificateSeen, "switch on client certificates",
+			NoCertificateSeen, "enable client certificates",
 		},
 		"no certificate asked, but closed": {
 			with(unasked(closes), unasked(denies)),

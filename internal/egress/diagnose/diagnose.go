@@ -1,8 +1,8 @@
 // Package diagnose names the cause of failing messages of one arrangement, with the evidence and the next step.
 //
 // It promises to ask the receiver itself, with every generation that can be presented and with none, over fresh
-// connections that change nothing there. It names a cause only if the answers show it, and says so if they leave it
-// open.
+// connections that change nothing there. It names a cause only if the answers show it, and otherwise reports that they
+// do not.
 package diagnose
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Diagnosis is the cause of failing messages, with what shows it.
+// A Diagnosis is the cause of failing messages, with the evidence.
 type Diagnosis struct {
 	Cause    Cause
 	Summary  string
@@ -27,7 +27,7 @@ type Diagnosis struct {
 	NextStep string
 	// Answers are those to the questions that were asked.
 	Answers outbound.Answers
-	// Rule would make the gateway recognise the receiver's way to refuse; nil if it does already.
+	// Rule would make the gateway recognise the receiver's refusals; nil if it already does.
 	Rule *tenancy.RefusalRule
 }
 
@@ -45,7 +45,7 @@ func Run(ctx context.Context, n *outbound.Network, s standing.Standing, identiti
 	return d
 }
 
-// findings are the answers, and what they are compared with.
+// findings are the answers, and the data with which they are compared.
 type findings struct {
 	standing standing.Standing
 	now      time.Time
@@ -54,10 +54,10 @@ type findings struct {
 	recent   []tenancy.Message
 }
 
-// conclude takes the first cause of the table that fits, and adds the evidence.
+// conclude takes the first matching cause of the table, and adds the evidence.
 func (f findings) conclude() Diagnosis {
 	d := Diagnosis{Cause: Unknown, Summary: "the answers do not show the cause",
-		NextStep: "look at the evidence, and ask the receiver's administrator for its log of " + moment(f.now)}
+		NextStep: "check the evidence, and ask the receiver's administrator for its log of " + moment(f.now)}
 	for _, fits := range causes {
 		if found, ok := fits(f); ok {
 			d = found
@@ -72,8 +72,8 @@ func (f findings) conclude() Diagnosis {
 	}
 	d.Evidence = append(d.Evidence, "without a certificate: "+answer(f.none))
 	if slices.ContainsFunc(f.all, func(r outbound.Result) bool { return r.Late }) {
-		d.Evidence = append(d.Evidence, "the receiver asks for the certificate late, so that it is held at TLS 1.2 "+
-			"(--tls-max 1.2)")
+		d.Evidence = append(d.Evidence, "the receiver asks for the certificate late, so it is held at TLS 1.2 (--tls-max "+
+			"1.2)")
 	}
 	if names := f.namedCAs(); len(names) > 0 {
 		d.Evidence = append(d.Evidence, "the receiver names these CAs: "+strings.Join(names, "; "))
@@ -193,7 +193,7 @@ func (f findings) asksForCertificates() bool {
 	return slices.ContainsFunc(f.all, func(r outbound.Result) bool { return r.Asked })
 }
 
-// namedCAs are the CAs that the receiver accepts certificates of, as it named them in TLS.
+// namedCAs are the CAs whose certificates the receiver accepts, as it named them in TLS.
 func (f findings) namedCAs() (names []string) {
 	for _, r := range append(slices.Clone(f.all), f.none) {
 		for _, n := range r.AcceptableCAs {
@@ -224,8 +224,8 @@ func (f findings) lastFailure() (m tenancy.Message, ok bool) {
 	return m, false
 }
 
-// failed reports whether a message was not answered, or with an error, or with a redirect that accepted generations are
-// not known to get.
+// failed reports whether a message got no answer, an error, or a redirect that accepted generations are not known to
+// get.
 func (f findings) failed(m tenancy.Message) bool {
 	switch {
 	case m.Status == 0, m.Status >= 400:

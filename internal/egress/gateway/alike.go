@@ -25,7 +25,7 @@ type control struct {
 // mostControls limits the kinds of answers of one receiver that are remembered.
 const mostControls = 64
 
-// control returns what is known of a kind of answer without a certificate. fresh reports whether that counts still.
+// control returns the known result for a kind of answer without a certificate. fresh reports whether it still counts.
 func (r *route) control(kind outbound.Kind, now time.Time) (c control, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +33,7 @@ func (r *route) control(kind outbound.Kind, now time.Time) (c control, fresh boo
 	return c, now.Sub(c.at) < controlsFresh
 }
 
-// controlled remembers what the answer without a certificate showed.
+// controlled stores the result of the answer without a certificate.
 func (r *route) controlled(kind outbound.Kind, c control) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -42,7 +42,7 @@ func tenantOf(c *x509.Certificate, domain string) (tenant string, ok bool) {
 	return "", false
 }
 
-// lookEvery is the interval at which the file of revocation lists is looked at.
+// lookEvery is the interval at which the file of revocation lists is checked.
 const lookEvery = 5 * time.Second
 
 // revocations are the revocation lists of the CAs of senders' certificates, from a file that is read again when it has
@@ -66,7 +66,7 @@ type authorityList struct {
 	revoked map[string]bool // by serial number
 }
 
-// check returns an error unless a chain is known to be not revoked. The list of the CA that issued the sender's
+// check returns an error unless a chain is known not to be revoked. The list of the CA that issued the sender's
 // certificate must exist and be current (RFC 5280, section 6.3.3). The lists of the CAs above it count if they exist.
 func (v *revocations) check(chain []*x509.Certificate, now time.Time) error {
 	if v.path == "" {
@@ -124,8 +124,8 @@ func (v *revocations) listOf(ca *x509.Certificate) *authorityList {
 	return list
 }
 
-// read reads the file if it has changed. A file that was damaged after the start is an error, since a revocation may be
-// missing.
+// read reads the file if it has changed. A file that was damaged after the start is an error, because a revocation may
+// be missing.
 func (v *revocations) read(now time.Time) error {
 	if now.Sub(v.looked) < lookEvery && !now.Before(v.looked) {
 		return v.err

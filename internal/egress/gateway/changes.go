@@ -1,7 +1,7 @@
 package gateway
 
-// changes tell whether something of a tenant has changed while it was being read, so that an answer from before a
-// change is not believed. A neighbour's change does not count: there are thousands of them during a renewal run. The
+// changes detect that the data of a tenant has changed while it was being read, so that an answer from before a change
+// is not used. Changes of other tenants do not count, because there are thousands of them during a renewal run. The
 // lock of the cache guards them.
 type changes struct {
 	count   int
@@ -33,8 +33,8 @@ func (c *changes) end() {
 	}
 }
 
-// concern reports whether a tenant has changed since a reading began. What belongs to no tenant is concerned by any
-// change.
+// concern reports whether a tenant has changed since a reading began. Any change concerns data that belongs to no
+// tenant.
 func (c *changes) concern(tenantID string, since int) bool {
 	return tenantID == "" && c.count > since || max(c.latest[tenantID], c.latest[""]) > since
 }

@@ -19,15 +19,15 @@ const (
 	// answersFresh is the time for which the answers to a question count for messages that get the same kind of answer
 	// with the same generation.
 	answersFresh = 5 * time.Second
-	// compareTimeout limits the time for which an answer waits for the one that it is compared with.
+	// compareTimeout limits the time for which an answer waits for the answer to compare it with.
 	compareTimeout = 5 * time.Second
 	// questionTimeout limits the time that a message waits for a question.
 	questionTimeout = 10 * time.Second
 )
 
-// conclude decides what an answer proves, if need be by comparison with the answer to another generation. It returns
-// the attempts with what each proves, the one to forward last. An attempt that is refused must be repeated with another
-// generation.
+// conclude decides what an answer proves, if necessary by comparison with the answer to another generation. It returns
+// the attempts with their conclusions; the one to forward comes last. An attempt that is refused must be repeated with
+// another generation.
 func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 	if a.meaning != outbound.Answered {
 		return []attempt{a}
@@ -54,7 +54,7 @@ func (m *message) conclude(r *http.Request, to *route, a attempt) []attempt {
 	return []attempt{a}
 }
 
-// proves sets what an answer proves by itself. others states whether it can be compared with the answer to another
+// proves sets the conclusion from an answer alone. others states whether it can be compared with the answer to another
 // generation.
 func (r *route) proves(a attempt, others bool) (attempt, outbound.Trial) {
 	r.mu.Lock()
@@ -138,7 +138,7 @@ func (m *message) question(r *http.Request, to *route, a attempt) (mine outbound
 }
 
 // askForHead asks for the head of the resource that a message was sent to, with this generation and another one, if the
-// arrangement has no question. Most receivers refuse before they look at the method.
+// arrangement has no question. Most receivers refuse before they evaluate the method.
 func (m *message) askForHead(r *http.Request, to *route, a attempt) attempt {
 	if !to.questions.first(doubt{a.generation, a.reading.Kind}, m.gateway.now()) {
 		return a
@@ -165,7 +165,7 @@ func (m *message) mayRepeat(a attempt, kind outbound.Kind) bool {
 	return unprocessed && (m.kept == nil || m.kept.canBeSent())
 }
 
-// first reports whether a doubt has not been asked about for a while, and remembers it.
+// first reports whether there was no question about a doubt for a while, and stores the time.
 func (q *questions) first(because doubt, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -176,7 +176,7 @@ func (q *questions) first(because doubt, now time.Time) bool {
 	return true
 }
 
-// remember stores when a doubt was asked about. q.mu is held.
+// remember stores the time of a question about a doubt. q.mu is held.
 func (q *questions) remember(because doubt, now time.Time) {
 	if q.asked == nil || len(q.asked) >= mostDoubts {
 		q.asked = map[doubt]time.Time{}
@@ -198,7 +198,7 @@ type questions struct {
 	asked   map[doubt]time.Time // when the question was last asked because of a doubt
 }
 
-// mostDoubts limits the doubts that are remembered.
+// mostDoubts limits the doubts that are stored.
 const mostDoubts = 64
 
 // ask returns answers that are recent. asked is false if the arrangement has no question that could prove anything.

@@ -15,12 +15,12 @@ import (
 )
 
 // examine finds out the meaning of a closed connection. An idempotent request without a body is sent again, and so is
-// one whose body was withheld until "100 Continue", which did not come: the receiver has got nothing to process. Any
-// other one must not be, since the receiver may have processed it. Instead its head is sent with "Expect: 100-continue"
-// and without the body, over a fresh connection. If that connection is closed as well, although the receiver can be
-// reached, closing is its way to refuse. "100 Continue" proves nothing, because many servers send it before their
-// application sees the request. Then a safe request is compared: if the receiver closes that with this generation only,
-// it refuses the generation, and has not processed the message.
+// one whose body was withheld until "100 Continue", which did not come: the receiver has nothing to process. Any other
+// request must not be sent again, because the receiver may have processed it. Instead its head is sent with "Expect:
+// 100-continue" and without the body, over a fresh connection. If that connection is closed as well, although the
+// receiver can be reached, closing is its way to refuse. "100 Continue" proves nothing, because many servers send it
+// before their application sees the request. Then a safe request is compared: if the receiver closes that with this
+// generation only, it refuses the generation, and has not processed the message.
 func (m *message) examine(r *http.Request, to *route, a *attempt) {
 	fresh := to.fresh(m.networkOf(to), &to.identities[a.generation].Identity)
 	m.attempts++
@@ -104,9 +104,9 @@ type finding struct {
 	refused bool
 }
 
-// refusesSafely may run beside the attempt that it is about. It sends a safe request with another generation and then
-// with this one, over fresh connections. It finds out whether the receiver answers it with the other one, and refuses
-// it, closes the connection or hangs with this one.
+// refusesSafely may run concurrently with the attempt that it examines. It sends a safe request with another generation
+// and then with this one, over fresh connections. It finds out whether the receiver answers it with the other one, and
+// refuses it, closes the connection or hangs with this one.
 func (m *message) refusesSafely(r *http.Request, to *route, generation int) (f finding) {
 	for _, other := range to.others(generation, m.gateway.now()) {
 		compared := m.safely(r, to, other)

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// smallBody is the size up to which a body is sent without asking first, if its generation was accepted a moment ago.
-	// The answer to a refused message of this size is hardly ever lost, and if it is, the question is asked afterwards.
+	// smallBody is the size up to which a body is sent without a prior question, if its generation was accepted a moment
+	// ago. The answer to a refused message of this size is hardly ever lost. If it is, the question is asked afterwards.
 	smallBody = 64 << 10
 	// recentAcceptance limits the age of an acceptance that this gateway saw, for it to count as "a moment ago".
 	recentAcceptance = 10 * time.Second
@@ -100,7 +100,7 @@ func (m *message) keep(r *http.Request, limit int64) {
 	}
 }
 
-// once sends a message with one generation and returns whatever the answer is.
+// once sends a message with one generation and returns its answer, whatever it is.
 func (m *message) once(r *http.Request, generation int) attempt {
 	m.attempts++
 	a := attempt{generation: generation}
@@ -121,14 +121,14 @@ func (m *message) once(r *http.Request, generation int) attempt {
 		a = m.first(r, m.route, a, trial)
 		m.gateway.learn(m.route, []attempt{a})
 	case a.meaning == outbound.Refused && r.ContentLength != 0:
-		// What was sent of a refused body may count against the connection forever. With HAProxy 2.6, later messages on the
-		// same HTTP/2 connection stalled: our side waited for flow control, and its sessions waited for data.
+		// The part of a refused body that was sent may count against the connection forever. With HAProxy 2.6, later messages
+		// on the same HTTP/2 connection stalled: our side waited for flow control, and its sessions waited for data.
 		m.route.reconnect(m.networkOf(m.route), generation)
 	}
 	return a
 }
 
-// present sends a request with one generation, and gives up if the receiver stops reading its body.
+// present sends a request with one generation, and aborts if the receiver stops reading its body.
 func (m *message) present(r *http.Request, to *route, generation int) attempt {
 	r, stop := guard(r, to.standing.Arrangement.Egress.Timeout())
 	m.sent = time.Now()
@@ -206,7 +206,7 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 			}
 			return a
 		}
-		// Its other connections date from a time in which the receiver may have accepted the generation.
+		// Its other connections date from a time when the receiver may have accepted the generation.
 		to.reconnect(m.networkOf(to), a.generation)
 		if !again || r.Context().Err() != nil {
 			m.outcome = outcome{kind: refusedTooBig, generation: a.generation, detail: a.detail}
@@ -227,11 +227,11 @@ func (m *message) tryEach(r *http.Request, to *route, order []int, tries []attem
 	return last
 }
 
-// afterAll returns the generations that are worth another attempt when every one was refused, with the route as it is
+// afterAll returns the generations that are worth another attempt after every one was refused, with the route that is
 // read again. Those are: the generations that this gateway was not notified of yet; those that were refused on an older
 // connection, which a server with several processes may still serve by its old configuration; and the first and the
-// last one, in case the receiver changed between two attempts. The one that was tried last begins: behind a balancer
-// that alternates, each generation may have reached the node that does not know it. A receiver that is being
+// last one, in case the receiver changed between two attempts. The last one that was tried comes first: behind a load
+// balancer that alternates, each generation may have reached the node that does not accept it. A receiver that is being
 // reconfigured gets a few more rounds.
 func (m *message) afterAll(ctx context.Context, to *route, tries []attempt) (*route, []int) {
 	if len(roundPauses) <= m.rounds || m.rounds > 0 && !to.isReconfiguring(m.gateway.now()) {
@@ -286,14 +286,14 @@ func describe(tries []attempt) string {
 	return strings.Join(parts, ", ")
 }
 
-// tryOne sends the message with one generation. again is false if the body cannot be sent another time.
+// tryOne sends the message with one generation. again is false if the body cannot be sent again.
 func (m *message) tryOne(r *http.Request, to *route, generation int) (a attempt, again bool) {
 	m.attempts++
 	id := to.identities[generation]
 	a.generation = generation
 	if id == nil {
 		a.meaning, a.detail = outbound.Refused, "its key is not available"
-		a.err = fmt.Errorf("generation %d cannot be presented any more", generation)
+		a.err = fmt.Errorf("generation %d can no longer be presented", generation)
 		return a, true
 	}
 	q, ok := m.copyFor(r, to, generation)
@@ -362,14 +362,14 @@ func (m *message) watched(r, q *http.Request, to *route, generation int) attempt
 }
 
 // refusesExpect reports whether an answer may be the refusal of an expectation (RFC 9110, section 10.1.1). unread
-// reports whether nothing of the body was sent, so that the receiver cannot have processed the message.
+// reports whether no part of the body was sent, so that the receiver cannot have processed the message.
 func (a *attempt) refusesExpect(unread bool) bool {
 	status := a.reading.Kind.Status
 	return a.meaning == outbound.Answered && (status == http.StatusExpectationFailed ||
 		unread && (status == http.StatusBadRequest || status == http.StatusNotImplemented))
 }
 
-// quiet adds a trace to a request, and keeps "100 Continue" from the sender, who did not ask for it: the proxy's own
+// quiet adds a trace to a request, and hides "100 Continue" from the sender, who did not ask for it: the proxy's own
 // trace forwards every interim response.
 func quiet(ctx context.Context, trace *httptrace.ClientTrace) context.Context {
 	if proxys := httptrace.ContextClientTrace(ctx); proxys != nil && proxys.Got1xxResponse != nil {
@@ -411,7 +411,7 @@ func (m *message) copyFor(r *http.Request, to *route, generation int) (q *http.R
 	return q, true
 }
 
-// inDoubt reports whether to ask before a body is sent.
+// inDoubt reports whether to ask the receiver before a body is sent.
 func (r *route) inDoubt(generation int, size int64, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

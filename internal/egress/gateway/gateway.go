@@ -1,14 +1,14 @@
-// Package gateway is the egress proxy. Platform applications send plain HTTP to it. It sends their messages on with the
-// tenant's certificate, and brings every receiver over from one generation to the next.
+// Package gateway is the egress proxy. Platform applications send plain HTTP to it. It forwards their messages with the
+// tenant's certificate, and moves every receiver from one generation to the next.
 //
 // For every strategy but immediate it promises: if a receiver refuses a message because of the certificate, the same
 // message is sent again with the other valid generation, before the sender gets an answer. So no message fails because
 // a certificate was renewed, as long as the receiver accepts one valid generation. If the receiver refuses every
-// generation, its answer goes back unchanged. A message that the receiver may have processed is never sent twice. A
+// generation, its answer is returned unchanged. A message that the receiver may have processed is never sent twice. A
 // sender of one tenant can neither use nor see the arrangements of another.
 //
-// The promise ends with large bodies: one beyond the arrangement's limit cannot be sent again if the receiver began to
-// read it before it refused.
+// The promise does not include large bodies: a body beyond the arrangement's limit cannot be sent again if the receiver
+// began to read it before it refused.
 package gateway
 
 import (
@@ -39,21 +39,21 @@ type Control interface {
 	Deliveries
 }
 
-// Routes tells the gateway what to present, and who may send.
+// Routes provides the generations to present, and the senders that are allowed.
 type Routes interface {
 	// Standing returns the state of an arrangement, with the identities that can be presented. The error is
 	// [tenancy.ErrNotFound] if there is no arrangement of this name.
 	Standing(ctx context.Context, tenant, arrangement string) (standing.Standing, []standing.Identity, error)
 	// Token finds the valid token with this hash, or returns [tenancy.ErrNotFound].
 	Token(ctx context.Context, hash string) (tenancy.Token, error)
-	// OnChange calls a function with the ID of a tenant for which something changed, until stop is called. The ID is ""
-	// if anything may have changed.
+	// OnChange calls a function with the ID of a tenant that has changed, until stop is called. The ID is "" if anything
+	// may have changed.
 	OnChange(listen func(tenantID string)) (stop func())
 }
 
-// Journal keeps what the gateway reports.
+// Journal stores the reports of the gateway.
 type Journal interface {
-	// Observe records what receivers answered.
+	// Observe records the answers of receivers.
 	Observe(ctx context.Context, arrangementID string, seen []standing.Observation) error
 	// Record adds to the message log.
 	Record(ctx context.Context, messages []tenancy.Message) error
@@ -61,8 +61,9 @@ type Journal interface {
 
 // Parking stores messages for delivery.
 type Parking interface {
-	// Park stores a message, sealed, once for its Idempotency-Key, and returns what is stored under the key. The error is
-	// [tenancy.ErrConflict] if that is another message, and [tenancy.ErrQuota] if the tenant's quota is used up.
+	// Park stores a message, sealed, once for its Idempotency-Key, and returns the message that is stored under the key.
+	// The error is [tenancy.ErrConflict] if that is another message, and [tenancy.ErrQuota] if the tenant's quota is used
+	// up.
 	Park(ctx context.Context, p tenancy.Parked, request []byte) (tenancy.Parked, error)
 	// Parked finds a parked message of an arrangement.
 	Parked(ctx context.Context, arrangementID, id string) (tenancy.Parked, error)
@@ -77,7 +78,7 @@ type Deliveries interface {
 	// ClaimParked claims a message for one attempt, until an instant, and opens it. claimed is false if another process
 	// was faster.
 	ClaimParked(ctx context.Context, p tenancy.Parked, until time.Time) (claimed bool, request []byte, err error)
-	// UpdateParked stores how an attempt ended.
+	// UpdateParked stores the result of an attempt.
 	UpdateParked(ctx context.Context, p tenancy.Parked) error
 }
 
@@ -91,17 +92,17 @@ type Bodies interface {
 	AddParkedChunk(ctx context.Context, p tenancy.Parked, part tenancy.ParkedPart) error
 	// ParkedChunk returns a chunk of the body of a message that was claimed.
 	ParkedChunk(ctx context.Context, p tenancy.Parked, n int) ([]byte, error)
-	// DropParked deletes what was stored of a message that was not completed.
+	// DropParked deletes the stored parts of a message that was not completed.
 	DropParked(ctx context.Context, p tenancy.Parked) error
 }
 
-// Config has what a gateway needs, and its options. Control, Network, Now and Log are required.
+// Config has the dependencies of a gateway, and its options. Control, Network, Now and Log are required.
 type Config struct {
 	Control Control
 	Network *outbound.Network
 	// Suffix is the domain of host names that address an arrangement; empty for paths alone.
 	Suffix string
-	// Open lets every caller send for every tenant: for loopback alone.
+	// Open lets every caller send for every tenant. It is for loopback only.
 	Open bool
 	// SenderDomain is the trust domain of senders' certificates. None is accepted if it is empty.
 	SenderDomain string
@@ -111,13 +112,13 @@ type Config struct {
 	Workloads *workload.Verifier
 	// TempDir holds bodies that are kept; empty for the system's.
 	TempDir string
-	// ParkedTimeout limits how long a receiver may take for a parked message, whatever its arrangement allows; 0 for
+	// ParkedTimeout limits the time for a receiver to answer a parked message, whatever its arrangement allows; 0 for
 	// [DefaultParkedTimeout].
 	ParkedTimeout time.Duration
 	// BodyGrace is the time that a sender may take for the body of a message, besides a second for every 500 bytes; 0 for
 	// 20 seconds.
 	BodyGrace time.Duration
-	// LogDetail selects how much the message log keeps; empty for [LogMinutes].
+	// LogDetail selects the detail of the message log; empty for [LogMinutes].
 	LogDetail LogDetail
 	// ArrangementSeries counts messages per arrangement, and not only in total.
 	ArrangementSeries bool
@@ -125,7 +126,7 @@ type Config struct {
 	Log               *slog.Logger
 }
 
-// A Gateway is the handler of its own listener. It keeps in memory what it presents for the arrangements in use.
+// A Gateway is the handler of its own listener. It keeps the generations of the arrangements in use in memory.
 type Gateway struct {
 	control Control
 	network *outbound.Network
@@ -160,7 +161,7 @@ type Gateway struct {
 	ended        sync.WaitGroup
 }
 
-// New starts a gateway, which works until [Gateway.Close].
+// New starts a gateway, which runs until [Gateway.Close].
 func New(c Config) (*Gateway, error) {
 	if c.Control == nil || c.Network == nil || c.Now == nil || c.Log == nil {
 		return nil, errors.New("a gateway needs a control, a network, a clock and a log")
@@ -198,14 +199,14 @@ func New(c Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Close reports what is left, and ends the work in the background. Requests must have ended.
+// Close reports the remaining observations, and ends the work in the background. Requests must have ended.
 func (g *Gateway) Close() {
 	g.stop()
 	g.ended.Wait()
 	g.routes.closeAll()
 }
 
-// changed discards what is cached of a tenant. What is in use is read again before its next message.
+// changed discards the cached data of a tenant. Routes in use are read again before their next message.
 func (g *Gateway) changed(tenantID string) {
 	g.tokens.forget(tenantID, g.now())
 	g.routes.forget(tenantID)
@@ -230,14 +231,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodConnect || len(r.TransferEncoding) > 0 {
-		// After CONNECT, a sender writes what is not HTTP. Beside Transfer-Encoding, net/http discards a Content-Length, and
-		// RFC 9112, section 6.1, demands the end of a connection that had both. So every one with the former ends.
+		// After CONNECT, a sender does not write HTTP. If there is a Transfer-Encoding, net/http discards a Content-Length,
+		// and RFC 9112, section 6.1, requires a connection that had both to end. So every connection with a Transfer-Encoding
+		// ends.
 		w.Header().Set("Connection", "close")
 	}
 	if r.Method == http.MethodConnect || strings.EqualFold(r.Header.Get("Upgrade"), "h2c") {
 		problem(w, http.StatusNotImplemented,
-			"the gateway forwards messages and is not a proxy for CONNECT or h2c: send the "+
-				"message itself, over HTTP/2 with prior knowledge if you like")
+			"the gateway forwards messages and is not a proxy for CONNECT or h2c: send the message directly, optionally over "+
+				"HTTP/2 with prior knowledge")
 		return
 	}
 	path := escapedPath(r)
@@ -260,8 +262,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case errors.Is(err, ErrOwnToken):
 		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)
-		problem(w, http.StatusServiceUnavailable, "the arrangement was not looked up, because the service does not accept "+
-			"this gateway's own token any more: the gateway's operator must replace it")
+		problem(w, http.StatusServiceUnavailable, "the arrangement was not looked up, because the service no longer "+
+			"accepts this gateway's own token: the gateway's operator must replace it")
 		return
 	case errors.Is(err, ErrAway):
 		g.log.ErrorContext(r.Context(), "an arrangement could not be read", "arrangement", to, "error", err)

@@ -515,7 +515,7 @@ func TestAReceiverThatStopsReadingABodyTimesOut(t *testing.T) {
 	}))
 	for range 2 { // with one generation, and while a roll-over is open
 		if got := f.send("stuck", "POST", 30<<20); got.status != 504 ||
-			!strings.Contains(got.body, "read nothing more of the body for 1s") {
+			!strings.Contains(got.body, "read no more of the body for 1s") {
 			t.Errorf("%+v", got)
 		}
 		f.renew()

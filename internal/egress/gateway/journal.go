@@ -12,7 +12,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A LogDetail selects how much the message log keeps.
+// A LogDetail selects the detail of the message log.
 type LogDetail string
 
 // The first message of an outcome in a minute has an entry of its own, and a second entry counts the others. With
@@ -92,8 +92,8 @@ type turns struct {
 }
 
 // journal collects entries of the message log and writes them in pages. Entries that could not be written wait for the
-// next try, because the log matters most during an incident. If too many wait, later ones are counted by their kind, so
-// that every kind is seen.
+// next attempt, because the log matters most during an incident. If too many wait, later ones are counted by their
+// kind, so that every kind appears.
 type journal struct {
 	windows [2]time.Duration // by class
 	mu      sync.Mutex       // guards the fields below
@@ -175,8 +175,8 @@ func (j *journal) add(k kind, entry tenancy.Message) {
 	o.rest.add(entry)
 }
 
-// turned reports whether an arrangement has changed between success and failure, as often in a minute as that is
-// logged. A reader of the log sees at once whether messages succeed again.
+// turned reports whether to log a change between success and failure of an arrangement, up to a limit per minute. A
+// reader of the log sees at once whether messages succeed again.
 func (j *journal) turned(k kind, now time.Time) bool {
 	t := j.turns[k.arrangementID]
 	if t == nil {
@@ -230,8 +230,8 @@ func (j *journal) take() (page []tenancy.Message) {
 	return page
 }
 
-// close ends the groups whose window has ended, and logs what they have counted. It also ends those that began while
-// the clock was ahead, because the groups behind them would wait for that instant. The caller holds mu.
+// close ends the groups whose window has ended, and logs their counts. It also ends those that began while the clock
+// was ahead, because the groups behind them would wait for that instant. The caller holds mu.
 func (j *journal) close(now time.Time) {
 	for class, order := range j.order {
 		ended := 0
@@ -248,7 +248,7 @@ func (j *journal) close(now time.Time) {
 	}
 }
 
-// end logs what a group has counted.
+// end logs the count of a group.
 func (j *journal) end(o *group) {
 	delete(j.open, o.kind)
 	if o.rest.first.Count > 0 {
@@ -321,7 +321,7 @@ func (g *Gateway) keepJournal(ctx context.Context) {
 	}
 }
 
-// writeJournal writes what was collected. What cannot be written waits.
+// writeJournal writes the collected entries. Those that cannot be written wait.
 func (g *Gateway) writeJournal(ctx context.Context) {
 	j := &g.journal
 	j.mu.Lock()

@@ -17,9 +17,9 @@ var errTooLarge = errors.New("the connection was lost, and more of the body was 
 // errDetached is returned by reads of an abandoned attempt.
 var errDetached = errors.New("this attempt was abandoned")
 
-// A kept body is read from its source once and can be sent again from the beginning: what one attempt reads is kept for
-// the next one, up to a limit. It allows the concurrent use that net/http makes of a request's body, which may continue
-// for a while after the answer has arrived.
+// A kept body is read from its source once and can be sent again from the beginning: the data that one attempt reads is
+// kept for the next one, up to a limit. It allows the concurrent use that net/http makes of a request's body, which may
+// continue for a while after the answer has arrived.
 type kept struct {
 	source io.Reader
 	limit  int64
@@ -37,7 +37,7 @@ type kept struct {
 	last   *try
 }
 
-// keepBody makes a kept body. size is its length, or negative if it is unknown.
+// keepBody returns a kept body. size is its length, or negative if it is unknown.
 func keepBody(source io.Reader, size, limit int64, dir string) *kept {
 	k := &kept{source: source, limit: limit, dir: dir}
 	if size > 0 && min(size, limit) <= smallBody {
@@ -63,7 +63,8 @@ type try struct {
 	closed bool
 }
 
-// newTry starts an attempt to send the body, and detaches the one before. ok is false if the body cannot be sent again.
+// newTry starts an attempt to send the body, and detaches the previous one. ok is false if the body cannot be sent
+// again.
 func (k *kept) newTry() (t *try, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,7 +78,7 @@ func (k *kept) newTry() (t *try, ok bool) {
 	return k.last, true
 }
 
-// sendAs makes it the body of a request. The result is false if it cannot be sent again.
+// sendAs makes the kept body the body of a request. The result is false if it cannot be sent again.
 func (k *kept) sendAs(r *http.Request) bool {
 	body, ok := k.newTry()
 	if !ok {
@@ -108,14 +109,14 @@ func (k *kept) unread() bool {
 	return k.last == nil || k.last.offset == 0
 }
 
-// release keeps nothing more, because the message will not be sent again.
+// release stops keeping the body, because the message will not be sent again.
 func (k *kept) release() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.limit = 0
 }
 
-// close ends every attempt and frees what was kept.
+// close ends every attempt and frees the kept data.
 func (k *kept) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -125,7 +126,7 @@ func (k *kept) close() {
 	k.lose()
 }
 
-// lose frees what was kept, after which the body cannot be sent again.
+// lose frees the kept data, after which the body cannot be sent again.
 func (k *kept) lose() {
 	k.lost = true
 	k.memory = nil
@@ -161,7 +162,7 @@ func (t *try) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readKept reads what was kept, or returns how the body ended. done is false if the source has to be read.
+// readKept reads the kept data, or returns the end of the body. done is false if the source must be read.
 func (t *try) readKept(p []byte) (n int, done bool, err error) {
 	k := t.body
 	k.mu.Lock()
@@ -178,7 +179,7 @@ func (t *try) readKept(p []byte) (n int, done bool, err error) {
 	}
 }
 
-// again reads from what was kept.
+// again reads from the kept data.
 func (k *kept) again(p []byte, offset int64) (int, error) {
 	if k.lost {
 		return 0, errDetached
@@ -189,8 +190,8 @@ func (k *kept) again(p []byte, offset int64) (int, error) {
 	return k.file.ReadAt(p[:min(int64(len(p)), k.size-offset)], offset-int64(len(k.memory)))
 }
 
-// keep adds what was just read. A full disk costs the second attempt, not the message. The limit does not apply to what
-// an abandoned attempt has read, since the next one needs it.
+// keep adds the data that was just read. A full disk costs the second attempt, not the message. The limit does not
+// apply to data that an abandoned attempt has read, because the next one needs it.
 func (k *kept) keep(p []byte, givenUp bool) {
 	if k.lost || len(p) == 0 {
 		return

@@ -8,7 +8,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 )
 
-// lateAgain is the pause before a receiver that does not ask late is suspected of it again.
+// lateAgain is the pause before a receiver that does not ask late is tested for it again.
 const lateAgain = 10 * time.Minute
 
 // asksLate finds out whether a receiver that refused a message, and never asked for a certificate, would ask for it
@@ -21,7 +21,7 @@ func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 		!to.suspectLate(m.gateway.now()):
 		return false
 	}
-	// The refusal may have come over a connection whose questions are not known any more.
+	// The refusal may have come over a connection whose certificate requests are no longer known.
 	if !m.networkOf(to).AsksLate(&id.Identity, to.egress(), func() *http.Request { return head(r.Context(), r) }) {
 		return false
 	}
@@ -32,7 +32,7 @@ func (m *message) asksLate(r *http.Request, to *route, a attempt) bool {
 	return true
 }
 
-// suspectLate reports whether it is time to find out.
+// suspectLate reports whether to test for this now.
 func (r *route) suspectLate(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

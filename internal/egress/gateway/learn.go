@@ -8,7 +8,7 @@ import (
 	"github.com/perennial-pki/perennial/rollover"
 )
 
-// learn records that the last of the attempts was accepted, and what follows for the ones before it.
+// learn records that the last of the attempts was accepted, and the consequences for the earlier ones.
 func (g *Gateway) learn(r *route, tries []attempt) {
 	now := g.now()
 	last := tries[len(tries)-1]
@@ -43,7 +43,7 @@ func (g *Gateway) learn(r *route, tries []attempt) {
 	g.reportNews(r, seen)
 }
 
-// learnRefusals records that every generation was refused. It is evidence only if TLS itself refused, since an
+// learnRefusals records that every generation was refused. It is evidence only if TLS itself refused, because an
 // application may have any reason. The refusal is remembered for a while.
 func (g *Gateway) learnRefusals(r *route, of string, tries []attempt) {
 	g.learn(r, tries)
@@ -52,7 +52,7 @@ func (g *Gateway) learnRefusals(r *route, of string, tries []attempt) {
 	r.refused.add(of, g.now())
 }
 
-// reportNews reports what is new. The caller holds r.mu. This gateway itself acts on it from the next message on.
+// reportNews reports new evidence. The caller holds r.mu. This gateway itself acts on it from the next message on.
 func (g *Gateway) reportNews(r *route, seen []standing.Observation) {
 	var news []standing.Observation
 	for _, o := range seen {

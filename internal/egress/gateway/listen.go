@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen listens at HOST:PORT, or at "unix:PATH", whose socket admits its owner only.
+// Listen listens at HOST:PORT, or at "unix:PATH", whose socket admits only its owner.
 func Listen(address string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(address, "unix:")
 	if !ok {
@@ -40,9 +40,9 @@ func Listen(address string) (net.Listener, error) {
 	return l, os.Chmod(path, 0o660)
 }
 
-// Server returns the HTTP server of a gateway. Headers are limited in size and time. Bodies are not, since they may
-// stream. If config asks for client certificates, one with the URI spiffe://DOMAIN/tenant/NAME of the senders'
-// trust domain may send for that tenant, unless it is revoked.
+// Server returns the HTTP server of a gateway. Headers are limited in size and time. Bodies are not, because they may
+// stream. If config asks for client certificates, one with the URI spiffe://DOMAIN/tenant/NAME of the senders' trust
+// domain may send for that tenant, unless it is revoked.
 func (g *Gateway) Server(config *tls.Config) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

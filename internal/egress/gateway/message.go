@@ -17,7 +17,7 @@ import (
 )
 
 // A message is one request on its way to a receiver. It is the transport of its own reverse proxy, and sends the
-// request with one generation after the other until one is not refused. One goroutine uses it.
+// request with one generation after another until one is not refused. One goroutine uses it.
 type message struct {
 	gateway *Gateway
 	route   *route // as it was read before the first attempt
@@ -78,7 +78,7 @@ func (m *message) rewrite(p *httputil.ProxyRequest) {
 	m.direct(p.Out)
 }
 
-// direct directs a request to the receiver.
+// direct sets the receiver's address in a request.
 func (m *message) direct(r *http.Request) {
 	endpoint := m.route.endpoint
 	base := strings.TrimSuffix(endpoint.EscapedPath(), "/")
@@ -98,7 +98,7 @@ func (m *message) direct(r *http.Request) {
 	}
 }
 
-// stripOurs removes what was meant for the gateway.
+// stripOurs removes the headers that were meant for the gateway.
 func (g *Gateway) stripOurs(h http.Header) {
 	h.Del("Prefer")
 	theirs := slices.DeleteFunc(h["Authorization"], g.isOurs)
@@ -205,8 +205,7 @@ func (m *message) failed(w http.ResponseWriter, r *http.Request, err error) {
 	problem(w, m.status, text)
 }
 
-// drainFor limits the time, and drainBytes the size, of what is read of a sender's body before the gateway's own
-// answer.
+// drainFor and drainBytes limit the time and the size for reading a sender's body before the gateway's own answer.
 const drainFor, drainBytes = 10 * time.Second, 64 << 20
 
 // drain reads the rest of the sender's body. HTTP/1.1 senders write their whole body before they read an answer, and
@@ -226,7 +225,7 @@ func (m *message) drain(w http.ResponseWriter) {
 	m.flush = nil // the body is not drained again after the answer
 }
 
-// statusSenderGone is the status that nginx logs for a sender that went away. The sender does not see it.
+// statusSenderGone is the status that nginx logs for a sender that has disconnected. The sender does not see it.
 const statusSenderGone = 499
 
 // answerTo returns the gateway's own answer to a message that failed.
@@ -254,7 +253,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// outcomeKind tells apart how the delivery of a message ended.
+// outcomeKind is the kind of an outcome.
 type outcomeKind int
 
 const (
@@ -266,7 +265,7 @@ const (
 	fellBack                         // the receiver refused a generation and accepted another one
 )
 
-// An outcome is the way in which the delivery of a message ended.
+// An outcome is the result of the delivery of a message.
 type outcome struct {
 	kind       outcomeKind
 	generation int // of the answer; of fellBack, the one that was refused

@@ -21,13 +21,14 @@ var (
 		Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}})
 	addedSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "perennial_gateway_added_seconds",
 		Help: "Time that the gateway adds to a message: from its arrival to the beginning of the attempt whose answer is " +
-			"passed on.",
+			"returned.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}})
 	controlUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_gateway_control_up",
-		Help: "1 if the service, or the database beside it, answers this gateway and accepts its token; 0 if it is cut off."})
+		Help: "1 if the service, or the database that the gateway uses, answers and accepts the gateway's token; 0 if the " +
+			"gateway is cut off."})
 )
 
-// AloneCollectors are the metrics of a gateway that is a process of its own, besides [Collectors].
+// AloneCollectors are the additional metrics of a stand-alone gateway, besides [Collectors].
 func AloneCollectors() []prometheus.Collector { return []prometheus.Collector{controlUp} }
 
 // Collectors are the gateway's metrics.

@@ -10,14 +10,14 @@ import (
 )
 
 var (
-	errForeignHost = errors.New("an open gateway is addressed as localhost, by a loopback address, or by the gateway's " +
-		"own domain: another name could have been made to point here")
-	errForeignSite = errors.New("an open gateway takes no messages from pages in a browser: send a sender's token")
+	errForeignHost = errors.New("an open gateway must be addressed as localhost, by a loopback address, or by the " +
+		"gateway's own domain: any other name could have been made to point here")
+	errForeignSite = errors.New("an open gateway accepts no messages from pages in a browser: send a sender's token")
 )
 
 // trustsMachine returns an error if a request without a token could have been caused from outside of this machine: by a
-// page in a browser (Fetch Metadata Request Headers, section 2; RFC 6454), or through a name that was made to point
-// here (DNS rebinding).
+// page in a browser (Fetch Metadata Request Headers, section 2; RFC 6454), or through a name that was made to resolve
+// to this machine (DNS rebinding).
 func (g *Gateway) trustsMachine(r *http.Request) error {
 	if !isLocal(r.Host) {
 		if _, ours := hostAddress(r.Host, g.suffix); !ours {

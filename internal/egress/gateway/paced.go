@@ -21,8 +21,8 @@ const (
 	bodyPause = time.Minute
 )
 
-// A paced body gives its sender a time that grows with what has arrived. Only waiting for the sender counts. One
-// goroutine reads at a time, and another one may call release.
+// A paced body gives its sender a time that grows with the data that has arrived. Only waiting for the sender counts.
+// One goroutine reads at a time, and another one may call release.
 type paced struct {
 	body     io.Reader
 	deadline func(time.Time) error // of reads
@@ -55,7 +55,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	if err != nil {
 		p.failed(err)
 	}
-	// A deadline that stays would end the request while its answer is waited for.
+	// A remaining deadline would end the request while it waits for its answer.
 	if undone := p.setDeadline(time.Time{}); err == nil {
 		err = undone
 	}
@@ -86,7 +86,7 @@ func (p *paced) setDeadline(at time.Time) error {
 	return nil
 }
 
-// release ends the limit, also for a read that is waiting. It reports whether a part of the body was not read.
+// release ends the limit, even for a read that is waiting. It reports whether a part of the body was not read.
 func (p *paced) release() (unread bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,11 +133,10 @@ func (p *paced) abandon(flush func()) {
 // slowText is the answer to a sender that is too slow.
 var slowText = fmt.Sprintf("the body arrived at less than %d bytes a second", bodyRate)
 
-// errSlow is returned instead of an answer to a body that was cut off because its sender is too slow.
+// errSlow is returned instead of an answer to a body that was aborted because its sender is too slow.
 var errSlow = errors.New(slowText)
 
-// mayIdle reports whether the body of a message may pause for as long as its sender likes: a stream of gRPC, or what
-// follows an upgrade.
+// mayIdle reports whether the body of a message may pause for any time: a gRPC stream, or the data after an upgrade.
 func mayIdle(r *http.Request) bool {
 	return r.Header.Get("Upgrade") != "" ||
 		r.ProtoMajor == 2 && outbound.IsGRPC(r.Header)

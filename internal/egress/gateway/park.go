@@ -17,16 +17,15 @@ import (
 )
 
 const (
-	// Waiting messages are looked up this often, whenever one is parked here, and when the pause before the next attempt
-	// of a message that was tried here is over. Those of a gateway that has ended are found by looking.
+	// Waiting messages are looked up at this interval, whenever one is parked here, and when the pause before the next
+	// attempt of a message that was tried here is over. The interval finds those of a gateway that has ended.
 	parkedEvery = 5 * time.Second
-	// attemptsAtOnce limits the arrangements that are delivered to at the same time, and attemptsPerTenant those of one
-	// tenant.
+	// attemptsAtOnce limits the arrangements with a running delivery, and attemptsPerTenant those of one tenant.
 	attemptsAtOnce, attemptsPerTenant = 16, 4
 	// DefaultParkedTimeout limits an attempt to deliver a parked message, so that a place is free again after it.
 	DefaultParkedTimeout = 5 * time.Minute
-	// A failed attempt is repeated after firstRetry, doubling up to longestRetry. One that was refused is repeated after
-	// longestRefused at most, since the receiver may accept a certificate at any moment.
+	// A failed attempt is repeated after firstRetry, doubling up to longestRetry. A refused one is repeated after
+	// longestRefused at most, because the receiver may accept a certificate at any moment.
 	firstRetry, longestRetry, longestRefused = time.Second, 5 * time.Minute, 15 * time.Second
 	// An attempt may take tryBeyond longer than the arrangement's time-out. A second later it counts as lost, and another
 	// process can claim the message.
@@ -56,8 +55,8 @@ var hopByHop = []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-A
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
 	"X-Forwarded-Proto", "Expect", "Content-Length"}
 
-// endToEnd returns the headers that a parked message has at its receiver: neither those of the connection nor what was
-// meant for the gateway.
+// endToEnd returns the headers that a parked message has at its receiver, without those of the connection and those
+// that were meant for the gateway.
 func (g *Gateway) endToEnd(h http.Header) http.Header {
 	out := h.Clone()
 	if out == nil {
@@ -159,8 +158,8 @@ func (p *places) fewestFirst(due []tenancy.Parked) {
 	})
 }
 
-// deliverParked sends messages that were parked here or by another process, in order for each arrangement. What gets no
-// place is due again when one is free.
+// deliverParked sends messages that were parked here or by another process, in order for each arrangement. A message
+// that gets no place is due again when one is free.
 func (g *Gateway) deliverParked(ctx context.Context) {
 	tick := time.NewTicker(parkedEvery)
 	defer tick.Stop()
@@ -253,7 +252,7 @@ func (g *Gateway) tryParked(ctx context.Context, p tenancy.Parked) (ended, tried
 // maxError bounds the text of an error that is stored.
 const maxError = 500
 
-// answerOf describes the answer to an attempt, or why there is none.
+// answerOf describes the answer to an attempt, or the reason why there is none.
 func answerOf(status int, err error) string {
 	if err != nil {
 		return err.Error()

@@ -33,8 +33,8 @@ type parkedRequest struct {
 const (
 	// quotaRetry is the pause after which the sender of a message that did not fit its tenant's quota may try again.
 	quotaRetry = time.Minute
-	// dropPatience limits the time for deleting what was stored of a message that was not completed. What is left is
-	// deleted later.
+	// dropPatience limits the time for deleting the stored parts of a message that was not completed. The rest is deleted
+	// later.
 	dropPatience = 10 * time.Second
 )
 
@@ -84,7 +84,7 @@ func parkRefused(w http.ResponseWriter, to address, err error) (expected bool) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		problem(w, http.StatusRequestTimeout, slowText+": nothing was stored")
 	case errors.As(err, &cut):
-		problem(w, http.StatusBadRequest, "the body was cut off: nothing was stored")
+		problem(w, http.StatusBadRequest, "the body was truncated: nothing was stored")
 	case errors.Is(err, tenancy.ErrQuota):
 		w.Header().Set("Retry-After", strconv.Itoa(int(quotaRetry.Seconds())))
 		problem(w, http.StatusInsufficientStorage, fmt.Sprintf("nothing was stored for %s: %v", to, err))
@@ -151,7 +151,7 @@ func isEnd(body *bufio.Reader) (bool, error) {
 	return false, err
 }
 
-// fill reads as much of a body as fits a buffer. A body that was cut off has an error, as opposed to [io.ReadFull].
+// fill reads as much of a body as fits a buffer. Unlike [io.ReadFull], it returns an error for a truncated body.
 func fill(body io.Reader, buffer []byte) ([]byte, error) {
 	n := 0
 	for n < len(buffer) {

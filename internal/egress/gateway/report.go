@@ -10,8 +10,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// reports are observations on their way to the control. Meanwhile the gateway acts on them itself. What is lost with
-// the process is seen again with the next message.
+// reports are observations on their way to the control. In the meantime, the gateway itself acts on them. Observations
+// that are lost with the process are made again with the next message.
 type reports struct {
 	mu      sync.Mutex
 	pending map[string][]standing.Observation // by arrangement ID

@@ -19,10 +19,9 @@ import (
 )
 
 const (
-	// idleRoute is the time without a message after which an arrangement leaves the memory.
+	// idleRoute is the time without a message after which an arrangement is dropped from memory.
 	idleRoute = 10 * time.Minute
-	// mostRoutes limits the arrangements in memory, at some ten kilobytes each. One that is dropped is read again, by its
-	// indexes.
+	// mostRoutes limits the arrangements in memory, at about ten kilobytes each. A dropped one is read again, by index.
 	mostRoutes = 15000
 )
 
@@ -62,9 +61,9 @@ type route struct {
 
 func (r *route) name() string { return r.address.String() }
 
-// refusedSorts are the sorts of messages (method and path) that were refused with every generation. A receiver with
-// other reasons than the certificate is not asked twice for every message. It is asked again after a while, and at once
-// when its verdict on a generation is reversed.
+// refusedSorts are the sorts of messages (method and path) that were refused with every generation. A receiver that
+// refuses for other reasons than the certificate does not get every message twice. It is asked again after a while, and
+// at once when its verdict on a generation is reversed.
 type refusedSorts map[string]refusal
 
 type refusal struct {
@@ -74,7 +73,7 @@ type refusal struct {
 }
 
 const (
-	// patience is the number of refused messages of a sort from which on a refusal is remembered. The time doubles from
+	// patience is the number of refused messages of a sort after which a refusal is remembered. The time doubles from
 	// firstPause up to longestPause.
 	patience                 = 3
 	firstPause, longestPause = time.Second, 30 * time.Second
@@ -139,7 +138,7 @@ type routes struct {
 	known   map[address]*route
 	stale   map[address]*route // to be read again; their connections may be reused
 	changes changes
-	// Until silentUntil the control is not asked for what is stale, because it did not answer.
+	// Until silentUntil, the control is not asked for stale state, because it did not answer.
 	silentUntil time.Time
 }
 
@@ -190,7 +189,7 @@ func (rs *routes) get(ctx context.Context, g *Gateway, to address) (*route, erro
 // isAnswer reports whether an error is an answer of the control, and not a failure to get one.
 func isAnswer(err error) bool { return errors.As(err, new(*tenancy.RuleError)) }
 
-// read reads a route, and starts again if something of the tenant changed meanwhile.
+// read reads a route, and starts again if the tenant has changed in the meantime.
 func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, error) {
 	for {
 		r, err := rs.readOnce(ctx, g, to)
@@ -200,7 +199,7 @@ func (rs *routes) read(ctx context.Context, g *Gateway, to address) (*route, err
 	}
 }
 
-// readOnce reads and stores a route. The result is nil if the route may be out of date already.
+// readOnce reads and stores a route. The result is nil if the route may already be out of date.
 func (rs *routes) readOnce(ctx context.Context, g *Gateway, to address) (*route, error) {
 	rs.mu.Lock()
 	since := rs.changes.begin()
@@ -332,7 +331,7 @@ func newRoute(n *outbound.Network, to address, s standing.Standing, identities [
 	return r, nil
 }
 
-// egress returns the settings of the arrangement, with what was found out about the receiver's TLS.
+// egress returns the settings of the arrangement, with the findings about the receiver's TLS.
 func (r *route) egress() tenancy.Egress {
 	egress := r.standing.Arrangement.Egress
 	if egress.MaxTLS == "" && r.late.Load() {
@@ -358,8 +357,8 @@ func withObserved(stored, local rollover.Rollover) rollover.Rollover {
 	return stored
 }
 
-// closeBut closes the idle connections of generations that the next route does not use. Those in use end with their
-// messages.
+// closeBut closes the idle connections of generations that the next route does not use. Connections in use end with
+// their messages.
 func (r *route) closeBut(next *route) {
 	for generation, id := range r.identities {
 		if next == nil || next.identities[generation] != id {

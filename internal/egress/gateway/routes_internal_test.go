@@ -309,7 +309,7 @@ func (c *tunnelled) Token(context.Context, string) (tenancy.Token, error) {
 // The sender learns whose fault it is, and the operator gets the cause.
 func TestAnOutageIsAnsweredWithItsCause(t *testing.T) {
 	for _, c := range []struct{ err error }{{ErrOwnToken}, {ErrAway}} {
-		says := map[error]string{ErrOwnToken: "gateway's own token any more: the gateway's operator must replace it",
+		says := map[error]string{ErrOwnToken: "accepts this gateway's own token: the gateway's operator must replace it",
 			ErrAway: "the service does not answer this gateway: try again"}[c.err]
 		var logged bytes.Buffer
 		g := quietly(&register{err: fmt.Errorf("%w: secret", c.err)}, &logged)

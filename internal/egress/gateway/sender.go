@@ -16,10 +16,10 @@ import (
 
 const (
 	// tokenLife is the time for which a token counts as valid without another look-up. The message after that still uses
-	// it, while it is looked up in the background. After a change of its tenant it is looked up at once.
+	// it, while it is looked up in the background. After a change of its tenant, it is looked up at once.
 	tokenLife = time.Minute
 	// changePatience is the time for which a message waits for the control after a change, if the state from before the
-	// change is known. A control that hangs must not hold up messages, and one that answers must be believed.
+	// change is known. A control that hangs must not delay messages, but the answer of one that answers must be used.
 	changePatience = time.Second
 	// tokenGrace prolongs it while the control does not answer, so that senders can continue through an outage of the
 	// service.
@@ -35,7 +35,7 @@ var (
 	// ErrAway is returned by a control if the service does not answer.
 	ErrAway = errors.New("the service does not answer this gateway")
 
-	errToken = errors.New("this token does not exist, or is not valid any more")
+	errToken = errors.New("this token does not exist or is no longer valid")
 )
 
 // tokens are the senders' tokens that were used recently.
@@ -53,8 +53,8 @@ type token struct {
 	askAfter time.Time // the control did not answer, so it is not asked again before
 }
 
-// forget makes the tokens of a tenant, or all, be looked up before they are accepted again. It drops those that were
-// last valid an hour ago.
+// forget makes the gateway look up the tokens of a tenant, or all, before they are accepted again. It drops those that
+// were last valid an hour ago.
 func (t *tokens) forget(tenantID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,8 +118,8 @@ func (g *Gateway) mayUse(r *http.Request, to address) error {
 	return nil
 }
 
-// senderToken finds the token among a request's credentials, and returns the hash that it is stored under; "" if there
-// is none. A workload's identity token is verified. The scheme has no case (RFC 9110, section 11.1).
+// senderToken finds the token among a request's credentials, and returns the hash under which it is stored; "" if there
+// is none. A workload's identity token is verified. The scheme is case-insensitive (RFC 9110, section 11.1).
 func (g *Gateway) senderToken(r *http.Request) (hash string, err error) {
 	for _, name := range []string{"Proxy-Authorization", "Authorization"} {
 		for _, line := range r.Header[name] {
@@ -224,11 +224,11 @@ func refuse(w http.ResponseWriter, err error) {
 	case errors.Is(err, tenancy.ErrRefused), errors.Is(err, errForeignHost), errors.Is(err, errForeignSite):
 		problem(w, http.StatusForbidden, err.Error())
 	case errors.Is(err, workload.ErrUnavailable):
-		problem(w, http.StatusServiceUnavailable, "the issuer of your identity token does not answer, so that it cannot be "+
-			"verified at the moment: try again")
+		problem(w, http.StatusServiceUnavailable, "the issuer of your identity token does not answer, so the token cannot "+
+			"be verified at the moment: try again")
 	case errors.Is(err, ErrOwnToken):
-		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not accept this "+
-			"gateway's own token any more: the gateway's operator must replace it")
+		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service no longer accepts this "+
+			"gateway's own token: the gateway's operator must replace it")
 	case errors.Is(err, ErrAway):
 		problem(w, http.StatusServiceUnavailable, "your token was not checked, because the service does not answer this "+
 			"gateway: try again")

@@ -14,14 +14,14 @@ import (
 type stalledError struct{ limit time.Duration }
 
 func (e stalledError) Error() string {
-	return "the receiver has read nothing more of the body for " + e.limit.String()
+	return "the receiver has read no more of the body for " + e.limit.String()
 }
 
 // Timeout makes it a time-out.
 func (stalledError) Timeout() bool { return true }
 
-// A stall ends a request if the receiver reads nothing more of its body for a while, or does not answer for as long
-// after it has read all. A slow sender does not count, since the timer runs between reads and not during one.
+// A stall ends a request if the receiver reads no more of its body for a while, or does not answer for the same time
+// after it has read all of it. A slow sender does not count, because the timer runs between reads and not during them.
 type stall struct {
 	limit time.Duration
 

@@ -11,7 +11,7 @@ import (
 )
 
 // tunnels are the connections that were upgraded, such as WebSockets. They outlive their request, and end as soon as
-// their sender, their arrangement or their certificate may not be used any more.
+// their sender, their arrangement or their certificate may no longer be used.
 type tunnels struct {
 	mu     sync.Mutex
 	opened map[*tunnel]struct{}

@@ -12,8 +12,8 @@ import (
 // isUnsigned reports whether nothing was sent because the key of the generation does not sign at the moment.
 func (a attempt) isUnsigned() bool { return a.reading.Reason == outbound.NoSignature }
 
-// skip returns the generations that follow if the key of one does not sign: those that the receiver is known to accept.
-// No other one is presented, because the reason is not the receiver.
+// skip returns the generations to try next if the key of one does not sign: those that the receiver is known to accept.
+// No other one is presented, because the receiver is not the cause.
 func (r *route) skip(rest []int) (accepted []int) {
 	for _, g := range rest {
 		if r.trialOf(g) == outbound.Proven && r.mayAsk(g) {
@@ -24,7 +24,7 @@ func (r *route) skip(rest []int) (accepted []int) {
 }
 
 // timed returns an identity whose signatures are watched, if its key is elsewhere. signing reports whether one is
-// awaited: then the receiver is not the one that does not answer.
+// pending: then a missing answer is not the receiver's fault.
 func timed(id standing.Identity) (watched *standing.Identity, signing func() bool) {
 	key, ok := id.Certificate.PrivateKey.(crypto.Signer)
 	if !id.KeyStays || !ok {
@@ -35,7 +35,7 @@ func timed(id standing.Identity) (watched *standing.Identity, signing func() boo
 	return &id, func() bool { return t.awaited.Load() > 0 }
 }
 
-// A timedKey counts the signatures that are awaited. It implements [crypto.MessageSigner].
+// A timedKey counts pending signatures. It implements [crypto.MessageSigner].
 type timedKey struct {
 	key     crypto.Signer
 	awaited atomic.Int32

@@ -25,7 +25,8 @@ func (g *Gateway) watchControl(ctx context.Context) {
 			g.reached.Store(true)
 		default:
 			controlUp.Set(0)
-			g.log.WarnContext(ctx, "this gateway continues with what it has in memory, and learns of no change", "error", err)
+			g.log.WarnContext(ctx, "this gateway continues with the state that it has in memory, and is not notified of "+
+				"changes", "error", err)
 		}
 		select {
 		case <-ctx.Done():

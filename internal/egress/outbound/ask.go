@@ -23,7 +23,7 @@ import (
 const (
 	// AskTimeout limits one question.
 	AskTimeout = 15 * time.Second
-	// alertWait limits the wait for an alert after a handshake. In TLS 1.3 a client learns of a refusal only after its
+	// alertWait limits the wait for an alert after a handshake. In TLS 1.3, a client learns of a refusal only after its
 	// own handshake is complete.
 	alertWait = 700 * time.Millisecond
 )
@@ -56,9 +56,9 @@ type Result struct {
 }
 
 // Ask asks the receiver at an endpoint whether it accepts an identity; nil asks without a certificate. Every question
-// uses a new connection that resumes nothing, and presents exactly that identity. Only GET, HEAD and OPTIONS are sent,
-// and no redirect is followed. Without a probe only a handshake is made. One answer proves nothing about a generation:
-// [Question] compares several.
+// uses a new connection without session resumption, and presents exactly that identity. Only GET, HEAD and OPTIONS are
+// sent, and no redirect is followed. Without a probe, only a handshake is made. One answer proves nothing about a
+// generation: [Question] compares several.
 func Ask(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy.Egress,
 	id *standing.Identity) Result {
 	r := askOnce(ctx, n, endpoint, egress, id)

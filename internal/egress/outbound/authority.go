@@ -10,7 +10,8 @@ import (
 )
 
 // Names reports whether the receiver named a new CA among those whose certificates it accepts. Both arguments are DER.
-// A CA that was issued again under the name of the present certificate's issuer cannot be told from it by name.
+// A CA that was issued again under the name of the present certificate's issuer cannot be distinguished from it by
+// name.
 func (r Result) Names(ca, present []byte) bool {
 	c, err1 := x509.ParseCertificate(ca)
 	leaf, err2 := x509.ParseCertificate(present)
@@ -25,9 +26,9 @@ func (r Result) Names(ca, present []byte) bool {
 	return false
 }
 
-// Trusts decides what three answers show about a new CA: without a certificate, with the certificate that messages
-// present, and with one of the new CA that the receiver has never seen. by is how the receiver identifies certificates,
-// as far as that is known.
+// Trusts concludes from three answers whether the receiver trusts a new CA: without a certificate, with the certificate
+// that messages present, and with one of the new CA that the receiver has never seen. by is how the receiver identifies
+// certificates, as far as that is known.
 func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.Trust, why string) {
 	isSeen := current.Meaning == Answered && !current.Handshake // the receiver's application knows the present certificate
 	switch {
@@ -49,18 +50,19 @@ func Trusts(control, current, next Result, by []tenancy.Identifier) (t tenancy.T
 	case next.Alert != 0 || next.Reason == CertificateError || next.Meaning == Suspicious:
 		return tenancy.Untrusted, fmt.Sprintf("%s, and %s with the present certificate", next.Detail, current.Detail)
 	case isSeen && next.Status != 0 && refusesInTLS(control):
-		// It came through TLS, which refuses what it does not trust.
+		// It passed TLS, which refuses untrusted certificates.
 		return tenancy.Trusted, fmt.Sprintf("TLS accepts a certificate of the new CA. The application answers %s, because "+
-			"it knows certificates one by one", next.Detail)
+			"it identifies single certificates", next.Detail)
 	case isSeen && next.Status != 0 && oneByOne(by):
-		return tenancy.Trusted, fmt.Sprintf("%s: the receiver knows certificates one by one, so the CA makes no difference",
+		return tenancy.Trusted, fmt.Sprintf("%s: the receiver identifies single certificates, so the CA makes no difference",
 			next.Detail)
 	}
-	return tenancy.TrustUnknown, fmt.Sprintf("%s, and %s with the present certificate: that says nothing about the new CA",
+	return tenancy.TrustUnknown, fmt.Sprintf("%s, and %s with the present certificate: this proves nothing about the "+
+		"new CA",
 		next.Detail, current.Detail)
 }
 
-// oneByOne reports whether a receiver that identifies by all of these takes no notice of the CA.
+// oneByOne reports whether a receiver that identifies by all of these ignores the CA.
 func oneByOne(by []tenancy.Identifier) bool {
 	return len(by) > 0 && !slices.ContainsFunc(by, func(i tenancy.Identifier) bool {
 		return i != tenancy.ByCertificate && i != tenancy.ByKey

@@ -33,7 +33,7 @@ const (
 	// directBody is the size of the largest body that is written before an answer is read. It fits into the socket's
 	// buffer, so that a receiver that answers without reading it cannot block us.
 	directBody = 16 << 10
-	// fewConnections is the limit from which on an arrangement's connections are shared between the two ways.
+	// fewConnections is the limit above which an arrangement's connections are divided between the two ways.
 	fewConnections = 8
 	// afterBrokenWrite limits the wait for an answer that was sent before the connection broke.
 	afterBrokenWrite = 200 * time.Millisecond
@@ -42,10 +42,10 @@ const (
 // Connections are the connections to the receiver of one arrangement with one generation. They implement
 // [http.RoundTripper].
 //
-// There are two ways. net/http's transport takes every message. It keeps two goroutines for each connection and wakes
-// both for each message. HTTP/2 and bodies of any size need that, but it is a third of the cost of a small message. So
-// once the receiver has answered over HTTP/1.1, a message without a body, or with a small one, goes directly: the
-// goroutine that sends it writes it and reads its answer, over connections of their own. net/http still does the
+// There are two ways. net/http's transport can send every message. It keeps two goroutines for each connection and
+// wakes both for each message. HTTP/2 and bodies of any size need that, but it is a third of the cost of a small
+// message. So once the receiver has answered over HTTP/1.1, a message without a body, or with a small one, is sent
+// directly, over separate connections: its own goroutine writes it and reads the answer. net/http still does the
 // parsing.
 type Connections struct {
 	transport *http.Transport
@@ -144,7 +144,7 @@ func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // transported sends a message through a transport.
 func (c *Connections) transported(r *http.Request) (*http.Response, error) {
-	// A stream of unknown length may last, so that it must not hold the only lane.
+	// A stream of unknown length may last long, so it must not occupy the only lane.
 	if !c.http1.Load() && needsLane(r) && (r.ContentLength > 0 || cap(c.lanes.places) > 1) {
 		return c.lanes.roundTrip(r)
 	}
@@ -349,8 +349,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keepMargin is the time before the end of an idle connection from which on it is not used. A receiver closes it at
-// that instant, and a message that crosses the close is lost.
+// keepMargin is the time before the end of an idle connection during which it is not used. The receiver closes it at
+// that instant, and a message that is sent at the same time is lost.
 const keepMargin = time.Second
 
 // isLeaving reports whether the receiver may close an idle connection at any moment.

@@ -51,8 +51,8 @@ func KindOf(res *http.Response) Kind {
 // grpcType begins the media types of gRPC.
 const grpcType = "application/grpc"
 
-// IsGRPC reports whether headers are those of a call of gRPC. Its client may wait for an answer before it sends the
-// rest of its body.
+// IsGRPC reports whether headers are those of a gRPC call. Its client may wait for an answer before it sends the rest
+// of its body.
 func IsGRPC(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), grpcType) }
 
 // statusOfGRPC returns the status of HTTP with the meaning of a code of gRPC (google.rpc.Code). A receiver that refuses
@@ -96,7 +96,7 @@ func (k Kind) Succeeds() bool {
 // IsPage reports whether answers of the kind are pages of HTML, as login pages are.
 func (k Kind) IsPage() bool { return k.Type == html }
 
-// Temporary reports whether an answer of the kind may differ at the next attempt, and so proves nothing of a
+// Temporary reports whether an answer of the kind may differ at the next attempt, and so proves nothing about a
 // certificate: a limit, a lock, or a time-out (RFC 6585, section 4; RFC 4918, section 11.3; RFC 8470, section 5.2; RFC
 // 9110, section 15.5.9).
 func (k Kind) Temporary() bool {
@@ -141,7 +141,7 @@ func (k Kind) describe() string {
 	return text
 }
 
-// Rule returns the refusal rule that fits answers of the kind; nil if no rule could tell them from a success.
+// Rule returns the refusal rule that matches answers of the kind; nil if no rule could distinguish them from a success.
 func (k Kind) Rule() *tenancy.RefusalRule {
 	r := tenancy.RefusalRule{Status: k.Status}
 	switch {
@@ -167,10 +167,10 @@ type Kinds struct {
 	pages     int // successes that are pages of HTML
 }
 
-// mostKinds limits what is remembered for one arrangement.
+// mostKinds limits the kinds that are stored for one arrangement.
 const mostKinds = 64
 
-// Add remembers a kind, and reports whether it is new.
+// Add stores a kind, and reports whether it is new.
 func (k *Kinds) Add(one Kind) bool {
 	if k.known[one] || len(k.known) >= mostKinds {
 		return false

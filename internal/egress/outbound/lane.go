@@ -9,9 +9,9 @@ import (
 )
 
 // Bodies that are sent over one HTTP/2 connection share its flow-control window, which is 64 KiB at first (RFC 9113,
-// section 6.9.2), and break it into small frames. Tomcat counts small frames as overhead and ends the connection with
-// all its messages, or stops reading. So a message with more than a small body has a connection of its own, called a
-// lane, and other messages use it afterwards.
+// section 6.9.2), and split it into small frames. Tomcat counts small frames as overhead and ends the connection with
+// all its messages, or stops reading. So a message with more than a small body gets a connection of its own, called a
+// lane, which other messages use afterwards.
 
 // lanes are the HTTP/2 connections of one arrangement for messages with large bodies.
 type lanes struct {
@@ -28,8 +28,8 @@ func newLanes(most int, clone func() *http.Transport) *lanes {
 	return &lanes{places: make(chan struct{}, most), clone: clone}
 }
 
-// needsLane reports whether a message has a lane, if the receiver may speak HTTP/2. A call of gRPC has none: it has no
-// length, and is small or lasts for as long as the client likes.
+// needsLane reports whether a message needs a lane, if the receiver may speak HTTP/2. A gRPC call needs none: it has no
+// length, and is small or lasts as long as the client wants.
 func needsLane(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody || r.URL.Scheme != "https" || r.Header["Upgrade"] != nil {
 		return false

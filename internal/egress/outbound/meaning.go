@@ -38,7 +38,7 @@ const (
 	Suspicious         // the connection was closed
 )
 
-// Reason is the fact that decided, as far as the answer shows it.
+// Reason is the decisive fact, as far as the answer shows it.
 type Reason int
 
 // The receiver answered in the first group. In the second one no answer was possible.
@@ -63,7 +63,7 @@ const (
 type Alert uint8
 
 // These alerts refuse a client's certificate (RFC 8446, section 6.2). A handshake failure is among them: some servers
-// send it for a certificate whose kind they do not take.
+// send it for a certificate of a kind that they do not accept.
 const (
 	HandshakeFailure       Alert = 40
 	BadCertificate         Alert = 42
@@ -120,7 +120,7 @@ func OfResponse(res *http.Response, refusals Refusals) Reading {
 }
 
 // OfError interprets a failed request or handshake. An alert may come with the handshake (TLS 1.2) or at the first read
-// (TLS 1.3). net/http hands both on, and a remote alert is not a [tls.AlertError] but a [net.OpError].
+// (TLS 1.3). net/http passes on both, and a remote alert is not a [tls.AlertError] but a [net.OpError].
 func OfError(err error) Reading {
 	r := Reading{Detail: err.Error()}
 	var op *net.OpError

@@ -2,12 +2,12 @@ package outbound
 
 import "github.com/perennial-pki/perennial/rollover"
 
-// A Trial states whether a generation that a message was sent with has been accepted before.
+// A Trial states whether the generation of a message has been accepted before.
 type Trial int
 
 const (
 	// First is a generation of an arrangement none of whose generations is known to be accepted. Unless successes are
-	// known from before, those that it gets define what success looks like.
+	// already known, its successes define the form of a success.
 	First Trial = iota
 	// Proven is a generation that the receiver is known to accept.
 	Proven
@@ -66,11 +66,11 @@ func (k *Kinds) OfMessage(r Reading, t Trial, others bool) Conclusion {
 }
 
 // mayBeLogin reports whether a success may be a login page: a page of HTML from a receiver whose successes are not. It
-// is not learned without a comparison.
+// is not recorded without a comparison.
 func (k *Kinds) mayBeLogin(one Kind) bool { return one.IsPage() && k.successes > 0 && k.pages == 0 }
 
-// SafelyRefused concludes from the answers to one safe request with a generation and with another one, which a message
-// led to. refused reports whether the receiver refuses the generation. hangs reports whether it does so by not
+// SafelyRefused concludes from the answers to one safe request, which a message caused, with a generation and with
+// another one. refused reports whether the receiver refuses the generation. hangs reports whether it does so by not
 // answering. A success of another kind than those that are known is a refusal if the other generation gets a known one.
 func (k *Kinds) SafelyRefused(asked, other Reading) (hangs, refused bool) {
 	hangs = asked.Reason == Unreachable
@@ -79,8 +79,8 @@ func (k *Kinds) SafelyRefused(asked, other Reading) (hangs, refused bool) {
 	return hangs, other.Meaning == Answered && (failed || asked.Meaning == Refused || asked.Meaning == Suspicious || hangs)
 }
 
-// Compared concludes from the answers of one safe request with two generations, of which a answered first. It returns
-// what each of them proves.
+// Compared concludes from the answers to one safe request with two generations, of which a answered first. It returns
+// the conclusion for each of them.
 func (k *Kinds) Compared(a, b Reading, ofA, ofB Trial) (first, second Conclusion) {
 	good := func(r Reading) bool { return r.Meaning == Answered && r.Kind.Succeeds() }
 	// usual is a success that the arrangement is known to get, or could be its first one.

@@ -51,9 +51,9 @@ func Endpoint(text string) (*url.URL, error) {
 
 // A Network restricts the addresses of receivers. The zero value reaches public addresses only.
 type Network struct {
-	// Allowed are the ranges that the receivers of every tenant may be in, at every port, besides the public ones.
+	// Allowed are the ranges, besides public ones, in which the receivers of every tenant may be, at every port.
 	Allowed []netip.Prefix
-	// targets are further ranges; tenant is the one whose receivers are reached.
+	// targets are further ranges. tenant is the tenant whose receivers are reached.
 	targets []target
 	tenant  string
 	// proxies are the operator's, the default one first. Their addresses are not restricted.
@@ -93,10 +93,10 @@ type target struct {
 }
 
 // errTarget is returned for a text that is not a target.
-var errTarget = errors.New("write an address range such as 10.20.0.0/16, 10.20.0.0/16:8443 or [fd00::/8]:8443, " +
-	"behind acme= if it is for the tenant acme alone")
+var errTarget = errors.New("write an address range such as 10.20.0.0/16, 10.20.0.0/16:8443 or [fd00::/8]:8443, after " +
+	"acme= if it is for the tenant acme only")
 
-// AddTarget allows receivers in a range that is not public: [TENANT=]ADDRESS[/BITS][:PORT]. A range of IPv6 with a port
+// AddTarget allows receivers in a range that is not public: [TENANT=]ADDRESS[/BITS][:PORT]. An IPv6 range with a port
 // is in brackets. A single address, without BITS, needs a tenant or a port.
 func (n *Network) AddTarget(text string) error {
 	t := target{}
@@ -162,7 +162,7 @@ func (n *Network) Check(to netip.AddrPort) error {
 	return nil
 }
 
-// control checks the address that is really dialled, since a name may resolve differently a moment later.
+// control checks the address that is actually dialled, because a name may resolve differently a moment later.
 func (n *Network) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -182,8 +182,8 @@ func (n *Network) dialer() *net.Dialer {
 // ExpectContinue limits the wait for "100 Continue" before the body is sent anyway. Some receivers never send it.
 const ExpectContinue = time.Second
 
-// A connection of HTTP/2 that has been silent for silentHTTP2 is asked for a sign of life, and is not used again if
-// there is none within pingTimeout.
+// An HTTP/2 connection that has been silent for silentHTTP2 gets a ping, and is not used again if there is no answer
+// within pingTimeout.
 const silentHTTP2, pingTimeout = 15 * time.Second, 5 * time.Second
 
 // Transport connects to a receiver with a configuration of [Network.TLS]. No session is resumed.
@@ -217,7 +217,7 @@ func (n *Network) TLS(id *standing.Identity, egress tenancy.Egress, asked func(a
 			}
 			return presented, nil
 		},
-		// IIS, SAP and Apache per location ask for the certificate only when they have seen the request.
+		// IIS, SAP and Apache per location ask for the certificate only after they have read the request.
 		Renegotiation: tls.RenegotiateOnceAsClient}
 	if egress.MaxTLS == onlyTLS12 {
 		c.MaxVersion = tls.VersionTLS12

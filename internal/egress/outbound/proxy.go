@@ -30,8 +30,8 @@ func (n *Network) AddProxy(address string) error {
 
 type dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// via returns the way to receivers through the proxy that an arrangement names: none, the default one, or another one.
-// A proxy that is not among the operator's must have an address that receivers may have.
+// via returns the dialer for receivers through the proxy that an arrangement names: none, the default one, or another
+// one. A proxy that is not among the operator's must have an address that is allowed for receivers.
 func (n *Network) via(proxy string) dial {
 	if proxy == tenancy.NoProxy || proxy == "" && len(n.proxies) == 0 {
 		return n.dialer().DialContext
@@ -55,7 +55,7 @@ func (n *Network) via(proxy string) dial {
 func operators() *net.Dialer { return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second} }
 
 // through returns connections through a proxy (RFC 9110, section 9.3.6). The receiver's addresses are checked before
-// the proxy is asked, because it may reach more than we are allowed to. The proxy resolves the name itself.
+// the proxy is used, because it may reach addresses that are not allowed. The proxy resolves the name itself.
 func (n *Network) through(proxy *url.URL, d *net.Dialer) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if err := n.checkName(ctx, address); err != nil {
@@ -127,7 +127,7 @@ func requestTunnel(ctx context.Context, conn net.Conn, proxy *url.URL, address s
 	case res.StatusCode/100 != 2:
 		return fmt.Errorf("it answered %s to CONNECT %s", res.Status, address)
 	case in.Buffered() > 0:
-		return errors.New("it sent something before the receiver could")
+		return errors.New("it sent data before the receiver could")
 	}
 	return conn.SetDeadline(time.Time{})
 }

@@ -23,9 +23,9 @@ type Answers struct {
 	NewestOnly bool
 }
 
-// Question asks the receiver of an arrangement the same without a certificate and with each identity, over a fresh
-// connection each time, and decides by comparison what the answers prove. Identities that must not be presented to the
-// receiver (see [rollover.Rollover.MayAsk]) are left out.
+// Question sends the same question to the receiver of an arrangement without a certificate and with each identity, over
+// a fresh connection each time, and decides by comparison what the answers prove. Identities that must not be presented
+// to the receiver (see [rollover.Rollover.MayAsk]) are left out.
 func Question(ctx context.Context, n *Network, s standing.Standing, identities []standing.Identity) (Answers, error) {
 	endpoint, err := Endpoint(s.Arrangement.Endpoint)
 	if err != nil {
@@ -38,7 +38,7 @@ func question(ctx context.Context, n *Network, endpoint *url.URL, egress tenancy
 	identities []standing.Identity) Answers {
 	ask := func(id *standing.Identity) Result {
 		r := Ask(ctx, n, endpoint, egress, id)
-		// Once is a fault, twice may be the receiver's way to refuse.
+		// Once is a fault. Twice may be the receiver's way of refusing.
 		if r.Meaning == Suspicious || r.Status >= 500 || r.Kind.Temporary() {
 			r = Ask(ctx, n, endpoint, egress, id)
 		}
@@ -133,7 +133,7 @@ func (a Answers) verdict(r Result, other *Result, expected []int) (v rollover.Ve
 	case r.Meaning == Nothing:
 		return rollover.Unclear, r.Detail
 	case r.Meaning == Answered && r.Kind.Temporary():
-		return rollover.Unclear, r.Detail + ", which proves nothing of the certificate"
+		return rollover.Unclear, r.Detail + ", which proves nothing about the certificate"
 	case r.Meaning == Refused || r.Meaning == Suspicious:
 		if other != nil && !isSame {
 			return rollover.Refused, fmt.Sprintf("%s, and %s with generation %d", r.Detail, other.Detail, other.Generation)
@@ -181,12 +181,12 @@ func same(a, b Result) bool {
 }
 
 // Distinguishes reports whether the question got an answer with some generation that it does not get without a
-// certificate. A question that does not can prove nothing.
+// certificate. A question for which this is not the case can prove nothing.
 func (a Answers) Distinguishes() bool {
 	return slices.ContainsFunc(a.Results, func(r Result) bool { return r.Verdict == rollover.Accepted })
 }
 
-// Unasked reports whether the receiver answered alike without ever asking for a certificate.
+// Unasked reports whether the receiver gave the same answers without ever asking for a certificate.
 func (a Answers) Unasked() bool {
 	return !a.Control.Asked && a.Control.Meaning != Nothing && !slices.ContainsFunc(a.Results, func(r Result) bool {
 		return r.Asked || r.Meaning != Answered || !same(r, a.Control)

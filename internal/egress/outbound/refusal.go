@@ -12,8 +12,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Refusals are the rules by which answers of one receiver refuse a certificate. nginx's own answers are always among
-// them.
+// Refusals are the rules that describe the refusals of one receiver. nginx's own answers are always among them.
 type Refusals struct{ rules []refusal }
 
 // A refusal is a rule in the form in which it is compared.
@@ -49,7 +48,7 @@ func NewRefusals(rules []tenancy.RefusalRule) Refusals {
 	return Refusals{all}
 }
 
-// match returns the rule that a response fits. It may read the beginning of the body, and puts it back.
+// match returns the rule that matches a response. It may read the beginning of the body, and puts it back.
 func (rs Refusals) match(res *http.Response, kind Kind) (r refusal, matches bool) {
 	var head []byte
 	read := false
@@ -70,7 +69,7 @@ func (rs Refusals) match(res *http.Response, kind Kind) (r refusal, matches bool
 	return r, false
 }
 
-// fits reports whether everything but the text fits.
+// fits reports whether everything except the text matches.
 func (r refusal) fits(res *http.Response, kind Kind) bool {
 	switch {
 	case r.Status != 0 && r.Status != kind.Status, r.Status == 0 && kind.Status < 300 && len(r.text) == 0:
@@ -104,7 +103,7 @@ func Peek(res *http.Response) []byte {
 	return nil
 }
 
-// beginning returns what can be read of a stream that may be cut off.
+// beginning returns the readable part of a stream that may be truncated.
 func beginning(r io.Reader) []byte {
 	head, _ := io.ReadAll(io.LimitReader(r, tenancy.RefusalTextBytes))
 	return head

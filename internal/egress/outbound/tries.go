@@ -10,7 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/givenup"
 )
 
-// mostTries limits the connections on which one message is sent by the layers below, which send again what they believe
+// mostTries limits the connections on which the layers below send one message. They repeat a message that they believe
 // was not processed. net/http repeats a request without bound if every HTTP/2 connection is closed before the answer:
 // nginx with "return 444" got 130 requests a second for one GET.
 const mostTries = 3

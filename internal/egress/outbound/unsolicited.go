@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Bytes that follow an answer and do not belong to it would be taken for the answer to the next message of the
-// connection. Programs write them: the body of an answer to HEAD, as gunicorn does for an application that returns one,
-// or the end of a body after a 204. Such a connection is not used again.
+// Bytes that follow an answer and do not belong to it would be mistaken for the answer to the next message of the
+// connection. Some programs write such bytes: the body of an answer to HEAD, as gunicorn does for an application that
+// returns one, or the end of a body after a 204. Such a connection is not used again.
 
 // last returns a message after which its connection closes. Bytes that come after the answer to HEAD may arrive at any
 // time, and a receiver that writes them cannot be recognised by the answer.

@@ -23,8 +23,9 @@ const questionLifetime = time.Hour
 // present, and with a certificate of the announced authority that is issued for this question and discarded after it.
 //
 // A certificate of an authority that the receiver knows is never presented for a question, because a receiver that
-// takes the newest only would refuse the tenant's certificates after it. So the receiver is not asked if it names the
-// announced authority in TLS, which is an answer by itself, or if it is known to take the newest only.
+// accepts only the newest certificate would then refuse the tenant's certificates. So the receiver is not asked if it
+// names the announced authority in TLS, which is already an answer, or if it is known to accept only the newest
+// certificate.
 func (p *Prober) ProbeAuthority(ctx context.Context, s standing.Standing, announced tenancy.Authority,
 	actor string) (v store.ReceiverTrust, results []outbound.Result, err error) {
 	trust, why, results, err := p.askAuthority(ctx, s, announced)
@@ -66,7 +67,7 @@ func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 	case control.Names(announced.DER, identities[presented].Certificate.Certificate[0]):
 		return tenancy.Trusted, "the receiver names the new CA among those that it accepts", results, nil
 	case s.Rollover.NewestOnly:
-		return tenancy.TrustUnknown, "the receiver takes the newest certificate only, so that asking it would lock out the " +
+		return tenancy.TrustUnknown, "the receiver accepts only the newest certificate, so testing it would lock out the " +
 			"present one", results, nil
 	}
 	c, err := p.engine.Ephemeral(ctx, s.Tenant, s.Arrangement.Presents(), announced.ID, questionLifetime, p.now())
@@ -79,7 +80,7 @@ func (p *Prober) askAuthority(ctx context.Context, s standing.Standing,
 }
 
 const (
-	// receiversAtOnce limits the receivers that are asked at the same time, and trustPage those that are read.
+	// receiversAtOnce limits the receivers that are asked at the same time, and trustPage those that are read at once.
 	receiversAtOnce = 16
 	trustPage       = 500
 )

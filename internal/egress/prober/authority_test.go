@@ -174,11 +174,11 @@ func TestAReceiverIsAskedWhetherItTrustsANewCABeforeTheFirstCertificate(t *testi
 		{"trusts both roots", true, func(w *world) string { return w.serve(w.ca.Bundle(), ok) }, tenancy.Trusted, "names"},
 		{"knows certificates one by one", true, func(w *world) string {
 			return w.serve(nil, w.knowsPresent)
-		}, tenancy.TrustUnknown, "that says nothing about the new CA"},
+		}, tenancy.TrustUnknown, "this proves nothing about the new CA"},
 		{"knows certificates one by one, as declared", true, func(w *world) string {
 			w.arrangement.Egress.IdentifiesBy = []tenancy.Identifier{tenancy.ByCertificate}
 			return w.serve(nil, w.knowsPresent)
-		}, tenancy.Trusted, "one by one"},
+		}, tenancy.Trusted, "identifies single certificates"},
 		{"knows certificates one by one, and trusts both CAs in TLS", false, func(w *world) string {
 			return w.serve(only(w.before, root), w.knowsPresent)
 		}, tenancy.Trusted, "TLS accepts a certificate of the new CA"},
@@ -279,7 +279,7 @@ func TestAReceiverThatTakesTheNewestOnlyIsNotAskedAboutANewCA(t *testing.T) {
 	s.Rollover.NewestOnly = true
 	got, results, err := w.prober.ProbeAuthority(t.Context(), s, w.announced, "test")
 	check(t, err)
-	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "takes the newest certificate only") ||
+	if got.Verdict != tenancy.TrustUnknown || !strings.Contains(got.Detail, "accepts only the newest certificate") ||
 		len(results) != 1 || asked != 0 {
 		t.Errorf("%q: %s, after %d answers", got.Verdict, got.Detail, len(results))
 	}

@@ -24,7 +24,7 @@ type Prober struct {
 	now     func() time.Time
 }
 
-// New makes a prober.
+// New returns a prober.
 func New(e *lifecycle.Engine, s *store.Store, n *outbound.Network, now func() time.Time) *Prober {
 	return &Prober{engine: e, store: s, network: n, now: now}
 }
@@ -46,7 +46,7 @@ func (p *Prober) Probe(ctx context.Context, s standing.Standing, actor string) (
 	return answers, s, err
 }
 
-// Record stores what answers prove. It returns the state of the roll-over after them.
+// Record stores the evidence in answers. It returns the state of the roll-over after them.
 func (p *Prober) Record(ctx context.Context, s standing.Standing, actor string, answers outbound.Answers,
 	asked time.Time) (standing.Standing, error) {
 	seen := answers.Observations(asked)
@@ -61,11 +61,11 @@ func (p *Prober) Record(ctx context.Context, s standing.Standing, actor string, 
 	return p.engine.Observe(ctx, s.Arrangement.ID, actor, seen, p.now())
 }
 
-// A Claim is the report of a person that a receiver has installed a generation, with what the receiver answered to it.
+// A Claim is the report of a person that a receiver has installed a generation, with the receiver's answer.
 type Claim struct {
 	// Answers are those to the question that was asked first; zero if the arrangement has none.
 	Answers outbound.Answers
-	// Contradicted is set if the receiver was proved to refuse the generation. Then nothing was recorded of the claim.
+	// Contradicted is set if the receiver was proved to refuse the generation. In that case, the claim was not recorded.
 	Contradicted bool
 	// Detail is the answer that contradicts it.
 	Detail string
@@ -110,7 +110,7 @@ func (p *Prober) ProbeOpen(ctx context.Context) error {
 	return errors.Join(append(failures, err)...)
 }
 
-// waits reports whether a roll-over can move on with a receiver's answer.
+// waits reports whether a receiver's answer can advance a roll-over.
 func waits(state rollover.State, s tenancy.Strategy) bool {
 	switch state {
 	case rollover.Settled:

@@ -14,11 +14,11 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/workload"
 )
 
-// Alone are the flags of a program that runs nothing but a gateway.
+// Alone are the flags of a program that runs only a gateway.
 type Alone struct {
 	Options
 	Monitoring
-	BehindProxy bool `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address: a proxy in front does TLS."`
+	BehindProxy bool `env:"PERENNIAL_BEHIND_PROXY" help:"Serve plain HTTP at any address, because a proxy in front terminates TLS."`
 	Log         Log  `embed:""`
 }
 
@@ -27,7 +27,7 @@ type Service struct {
 	Control gateway.Control
 	Address string // a password in it is not shown
 	Release func() error
-	// Outage describes what the log shows of an outage of the service.
+	// Outage describes an outage of the service for the log.
 	Outage calm.Outage
 }
 
@@ -65,7 +65,8 @@ func (a *Alone) Run(ctx context.Context, now func() time.Time, out, log io.Write
 	if err != nil {
 		return errors.Join(err, service.Release())
 	}
-	// It delivers what it has in memory without the service. So it is ready as long as it runs, once it has reached it.
+	// It delivers messages with the state in memory, even without the service. So once it has reached the service, it is
+	// ready as long as it runs.
 	monitor, err := a.Monitoring.Open(gatewayMetrics(), s.ready, logger)
 	if err != nil {
 		return errors.Join(err, s.Shutdown(ctx), service.Release())

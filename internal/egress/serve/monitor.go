@@ -15,7 +15,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 )
 
-// Monitoring are the flags of what a process exports to Prometheus.
+// Monitoring are the flags of a process that exports metrics to Prometheus.
 type Monitoring struct {
 	MetricsListen      string `name:"metrics-listen" env:"PERENNIAL_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Serve /metrics, /healthz and /readyz at this address, without a token. Only the monitoring should reach it."`
 	ArrangementMetrics bool   `name:"arrangement-metrics" env:"PERENNIAL_ARRANGEMENT_METRICS" help:"Count messages per arrangement, for up to 1,000 arrangements. The metrics then contain the names of tenants."`
@@ -31,7 +31,7 @@ func (m *Monitoring) Open(metrics http.Handler, ready http.HandlerFunc, log *slo
 	return OpenSide("--metrics-listen", m.MetricsListen, mux, log)
 }
 
-// A Side serves public or internal content over plain HTTP at a listener of its own. A nil Side does nothing.
+// A Side serves public or internal content over plain HTTP on a separate listener. A nil Side does nothing.
 type Side struct {
 	flag     string
 	listener net.Listener
@@ -82,8 +82,8 @@ func (s *Side) Shutdown(ctx context.Context) error {
 	return s.http.Shutdown(ctx)
 }
 
-// gatewayMetrics are those of a process that runs nothing but a gateway. The default gatherer has those of Go and of
-// the process. The package collectors has them too, but links database/sql.
+// gatewayMetrics are those of a process that runs only a gateway. The default gatherer has those of Go and of the
+// process. The package collectors has them too, but links database/sql.
 func gatewayMetrics() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(gateway.Collectors()...)

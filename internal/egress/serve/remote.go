@@ -18,8 +18,8 @@ import (
 
 // Remote are the flags by which a gateway reaches a service over HTTPS.
 type Remote struct {
-	Token     string `env:"PERENNIAL_TOKEN" help:"A gateway's token (perennial token create NAME --role gateway), for https://; better given as PERENNIAL_TOKEN."`
-	TokenFile string `env:"PERENNIAL_TOKEN_FILE" placeholder:"FILE" help:"A file with the gateway's token, read for each request: a rotated token needs no restart."`
+	Token     string `env:"PERENNIAL_TOKEN" help:"A gateway's token (perennial token create NAME --role gateway), for https://; better set as PERENNIAL_TOKEN."`
+	TokenFile string `env:"PERENNIAL_TOKEN_FILE" placeholder:"FILE" help:"A file with the gateway's token. It is read for each request, so a rotated token needs no restart."`
 	CA        string `name:"ca" env:"PERENNIAL_CA" placeholder:"FILE" help:"CAs (PEM) to trust, for a service that uses --tls self."`
 }
 
@@ -37,7 +37,7 @@ func (r Remote) token() (string, error) {
 		return "", fmt.Errorf("--token-file: %s is empty: write a gateway's token to it", r.TokenFile)
 	}
 	if strings.ContainsFunc(token, unicode.IsSpace) {
-		return "", fmt.Errorf("--token-file: %s has more than a token: write the secret to it, and nothing else", r.TokenFile)
+		return "", fmt.Errorf("--token-file: %s contains more than a token: write only the secret to it", r.TokenFile)
 	}
 	return token, nil
 }

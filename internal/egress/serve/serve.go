@@ -1,7 +1,7 @@
-// Package serve opens, runs and closes a gateway: in the service, beside its database, or as a program of its own.
+// Package serve opens, runs and closes a gateway: in the service, on its database, or as a separate program.
 //
 // It promises that nothing listens where others could send for a tenant: plain HTTP stays on loopback, on a Unix
-// socket, or behind a proxy that does TLS. It links neither the engine nor a database, so that a program which reaches
+// socket, or behind a proxy that terminates TLS. It links neither the engine nor a database, so a program that reaches
 // the service over HTTPS stays small.
 package serve
 
@@ -26,7 +26,7 @@ const ShutdownTime = 20 * time.Second
 
 // Options are the flags of a gateway, in the service or alone.
 type Options struct {
-	Gateway         string           `default:"127.0.0.1:8081" env:"PERENNIAL_GATEWAY" help:"Where applications send messages: HOST:PORT, unix:PATH (for its owner), or off."`
+	Gateway         string           `default:"127.0.0.1:8081" env:"PERENNIAL_GATEWAY" help:"Address for messages from applications: HOST:PORT, unix:PATH (for its owner), or off."`
 	GatewaySuffix   string           `env:"PERENNIAL_GATEWAY_SUFFIX" placeholder:"DOMAIN" help:"Messages may also be addressed by host name: {arrangement}.{tenant}.DOMAIN."`
 	GatewayTLSCert  string           `name:"gateway-tls-cert" env:"PERENNIAL_GATEWAY_TLS_CERT" placeholder:"FILE" help:"Serve the gateway with TLS and this certificate (PEM)."`
 	GatewayTLSKey   string           `name:"gateway-tls-key" env:"PERENNIAL_GATEWAY_TLS_KEY" placeholder:"FILE" help:"Its private key (PEM)."`
@@ -34,18 +34,18 @@ type Options struct {
 	SenderDomain    string           `name:"gateway-sender-domain" env:"PERENNIAL_GATEWAY_SENDER_DOMAIN" placeholder:"DOMAIN" help:"Trust domain of senders' certificates. By default that of the service (--trust-domain)."`
 	SenderCRL       string           `name:"gateway-client-crl" env:"PERENNIAL_GATEWAY_CLIENT_CRL" placeholder:"FILE" help:"Revocation lists (PEM or DER) of the CAs of senders' certificates, read again when the file changes. Without it, certificates that name a revocation list are refused."`
 	GatewayOpen     bool             `env:"PERENNIAL_GATEWAY_OPEN" help:"Let every process on this machine send for every tenant, without a token."`
-	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies through which receivers are reached, such as http://user:password@proxy.example.com:3128. The first one is used by default; an arrangement may name another one."`
-	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"The longest that a receiver may take for a parked message, whatever its arrangement allows."`
+	EgressProxy     []string         `name:"egress-proxy" env:"PERENNIAL_EGRESS_PROXY" placeholder:"URL" help:"HTTP proxies for connections to receivers, such as http://user:password@proxy.example.com:3128. The first one is the default, and an arrangement may name another one."`
+	ParkedTimeout   time.Duration    `name:"parked-timeout" default:"5m" env:"PERENNIAL_PARKED_TIMEOUT" help:"Maximum time for a receiver to answer a parked message, whatever its arrangement allows."`
 	Workloads       workload.Options `embed:""`
-	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges besides the public ones that receivers may be in: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for a port, acme=10.20.0.5:8443 for a tenant and a port."`
+	AllowTarget     []string         `env:"PERENNIAL_ALLOW_TARGET" placeholder:"TARGET" help:"Address ranges, besides public ones, in which receivers are allowed: 10.20.0.0/16 for all tenants and ports, 10.20.0.0/16:8443 for one port, acme=10.20.0.5:8443 for one tenant and one port."`
 
-	MessageLogDetail string `default:"minute" enum:"minute,hour,all" env:"PERENNIAL_MESSAGE_LOG_DETAIL" help:"Entries of the message log: one for each outcome of an arrangement in a minute, with samples of what failed; hour counts successes by the hour; all has an entry for every message."`
+	MessageLogDetail string `default:"minute" enum:"minute,hour,all" env:"PERENNIAL_MESSAGE_LOG_DETAIL" help:"Entries of the message log. minute: one per outcome, arrangement and minute, with samples of failures. hour: successes are counted by the hour. all: one per message."`
 }
 
-// isOff reports whether no gateway is wanted.
+// isOff reports whether the gateway is disabled.
 func (o *Options) isOff() bool { return o.Gateway == "off" }
 
-// Network returns the addresses that receivers may have.
+// Network returns the network with the addresses that receivers may have.
 func (o *Options) Network() (*outbound.Network, error) {
 	n := &outbound.Network{}
 	for _, s := range o.AllowTarget {
@@ -64,7 +64,7 @@ func (o *Options) Network() (*outbound.Network, error) {
 // A Front names what senders connect to: the gateway, or a proxy in front of it.
 type Front int
 
-// Senders reach the gateway itself, or a proxy in front of it that does TLS.
+// Senders reach the gateway itself, or a proxy in front of it that terminates TLS.
 const (
 	Direct Front = iota
 	Proxied
@@ -92,8 +92,8 @@ func (o *Options) Check(front Front) error {
 	case o.SenderCRL != "" && o.GatewayClientCA == "":
 		return errors.New("--gateway-client-crl needs --gateway-client-ca")
 	case o.GatewayTLSCert == "" && !loopback && front != Proxied:
-		return fmt.Errorf("the gateway at %s can be reached from outside: give --gateway-tls-cert and --gateway-tls-key, "+
-			"or --behind-proxy if a proxy does TLS", o.Gateway)
+		return fmt.Errorf("the gateway at %s can be reached from outside: set --gateway-tls-cert and --gateway-tls-key, or "+
+			"--behind-proxy if a proxy terminates TLS", o.Gateway)
 	}
 	return nil
 }
@@ -195,8 +195,8 @@ func HTTP(s *http.Server, l net.Listener) error {
 	return s.Serve(l)
 }
 
-// Shutdown accepts no more messages, waits for those in flight until the context ends, and reports what receivers
-// answered.
+// Shutdown accepts no more messages, waits for those in flight until the context ends, and reports the answers of
+// receivers.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.listener.Close() // a server that never served does not have it
 	if s.gateway == nil {

@@ -12,8 +12,8 @@ import (
 // signal to the process and to its group, so that it arrives twice.
 const secondSignal = time.Second
 
-// UntilSignal returns a context that is done when the process is asked to stop, by SIGINT or SIGTERM. The process stops
-// in order then. A further signal after a second ends it at once.
+// UntilSignal returns a context that is done when the process is asked to stop, by SIGINT or SIGTERM. The process then
+// stops gracefully. A further signal after a second ends it at once.
 func UntilSignal() (ctx context.Context, stop context.CancelFunc) {
 	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })

@@ -1,10 +1,10 @@
 // Package workload verifies the identity tokens that a platform gives its workloads, such as the service-account tokens
-// of Kubernetes. A workload that has one needs no token of ours, which could leak or expire.
+// of Kubernetes. A workload that has one does not need one of our tokens, which could leak or expire.
 //
 // It promises that a token counts only if a configured issuer signed it for the configured audience, and only while it
-// is valid. The issuers' keys are found by OpenID Connect Discovery and kept, so that an issuer that is down stops only
-// tokens that were signed with keys not seen before. A stranger's tokens cause at most one request a second to each
-// issuer, and the memory for tokens is bounded.
+// is valid. The issuers' keys are found by OpenID Connect Discovery and kept, so an issuer that is down stops only
+// tokens that were signed with new keys. A stranger's tokens cause at most one request a second to each issuer, and the
+// memory for tokens is bounded.
 package workload
 
 import (
@@ -30,8 +30,8 @@ import (
 
 // Options are the flags that make a process accept identity tokens.
 type Options struct {
-	Issuers  []string `name:"workload-issuer" env:"PERENNIAL_WORKLOAD_ISSUER" placeholder:"URL" help:"Issuers of identity tokens that senders and gateways may use instead of tokens of their own: of a Kubernetes cluster, for example. May be repeated."`
-	Audience string   `name:"workload-audience" default:"perennial" env:"PERENNIAL_WORKLOAD_AUDIENCE" help:"Audience that identity tokens must be for."`
+	Issuers  []string `name:"workload-issuer" env:"PERENNIAL_WORKLOAD_ISSUER" placeholder:"URL" help:"Issuers of identity tokens that senders and gateways may use instead of their own tokens, for example that of a Kubernetes cluster. May be repeated."`
+	Audience string   `name:"workload-audience" default:"perennial" env:"PERENNIAL_WORKLOAD_AUDIENCE" help:"Required audience of identity tokens."`
 	CA       string   `name:"workload-ca" env:"PERENNIAL_WORKLOAD_CA" placeholder:"FILE" help:"CAs (PEM) of the issuers' servers, instead of the system's."`
 }
 
@@ -62,7 +62,7 @@ const (
 	issuerPause = time.Second
 )
 
-// A Verifier verifies identity tokens. A nil one knows no issuer. It is safe for concurrent use.
+// A Verifier verifies identity tokens. A nil Verifier has no issuer. It is safe for concurrent use.
 type Verifier struct {
 	now     func() time.Time
 	issuers map[string]*issuer
@@ -85,7 +85,7 @@ func New(o Options, now func() time.Time) (*Verifier, error) {
 		return nil, errors.New("workload: no clock is given")
 	}
 	if o.Audience == "" {
-		return nil, errors.New("--workload-audience: give the audience that identity tokens are for")
+		return nil, errors.New("--workload-audience: set the audience of the identity tokens")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if o.CA != "" {
@@ -98,8 +98,7 @@ func New(o Options, now func() time.Time) (*Verifier, error) {
 	v := &Verifier{now: now, issuers: map[string]*issuer{}, verified: map[[sha256.Size]byte]verified{}}
 	for _, address := range o.Issuers {
 		if !IsIssuer(address) {
-			return nil, fmt.Errorf("--workload-issuer: invalid issuer %q: use an https URL, as the claim iss of its "+
-				"tokens has it",
+			return nil, fmt.Errorf("--workload-issuer: invalid issuer %q: use the https URL in the claim iss of its tokens",
 				address)
 		}
 		v.issuers[address] = &issuer{url: address, audience: o.Audience, now: now,
@@ -129,7 +128,7 @@ func (v *Verifier) Issuers() []string {
 }
 
 // Claimed reports whether a credential is an identity token that states one of the issuers and the audience, valid or
-// not. A token of the same issuer for another audience is not ours: a receiver may be meant.
+// not. A token of the same issuer for another audience is not ours, because it may be meant for a receiver.
 func (v *Verifier) Claimed(token string) bool { return v != nil && v.issuerOf(token) != nil }
 
 // issuerOf returns the issuer that a token for our audience states; nil if the token is not ours.
@@ -277,8 +276,8 @@ func (k keySet) VerifySignature(ctx context.Context, token string) ([]byte, erro
 // errFetch is returned by a request to an issuer that does not answer with status 200.
 var errFetch = errors.New("the request failed")
 
-// paced sends at most one request in each [issuerPause] to each path. A request in between fails as the latest one did;
-// after one that succeeded, the answer that is known is recent enough.
+// paced sends at most one request in each [issuerPause] to each path. A request in between fails as the latest one did.
+// If that one succeeded, its answer is recent enough.
 type paced struct {
 	next http.RoundTripper
 	now  func() time.Time

@@ -23,7 +23,7 @@ type Importer struct {
 	batch  int // number of tenants that one transaction creates
 }
 
-// New returns an importer. Plans are sealed with seal, for they hold private keys. Each argument is required.
+// New returns an importer. Plans are sealed with seal, because they contain private keys. Each argument is required.
 func New(engine *lifecycle.Engine, s *store.Store, seal *keyring.Keyring, now func() time.Time) (*Importer, error) {
 	switch {
 	case engine == nil:
@@ -121,7 +121,8 @@ func (m *Importer) issuers(units []*Unit) (problems []Problem) {
 // lookUp is the number of tenants that are looked up together.
 const lookUp = 500
 
-// against returns the conflicts of the units with the database: what already exists, and what is missing.
+// against returns the conflicts of the units with the database: objects that already exist, and objects that are
+// missing.
 func (m *Importer) against(ctx context.Context, units []*Unit) (problems []Problem, err error) {
 	for some := range slices.Chunk(units, lookUp) {
 		here, err := readExisting(ctx, m.store.Reader, some)
@@ -144,10 +145,10 @@ func (e *existing) problems(u *Unit) (problems []Problem) {
 	switch {
 	case !exists && !u.New:
 		file, line := u.first()
-		wrong(file, line, "there is no tenant %q, neither here nor in the table of tenants", u.Tenant)
+		wrong(file, line, "there is no tenant %q, either in this installation or in the table of tenants", u.Tenant)
 	case exists && u.New:
-		wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out, its people and arrangements can still "+
-			"be added", u.Tenant)
+		wrong(tenantsFile, u.line, "the tenant %s already exists: leave it out; its people and arrangements can still be "+
+			"added", u.Tenant)
 	}
 	for _, p := range u.KeyUsers {
 		if e.hasKeyUser(t, p.Name) {
@@ -216,8 +217,8 @@ func (m *Importer) apply(ctx context.Context, i tenancy.Import) error {
 	}
 	if len(done) == 0 && m.now().Sub(i.CreatedAt) > tenancy.PlanLife {
 		return tenancy.Errorf(tenancy.ErrRefused,
-			"this import was checked more than a day ago, and what its renewals change "+
-				"may differ by now: check the files again")
+			"this import was checked more than a day ago, and the changes by its renewals may be different now: check the "+
+				"files again")
 	}
 	open := slices.DeleteFunc(units, func(u *Unit) bool { return done[u.Tenant] })
 	for batch := range slices.Chunk(open, m.batch) {
@@ -328,7 +329,7 @@ func (m *Importer) unused(ctx context.Context, tx *store.Tx, tenant string, done
 	return nil
 }
 
-// empty deletes from an existing tenant what the import added.
+// empty deletes the objects that the import added to an existing tenant.
 func (m *Importer) empty(ctx context.Context, tx *store.Tx, done made) error {
 	gone := func(err error) error { // it was deleted already
 		if errors.Is(err, tenancy.ErrNotFound) {

@@ -145,7 +145,7 @@ func (m *Importer) runs(units []*Unit, planned []Plan, now time.Time) []tenancy.
 	return list
 }
 
-// mailing returns the tenants whose scope includes mail for tasks, by name. A new tenant that the table gives no answer
+// mailing returns the tenants whose scope includes mail for tasks, by name. A new tenant without an answer in the table
 // has that of the installation.
 func (m *Importer) mailing(ctx context.Context, units []*Unit) (map[string]bool, error) {
 	initial, err := m.store.DefaultAnswer(ctx, tenancy.MailForTasks)
@@ -181,8 +181,8 @@ func (m *Importer) mailing(ctx context.Context, units []*Unit) (map[string]bool,
 	return mails, nil
 }
 
-// plan foresees who is mailed, and the first renewals of a unit's certificates.
-// mails reports whether the tenant mails its key users about their tasks.
+// plan computes who gets mails, and the first renewals of a unit's certificates. mails reports whether the tenant mails
+// its key users about their tasks.
 func (m *Importer) plan(u *Unit, mails map[string]bool, now time.Time) (Plan, error) {
 	p := Plan{Tenant: u.Tenant, New: u.New, KeyUsers: len(u.KeyUsers), ITContacts: len(u.Contacts),
 		Arrangements: len(u.Arrangements), Certificates: []PlannedCertificate{}, MailForTasks: mails[u.Tenant]}
@@ -213,7 +213,7 @@ func (m *Importer) plan(u *Unit, mails map[string]bool, now time.Time) (Plan, er
 	return p, nil
 }
 
-// notified returns how many people of the unit a warning reaches, by task or mail.
+// notified returns the number of people of the unit who get a warning, by task or mail.
 func (u *Unit) notified(rules policy.Policy, a lifecycle.Adopted, at time.Time) int {
 	v := policy.Validity{NotBefore: a.Leaf.NotBefore, NotAfter: a.Leaf.NotAfter}
 	switch {

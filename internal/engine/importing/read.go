@@ -1,8 +1,8 @@
 // Package importing imports a fleet: tenants, their people, their arrangements and their certificates.
 //
-// It promises that nothing is stored while anything is wrong, and that all problems are reported at once, with file and
-// line. An import that was begun is finished after a crash, each tenant in one transaction. An import can be undone as
-// long as nothing that it created is in use. Private keys are sealed from the moment they are read.
+// It promises that nothing is stored as long as there is a problem, and that all problems are reported at once, with
+// file and line. An import that has begun is finished after a crash, each tenant in one transaction. An import can be
+// undone as long as nothing that it created is in use. Private keys are sealed from the moment they are read.
 package importing
 
 import (
@@ -40,8 +40,8 @@ type Files struct {
 	Arrangements string
 	Certificates []Certificate // each with its private key
 	Password     string        // of PKCS#12 files and encrypted keys without a password of their own
-	// SpreadExpiry distributes the expiry of the certificates that are issued over the runs of a cycle, so that one run
-	// does not renew all of them. Nil: for more than 1,000 certificates.
+	// SpreadExpiry spreads the expiry of issued certificates over the runs of a cycle, so that one run does not renew all
+	// of them. Nil: for more than 1,000 certificates.
 	SpreadExpiry *bool
 }
 
@@ -99,7 +99,7 @@ type Key struct {
 	Purpose tenancy.Purpose
 	Leaf    []byte // DER
 	// Chain holds the authorities above the leaf (DER, one after the other): first its issuer, without the root. Its name
-	// in a stored plan is that of the time when it was one certificate.
+	// in a stored plan dates from the time when it was a single certificate.
 	Chain   []byte `json:"Issuer"`
 	Private []byte // PKCS#8
 	KeyType tenancy.KeyType
@@ -348,8 +348,8 @@ func (r *reader) certificate(c Certificate, password string) error {
 	}
 	u := r.units[tenant]
 	if u == nil || !u.New {
-		return fmt.Errorf("belongs to %q by its name, which is not among the new tenants: name it TENANT.pem, TENANT.p12, "+
-			"or TENANT.m-user.p12", tenant)
+		return fmt.Errorf("belongs to %q according to its name, which is not among the new tenants: name it TENANT.pem, "+
+			"TENANT.p12, or TENANT.m-user.p12", tenant)
 	}
 	if slices.ContainsFunc(u.Keys, func(k Key) bool { return k.Purpose == purpose }) {
 		return fmt.Errorf("there is another file with the certificate of %s", tenant)
@@ -365,7 +365,7 @@ func (r *reader) certificate(c Certificate, password string) error {
 	}
 	if errors.Is(err, certfile.ErrPassword) {
 		if password == "" {
-			return errors.New("is protected by a password, and none was given for it")
+			return errors.New("is protected by a password, but none was given")
 		}
 		return errors.New("does not open with the password given")
 	}

@@ -1,9 +1,9 @@
 // Package jobs runs the background work on River, in the same database: a tick that executes run dates, parts of runs,
 // imports, and the delivery of mails.
 //
-// It promises that queued work starts only after its transaction has committed. Failed work is tried again with growing
-// pauses until it succeeds or has used up its tries. If this process dies, another replica continues its work (on
-// SQLite, the next start does). A job may run twice, so what it does is safe to repeat.
+// It promises that queued work starts only after its transaction has committed. Failed work is retried with growing
+// pauses until it succeeds or has no attempts left. If this process dies, another replica continues its work (on
+// SQLite, the next start does). A job may run twice, so every job is safe to repeat.
 package jobs
 
 import (
@@ -30,8 +30,8 @@ import (
 const (
 	// One job carries a page of mails, which is one conversation with the mail server.
 	mailsPerJob = 100
-	// 18 tries with River's pauses (n⁴ seconds) take almost four days, so that a mail server may be down over a
-	// weekend. RFC 5321, section 4.5.4.1, asks for four to five days.
+	// 18 attempts with River's pauses (n⁴ seconds) take almost four days, so a mail server may be down over a weekend. RFC
+	// 5321, section 4.5.4.1, asks for four to five days.
 	deliveryTries = 18
 	deliveryQueue = "mail"
 	partQueue     = "run"
@@ -40,14 +40,14 @@ const (
 	tickTimeout = 55 * time.Minute
 )
 
-// An Engine executes what is due, as the engine of package lifecycle does.
+// An Engine executes due work, as the engine of package lifecycle does.
 type Engine interface {
 	Tick(ctx context.Context, now time.Time) error
 	RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error
 	Prune(ctx context.Context, now time.Time) error
 }
 
-// A Deliverer delivers queued mails. On the last try, mails that cannot be delivered become dead.
+// A Deliverer delivers queued mails. On the last attempt, mails that cannot be delivered become dead.
 type Deliverer interface {
 	Deliver(ctx context.Context, mailIDs []string, lastTry bool, now time.Time) error
 }
@@ -140,13 +140,13 @@ func (w *partWorker) Work(ctx context.Context, job *river.Job[partArgs]) error {
 	return snoozed(err, now)
 }
 
-// A postponed error names the instant before which another try is useless.
+// A postponed error names the instant before which another attempt is useless.
 type postponed interface {
 	error
 	Until() time.Time
 }
 
-// snoozed returns the answer to the queue if an error is a [postponed] one. This does not count as a try.
+// snoozed returns the answer to the queue if an error is a [postponed] one. This does not count as an attempt.
 func snoozed(err error, now time.Time) error {
 	if later := postponed(nil); errors.As(err, &later) {
 		return river.JobSnooze(max(later.Until().Sub(now), time.Second))
@@ -192,7 +192,7 @@ type importWorker struct {
 	config *Config
 }
 
-// Timeout is half the lease. The next try continues what is not done by then.
+// Timeout is half the lease. The next attempt continues the unfinished work.
 func (w *importWorker) Timeout(*river.Job[importArgs]) time.Duration { return w.config.Lease / 2 }
 
 func (w *importWorker) Work(ctx context.Context, job *river.Job[importArgs]) error {
@@ -217,7 +217,7 @@ type tickWorker struct {
 
 func (w *tickWorker) Timeout(*river.Job[tickArgs]) time.Duration { return tickTimeout }
 
-// Work ticks. A tick that is wanted while another one is running takes place after it, in the same job.
+// Work executes a tick. A tick that is requested while another one is running follows it, in the same job.
 func (w *tickWorker) Work(ctx context.Context, _ *river.Job[tickArgs]) (err error) {
 	w.asked.Store(true)
 	for w.asked.Load() && w.busy.TryLock() {
@@ -246,7 +246,7 @@ func (w *deliverWorker) Timeout(*river.Job[deliverArgs]) time.Duration { return 
 
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[deliverArgs]) error {
 	if w.config.Deliverer == nil {
-		return errors.New("no mail server is configured any more: configure one, the mails are kept")
+		return errors.New("no mail server is configured any longer: configure one; the mails are kept")
 	}
 	if w.config.MailRate > 0 {
 		wait, err := w.config.Store.Reserve(ctx, "mail", len(job.Args.MailIDs), w.config.MailRate, w.config.Now())
@@ -303,7 +303,7 @@ func queueDriver(s *store.Store, listener *pgxpool.Pool) riverdriver.Driver[*sql
 	}
 }
 
-// Outbox inserts delivery jobs and works none. It is for commands that write but do not serve.
+// Outbox inserts delivery jobs and processes none. It is for commands that write but do not serve.
 type Outbox struct{ client *river.Client[*sql.Tx] }
 
 // NewOutbox returns an outbox on a migrated database.
@@ -312,7 +312,7 @@ func NewOutbox(s *store.Store, log *slog.Logger) (*Outbox, error) {
 	return &Outbox{client}, err
 }
 
-// inserting returns a client that inserts jobs and works none.
+// inserting returns a client that inserts jobs and processes none.
 func inserting(s *store.Store, log *slog.Logger) (*river.Client[*sql.Tx], error) {
 	return river.NewClient(queueDriver(s, nil), &river.Config{Logger: quiet(log)})
 }
@@ -374,7 +374,7 @@ func New(ctx context.Context, config Config) (*Jobs, error) {
 	return j, nil
 }
 
-// Start continues the work that an earlier process left, and works until [Jobs.Stop].
+// Start resumes the work that an earlier process left, and runs until [Jobs.Stop].
 func (j *Jobs) Start(ctx context.Context) error {
 	if j.config.Store.Engine() == store.SQLite {
 		// No other process serves this file. A job that seems to run was lost with the previous process.
@@ -397,11 +397,10 @@ func (j *Jobs) Start(ctx context.Context) error {
 	return j.client.Start(context.WithoutCancel(ctx))
 }
 
-// tickOptions returns the options of a tick. A tick that fails is not repeated, because the next one resumes what is
-// left.
+// tickOptions returns the options of a tick. A tick that fails is not repeated, because the next one resumes its work.
 func tickOptions() *river.InsertOpts { return &river.InsertOpts{MaxAttempts: 1} }
 
-// retryHeld makes a mail be tried now if all are held, because the settings of the mail server may be others.
+// retryHeld makes one mail be tried now if all are held, because the settings of the mail server may have changed.
 func (j *Jobs) retryHeld(ctx context.Context) error {
 	hold, err := j.config.Store.MailHold(ctx)
 	if err != nil || hold.Since.IsZero() {
@@ -446,7 +445,7 @@ func (j *Jobs) close() {
 	}
 }
 
-// errorHandler logs each failed try once. River alone would log it several times.
+// errorHandler logs each failed attempt once. River alone would log it several times.
 type errorHandler struct{ log *slog.Logger }
 
 func (h errorHandler) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {

@@ -24,7 +24,7 @@ func (e *Engine) CreateTenant(ctx context.Context, t tenancy.Tenant, actor strin
 	return e.AdoptTenant(ctx, t, nil, actor, now, nil)
 }
 
-// An Adopted certificate comes from elsewhere, with its private key.
+// An Adopted certificate comes from another system, with its private key.
 type Adopted struct {
 	Purpose tenancy.Purpose
 	Leaf    *x509.Certificate
@@ -37,7 +37,7 @@ type Adopted struct {
 type Founding struct {
 	Tenant  tenancy.Tenant
 	Adopted []Adopted // those that come from elsewhere; the others are issued
-	// NotAfter is the end of the certificates that are issued; zero: that of the policy's validity.
+	// NotAfter is the expiry of the issued certificates; zero: that of the policy's validity.
 	NotAfter time.Time
 	// MailForTasks answers the question of that name; empty for the default of the installation.
 	MailForTasks tenancy.ScopeAnswer
@@ -72,9 +72,9 @@ func (e *Engine) AdoptTenant(ctx context.Context, t tenancy.Tenant, adopted []Ad
 
 // AdoptTenants creates tenants, each with the first certificates of the tenant and its M-user, and with its first
 // implementation project, in one transaction. If an issuer may answer later, its certificate is requested afterwards:
-// the tenant exists without it until then, and a request that fails is repeated by [Engine.BeginCredentials].
-// The error is [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Names.Conflict]. more
-// runs in the same transaction, with the tenants in the order of the foundings.
+// until then, the tenant exists without it. [Engine.BeginCredentials] repeats a request that fails. The error is
+// [tenancy.ErrConflict] if a certificate has a name of another tenant, see [Names.Conflict]. more runs in the same
+// transaction, with the tenants in the order of the foundings.
 func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor string, now time.Time,
 	more func(*store.Tx, []tenancy.Tenant) error) ([]tenancy.Tenant, error) {
 	prepared, err := e.prepareAll(ctx, foundings, now)
@@ -135,7 +135,7 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 		o := owner{p.tenant, p.credentials}
 		for _, name := range p.later {
 			if _, err := e.beginCredential(ctx, o, o.credential(name), actor, now); err != nil {
-				e.log.WarnContext(ctx, "the first certificate could not be requested; this is tried again every hour",
+				e.log.WarnContext(ctx, "the first certificate could not be requested; the request is repeated every hour",
 					"tenant", p.tenant.Name, "credential", name, "error", err)
 			}
 		}
@@ -143,7 +143,7 @@ func (e *Engine) AdoptTenants(ctx context.Context, foundings []Founding, actor s
 	return rows.Tenants, nil
 }
 
-// A prepared founding has everything that is stored.
+// A prepared founding has all rows to be stored.
 type prepared struct {
 	Founding
 	tenant tenancy.Tenant
@@ -281,7 +281,7 @@ func (e *Engine) CheckIssuer(name string) error {
 	return err
 }
 
-// A FirstRenewal is the renewal that ends the life of an adopted certificate, as it can be foreseen now.
+// A FirstRenewal is the forecast of the renewal that replaces an adopted certificate.
 type FirstRenewal struct {
 	At       time.Time // the run that renews it
 	WarnedAt time.Time // the first run that warns about it; zero if none comes before the renewal

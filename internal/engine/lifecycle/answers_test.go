@@ -111,7 +111,7 @@ func TestARequestWhoseIssuerHasChangedIsAnErrorThatAdvises(t *testing.T) {
 		want    string
 	}{
 		"it is gone":      {issuer.Set{}, "bank-ca is not configured"},
-		"it answers once": {nil, "answers at once by now"},
+		"it answers once": {nil, "now answers at once"},
 	} {
 		f, _, acme := requested(t, now)
 		if c.issuers == nil {

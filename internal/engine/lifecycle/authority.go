@@ -100,7 +100,7 @@ func (e *Engine) announce(ctx context.Context, now time.Time) error {
 // SignFrom makes an announced authority sign from now on.
 func (e *Engine) SignFrom(ctx context.Context, id, actor string, now time.Time) error {
 	if e.authorities == nil {
-		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: bring %s forward there", id)
+		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: make %s sign there", id)
 	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.SignFrom(ctx, id, now); err != nil {
@@ -123,7 +123,7 @@ func (e *Engine) noteSigning(ctx context.Context, a tenancy.Authority, now time.
 	return err
 }
 
-// askForAuthority mails the hosting team that a root whose key is elsewhere has to sign an issuing CA: every month, in
+// askForAuthority mails the hosting team that a root whose key is elsewhere must sign an issuing CA: every month, in
 // the last month every week, and every day once it is late.
 func (e *Engine) askForAuthority(ctx context.Context, now time.Time) error {
 	subordinate, ok := issuer.As[issuer.Subordinate](e.issuer)
@@ -147,7 +147,7 @@ func (e *Engine) askForAuthority(ctx context.Context, now time.Time) error {
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.AuthorityAwaited, CreatedAt: now, DueAt: by,
 			Reason:   e.authorities.Signing(now).NotAfter.UTC().Format("2 January 2006"),
 			DedupKey: "authority-awaited/" + subject,
-			Subject:  "Perennial: your root has to sign the next issuing CA by " + by.UTC().Format("2 January 2006")}
+			Subject:  "Perennial: your root must sign the next issuing CA by " + by.UTC().Format("2 January 2006")}
 		return e.write(ctx, tx, e.toOperators(n), now)
 	})
 	return err

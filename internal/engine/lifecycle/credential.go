@@ -12,9 +12,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// AddCredential adds a line of certificates to a tenant, and requests its first generation. If that fails, the error
-// describes why, and every tick tries it again. A CA that answers later leaves the result in the state
-// [tenancy.Requested].
+// AddCredential adds a series of certificates to a tenant, and requests its first generation. If that fails, the error
+// describes why, and every tick retries it. A CA that answers later leaves the result in the state [tenancy.Requested].
 func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor string,
 	now time.Time) (tenancy.Credential, tenancy.Certificate, error) {
 	var none tenancy.Certificate
@@ -56,15 +55,15 @@ func (e *Engine) AddCredential(ctx context.Context, c tenancy.Credential, actor 
 	o.credentials = append(o.credentials, c)
 	first, err := e.beginCredential(ctx, o, c, actor, now)
 	if err != nil {
-		err = fmt.Errorf("the credential %s of %s is stored, but has no certificate yet, which is tried again every "+
+		err = fmt.Errorf("the credential %s of %s is stored, but has no certificate yet; the request is repeated every "+
 			"hour: %w", c.Name, o.Name, err)
 	}
 	return c, first, err
 }
 
-// ChangeCredential changes the settings of a credential, which apply from the next generation on. Those of a built-in
-// one are stored from then on. Key users are notified of another issuer or key type, and the next generation is not
-// presented before this notice has the usual length, unless there is a need.
+// ChangeCredential changes the settings of a credential, which apply from the next generation on. The settings of a
+// built-in one are stored from then on. Key users are notified of another issuer or key type, and the next generation
+// is not presented before this notice has the usual length, unless there is a need.
 func (e *Engine) ChangeCredential(ctx context.Context, c tenancy.Credential, actor string,
 	now time.Time) (tenancy.Credential, error) {
 	o, err := e.owner(ctx, c.TenantID)
@@ -103,8 +102,8 @@ func credentialDetails(c tenancy.Credential) map[string]any {
 		"validity_seconds": int64(c.Validity / time.Second)}
 }
 
-// checkCredential returns an error if certificates of a credential could not be issued or not be renewed in time.
-// Otherwise it returns the names that its certificates keep.
+// checkCredential returns an error if certificates of a credential could not be issued or renewed in time. Otherwise it
+// returns the names that its certificates keep.
 func (e *Engine) checkCredential(o owner, c tenancy.Credential) (kept KeptNames, err error) {
 	if err := c.Check(); err != nil {
 		return kept, err

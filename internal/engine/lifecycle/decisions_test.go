@@ -55,11 +55,11 @@ func TestTextsNameWhatTheyAreAbout(t *testing.T) {
 		t.Errorf("%q, %q", date, by)
 	}
 	token := tenancy.Token{ID: "1", Name: "crm", Role: tenancy.RoleSender, Tenant: "acme", ExpiresAt: at}
-	if got := tokenLine(token); got != "crm (sender of acme, ID 1) ends on 1 December 2026, 00:00 UTC" {
+	if got := tokenLine(token); got != "crm (sender of acme, ID 1) expires on 1 December 2026, 00:00 UTC" {
 		t.Errorf("%q", got)
 	}
 	token.Role = tenancy.RoleGateway
-	if got := tokenLine(token); got != "crm (gateway, ID 1) ends on 1 December 2026, 00:00 UTC" {
+	if got := tokenLine(token); got != "crm (gateway, ID 1) expires on 1 December 2026, 00:00 UTC" {
 		t.Errorf("%q", got)
 	}
 	for _, c := range []struct {

@@ -199,7 +199,7 @@ func TestAnAuthorityThatIsMadeElsewhereIsRevokedThere(t *testing.T) {
 	signs, _ := f.Signing(now)
 	f.issuer = hierarchy{f.issuer, f.authorities}
 	if err := f.RevokeAuthority(t.Context(), signs.ID, Compromised, "alice", now); !errors.Is(err, tenancy.ErrRefused) ||
-		!strings.Contains(err.Error(), "make one there") {
+		!strings.Contains(err.Error(), "create one there") {
 		t.Errorf("without another authority: %v", err)
 	}
 	f.authorities = nil

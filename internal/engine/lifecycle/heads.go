@@ -11,11 +11,11 @@ import (
 )
 
 // A HeadSink keeps heads of the audit log outside the database. Whoever can change the database can rewrite the whole
-// log so that its hashes fit, but not the heads that left before.
+// log so that its hashes fit, but not the heads that were sent out before.
 type HeadSink interface {
 	// Name distinguishes the sinks of an installation. It does not change.
 	Name() string
-	// Keep keeps the head of an instant. It may be called again with the same head after a crash.
+	// Keep stores the head of an instant. It may be called again with the same head after a crash.
 	Keep(ctx context.Context, head tenancy.Chain, at time.Time) error
 }
 

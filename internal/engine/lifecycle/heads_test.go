@@ -116,7 +116,7 @@ func TestMailsToTheHostingTeamReportAFailingDatabaseAndAreSentOnce(t *testing.T)
 		}
 		subjects = append(subjects, m.Subject)
 	}
-	if want := []string{"Perennial: tokens of senders and gateways end soon",
+	if want := []string{"Perennial: tokens of senders and gateways expire soon",
 		"Perennial: the head of the audit log, " + now.Format("January 2006")}; !slices.Equal(subjects, want) {
 		t.Errorf("mails %q, want %q", subjects, want)
 	}

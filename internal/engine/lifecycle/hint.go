@@ -16,13 +16,13 @@ import (
 const (
 	// Suggested is the reason of a renewal that the CA suggests, for example because it will revoke the certificate.
 	Suggested = "suggested"
-	// hintEvery is the interval of questions to a CA that does not say when to ask again, and hintLatest limits what it
-	// says.
+	// hintEvery is the interval of questions to a CA that names no time for the next one, and hintLatest limits that time.
 	hintEvery, hintLatest = 24 * time.Hour, 7 * 24 * time.Hour
 )
 
-// FollowHints asks the CAs that suggest when to renew ([issuer.Hinter]), and renews the certificates whose time has
-// come. A suggestion only makes a renewal earlier: whatever the CA says, the runs renew by the policy.
+// FollowHints asks the CAs that suggest a time for renewals ([issuer.Hinter]), and renews the certificates whose time
+// has come. A suggestion can only move a renewal to an earlier date: whatever the CA suggests, the runs renew by the
+// policy.
 func (e *Engine) FollowHints(ctx context.Context, now time.Time) error {
 	failures := []error{}
 	for _, name := range slices.Sorted(maps.Keys(e.issuers)) {
@@ -70,7 +70,7 @@ func (e *Engine) followHints(ctx context.Context, name string, hinter issuer.Hin
 	return errors.Join(failures...)
 }
 
-// follow renews a certificate if its CA suggests that, or stores when to ask again.
+// follow renews a certificate if its CA suggests that, or stores the time of the next question.
 func (e *Engine) follow(ctx context.Context, c tenancy.Certificate, hint issuer.Hint, known bool, now time.Time) error {
 	again := now.Add(hintEvery)
 	if known {

@@ -1,10 +1,10 @@
 // Package lifecycle is the engine. It executes run dates, renews certificates, and notifies the people concerned.
 //
-// It promises that a run date is executed once, also after downtime. One due certificate gets one successor, and every
+// It promises that a run date is executed once, even after downtime. One due certificate gets one successor, and every
 // key user one task per notice, whatever the number of replicas, retries and crashes. This holds because a renewal, its
 // tasks, its mails and the jobs that deliver them are one transaction, and because the database refuses a second
-// successor and a second notice of one run. A certificate that cannot be renewed now does not delay the others, and is
-// tried again at every tick until it is renewed. Time is an argument everywhere.
+// successor and a second notice of one run. A certificate that cannot be renewed does not delay the others, and is
+// retried at every tick until it is renewed. Time is an argument everywhere.
 package lifecycle
 
 import (
@@ -51,7 +51,7 @@ type Config struct {
 	Policy     policy.Policy
 	// Tokens hold the private keys that are not sealed in the database. Optional.
 	Tokens keyring.Tokens
-	// TokenURI names the token in which new keys are made; empty to take them from Keys and seal them.
+	// TokenURI names the token in which new keys are created; empty to take them from Keys and seal them.
 	TokenURI string
 	// Outbox delivers mails. Optional: without a mail server, mails wait.
 	Outbox Outbox
@@ -101,7 +101,7 @@ func (c Config) check() error {
 	return nil
 }
 
-// An Engine executes runs, renewals and roll-overs, each in one transaction. It is safe for concurrent use, also by
+// An Engine executes runs, renewals and roll-overs, each in one transaction. It is safe for concurrent use, even by
 // several replicas. Its methods include those of [rollovers.Rollovers].
 type Engine struct {
 	*shared
@@ -208,7 +208,8 @@ func (e *Engine) successor(ctx context.Context, o owner, old tenancy.Certificate
 		Replaces: namesOf(old), Former: old.DER}, generation: old.Generation + 1, why: why})
 }
 
-// namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail for that.
+// namesOf returns the names of a certificate; nil if they cannot be read, because a renewal must not fail because of
+// that.
 func namesOf(c tenancy.Certificate) *certfile.Names {
 	names, err := certfile.NamesOf(c.DER)
 	if err != nil {
@@ -223,7 +224,7 @@ type owner struct {
 	credentials []tenancy.Credential
 }
 
-// credential returns the settings of a credential, with the tenant's for those that it does not have.
+// credential returns the settings of a credential. Those that it lacks are the tenant's.
 func (o owner) credential(name tenancy.Purpose) tenancy.Credential {
 	c := tenancy.Credential{TenantID: o.ID, Name: name}
 	if i := slices.IndexFunc(o.credentials, func(c tenancy.Credential) bool { return c.Name == name }); i >= 0 {
@@ -233,7 +234,7 @@ func (o owner) credential(name tenancy.Purpose) tenancy.Credential {
 	return c
 }
 
-// An issuance is a certificate that is to be issued. The request has no key yet.
+// An issuance is a certificate to be issued. The request has no key yet.
 type issuance struct {
 	issuer.Request
 	generation int
@@ -265,8 +266,9 @@ func (e *Engine) issue(ctx context.Context, o owner, r issuance) (c store.Sealed
 	return e.complete(ctx, c, issued)
 }
 
-// complete returns a certificate with what the CA issued for it. A CA may not issue what it was asked for. A
-// certificate that is due at once would be renewed again at every run, with a notice each time.
+// complete returns a certificate with the data that the CA issued for it. A CA may issue something other than the
+// requested certificate. A certificate that is due at once would be renewed again at every run, with a notice each
+// time.
 func (e *Engine) complete(ctx context.Context, c store.SealedCertificate,
 	issued issuer.Issued) (_ store.SealedCertificate, err error) {
 	v := policy.Validity{NotBefore: issued.NotBefore, NotAfter: issued.NotAfter}

@@ -256,7 +256,7 @@ func TestAFailureDoesNotDelayOtherRenewalsAndIsTriedAgain(t *testing.T) {
 	check(t, f.Tick(t.Context(), date("2026-11-15")))
 	f.down["a"] = true
 	err := f.Tick(t.Context(), date("2026-12-01"))
-	if err == nil || !strings.Contains(err.Error(), "2 certificates could not be renewed and will be tried again") ||
+	if err == nil || !strings.Contains(err.Error(), "2 certificates could not be renewed and will be retried") ||
 		!strings.Contains(err.Error(), "of a: issue: the CA is down") {
 		t.Errorf("got %v", err)
 	}

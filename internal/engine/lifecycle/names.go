@@ -60,14 +60,14 @@ func keptOf(tenant string, names certfile.Names) KeptNames {
 const ApartAdvice = "receivers could not tell the two apart: leave the file out, and the tenant gets a certificate " +
 	"of its own"
 
-// Names holds who has the names that a number of new tenants would have, to find conflicts. It is not safe for
-// concurrent use.
+// Names holds the owners of the names that new tenants would have, to find conflicts. It is not safe for concurrent
+// use.
 type Names struct {
 	owners  map[string][]string // tenants that keep a name, by name
 	tenants map[string]bool     // names of existing tenants
 }
 
-// NamesInUse reads who has the names that new tenants would have.
+// NamesInUse reads the owners of the names that new tenants would have.
 func (e *Engine) NamesInUse(ctx context.Context, tenants []string, kept []KeptNames) (*Names, error) {
 	return namesInUse(ctx, e.store.Reader, tenants, kept)
 }

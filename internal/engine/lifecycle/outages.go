@@ -10,8 +10,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
 
-// maxOutages is the number of failures in a row after which an attempt asks a CA for nothing else. A failure can take
-// as long as the time-out of the CA's settings.
+// maxOutages is the number of failures in a row after which an attempt sends a CA no more requests. A failure can take
+// as long as the time-out in the CA's settings.
 const maxOutages = 8
 
 // outages counts the failures of each CA in a row during one attempt, so that a CA that does not answer costs the

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// DefaultPart is the number of certificates in a part of a run. A part takes some seconds, so that replicas share a
-	// run evenly and little is repeated if one of them dies.
+	// DefaultPart is the number of certificates in a part of a run. A part takes some seconds, so replicas share a run
+	// evenly, and little work is repeated if one of them dies.
 	DefaultPart = 5000
 	// DefaultPartLease limits how long a worker may hold a part before another worker can claim it.
 	DefaultPartLease = 10 * time.Minute
@@ -26,8 +26,7 @@ type PartQueue interface {
 	Enqueue(ctx context.Context, tx *sql.Tx, parts []store.Part) error
 }
 
-// A NotYetError is returned for a part that cannot be claimed yet. Either the part begins later, or another worker
-// holds it.
+// A NotYetError is returned for a part that cannot be claimed yet, because it begins later or another worker holds it.
 type NotYetError struct {
 	RunDate time.Time
 	Part    int
@@ -97,7 +96,7 @@ func (e *Engine) resume(ctx context.Context, left []store.Part, now time.Time) e
 }
 
 // RunPart does one part of a run. It does nothing if the part is done. The error counts the certificates that are left
-// for the next try, or is a [NotYetError]. The last part finishes the run.
+// for the next attempt, or is a [NotYetError]. The last part finishes the run.
 func (e *Engine) RunPart(ctx context.Context, runDate time.Time, number int, now time.Time) error {
 	if err := e.refresh(ctx, now); err != nil {
 		return err
@@ -127,7 +126,7 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	if err != nil {
 		why = err
 	} else if failed > 0 {
-		err = fmt.Errorf("%d certificates could not be renewed and will be tried again, the last one because: %w", failed,
+		err = fmt.Errorf("%d certificates could not be renewed and will be retried; the last error was: %w", failed,
 			why)
 	}
 	if err != nil {

@@ -280,7 +280,7 @@ func TestARunOfOnePartIsDoneByTheReplicaThatStartsIt(t *testing.T) {
 		t.Errorf("%d parts are handed out: %+v", len(s.parts), run)
 	}
 	now = date("2026-12-01")
-	want := "run 2026-12-01T00:00:00Z: 2 certificates could not be renewed and will be tried again, the last one because: "
+	want := "run 2026-12-01T00:00:00Z: 2 certificates could not be renewed and will be retried; the last error was: "
 	if run, err = f.Run(t.Context(), now, now); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}

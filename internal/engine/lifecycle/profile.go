@@ -13,12 +13,12 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// keyTypeDiffers is a difference that the certificate's record has, too.
+// keyTypeDiffers is a difference that is also in the certificate's record.
 const keyTypeDiffers certfile.Difference = "key type"
 
-// watch holds a successor back if receivers could refuse it for something that no notice announced: it stays standby
-// until the key users have had a notice of the usual length, which names the differences. The fall-back still tries it
-// if the receiver refuses the old one. A successor that is needed at once is not held back.
+// watch holds back a successor if receivers could refuse it because of a change that no notice announced: it stays
+// standby until the key users have had a notice of the usual length, which names the differences. The fall-back still
+// tries it if the receiver refuses the old one. A successor that is needed at once is not held back.
 func (e *Engine) watch(b *batch, p audience, old tenancy.Certificate, next *store.SealedCertificate, why cause,
 	now time.Time) {
 	if revokes(why.reason) {
@@ -60,7 +60,7 @@ func (e *Engine) watch(b *batch, p audience, old tenancy.Certificate, next *stor
 		object(p.Tenant, next.Certificate), map[string]any{"differs": differ, "until": next.NoticedUntil}))
 }
 
-// compare lists what receivers may check and that differs between two generations.
+// compare lists the differences between two generations that receivers may check.
 func compare(old, next tenancy.Certificate) ([]certfile.Difference, error) {
 	differ, err := certfile.Differences(old.DER, next.DER)
 	if err == nil && old.KeyType != next.KeyType {
@@ -76,12 +76,12 @@ type held struct {
 	until time.Time
 }
 
-// log logs what a batch did, after it was stored. A certificate that is held back needs an operator.
+// log logs the effects of a batch, after it has been stored. A certificate that is held back needs an operator.
 func (b *batch) log(ctx context.Context, e *Engine) {
 	e.LogCutOvers(ctx, b.cutOvers)
 	if len(b.held) > 0 {
-		e.log.ErrorContext(ctx, "renewed certificates differ from those that they replace, without a notice before: they "+
-			"are presented only if receivers refuse the old ones, until the key users have had their notice",
+		e.log.ErrorContext(ctx, "renewed certificates differ from those that they replace, without an earlier notice: "+
+			"until the notice period has passed, they are presented only if receivers refuse the old ones",
 			"certificates", len(b.held), "first", b.held[0].text, "until", b.held[0].until)
 	}
 }
@@ -123,7 +123,7 @@ func latest(a, b time.Time) time.Time {
 }
 
 // announceChange notifies the key users that the next certificate of a credential has another CA or another key type,
-// and returns when that was announced: now, or before if nothing of that changes.
+// and returns the time of the announcement: now, or an earlier time if neither changes.
 func (e *Engine) announceChange(ctx context.Context, tx *store.Tx, b *batch, o owner, c tenancy.Credential,
 	actor string, now time.Time) (time.Time, error) {
 	before := o.credential(c.Name)

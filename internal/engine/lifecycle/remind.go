@@ -42,8 +42,8 @@ type lateGroup struct {
 	wanted  tenancy.Certificate
 }
 
-// cadence returns the generation whose expiry the reminders about an arrangement are counted from. An arrangement that
-// depends on the wanted generation already is reminded until going back is impossible.
+// cadence returns the generation from whose expiry the reminders about an arrangement are counted. Reminders about an
+// arrangement that already depends on the wanted generation continue until going back is impossible.
 func cadence(s standing.Standing, r rollover.Risk) (c tenancy.Certificate, found bool) {
 	if !r.Exposed {
 		return s.Certificate(r.Last)
@@ -56,8 +56,8 @@ func cadence(s standing.Standing, r rollover.Risk) (c tenancy.Certificate, found
 	return c, false
 }
 
-// lateGroups groups the arrangements at risk whose first stage has passed, by the generation whose expiry they are
-// reminded of.
+// lateGroups groups the arrangements at risk whose first stage has passed, by the generation from whose expiry their
+// reminders are counted.
 func lateGroups(all []standing.Standing, now time.Time) map[string]*lateGroup {
 	groups := map[string]*lateGroup{}
 	for _, s := range all {

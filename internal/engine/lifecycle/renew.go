@@ -94,7 +94,7 @@ func (e *Engine) notified(ctx context.Context, r store.Reader, tenants map[strin
 	return all, nil
 }
 
-// A batch is all that one transaction writes.
+// A batch holds everything that one transaction writes.
 type batch struct {
 	runDate      time.Time // zero if no run writes it
 	warned       []string  // certificate IDs
@@ -110,7 +110,8 @@ type batch struct {
 	late         int
 }
 
-// batchFor returns an empty batch. It has room for what n certificates cause, if their tenants have a few people each.
+// batchFor returns an empty batch. It has room for the effects of n certificates, if their tenants have a few people
+// each.
 func batchFor(n int) *batch {
 	return &batch{
 		replaced: make([]tenancy.Certificate, 0, n), successors: make([]store.SealedCertificate, 0, n),
@@ -296,7 +297,7 @@ func runDateText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// The reasons for which an operator may renew by hand at any time.
+// The reasons for which an operator may renew manually at any time.
 const (
 	Lost        = "lost"
 	Compromised = "compromised"
@@ -305,7 +306,7 @@ const (
 
 // RenewByHand renews a tenant's certificate now. Without a reason it is refused as long as the certificate is valid for
 // longer than the policy's warning period. A lost or compromised generation is revoked at once, and no arrangement
-// presents it any more.
+// presents it any longer.
 func (e *Engine) RenewByHand(ctx context.Context, tenantName string, purpose tenancy.Purpose, reason, actor string,
 	now time.Time) (tenancy.Certificate, error) {
 	var none tenancy.Certificate
@@ -342,7 +343,7 @@ func revokes(reason string) bool {
 }
 
 // renewNow renews a certificate outside of a run. If the CA answers later, the result is in the state
-// [tenancy.Requested]. A generation that is to be revoked is revoked in any case.
+// [tenancy.Requested]. A generation to be revoked is revoked in any case.
 func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate, why cause,
 	now time.Time) (tenancy.Certificate, error) {
 	next, err := e.successor(ctx, t, old, why, now)
@@ -357,7 +358,7 @@ func (e *Engine) renewNow(ctx context.Context, t owner, old tenancy.Certificate,
 	return e.put(ctx, t, old, next, why, now)
 }
 
-// revokeFirst revokes a generation whose successor is requested, if the reason of its renewal demands that.
+// revokeFirst revokes a generation whose successor is requested, if the reason of its renewal requires that.
 func (e *Engine) revokeFirst(ctx context.Context, t owner, old tenancy.Certificate, why cause, now time.Time) error {
 	if !revokes(why.reason) || old.State == tenancy.Revoked {
 		return nil
@@ -407,8 +408,8 @@ func (e *Engine) put(ctx context.Context, t owner, old tenancy.Certificate, next
 		return e.write(ctx, tx, &b, now)
 	})
 	if errors.Is(err, tenancy.ErrConflict) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "another user or replica has just renewed the %s of %s: look at the "+
-			"newest generation", old.Purpose.Noun(), t.Name)
+		err = tenancy.Errorf(tenancy.ErrConflict, "another user or replica has just renewed the %s of %s: see the newest "+
+			"generation", old.Purpose.Noun(), t.Name)
 	}
 	if err != nil {
 		return next.Certificate, err

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	// askEvery is the interval of questions to a CA that does not say when it will answer.
+	// askEvery is the interval of questions to a CA that names no time for its answer.
 	askEvery = time.Hour
 	// requestPage is the number of requests that are read at a time.
 	requestPage = 100
 )
 
 // errUnsure is returned for a request that was stored and never confirmed.
-var errUnsure = errors.New("it is not known whether the CA has the request, because the service ended while it was " +
-	"sent: withdraw it there if it does, and let it be sent again (perennial request again)")
+var errUnsure = errors.New("it is not known whether the CA has the request, because the service ended while sending " +
+	"it: withdraw it there if necessary, and send it again (perennial request again)")
 
 // ask asks a CA for a certificate. A CA that may answer later gets one request for each generation: it is stored before
 // it is sent, and the error is an [*issuer.RequestedError] until it is answered.
@@ -82,7 +82,7 @@ func (e *Engine) send(ctx context.Context, from issuer.Issuer, q tenancy.Request
 	return issued, later, e.store.InTx(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(ctx, q) })
 }
 
-// Again sends an open request again, with another key. The CA may have the one before, too.
+// Again sends an open request again, with another key. The CA may have the previous one as well.
 func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now time.Time) error {
 	o, err := e.owner(ctx, q.TenantID)
 	if err != nil {
@@ -127,7 +127,7 @@ func (e *Engine) Again(ctx context.Context, q tenancy.Request, actor string, now
 	return err
 }
 
-// askAgain returns when a CA is asked for its answer.
+// askAgain returns the time at which a CA is asked for its answer.
 func askAgain(later *issuer.RequestedError, now time.Time) time.Time {
 	if later.AskAt.After(now) {
 		return later.AskAt
@@ -136,8 +136,8 @@ func askAgain(later *issuer.RequestedError, now time.Time) time.Time {
 }
 
 // Collect asks the CAs for the answers to the requests whose time has come, and stores the certificates that they have
-// issued. A request that fails does not delay the others, and a CA that fails several times in a row is not asked for
-// the others.
+// issued. A request that fails does not delay the others, and a CA that fails several times in a row gets no more
+// questions.
 func (e *Engine) Collect(ctx context.Context, now time.Time) error {
 	var failures []error
 	var down outages
@@ -155,7 +155,7 @@ func (e *Engine) Collect(ctx context.Context, now time.Time) error {
 	return errors.Join(failures...)
 }
 
-// collectAll collects the answers to some requests. No CA waits for another.
+// collectAll collects the answers to some requests. No CA waits for another one.
 func (e *Engine) collectAll(ctx context.Context, due []tenancy.Request, down *outages, now time.Time) []error {
 	errs := make([]error, len(due))
 	byIssuer := map[string][]int{}
@@ -178,8 +178,8 @@ func (e *Engine) collectAll(ctx context.Context, due []tenancy.Request, down *ou
 	return errs
 }
 
-// Answer stores the certificate that a person brings for a request, in any form that [issuer.Requester] reads. The
-// error is [tenancy.ErrInvalid] if it is not the one that was requested. The request is open then as before.
+// Answer stores the certificate that a person uploads for a request, in any form that [issuer.Requester] reads. The
+// error is [tenancy.ErrInvalid] if it is not the one that was requested. The request then stays open.
 func (e *Engine) Answer(ctx context.Context, q tenancy.Request, answer []byte, actor string,
 	now time.Time) (c tenancy.Certificate, err error) {
 	t, err := e.owner(ctx, q.TenantID)
@@ -195,7 +195,7 @@ func (e *Engine) Answer(ctx context.Context, q tenancy.Request, answer []byte, a
 		return c, tenancy.Invalid("certificate", "%v", err)
 	}
 	if c, err = e.deliver(ctx, t, q, next, now); errors.Is(err, tenancy.ErrStale) {
-		err = tenancy.Errorf(tenancy.ErrConflict, "the request was answered in the meantime: look at the newest generation")
+		err = tenancy.Errorf(tenancy.ErrConflict, "the request was answered in the meantime: see the newest generation")
 	}
 	return c, err
 }
@@ -213,8 +213,8 @@ func (e *Engine) requester(q tenancy.Request) (issuer.Requester, error) {
 	return r, nil
 }
 
-// collect reads the answer to a request and stores the certificate. Without an answer, it stores when the CA is asked
-// again, and the error. A CA that has not answered yet is not an error.
+// collect reads the answer to a request and stores the certificate. Without an answer, it stores the error and the time
+// of the next attempt. A CA that has not answered yet is not an error.
 func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) error {
 	t, err := e.owner(ctx, q.TenantID)
 	if err != nil {
@@ -244,7 +244,7 @@ func (e *Engine) collect(ctx context.Context, q tenancy.Request, now time.Time) 
 	return errors.Join(err, stored)
 }
 
-// answered returns the certificate that a request is answered with.
+// answered returns the certificate with which a request is answered.
 func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now time.Time) (c store.SealedCertificate,
 	err error) {
 	from, err := e.issuers.Of(q.Issuer)
@@ -256,8 +256,8 @@ func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now t
 	case q.Handle == "":
 		return c, errUnsure
 	case !ok:
-		return c, errors.New("its issuer answers at once by now, and does not have the request: let it be sent again " +
-			"(perennial request again)")
+		return c, errors.New("its issuer now answers at once, and does not have the request: send it again (perennial " +
+			"request again)")
 	}
 	c.Certificate = requestedAs(q, now)
 	key, err := e.store.RequestKey(ctx, q.ID)
@@ -276,13 +276,13 @@ func (e *Engine) answered(ctx context.Context, t owner, q tenancy.Request, now t
 	return e.complete(ctx, c, issued)
 }
 
-// requestedAs returns the certificate of a request, without what the CA decides.
+// requestedAs returns the certificate of a request, without the fields that the CA decides.
 func requestedAs(q tenancy.Request, now time.Time) tenancy.Certificate {
 	return tenancy.Certificate{ID: q.ID, TenantID: q.TenantID, Purpose: q.Purpose, Generation: q.Generation,
 		State: tenancy.Standby, KeyType: q.KeyType, Issuer: q.Issuer, CreatedAt: now}
 }
 
-// requestOf returns what was requested, as of an instant. A CA that answers days later signs as of then.
+// requestOf returns the request to the issuer, as of an instant. A CA that answers days later signs as of then.
 func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request,
 	at time.Time) (r issuer.Request, err error) {
 	r = issuer.Request{Tenant: t.Name, Purpose: q.Purpose, At: at}
@@ -303,7 +303,7 @@ func (e *Engine) requestOf(ctx context.Context, t owner, q tenancy.Request,
 	return r, err
 }
 
-// deliver stores a certificate in place of the generation before, and ends its request.
+// deliver stores a certificate in place of the previous generation, and ends its request.
 func (e *Engine) deliver(ctx context.Context, t owner, q tenancy.Request, next store.SealedCertificate,
 	now time.Time) (tenancy.Certificate, error) {
 	why := cause{actor: q.Actor, reason: q.Reason, runDate: q.RunDate, request: q.ID}
@@ -317,7 +317,7 @@ func (e *Engine) deliver(ctx context.Context, t owner, q tenancy.Request, next s
 	return e.put(ctx, t, old, next, why, now)
 }
 
-// SigningRequest returns the PKCS#10 request (PEM) for an open request, for a CA that a person asks.
+// SigningRequest returns the PKCS#10 request (PEM) for an open request, for a CA without an API.
 func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte, error) {
 	t, err := e.owner(ctx, q.TenantID)
 	if err != nil {
@@ -336,7 +336,7 @@ func (e *Engine) SigningRequest(ctx context.Context, q tenancy.Request) ([]byte,
 }
 
 // remindOfRequest creates tasks, and mails for subscribers, about a request that a person must send to its CA: once at
-// its beginning, and once at each stage before the certificate that it replaces expires.
+// its beginning, and once at each stage before the certificate to be replaced expires.
 func (e *Engine) remindOfRequest(ctx context.Context, q tenancy.Request, now time.Time) error {
 	if _, err := e.requester(q); err != nil {
 		return nil // the service asks the CA itself

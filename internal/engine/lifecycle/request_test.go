@@ -308,7 +308,7 @@ func TestARequestThatFailsStaysOpenWithTheReason(t *testing.T) {
 	ca.refuses = errors.New("quota used up")
 	_, _, err := f.AddCredential(t.Context(), tenancy.Credential{TenantID: acme.ID, Name: "bank", Issuer: "bank-ca"},
 		"test", now)
-	if err == nil || !strings.Contains(err.Error(), "is tried again every hour") ||
+	if err == nil || !strings.Contains(err.Error(), "is repeated every hour") ||
 		!strings.Contains(err.Error(), "quota") {
 		t.Errorf("%v", err)
 	}

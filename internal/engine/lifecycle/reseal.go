@@ -39,7 +39,7 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 	return n, rollovers.ResealParked(ctx, s, keys)
 }
 
-// resealAuthorities seals the keys of the local CA again, also those whose certificates are requested.
+// resealAuthorities seals the keys of the local CA again, including those whose certificates are requested.
 func resealAuthorities(ctx context.Context, s *store.Store, keys *keyring.Keyring,
 	reseal func(sealed []byte, context string) ([]byte, error)) (n int, err error) {
 	again := func(sealed []byte, context string, write func(tx *store.Tx, sealed []byte) error) error {

@@ -75,7 +75,7 @@ func (e *Engine) RevokeAuthority(ctx context.Context, id, reason, actor string, 
 	return issuer.Refreshed(ctx, e.authorities, now)
 }
 
-// otherKey reports whether an authority is announced that has another key than the present one.
+// otherKey reports whether an announced authority has another key than the present one.
 func (e *Engine) otherKey(present issuer.Plan, now time.Time) bool {
 	a, announced := e.authorities.Announced(now)
 	if !announced {
@@ -102,7 +102,7 @@ func (e *Engine) signInstead(ctx context.Context, actor string, now time.Time) e
 	}
 	announcer, ok := issuer.As[issuer.Announcer](e.issuer)
 	if !ok {
-		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: make one there")
+		return tenancy.Errorf(tenancy.ErrRefused, "the issuer manages its authorities itself: create one there")
 	}
 	_, err := announcer.Announce(ctx, now, issuer.Succession{SignsFrom: now})
 	return err
@@ -110,7 +110,7 @@ func (e *Engine) signInstead(ctx context.Context, actor string, now time.Time) e
 
 // RenewRevoked renews the certificates of revoked authorities under another one, and revokes them, as if their keys
 // were compromised: a receiver that checks the whole chain refuses them already. A certificate that cannot be renewed
-// does not delay the others, and the next tick tries it again.
+// does not delay the others, and the next tick retries it.
 func (e *Engine) RenewRevoked(ctx context.Context, now time.Time) error {
 	if e.authorities == nil {
 		return nil

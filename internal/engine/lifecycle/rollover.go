@@ -18,12 +18,12 @@ import (
 const standardNotice = 28 * policy.Day
 
 // NoticeUnder returns the minimum time between the first notice of a new generation and its use, under a policy that
-// warns of every renewal.
+// warns about every renewal.
 func NoticeUnder(p policy.Policy) time.Duration { return min(standardNotice, p.Validity/4) }
 
 // noticedUntil returns the end of the notice of a successor. The notice begins with the warning. The warning of a
 // monthly run is notice enough, that of a weekly run may not be. If the policy gives no warning, no notice is due.
-// Apart from that, only a late run or a user renews without a warning.
+// Otherwise, only a late run or a user renews without a warning.
 func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time) (time.Time, error) {
 	notice := NoticeUnder(e.policy)
 	switch {
@@ -43,8 +43,8 @@ func (e *Engine) noticedUntil(old tenancy.Certificate, why cause, now time.Time)
 const rollPage = 200
 
 // Roll updates every open roll-over as of now. It cuts over from generations that expire and where the evidence calls
-// for it, retires the generations that are not needed any more, and sends reminders about receivers that have not
-// acted. Its cost is proportional to the number of open roll-overs.
+// for it, retires the generations that are no longer needed, and sends reminders about receivers that have not acted.
+// Its cost is proportional to the number of open roll-overs.
 func (e *Engine) Roll(ctx context.Context, now time.Time) error {
 	var failures []error
 	err := e.rolling(ctx, now, func(t tenancy.Tenant, arrangements []tenancy.Arrangement) {

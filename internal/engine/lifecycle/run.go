@@ -21,7 +21,7 @@ const pageSize = 500
 
 // Tick executes every run date that is due at now and not in the ledger, the earliest first, and resumes runs that left
 // certificates. Then it updates the roll-overs, announces the next issuing CA, publishes the head of the audit log,
-// warns of tokens that end, collects the answers to requests, renews the certificates of revoked authorities, and
+// warns about expiring tokens, collects the answers to requests, renews the certificates of revoked authorities, and
 // destroys keys in PKCS#11 tokens. Call it often: it costs a few small queries if nothing is due.
 func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 	unfinished, err := e.store.UnfinishedRuns(ctx)
@@ -51,11 +51,11 @@ func (e *Engine) Tick(ctx context.Context, now time.Time) error {
 		e.FollowHints(ctx, now), e.DestroyTokenKeys(ctx, now))...)
 }
 
-// errRunTime is the reason for which a run by a slow CA ends in the middle.
+// errRunTime interrupts a run that a slow CA prolongs.
 var errRunTime = errors.New("the run takes longer than its share of a tick, and the next tick continues it")
 
-// forRuns returns the context for the runs of a tick. They have three quarters of its time, so that a tick does all the
-// rest while a slow CA works for many hours.
+// forRuns returns the context for the runs of a tick. They get three quarters of its time, so that a tick completes its
+// other work even while a slow CA needs many hours.
 func forRuns(ctx context.Context) (context.Context, context.CancelFunc) {
 	by, limited := ctx.Deadline()
 	if !limited {
@@ -79,7 +79,7 @@ func (e *Engine) NextRun(ctx context.Context, now time.Time) (time.Time, error) 
 }
 
 // lastScheduled returns the latest run date in the ledger that is on the schedule, or the beginning of the
-// installation. A run that was started by hand for another date does not replace the scheduled runs before it. If no
+// installation. A run that was started manually for another date does not replace the scheduled runs before it. If no
 // run is on the schedule, the schedule was changed, and it begins after the latest run.
 func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.Time, error) {
 	runs, err := e.store.Runs(ctx, time.Time{}, 100)
@@ -101,12 +101,12 @@ func (e *Engine) lastScheduled(ctx context.Context, installed time.Time) (time.T
 	return last, nil
 }
 
-// Run executes a run date, or resumes it if an earlier try left certificates. It does nothing if the run is finished.
-// A run that has several parts is handed to the replicas, and Run returns at once. Otherwise the error counts the
-// certificates that are left for the next try; the others are done.
+// Run executes a run date, or resumes it if an earlier attempt left certificates. It does nothing if the run is
+// finished. A run that has several parts is handed to the replicas, and Run returns at once. Otherwise, the error
+// counts the certificates that are left for the next attempt. The others are done.
 //
-// Decisions are made for the run date, whenever it is executed. After downtime, a run does not warn of a renewal whose
-// own run date is past too, because that run follows at once.
+// Decisions are made for the run date, whenever it is executed. After downtime, a run does not warn about a renewal
+// whose own run date has passed too, because that run follows at once.
 func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, error) {
 	runDate = runDate.UTC()
 	if runDate.After(now) {
@@ -138,8 +138,8 @@ func (e *Engine) Run(ctx context.Context, runDate, now time.Time) (tenancy.Run, 
 	return run, failed
 }
 
-// refresh reads the authorities that other replicas made. That the next one cannot be made is an error of
-// [Engine.Announce], and stops no renewal.
+// refresh reads the authorities that other replicas created. If the next one cannot be created, only [Engine.Announce]
+// returns the error, so that it stops no renewal.
 func (e *Engine) refresh(ctx context.Context, now time.Time) error {
 	if e.authorities == nil {
 		return nil
@@ -190,7 +190,7 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 	return handedOut, err
 }
 
-// finish records that a run has dealt with every certificate.
+// finish records that a run has processed every certificate.
 func (e *Engine) finish(ctx context.Context, tx *store.Tx, runDate, now time.Time) error {
 	if _, err := tx.DestroyOldKeys(ctx, now); err != nil {
 		return err
@@ -209,7 +209,7 @@ func (e *Engine) DueUntil(ctx context.Context, runDate time.Time) (time.Time, er
 
 func actor(runDate time.Time) string { return "run " + runDateText(runDate) }
 
-// A page holds some of the certificates of a run, with all that is needed to deal with them.
+// A page holds some of the certificates of a run, with all data to process them.
 type page struct {
 	from       store.Position
 	certs      []tenancy.Certificate
@@ -222,11 +222,11 @@ type page struct {
 	err        error // the page could not be read
 }
 
-// pageTime limits the time for which the certificates of a page are requested before those that are there are stored.
-// What a slow CA has issued is then not lost if the worker dies, and the claim of the part can be prolonged.
+// pageTime limits the time for requesting the certificates of a page before those that were issued are stored. So the
+// certificates of a slow CA are not lost if the worker dies, and the claim of the part can be prolonged.
 const pageTime = 30 * time.Second
 
-// An attempt is one try of a run over the certificates of a part.
+// An attempt is one pass of a run over the certificates of a part.
 type attempt struct {
 	engine       *Engine
 	runDate, now time.Time            // of its beginning
@@ -236,11 +236,11 @@ type attempt struct {
 	outages      outages
 }
 
-// at returns the present time, in whole minutes since the beginning: a short attempt has one time for all that it does,
-// and the certificates of a long one are not compared with a time long ago.
+// at returns the present time, in whole minutes since the beginning. A short attempt uses one time for all its work,
+// and a long one does not compare its certificates with a time long ago.
 func (w *attempt) at() time.Time { return w.now.Add(w.elapsed().Truncate(time.Minute)) }
 
-// renewDue deals with every certificate of the part that may be due. It is a pipeline: while one page is written, the
+// renewDue processes every certificate of the part that may be due. It is a pipeline: while one page is written, the
 // keys and certificates of the next page are created, and the page after that is read.
 func (w *attempt) renewDue(ctx context.Context) (failed int, lastErr, err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -312,8 +312,8 @@ func (w *attempt) read(ctx context.Context, from store.Position) *page {
 // mostConflicts limits how often a page is prepared again.
 const mostConflicts = 4
 
-// commit stores a page. A conflict means that another worker dealt with one of its certificates meanwhile. Then those
-// that are left of the page are read and prepared again.
+// commit stores a page. A conflict means that another worker has processed one of its certificates in the meantime.
+// Then the remaining ones are read and prepared again.
 func (w *attempt) commit(ctx context.Context, p *page) (failed int, lastErr, err error) {
 	var rest *page // of what was prepared again
 	for conflicts := 0; ; {
@@ -339,8 +339,8 @@ func (w *attempt) commit(ctx context.Context, p *page) (failed int, lastErr, err
 	}
 }
 
-// readAgain reads those certificates of a page and its rest that still need something, without those that the page left
-// to another one.
+// readAgain reads the certificates of a page and its rest that still need something, except those that the page left to
+// another one.
 func (w *attempt) readAgain(ctx context.Context, p, rest *page) *page {
 	wanted := map[string]bool{}
 	var last tenancy.Certificate
@@ -368,8 +368,8 @@ func (w *attempt) readAgain(ctx context.Context, p, rest *page) *page {
 	return again
 }
 
-// prepare decides what to do with each certificate, and issues the successors. No issuer waits for another. The
-// certificates for which there was no time are returned as a page of their own.
+// prepare decides what to do with each certificate, and issues the successors. No issuer waits for another one. The
+// certificates for which there was no time are returned as a separate page.
 func (w *attempt) prepare(ctx context.Context, p *page) (rest *page) {
 	var renew []int
 	if p.actions == nil {
@@ -426,7 +426,7 @@ func (w *attempt) prepare(ctx context.Context, p *page) (rest *page) {
 	return rest
 }
 
-// decide sets what to do with each certificate, and returns those that are renewed.
+// decide sets the action for each certificate, and returns those to be renewed.
 func (w *attempt) decide(p *page) (renew []int) {
 	p.actions = make([]policy.Action, len(p.certs))
 	announcesThePast := !w.engine.policy.Schedule.Next(w.runDate).After(w.now)
@@ -444,7 +444,7 @@ func (w *attempt) decide(p *page) (renew []int) {
 }
 
 // byIssuer groups certificates of a page, given by their index, by the issuer that renews them. The order in a group is
-// random: certificates that a CA fails on must not keep the same others from being tried (see [outages]).
+// random: certificates on which a CA fails must not keep the same others from being tried (see [outages]).
 func (w *attempt) byIssuer(p *page, certs []int) map[string][]int {
 	groups := map[string][]int{}
 	for _, n := range rand.Perm(len(certs)) {

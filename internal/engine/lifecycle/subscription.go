@@ -10,7 +10,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// AskToStop sends a key user a mail with the link that ends the subscription, at most one a day. The holder of a
+// AskToStop sends a key user a mail with the link that ends the subscription, at most once a day. The holder of a
 // forwarded mail can ask, and only the key user gets the answer.
 func (e *Engine) AskToStop(ctx context.Context, u tenancy.KeyUser, now time.Time) error {
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
@@ -45,7 +45,7 @@ func (e *Engine) StopMails(ctx context.Context, userID string, now time.Time) er
 			return err
 		}
 		return e.writeTo(ctx, tx, u, tenancy.Notice{Kind: tenancy.MailsStopped,
-			Subject: "You get no more mails about " + tenant.DisplayName, DedupKey: "mails-stopped/" + store.NewID()},
+			Subject: "You will no longer get mails about " + tenant.DisplayName, DedupKey: "mails-stopped/" + store.NewID()},
 			now, linkEvent("key-user.unsubscribed", tenant, u, now))
 	})
 }

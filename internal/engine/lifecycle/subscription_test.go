@@ -46,7 +46,7 @@ func TestALinkInAMailEndsAndResumesASubscription(t *testing.T) {
 	stop := func() error { return f.StopMails(t.Context(), alice.ID, now) }
 	testenv.FailsWithout(t, f.store.DB(), []string{"tenants", "key_users"}, stop)
 	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"key_users", "notices", "mails", "events"}, stop)
-	const stopped = "alice: You get no more mails about acme"
+	const stopped = "alice: You will no longer get mails about acme"
 	for range 2 { // the second time does nothing
 		check(t, stop())
 		mails(asked, asked, stopped)

@@ -18,7 +18,7 @@ import (
 
 const (
 	// unusedFor is the time after which a key in a token is destroyed if no certificate was stored with it. It exceeds the
-	// duration of a tick, whose beginning is the time of all that it makes.
+	// duration of a tick, because the creation time of its keys is its beginning.
 	unusedFor = 6 * time.Hour
 	// destroyAgain is the time between two attempts to destroy a key.
 	destroyAgain = time.Hour
@@ -26,13 +26,13 @@ const (
 	tokenKeyPage = 100
 )
 
-// A newKey is a private key for a certificate, with what the database has of it.
+// A newKey is a private key for a certificate, with its form in the database.
 type newKey struct {
 	crypto.Signer
 	store.Key
 }
 
-// newKey creates the key of a certificate: sealed, or in a token. A key in a token is recorded before it is made, so
+// newKey creates the key of a certificate: sealed, or in a token. A key in a token is recorded before it is created, so
 // that it is destroyed if no certificate gets it, whatever happens in between.
 func (e *Engine) newKey(ctx context.Context, id, label string, kind tenancy.KeyType, now time.Time) (k newKey,
 	err error) {
@@ -66,7 +66,7 @@ func (e *Engine) newKey(ctx context.Context, id, label string, kind tenancy.KeyT
 	return k, err
 }
 
-// notMade returns the error for a token that makes no key.
+// notMade returns the error for a token that does not create a key.
 func (e *Engine) notMade(err error) error {
 	text := "the token " + e.tokenURI + " makes no private key now"
 	if away := (*keyring.Away)(nil); errors.As(err, &away) {
@@ -87,7 +87,7 @@ func (e *Engine) openKey(q tenancy.Request, key store.Key) (crypto.Signer, error
 	return keyring.NewTokenSigner(e.tokens, key.URI, public), nil
 }
 
-// CheckKeyType returns an [tenancy.ErrInvalid] if no keys of the type can be made.
+// CheckKeyType returns a [tenancy.ErrInvalid] if no keys of the type can be created.
 func (e *Engine) CheckKeyType(kind tenancy.KeyType) error {
 	if e.tokenURI == "" || kind == "" {
 		return nil
@@ -96,7 +96,7 @@ func (e *Engine) CheckKeyType(kind tenancy.KeyType) error {
 }
 
 // DestroyTokenKeys destroys the keys in tokens whose certificates are retired or revoked, and those that no certificate
-// got in time. A key that is not destroyed is tried again an hour later, and logged.
+// got in time. If a key cannot be destroyed, this is logged and retried an hour later.
 func (e *Engine) DestroyTokenKeys(ctx context.Context, now time.Time) error {
 	if e.tokens == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// WarnOfTokens mails the hosting team about the tokens of senders and gateways that end and have no successor, each at
+// WarnOfTokens mails the hosting team about the tokens of senders and gateways that expire without a successor, each at
 // the stages of reminders. Tokens that reach a stage at the same tick share a mail.
 func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 	if len(e.operators) == 0 {
@@ -49,7 +49,7 @@ func (e *Engine) WarnOfTokens(ctx context.Context, now time.Time) error {
 			return nil // another replica was faster
 		}
 		n := tenancy.Notice{ID: store.NewID(), Kind: tenancy.TokensEnd, CreatedAt: now, Reason: strings.Join(lines, "\n"),
-			Subject: "Perennial: tokens of senders and gateways end soon"}
+			Subject: "Perennial: tokens of senders and gateways expire soon"}
 		n.DedupKey = "tokens-end/" + n.ID
 		return e.write(ctx, tx, e.toOperators(n), now)
 	})
@@ -66,7 +66,7 @@ func tokenLine(t tenancy.Token) string {
 	if t.Role == tenancy.RoleSender {
 		owner = "sender of " + t.Tenant
 	}
-	return fmt.Sprintf("%s (%s, ID %s) ends on %s", t.Name, owner, t.ID,
+	return fmt.Sprintf("%s (%s, ID %s) expires on %s", t.Name, owner, t.ID,
 		t.ExpiresAt.UTC().Format("2 January 2006, 15:04 MST"))
 }
 

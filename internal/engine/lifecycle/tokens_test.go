@@ -70,7 +70,7 @@ func TestTheHostingTeamIsWarnedOfTokensThatEndAtEachStageOnce(t *testing.T) {
 	both, one := 0, 0
 	for _, n := range notices {
 		switch {
-		case strings.Contains(n.Reason, "crm (sender of acme, ID crm-id) ends on 15 April 2026, 00:00 UTC") &&
+		case strings.Contains(n.Reason, "crm (sender of acme, ID crm-id) expires on 15 April 2026, 00:00 UTC") &&
 			strings.Contains(n.Reason, "dmz (gateway, ID dmz-id)"):
 			both++
 		case strings.Contains(n.Reason, "dmz (gateway, ID dmz-id)") && !strings.Contains(n.Reason, "crm"):

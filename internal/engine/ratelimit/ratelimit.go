@@ -1,4 +1,4 @@
-// Package ratelimit keeps the replicas of a service together below a number of operations a second.
+// Package ratelimit keeps all replicas of a service together below a number of operations per second.
 //
 // It promises that the replicas of one database share each limit, and that a replica whose clock was ahead does not
 // stop the others for longer than an hour. It does not promise fairness between replicas.
@@ -12,8 +12,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 )
 
-// Pace returns a function that blocks until n more operations fit the shared rate limit. It returns nil if perSecond is
-// not positive: then there is no limit.
+// Pace returns a function that blocks until n more operations fit the shared rate limit. It returns nil, for no limit,
+// if perSecond is not positive.
 func Pace(s *store.Store, name string, perSecond float64, now func() time.Time) func(ctx context.Context, n int) error {
 	if perSecond <= 0 {
 		return nil

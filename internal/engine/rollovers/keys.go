@@ -45,7 +45,7 @@ func (o *Rollovers) key(ctx context.Context, c tenancy.Certificate) (crypto.Sign
 	return o.seal.OpenKey(stored.Sealed, SealContext(c.ID))
 }
 
-// A keyInToken is a private key that a token does not give away. It implements [crypto.Signer] for TLS handshakes.
+// A keyInToken is a private key that a token never releases. It implements [crypto.Signer] for TLS handshakes.
 type keyInToken struct {
 	signer *keyring.TokenSigner
 	uri    string
@@ -55,7 +55,7 @@ type keyInToken struct {
 // Public implements [crypto.Signer].
 func (k *keyInToken) Public() crypto.PublicKey { return k.signer.Public() }
 
-// Sign implements [crypto.Signer]. The error is a [standing.ErrNoSignature], because crypto/tls keeps its text alone.
+// Sign implements [crypto.Signer]. The error is a [standing.ErrNoSignature], because crypto/tls keeps only its text.
 func (k *keyInToken) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := k.signer.Sign(random, digest, opts)
 	if err != nil {
@@ -89,8 +89,8 @@ func (o *Rollovers) presentable(ctx context.Context, c tenancy.Certificate, key 
 	return p, nil
 }
 
-// Identities opens the generations of an arrangement that can be presented. A generation whose key was destroyed
-// meanwhile is left out.
+// Identities opens the generations of an arrangement that can be presented. A generation whose key has been destroyed
+// in the meantime is left out.
 func (o *Rollovers) Identities(ctx context.Context, s standing.Standing) (all []standing.Identity, err error) {
 	for _, c := range s.Certificates {
 		key, err := o.key(ctx, c)

@@ -23,7 +23,7 @@ func (o *Rollovers) Token(ctx context.Context, hash string, now time.Time) (tena
 		return t, err
 	}
 	if !t.Valid(now) {
-		return t, tenancy.Errorf(tenancy.ErrNotFound, "this token is not valid any more")
+		return t, tenancy.Errorf(tenancy.ErrNotFound, "this token is no longer valid")
 	}
 	if now.Sub(t.LastUsedAt) >= tokenUse {
 		ctx, cancel := context.WithTimeout(ctx, tokenUsePatience)

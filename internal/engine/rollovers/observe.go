@@ -11,7 +11,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// mostKinds limits the kinds of answers that are remembered for one generation. The latest are kept.
+// mostKinds limits the kinds of answers that are stored for one generation. The latest are kept.
 const mostKinds = 16
 
 // Observe stores new evidence about an arrangement's receiver and cuts the arrangement over if the evidence calls for

@@ -30,7 +30,7 @@ func parkedContext(id string, chunks int) string {
 func digestContext(id string) string { return "parked-digest/" + id }
 
 // chunkContext binds a chunk to its message and its place, and the last one to the end of the body. Chunks that were
-// swapped, cut off or taken from another message do not open.
+// swapped, truncated or taken from another message do not open.
 func chunkContext(id string, part tenancy.ParkedPart) string {
 	end := "more"
 	if part.Last {
@@ -151,7 +151,7 @@ func (o *Rollovers) ParkedChunk(ctx context.Context, p tenancy.Parked, n int) ([
 	return o.seal.Open(sealed, chunkContext(p.ID, tenancy.ParkedPart{N: n, Last: n == p.Chunks-1}))
 }
 
-// DropParked deletes what is stored of the body of a message that does not wait.
+// DropParked deletes the stored body of a message that does not wait.
 func (o *Rollovers) DropParked(ctx context.Context, p tenancy.Parked) error {
 	for {
 		var gone, kept bool
@@ -227,8 +227,8 @@ func (o *Rollovers) UpdateParked(ctx context.Context, p tenancy.Parked) error {
 		return err
 	}
 	if err := o.DropParked(ctx, p); err != nil {
-		o.log.WarnContext(ctx, "the body of a parked message that has ended could not be deleted: it is deleted within an "+
-			"hour or two", "message", p.ID, "error", err)
+		o.log.WarnContext(ctx, "the body of a finished parked message could not be deleted: it will be deleted within two "+
+			"hours", "message", p.ID, "error", err)
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 // resealPage is the number of parked messages, or chunks, that are read at once.
 const resealPage = 16
 
-// ResealParked seals again what is stored of parked messages and is not sealed with the newest key-encryption key. It
-// can be stopped at any point, and continues when it is called again.
+// ResealParked seals the stored parts of parked messages again that are not sealed with the newest key-encryption key.
+// It can be stopped at any point, and continues when it is called again.
 func ResealParked(ctx context.Context, s *store.Store, keys *keyring.Keyring) error {
 	for after := ""; ; {
 		page, err := s.SealedParked(ctx, after, resealPage)

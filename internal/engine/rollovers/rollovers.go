@@ -20,7 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Rollovers is safe for concurrent use, also by several replicas.
+// Rollovers is safe for concurrent use, even by several replicas.
 type Rollovers struct {
 	store  *store.Store
 	seal   *keyring.Keyring
@@ -180,7 +180,8 @@ func (c CutOver) Event(now time.Time, actor, tenant string) tenancy.Event {
 func (o *Rollovers) LogCutOvers(ctx context.Context, all []CutOver) {
 	for _, c := range all {
 		if c.Move.Forced {
-			o.log.ErrorContext(ctx, "a revoked certificate was left at once: messages fail until the receiver knows the new one",
+			o.log.ErrorContext(ctx, "a revoked certificate was abandoned at once: messages fail until the receiver accepts "+
+				"the new one",
 				"arrangement", c.Name, "from", c.Move.From, "to", c.Move.To, "why", c.Move.Why)
 		} else {
 			o.log.InfoContext(ctx, "cut over", "arrangement", c.Name, "from", c.Move.From, "to", c.Move.To, "why", c.Move.Why)
@@ -188,7 +189,7 @@ func (o *Rollovers) LogCutOvers(ctx context.Context, all []CutOver) {
 	}
 }
 
-// A Fleet is a tenant with all that its arrangements' roll-overs depend on.
+// A Fleet is a tenant with everything on which the roll-overs of its arrangements depend.
 type Fleet struct {
 	Tenant       tenancy.Tenant
 	Arrangements []tenancy.Arrangement

@@ -1,8 +1,8 @@
 // Package standing holds the values that a gateway and the engine exchange: the state of an arrangement's roll-over,
-// the certificates that may be presented, and what receivers answered.
+// the certificates that may be presented, and the answers of receivers.
 //
-// It promises to stay light. It imports the vocabulary and nothing that reads, writes or schedules, so that a gateway
-// that runs apart from the service does not link the engine.
+// It stays small: it imports the vocabulary and nothing that reads, writes or schedules, so that a stand-alone gateway
+// does not link the engine.
 package standing
 
 import (

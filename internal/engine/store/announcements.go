@@ -5,8 +5,8 @@ import "context"
 // AnnouncedToAll is the progress of an announcement that has reached every tenant.
 const AnnouncedToAll = "~" // after every ID
 
-// Announcement returns how far the announcement of an authority has got: the ID of the last tenant that was notified,
-// "" for none, or [AnnouncedToAll].
+// Announcement returns the progress of the announcement of an authority: the ID of the last notified tenant, "" for
+// none, or [AnnouncedToAll].
 func (t *Tx) Announcement(ctx context.Context, authorityID string) (toldTo string, err error) {
 	if _, err := t.exec(ctx, "INSERT INTO announcements (authority_id, told_to) VALUES (?, '') ON CONFLICT "+
 		"(authority_id) DO NOTHING", authorityID); err != nil {
@@ -17,7 +17,7 @@ func (t *Tx) Announcement(ctx context.Context, authorityID string) (toldTo strin
 	if err != nil {
 		return "", err
 	}
-	// A replica of the release before this table may have got further during a rolling upgrade.
+	// A replica of a release without this table may be further ahead during a rolling upgrade.
 	other, err := t.SetOnce(ctx, announcedSetting+authorityID, told)
 	return max(told, other), err
 }
@@ -26,7 +26,8 @@ func (t *Tx) Announcement(ctx context.Context, authorityID string) (toldTo strin
 // progress.
 const announcedSetting = "announced/"
 
-// AdvanceAnnouncement stores the progress of an announcement. ok is false if another replica has advanced it meanwhile.
+// AdvanceAnnouncement stores the progress of an announcement. ok is false if another replica has advanced it in the
+// meantime.
 func (t *Tx) AdvanceAnnouncement(ctx context.Context, authorityID, from, to string) (ok bool, err error) {
 	if ok, err := t.advanceSetting(ctx, announcedSetting+authorityID, from, to); err != nil || !ok {
 		return false, err

@@ -43,7 +43,7 @@ func (t *Tx) SetNeededOld(ctx context.Context, arrangementID string, at time.Tim
 	return err
 }
 
-// SetLearned stores what the answers of an arrangement's receiver taught.
+// SetLearned stores the facts that the answers of an arrangement's receiver showed.
 func (t *Tx) SetLearned(ctx context.Context, arrangementID string, l tenancy.Learned) error {
 	_, err := t.exec(ctx, "UPDATE arrangements SET learned = ? WHERE id = ?", document{&l}, arrangementID)
 	return err

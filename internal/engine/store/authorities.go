@@ -46,7 +46,7 @@ func scanJoined(s row) ([]byte, error) {
 }
 
 // TrustChain is [Reader.Chain] with the root of the local CA at its end, so that a receiver can verify a certificate
-// with it alone. The root of a certificate from elsewhere is not known.
+// with it alone. The root of an imported certificate is not known.
 func (r Reader) TrustChain(ctx context.Context, id string) ([][]byte, error) {
 	chain, err := r.Chain(ctx, id)
 	if err != nil {
@@ -104,7 +104,7 @@ func bytesOf(b []byte) []byte {
 }
 
 // SignFrom makes an announced authority sign from an instant on, earlier than announced. It returns [tenancy.ErrStale]
-// if the authority signs by then already.
+// if the authority already signs at that time.
 func (t *Tx) SignFrom(ctx context.Context, id string, at time.Time) error {
 	n, err := t.exec(ctx, "UPDATE authorities SET signs_from = ? WHERE id = ? AND signs_from > ?", micros(at), id,
 		micros(at))

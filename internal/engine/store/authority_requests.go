@@ -14,7 +14,7 @@ func scanAuthorityRequest(s row) (r tenancy.AuthorityRequest, err error) {
 	return r, err
 }
 
-// AuthorityRequests lists the requests that a root elsewhere has to sign, oldest first.
+// AuthorityRequests lists the requests that a root elsewhere must sign, oldest first.
 func (r Reader) AuthorityRequests(ctx context.Context) ([]tenancy.AuthorityRequest, error) {
 	return list(ctx, r, scanAuthorityRequest, "SELECT id, position, csr, sealed_key, key_uri, created_at FROM "+
 		"authority_requests ORDER BY position")

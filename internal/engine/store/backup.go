@@ -15,7 +15,7 @@ func (s *Store) Backup(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s already exists: name a new file", path)
 	}
-	// SQLite creates the file with the mode of the process. This one is readable by its owner alone, like the database.
+	// SQLite creates the file with the mode of the process. This one is readable only by its owner, like the database.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

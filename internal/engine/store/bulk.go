@@ -60,8 +60,7 @@ func (b bulk) write(ctx context.Context, t *Tx, n int, row func(i int) []any) (i
 	}
 	defer stmt.Close()
 	var changed int64
-	// The driver starts a goroutine for every statement that can be cancelled. Look at the context between rows
-	// instead.
+	// The driver starts a goroutine for every statement that can be cancelled. Check the context between rows instead.
 	uncancelled := context.WithoutCancel(ctx)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
@@ -125,7 +124,7 @@ type Rows struct {
 }
 
 // Create stores new rows, each after those that it refers to. It stops at the first error, because the next ones would
-// only tell that a row is missing. The error is [tenancy.ErrConflict] if a row exists.
+// only report that a row is missing. The error is [tenancy.ErrConflict] if a row exists.
 func (t *Tx) Create(ctx context.Context, r Rows) error {
 	for _, write := range []func() error{
 		func() error { return t.CreateTenants(ctx, r.Tenants...) },

@@ -47,7 +47,7 @@ func (r Reader) CertificatesByID(ctx context.Context, ids []string) (map[string]
 }
 
 // Due lists the certificates without a successor, by expiry, after one position and up to another, that the run has not
-// dealt with yet. Its cost is proportional to what it returns, whatever the size of the fleet.
+// processed yet. Its cost is proportional to the size of the result, not to that of the fleet.
 func (r Reader) Due(ctx context.Context, runDate time.Time, after, until Position, limit int) ([]tenancy.Certificate,
 	error) {
 	return list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
@@ -80,7 +80,7 @@ func (r Reader) CountByValidity(ctx context.Context) ([]ValidityCount, error) {
 		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' GROUP BY not_before, not_after")
 }
 
-// A Revocation is what a revocation list has of a certificate.
+// A Revocation is the entry of a certificate in a revocation list.
 type Revocation struct {
 	Serial string // lowercase hexadecimal
 	At     time.Time
@@ -137,7 +137,7 @@ func resealing(table string) bulk {
 
 var reseal = resealing("certificates")
 
-// Reseal replaces sealed keys. A key that was changed meanwhile stays as it is.
+// Reseal replaces sealed keys. A key that has been changed in the meantime stays as it is.
 func (t *Tx) Reseal(ctx context.Context, before, after []Sealed) error {
 	return t.reseal(ctx, reseal, before, after)
 }

@@ -20,11 +20,12 @@ const (
 	// ClaimTrustQuestions is the daily question to receivers whether they trust an announced authority. The subject is its
 	// ID with the date.
 	ClaimTrustQuestions ClaimKind = "trust questions"
-	// ClaimHead is the head of the audit log that leaves the database. The subject is its destination with the date.
+	// ClaimHead is the head of the audit log that is copied out of the database. The subject is its destination with the
+	// date.
 	ClaimHead ClaimKind = "audit head"
-	// ClaimTokenEnd is the mail about a token that ends. The subject is the token's ID with the stage.
+	// ClaimTokenEnd is the mail about a token that expires. The subject is the token's ID with the stage.
 	ClaimTokenEnd ClaimKind = "token end"
-	// ClaimAuthorityAwaited is the mail that a root elsewhere has to sign. The subject is the signing authority's ID with
+	// ClaimAuthorityAwaited is the mail that a root elsewhere must sign. The subject is the signing authority's ID with
 	// the stage.
 	ClaimAuthorityAwaited ClaimKind = "authority awaited"
 	// ClaimHeld is a certificate that is held back until the time of the claim. The subject is its ID.
@@ -34,7 +35,7 @@ const (
 	ClaimHint ClaimKind = "hint"
 )
 
-// inSettings is the prefix of the setting by which a replica of the release before the table of claims claims the same
+// inSettings is the prefix of the setting by which a replica of a release without the table of claims claims the same
 // work. Such a replica may run beside this one during a rolling upgrade.
 var inSettings = map[ClaimKind]string{
 	ClaimFirstToken: "first_token", ClaimSigns: "signs/", ClaimReminder: "reminded/",

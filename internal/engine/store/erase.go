@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// These tables keep the rows of a tenant that is erased: what was sent stays on record.
+// These tables keep the rows of an erased tenant, because sent notices and mails stay on record.
 var keptOfATenant = []string{"notices", "tasks", "mails"}
 
 // erasures delete the rows of a tenant, those that refer to others first. Each query takes the tenant's ID.
@@ -35,8 +35,8 @@ var erasures = []string{
 	"DELETE FROM tenants WHERE id = ?",
 }
 
-// EraseTenant deletes a tenant with all that belongs to it, except its notices, tasks and mails and its part of the
-// audit log. It is for undoing an import. Its keys in a token are to be destroyed.
+// EraseTenant deletes a tenant with everything that belongs to it, except its notices, tasks and mails and its part of
+// the audit log. It is for undoing an import. Its keys in a token must then be destroyed.
 func (t *Tx) EraseTenant(ctx context.Context, id string) error {
 	if err := errors.Join(t.doomCertificateKeys(ctx, "tenant_id = ?", id),
 		t.doomRequestKeys(ctx, "tenant_id = ?", id)); err != nil {

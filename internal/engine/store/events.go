@@ -122,7 +122,7 @@ func (r Reader) searchEvents(ctx context.Context, tenant string, texts []string,
 }
 
 // VerifyEvents reads the whole audit log and returns its end. The error is a [*tenancy.ChainError] if an entry was
-// changed, removed or moved. The head is read first, so entries that are added meanwhile are not considered.
+// changed, removed or moved. The head is read first, so entries that are added in the meantime are not considered.
 func (r Reader) VerifyEvents(ctx context.Context) (tenancy.Chain, error) {
 	const page = 1000
 	var chain tenancy.Chain

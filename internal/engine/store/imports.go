@@ -32,13 +32,13 @@ func (r Reader) ImportPlan(ctx context.Context, id string) ([]byte, error) {
 	return one(ctx, r, "such import", scanOne[[]byte], "SELECT plan FROM imports WHERE id = ?", id)
 }
 
-// ImportPlanned returns what an import does, as JSON: a list with one entry per tenant.
+// ImportPlanned returns the effects of an import as JSON: a list with one entry per tenant.
 func (r Reader) ImportPlanned(ctx context.Context, id string) (string, error) {
 	return one(ctx, r, "such import", scanOne[string], "SELECT planned FROM imports WHERE id = ?", id)
 }
 
-// CreateImport stores an import with its sealed plan, and with what the plan does, as JSON. It deletes the sealed plans
-// that may not be applied any more, because they hold private keys.
+// CreateImport stores an import with its sealed plan, and with the effects of the plan as JSON. It deletes the sealed
+// plans that may no longer be applied, because they contain private keys.
 func (t *Tx) CreateImport(ctx context.Context, i tenancy.Import, plan []byte, planned string) error {
 	if _, err := t.exec(ctx, "UPDATE imports SET plan = NULL WHERE state = 'checked' AND created_at < ?",
 		micros(i.CreatedAt.Add(-tenancy.PlanLife))); err != nil {

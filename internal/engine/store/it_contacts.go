@@ -26,7 +26,7 @@ func (r Reader) ITContactsOf(ctx context.Context, tenantIDs []string) (map[strin
 	}, "SELECT "+itContactColumns+" FROM it_contacts WHERE tenant_id ", tenantIDs, " ORDER BY position")
 }
 
-// SetITContacts replaces the tenant's IT contacts by these, in this order.
+// SetITContacts replaces the tenant's IT contacts with these, in this order.
 func (t *Tx) SetITContacts(ctx context.Context, tenantID string, contacts []tenancy.ITContact) error {
 	if _, err := t.exec(ctx, "DELETE FROM it_contacts WHERE tenant_id = ?", tenantID); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 )
 
 // Reserve reserves n operations of a rate limit that all replicas share. If the limit is used up, it reserves nothing
-// and returns how long to wait before the next try. Otherwise wait is zero.
+// and returns the time to wait before the next attempt. Otherwise, wait is zero.
 func (s *Store) Reserve(ctx context.Context, name string, n int, perSecond float64, now time.Time) (wait time.Duration,
 	err error) {
 	takes := time.Duration(float64(n) / perSecond * float64(time.Second))

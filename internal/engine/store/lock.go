@@ -24,8 +24,8 @@ func lockFile(path string) (*os.File, error) {
 		pid, _ := os.ReadFile(path)
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another perennial (process %s) has it open: stop that one first, or use PostgreSQL for "+
-				"more than one service", strings.TrimSpace(string(pid)))
+			return nil, fmt.Errorf("another perennial (process %s) has it open: stop it first, or use PostgreSQL for more "+
+				"than one service", strings.TrimSpace(string(pid)))
 		}
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (r Reader) Mail(ctx context.Context, id string) (tenancy.Mail, error) {
 	return one(ctx, r, "delivery "+id, scanMail, "SELECT "+mailColumns+mailTables+"WHERE m.id = ?", id)
 }
 
-// QueuedMails reads those of the mails with these IDs that are still to be sent.
+// QueuedMails reads those of the mails with these IDs that have not been sent yet.
 func (r Reader) QueuedMails(ctx context.Context, ids []string) ([]tenancy.Mail, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -125,7 +125,7 @@ func encodeMailHold(hold tenancy.MailHold) (string, error) {
 	return string(data), err
 }
 
-// MailHold returns why and since when no mail is sent. Since is zero while mails are sent.
+// MailHold returns the reason and the beginning of a hold. Since is zero while mails are sent.
 func (r Reader) MailHold(ctx context.Context) (hold tenancy.MailHold, err error) {
 	text, err := r.Setting(ctx, mailHold)
 	if err != nil || text == "" {
@@ -162,7 +162,7 @@ func (t *Tx) PostponeHold(ctx context.Context, from, to tenancy.MailHold) (ok bo
 	return t.advanceSetting(ctx, mailHold, was, is)
 }
 
-// ReleaseMails records that mails are sent again, and makes the deliveries that wait due now.
+// ReleaseMails records that mails are sent again, and makes waiting deliveries due now.
 func (t *Tx) ReleaseMails(ctx context.Context) error {
 	if err := t.SetSetting(ctx, mailHold, ""); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (t *Tx) ReleaseMails(ctx context.Context) error {
 	return t.hurryDeliveries(ctx)
 }
 
-// RetryMails makes the deliveries that wait due now. If mails are held, one of them is tried first.
+// RetryMails makes waiting deliveries due now. If mails are held, one of them is tried first.
 func (t *Tx) RetryMails(ctx context.Context, now time.Time) error {
 	hold, err := t.MailHold(ctx)
 	if err == nil && !hold.Since.IsZero() {

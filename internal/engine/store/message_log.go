@@ -13,8 +13,8 @@ var insertMessages = bulkInsert("message_log", "arrangement_id text", "id text",
 	"status bigint", "generation bigint", "attempts bigint", "count bigint", "method text", "path text",
 	"outcome text").oncePer("arrangement_id, id, at")
 
-// AddMessages adds to the message log. Entries that are stored already are left out, because a gateway repeats what was
-// not confirmed.
+// AddMessages adds to the message log. Entries that are already stored are left out, because a gateway repeats
+// unconfirmed entries.
 func (t *Tx) AddMessages(ctx context.Context, all []tenancy.Message) error {
 	_, err := insertMessages.write(ctx, t, len(all), func(i int) []any {
 		m := &all[i]
@@ -49,8 +49,8 @@ func (r Reader) Messages(ctx context.Context, arrangementID, before string, limi
 	return list(ctx, r, scanMessage, selectMessages, arrangementID, before, limit, arrangementID, before, limit, limit)
 }
 
-// FailingArrangements lists the IDs of arrangements of which at least least messages failed since an instant, and none
-// succeeded after the first of them.
+// FailingArrangements lists the IDs of arrangements with at least a number of failed messages since an instant, and no
+// success after the first of them.
 func (r Reader) FailingArrangements(ctx context.Context, since time.Time, least, limit int) ([]string, error) {
 	return list(ctx, r, scanOne[string], `SELECT arrangement_id FROM
 		(SELECT arrangement_id, min(id) AS first FROM message_log WHERE at >= ? AND (status = 0 OR status >= 400)
@@ -86,13 +86,13 @@ const partitionPrefix = "message_log_on_"
 const partitionsAhead = 3
 
 // TurnMessageLog drops the partitions of the message log that end before an instant, and creates those of the coming
-// days. SQLite has no partitions: [Tx.ForgetMessages] deletes there what is too old.
+// days. SQLite has no partitions. There, [Tx.ForgetMessages] deletes old entries.
 func (s *Store) TurnMessageLog(ctx context.Context, now, before time.Time) error {
 	if s.engine != Postgres {
 		return nil
 	}
 	err := s.InTx(ctx, func(t *Tx) error {
-		// Two replicas do it one after the other, and neither waits long for those who read.
+		// Two replicas do this one after the other, and neither waits long for readers.
 		_, err := t.exec(ctx, "SELECT set_config('lock_timeout', '2s', TRUE), pg_advisory_xact_lock("+
 			"hashtext('message_log'))")
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The table messages has the entries of the message log that releases before the table message_log wrote.
+// The table messages has the message log of releases without the table message_log.
 
 // ForgetMessages deletes entries of the message log from before an instant, at most limit of them, and returns their
 // number. On PostgreSQL, [Store.TurnMessageLog] drops most entries by the day.

@@ -36,7 +36,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	if current > 0 && current < target {
-		// A crash right after the migration must not let an older program start with what it does not support.
+		// After a crash right after the migration, an older program must not start with a schema that it does not support.
 		if err := s.raiseOldestProgram(ctx, target); err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (s *Store) raiseOldestProgram(ctx context.Context, target int64) error {
 const oldestProgramSetting = "schema/oldest-program"
 
 // checkNewer returns an error if a newer program changed the schema in a way that this program does not support. A
-// program of the release before must start during a rolling upgrade, and after it was rolled back.
+// program of the previous release must start during a rolling upgrade, and after a rollback.
 func (s *Store) checkNewer(ctx context.Context, current, target int64) error {
 	text, err := s.Setting(ctx, oldestProgramSetting)
 	if err != nil {

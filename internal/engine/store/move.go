@@ -43,7 +43,7 @@ func (s *Store) Move(ctx context.Context, to *Store, more func(*Tx) error, repor
 		return err
 	}
 	if len(busy) > 0 {
-		return fmt.Errorf("import %s is still running: start the service and wait until it has ended", busy[0])
+		return fmt.Errorf("import %s is still running: start the service and wait for the import to end", busy[0])
 	}
 	conn, err := to.writer.Conn(ctx)
 	if err != nil {
@@ -82,13 +82,13 @@ func (s *Store) moveTable(ctx context.Context, conn *sql.Conn, t *Tx, table stri
 		if n, err := t.exec(ctx, "DELETE FROM "+table+" WHERE "+created); err != nil {
 			return err
 		} else if n != 1 {
-			return errors.New("the database to move to is not empty: give a new one")
+			return errors.New("the target database is not empty: use a new one")
 		}
 	}
 	if n, err := one(ctx, t.Reader, "count", scanOne[int], "SELECT count(*) FROM "+table); err != nil {
 		return err
 	} else if n > 0 {
-		return fmt.Errorf("the database to move to is not empty (%d rows): give a new one", n)
+		return fmt.Errorf("the target database is not empty (%d rows): use a new one", n)
 	}
 	columns, err := list(ctx, s.Reader, scanOne[string], "SELECT name FROM pragma_table_info(?) ORDER BY cid", table)
 	if err != nil {

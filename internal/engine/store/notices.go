@@ -15,7 +15,7 @@ var insertNotices = bulkInsert("notices", "id text", "tenant_id text", "certific
 func (t *Tx) AddNotices(ctx context.Context, notices []tenancy.Notice) error {
 	for _, n := range notices {
 		if n.DedupKey == "" {
-			return fmt.Errorf("the notice %q of certificate %s has no key that makes it unique", n.Kind, n.CertificateID)
+			return fmt.Errorf("the notice %q of certificate %s has no deduplication key", n.Kind, n.CertificateID)
 		}
 	}
 	_, err := insertNotices.write(ctx, t, len(notices), func(i int) []any {

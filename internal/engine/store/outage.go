@@ -10,7 +10,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// A plainError is an error of the database whose text an administrator understands.
+// A plainError is an error of the database with a text for administrators.
 type plainError struct {
 	text string
 	err  error
@@ -25,7 +25,7 @@ const (
 	fullText = "the database's disk is full: free space, nothing was lost"
 )
 
-// errReadOnly is the result of [Store.Writable] if the database answers and cannot be written.
+// errReadOnly is the result of [Store.Writable] if the database answers but cannot be written.
 var errReadOnly = errors.New(readOnlyText)
 
 // IsAway reports whether an error means that PostgreSQL does not answer, or cannot be written.

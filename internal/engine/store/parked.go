@@ -60,7 +60,7 @@ func (r Reader) WaitingParked(ctx context.Context, after string, limit int) ([]t
 		"id LIMIT ?", after, limit)
 }
 
-// CountParked counts the messages that wait.
+// CountParked counts the waiting messages.
 func (r Reader) CountParked(ctx context.Context) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT COUNT(*) FROM parked WHERE state = 'waiting'")
 }
@@ -87,7 +87,7 @@ func (t *Tx) ForgetParked(ctx context.Context, before time.Time) error {
 	return err
 }
 
-// A SealedParked is what is sealed of a parked message, besides its chunks. Request is empty once it has ended.
+// A SealedParked holds the sealed parts of a parked message, except its chunks. Request is empty once it has ended.
 type SealedParked struct {
 	ID      string
 	Request []byte
@@ -95,8 +95,8 @@ type SealedParked struct {
 	Chunks  int
 }
 
-// SealedParked lists what is sealed of parked messages, after the given ID. The chunks of a message that has ended are
-// not counted.
+// SealedParked lists the sealed parts of parked messages, after the given ID. The chunks of a message that has ended
+// are not counted.
 func (r Reader) SealedParked(ctx context.Context, after string, limit int) ([]SealedParked, error) {
 	return list(ctx, r, func(s row) (v SealedParked, err error) {
 		return v, s.Scan(&v.ID, &v.Request, &v.Digest, &v.Chunks)
@@ -104,7 +104,7 @@ func (r Reader) SealedParked(ctx context.Context, after string, limit int) ([]Se
 		"id > ? ORDER BY id LIMIT ?", after, limit)
 }
 
-// ResealParked replaces what is sealed of a message. The request of a message that has ended in the meantime stays
+// ResealParked replaces the sealed parts of a message. The request of a message that has ended in the meantime stays
 // deleted.
 func (t *Tx) ResealParked(ctx context.Context, v SealedParked) error {
 	// The column in the condition gives the parameter its type, on PostgreSQL.

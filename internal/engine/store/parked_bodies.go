@@ -7,8 +7,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// LockParked makes other transactions that count the parked messages of a tenant wait for this one, and returns what
-// waits. SQLite has one writer at a time anyway.
+// LockParked makes other transactions that count the parked messages of a tenant wait for this one, and returns the
+// tenant's usage. SQLite has one writer at a time anyway.
 func (t *Tx) LockParked(ctx context.Context, tenantID string) (tenancy.ParkedUsage, error) {
 	if t.engine == Postgres {
 		if _, err := t.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('parked/' || ?, 0))", tenantID); err != nil {
@@ -82,7 +82,7 @@ func (r Reader) UnusedParkedBodies(ctx context.Context, before time.Time, limit 
 		limit)
 }
 
-// usages counts what waits, and the bodies that arrive at the moment, by tenant. Both sums come from indexes.
+// usages counts the waiting messages, and the bodies that are arriving, by tenant. Both sums come from indexes.
 const (
 	used = `(SELECT tenant_id, 1 AS messages, bytes FROM parked WHERE state = 'waiting'
 	UNION ALL SELECT tenant_id, 0, bytes FROM parked_bodies) AS used`
@@ -93,7 +93,7 @@ func scanUsage(s row) (u tenancy.ParkedUsage, err error) {
 	return u, s.Scan(&u.TenantID, &u.Messages, &u.Bytes)
 }
 
-// ParkedUsage returns what waits for the receivers of a tenant.
+// ParkedUsage returns the usage of a tenant.
 func (r Reader) ParkedUsage(ctx context.Context, tenantID string) (tenancy.ParkedUsage, error) {
 	all, err := list(ctx, r, scanUsage, usages+" WHERE tenant_id = ? GROUP BY tenant_id", tenantID)
 	if err != nil || len(all) == 0 {
@@ -102,13 +102,13 @@ func (r Reader) ParkedUsage(ctx context.Context, tenantID string) (tenancy.Parke
 	return all[0], nil
 }
 
-// ParkedUsages lists what waits, of every tenant for whom something does, after the tenant with the given ID.
+// ParkedUsages lists the usage of every tenant with waiting messages, after the tenant with the given ID.
 func (r Reader) ParkedUsages(ctx context.Context, after string, limit int) ([]tenancy.ParkedUsage, error) {
 	return list(ctx, r, scanUsage, usages+" WHERE tenant_id > ? GROUP BY tenant_id ORDER BY tenant_id LIMIT ?", after,
 		limit)
 }
 
-// ParkedTotals returns what waits in total, and the largest number of messages and bytes of one tenant.
+// ParkedTotals returns the total usage, and the largest number of messages and bytes of one tenant.
 func (r Reader) ParkedTotals(ctx context.Context) (total, largest tenancy.ParkedUsage, err error) {
 	_, err = one(ctx, r, "sum", func(s row) (struct{}, error) {
 		return struct{}{}, s.Scan(&total.Messages, &total.Bytes, &largest.Messages, &largest.Bytes)

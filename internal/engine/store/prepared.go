@@ -48,7 +48,7 @@ func (p *preparing) check(query string) error {
 }
 
 // BeforeStatements sets a function that SQLite calls before each execution of a statement, and whose error is that of
-// the statement. It is for tests of what happens if a statement fails. The function is nil at first.
+// the statement. Tests use it to make a statement fail. The function is nil at first.
 func (s *Store) BeforeStatements(before func(query string) error) {
 	for _, p := range s.opened {
 		if before == nil {
@@ -107,8 +107,8 @@ type stmt interface {
 	driver.StmtQueryContext
 }
 
-// acquire returns a statement for the query. The caller must release it. It returns nil if the query is not one to
-// keep.
+// acquire returns a statement for the query. The caller must release it. It returns nil if the statement of the query
+// is not kept.
 func (c *preparedConn) acquire(ctx context.Context, query string) (stmt, error) {
 	if !keepable(query) {
 		return nil, nil

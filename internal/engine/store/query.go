@@ -17,8 +17,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. For others
-// that an administrator can fix, it adds how.
+// explain turns an error of the database into one of the kinds of package tenancy if a caller decides by it. If an
+// administrator can fix another error, it adds the fix.
 func (r Reader) explain(err error) error {
 	var pg *pgconn.PgError
 	var lite *sqlite.Error
@@ -220,8 +220,8 @@ func byID[T any](ctx context.Context, r Reader, scan func(row) (T, error), key f
 	return found, err
 }
 
-// storable returns a text from outside without what PostgreSQL does not store: bytes that are not UTF-8, and NUL. One
-// such text would make a whole batch fail.
+// storable returns an external text without the bytes that PostgreSQL does not store: invalid UTF-8, and NUL. One such
+// text would make a whole batch fail.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 }

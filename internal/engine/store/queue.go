@@ -27,8 +27,8 @@ func (s *Store) Exclusively(ctx context.Context, lock int64, fn func() error) (e
 	return fn()
 }
 
-// ReleaseLost makes available again what the previous process on a SQLite file worked on when it ended: jobs of the
-// queue, and parts of runs. It must run before the queue starts.
+// ReleaseLost releases the work that the previous process on a SQLite file left when it ended: jobs of the queue, and
+// parts of runs. It must run before the queue starts.
 func (t *Tx) ReleaseLost(ctx context.Context) error {
 	if _, err := t.exec(ctx, "UPDATE run_parts SET claimed_until = 0"); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (t *Tx) ReleaseLost(ctx context.Context) error {
 	return err
 }
 
-// hurryDeliveries makes the deliveries due that wait for their next try. The instant is one in the past.
+// hurryDeliveries makes the deliveries due that wait for their next attempt. The instant is in the past.
 func (t *Tx) hurryDeliveries(ctx context.Context) error {
 	_, err := t.exec(ctx, "UPDATE river_job SET state = 'available', scheduled_at = created_at "+
 		"WHERE kind = 'deliver_mails' AND state IN ('scheduled', 'retryable')")

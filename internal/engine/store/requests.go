@@ -28,7 +28,7 @@ func (t *Tx) AddRequest(ctx context.Context, q tenancy.Request, key Key) error {
 	return err
 }
 
-// useRequestKey removes the key of a request from those that are to be destroyed, if it is in a token.
+// useRequestKey removes the key of a request from those that must be destroyed, if it is in a token.
 func (t *Tx) useRequestKey(ctx context.Context, key Key) error {
 	if key.URI == "" {
 		return nil
@@ -54,7 +54,7 @@ func (r Reader) Requests(ctx context.Context, after string, limit int) ([]tenanc
 		limit)
 }
 
-// DueRequests lists the requests whose CA is to be asked at now, after the given ID.
+// DueRequests lists the requests whose CA must be asked at now, after the given ID.
 func (r Reader) DueRequests(ctx context.Context, now time.Time, after string, limit int) ([]tenancy.Request, error) {
 	return list(ctx, r, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE ask_at <= ? AND id > ? ORDER BY id "+
 		"LIMIT ?", micros(now), after, limit)
@@ -75,7 +75,7 @@ func (r Reader) RequestKey(ctx context.Context, id string) (Key, error) {
 	return k, err
 }
 
-// UpdateRequest stores what is known of a request. It returns [tenancy.ErrStale] if the request has ended.
+// UpdateRequest stores the state of a request. It returns [tenancy.ErrStale] if the request has ended.
 func (t *Tx) UpdateRequest(ctx context.Context, q tenancy.Request) error {
 	return t.execOne(ctx, "UPDATE requests SET handle = ?, ask_at = ?, last_error = ? WHERE id = ?", q.Handle,
 		micros(q.AskAt), q.LastError, q.ID)
@@ -94,8 +94,8 @@ func (t *Tx) RestartRequest(ctx context.Context, q tenancy.Request, key Key) err
 		bytesOf(key.Sealed), key.URI, base64.StdEncoding.EncodeToString(key.PKIX), q.ID)
 }
 
-// EndRequest deletes a request with its key. A key in a token is to be destroyed when it is due, unless a certificate
-// is stored with it before. It returns [tenancy.ErrStale] if the request has ended already.
+// EndRequest deletes a request with its key. A key in a token must be destroyed when it is due, unless a certificate is
+// stored with it before. It returns [tenancy.ErrStale] if the request has ended already.
 func (t *Tx) EndRequest(ctx context.Context, id string, keyDue time.Time) error {
 	if err := t.releaseRequestKey(ctx, id, keyDue); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (r Reader) SealedRequestKeys(ctx context.Context, after string, limit int) 
 
 var resealRequests = resealing("requests")
 
-// ResealRequests replaces the sealed keys of requests. A key that was changed meanwhile stays as it is.
+// ResealRequests replaces the sealed keys of requests. A key that has been changed in the meantime stays as it is.
 func (t *Tx) ResealRequests(ctx context.Context, before, after []Sealed) error {
 	return t.reseal(ctx, resealRequests, before, after)
 }

@@ -20,12 +20,12 @@ const (
 	restoreTime    = "20060102T150405Z"
 )
 
-// Restore replaces the database at path by a copy of a backup, at once or not at all, however the process ends. It
-// refuses a database that a service uses. It brings the copy's schema up to date and verifies its integrity, and then
-// calls check, which may refuse the copy and may write to it. The old database is kept with its log as replaced, which
-// is empty if there was none.
+// Restore replaces the database at path with a copy of a backup, atomically, however the process ends. It refuses a
+// database that a service uses. It brings the copy's schema up to date and verifies its integrity, and then calls
+// check, which may refuse the copy and may write to it. The old database is kept with its log as replaced, which is
+// empty if there was none.
 //
-// The copy is complete and on the disk before anything of the old database moves. From then on a file marks that the
+// The copy is complete and on the disk before the old database is touched. From then on a file marks that the
 // replacement must be completed, and the next Restore or [OpenExclusive] completes it.
 func Restore(ctx context.Context, backup, path string, now time.Time, check func(*Store) error) (replaced string,
 	err error) {
@@ -103,7 +103,7 @@ func isDatabase(path string) error {
 	case n == 0 && errors.Is(err, io.EOF):
 		return errors.New("it is empty")
 	case string(begins) != sqliteMagic:
-		return errors.New("it is not a SQLite database: use a copy that perennial backup made")
+		return errors.New("it is not a SQLite database: use a copy made by perennial backup")
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func pendingRestore(path string) (string, error) {
 	return "", nil
 }
 
-// copyFile copies a file to a new one, readable by its owner alone, and waits until it is on the disk.
+// copyFile copies a file to a new one, readable only by its owner, and waits until it is on the disk.
 func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {

@@ -282,13 +282,13 @@ func TestRestoreRefusesADatabaseThatAServiceUses(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	if _, err := Restore(t.Context(), backup, path, restoredAt, accept); err == nil ||
-		!strings.Contains(err.Error(), "stop that one first") {
+		!strings.Contains(err.Error(), "stop it first") {
 		t.Errorf("%v", err)
 	}
 	link := filepath.Join(t.TempDir(), "link.db")
 	must(t, os.Symlink(path, link))
 	if _, err := Restore(t.Context(), backup, link, restoredAt, accept); err == nil ||
-		!strings.Contains(err.Error(), "stop that one first") {
+		!strings.Contains(err.Error(), "stop it first") {
 		t.Errorf("by another path: %v", err)
 	}
 }

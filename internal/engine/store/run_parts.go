@@ -39,8 +39,8 @@ func (p Part) String() string {
 	return name
 }
 
-// FreeAt returns when the part can be claimed, for claims that last for lease. It returns zero if that is now. A claim
-// that lasts longer was made by a clock that was ahead, and is ignored.
+// FreeAt returns the instant from which the part can be claimed, for claims that last for lease; zero if that is now. A
+// claim that lasts longer was made by a clock that was ahead, and is ignored.
 func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
 	free := p.BeginsAt
 	if p.ClaimedUntil.After(free) && !p.ClaimedUntil.After(now.Add(lease)) {
@@ -129,8 +129,8 @@ func (t *Tx) ReleasePart(ctx context.Context, p Part, failed int, lastError stri
 
 // DonePart deletes a part that is done. last reports whether it was the last one of its run.
 func (t *Tx) DonePart(ctx context.Context, p Part) (last bool, err error) {
-	// Two parts that are done at the same moment would each see the other one. The lock of the run's row makes one of
-	// them wait.
+	// Two parts that are done at the same moment would each still see the other one. The lock of the run's row makes one
+	// of them wait.
 	if err := t.execOne(ctx, "UPDATE runs SET failed = failed WHERE run_date = ?", micros(p.RunDate)); err != nil {
 		return false, err
 	}

@@ -35,12 +35,12 @@ func (r Reader) Runs(ctx context.Context, before time.Time, limit int) ([]tenanc
 		limit)
 }
 
-// UnfinishedRuns lists the runs that have not dealt with every due certificate, the earliest first.
+// UnfinishedRuns lists the runs that have not processed every due certificate, the earliest first.
 func (r Reader) UnfinishedRuns(ctx context.Context) ([]tenancy.Run, error) {
 	return list(ctx, r, scanRun, "SELECT "+runColumns+" FROM runs WHERE finished_at = 0 ORDER BY run_date")
 }
 
-// StartRun enters a run date in the ledger. started is false if it is there already.
+// StartRun enters a run date in the ledger. started is false if it is already there.
 func (t *Tx) StartRun(ctx context.Context, run tenancy.Run) (started bool, err error) {
 	n, err := t.exec(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?, ?, ?, 0, 0, 0, 0, 0, '') ON CONFLICT (run_date) "+
 		"DO NOTHING", micros(run.RunDate), run.Policy, micros(run.StartedAt))
@@ -53,7 +53,7 @@ func (t *Tx) CountRun(ctx context.Context, runDate time.Time, warned, renewed, l
 		warned, renewed, late, micros(runDate))
 }
 
-// FinishRun records that a run has dealt with every certificate.
+// FinishRun records that a run has processed every certificate.
 func (t *Tx) FinishRun(ctx context.Context, runDate, at time.Time) error {
 	return t.execOne(ctx, "UPDATE runs SET finished_at = ?, failed = 0, last_error = '' WHERE run_date = ?", micros(at),
 		micros(runDate))

@@ -109,7 +109,7 @@ func (t *Tx) AnswerQuestion(ctx context.Context, projectID string, version int64
 // defaultAnswer is the prefix of the settings that hold the answers of new tenants.
 const defaultAnswer = "scope-default/"
 
-// DefaultAnswer returns the answer to a question that new tenants begin with.
+// DefaultAnswer returns the default answer of new tenants to a question.
 func (r Reader) DefaultAnswer(ctx context.Context, question string) (tenancy.ScopeAnswer, error) {
 	text, err := r.Setting(ctx, defaultAnswer+question)
 	if text == "" {
@@ -118,7 +118,7 @@ func (r Reader) DefaultAnswer(ctx context.Context, question string) (tenancy.Sco
 	return tenancy.ScopeAnswer(text), err
 }
 
-// SetDefaultAnswer stores the answer to a question that new tenants begin with.
+// SetDefaultAnswer stores the default answer of new tenants to a question.
 func (t *Tx) SetDefaultAnswer(ctx context.Context, question string, a tenancy.ScopeAnswer) error {
 	return t.SetSetting(ctx, defaultAnswer+question, string(a))
 }

@@ -65,8 +65,8 @@ func checkServer(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if mode != "" {
-		return fmt.Errorf("a connection pooler %s is in between, which loses locks and notifications: connect to "+
-			"PostgreSQL itself (each replica keeps at most %d connections), or set the pooler to session mode", mode,
+		return fmt.Errorf("a connection pooler %s is in between and loses locks and notifications: connect to "+
+			"PostgreSQL directly (each replica keeps at most %d connections), or set the pooler to session mode", mode,
 			MaxConnections)
 	}
 	return nil

@@ -56,7 +56,7 @@ func (t *Tx) SetOnce(ctx context.Context, name, value string) (stored string, er
 	return t.Setting(ctx, name)
 }
 
-// claimSetting writes the claim of the release before the table of claims, and reports whether it is the first.
+// claimSetting writes the claim of a release without the table of claims, and reports whether it is the first.
 func (t *Tx) claimSetting(ctx context.Context, name string, at time.Time) (first bool, err error) {
 	n, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name,
 		at.UTC().Format(time.RFC3339))
@@ -121,7 +121,8 @@ func (t *Tx) findLongestLifetime(ctx context.Context, atLeast time.Duration) err
 	return t.rememberLifetime(ctx, max(time.Duration(micros)*time.Microsecond, atLeast))
 }
 
-// rememberLifetime raises the longest lifetime. The digits have a fixed length, so that the database can compare them.
+// rememberLifetime raises the stored longest lifetime. The digits have a fixed length, so that the database can compare
+// them.
 func (t *Tx) rememberLifetime(ctx context.Context, lifetime time.Duration) error {
 	seconds := int64((lifetime + time.Second - 1) / time.Second)
 	_, err := t.exec(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "+

@@ -37,8 +37,8 @@ func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Tim
 	return failures, time.Time{}, err
 }
 
-// UncountSignIn takes back one attempt whose password was not checked. A pair with fewer than locks failures is not
-// locked any more.
+// UncountSignIn takes back one attempt whose password was not checked. A pair with fewer than locks failures is no
+// longer locked.
 func (t *Tx) UncountSignIn(ctx context.Context, name, network string, locks int) error {
 	_, err := t.exec(ctx, "UPDATE sign_in_failures SET failures = failures - 1, locked_until = CASE WHEN failures <= "+
 		"? THEN 0 ELSE locked_until END WHERE name_hash = ? AND network = ? AND failures > 0", locks,

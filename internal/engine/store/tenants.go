@@ -54,7 +54,7 @@ func (t *Tx) CreateTenants(ctx context.Context, tenants ...tenancy.Tenant) error
 	return err
 }
 
-// UpdateTenant stores a change. It returns [tenancy.ErrStale] if the tenant's version is not v.Version any more.
+// UpdateTenant stores a change. It returns [tenancy.ErrStale] if the tenant's version is no longer v.Version.
 func (t *Tx) UpdateTenant(ctx context.Context, v tenancy.Tenant) error {
 	return t.execOne(ctx, "UPDATE tenants SET display_name = ?, key_type = ?, version = version + 1 WHERE id = ? AND "+
 		"version = ?", v.DisplayName, v.KeyType, v.ID, v.Version)

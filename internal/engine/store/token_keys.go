@@ -7,8 +7,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A Key is a private key of a tenant as the database has it: sealed, or the URI of one in a PKCS#11 token. It is empty
-// if the key was destroyed.
+// A Key is a private key of a tenant in the form of the database: sealed, or the URI of one in a PKCS#11 token. It is
+// empty if the key was destroyed.
 type Key struct {
 	Sealed []byte
 	URI    string
@@ -17,7 +17,7 @@ type Key struct {
 
 func scanKey(s row) (k Key, err error) { return k, s.Scan(&k.Sealed, &k.URI) }
 
-// A TokenKey is a key in a PKCS#11 token that no certificate has any more, or will have.
+// A TokenKey is a key in a PKCS#11 token that no certificate has or will have.
 type TokenKey struct {
 	URI       string
 	LastError string // of the latest attempt to destroy it
@@ -25,7 +25,7 @@ type TokenKey struct {
 
 func scanTokenKey(s row) (k TokenKey, err error) { return k, s.Scan(&k.URI, &k.LastError) }
 
-// AddTokenKey records a key before it is made in a token. Unless a certificate or a request is stored with it, it is
+// AddTokenKey records a key before it is created in a token. Unless a certificate or a request is stored with it, it is
 // destroyed when it is due.
 func (t *Tx) AddTokenKey(ctx context.Context, uri string, due time.Time) error {
 	_, err := t.exec(ctx, "INSERT INTO token_keys (uri, due_at, doomed, last_error) VALUES (?, ?, 0, '')", uri,
@@ -33,8 +33,8 @@ func (t *Tx) AddTokenKey(ctx context.Context, uri string, due time.Time) error {
 	return err
 }
 
-// useTokenKeys removes the keys that certificates or requests are stored with. It returns [tenancy.ErrConflict] if one
-// of them is to be destroyed.
+// useTokenKeys removes the records of keys with which certificates or requests are stored. It returns
+// [tenancy.ErrConflict] if one of them must be destroyed.
 func (t *Tx) useTokenKeys(ctx context.Context, uris ...string) error {
 	if len(uris) == 0 {
 		return nil
@@ -47,14 +47,14 @@ func (t *Tx) useTokenKeys(ctx context.Context, uris ...string) error {
 	return err
 }
 
-// doomCertificateKeys records that the keys in tokens of the certificates that a condition selects are to be destroyed.
+// doomCertificateKeys records that the keys in tokens of the certificates that a condition selects must be destroyed.
 func (t *Tx) doomCertificateKeys(ctx context.Context, condition string, args ...any) error {
 	_, err := t.exec(ctx, "INSERT INTO token_keys (uri, due_at, doomed, last_error) SELECT key_uri, 0, 1, '' FROM "+
 		"certificates WHERE key_uri <> '' AND "+condition, args...)
 	return err
 }
 
-// releaseRequestKey records the key in a token of a request. It is to be destroyed when it is due, unless a certificate
+// releaseRequestKey records the key in a token of a request. It must be destroyed when it is due, unless a certificate
 // is stored with it before.
 func (t *Tx) releaseRequestKey(ctx context.Context, id string, due time.Time) error {
 	_, err := t.exec(ctx, "INSERT INTO token_keys (uri, due_at, doomed, last_error) SELECT key_uri, "+
@@ -62,26 +62,26 @@ func (t *Tx) releaseRequestKey(ctx context.Context, id string, due time.Time) er
 	return err
 }
 
-// doomRequestKeys records that the keys in tokens of the requests that a condition selects are to be destroyed.
+// doomRequestKeys records that the keys in tokens of the requests that a condition selects must be destroyed.
 func (t *Tx) doomRequestKeys(ctx context.Context, condition string, args ...any) error {
 	_, err := t.exec(ctx, "INSERT INTO token_keys (uri, due_at, doomed, last_error) SELECT key_uri, 0, 1, '' FROM "+
 		"requests WHERE key_uri <> '' AND "+condition, args...)
 	return err
 }
 
-// HasTokenKeysDue reports whether a key in a token is to be destroyed at now.
+// HasTokenKeysDue reports whether a key in a token must be destroyed at now.
 func (r Reader) HasTokenKeysDue(ctx context.Context, now time.Time) (bool, error) {
 	due, err := list(ctx, r, scanOne[string], "SELECT uri FROM token_keys WHERE due_at <= ? LIMIT 1", micros(now))
 	return len(due) > 0, err
 }
 
-// DoomTokenKeys decides that no certificate may use the keys any more that are due at now.
+// DoomTokenKeys records that no certificate may use the keys that are due at now any longer.
 func (t *Tx) DoomTokenKeys(ctx context.Context, now time.Time) error {
 	_, err := t.exec(ctx, "UPDATE token_keys SET doomed = 1 WHERE doomed = 0 AND due_at <= ?", micros(now))
 	return err
 }
 
-// DoomedTokenKeys lists the keys that are to be destroyed at now, by URI.
+// DoomedTokenKeys lists the keys that must be destroyed at now, by URI.
 func (r Reader) DoomedTokenKeys(ctx context.Context, now time.Time, after string, limit int) ([]TokenKey, error) {
 	return list(ctx, r, scanTokenKey, "SELECT uri, last_error FROM token_keys WHERE doomed = 1 AND due_at <= ? AND "+
 		"uri > ? ORDER BY uri LIMIT ?", micros(now), after, limit)
@@ -92,14 +92,14 @@ func (t *Tx) RemoveTokenKey(ctx context.Context, uri string) error {
 	return t.execOne(ctx, "DELETE FROM token_keys WHERE doomed = 1 AND uri = ?", uri)
 }
 
-// PostponeTokenKey records why a key was not destroyed, and when that is tried again.
+// PostponeTokenKey records why a key was not destroyed, and the time of the next attempt.
 func (t *Tx) PostponeTokenKey(ctx context.Context, uri, reason string, until time.Time) error {
 	_, err := t.exec(ctx, "UPDATE token_keys SET due_at = ?, last_error = ? WHERE doomed = 1 AND uri = ?", micros(until),
 		storable(reason), uri)
 	return err
 }
 
-// CountDoomedTokenKeys counts the keys that are to be destroyed.
+// CountDoomedTokenKeys counts the keys that must be destroyed.
 func (r Reader) CountDoomedTokenKeys(ctx context.Context) (int, error) {
 	return one(ctx, r, "count", scanOne[int], "SELECT count(*) FROM token_keys WHERE doomed = 1")
 }

@@ -40,7 +40,7 @@ func (r Reader) TokensByOrigin(ctx context.Context, origin string) ([]tenancy.To
 		origin)
 }
 
-// ExpiringTokens lists the tokens of senders and gateways that end between two instants, the earliest first. Tokens
+// ExpiringTokens lists the tokens of senders and gateways that expire between two instants, the earliest first. Tokens
 // that are revoked, or that a later token of the same name and owner replaces, are left out.
 func (r Reader) ExpiringTokens(ctx context.Context, from, until time.Time) ([]tenancy.Token, error) {
 	return list(ctx, r, scanToken, "SELECT "+tokenColumns+tokenTables+"WHERE t.role IN ('sender', 'gateway') AND "+

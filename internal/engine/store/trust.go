@@ -8,7 +8,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// A ReceiverTrust is the latest evidence whether one receiver trusts an announced authority.
+// A ReceiverTrust is the latest evidence on whether one receiver trusts an announced authority.
 type ReceiverTrust struct {
 	ArrangementID string
 	Tenant        string // name
@@ -19,7 +19,7 @@ type ReceiverTrust struct {
 	Detail        string // the receiver's answer
 }
 
-// SetTrust stores the evidence whether a receiver trusts an authority.
+// SetTrust stores the evidence on whether a receiver trusts an authority.
 func (t *Tx) SetTrust(ctx context.Context, authorityID string, v ReceiverTrust) error {
 	_, err := t.exec(ctx, `INSERT INTO trust (authority_id, arrangement_id, verdict, at, source, detail) VALUES
 		(?, ?, ?, ?, ?, ?) ON CONFLICT (authority_id, arrangement_id)
@@ -37,7 +37,7 @@ func scanTrust(s row) (v ReceiverTrust, err error) {
 	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
 }
 
-// TrustOf returns the evidence whether the receiver of an arrangement trusts an authority. Its verdict is empty if
+// TrustOf returns the evidence on whether the receiver of an arrangement trusts an authority. Its verdict is empty if
 // there is none.
 func (r Reader) TrustOf(ctx context.Context, authorityID, arrangementID string) (ReceiverTrust, error) {
 	return one(ctx, r, "such arrangement", scanTrust, trustColumns+"WHERE a.id = ?", authorityID, arrangementID)

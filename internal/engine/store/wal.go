@@ -123,11 +123,11 @@ func (s *Store) mark(ctx context.Context) error {
 	return err
 }
 
-// CheckpointEvery is the longest time for which the file of a SQLite database lacks what is only in its log.
+// CheckpointEvery is the longest time for which changes of a SQLite database are only in its log.
 const CheckpointEvery = time.Minute
 
-// Checkpoint writes what is only in the log of a SQLite database into its file, as far as readers allow, and waits for
-// no reader or writer. A copy of the file alone is then a database of this instant, as a rule.
+// Checkpoint writes the log of a SQLite database into its file, as far as readers allow, and waits for no reader or
+// writer. A copy of the file alone is then a database of this instant, as a rule.
 func (s *Store) Checkpoint(ctx context.Context) error {
 	if s.engine != SQLite {
 		return nil
@@ -147,7 +147,7 @@ func checkLog(ctx context.Context, path string) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	// This connection reads the file alone: with "immutable", SQLite does not look for a log.
+	// This connection reads only the file: with "immutable", SQLite does not look for a log.
 	db, err := sql.Open("sqlite", fileName(path)+"?mode=ro&immutable=1")
 	if err != nil {
 		return err
@@ -158,9 +158,9 @@ func checkLog(ctx context.Context, path string) error {
 	if err == nil && marks[uint32(id)] {
 		return nil
 	}
-	return fmt.Errorf("%[1]s-wal belongs to another file than %[1]s: the file was replaced, and the log of the old one "+
-		"stayed. Applied, it would destroy the database. To restore a backup, run perennial restore with it. To start with "+
-		"the file as it is, move %[1]s-wal and %[1]s-shm away first", path)
+	return fmt.Errorf("%[1]s-wal belongs to another file than %[1]s: the file was replaced, but the log of the old one "+
+		"is still there. Applying it would destroy the database. To restore a backup, run perennial restore with it. To "+
+		"start with the file as it is, move %[1]s-wal and %[1]s-shm away first", path)
 }
 
 // logMarks returns the numbers that the file of a log may have: those of each mark, and their predecessors. It is empty

@@ -4,7 +4,7 @@
 // It promises: the OpenAPI 3.1 description is generated from the code. Errors are RFC 9457 problems that name the next
 // step. Changes are guarded by ETag and If-Match. Creations can be repeated under an Idempotency-Key. Every endpoint
 // names its callers when it is registered. A tenant's token can neither see nor guess data of another tenant: a request
-// for it is answered exactly like a request for something that does not exist.
+// for it gets exactly the same answer as a request for something that does not exist.
 package api
 
 import (
@@ -33,7 +33,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config describes what the API needs. Store, Engine, Issuer, Seal, Now and Log are required.
+// Config holds the dependencies of the API. Store, Engine, Issuer, Seal, Now and Log are required.
 type Config struct {
 	Store  *store.Store
 	Engine *lifecycle.Engine
@@ -72,7 +72,7 @@ type Sealer interface {
 	Open(sealed []byte, context string) ([]byte, error)
 }
 
-// A server handles the requests. It exists only with everything that its handlers use.
+// A server handles the requests. It has everything that its handlers use.
 type server struct {
 	store      *store.Store
 	engine     *lifecycle.Engine
@@ -108,10 +108,10 @@ type Handler struct {
 	metrics http.Handler
 }
 
-// Metrics returns the handler for Prometheus. It asks for no token, and belongs at a listener of its own.
+// Metrics returns the handler for Prometheus. It requires no token, and belongs on a separate listener.
 func (h *Handler) Metrics() http.Handler { return h.metrics }
 
-// New returns the handler of all paths. The error names what the configuration lacks.
+// New returns the handler of all paths. The error names the missing part of the configuration.
 func New(c Config) (*Handler, error) {
 	for name, missing := range map[string]bool{"store": c.Store == nil, "engine": c.Engine == nil,
 		"issuer": c.Issuer == nil, "sealer": c.Seal == nil, "clock": c.Now == nil, "log": c.Log == nil} {
@@ -139,7 +139,7 @@ func New(c Config) (*Handler, error) {
 			})
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusNotFound, "there is no such operation: see /openapi.json")
+		writeProblem(w, http.StatusNotFound, "unknown operation: see /openapi.json")
 	})
 	return &Handler{s.observe(s.authenticate(s.remember(mux))), s.metrics()}, nil
 }
@@ -235,7 +235,7 @@ func (s *server) problem(ctx context.Context, err error) error {
 	case errors.Is(err, tenancy.ErrStale):
 		return huma.Error412PreconditionFailed(message)
 	case errors.Is(err, context.Canceled):
-		return huma.Error503ServiceUnavailable("the request was ended before it was done")
+		return huma.Error503ServiceUnavailable("the request was cancelled before it was completed")
 	}
 	s.log.ErrorContext(ctx, "request failed", "error", err)
 	return huma.Error500InternalServerError("internal error: see the service's log")

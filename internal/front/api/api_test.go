@@ -385,7 +385,7 @@ func TestInvalidInputGetsAProblemThatNamesTheError(t *testing.T) {
 			"needs a tenant and a user"},
 		{"eternal token", "POST", "/tokens", `{"name":"x","role":"operator","expires_at":"2099-01-01T00:00:00Z"}`, "", 422,
 			"at most one year"},
-		{"no such path", "GET", "/nothing", "", "", 404, "there is no such operation"},
+		{"no such path", "GET", "/nothing", "", "", 404, "unknown operation"},
 	} {
 		var headers []string
 		if c.header != "" {

@@ -300,8 +300,8 @@ func (s *server) createArrangement(ctx context.Context, in *struct {
 // newQuestionTimeout limits the wait for a new arrangement's receiver.
 const newQuestionTimeout = 10 * time.Second
 
-// askNew asks the receiver of a new arrangement its question if a roll-over is open, so that the arrangement starts
-// with evidence. It fails silently: the receiver is asked again later.
+// askNew sends the question of a new arrangement to its receiver if a roll-over is open, so that the arrangement starts
+// with evidence. It fails silently, because the receiver is asked again later.
 func (s *server) askNew(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement) {
 	if a.Authentication != tenancy.ClientCertificate || a.Egress.Probe.Method == "" {
 		return
@@ -313,7 +313,7 @@ func (s *server) askNew(ctx context.Context, t tenancy.Tenant, a tenancy.Arrange
 		_, _, err = s.prober().Probe(ctx, created, actor(ctx))
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "the receiver of a new arrangement could not be asked", "arrangement", t.Name+"/"+a.Name,
+		s.log.WarnContext(ctx, "the receiver of a new arrangement could not be tested", "arrangement", t.Name+"/"+a.Name,
 			"error", err)
 	}
 }

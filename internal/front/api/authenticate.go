@@ -100,7 +100,7 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// hashOf returns the hash that a credential is stored under. A workload's identity token is verified.
+// hashOf returns the hash under which a credential is stored. A workload's identity token is verified.
 func (s *server) hashOf(ctx context.Context, secret string) (string, error) {
 	if !s.workloads.Claimed(secret) {
 		return tenancy.HashSecret(secret), nil

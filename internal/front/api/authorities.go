@@ -122,19 +122,19 @@ func registerAuthorities(r *router) {
 	}, (*server).announceAuthority)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/request",
-		summary: "Get the request for the next issuing CA, for a root whose key is elsewhere", access: operators,
+		summary: "Get the request for the next issuing CA, if the key of its root is elsewhere", access: operators,
 	}, (*server).requestAuthority)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/install",
-		summary: "Announce the issuing CA that a root elsewhere has signed", status: http.StatusCreated, access: operators,
+		summary: "Announce an issuing CA that a root elsewhere has signed", status: http.StatusCreated, access: operators,
 	}, (*server).installAuthority)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/export",
-		summary: "Get the key of a root, sealed to a passphrase", access: operators,
+		summary: "Get the key of a root, encrypted with a passphrase", access: operators,
 	}, (*server).exportRoot)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/remove-key",
-		summary: "Remove the key of a root whose export can be used from the database", access: operators,
+		summary: "Remove the key of a root from the database, once its export has been proved usable", access: operators,
 	}, (*server).removeRootKey)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/import",
@@ -142,7 +142,7 @@ func registerAuthorities(r *router) {
 	}, (*server).importRoot)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/sign",
-		summary: "Let an announced authority sign from now on", access: operators,
+		summary: "Let an announced authority start signing now", access: operators,
 	}, (*server).signFromNow)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/authorities/{authority}/revoke",
@@ -166,7 +166,7 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 	Body struct {
 		SignsFrom time.Time `json:"signs_from,omitzero" doc:"Latest start of signing. Default: 93 days from now."`
 		NewRoot   bool      `json:"new_root,omitempty" doc:"Create it below a new root. Every receiver that trusts a CA must then trust the new root."`
-		Key       string    `json:"key,omitempty" doc:"URI of its key at a key management service or in a token, or sealed for a new one in the database. Default: as the present one."`
+		Key       string    `json:"key,omitempty" doc:"URI of its key in a key management service or a token, or sealed for a new one in the database. Default: as for the present CA."`
 	}
 }) (*Entity[client.Authority], error) {
 	announcer, ok := issuer.As[issuer.Announcer](s.issuer)
@@ -190,7 +190,7 @@ func (s *server) announceAuthority(ctx context.Context, in *struct {
 
 func (s *server) requestAuthority(ctx context.Context, in *struct {
 	Body *struct {
-		Key string `json:"key,omitempty" doc:"URI of its key at a key management service or in a token, or sealed for a new one in the database. Default: that of the open request; without one, as the present one. A request with another key is replaced."`
+		Key string `json:"key,omitempty" doc:"URI of its key in a key management service or a token, or sealed for a new one in the database. Default: that of the open request; without one, as for the present CA. A request with another key is replaced."`
 	} `required:"false"`
 }) (*Entity[client.AuthorityRequest], error) {
 	ca, err := s.subordinate()

@@ -77,7 +77,7 @@ func registerCertificates(r *router) {
 	}, (*server).forecastFleet)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/forecast/{run_date}",
-		summary: "List the certificates that a future run will warn of or renew", access: operators,
+		summary: "List the certificates that a future run will warn about or renew", access: operators,
 	}, (*server).forecastRun)
 }
 

@@ -34,7 +34,7 @@ func registerCredentials(r *router) {
 
 	const requests, request = "/tenants/{tenant}/requests", "/tenants/{tenant}/requests/{request}"
 	register(r, endpoint{
-		method: http.MethodGet, path: "/requests", summary: "List certificates that were requested and are not issued yet",
+		method: http.MethodGet, path: "/requests", summary: "List certificates that have been requested but not issued yet",
 		access: operators,
 	}, (*server).listAllRequests)
 	register(r, endpoint{
@@ -45,7 +45,7 @@ func registerCredentials(r *router) {
 		method: http.MethodGet, path: request + "/csr", summary: "Download the PKCS#10 request for the CA", access: members,
 	}, (*server).downloadRequest)
 	register(r, endpoint{
-		method: http.MethodPost, path: request + "/answer", summary: "Bring the certificate that the CA issued",
+		method: http.MethodPost, path: request + "/answer", summary: "Upload the certificate that the CA issued",
 		access: members, status: http.StatusCreated,
 	}, (*server).answerRequest)
 	register(r, endpoint{
@@ -54,7 +54,7 @@ func registerCredentials(r *router) {
 	}, (*server).repeatRequest)
 
 	register(r, endpoint{
-		method: http.MethodGet, path: "/issuers", summary: "List the CAs that certificates are requested from",
+		method: http.MethodGet, path: "/issuers", summary: "List the CAs from which certificates are requested",
 		access: operators,
 	}, (*server).listIssuers)
 }
@@ -180,8 +180,8 @@ func (s *server) changeCredential(ctx context.Context, in *struct {
 	if before.Generation > 0 && (c.Subject != before.Subject || c.SAN != before.SAN) {
 		return nil, tenancy.Invalid(
 			"subject",
-			"cannot be changed: receivers map the names of the certificates that exist. "+
-				"Add another credential, and move one arrangement after the other to it",
+			"cannot be changed: receivers map the names of the existing certificates. Add another credential, and create "+
+				"arrangements that use it",
 		)
 	}
 	if c, err = s.engine.ChangeCredential(ctx, c, actor(ctx), s.now()); err != nil {

@@ -51,8 +51,8 @@ func (c *crlCache) forget(id string) {
 	delete(c.lists, id)
 }
 
-// revocationList returns the revocation list of an authority, also of a root and of one that no longer signs. It
-// contains every revocation that is stored.
+// revocationList returns the revocation list of an authority, including that of a root and of one that no longer signs.
+// It contains every revocation that is stored.
 func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id string) (cachedCRL, error) {
 	now := s.clock()
 	s.crls.mu.Lock()
@@ -83,7 +83,7 @@ func (s *server) revocationList(ctx context.Context, ca issuer.CRLSigner, id str
 	return made, nil
 }
 
-// revokedBy lists what an authority signed and what is revoked at now: certificates of tenants, or other authorities.
+// revokedBy lists the certificates and authorities that an authority signed and that are revoked at now.
 func (s *server) revokedBy(ctx context.Context, id string, now time.Time) (all []issuer.Revocation, err error) {
 	certs, err1 := s.store.RevokedBy(ctx, id, now)
 	authorities, err2 := s.store.Authorities(ctx)

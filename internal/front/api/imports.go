@@ -215,8 +215,8 @@ func (s *server) moveImport(ctx context.Context, id string,
 	if plan, err := s.store.ImportPlan(ctx, id); err != nil {
 		return nil, err
 	} else if plan == nil && to == tenancy.ImportApplying {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan is "+
-			"forgotten: check the files again")
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "this import was checked more than a day ago, and its plan has been "+
+			"deleted: check the files again")
 	}
 	err = s.change(ctx, "import."+string(to), "", id, nil, func(tx *store.Tx) error {
 		if err := tx.MoveImport(ctx, id, from, to); err != nil {

@@ -52,7 +52,7 @@ type EventsPage struct {
 	Cursor int64  `query:"cursor" minimum:"0" doc:"next of the previous page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 	Order  string `query:"order" enum:"oldest,latest" default:"oldest"`
-	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text, or the serial number that it is in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
+	Text   string `query:"text" maxLength:"200" doc:"Only entries that contain this text or, if it is a serial number, the number in another notation, latest first. A page covers a limited part of the log, so it may be empty and still have a next page."`
 }
 
 // TokenMaxLifetime is the longest life that a token can be created with.

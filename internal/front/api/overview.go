@@ -67,7 +67,7 @@ func registerParked(r *router) {
 	}, (*server).listParked)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/parked/usage",
-		summary: "List the tenants for whose receivers messages wait, with their quota", access: operators,
+		summary: "List the tenants with waiting messages, and their quotas", access: operators,
 	}, (*server).listParkedUsage)
 }
 

@@ -68,30 +68,30 @@ var (
 	mailsHeldDesc = prometheus.NewDesc("perennial_mails_held",
 		"1 if the mail server refuses this installation, so that no mail is sent; otherwise 0.", nil, nil)
 	runFailed = prometheus.NewDesc("perennial_last_run_failed",
-		"Certificates that the latest run left for its next try.", nil, nil)
-	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not dealt with every due certificate.",
+		"Certificates that the latest run left for its next attempt.", nil, nil)
+	runUnended = prometheus.NewDesc("perennial_runs_unfinished", "Runs that have not processed every due certificate.",
 		nil, nil)
 	atRiskDesc = prometheus.NewDesc("perennial_arrangements_at_risk",
 		"Arrangements whose receiver has not been proved to accept the newest certificate.", nil, nil)
 	deadlineDesc = prometheus.NewDesc("perennial_at_risk_deadline_seconds",
 		"Earliest deadline of an arrangement at risk. Absent if none is at risk.", nil, nil)
 	tokensDesc = prometheus.NewDesc("perennial_tokens_expiring",
-		"Tokens of senders and gateways that end within 30 days, or ended within the last 7, and have no successor.",
+		"Tokens of senders and gateways that expire within 30 days, or expired within the last 7, and have no successor.",
 		[]string{"role"}, nil)
 	tokenExpiryDesc = prometheus.NewDesc("perennial_token_expiry_seconds",
-		"Earliest end of these tokens. Absent if there are none.", []string{"role"}, nil)
+		"Earliest expiry of these tokens. Absent if there are none.", []string{"role"}, nil)
 	parkedDesc  = prometheus.NewDesc("perennial_parked_messages", "Messages that wait for delivery.", nil, nil)
 	parkedBytes = prometheus.NewDesc("perennial_parked_bytes",
-		"Size of the messages that wait, with the bodies that are arriving.", nil, nil)
+		"Size of the waiting messages, including bodies that are still arriving.", nil, nil)
 	parkedQuota = prometheus.NewDesc("perennial_parked_quota_used_ratio",
-		"Used part of the quota for parked messages, of the tenant that has used most of its own.", nil, nil)
+		"Used share of the quota for parked messages, for the tenant with the highest share.", nil, nil)
 	failingDesc = prometheus.NewDesc("perennial_arrangements_failing",
-		"Arrangements of which at least 3 messages failed in the last 5 minutes, and none succeeded since.", nil, nil)
+		"Arrangements with at least 3 failed messages in the last 5 minutes and no success since.", nil, nil)
 	tokenKeysDesc = prometheus.NewDesc("perennial_token_keys_to_destroy",
-		"Private keys in PKCS#11 tokens that are to be destroyed. Above 0 for hours: a token does not destroy them.", nil,
+		"Private keys in PKCS#11 tokens that must still be destroyed. Above 0 for hours: a token does not destroy them.", nil,
 		nil)
 	heldDesc = prometheus.NewDesc("perennial_certificates_held",
-		"Certificates that are held back, because they differ from those that they replace without a notice before.", nil,
+		"Certificates that are held back, because they differ from those that they replace without an earlier notice.", nil,
 		nil)
 	databaseUpDesc = prometheus.NewDesc("perennial_database_up", "1 if the database answers this replica, otherwise 0.",
 		nil, nil)

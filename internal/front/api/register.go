@@ -37,7 +37,7 @@ func (a access) roles() []tenancy.Role {
 	return nil
 }
 
-// check refuses callers that the endpoint is not for.
+// check refuses callers that may not call the endpoint.
 func (a access) check(ctx context.Context) error {
 	if a != public && !slices.Contains(a.roles(), principal.Of(ctx).Role) {
 		return huma.Error403Forbidden("this needs an operator's token")
@@ -55,7 +55,7 @@ type endpoint struct {
 
 const defaultMaxBody = 1 << 20
 
-// valid reports whether the path fits the access: what members call belongs to a tenant, and only links need no token.
+// valid reports whether the path fits the access: a path for members belongs to a tenant, and only links need no token.
 func (e endpoint) valid() bool {
 	link := strings.HasPrefix(prefix+e.path, linksPath)
 	switch e.access {

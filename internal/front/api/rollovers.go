@@ -211,8 +211,8 @@ func (s *server) confirmGeneration(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if claim.Contradicted {
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "you say that generation %d is installed at the receiver of %s, "+
-			"but it still answers %s: check the installation there, and confirm again", in.Body.Generation, current.Name(),
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "you report generation %d as installed at the receiver of %s, but "+
+			"it still answers %s: check the installation there, and confirm again", in.Body.Generation, current.Name(),
 			claim.Detail)
 	}
 	return &Entity[client.Rollover]{etag(current.Arrangement.Version), viewRollover(current, s.clock())}, nil

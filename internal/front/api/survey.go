@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// smallFleet is the maximum size of a fleet that is surveyed for every reader, so that small fleets are always shown
-	// as they are. It is a size and not a time, so that slow and fast machines show the same.
+	// smallFleet is the maximum size of a fleet that is surveyed for every reader, so that the view of small fleets is
+	// always current. It is a size and not a time, so that slow and fast machines show the same result.
 	smallFleet = 2000
 	// surveyAge is the age at which the survey of a larger fleet is repeated, in the background.
 	surveyAge = time.Minute
@@ -61,7 +61,7 @@ func (s *survey[T]) get(ctx context.Context) (T, time.Time, error) {
 	return s.result, s.at, nil
 }
 
-// wait waits for the end of a walk, at most firstSurvey. The lock is released meanwhile.
+// wait waits for the end of a walk, at most firstSurvey. The lock is released in the meantime.
 func (s *survey[T]) wait(ctx context.Context, done <-chan struct{}) {
 	s.mu.Unlock()
 	defer s.mu.Lock()

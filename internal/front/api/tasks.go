@@ -137,11 +137,11 @@ func registerScope(r *router) {
 	}, (*server).answerQuestion)
 	register(r, endpoint{
 		method: http.MethodGet, path: "/scope/default",
-		summary: "Get the answer to the question about mail for tasks that new tenants begin with", access: operators,
+		summary: "Get the default answer of new tenants to the question about mail for tasks", access: operators,
 	}, (*server).getDefaultAnswer)
 	register(r, endpoint{
 		method: http.MethodPut, path: "/scope/default",
-		summary: "Set the answer to the question about mail for tasks that new tenants begin with", access: operators,
+		summary: "Set the default answer of new tenants to the question about mail for tasks", access: operators,
 	}, (*server).setDefaultAnswer)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/scope/answers",

@@ -123,7 +123,7 @@ func registerPeople(r *router) {
 	}, (*server).changeKeyUser)
 	register(r, endpoint{
 		method: http.MethodDelete, path: "/tenants/{tenant}/key-users/{user}",
-		summary: "Delete a key user with its tasks and tokens", status: http.StatusNoContent, access: members,
+		summary: "Delete a key user with their tasks and tokens", status: http.StatusNoContent, access: members,
 	}, (*server).deleteKeyUser)
 	register(r, endpoint{
 		method: http.MethodPut, path: "/tenants/{tenant}/key-users/{user}/subscription",

@@ -24,7 +24,7 @@ func registerTokens(r *router) {
 	}, (*server).createToken)
 	register(r, endpoint{
 		method: http.MethodDelete, path: "/tokens/{token}",
-		summary: "Revoke a token, and end what was created with it if created is end", status: http.StatusNoContent,
+		summary: "Revoke a token. With created=end, also end everything created with it", status: http.StatusNoContent,
 		access: operators,
 	}, (*server).revokeToken)
 	register(r, endpoint{
@@ -33,7 +33,7 @@ func registerTokens(r *router) {
 	}, (*server).listCreated)
 	register(r, endpoint{
 		method: http.MethodPost, path: "/tokens/{token}/rotate",
-		summary: "Create a successor of a token. Both are valid for a while. Its secret is shown once",
+		summary: "Create a successor of a token. Both are valid for a while. The new secret is shown once",
 		status:  http.StatusCreated, access: operators,
 	}, (*server).rotateToken)
 }
@@ -84,7 +84,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body client.Token 
 	err := s.change(ctx, "token.created", t.Tenant, t.ID, detail, func(tx *store.Tx) error {
 		err := tx.CreateToken(ctx, t, hash)
 		if errors.Is(err, tenancy.ErrConflict) && t.Subject != "" {
-			return tenancy.Errorf(tenancy.ErrConflict, "the workload %s of %s has a token already: revoke that one first",
+			return tenancy.Errorf(tenancy.ErrConflict, "the workload %s of %s already has a token: revoke it first",
 				t.Subject, t.Issuer)
 		}
 		return err
@@ -99,12 +99,12 @@ func (s *server) bind(t *tenancy.Token, w client.Workload) error {
 	if t.Subject, t.Issuer = w.Subject, w.Issuer; t.Issuer == "" {
 		issuers := s.workloads.Issuers()
 		if len(issuers) == 0 {
-			return tenancy.Invalid("workload.issuer", "this service knows no issuer of identity tokens: start the service and "+
-				"the gateways with --workload-issuer URL")
+			return tenancy.Invalid("workload.issuer", "no issuer of identity tokens is configured: start the service and the "+
+				"gateways with --workload-issuer URL")
 		}
 		if len(issuers) > 1 {
-			return tenancy.Invalid("workload.issuer", "state the issuer of the workload's identity tokens: this service knows "+
-				"%d of them", len(issuers))
+			return tenancy.Invalid("workload.issuer", "state the issuer of the workload's identity tokens: %d issuers are "+
+				"configured", len(issuers))
 		}
 		t.Issuer = issuers[0]
 	}
@@ -115,13 +115,13 @@ func (s *server) bind(t *tenancy.Token, w client.Workload) error {
 		return tenancy.Invalid("workload.subject", "state the workload, such as system:serviceaccount:NAMESPACE:NAME")
 	}
 	if !t.ExpiresAt.IsZero() {
-		return tenancy.Invalid("expires_at", "a token of a workload has no expiry: revoke it")
+		return tenancy.Invalid("expires_at", "the token of a workload does not expire: revoke it")
 	}
 	t.ExpiresAt = tenancy.NoExpiry
 	return nil
 }
 
-// origin returns the credential of the caller, which what the caller creates remembers.
+// origin returns the credential of the caller, which is stored with everything that the caller creates.
 func origin(ctx context.Context) string {
 	p := principal.Of(ctx)
 	if p.ID != "" {
@@ -137,8 +137,8 @@ type OneToken struct {
 	ID string `path:"token" maxLength:"64"`
 }
 
-// created returns the account and the tokens that were created with a credential and are still valid, and what was
-// created with them in turn.
+// created returns the account and the tokens that were created with a credential, directly or indirectly, and are still
+// valid.
 func (s *server) created(ctx context.Context, from string) (accounts []tenancy.Account, tokens []tenancy.Token,
 	err error) {
 	seen := map[string]bool{}
@@ -224,7 +224,8 @@ func (s *server) revokeToken(ctx context.Context, in *struct {
 	})
 }
 
-// defaultOverlap and mostOverlap limit how long a token that was rotated stays valid beside its successor.
+// defaultOverlap and mostOverlap are the default and the maximum time for which a rotated token stays valid beside its
+// successor.
 const defaultOverlap, mostOverlap = 7 * 24 * time.Hour, 30 * 24 * time.Hour
 
 func (s *server) rotateToken(ctx context.Context, in *struct {
@@ -239,7 +240,7 @@ func (s *server) rotateToken(ctx context.Context, in *struct {
 	overlap := time.Duration(cmp.Or(in.Body.OverlapSeconds, int64(defaultOverlap/time.Second))) * time.Second
 	switch {
 	case !old.Valid(now):
-		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is not valid any more: create a new one", old.Name)
+		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is no longer valid: create a new one", old.Name)
 	case old.Subject != "":
 		return nil, tenancy.Errorf(tenancy.ErrRefused, "the token %s is bound to the workload %s, whose platform rotates "+
 			"its identity tokens: there is nothing to rotate here", old.Name, old.Subject)
@@ -261,7 +262,7 @@ func (s *server) rotateToken(ctx context.Context, in *struct {
 	return &Created[client.Token]{Location: prefix + "/tokens/" + t.ID, Body: view}, err
 }
 
-// tokensWarned and tokensMissed limit which ends of tokens need attention: those to come, and those that have passed.
+// tokensWarned and tokensMissed are the times before and after the expiry of a token in which it needs attention.
 const tokensWarned, tokensMissed = 30 * 24 * time.Hour, 7 * 24 * time.Hour
 
 // expiringTokens returns the tokens of senders and gateways that need a successor, the most urgent first.

@@ -18,13 +18,13 @@ import (
 func (s *server) handleUnsubscribe(mux *http.ServeMux) {
 	mux.HandleFunc("GET /unsubscribe/{purpose}/{secret}", s.subscriptionPage)
 	mux.HandleFunc("POST /unsubscribe/{purpose}/{secret}", s.changeSubscription)
-	// Mails of earlier releases have these links, in their headers and in their bodies, without an end. They may have
-	// been passed on, so that they only ask.
+	// Mails of earlier releases have these links, in their headers and in their bodies, and the links do not expire. The
+	// mails may have been forwarded, so the links only ask.
 	mux.HandleFunc("GET /unsubscribe/{token}", s.subscriptionPage)
 	mux.HandleFunc("POST /unsubscribe/{token}", s.changeSubscription)
 }
 
-// A subscription link is what a request about a subscription refers to.
+// A subscription link is the link to which a request about a subscription refers.
 type subscriptionLink struct {
 	purpose tenancy.LinkPurpose
 	user    tenancy.KeyUser
@@ -145,8 +145,8 @@ type subscriptionTexts struct {
 var subscriptionLanguages = language.NewMatcher([]language.Tag{language.English, language.German})
 
 var english = subscriptionTexts{
-	ask: titled{"Stop mails for %s about %s?", "Without them, you are not notified when partners refuse messages. The " +
-		"tasks remain. To keep the mails, close this page."},
+	ask: titled{"Stop mails for %s about %s?", "Without them, you will not be notified when partners refuse messages. " +
+		"The tasks remain. To keep the mails, close this page."},
 	asked: titled{"We have sent a mail to %s", "Open the link in it within three days to stop the mails about %s. Until " +
 		"then, nothing changes."},
 	stopped: titled{"No more mails for %s about %s", "A mail confirms this, with a link that undoes it. The " +
@@ -163,20 +163,21 @@ var english = subscriptionTexts{
 }
 
 var german = subscriptionTexts{
-	ask: titled{"Keine Mails mehr an %s zu %s?", "Ohne sie erfahren Sie nicht, wenn Partner Nachrichten ablehnen. Die " +
-		"Aufgaben bleiben. Um die Mails zu behalten, schließen Sie diese Seite."},
+	ask: titled{"Keine Mails mehr an %s zu %s?", "Ohne diese Mails werden Sie nicht benachrichtigt, wenn Partner " +
+		"Nachrichten ablehnen. Die Aufgaben bleiben bestehen. Wenn Sie die Mails weiterhin erhalten möchten, schließen Sie " +
+		"diese Seite."},
 	asked: titled{"Wir haben eine Mail an %s geschickt", "Öffnen Sie den Link darin innerhalb von drei Tagen, um die " +
 		"Mails zu %s abzubestellen. Bis dahin ändert sich nichts."},
-	stopped: titled{"Keine Mails mehr an %s zu %s", "Eine Mail bestätigt das, mit einem Link, der es rückgängig macht. " +
-		"Die Aufgaben bleiben."},
+	stopped: titled{"Keine Mails mehr an %s zu %s", "Eine Mail bestätigt dies und enthält einen Link, mit dem Sie es " +
+		"rückgängig machen können. Die Aufgaben bleiben bestehen."},
 	undo:       titled{"Wieder Mails an %s zu %s senden?", "Sie beginnen mit dem nächsten Ereignis."},
 	resumed:    titled{"%s erhält Mails zu %s", "Sie beginnen mit dem nächsten Ereignis."},
 	askButton:  "Mail zur Bestätigung senden",
 	stopButton: "Mails abbestellen",
 	undoButton: "Wieder Mails erhalten",
-	invalid: titled{"Dieser Link ist nicht gültig", "Er ist vielleicht unvollständig oder abgelaufen, oder das " +
-		"Abonnement wurde inzwischen geändert. Kopieren Sie den ganzen Link aus der Mail, oder ändern Sie das " +
-		"Abonnement nach dem Anmelden."},
+	invalid: titled{"Dieser Link ist nicht gültig", "Möglicherweise ist er unvollständig oder abgelaufen, oder das " +
+		"Abonnement wurde inzwischen geändert. Kopieren Sie den vollständigen Link aus der Mail, oder ändern Sie das " +
+		"Abonnement nach der Anmeldung."},
 	failed:   titled{"Etwas ist schiefgegangen", "Bitte versuchen Sie es später noch einmal."},
 	language: "de",
 }
@@ -193,8 +194,8 @@ func isGerman(tag language.Tag) bool {
 	return base.String() == "de"
 }
 
-// A form is what a page about a subscription offers to do. Without a button, the page has none. An empty address posts
-// to the page itself.
+// A form is the action that a page about a subscription offers. Without a button, the page has none. An empty address
+// posts to the page itself.
 type form struct{ address, button string }
 
 // write writes a page about a subscription.

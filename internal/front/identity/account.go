@@ -67,7 +67,7 @@ func (s *Service) RevokeCalendar(ctx context.Context, a tenancy.Account) error {
 }
 
 // CalendarOwner returns the account whose calendar has a secret address. It returns [tenancy.ErrNotFound] if there is
-// none, or if the account has no rights any more.
+// none, or if the account no longer has rights.
 func (s *Service) CalendarOwner(ctx context.Context, secret string) (tenancy.Account, error) {
 	a, err := s.store.AccountByCalendar(ctx, tenancy.HashSecret(secret))
 	if err == nil && !s.hasRights(a) {

@@ -28,7 +28,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Config describes what a [Service] needs.
+// Config holds the dependencies of a [Service].
 type Config struct {
 	Store   *store.Store
 	BaseURL string // of the service, as browsers reach it
@@ -76,7 +76,7 @@ type Browser struct {
 	Agent   string // the User-Agent header
 }
 
-// Errors that a person can do something about.
+// Errors on which a person can act.
 var (
 	// ErrTooManyAttempts means that the network tried too often in this minute.
 	ErrTooManyAttempts = errors.New("identity: too many attempts from this address")
@@ -84,16 +84,16 @@ var (
 	ErrWrongPassword = errors.New("identity: wrong name or password")
 	// ErrOldPassword means that the old password is wrong.
 	ErrOldPassword = errors.New("identity: wrong old password")
-	// ErrToken means that a token does not exist or is not valid any more.
+	// ErrToken means that a token does not exist or is no longer valid.
 	ErrToken = errors.New("identity: unknown or invalid token")
 	// ErrNameTaken means that the name, or the token of the new account, is used by another account.
 	ErrNameTaken = errors.New("identity: the name or the token is used by another account")
 	// ErrCeremony means that the first half of a ceremony is too old or belongs to another browser.
-	ErrCeremony = errors.New("identity: the ceremony is too old or was begun in another browser")
+	ErrCeremony = errors.New("identity: the ceremony is too old or was started in another browser")
 	// ErrUnknownPasskey means that a passkey belongs to no account.
 	ErrUnknownPasskey = errors.New("identity: unknown passkey")
-	// ErrNoRights means that an account has no rights, or that they must be shown again by a sign-in at the company.
-	ErrNoRights = errors.New("identity: the account has no rights now")
+	// ErrNoRights means that an account has no rights, or that a new sign-in at the company must show them again.
+	ErrNoRights = errors.New("identity: the account currently has no rights")
 	// ErrOwnAccount means that an operator tried to delete the account that is signed in.
 	ErrOwnAccount = errors.New("identity: the account is signed in")
 )
@@ -106,8 +106,8 @@ func (e *LockedError) Error() string {
 }
 
 const (
-	// attemptsPerMinute limits what one network may try, whatever the account. attemptsAtOnce limits what it may try at
-	// the same time, so that it cannot fill the queue for all.
+	// attemptsPerMinute limits the attempts of one network, whatever the account. attemptsAtOnce limits its simultaneous
+	// attempts, so that it cannot fill the queue for all.
 	attemptsPerMinute, attemptsAtOnce = 30, 8
 	// ceremonyTime is the maximum time between the two halves of a ceremony.
 	ceremonyTime = 10 * time.Minute
@@ -160,13 +160,13 @@ func (a *attempts) enter(network string, now time.Time) (leave func(), err error
 	}, nil
 }
 
-// attempt counts an attempt until leave is called. It returns [ErrTooManyAttempts] if it is one too many in this
-// minute, and [password.ErrBusy] if too many of the network are running.
+// attempt counts an attempt until leave is called. It returns [ErrTooManyAttempts] if there were too many attempts in
+// this minute, and [password.ErrBusy] if too many of the network are running.
 func (s *Service) attempt(b Browser) (leave func(), err error) {
 	return s.attempts.enter(b.network(), s.now())
 }
 
-// visitsPerMinute limits how many public pages and files one network may get. It is enough for the calendars of a
+// visitsPerMinute limits the public pages and files that one network may get. It is enough for the calendars of a
 // company behind one address, and too little to try secrets.
 const visitsPerMinute = 120
 
@@ -177,8 +177,8 @@ type visits struct {
 	counts map[string]int
 }
 
-// Visit counts a request for a page or file that needs no sign-in. It returns how long the browser's network must wait
-// before the next one, or 0 if this one may be answered.
+// Visit counts a request for a page or file that needs no sign-in. It returns the time that the browser's network must
+// wait before the next one, or 0 if this one may be answered.
 func (s *Service) Visit(b Browser) (wait time.Duration) {
 	now, v := s.now(), &s.visits
 	v.mu.Lock()

@@ -79,7 +79,7 @@ func (p *provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	if p.found != nil {
 		return p.found, nil
 	}
-	// The provider keeps the context for later requests: it must not end with this one.
+	// The provider keeps the context for later requests, so the context must not end with this one.
 	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), oidcClient), p.Issuer)
 	if err == nil {
 		p.found = found
@@ -187,7 +187,7 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 			return nil, "", err
 		}
 		if info.Subject != id.Subject {
-			return nil, "", errors.New("the user info is about another subject")
+			return nil, "", errors.New("the user info is for another subject")
 		}
 		if err := info.Claims(&claims); err != nil {
 			return nil, "", err
@@ -251,7 +251,7 @@ func (s *Service) companyAccount(ctx context.Context, claims map[string]any, sub
 	return a, err
 }
 
-// loseRights ends everything that earlier sign-ins of an account gave.
+// loseRights ends everything that earlier sign-ins gave an account.
 func (s *Service) loseRights(ctx context.Context, a tenancy.Account) error {
 	return s.store.InTx(ctx, func(tx *store.Tx) error {
 		if err := tx.ClearRights(ctx, a.ID); err != nil || a.Role == "" {

@@ -188,7 +188,7 @@ func (s *Service) SignInByPasskey(ctx context.Context, ceremony string, answer i
 	return s.begin(ctx, a, byPasskey, b)
 }
 
-// passkeyError makes [ErrUnknownPasskey] of the errors that an invalid answer of a browser causes.
+// passkeyError returns [ErrUnknownPasskey] for errors that an invalid answer of a browser causes.
 func passkeyError(err error) error {
 	var p *protocol.Error
 	if errors.As(err, &p) || errors.Is(err, tenancy.ErrNotFound) {

@@ -23,7 +23,7 @@ const (
 	// one doubles the wait, up to longestLock.
 	freeFailures = 5
 	longestLock  = 15 * time.Minute
-	// longestAgent limits what is stored of a User-Agent header, in bytes.
+	// longestAgent limits the stored part of a User-Agent header, in bytes.
 	longestAgent = 200
 )
 
@@ -133,7 +133,7 @@ func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (s
 	return s.begin(ctx, a, byPassword, b)
 }
 
-// unchecked takes an attempt back that ended before its password was checked, so that a busy service locks no one out.
+// unchecked takes back an attempt that ended before its password was checked, so that a busy service locks no one out.
 // It returns the error of the attempt.
 func (s *Service) unchecked(ctx context.Context, name string, b Browser, err error) error {
 	if errors.Is(err, ErrWrongPassword) {
@@ -147,7 +147,7 @@ func (s *Service) unchecked(ctx context.Context, name string, b Browser, err err
 
 // countFirst counts an attempt with a name as failed before its password is checked, so that attempts at the same time
 // cannot pass as one. It returns a [*LockedError] if the name is locked for the network of the browser. Other networks
-// are not locked, so that a stranger cannot keep the owner out.
+// are not locked, so a stranger cannot lock out the owner.
 func (s *Service) countFirst(ctx context.Context, name string, b Browser) (failures int, err error) {
 	var until time.Time
 	err = s.store.InTx(ctx, func(tx *store.Tx) (err error) {
@@ -160,7 +160,7 @@ func (s *Service) countFirst(ctx context.Context, name string, b Browser) (failu
 	return failures, err
 }
 
-// lockFor returns how long a number of wrong passwords locks a name for a network.
+// lockFor returns the time for which a number of wrong passwords locks a name for a network.
 func lockFor(failures int) time.Duration {
 	if over := failures - freeFailures; over >= 0 {
 		return min(time.Second<<min(over, 20), longestLock)
@@ -184,8 +184,8 @@ func (s *Service) matches(ctx context.Context, a tenancy.Account, secret string,
 	return ErrWrongPassword
 }
 
-// Welcome creates the account of an operator or a key user who has a token, and signs it in. A token makes one account.
-// It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrShort],
+// Welcome creates the account of an operator or a key user who has a token, and signs it in. A token creates one
+// account. It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrShort],
 // [password.ErrLong] or [password.ErrBusy].
 func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Browser) (session string, err error) {
 	leave, err := s.attempt(b)

@@ -8,7 +8,7 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// A Difference is a part of a certificate that receivers check and that is to stay the same at a renewal.
+// A Difference is a part of a certificate that receivers check and that should stay the same at a renewal.
 type Difference string
 
 // The parts that [Differences] compares. The issuer is the CA by name and key.

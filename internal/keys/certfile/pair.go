@@ -117,8 +117,8 @@ func above(leaf *x509.Certificate, certs []*x509.Certificate, now time.Time) (ch
 	return chain
 }
 
-// signed reports whether a CA signed a certificate. A signature that is too weak to be checked is taken for right,
-// because this decides only what is sent, and receivers check it.
+// signed reports whether a CA signed a certificate. A signature that is too weak to be verified is assumed to be valid,
+// because this only decides which certificates are sent, and receivers check them.
 func signed(ca, c *x509.Certificate) bool {
 	if !bytes.Equal(ca.RawSubject, c.RawIssuer) || !ca.IsCA {
 		return false

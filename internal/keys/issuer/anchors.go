@@ -71,8 +71,8 @@ func (a *anchors) verify(leaf *x509.Certificate, chain [][]byte, bundle []byte, 
 	return nil
 }
 
-// remember keeps a line of authorities that was verified, from the issuing one to the root, unless one above the
-// issuing one constrains the names of each certificate.
+// remember keeps a verified chain of authorities, from the issuing one to the root, unless one above the issuing one
+// constrains the names of each certificate.
 func (a *anchors) remember(sum [sha256.Size]byte, line []*x509.Certificate, bundle []byte) {
 	v := verifiedChain{issuing: x509.NewCertPool(), from: line[0].NotBefore, to: line[0].NotAfter}
 	v.issuing.AddCert(line[0])

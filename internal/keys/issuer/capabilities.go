@@ -16,20 +16,20 @@ import (
 // A Collector is an issuer that may answer later.
 type Collector interface {
 	// Collect asks for the answer to a request that Issue answered with a [*RequestedError]. It returns a
-	// [*RequestedError] again while there is no answer, and the same certificate each time it is asked after that. The
-	// error is [tenancy.ErrNotFound] if the CA reports that it does not know the request.
+	// [*RequestedError] as long as there is no answer, and the same certificate at each call after that. The error is
+	// [tenancy.ErrNotFound] if the CA reports that it does not know the request.
 	Collect(ctx context.Context, handle string, r Request) (Issued, error)
 }
 
 // A Requester is a [Collector] whose requests a person sends to the CA. Its handles are the answers: Collect reads the
-// certificate with its chain, in any form and order, from a handle that a person brought.
+// certificate with its chain, in any form and order, from a handle that a person uploaded.
 type Requester interface {
 	Collector
 	// SigningRequest returns the PKCS#10 request (DER). It is the same for the same request.
 	SigningRequest(r Request) ([]byte, error)
 }
 
-// A Parallel is an issuer whose CA is elsewhere. Its answers take time, and none of the cores of this machine.
+// A Parallel is an issuer whose CA is elsewhere. Its answers take time, but use no core of this machine.
 type Parallel interface {
 	// Parallel returns the number of requests that may be sent to the CA at the same time.
 	Parallel() int
@@ -37,8 +37,8 @@ type Parallel interface {
 
 // A Hierarchy is an issuer that has its own authorities and replaces them. Their certificates are stored by ID.
 type Hierarchy interface {
-	// Refresh reads what other replicas made, and makes the authorities that are missing or due at now. The error is an
-	// [ErrNoSuccessor] if everything but the next authority is there.
+	// Refresh reads the authorities of other replicas, and creates those that are missing or due at now. The error is an
+	// [ErrNoSuccessor] if only the next authority is missing.
 	Refresh(ctx context.Context, now time.Time) error
 	// Signing returns the authority that signs at now.
 	Signing(now time.Time) tenancy.Authority
@@ -48,8 +48,8 @@ type Hierarchy interface {
 	Plans(now time.Time) []Plan
 }
 
-// ErrNoSuccessor is returned if the authority that is to follow the present one cannot be made, for example because its
-// key is away. It is made a year ahead, so that this stops nothing else.
+// ErrNoSuccessor is returned if the successor of the present authority cannot be created, for example because its key
+// is unavailable. It is created a year ahead, so that this stops nothing else.
 var ErrNoSuccessor = errors.New("the next issuing CA cannot be announced yet")
 
 // Refreshed refreshes a hierarchy for a caller that needs no successor.
@@ -61,24 +61,24 @@ func Refreshed(ctx context.Context, h Hierarchy, now time.Time) error {
 	return err
 }
 
-// A Namer is an issuer that decides on the names in its certificates by itself.
+// A Namer is an issuer that decides on the names in its certificates itself.
 type Namer interface {
 	// Names returns the names that Issue gives a certificate for the request. It does not use the request's key.
 	Names(r Request) (certfile.Names, error)
 }
 
-// An Announcer makes the next authority when an operator asks for it.
+// An Announcer creates the next authority when an operator asks for it.
 type Announcer interface {
-	// Announce makes the successor of the authority that signs at now. The error is [tenancy.ErrRefused] while one is
+	// Announce creates the successor of the authority that signs at now. The error is [tenancy.ErrRefused] while one is
 	// announced already.
 	Announce(ctx context.Context, now time.Time, s Succession) (tenancy.Authority, error)
 }
 
-// A Succession describes an authority that is to be made.
+// A Succession describes an authority to be created.
 type Succession struct {
 	SignsFrom time.Time // zero: after the issuer's usual notice
 	NewRoot   bool      // below a new root instead of the present one
-	// Key is the URI of its key, or [SealedKey]. Empty: as the key of the present one, by its URI or sealed.
+	// Key is the URI of its key, or [SealedKey]. Empty: as for the present authority, by its URI or sealed.
 	Key string
 }
 
@@ -87,7 +87,7 @@ const SealedKey = "sealed"
 
 // A Subordinate is an issuer whose next authority can be below a root whose key is elsewhere.
 type Subordinate interface {
-	// RequestAuthority returns the request that the root has to sign. It makes the key with the first request, and returns
+	// RequestAuthority returns the request that the root must sign. It creates the key with the first request, and returns
 	// the same request until it is answered. If a key is named (see [Succession]) that is not the one of the request, the
 	// request is replaced. The error is [tenancy.ErrRefused] while a successor is announced.
 	RequestAuthority(ctx context.Context, key string, now time.Time) (tenancy.AuthorityRequest, error)
@@ -96,7 +96,7 @@ type Subordinate interface {
 	// certificates that receivers accept. A zero signsFrom stands for the usual notice.
 	InstallAuthority(ctx context.Context, file []byte, signsFrom, now time.Time) (tenancy.Authority, error)
 	// Awaited returns the time by which an authority must be installed, so that receivers have the usual notice before it
-	// must sign. ok is false if that is not due yet, or the issuer makes the authority by itself.
+	// must sign. ok is false if that is not due yet, or if the issuer creates the authority itself.
 	Awaited(now time.Time) (by time.Time, ok bool)
 }
 
@@ -108,8 +108,8 @@ type Exporter interface {
 	// LastList verifies the proof that an export can be used: the signature of [ExportProof] by the root's key. It returns
 	// the list of revoked authorities that is valid until the root expires.
 	LastList(id string, proof []byte, revoked []Revocation, now time.Time) (crl []byte, err error)
-	// ImportRoot returns the root that an export is of, with its key sealed for the database. The error is
-	// [tenancy.ErrRefused] if that key was not taken offline.
+	// ImportRoot returns the root of an export, with its key sealed for the database. The error is [tenancy.ErrRefused] if
+	// that key was not taken offline.
 	ImportRoot(file []byte, passphrase string, now time.Time) (tenancy.Authority, error)
 }
 
@@ -137,8 +137,8 @@ type Plan struct {
 	AnnounceAt time.Time // when its successor is announced
 }
 
-// A Revoker is an issuer that must be told which certificates are revoked. An issuer whose list of revoked certificates
-// is signed from Perennial's own records is a [CRLSigner] instead.
+// A Revoker is an issuer that must be notified of revoked certificates. An issuer whose list of revoked certificates is
+// signed from Perennial's own records is a [CRLSigner] instead.
 type Revoker interface {
 	// Revoke is idempotent.
 	Revoke(ctx context.Context, c tenancy.Certificate) error
@@ -165,7 +165,7 @@ const (
 	Superseded    = 4
 )
 
-// ReasonOf returns the reason of a certificate's revocation from the record of it ([tenancy.Certificate.RevokedFor]).
+// ReasonOf returns the reason of a certificate's revocation from its record ([tenancy.Certificate.RevokedFor]).
 func ReasonOf(revokedFor string) int {
 	switch revokedFor {
 	case "compromised":
@@ -189,9 +189,9 @@ type Hint struct {
 	Explanation string    // address of a page; may be empty
 }
 
-// Renewal returns when to renew a certificate whose renewal is planned: as planned, or earlier if the hint wants that.
-// A hint never postpones a renewal. The serial number selects the instant in the window, so that the renewals of a
-// fleet are spread over it.
+// Renewal returns the time to renew a certificate whose renewal is planned: as planned, or earlier if the hint suggests
+// that. A hint never postpones a renewal. The serial number selects the instant in the window, so that the renewals of
+// a fleet are spread over it.
 func (h Hint) Renewal(planned time.Time, serial string) time.Time {
 	sum := fnv.New32a()
 	sum.Write([]byte(serial))
@@ -217,7 +217,7 @@ type ServerCertifier interface {
 	RootFingerprint(now time.Time) string
 }
 
-// A ServerCertificate is the service's own TLS certificate. It lives in memory and is replaced after two thirds of its
+// A ServerCertificate is the service's own TLS certificate. It is kept in memory and replaced after two thirds of its
 // lifetime. It is safe for concurrent use.
 type ServerCertificate struct {
 	issue func(now time.Time) (*tls.Certificate, error)

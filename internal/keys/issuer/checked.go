@@ -16,10 +16,10 @@ import (
 )
 
 // Checked returns an issuer that accepts only what was requested from i: a client certificate of the requested key that
-// names the tenant or keeps its names, can sign a handshake and no certificate, agrees with what i reports of it, and
-// comes from the requested authority as far as i reports. If i is a [Bundler] without authorities of its own, the chain
-// must lead to its bundle. The error is an [*Error] that describes the certificate. The caller decides whether the
-// certificate is valid for long enough. The capabilities of i stay reachable with [As].
+// names the tenant or keeps its names, can sign a handshake and no certificate, agrees with the report of i, and comes
+// from the requested authority if i reports its authority. If i is a [Bundler] without authorities of its own, the
+// chain must lead to its bundle. The error is an [*Error] that describes the certificate. The caller decides whether
+// the certificate is valid for long enough. The capabilities of i stay reachable with [As].
 func Checked(i Issuer) Issuer {
 	c := checked{issuer: i, anchors: &anchors{}}
 	c.namer, _ = As[Namer](i)
@@ -115,7 +115,7 @@ func checkUse(leaf *x509.Certificate, r Request) error {
 	case leaf.IsCA, leaf.KeyUsage&signs != 0:
 		return errors.New("it can sign certificates")
 	case leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0: // RFC 8446, section 4.4.2.2
-		return errors.New("its key usage has no digitalSignature, so that it cannot sign a TLS handshake")
+		return errors.New("its key usage has no digitalSignature, so it cannot sign a TLS handshake")
 	}
 	if len(leaf.ExtKeyUsage) == 1 && len(leaf.UnknownExtKeyUsage) == 0 {
 		return nil
@@ -123,7 +123,7 @@ func checkUse(leaf *x509.Certificate, r Request) error {
 	before := certfile.Usages(r.Former)
 	for _, usage := range certfile.Usages(leaf.Raw) {
 		if usage != certfile.ClientAuth && !slices.Contains(before, usage) {
-			return fmt.Errorf("it has the extended key usage %s besides clientAuth, which the certificate before did not have",
+			return fmt.Errorf("it has the extended key usage %s besides clientAuth, which the previous certificate did not have",
 				usage)
 		}
 	}
@@ -131,7 +131,7 @@ func checkUse(leaf *x509.Certificate, r Request) error {
 }
 
 // names reports whether a certificate belongs to the tenant for the purpose: by the names that the issuer announces, or
-// by its common name or the subject that is to be kept, and by its URIs or the alternative names that are to be kept.
+// by its common name or the subject to keep, and by its URIs or the alternative names to keep.
 func (c checked) names(leaf *x509.Certificate, r Request) bool {
 	has, err := certfile.NamesOf(leaf.Raw)
 	if err != nil {

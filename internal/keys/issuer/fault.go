@@ -24,13 +24,13 @@ const (
 )
 
 var advice = map[Fault]string{
-	Unreachable: "check that the CA runs, and its address in the issuer's settings",
+	Unreachable: "check that the CA runs, and check its address in the issuer's settings",
 	Slow:        "check the load of the CA, or allow it more time with the issuer's timeout",
 	Limited:     "renewals are tried again later; lower the issuer's rate, or raise the limit at the CA",
 	Untrusted: "renew the CA's TLS certificate if it has expired; otherwise check the roots or the fingerprint in the " +
 		"issuer's tls settings",
 	Expired:    "renew the CA's own certificate",
-	Denied:     "check the credentials in the issuer's settings, and what they permit at the CA",
+	Denied:     "check the credentials in the issuer's settings, and their permissions at the CA",
 	Rejected:   "allow this certificate at the CA, or change the issuer's settings",
 	Broken:     "look into the log of the CA",
 	KeyAway:    "renewals are tried again; check the service or the token that holds the key",
@@ -63,7 +63,7 @@ func (e *Error) Error() string {
 		text += ": " + e.Err.Error()
 	}
 	if !e.Retry.IsZero() {
-		text += ": it allows the next try after " + e.Retry.UTC().Format(time.RFC3339)
+		text += ": it allows the next attempt after " + e.Retry.UTC().Format(time.RFC3339)
 	}
 	return text + ": " + e.Fault.Advice()
 }
@@ -76,8 +76,8 @@ func Failed(f Fault, format string, args ...any) *Error {
 	return &Error{Fault: f, Text: fmt.Sprintf(format, args...)}
 }
 
-// FaultOf returns the fault of an error, and when the CA allows the next try (zero if it does not say). The fault is
-// empty if the CA is not at fault.
+// FaultOf returns the fault of an error, and the time at which the CA allows the next attempt (zero if it names none).
+// The fault is empty if the CA is not at fault.
 func FaultOf(err error) (f Fault, retry time.Time) {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Fault, e.Retry

@@ -8,7 +8,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// The organizational units of the subjects that a [Form] makes.
+// The organizational units in the subjects of a [Form].
 const (
 	TenantUnit = "Tenants"
 	MUserUnit  = "M-users"
@@ -20,8 +20,8 @@ type Form struct {
 	Organization string // the O of subjects
 }
 
-// Names returns the names of a tenant's first certificate. They depend on the tenant and the purpose alone, so that
-// they are the same in every generation.
+// Names returns the names of a tenant's first certificate. They depend only on the tenant and the purpose, so they are
+// the same in every generation.
 func (f Form) Names(r Request) (n certfile.Names, err error) {
 	subject := pkix.Name{Organization: []string{f.Organization}, OrganizationalUnit: []string{TenantUnit},
 		CommonName: r.Tenant}
@@ -35,8 +35,8 @@ func (f Form) Names(r Request) (n certfile.Names, err error) {
 	return n, err
 }
 
-// Requested returns the names to ask a foreign CA for: those of the certificate that is replaced, byte for byte, or
-// those of the form.
+// Requested returns the names to request from a foreign CA: those of the certificate that is replaced, byte for byte,
+// or those of the form.
 func (f Form) Requested(r Request) (certfile.Names, error) {
 	if r.Replaces != nil {
 		return *r.Replaces, nil

@@ -1,4 +1,5 @@
-// Package issuer defines what Perennial needs of a certificate authority. Implementations are packages below it.
+// Package issuer defines the interface between Perennial and a certificate authority. Implementations are packages
+// below it.
 //
 // An [Issuer] has one method. Everything else is an optional capability with a small interface of its own: [Collector],
 // [Hierarchy], [Namer], [Announcer], [Subordinate], [Exporter], [Revoker], [CRLSigner], [Hinter], [Bundler],

@@ -12,7 +12,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 )
 
-// limited is an issuer that requests a number of certificates a second, and none while the CA allows none.
+// limited is an issuer that limits the certificates requested per second, and requests none while the CA allows none.
 type limited struct {
 	issuer   issuer.Issuer
 	kind     string
@@ -52,7 +52,7 @@ func (l *limited) Issue(ctx context.Context, r issuer.Request) (issuer.Issued, e
 	issued, err := l.issuer.Issue(ctx, r)
 	if fault, retry := issuer.FaultOf(err); !retry.IsZero() && retry.After(r.At) {
 		l.mu.Lock()
-		l.held = issuer.Failed(fault, "the CA asked at %s to be left alone", r.At.UTC().Format(time.RFC3339))
+		l.held = issuer.Failed(fault, "the CA asked at %s to get no requests for now", r.At.UTC().Format(time.RFC3339))
 		l.held.Retry = retry
 		l.mu.Unlock()
 	}

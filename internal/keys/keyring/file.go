@@ -75,7 +75,7 @@ type failure struct {
 	err    error
 }
 
-// refreshPause is the time between two attempts to read the same content of a key file. A service that is away must not
+// refreshPause is the time between two attempts to read the same content of a key file. An unavailable service must not
 // be called for every secret that cannot be opened.
 const refreshPause = 10 * time.Second
 
@@ -131,7 +131,7 @@ func (k *Keyring) succeeds(l, old loaded) error {
 		_, err = l.aead.Decrypt(sealed, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("key file %s lacks the key that seals now, so it is not used: put the right file back", k.path)
+		return fmt.Errorf("key file %s lacks the key that currently seals, so it is not used: restore the right file", k.path)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (k *Keyring) Rotate(ctx context.Context) error {
 }
 
 // Move wraps the keyset with the key of another URI, and writes the file before it returns; an empty URI stands for
-// cleartext. The keys stay, so that everything that is sealed still opens. The file stays as it is if there is an
+// cleartext. The keys stay the same, so everything that is sealed still opens. The file stays as it is if there is an
 // error.
 func (k *Keyring) Move(ctx context.Context, uri string) error {
 	if k.path == "" {
@@ -208,7 +208,7 @@ func (k *Keyring) change(ctx context.Context,
 const lockPoll = 50 * time.Millisecond
 
 // lockFile waits until no other process has the lock of a file, and takes it. The lock belongs to the file that is at
-// the path now: one that was replaced while it waited is left.
+// the path now. If the file was replaced while it waited, it releases the old one.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR, 0) // NFS needs a file that can be written
@@ -241,7 +241,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 // write stores the content of the file: with [os.Link] in a new one, with [replace] in place of the old one. It is
-// atomic: after a crash, it is the file from before or the new one.
+// atomic: after a crash, the file is either the old or the new one.
 func (k *Keyring) write(data []byte, put func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(k.path), ".key-*") // mode 0600
 	if err != nil {

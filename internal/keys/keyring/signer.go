@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// A Signatory is a private key that a key management service or a token holds and does not give away. It signs with
-// ECDSA or, for an RSA key, with PKCS #1 v1.5.
+// A Signatory is a private key that a key management service or a token holds and never releases. It signs with ECDSA
+// or, for an RSA key, with PKCS #1 v1.5.
 type Signatory interface {
 	// Key returns the public key, and the URI that names it from now on: a URI may name a key that is replaced later. The
 	// error is an [Away] if another attempt may succeed.
@@ -49,14 +49,14 @@ func NamedKey(ctx context.Context, s Signatory) (uri string, public crypto.Publi
 	return uri, public, nil
 }
 
-// A Signer signs with the key of a Signatory. Each signature is one call, and is verified, so that a service that signs
-// with another key is noticed. It implements [crypto.Signer].
+// A Signer signs with the key of a Signatory. Each signature is one call, and is verified to detect a service that
+// signs with another key. It implements [crypto.Signer].
 type Signer struct {
 	signatory Signatory
 	public    crypto.PublicKey
 }
 
-// NewSigner returns the signer of a public key. It calls nothing.
+// NewSigner returns the signer of a public key. It makes no call.
 func NewSigner(s Signatory, public crypto.PublicKey) *Signer { return &Signer{s, public} }
 
 // Public implements [crypto.Signer].
@@ -83,8 +83,7 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 		verified = rsa.VerifyPKCS1v15(k, hash, digest, signature) == nil
 	}
 	if !verified {
-		return nil, errors.New("the remote key signed with another key than that of the certificate: check whether the key " +
-			"was replaced")
+		return nil, errors.New("the remote key is not that of the certificate: check whether the key was replaced")
 	}
 	return signature, nil
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// Tokens are the PKCS#11 tokens that make private keys and do not give them away. A URI without an object names a
-// token, and one with an object names a key in it, see [KeyInToken]. It is safe for concurrent use. Each error is an
-// [Away] if another attempt may succeed.
+// Tokens are the PKCS#11 tokens that create private keys and never release them. A URI without an object names a token,
+// and one with an object names a key in it, see [KeyInToken]. It is safe for concurrent use. Each error is an [Away] if
+// another attempt may succeed.
 type Tokens interface {
 	// Check returns an error unless the token can be used now.
 	Check(ctx context.Context, token string) error
-	// Make makes a key pair, and labels it with the object of the URI. There must be none with this label.
+	// Make creates a key pair, and labels it with the object of the URI. There must be none with this label.
 	Make(ctx context.Context, uri string, kind tenancy.KeyType) (crypto.PublicKey, error)
 	// Sign signs a digest with the key whose public half is given: with ECDSA, in ASN.1, or with PKCS #1 v1.5 or PSS.
 	Sign(ctx context.Context, uri string, public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) ([]byte, error)
@@ -29,7 +29,7 @@ type Tokens interface {
 // KeyInToken returns the URI of the key with a label in a token (RFC 7512). The label is an ID, so it needs no escapes.
 func KeyInToken(token, label string) string { return token + ";object=" + label }
 
-// MadeInToken returns an [tenancy.ErrInvalid] if a token cannot make keys of the type.
+// MadeInToken returns a [tenancy.ErrInvalid] if a token cannot create keys of the type.
 func MadeInToken(kind tenancy.KeyType) error {
 	if kind == tenancy.Ed25519 {
 		return tenancy.Invalid("key_type", "the keys of the tenants are made in a PKCS#11 token, and %s keys are not "+
@@ -41,19 +41,19 @@ func MadeInToken(kind tenancy.KeyType) error {
 const (
 	// SignTime limits the time that a TLS handshake waits for a signature.
 	SignTime = 5 * time.Second
-	// MakeTime limits the time in which a key is made. A small token takes a minute for RSA with 4096 bits.
+	// MakeTime limits the time for creating a key. A small token takes a minute for RSA with 4096 bits.
 	MakeTime = 2 * time.Minute
 )
 
-// A TokenSigner signs with a key in a token. Each signature is verified, so that a receiver never gets one of another
-// key. It implements [crypto.Signer].
+// A TokenSigner signs with a key in a token. Each signature is verified, so a receiver never gets a signature by
+// another key. It implements [crypto.Signer].
 type TokenSigner struct {
 	tokens Tokens
 	uri    string
 	public crypto.PublicKey
 }
 
-// NewTokenSigner returns the signer of a key. It calls nothing.
+// NewTokenSigner returns the signer of a key. It makes no call.
 func NewTokenSigner(t Tokens, uri string, public crypto.PublicKey) *TokenSigner {
 	return &TokenSigner{t, uri, public}
 }

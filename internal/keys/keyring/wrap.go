@@ -14,7 +14,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// A Remote wraps keys with a key that a key management service or a token holds and does not give away.
+// A Remote wraps keys with a key that a key management service or a token holds and never releases.
 type Remote interface {
 	// Wrap encrypts a key of [KeySize] bytes. The error is an [Away] if another attempt may succeed.
 	Wrap(ctx context.Context, key []byte) (wrapped []byte, err error)
@@ -112,7 +112,7 @@ func (r Remotes) open(uri string) (Remote, error) {
 }
 
 // encode returns the content of a key file whose keyset is wrapped by the key of a URI; in cleartext if the URI is
-// empty. It reads a wrapped keyset back: what cannot be unwrapped must not replace a key file.
+// empty. It reads a wrapped keyset back, because a keyset that cannot be unwrapped must not replace a key file.
 func encode(ctx context.Context, handle *keyset.Handle, uri string, remotes Remotes) ([]byte, error) {
 	clear, err := export(handle)
 	if err != nil || uri == "" {

@@ -278,8 +278,8 @@ func TestARunningKeyringRefusesAFileThatLacksItsKey(t *testing.T) {
 	for name, data := range map[string][]byte{"an older file": older, "another key": foreign} {
 		check(t, os.WriteFile(path, data, 0o600))
 		_, err := k.Refresh(t.Context())
-		wantError(t, name, err, "lacks the key that seals now, so it is not used: put the right file back")
-		wantError(t, name, k.Rotate(t.Context()), "lacks the key that seals now")
+		wantError(t, name, err, "lacks the key that currently seals, so it is not used: restore the right file")
+		wantError(t, name, k.Rotate(t.Context()), "lacks the key that currently seals")
 		wantOpened(t, k, sealed)
 		if !bytes.Equal(readFile(t, path), data) {
 			t.Errorf("%s: it was replaced", name)

@@ -56,7 +56,7 @@ type awsLogin struct {
 
 // login returns a client with the credentials as they are now.
 func (a *awsKey) login(ctx context.Context) (l awsLogin, err error) {
-	// The settings accept a client of the SDK alone, which gets the credentials. It follows some redirects.
+	// The settings accept only a client of the SDK, which gets the credentials. It follows some redirects.
 	login := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		ours := transport(a.http)
 		t.Proxy, t.DialContext, t.TLSClientConfig = ours.Proxy, ours.DialContext, ours.TLSClientConfig.Clone()

@@ -25,7 +25,7 @@ const (
 	azureMetadata  = "http://169.254.169.254/metadata/identity/oauth2/token"
 )
 
-// azureHosts are the domains of Key Vaults, to which alone a token is sent.
+// azureHosts are the domains of Key Vaults. A token is sent only to hosts in these.
 var azureHosts = []string{"vault.azure.net", "managedhsm.azure.net", "vault.azure.cn", "managedhsm.azure.cn",
 	"vault.usgovcloudapi.net", "managedhsm.usgovcloudapi.net"}
 
@@ -36,7 +36,7 @@ var azureName = regexp.MustCompile(`^([a-z0-9-]+)\.([a-z.]+)/keys/([A-Za-z0-9-]+
 var azureVersion = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
 // An azureKey is an RSA key of an Azure Key Vault or a managed HSM. Its documented calls and the requests for a token
-// are written here.
+// are implemented here.
 type azureKey struct {
 	http   *http.Client
 	url    string // of the key, without a version
@@ -132,8 +132,7 @@ type azureData struct {
 	Value string `json:"value"`
 }
 
-// Wrap implements [keyring.Remote]. What it returns begins with the version of the key, because a rotated key has
-// others.
+// Wrap implements [keyring.Remote]. The result begins with the version of the key, because a rotated key has several.
 func (a *azureKey) Wrap(ctx context.Context, key []byte) ([]byte, error) {
 	token, err := a.token(ctx)
 	if err != nil {

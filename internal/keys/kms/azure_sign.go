@@ -144,7 +144,7 @@ func (s *azureSigner) Sign(ctx context.Context, public crypto.PublicKey, digest 
 	if isRSA {
 		return signature, nil
 	}
-	// r and s follow each other (RFC 7518, section 3.4), and X.509 has them in ASN.1.
+	// r and s are concatenated (RFC 7518, section 3.4), but in ASN.1 in X.509.
 	half := len(signature) / 2
 	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:half]),
 		new(big.Int).SetBytes(signature[half:])})

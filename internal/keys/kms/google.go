@@ -26,8 +26,8 @@ const (
 var googleName = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]*/locations/[a-z0-9-]+/keyRings/[A-Za-z0-9_-]+` +
 	`/cryptoKeys/[A-Za-z0-9_-]+$`)
 
-// A googleKey is a symmetric key of Google Cloud KMS. The two calls of its API are written here: the client library,
-// also behind Tink's integration, would add 7.8 MB.
+// A googleKey is a symmetric key of Google Cloud KMS. The two calls of its API are implemented here, because the client
+// library, which Tink's integration uses too, would add 7.8 MB.
 type googleKey struct {
 	http *http.Client
 	name string

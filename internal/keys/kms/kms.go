@@ -1,6 +1,6 @@
-// Package kms wraps key-encryption keys with a key that a key management service or a token holds and does not give
-// away, and signs with such keys. A URI names the key and contains no secret: credentials come from the environment.
-// They are read for each call that wraps, and at least once a minute to sign.
+// Package kms wraps key-encryption keys with a key that a key management service or a token holds and never releases,
+// and signs with such keys. A URI names the key and contains no secret: credentials come from the environment. They are
+// read for each call that wraps, and at least once a minute to sign.
 //
 // What a service returns is not trusted: answers are bounded, redirects are not followed, and the keyring checks that
 // an unwrapped key opens the keyset. No error contains a credential or a key. The guarantee ends if an attacker can
@@ -102,16 +102,16 @@ func checkName(name string) error {
 	case strings.Contains(name, "@"):
 		return errors.New("the URI has a user or password: credentials come from the environment")
 	case strings.ContainsAny(name, "?#"):
-		return errors.New("the URI has parameters or a fragment: it names a key and nothing else")
+		return errors.New("the URI has parameters or a fragment: it must only name a key")
 	}
 	return nil
 }
 
 var calls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_kms_calls_total",
-	Help: "Calls of key management services and tokens, by kind of service, operation (wrap, unwrap, sign, public-key, " +
-		"make, destroy) and result (ok, away, failed). Each start unwraps the key-encryption keys, and no private key of a " +
-		"tenant is opened there. Each certificate and each revocation list of an issuing CA whose key is there is one " +
-		"signature, and so is each TLS handshake with a key of a tenant that is in a token."},
+	Help: "Calls to key management services and tokens, by kind of service, operation (wrap, unwrap, sign, public-key, " +
+		"make, destroy) and result (ok, away, failed). Each start unwraps the key-encryption keys. No private key of a " +
+		"tenant is opened there. Each certificate and each revocation list of an issuing CA whose key is there needs one " +
+		"signature, as does each TLS handshake with a tenant's key in a token."},
 	[]string{"kind", "operation", "result"})
 
 // Collectors returns the metrics of this package.

@@ -9,8 +9,8 @@ import (
 // loginKept limits how long the credentials of a signing key are used before they are read again.
 const loginKept = time.Minute
 
-// A login keeps what is needed for a call, such as an access token, because signatures follow each other. It is safe
-// for concurrent use.
+// A login keeps the data that is needed for a call, such as an access token, because signatures come in quick
+// succession. It is safe for concurrent use.
 type login[T any] struct {
 	get func(ctx context.Context) (T, error)
 

@@ -25,11 +25,11 @@ func openPKCS11(name string, _ connect) (keyring.Remote, error) {
 	return k, nil
 }
 
-// settings returns how the token is opened.
+// settings returns the settings for opening the token.
 func (k tokenKey) settings() (*crypto11.Config, error) {
 	module := os.Getenv(pkcs11Module)
 	if module == "" {
-		return nil, fmt.Errorf("there is no module for the token: set %s to the library of its maker", pkcs11Module)
+		return nil, fmt.Errorf("there is no module for the token: set %s to the library of its vendor", pkcs11Module)
 	}
 	if _, err := os.Stat(module); err != nil {
 		return nil, fmt.Errorf("%s: %w", pkcs11Module, err)
@@ -55,7 +55,7 @@ func (k tokenKey) do(ctx context.Context, call func(*crypto11.SecretKey) ([]byte
 	return withinTime(ctx, func() ([]byte, error) { return k.use(call) })
 }
 
-// withinTime calls a token. A call that takes too long is left to itself.
+// withinTime calls a token. A call that takes too long is abandoned.
 func withinTime[T any](ctx context.Context, call func() (T, error)) (none T, err error) {
 	type result struct {
 		value T
@@ -78,7 +78,7 @@ func withinTime[T any](ctx context.Context, call func() (T, error)) (none T, err
 	}
 }
 
-// use opens the token for one call, so that no session and no login remain.
+// use opens the token for one call, so that no session or login remains.
 func (k tokenKey) use(call func(*crypto11.SecretKey) ([]byte, error)) (data []byte, err error) {
 	settings, err := k.settings()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 )
 
-// A tokenSigner is a key pair in a PKCS#11 token. The session stays open, because signatures follow each other, and is
-// opened again after an error.
+// A tokenSigner is a key pair in a PKCS#11 token. The session stays open, because signatures come in quick succession,
+// and is opened again after an error.
 type tokenSigner struct {
 	tokenKey
 
@@ -69,7 +69,7 @@ func (s *tokenSigner) close() {
 	s.token, s.keys = nil, nil
 }
 
-// Key implements [keyring.Signatory]. If the token has no key with the label, it makes one: P-256, which cannot be
+// Key implements [keyring.Signatory]. If the token has no key with the label, it creates a P-256 key that cannot be
 // exported.
 func (s *tokenSigner) Key(ctx context.Context) (string, crypto.PublicKey, error) {
 	public, err := withinTime(ctx, func() (crypto.PublicKey, error) {
@@ -85,12 +85,12 @@ func (s *tokenSigner) Key(ctx context.Context) (string, crypto.PublicKey, error)
 			made, err := s.token.GenerateECDSAKeyPairWithLabel(id, []byte(s.object), elliptic.P256())
 			if err != nil {
 				s.close()
-				return nil, &keyring.Away{Err: fmt.Errorf("the token does not make a key pair: %w: check the token", err)}
+				return nil, &keyring.Away{Err: fmt.Errorf("the token does not create a key pair: %w: check the token", err)}
 			}
 			s.keys = []crypto11.Signer{made}
 		case 1:
 		default:
-			return nil, fmt.Errorf("the token has %d key pairs with the label %s: give the new one a label of its own",
+			return nil, fmt.Errorf("the token has %d key pairs with the label %s: use another label for the new one",
 				len(s.keys), s.object)
 		}
 		return s.keys[0].Public(), nil

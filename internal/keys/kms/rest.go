@@ -43,7 +43,7 @@ func newHTTP(config *tls.Config) *http.Client {
 	}
 }
 
-// newPooled returns [newHTTP] with connections that are kept for a while, because signatures follow each other.
+// newPooled returns [newHTTP] with connections that are kept for a while, because signatures come in quick succession.
 func newPooled(config *tls.Config) *http.Client {
 	client := newHTTP(config)
 	t := transport(client)
@@ -64,8 +64,8 @@ func proxy(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// plainBody hides the method WriteTo of a body. That of the SDK of AWS fails if the answer arrives before the body was
-// read to its end, and the connection breaks while the answer is read.
+// plainBody hides the method WriteTo of a body. The one in the SDK of AWS fails if the answer arrives before the body
+// has been read completely and the connection breaks while the answer is read.
 type plainBody struct{ io.ReadCloser }
 
 // bounded limits the size of answers.

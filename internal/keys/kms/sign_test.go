@@ -278,5 +278,5 @@ func TestAServiceThatSignsWithAnotherKeyIsNoticed(t *testing.T) {
 	signer := keyring.NewSigner(signatory, signingKeys()["p256"].Public())
 	c.answer("/", `{"Signature":"MAYCAQECAQE="}`)
 	_, err = signer.Sign(rand.Reader, make([]byte, 32), crypto.SHA256)
-	wantError(t, "another key", err, "signed with another key than that of the certificate")
+	wantError(t, "another key", err, "the remote key is not that of the certificate")
 }

@@ -22,8 +22,8 @@ import (
 // vaultTokenFile names a file with the token of a Vault, such as the sink of a Vault agent.
 const vaultTokenFile = "PERENNIAL_VAULT_TOKEN_FILE"
 
-// A vault is a key of the transit secrets engine of HashiCorp Vault or OpenBao. The two calls of its API are written
-// here: the client library of Vault would add 1.3 MB and a dozen modules.
+// A vault is a key of the transit secrets engine of HashiCorp Vault or OpenBao. The two calls of its API are
+// implemented here, because the client library of Vault would add 1.3 MB and a dozen modules.
 type vault struct {
 	http      *http.Client
 	base      string // such as https://vault.example.com/v1/
@@ -90,7 +90,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// token reads the token: of a file that an agent may replace at any time, or of the environment.
+// token reads the token from a file that an agent may replace at any time, or from the environment.
 func (v *vault) token() (string, error) {
 	ref := secret.Ref{}
 	if file := os.Getenv(vaultTokenFile); file != "" {

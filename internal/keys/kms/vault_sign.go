@@ -59,7 +59,7 @@ func (v *vaultSigner) versions(ctx context.Context) (all map[int]crypto.PublicKe
 		}
 		number, err := strconv.Atoi(text)
 		if err != nil || json.Unmarshal(raw, &version) != nil || version.PublicKey == "" {
-			return nil, fmt.Errorf("the key %s of the Vault does not sign: make one of the type ecdsa-p256 or rsa-3072", v.key)
+			return nil, fmt.Errorf("the key %s of the Vault does not sign: create one of the type ecdsa-p256 or rsa-3072", v.key)
 		}
 		if all[number], err = publicKey([]byte(version.PublicKey)); err != nil {
 			return nil, fmt.Errorf("the key %s of the Vault: %w", v.key, err)

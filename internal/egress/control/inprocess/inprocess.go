@@ -1,5 +1,5 @@
-// Package inprocess is the control of a gateway that runs in the service's own process, or beside its database: it
-// calls the engine directly. A gateway that runs elsewhere uses the client in package control instead.
+// Package inprocess is the control of a gateway that runs in the service's own process, or uses its database: it calls
+// the engine directly. A gateway that runs elsewhere uses the client in package control instead.
 package inprocess
 
 import (
@@ -17,9 +17,9 @@ import (
 type Control struct {
 	*rollovers.Rollovers
 	Now func() time.Time
-	// Quota limits what waits for the receivers of one tenant.
+	// Quota limits the messages that wait for the receivers of one tenant.
 	Quota tenancy.ParkedQuota
-	// Name tells gateways apart in the audit log; empty for the service's own.
+	// Name distinguishes gateways in the audit log; empty for the service's own.
 	Name string
 }
 

@@ -26,7 +26,7 @@ const (
 	keySize = 32
 )
 
-// Limits of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) demands at least eight characters.
+// Limits of a password, in characters and bytes. NIST SP 800-63B (section 5.1.1.2) requires at least eight characters.
 // These accounts give access to every certificate of a tenant.
 const (
 	shortest = 12

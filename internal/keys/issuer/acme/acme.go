@@ -1,9 +1,9 @@
 // Package acme is an issuer for private CAs with the Automatic Certificate Management Environment (ACME, RFC 8555).
 //
 // A CA with ACME certifies DNS names, so a tenant's certificate has a name below a domain of the platform:
-// TENANT.DOMAIN, or m-user.TENANT.DOMAIN. It has no other subject than that name, at most. The platform proves that it
-// owns the names by http-01, with a listener of the service, or by dns-01, with a program that sets a record. A CA that
-// has authorized the account for the names already asks for no proof.
+// TENANT.DOMAIN, or m-user.TENANT.DOMAIN. That name is also its only possible subject. The platform proves that it owns
+// the names by http-01, with a listener of the service, or by dns-01, with a program that sets a record. A CA that has
+// authorized the account for the names already asks for no proof.
 //
 // Public CAs no longer issue client certificates, so they are refused by [issuer.Checked].
 package acme
@@ -81,7 +81,7 @@ func Open(c Config) (*Issuer, error) {
 	case !domains.MatchString(c.Domain):
 		return nil, fmt.Errorf("invalid domain %q: use one that the platform owns, such as tenants.example.com", c.Domain)
 	case c.AccountKey.IsZero():
-		return nil, errors.New("account_key is missing: make one with \"openssl ecparam -name prime256v1 -genkey\"")
+		return nil, errors.New("account_key is missing: create one with \"openssl ecparam -name prime256v1 -genkey\"")
 	case (c.EAB.KeyID == "") != c.EAB.Key.IsZero():
 		return nil, errors.New("external_account: key_id and key belong together: set both")
 	case c.Timeout < 0:
@@ -278,8 +278,8 @@ func (i *Issuer) registered(ctx context.Context) (*acme.Client, error) {
 	return client, nil
 }
 
-// retry returns how long to wait before a request is repeated for the nth time; negative to give up, so that the engine
-// tries again later.
+// retry returns the pause before the nth repetition of a request; negative to give up, so that the engine tries again
+// later.
 func retry(n int, _ *http.Request, res *http.Response) time.Duration {
 	switch {
 	case res == nil:

@@ -23,8 +23,8 @@ const (
 var curves = map[string]string{"1.2.840.10045.3.1.7": "P-256", "1.3.132.0.34": "P-384", "1.3.132.0.35": "P-521"}
 
 // attributes are the CSR attributes that a server asks for (RFC 7030, section 4.5.2): object identifiers, with the
-// values of those that have some. A server lists what it wants in a request; this issuer checks what would make the
-// request fail, and leaves out what it cannot know.
+// values of those that have some. A server lists its requirements for a request. This issuer checks those that would
+// make the request fail, and ignores those that it cannot know.
 type attributes map[string][]string
 
 // parseAttributes reads a CsrAttrs (DER): a sequence of object identifiers and attributes.
@@ -64,19 +64,19 @@ func parseAttributes(der []byte) (attributes, error) {
 // check returns an error if a request with the key cannot have what the server asks for.
 func (a attributes) check(key crypto.PublicKey) error {
 	if _, asked := a[challengePassword]; asked {
-		return errors.New("the CA demands a challenge password that proves the TLS connection (RFC 7030, section 3.5), " +
-			"which TLS 1.3 does not have: switch that off at the CA")
+		return errors.New("the CA requires a challenge password that proves the TLS connection (RFC 7030, section 3.5), " +
+			"which TLS 1.3 does not have: disable this at the CA")
 	}
 	_, wantsRSA := a[rsaEncryption]
 	wantedCurves, wantsEC := a[ecPublicKey]
 	switch k := key.(type) {
 	case *rsa.PublicKey:
 		if wantsEC && !wantsRSA {
-			return errors.New("the CA demands a key on an elliptic curve: change the key type of the tenant")
+			return errors.New("the CA requires a key on an elliptic curve: change the key type of the tenant")
 		}
 	case *ecdsa.PublicKey:
 		if wantsRSA && !wantsEC {
-			return errors.New("the CA demands an RSA key: change the key type of the tenant")
+			return errors.New("the CA requires an RSA key: change the key type of the tenant")
 		}
 		if len(wantedCurves) == 0 {
 			return nil
@@ -86,7 +86,7 @@ func (a attributes) check(key crypto.PublicKey) error {
 			names = append(names, curves[oid])
 		}
 		if !slices.Contains(names, k.Params().Name) {
-			return fmt.Errorf("the CA demands a key on the curve %s: change the key type of the tenant",
+			return fmt.Errorf("the CA requires a key on the curve %s: change the key type of the tenant",
 				strings.Join(names, " or "))
 		}
 	}

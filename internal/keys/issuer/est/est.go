@@ -56,7 +56,7 @@ type served struct {
 	attributes attributes
 }
 
-// reloadAfter limits how long a change of what a server publishes goes unnoticed.
+// reloadAfter is the maximum age of data that a server publishes.
 const reloadAfter = time.Hour
 
 var labels = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
@@ -166,7 +166,7 @@ func (i *Issuer) forget() {
 	i.known = served{}
 }
 
-// published returns what the server publishes, at most an hour old.
+// published returns the data that the server publishes, at most an hour old.
 func (i *Issuer) published(ctx context.Context, at time.Time, doing string) (served, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -240,7 +240,7 @@ func decoded(a foreign.Answer) ([]byte, error) {
 	return der[:n], nil
 }
 
-// handleOf returns the handle of a request: a hash of what it asks for, without its signature.
+// handleOf returns the handle of a request: a hash of its content, without its signature.
 func handleOf(csr []byte) (string, error) {
 	r, err := x509.ParseCertificateRequest(csr)
 	if err != nil {

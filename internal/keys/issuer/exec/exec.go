@@ -10,7 +10,8 @@
 // end is a failure, whose standard error is shown. Its arguments hold no secret. A program that exceeds its time is
 // killed with its children.
 //
-// The program decides on the names in the certificate, and whether a request with a known handle is the same request.
+// The program decides on the names in the certificate, and on whether a request with a known handle is the same
+// request.
 package exec
 
 import (
@@ -157,8 +158,8 @@ func (i *Issuer) ask(ctx context.Context, handle string, r issuer.Request) (issu
 	return issued, nil
 }
 
-// Run runs the program with an input, and returns its standard output. What it is for is in doing. The error is a
-// [*issuer.RequestedError] if the program asks to be run again later.
+// Run runs the program with an input, and returns its standard output. doing describes the purpose in errors. The error
+// is a [*issuer.RequestedError] if the program asks to be run again later.
 func (r *Runner) Run(ctx context.Context, input []byte, doing string) ([]byte, error) {
 	environment, err := r.environment()
 	if err != nil {
@@ -211,7 +212,7 @@ func ended(err error, stdout string, failed func(issuer.Fault, string) error) er
 	case exitLater:
 		handle := strings.TrimSpace(stdout)
 		if handle == "" {
-			return failed(issuer.Limited, "asks to be run later, without a handle")
+			return failed(issuer.Limited, "requests to be run later, without a handle")
 		}
 		if len(handle) > maxHandle || foreign.Printable(handle) != handle {
 			return failed(issuer.Broken, fmt.Sprintf("wrote a handle that is not one line of at most %d characters", maxHandle))

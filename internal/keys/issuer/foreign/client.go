@@ -28,7 +28,7 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// MaxAnswer is the maximum size of an answer. A chain of five RSA 4096 certificates is under 20 KiB.
 	MaxAnswer = 1 << 20
-	// maxRetry limits how long a CA can postpone the next try.
+	// maxRetry limits the time by which a CA can postpone the next attempt.
 	maxRetry = 7 * 24 * time.Hour
 
 	connectTimeout = 10 * time.Second
@@ -206,7 +206,7 @@ type Answer struct {
 	call   Call
 }
 
-// NewAnswer returns an answer that was read with another client.
+// NewAnswer returns an answer that another client has read.
 func NewAnswer(status int, header http.Header, body []byte, at time.Time, doing string) Answer {
 	return Answer{Status: status, Header: header, Body: body, call: Call{At: at, Doing: doing}}
 }
@@ -238,7 +238,7 @@ func (c *Client) Do(ctx context.Context, call Call) (a Answer, err error) {
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: body, call: call}, nil
 }
 
-// Unanswered returns the error for a request without an answer. What was tried is in doing.
+// Unanswered returns the error for a request without an answer. doing describes the request.
 func (c *Client) Unanswered(doing string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -264,7 +264,7 @@ func (c *Client) Unanswered(doing string, err error) error {
 	return failed
 }
 
-// remoteAlert reports whether the server ended the handshake, usually for the client certificate.
+// remoteAlert reports whether the server ended the handshake, usually because of the client certificate.
 func remoteAlert(err error) bool {
 	op := (*net.OpError)(nil)
 	return errors.As(err, &op) && op.Op == "remote error"
@@ -306,8 +306,8 @@ func faultOf(status int) issuer.Fault {
 	return issuer.Broken
 }
 
-// RetryAfter returns when the CA allows the next try (RFC 9110, section 10.2.3), at most a week ahead; zero if it does
-// not say.
+// RetryAfter returns the time at which the CA allows the next attempt (RFC 9110, section 10.2.3), at most a week ahead;
+// zero if it names none.
 func (a Answer) RetryAfter() time.Time { return RetryAfter(a.Header, a.call.At) }
 
 // RetryAfter returns the instant of a Retry-After field; zero if there is none.

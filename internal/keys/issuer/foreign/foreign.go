@@ -1,8 +1,8 @@
-// Package foreign holds what the issuers for other CAs share: the request that they send, the certificates that they
-// read from an answer, the roots that a certificate must lead to, and the connection.
+// Package foreign holds the common code of the issuers for other CAs: the request that they send, the certificates that
+// they read from an answer, the roots that a certificate must lead to, and the connection.
 //
-// It promises nothing about an answer but its form. [issuer.Checked] decides whether a certificate is the one that was
-// requested.
+// It promises nothing about an answer except its form. [issuer.Checked] decides whether a certificate is the one that
+// was requested.
 package foreign
 
 import (
@@ -111,7 +111,7 @@ func (r *Roots) read() error {
 	return nil
 }
 
-// Bag returns certificates that come in several parts, each PEM, DER or PKCS#7, as one for [Issued].
+// Bag joins certificates that come in several parts, each PEM, DER or PKCS#7, for [Issued].
 func Bag(parts ...[]byte) (all []byte) {
 	for _, part := range parts {
 		if !bytes.Contains(part, []byte("-----BEGIN ")) {

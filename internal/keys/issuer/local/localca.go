@@ -3,9 +3,9 @@
 //
 // Its certificates follow RFC 5280 and are valid for client authentication only. No certificate outlives the CA that
 // signed it, because the issuing CA is replaced in time: its successor is created and announced a year ahead, and signs
-// only from its date on. The successor is below the same root, so that a receiver that trusts the root is not affected.
-// If the root is too old for that, a new root is created with it. The issuing CAs are constrained to the trust domain
-// of the installation (RFC 5280, section 4.2.1.10), so that a stolen CA key cannot issue a certificate for a web site.
+// only from its date on. The successor is below the same root, so a receiver that trusts the root is not affected. If
+// the root is too old for that, a new root is created with it. The issuing CAs are constrained to the trust domain of
+// the installation (RFC 5280, section 4.2.1.10), so that a stolen CA key cannot issue a certificate for a web site.
 package local
 
 import (
@@ -122,7 +122,7 @@ func Open(ctx context.Context, config Config, storage Storage, keys *keyring.Key
 // reloadAfter limits how long a CA can sign with an authority that another replica has revoked.
 const reloadAfter = time.Minute
 
-// current reads the authorities again if that was long ago.
+// current reads the authorities again if they were last read too long ago.
 func (ca *CA) current(ctx context.Context, now time.Time) error {
 	ca.mu.RLock()
 	age := now.Sub(ca.read)
@@ -218,8 +218,8 @@ func (ca *CA) addRoot(ctx context.Context, now time.Time) error {
 	return ca.add(ctx, newKey{Signer: key}, nil, now, time.Time{})
 }
 
-// add creates and stores the next issuing CA below a parent, or the next root if that is nil. If another replica was
-// faster, it uses the authority of that replica.
+// add creates and stores the next issuing CA below a parent, or the next root if the parent is nil. If another replica
+// was faster, it uses that replica's authority.
 func (ca *CA) add(ctx context.Context, key newKey, parent *authority, now, from time.Time) error {
 	made, err := ca.make(key, parent, now)
 	if err != nil {
@@ -384,8 +384,8 @@ func (ca *CA) CRL(id string, revoked []issuer.Revocation, now time.Time) ([]byte
 	case a.key == nil && len(a.CRL) > 0:
 		return a.CRL, nil
 	case a.key == nil:
-		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the key of the root %s is not in this service: its revocation list "+
-			"is published where the key is", certfile.Name(a.cert.RawSubject))
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the key of the root %s is not in this service, so its revocation "+
+			"list is published elsewhere", certfile.Name(a.cert.RawSubject))
 	}
 	return a.list(revoked, now, now.Add(crlValidity))
 }

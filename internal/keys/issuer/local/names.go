@@ -34,8 +34,8 @@ func (ca *CA) form() issuer.Form {
 	return issuer.Form{TrustDomain: ca.config.TrustDomain, Organization: ca.config.Organization}
 }
 
-// maySubject reports whether a subject that is to be kept can be mistaken neither for that of an authority nor for one
-// that this CA gives, or gave under another organization, to another tenant.
+// maySubject reports whether a subject may be kept: it must not be mistaken for that of an authority, or for one that
+// this CA gives another tenant, or gave it under another organization.
 func (ca *CA) maySubject(kept, own certfile.Names) bool {
 	var rdns pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(kept.Subject, &rdns); err != nil || len(rest) > 0 {

@@ -47,8 +47,8 @@ func (ca *CA) exportable(id string) (authority, error) {
 		return root, tenancy.Errorf(tenancy.ErrRefused, "%s is an issuing CA, which the service signs with: export its root",
 			certfile.Name(root.cert.RawSubject))
 	case root.key == nil:
-		return root, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is not in this service any more: use the "+
-			"file of its export", certfile.Name(root.cert.RawSubject))
+		return root, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is no longer in this service: use the file "+
+			"of its export", certfile.Name(root.cert.RawSubject))
 	}
 	return root, nil
 }
@@ -83,7 +83,8 @@ func (ca *CA) ImportRoot(file []byte, passphrase string, now time.Time) (none te
 		case root.key != nil:
 			return none, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is in this service already", name)
 		case len(root.CRL) == 0:
-			return none, tenancy.Errorf(tenancy.ErrRefused, "the root %s was not made by this service, which never has its key",
+			return none, tenancy.Errorf(tenancy.ErrRefused, "the root %s was not created by this service, which never has its "+
+				"key",
 				name)
 		}
 		brought := root.Authority
@@ -123,8 +124,8 @@ func (e *OfflineRoot) Proof(rootID string) ([]byte, error) {
 // latest.
 func (e *OfflineRoot) Sign(request []byte, now time.Time) ([]byte, error) {
 	if e.Root.NotAfter.Before(now.Add(issuingLifetime / 2)) {
-		return nil, fmt.Errorf("the root %s ends on %s, which is too early for another issuing CA: make a new root with "+
-			"\"perennial authority announce --new-root\"", certfile.Name(e.Root.RawSubject), dateOf(e.Root.NotAfter))
+		return nil, fmt.Errorf("the root %s expires on %s, which is too early for another issuing CA: create a new root "+
+			"with \"perennial authority announce --new-root\"", certfile.Name(e.Root.RawSubject), dateOf(e.Root.NotAfter))
 	}
 	block, _ := pem.Decode(request)
 	if block == nil || block.Type != "CERTIFICATE REQUEST" {
@@ -135,7 +136,7 @@ func (e *OfflineRoot) Sign(request []byte, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("the request cannot be read: %w", err)
 	}
 	if err := csr.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("the request was changed, or the one who asks does not have the key: %w", err)
+		return nil, fmt.Errorf("the request was changed, or its sender does not have the key: %w", err)
 	}
 	keyID, err := subjectKeyID(csr.PublicKey)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// openKey returns the key of an authority. A key at a URI is called when it signs, and not before, so that a service
-// starts while the key is away.
+// openKey returns the key of an authority. A key at a URI is called only when it signs, so a service can start while
+// the key is unavailable.
 func (ca *CA) openKey(sealed []byte, uri, sealContext string, public crypto.PublicKey) (crypto.Signer, error) {
 	if uri == "" {
 		return ca.keys.OpenKey(sealed, sealContext)
@@ -50,7 +50,7 @@ type newKey struct {
 	uri string // names the key from now on; empty for a key in memory, which is to be sealed
 }
 
-// newKey returns the key of a new issuing CA: a new one, or the one that a URI names, after it has signed.
+// newKey returns the key of a new issuing CA: a new one, or the one that a URI names, once it has produced a signature.
 func (ca *CA) newKey(ctx context.Context, uri string) (none newKey, err error) {
 	if uri == "" {
 		key, err := keyring.Generate(tenancy.P256)
@@ -99,7 +99,7 @@ func (a *authority) signFailed(err error) error {
 	return err
 }
 
-// keyOf returns the URI of the key for the next issuing CA: the requested one; if none is, as that of the present one.
+// keyOf returns the URI of the key for the next issuing CA: the requested one or, by default, that of the present one.
 // It is empty for a key that is sealed in the database.
 func (ca *CA) keyOf(requested string) string {
 	switch requested {

@@ -36,7 +36,7 @@ func (ca *CA) RequestAuthority(ctx context.Context, key string, now time.Time) (
 }
 
 // request returns the open request for the next issuing CA. If there is none, or if it has another key than the named
-// one, it makes one.
+// one, it creates one.
 func (ca *CA) request(ctx context.Context, named string, now time.Time) (r tenancy.AuthorityRequest, err error) {
 	position := len(ca.issuing) + 1
 	open, found, err := ca.openRequest(ctx, position)
@@ -246,11 +246,11 @@ func (ca *CA) answered(ctx context.Context, certs []*x509.Certificate) (r tenanc
 	}
 	switch {
 	case len(all) == 0:
-		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "no request for an issuing CA is open: make one with \"perennial "+
-			"authority csr\", and have your root sign it")
+		return r, nil, tenancy.Errorf(tenancy.ErrRefused, "no request for an issuing CA is open: create one with "+
+			"\"perennial authority csr\", and have your root sign it")
 	case leaf == nil:
 		return r, nil, tenancy.Invalid("chain", "has no certificate for the key of the open request: have your root sign "+
-			"the request that \"perennial authority csr\" prints, and bring its answer")
+			"the request of \"perennial authority csr\", and install the result")
 	}
 	return r, leaf, nil
 }
@@ -260,15 +260,15 @@ func sameKey(a, b crypto.PublicKey) bool {
 	return ok && key.Equal(b)
 }
 
-// lineOf returns an issuing CA and the authorities above it, the self-signed root last.
+// lineOf returns an issuing CA and the authorities above it, with the self-signed root last.
 func (ca *CA) lineOf(leaf *x509.Certificate, certs []*x509.Certificate) ([]*x509.Certificate, error) {
 	for _, root := range ca.roots {
 		certs = append(certs, root.cert)
 	}
 	line, top := climb([]*x509.Certificate{leaf}, certs)
 	if line == nil {
-		return nil, tenancy.Invalid("chain", "lacks the certificate of %s, which signed %s: bring each certificate up to "+
-			"the self-signed root", certfile.Name(top.RawIssuer), certfile.Name(top.RawSubject))
+		return nil, tenancy.Invalid("chain", "lacks the certificate of %s, which signed %s: include every certificate up "+
+			"to the self-signed root", certfile.Name(top.RawIssuer), certfile.Name(top.RawSubject))
 	}
 	if len(line) == 1 {
 		return nil, tenancy.Invalid("chain", "has a self-signed certificate for the requested key: have your root sign the "+
@@ -277,8 +277,8 @@ func (ca *CA) lineOf(leaf *x509.Certificate, certs []*x509.Certificate) ([]*x509
 	return line, nil
 }
 
-// climb continues a line with certificates that signed its last one, up to a self-signed one. If there is no
-// way up, the line is nil, and top is the highest certificate that was reached.
+// climb extends a chain with certificates that signed its last one, up to a self-signed one. If it finds none, the
+// chain is nil, and top is the highest certificate that was reached.
 func climb(line, certs []*x509.Certificate) (whole []*x509.Certificate, top *x509.Certificate) {
 	top = line[len(line)-1]
 	if signedBy(top, top) {
@@ -330,14 +330,14 @@ func (ca *CA) checkLine(line []*x509.Certificate, key crypto.Signer, from, now t
 	err := firstFault([]fault{
 		{len(leaf.RawSubject) <= len(emptyName), "has an issuing CA without a subject: have the request signed with its " +
 			"subject"},
-		{!leaf.BasicConstraintsValid || !leaf.IsCA, "is not of a CA: have the request signed with basicConstraints = " +
+		{!leaf.BasicConstraintsValid || !leaf.IsCA, "is not that of a CA: have the request signed with basicConstraints = " +
 			"critical, CA:TRUE, pathlen:0"},
 		{leaf.KeyUsage&signs != signs, "has an issuing CA that may not sign certificates and revocation lists: have the " +
 			"request signed with keyUsage = critical, keyCertSign, cRLSign"},
 		{!forClients(leaf), "has an issuing CA whose extended key usage excludes clients: have the request signed with " +
 			"extendedKeyUsage = clientAuth, or without that extension"},
-		{leaf.NotAfter.Before(until), fmt.Sprintf("has an issuing CA that ends on %s, which is too early: have the request "+
-			"signed until %s at least, so that it outlives the certificates that it signs",
+		{leaf.NotAfter.Before(until), fmt.Sprintf("has an issuing CA that expires on %s, which is too early: have the "+
+			"request signed until %s at least, so that the CA outlives the certificates that it signs",
 			dateOf(leaf.NotAfter), dateOf(until))},
 	})
 	if err != nil {
@@ -346,14 +346,14 @@ func (ca *CA) checkLine(line []*x509.Certificate, key crypto.Signer, from, now t
 	for i, c := range line {
 		own := certfile.Name(c.RawSubject)
 		err := firstFault([]fault{
-			{now.Before(c.NotBefore), fmt.Sprintf("has %s, which is not valid before %s: bring the chain then, or correct the "+
-				"clock of the CA", own, c.NotBefore.UTC().Format(time.RFC3339))},
+			{now.Before(c.NotBefore), fmt.Sprintf("has %s, which is not valid before %s: install the chain then, or correct "+
+				"the clock of the CA", own, c.NotBefore.UTC().Format(time.RFC3339))},
 			{i > 0 && (!c.BasicConstraintsValid || !c.IsCA || c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0),
 				fmt.Sprintf("has %s, which may not sign certificates: have another CA sign the request", own)},
 			{c.MaxPathLen >= 0 && (c.MaxPathLen > 0 || c.MaxPathLenZero) && c.MaxPathLen < i, fmt.Sprintf("has %s, whose "+
-				"pathlen allows %d CAs below it, and there are %d: have a CA sign the request whose pathlen allows them",
+				"pathlen allows %d CAs below it, but there are %d: have the request signed by a CA whose pathlen allows them",
 				own, c.MaxPathLen, i)},
-			{c.NotAfter.Before(leaf.NotAfter), fmt.Sprintf("has %s, which ends on %s, before the issuing CA %s: have the "+
+			{c.NotAfter.Before(leaf.NotAfter), fmt.Sprintf("has %s, which expires on %s, before the issuing CA %s: have the "+
 				"request signed until then at most", own, dateOf(c.NotAfter), name)},
 		})
 		if err != nil {

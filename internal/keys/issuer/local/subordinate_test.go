@@ -291,7 +291,7 @@ func TestAChainThatReceiversWouldRefuseIsNotInstalled(t *testing.T) {
 		}, "before the issuing CA"},
 		"pathlen": {func() []byte {
 			return append(flat.sign(csr, "root", "x", 3650), flat.read("root.pem")...)
-		}, "whose pathlen allows 0 CAs below it, and there are 1"},
+		}, "whose pathlen allows 0 CAs below it, but there are 1"},
 		"below a leaf": {func() []byte {
 			return append(y.sign(csr, "leaf", "x", 3650), y.read("leaf.pem", "root.pem")...)
 		}, "CN=leaf,O=You, which may not sign certificates"},

@@ -74,9 +74,9 @@ func (ca *CA) Announce(ctx context.Context, now time.Time, s issuer.Succession) 
 		return tenancy.Authority{}, err
 	}
 	if !s.NewRoot && last.root.key == nil {
-		return tenancy.Authority{}, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is not in this service: have "+
-			"the root sign the request of \"perennial authority csr\", and install its answer with \"perennial authority "+
-			"install\", or announce an authority below a new root of the service (--new-root)",
+		return tenancy.Authority{}, tenancy.Errorf(tenancy.ErrRefused, "the key of the root %s is not in this service: "+
+			"have the root sign the request of \"perennial authority csr\", and install the signed chain with \"perennial "+
+			"authority install\", or announce an authority below a new root of the service (--new-root)",
 			certfile.Name(last.root.cert.RawSubject))
 	}
 	err = ca.announce(ctx, now, s)

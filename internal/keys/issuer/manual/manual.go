@@ -1,7 +1,7 @@
-// Package manual is an issuer for CAs that a person asks: the person sends the request to the CA and brings the answer.
+// Package manual is an issuer for CAs without an API: a person sends the request to the CA and uploads the answer.
 //
-// It promises that an answer is read in any form and order, and nothing about how long it takes. [issuer.Checked]
-// decides whether the certificate is the one that was requested.
+// It promises to read an answer in any form and order, but nothing about the time until then. [issuer.Checked] decides
+// whether the certificate is the one that was requested.
 package manual
 
 import (
@@ -15,7 +15,7 @@ import (
 // waiting is the handle of a request without an answer.
 const waiting = "waits for a person"
 
-// Config are the settings of a CA that a person asks.
+// Config are the settings of a CA without an API.
 type Config struct {
 	Roots string `yaml:"roots"` // PEM file that its certificates must lead to
 }
@@ -40,7 +40,7 @@ func (i *Issuer) Issue(context.Context, issuer.Request) (issuer.Issued, error) {
 	return issuer.Issued{}, &issuer.RequestedError{Handle: waiting}
 }
 
-// Collect implements [issuer.Collector]. The handle is the answer that a person brought.
+// Collect implements [issuer.Collector]. The handle is the answer that a person uploaded.
 func (i *Issuer) Collect(_ context.Context, handle string, r issuer.Request) (issuer.Issued, error) {
 	if handle == waiting {
 		return issuer.Issued{}, &issuer.RequestedError{Handle: waiting}

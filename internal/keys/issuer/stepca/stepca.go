@@ -92,7 +92,7 @@ func Open(c Config, form issuer.Form, log *slog.Logger) (*Issuer, error) {
 	return i, i.use(roots)
 }
 
-// use connects with the CA by its roots.
+// use connects to the CA, which it verifies by its roots.
 func (i *Issuer) use(roots *foreign.Roots) error {
 	client, err := foreign.NewClient(i.config.URL, tlsConfig(roots, nil), i.config.Timeout)
 	if err != nil {
@@ -268,8 +268,8 @@ func tokenNames(csr []byte) (sans []string, err error) {
 	return sans, nil
 }
 
-// subjectOf returns the common name of a request, which the subject of its token must be. The tenant stands in for a
-// request without one.
+// subjectOf returns the common name of a request, which the subject of its token must be. A request without one gets
+// the tenant instead.
 func subjectOf(csr []byte, tenant string) string {
 	if r, err := x509.ParseCertificateRequest(csr); err == nil && r.Subject.CommonName != "" {
 		return r.Subject.CommonName

@@ -13,7 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/secret"
 )
 
-// The methods to sign in.
+// The methods of signing in.
 const (
 	methodToken      = "token"
 	methodAppRole    = "approle"
@@ -95,7 +95,7 @@ type login struct {
 	until   time.Time // zero: until it is refused
 }
 
-// token returns a token. fresh reports that it was made or read for this call.
+// token returns a token. fresh reports that it was obtained for this call.
 func (l *login) token(ctx context.Context, i *Issuer, at time.Time, doing string) (token string, fresh bool,
 	err error) {
 	if i.config.Auth.Method == methodToken {

@@ -239,7 +239,7 @@ func TestEachFaultOfAVaultHasItsKind(t *testing.T) {
 		}, issuer.Limited, "lease count quota exceeded"},
 		"a rate limit": {func(s *vaulttest.Server, _ *vault.Config) {
 			s.Status, s.RetryAfter = 429, "30"
-		}, issuer.Limited, "it allows the next try after"},
+		}, issuer.Limited, "it allows the next attempt after"},
 		"an internal error": {func(s *vaulttest.Server, _ *vault.Config) { s.Status = 500 }, issuer.Broken, "500"},
 		"an unknown role": {func(_ *vaulttest.Server, c *vault.Config) { c.Role = "other" }, issuer.Rejected,
 			"unknown role"},
