@@ -144,8 +144,8 @@ func (m *message) verify(r *http.Request, to *route, a attempt, trial outbound.T
 	return []attempt{b, a}
 }
 
-// known returns what is known of the kind of an answer without a certificate. What a HEAD showed does not count for a
-// request that can be repeated as it is, unless it showed that everyone gets such answers.
+// known returns the known result for the kind of an answer. The result of a HEAD does not count for a request that can
+// be repeated as it is, unless everyone gets such answers.
 func (m *message) known(r *http.Request, to *route, a attempt, now time.Time) (c control, fresh bool) {
 	c, fresh = to.control(a.reading.Kind, now)
 	return c, fresh && (c.alike || !c.head || !m.isPlainGet(r))

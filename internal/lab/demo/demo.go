@@ -29,8 +29,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// begin is five minutes after a run, when the validity of certificates that the background job renewed begins. In this
-// steady state, the gap of the published rules is visible.
+// begin is five minutes after a run: certificates that the background job renewed become valid then. This steady state
+// shows the gap in the published rules.
 var begin = time.Date(2026, 1, 1, 0, 5, 0, 0, time.UTC)
 
 type story struct {

@@ -44,13 +44,13 @@ type Options struct {
 	// Decide returns whether a request with this certificate is accepted. If it is nil, the certificates that Accept or
 	// Install named last are accepted. leaf is nil if the sender presented none and Anonymous lets it in.
 	Decide func(r *http.Request, leaf *x509.Certificate) bool
-	// Know returns the property by which a certificate is recognised; nil for its fingerprint.
+	// Know returns the property that identifies a certificate; nil for its fingerprint.
 	Know func(*x509.Certificate) string
 	// Refuse is the status of a refusal, or Alert, Close or Reset.
 	Refuse int
 	// Refusal answers refused requests; nil for what Refuse describes.
 	Refusal http.HandlerFunc
-	// Trust are the CAs that TLS itself verifies; nil asks for a certificate of any.
+	// Trust are the CAs that TLS itself verifies; nil asks for a certificate of any CA.
 	Trust *x509.CertPool
 	// Anonymous lets senders without a certificate through TLS.
 	Anonymous bool
@@ -60,7 +60,7 @@ type Options struct {
 	Clock func() time.Time
 	// MaxVersion is the newest TLS version that it speaks; 0 for all.
 	MaxVersion uint16
-	// HTTP2 lets it speak HTTP/2.
+	// HTTP2 enables HTTP/2.
 	HTTP2 bool
 	// OnlyPOST refuses only POST requests.
 	OnlyPOST bool
@@ -143,8 +143,8 @@ func (s *Server) Accept(certs ...*x509.Certificate) {
 	s.Install(names...)
 }
 
-// Install is [Server.Accept] with the properties by which certificates are recognised: their fingerprints, unless Know
-// returns others.
+// Install is [Server.Accept] with the properties that identify certificates: their fingerprints, unless Know returns
+// others.
 func (s *Server) Install(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Server) Asked() int {
 	return s.asked
 }
 
-// Spoken counts the requests that arrived in a version of HTTP, such as "HTTP/2.0".
+// Spoken counts the requests that arrived over a version of HTTP, such as "HTTP/2.0".
 func (s *Server) Spoken(version string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
