@@ -83,6 +83,17 @@ var operations = map[string]func(h Handler, ctx context.Context, body io.Reader)
 	}),
 }
 
+// mostOf limits the request of an operation. One gateway must not fill the memory of the service.
+func mostOf(operation string) int64 {
+	switch operation {
+	case "park": // of earlier gateways, with the whole body of a message
+		return mostBytes
+	case "standing", "sign", "token":
+		return 1 << 20
+	}
+	return 64 << 20
+}
+
 // mostDue limits the waiting messages in one answer.
 const mostDue = 1000
 
@@ -139,7 +150,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, "unknown operation: the gateway may be newer than the service")
 		return
 	}
-	out, err := do(h, r.Context(), http.MaxBytesReader(w, r.Body, mostBytes))
+	out, err := do(h, r.Context(), http.MaxBytesReader(w, r.Body, mostOf(name)))
 	if err != nil {
 		status := statusOf(err)
 		if status == http.StatusInternalServerError && r.Context().Err() == nil {

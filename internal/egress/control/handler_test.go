@@ -48,6 +48,7 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		{"POST", "token", "{", 422, "invalid request of a gateway"},
 		{"POST", "token", `{"a":1}`, 422, "invalid request of a gateway"},
 		{"POST", "standing", `{"Tenant":"acme","Arrangement":"erp","SealTo":"AAAA"}`, 422, "public key is invalid"},
+		{"POST", "sign", `{"Tenant":"` + strings.Repeat("a", 1<<20) + `"}`, 422, "request body too large"},
 		{"POST", "nothing", "{}", 404, "newer than the service"},
 		{"GET", "token", "", 404, "unknown operation"},
 		{"POST", "changes", "", 404, "unknown operation"},
