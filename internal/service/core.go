@@ -73,7 +73,7 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	if p.tokens = c.Tokens; p.tokens == nil {
 		p.tokens = kms.Tokens()
 	}
-	if err = p.checkToken(ctx, flags, slog.New(slog.DiscardHandler)); err != nil { // before the database has the rule
+	if err = p.checkFlag(ctx, flags); err != nil {
 		return nil, fmt.Errorf("--tenant-keys: %w", err)
 	}
 	if p.rules, err = agree(ctx, p.store, flags); err != nil {
@@ -118,9 +118,17 @@ func openCore(ctx context.Context, c Config, s Settings, crlURL string) (_ *core
 	return p, err
 }
 
-// checkToken tries the token that makes the keys of tenants. A service starts while the token is away, but not with a
-// PIN that the token refuses, or without a module.
-func (c *core) checkToken(ctx context.Context, r Rules, log *slog.Logger) error {
+// checkFlag tries the token that a flag names before the database has it as a rule: it must answer.
+func (c *core) checkFlag(ctx context.Context, flags Rules) error {
+	rule, err := c.store.Setting(ctx, tenantKeysRule)
+	if err != nil || rule != "" { // the rule is tried
+		return err
+	}
+	return c.tryToken(ctx, flags)
+}
+
+// tryToken returns an error unless the token of the rules can be used, and makes keys of every type in use.
+func (c *core) tryToken(ctx context.Context, r Rules) error {
 	uri := r.tokenURI()
 	if uri == "" {
 		return nil
@@ -130,10 +138,16 @@ func (c *core) checkToken(ctx context.Context, r Rules, log *slog.Logger) error 
 	}
 	calling, cancel := context.WithTimeout(ctx, keyring.RemoteTime)
 	defer cancel()
-	err := c.tokens.Check(calling, uri)
+	return c.tokens.Check(calling, uri)
+}
+
+// checkToken tries the token that makes the keys of tenants. A service starts while the token is away, but not with a
+// PIN that the token refuses, or without a module.
+func (c *core) checkToken(ctx context.Context, r Rules, log *slog.Logger) error {
+	err := c.tryToken(ctx, r)
 	if away := (*keyring.Away)(nil); errors.As(err, &away) {
 		log.WarnContext(ctx, "the token with the keys of the tenants cannot be used now: renewals and new connections wait "+
-			"for it", "token", uri, "error", err)
+			"for it", "token", r.tokenURI(), "error", err)
 		return nil
 	}
 	return err

@@ -46,6 +46,8 @@ const (
 // SealedKeys is the value of [Rules.TenantKeys] with which private keys of tenants are sealed in the database.
 const SealedKeys = "sealed"
 
+const tenantKeysRule = "rules/tenant-keys"
+
 // A rule is one field of [Rules], with its name in the database and on the command line.
 type rule struct {
 	setting, flag string
@@ -60,7 +62,7 @@ var ruleTable = []rule{
 	{"rules/trust-domain", "trust-domain", func(r *Rules) *string { return &r.TrustDomain }, quoted},
 	{"rules/issuer", "issuer", func(r *Rules) *string { return &r.Issuer }, quoted},
 	{"rules/m-user", "m-user", func(r *Rules) *string { return &r.MUser }, quoted},
-	{"rules/tenant-keys", "tenant-keys", func(r *Rules) *string { return &r.TenantKeys }, quoted},
+	{tenantKeysRule, "tenant-keys", func(r *Rules) *string { return &r.TenantKeys }, quoted},
 }
 
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
@@ -216,6 +218,13 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 	if err != nil {
 		return nil, err
 	}
+	if token := wanted.tokenURI(); token != "" {
+		calling, cancel := context.WithTimeout(ctx, keyring.RemoteTime)
+		defer cancel()
+		if err := kms.Tokens().Check(calling, token); err != nil {
+			return nil, fmt.Errorf("--tenant-keys: %w", err)
+		}
+	}
 	s, err := openExisting(ctx, database, store.Open)
 	if err != nil {
 		return nil, err
@@ -245,7 +254,7 @@ func ChangeRules(ctx context.Context, database string, c Certificates, mode Mode
 			changes = append(changes, change)
 			*rule.value(&changed) = to
 			if rule.flag == "tenant-keys" && to != SealedKeys {
-				if err := cmp.Or(kms.UsesTokens(), makesKeys(ctx, tx.Reader, changed)); err != nil {
+				if err := makesKeys(ctx, tx.Reader, changed); err != nil {
 					return err
 				}
 			}

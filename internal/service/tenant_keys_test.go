@@ -270,6 +270,12 @@ func TestReplicasAgreeOnTheTokenOfTheTenantsKeys(t *testing.T) {
 	testenv.Check(t, start(set))
 	tokens.Away(false)
 
+	tokens.Away(true)
+	absent := settings(t, "--tenant-keys", signertest.Token)
+	if err := start(absent); err == nil || !strings.Contains(err.Error(), "--tenant-keys: the token does not answer") {
+		t.Errorf("a token that never answered becomes a rule: %v", err)
+	}
+	tokens.Away(false)
 	other := settings(t, "--tenant-keys", "pkcs11:token=other")
 	if err := start(other); err == nil || !strings.Contains(err.Error(), "--tenant-keys: there is no token") {
 		t.Errorf("a token that does not exist: %v", err)

@@ -56,7 +56,7 @@ const (
 	SignatureUnsupported // the receiver takes no signature that the key can make: a refusal before anything was sent
 	ConnectionClosed     // the connection was closed without an answer
 	TLSUnsupported       // the receiver offers no TLS that we speak
-	NoSignature          // the service that holds the private key does not sign
+	NoSignature          // the service or token that holds the private key does not sign
 )
 
 // Alert is the description of a TLS alert (RFC 8446, section 6).

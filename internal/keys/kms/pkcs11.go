@@ -87,9 +87,6 @@ func CheckToken(uri string) error {
 	return nil
 }
 
-// UsesTokens returns an error if this program was built without PKCS#11.
-func UsesTokens() error { return noPKCS11() }
-
 // tokenURI returns the URI of the token (RFC 7512).
 func (k tokenKey) tokenURI() string {
 	if k.serial != "" {

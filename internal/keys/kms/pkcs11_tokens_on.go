@@ -35,8 +35,6 @@ type tokens struct {
 
 func newTokens() keyring.Tokens { return &tokens{all: map[string]*token{}} }
 
-func noPKCS11() error { return nil }
-
 // A token is one token with its sessions. A call that hangs keeps its place, so that a token that hangs does not
 // collect calls without end.
 type token struct {
