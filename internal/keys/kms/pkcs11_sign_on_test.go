@@ -39,7 +39,7 @@ func TestATokenMakesAndFindsKeysThatSign(t *testing.T) {
 	two, err := open(made)
 	check(t, err)
 	_, _, err = keyring.NamedKey(t.Context(), two)
-	wantError(t, "two keys", err, "has 2 key pairs with the label issuing CA: give the new one a label of its own")
+	wantError(t, "two keys", err, "has 2 key pairs with the label issuing CA: use another label for the new one")
 	p.signsWith(t, two, public)
 }
 
