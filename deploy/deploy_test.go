@@ -199,7 +199,7 @@ func TestTheImageForTokensHasPKCS11(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532},
 		Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "set PERENNIAL_PKCS11_MODULE to the library of its maker") {
+	if err == nil || !strings.Contains(string(out), "set PERENNIAL_PKCS11_MODULE to the library of its vendor") {
 		t.Errorf("%v: %s", err, out)
 	}
 }
