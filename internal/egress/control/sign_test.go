@@ -304,28 +304,37 @@ func (f *fixture) closing() {
 		Egress: tenancy.Egress{ServerCA: string(f.ca.Bundle())}})
 }
 
+// sends demands a status for a message to an arrangement.
+func (f *fixture) sends(url, arrangement string, want int) {
+	f.t.Helper()
+	if status := f.sendTo(url, arrangement); status != want {
+		f.t.Errorf("%s answered %d, want %d", arrangement, status, want)
+	}
+}
+
+// usesOpenConnections demands that messages fail only over new connections while what signs is away. The receiver of
+// the arrangement closing ends each connection.
+func (f *fixture) usesOpenConnections(url string, away func(bool)) {
+	f.t.Helper()
+	for range 2 { // the first answer shows how the receiver is spoken to
+		f.sends(url, "erp", http.StatusOK)
+		f.sends(url, "closing", http.StatusOK)
+	}
+	away(true)
+	for range 3 {
+		f.sends(url, "erp", http.StatusOK)
+		f.sends(url, "closing", http.StatusServiceUnavailable)
+	}
+	away(false)
+	f.sends(url, "closing", http.StatusOK)
+}
+
 func TestWithoutTheServiceAGatewayWithoutKeysUsesItsOpenConnections(t *testing.T) {
 	f := setUp(t)
 	f.keysStay = true
 	f.closing()
 	url := f.gateway()
-	send := func(arrangement string, want int) {
-		t.Helper()
-		if status := f.sendTo(url, arrangement); status != want {
-			t.Errorf("%s answered %d, want %d", arrangement, status, want)
-		}
-	}
-	for range 2 { // the first answer shows how the receiver is spoken to
-		send("erp", http.StatusOK)
-		send("closing", http.StatusOK)
-	}
-	f.setDown(true)
-	for range 3 {
-		send("erp", http.StatusOK)
-		send("closing", http.StatusServiceUnavailable)
-	}
-	f.setDown(false)
-	send("closing", http.StatusOK)
+	f.usesOpenConnections(url, f.setDown)
 	s, err := f.engine.Named(t.Context(), "acme", "closing")
 	check(t, err)
 	if g, _ := s.Rollover.Generation(1); g.Verdict == rollover.Refused {

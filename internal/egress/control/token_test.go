@@ -59,28 +59,11 @@ func TestWhileTheTokenIsAwayMessagesUseOpenConnectionsAndNoReceiverIsBlamed(t *t
 			f, tokens := withToken(t)
 			f.closing()
 			url := f.gatewayOf(control(f))
-			send := func(arrangement string, want int) {
-				t.Helper()
-				if status := f.sendTo(url, arrangement); status != want {
-					t.Errorf("%s answered %d, want %d", arrangement, status, want)
-				}
-			}
-			for range 2 { // the first answer shows how the receiver is spoken to
-				send("erp", http.StatusOK)
-				send("closing", http.StatusOK)
-			}
-			tokens.Away(true)
-			for range 3 {
-				send("erp", http.StatusOK)
-				send("closing", http.StatusServiceUnavailable)
-			}
-			tokens.Away(false)
-			send("closing", http.StatusOK)
-			key := tokens.Keys()
-			for _, uri := range key { // the token signs with other keys
+			f.usesOpenConnections(url, tokens.Away)
+			for _, uri := range tokens.Keys() { // the token signs with other keys
 				tokens.Replace(uri)
 			}
-			send("closing", http.StatusServiceUnavailable)
+			f.sends(url, "closing", http.StatusServiceUnavailable)
 			s, err := f.engine.Named(t.Context(), "acme", "closing")
 			check(t, err)
 			if g, _ := s.Rollover.Generation(1); g.Verdict == rollover.Refused {

@@ -24,7 +24,7 @@ const (
 // has come. A suggestion can only move a renewal to an earlier date: whatever the CA suggests, the runs renew by the
 // policy.
 func (e *Engine) FollowHints(ctx context.Context, now time.Time) error {
-	failures := []error{}
+	var failures []error
 	for _, name := range slices.Sorted(maps.Keys(e.issuers)) {
 		if hinter, ok := issuer.As[issuer.Hinter](e.issuers[name]); ok {
 			failures = append(failures, e.followHints(ctx, name, hinter, now))
@@ -93,8 +93,8 @@ func (e *Engine) follow(ctx context.Context, c tenancy.Certificate, hint issuer.
 			again = at
 		}
 	}
-	if latest := now.Add(hintLatest); again.After(latest) {
-		again = latest
+	if end := now.Add(hintLatest); again.After(end) {
+		again = end
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Claim(ctx, store.ClaimHint, c.ID, again)

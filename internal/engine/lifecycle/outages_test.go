@@ -86,6 +86,14 @@ func (f *fixture) withCrowded(n int, now time.Time) *crowded {
 	return c
 }
 
+// stopped replaces the clock of attempts by one that only moves when pass is called.
+func (f *fixture) stopped() (pass func(time.Duration), elapsed func() time.Duration) {
+	var passed atomic.Int64
+	elapsed = func() time.Duration { return time.Duration(passed.Load()) }
+	f.stopwatch = func() func() time.Duration { return elapsed }
+	return func(d time.Duration) { passed.Add(int64(d)) }, elapsed
+}
+
 // renewed counts the second generations.
 func (f *fixture) renewed(purpose tenancy.Purpose) (n int) {
 	f.t.Helper()
@@ -214,12 +222,10 @@ func TestASlowCARenewsInOneAttemptAndWhatItIssuesIsStoredMeanwhile(t *testing.T)
 		c := f.withCrowded(40, founded)
 		c.parallel = 1
 		other := f.replica(founded)
-		var passed atomic.Int64
-		elapsed := func() time.Duration { return time.Duration(passed.Load()) }
-		f.stopwatch = func() func() time.Duration { return elapsed }
+		pass, elapsed := f.stopped()
 		most, stored := 0, 0
 		c.takes = func(n int) {
-			passed.Add(int64(10 * time.Second))
+			pass(10 * time.Second)
 			if n%10 != 0 {
 				return
 			}
@@ -249,10 +255,8 @@ func TestACertificateThatIsRenewedMeanwhileDoesNotStopTheOthersOfASlowCA(t *test
 		c := f.withCrowded(40, founded)
 		c.parallel = 1
 		other := f.replica(founded)
-		var passed atomic.Int64
-		elapsed := func() time.Duration { return time.Duration(passed.Load()) }
-		f.stopwatch = func() func() time.Duration { return elapsed }
-		c.takes = func(int) { passed.Add(int64(10 * time.Second)) }
+		pass, _ := f.stopped()
+		c.takes = func(int) { pass(10 * time.Second) }
 		requested := map[string]bool{}
 		c.issuing = func(n int, tenant string) {
 			requested[tenant] = true

@@ -117,7 +117,7 @@ func (e *Engine) work(ctx context.Context, runDate time.Time, number int, now ti
 	if err != nil {
 		return fmt.Errorf("run %s: %w", runDateText(runDate), err)
 	}
-	w := &attempt{engine: e, runDate: runDate, now: now, elapsed: e.stopwatch(), until: p.Until, part: p}
+	w := &attempt{engine: e, runDate: runDate, now: now, elapsed: e.stopwatch(), part: p}
 	failed, why, err := w.renewDue(ctx)
 	p = w.part
 	if err != nil && ctx.Err() != nil { // whatever was being done then

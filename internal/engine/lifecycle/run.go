@@ -231,8 +231,7 @@ type attempt struct {
 	engine       *Engine
 	runDate, now time.Time            // of its beginning
 	elapsed      func() time.Duration // since then
-	until        store.Position       // the end of the part
-	part         store.Part           // claimed; after the beginning, only commit uses it
+	part         store.Part           // only commit uses and changes its ClaimedUntil
 	outages      outages
 }
 
@@ -302,7 +301,7 @@ func (w *attempt) readAll(ctx context.Context, from store.Position, read chan<- 
 
 func (w *attempt) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
-	p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.until, pageSize)
+	p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.part.Until, pageSize)
 	if p.err == nil && len(p.certs) > 0 {
 		p.people, p.err = w.engine.audiences(ctx, w.engine.store.Reader, p.certs)
 	}
@@ -488,13 +487,13 @@ func (w *attempt) tryCommit(ctx context.Context, p *page) error {
 	if len(b.notices) == 0 {
 		return nil
 	}
-	held := w.part
+	until := w.part.ClaimedUntil
 	if now.After(w.now) {
-		held.ClaimedUntil = now.Add(e.partLease)
+		until = now.Add(e.partLease)
 	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		if !held.ClaimedUntil.Equal(w.part.ClaimedUntil) {
-			if err := tx.HoldPart(ctx, w.part, held.ClaimedUntil); err != nil {
+		if !until.Equal(w.part.ClaimedUntil) {
+			if err := tx.HoldPart(ctx, w.part, until); err != nil {
 				return err
 			}
 		}
@@ -504,7 +503,7 @@ func (w *attempt) tryCommit(ctx context.Context, p *page) error {
 		return tx.CountRun(ctx, w.runDate, b.warns, b.renew, b.late)
 	})
 	if err == nil {
-		w.part = held
+		w.part.ClaimedUntil = until
 		b.log(ctx, e)
 	}
 	return err

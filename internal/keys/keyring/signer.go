@@ -75,15 +75,22 @@ func (s *Signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	verified := false
-	switch k := s.public.(type) {
-	case *ecdsa.PublicKey:
-		verified = ecdsa.VerifyASN1(k, digest, signature)
-	case *rsa.PublicKey:
-		verified = rsa.VerifyPKCS1v15(k, hash, digest, signature) == nil
-	}
-	if !verified {
+	if !verifies(s.public, digest, signature, hash) {
 		return nil, errors.New("the remote key is not that of the certificate: check whether the key was replaced")
 	}
 	return signature, nil
+}
+
+// verifies reports whether a signature of a digest was made with the key whose public half is given.
+func verifies(public crypto.PublicKey, digest, signature []byte, opts crypto.SignerOpts) bool {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(k, digest, signature)
+	case *rsa.PublicKey:
+		if pss, ok := opts.(*rsa.PSSOptions); ok {
+			return rsa.VerifyPSS(k, opts.HashFunc(), digest, signature, pss) == nil
+		}
+		return rsa.VerifyPKCS1v15(k, opts.HashFunc(), digest, signature) == nil
+	}
+	return false
 }

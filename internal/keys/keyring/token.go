@@ -3,8 +3,6 @@ package keyring
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"errors"
 	"io"
 	"time"
@@ -77,18 +75,7 @@ func (s *TokenSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) (
 	if err != nil {
 		return nil, err
 	}
-	verified := false
-	switch k := s.public.(type) {
-	case *ecdsa.PublicKey:
-		verified = ecdsa.VerifyASN1(k, digest, signature)
-	case *rsa.PublicKey:
-		if pss, ok := opts.(*rsa.PSSOptions); ok {
-			verified = rsa.VerifyPSS(k, hash, digest, signature, pss) == nil
-		} else {
-			verified = rsa.VerifyPKCS1v15(k, hash, digest, signature) == nil
-		}
-	}
-	if !verified {
+	if !verifies(s.public, digest, signature, opts) {
 		return nil, errors.New("the token signed with another key than that of the certificate: check whether the key " +
 			s.uri + " was replaced")
 	}
