@@ -178,8 +178,8 @@ func (s *Service) control(gateway string) inprocess.Control {
 func (s *Service) newHandler(version string, importer *importing.Importer,
 	workloads *workload.Verifier) (handler, metrics http.Handler, err error) {
 	gateways := func(name string) http.Handler {
-		return control.Handler{Control: s.control(name), KeysStay: s.settings.GatewayKeys == KeysStay, Ending: s.ending,
-			Log: s.log}
+		return control.Handler{Control: s.control(name), KeysStay: s.settings.GatewayKeys == KeysStay,
+			CopyFor: s.settings.GatewayKeyCopies, Ending: s.ending, Log: s.log}
 	}
 	base := s.settings.Transport.BaseURL
 	config := api.Config{

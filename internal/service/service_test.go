@@ -219,6 +219,8 @@ func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
 		{[]string{"--crl-url", "https://perennial.example.com/pki"}, "RFC 5280, section 8"},
 		{[]string{"--oidc-issuer", "http://login.example.com", "--oidc-client", "x"}, "https URL"},
 		{[]string{"--oidc-client", "x"}, "go together"},
+		{[]string{"--gateway-key-copies", "15m"}, "together with --gateway-keys remote"},
+		{[]string{"--gateway-keys", "remote", "--gateway-key-copies", "25h"}, "use at most 24h0m0s"},
 		{[]string{"--issuer-rate", "NaN"}, "0 or more per second"},
 		{[]string{"--mail-from", "no address"}, "--mail-from"},
 		{[]string{"--policy", "no-such-policy"}, "no-such-policy"},

@@ -30,8 +30,10 @@ type Settings struct {
 	Quota        Quota         `embed:""`
 	Log          serve.Log     `embed:""`
 	// GatewayKeys states whether stand-alone gateways get private keys.
-	GatewayKeys string           `name:"gateway-keys" enum:"sealed,remote" default:"sealed" env:"PERENNIAL_GATEWAY_KEYS" help:"sealed: a stand-alone gateway gets the private keys that it uses, sealed to its process. remote: keys stay in the service, and a gateway requests a signature for each TLS handshake. Use the same value for all replicas."`
-	Monitoring  serve.Monitoring `embed:""`
+	GatewayKeys string `name:"gateway-keys" enum:"sealed,remote" default:"sealed" env:"PERENNIAL_GATEWAY_KEYS" help:"sealed: a stand-alone gateway gets the private keys that it uses, sealed to its process. remote: keys stay in the service, and a gateway requests a signature for each TLS handshake. Use the same value for all replicas."`
+	// GatewayKeyCopies limits the time for which a gateway signs with copies of keys that stay, without the service.
+	GatewayKeyCopies time.Duration    `placeholder:"DURATION" env:"PERENNIAL_GATEWAY_KEY_COPIES" help:"With --gateway-keys remote: a stand-alone gateway gets a sealed copy of each key as well, and uses it while the service does not answer, until this time after the last answer (at most 24h; default: no copies). Use the same value for all replicas."`
+	Monitoring       serve.Monitoring `embed:""`
 	// MessageLogRetention is the retention time of entries of the message log.
 	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted after this time, at least 24h. Use the same value for all replicas."`
 	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is repeated."`
@@ -39,6 +41,9 @@ type Settings struct {
 
 // KeysStay is the value of --gateway-keys that keeps private keys in the service.
 const KeysStay = "remote"
+
+// longestCopy limits --gateway-key-copies.
+const longestCopy = 24 * time.Hour
 
 // Database names the database and the key-encryption keys that open it.
 type Database struct {
@@ -130,6 +135,9 @@ func (s *Settings) check() error {
 	if s.Ceilings.KeepBytes < 0 || s.Ceilings.Timeout < 0 {
 		return errors.New("--keep-bytes-ceiling, --timeout-ceiling: use more than 0")
 	}
+	if copies := s.GatewayKeyCopies; copies < 0 || copies > longestCopy || copies > 0 && s.GatewayKeys != KeysStay {
+		return fmt.Errorf("--gateway-key-copies: use at most %s, together with --gateway-keys %s", longestCopy, KeysStay)
+	}
 	if s.MessageLogRetention != 0 && s.MessageLogRetention < lifecycle.LeastMessagesKept {
 		return fmt.Errorf("--message-log-retention: %s is too short: use %s or more, because the diagnosis reads the log",
 			s.MessageLogRetention, lifecycle.LeastMessagesKept)
@@ -144,7 +152,7 @@ func (s *Settings) fingerprint() string {
 	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
 		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.Ceilings, s.JobLease,
 		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout,
-		s.GatewayKeys}
+		s.GatewayKeys, s.GatewayKeyCopies}
 	hash := sha256.Sum256(fmt.Appendf(nil, "%q", shared))
 	return hex.EncodeToString(hash[:6])
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,7 +29,10 @@ type Client struct {
 	token func() (string, error)
 	key   hpke.PrivateKey // of this process alone
 	http  *http.Client
+	now   func() time.Time
 	log   *slog.Logger
+
+	reached contact
 }
 
 // NewClient returns a client of the service at an address. token returns the token of a gateway, for each request. The
@@ -45,7 +49,8 @@ func NewClient(address string, token func() (string, error), roots *x509.CertPoo
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}
 	transport.ResponseHeaderTimeout, transport.MaxIdleConnsPerHost = 15*time.Second, 16
-	return &Client{strings.TrimSuffix(address, "/"), token, key, &http.Client{Transport: transport}, log}, nil
+	return &Client{url: strings.TrimSuffix(address, "/"), token: token, key: key,
+		http: &http.Client{Transport: transport}, now: time.Now, log: log}, nil
 }
 
 // Fixed returns a token that does not change while the process runs.
@@ -57,7 +62,20 @@ func (c *Client) Check(ctx context.Context) error {
 	return err
 }
 
+// request returns the answer 200 of the service, and records whether it answers.
 func (c *Client) request(ctx context.Context, method, name string, body io.Reader) (*http.Response, error) {
+	res, err := c.do(ctx, method, name, body)
+	now := c.now()
+	switch {
+	case err == nil:
+		c.reached.answered.Store(&now)
+	case errors.Is(err, gateway.ErrAway):
+		c.reached.failed.Store(&now)
+	}
+	return res, err
+}
+
+func (c *Client) do(ctx context.Context, method, name string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.url+Path+name, body)
 	if err != nil {
 		return nil, err

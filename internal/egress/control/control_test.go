@@ -50,6 +50,7 @@ type fixture struct {
 	end      func() // of streams
 	down     bool   // the service answers nothing
 	keysStay bool   // with the service
+	copyFor  time.Duration
 	mu       sync.Mutex
 	wire     bytes.Buffer      // what the service answered
 	answers  map[string]string // to operations, instead of the service's
@@ -94,7 +95,8 @@ func setUp(t testing.TB, options ...enginetest.Option) *fixture {
 		Gateways: func(name string) http.Handler {
 			named := f.local
 			named.Name = name
-			return control.Handler{Control: named, KeysStay: f.keysStay, Ending: ending, Log: log}
+			return control.Handler{Control: named, KeysStay: f.keysStay, CopyFor: f.copyFor, Ending: ending,
+				Log: log}
 		}})
 	check(t, err)
 	f.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -148,6 +150,7 @@ func (f *fixture) client() *control.Client {
 	c, err := control.NewClient(f.service.URL, control.Fixed(f.token[tenancy.RoleGateway]), nil,
 		slog.New(slog.DiscardHandler))
 	check(f.t, err)
+	c.SetClock(f.gatewayNow)
 	return c
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"crypto/hpke"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -24,6 +26,9 @@ type Handler struct {
 	Control gateway.Control
 	// KeysStay keeps private keys from gateways, for which the service signs then. Keys in tokens always stay.
 	KeysStay bool
+	// CopyFor limits the use of a copy of a key that stays: the time after the last answer of the service. If it is 0,
+	// gateways get no copies. There are none of keys in tokens.
+	CopyFor time.Duration
 	// Ending is done when the service is about to end: streams end then.
 	Ending context.Context
 	Log    *slog.Logger
@@ -119,18 +124,27 @@ func (h Handler) standing(ctx context.Context, in standingRequest) (out standing
 	}
 	out.Standing = toStanding(s)
 	for _, id := range identities {
-		if h.KeysStay || id.KeyStays {
-			out.Identities = append(out.Identities, sealedIdentity{Generation: id.Generation,
-				Chain: id.Certificate.Certificate, Remote: true})
-			continue
-		}
-		sealed, err := sealIdentity(to, s.Arrangement.ID, id)
+		sealed, err := h.identity(to, s.Arrangement.ID, id)
 		if err != nil {
 			return out, err
 		}
 		out.Identities = append(out.Identities, sealed)
 	}
 	return out, nil
+}
+
+// identity returns a generation for a gateway: with its key sealed to the process, unless the key stays.
+func (h Handler) identity(to hpke.PublicKey, arrangementID string, id standing.Identity) (s sealedIdentity,
+	err error) {
+	stays := h.KeysStay || id.KeyStays
+	if id.KeyStays || stays && h.CopyFor == 0 {
+		return sealedIdentity{Generation: id.Generation, Chain: id.Certificate.Certificate, Remote: true}, nil
+	}
+	s, err = sealIdentity(to, arrangementID, id)
+	if stays {
+		s.Remote, s.CopyFor = true, h.CopyFor
+	}
+	return s, err
 }
 
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

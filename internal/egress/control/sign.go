@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -72,6 +74,7 @@ type remoteKey struct {
 	client *Client
 	leaf   *x509.Certificate
 	of     signRequest // names the key
+	copy   keyCopy
 }
 
 func newRemoteKey(c *Client, s standing.Standing, id sealedIdentity) (*remoteKey, error) {
@@ -82,8 +85,8 @@ func newRemoteKey(c *Client, s standing.Standing, id sealedIdentity) (*remoteKey
 	if err != nil {
 		return nil, fmt.Errorf("the certificate of generation %d cannot be read: %w", id.Generation, err)
 	}
-	return &remoteKey{c, leaf, signRequest{Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name,
-		Generation: id.Generation}}, nil
+	of := signRequest{Tenant: s.Tenant.Name, Arrangement: s.Arrangement.Name, Generation: id.Generation}
+	return &remoteKey{c, leaf, of, keyCopy{sealed: id, arrangementID: s.Arrangement.ID}}, nil
 }
 
 // Public implements [crypto.Signer].
@@ -95,27 +98,46 @@ func (k *remoteKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, standing.ErrNoSignature
 }
 
-// SignMessage implements [crypto.MessageSigner]. It verifies each signature: a receiver that got one of another key
-// would refuse it. The error is a [standing.ErrNoSignature], because crypto/tls keeps only its text.
-func (k *remoteKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+// SignMessage implements [crypto.MessageSigner]. It signs with the copy of the key, if there is one, while the service
+// does not answer. The error is a [standing.ErrNoSignature], because crypto/tls keeps only its text.
+func (k *remoteKey) SignMessage(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signature, err := k.request(message, opts)
+	if errors.Is(err, gateway.ErrAway) {
+		if key, ok := k.copy.open(k.client); ok {
+			return crypto.SignMessage(key, random, message, opts)
+		}
+	}
+	if err != nil {
+		k.client.log.Warn("the service did not sign a TLS handshake", "arrangement", k.of.Tenant+"/"+k.of.Arrangement,
+			"generation", k.of.Generation, "error", err)
+		return nil, standing.ErrNoSignature
+	}
+	return signature, nil
+}
+
+// request returns a signature of the service. It verifies the signature: a receiver that got one of another key would
+// refuse it.
+func (k *remoteKey) request(message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	in := k.of
 	in.Message = message
 	if hash := opts.HashFunc(); hash != 0 {
 		in.Hash = hash.String()
 	}
 	_, in.PSS = opts.(*rsa.PSSOptions)
-	ctx, cancel := context.WithTimeout(context.Background(), signTimeout)
+	timeout := signTimeout
+	if k.copy.exists() {
+		if k.client.reached.isAway(k.client.now()) {
+			return nil, gateway.ErrAway
+		}
+		timeout = copyPatience
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	out, err := call[signAnswer](ctx, k.client, "sign", in)
 	if err == nil {
 		err = k.leaf.CheckSignature(in.algorithm(k.leaf.PublicKeyAlgorithm), message, out.Signature)
 	}
-	if err != nil {
-		k.client.log.Warn("the service did not sign a TLS handshake", "arrangement", in.Tenant+"/"+in.Arrangement,
-			"generation", in.Generation, "error", err)
-		return nil, standing.ErrNoSignature
-	}
-	return out.Signature, nil
+	return out.Signature, err
 }
 
 // algorithms are the algorithms of signatures, by hash and by kind of key; the last one is RSASSA-PSS.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perennial-pki/perennial/internal/egress/gateway"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
@@ -12,11 +13,13 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// withToken is a fixture whose keys are in a token. The service hands sealed keys out.
+// withToken is a fixture whose keys are in a token. The service hands sealed keys out, and copies of keys that stay.
 func withToken(t *testing.T) (*fixture, *signertest.Tokens) {
 	t.Helper()
 	tokens := signertest.NewTokens()
-	return setUp(t, func(c *lifecycle.Config) { c.Tokens, c.TokenURI = tokens, signertest.Token }), tokens
+	f := setUp(t, func(c *lifecycle.Config) { c.Tokens, c.TokenURI = tokens, signertest.Token })
+	f.copyFor = time.Hour
+	return f, tokens
 }
 
 func TestAGatewayPresentsKeysInATokenOfEachTypeAndGetsNoCopy(t *testing.T) {

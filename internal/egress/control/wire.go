@@ -167,7 +167,9 @@ type (
 		Generation int      `json:"Generation"`
 		Chain      [][]byte `json:"Chain"`
 		Key        []byte   `json:"Key"`              // PKCS #8, sealed
-		Remote     bool     `json:"Remote,omitempty"` // instead of Key: the service signs
+		Remote     bool     `json:"Remote,omitempty"` // the service signs; Key is empty, or a copy
+		// CopyFor limits the use of the copy: the time after the last answer of the service, in nanoseconds.
+		CopyFor time.Duration `json:"CopyFor,omitempty"`
 	}
 	// A signRequest asks for one signature of a TLS handshake.
 	signRequest struct {

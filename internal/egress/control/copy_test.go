@@ -1,0 +1,52 @@
+package control_test
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// signed returns the number of signatures that the service has sent.
+func (f *fixture) signed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return bytes.Count(f.wire.Bytes(), []byte(`"Signature"`))
+}
+
+// withCopies starts a gateway that gets copies of keys for an outage of 15 minutes.
+func withCopies(t *testing.T) (f *fixture, url string) {
+	t.Helper()
+	f = setUp(t)
+	f.keysStay, f.copyFor = true, 15*time.Minute
+	f.closing()
+	url = f.gateway()
+	for range 2 { // the first answer shows how the receiver is spoken to
+		f.sends(url, "closing", http.StatusOK)
+	}
+	return f, url
+}
+
+func TestACopyOfAKeySignsOnlyWhileTheServiceIsAwayAndForALimitedTime(t *testing.T) {
+	f, url := withCopies(t)
+	before := f.signed()
+	f.sends(url, "closing", http.StatusOK)
+	if f.signed() == before {
+		t.Error("the gateway used the copy although the service answers")
+	}
+	f.setDown(true)
+	for range 3 {
+		f.sends(url, "closing", http.StatusOK)
+	}
+	f.later.Store(int64(16 * time.Minute))
+	f.sends(url, "closing", http.StatusServiceUnavailable)
+	f.setDown(false)
+	f.later.Store(int64(17 * time.Minute))
+	f.sends(url, "closing", http.StatusOK)
+}
+
+func TestACopyOfAKeyDoesNotSignWhatTheServiceAnswersAndDoesNotSign(t *testing.T) {
+	f, url := withCopies(t)
+	f.answer("sign", `{"Signature":"AAAA"}`)
+	f.sends(url, "closing", http.StatusServiceUnavailable)
+}
