@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -170,6 +171,28 @@ func (c *console) authorities(v *view) error {
 		}
 	}
 	return c.show(v, http.StatusOK, v.T("CA"), authoritiesPage(v, list.Items, waiting))
+}
+
+// requestAuthority downloads the request for an issuing CA that a root elsewhere signs.
+func (c *console) requestAuthority(v *view) error {
+	made, err := post[client.AuthorityRequest](c, v, "/authorities/request", nil)
+	if err != nil {
+		return err
+	}
+	v.w.Header().Set("Content-Type", "application/pkcs10")
+	v.w.Header().Set("Content-Disposition", `attachment; filename="issuing.csr"`)
+	_, err = io.WriteString(v.w, made.CSR)
+	return err
+}
+
+func (c *console) installAuthority(v *view) error {
+	made, err := post[client.Authority](c, v, "/authorities/install",
+		map[string]any{"chain": []byte(v.r.PostFormValue("chain"))})
+	if err != nil {
+		return err
+	}
+	return c.done(v, "/authorities", v.T("%s has been announced. It signs from %s at the latest.", made.Subject,
+		v.Day(made.SignsFrom)))
 }
 
 func (c *console) forecast(v *view) error {

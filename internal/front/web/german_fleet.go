@@ -274,6 +274,18 @@ var germanFleet = []translation{
 		"In der Sperrliste von %s fehlt %s, weil der Schlüssel der Root-CA offline ist. Führen Sie perennial authority " +
 			"root import aus, und nehmen Sie den Schlüssel danach wieder offline."},
 	{"In the database, sealed", "Versiegelt in der Datenbank"},
+	{"An issuing CA below your root", "Eine ausstellende CA unter Ihrer Root-CA"},
+	{"The next issuing CA must be signed by %s, whose key is not in this service. Install it by %s.",
+		"Die nächste ausstellende CA muss von %s signiert werden, deren Schlüssel nicht in diesem Dienst liegt. " +
+			"Installieren Sie sie bis %s."},
+	{"Download the request, let your root sign it, and paste the result below. The new CA is announced to every receiver " +
+		"before it signs.",
+		"Laden Sie die Anforderung herunter, lassen Sie sie von Ihrer Root-CA signieren, und fügen Sie das Ergebnis unten " +
+			"ein. Die neue CA wird jedem Empfänger angekündigt, bevor sie signiert."},
+	{"Certificate with its chain up to the root (PEM)", "Zertifikat mit seiner Kette bis zur Root-CA (PEM)"},
+	{"Announce", "Ankündigen"},
+	{"%s has been announced. It signs from %s at the latest.",
+		"%s wurde angekündigt. Sie signiert spätestens ab %s."},
 	{"End them too", "Ebenfalls beenden"},
 	{"Keep them", "Behalten"},
 	{"The upload was incomplete. Please try again.", "Der Upload war unvollständig. Bitte versuchen Sie es erneut."},

@@ -102,6 +102,8 @@ func (c *console) routeTable() []route {
 		{"POST /account/calendar", signedIn, (*console).makeCalendar},
 		{"POST /account/calendar/revoke", signedIn, (*console).revokeCalendar},
 
+		{"POST /authorities/request", operators, (*console).requestAuthority},
+		{"POST /authorities/install", operators, (*console).installAuthority},
 		{"POST /accounts/{account}/delete", operators, (*console).deleteAccount},
 		{"POST /tenants", operators, (*console).createTenant},
 		{"POST /deliveries/{delivery}/requeue", operators, (*console).requeue},
