@@ -51,7 +51,7 @@ func (c *contact) isAway(now time.Time) bool {
 }
 
 const (
-	// copyPatience is how long a handshake waits for the service if there is a copy of the key. Other handshakes do not
+	// copyPatience limits the wait of a handshake for the service if there is a copy of the key. Other handshakes do not
 	// ask the service for awayFor after it did not answer one of them.
 	copyPatience, awayFor = time.Second, time.Second
 )

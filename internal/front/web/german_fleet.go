@@ -278,8 +278,8 @@ var germanFleet = []translation{
 	{"The next issuing CA must be signed by %s, whose key is not in this service. Install it by %s.",
 		"Die nächste ausstellende CA muss von %s signiert werden, deren Schlüssel nicht in diesem Dienst liegt. " +
 			"Installieren Sie sie bis %s."},
-	{"Download the request, let your root sign it, and paste the result below. The new CA is announced to every receiver " +
-		"before it signs.",
+	{"Download the request, let your root sign it, and paste the result below. The new CA is announced to every " +
+		"receiver before it signs.",
 		"Laden Sie die Anforderung herunter, lassen Sie sie von Ihrer Root-CA signieren, und fügen Sie das Ergebnis unten " +
 			"ein. Die neue CA wird jedem Empfänger angekündigt, bevor sie signiert."},
 	{"Certificate with its chain up to the root (PEM)", "Zertifikat mit seiner Kette bis zur Root-CA (PEM)"},
