@@ -39,9 +39,11 @@ type Server struct {
 	Status     int // if it is not 0, it is the status of every answer to an enrolment
 	Body       string
 	Validity   time.Duration
-	Calls      map[string]int // by operation
-	asked      map[string]int
-	issued     map[string][]byte
+	// OwnOnly restricts simplereenroll to a client that presents the certificate to be renewed (RFC 7030, section 4.2.2).
+	OwnOnly bool
+	Calls   map[string]int // by operation
+	asked   map[string]int
+	issued  map[string][]byte
 
 	URL   string
 	Roots string // PEM file
@@ -86,13 +88,13 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		}
 		s.send(w, "application/csrattrs", s.Attributes)
 	case (operation == "simpleenroll" || operation == "simplereenroll") && method == http.MethodPost:
-		s.enrol(w, r)
+		s.enrol(w, r, operation)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
+func (s *Server) enrol(w http.ResponseWriter, r *http.Request, operation string) {
 	name, password, basic := r.BasicAuth()
 	byCertificate := r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 	if !byCertificate && !(basic && name == Username && password == Password) {
@@ -117,6 +119,11 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
 	csr, err3 := x509.ParseCertificateRequest(der)
 	if err != nil || err2 != nil || err3 != nil || csr.CheckSignature() != nil {
 		http.Error(w, "malformed request", http.StatusBadRequest)
+		return
+	}
+	if operation == "simplereenroll" && s.OwnOnly &&
+		(!byCertificate || !bytes.Equal(csr.RawSubject, r.TLS.PeerCertificates[0].RawSubject)) {
+		http.Error(w, "the subject must be that of the client certificate", http.StatusForbidden)
 		return
 	}
 	request := string(der)

@@ -59,6 +59,8 @@ type served struct {
 // reloadAfter is the maximum age of data that a server publishes.
 const reloadAfter = time.Hour
 
+const simplereenroll = "simplereenroll"
+
 var labels = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // Open returns an issuer. It does not need the CA.
@@ -123,7 +125,7 @@ func (i *Issuer) enrol(ctx context.Context, handle string, r issuer.Request) (is
 	}
 	operation := "simpleenroll"
 	if r.Replaces != nil && i.config.Reenroll {
-		operation = "simplereenroll"
+		operation = simplereenroll
 	}
 	answer, err := i.call(ctx, http.MethodPost, operation, csr, r.At, doing)
 	if err != nil {
@@ -134,7 +136,11 @@ func (i *Issuer) enrol(ctx context.Context, handle string, r issuer.Request) (is
 		return issued, &issuer.RequestedError{Handle: own, AskAt: answer.RetryAfter()}
 	case http.StatusOK:
 	default:
-		return issued, answer.Failure(string(answer.Body))
+		failed := answer.Failure(string(answer.Body))
+		if operation == simplereenroll && (answer.Status == http.StatusForbidden || failed.Fault == issuer.Rejected) {
+			failed.Text += ": if the server accepts simplereenroll from the holder of the certificate only, set reenroll to false"
+		}
+		return issued, failed
 	}
 	if issued, err = i.read(ctx, answer, known, r, doing); err != nil {
 		return issued, fmt.Errorf("%s: %w", doing, err)

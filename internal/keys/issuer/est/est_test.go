@@ -169,6 +169,27 @@ func TestOnlyARenewalThatIsAllowedToUsesSimplereenroll(t *testing.T) {
 	}
 }
 
+func TestARefusedSimplereenrollNamesItsSetting(t *testing.T) {
+	for name, settings := range map[string]func(*testing.T, *esttest.Server) est.Config{"password": byPassword,
+		"certificate": byCertificate} {
+		s := esttest.Start(t)
+		s.OwnOnly = true
+		c := settings(t, s)
+		c.Reenroll = true
+		i := issuer.Checked(open(t, c))
+		r := request(t, tenancy.P256)
+		first, err := i.Issue(t.Context(), r)
+		check(t, err)
+		names, err := certfile.NamesOf(first.DER)
+		check(t, err)
+		r.Replaces = &names
+		_, err = i.Issue(t.Context(), r)
+		if fault, _ := issuer.FaultOf(err); fault != issuer.Denied || !strings.Contains(err.Error(), "set reenroll to false") {
+			t.Errorf("%s: %q, %v", name, fault, err)
+		}
+	}
+}
+
 func TestTheChainFollowsTheCAThatSigns(t *testing.T) {
 	s := esttest.Start(t)
 	c := byPassword(t, s)
