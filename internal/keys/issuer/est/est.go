@@ -138,7 +138,7 @@ func (i *Issuer) enrol(ctx context.Context, handle string, r issuer.Request) (is
 	default:
 		failed := answer.Failure(string(answer.Body))
 		if operation == simplereenroll && (answer.Status == http.StatusForbidden || failed.Fault == issuer.Rejected) {
-			failed.Text += ": if the server accepts simplereenroll from the holder of the certificate only, set reenroll to false"
+			failed.Text += ": if the server accepts it from the holder of the certificate only, set reenroll to false"
 		}
 		return issued, failed
 	}

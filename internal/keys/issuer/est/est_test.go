@@ -184,7 +184,8 @@ func TestARefusedSimplereenrollNamesItsSetting(t *testing.T) {
 		check(t, err)
 		r.Replaces = &names
 		_, err = i.Issue(t.Context(), r)
-		if fault, _ := issuer.FaultOf(err); fault != issuer.Denied || !strings.Contains(err.Error(), "set reenroll to false") {
+		fault, _ := issuer.FaultOf(err)
+		if fault != issuer.Denied || !strings.Contains(err.Error(), "set reenroll to false") {
 			t.Errorf("%s: %q, %v", name, fault, err)
 		}
 	}
