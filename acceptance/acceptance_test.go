@@ -1,0 +1,327 @@
+package acceptance_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/policy"
+)
+
+func TestASuccessorIsAcceptedBesideTheCertificateThatItReplaces(t *testing.T) {
+	f := setUp(t)
+	second := f.ca.issue(inWindow)
+	d := f.decide(second, inWindow)
+	wants(t, "the successor", d, Accept, IsSuccessor)
+	if d.Partner != "acme-c4c" || d.Predecessor == nil || d.Predecessor.Fingerprint != NewKnown(f.first).Fingerprint {
+		t.Errorf("successor of whom? %+v", d)
+	}
+	wants(t, "the first one, beside it", f.decide(f.first, inWindow), Accept, Pinned)
+	ps, err := f.partners().WithKnown("acme-c4c", NewKnown(second))
+	check(t, err)
+	wants(t, "the first one, after it", ps.Decide([]*x509.Certificate{f.first}, end.Add(-time.Second)), Accept, Pinned)
+	wants(t, "the first one, expired", ps.Decide([]*x509.Certificate{f.first}, end.Add(time.Second)), Refuse, Expired)
+	wants(t, "the successor, later", ps.Decide([]*x509.Certificate{second}, end.AddDate(0, 6, 0)), Accept, Pinned)
+	third := f.ca.issue(second.NotAfter.AddDate(0, 0, -40))
+	wants(t, "its own successor", ps.Decide([]*x509.Certificate{third, f.ca.cert}, third.NotBefore), Accept, IsSuccessor)
+}
+
+func TestEachConditionOfASuccessorCounts(t *testing.T) {
+	f := setUp(t)
+	other := authority(t, "Passport CA", keys()[2], nil)
+	weak, err := rsa.GenerateKey(rand.Reader, 2048)
+	check(t, err)
+	for _, c := range []struct {
+		name    string
+		cert    *x509.Certificate
+		now     time.Time
+		outcome Outcome
+		code    Code
+	}{
+		{"another CA with the name of the partner's", other.issue(inWindow), inWindow, Hold, OtherCA},
+		{"another subject", f.ca.issue(inWindow, subject(pkix.Name{CommonName: "globex"})), inWindow, Refuse, OtherSubject},
+		{"issued before the known one", f.ca.issue(begin.Add(-time.Hour), until(end.AddDate(1, 0, 0))), inWindow, Refuse,
+			Older},
+		{"issued with the known one", f.ca.issue(begin), inWindow, Refuse, Older},
+		{"expired", f.ca.issue(inWindow, until(inWindow.AddDate(0, 0, 1))), inWindow.AddDate(0, 0, 2), Refuse, Expired},
+		{"not valid yet", f.ca.issue(inWindow), inWindow.Add(-time.Second), Refuse, NotYetValid},
+		{"for servers only", f.ca.issue(inWindow, func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		}), inWindow, Refuse, NotForClients},
+		{"without an extended key usage", f.ca.issue(inWindow, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), inWindow,
+			Refuse, NotForClients},
+		{"a CA", f.ca.issue(inWindow, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }), inWindow,
+			Refuse, NotForClients},
+		{"not for signatures", f.ca.issue(inWindow, func(c *x509.Certificate) {
+			c.KeyUsage = x509.KeyUsageKeyEncipherment
+		}), inWindow, Refuse, NotForClients},
+		{"a weaker key", f.ca.issueFor(weak.Public(), inWindow), inWindow, Refuse, WeakKey},
+		{"before the window", f.ca.issue(end.AddDate(0, 0, -64)), inWindow, Hold, OutsideWindow},
+		{"at the begin of the window, set back by an hour", f.ca.issue(end.AddDate(0, 0, -62).Add(-time.Hour)), inWindow,
+			Accept, IsSuccessor},
+		{"at the end of the window, and used later", f.ca.issue(end), end.AddDate(0, 0, 9), Accept, IsSuccessor},
+		{"after the window", f.ca.issue(end.Add(time.Second)), end.AddDate(0, 0, 9), Hold, OutsideWindow},
+	} {
+		wants(t, c.name, f.decide(c.cert, c.now), c.outcome, c.code)
+	}
+}
+
+func TestAWindowHasOneSuccessor(t *testing.T) {
+	f := setUp(t)
+	second := f.ca.issue(inWindow)
+	another := f.ca.issue(inWindow.Add(time.Hour))
+	f.acme.Known = append(f.acme.Known, NewKnown(second))
+	wants(t, "a second one", f.decide(another, inWindow.AddDate(0, 0, 1)), Hold, SecondSuccessor)
+	f.acme.Window = policy.Days(400) // so that it would also be the successor of the successor
+	wants(t, "a second one, in a window that does not end", f.decide(another, inWindow.AddDate(0, 0, 1)), Hold,
+		SecondSuccessor)
+}
+
+func TestNamesAreComparedAsRFC5280Has(t *testing.T) {
+	f := setUp(t)
+	name := func(tag int, cn string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) {
+			raw, err := asn1.Marshal(pkix.RDNSequence{
+				{{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "Acme Corp"}},
+				{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: asn1.RawValue{Tag: tag, Bytes: []byte(cn)}}},
+			})
+			check(t, err)
+			c.RawSubject = raw
+		}
+	}
+	same := []func(*x509.Certificate){name(asn1.TagUTF8String, "acme"), name(asn1.TagPrintableString, "ACME"),
+		name(asn1.TagUTF8String, " Acme  ")}
+	for i, change := range same {
+		wants(t, "the same name "+string(rune('1'+i)), f.decide(f.ca.issue(inWindow, change), inWindow), Accept, IsSuccessor)
+	}
+	for _, other := range []func(*x509.Certificate){
+		name(asn1.TagUTF8String, "acme\x00"), name(asn1.TagUTF8String, "\u0430cme"), name(asn1.TagUTF8String, "ac me"),
+		name(asn1.TagUTF8String, "ａcme"), name(asn1.TagIA5String, "acme"), name(asn1.TagUTF8String, "acme\u200b"),
+		name(asn1.TagUTF8String, "acme\u00a0"),
+		subject(pkix.Name{CommonName: "acme"}),
+		subject(pkix.Name{CommonName: "acme", Organization: []string{"Acme Corp"}, OrganizationalUnit: []string{"x"}}),
+		subject(pkix.Name{CommonName: "Acme Corp", Organization: []string{"acme"}}),
+	} {
+		wants(t, "another name", f.decide(f.ca.issue(inWindow, other), inWindow), Refuse, OtherSubject)
+	}
+	f.first = f.ca.issue(begin, subject(pkix.Name{CommonName: "k-works"}))
+	f.acme.Known = []Known{NewKnown(f.first)}
+	wants(t, "the Kelvin sign", f.decide(f.ca.issue(inWindow, subject(pkix.Name{CommonName: "\u212a-works"})), inWindow),
+		Refuse, OtherSubject)
+}
+
+func TestTheIdentityOfAWorkloadIsItsURI(t *testing.T) {
+	f := setUp(t)
+	workload := func(path string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) {
+			c.Subject = pkix.Name{Organization: []string{"SPIRE"}}
+			c.URIs = []*url.URL{{Scheme: "spiffe", Host: "acme.example", Path: path}}
+		}
+	}
+	f.first = f.ca.issue(begin, workload("/billing"))
+	f.acme.Known = []Known{NewKnown(f.first)}
+	wants(t, "the same URI", f.decide(f.ca.issue(inWindow, workload("/billing")), inWindow), Accept, IsSuccessor)
+	wants(t, "the same URI and another subject", f.decide(f.ca.issue(inWindow, workload("/billing"),
+		subject(pkix.Name{CommonName: "new"})), inWindow), Accept, IsSuccessor)
+	wants(t, "another URI", f.decide(f.ca.issue(inWindow, workload("/shipping")), inWindow), Refuse, OtherSubject)
+}
+
+func TestAPartnerWithoutTrustAnchorsIsKnownByItsIssuer(t *testing.T) {
+	f := setUp(t)
+	f.acme.Trust = nil
+	second := f.ca.issue(inWindow)
+	wants(t, "with the issuer", f.decide(second, inWindow), Accept, IsSuccessor)
+	d := f.partners().Decide([]*x509.Certificate{second}, inWindow)
+	wants(t, "without the issuer", d, Hold, OtherCA)
+	if !strings.Contains(d.Reason, "its chain lacks that CA's certificate") {
+		t.Error(d.Reason)
+	}
+	sibling := authority(t, "Passport CA", keys()[2], f.root)
+	wants(t, "of another CA with the same name", f.partners().Decide([]*x509.Certificate{sibling.issue(inWindow),
+		sibling.cert, f.root.cert}, inWindow), Hold, OtherCA)
+}
+
+func TestACAThatWasIssuedAgainIsTheSameCA(t *testing.T) {
+	f := setUp(t)
+	// The anchor ends soon, and was issued again with the same name and key.
+	ends := func(at time.Time) func(*x509.Certificate) { return func(c *x509.Certificate) { c.NotAfter = at } }
+	f.ca = authority(t, "Passport CA G2", keys()[1], nil, ends(end))
+	again := authority(t, "Passport CA G2", keys()[1], nil, ends(end.AddDate(5, 0, 0)))
+	f.first = f.ca.issue(begin)
+	f.acme.Known, f.acme.Trust = []Known{NewKnown(f.first)}, []*x509.Certificate{f.ca.cert}
+	second, later := again.issue(inWindow), end.AddDate(0, 1, 0)
+	wants(t, "with the new edition", f.partners().Decide([]*x509.Certificate{second, again.cert}, later), Accept,
+		IsSuccessor)
+	wants(t, "with the expired edition", f.partners().Decide([]*x509.Certificate{second, f.ca.cert}, later), Hold, OtherCA)
+	forged := authority(t, "Passport CA G2", keys()[2], nil)
+	wants(t, "of a CA with the same name and another key", f.partners().Decide([]*x509.Certificate{forged.issue(inWindow),
+		forged.cert}, later), Hold, OtherCA)
+}
+
+func TestRulesAcceptMoreOrLess(t *testing.T) {
+	f := setUp(t)
+	early := f.ca.issue(begin.AddDate(0, 1, 0))
+	now := begin.AddDate(0, 2, 0)
+	for rule, want := range map[Rule]struct {
+		outcome Outcome
+		code    Code
+	}{Pin: {Refuse, NotListed}, Successor: {Hold, OutsideWindow}, Authority: {Accept, FromAuthority}} {
+		f.acme.Rule = rule
+		wants(t, string(rule), f.decide(early, now), want.outcome, want.code)
+		wants(t, string(rule)+", known", f.decide(f.first, now), Accept, Pinned)
+	}
+	f.acme.Rule = Authority
+	wants(t, "another subject", f.decide(f.ca.issue(begin, subject(pkix.Name{CommonName: "globex"})), now), Refuse,
+		OtherSubject)
+}
+
+func TestARevokedCertificateIsOutAtOnce(t *testing.T) {
+	f := setUp(t)
+	second := f.ca.issue(inWindow)
+	list := func(signer *ca, serials ...*big.Int) *x509.RevocationList {
+		template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin, NextUpdate: begin.AddDate(0, 1, 0)}
+		for _, s := range serials {
+			template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+				x509.RevocationListEntry{SerialNumber: s, RevocationTime: inWindow})
+		}
+		der, err := x509.CreateRevocationList(rand.Reader, template, signer.cert, signer.key)
+		check(t, err)
+		crl, err := x509.ParseRevocationList(der)
+		check(t, err)
+		return crl
+	}
+	f.acme.Trust = []*x509.Certificate{f.root.cert, f.ca.cert}
+	f.acme.CRLs = []*x509.RevocationList{list(f.ca, second.SerialNumber)}
+	wants(t, "a successor", f.decide(second, inWindow), Refuse, Revoked)
+	wants(t, "the known one", f.decide(f.first, inWindow), Accept, Pinned)
+	f.acme.CRLs = []*x509.RevocationList{list(f.ca, f.first.SerialNumber), list(f.root)}
+	wants(t, "a revoked known one", f.decide(f.first, inWindow), Refuse, Revoked)
+	wants(t, "the successor of a revoked one", f.decide(second, inWindow), Accept, IsSuccessor)
+	f.acme.CRLs = []*x509.RevocationList{list(f.root, f.ca.cert.SerialNumber)}
+	f.acme.Trust = []*x509.Certificate{f.root.cert}
+	wants(t, "a revoked CA", f.decide(second, inWindow), Refuse, Revoked)
+	f.acme.CRLs = []*x509.RevocationList{list(authority(t, "Passport Root", keys()[2], nil), second.SerialNumber)}
+	if _, err := New([]Partner{f.acme}); err == nil || !strings.Contains(err.Error(), "add that CA to trust") {
+		t.Errorf("a list of a stranger: %v", err)
+	}
+}
+
+func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
+	f := setUp(t)
+	early, now := f.ca.issue(begin.AddDate(0, 1, 0)), begin.AddDate(0, 2, 0)
+	if d := f.decide(early, now); d.Accepts(now) {
+		t.Errorf("held and accepted: %+v", d)
+	}
+	f.acme.OnHold = 24 * time.Hour
+	d := f.decide(early, now)
+	wants(t, "at first", d, Hold, OutsideWindow)
+	if !d.Accepts(now) || !d.Accepts(now.Add(23*time.Hour)) || d.Accepts(now.Add(24*time.Hour)) {
+		t.Errorf("accepted until %s", d.AcceptedUntil)
+	}
+	ps, err := f.partners().WithHeld("acme-c4c", Held{NewKnown(early).Fingerprint, now})
+	check(t, err)
+	later := now.Add(25 * time.Hour)
+	if d := ps.Decide([]*x509.Certificate{early, f.ca.cert}, later); d.Outcome != Hold || d.Accepts(later) {
+		t.Errorf("a day later: %+v", d)
+	}
+	if ps, err = ps.WithKnown("acme-c4c", NewKnown(early)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, "after a person has accepted it", ps.Decide([]*x509.Certificate{early}, later), Accept, Pinned)
+	if p, _ := ps.Partner("acme-c4c"); len(p.Held) != 0 {
+		t.Error("it is still held")
+	}
+	other := authority(t, "Passport CA", keys()[2], nil)
+	forged := other.issue(inWindow)
+	if d := f.decide(forged, inWindow); d.Code != OtherCA || d.Accepts(inWindow) {
+		t.Errorf("of another CA, which everybody can create: %+v", d)
+	}
+}
+
+func TestAStrangerIsRefusedWithAReason(t *testing.T) {
+	f := setUp(t)
+	other := authority(t, "Other CA", keys()[2], nil)
+	name := subject(pkix.Name{CommonName: "stranger"})
+	d := f.decide(f.ca.issue(inWindow, name), inWindow)
+	wants(t, "of the partner's CA", d, Refuse, OtherSubject)
+	if d.Partner != "acme-c4c" {
+		t.Errorf("whose CA is it? %q", d.Partner)
+	}
+	d = f.decide(other.issue(inWindow, name), inWindow)
+	wants(t, "of another CA", d, Refuse, OtherCA)
+	if d.Partner != "" {
+		t.Errorf("it is not that of %q", d.Partner)
+	}
+	wants(t, "expired", f.decide(other.issue(begin, name), end.AddDate(1, 0, 0)), Refuse, Expired)
+	wants(t, "not valid yet", f.decide(other.issue(inWindow, name), begin), Refuse, NotYetValid)
+	wants(t, "nothing", f.partners().Decide(nil, begin), Refuse, Malformed)
+}
+
+func TestPartnersThatCannotBeToldApartAreRefused(t *testing.T) {
+	f := setUp(t)
+	twin := f.acme
+	twin.Name = "acme-erp"
+	for name, c := range map[string]struct {
+		change func(*Partner)
+		want   string
+	}{
+		"no name":              {func(p *Partner) { p.Name = "" }, "it has no name"},
+		"the same name":        {func(p *Partner) { p.Name = "acme-c4c" }, "two partners have this name"},
+		"no certificate":       {func(p *Partner) { p.Known = nil }, "list at least one"},
+		"an unknown rule":      {func(p *Partner) { p.Rule = "any" }, "use pin, successor or authority"},
+		"no window":            {func(p *Partner) { p.Window = policy.Span{} }, "set the window"},
+		"a negative time":      {func(p *Partner) { p.OnHold = -1 }, "is negative"},
+		"the same certificate": {func(*Partner) {}, `partner "acme-c4c" is known by the same certificate`},
+		"the same names of the same CA": {func(p *Partner) { p.Known = []Known{NewKnown(f.ca.issue(begin))} },
+			"use the rule pin for both"},
+	} {
+		p := twin
+		c.change(&p)
+		if _, err := New([]Partner{f.acme, p}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	other := authority(t, "Other CA", keys()[2], nil)
+	twin.Known, twin.Trust = []Known{NewKnown(other.issue(begin))}, []*x509.Certificate{other.cert}
+	ps := f.partners(twin)
+	d := ps.Decide([]*x509.Certificate{other.issue(inWindow), other.cert}, inWindow)
+	wants(t, "the same names of another CA", d, Accept, IsSuccessor)
+	if d.Partner != "acme-erp" || len(ps.Names()) != 2 {
+		t.Errorf("accepted as %s of %v", d.Partner, ps.Names())
+	}
+	if _, err := ps.WithKnown("acme-erp", NewKnown(f.first)); err == nil {
+		t.Error("the certificate of another partner became known")
+	}
+	if _, err := ps.WithHeld("nobody", Held{}); err == nil {
+		t.Error("a partner that does not exist was changed")
+	}
+}
+
+func TestWeakChainsAreRefused(t *testing.T) {
+	f := setUp(t)
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	check(t, err)
+	below := authority(t, "Weak CA", weak, f.root)
+	wants(t, "a CA with a weak key", f.partners().Decide([]*x509.Certificate{below.issue(inWindow), below.cert}, inWindow),
+		Refuse, WeakKey)
+	wants(t, "a weak key", f.decide(f.ca.issueFor(weak.Public(), inWindow), inWindow), Refuse, WeakKey)
+	limited := authority(t, "Limited CA", keys()[2], f.root, func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"acme.example"}
+	})
+	outside := limited.issue(inWindow, func(c *x509.Certificate) { c.DNSNames = []string{"globex.example"} })
+	wants(t, "a name outside the CA's constraint", f.partners().Decide([]*x509.Certificate{outside, limited.cert}, inWindow),
+		Refuse, BrokenChain)
+	servers := authority(t, "Server CA", keys()[2], f.root, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
+	wants(t, "a CA for servers", f.partners().Decide([]*x509.Certificate{servers.issue(inWindow), servers.cert}, inWindow),
+		Refuse, NotForClients)
+}

@@ -1,0 +1,144 @@
+package acceptance
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Fingerprint is the SHA-256 of a certificate.
+type Fingerprint [sha256.Size]byte
+
+// String returns it in lower-case hexadecimal.
+func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+
+// A Known is a certificate reduced to what decisions compare, so that those of many partners need little memory.
+type Known struct {
+	Fingerprint Fingerprint
+	NotBefore   time.Time
+	NotAfter    time.Time
+	DER         []byte
+
+	subject, issuer string // in the form of [nameKey]
+	serial          string // the bytes of the number
+	uris, others    string // alternative names, sorted and joined; empty for none
+	key             strength
+	clients         usage
+}
+
+// NewKnown returns what decisions need of a certificate.
+func NewKnown(c *x509.Certificate) Known {
+	k := Known{Fingerprint: sha256.Sum256(c.Raw), NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.Raw,
+		subject: nameKey(c.RawSubject), issuer: nameKey(c.RawIssuer), key: strengthOf(c), clients: usageOf(c)}
+	if c.SerialNumber != nil {
+		k.serial = string(c.SerialNumber.Bytes())
+	}
+	k.uris, k.others = identities(c)
+	return k
+}
+
+// certificate parses it again, which is needed for a certificate that was not seen before.
+func (k Known) certificate() (*x509.Certificate, error) { return x509.ParseCertificate(k.DER) }
+
+// isSame reports whether two certificates name the same partner: by equal URIs, if both have some, and otherwise by the
+// subject or by all other alternative names. Certificates of workloads share a subject, and differ in their URI.
+func (k Known) isSame(o Known) bool {
+	if k.uris != "" && o.uris != "" {
+		return k.uris == o.uris
+	}
+	return k.subject != "" && k.subject == o.subject || k.others != "" && k.others == o.others
+}
+
+// names are the keys under which a certificate of the same partner is found.
+func (k Known) names() (all []string) {
+	for _, n := range []string{"subject " + k.subject, "uris " + k.uris, "others " + k.others} {
+		if n[len(n)-1] != ' ' {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// A usage is what a certificate allows.
+type usage byte
+
+const (
+	forClients usage = iota
+	unlimited        // it has no extended key usage
+	notForClients
+)
+
+func usageOf(c *x509.Certificate) usage {
+	switch {
+	case c.IsCA, c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return notForClients
+	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0:
+		return unlimited
+	case slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth), slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return forClients
+	}
+	return notForClients
+}
+
+// A strength is the type and the size of a key.
+type strength struct {
+	algorithm x509.PublicKeyAlgorithm
+	bits      int
+}
+
+func strengthOf(c *x509.Certificate) strength {
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return strength{x509.RSA, key.N.BitLen()}
+	case *ecdsa.PublicKey:
+		return strength{x509.ECDSA, key.Curve.Params().BitSize}
+	case ed25519.PublicKey:
+		return strength{x509.Ed25519, 256}
+	}
+	return strength{}
+}
+
+// level returns the security strength in bits (NIST SP 800-57 part 1, table 2); 0 for keys that are too weak or
+// unknown.
+func (s strength) level() int {
+	if s.algorithm == x509.RSA {
+		switch {
+		case s.bits < 2048:
+			return 0
+		case s.bits < 3072:
+			return 112
+		case s.bits < 7680:
+			return 128
+		}
+		return 192
+	}
+	if s.bits < 256 {
+		return 0
+	}
+	return s.bits / 2
+}
+
+// isWeakerThan reports whether a key is weaker than the one before.
+func (s strength) isWeakerThan(o strength) bool {
+	return s.level() < o.level() || s.algorithm == o.algorithm && s.bits < o.bits
+}
+
+func (s strength) String() string {
+	if s.algorithm == x509.UnknownPublicKeyAlgorithm {
+		return "an unknown kind of key"
+	}
+	return fmt.Sprintf("%s %d", s.algorithm, s.bits)
+}
+
+// sameCA reports whether two certificates are of the same CA: they have the same name and key.
+func sameCA(a, b *x509.Certificate) bool {
+	return nameKey(a.RawSubject) == nameKey(b.RawSubject) &&
+		bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}

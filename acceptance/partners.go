@@ -1,0 +1,244 @@
+package acceptance
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Partners is an index of partners, so that a decision costs the same for one and for ten thousand. It is never changed
+// in place, and is safe for concurrent use.
+type Partners struct {
+	byName        map[string]*partner
+	byFingerprint map[Fingerprint]*partner
+	byIdentity    map[string][]*partner // by the keys of [Known.names]
+	byCA          map[string][]*partner // by the name of a trust anchor, or of the issuer of a known certificate
+}
+
+// A partner is a [Partner] with what is derived from it.
+type partner struct {
+	Partner
+	revoked []*revocations
+}
+
+// mostAlike limits the partners with which a certificate is compared.
+const mostAlike = 16
+
+// New returns an index. The error names the partner that is not valid.
+func New(all []Partner) (*Partners, error) {
+	ps := &Partners{map[string]*partner{}, map[Fingerprint]*partner{}, map[string][]*partner{}, map[string][]*partner{}}
+	lists := map[*x509.RevocationList]*revocations{}
+	var problems []error
+	for _, p := range all {
+		if err := ps.add(p, lists); err != nil {
+			problems = append(problems, fmt.Errorf("partner %q: %w", p.Name, err))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return ps, nil
+}
+
+func (ps *Partners) add(p Partner, lists map[*x509.RevocationList]*revocations) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	if ps.byName[p.Name] != nil {
+		return errors.New("two partners have this name")
+	}
+	added := &partner{Partner: p}
+	for _, crl := range p.CRLs {
+		if lists[crl] == nil {
+			lists[crl] = newRevocations(crl)
+		}
+		if !p.mayRevoke(crl) {
+			return fmt.Errorf("the revocation list of %s is not signed by a CA that it trusts: add that CA to trust", crl.Issuer)
+		}
+		added.revoked = append(added.revoked, lists[crl])
+	}
+	if err := ps.compare(p); err != nil {
+		return err
+	}
+	ps.insert(added)
+	return nil
+}
+
+func (p Partner) check() error {
+	switch {
+	case p.Name == "":
+		return errors.New("it has no name")
+	case p.Rule != Pin && p.Rule != Successor && p.Rule != Authority:
+		return fmt.Errorf("invalid rule %q: use %s, %s or %s", p.Rule, Pin, Successor, Authority)
+	case len(p.Known) == 0:
+		return errors.New("no certificate is known: list at least one")
+	case p.Rule == Successor && p.Window.Of(time.Hour) <= 0:
+		return errors.New("there is no window in which it renews: name its policy, or set the window")
+	case p.OnHold < 0:
+		return errors.New("the time for which held certificates are accepted is negative")
+	}
+	return nil
+}
+
+// compare refuses partners that cannot be told apart.
+func (ps *Partners) compare(p Partner) error {
+	for _, k := range p.Known {
+		if other := ps.byFingerprint[k.Fingerprint]; other != nil {
+			return fmt.Errorf("partner %q is known by the same certificate (SHA-256 %s)", other.Name, k.Fingerprint)
+		}
+		for _, other := range ps.alike(k) {
+			for _, o := range other.Known {
+				if p.Rule != Pin && other.Rule != Pin && o.isSame(k) && o.issuer == k.issuer {
+					return fmt.Errorf("partner %q is known by a certificate with the same names of the same CA: use the rule %s for "+
+						"both, or make them one partner", other.Name, Pin)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// mayRevoke reports whether a revocation list is signed by a CA of the partner.
+func (p Partner) mayRevoke(crl *x509.RevocationList) bool {
+	return slices.ContainsFunc(p.Trust, func(ca *x509.Certificate) bool { return crl.CheckSignatureFrom(ca) == nil })
+}
+
+func (ps *Partners) insert(p *partner) {
+	ps.byName[p.Name] = p
+	for _, k := range p.Known {
+		ps.byFingerprint[k.Fingerprint] = p
+		for _, name := range k.names() {
+			ps.byIdentity[name] = with(ps.byIdentity[name], p)
+		}
+		ps.byCA[k.issuer] = with(ps.byCA[k.issuer], p)
+	}
+	for _, ca := range p.Trust {
+		name := nameKey(ca.RawSubject)
+		ps.byCA[name] = with(ps.byCA[name], p)
+	}
+}
+
+// with returns a list in which a partner replaces its earlier value.
+func with(all []*partner, p *partner) []*partner {
+	all = slices.DeleteFunc(slices.Clone(all), func(o *partner) bool { return o.Name == p.Name })
+	return append(all, p)
+}
+
+// alike returns the partners that share a name with a certificate.
+func (ps *Partners) alike(k Known) (all []*partner) {
+	for _, name := range k.names() {
+		for _, p := range ps.byIdentity[name] {
+			if !slices.Contains(all, p) && len(all) < mostAlike {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// Partner returns a partner by its name.
+func (ps *Partners) Partner(name string) (p Partner, ok bool) {
+	if found := ps.byName[name]; found != nil {
+		return found.Partner, true
+	}
+	return p, false
+}
+
+// Names returns the names of the partners, sorted.
+func (ps *Partners) Names() []string { return slices.Sorted(maps.Keys(ps.byName)) }
+
+// WithKnown returns the partners after a certificate of one has become known. It is no longer held.
+func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
+	return ps.change(name, func(p *Partner) error {
+		if other := ps.byFingerprint[k.Fingerprint]; other != nil {
+			return fmt.Errorf("the certificate is known as that of %q", other.Name)
+		}
+		p.Known = append(slices.Clone(p.Known), k)
+		p.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h Held) bool { return h.Fingerprint == k.Fingerprint })
+		return nil
+	})
+}
+
+// WithHeld returns the partners after a certificate of one was held for the first time.
+func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
+	return ps.change(name, func(p *Partner) error {
+		p.Held = append(slices.Clone(p.Held), h)
+		return nil
+	})
+}
+
+func (ps *Partners) change(name string, change func(*Partner) error) (*Partners, error) {
+	before := ps.byName[name]
+	if before == nil {
+		return nil, fmt.Errorf("there is no partner %q", name)
+	}
+	after := *before
+	if err := change(&after.Partner); err != nil {
+		return nil, fmt.Errorf("partner %q: %w", name, err)
+	}
+	changed := &Partners{maps.Clone(ps.byName), maps.Clone(ps.byFingerprint), maps.Clone(ps.byIdentity),
+		maps.Clone(ps.byCA)}
+	changed.insert(&after)
+	return changed, nil
+}
+
+// Decide decides about a certificate that a caller has presented and whose key it has proved. The chain begins with the
+// certificate. The others are in any order.
+func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
+	if len(chain) == 0 {
+		return Decision{Outcome: Refuse, Code: Malformed, Reason: "there is no certificate"}
+	}
+	if p := ps.byFingerprint[sha256.Sum256(chain[0].Raw)]; p != nil {
+		return p.decide(chain, now)
+	}
+	c := NewKnown(chain[0])
+	var best Decision
+	for _, p := range ps.alike(c) {
+		best = better(best, p.decide(chain, now))
+	}
+	if best.Outcome != "" {
+		return best
+	}
+	return ps.decideStranger(c, chain, now)
+}
+
+// better returns the more favourable of two decisions; the first one if there is no difference.
+func better(a, b Decision) Decision {
+	rank := func(d Decision) int { return slices.Index([]Outcome{"", Refuse, Hold, Accept}, d.Outcome) }
+	if cmp.Compare(rank(a), rank(b)) >= 0 {
+		return a
+	}
+	return b
+}
+
+// decideStranger explains why a certificate without a partner's name is refused.
+func (ps *Partners) decideStranger(c Known, chain []*x509.Certificate, now time.Time) Decision {
+	refused := func(code Code, reason string) Decision { return Decision{Outcome: Refuse, Code: code, Reason: reason} }
+	if reason := isExpired(nil, candidate{Known: c}, now); reason != "" {
+		return refused(Expired, reason)
+	}
+	if reason := isNotYetValid(nil, candidate{Known: c}, now); reason != "" {
+		return refused(NotYetValid, reason)
+	}
+	tried := 0
+	for _, ca := range chain {
+		for _, p := range ps.byCA[nameKey(ca.RawIssuer)] {
+			if tried++; tried > mostAlike {
+				break
+			}
+			if p.verify(chain, now).result == trusted {
+				d := refused(OtherSubject, "no partner has its subject or its alternative names, although its CA is known")
+				if len(ps.byCA[nameKey(ca.RawIssuer)]) == 1 {
+					d.Partner = p.Name
+				}
+				return d
+			}
+		}
+	}
+	return refused(OtherCA, "no partner has its subject or its alternative names, and no partner's CA has issued it")
+}

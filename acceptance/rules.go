@@ -1,0 +1,284 @@
+package acceptance
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/perennial-pki/perennial/policy"
+)
+
+// A candidate is a certificate with what verification has shown about it.
+type candidate struct {
+	Known
+	weakness string
+	chain    verification
+}
+
+// A check returns why a certificate is not accepted; empty if it is nothing against it.
+type check func(p *partner, c candidate, now time.Time) (reason string)
+
+// A ground is a reason not to accept a certificate.
+type ground struct {
+	code    Code
+	outcome Outcome
+	holds   check
+}
+
+// forKnown are the grounds against a known certificate.
+var forKnown = []ground{
+	{Expired, Refuse, isExpired},
+	{NotYetValid, Refuse, isNotYetValid},
+	{Revoked, Refuse, isRevoked},
+}
+
+// forAll are the grounds against every other certificate with the partner's names. Those that a person can overrule come
+// last.
+var forAll = []ground{
+	{Expired, Refuse, isExpired},
+	{NotYetValid, Refuse, isNotYetValid},
+	{OtherSubject, Refuse, isOther},
+	{NotForClients, Refuse, isNotForClients},
+	{WeakKey, Refuse, isWeak},
+	{BrokenChain, Refuse, isBroken},
+	{Revoked, Refuse, isRevoked},
+}
+
+// fromTrust is the ground against certificates of a CA that is not trusted.
+var fromTrust = ground{OtherCA, Hold, isUntrusted}
+
+// grounds are those against a certificate that is not known, by the rule of the partner. The first that holds counts.
+var grounds = map[Rule][]ground{
+	Pin:       {{NotListed, Refuse, isNotListed}},
+	Authority: append(forAll[:len(forAll):len(forAll)], fromTrust),
+	Successor: append(forAll[:len(forAll):len(forAll)],
+		ground{Older, Refuse, isOlder},
+		ground{WeakKey, Refuse, isWeaker},
+		fromTrust,
+		ground{SecondSuccessor, Hold, isSecond},
+		ground{OutsideWindow, Hold, isOutside}),
+}
+
+// accepted are the codes of certificates against which there is no ground.
+var accepted = map[Rule]Code{Successor: IsSuccessor, Authority: FromAuthority}
+
+// decide decides about a certificate that is known, or that has the partner's names.
+func (p *partner) decide(chain []*x509.Certificate, now time.Time) Decision {
+	c := candidate{Known: NewKnown(chain[0]), weakness: weakness(chain[0])}
+	if p.knows(c.Known) {
+		if p.lists(chain[0]) {
+			c.chain = verification{withdrawn, fmt.Sprintf("%s has revoked it", chain[0].Issuer)}
+		}
+		return p.judge(c, forKnown, Pinned, now)
+	}
+	if p.Rule != Pin {
+		c.chain = p.verify(chain, now)
+	}
+	return p.judge(c, grounds[p.Rule], accepted[p.Rule], now)
+}
+
+// judge returns the first ground that holds against a certificate, or accepts it with a code.
+func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.Time) Decision {
+	d := Decision{Outcome: Accept, Partner: p.Name, Code: otherwise, Reason: reasons[otherwise]}
+	for _, g := range grounds {
+		reason := g.holds(p, c, now)
+		if reason == "" {
+			continue
+		}
+		d.Outcome, d.Code, d.Reason = g.outcome, g.code, reason
+		if g.outcome == Hold && g.code != OtherCA {
+			d.AcceptedUntil = p.heldUntil(c.Fingerprint, now)
+		}
+		break
+	}
+	if otherwise == IsSuccessor && d.Outcome != Refuse {
+		newest := p.newest(c.Known)
+		d.Predecessor = &newest
+	}
+	return d
+}
+
+var reasons = map[Code]string{
+	Pinned:        "it is a known certificate of the partner",
+	IsSuccessor:   "it succeeds a known certificate of the partner: same CA, same names, in the window of a renewal",
+	FromAuthority: "the partner's CA has issued it to the partner",
+}
+
+// heldUntil returns the time until which a held certificate is accepted; zero if it is refused.
+func (p *partner) heldUntil(f Fingerprint, now time.Time) (until time.Time) {
+	if p.OnHold == 0 {
+		return until
+	}
+	for _, h := range p.Held {
+		if h.Fingerprint == f {
+			return h.Since.Add(p.OnHold)
+		}
+	}
+	return now.Add(p.OnHold)
+}
+
+func (p *partner) knows(c Known) bool {
+	for _, k := range p.Known {
+		if k.Fingerprint == c.Fingerprint {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *partner) lists(c *x509.Certificate) bool {
+	for _, list := range p.revoked {
+		if list.has(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// line returns the known certificates with the same names.
+func (p *partner) line(c Known) (all []Known) {
+	for _, k := range p.Known {
+		if k.isSame(c) {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// newest returns the known certificate with the same names that was issued last. There is one, unless isOther holds.
+func (p *partner) newest(c Known) (newest Known) {
+	for _, k := range p.line(c) {
+		if k.NotBefore.After(newest.NotBefore) {
+			newest = k
+		}
+	}
+	return newest
+}
+
+// mostBackdated limits how far CAs set the start of a certificate back, against slow clocks.
+const mostBackdated = policy.Day
+
+// window returns the time before the expiry of a certificate in which its successor is expected. It never covers the
+// first quarter of the lifetime, so that two successors cannot follow each other at once.
+func (p *partner) window(k Known) time.Duration {
+	lifetime := k.NotAfter.Sub(k.NotBefore)
+	return min(p.Window.Of(lifetime), lifetime*3/4)
+}
+
+// expects reports whether a certificate was issued when the successor of another one is expected.
+func (p *partner) expects(before, c Known) bool {
+	window := p.window(before)
+	begins := before.NotAfter.Add(-window - min(mostBackdated, window/10))
+	return !c.NotBefore.Before(begins) && !c.NotBefore.After(before.NotAfter)
+}
+
+func day(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
+
+func isExpired(_ *partner, c candidate, now time.Time) string {
+	if now.After(c.NotAfter) {
+		return "it expired on " + day(c.NotAfter)
+	}
+	return ""
+}
+
+func isNotYetValid(_ *partner, c candidate, now time.Time) string {
+	if now.Before(c.NotBefore) {
+		return "it is valid from " + day(c.NotBefore) + " on"
+	}
+	return ""
+}
+
+func isRevoked(_ *partner, c candidate, _ time.Time) string {
+	if c.chain.result == withdrawn {
+		return c.chain.reason
+	}
+	return ""
+}
+
+func isNotListed(*partner, candidate, time.Time) string {
+	return "it is not listed, and the partner's rule is " + string(Pin)
+}
+
+func isOther(p *partner, c candidate, _ time.Time) string {
+	if len(p.line(c.Known)) == 0 {
+		return "it has another subject or other alternative names than the partner's certificates"
+	}
+	return ""
+}
+
+// isNotForClients also holds if the partner's certificates have been limited to clients, and this one is not limited.
+func isNotForClients(p *partner, c candidate, _ time.Time) string {
+	newest := p.newest(c.Known)
+	switch {
+	case c.clients == notForClients:
+		return "it is not a certificate for clients (extended key usage clientAuth, key usage digitalSignature, not a CA)"
+	case c.clients == unlimited && newest.clients != unlimited:
+		return "it has no extended key usage, unlike the partner's certificate before it"
+	case c.chain.result == notClient:
+		return "a CA above it does not issue certificates for clients: " + c.chain.reason
+	}
+	return ""
+}
+
+func isWeak(_ *partner, c candidate, _ time.Time) string {
+	if c.chain.result == tooWeak {
+		return c.chain.reason
+	}
+	return c.weakness
+}
+
+func isBroken(_ *partner, c candidate, _ time.Time) string {
+	if c.chain.result == broken {
+		return "its chain is not valid: " + c.chain.reason
+	}
+	return ""
+}
+
+func isUntrusted(p *partner, c candidate, _ time.Time) string {
+	switch {
+	case c.chain.result != untrusted:
+		return ""
+	case len(p.Trust) == 0:
+		return "the CA of the partner's known certificates did not issue it, or its chain lacks that CA's certificate"
+	}
+	return "no trust anchor of the partner issued it: " + c.chain.reason
+}
+
+func isOlder(p *partner, c candidate, _ time.Time) string {
+	if newest := p.newest(c.Known); !c.NotBefore.After(newest.NotBefore) {
+		return "it was issued on " + day(c.NotBefore) + ", not later than the partner's certificate of " +
+			day(newest.NotBefore)
+	}
+	return ""
+}
+
+func isWeaker(p *partner, c candidate, _ time.Time) string {
+	if newest := p.newest(c.Known); c.key.isWeakerThan(newest.key) {
+		return fmt.Sprintf("its key (%s) is weaker than that of the partner's certificate before it (%s)", c.key, newest.key)
+	}
+	return ""
+}
+
+// isSecond does not hold for the successor of a successor, which may be issued before the first one expires.
+func isSecond(p *partner, c candidate, _ time.Time) string {
+	newest := p.newest(c.Known)
+	if p.expects(newest, c.Known) {
+		return ""
+	}
+	for _, before := range p.line(c.Known) {
+		if before.Fingerprint != newest.Fingerprint && p.expects(before, newest) && p.expects(before, c.Known) {
+			return "the partner's certificate that expires on " + day(before.NotAfter) + " has a successor already, issued on " +
+				day(newest.NotBefore)
+		}
+	}
+	return ""
+}
+
+func isOutside(p *partner, c candidate, _ time.Time) string {
+	newest := p.newest(c.Known)
+	if p.expects(newest, c.Known) {
+		return ""
+	}
+	return "it was issued on " + day(c.NotBefore) + ", but the partner's certificate is renewed between " +
+		day(newest.NotAfter.Add(-p.window(newest))) + " and " + day(newest.NotAfter)
+}
