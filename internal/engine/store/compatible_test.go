@@ -102,4 +102,28 @@ func TestTheOldestProgramIsThatOfTheMostDemandingMigration(t *testing.T) {
 	if _, err := oldestProgram(files); err == nil {
 		t.Error("a migration without a number")
 	}
+	delete(files, "migrations/e.sql")
+	files["migrations/00012_h.sql/x"] = file("")
+	if _, err := oldestProgram(files); err == nil {
+		t.Error("a migration that cannot be read")
+	}
+	if _, err := oldestProgram(fstest.MapFS{}); err == nil {
+		t.Error("no migrations")
+	}
+}
+
+func TestAStoreThatIsNotConnectedIsNotMigrated(t *testing.T) {
+	for _, engine := range []Engine{SQLite, Postgres} {
+		if err := (&Store{Reader: Reader{nil, engine}}).migrate(t.Context()); err == nil {
+			t.Errorf("%s: no error", engine)
+		}
+	}
+}
+
+func TestMigrationsAreAFileSystem(t *testing.T) {
+	for _, engine := range []Engine{SQLite, Postgres} {
+		if err := fstest.TestFS(migrationFiles{engine}, "00001_foundation.sql"); err != nil {
+			t.Error(err)
+		}
+	}
 }

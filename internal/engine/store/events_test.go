@@ -98,6 +98,26 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 	})
 }
 
+// Entries of others may be all that come before.
+func TestASearchThatReachedTheFirstEntryOfATenantHasNoNextPage(t *testing.T) {
+	each(t, func(t *testing.T, s *Store) {
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			var events []tenancy.Event
+			for _, tenant := range []string{"globex", "globex", "acme", "globex", "acme", "acme"} {
+				events = append(events, tenancy.NewEvent(now, "olga", "x.done", tenant, "o", nil))
+			}
+			return tx.Audit(ctx, events...)
+		}))
+		for limit, want := range map[int]int64{1: 6, 2: 5, 3: 0, 4: 0} {
+			found, next, err := s.searchEvents(t.Context(), "acme", nil, 0, limit, 10)
+			must(t, err)
+			if next != want || len(found) != min(limit, 3) {
+				t.Errorf("a page of %d has %d entries and continues before %d, want %d", limit, len(found), next, want)
+			}
+		}
+	})
+}
+
 // rewrite changes an entry and recomputes the chain behind it, as someone with full control of the database can.
 func rewrite(t *testing.T, s *Store, seq int64, change func(e *tenancy.Event)) {
 	t.Helper()

@@ -362,3 +362,82 @@ func TestConnectionsToSQLiteAreSetUpAsThePackagePromises(t *testing.T) {
 		t.Error("a connection of the readers writes")
 	}
 }
+
+type brokenRow struct{}
+
+func (brokenRow) Scan(...any) error { return errFault }
+
+func scanning[T any](scan func(row) (T, error)) func(row) error {
+	return func(r row) error { _, err := scan(r); return err }
+}
+
+// A row that is left out would be a certificate that is not renewed, or a mail that is not sent.
+func TestARowThatCannotBeReadIsAnError(t *testing.T) {
+	for name, scan := range map[string]func(row) error{
+		"account": scanning(scanAccount), "arrangement": scanning(scanArrangement), "authority": scanning(scanAuthority),
+		"authority with those above": scanning(scanJoined), "authority request": scanning(scanAuthorityRequest),
+		"certificate": scanning(scanCertificate), "sealed certificate": scanning(scanSealed),
+		"credential": scanning(scanCredential), "head of the audit log": scanning(scanHead), "event": scanning(scanEvent),
+		"evidence": scanning(scanEvidence), "remembered answer": scanning(scanRemembered), "import": scanning(scanImport),
+		"IT contact": scanning(scanITContact), "key user": scanning(scanKeyUser), "link": scanning(scanLink),
+		"mail": scanning(scanMail), "message": scanning(scanMessage), "notice": scanning(scanNotice),
+		"parked message": scanning(scanParked), "usage": scanning(scanUsage), "passkey": scanning(scanPasskey),
+		"single value": scanning(scanOne[int]), "receiver": scanning(scanReceiver), "request": scanning(scanRequest),
+		"part of a run": scanning(scanPart), "run": scanning(scanRun), "scoping project": scanning(scanProject),
+		"answer": scanning(scanAnswer), "session": scanning(scanSession), "task": scanning(scanTask),
+		"tenant": scanning(scanTenant), "key": scanning(scanKey), "key in a token": scanning(scanTokenKey),
+		"token": scanning(scanToken), "trust": scanning(scanTrust),
+	} {
+		if err := scan(brokenRow{}); !errors.Is(err, errFault) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// JSON has no year after 9999.
+func TestATimeThatCannotBeEncodedIsAnErrorAndNotStored(t *testing.T) {
+	s := lite(t)
+	late := time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	valid, invalid := tenancy.MailHold{Since: now, RetryAt: now}, tenancy.MailHold{Since: now, RetryAt: late}
+	tenant, err := s.Tenant(t.Context(), "acme")
+	must(t, err)
+	for name, change := range map[string]func(ctx context.Context, tx *Tx) error{
+		"a hold": func(ctx context.Context, tx *Tx) error { _, err := tx.HoldMails(ctx, invalid); return err },
+		"a hold until then": func(ctx context.Context, tx *Tx) error {
+			_, err := tx.PostponeHold(ctx, valid, invalid)
+			return err
+		},
+		"a hold of then": func(ctx context.Context, tx *Tx) error {
+			_, err := tx.PostponeHold(ctx, invalid, valid)
+			return err
+		},
+		"an arrangement": func(ctx context.Context, tx *Tx) error {
+			return tx.CreateArrangements(ctx, tenancy.Arrangement{ID: "late", TenantID: tenant.ID,
+				Learned: tenancy.Learned{NewestOnlyAt: late}})
+		},
+	} {
+		if err := write(t, s, change); err == nil || !strings.Contains(err.Error(), "year outside of range") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if hold, err := s.MailHold(t.Context()); err != nil || hold != (tenancy.MailHold{}) {
+		t.Errorf("%+v is stored, %v", hold, err)
+	}
+}
+
+func TestTheLongestLifetimeIsSearchedAmongTheCertificatesOnce(t *testing.T) {
+	s := lite(t)
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.SetSetting(ctx, longestLifetime, "") }))
+	searches := 0
+	s.BeforeStatements(func(query string) error {
+		if strings.Contains(query, "FROM certificates") {
+			searches++
+		}
+		return nil
+	})
+	for range 2 {
+		if _, err := s.LongestValidity(t.Context(), day); err != nil || searches != 1 {
+			t.Errorf("%d searches, %v", searches, err)
+		}
+	}
+}

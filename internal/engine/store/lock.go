@@ -20,20 +20,19 @@ func lockFile(path string) (*os.File, error) {
 		time.Sleep(10 * time.Millisecond) // [locked] of another process holds it for an instant
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
-	if err != nil {
+	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := os.ReadFile(path)
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another perennial (process %s) has it open: stop it first, or use PostgreSQL for more "+
-				"than one service", strings.TrimSpace(string(pid)))
-		}
-		return nil, err
+		return nil, fmt.Errorf("another perennial (process %s) has it open: stop it first, or use PostgreSQL for more "+
+			"than one service", strings.TrimSpace(string(pid)))
 	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, err
+	if err == nil {
+		err = f.Truncate(0)
 	}
-	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,7 +22,8 @@ var migrations embed.FS
 // migrate brings the schema up to date.
 func (s *Store) migrate(ctx context.Context) error {
 	p, err := s.migrator()
-	if err != nil {
+	oldest, noOldest := oldestProgram(migrations)
+	if err := errors.Join(err, noOldest); err != nil {
 		return err
 	}
 	current, target, err := p.GetVersions(ctx)
@@ -30,10 +32,6 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	if current > target {
 		return s.checkNewer(ctx, current, target)
-	}
-	oldest, err := oldestProgram(migrations)
-	if err != nil {
-		return err
 	}
 	if current > 0 && current < target {
 		// After a crash right after the migration, an older program must not start with a schema that it does not support.
@@ -80,12 +78,13 @@ var compatibleFrom = regexp.MustCompile(`(?m)^-- compatible from: (\d+)$`)
 // oldestProgram returns the version of the oldest schema whose programs work with the schema after all migrations. A
 // migration without that line is compatible with its own programs only.
 func oldestProgram(files fs.FS) (oldest int64, err error) {
-	names, err := fs.Glob(files, "migrations/*.sql")
+	entries, err := fs.ReadDir(files, "migrations")
 	if err != nil {
 		return 0, err
 	}
-	for _, name := range names {
-		number, _, _ := strings.Cut(path.Base(name), "_")
+	for _, e := range entries {
+		name := path.Join("migrations", e.Name())
+		number, _, _ := strings.Cut(e.Name(), "_")
 		from, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("migration %s: its name does not begin with a number", name)
@@ -138,17 +137,16 @@ type migrationFiles struct{ engine Engine }
 
 // Open implements [fs.FS].
 func (m migrationFiles) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) { // path.Join would make it valid
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
 	f, err := migrations.Open(path.Join("migrations", name))
 	if err != nil || path.Ext(name) != ".sql" {
 		return f, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return nil, err
-	}
+	data, unread := io.ReadAll(f)
 	info, err := f.Stat()
-	return &migrationFile{strings.NewReader(m.engine.dialect(string(data))), info}, err
+	return &migrationFile{strings.NewReader(m.engine.dialect(string(data))), info}, errors.Join(unread, err, f.Close())
 }
 
 // A migrationFile is a migration in memory.

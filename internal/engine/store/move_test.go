@@ -176,8 +176,8 @@ func TestABackupIsANewFileThatOnlyItsOwnerReads(t *testing.T) {
 		t.Errorf("over a file: %v", err)
 	}
 	nowhere := filepath.Join(t.TempDir(), "no", "backup.db")
-	if err := s.Backup(t.Context(), nowhere); err == nil {
-		t.Error("a folder that does not exist")
+	if err := s.Backup(t.Context(), nowhere); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder that does not exist: %v", err)
 	}
 	must(t, s.Close())
 	failed := filepath.Join(t.TempDir(), "failed.db")

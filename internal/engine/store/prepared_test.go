@@ -64,8 +64,12 @@ func TestAStatementIsPreparedOnceAndUsedByOneAtATime(t *testing.T) {
 	}
 	defer conn.Close()
 	err = conn.Raw(func(c any) error {
-		if kept := c.(*preparedConn).kept; kept > maxPrepared {
-			return fmt.Errorf("%d statements are kept", kept)
+		idle := 0
+		for _, statements := range c.(*preparedConn).idle {
+			idle += len(statements)
+		}
+		if kept := c.(*preparedConn).kept; kept > maxPrepared || kept != idle {
+			return fmt.Errorf("%d statements are kept, and %d are counted", idle, kept)
 		}
 		return nil
 	})

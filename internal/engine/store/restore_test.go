@@ -253,7 +253,7 @@ func TestRestoreChangesNothingIfItRefuses(t *testing.T) {
 		check  func(*Store) error
 		want   string
 	}{
-		"no file":       {filepath.Join(dir, "none.db"), accept, "no such file"},
+		"no file":       {filepath.Join(dir, "none.db"), accept, "open " + filepath.Join(dir, "none.db")},
 		"an empty file": {file("empty.db", nil), accept, "it is empty"},
 		"another format": {file("text.db", []byte(strings.Repeat("text\n", 4000))), accept,
 			"text.db: it is not a SQLite database"},

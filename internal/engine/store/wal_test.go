@@ -139,7 +139,7 @@ func TestTheMarksOfALogAreReadUpToWhereItEnds(t *testing.T) {
 	}
 }
 
-// A refusingConn fails one of its statements that are not prepared.
+// A refusingConn fails one of its statements that are not prepared, or the first row of one.
 type refusingConn struct {
 	sqliteConn
 	left int // statements before the one that fails
@@ -164,8 +164,16 @@ func (c *refusingConn) QueryContext(ctx context.Context, query string, args []dr
 	if err := c.refuse(); err != nil {
 		return nil, err
 	}
-	return c.sqliteConn.QueryContext(ctx, query, args)
+	rows, err := c.sqliteConn.QueryContext(ctx, query, args)
+	if err == nil && c.refuse() != nil {
+		return refusingRows{rows}, nil
+	}
+	return rows, err
 }
+
+type refusingRows struct{ driver.Rows }
+
+func (refusingRows) Next([]driver.Value) error { return errFault }
 
 // A log whose mark could not be written is marked at the next look, and no transaction stays open.
 func TestAMarkThatCannotBeWrittenIsAnErrorAndIsTriedAgain(t *testing.T) {
@@ -182,23 +190,23 @@ func TestAMarkThatCannotBeWrittenIsAnErrorAndIsTriedAgain(t *testing.T) {
 		return n
 	}
 	before := version()
-	for left := range 4 { // begin, read, write, commit
+	for left := range 5 { // begin, read, the row, write, commit
 		refusing := &refusingConn{left: left}
 		must(t, conn.Raw(func(c any) error {
 			refusing.sqliteConn = c.(*preparedConn).sqliteConn
 			if err := mark(t.Context(), refusing); !errors.Is(err, errFault) {
-				t.Errorf("statement %d fails: %v", left+1, err)
+				t.Errorf("step %d fails: %v", left+1, err)
 			}
 			watch := &walWatch{path: path + "-wal"}
 			defer watch.close()
 			refusing.left = left
 			if watch.look(t.Context(), refusing); watch.seen != (logHead{}) {
-				t.Errorf("statement %d fails, and the log counts as marked", left+1)
+				t.Errorf("step %d fails, and the log counts as marked", left+1)
 			}
 			return nil
 		}))
 		if _, err := conn.ExecContext(t.Context(), "BEGIN"); err != nil {
-			t.Fatalf("statement %d fails, and its transaction stays open: %v", left+1, err)
+			t.Fatalf("step %d fails, and its transaction stays open: %v", left+1, err)
 		}
 		_, err := conn.ExecContext(t.Context(), "ROLLBACK")
 		must(t, err)
