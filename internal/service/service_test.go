@@ -221,6 +221,7 @@ func TestSettingsThatWouldExposeTheServiceAreRefused(t *testing.T) {
 		{[]string{"--oidc-client", "x"}, "go together"},
 		{[]string{"--gateway-key-copies", "15m"}, "together with --gateway-keys remote"},
 		{[]string{"--gateway-keys", "remote", "--gateway-key-copies", "25h"}, "use at most 24h0m0s"},
+		{[]string{"--breached-passwords", "missing.txt"}, "--breached-passwords: "},
 		{[]string{"--issuer-rate", "NaN"}, "0 or more per second"},
 		{[]string{"--mail-from", "no address"}, "--mail-from"},
 		{[]string{"--policy", "no-such-policy"}, "no-such-policy"},

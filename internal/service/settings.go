@@ -13,6 +13,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/front/identity"
+	"github.com/perennial-pki/perennial/internal/front/identity/password"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -26,6 +27,7 @@ type Settings struct {
 	Audit        Audit         `embed:""`
 	Gateway      serve.Options `embed:""`
 	OIDC         OIDC          `embed:""`
+	SignIn       SignIn        `embed:""`
 	Ceilings     Ceilings      `embed:""`
 	Quota        Quota         `embed:""`
 	Log          serve.Log     `embed:""`
@@ -107,6 +109,23 @@ type Mail struct {
 	MailRate      float64  `default:"0" env:"PERENNIAL_MAIL_RATE" help:"Mails per second that all replicas together hand to the mail server; 0 for no limit."`
 }
 
+// SignIn configures the console's own accounts.
+type SignIn struct {
+	BreachedPasswords string `env:"PERENNIAL_BREACHED_PASSWORDS" placeholder:"FILE" help:"Refuse new passwords whose SHA-1 hash is in this file of sorted lines HASH or HASH:COUNT, the format of Have I Been Pwned's downloader."`
+}
+
+// passwords returns the rules for new passwords of an installation.
+func (s SignIn) passwords(r Rules) password.Rules {
+	return password.Rules{Names: []string{r.Organization, r.TrustDomain}, Breached: s.BreachedPasswords}
+}
+
+func (s SignIn) check() error {
+	if err := s.passwords(Rules{}).CheckFile(); err != nil {
+		return fmt.Errorf("--breached-passwords: %w", err)
+	}
+	return nil
+}
+
 // OIDC configures sign-in to the console with a company's OpenID Connect provider.
 type OIDC struct {
 	Issuer   string   `name:"oidc-issuer" env:"PERENNIAL_OIDC_ISSUER" placeholder:"URL" help:"Let users sign in to the console with this OpenID Connect provider. Register URL/sign-in/company/back there as the redirect URI."`
@@ -143,7 +162,7 @@ func (s *Settings) check() error {
 			s.MessageLogRetention, lifecycle.LeastMessagesKept)
 	}
 	return errors.Join(s.Quota.Check(), s.Transport.check(), s.gateway().Check(s.Transport.front()), s.OIDC.check(),
-		s.Audit.check(), s.Mail.check())
+		s.SignIn.check(), s.Audit.check(), s.Mail.check())
 }
 
 // fingerprint returns a short hash of the settings that all replicas should share. Addresses, files and secrets are not

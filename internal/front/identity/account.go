@@ -20,8 +20,7 @@ func (s *Service) SetPreferences(ctx context.Context, a tenancy.Account) error {
 }
 
 // ChangePassword replaces the password of an account and ends all its sessions except one. It returns
-// [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrShort], [password.ErrLong] or
-// [password.ErrBusy].
+// [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrBusy] or an error of [password.Rules.Check].
 func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep tenancy.Session, before, after string,
 	b Browser) error {
 	leave, err := s.attempt(b)
@@ -38,7 +37,7 @@ func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep te
 	} else if err != nil {
 		return err
 	}
-	hash, err := password.Hash(ctx, after)
+	hash, err := s.newPassword(ctx, a, after)
 	if err != nil {
 		return err
 	}
@@ -51,6 +50,23 @@ func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep te
 		}
 		return tx.EndSessions(ctx, a.ID, keep.ID)
 	})
+}
+
+// newPassword returns the hash of a new password of an account, or an error of [password.Rules.Check]. The names of the
+// account and the address of its key user make a password easy to guess.
+func (s *Service) newPassword(ctx context.Context, a tenancy.Account, secret string) (hash string, err error) {
+	names := []string{a.Name, a.Tenant, a.KeyUser}
+	if a.KeyUserID != "" {
+		user, err := s.store.KeyUserByID(ctx, a.KeyUserID)
+		if err != nil && !errors.Is(err, tenancy.ErrNotFound) {
+			return "", err
+		}
+		names = append(names, user.Email)
+	}
+	if err := s.passwords.Check(secret, names...); err != nil {
+		return "", err
+	}
+	return password.Hash(ctx, secret)
 }
 
 // CreateCalendar returns a new secret address for the calendar of an account. It replaces an earlier one.

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,20 +34,23 @@ type Config struct {
 	Store   *store.Store
 	BaseURL string // of the service, as browsers reach it
 	OIDC    *OIDC  // the provider of the company's accounts; nil if there is none
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Passwords are the rules for new passwords.
+	Passwords password.Rules
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // A Service signs accounts in and keeps them. It is safe for concurrent use.
 type Service struct {
-	store    *store.Store
-	baseURL  string
-	now      func() time.Time
-	log      *slog.Logger
-	attempts attempts
-	visits   visits
-	passkeys *webauthn.WebAuthn // nil if the service's address is not a name
-	provider *provider          // nil if there is none
+	store     *store.Store
+	baseURL   string
+	passwords password.Rules
+	now       func() time.Time
+	log       *slog.Logger
+	attempts  attempts
+	visits    visits
+	passkeys  *webauthn.WebAuthn // nil if the service's address is not a name
+	provider  *provider          // nil if there is none
 }
 
 // New returns a service. Store, Now and Log are required.
@@ -59,7 +63,8 @@ func New(c Config) (*Service, error) {
 	case c.Log == nil:
 		return nil, errors.New("identity: no logger is given")
 	}
-	s := &Service{store: c.Store, baseURL: c.BaseURL, now: c.Now, log: c.Log}
+	s := &Service{store: c.Store, baseURL: c.BaseURL, passwords: c.Passwords, now: c.Now, log: c.Log}
+	s.passwords.Names = append(slices.Clone(c.Passwords.Names), c.BaseURL)
 	if c.OIDC != nil {
 		s.provider = &provider{OIDC: *c.OIDC}
 	}

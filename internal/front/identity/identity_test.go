@@ -417,6 +417,29 @@ func TestChangingAPasswordNeedsTheOldOneAndEndsOtherSessions(t *testing.T) {
 	}
 }
 
+func TestANewPasswordIsComparedWithTheNamesOfItsUser(t *testing.T) {
+	f := open(t)
+	f.token("t", tenancy.RoleKeyUser)
+	guessable := []string{"password1234", "alice-acme-2026", "alice@acme.example.com", "p.example.com/p"}
+	for _, p := range guessable {
+		if _, err := f.Welcome(t.Context(), "t", "a.key", p, here); !errors.Is(err, password.ErrGuessable) {
+			t.Errorf("the first password %s: %v", p, err)
+		}
+	}
+	session, err := f.Welcome(t.Context(), "t", "a.key", secret, here)
+	check(t, err)
+	kept, a := f.account(session)
+	f.now = f.now.Add(time.Minute)
+	for _, p := range guessable {
+		if err := f.ChangePassword(t.Context(), a, kept, secret, p, here); !errors.Is(err, password.ErrGuessable) {
+			t.Errorf("the new password %s: %v", p, err)
+		}
+	}
+	if _, err := f.SignIn(t.Context(), "a.key", secret, here); err != nil {
+		t.Errorf("the password that stayed: %v", err)
+	}
+}
+
 func TestADeletedAccountIsGoneAndAnAccountCannotDeleteItself(t *testing.T) {
 	f := open(t)
 	alice, olga := f.welcome("alice", tenancy.RoleKeyUser), f.welcome("olga", tenancy.RoleOperator)

@@ -185,8 +185,8 @@ func (s *Service) matches(ctx context.Context, a tenancy.Account, secret string,
 }
 
 // Welcome creates the account of an operator or a key user who has a token, and signs it in. A token creates one
-// account. It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrShort],
-// [password.ErrLong] or [password.ErrBusy].
+// account. It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrBusy] or an
+// error of [password.Rules.Check].
 func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Browser) (session string, err error) {
 	leave, err := s.attempt(b)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Bro
 	if err := a.Check(); err != nil {
 		return "", err
 	}
-	if a.Password, err = password.Hash(ctx, secret); err != nil {
+	if a.Password, err = s.newPassword(ctx, a, secret); err != nil {
 		return "", err
 	}
 	err = s.change(ctx, a, "account.created", map[string]any{"origin": a.Origin}, func(tx *store.Tx) error {

@@ -168,6 +168,11 @@ var germanFrame = []translation{
 		"Der Passkey wurde hinzugefügt. Sie können sich jetzt damit anmelden.",
 	},
 	{"The passkey has been removed.", "Der Passkey wurde entfernt."},
+	{"The password is longer than 1024 bytes.", "Das Passwort ist länger als 1024 Byte."},
+	{
+		"The password must have at least 12 characters. A sentence works well.",
+		"Das Passwort muss mindestens 12 Zeichen haben. Ein ganzer Satz eignet sich gut.",
+	},
 	{
 		"The password has been changed. Other browsers must sign in again.",
 		"Das Passwort wurde geändert. Andere Browser müssen sich neu anmelden.",
@@ -194,6 +199,18 @@ var germanFrame = []translation{
 	{"Your account has no rights at the moment. Sign in with your company account.",
 		"Ihr Konto hat zurzeit keine Berechtigungen. Melden Sie sich mit Ihrem Unternehmenskonto an."},
 	{"This passkey is not registered here.", "Dieser Passkey ist hier nicht registriert."},
+	{
+		"This password is easy to guess: it mainly consists of common words, names or patterns. Use a sentence that only " +
+			"you know.",
+		"Dieses Passwort ist leicht zu erraten: Es besteht vor allem aus häufigen Wörtern, Namen oder Mustern. Verwenden " +
+			"Sie einen Satz, den nur Sie kennen.",
+	},
+	{
+		"This password is in a list of passwords that were stolen from other services. Use another one, and change it " +
+			"where you use it.",
+		"Dieses Passwort steht in einer Liste von Passwörtern, die bei anderen Diensten gestohlen wurden. Verwenden Sie " +
+			"ein anderes, und ändern Sie es dort, wo Sie es verwenden.",
+	},
 	{
 		"This token is unknown or no longer valid. Ask the person who gave it to you for a new one.",
 		"Dieses Token ist unbekannt oder nicht mehr gültig. Bitten Sie die Person, von der Sie es erhalten haben, um ein " +

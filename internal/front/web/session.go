@@ -124,7 +124,18 @@ func (v *view) explain(err error) *refusal {
 	case errors.Is(err, identity.ErrOwnAccount):
 		return &refusal{http.StatusConflict, v.T("You are signed in with this account. Another operator can delete " +
 			"it.")}
-	case errors.Is(err, password.ErrShort), errors.Is(err, password.ErrLong), errors.Is(err, tenancy.ErrInvalid):
+	case errors.Is(err, password.ErrGuessable):
+		return &refusal{http.StatusUnprocessableEntity, v.T("This password is easy to guess: it mainly consists of common " +
+			"words, names or patterns. Use a sentence that only you know.")}
+	case errors.Is(err, password.ErrBreached):
+		return &refusal{http.StatusUnprocessableEntity, v.T("This password is in a list of passwords that were stolen from " +
+			"other services. Use another one, and change it where you use it.")}
+	case errors.Is(err, password.ErrShort):
+		return &refusal{http.StatusUnprocessableEntity, v.T("The password must have at least 12 characters. A sentence " +
+			"works well.")}
+	case errors.Is(err, password.ErrLong):
+		return &refusal{http.StatusUnprocessableEntity, v.T("The password is longer than 1024 bytes.")}
+	case errors.Is(err, tenancy.ErrInvalid):
 		return &refusal{http.StatusUnprocessableEntity, err.Error()}
 	case errors.Is(err, tenancy.ErrNotFound):
 		return &refusal{http.StatusNotFound, ""}

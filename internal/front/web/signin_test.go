@@ -256,6 +256,10 @@ func TestAPasswordIsChangedAndOtherBrowsersAreSignedOut(t *testing.T) {
 	if status, _ := c.post(here, "/account/password", "old", c.password("alice"), "new", "short"); status != 422 {
 		t.Errorf("with a short one: %d", status)
 	}
+	if status, page := c.post(here, "/account/password", "old", c.password("alice"), "new", "alice-password-1"); status !=
+		422 || !strings.Contains(page, "easy to guess") {
+		t.Errorf("with one that is easy to guess: %d", status)
+	}
 	if _, page := c.post(here, "/account/password", "old", c.password("alice"), "new", better); !strings.Contains(page,
 		"The password has been changed.") {
 		t.Error("it is not changed")

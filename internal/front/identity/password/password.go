@@ -1,8 +1,9 @@
 // Package password hashes passwords with argon2id (RFC 9106), in the PHC string form.
 //
-// It promises that a hash reveals only whether another password is the same. A password must have at least twelve
-// characters; its strength is up to its owner. [Waste] takes as long as a comparison, for names that do not exist. Few
-// hashes are computed at the same time, few requests wait for their turn, and one that has ended is not computed.
+// It promises that a hash reveals only whether another password is the same. [Rules] refuse new passwords that are
+// short, easy to guess or breached, without a request to another service. [Waste] takes as long as a comparison, for
+// names that do not exist. Few hashes are computed at the same time, few requests wait for their turn, and one that has
+// ended is not computed.
 package password
 
 import (
@@ -13,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -38,9 +38,8 @@ var ErrBusy = errors.New("password: too many passwords are being checked: try ag
 
 // Errors of [Hash].
 var (
-	//lint:ignore ST1005 the text is shown to people
-	ErrShort = errors.New("The password must have at least 12 characters. A sentence works well.")
-	ErrLong  = errors.New("The password is longer than 1024 bytes.") //lint:ignore ST1005 the text is shown to people
+	ErrShort = errors.New("password: less than 12 characters")
+	ErrLong  = errors.New("password: more than 1024 bytes")
 )
 
 const (
@@ -75,11 +74,8 @@ func key(ctx context.Context, password string, salt []byte, m, t uint32, p uint8
 // Hash hashes a password. It returns [ErrShort] or [ErrLong] if the password is not allowed, [ErrBusy], or the error of
 // the context.
 func Hash(ctx context.Context, password string) (string, error) {
-	switch {
-	case utf8.RuneCountInString(password) < shortest:
-		return "", ErrShort
-	case len(password) > longest:
-		return "", ErrLong
+	if err := checkLength(password); err != nil {
+		return "", err
 	}
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
