@@ -26,7 +26,7 @@ test: packages ## everything, with the race detector, against real servers; the 
 	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v '/rollover$$')
 	$(GO) test -timeout 20m ./rollover
 	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/kms
-	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/service -run RealToken
+	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
 
 # The packages whose tests are fast and need no server. Those of rollover explore nothing.
 CHECKED := ./client ./docs ./internal ./policy ./tenancy ./internal/keys/certfile ./internal/keys/issuer \

@@ -96,7 +96,7 @@ func (k tokenKey) tokenURI() string {
 }
 
 // Tokens returns the tokens of this machine. It calls nothing.
-func Tokens() keyring.Tokens { return countedTokens{newTokens()} }
+func Tokens() keyring.Tokens { return countedTokens{openedTokens()} }
 
 // countedTokens counts the calls of tokens.
 type countedTokens struct{ keyring.Tokens }

@@ -36,7 +36,7 @@ func noPKCS11() error { return fmt.Errorf("the pkcs11 token: %w", errNoPKCS11) }
 // noTokens refuse every call.
 type noTokens struct{}
 
-func newTokens() keyring.Tokens { return noTokens{} }
+func openedTokens() keyring.Tokens { return noTokens{} }
 
 func (noTokens) Check(context.Context, string) error { return noPKCS11() }
 

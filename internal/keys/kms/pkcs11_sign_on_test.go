@@ -43,20 +43,10 @@ func TestATokenMakesAndFindsKeysThatSign(t *testing.T) {
 	p.signsWith(t, two, public)
 }
 
-// closing opens signers whose sessions end with the test, because the module is shared by the process.
+// closing opens signers. The sessions of their tokens end with the test, because the module is shared by the process.
 func closing(t *testing.T) keyring.Signatories {
-	return func(uri string) (keyring.Signatory, error) {
-		s, err := OpenSigner(uri)
-		if err == nil {
-			opened := s.(countedSigner).signatory.(*tokenSigner)
-			t.Cleanup(func() {
-				if opened.token != nil {
-					opened.close()
-				}
-			})
-		}
-		return s, err
-	}
+	t.Cleanup(processTokens.closeAll)
+	return OpenSigner
 }
 
 // signsWith signs for a public key of several that have the label.
@@ -74,7 +64,7 @@ func TestATokenThatIsAwayDoesNotSignForAWhile(t *testing.T) {
 	check(t, err)
 	_, public, err := keyring.NamedKey(t.Context(), made)
 	check(t, err)
-	made.(countedSigner).signatory.(*tokenSigner).close()
+	processTokens.closeAll()
 	p.away(true)
 	_, err = made.Sign(t.Context(), public, make([]byte, 32), crypto.SHA256)
 	p.clean(t, err)

@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -33,19 +34,28 @@ type tokens struct {
 	all map[string]*token
 }
 
-func newTokens() keyring.Tokens { return &tokens{all: map[string]*token{}} }
+func newTokens() *tokens { return &tokens{all: map[string]*token{}} }
+
+// processTokens are those of the process. A token has one login, whether a tenant or an issuing CA has the key.
+var processTokens = newTokens()
+
+func openedTokens() keyring.Tokens { return processTokens }
 
 // A token is one token with its sessions. A call that hangs keeps its place, so that a token that hangs does not
 // collect calls without end.
 type token struct {
 	tokenKey
 	places chan struct{}
+	alone  chan struct{} // has the place of the call that takes all places
+	pause  time.Duration // limits the wait of that call for the others
 
 	mu      sync.Mutex // guards what follows, and is held while the token is opened
 	opened  *openToken // nil if it is to be opened
 	refused string     // the PIN that it does not accept
 	// reopened is the last time that the token was opened again for a key that it did not show.
 	reopened time.Time
+	// decrypts is true if the token makes no RSA key that only signs.
+	decrypts bool
 }
 
 // An openToken has the sessions of a token, and is closed after the last call that uses it.
@@ -62,33 +72,113 @@ func (t *tokens) of(uri string) (*token, tokenKey, error) {
 	if err != nil {
 		return nil, k, err
 	}
+	return t.named(k), k, nil
+}
+
+// named returns the token that the URI of a key names.
+func (t *tokens) named(k tokenKey) *token {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	one := t.all[k.tokenURI()]
 	if one == nil {
-		one = &token{tokenKey: tokenKey{token: k.token, serial: k.serial}, places: make(chan struct{}, tokenCalls)}
+		one = &token{tokenKey: tokenKey{token: k.token, serial: k.serial}, places: make(chan struct{}, tokenCalls),
+			alone: make(chan struct{}, 1), pause: othersPause}
 		t.all[k.tokenURI()] = one
 	}
-	return one, k, nil
+	return one
 }
 
-// call calls the token.
+// call calls the token. A call that the token fails is repeated once while there is no other, with the token opened
+// again. A TPM needs that: its library loads each key into one of a few places of the TPM when the key is used, and
+// unloads keys at the logout only.
 func call[T any](ctx context.Context, t *token, do func(o *openToken) (T, error)) (none T, err error) {
 	select {
 	case t.places <- struct{}{}:
 	case <-ctx.Done():
-		return none, &keyring.Away{Err: errors.New("the token has been busy for too long: check the token")}
+		return none, errBusy()
 	}
-	return withinTime(ctx, func() (value T, err error) {
-		defer func() { <-t.places }()
+	value, opened, err := attempt(ctx, t, 1, do)
+	if !opened || !mayPass(err) || !t.takeAllPlaces(ctx) {
+		return value, err
+	}
+	t.close()
+	value, _, err = attempt(ctx, t, tokenCalls, do)
+	return value, err
+}
+
+// mayPass reports whether the token failed a call that it may do if it is opened again.
+func mayPass(err error) bool {
+	away, code := (*keyring.Away)(nil), pkcs11.Error(0)
+	if !errors.As(err, &away) || !errors.As(err, &code) {
+		return false
+	}
+	switch code {
+	case pkcs11.CKR_MECHANISM_INVALID, pkcs11.CKR_MECHANISM_PARAM_INVALID, pkcs11.CKR_ATTRIBUTE_TYPE_INVALID,
+		pkcs11.CKR_ATTRIBUTE_VALUE_INVALID, pkcs11.CKR_KEY_SIZE_RANGE, pkcs11.CKR_FUNCTION_NOT_SUPPORTED:
+		return false
+	}
+	return true
+}
+
+func errBusy() error {
+	return &keyring.Away{Err: errors.New("the token has been busy for too long: check the token")}
+}
+
+// attempt calls the token once, and frees the places of the call when it ends. The token was opened if the error is
+// that of the call.
+func attempt[T any](ctx context.Context, t *token, places int, do func(o *openToken) (T, error)) (value T, opened bool,
+	err error) {
+	type result struct {
+		value  T
+		opened bool
+		err    error
+	}
+	r, err := withinTime(ctx, func() (r result, err error) {
+		defer t.free(places)
 		o, err := t.use()
 		if err != nil {
-			return value, err
+			return r, err
 		}
-		value, err = do(o)
-		t.release(o, err)
-		return value, err
+		r.opened = true
+		r.value, r.err = do(o)
+		t.release(o, r.err)
+		return r, nil
 	})
+	if err != nil {
+		return value, false, err
+	}
+	return r.value, r.opened, r.err
+}
+
+// othersPause is the time that the repetition of a call waits for the other calls to end.
+const othersPause = 3 * time.Second
+
+// takeAllPlaces waits until there is no other call, and takes the places of all. It returns false if that takes too
+// long, because one call may hang or make a large key.
+func (t *token) takeAllPlaces(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, t.pause)
+	defer cancel()
+	select {
+	case t.alone <- struct{}{}:
+		defer func() { <-t.alone }()
+	case <-ctx.Done():
+		return false
+	}
+	for taken := range tokenCalls {
+		select {
+		case t.places <- struct{}{}:
+		case <-ctx.Done():
+			t.free(taken)
+			return false
+		}
+	}
+	return true
+}
+
+func (t *token) free(places int) {
+	for range places {
+		<-t.places
+	}
 }
 
 // use returns the open token for one call.
@@ -148,27 +238,44 @@ func (t *token) release(o *openToken, err error) {
 	}
 }
 
-// key returns a key of the open token; nil if there is none.
-func (t *token) key(o *openToken, k tokenKey) (crypto11.Signer, error) {
+// close closes the token while there is no call.
+func (t *token) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.opened != nil {
+		t.opened.Close()
+		t.opened = nil
+	}
+}
+
+// key returns the key of the open token with a label and a public key; nil if there is none.
+func (t *token) key(o *openToken, k tokenKey, public crypto.PublicKey) (crypto11.Signer, error) {
 	t.mu.Lock()
 	key := o.keys[k.object]
 	t.mu.Unlock()
-	if key != nil {
+	if key != nil && same(key.Public(), public) {
 		return key, nil
 	}
+	all, err := pairs(o, k)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range all {
+		if same(key.Public(), public) {
+			t.keep(o, k, key)
+			return key, nil
+		}
+	}
+	return nil, nil
+}
+
+// pairs returns the key pairs of the open token with a label.
+func pairs(o *openToken, k tokenKey) ([]crypto11.Signer, error) {
 	all, err := o.FindKeyPairs(nil, []byte(k.object))
 	if err != nil {
 		return nil, &keyring.Away{Err: fmt.Errorf("the token does not list its keys: %w: check the token", err)}
 	}
-	switch len(all) {
-	case 0:
-		return nil, nil
-	case 1:
-		t.keep(o, k, all[0])
-		return all[0], nil
-	}
-	return nil, fmt.Errorf("the token has %d key pairs with the label %s: destroy those that are not that of the "+
-		"certificate", len(all), k.object)
+	return all, nil
 }
 
 func (t *token) keep(o *openToken, k tokenKey, key crypto11.Signer) {
@@ -195,8 +302,8 @@ var tokenCurves = map[tenancy.KeyType]elliptic.Curve{tenancy.P256: elliptic.P256
 
 var tokenBits = map[tenancy.KeyType]int{tenancy.RSA2048: 2048, tenancy.RSA3072: 3072, tenancy.RSA4096: 4096}
 
-// Make implements [keyring.Tokens]. The key is sensitive and cannot be extracted. An RSA key signs, and does not
-// decrypt.
+// Make implements [keyring.Tokens]. The key is sensitive and cannot be extracted. An RSA key signs, and decrypts only
+// if the token makes no key that does not.
 func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (crypto.PublicKey, error) {
 	one, k, err := t.of(uri)
 	if err == nil {
@@ -205,27 +312,15 @@ func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (cr
 	if err != nil {
 		return nil, err
 	}
+	begun := false
 	return call(ctx, one, func(o *openToken) (crypto.PublicKey, error) {
-		public, err := crypto11.NewAttributeSetWithIDAndLabel([]byte(k.object), []byte(k.object))
-		if err != nil {
-			return nil, err
-		}
-		private := public.Copy()
-		for attribute, value := range map[crypto11.AttributeType]bool{crypto11.CkaToken: true, crypto11.CkaPrivate: true,
-			crypto11.CkaSensitive: true, crypto11.CkaExtractable: false, crypto11.CkaSign: true} {
-			if err := private.Set(attribute, value); err != nil {
+		if begun {
+			if err := one.remove(k); err != nil && !errors.Is(err, errNoKey) {
 				return nil, err
 			}
 		}
-		var made crypto11.Signer
-		if curve := tokenCurves[kind]; curve != nil {
-			made, err = o.GenerateECDSAKeyPairWithAttributes(public, private, curve)
-		} else {
-			err = errors.Join(private.Set(crypto11.CkaDecrypt, false), public.Set(crypto11.CkaEncrypt, false))
-			if err == nil {
-				made, err = o.GenerateRSAKeyPairWithAttributes(public, private, tokenBits[kind])
-			}
-		}
+		begun = true
+		made, err := one.make(o, k, kind)
 		if err != nil {
 			return nil, &keyring.Away{Err: fmt.Errorf("the token makes no key pair of the type %s: %w: check the token, and "+
 				"whether it has this type", kind, err)}
@@ -233,6 +328,67 @@ func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (cr
 		one.keep(o, k, made)
 		return made.Public(), nil
 	})
+}
+
+// make generates a key pair. The library of a TPM makes no RSA key that only signs.
+func (t *token) make(o *openToken, k tokenKey, kind tenancy.KeyType) (made crypto11.Signer, err error) {
+	if curve := tokenCurves[kind]; curve != nil {
+		public, private, err := attributes(k, nil)
+		if err != nil {
+			return nil, err
+		}
+		return o.GenerateECDSAKeyPairWithAttributes(public, private, curve)
+	}
+	t.mu.Lock()
+	decrypts := t.decrypts
+	t.mu.Unlock()
+	if !decrypts {
+		made, err = makeRSA(o, k, kind, map[crypto11.AttributeType]bool{crypto11.CkaDecrypt: false,
+			crypto11.CkaEncrypt: false})
+		var code pkcs11.Error
+		if !errors.As(err, &code) {
+			return made, err
+		}
+		if err := t.remove(k); err != nil && !errors.Is(err, errNoKey) {
+			return nil, err
+		}
+	}
+	made, err = makeRSA(o, k, kind, nil)
+	t.mu.Lock()
+	t.decrypts = err == nil
+	t.mu.Unlock()
+	return made, err
+}
+
+func makeRSA(o *openToken, k tokenKey, kind tenancy.KeyType, uses map[crypto11.AttributeType]bool) (crypto11.Signer,
+	error) {
+	public, private, err := attributes(k, uses)
+	if err != nil {
+		return nil, err
+	}
+	return o.GenerateRSAKeyPairWithAttributes(public, private, tokenBits[kind])
+}
+
+// attributes returns the attributes of a new key pair: that it encrypts is one of the public half, all others of the
+// private half.
+func attributes(k tokenKey, uses map[crypto11.AttributeType]bool) (public, private crypto11.AttributeSet, err error) {
+	if public, err = crypto11.NewAttributeSetWithIDAndLabel([]byte(k.object), []byte(k.object)); err != nil {
+		return nil, nil, err
+	}
+	private = public.Copy()
+	all := map[crypto11.AttributeType]bool{crypto11.CkaToken: true, crypto11.CkaPrivate: true,
+		crypto11.CkaSensitive: true, crypto11.CkaExtractable: false, crypto11.CkaSign: true}
+	maps.Copy(all, uses)
+	for attribute, value := range all {
+		half := private
+		if attribute == crypto11.CkaEncrypt {
+			half = public
+		}
+		if err := half.Set(attribute, value); err != nil {
+			return nil, nil, err
+		}
+	}
+	return public, private, nil
 }
 
 // Sign implements [keyring.Tokens].
@@ -246,21 +402,25 @@ func (t *tokens) Sign(ctx context.Context, uri string, public crypto.PublicKey, 
 		digest = digest[:min(len(digest), (ec.Params().N.BitLen()+7)/8)]
 	}
 	return call(ctx, one, func(o *openToken) ([]byte, error) {
-		key, err := one.key(o, k)
+		key, err := one.key(o, k, public)
 		if err != nil {
 			return nil, err
 		}
-		if key == nil || !same(key.Public(), public) {
+		if key == nil {
 			return nil, fmt.Errorf("%w with the label %s and the public key of the certificate: restore it from the backup of "+
 				"the token, or renew the certificate", errLostKey, k.object)
 		}
-		signature, err := key.Sign(rand.Reader, digest, opts)
-		if err != nil {
-			return nil, &keyring.Away{Err: fmt.Errorf("the token does not sign with the key %s: %w: check the token", k.object,
-				err)}
-		}
-		return signature, nil
+		return signed(key, k, digest, opts)
 	})
+}
+
+func signed(key crypto11.Signer, k tokenKey, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signature, err := key.Sign(rand.Reader, digest, opts)
+	if err != nil {
+		return nil, &keyring.Away{Err: fmt.Errorf("the token does not sign with the key %s: %w: check the token", k.object,
+			err)}
+	}
+	return signature, nil
 }
 
 var errLostKey = errors.New("the token has no key pair")
@@ -291,6 +451,11 @@ func (t *token) destroy(o *openToken, k tokenKey) error {
 	t.mu.Lock()
 	delete(o.keys, k.object)
 	t.mu.Unlock()
+	return t.remove(k)
+}
+
+// remove destroys all objects with a label while the token is open.
+func (t *token) remove(k tokenKey) error {
 	settings, err := t.settings()
 	if err != nil {
 		return err

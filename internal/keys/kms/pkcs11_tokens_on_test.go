@@ -4,6 +4,7 @@ package kms
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -19,6 +20,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +37,7 @@ const tokenURI = softhsmtest.URI
 
 // openTokens returns the tokens of a test. Their sessions end with it, because the module is shared by the process.
 func openTokens(t *testing.T) (*tokens, keyring.Tokens) {
-	own := newTokens().(*tokens)
+	own := newTokens()
 	t.Cleanup(func() { own.closeAll() })
 	return own, countedTokens{own}
 }
@@ -185,6 +187,56 @@ func TestATokenSignsForManyHandshakesAtOnce(t *testing.T) {
 	}
 }
 
+// A TPM has too few places for the keys of all tenants until it is opened again, which every call must allow.
+func TestACallThatATokenFailsIsRepeatedAlone(t *testing.T) {
+	startToken(t)
+	own, tokens := openTokens(t)
+	check(t, tokens.Check(t.Context(), tokenURI))
+	one := own.all[tokenURI]
+	one.pause = time.Minute // this machine may be busy
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	failure := func(code uint) error { return &keyring.Away{Err: pkcs11.Error(code)} }
+	var running, crowded atomic.Int32
+	var workers sync.WaitGroup
+	for range 3 * tokenCalls {
+		workers.Go(func() {
+			var used []*openToken
+			_, err := call(ctx, one, func(o *openToken) (none struct{}, err error) {
+				n := running.Add(1)
+				defer running.Add(-1)
+				if used = append(used, o); len(used) == 1 {
+					return none, failure(pkcs11.CKR_GENERAL_ERROR)
+				}
+				if n > 1 {
+					crowded.Add(1)
+				}
+				return none, nil
+			})
+			if err != nil || len(used) != 2 || used[0] == used[1] {
+				t.Errorf("%d attempts: %v", len(used), err)
+			}
+		})
+	}
+	workers.Wait()
+	if n := crowded.Load(); n != 0 {
+		t.Errorf("%d repetitions were not alone", n)
+	}
+	for code, want := range map[uint]int{pkcs11.CKR_DEVICE_ERROR: 2, pkcs11.CKR_MECHANISM_INVALID: 1} {
+		attempts := 0
+		_, err := call(ctx, one, func(*openToken) (none struct{}, err error) {
+			attempts++
+			return none, failure(code)
+		})
+		if attempts != want || !isAway(err) {
+			t.Errorf("%v: %d attempts, %v", pkcs11.Error(code), attempts, err)
+		}
+	}
+	if len(one.places) != 0 {
+		t.Errorf("%d calls have not ended", len(one.places))
+	}
+}
+
 func TestATokenThatIsAwayMakesAndDestroysNothingForAWhile(t *testing.T) {
 	p := startToken(t)
 	own, tokens := openTokens(t)
@@ -232,7 +284,7 @@ func TestAWrongPINIsTriedOnceUntilItIsChanged(t *testing.T) {
 // memory, as they are opened from the database, and with keys in SoftHSM.
 func BenchmarkHandshakes(b *testing.B) {
 	softhsmtest.Start(b)
-	own := newTokens().(*tokens)
+	own := newTokens()
 	b.Cleanup(own.closeAll)
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}

@@ -31,6 +31,20 @@ func Port(t testing.TB) int {
 	return port
 }
 
+// PortPair returns a [Port] whose next one is such a port too.
+func PortPair(t testing.TB) int {
+	t.Helper()
+	for {
+		port := Port(t)
+		if next, free := reserve(port + 1); free {
+			ports.mu.Lock()
+			defer ports.mu.Unlock()
+			ports.reserved = append(ports.reserved, next)
+			return port
+		}
+	}
+}
+
 // Address returns an address of loopback with a [Port].
 func Address(t testing.TB) string {
 	t.Helper()
