@@ -278,7 +278,11 @@ func TestARunWithoutItsRateLimitRenewsNothingAndWarns(t *testing.T) {
 		}
 		return errors.New("no limit today")
 	}
-	check(t, f.Tick(t.Context(), date("2026-11-01"))) // which warns
+	check(t, f.Tick(t.Context(), date("2026-01-15")))
+	check(t, f.Tick(t.Context(), date("2026-11-01")))
+	if tasks := f.tasks(acme); len(tasks) != 3 {
+		t.Errorf("%d tasks after the warning, want one for each key user", len(tasks))
+	}
 	if err := f.Tick(t.Context(), date("2026-12-01")); err == nil || !strings.Contains(err.Error(), "no limit today") ||
 		!strings.Contains(err.Error(), "2 certificates could not be renewed") {
 		t.Errorf("got %v", err)

@@ -3,11 +3,13 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -142,4 +144,41 @@ type failing struct{}
 
 func (failing) Issue(context.Context, issuer.Request) (issuer.Issued, error) {
 	return issuer.Issued{}, errors.New("the CA is away")
+}
+
+func TestASuggestionOfTheCAReportsEachStatementThatFails(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	s, _ := f.withSuggesting(now)
+	for name, from := range map[string]time.Time{"to renew now": now, "to renew later": now.Add(time.Hour)} {
+		s.hint = issuer.Hint{From: from, To: from.Add(time.Hour)}
+		at := now.Add(time.Second)
+		if from.Equal(now) {
+			at = now.Add(2 * time.Hour)
+		}
+		t.Run(name, func(t *testing.T) {
+			f.eachStatement(t, now, func(g *fixture) error { return g.FollowHints(t.Context(), at) })
+		})
+	}
+}
+
+// A page of certificates about which the CA fails does not keep those after it from being asked about.
+func TestTheCAIsAskedAboutTheCertificatesOfEveryPage(t *testing.T) {
+	now := date("2026-01-15")
+	f := sqlite(t, policy.Default, now)
+	s, acme := f.withSuggesting(now)
+	var certs []store.SealedCertificate
+	for i := range requestPage {
+		certs = append(certs, store.SealedCertificate{Certificate: tenancy.Certificate{ID: store.NewID(),
+			TenantID: acme.ID, Purpose: tenancy.Purpose(fmt.Sprint("c", i)), Generation: 1, State: tenancy.Active,
+			NotBefore: now, NotAfter: now.AddDate(1, 0, 0), KeyType: tenancy.P256, DER: []byte{0x30, 0}, Issuer: "bank-ca",
+			CreatedAt: now}, SealedKey: []byte{0}})
+	}
+	check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.Create(t.Context(), store.Rows{Certificates: certs})
+	}))
+	check(t, f.FollowHints(t.Context(), now))
+	if s.asked != requestPage+1 {
+		t.Errorf("the CA was asked about %d certificates, want %d", s.asked, requestPage+1)
+	}
 }

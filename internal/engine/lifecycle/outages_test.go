@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,20 @@ func (f *fixture) renewed(purpose tenancy.Purpose) (n int) {
 		}
 	}
 	return n
+}
+
+func TestAnIssuerWithoutALimitIsAskedByEachProcessor(t *testing.T) {
+	f := sqlite(t, policy.Default, date("2026-01-15"))
+	processors := runtime.GOMAXPROCS(0)
+	for _, name := range []string{"", "unknown"} {
+		if got := f.parallel(name); got != processors || runtime.GOMAXPROCS(0) != processors {
+			t.Errorf("%q: %d requests at the same time, want %d of %d", name, got, processors, runtime.GOMAXPROCS(0))
+		}
+	}
+	f.withCrowded(0, date("2026-01-15"))
+	if got := f.parallel("bank-ca"); got != 4 {
+		t.Errorf("%d requests at the same time to a CA that takes 4", got)
+	}
 }
 
 func TestACAThatDoesNotAnswerCostsAnAttemptAFewTimeOutsAndTheOthersNothing(t *testing.T) {

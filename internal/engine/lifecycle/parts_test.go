@@ -182,6 +182,9 @@ func TestARunIsSpreadIfThePolicyAsksForIt(t *testing.T) {
 	f.policy.Spread = 6 * time.Hour
 	now := date("2026-11-01")
 	check(t, f.Tick(t.Context(), now))
+	if first := s.parts[0].BeginsAt; !first.IsZero() {
+		t.Errorf("the first part begins at %s, and not at once", first)
+	}
 	for i, p := range s.parts[1:] {
 		i++
 		if want := now.Add(time.Duration(i) * f.policy.Spread / time.Duration(len(s.parts))); !p.BeginsAt.Equal(want) {

@@ -154,7 +154,7 @@ func (e *Engine) begin(ctx context.Context, runDate, now time.Time) (handedOut b
 	if err != nil {
 		return false, err
 	}
-	taken := false // another replica added the parts
+	var taken bool // by another replica, which added the parts
 	err = e.store.InTx(ctx, func(tx *store.Tx) error {
 		handedOut, taken = false, false
 		started, err := tx.StartRun(ctx, tenancy.Run{RunDate: runDate, Policy: e.policy.Name, StartedAt: now})
@@ -302,7 +302,7 @@ func (w *attempt) readAll(ctx context.Context, from store.Position, read chan<- 
 func (w *attempt) read(ctx context.Context, from store.Position) *page {
 	p := &page{from: from}
 	p.certs, p.err = w.engine.store.Due(ctx, w.runDate, from, w.part.Until, pageSize)
-	if p.err == nil && len(p.certs) > 0 {
+	if p.err == nil {
 		p.people, p.err = w.engine.audiences(ctx, w.engine.store.Reader, p.certs)
 	}
 	return p
@@ -361,7 +361,7 @@ func (w *attempt) readAgain(ctx context.Context, p, rest *page) *page {
 	if again.certs, again.err = w.engine.store.Due(ctx, w.runDate, p.from, until, 2*pageSize); again.err == nil {
 		again.certs = slices.DeleteFunc(again.certs, func(c tenancy.Certificate) bool { return !wanted[c.ID] })
 	}
-	if again.err == nil && len(again.certs) > 0 {
+	if again.err == nil {
 		again.people, again.err = w.engine.audiences(ctx, w.engine.store.Reader, again.certs)
 	}
 	return again

@@ -98,6 +98,30 @@ func TestASearchFindsEveryEntryWhateverPartOfTheLogItReads(t *testing.T) {
 	})
 }
 
+func TestEveryPageOfTheAuditLogIsVerified(t *testing.T) {
+	s := lite(t)
+	before, err := s.EventHead(t.Context())
+	must(t, err)
+	const more = 2500 // three pages
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+		events := make([]tenancy.Event, more)
+		for i := range events {
+			events[i] = tenancy.NewEvent(now, "olga", "x.done", "acme", fmt.Sprint("o", i), nil)
+		}
+		return tx.Audit(ctx, events...)
+	}))
+	chain, err := s.VerifyEvents(t.Context())
+	if err != nil || chain.Seq != before.Seq+more {
+		t.Errorf("verified up to %d of %d: %v", chain.Seq, before.Seq+more, err)
+	}
+	_, err = s.writer.ExecContext(t.Context(), "UPDATE events SET object = 'other' WHERE seq = ?", chain.Seq-1)
+	must(t, err)
+	broken := (*tenancy.ChainError)(nil)
+	if _, err := s.VerifyEvents(t.Context()); !errors.As(err, &broken) || broken.Seq != chain.Seq-1 {
+		t.Errorf("a change on the last page: %v", err)
+	}
+}
+
 // Entries of others may be all that come before.
 func TestASearchThatReachedTheFirstEntryOfATenantHasNoNextPage(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {

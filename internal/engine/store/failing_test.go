@@ -441,3 +441,14 @@ func TestTheLongestLifetimeIsSearchedAmongTheCertificatesOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestIDsSortByTheTimeOfTheirCreation(t *testing.T) {
+	last := ""
+	for range 100 {
+		id := NewID()
+		if id <= last || id >= End(now).ID {
+			t.Fatalf("%q after %q", id, last)
+		}
+		last = id
+	}
+}

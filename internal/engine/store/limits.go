@@ -24,10 +24,11 @@ func (s *Store) Reserve(ctx context.Context, name string, n int, perSecond float
 		if err != nil {
 			return err
 		}
-		if wait = free.Sub(now); wait > takes+time.Hour { // the clock of another replica was wrong
-			wait = 0
-			_, err = tx.exec(ctx, "UPDATE limits SET free_at = ? WHERE name = ?", micros(now.Add(takes)), name)
+		if wait = free.Sub(now); wait <= takes+time.Hour {
+			return nil
 		}
+		wait = 0 // the clock of another replica was wrong
+		_, err = tx.exec(ctx, "UPDATE limits SET free_at = ? WHERE name = ?", micros(now.Add(takes)), name)
 		return err
 	})
 	return wait, err

@@ -22,6 +22,9 @@ func TestAReadOnlyDatabaseIsDescribedInWords(t *testing.T) {
 		must(t, err)
 		defer s.Close()
 		must(t, s.Writable(t.Context()))
+		if got, _, _ := strings.Cut(url, ":"); Engine(got) != s.Engine() {
+			t.Errorf("the engine of %s is %s", got, s.Engine())
+		}
 		if n := s.DB().Stats().MaxOpenConnections; n != map[Engine]int{SQLite: 1, Postgres: MaxConnections - 2}[s.engine] ||
 			MaxConnections != 34 { // docs/operations.md
 			t.Errorf("%s: %d connections", s.engine, n)
@@ -46,6 +49,10 @@ func TestAReadOnlyDatabaseIsDescribedInWords(t *testing.T) {
 		}
 		set(off)
 		must(t, s.Writable(t.Context()))
+		must(t, s.Close())
+		if s.Writable(t.Context()) == nil {
+			t.Error("a closed database can be written")
+		}
 	})
 }
 

@@ -371,6 +371,9 @@ func TestARestoreReportsEachFileThatFails(t *testing.T) {
 		"the log of the backup cannot be read": {prepare: func(_, backup string) { folder(backup + "-wal") },
 			want: "is a directory"},
 		"the copy cannot be renamed": {check: func(path string) { folder(path + restoredSuffix + at) }, want: "file exists"},
+		"the log of the old database cannot be kept": {prepare: func(path, _ string) {
+			folder(path + replacedSuffix + at + "-wal")
+		}, want: "complete the restore"},
 		"an earlier restore cannot be completed": {prepare: func(path, backup string) {
 			copyOver(t, backup, path+restoredSuffix+at)
 			must(t, os.Remove(path+"-shm"))

@@ -30,11 +30,16 @@ func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Tim
 		}, "SELECT locked_until FROM sign_in_failures WHERE name_hash = ? AND network = ?", hash, network)
 		return 0, lockedUntil, err
 	}
-	if wait := lock(failures); err == nil && wait > 0 {
-		err = t.execOne(ctx, "UPDATE sign_in_failures SET locked_until = ? WHERE name_hash = ? AND network = ?",
-			micros(now.Add(wait)), hash, network)
+	if err != nil {
+		return 0, time.Time{}, err
 	}
-	return failures, time.Time{}, err
+	if wait := lock(failures); wait > 0 {
+		if err := t.execOne(ctx, "UPDATE sign_in_failures SET locked_until = ? WHERE name_hash = ? AND network = ?",
+			micros(now.Add(wait)), hash, network); err != nil {
+			return 0, time.Time{}, err
+		}
+	}
+	return failures, time.Time{}, nil
 }
 
 // UncountSignIn takes back one attempt whose password was not checked. A pair with fewer than locks failures is no

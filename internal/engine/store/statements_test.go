@@ -234,6 +234,59 @@ func TestEachStatementOfALongerOperationMustSucceed(t *testing.T) {
 	})
 }
 
+func TestWhatIsStoredAtTheFirstCallMustBeStored(t *testing.T) {
+	s := lite(t)
+	b := newBreaker(t, s)
+	b.each(3, func() error { _, err := s.InstalledAt(t.Context(), now); return err })
+	if got, err := s.InstalledAt(t.Context(), now.Add(time.Hour)); err != nil || !got.Equal(now) {
+		t.Errorf("installed at %s, %v", got, err)
+	}
+	must(t, write(t, s, func(ctx context.Context, tx *Tx) error { return tx.SetSetting(ctx, longestLifetime, "") }))
+	b.each(4, func() error { _, err := s.LongestValidity(t.Context(), 50*365*day); return err })
+}
+
+// Between the look at a claim and the claim itself, another replica may claim the work, or the claim may fail.
+func TestWorkIsDoneOnlyByTheReplicaWhoseClaimIsStored(t *testing.T) {
+	s := lite(t)
+	works := 0
+	once := func() (bool, error) {
+		return s.Once(t.Context(), ClaimHead, "mail/2026-11-01", now, func(*Tx) error { works++; return nil })
+	}
+	s.BeforeStatements(func(query string) error {
+		if strings.HasPrefix(query, "INSERT INTO claims") {
+			return errFault
+		}
+		return nil
+	})
+	if did, err := once(); did || !errors.Is(err, errFault) || works != 0 {
+		t.Errorf("a claim that fails: done %v, %d times, %v", did, works, err)
+	}
+	s.BeforeStatements(nil)
+	_, err := s.writer.ExecContext(t.Context(), "CREATE TRIGGER faster BEFORE INSERT ON claims BEGIN "+
+		"SELECT RAISE(IGNORE); END")
+	must(t, err)
+	if did, err := once(); did || err != nil || works != 0 {
+		t.Errorf("a claim of another replica: done %v, %d times, %v", did, works, err)
+	}
+}
+
+// An attempt that does not lock its pair costs two statements: that which forgets old ones, and that which counts.
+func TestAnAttemptToSignInIsLockedOnlyForAWhile(t *testing.T) {
+	s := lite(t)
+	for wait, want := range map[time.Duration]int{0: 2, time.Minute: 3} {
+		statements := 0
+		s.BeforeStatements(func(string) error { statements++; return nil })
+		must(t, write(t, s, func(ctx context.Context, tx *Tx) error {
+			_, _, err := tx.CountSignIn(ctx, "olga", fmt.Sprint("network ", want), now,
+				func(int) time.Duration { return wait })
+			return err
+		}))
+		if statements != want {
+			t.Errorf("an attempt that locks for %v has %d statements, want %d", wait, statements, want)
+		}
+	}
+}
+
 // SQLite finds a violated constraint at the commit if the transaction asks it to.
 func TestACommitThatFailsIsAnErrorAndNotifiesNothing(t *testing.T) {
 	s := lite(t)

@@ -148,10 +148,7 @@ func checkLog(ctx context.Context, path string) error {
 		return nil
 	}
 	// This connection reads only the file: with "immutable", SQLite does not look for a log.
-	db, err := sql.Open("sqlite", fileName(path)+"?mode=ro&immutable=1")
-	if err != nil {
-		return err
-	}
+	db := sql.OpenDB(&preparing{name: fileName(path) + "?mode=ro&immutable=1"})
 	defer db.Close()
 	var id int32
 	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&id)

@@ -535,4 +535,11 @@ func TestAColumnOfAnotherTypeIsNotWrittenInBulk(t *testing.T) {
 		!strings.Contains(err.Error(), "float64") {
 		t.Errorf("%v, %v", arrays, err)
 	}
+	err = write(t, postgres(t), func(ctx context.Context, tx *Tx) error {
+		_, err := bulkInsert("settings", "name text").write(ctx, tx, 1, func(int) []any { return []any{1.5} })
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "cannot be written in bulk") {
+		t.Errorf("on PostgreSQL: %v", err)
+	}
 }
