@@ -20,7 +20,7 @@ const (
 	URI   = "pkcs11:token=" + Label
 )
 
-// places is how many keys can be loaded at the same time: as many as with the resource manager of Linux.
+// places limits the keys that are loaded at the same time, as the resource manager of Linux does.
 const places = "3"
 
 var started atomic.Bool
