@@ -193,27 +193,6 @@ func TestTheSplittingOfARunReportsEachStatementThatFails(t *testing.T) {
 	f.eachStatement(t, now, func(g *fixture) error { return g.Tick(t.Context(), now) })
 }
 
-// Another replica may renew a certificate of a page. Then the page is read again, and that may fail.
-func TestAPageThatCannotBeReadAgainAfterAConflictIsAnError(t *testing.T) {
-	f := sqlite(t, "perennial", date("2026-01-15"))
-	f.tenant("acme", date("2026-01-15"))
-	run, full := date("2026-12-01"), errors.New("the disk is full")
-	again := false
-	f.store.BeforeStatements(func(query string) error {
-		switch {
-		case strings.HasPrefix(query, "INSERT INTO notices"):
-			again = true
-			return fmt.Errorf("%w: test", tenancy.ErrConflict)
-		case again && strings.HasPrefix(query, "SELECT"):
-			return full
-		}
-		return nil
-	})
-	if _, err := f.Run(t.Context(), run, run); !errors.Is(err, full) {
-		t.Errorf("got %v", err)
-	}
-}
-
 // Two replicas may add the parts of a run that an earlier release began. The slower one leaves them to the other.
 func TestARunWhosePartsAnotherReplicaAddsIsNotAnError(t *testing.T) {
 	f := sqlite(t, "perennial", date("2026-01-15"))

@@ -1,7 +1,9 @@
 package lifecycle
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -283,4 +285,39 @@ func TestEveryStepWithATokenReportsEachStatementThatFails(t *testing.T) {
 	}
 	check(t, renew(f))
 	f.eachStatement(t, founded, func(g *fixture) error { return g.DestroyTokenKeys(t.Context(), founded) })
+}
+
+func TestKeysThatAreNotDestroyedYetAreLogged(t *testing.T) {
+	founded := date("2026-01-15")
+	f, tokens := sqlite(t, "perennial", founded), signertest.NewTokens()
+	var log bytes.Buffer
+	f.config.Log = slog.New(slog.NewTextHandler(&log, nil))
+	f.withToken(tokens, signertest.Token)
+	f.tenant("acme", founded)
+	f.withToken(tokens, "") // new keys are sealed
+	logged := func(want string) {
+		t.Helper()
+		if got := log.String(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("the log has %q, want %q", got, want)
+		}
+		log.Reset()
+	}
+	now := founded.AddDate(0, 0, 1)
+	f.store.BeforeStatements(func(query string) error {
+		if strings.HasPrefix(query, "SELECT") && strings.Contains(query, "token_keys") {
+			return errors.New("the disk is full")
+		}
+		return nil
+	})
+	_, err := f.RenewByHand(t.Context(), "acme", tenancy.ForTenant, Compromised, "olga", now)
+	check(t, err)
+	logged("the next tick does it")
+	f.store.BeforeStatements(nil)
+	tokens.Away(true)
+	check(t, f.DestroyTokenKeys(t.Context(), now))
+	logged("this is tried again every hour\" keys=1")
+	tokens.Away(false)
+	check(t, f.DestroyTokenKeys(t.Context(), now.Add(destroyAgain)))
+	logged("")
+	f.holds("after the second attempt", tokens, 1) // the M-user
 }
