@@ -333,6 +333,28 @@ type aDeadline struct {
 
 func (d aDeadline) Deadline() (time.Time, bool) { return d.by, true }
 
+func TestRunsGetThreeQuartersOfTheTimeOfATick(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Hour)
+	defer cancel()
+	runs, stop := forRuns(ctx)
+	by, limited := runs.Deadline()
+	if left := time.Until(by); !limited || left > 75*time.Hour || left < 74*time.Hour {
+		t.Errorf("runs have %s of 100 hours", left)
+	}
+	stop()
+	if !errors.Is(context.Cause(runs), context.Canceled) {
+		t.Errorf("runs end with %v", context.Cause(runs))
+	}
+	runs, stop = forRuns(t.Context())
+	if by, limited := runs.Deadline(); limited || runs.Err() != nil {
+		t.Errorf("runs of a tick without a limit end at %s: %v", by, runs.Err())
+	}
+	stop()
+	if runs.Err() == nil {
+		t.Error("runs do not end with their tick")
+	}
+}
+
 func TestARunByASlowCALeavesTimeForTheRestOfATick(t *testing.T) {
 	founded, run := date("2026-01-15"), date("2026-12-01")
 	f := setUp(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), policy.Default, founded)

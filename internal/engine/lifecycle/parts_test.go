@@ -177,6 +177,28 @@ func TestAPartThatFailedIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestARunThatChangesNoCertificateCountsNothing(t *testing.T) {
+	f := sqlite(t, "perennial", date("2026-01-15"))
+	f.tenant("acme", date("2026-01-15"))
+	var written []string
+	f.store.BeforeStatements(func(query string) error {
+		if !strings.HasPrefix(query, "SELECT") {
+			written = append(written, query)
+		}
+		return nil
+	})
+	run, err := f.Run(t.Context(), date("2026-09-01"), date("2026-09-01"))
+	check(t, err)
+	if run.FinishedAt.IsZero() {
+		t.Errorf("the run is not finished: %+v", run)
+	}
+	for _, query := range written {
+		if strings.HasPrefix(query, "UPDATE runs SET warned") || strings.Contains(query, "notices") {
+			t.Errorf("it writes %s", query)
+		}
+	}
+}
+
 func TestARunIsSpreadIfThePolicyAsksForIt(t *testing.T) {
 	f, s := split(t, "sqlite:"+t.TempDir()+"/p.db")
 	f.policy.Spread = 6 * time.Hour

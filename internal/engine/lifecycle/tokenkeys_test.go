@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -320,4 +321,27 @@ func TestKeysThatAreNotDestroyedYetAreLogged(t *testing.T) {
 	check(t, f.DestroyTokenKeys(t.Context(), now.Add(destroyAgain)))
 	logged("")
 	f.holds("after the second attempt", tokens, 1) // the M-user
+}
+
+func TestTheKeysOfEveryPageAreDestroyed(t *testing.T) {
+	now := date("2026-01-15")
+	f, tokens := sqlite(t, "perennial", now), signertest.NewTokens()
+	f.withToken(tokens, "")
+	for n := range tokenKeyPage + 1 {
+		uri := keyring.KeyInToken(signertest.Token, fmt.Sprintf("k%03d", n))
+		_, err := tokens.Make(t.Context(), uri, tenancy.P256)
+		check(t, err)
+		check(t, f.store.InTx(t.Context(), func(tx *store.Tx) error { return tx.AddTokenKey(t.Context(), uri, now) }))
+	}
+	check(t, f.DestroyTokenKeys(t.Context(), now.Add(-time.Microsecond)))
+	if got := len(tokens.Keys()); got != tokenKeyPage+1 {
+		t.Errorf("%d keys are left before their time, want %d", got, tokenKeyPage+1)
+	}
+	check(t, f.DestroyTokenKeys(t.Context(), now))
+	if got := tokens.Keys(); len(got) != 0 {
+		t.Errorf("the keys %q are left", got)
+	}
+	if due, err := f.store.HasTokenKeysDue(t.Context(), now.AddDate(1, 0, 0)); due || err != nil {
+		t.Errorf("keys that were destroyed are due: %v, %v", due, err)
+	}
 }
