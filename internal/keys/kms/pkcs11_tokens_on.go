@@ -54,8 +54,6 @@ type token struct {
 	refused string     // the PIN that it does not accept
 	// reopened is the last time that the token was opened again for a key that it did not show.
 	reopened time.Time
-	// decrypts is true if the token makes no RSA key that only signs.
-	decrypts bool
 }
 
 // An openToken has the sessions of a token, and is closed after the last call that uses it.
@@ -302,8 +300,7 @@ var tokenCurves = map[tenancy.KeyType]elliptic.Curve{tenancy.P256: elliptic.P256
 
 var tokenBits = map[tenancy.KeyType]int{tenancy.RSA2048: 2048, tenancy.RSA3072: 3072, tenancy.RSA4096: 4096}
 
-// Make implements [keyring.Tokens]. The key is sensitive and cannot be extracted. An RSA key signs, and decrypts only
-// if the token makes no key that does not.
+// Make implements [keyring.Tokens]. The key is sensitive and cannot be extracted.
 func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (crypto.PublicKey, error) {
 	one, k, err := t.of(uri)
 	if err == nil {
@@ -330,43 +327,39 @@ func (t *tokens) Make(ctx context.Context, uri string, kind tenancy.KeyType) (cr
 	})
 }
 
-// make generates a key pair. The library of a TPM makes no RSA key that only signs.
-func (t *token) make(o *openToken, k tokenKey, kind tenancy.KeyType) (made crypto11.Signer, err error) {
-	if curve := tokenCurves[kind]; curve != nil {
-		public, private, err := attributes(k, nil)
+// make generates a key pair. An RSA key only signs, unless it is in a TPM.
+func (t *token) make(o *openToken, k tokenKey, kind tenancy.KeyType) (crypto11.Signer, error) {
+	curve := tokenCurves[kind]
+	var uses map[crypto11.AttributeType]bool
+	if curve == nil {
+		tpm, err := t.isTPM()
 		if err != nil {
 			return nil, err
 		}
-		return o.GenerateECDSAKeyPairWithAttributes(public, private, curve)
-	}
-	t.mu.Lock()
-	decrypts := t.decrypts
-	t.mu.Unlock()
-	if !decrypts {
-		made, err = makeRSA(o, k, kind, map[crypto11.AttributeType]bool{crypto11.CkaDecrypt: false,
-			crypto11.CkaEncrypt: false})
-		var code pkcs11.Error
-		if !errors.As(err, &code) {
-			return made, err
-		}
-		if err := t.remove(k); err != nil && !errors.Is(err, errNoKey) {
-			return nil, err
+		if !tpm {
+			uses = map[crypto11.AttributeType]bool{crypto11.CkaDecrypt: false, crypto11.CkaEncrypt: false}
 		}
 	}
-	made, err = makeRSA(o, k, kind, nil)
-	t.mu.Lock()
-	t.decrypts = err == nil
-	t.mu.Unlock()
-	return made, err
-}
-
-func makeRSA(o *openToken, k tokenKey, kind tenancy.KeyType, uses map[crypto11.AttributeType]bool) (crypto11.Signer,
-	error) {
 	public, private, err := attributes(k, uses)
 	if err != nil {
 		return nil, err
 	}
+	if curve != nil {
+		return o.GenerateECDSAKeyPairWithAttributes(public, private, curve)
+	}
 	return o.GenerateRSAKeyPairWithAttributes(public, private, tokenBits[kind])
+}
+
+// isTPM reports whether the library is tpm2-pkcs11, which makes no RSA key that only signs: it takes the attribute of a
+// public key that verifies for that of a private key that decrypts.
+func (t *token) isTPM() (bool, error) {
+	module, err := t.module()
+	if err != nil {
+		return false, err
+	}
+	defer module.Destroy()
+	info, err := module.GetInfo()
+	return info.ManufacturerID == "tpm2-software.github.io", err
 }
 
 // attributes returns the attributes of a new key pair: that it encrypts is one of the public half, all others of the
@@ -456,13 +449,9 @@ func (t *token) destroy(o *openToken, k tokenKey) error {
 
 // remove destroys all objects with a label while the token is open.
 func (t *token) remove(k tokenKey) error {
-	settings, err := t.settings()
+	module, err := t.module()
 	if err != nil {
 		return err
-	}
-	module := pkcs11.New(settings.Path)
-	if module == nil {
-		return &keyring.Away{Err: errors.New("the module of the token cannot be loaded: check " + pkcs11Module)}
 	}
 	defer module.Destroy()
 	found, err := t.destroyObjects(module, k.object)
@@ -473,6 +462,19 @@ func (t *token) remove(k tokenKey) error {
 		return errNoKey
 	}
 	return nil
+}
+
+// module returns the library for calls while the token is open.
+func (t *token) module() (*pkcs11.Ctx, error) {
+	settings, err := t.settings()
+	if err != nil {
+		return nil, err
+	}
+	module := pkcs11.New(settings.Path)
+	if module == nil {
+		return nil, &keyring.Away{Err: errors.New("the module of the token cannot be loaded: check " + pkcs11Module)}
+	}
+	return module, nil
 }
 
 func (t *token) destroyObjects(module *pkcs11.Ctx, label string) (found int, err error) {
