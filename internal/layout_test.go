@@ -65,16 +65,18 @@ var layout = []struct {
 	{"internal/front/instructions", nil},
 	{"internal/front/principal", nil},
 	{"internal/front/identity/password", nil},
+	{"internal/front/refusals", nil},
 	{"internal/front/identity", []string{
-		"internal/front/identity/...", "internal/front/principal", "internal/engine/store",
+		"internal/front/identity/...", "internal/front/principal", "internal/front/refusals", "internal/engine/store",
 	}},
 	{"internal/front/api", []string{
-		"client", "internal/front/principal", "internal/front/publish", "internal/egress/...", "internal/engine/...",
+		"client", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
+		"internal/egress/...", "internal/engine/...",
 		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
 	}},
 	{"internal/front/web", []string{
 		"client", "internal/front/identity/...", "internal/front/instructions", "internal/front/principal",
-		"internal/front/publish",
+		"internal/front/publish", "internal/front/refusals",
 	}},
 
 	{"internal/service", []string{

@@ -29,6 +29,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/principal"
+	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -90,6 +91,7 @@ type server struct {
 	rootServes bool
 	clock      func() time.Time
 	log        *slog.Logger
+	refused    *refusals.Log
 
 	failingMu sync.Mutex
 	failing   []string // IDs of the arrangements that failed when the metrics were read last
@@ -126,6 +128,7 @@ func New(c Config) (*Handler, error) {
 		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
 		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes, ceilings: c.Ceilings,
 		quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors, clock: c.Now, log: c.Log,
+		refused: refusals.New(c.Log, c.Now),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}
@@ -251,6 +254,7 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 // tenant returns the tenant of a request. For a key user, other tenants do not exist.
 func (s *server) tenant(ctx context.Context, name string) (tenancy.Tenant, error) {
 	if p := principal.Of(ctx); p.Role != tenancy.RoleOperator && p.Tenant != name {
+		s.logRefused(ctx, p, "tenant "+name, "it is another tenant's")
 		return tenancy.Tenant{}, tenancy.Errorf(tenancy.ErrNotFound, "there is no tenant %s", name)
 	}
 	return s.store.Tenant(ctx, name)

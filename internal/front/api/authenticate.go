@@ -15,8 +15,9 @@ import (
 )
 
 // actor returns the name of the caller for the audit log.
-func actor(ctx context.Context) string {
-	p := principal.Of(ctx)
+func actor(ctx context.Context) string { return nameOf(principal.Of(ctx)) }
+
+func nameOf(p tenancy.Token) string {
 	if p.Role == tenancy.RoleKeyUser {
 		return "key user " + p.Tenant + "/" + p.KeyUser
 	}
@@ -73,20 +74,19 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			s.log.ErrorContext(r.Context(), "authentication failed", "error", err)
 			writeProblem(w, http.StatusServiceUnavailable, "the database does not answer: try again")
 			return
-		case !t.RevokedAt.IsZero():
+		case !t.Valid(now):
 			expiredTokens.WithLabelValues(string(t.Role)).Inc()
-			refuse("this token was revoked on " + t.RevokedAt.Format("2006-01-02 15:04 MST"))
+			detail := "this token expired on " + t.ExpiresAt.Format("2006-01-02 15:04 MST")
+			if !t.RevokedAt.IsZero() {
+				detail = "this token was revoked on " + t.RevokedAt.Format("2006-01-02 15:04 MST")
+			}
+			s.logRefused(r.Context(), t, r.Method+" "+r.URL.Path, detail)
+			refuse(detail)
 			return
-		case !now.Before(t.ExpiresAt):
-			expiredTokens.WithLabelValues(string(t.Role)).Inc()
-			refuse("this token expired on " + t.ExpiresAt.Format("2006-01-02 15:04 MST"))
-			return
-		case t.Role == tenancy.RoleSender:
-			writeProblem(w, http.StatusForbidden, "a sender's token is for sending messages, not for the API")
-			return
-		case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(r.URL.Path, control.Path):
-			writeProblem(w, http.StatusForbidden, "paths below "+control.Path+" need the token of a gateway, and no other "+
-				"path accepts it: create one with perennial token create NAME --role gateway")
+		}
+		if detail := misused(t, r.URL.Path); detail != "" {
+			s.logRefused(r.Context(), t, r.Method+" "+r.URL.Path, detail)
+			writeProblem(w, http.StatusForbidden, detail)
 			return
 		}
 		if now.Sub(t.LastUsedAt) > touchAfter {
@@ -97,6 +97,29 @@ func (s *server) authenticate(next http.Handler) http.Handler {
 			}
 		}
 		next.ServeHTTP(w, r.WithContext(principal.With(r.Context(), t)))
+	})
+}
+
+// misused returns the reason why a path is not for the role of a token; "" if it may be.
+func misused(t tenancy.Token, path string) string {
+	switch {
+	case t.Role == tenancy.RoleSender:
+		return "a sender's token is for sending messages, not for the API"
+	case (t.Role == tenancy.RoleGateway) != strings.HasPrefix(path, control.Path):
+		return "paths below " + control.Path + " need the token of a gateway, and no other path accepts it: create one " +
+			"with perennial token create NAME --role gateway"
+	}
+	return ""
+}
+
+// longestCall limits the logged part of a call, in bytes: the caller chooses its text.
+const longestCall = 200
+
+// logRefused logs a call that was refused although its caller is known.
+func (s *server) logRefused(ctx context.Context, p tenancy.Token, call, reason string) {
+	who := nameOf(p)
+	s.refused.Write(ctx, who+" "+p.ID, "a call was refused", func() []any {
+		return []any{"who", who, "token", p.ID, "call", call[:min(len(call), longestCall)], "reason", reason}
 	})
 }
 

@@ -87,6 +87,7 @@ func register[I, O any](r *router, e endpoint, handler func(*server, context.Con
 		Tags: []string{strings.Split(strings.TrimPrefix(strings.TrimPrefix(e.path, "/tenants/{tenant}"), "/"), "/")[0]},
 	}, func(ctx context.Context, in *I) (*O, error) {
 		if err := e.access.check(ctx); err != nil {
+			r.server.logRefused(ctx, principal.Of(ctx), e.method+" "+e.path, "it is for operators")
 			return nil, err
 		}
 		out, err := handler(r.server, ctx, in)

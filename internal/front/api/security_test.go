@@ -200,6 +200,46 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 	}
 }
 
+func TestRefusedCallsOfKnownCallersAreLogged(t *testing.T) {
+	f := setUp(t)
+	f.tokens["sender"] = f.ok("operator", "POST", "/tokens", 201,
+		`{"name":"shop","role":"sender","tenant":"acme"}`)["secret"].(string)
+	gateway := f.ok("operator", "POST", "/tokens", 201, `{"name":"dmz","role":"gateway"}`)
+	f.tokens["gateway"] = gateway["secret"].(string)
+	var log syncBuffer
+	f.http.Config.Handler = handler(t, Config{Store: f.store, Engine: f.engine.Engine, Issuer: f.issuer,
+		Seal: f.engine.Seal, Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	revoked := f.ok("operator", "POST", "/tokens", 201, `{"name":"gone","role":"operator"}`)
+	f.tokens["revoked"] = revoked["secret"].(string)
+	f.ok("operator", "DELETE", "/tokens/"+revoked["id"].(string), 204, "")
+	for _, c := range []struct {
+		who, path, want string
+		status          int
+	}{
+		{"sender", "/tenants", `who="sender token shop"`, 403},
+		{"gateway", "/tenants", `who="gateway token dmz"`, 403},
+		{"acme/alice", "/tenants", `who="key user acme/alice"`, 403},
+		{"acme/alice", "/tenants/globex", `call="tenant globex" reason="it is another tenant's"`, 404},
+		{"revoked", "/overview", `call="GET /api/v1/overview" reason="this token was revoked`, 401},
+	} {
+		before := len(log.String())
+		if got := f.call(c.who, "GET", c.path, ""); got.status != c.status {
+			t.Errorf("%s by %s: %d", c.path, c.who, got.status)
+		}
+		if text := log.String()[before:]; !strings.Contains(text, "level=INFO") || !strings.Contains(text, c.want) {
+			t.Errorf("%s by %s is logged as %q", c.path, c.who, text)
+		}
+	}
+	before := len(log.String())
+	f.call("operator", "GET", "/tenants", "")
+	for range 50 {
+		f.call("acme/alice", "GET", "/tenants", "")
+	}
+	if n := strings.Count(log.String()[before:], "\n"); n > 10 {
+		t.Errorf("50 refusals are %d lines", n)
+	}
+}
+
 func TestEveryAnswerForbidsSniffingFramesAndCaches(t *testing.T) {
 	f := setUp(t)
 	for _, path := range []string{prefix + "/tenants", prefix + "/nothing", "/healthz", "/unsubscribe/x", "/pki/ca.pem",

@@ -22,7 +22,8 @@ func (s *Service) SetPreferences(ctx context.Context, a tenancy.Account) error {
 // ChangePassword replaces the password of an account and ends all its sessions except one. It returns
 // [ErrTooManyAttempts], a [*LockedError], [ErrOldPassword], [password.ErrBusy] or an error of [password.Rules.Check].
 func (s *Service) ChangePassword(ctx context.Context, a tenancy.Account, keep tenancy.Session, before, after string,
-	b Browser) error {
+	b Browser) (err error) {
+	defer func() { s.logRefused(ctx, byPassword, a.Name, b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
 		return err

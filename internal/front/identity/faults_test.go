@@ -2,7 +2,10 @@ package identity_test
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +32,77 @@ func (f *fixture) failing(read, written []string, operation func() error) {
 	}
 	testenv.FailsWithout(f.t, f.store.DB(), read, strict)
 	testenv.FailsIfReadOnly(f.t, f.store.DB(), written, strict)
+}
+
+// buffer is a log that several goroutines may write.
+type buffer struct {
+	mu sync.Mutex // guards the field below
+	b  strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// take returns what was written since the last call.
+func (b *buffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.b.Reset()
+	return b.b.String()
+}
+
+func TestRefusedSignInsAreLoggedWithoutATypedNameAndInABoundedNumber(t *testing.T) {
+	f := open(t)
+	session := f.welcome("alice", tenancy.RoleKeyUser)
+	kept, a := f.account(session)
+	var log buffer
+	var err error
+	f.Service, err = identity.New(identity.Config{Store: f.store, BaseURL: "https://p.example.com",
+		Now: func() time.Time { return f.now }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	check(t, err)
+	ctx := t.Context()
+	for name, c := range map[string]struct {
+		try  func() error
+		want string
+	}{
+		"a wrong password": {func() error { _, err := f.SignIn(ctx, "alice", "wrong", here); return err },
+			`how=password address=192.0.2.1 reason="wrong name or password" account=alice`},
+		"an unknown name": {func() error { _, err := f.SignIn(ctx, "hunter2", "wrong", here); return err },
+			`how=password address=192.0.2.1 reason="wrong name or password"`},
+		"a token": {func() error { _, err := f.Welcome(ctx, "hunter2", "eve", secret, here); return err },
+			`how=token address=192.0.2.1 reason="unknown or invalid token"`},
+		"a passkey": {func() error {
+			_, err := f.SignInByPasskey(ctx, "x", strings.NewReader("{}"), here)
+			return err
+		}, `how=passkey address=192.0.2.1 reason="too old, or begun in another browser"`},
+		"an old password": {func() error { return f.ChangePassword(ctx, a, kept, "wrong", secret, here) },
+			`reason="wrong old password" account=alice`},
+	} {
+		if c.try() == nil {
+			t.Errorf("%s is accepted", name)
+		}
+		if text := log.take(); strings.Count(text, "level=INFO") != 1 || !strings.Contains(text, c.want) ||
+			strings.Contains(text, "hunter2") || strings.Contains(text, "account=") != strings.Contains(c.want, "account=") {
+			t.Errorf("%s is logged as %q", name, text)
+		}
+	}
+	if _, err := f.SignIn(ctx, "alice", secret, here); err != nil || log.take() != "" {
+		t.Errorf("a sign-in is logged as refused: %v", err)
+	}
+	f.now = f.now.Add(time.Minute)
+	for i := range 300 {
+		_, err := f.SignInByPasskey(ctx, "x", strings.NewReader("{}"),
+			identity.Browser{Address: fmt.Sprintf("198.51.100.%d", i%250)})
+		if !errors.Is(err, identity.ErrCeremony) {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.take(), "\n"); n != 100 {
+		t.Errorf("300 refusals in a minute are %d lines", n)
+	}
 }
 
 // A database that fails must not look like a wrong password, nor an unknown session like one that has ended.

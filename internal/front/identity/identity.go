@@ -7,7 +7,7 @@
 // another network, or with a passkey. A network (an IPv4 address, or 64 bits of IPv6) may try 30 times per minute in
 // this process. A first half of a ceremony (passkey, OpenID Connect) is used at most once, by the browser that began
 // it. Rights that come from a company's provider end 12 hours after the latest sign-in there, whatever passkeys and
-// calendars the account has. Every change of an account has an entry in the audit log.
+// calendars the account has. Every change of an account has an entry in the audit log, and refused sign-ins are logged.
 package identity
 
 import (
@@ -26,6 +26,7 @@ import (
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -47,6 +48,7 @@ type Service struct {
 	passwords password.Rules
 	now       func() time.Time
 	log       *slog.Logger
+	refused   *refusals.Log
 	attempts  attempts
 	visits    visits
 	passkeys  *webauthn.WebAuthn // nil if the service's address is not a name
@@ -63,7 +65,8 @@ func New(c Config) (*Service, error) {
 	case c.Log == nil:
 		return nil, errors.New("identity: no logger is given")
 	}
-	s := &Service{store: c.Store, baseURL: c.BaseURL, passwords: c.Passwords, now: c.Now, log: c.Log}
+	s := &Service{store: c.Store, baseURL: c.BaseURL, passwords: c.Passwords, now: c.Now, log: c.Log,
+		refused: refusals.New(c.Log, c.Now)}
 	s.passwords.Names = append(slices.Clone(c.Passwords.Names), c.BaseURL)
 	if c.OIDC != nil {
 		s.provider = &provider{OIDC: *c.OIDC}

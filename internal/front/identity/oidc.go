@@ -55,10 +55,10 @@ var (
 )
 
 // A ProviderRefusedError means that the provider did not sign the person in.
-type ProviderRefusedError struct{ Code string } // RFC 6749, section 4.1.2.1
+type ProviderRefusedError struct{ Code, Description string } // RFC 6749, section 4.1.2.1
 
 func (e *ProviderRefusedError) Error() string {
-	return "identity: the OpenID provider refused: " + e.Code
+	return fmt.Sprintf("identity: the OpenID provider refused: %s %q", e.Code, e.Description)
 }
 
 // A NoRightsError means that the claims of a person give no rights.
@@ -109,6 +109,7 @@ func (s *Service) Company() string {
 // BeginCompanySignIn begins a sign-in at the provider and returns the address to which the browser goes. The page to
 // is kept for the end of the sign-in. It returns [ErrTooManyAttempts] or [ErrProviderDown].
 func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) (address, ceremony string, err error) {
+	defer func() { s.logRefused(ctx, byOIDC, "", b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
 		return "", "", err
@@ -130,6 +131,8 @@ func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) 
 // [ErrCeremony], [ErrProviderState], [ErrProviderAnswer], a [*ProviderRefusedError] or a [*NoRightsError].
 func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q url.Values,
 	b Browser) (session, to string, err error) {
+	var a tenancy.Account
+	defer func() { s.logRefused(ctx, byOIDC, a.Name, b, err) }()
 	var flow codeFlow
 	if err := s.takeCeremony(ctx, ceremony, oidcCeremony, &flow); err != nil {
 		return "", "", err
@@ -138,16 +141,13 @@ func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q ur
 		return "", "", ErrProviderState
 	}
 	if code := q.Get("error"); code != "" {
-		s.log.WarnContext(ctx, "the OpenID provider refused a sign-in", "error", code, "description",
-			q.Get("error_description"))
-		return "", "", &ProviderRefusedError{code}
+		return "", "", &ProviderRefusedError{code, q.Get("error_description")}
 	}
 	claims, subject, err := s.claims(ctx, q.Get("code"), flow)
 	if err != nil {
-		s.log.WarnContext(ctx, "the OpenID provider's answer is not valid", "error", err)
-		return "", "", ErrProviderAnswer
+		return "", "", fmt.Errorf("%w: %w", ErrProviderAnswer, err)
 	}
-	a, err := s.companyAccount(ctx, claims, subject)
+	a, err = s.companyAccount(ctx, claims, subject)
 	if err != nil {
 		return "", "", err
 	}

@@ -135,6 +135,7 @@ func (s *Service) RemovePasskey(ctx context.Context, a tenancy.Account, id strin
 // BeginPasskeySignIn begins a sign-in with a passkey. The options are for the browser's navigator.credentials.get, as
 // JSON. It returns [ErrTooManyAttempts]: each beginning is a row in the database.
 func (s *Service) BeginPasskeySignIn(ctx context.Context, b Browser) (options any, ceremony string, err error) {
+	defer func() { s.logRefused(ctx, byPasskey, "", b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
 		return nil, "", err
@@ -152,6 +153,8 @@ func (s *Service) BeginPasskeySignIn(ctx context.Context, b Browser) (options an
 // of a new session. It returns [ErrCeremony], [ErrUnknownPasskey] or [ErrNoRights].
 func (s *Service) SignInByPasskey(ctx context.Context, ceremony string, answer io.Reader, b Browser) (session string,
 	err error) {
+	var a tenancy.Account
+	defer func() { s.logRefused(ctx, byPasskey, a.Name, b, err) }()
 	var half webauthn.SessionData
 	if err := s.takeCeremony(ctx, ceremony, signInCeremony, &half); err != nil {
 		return "", err
@@ -160,7 +163,6 @@ func (s *Service) SignInByPasskey(ctx context.Context, ceremony string, answer i
 	if err != nil {
 		return "", passkeyError(err)
 	}
-	var a tenancy.Account
 	var failed error // of the database: the library reports it as an unknown passkey
 	_, credential, err := s.passkeys.ValidatePasskeyLogin(func(_, handle []byte) (webauthn.User, error) {
 		var user passkeyUser

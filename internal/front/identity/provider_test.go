@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/perennial-pki/perennial/internal/front/identity/password"
+	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
@@ -173,7 +174,7 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 	} {
 		s, p := newClaimant(t)
 		var logged bytes.Buffer
-		s.log = slog.New(slog.NewTextHandler(&logged, nil))
+		s.refused = refusals.New(slog.New(slog.NewTextHandler(&logged, nil)), s.now)
 		ceremony, back := p.begin(s)
 		claims := p.token(p.nonce)
 		p.token = func(string) map[string]any { return claims }
@@ -185,7 +186,7 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 		if accounts, err := s.Accounts(t.Context(), "", 10); err != nil || len(accounts) > 0 {
 			t.Errorf("%s: an account was made, %v", c.name, err)
 		}
-		if isLogged := strings.Contains(logged.String(), "answer is not valid"); isLogged != (c.want == ErrProviderAnswer) {
+		if isLogged := strings.Contains(logged.String(), "invalid answer of"); isLogged != (c.want == ErrProviderAnswer) {
 			t.Errorf("%s: logged %q", c.name, &logged)
 		}
 	}

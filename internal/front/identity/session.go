@@ -108,6 +108,7 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 // [ErrTooManyAttempts], [ErrWrongPassword], a [*LockedError] or [password.ErrBusy]. A name that does not exist gets the
 // same answers.
 func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (session string, err error) {
+	defer func() { s.logRefused(ctx, byPassword, name, b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
 		return "", err
@@ -188,6 +189,7 @@ func (s *Service) matches(ctx context.Context, a tenancy.Account, secret string,
 // account. It returns [ErrTooManyAttempts], [ErrToken], [ErrNameTaken], [tenancy.ErrInvalid], [password.ErrBusy] or an
 // error of [password.Rules.Check].
 func (s *Service) Welcome(ctx context.Context, token, name, secret string, b Browser) (session string, err error) {
+	defer func() { s.logRefused(ctx, byToken, name, b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
 		return "", err

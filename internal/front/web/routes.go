@@ -190,6 +190,10 @@ func (c *console) handle(r route) {
 		err := error(&refusal{http.StatusNotFound, ""})
 		if r.who != operators || v.Operator() {
 			err = r.handle(c, v)
+		} else {
+			c.refused.Write(v.ctx(), v.account.ID, "a page was refused", func() []any {
+				return []any{"account", v.account.Name, "page", r.pattern, "reason", "it is for operators"}
+			})
 		}
 		if err != nil {
 			c.failed(v, err)

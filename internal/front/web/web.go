@@ -23,6 +23,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/perennial-pki/perennial/client"
 	"github.com/perennial-pki/perennial/internal/front/identity"
+	"github.com/perennial-pki/perennial/internal/front/refusals"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
@@ -52,6 +53,7 @@ type console struct {
 	clock       func() time.Time
 	ending      context.Context
 	logger      *slog.Logger
+	refused     *refusals.Log
 
 	api    *client.Client
 	secure bool // cookies are for https only
@@ -83,7 +85,7 @@ func New(c Config, rest http.Handler) (http.Handler, error) {
 	}
 	w := &console{identity: c.Identity, news: c.News, baseURL: c.BaseURL, behindProxy: c.BehindProxy, clock: c.Now,
 		ending: c.Ending, logger: c.Log, secure: strings.HasPrefix(c.BaseURL, "https://"), mux: http.NewServeMux(),
-		pages: pageTable()}
+		pages: pageTable(), refused: refusals.New(c.Log, c.Now)}
 	var err error
 	if w.api, err = client.New(client.Config{URL: inProcess, Transport: client.Handler(c.API)}); err != nil {
 		return nil, err

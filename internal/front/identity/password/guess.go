@@ -135,8 +135,9 @@ type spelling struct {
 	bits float64
 }
 
-var substitutes = map[rune]rune{'@': 'a', '4': 'a', '8': 'b', '3': 'e', '!': 'i', '1': 'i', '0': 'o', '$': 's', '5': 's',
-	'7': 't', '+': 't', '2': 'z'}
+var substitutes = map[rune]rune{'@': 'a', '4': 'a', '8': 'b', '3': 'e', '!': 'i', '1': 'i', '0': 'o', '$': 's',
+	'5': 's', '7': 't', '+': 't',
+	'2': 'z'}
 
 // spellings returns the words that a part may stand for: itself, its reverse, and itself without substitutes such as 0
 // for o.
