@@ -109,6 +109,18 @@ func (s *Service) Company() string {
 // BeginCompanySignIn begins a sign-in at the provider and returns the address to which the browser goes. The page to
 // is kept for the end of the sign-in. It returns [ErrTooManyAttempts] or [ErrProviderDown].
 func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) (address, ceremony string, err error) {
+	return s.beginCompany(ctx, to, b)
+}
+
+// BeginCompanySignInAgain is [Service.BeginCompanySignIn] for a user who is signed in. The provider is asked to
+// authenticate the user again (OpenID Connect Core 1.0, section 3.1.2.1, prompt).
+func (s *Service) BeginCompanySignInAgain(ctx context.Context, to string, b Browser) (address, ceremony string,
+	err error) {
+	return s.beginCompany(ctx, to, b, oauth2.SetAuthURLParam("prompt", "login"))
+}
+
+func (s *Service) beginCompany(ctx context.Context, to string, b Browser, options ...oauth2.AuthCodeOption) (address,
+	ceremony string, err error) {
 	defer func() { s.logRefused(ctx, byOIDC, "", b, err) }()
 	leave, err := s.attempt(b)
 	if err != nil {
@@ -122,8 +134,8 @@ func (s *Service) BeginCompanySignIn(ctx context.Context, to string, b Browser) 
 	}
 	flow := codeFlow{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), To: to}
 	ceremony, err = s.beginCeremony(ctx, oidcCeremony, flow)
-	return s.provider.oauth(found, s.baseURL).AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce),
-		oauth2.S256ChallengeOption(flow.Verifier)), ceremony, err
+	options = append(options, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier))
+	return s.provider.oauth(found, s.baseURL).AuthCodeURL(flow.State, options...), ceremony, err
 }
 
 // FinishCompanySignIn finishes a sign-in that [Service.BeginCompanySignIn] began. q is the query with which the

@@ -15,6 +15,8 @@ import (
 const (
 	// LongestSession is the maximum age of a session.
 	LongestSession = 7 * 24 * time.Hour
+	// RecentSignIn is the age of a session up to which its user may change the ways to sign in and end other sessions.
+	RecentSignIn = 10 * time.Minute
 	// idleSession ends a session that was not used.
 	idleSession = 12 * time.Hour
 	// seenEvery is the precision of a session's last use. A finer one would make every page a write.
@@ -48,6 +50,12 @@ func (s *Service) Session(ctx context.Context, secret string) (tenancy.Session, 
 		err = s.store.InTx(ctx, func(tx *store.Tx) error { return tx.SeeSession(ctx, session.ID, now) })
 	}
 	return session, a, err
+}
+
+// SignedInRecently reports whether a session began so recently that its user need not sign in again before the ways to
+// sign in are changed. Each sign-in begins a new session.
+func (s *Service) SignedInRecently(session tenancy.Session) bool {
+	return s.now().Sub(session.CreatedAt) <= RecentSignIn
 }
 
 // hasRights reports whether an account still has rights. The key user may have been removed, the company may have taken

@@ -133,6 +133,11 @@ var germanFrame = []translation{
 	{"Sent", "Gesendet"},
 	{"Settled", "Abgeschlossen"},
 	{"Sign in", "Anmelden"},
+	{
+		"Sign in again to change how you sign in or to end other sessions. Then repeat the last step.",
+		"Melden Sie sich erneut an, um Anmeldeverfahren zu ändern oder andere Sitzungen zu beenden. Wiederholen Sie " +
+			"danach den letzten Schritt.",
+	},
 	{"Sign in with %s", "Anmelden mit %s"},
 	{"Sign in with a passkey", "Anmelden mit einem Passkey"},
 	{"Sign out", "Abmelden"},

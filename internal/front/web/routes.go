@@ -14,6 +14,9 @@ const (
 	public audience = iota + 1
 	// signedIn: operators and key users. Objects of another tenant do not exist for a key user: the API refuses.
 	signedIn
+	// recently: as signedIn, but only soon after signing in, because the route changes the ways to sign in or ends other
+	// sessions.
+	recently
 	// operators: the page does not exist for others.
 	operators
 )
@@ -97,7 +100,7 @@ func (c *console) routeTable() []route {
 		{"GET /live", signedIn, (*console).live},
 		{"POST /sign-out", signedIn, (*console).signOut},
 		{"POST /account", signedIn, (*console).setPreferences},
-		{"POST /account/sessions/{session}/end", signedIn, (*console).endSession},
+		{"POST /account/sessions/{session}/end", recently, (*console).endSession},
 		{"POST /account/password", signedIn, (*console).setPassword},
 		{"POST /account/calendar", signedIn, (*console).makeCalendar},
 		{"POST /account/calendar/revoke", signedIn, (*console).revokeCalendar},
@@ -143,9 +146,9 @@ func (c *console) routeTable() []route {
 		table = append(table, []route{
 			{"POST /sign-in/passkey/begin", public, (*console).askPasskey},
 			{"POST /sign-in/passkey", public, (*console).signInByPasskey},
-			{"POST /account/passkeys/begin", signedIn, (*console).beginPasskey},
+			{"POST /account/passkeys/begin", recently, (*console).beginPasskey},
 			{"POST /account/passkeys", signedIn, (*console).addPasskey},
-			{"POST /account/passkeys/{passkey}/remove", signedIn, (*console).removePasskey},
+			{"POST /account/passkeys/{passkey}/remove", recently, (*console).removePasskey},
 		}...)
 	}
 	if c.identity.Company() != "" {
@@ -185,6 +188,12 @@ func (c *console) handle(r route) {
 				to += "?to=" + escape(request.URL.RequestURI())
 			}
 			http.Redirect(w, request, to, http.StatusSeeOther)
+			return
+		}
+		if r.who == recently && !c.identity.SignedInRecently(v.session) {
+			if err := c.askAgain(v); err != nil {
+				c.failed(v, err)
+			}
 			return
 		}
 		err := error(&refusal{http.StatusNotFound, ""})

@@ -48,8 +48,13 @@ func (c *console) signedIn(r *http.Request) (tenancy.Session, tenancy.Account, e
 	return c.identity.Session(r.Context(), sent.Value)
 }
 
-// begin keeps the secret of a new session in the browser.
+// begin keeps the secret of a new session in the browser. It ends the session that the browser had.
 func (c *console) begin(v *view, secret string) {
+	if v.session.ID != "" {
+		if err := c.identity.EndSession(v.ctx(), v.account, v.session.ID); err != nil {
+			c.logger.ErrorContext(v.ctx(), "a replaced session was not ended", "error", err)
+		}
+	}
 	c.setCookie(v.w, sessionCookie, secret, identity.LongestSession)
 }
 
@@ -157,6 +162,18 @@ func (c *console) showSignIn(v *view, status int, problem string) error {
 	return c.show(v, status, v.T("Sign in"), signInForm(v, problem, c.otherWays()))
 }
 
+// askAgain sends a reader who signed in too long ago to the sign-in page, and from there back to the account. Scripts
+// get the address of the page.
+func (c *console) askAgain(v *view) error {
+	const page = "/sign-in?again=1&to=/account"
+	c.setFlash(v.w, v.T("Sign in again to change how you sign in or to end other sessions. Then repeat the last step."))
+	if v.r.Header.Get("Accept") == "application/json" {
+		return v.json(map[string]string{"to": page})
+	}
+	http.Redirect(v.w, v.r, page, http.StatusSeeOther)
+	return nil
+}
+
 // otherWays lists the ways to sign in besides a password.
 type otherWays struct {
 	passkey bool
@@ -218,7 +235,11 @@ func (c *console) signOut(v *view) error {
 
 // companySignIn sends the browser to the provider of the company's accounts.
 func (c *console) companySignIn(v *view) error {
-	address, ceremony, err := c.identity.BeginCompanySignIn(v.ctx(), local(v.r.URL.Query().Get("to")), c.browser(v.r))
+	begin := c.identity.BeginCompanySignIn
+	if v.r.URL.Query().Get("again") != "" {
+		begin = c.identity.BeginCompanySignInAgain
+	}
+	address, ceremony, err := begin(v.ctx(), local(v.r.URL.Query().Get("to")), c.browser(v.r))
 	if err != nil {
 		return v.explained(err)
 	}

@@ -275,6 +275,41 @@ func TestAPasswordIsChangedAndOtherBrowsersAreSignedOut(t *testing.T) {
 	}
 }
 
+func TestOtherSessionsAndPasskeysAreChangedOnlySoonAfterASignIn(t *testing.T) {
+	c := open(t)
+	other, alice := c.signIn("alice"), c.signIn("alice")
+	_, page := c.get(alice, "/account")
+	end := regexp.MustCompile(`/account/sessions/[0-9a-f-]{36}/end`).FindString(page)
+	c.ahead.Add(int64(11 * time.Minute))
+	for _, path := range []string{end, "/account/passkeys/x/remove", "/account/passkeys/begin"} {
+		if status, page := c.post(alice, path); status != 200 || !strings.Contains(page, "Sign in again to change") ||
+			!strings.Contains(page, `name="to" value="/account"`) {
+			t.Errorf("%s eleven minutes after signing in: %d\n%s", path, status, page)
+		}
+	}
+	r, err := http.NewRequest("POST", c.url+"/account/passkeys/begin", nil)
+	check(t, err)
+	r.Header.Set("Accept", "application/json")
+	res, err := alice.Do(r)
+	check(t, err)
+	if _, answer := c.read(res); !strings.Contains(answer, `{"to":"/sign-in?again=1\u0026to=/account"}`) {
+		t.Errorf("a script gets %s", answer)
+	}
+	if _, page := c.get(other, "/account"); strings.Contains(page, `name="password"`) {
+		t.Error("the other session was ended")
+	}
+	if _, page := c.post(alice, "/sign-in", "name", "alice", "password", c.password("alice"), "to",
+		"/account"); !strings.Contains(page, "Active sessions") || strings.Count(page, `/end"`) != 1 {
+		t.Errorf("after signing in again, the session before has not ended, or the page is another:\n%s", page)
+	}
+	if _, page := c.post(alice, end); !strings.Contains(page, "The session has been ended.") {
+		t.Error("it is not ended soon after signing in")
+	}
+	if _, page := c.get(other, "/account"); !strings.Contains(page, `name="password"`) {
+		t.Error("the other session goes on")
+	}
+}
+
 func TestADeletedAccountIsSignedOutAtOnce(t *testing.T) {
 	c := open(t)
 	alice, olga := c.signIn("alice"), c.signIn("olga")

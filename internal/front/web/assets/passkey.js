@@ -12,6 +12,10 @@
   const ceremony = async (button) => {
     const { ceremony: kind, begin, finish } = button.dataset;
     const options = await post(begin);
+    if (options.to) { // the user must sign in again
+      location.assign(options.to);
+      return;
+    }
     const key = PublicKeyCredential;
     const credential = kind === "create"
       ? await navigator.credentials.create({ publicKey: key.parseCreationOptionsFromJSON(options) })
