@@ -287,11 +287,8 @@ func (d *Deliverer) read(ctx context.Context, mails []tenancy.Mail) (all records
 	if all.notices, err = d.store.NoticesByID(ctx, noticeIDs); err != nil {
 		return all, err
 	}
-	for _, n := range all.notices {
-		certificateIDs = append(certificateIDs, n.CertificateID)
-		if n.SuccessorID != "" && n.Kind != tenancy.NewAuthority {
-			certificateIDs = append(certificateIDs, n.SuccessorID)
-		}
+	for _, n := range all.notices { // the successor may also be an authority, or none: no certificate has its ID
+		certificateIDs = append(certificateIDs, n.CertificateID, n.SuccessorID)
 	}
 	all.chains = map[string][][]byte{}
 	var errs [8]error

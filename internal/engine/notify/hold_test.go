@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,7 +95,7 @@ func TestHeldMailsAreTestedWhenTheirTimeComes(t *testing.T) {
 
 // A refusal for another domain shows that it is not about the first one.
 func TestAFailedTestProlongsTheHold(t *testing.T) {
-	w, d, _ := queuedMails(t, &answers{})
+	w, d, logged := queuedMails(t, &answers{})
 	now, reason := date(2026, 11, 1), errors.New("554 relay denied")
 	for address, domain := range map[string]string{"a@Strict.example": "strict.example", "b@other.example": ""} {
 		hold := tenancy.MailHold{Since: now.Add(-time.Hour), RetryAt: now, Reason: "554", Domain: "strict.example"}
@@ -116,6 +117,9 @@ func TestAFailedTestProlongsTheHold(t *testing.T) {
 		if err == nil || errors.Is(err, reason) {
 			t.Errorf("a closed database: %v", err)
 		}
+	}
+	if logged.Len() > 0 {
+		t.Errorf("logged although nothing is stored: %s", logged)
 	}
 }
 
@@ -205,5 +209,24 @@ func TestAHoldThatCannotBeStoredIsAnError(t *testing.T) {
 			}
 			return err
 		})
+	}
+}
+
+// The answer about one recipient does not show whether the server still refuses this installation.
+func TestAHoldLastsIfItsTestFailsForAnotherReason(t *testing.T) {
+	answer := error(loginFailed)
+	w, d, _ := queuedMails(t, &answers{answer: func(Addressed) error { return answer }})
+	ids, now := w.queued(), date(2026, 11, 1)
+	if err := d.Deliver(t.Context(), ids, false, now); !errors.As(err, new(*HeldError)) {
+		t.Fatalf("the mails are not held: %v", err)
+	}
+	answer = &Refusal{Fault: OfRecipient, Reply: errors.New("451 try later")}
+	err := d.Deliver(t.Context(), ids, false, now.Add(heldPause))
+	if err == nil || errors.As(err, new(*HeldError)) || !strings.Contains(err.Error(), "451 try later") {
+		t.Errorf("got %v", err)
+	}
+	hold, err := w.Store.MailHold(t.Context())
+	if err != nil || !hold.Since.Equal(now) || !hold.RetryAt.Equal(now.Add(2*heldPause)) {
+		t.Errorf("the hold is %+v, %v", hold, err)
 	}
 }

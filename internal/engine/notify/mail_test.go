@@ -294,14 +294,15 @@ func TestARefusedRecipientDoesNotAffectTheOtherMails(t *testing.T) {
 
 func TestServerURLsAreReadWithoutShowingThePassword(t *testing.T) {
 	for _, good := range []string{"smtp://mail.example.com", "smtp://u:p@mail.example.com:2525",
-		"smtps://u:p@mail.example.com", "smtp://127.0.0.1:25?tls=none", "smtp://localhost?tls=none"} {
+		"smtps://u:p@mail.example.com", "smtp://127.0.0.1:25?tls=none", "smtp://[::1]?tls=none",
+		"smtp://localhost?tls=none"} {
 		if _, err := NewServer(good, "a@b.example", templates(t), nil); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", "mail.example.com", "http://u:s3cret@h", "smtp://u:s3cret@h:x",
 		"smtp://u:s3cret@mail.example.com?tls=none", "smtp://u:s3cret@h?tls=maybe", "smtp://u:s3cret@h/path",
-		"smtp://u:s3cret@%zz"} {
+		"smtp://u:s3cret@192.0.2.1?tls=none", "smtp://u:s3cret@[2001:db8::1]?tls=none", "smtp://u:s3cret@%zz"} {
 		_, err := NewServer(bad, "a@b.example", templates(t), nil)
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%q: %v", bad, err)

@@ -288,9 +288,16 @@ func TestMailsAreHeldAsAWholeIfTheServerRefusesThisInstallation(t *testing.T) {
 			if mail.Attempts != 0 || mail.LastError != refusal.Error() {
 				t.Errorf("%+v", mail)
 			}
+			const accepts = "the mail server accepts mails again"
+			if strings.Contains(logged.String(), accepts) {
+				t.Errorf("logged while all are held:\n%s", logged)
+			}
 			answer = nil
 			now = now.Add(heldPause)
 			check(t, d.Deliver(t.Context(), ids, false, now))
+			if n := strings.Count(logged.String(), accepts); n != 1 {
+				t.Errorf("the end is logged %d times:\n%s", n, logged)
+			}
 			if n := w.sent(); n != len(ids) {
 				t.Errorf("%d of %d mails are sent", n, len(ids))
 			}

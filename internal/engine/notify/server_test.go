@@ -3,6 +3,8 @@ package notify
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
@@ -18,6 +20,7 @@ import (
 	"time"
 
 	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/tenancy"
 )
@@ -41,6 +44,12 @@ func newPatient(t *testing.T, mails int, reset string) *patient {
 	t.Cleanup(func() { l.Close() })
 	p := &patient{url: "smtp://" + l.Addr().String() + "?tls=none", mails: mails, reset: reset,
 		commands: map[string]int{}}
+	p.accept(l)
+	return p
+}
+
+// accept serves the connections of a listener until it is closed.
+func (p *patient) accept(l net.Listener) {
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -51,7 +60,6 @@ func newPatient(t *testing.T, mails int, reset string) *patient {
 			go p.serve(c)
 		}
 	}()
-	return p
 }
 
 func (p *patient) count(command string, opened int) {
@@ -84,6 +92,30 @@ func (p *patient) serve(c net.Conn) {
 			fmt.Fprint(c, "250 ok\r\n")
 		default:
 			fmt.Fprint(c, "250 ok\r\n")
+		}
+	}
+}
+
+func TestAServerWithTLSFromTheStartIsVerified(t *testing.T) {
+	at := time.Now()
+	ca, other := testca.New(t, "Mail", at), testca.New(t, "Other", at)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", testca.ServerTLS(ca.Server(t, at.Add(-time.Hour), at.Add(time.Hour))))
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	p := &patient{mails: 9, reset: "250 ok", commands: map[string]int{}}
+	p.accept(l)
+	for name, c := range map[string]struct {
+		roots []byte
+		want  string
+	}{"the CA of the server": {ca.RootPEM(), ""}, "another CA": {other.RootPEM(), "certificate signed by unknown"}} {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(c.roots)
+		s, err := NewServer("smtps://"+l.Addr().String(), "a@b.example", templates(t), &tls.Config{RootCAs: roots})
+		check(t, err)
+		s.timeout = time.Minute
+		answer := send(t, s, letter("m1"))[0]
+		if (answer == nil) != (c.want == "") || answer != nil && !strings.Contains(answer.Error(), c.want) {
+			t.Errorf("%s: %v", name, answer)
 		}
 	}
 }

@@ -176,10 +176,10 @@ func keepOwner(path, copied string) error {
 	if err != nil {
 		return err
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || os.Geteuid() != 0 {
+	if os.Geteuid() != 0 {
 		return nil // files of others cannot be replaced
 	}
+	owner := info.Sys().(*syscall.Stat_t)
 	return errors.Join(os.Chown(copied, int(owner.Uid), int(owner.Gid)),
 		os.Chown(path+".lock", int(owner.Uid), int(owner.Gid)))
 }
