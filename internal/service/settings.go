@@ -136,6 +136,8 @@ type OIDC struct {
 	Roles    string   `name:"oidc-roles-claim" default:"roles" env:"PERENNIAL_OIDC_ROLES_CLAIM" help:"The claim with a user's roles. A path such as realm_access.roles selects a nested claim."`
 	Operator string   `name:"oidc-operator-role" default:"perennial-operator" env:"PERENNIAL_OIDC_OPERATOR_ROLE" help:"Users with this role are operators."`
 	Tenant   string   `name:"oidc-tenant-claim" default:"tenant" env:"PERENNIAL_OIDC_TENANT_CLAIM" help:"The claim with the name of a key user's tenant."`
+	ACR      []string `name:"oidc-acr" env:"PERENNIAL_OIDC_ACR" placeholder:"VALUE" help:"Accept a sign-in only if the claim acr of its ID token is one of these values. They are requested as acr_values."`
+	AMR      []string `name:"oidc-amr" env:"PERENNIAL_OIDC_AMR" placeholder:"VALUE" help:"Accept a sign-in only if the claim amr of its ID token has one of these values, such as mfa (RFC 8176)."`
 	User     string   `name:"oidc-user-claim" default:"email" env:"PERENNIAL_OIDC_USER_CLAIM" help:"The claim that identifies the key user, by e-mail address or name. An unverified email is ignored."`
 }
 
@@ -169,7 +171,8 @@ func (s *Settings) check() error {
 // among them.
 func (s *Settings) fingerprint() string {
 	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
-		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.Ceilings, s.JobLease,
+		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.OIDC.ACR,
+		s.OIDC.AMR, s.Ceilings, s.JobLease,
 		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout,
 		s.GatewayKeys, s.GatewayKeyCopies}
 	hash := sha256.Sum256(fmt.Appendf(nil, "%q", shared))
@@ -271,5 +274,6 @@ func (o *OIDC) provider() *identity.OIDC {
 	return &identity.OIDC{
 		Issuer: o.Issuer, ClientID: o.Client, ClientSecret: o.Secret, Name: o.Name, Scopes: o.Scopes,
 		RolesClaim: o.Roles, OperatorRole: o.Operator, TenantClaim: o.Tenant, UserClaim: o.User,
+		ACR: o.ACR, AMR: o.AMR,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,9 @@ type OIDC struct {
 	RolesClaim, OperatorRole       string // an account with this role is an operator
 	TenantClaim                    string // name of the tenant, for all others
 	UserClaim                      string // e-mail address or name of the key user
+	// ACR lists the accepted authentication contexts, of which the ID token must name one. AMR lists authentication
+	// methods, of which the person must have used one. Any is accepted if a list is empty.
+	ACR, AMR []string
 }
 
 const (
@@ -65,6 +69,16 @@ func (e *ProviderRefusedError) Error() string {
 type NoRightsError struct{ Reason string }
 
 func (e *NoRightsError) Error() string { return e.Reason }
+
+// A WeakSignInError means that a person signed in at the provider in a way that this installation does not accept.
+type WeakSignInError struct {
+	Claim  string   // acr or amr
+	Wanted []string // one of them is
+}
+
+func (e *WeakSignInError) Error() string {
+	return fmt.Sprintf("identity: the claim %s has none of the required values %q", e.Claim, e.Wanted)
+}
 
 // provider is discovered at the first sign-in, because it may be down when the service starts.
 type provider struct {
@@ -134,13 +148,17 @@ func (s *Service) beginCompany(ctx context.Context, to string, b Browser, option
 	}
 	flow := codeFlow{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), To: to}
 	ceremony, err = s.beginCeremony(ctx, oidcCeremony, flow)
+	if len(s.provider.ACR) > 0 {
+		options = append(options, oauth2.SetAuthURLParam("acr_values", strings.Join(s.provider.ACR, " ")))
+	}
 	options = append(options, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier))
 	return s.provider.oauth(found, s.baseURL).AuthCodeURL(flow.State, options...), ceremony, err
 }
 
 // FinishCompanySignIn finishes a sign-in that [Service.BeginCompanySignIn] began. q is the query with which the
 // provider sends the browser back. It returns the secret of a new session and the kept page. The error is
-// [ErrCeremony], [ErrProviderState], [ErrProviderAnswer], a [*ProviderRefusedError] or a [*NoRightsError].
+// [ErrCeremony], [ErrProviderState], [ErrProviderAnswer], a [*ProviderRefusedError], a [*WeakSignInError] or a
+// [*NoRightsError].
 func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q url.Values,
 	b Browser) (session, to string, err error) {
 	var a tenancy.Account
@@ -156,7 +174,11 @@ func (s *Service) FinishCompanySignIn(ctx context.Context, ceremony string, q ur
 		return "", "", &ProviderRefusedError{code, q.Get("error_description")}
 	}
 	claims, subject, err := s.claims(ctx, q.Get("code"), flow)
-	if err != nil {
+	var weak *WeakSignInError
+	switch {
+	case errors.As(err, &weak):
+		return "", "", err
+	case err != nil:
 		return "", "", fmt.Errorf("%w: %w", ErrProviderAnswer, err)
 	}
 	a, err = s.companyAccount(ctx, claims, subject)
@@ -189,7 +211,7 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(flow.Nonce)) != 1 {
 		return nil, "", errors.New("the ID token has another nonce")
 	}
-	if err := s.provider.forUs(id); err != nil {
+	if err := errors.Join(s.provider.forUs(id), s.provider.strong(id)); err != nil {
 		return nil, "", err
 	}
 	claims = map[string]any{}
@@ -222,6 +244,25 @@ func (p *provider) forUs(id *oidc.IDToken) error {
 		return fmt.Errorf("the ID token was issued to the party %q", *c.Party)
 	case c.Party == nil && len(id.Audience) > 1:
 		return errors.New("the ID token has several audiences and names no authorized party")
+	}
+	return nil
+}
+
+// strong returns a [*WeakSignInError] if the ID token does not show a required authentication context or method (OpenID
+// Connect Core 1.0, section 2, acr and amr). Only the signed token counts.
+func (p *provider) strong(id *oidc.IDToken) error {
+	var claims map[string]any
+	if err := id.Claims(&claims); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		claim  string
+		wanted []string
+	}{{"acr", p.ACR}, {"amr", p.AMR}} {
+		has := func(wanted string) bool { return slices.Contains(texts(claims, c.claim), wanted) }
+		if len(c.wanted) > 0 && !slices.ContainsFunc(c.wanted, has) {
+			return &WeakSignInError{c.claim, c.wanted}
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -189,6 +190,43 @@ func TestAnAnswerOfTheProviderThatIsNotForThisSignInIsRefused(t *testing.T) {
 		if isLogged := strings.Contains(logged.String(), "invalid answer of"); isLogged != (c.want == ErrProviderAnswer) {
 			t.Errorf("%s: logged %q", c.name, &logged)
 		}
+	}
+}
+
+func TestASignInAtTheProviderMustBeAsStrongAsTheInstallationRequires(t *testing.T) {
+	for name, c := range map[string]struct {
+		acr, amr []string
+		claims   map[string]any
+		weak     string
+	}{
+		"nothing is required":      {nil, nil, map[string]any{}, ""},
+		"the context":              {[]string{"mfa", "phr"}, nil, map[string]any{"acr": "phr"}, ""},
+		"another context":          {[]string{"mfa", "phr"}, nil, map[string]any{"acr": "0"}, "acr"},
+		"no context":               {[]string{"mfa"}, nil, map[string]any{}, "acr"},
+		"one of the methods":       {nil, []string{"mfa", "hwk"}, map[string]any{"amr": []string{"pwd", "hwk"}}, ""},
+		"another method":           {nil, []string{"mfa"}, map[string]any{"amr": []string{"pwd"}}, "amr"},
+		"the context, no method":   {[]string{"mfa"}, []string{"mfa"}, map[string]any{"acr": "mfa"}, "amr"},
+		"a context that is a list": {[]string{"mfa"}, nil, map[string]any{"acr": map[string]any{"mfa": 1}}, "acr"},
+	} {
+		s, p := newClaimant(t)
+		s.provider.ACR, s.provider.AMR = c.acr, c.amr
+		p.info["acr"], p.info["amr"] = "mfa", []string{"mfa"} // what is not signed does not count
+		ceremony, back := p.begin(s)
+		claims := p.token(p.nonce)
+		maps.Copy(claims, c.claims)
+		p.token = func(string) map[string]any { return claims }
+		_, _, err := s.FinishCompanySignIn(t.Context(), ceremony, back, Browser{})
+		var weak *WeakSignInError
+		if errors.As(err, &weak) != (c.weak != "") || weak != nil && weak.Claim != c.weak || err != nil && weak == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s, _ := newClaimant(t)
+	s.provider.ACR = []string{"mfa", "phr"}
+	address, _, err := s.BeginCompanySignInAgain(t.Context(), "/account", Browser{})
+	testenv.Check(t, err)
+	if u, _ := url.Parse(address); u.Query().Get("acr_values") != "mfa phr" || u.Query().Get("prompt") != "login" {
+		t.Errorf("the browser goes to %s", address)
 	}
 }
 

@@ -33,11 +33,14 @@ func refusal(err error) string {
 	var locked *LockedError
 	var refused *ProviderRefusedError
 	var none *NoRightsError
+	var weak *WeakSignInError
 	switch {
 	case errors.As(err, &locked):
 		return "the name is locked"
 	case errors.As(err, &refused):
 		return "refused by the provider"
+	case errors.As(err, &weak):
+		return "another way to sign in is required"
 	case errors.As(err, &none):
 		return "no rights"
 	}

@@ -275,6 +275,12 @@ var germanFrame = []translation{
 		"You will sign in with this name: lowercase letters, digits and . _ @ -",
 		"Mit diesem Namen melden Sie sich an: Kleinbuchstaben, Ziffern und . _ @ -",
 	},
+	{
+		"You are signed in with your company account, but this service requires a stronger sign-in there, such as a second " +
+			"factor. Required: %s = %s.",
+		"Sie sind mit Ihrem Firmenkonto angemeldet, aber dieser Dienst verlangt dort eine stärkere Anmeldung, zum Beispiel " +
+			"mit einem zweiten Faktor. Verlangt wird: %s = %s.",
+	},
 	{"Your account", "Ihr Konto"},
 	{"Your calendar address, shown only once:", "Ihre Kalenderadresse (wird nur einmal angezeigt):"},
 	{"company account", "Unternehmenskonto"},

@@ -84,6 +84,7 @@ func (v *view) explain(err error) *refusal {
 	var locked *identity.LockedError
 	var refused *identity.ProviderRefusedError
 	var none *identity.NoRightsError
+	var weak *identity.WeakSignInError
 	switch {
 	case errors.Is(err, identity.ErrTooManyAttempts):
 		return &refusal{http.StatusTooManyRequests, v.T("Too many attempts from your address. Wait a minute.")}
@@ -120,6 +121,10 @@ func (v *view) explain(err error) *refusal {
 			"again.")}
 	case errors.As(err, &refused):
 		return &refusal{http.StatusForbidden, v.T("The company's sign-in service refused the sign-in: %s.", refused.Code)}
+	case errors.As(err, &weak):
+		return &refusal{http.StatusForbidden, v.T("You are signed in with your company account, but this service requires "+
+			"a stronger sign-in there, such as a second factor. Required: %s = %s.", weak.Claim,
+			strings.Join(weak.Wanted, ", "))}
 	case errors.As(err, &none):
 		return &refusal{http.StatusForbidden, v.T("You are signed in with your company account, but have no rights here: %s.",
 			none.Reason)}
