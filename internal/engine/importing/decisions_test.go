@@ -194,10 +194,11 @@ func TestCellsAreReadWithoutTheSpaceAroundThem(t *testing.T) {
 
 // Each table has one wrong cell, and one problem.
 func TestEveryCellIsChecked(t *testing.T) {
-	const people, arrangements = "tenant,role,name,email\n", "tenant,name,receiver,endpoint,strategy,contact_email\n"
+	const people, columns = "tenant,role,name,email\n", "tenant,name,receiver,endpoint,strategy,contact_email\n"
+	long := strings.Repeat("x", 1000)
 	for want, f := range map[string]Files{
 		"tenants 2: name":                                     {Tenants: "name\nBad Name"},
-		"tenants 2: display_name":                             {Tenants: "name,display_name\nacme," + strings.Repeat("x", 1000)},
+		"tenants 2: display_name":                             {Tenants: "name,display_name\nacme," + long},
 		"tenants 2: key_type":                                 {Tenants: "name,key_type\nacme,des"},
 		"tenants 2: issuer":                                   {Tenants: "name,issuer\nacme,Bad Name"},
 		"tenants 2: mail_for_tasks: write yes or no":          {Tenants: "name,mail_for_tasks\nacme,maybe"},
@@ -205,12 +206,12 @@ func TestEveryCellIsChecked(t *testing.T) {
 		"people 2: name":                                      {People: people + "acme,key-user,Bad Name,a@example.com"},
 		"people 2: email":                                     {People: people + "acme,it-contact,Ina,nobody"},
 		"people 2: role":                                      {People: people + "acme,boss,alice,a@example.com"},
-		"arrangements 2: tenant":                              {Arrangements: arrangements + "Bad Name,a,erp,https://erp,,"},
-		"arrangements 2: name: invalid name \"Bad Name\"":     {Arrangements: arrangements + "acme,Bad Name,erp,https://erp,,"},
-		"arrangements 2: name: invalid name \"Bad Receiver\"": {Arrangements: arrangements + "acme,a,Bad Receiver,https://erp,,"},
-		"arrangements 2: endpoint":                            {Arrangements: arrangements + "acme,a,erp,http://erp,,"},
-		"arrangements 2: strategy":                            {Arrangements: arrangements + "acme,a,erp,https://erp,never,"},
-		"arrangements 2: contact_email":                       {Arrangements: arrangements + "acme,a,erp,https://erp,,nobody"},
+		"arrangements 2: tenant":                              {Arrangements: columns + "Bad Name,a,erp,https://erp,,"},
+		"arrangements 2: name: invalid name \"Bad Name\"":     {Arrangements: columns + "acme,Bad Name,erp,https://erp,,"},
+		"arrangements 2: name: invalid name \"Bad Receiver\"": {Arrangements: columns + "acme,a,Bad Receiver,https://erp,,"},
+		"arrangements 2: endpoint":                            {Arrangements: columns + "acme,a,erp,http://erp,,"},
+		"arrangements 2: strategy":                            {Arrangements: columns + "acme,a,erp,https://erp,never,"},
+		"arrangements 2: contact_email":                       {Arrangements: columns + "acme,a,erp,https://erp,,nobody"},
 	} {
 		_, problems := Read(f, now)
 		if len(problems) != 1 || !strings.HasPrefix(fmt.Sprintf("%s %d: %s", problems[0].File, problems[0].Line,

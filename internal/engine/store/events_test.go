@@ -139,6 +139,13 @@ func TestASearchThatReachedTheFirstEntryOfATenantHasNoNextPage(t *testing.T) {
 				t.Errorf("a page of %d has %d entries and continues before %d, want %d", limit, len(found), next, want)
 			}
 		}
+		for window, want := range map[int]int64{5: 2, 6: 0, 7: 0} { // the first entry of the log is left, or none
+			found, next, err := s.searchEvents(t.Context(), "", nil, 0, 10, window)
+			must(t, err)
+			if next != want || len(found) != min(window, 6) {
+				t.Errorf("of %d entries, %d are found, and it continues before %d, want %d", window, len(found), next, want)
+			}
+		}
 	})
 }
 

@@ -129,7 +129,7 @@ func encodeMailHold(hold tenancy.MailHold) (string, error) {
 func (r Reader) MailHold(ctx context.Context) (hold tenancy.MailHold, err error) {
 	text, err := r.Setting(ctx, mailHold)
 	if err != nil || text == "" {
-		return hold, err
+		return tenancy.MailHold{}, err
 	}
 	if err := json.Unmarshal([]byte(text), &hold); err != nil {
 		return hold, fmt.Errorf("the setting %s: %w", mailHold, err)
