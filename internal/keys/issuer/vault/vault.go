@@ -234,6 +234,10 @@ func open(a foreign.Answer, doing string) (body answer, err error) {
 	return body, nil
 }
 
+// ofCSR matches the warnings that the role takes a name from the request instead of a parameter. Both have the same
+// names.
+var ofCSR = regexp.MustCompile(`"use_csr_(common_name|sans)" set to true`)
+
 // read reads the data of an answer, and logs its warnings.
 func (i *Issuer) read(ctx context.Context, a foreign.Answer, data any, doing string) error {
 	body, err := open(a, doing)
@@ -241,6 +245,9 @@ func (i *Issuer) read(ctx context.Context, a foreign.Answer, data any, doing str
 		return err
 	}
 	for _, warning := range body.Warnings {
+		if ofCSR.MatchString(warning) {
+			continue
+		}
 		i.log.WarnContext(ctx, "the CA warns", "operation", doing, "warning", foreign.Printable(warning))
 	}
 	if data == nil {
