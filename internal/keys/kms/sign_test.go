@@ -3,6 +3,7 @@ package kms
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -214,6 +215,13 @@ func TestAVaultSignsWithEachVersionOfAKey(t *testing.T) {
 	if _, newest, err := keyring.NamedKey(t.Context(), rotated); err != nil || !same(newest, second.Public()) {
 		t.Errorf("the URI does not name the newest version: %v", err)
 	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	check(t, err)
+	s.AddSigningKey("ed25519", edwards)
+	other, err := OpenSigner(base + "ed25519")
+	check(t, err)
+	_, _, err = keyring.NamedKey(t.Context(), other)
+	wantError(t, "another type", err, "create one of the type ecdsa-p256 or rsa-3072")
 	// The token is sent to no host that a caller chooses.
 	t.Setenv("VAULT_ADDR", "")
 	_, err = OpenSigner(base + "p256")

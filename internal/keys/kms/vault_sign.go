@@ -58,8 +58,9 @@ func (v *vaultSigner) versions(ctx context.Context) (all map[int]crypto.PublicKe
 			PublicKey string `json:"public_key"`
 		}
 		number, err := strconv.Atoi(text)
-		if err != nil || json.Unmarshal(raw, &version) != nil || version.PublicKey == "" {
-			return nil, fmt.Errorf("the key %s of the Vault does not sign: create one of the type ecdsa-p256 or rsa-3072", v.key)
+		if err != nil || json.Unmarshal(raw, &version) != nil || !strings.HasPrefix(version.PublicKey, "-----BEGIN") {
+			return nil, fmt.Errorf("the key %s of the Vault does not sign with ECDSA or RSA: create one of the type "+
+				"ecdsa-p256 or rsa-3072", v.key)
 		}
 		if all[number], err = publicKey([]byte(version.PublicKey)); err != nil {
 			return nil, fmt.Errorf("the key %s of the Vault: %w", v.key, err)

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -36,8 +37,12 @@ func (s *Server) signing(w http.ResponseWriter, parts []string, body map[string]
 			if err != nil {
 				panic(err)
 			}
+			public := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+			if plain, ok := key.Public().(ed25519.PublicKey); ok {
+				public = base64.StdEncoding.EncodeToString(plain)
+			}
 			keys[strconv.Itoa(i+1)] = map[string]any{"creation_time": "2026-11-01T00:00:00Z", "name": "P-256",
-				"public_key": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+				"public_key": public}
 		}
 		reply(w, map[string]any{"data": map[string]any{"keys": keys, "latest_version": len(versions),
 			"min_available_version": 0, "name": parts[2], "supports_signing": true, "exportable": false}})
