@@ -19,12 +19,12 @@ build:
 	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION) -X main.commit=$(COMMIT)" -o bin/ ./cmd/...
 
 # SQLite is C that was made Go: its own memory is not what the race detector is for, and took it half of the time. "make lint" vets.
-# rollover starts no goroutine, and visits a million states: with the race detector, that takes minutes.
+# rollover and acceptance start no goroutine, and visit a million states: with the race detector, that takes minutes.
 RACE := -race -vet=off -ldflags=-w -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflags='modernc.org/libc=-race=false -d=checkptr=0'
 
 test: packages ## everything, with the race detector, against real servers; the limit is for a machine that is busy
-	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v '/rollover$$')
-	$(GO) test -timeout 20m ./rollover
+	$(GO) test $(RACE) -timeout 20m $$($(GO) list ./... | grep -v -e '/rollover$$' -e '/acceptance$$')
+	$(GO) test -timeout 20m ./rollover ./acceptance
 	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/keys/kms
 	CGO_ENABLED=1 $(GO) test -tags pkcs11 ./internal/service -run 'Real(Token|TPM)'
 
@@ -37,7 +37,7 @@ check: ## for the inner loop: formatting, vet, and the fast tests, without serve
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	PERENNIAL_TEST_SERVERS=none $(GO) test -timeout 10m $(CHECKED)
-	$(GO) test -timeout 10m ./rollover -skip "Explor|EveryReachableState"
+	$(GO) test -timeout 10m ./rollover ./acceptance -skip "Explor|EveryReachableState|WhateverTheSendersStrategy"
 
 packages: ## what the tests need of the system
 	@.ci/packages
@@ -97,6 +97,8 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzMeaning -fuzztime $(FUZZ)
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
 	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
+	$(GO) test ./acceptance -run '^$$' -fuzz FuzzDecide -fuzztime $(FUZZ)
+	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzExplain -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes
 	$(GO) test ./internal/engine/lifecycle -run Invariant -rapid.checks=400 -timeout 60m

@@ -75,14 +75,16 @@ type Partner struct {
 	// Trust are its trust anchors: the names and keys of CAs. Without them, they are the issuers of the known
 	// certificates.
 	Trust []*x509.Certificate
+	// CAs complete chains that lack them. They are not trusted for that.
+	CAs []*x509.Certificate
 	// Window is the time before the expiry of a known certificate in which its successor is expected.
 	Window policy.Span
 	// OnHold is the time for which a held certificate is accepted, from its first use on; 0 to refuse it. It does not
-	// count for certificates of another CA, which everybody can create.
+	// count for certificates of another CA, which any stranger can create.
 	OnHold time.Duration
 	// Held are the certificates that were held before.
 	Held []Held
-	// CRLs are revocation lists. Each is signed by a trust anchor, or by a CA that is among Known.
+	// CRLs are revocation lists. Each is signed by one of Trust or CAs.
 	CRLs []*x509.RevocationList
 }
 

@@ -242,7 +242,7 @@ func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
 	other := authority(t, "Passport CA", keys()[2], nil)
 	forged := other.issue(inWindow)
 	if d := f.decide(forged, inWindow); d.Code != OtherCA || d.Accepts(inWindow) {
-		t.Errorf("of another CA, which everybody can create: %+v", d)
+		t.Errorf("of another CA, which any stranger can create: %+v", d)
 	}
 }
 
@@ -317,8 +317,8 @@ func TestWeakChainsAreRefused(t *testing.T) {
 		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"acme.example"}
 	})
 	outside := limited.issue(inWindow, func(c *x509.Certificate) { c.DNSNames = []string{"globex.example"} })
-	wants(t, "a name outside the CA's constraint", f.partners().Decide([]*x509.Certificate{outside, limited.cert}, inWindow),
-		Refuse, BrokenChain)
+	wants(t, "a name outside the CA's constraint", f.partners().Decide([]*x509.Certificate{outside, limited.cert},
+		inWindow), Refuse, BrokenChain)
 	servers := authority(t, "Server CA", keys()[2], f.root, func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	})

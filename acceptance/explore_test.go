@@ -263,7 +263,8 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 		"accepts what was issued before":       "\t\tground{Older, Refuse, isOlder},\n",
 		"accepts a known one after its expiry": "var forKnown = []ground{\n\t{Expired, Refuse, isExpired},\n",
 		"accepts a successor after its expiry": "var forAll = []ground{\n\t{Expired, Refuse, isExpired},\n",
-		"accepts a successor before its start": "var forAll = []ground{\n\t{Expired, Refuse, isExpired},\n\t{NotYetValid, Refuse, isNotYetValid},\n",
+		"accepts a successor before its start": "var forAll = []ground{\n\t{Expired, Refuse, isExpired},\n" +
+			"\t{NotYetValid, Refuse, isNotYetValid},\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

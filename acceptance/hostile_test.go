@@ -80,7 +80,8 @@ func (f *fixture) deviations(t *testing.T) (all []deviation) {
 	}
 	// Names.
 	for _, n := range []pkix.Name{{}, {CommonName: "acme"}, {CommonName: "globex", Organization: []string{"Acme Corp"}},
-		{CommonName: "acme\x00", Organization: []string{"Acme Corp"}}, {CommonName: "аcme", Organization: []string{"Acme Corp"}},
+		{CommonName: "acme\x00", Organization: []string{"Acme Corp"}},
+		{CommonName: "аcme", Organization: []string{"Acme Corp"}},
 		{CommonName: "acme", Organization: []string{"Acme Corp", "Globex"}},
 		{CommonName: "acme", Organization: []string{"Acme Соrp"}}, {CommonName: "acme.", Organization: []string{"Acme Corp"}},
 		{CommonName: "acme", OrganizationalUnit: []string{"Acme Corp"}}} {
@@ -113,9 +114,10 @@ func (f *fixture) deviations(t *testing.T) (all []deviation) {
 		deviation{name: "a weaker key", key: smaller.Public(), lax: true})
 	// CAs.
 	other := authority(t, "Passport CA", keys()[2], nil)
+	otherRoot := authority(t, "Passport Root", keys()[2], nil)
 	for name, by := range map[string]*ca{
 		"another CA with the same name": other,
-		"another root":                  authority(t, "Passport CA", keys()[2], authority(t, "Passport Root", keys()[2], nil)),
+		"another root":                  authority(t, "Passport CA", keys()[2], otherRoot),
 		"a CA with a weak key":          authority(t, "Weak CA", weak, f.root),
 		"a CA for servers": authority(t, "Server CA", keys()[2], f.root, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -155,8 +157,8 @@ func (f *fixture) deviations(t *testing.T) (all []deviation) {
 
 // and combines two deviations; ok is false if both change the same thing, such as the CA.
 func (d deviation) and(o deviation) (both deviation, ok bool) {
-	if d.starts && o.starts || d.by != nil && o.by != nil || d.key != nil && o.key != nil || d.forge != nil && (o.forge != nil || o.by != nil) ||
-		o.forge != nil && d.by != nil {
+	if d.starts && o.starts || d.by != nil && o.by != nil || d.key != nil && o.key != nil ||
+		d.forge != nil && (o.forge != nil || o.by != nil) || o.forge != nil && d.by != nil {
 		return both, false
 	}
 	both = d

@@ -26,8 +26,12 @@ type partner struct {
 	revoked []*revocations
 }
 
-// mostAlike limits the partners with which a certificate is compared.
-const mostAlike = 16
+const (
+	// mostAlike limits the partners with which a certificate is compared.
+	mostAlike = 16
+	// mostBytes limits a certificate, and mostCertificates a chain. The largest certificates in use have 10 KiB.
+	mostBytes, mostCertificates = 64 << 10, 16
+)
 
 // New returns an index. The error names the partner that is not valid.
 func New(all []Partner) (*Partners, error) {
@@ -105,7 +109,9 @@ func (ps *Partners) compare(p Partner) error {
 
 // mayRevoke reports whether a revocation list is signed by a CA of the partner.
 func (p Partner) mayRevoke(crl *x509.RevocationList) bool {
-	return slices.ContainsFunc(p.Trust, func(ca *x509.Certificate) bool { return crl.CheckSignatureFrom(ca) == nil })
+	return slices.ContainsFunc(slices.Concat(p.Trust, p.CAs), func(ca *x509.Certificate) bool {
+		return crl.CheckSignatureFrom(ca) == nil
+	})
 }
 
 func (ps *Partners) insert(p *partner) {
@@ -117,7 +123,7 @@ func (ps *Partners) insert(p *partner) {
 		}
 		ps.byCA[k.issuer] = with(ps.byCA[k.issuer], p)
 	}
-	for _, ca := range p.Trust {
+	for _, ca := range slices.Concat(p.Trust, p.CAs) {
 		name := nameKey(ca.RawSubject)
 		ps.byCA[name] = with(ps.byCA[name], p)
 	}
@@ -192,6 +198,12 @@ func (ps *Partners) change(name string, change func(*Partner) error) (*Partners,
 func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 	if len(chain) == 0 {
 		return Decision{Outcome: Refuse, Code: Malformed, Reason: "there is no certificate"}
+	}
+	for _, c := range chain {
+		if len(chain) > mostCertificates || len(c.Raw) > mostBytes {
+			return Decision{Outcome: Refuse, Code: Malformed, Reason: fmt.Sprintf("a chain has at most %d certificates of at "+
+				"most %d KiB", mostCertificates, mostBytes>>10)}
+		}
 	}
 	if p := ps.byFingerprint[sha256.Sum256(chain[0].Raw)]; p != nil {
 		return p.decide(chain, now)

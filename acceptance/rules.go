@@ -32,8 +32,8 @@ var forKnown = []ground{
 	{Revoked, Refuse, isRevoked},
 }
 
-// forAll are the grounds against every other certificate with the partner's names. Those that a person can overrule come
-// last.
+// forAll are the grounds against every other certificate with the partner's names. Those that a person can overrule
+// come last.
 var forAll = []ground{
 	{Expired, Refuse, isExpired},
 	{NotYetValid, Refuse, isNotYetValid},

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -25,9 +26,10 @@ type verification struct {
 	reason string
 }
 
-// verify verifies a chain up to a trust anchor of the partner (RFC 5280, section 6). A CA that was issued again with the
-// same name and key is the same CA.
+// verify verifies a chain up to a trust anchor of the partner (RFC 5280, section 6). A CA that was issued again with
+// the same name and key is the same CA.
 func (p *partner) verify(chain []*x509.Certificate, now time.Time) verification {
+	chain = slices.Concat(chain, p.Trust, p.CAs)
 	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	for _, ca := range p.anchors(chain) {
@@ -49,7 +51,6 @@ func (p *partner) verify(chain []*x509.Certificate, now time.Time) verification 
 // anchors returns the CAs up to which a chain is verified: the trust anchors, and those that the chain has in another
 // edition. Without trust anchors, they are the CAs in the chain that have issued a known certificate.
 func (p *partner) anchors(chain []*x509.Certificate) (all []*x509.Certificate) {
-	all = append(all, p.Trust...)
 	for _, c := range chain[1:] {
 		if !c.IsCA {
 			continue

@@ -25,9 +25,10 @@ var layout = []struct {
 	{"acceptance", nil},
 	{"client", nil},
 	{"docs", nil},
+	{"internal/yamlfile", nil},
 
 	{"internal/keys/certfile", nil},
-	{"internal/keys/...", []string{"internal/keys/..."}},
+	{"internal/keys/...", []string{"internal/keys/...", "internal/yamlfile"}},
 
 	{"internal/engine/standing", nil},
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
@@ -42,6 +43,8 @@ var layout = []struct {
 		"internal/engine/lifecycle", "internal/engine/store", "internal/keys/certfile", "internal/keys/keyring",
 	}},
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
+
+	{"internal/ingress/guard", []string{"internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/calm", nil},
 	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup"}},
@@ -91,7 +94,7 @@ var layout = []struct {
 	}},
 	{"cmd/perennial-gateway", []string{"internal/egress/gateway", "internal/egress/serve"}},
 	{"cmd/perennial", []string{
-		"client", "internal/service", "internal/lab/...", "internal/front/...", "internal/egress/...",
+		"client", "internal/service", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/ingress/...",
 		"internal/engine/...", "internal/keys/...",
 	}},
 }

@@ -23,8 +23,12 @@ type configFile struct {
 	keys   map[string]int        // line of each key
 }
 
-// configPath finds --config in the arguments, or PERENNIAL_CONFIG.
+// configPath finds --config in the arguments, or PERENNIAL_CONFIG. It is empty for the guard, whose --config is a file
+// of another kind.
 func configPath(args []string) string {
+	if len(args) > 0 && args[0] == "guard" {
+		return ""
+	}
 	for i, a := range args {
 		if a == "--config" && i+1 < len(args) {
 			return args[i+1]

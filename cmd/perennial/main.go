@@ -60,6 +60,8 @@ type cli struct {
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 
+	Guard guardCmd `cmd:"" group:"Receiver" help:"Which certificates of partners a system accepts, through their renewals."`
+
 	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Run benchmarks."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year of one tenant, line by line."`
 	Forecast forecastCmd `cmd:"" group:"Without a server" help:"When will a certificate be renewed, and will I be warned? The exit status is 4 if not."`

@@ -120,10 +120,11 @@ func (h *history) step(r *rapid.T) {
 	}
 }
 
-// pass lets time pass. The service ticks every six hours, or, over more than a month, at every run date and once a day.
+// pass lets time pass. The service ticks every six hours, or, over more than three days, at every run date and once a
+// day.
 func (h *history) pass(d time.Duration) {
 	every := 6 * time.Hour
-	if d > 31*policy.Day {
+	if d > 3*policy.Day {
 		every = policy.Day
 	}
 	for end := h.now.Add(d); h.now.Before(end); {

@@ -18,10 +18,8 @@ package issuers
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,12 +33,11 @@ import (
 	"github.com/perennial-pki/perennial/internal/keys/issuer/manual"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/stepca"
 	"github.com/perennial-pki/perennial/internal/keys/issuer/vault"
+	"github.com/perennial-pki/perennial/internal/yamlfile"
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
 const (
-	// maxFile bounds a file of issuers.
-	maxFile = 1 << 20
 	// DefaultParallel is the number of requests that are sent to a CA at the same time, unless its entry has another.
 	DefaultParallel = 8
 	maxParallel     = 256
@@ -111,25 +108,10 @@ type document struct {
 
 // Read reads a file. It opens no issuer.
 func Read(path string) ([]Entry, error) {
-	f, err := os.Open(path)
+	var d document
+	top, err := yamlfile.Read(path, &d)
 	if err != nil {
 		return nil, fmt.Errorf("issuers: %w", err)
-	}
-	defer f.Close()
-	var root yaml.Node
-	switch err := yaml.NewDecoder(io.LimitReader(f, maxFile)).Decode(&root); {
-	case errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("issuers %s: the file is empty", path)
-	case err != nil:
-		return nil, fmt.Errorf("issuers %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	top := root.Content[0]
-	if err := strict(top, reflect.TypeFor[document]()); err != nil {
-		return nil, fmt.Errorf("issuers %s: %w", path, err)
-	}
-	var d document
-	if err := top.Decode(&d); err != nil {
-		return nil, fmt.Errorf("issuers %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	entries := make([]Entry, len(d.Issuers))
 	names := map[string]bool{issuer.Local: true}
@@ -139,7 +121,7 @@ func Read(path string) ([]Entry, error) {
 		if err := e.check(names); err != nil {
 			return nil, fmt.Errorf("issuers %s: line %d: %w", path, e.line, err)
 		}
-		if err := strict(e.node, kinds[e.Kind].settings); err != nil {
+		if err := yamlfile.Check(e.node, kinds[e.Kind].settings); err != nil {
 			return nil, fmt.Errorf("issuers %s: issuer %s: %w", path, e.Name, err)
 		}
 		entries[i], names[e.Name] = e, true

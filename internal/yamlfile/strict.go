@@ -1,4 +1,4 @@
-package issuers
+package yamlfile
 
 import (
 	"encoding"
@@ -16,9 +16,10 @@ var (
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// strict returns an error for a key that the type does not have, a key that appears twice, and a text that the type
-// does not accept. It names the line, which the package yaml does not do for all of them. It does not quote a text.
-func strict(n *yaml.Node, t reflect.Type) error {
+// Check checks a part of a file for a type that is decoded later. It returns an error for a key that the type lacks, a
+// key that appears twice, and a text that the type does not accept. It names the line, which the package yaml does not
+// do for all of them. It does not quote a text.
+func Check(n *yaml.Node, t reflect.Type) error {
 	if n.Kind == yaml.AliasNode {
 		return fmt.Errorf("line %d: aliases are not supported: repeat the settings", n.Line)
 	}
@@ -37,7 +38,7 @@ func strict(n *yaml.Node, t reflect.Type) error {
 			return fmt.Errorf("line %d: expected a list", n.Line)
 		}
 		for _, item := range n.Content {
-			if err := strict(item, t.Elem()); err != nil {
+			if err := Check(item, t.Elem()); err != nil {
 				return err
 			}
 		}
@@ -45,12 +46,12 @@ func strict(n *yaml.Node, t reflect.Type) error {
 		if n.Kind != yaml.MappingNode {
 			return fmt.Errorf("line %d: expected keys with values", n.Line)
 		}
-		return strictKeys(n, t)
+		return checkKeys(n, t)
 	}
 	return nil
 }
 
-func strictKeys(n *yaml.Node, t reflect.Type) error {
+func checkKeys(n *yaml.Node, t reflect.Type) error {
 	known, seen := map[string]reflect.Type{}, map[string]bool{}
 	if t.Kind() == reflect.Struct {
 		keys(t, known)
@@ -69,7 +70,7 @@ func strictKeys(n *yaml.Node, t reflect.Type) error {
 			return fmt.Errorf("line %d: %s appears twice", key.Line, key.Value)
 		}
 		seen[key.Value] = true
-		if err := strict(value, of); err != nil {
+		if err := Check(value, of); err != nil {
 			return err
 		}
 	}
