@@ -148,6 +148,11 @@ func TestAnAnnouncementReportsAFailingDatabaseAndIsRepeated(t *testing.T) {
 func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
 	f := sqlite(t, policy.Default, date("2026-01-15"))
 	f.tenant("acme", date("2026-01-15"))
+	request := tenancy.AuthorityRequest{ID: "requested", CSR: []byte{1}, CreatedAt: date("2026-01-15")}
+	var err error
+	request.SealedKey, err = f.seal.Seal([]byte("key"), request.SealContext())
+	check(t, err)
+	check(t, f.store.AddAuthorityRequest(t.Context(), request))
 	check(t, f.seal.Rotate(t.Context()))
 	var sealed, progress int
 	reseal := func() error {
@@ -155,10 +160,10 @@ func TestResealingReportsAFailingDatabaseAndContinues(t *testing.T) {
 		sealed += n
 		return err
 	}
-	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"authorities", "certificates"}, reseal)
-	f.failing([]string{"authorities", "certificates"}, nil, reseal)
-	// Two authorities, and a tenant with two certificates.
-	if sealed != 4 || progress == 0 {
+	testenv.FailsIfReadOnly(t, f.store.DB(), []string{"authorities", "authority_requests", "certificates"}, reseal)
+	f.failing([]string{"authorities", "authority_requests", "certificates"}, nil, reseal)
+	// Two authorities, the request of another one, and a tenant with two certificates.
+	if sealed != 5 || progress == 0 {
 		t.Errorf("%d keys were sealed again, and the progress is %d", sealed, progress)
 	}
 	n, err := Reseal(t.Context(), f.store, f.seal, func(int) {})
