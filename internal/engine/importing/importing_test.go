@@ -361,7 +361,13 @@ func TestAnImportIsUndoneAlthoughAPartOfItWasDeleted(t *testing.T) {
 		return errors.Join(tx.DeleteArrangement(t.Context(), a), tx.DeleteKeyUser(t.Context(), gina))
 	}))
 	m.move(t, i.ID, tenancy.ImportApplied, tenancy.ImportUndoing)
+	var changed []string // what gateways are notified of
+	stop := e.Store.OnChange(func(id string) { changed = append(changed, id) })
 	check(t, m.Work(t.Context(), i.ID))
+	stop()
+	if !slices.Contains(changed, globex.ID) || len(changed) != i.Total {
+		t.Errorf("changes of %q, want one for each of %d tenants", changed, i.Total)
+	}
 	undone, err := e.Store.ImportByID(t.Context(), i.ID)
 	check(t, err)
 	if undone.State != tenancy.ImportUndone {

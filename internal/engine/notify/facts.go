@@ -117,14 +117,14 @@ func rootOf(all []tenancy.Authority, id string) (root tenancy.Authority, found b
 	for range all { // a hierarchy is not deeper than the number of its authorities
 		i := slices.IndexFunc(all, func(a tenancy.Authority) bool { return a.ID == id })
 		if i < 0 {
-			return root, false
+			return tenancy.Authority{}, false
 		}
 		if all[i].ParentID == "" {
 			return all[i], true
 		}
 		id = all[i].ParentID
 	}
-	return root, false
+	return tenancy.Authority{}, false
 }
 
 // issuerName returns the name of a certificate's issuer; empty if the certificate cannot be read.
