@@ -415,13 +415,16 @@ func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {
 	acme := f.tenant("acme", now)
 	f.arrangementOf(acme, "bank", "bank")
 	f.add(acme, tenancy.Credential{Name: "bank", Issuer: "bank-ca"}, now)
+	var due []time.Time
 	subjects := func() (all []string) {
 		t.Helper()
+		due = nil
 		tasks, err := f.store.Tasks(t.Context(), acme.ID, "", "", "", 1000)
 		check(t, err)
 		for _, task := range tasks {
 			if task.Kind == tenancy.ByHand && task.KeyUser == "alice" {
 				all = append(all, task.Subject)
+				due = append(due, task.DueAt)
 			}
 		}
 		return all
@@ -431,6 +434,9 @@ func TestKeyUsersAreRemindedOfARequestThatAPersonMustSend(t *testing.T) {
 	}
 	if got := subjects(); !slices.Equal(got, []string{"Certificate bank must be requested by hand"}) {
 		t.Errorf("%q", got)
+	}
+	if len(due) != 1 || !due[0].Equal(now) {
+		t.Errorf("the first certificate must be requested by %s, want %s", due, now)
 	}
 	csr, err := f.SigningRequest(t.Context(), f.requests(acme)[0])
 	check(t, err)
