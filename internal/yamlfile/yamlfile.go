@@ -1,5 +1,5 @@
-// Package yamlfile reads configuration files strictly. An unknown key, a key that appears twice and a value that does not
-// fit are errors that name the line. No error quotes a value that could be a secret.
+// Package yamlfile reads configuration files strictly. An unknown key, a key that appears twice and a value that does
+// not fit are errors that name the line. No error quotes a value that could be a secret.
 package yamlfile
 
 import (

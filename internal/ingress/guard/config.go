@@ -226,8 +226,8 @@ func parse(data []byte) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// apart returns the certificates of callers in a file, and those of CAs beside them. Without the former, the first one is
-// that of the caller, such as a self-signed certificate.
+// apart returns the certificates of callers in a file, and those of CAs beside them. Without the former, the first one
+// is that of the caller, such as a self-signed certificate.
 func apart(all []*x509.Certificate) (leafs, cas []*x509.Certificate) {
 	for _, c := range all {
 		if c.IsCA {

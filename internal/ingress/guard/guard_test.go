@@ -135,8 +135,8 @@ func TestARevocationListIsReadInBothForms(t *testing.T) {
 	f := newFolder(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	testenv.Check(t, err)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, IsCA: true, NotBefore: begin,
-		NotAfter: begin.AddDate(9, 0, 0), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCRLSign | x509.KeyUsageCertSign,
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, IsCA: true,
+		NotBefore: begin, NotAfter: begin.AddDate(9, 0, 0), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCRLSign | x509.KeyUsageCertSign,
 		SubjectKeyId: []byte{1}}
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin,
 		NextUpdate: begin.AddDate(0, 1, 0)}, ca, key)
@@ -168,12 +168,15 @@ func TestAFileIsExplainedAsACallWouldBe(t *testing.T) {
 		"the successor":              {second, []acceptance.Code{acceptance.IsSuccessor}},
 		"the successor without a CA": {block.Bytes, []acceptance.Code{acceptance.IsSuccessor}},
 		"issued too early":           {early, []acceptance.Code{acceptance.OutsideWindow}},
-		"two callers":                {slices.Concat(first, second), []acceptance.Code{acceptance.Pinned, acceptance.IsSuccessor}},
+		"two callers": {slices.Concat(first, second),
+			[]acceptance.Code{acceptance.Pinned, acceptance.IsSuccessor}},
 		"the CA":                     {testca.PEM(f.ca.Issuing.Raw), []acceptance.Code{acceptance.OtherSubject}},
 		"nothing":                    {nil, []acceptance.Code{acceptance.Malformed}},
 		"noise":                      {[]byte("hello"), []acceptance.Code{acceptance.Malformed}},
 		"a certificate that was cut": {block.Bytes[:100], []acceptance.Code{acceptance.Malformed}},
-		"a chain that was cut":       {append(slices.Clone(second), "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"...), []acceptance.Code{acceptance.Malformed}},
+		"a chain that was cut": {append(slices.Clone(second),
+			"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"...),
+			[]acceptance.Code{acceptance.Malformed}},
 		"a chain of many certificates": {slices.Concat(second, testca.PEM(slices.Repeat([][]byte{f.ca.Issuing.Raw}, 20)...)),
 			[]acceptance.Code{acceptance.Malformed}},
 	} {
