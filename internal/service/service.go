@@ -200,7 +200,8 @@ func (s *Service) newHandler(version string, importer *importing.Importer,
 		return nil, nil, err
 	}
 	accounts, err := identity.New(identity.Config{Store: s.core.store, BaseURL: base, OIDC: s.settings.OIDC.provider(),
-		Passwords: s.settings.SignIn.passwords(s.core.rules), Now: s.now, Log: s.log})
+		SecondFactor: identity.SecondFactor(s.settings.SignIn.SecondFactor),
+		Passwords:    s.settings.SignIn.passwords(s.core.rules), Now: s.now, Log: s.log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -111,6 +111,7 @@ type Mail struct {
 
 // SignIn configures the console's own accounts.
 type SignIn struct {
+	SecondFactor      string `enum:",operators,all" default:"" env:"PERENNIAL_SECOND_FACTOR" placeholder:"operators|all" help:"Accounts for which a password alone does not suffice: they need a passkey or the company's sign-in. Use the same value for all replicas."`
 	BreachedPasswords string `env:"PERENNIAL_BREACHED_PASSWORDS" placeholder:"FILE" help:"Refuse new passwords whose SHA-1 hash is in this file of sorted lines HASH or HASH:COUNT, the format of Have I Been Pwned's downloader."`
 }
 
@@ -172,7 +173,7 @@ func (s *Settings) check() error {
 func (s *Settings) fingerprint() string {
 	shared := []any{s.Transport.BaseURL, s.Certificates.IssuerRate, s.Mail.MailFrom, s.Mail.MailRate, s.OIDC.Issuer,
 		s.OIDC.Client, s.OIDC.Scopes, s.OIDC.Roles, s.OIDC.Operator, s.OIDC.Tenant, s.OIDC.User, s.OIDC.ACR,
-		s.OIDC.AMR, s.Ceilings, s.JobLease,
+		s.OIDC.AMR, s.SignIn.SecondFactor, s.Ceilings, s.JobLease,
 		s.MessageLogRetention, s.Gateway.MessageLogDetail, s.Gateway.AllowTarget, s.Gateway.ParkedTimeout,
 		s.GatewayKeys, s.GatewayKeyCopies}
 	hash := sha256.Sum256(fmt.Appendf(nil, "%q", shared))

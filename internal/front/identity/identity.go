@@ -35,6 +35,8 @@ type Config struct {
 	Store   *store.Store
 	BaseURL string // of the service, as browsers reach it
 	OIDC    *OIDC  // the provider of the company's accounts; nil if there is none
+	// SecondFactor names the accounts for which a password alone does not suffice.
+	SecondFactor SecondFactor
 	// Passwords are the rules for new passwords.
 	Passwords password.Rules
 	Now       func() time.Time
@@ -45,6 +47,7 @@ type Config struct {
 type Service struct {
 	store     *store.Store
 	baseURL   string
+	strong    SecondFactor
 	passwords password.Rules
 	now       func() time.Time
 	log       *slog.Logger
@@ -65,8 +68,8 @@ func New(c Config) (*Service, error) {
 	case c.Log == nil:
 		return nil, errors.New("identity: no logger is given")
 	}
-	s := &Service{store: c.Store, baseURL: c.BaseURL, passwords: c.Passwords, now: c.Now, log: c.Log,
-		refused: refusals.New(c.Log, c.Now)}
+	s := &Service{store: c.Store, baseURL: c.BaseURL, strong: c.SecondFactor, passwords: c.Passwords, now: c.Now,
+		log: c.Log, refused: refusals.New(c.Log, c.Now)}
 	s.passwords.Names = append(slices.Clone(c.Passwords.Names), c.BaseURL)
 	if c.OIDC != nil {
 		s.provider = &provider{OIDC: *c.OIDC}
@@ -75,7 +78,26 @@ func New(c Config) (*Service, error) {
 	if s.passkeys, err = newPasskeys(c.BaseURL); err != nil {
 		return nil, fmt.Errorf("passkeys at %s: %w", c.BaseURL, err)
 	}
+	if s.strong != NoSecondFactor && s.passkeys == nil && s.provider == nil {
+		return nil, errors.New("identity: a second factor needs passkeys, so a host name in the address of the service, or " +
+			"an OpenID provider")
+	}
 	return s, nil
+}
+
+// SecondFactor names the accounts that need a passkey or the company's sign-in. Welcome, with a token, signs in all.
+type SecondFactor string
+
+// Values of [SecondFactor].
+const (
+	NoSecondFactor       SecondFactor = ""
+	SecondFactorOperator SecondFactor = "operators"
+	SecondFactorAll      SecondFactor = "all"
+)
+
+// of reports whether an account needs a second factor.
+func (f SecondFactor) of(a tenancy.Account) bool {
+	return f == SecondFactorAll || f == SecondFactorOperator && a.Role == tenancy.RoleOperator
 }
 
 // Browser describes where a sign-in comes from.
@@ -90,6 +112,8 @@ var (
 	ErrTooManyAttempts = errors.New("identity: too many attempts from this address")
 	// ErrWrongPassword means that there is no account with the name and the password.
 	ErrWrongPassword = errors.New("identity: wrong name or password")
+	// ErrSecondFactor means that the password is right, but does not suffice for the account.
+	ErrSecondFactor = errors.New("identity: a passkey or the company's sign-in is required")
 	// ErrOldPassword means that the old password is wrong.
 	ErrOldPassword = errors.New("identity: wrong old password")
 	// ErrToken means that a token does not exist or is no longer valid.

@@ -440,6 +440,39 @@ func TestANewPasswordIsComparedWithTheNamesOfItsUser(t *testing.T) {
 	}
 }
 
+func TestAPasswordAloneDoesNotSufficeIfASecondFactorIsRequired(t *testing.T) {
+	f := open(t)
+	f.welcome("alice", tenancy.RoleKeyUser)
+	f.welcome("olga", tenancy.RoleOperator)
+	for required, want := range map[identity.SecondFactor][2]error{
+		identity.NoSecondFactor:       {nil, nil},
+		identity.SecondFactorOperator: {nil, identity.ErrSecondFactor},
+		identity.SecondFactorAll:      {identity.ErrSecondFactor, identity.ErrSecondFactor},
+	} {
+		c := identity.Config{Store: f.store, BaseURL: "https://p.example.com", SecondFactor: required,
+			Now: func() time.Time { return f.now }, Log: slog.New(slog.DiscardHandler)}
+		var err error
+		f.Service, err = identity.New(c)
+		check(t, err)
+		for i, name := range []string{"alice", "olga"} {
+			session, err := f.SignIn(t.Context(), name, secret, here)
+			if !errors.Is(err, want[i]) || (session == "") != (want[i] != nil) {
+				t.Errorf("%q: %s signs in: %v", required, name, err)
+			}
+			if _, err := f.SignIn(t.Context(), name, "wrong", here); !errors.Is(err, identity.ErrWrongPassword) {
+				t.Errorf("%q: %s with a wrong password: %v", required, name, err)
+			}
+		}
+		if f.ended(f.welcome("new"+string(required), tenancy.RoleOperator)) {
+			t.Errorf("%q: a token does not sign in, so every operator may be locked out", required)
+		}
+		c.BaseURL = "https://192.0.2.1" // no passkeys
+		if _, err := identity.New(c); (err != nil) != (required != identity.NoSecondFactor) {
+			t.Errorf("%q without another way to sign in: %v", required, err)
+		}
+	}
+}
+
 func TestADeletedAccountIsGoneAndAnAccountCannotDeleteItself(t *testing.T) {
 	f := open(t)
 	alice, olga := f.welcome("alice", tenancy.RoleKeyUser), f.welcome("olga", tenancy.RoleOperator)

@@ -13,6 +13,7 @@ var reasons = []struct {
 }{
 	{ErrTooManyAttempts, "too many attempts"},
 	{ErrWrongPassword, "wrong name or password"},
+	{ErrSecondFactor, "a password alone does not suffice"},
 	{ErrOldPassword, "wrong old password"},
 	{ErrToken, "unknown or invalid token"},
 	{ErrNameTaken, "the name or the token is used"},

@@ -113,8 +113,8 @@ func (s *Service) begin(ctx context.Context, a tenancy.Account, how string, b Br
 }
 
 // SignIn signs in with a name and a password and returns the secret of a new session. It returns
-// [ErrTooManyAttempts], [ErrWrongPassword], a [*LockedError] or [password.ErrBusy]. A name that does not exist gets the
-// same answers.
+// [ErrTooManyAttempts], [ErrWrongPassword], a [*LockedError], [password.ErrBusy], or [ErrSecondFactor] after the right
+// password. A name that does not exist gets the same answers as a wrong password.
 func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (session string, err error) {
 	defer func() { s.logRefused(ctx, byPassword, name, b, err) }()
 	leave, err := s.attempt(b)
@@ -138,6 +138,9 @@ func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (s
 	}
 	if err := s.matches(ctx, a, secret, failures); err != nil {
 		return "", s.unchecked(ctx, name, b, err)
+	}
+	if s.strong.of(a) {
+		return "", ErrSecondFactor
 	}
 	return s.begin(ctx, a, byPassword, b)
 }

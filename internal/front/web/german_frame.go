@@ -27,6 +27,12 @@ var germanFrame = []translation{
 		"1 thing needs attention. The next run is on %s.",
 		"1 Punkt erfordert Ihre Aufmerksamkeit. Der nächste Lauf ist am %s.",
 	},
+	{
+		"A password alone does not suffice for your account. Sign in with a passkey or with your company account. If you " +
+			"have neither, ask an operator for a new token.",
+		"Für Ihr Konto genügt ein Passwort allein nicht. Melden Sie sich mit einem Passkey oder mit Ihrem Firmenkonto an. " +
+			"Wenn Sie beides nicht haben, bitten Sie einen Operator um ein neues Token.",
+	},
 	{"Accepted", "Akzeptiert"},
 	{"Accounts", "Konten"},
 	{"Action", "Aktion"},

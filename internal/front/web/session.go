@@ -97,6 +97,9 @@ func (v *view) explain(err error) *refusal {
 			"passkey.", v.When(locked.Until))}
 	case errors.Is(err, identity.ErrWrongPassword):
 		return &refusal{http.StatusUnauthorized, v.T("Wrong name or password.")}
+	case errors.Is(err, identity.ErrSecondFactor):
+		return &refusal{http.StatusForbidden, v.T("A password alone does not suffice for your account. Sign in with a " +
+			"passkey or with your company account. If you have neither, ask an operator for a new token.")}
 	case errors.Is(err, identity.ErrOldPassword):
 		return &refusal{http.StatusUnprocessableEntity, v.T("The old password is wrong.")}
 	case errors.Is(err, identity.ErrToken):
