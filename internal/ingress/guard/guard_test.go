@@ -136,7 +136,8 @@ func TestARevocationListIsReadInBothForms(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	testenv.Check(t, err)
 	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, IsCA: true,
-		NotBefore: begin, NotAfter: begin.AddDate(9, 0, 0), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCRLSign | x509.KeyUsageCertSign,
+		NotBefore: begin, NotAfter: begin.AddDate(9, 0, 0), BasicConstraintsValid: true,
+		KeyUsage:     x509.KeyUsageCRLSign | x509.KeyUsageCertSign,
 		SubjectKeyId: []byte{1}}
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin,
 		NextUpdate: begin.AddDate(0, 1, 0)}, ca, key)
