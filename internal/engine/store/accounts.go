@@ -13,8 +13,9 @@ const accountColumns = `a.id, a.name, a.role, a.tenant_id, COALESCE((SELECT t.na
 	a.language, a.company_at, a.calendar_hash <> '', a.created_at FROM accounts a `
 
 func scanAccount(s row) (a tenancy.Account, err error) {
-	return a, s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,
+	err = s.Scan(&a.ID, &a.Name, &a.Role, &a.TenantID, &a.Tenant, &a.KeyUserID, &a.KeyUser, &a.Password, &a.Origin,
 		&a.Zone, &a.Language, instant{&a.CompanyAt}, &a.HasCalendar, instant{&a.CreatedAt})
+	return a, err
 }
 
 // AccountByName finds the account that a person signs in with.

@@ -18,7 +18,8 @@ func (r Reader) Presenting(ctx context.Context, after string, limit int) ([]stri
 func (r Reader) ArrangementNames(ctx context.Context, ids []string) (map[string]string, error) {
 	type named struct{ id, name string }
 	rows, err := byID(ctx, r, func(s row) (n named, err error) {
-		return n, s.Scan(&n.id, &n.name)
+		err = s.Scan(&n.id, &n.name)
+		return n, err
 	}, func(n named) string { return n.id },
 		"SELECT a.id, t.name || '/' || a.name FROM arrangements a JOIN tenants t ON t.id = a.tenant_id WHERE a.id ", ids)
 	names := map[string]string{}
@@ -99,9 +100,10 @@ const arrangementColumns = "id, tenant_id, receiver_id, name, scenario, endpoint
 	"generation, needed_old_at, egress, created_at, version, learned, credential"
 
 func scanArrangement(s row) (a tenancy.Arrangement, err error) {
-	return a, s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy,
+	err = s.Scan(&a.ID, &a.TenantID, &a.ReceiverID, &a.Name, &a.Scenario, &a.Endpoint, &a.Authentication, &a.Strategy,
 		&a.Generation, instant{&a.NeededOldAt}, document{&a.Egress}, instant{&a.CreatedAt}, &a.Version,
 		document{&a.Learned}, &a.Credential)
+	return a, err
 }
 
 // Arrangement finds an arrangement of a tenant by name.

@@ -12,10 +12,11 @@ const certificateColumns = "id, tenant_id, purpose, generation, state, serial, f
 	"issuer"
 
 func scanCertificate(s row) (c tenancy.Certificate, err error) {
-	return c, s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject,
+	err = s.Scan(&c.ID, &c.TenantID, &c.Purpose, &c.Generation, &c.State, &c.Serial, &c.Fingerprint, &c.Subject,
 		instant{&c.NotBefore}, instant{&c.NotAfter},
 		&c.KeyType, &c.DER, &c.IssuerID, &c.SuccessorID, instant{&c.NoticedUntil}, instant{&c.WarnedAt},
 		instant{&c.CreatedAt}, instant{&c.RevokedAt}, &c.RevokedFor, &c.Issuer)
+	return c, err
 }
 
 // Certificate finds one generation.
@@ -75,7 +76,8 @@ type ValidityCount struct {
 // CountByValidity groups all certificates without a successor by their validity, and counts each group.
 func (r Reader) CountByValidity(ctx context.Context) ([]ValidityCount, error) {
 	return list(ctx, r, func(s row) (v ValidityCount, err error) {
-		return v, s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
+		err = s.Scan(instant{&v.NotBefore}, instant{&v.NotAfter}, &v.Count)
+		return v, err
 	},
 		"SELECT not_before, not_after, COUNT(*) FROM certificates WHERE successor_id = '' GROUP BY not_before, not_after")
 }
@@ -89,7 +91,10 @@ type Revocation struct {
 
 // RevokedBy lists the revocations of certificates that an authority issued and that have not expired at now.
 func (r Reader) RevokedBy(ctx context.Context, issuerID string, now time.Time) ([]Revocation, error) {
-	return list(ctx, r, func(s row) (v Revocation, err error) { return v, s.Scan(&v.Serial, instant{&v.At}, &v.For) },
+	return list(ctx, r, func(s row) (v Revocation, err error) {
+		err = s.Scan(&v.Serial, instant{&v.At}, &v.For)
+		return v, err
+	},
 		"SELECT serial, revoked_at, revoked_for FROM certificates WHERE state = 'revoked' AND issuer_id = ? AND "+
 			"not_after > ? ORDER BY id", issuerID, micros(now))
 }
@@ -117,7 +122,10 @@ type Sealed struct {
 	Key []byte
 }
 
-func scanSealed(s row) (v Sealed, err error) { return v, s.Scan(&v.ID, &v.Key) }
+func scanSealed(s row) (v Sealed, err error) {
+	err = s.Scan(&v.ID, &v.Key)
+	return v, err
+}
 
 // SealedKeys lists the sealed keys of certificates, by ID.
 func (r Reader) SealedKeys(ctx context.Context, after string, limit int) ([]Sealed, error) {

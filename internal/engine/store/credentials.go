@@ -77,7 +77,10 @@ func (r Reader) CountByIssuer(ctx context.Context) (credentials, requests map[st
 		n      int
 	}
 	by := func(table string) (map[string]int, error) {
-		counts, err := list(ctx, r, func(s row) (c count, err error) { return c, s.Scan(&c.issuer, &c.n) },
+		counts, err := list(ctx, r, func(s row) (c count, err error) {
+			err = s.Scan(&c.issuer, &c.n)
+			return c, err
+		},
 			"SELECT issuer, COUNT(*) FROM "+table+" GROUP BY issuer")
 		all := map[string]int{}
 		for _, c := range counts {

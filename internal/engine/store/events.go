@@ -41,7 +41,10 @@ func (t *Tx) Audit(ctx context.Context, events ...tenancy.Event) error {
 	return t.execOne(ctx, "UPDATE event_head SET hash = ? WHERE id = 1", prev)
 }
 
-func scanHead(s row) (c tenancy.Chain, err error) { return c, s.Scan(&c.Seq, &c.Hash) }
+func scanHead(s row) (c tenancy.Chain, err error) {
+	err = s.Scan(&c.Seq, &c.Hash)
+	return c, err
+}
 
 // EventHead returns the number and hash of the last event.
 func (r Reader) EventHead(ctx context.Context) (tenancy.Chain, error) {
@@ -51,7 +54,8 @@ func (r Reader) EventHead(ctx context.Context) (tenancy.Chain, error) {
 const eventColumns = "seq, at, actor, action, tenant, object, detail, prev, hash"
 
 func scanEvent(s row) (e tenancy.Event, err error) {
-	return e, s.Scan(&e.Seq, instant{&e.At}, &e.Actor, &e.Action, &e.Tenant, &e.Object, &e.Detail, &e.Prev, &e.Hash)
+	err = s.Scan(&e.Seq, instant{&e.At}, &e.Actor, &e.Action, &e.Tenant, &e.Object, &e.Detail, &e.Prev, &e.Hash)
+	return e, err
 }
 
 // Events lists events in their order. If a tenant is given (by name), it lists only the tenant's events.

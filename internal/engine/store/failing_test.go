@@ -106,7 +106,8 @@ func TestAValueOfAnotherTypeIsAnError(t *testing.T) {
 	}
 	for _, query := range []string{`SELECT '{"a":1}'`, `SELECT CAST('{"a":1}' AS BLOB)`} {
 		found, err := list(t.Context(), s.Reader, func(r row) (v map[string]int, err error) {
-			return v, r.Scan(document{&v})
+			err = r.Scan(document{&v})
+			return v, err
 		}, query)
 		if err != nil || len(found) != 1 || found[0]["a"] != 1 {
 			t.Errorf("%s: %v, %v", query, found, err)

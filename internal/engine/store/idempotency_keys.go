@@ -14,7 +14,8 @@ type Remembered struct {
 }
 
 func scanRemembered(s row) (v Remembered, err error) {
-	return v, s.Scan(&v.RequestHash, &v.Status, &v.Header, &v.Body)
+	err = s.Scan(&v.RequestHash, &v.Status, &v.Header, &v.Body)
+	return v, err
 }
 
 // Remember stores a key before its request is worked on. If the key is stored already, found is its stored answer.

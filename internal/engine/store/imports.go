@@ -9,8 +9,9 @@ import (
 const importColumns = "id, state, created_by, created_at, total, changing, done, problems, last_error, runs"
 
 func scanImport(s row) (i tenancy.Import, err error) {
-	return i, s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems,
+	err = s.Scan(&i.ID, &i.State, &i.CreatedBy, instant{&i.CreatedAt}, &i.Total, &i.Changing, &i.Done, &i.Problems,
 		&i.LastError, document{&i.Runs})
+	return i, err
 }
 
 // ImportByID finds an import.
@@ -89,7 +90,8 @@ func (t *Tx) DropImported(ctx context.Context, id, tenant string) error {
 // Imported lists what an import created, one entry per tenant, after the given tenant.
 func (r Reader) Imported(ctx context.Context, id, after string, limit int) ([]tenancy.Imported, error) {
 	return list(ctx, r, func(s row) (i tenancy.Imported, err error) {
-		return i, s.Scan(&i.Tenant, &i.Made)
+		err = s.Scan(&i.Tenant, &i.Made)
+		return i, err
 	}, "SELECT tenant, made FROM import_items WHERE import_id = ? AND tenant > ? ORDER BY tenant LIMIT ?", id, after,
 		limit)
 }

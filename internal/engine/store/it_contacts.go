@@ -10,7 +10,8 @@ import (
 const itContactColumns = "id, tenant_id, position, name, email, created_at, version"
 
 func scanITContact(s row) (c tenancy.ITContact, err error) {
-	return c, s.Scan(&c.ID, &c.TenantID, &c.Position, &c.Name, &c.Email, instant{&c.CreatedAt}, &c.Version)
+	err = s.Scan(&c.ID, &c.TenantID, &c.Position, &c.Name, &c.Email, instant{&c.CreatedAt}, &c.Version)
+	return c, err
 }
 
 // ITContacts lists a tenant's IT contacts in their order.

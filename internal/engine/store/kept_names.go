@@ -14,7 +14,10 @@ func (r Reader) NameOwners(ctx context.Context, names []string) ([]NameOwner, er
 		return nil, nil
 	}
 	in, args := r.among(names)
-	return list(ctx, r, func(s row) (o NameOwner, err error) { return o, s.Scan(&o.Name, &o.Tenant) },
+	return list(ctx, r, func(s row) (o NameOwner, err error) {
+		err = s.Scan(&o.Name, &o.Tenant)
+		return o, err
+	},
 		"SELECT k.name, t.name FROM kept_names k JOIN tenants t ON t.id = k.tenant_id WHERE k.name "+in+
 			" ORDER BY k.name, t.name", args...)
 }

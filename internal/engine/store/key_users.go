@@ -9,8 +9,9 @@ import (
 const keyUserColumns = "id, tenant_id, name, email, subscribed_at, unsubscribe_token, created_at, version"
 
 func scanKeyUser(s row) (u tenancy.KeyUser, err error) {
-	return u, s.Scan(&u.ID, &u.TenantID, &u.Name, &u.Email, instant{&u.SubscribedAt}, &u.UnsubscribeToken,
+	err = s.Scan(&u.ID, &u.TenantID, &u.Name, &u.Email, instant{&u.SubscribedAt}, &u.UnsubscribeToken,
 		instant{&u.CreatedAt}, &u.Version)
+	return u, err
 }
 
 // KeyUser finds a key user of a tenant by name.

@@ -19,7 +19,8 @@ func (s *Store) Reserve(ctx context.Context, name string, n int, perSecond float
 			return err
 		}
 		free, err := one(ctx, tx.Reader, "limit", func(s row) (t time.Time, err error) {
-			return t, s.Scan(instant{&t})
+			err = s.Scan(instant{&t})
+			return t, err
 		}, "SELECT free_at FROM limits WHERE name = ?", name)
 		if err != nil {
 			return err

@@ -10,8 +10,9 @@ import (
 const linkColumns = "id, arrangement_id, generation, created_by, created_at, expires_at, revoked_at, used_at"
 
 func scanLink(s row) (l tenancy.Link, err error) {
-	return l, s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.CreatedBy, instant{&l.CreatedAt}, instant{&l.ExpiresAt},
+	err = s.Scan(&l.ID, &l.ArrangementID, &l.Generation, &l.CreatedBy, instant{&l.CreatedAt}, instant{&l.ExpiresAt},
 		instant{&l.RevokedAt}, instant{&l.UsedAt})
+	return l, err
 }
 
 // CreateLink stores a link with the hash of its secret.

@@ -95,7 +95,8 @@ func (r Reader) CountMails(ctx context.Context) (map[tenancy.MailState]int, erro
 		n     int
 	}
 	rows, err := list(ctx, r, func(s row) (c count, err error) {
-		return c, s.Scan(&c.state, &c.n)
+		err = s.Scan(&c.state, &c.n)
+		return c, err
 	}, "SELECT state, COUNT(*) FROM mails WHERE state <> 'sent' GROUP BY state")
 	counts := map[tenancy.MailState]int{}
 	for _, c := range rows {

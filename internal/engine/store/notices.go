@@ -31,8 +31,9 @@ const noticeColumns = "id, tenant_id, certificate_id, successor_id, kind, subjec
 	"run_date ELSE 0 END, due_at, reason, created_at, dedup_key"
 
 func scanNotice(s row) (n tenancy.Notice, err error) {
-	return n, s.Scan(&n.ID, &n.TenantID, &n.CertificateID, &n.SuccessorID, &n.Kind, &n.Subject, instant{&n.RunDate},
+	err = s.Scan(&n.ID, &n.TenantID, &n.CertificateID, &n.SuccessorID, &n.Kind, &n.Subject, instant{&n.RunDate},
 		instant{&n.DueAt}, &n.Reason, instant{&n.CreatedAt}, &n.DedupKey)
+	return n, err
 }
 
 // NoticesByID reads the notices with these IDs.
@@ -50,6 +51,7 @@ func (r Reader) Notices(ctx context.Context, tenantID, after string, limit int) 
 
 // CountNotices counts all notices and the tasks that they caused.
 func (r Reader) CountNotices(ctx context.Context) (notices, tasks int, err error) {
-	return notices, tasks, r.explain(r.q.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM notices), (SELECT count(*) "+
+	err = r.explain(r.q.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM notices), (SELECT count(*) "+
 		"FROM tasks)").Scan(&notices, &tasks))
+	return notices, tasks, err
 }

@@ -11,9 +11,10 @@ const parkedColumns = "id, arrangement_id, tenant_id, idempotency_key, sealed_di
 	"next_at, status, last_error, created_at, ended_at, bytes, chunks"
 
 func scanParked(s row) (p tenancy.Parked, err error) {
-	return p, s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State,
+	err = s.Scan(&p.ID, &p.ArrangementID, &p.TenantID, &p.IdempotencyKey, &p.Digest, &p.Method, &p.Path, &p.State,
 		&p.Attempts, instant{&p.NextAt}, &p.Status, &p.LastError, instant{&p.CreatedAt}, instant{&p.EndedAt}, &p.Bytes,
 		&p.Chunks)
+	return p, err
 }
 
 // Park stores a message for delivery, once for each Idempotency-Key of an arrangement. It returns the message that is
@@ -99,7 +100,8 @@ type SealedParked struct {
 // are not counted.
 func (r Reader) SealedParked(ctx context.Context, after string, limit int) ([]SealedParked, error) {
 	return list(ctx, r, func(s row) (v SealedParked, err error) {
-		return v, s.Scan(&v.ID, &v.Request, &v.Digest, &v.Chunks)
+		err = s.Scan(&v.ID, &v.Request, &v.Digest, &v.Chunks)
+		return v, err
 	}, "SELECT id, sealed_request, sealed_digest, CASE WHEN state = 'waiting' THEN chunks ELSE 0 END FROM parked WHERE "+
 		"id > ? ORDER BY id LIMIT ?", after, limit)
 }

@@ -76,7 +76,10 @@ type ParkedBody struct {
 // UnusedParkedBodies lists bodies that were last written to before an instant, and whose message does not wait: it was
 // not completed, or has ended.
 func (r Reader) UnusedParkedBodies(ctx context.Context, before time.Time, limit int) ([]ParkedBody, error) {
-	return list(ctx, r, func(s row) (b ParkedBody, err error) { return b, s.Scan(&b.ID, &b.TenantID) },
+	return list(ctx, r, func(s row) (b ParkedBody, err error) {
+		err = s.Scan(&b.ID, &b.TenantID)
+		return b, err
+	},
 		`SELECT id, tenant_id FROM parked_bodies AS b WHERE written_at < ? AND NOT EXISTS
 		(SELECT 1 FROM parked WHERE parked.id = b.id AND state = 'waiting') ORDER BY written_at LIMIT ?`, micros(before),
 		limit)
@@ -90,7 +93,8 @@ const (
 )
 
 func scanUsage(s row) (u tenancy.ParkedUsage, err error) {
-	return u, s.Scan(&u.TenantID, &u.Messages, &u.Bytes)
+	err = s.Scan(&u.TenantID, &u.Messages, &u.Bytes)
+	return u, err
 }
 
 // ParkedUsage returns the usage of a tenant.
@@ -127,7 +131,10 @@ func (r Reader) ParkedSizes(ctx context.Context, all []tenancy.Parked) (map[stri
 	for i, p := range all {
 		ids[i] = p.ID
 	}
-	bodies, err := byID(ctx, r, func(s row) (v sized, err error) { return v, s.Scan(&v.id, &v.bytes) },
+	bodies, err := byID(ctx, r, func(s row) (v sized, err error) {
+		err = s.Scan(&v.id, &v.bytes)
+		return v, err
+	},
 		func(v sized) string { return v.id }, "SELECT id, bytes FROM parked_bodies WHERE id ", ids)
 	sizes := make(map[string]int64, len(all))
 	for _, p := range all {

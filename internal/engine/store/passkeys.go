@@ -8,7 +8,8 @@ import (
 )
 
 func scanPasskey(r row) (p tenancy.Passkey, err error) {
-	return p, r.Scan(&p.ID, &p.AccountID, &p.Name, &p.Credential, instant{&p.CreatedAt}, instant{&p.UsedAt})
+	err = r.Scan(&p.ID, &p.AccountID, &p.Name, &p.Credential, instant{&p.CreatedAt}, instant{&p.UsedAt})
+	return p, err
 }
 
 // Passkeys lists the passkeys of an account.

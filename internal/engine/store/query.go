@@ -128,7 +128,10 @@ func one[T any](ctx context.Context, r Reader, what string, scan func(row) (T, e
 	return v, r.explain(err)
 }
 
-func scanOne[T any](s row) (v T, err error) { return v, s.Scan(&v) }
+func scanOne[T any](s row) (v T, err error) {
+	err = s.Scan(&v)
+	return v, err
+}
 
 // micros returns the stored form of an instant: microseconds since 1970, or 0 for the zero time.
 func micros(t time.Time) int64 {

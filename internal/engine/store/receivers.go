@@ -9,8 +9,9 @@ import (
 const receiverColumns = "id, tenant_id, name, display_name, contact_name, contact_email, created_at, version"
 
 func scanReceiver(s row) (v tenancy.Receiver, err error) {
-	return v, s.Scan(&v.ID, &v.TenantID, &v.Name, &v.DisplayName, &v.ContactName, &v.ContactEmail, instant{&v.CreatedAt},
+	err = s.Scan(&v.ID, &v.TenantID, &v.Name, &v.DisplayName, &v.ContactName, &v.ContactEmail, instant{&v.CreatedAt},
 		&v.Version)
+	return v, err
 }
 
 // Receiver finds a receiver of a tenant by name.

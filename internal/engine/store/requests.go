@@ -12,8 +12,9 @@ const requestColumns = "id, tenant_id, purpose, generation, issuer, key_type, ha
 	"actor, reason, run_date, created_at"
 
 func scanRequest(s row) (q tenancy.Request, err error) {
-	return q, s.Scan(&q.ID, &q.TenantID, &q.Purpose, &q.Generation, &q.Issuer, &q.KeyType, &q.Handle, instant{&q.AskAt},
+	err = s.Scan(&q.ID, &q.TenantID, &q.Purpose, &q.Generation, &q.Issuer, &q.KeyType, &q.Handle, instant{&q.AskAt},
 		&q.LastError, &q.Actor, &q.Reason, instant{&q.RunDate}, instant{&q.CreatedAt})
+	return q, err
 }
 
 // AddRequest stores a request before it is sent. It returns [tenancy.ErrConflict] if there is one for the generation.

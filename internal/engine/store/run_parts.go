@@ -55,14 +55,18 @@ func (p Part) FreeAt(now time.Time, lease time.Duration) time.Time {
 const partColumns = "run_date, part, after_not_after, after_id, until_not_after, until_id, begins_at, claimed_until"
 
 func scanPart(s row) (p Part, err error) {
-	return p, s.Scan(instant{&p.RunDate}, &p.Number, instant{&p.After.NotAfter}, &p.After.ID, instant{&p.Until.NotAfter},
+	err = s.Scan(instant{&p.RunDate}, &p.Number, instant{&p.After.NotAfter}, &p.After.ID, instant{&p.Until.NotAfter},
 		&p.Until.ID, instant{&p.BeginsAt}, instant{&p.ClaimedUntil})
+	return p, err
 }
 
 // DueMarks returns the position of every n-th certificate that [Reader.Due] lists. Its cost is proportional to the
 // number of due certificates.
 func (r Reader) DueMarks(ctx context.Context, runDate, until time.Time, n int) ([]Position, error) {
-	return list(ctx, r, func(s row) (p Position, err error) { return p, s.Scan(instant{&p.NotAfter}, &p.ID) },
+	return list(ctx, r, func(s row) (p Position, err error) {
+		err = s.Scan(instant{&p.NotAfter}, &p.ID)
+		return p, err
+	},
 		`SELECT not_after, id FROM (SELECT not_after, id, ROW_NUMBER() OVER (ORDER BY not_after, id) AS place
 			FROM certificates
 		WHERE successor_id = '' AND not_after <= ? AND noticed_run <> ?) AS due WHERE place % ? = 0 ORDER BY

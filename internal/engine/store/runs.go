@@ -10,8 +10,9 @@ import (
 const runColumns = "run_date, policy, started_at, finished_at, warned, renewed, late, failed, last_error"
 
 func scanRun(s row) (r tenancy.Run, err error) {
-	return r, s.Scan(instant{&r.RunDate}, &r.Policy, instant{&r.StartedAt}, instant{&r.FinishedAt}, &r.Warned, &r.Renewed,
+	err = s.Scan(instant{&r.RunDate}, &r.Policy, instant{&r.StartedAt}, instant{&r.FinishedAt}, &r.Warned, &r.Renewed,
 		&r.Late, &r.Failed, &r.LastError)
+	return r, err
 }
 
 // Run finds the run of a run date.

@@ -21,7 +21,8 @@ func columnsByTable(t *testing.T, s *Store) map[string][]string {
 	}
 	type pair struct{ table, column string }
 	pairs, err := list(t.Context(), s.Reader, func(r row) (p pair, err error) {
-		return p, r.Scan(&p.table, &p.column)
+		err = r.Scan(&p.table, &p.column)
+		return p, err
 	}, query)
 	must(t, err)
 	tables := map[string][]string{}

@@ -7,7 +7,8 @@ import (
 )
 
 func scanProject(s row) (p tenancy.ScopingProject, err error) {
-	return p, s.Scan(&p.ID, &p.TenantID, &p.Name, instant{&p.CreatedAt}, &p.Version)
+	err = s.Scan(&p.ID, &p.TenantID, &p.Name, instant{&p.CreatedAt}, &p.Version)
+	return p, err
 }
 
 type ownedAnswer struct {
@@ -127,7 +128,10 @@ func (t *Tx) SetDefaultAnswer(ctx context.Context, question string, a tenancy.Sc
 // projects, at most limit of them. It returns their names.
 func (t *Tx) AnswerOpen(ctx context.Context, a tenancy.Answer, limit int) (tenants []string, err error) {
 	type open struct{ project, tenant string }
-	all, err := list(ctx, t.Reader, func(r row) (o open, err error) { return o, r.Scan(&o.project, &o.tenant) },
+	all, err := list(ctx, t.Reader, func(r row) (o open, err error) {
+		err = r.Scan(&o.project, &o.tenant)
+		return o, err
+	},
 		"SELECT p.id, t.name FROM scoping_projects p JOIN tenants t ON t.id = p.tenant_id WHERE p.name = ? AND NOT EXISTS "+
 			"(SELECT 1 FROM scoping_projects q JOIN scoping_answers a ON a.project_id = q.id WHERE q.tenant_id = "+
 			"p.tenant_id AND a.question = ?) ORDER BY p.id LIMIT ?", tenancy.FirstProject, a.Question, limit)

@@ -10,8 +10,9 @@ import (
 const sessionColumns = "s.id, s.account_id, s.agent, s.address, s.created_at, s.seen_at, s.expires_at"
 
 func scanSession(r row) (s tenancy.Session, err error) {
-	return s, r.Scan(&s.ID, &s.AccountID, &s.Agent, &s.Address, instant{&s.CreatedAt}, instant{&s.SeenAt},
+	err = r.Scan(&s.ID, &s.AccountID, &s.Agent, &s.Address, instant{&s.CreatedAt}, instant{&s.SeenAt},
 		instant{&s.ExpiresAt})
+	return s, err
 }
 
 // CreateSession stores a session with the hash of its secret.

@@ -26,7 +26,8 @@ func (t *Tx) CountSignIn(ctx context.Context, name, network string, now time.Tim
 		"RETURNING failures", hash, network, micros(now))
 	if errors.Is(err, tenancy.ErrNotFound) {
 		lockedUntil, err = one(ctx, t.Reader, "lock", func(s row) (at time.Time, err error) {
-			return at, s.Scan(instant{&at})
+			err = s.Scan(instant{&at})
+			return at, err
 		}, "SELECT locked_until FROM sign_in_failures WHERE name_hash = ? AND network = ?", hash, network)
 		return 0, lockedUntil, err
 	}

@@ -480,7 +480,8 @@ func TestUnsentMailsAreFoundWithoutLookingAtTheSentOnes(t *testing.T) {
 	defer s.Close()
 	plan, err := list(t.Context(), s.Reader, func(r row) (detail string, err error) {
 		var id, parent, unused int
-		return detail, r.Scan(&id, &parent, &unused, &detail)
+		err = r.Scan(&id, &parent, &unused, &detail)
+		return detail, err
 	}, "EXPLAIN QUERY PLAN SELECT id FROM mails m WHERE m.id > ? AND m.state = ? AND m.state <> 'sent' ORDER BY m.id "+
 		"LIMIT 10", "", "dead")
 	must(t, err)

@@ -24,8 +24,9 @@ const taskColumns = "t.id, t.tenant_id, t.key_user_id, u.name, t.notice_id, n.ki
 const taskTables = " FROM tasks t JOIN notices n ON n.id = t.notice_id JOIN key_users u ON u.id = t.key_user_id "
 
 func scanTask(s row) (t tenancy.Task, err error) {
-	return t, s.Scan(&t.ID, &t.TenantID, &t.KeyUserID, &t.KeyUser, &t.NoticeID, &t.Kind, &t.Subject, &t.State, &t.Note,
+	err = s.Scan(&t.ID, &t.TenantID, &t.KeyUserID, &t.KeyUser, &t.NoticeID, &t.Kind, &t.Subject, &t.State, &t.Note,
 		instant{&t.DueAt}, instant{&t.CreatedAt}, instant{&t.CompletedAt}, &t.Version)
+	return t, err
 }
 
 // Task finds a task of a tenant.

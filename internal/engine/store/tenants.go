@@ -9,7 +9,8 @@ import (
 const tenantColumns = "id, name, display_name, key_type, created_at, version"
 
 func scanTenant(s row) (t tenancy.Tenant, err error) {
-	return t, s.Scan(&t.ID, &t.Name, &t.DisplayName, &t.KeyType, instant{&t.CreatedAt}, &t.Version)
+	err = s.Scan(&t.ID, &t.Name, &t.DisplayName, &t.KeyType, instant{&t.CreatedAt}, &t.Version)
+	return t, err
 }
 
 // Tenant finds a tenant by its name. It returns [tenancy.ErrNotFound] if there is none.

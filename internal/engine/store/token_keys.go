@@ -15,7 +15,10 @@ type Key struct {
 	PKIX   []byte // the public key of one in a token that has no certificate yet
 }
 
-func scanKey(s row) (k Key, err error) { return k, s.Scan(&k.Sealed, &k.URI) }
+func scanKey(s row) (k Key, err error) {
+	err = s.Scan(&k.Sealed, &k.URI)
+	return k, err
+}
 
 // A TokenKey is a key in a PKCS#11 token that no certificate has or will have.
 type TokenKey struct {
@@ -23,7 +26,10 @@ type TokenKey struct {
 	LastError string // of the latest attempt to destroy it
 }
 
-func scanTokenKey(s row) (k TokenKey, err error) { return k, s.Scan(&k.URI, &k.LastError) }
+func scanTokenKey(s row) (k TokenKey, err error) {
+	err = s.Scan(&k.URI, &k.LastError)
+	return k, err
+}
 
 // AddTokenKey records a key before it is created in a token. Unless a certificate or a request is stored with it, it is
 // destroyed when it is due.

@@ -14,8 +14,9 @@ const tokenTables = " FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id LE
 	"t.key_user_id "
 
 func scanToken(s row) (t tenancy.Token, err error) {
-	return t, s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin,
+	err = s.Scan(&t.ID, &t.Name, &t.Role, &t.TenantID, &t.Tenant, &t.KeyUserID, &t.KeyUser, &t.Origin,
 		&t.Issuer, &t.Subject, instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt}, instant{&t.RevokedAt})
+	return t, err
 }
 
 // TokenByHash finds a token by the hash of its secret, whether or not it is still valid.

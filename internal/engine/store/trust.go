@@ -34,7 +34,8 @@ const trustColumns = `SELECT a.id, n.name, a.name, COALESCE(t.verdict, ''), COAL
 	t.arrangement_id = a.id `
 
 func scanTrust(s row) (v ReceiverTrust, err error) {
-	return v, s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
+	err = s.Scan(&v.ArrangementID, &v.Tenant, &v.Arrangement, &v.Verdict, instant{&v.At}, &v.Source, &v.Detail)
+	return v, err
 }
 
 // TrustOf returns the evidence on whether the receiver of an arrangement trusts an authority. Its verdict is empty if

@@ -227,7 +227,8 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 			return nil, "", err
 		}
 	}
-	return claims, id.Subject, id.Claims(&claims) // signed claims win
+	err = id.Claims(&claims) // signed claims win
+	return claims, id.Subject, err
 }
 
 // forUs returns an error if an ID token was issued to another party (OpenID Connect Core 1.0, section 3.1.3.7, items 4
