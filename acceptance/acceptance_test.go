@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"fmt"
 	"math/big"
 	"net/url"
 	"strings"
@@ -132,6 +133,25 @@ func TestTheIdentityOfAWorkloadIsItsURI(t *testing.T) {
 	wants(t, "the same URI and another subject", f.decide(f.ca.issue(inWindow, workload("/billing"),
 		subject(pkix.Name{CommonName: "new"})), inWindow), Accept, IsSuccessor)
 	wants(t, "another URI", f.decide(f.ca.issue(inWindow, workload("/shipping")), inWindow), Refuse, OtherSubject)
+	bare := f.ca.issue(inWindow, subject(pkix.Name{Organization: []string{"SPIRE"}}))
+	wants(t, "no URI", f.decide(bare, inWindow), Refuse, OtherSubject)
+	var many []Partner
+	for i := range 40 {
+		p := f.acme
+		p.Name = fmt.Sprint("workload", i)
+		p.Known = []Known{NewKnown(f.ca.issue(begin, workload("/"+p.Name)))}
+		many = append(many, p)
+	}
+	ps := f.partners(many...)
+	d := ps.Decide([]*x509.Certificate{f.ca.issue(inWindow, workload("/workload39")), f.ca.cert}, inWindow)
+	wants(t, "one of many with the same subject", d, Accept, IsSuccessor)
+	if d.Partner != "workload39" {
+		t.Errorf("accepted as %s", d.Partner)
+	}
+	many[0].Name, many[0].Known = "twin", []Known{NewKnown(f.ca.issue(begin, workload("/workload39")))}
+	if _, err := New(append(many[1:], many[0])); err == nil || !strings.Contains(err.Error(), `"workload39"`) {
+		t.Errorf("two partners with the same URI: %v", err)
+	}
 }
 
 func TestAPartnerWithoutTrustAnchorsIsKnownByItsIssuer(t *testing.T) {
@@ -160,10 +180,63 @@ func TestACAThatWasIssuedAgainIsTheSameCA(t *testing.T) {
 	second, later := again.issue(inWindow), end.AddDate(0, 1, 0)
 	wants(t, "with the new edition", f.partners().Decide([]*x509.Certificate{second, again.cert}, later), Accept,
 		IsSuccessor)
-	wants(t, "with the expired edition", f.partners().Decide([]*x509.Certificate{second, f.ca.cert}, later), Hold, OtherCA)
+	wants(t, "without a CA beside it", f.partners().Decide([]*x509.Certificate{second}, later), Accept, IsSuccessor)
 	forged := authority(t, "Passport CA G2", keys()[2], nil)
 	wants(t, "of a CA with the same name and another key", f.partners().Decide([]*x509.Certificate{forged.issue(inWindow),
 		forged.cert}, later), Hold, OtherCA)
+}
+
+func TestTheCertificateOfACAThatACallerSendsChangesNothing(t *testing.T) {
+	f := setUp(t)
+	limited := authority(t, "Limited CA", keys()[2], f.root, func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"acme.example"}
+	})
+	forged := authority(t, "Limited CA", keys()[2], nil)
+	forged.cert.Signature[8] ^= 1
+	outside := limited.issue(inWindow, func(c *x509.Certificate) { c.DNSNames = []string{"globex.example"} })
+	f.first = limited.issue(begin)
+	f.acme.Known, f.acme.Trust = []Known{NewKnown(f.first)}, []*x509.Certificate{limited.cert}
+	wants(t, "a constraint of an anchor", f.partners().Decide([]*x509.Certificate{outside, forged.cert}, inWindow), Refuse,
+		BrokenChain)
+	f.acme.Trust, f.acme.CAs = nil, []*x509.Certificate{limited.cert}
+	wants(t, "a constraint of the issuer", f.partners().Decide([]*x509.Certificate{outside, forged.cert}, inWindow),
+		Refuse, BrokenChain)
+	servers := authority(t, "Server CA", keys()[2], f.root, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
+	unlimited := func(c *x509.Certificate) { c.ExtKeyUsage = nil }
+	f.acme.Known, f.acme.Trust = []Known{NewKnown(f.ca.issue(begin, unlimited))}, []*x509.Certificate{f.root.cert}
+	wants(t, "without usages, of the same CA", f.decide(f.ca.issue(inWindow, unlimited), inWindow), Accept, IsSuccessor)
+	wants(t, "without usages, of a CA for servers", f.partners().Decide([]*x509.Certificate{
+		servers.issue(inWindow, unlimited), servers.cert}, inWindow), Refuse, NotForClients)
+}
+
+func TestShortLivedSuccessorsDoNotFollowEachOtherInOneWindow(t *testing.T) {
+	f := setUp(t)
+	ps, accepted := f.partners(), 0
+	for at := inWindow; at.Before(inWindow.Add(40 * time.Hour)); at = at.Add(time.Hour) {
+		c := f.ca.issue(at, until(at.Add(4*time.Hour)))
+		if ps.Decide([]*x509.Certificate{c, f.ca.cert}, at).Outcome == Accept {
+			accepted++
+			var err error
+			ps, err = ps.WithKnown("acme-c4c", NewKnown(c))
+			check(t, err)
+		}
+	}
+	if accepted != 1 {
+		t.Errorf("%d successors were accepted in one window", accepted)
+	}
+}
+
+func TestASecondSuccessorWithAnotherNameIsTheSecondOne(t *testing.T) {
+	f := setUp(t)
+	dns := func(c *x509.Certificate) { c.DNSNames = []string{"acme.example"} }
+	f.first = f.ca.issue(begin, dns)
+	f.acme.Known = []Known{NewKnown(f.first), NewKnown(f.ca.issue(inWindow))}
+	other := subject(pkix.Name{CommonName: "other"})
+	wants(t, "by its DNS name", f.decide(f.ca.issue(inWindow.Add(time.Hour), dns, other), inWindow.Add(2*time.Hour)), Hold,
+		SecondSuccessor)
+	wants(t, "an older one", f.decide(f.ca.issue(inWindow.Add(-time.Hour), dns, other), inWindow), Refuse, Older)
 }
 
 func TestRulesAcceptMoreOrLess(t *testing.T) {
@@ -208,6 +281,7 @@ func TestARevokedCertificateIsOutAtOnce(t *testing.T) {
 	f.acme.CRLs = []*x509.RevocationList{list(f.root, f.ca.cert.SerialNumber)}
 	f.acme.Trust = []*x509.Certificate{f.root.cert}
 	wants(t, "a revoked CA", f.decide(second, inWindow), Refuse, Revoked)
+	wants(t, "a known one below a revoked CA", f.decide(f.first, inWindow), Refuse, Revoked)
 	f.acme.CRLs = []*x509.RevocationList{list(authority(t, "Passport Root", keys()[2], nil), second.SerialNumber)}
 	if _, err := New([]Partner{f.acme}); err == nil || !strings.Contains(err.Error(), "add that CA to trust") {
 		t.Errorf("a list of a stranger: %v", err)
@@ -278,6 +352,7 @@ func TestPartnersThatCannotBeToldApartAreRefused(t *testing.T) {
 		"no certificate":       {func(p *Partner) { p.Known = nil }, "list at least one"},
 		"an unknown rule":      {func(p *Partner) { p.Rule = "any" }, "use pin, successor or authority"},
 		"no window":            {func(p *Partner) { p.Window = policy.Span{} }, "set the window"},
+		"no CA":                {func(p *Partner) { p.Trust = []*x509.Certificate{f.first} }, "is that of a CA"},
 		"a negative time":      {func(p *Partner) { p.OnHold = -1 }, "is negative"},
 		"the same certificate": {func(*Partner) {}, `partner "acme-c4c" is known by the same certificate`},
 		"the same names of the same CA": {func(p *Partner) { p.Known = []Known{NewKnown(f.ca.issue(begin))} },
@@ -296,6 +371,14 @@ func TestPartnersThatCannotBeToldApartAreRefused(t *testing.T) {
 	wants(t, "the same names of another CA", d, Accept, IsSuccessor)
 	if d.Partner != "acme-erp" || len(ps.Names()) != 2 {
 		t.Errorf("accepted as %s of %v", d.Partner, ps.Names())
+	}
+	shared := twin
+	shared.Trust = []*x509.Certificate{f.root.cert}
+	if _, err := New([]Partner{f.acme, shared}); err == nil {
+		t.Error("partners with the same names trust the same root")
+	}
+	if _, err := ps.WithKnown("acme-erp", NewKnown(f.ca.issue(inWindow))); err == nil {
+		t.Error("a certificate with another partner's names and CA became known")
 	}
 	if _, err := ps.WithKnown("acme-erp", NewKnown(f.first)); err == nil {
 		t.Error("the certificate of another partner became known")

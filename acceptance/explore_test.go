@@ -258,9 +258,9 @@ func TestTheExplorationNoticesAMissingCondition(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, condition := range map[string]string{
-		"accepts a second successor":           "\t\tground{SecondSuccessor, Hold, isSecond},\n",
-		"accepts outside the window":           "\t\tground{OutsideWindow, Hold, isOutside}",
-		"accepts what was issued before":       "\t\tground{Older, Refuse, isOlder},\n",
+		"accepts a second successor":           "\t\t{SecondSuccessor, Hold, isSecond},\n",
+		"accepts outside the window":           "\t\t{OutsideWindow, Hold, isOutside},\n",
+		"accepts what was issued before":       "\t\t{Older, Refuse, isOlder},\n",
 		"accepts a known one after its expiry": "var forKnown = []ground{\n\t{Expired, Refuse, isExpired},\n",
 		"accepts a successor after its expiry": "var forAll = []ground{\n\t{Expired, Refuse, isExpired},\n",
 		"accepts a successor before its start": "var forAll = []ground{\n\t{Expired, Refuse, isExpired},\n" +

@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -47,23 +46,34 @@ func NewKnown(c *x509.Certificate) Known {
 // certificate parses it again, which is needed for a certificate that was not seen before.
 func (k Known) certificate() (*x509.Certificate, error) { return x509.ParseCertificate(k.DER) }
 
-// isSame reports whether two certificates name the same partner: by equal URIs, if both have some, and otherwise by the
-// subject or by all other alternative names. Certificates of workloads share a subject, and differ in their URI.
-func (k Known) isSame(o Known) bool {
-	if k.uris != "" && o.uris != "" {
+func (k Known) lifetime() time.Duration { return k.NotAfter.Sub(k.NotBefore) }
+
+// names reports whether another certificate names the same partner as a known one: by the URIs, if the known one has
+// some, and otherwise by the subject or by all other alternative names. Certificates of workloads share a subject, and
+// differ in their URI.
+func (k Known) names(o Known) bool {
+	if k.uris != "" {
 		return k.uris == o.uris
 	}
 	return k.subject != "" && k.subject == o.subject || k.others != "" && k.others == o.others
 }
 
-// names are the keys under which a certificate of the same partner is found.
-func (k Known) names() (all []string) {
-	for _, n := range []string{"subject " + k.subject, "uris " + k.uris, "others " + k.others} {
+// keys are the texts under which the partner of a certificate is found.
+func (k Known) keys() (all []string) {
+	for _, n := range []string{"uris " + k.uris, "subject " + k.subject, "others " + k.others} {
 		if n[len(n)-1] != ' ' {
 			all = append(all, n)
 		}
 	}
 	return all
+}
+
+// ownKeys are the keys by which [Known.names] compares a known certificate.
+func (k Known) ownKeys() []string {
+	if k.uris != "" {
+		return k.keys()[:1]
+	}
+	return k.keys()
 }
 
 // A usage is what a certificate allows.
@@ -135,10 +145,4 @@ func (s strength) String() string {
 		return "an unknown kind of key"
 	}
 	return fmt.Sprintf("%s %d", s.algorithm, s.bits)
-}
-
-// sameCA reports whether two certificates are of the same CA: they have the same name and key.
-func sameCA(a, b *x509.Certificate) bool {
-	return nameKey(a.RawSubject) == nameKey(b.RawSubject) &&
-		bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 }

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
@@ -27,10 +28,15 @@ type partner struct {
 }
 
 const (
-	// mostAlike limits the partners with which a certificate is compared.
-	mostAlike = 16
+	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried to
+	// explain a refusal: a stranger can present any number of certificates.
+	mostAlike, mostExplained = 16, 4
+	// mostHeld limits the certificates of a partner that are held, from the latest on.
+	mostHeld = 16
 	// mostBytes limits a certificate, and mostCertificates a chain. The largest certificates in use have 10 KiB.
 	mostBytes, mostCertificates = 64 << 10, 16
+	// mostBits limits a key, because verifying takes time that grows with it. It is the limit of crypto/tls.
+	mostBits = 8192
 )
 
 // New returns an index. The error names the partner that is not valid.
@@ -69,7 +75,12 @@ func (ps *Partners) add(p Partner, lists map[*x509.RevocationList]*revocations) 
 	if err := ps.compare(p); err != nil {
 		return err
 	}
-	ps.insert(added)
+	ps.insert(added, func(all []*partner, p *partner) []*partner {
+		if n := len(all); n > 0 && all[n-1] == p {
+			return all
+		}
+		return append(all, p)
+	})
 	return nil
 }
 
@@ -83,21 +94,27 @@ func (p Partner) check() error {
 		return errors.New("no certificate is known: list at least one")
 	case p.Rule == Successor && p.Window.Of(time.Hour) <= 0:
 		return errors.New("there is no window in which it renews: name its policy, or set the window")
+	case len(p.Trust) > 0 && !slices.ContainsFunc(p.Trust, func(c *x509.Certificate) bool { return c.IsCA }):
+		return errors.New("no certificate of trust is that of a CA")
 	case p.OnHold < 0:
 		return errors.New("the time for which held certificates are accepted is negative")
 	}
 	return nil
 }
 
-// compare refuses partners that cannot be told apart.
+// compare refuses a partner that cannot be told from another one.
 func (ps *Partners) compare(p Partner) error {
 	for _, k := range p.Known {
-		if other := ps.byFingerprint[k.Fingerprint]; other != nil {
+		if other := ps.byFingerprint[k.Fingerprint]; other != nil && other.Name != p.Name {
 			return fmt.Errorf("partner %q is known by the same certificate (SHA-256 %s)", other.Name, k.Fingerprint)
 		}
 		for _, other := range ps.alike(k) {
 			for _, o := range other.Known {
-				if p.Rule != Pin && other.Rule != Pin && o.isSame(k) && o.issuer == k.issuer {
+				if other.Name == p.Name {
+					break
+				}
+				if p.Rule != Pin && other.Rule != Pin && (o.names(k) || k.names(o)) &&
+					(o.issuer == k.issuer || shareAnchor(p, other.Partner)) {
 					return fmt.Errorf("partner %q is known by a certificate with the same names of the same CA: use the rule %s for "+
 						"both, or make them one partner", other.Name, Pin)
 				}
@@ -107,6 +124,16 @@ func (ps *Partners) compare(p Partner) error {
 	return nil
 }
 
+// shareAnchor reports whether two partners trust the same CA.
+func shareAnchor(p, o Partner) bool {
+	return slices.ContainsFunc(p.Trust, func(a *x509.Certificate) bool {
+		return slices.ContainsFunc(o.Trust, func(b *x509.Certificate) bool {
+			return nameKey(a.RawSubject) == nameKey(b.RawSubject) &&
+				bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+		})
+	})
+}
+
 // mayRevoke reports whether a revocation list is signed by a CA of the partner.
 func (p Partner) mayRevoke(crl *x509.RevocationList) bool {
 	return slices.ContainsFunc(slices.Concat(p.Trust, p.CAs), func(ca *x509.Certificate) bool {
@@ -114,18 +141,19 @@ func (p Partner) mayRevoke(crl *x509.RevocationList) bool {
 	})
 }
 
-func (ps *Partners) insert(p *partner) {
+// insert adds a partner to the index. put adds it to a list.
+func (ps *Partners) insert(p *partner, put func(all []*partner, p *partner) []*partner) {
 	ps.byName[p.Name] = p
 	for _, k := range p.Known {
 		ps.byFingerprint[k.Fingerprint] = p
-		for _, name := range k.names() {
-			ps.byIdentity[name] = with(ps.byIdentity[name], p)
+		for _, key := range k.ownKeys() {
+			ps.byIdentity[key] = put(ps.byIdentity[key], p)
 		}
-		ps.byCA[k.issuer] = with(ps.byCA[k.issuer], p)
+		ps.byCA[k.issuer] = put(ps.byCA[k.issuer], p)
 	}
 	for _, ca := range slices.Concat(p.Trust, p.CAs) {
 		name := nameKey(ca.RawSubject)
-		ps.byCA[name] = with(ps.byCA[name], p)
+		ps.byCA[name] = put(ps.byCA[name], p)
 	}
 }
 
@@ -135,11 +163,11 @@ func with(all []*partner, p *partner) []*partner {
 	return append(all, p)
 }
 
-// alike returns the partners that share a name with a certificate.
+// alike returns the partners with a certificate that names the same as another one.
 func (ps *Partners) alike(k Known) (all []*partner) {
-	for _, name := range k.names() {
-		for _, p := range ps.byIdentity[name] {
-			if !slices.Contains(all, p) && len(all) < mostAlike {
+	for _, key := range k.keys() {
+		for _, p := range ps.byIdentity[key] {
+			if !slices.Contains(all, p) {
 				all = append(all, p)
 			}
 		}
@@ -161,8 +189,8 @@ func (ps *Partners) Names() []string { return slices.Sorted(maps.Keys(ps.byName)
 // WithKnown returns the partners after a certificate of one has become known. It is no longer held.
 func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
-		if other := ps.byFingerprint[k.Fingerprint]; other != nil {
-			return fmt.Errorf("the certificate is known as that of %q", other.Name)
+		if other := ps.byFingerprint[k.Fingerprint]; other != nil && other.Name == name {
+			return errors.New("the certificate is known already")
 		}
 		p.Known = append(slices.Clone(p.Known), k)
 		p.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h Held) bool { return h.Fingerprint == k.Fingerprint })
@@ -170,10 +198,14 @@ func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 	})
 }
 
-// WithHeld returns the partners after a certificate of one was held for the first time.
+// WithHeld returns the partners after a certificate of one was held. Only its first time counts.
 func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
+		if slices.ContainsFunc(p.Held, func(o Held) bool { return o.Fingerprint == h.Fingerprint }) {
+			return nil
+		}
 		p.Held = append(slices.Clone(p.Held), h)
+		p.Held = p.Held[max(0, len(p.Held)-mostHeld):]
 		return nil
 	})
 }
@@ -187,9 +219,12 @@ func (ps *Partners) change(name string, change func(*Partner) error) (*Partners,
 	if err := change(&after.Partner); err != nil {
 		return nil, fmt.Errorf("partner %q: %w", name, err)
 	}
+	if err := ps.compare(after.Partner); err != nil {
+		return nil, fmt.Errorf("partner %q: %w", name, err)
+	}
 	changed := &Partners{maps.Clone(ps.byName), maps.Clone(ps.byFingerprint), maps.Clone(ps.byIdentity),
 		maps.Clone(ps.byCA)}
-	changed.insert(&after)
+	changed.insert(&after, with)
 	return changed, nil
 }
 
@@ -200,9 +235,9 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 		return Decision{Outcome: Refuse, Code: Malformed, Reason: "there is no certificate"}
 	}
 	for _, c := range chain {
-		if len(chain) > mostCertificates || len(c.Raw) > mostBytes {
+		if len(chain) > mostCertificates || len(c.Raw) > mostBytes || strengthOf(c).bits > mostBits {
 			return Decision{Outcome: Refuse, Code: Malformed, Reason: fmt.Sprintf("a chain has at most %d certificates of at "+
-				"most %d KiB", mostCertificates, mostBytes>>10)}
+				"most %d KiB, with keys of at most %d bits", mostCertificates, mostBytes>>10, mostBits)}
 		}
 	}
 	if p := ps.byFingerprint[sha256.Sum256(chain[0].Raw)]; p != nil {
@@ -210,7 +245,8 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 	}
 	c := NewKnown(chain[0])
 	var best Decision
-	for _, p := range ps.alike(c) {
+	alike := ps.alike(c)
+	for _, p := range alike[:min(len(alike), mostAlike)] {
 		best = better(best, p.decide(chain, now))
 	}
 	if best.Outcome != "" {
@@ -240,7 +276,7 @@ func (ps *Partners) decideStranger(c Known, chain []*x509.Certificate, now time.
 	tried := 0
 	for _, ca := range chain {
 		for _, p := range ps.byCA[nameKey(ca.RawIssuer)] {
-			if tried++; tried > mostAlike {
+			if tried++; tried > mostExplained {
 				break
 			}
 			if p.verify(chain, now).result == trusted {

@@ -3,7 +3,10 @@ package acceptance
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -15,7 +18,7 @@ type candidate struct {
 	chain    verification
 }
 
-// A check returns why a certificate is not accepted; empty if it is nothing against it.
+// A check returns why a certificate is not accepted; empty if there is no reason.
 type check func(p *partner, c candidate, now time.Time) (reason string)
 
 // A ground is a reason not to accept a certificate.
@@ -50,13 +53,14 @@ var fromTrust = ground{OtherCA, Hold, isUntrusted}
 // grounds are those against a certificate that is not known, by the rule of the partner. The first that holds counts.
 var grounds = map[Rule][]ground{
 	Pin:       {{NotListed, Refuse, isNotListed}},
-	Authority: append(forAll[:len(forAll):len(forAll)], fromTrust),
-	Successor: append(forAll[:len(forAll):len(forAll)],
-		ground{Older, Refuse, isOlder},
-		ground{WeakKey, Refuse, isWeaker},
+	Authority: slices.Concat(forAll, []ground{fromTrust}),
+	Successor: slices.Concat(forAll, []ground{
+		{Older, Refuse, isOlder},
+		{WeakKey, Refuse, isWeaker},
 		fromTrust,
-		ground{SecondSuccessor, Hold, isSecond},
-		ground{OutsideWindow, Hold, isOutside}),
+		{SecondSuccessor, Hold, isSecond},
+		{OutsideWindow, Hold, isOutside},
+	}),
 }
 
 // accepted are the codes of certificates against which there is no ground.
@@ -66,9 +70,7 @@ var accepted = map[Rule]Code{Successor: IsSuccessor, Authority: FromAuthority}
 func (p *partner) decide(chain []*x509.Certificate, now time.Time) Decision {
 	c := candidate{Known: NewKnown(chain[0]), weakness: weakness(chain[0])}
 	if p.knows(c.Known) {
-		if p.lists(chain[0]) {
-			c.chain = verification{withdrawn, fmt.Sprintf("%s has revoked it", chain[0].Issuer)}
-		}
+		c.chain = p.revocation(chain)
 		return p.judge(c, forKnown, Pinned, now)
 	}
 	if p.Rule != Pin {
@@ -85,7 +87,7 @@ func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.
 		if reason == "" {
 			continue
 		}
-		d.Outcome, d.Code, d.Reason = g.outcome, g.code, reason
+		d.Outcome, d.Code, d.Reason = g.outcome, g.code, printable(reason)
 		if g.outcome == Hold && g.code != OtherCA {
 			d.AcceptedUntil = p.heldUntil(c.Fingerprint, now)
 		}
@@ -96,6 +98,16 @@ func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.
 		d.Predecessor = &newest
 	}
 	return d
+}
+
+// printable replaces characters that would change a terminal or a log: callers choose the names in certificates.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 var reasons = map[Code]string{
@@ -126,20 +138,15 @@ func (p *partner) knows(c Known) bool {
 	return false
 }
 
-func (p *partner) lists(c *x509.Certificate) bool {
-	for _, list := range p.revoked {
-		if list.has(c) {
-			return true
-		}
-	}
-	return false
-}
-
-// line returns the known certificates with the same names.
+// line returns the known certificates with the same names, and those with the same names as these.
 func (p *partner) line(c Known) (all []Known) {
-	for _, k := range p.Known {
-		if k.isSame(c) {
-			all = append(all, k)
+	in := make([]bool, len(p.Known))
+	for more := true; more; {
+		more = false
+		for i, k := range p.Known {
+			if !in[i] && (k.names(c) || slices.ContainsFunc(all, k.names)) {
+				all, in[i], more = append(all, k), true, true
+			}
 		}
 	}
 	return all
@@ -161,8 +168,7 @@ const mostBackdated = policy.Day
 // window returns the time before the expiry of a certificate in which its successor is expected. It never covers the
 // first quarter of the lifetime, so that two successors cannot follow each other at once.
 func (p *partner) window(k Known) time.Duration {
-	lifetime := k.NotAfter.Sub(k.NotBefore)
-	return min(p.Window.Of(lifetime), lifetime*3/4)
+	return min(p.Window.Of(k.lifetime()), k.lifetime()*3/4)
 }
 
 // expects reports whether a certificate was issued when the successor of another one is expected.
@@ -259,13 +265,14 @@ func isWeaker(p *partner, c candidate, _ time.Time) string {
 	return ""
 }
 
-// isSecond does not hold for the successor of a successor, which may be issued before the first one expires.
+// isSecond does not hold for the successor of a successor, which may be issued before the first one expires, unless
+// lifetimes become so short that many could follow each other in one window.
 func isSecond(p *partner, c candidate, _ time.Time) string {
 	newest := p.newest(c.Known)
-	if p.expects(newest, c.Known) {
-		return ""
-	}
 	for _, before := range p.line(c.Known) {
+		if p.expects(newest, c.Known) && 2*newest.lifetime() >= before.lifetime() {
+			continue
+		}
 		if before.Fingerprint != newest.Fingerprint && p.expects(before, newest) && p.expects(before, c.Known) {
 			return "the partner's certificate that expires on " + day(before.NotAfter) + " has a successor already, issued on " +
 				day(newest.NotBefore)

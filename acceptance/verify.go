@@ -26,45 +26,55 @@ type verification struct {
 	reason string
 }
 
-// verify verifies a chain up to a trust anchor of the partner (RFC 5280, section 6). A CA that was issued again with
-// the same name and key is the same CA.
+// verify verifies a chain up to a trust anchor of the partner (RFC 5280, section 6). An anchor is the name and the key
+// of a CA (section 6.1.1): its certificate may have been issued again with another period.
 func (p *partner) verify(chain []*x509.Certificate, now time.Time) verification {
-	chain = slices.Concat(chain, p.Trust, p.CAs)
 	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	for _, ca := range p.anchors(chain) {
-		options.Roots.AddCert(ca)
+		anchor := *ca
+		anchor.NotBefore, anchor.NotAfter = now, now
+		options.Roots.AddCert(&anchor)
 	}
-	for _, c := range chain[1:] {
+	for _, c := range slices.Concat(chain[1:], p.Trust, p.CAs) {
 		options.Intermediates.AddCert(c)
-	}
-	if usageOf(chain[0]) == unlimited {
-		options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
 	}
 	verified, err := chain[0].Verify(options)
 	if err != nil {
 		return verification{resultOf(err), err.Error()}
 	}
-	return p.review(verified[0])
+	var first verification
+	for i, path := range verified {
+		reviewed := p.review(path)
+		if reviewed.result == trusted {
+			return reviewed
+		}
+		if i == 0 {
+			first = reviewed
+		}
+	}
+	return first
 }
 
-// anchors returns the CAs up to which a chain is verified: the trust anchors, and those that the chain has in another
-// edition. Without trust anchors, they are the CAs in the chain that have issued a known certificate.
-func (p *partner) anchors(chain []*x509.Certificate) (all []*x509.Certificate) {
-	for _, c := range chain[1:] {
-		if !c.IsCA {
-			continue
-		}
-		for _, ca := range p.Trust {
-			if sameCA(c, ca) {
+// anchors returns the CAs up to which a chain is verified: the trust anchors. Without them, they are the CAs that have
+// issued a known certificate: those that came with the known ones, or else those in the chain. A caller can change
+// everything in the certificate of a CA but its name and its key, so those of the chain come last.
+func (p *partner) anchors(chain []*x509.Certificate) []*x509.Certificate {
+	if len(p.Trust) > 0 {
+		return p.Trust
+	}
+	for _, from := range [][]*x509.Certificate{p.CAs, chain[1:]} {
+		var all []*x509.Certificate
+		for _, c := range from {
+			if c.IsCA && p.issued(c) {
 				all = append(all, c)
 			}
 		}
-		if len(p.Trust) == 0 && p.issued(c) {
-			all = append(all, c)
+		if len(all) > 0 {
+			return all
 		}
 	}
-	return all
+	return nil
 }
 
 // issued reports whether a CA has issued a known certificate: it has the issuer's name, and its key verifies the
@@ -104,12 +114,40 @@ func (p *partner) review(verified []*x509.Certificate) verification {
 				return verification{withdrawn, fmt.Sprintf("%s has revoked %s", c.Issuer, c.Subject)}
 			}
 		}
-		if i == 0 || i == len(verified)-1 {
-			continue // the certificate is looked at elsewhere, and a trust anchor is trusted by its key
+		reason := ""
+		switch i {
+		case 0: // it is looked at elsewhere
+		case len(verified) - 1: // its signature has no meaning
+			reason = weakKey(c)
+		default:
+			reason = weakness(c)
 		}
-		if reason := weakness(c); reason != "" {
+		if reason != "" {
 			return verification{tooWeak, fmt.Sprintf("the CA %s: %s", c.Subject, reason)}
 		}
+	}
+	return verification{}
+}
+
+// revocation returns whether a known certificate, or a CA above it that the chain or the partner has, is revoked.
+func (p *partner) revocation(chain []*x509.Certificate) verification {
+	if len(p.revoked) == 0 {
+		return verification{}
+	}
+	all, c := slices.Concat(chain[1:], p.Trust, p.CAs), chain[0]
+	for range mostCertificates {
+		for _, list := range p.revoked {
+			if list.has(c) {
+				return verification{withdrawn, fmt.Sprintf("%s has revoked %s", c.Issuer, c.Subject)}
+			}
+		}
+		i := slices.IndexFunc(all, func(ca *x509.Certificate) bool {
+			return nameKey(ca.RawSubject) == nameKey(c.RawIssuer) && c.CheckSignatureFrom(ca) == nil
+		})
+		if i < 0 || all[i].Equal(c) {
+			break
+		}
+		c = all[i]
 	}
 	return verification{}
 }
@@ -120,6 +158,11 @@ func weakness(c *x509.Certificate) string {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
 		return fmt.Sprintf("it is signed with %s, which can be forged", c.SignatureAlgorithm)
 	}
+	return weakKey(c)
+}
+
+// weakKey returns why a key is too weak; empty if it is not.
+func weakKey(c *x509.Certificate) string {
 	if s := strengthOf(c); s.level() == 0 {
 		return fmt.Sprintf("its key is %s: RSA from 2048 bits, curves from 256 bits and Ed25519 are accepted", s)
 	}

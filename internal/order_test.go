@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Go does not specify whether "return v, read(&v)" returns v from before or from after the call ("Order of evaluation").
+// Go does not specify whether "return v, read(&v)" returns v from before or from after the call (The Go Programming
+// Language Specification, "Order of evaluation").
 func TestNoResultIsReadInTheStatementOfTheCallThatSetsIt(t *testing.T) {
 	returns := 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

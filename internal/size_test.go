@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,23 @@ const (
 	maxLines   = 550 // of a file, about 500, without tests and generated files
 	maxMethods = 4   // of an interface, without those of the interfaces that it embeds
 )
+
+// A module with a file of another name cannot be downloaded (golang.org/x/mod/module, CheckFilePath).
+func TestNamesOfFilesArePortable(t *testing.T) {
+	allowed := regexp.MustCompile(`^[A-Za-z0-9._+@-]+$`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if name := d.Name(); d.IsDir() && (name == ".git" || name == "bin" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if name := filepath.Base(path); name != ".." && !allowed.MatchString(name) {
+			t.Errorf("%s: use letters, digits, dots and dashes only", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
 
 func TestFilesAndInterfacesAreSmall(t *testing.T) {
 	files, interfaces := 0, 0

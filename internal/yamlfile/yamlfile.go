@@ -3,6 +3,7 @@
 package yamlfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,15 @@ func Read(path string, into any) (*yaml.Node, error) {
 		return nil, err
 	}
 	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxSize:
+		return nil, fmt.Errorf("%s: the file is larger than %d MiB", path, maxSize>>20)
+	}
 	var root yaml.Node
-	switch err := yaml.NewDecoder(io.LimitReader(f, maxSize)).Decode(&root); {
+	switch err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&root); {
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%s: the file is empty", path)
 	case err != nil:

@@ -62,15 +62,16 @@ func (c *Client) Check(ctx context.Context) error {
 	return err
 }
 
-// request returns the answer 200 of the service, and records whether it answers.
+// request returns the answer 200 of the service, and records when it answered. Without its token, the gateway has no
+// right to copies of keys.
 func (c *Client) request(ctx context.Context, method, name string, body io.Reader) (*http.Response, error) {
 	res, err := c.do(ctx, method, name, body)
 	now := c.now()
 	switch {
 	case err == nil:
 		c.reached.answered.Store(&now)
-	case errors.Is(err, gateway.ErrAway):
-		c.reached.failed.Store(&now)
+	case errors.Is(err, gateway.ErrOwnToken):
+		c.reached.answered.Store(nil)
 	}
 	return res, err
 }

@@ -13,12 +13,14 @@ type keyCopy struct {
 	arrangementID string
 }
 
-// exists reports whether the service allows a copy.
-func (k keyCopy) exists() bool { return k.sealed.CopyFor > 0 && len(k.sealed.Key) > 0 }
+// mayBeUsed reports whether the service allows a copy, and answered recently enough.
+func (k keyCopy) mayBeUsed(c *Client) bool {
+	return len(k.sealed.Key) > 0 && c.reached.since(c.now()) <= k.sealed.CopyFor
+}
 
-// open returns the key if the service answered recently enough. The caller must not keep it.
+// open returns the key. The caller must not keep it.
 func (k keyCopy) open(c *Client) (key crypto.Signer, ok bool) {
-	if !k.exists() || c.reached.since(c.now()) > k.sealed.CopyFor {
+	if !k.mayBeUsed(c) {
 		return nil, false
 	}
 	id, err := k.sealed.open(c.key, k.arrangementID)
@@ -30,7 +32,8 @@ func (k keyCopy) open(c *Client) (key crypto.Signer, ok bool) {
 	return key, ok
 }
 
-// A contact records when the service answered, and when it did not. It is safe for concurrent use.
+// A contact records when the service answered, and when it did not answer a request for a signature: other requests can
+// be cancelled by a sender. It is safe for concurrent use.
 type contact struct {
 	answered, failed atomic.Pointer[time.Time]
 }

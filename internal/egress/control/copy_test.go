@@ -50,3 +50,13 @@ func TestACopyOfAKeyDoesNotSignWhatTheServiceAnswersAndDoesNotSign(t *testing.T)
 	f.answer("sign", `{"Signature":"AAAA"}`)
 	f.sends(url, "closing", http.StatusServiceUnavailable)
 }
+
+func TestACopyOfAKeyEndsWithTheTokenOfTheGateway(t *testing.T) {
+	f, url := withCopies(t)
+	_, err := f.engine.Store.DB().ExecContext(t.Context(), "UPDATE tokens SET revoked_at = ? WHERE role = 'gateway'",
+		time.Now().UnixMicro())
+	check(t, err)
+	f.sends(url, "closing", http.StatusServiceUnavailable)
+	f.setDown(true)
+	f.sends(url, "closing", http.StatusServiceUnavailable)
+}

@@ -104,7 +104,7 @@ func (k *remoteKey) SignMessage(random io.Reader, message []byte, opts crypto.Si
 	signature, err := k.request(message, opts)
 	if errors.Is(err, gateway.ErrAway) {
 		if key, ok := k.copy.open(k.client); ok {
-			return crypto.SignMessage(key, random, message, opts)
+			signature, err = crypto.SignMessage(key, random, message, opts)
 		}
 	}
 	if err != nil {
@@ -125,7 +125,7 @@ func (k *remoteKey) request(message []byte, opts crypto.SignerOpts) ([]byte, err
 	}
 	_, in.PSS = opts.(*rsa.PSSOptions)
 	timeout := signTimeout
-	if k.copy.exists() {
+	if k.copy.mayBeUsed(k.client) {
 		if k.client.reached.isAway(k.client.now()) {
 			return nil, gateway.ErrAway
 		}
@@ -134,6 +134,9 @@ func (k *remoteKey) request(message []byte, opts crypto.SignerOpts) ([]byte, err
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	out, err := call[signAnswer](ctx, k.client, "sign", in)
+	if errors.Is(err, gateway.ErrAway) {
+		k.client.reached.failed.Store(new(k.client.now()))
+	}
 	if err == nil {
 		err = k.leaf.CheckSignature(in.algorithm(k.leaf.PublicKeyAlgorithm), message, out.Signature)
 	}

@@ -211,7 +211,10 @@ func (s *Service) claims(ctx context.Context, code string, flow codeFlow) (claim
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(flow.Nonce)) != 1 {
 		return nil, "", errors.New("the ID token has another nonce")
 	}
-	if err := errors.Join(s.provider.forUs(id), s.provider.strong(id)); err != nil {
+	if err := s.provider.forUs(id); err != nil {
+		return nil, "", err
+	}
+	if err := s.provider.strong(id); err != nil {
 		return nil, "", err
 	}
 	claims = map[string]any{}

@@ -1,8 +1,8 @@
 // Package refusals logs refused sign-ins and calls, so that attacks can be noticed.
 //
 // It promises that a stranger cannot flood the log. Each log writes at most [PerMinute] refusals per minute, and at
-// most [PerSource] of the same source, so that one source does not hide the others. If some were omitted, one line per
-// minute has their number.
+// most [PerSource] of the same source, so that one source does not hide the others. If some were omitted, a line with
+// their number comes with the first refusal of a later minute.
 package refusals
 
 import (

@@ -30,8 +30,8 @@ var germanFrame = []translation{
 	{
 		"A password alone does not suffice for your account. Sign in with a passkey or with your company account. If you " +
 			"have neither, ask an operator for a new token.",
-		"Für Ihr Konto genügt ein Passwort allein nicht. Melden Sie sich mit einem Passkey oder mit Ihrem Firmenkonto an. " +
-			"Wenn Sie beides nicht haben, bitten Sie einen Operator um ein neues Token.",
+		"Für Ihr Konto genügt ein Passwort allein nicht. Melden Sie sich mit einem Passkey oder mit Ihrem " +
+			"Unternehmenskonto an. Wenn Sie beides nicht haben, bitten Sie einen Operator um ein neues Token.",
 	},
 	{"Accepted", "Akzeptiert"},
 	{"Accounts", "Konten"},
@@ -284,8 +284,8 @@ var germanFrame = []translation{
 	{
 		"You are signed in with your company account, but this service requires a stronger sign-in there, such as a second " +
 			"factor. Required: %s = %s.",
-		"Sie sind mit Ihrem Firmenkonto angemeldet, aber dieser Dienst verlangt dort eine stärkere Anmeldung, zum Beispiel " +
-			"mit einem zweiten Faktor. Verlangt wird: %s = %s.",
+		"Sie sind mit Ihrem Unternehmenskonto angemeldet, aber dieser Dienst verlangt dort eine stärkere " +
+			"Anmeldung, zum Beispiel mit einem zweiten Faktor. Verlangt wird: %s = %s.",
 	},
 	{"Your account", "Ihr Konto"},
 	{"Your calendar address, shown only once:", "Ihre Kalenderadresse (wird nur einmal angezeigt):"},

@@ -306,7 +306,7 @@ func TestOtherSessionsAndPasskeysAreChangedOnlySoonAfterASignIn(t *testing.T) {
 		t.Error("it is not ended soon after signing in")
 	}
 	if _, page := c.get(other, "/account"); !strings.Contains(page, `name="password"`) {
-		t.Error("the other session goes on")
+		t.Error("the other session is still valid")
 	}
 }
 

@@ -50,7 +50,7 @@ type documentPartner struct {
 	Feed   string    `yaml:"feed"`
 }
 
-// A Config is what a configuration file says.
+// A Config is a configuration file with the certificates that it names.
 type Config struct {
 	Listen   string
 	Server   Server
@@ -64,7 +64,7 @@ type reader struct {
 	dir      string
 	policies func(nameOrFile string) (policy.Policy, error)
 	files    map[string][]*x509.Certificate
-	lists    map[string]*x509.RevocationList
+	lists    map[string][]*x509.RevocationList
 }
 
 // Load reads a configuration file. policies finds a policy by its name or its file. The error names the file, and the
@@ -77,7 +77,7 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	if len(d.Partners) == 0 {
 		return c, fmt.Errorf("%s: there are no partners: list at least one", path)
 	}
-	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string]*x509.RevocationList{}}
+	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*x509.RevocationList{}}
 	c = Config{Listen: d.Listen, Server: Server{r.path(d.Server.Cert), r.path(d.Server.Key)}, Upstream: d.Upstream}
 	var problems []error
 	for _, dp := range d.Partners {
@@ -127,11 +127,11 @@ func (r *reader) partner(d documentPartner) (p acceptance.Partner, err error) {
 		p.Trust = append(p.Trust, all...)
 	}
 	for _, name := range d.CRL {
-		list, err := r.list(name)
+		lists, err := r.crls(name)
 		if err != nil {
 			return p, fmt.Errorf("crl: %w", err)
 		}
-		p.CRLs = append(p.CRLs, list)
+		p.CRLs = append(p.CRLs, lists...)
 	}
 	return p, nil
 }
@@ -157,13 +157,17 @@ func (r *reader) window(d documentPartner) (policy.Span, error) {
 	return defaultWindow, nil
 }
 
-// onHold reads "refuse", or the key accept with a duration.
+// onHold reads "refuse", or accept with a duration: as a key, or in quotes.
 func onHold(n yaml.Node) (time.Duration, error) {
-	if n.IsZero() || n.Kind == yaml.ScalarNode && n.Value == "refuse" {
+	text, quoted := strings.CutPrefix(n.Value, "accept:")
+	switch {
+	case n.IsZero(), n.Tag == "!!null", n.Kind == yaml.ScalarNode && n.Value == "refuse":
 		return 0, nil
+	case n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "accept":
+		text, quoted = n.Content[1].Value, true
 	}
-	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "accept" {
-		d, err := policy.ParseDuration(n.Content[1].Value)
+	if quoted {
+		d, err := policy.ParseDuration(strings.TrimSpace(text))
 		if err == nil && d <= 0 {
 			err = errors.New("the duration must be positive")
 		}
@@ -192,24 +196,32 @@ func (r *reader) certificates(name string) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-func (r *reader) list(name string) (*x509.RevocationList, error) {
+// crls reads the revocation lists of a file: one in DER, or any number in PEM.
+func (r *reader) crls(name string) (lists []*x509.RevocationList, err error) {
 	path := r.path(name)
-	if list, ok := r.lists[path]; ok {
-		return list, nil
+	if lists, ok := r.lists[path]; ok {
+		return lists, nil
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if block, _ := pem.Decode(data); block != nil {
-		data = block.Bytes
+	all := [][]byte{data}
+	if block, rest := pem.Decode(data); block != nil {
+		all = nil
+		for ; block != nil; block, rest = pem.Decode(rest) {
+			all = append(all, block.Bytes)
+		}
 	}
-	list, err := x509.ParseRevocationList(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: not a revocation list (PEM or DER): %s", name, strings.TrimPrefix(err.Error(), "x509: "))
+	for _, der := range all {
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return nil, fmt.Errorf("%s: not a revocation list (PEM or DER): %s", name, strings.TrimPrefix(err.Error(), "x509: "))
+		}
+		lists = append(lists, list)
 	}
-	r.lists[path] = list
-	return list, nil
+	r.lists[path] = lists
+	return lists, nil
 }
 
 // parse reads the certificates of a file as a TLS server would. A part that cannot be read is an error.

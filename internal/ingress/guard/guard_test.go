@@ -82,6 +82,10 @@ partners:
     on_hold: {accept: 24h}
   - name: initech
     known: [tenant.pem]
+    on_hold:
+  - name: hooli
+    known: [tenant.pem]
+    on_hold: "accept: 24h"
 `)
 	testenv.Check(t, err)
 	if c.Listen != "0.0.0.0:443" || c.Upstream != "http://127.0.0.1:8000" ||
@@ -94,7 +98,7 @@ partners:
 		onHold time.Duration
 		trust  int
 	}{{acceptance.Successor, 62 * policy.Day, 0, 1}, {acceptance.Pin, 120 * policy.Day, 24 * time.Hour, 0},
-		{acceptance.Successor, 93 * policy.Day, 0, 0}}
+		{acceptance.Successor, 93 * policy.Day, 0, 0}, {acceptance.Successor, 93 * policy.Day, 24 * time.Hour, 0}}
 	for i, w := range want {
 		p := c.Partners[i]
 		if p.Rule != w.rule || p.Window.Of(360*policy.Day) != w.window || p.OnHold != w.onHold || len(p.Trust) != w.trust ||
@@ -143,10 +147,11 @@ func TestARevocationListIsReadInBothForms(t *testing.T) {
 		NextUpdate: begin.AddDate(0, 1, 0)}, ca, key)
 	testenv.Check(t, err)
 	f.write("der.crl", der)
-	f.write("pem.crl", pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}))
+	one := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+	f.write("pem.crl", slices.Concat(one, one))
 	c, err := f.load("partners:\n  - name: acme\n    known: [tenant.pem]\n    crl: [der.crl, pem.crl, der.crl]\n")
 	testenv.Check(t, err)
-	if lists := c.Partners[0].CRLs; len(lists) != 3 || lists[0] != lists[2] {
+	if lists := c.Partners[0].CRLs; len(lists) != 4 || lists[0] != lists[3] {
 		t.Errorf("%d lists", len(lists))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThalesGroup/crypto11"
@@ -46,8 +47,10 @@ func openedTokens() keyring.Tokens { return processTokens }
 type token struct {
 	tokenKey
 	places chan struct{}
-	alone  chan struct{} // has the place of the call that takes all places
-	pause  time.Duration // limits the wait of that call for the others
+	// hasFewPlaces is set for a TPM, which holds few keys at a time.
+	hasFewPlaces atomic.Bool
+	alone        chan struct{} // has the place of the call that takes all places
+	pause        time.Duration // limits the wait of that call for the others
 
 	mu      sync.Mutex // guards what follows, and is held while the token is opened
 	opened  *openToken // nil if it is to be opened
@@ -86,9 +89,9 @@ func (t *tokens) named(k tokenKey) *token {
 	return one
 }
 
-// call calls the token. A call that the token fails is repeated once while there is no other, with the token opened
-// again. A TPM needs that: its library loads each key into one of a few places of the TPM when the key is used, and
-// unloads keys at the logout only.
+// call calls the token. A call that a TPM fails is repeated once while there is no other, with the token opened again:
+// its library loads each key into one of a few places of the TPM when the key is used, and unloads keys at the logout
+// only. Calls of other tokens are not repeated, because the repetition keeps other tenants waiting.
 func call[T any](ctx context.Context, t *token, do func(o *openToken) (T, error)) (none T, err error) {
 	select {
 	case t.places <- struct{}{}:
@@ -96,7 +99,7 @@ func call[T any](ctx context.Context, t *token, do func(o *openToken) (T, error)
 		return none, errBusy()
 	}
 	value, opened, err := attempt(ctx, t, 1, do)
-	if !opened || !mayPass(err) || !t.takeAllPlaces(ctx) {
+	if !opened || !t.hasFewPlaces.Load() || !mayPass(err) || !t.takeAllPlaces(ctx) {
 		return value, err
 	}
 	t.close()
@@ -201,6 +204,9 @@ func (t *token) use() (*openToken, error) {
 			return nil, err
 		}
 		t.refused = ""
+		if tpm, err := t.isTPM(); err == nil && tpm {
+			t.hasFewPlaces.Store(true)
+		}
 		t.opened = &openToken{Context: context, keys: map[string]crypto11.Signer{}}
 	}
 	t.opened.uses++

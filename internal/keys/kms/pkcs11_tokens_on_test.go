@@ -193,6 +193,12 @@ func TestACallThatATokenFailsIsRepeatedAlone(t *testing.T) {
 	own, tokens := openTokens(t)
 	check(t, tokens.Check(t.Context(), tokenURI))
 	one := own.all[tokenURI]
+	if _, err := call(t.Context(), one, func(*openToken) (int, error) {
+		return 0, &keyring.Away{Err: pkcs11.Error(pkcs11.CKR_GENERAL_ERROR)}
+	}); !isAway(err) {
+		t.Errorf("a call of another token than a TPM was repeated: %v", err)
+	}
+	one.hasFewPlaces.Store(true)
 	one.pause = time.Minute // this machine may be busy
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
