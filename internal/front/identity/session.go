@@ -140,12 +140,12 @@ func (s *Service) SignIn(ctx context.Context, name, secret string, b Browser) (s
 		return "", s.unchecked(ctx, name, b, err)
 	}
 	if s.strong.of(a) {
-		return "", ErrSecondFactor
+		return "", s.unchecked(ctx, name, b, ErrSecondFactor) // it was right, so it locks no one out
 	}
 	return s.begin(ctx, a, byPassword, b)
 }
 
-// unchecked takes back an attempt that ended before its password was checked, so that a busy service locks no one out.
+// unchecked takes back an attempt whose password was not checked, or was right, so that it locks no one out.
 // It returns the error of the attempt.
 func (s *Service) unchecked(ctx context.Context, name string, b Browser, err error) error {
 	if errors.Is(err, ErrWrongPassword) {

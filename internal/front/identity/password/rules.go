@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -37,7 +38,7 @@ func (r Rules) Check(password string, user ...string) error {
 	if err := checkLength(password); err != nil {
 		return err
 	}
-	if bits(password, append(user, r.Names...)) < leastBits {
+	if bits(password, slices.Concat(user, r.Names)) < leastBits {
 		return ErrGuessable
 	}
 	if r.Breached == "" {
@@ -58,14 +59,34 @@ func (r Rules) CheckFile() error {
 	if r.Breached == "" {
 		return nil
 	}
-	if info, err := os.Stat(r.Breached); err != nil {
+	f, err := os.Open(r.Breached)
+	if err != nil {
 		return err
-	} else if info.Size() == 0 {
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
 		return errors.New("the file is empty")
 	}
-	_, err := r.breached("")
-	return err
+	before := ""
+	for i := range int64(sampled) {
+		start, hash, _, err := lineAt(f, 0, i*(info.Size()-1)/sampled)
+		if err != nil {
+			return err
+		}
+		if hash < before {
+			return fmt.Errorf("the hash at byte %d is less than one before it: sort the file by hash", start)
+		}
+		before = hash
+	}
+	return nil
 }
+
+// sampled is the number of lines that are compared to notice a file that is not sorted.
+const sampled = 1000
 
 func checkLength(password string) error {
 	switch {

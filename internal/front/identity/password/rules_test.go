@@ -92,6 +92,14 @@ func TestAFileThatIsNotAListOfHashesAcceptsNoPassword(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	unsorted := Rules{Breached: filepath.Join(t.TempDir(), "unsorted")}
+	lines := strings.Repeat("B", 40) + ":3\n" + strings.Repeat("A", 40) + ":2\n"
+	if err := os.WriteFile(unsorted.Breached, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unsorted.CheckFile(); err == nil || !strings.Contains(err.Error(), "sort the file by hash") {
+		t.Errorf("a file in another order: %v", err)
+	}
 	empty := Rules{Breached: filepath.Join(t.TempDir(), "empty")}
 	if err := os.WriteFile(empty.Breached, nil, 0o600); err != nil || empty.CheckFile() == nil {
 		t.Errorf("an empty file: %v", err)
