@@ -272,14 +272,15 @@ func TestACertificateThatIsRenewedMeanwhileDoesNotStopTheOthersOfASlowCA(t *test
 		other := f.replica(founded)
 		pass, _ := f.stopped()
 		c.takes = func(int) { pass(10 * time.Second) }
-		requested := map[string]bool{}
+		var requested sync.Map // the next page may be prepared at the same time
 		c.issuing = func(n int, tenant string) {
-			requested[tenant] = true
+			requested.Store(tenant, true)
 			if n != 5 {
 				return
 			}
 			for i := range 40 {
-				if name := fmt.Sprintf("t%02d", i); !requested[name] {
+				name := fmt.Sprintf("t%02d", i)
+				if _, done := requested.Load(name); !done {
 					_, err := other.RenewByHand(t.Context(), name, "bank", Reissue, "test", run)
 					check(t, err)
 					break
