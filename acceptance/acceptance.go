@@ -102,7 +102,7 @@ type Decision struct {
 	Code    Code
 	// Reason explains the code to a person.
 	Reason string
-	// Predecessor is the known certificate that a successor succeeds. It is nil for other certificates.
+	// Predecessor is the known certificate that the certificate succeeds; nil if it is another kind of certificate.
 	Predecessor *Known
 	// AcceptedUntil is the time until which a held certificate is accepted; zero if it is refused.
 	AcceptedUntil time.Time

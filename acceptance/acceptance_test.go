@@ -228,6 +228,23 @@ func TestShortLivedSuccessorsDoNotFollowEachOtherInOneWindow(t *testing.T) {
 	}
 }
 
+func TestEachOfTwoCertificatesWithTheSameNamesHasASuccessor(t *testing.T) {
+	f := setUp(t)
+	july := f.ca.issue(begin.AddDate(0, 6, 0))
+	f.acme.Known = append(f.acme.Known, NewKnown(july))
+	second := f.ca.issue(inWindow)
+	d := f.decide(second, inWindow)
+	wants(t, "the successor of the first one", d, Accept, IsSuccessor)
+	if d.Predecessor == nil || d.Predecessor.Fingerprint != NewKnown(f.first).Fingerprint {
+		t.Errorf("successor of %+v", d.Predecessor)
+	}
+	f.acme.Known = append(f.acme.Known, NewKnown(second))
+	third := f.ca.issue(july.NotAfter.AddDate(0, 0, -40))
+	wants(t, "the successor of the other one", f.decide(third, third.NotBefore), Accept, IsSuccessor)
+	another := f.ca.issue(inWindow.Add(time.Hour))
+	wants(t, "another one", f.decide(another, inWindow.Add(time.Hour)), Hold, SecondSuccessor)
+}
+
 func TestASecondSuccessorWithAnotherNameIsTheSecondOne(t *testing.T) {
 	f := setUp(t)
 	dns := func(c *x509.Certificate) { c.DNSNames = []string{"acme.example"} }

@@ -94,8 +94,9 @@ func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.
 		break
 	}
 	if otherwise == IsSuccessor && d.Outcome != Refuse {
-		newest := p.newest(c.Known)
-		d.Predecessor = &newest
+		if before, found := p.predecessor(c.Known); found {
+			d.Predecessor = &before
+		}
 	}
 	return d
 }
@@ -176,6 +177,27 @@ func (p *partner) expects(before, c Known) bool {
 	window := p.window(before)
 	begins := before.NotAfter.Add(-window - min(mostBackdated, window/10))
 	return !c.NotBefore.Before(begins) && !c.NotBefore.After(before.NotAfter)
+}
+
+// successor returns the known certificate that was issued when the successor of another one is expected.
+func (p *partner) successor(before Known) (next Known, ok bool) {
+	for _, k := range p.line(before) {
+		if k.NotBefore.After(before.NotBefore) && p.expects(before, k) {
+			return k, true
+		}
+	}
+	return next, false
+}
+
+// predecessor returns the known certificate that a certificate succeeds: the newest that has no successor and expects
+// it. A partner may have several certificates with the same names at a time.
+func (p *partner) predecessor(c Known) (before Known, found bool) {
+	for _, k := range p.line(c) {
+		if _, succeeded := p.successor(k); !succeeded && p.expects(k, c) && (!found || k.NotBefore.After(before.NotBefore)) {
+			before, found = k, true
+		}
+	}
+	return before, found
 }
 
 func day(t time.Time) string { return t.UTC().Format("2 January 2006 15:04 UTC") }
@@ -268,24 +290,24 @@ func isWeaker(p *partner, c candidate, _ time.Time) string {
 // isSecond does not hold for the successor of a successor, which may be issued before the first one expires, unless
 // lifetimes become so short that many could follow each other in one window.
 func isSecond(p *partner, c candidate, _ time.Time) string {
-	newest := p.newest(c.Known)
+	succeeds, found := p.predecessor(c.Known)
 	for _, before := range p.line(c.Known) {
-		if p.expects(newest, c.Known) && 2*newest.lifetime() >= before.lifetime() {
+		if found && 2*succeeds.lifetime() >= before.lifetime() {
 			continue
 		}
-		if before.Fingerprint != newest.Fingerprint && p.expects(before, newest) && p.expects(before, c.Known) {
+		if next, ok := p.successor(before); ok && p.expects(before, c.Known) {
 			return "the partner's certificate that expires on " + day(before.NotAfter) + " has a successor already, issued on " +
-				day(newest.NotBefore)
+				day(next.NotBefore)
 		}
 	}
 	return ""
 }
 
 func isOutside(p *partner, c candidate, _ time.Time) string {
-	newest := p.newest(c.Known)
-	if p.expects(newest, c.Known) {
+	if _, found := p.predecessor(c.Known); found {
 		return ""
 	}
+	newest := p.newest(c.Known)
 	return "it was issued on " + day(c.NotBefore) + ", but the partner's certificate is renewed between " +
 		day(newest.NotAfter.Add(-p.window(newest))) + " and " + day(newest.NotAfter)
 }
