@@ -13,9 +13,10 @@ import (
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
-// Label, PIN and URI are those of the token.
+// Label, PIN and URI are those of the token. Its label differs from that of softhsmtest: a process keeps one token of a
+// name open.
 const (
-	Label = "perennial"
+	Label = "perennial-tpm"
 	PIN   = "84629175"
 	URI   = "pkcs11:token=" + Label
 )
