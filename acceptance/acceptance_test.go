@@ -400,7 +400,7 @@ func TestPartnersThatCannotBeToldApartAreRefused(t *testing.T) {
 	if _, err := ps.WithKnown("acme-erp", NewKnown(f.first)); err == nil {
 		t.Error("the certificate of another partner became known")
 	}
-	if _, err := ps.WithHeld("nobody", Held{}); err == nil {
+	if _, err := ps.WithHeld("unknown", Held{}); err == nil {
 		t.Error("a partner that does not exist was changed")
 	}
 }

@@ -47,6 +47,10 @@ func newPartner(rule Rule, known ...Known) *partner {
 	return &partner{Partner: Partner{Name: "acme", Rule: rule, Known: known, Window: policy.Span{Fixed: renewAt}}}
 }
 
+func (p *partner) knows(c Known) bool {
+	return slices.ContainsFunc(p.Known, func(k Known) bool { return k.Fingerprint == c.Fingerprint })
+}
+
 // judged decides about a certificate whose chain verifies.
 func (p *partner) judged(c Known, now time.Time) Decision {
 	if p.knows(c) {

@@ -76,7 +76,7 @@ func (k Known) ownKeys() []string {
 	return k.keys()
 }
 
-// A usage is what a certificate allows.
+// A usage states whether a certificate is for clients.
 type usage byte
 
 const (

@@ -3,7 +3,6 @@ package acceptance
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -186,7 +185,7 @@ func (ps *Partners) Partner(name string) (p Partner, ok bool) {
 // Names returns the names of the partners, sorted.
 func (ps *Partners) Names() []string { return slices.Sorted(maps.Keys(ps.byName)) }
 
-// WithKnown returns the partners after a certificate of one has become known. It is no longer held.
+// WithKnown returns the partners with one more known certificate of one of them. It is no longer held.
 func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
 		if other := ps.byFingerprint[k.Fingerprint]; other != nil && other.Name == name {
@@ -240,14 +239,14 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 				"most %d KiB, with keys of at most %d bits", mostCertificates, mostBytes>>10, mostBits)}
 		}
 	}
-	if p := ps.byFingerprint[sha256.Sum256(chain[0].Raw)]; p != nil {
-		return p.decide(chain, now)
-	}
 	c := NewKnown(chain[0])
+	if p := ps.byFingerprint[c.Fingerprint]; p != nil {
+		return p.decideKnown(c, chain, now)
+	}
 	var best Decision
 	alike := ps.alike(c)
 	for _, p := range alike[:min(len(alike), mostAlike)] {
-		best = better(best, p.decide(chain, now))
+		best = better(best, p.decideNew(c, chain, now))
 	}
 	if best.Outcome != "" {
 		return best
@@ -255,7 +254,7 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 	return ps.decideStranger(c, chain, now)
 }
 
-// better returns the more favourable of two decisions; the first one if there is no difference.
+// better returns the more favourable of two decisions, or the first one if they are equal.
 func better(a, b Decision) Decision {
 	rank := func(d Decision) int { return slices.Index([]Outcome{"", Refuse, Hold, Accept}, d.Outcome) }
 	if cmp.Compare(rank(a), rank(b)) >= 0 {

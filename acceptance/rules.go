@@ -35,8 +35,7 @@ var forKnown = []ground{
 	{Revoked, Refuse, isRevoked},
 }
 
-// forAll are the grounds against every other certificate with the partner's names. Those that a person can overrule
-// come last.
+// forAll are the grounds against every other certificate with the partner's names.
 var forAll = []ground{
 	{Expired, Refuse, isExpired},
 	{NotYetValid, Refuse, isNotYetValid},
@@ -50,7 +49,8 @@ var forAll = []ground{
 // fromTrust is the ground against certificates of a CA that is not trusted.
 var fromTrust = ground{OtherCA, Hold, isUntrusted}
 
-// grounds are those against a certificate that is not known, by the rule of the partner. The first that holds counts.
+// grounds are those against a certificate that is not known, by the rule of the partner. The first that holds counts,
+// so those that a person can overrule come last.
 var grounds = map[Rule][]ground{
 	Pin:       {{NotListed, Refuse, isNotListed}},
 	Authority: slices.Concat(forAll, []ground{fromTrust}),
@@ -63,16 +63,17 @@ var grounds = map[Rule][]ground{
 	}),
 }
 
-// accepted are the codes of certificates against which there is no ground.
+// accepted holds the code of an accepted certificate that was not known, by the rule of the partner.
 var accepted = map[Rule]Code{Successor: IsSuccessor, Authority: FromAuthority}
 
-// decide decides about a certificate that is known, or that has the partner's names.
-func (p *partner) decide(chain []*x509.Certificate, now time.Time) Decision {
-	c := candidate{Known: NewKnown(chain[0]), weakness: weakness(chain[0])}
-	if p.knows(c.Known) {
-		c.chain = p.revocation(chain)
-		return p.judge(c, forKnown, Pinned, now)
-	}
+// decideKnown decides about a known certificate.
+func (p *partner) decideKnown(k Known, chain []*x509.Certificate, now time.Time) Decision {
+	return p.judge(candidate{Known: k, chain: p.revocation(chain)}, forKnown, Pinned, now)
+}
+
+// decideNew decides about a certificate that is not known and has the partner's names.
+func (p *partner) decideNew(k Known, chain []*x509.Certificate, now time.Time) Decision {
+	c := candidate{Known: k, weakness: weakness(chain[0])}
 	if p.Rule != Pin {
 		c.chain = p.verify(chain, now)
 	}
@@ -128,15 +129,6 @@ func (p *partner) heldUntil(f Fingerprint, now time.Time) (until time.Time) {
 		}
 	}
 	return now.Add(p.OnHold)
-}
-
-func (p *partner) knows(c Known) bool {
-	for _, k := range p.Known {
-		if k.Fingerprint == c.Fingerprint {
-			return true
-		}
-	}
-	return false
 }
 
 // line returns the known certificates with the same names, and those with the same names as these.

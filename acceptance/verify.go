@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A result is what the verification of a chain has shown.
+// A result is the outcome of verifying a chain.
 type result byte
 
 const (

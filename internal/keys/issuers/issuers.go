@@ -18,6 +18,7 @@ package issuers
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -110,8 +111,11 @@ type document struct {
 func Read(path string) ([]Entry, error) {
 	var d document
 	top, err := yamlfile.Read(path, &d)
-	if err != nil {
+	switch {
+	case errors.As(err, new(*fs.PathError)):
 		return nil, fmt.Errorf("issuers: %w", err)
+	case err != nil: // it begins with the path
+		return nil, fmt.Errorf("issuers %w", err)
 	}
 	entries := make([]Entry, len(d.Issuers))
 	names := map[string]bool{issuer.Local: true}

@@ -147,18 +147,25 @@ func TestARequestThatIsPendingNamesWhenToAskAgain(t *testing.T) {
 	}
 }
 
+// renewal issues a certificate, and returns the request for its successor.
+func renewal(t *testing.T, i issuer.Issuer) issuer.Request {
+	t.Helper()
+	r := request(t, tenancy.P256)
+	first, err := i.Issue(t.Context(), r)
+	check(t, err)
+	names, err := certfile.NamesOf(first.DER)
+	check(t, err)
+	r.Replaces = &names
+	return r
+}
+
 func TestOnlyARenewalThatIsAllowedToUsesSimplereenroll(t *testing.T) {
 	for _, reenroll := range []bool{false, true} {
 		s := esttest.Start(t)
 		c := byCertificate(t, s)
 		c.Reenroll = reenroll
 		i := issuer.Checked(open(t, c))
-		r := request(t, tenancy.P256)
-		first, err := i.Issue(t.Context(), r)
-		check(t, err)
-		names, err := certfile.NamesOf(first.DER)
-		check(t, err)
-		r.Replaces = &names
+		r := renewal(t, i)
 		if _, err := i.Issue(t.Context(), r); err != nil {
 			t.Error(err)
 		}
@@ -177,13 +184,8 @@ func TestARefusedSimplereenrollNamesItsSetting(t *testing.T) {
 		c := settings(t, s)
 		c.Reenroll = true
 		i := issuer.Checked(open(t, c))
-		r := request(t, tenancy.P256)
-		first, err := i.Issue(t.Context(), r)
-		check(t, err)
-		names, err := certfile.NamesOf(first.DER)
-		check(t, err)
-		r.Replaces = &names
-		_, err = i.Issue(t.Context(), r)
+		r := renewal(t, i)
+		_, err := i.Issue(t.Context(), r)
 		fault, _ := issuer.FaultOf(err)
 		if fault != issuer.Denied || !strings.Contains(err.Error(), "set reenroll to false") {
 			t.Errorf("%s: %q, %v", name, fault, err)
