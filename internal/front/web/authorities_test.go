@@ -19,7 +19,7 @@ func TestAnOperatorInstallsAnIssuingCABelowARootElsewhere(t *testing.T) {
 		t.Fatalf("the request: %d %.200s", status, csr)
 	}
 	if _, page := c.post(olga, "/authorities/install", "chain", csr); strings.Contains(page, "has been announced") ||
-		!strings.Contains(page, "contains no certificate") {
+		!strings.Contains(page, "but no certificate") {
 		t.Errorf("a request instead of a chain: %.300s", page)
 	}
 	now := time.Now()
