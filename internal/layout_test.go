@@ -26,6 +26,7 @@ var layout = []struct {
 	{"client", nil},
 	{"docs", nil},
 	{"internal/yamlfile", nil},
+	{"internal/feed", nil},
 
 	{"internal/keys/certfile", nil},
 	{"internal/keys/...", []string{"internal/keys/...", "internal/yamlfile"}},
@@ -44,7 +45,7 @@ var layout = []struct {
 	}},
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
-	{"internal/ingress/guard", []string{"internal/keys/certfile", "internal/yamlfile"}},
+	{"internal/ingress/guard", []string{"internal/feed", "internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/calm", nil},
 	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup"}},

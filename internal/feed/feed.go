@@ -1,0 +1,149 @@
+// Package feed is the form in which a tenant publishes the certificates that it presents to a receiver, now and next.
+//
+// A feed is a signed document. The address of the feed contains the thumbprint of the key that signs it, so whoever
+// holds the address can tell a genuine document from another one, whatever lies between. Verify guarantees that the
+// document was signed by that key and is complete; it does not guarantee that it is the newest. Follower code compares
+// [Document.Sequence] with the last one it saw. The package does no I/O and reads no clock.
+package feed
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Type is the "typ" of the signature's header.
+const Type = "perennial-feed+jws"
+
+// The limits of a document.
+const (
+	MaxSize         = 1 << 20 // bytes of a signed document
+	maxCertificates = 64
+)
+
+// A State is what the sender does with a generation.
+type State string
+
+// The states. A certificate is removed from the feed when it has expired or was revoked.
+const (
+	Next    State = "next"    // issued, and not presented yet
+	Active  State = "active"  // presented
+	Retired State = "retired" // not presented any more; kept until it expires, for messages that are on their way
+)
+
+// A Document lists every generation within reach of a receiver.
+type Document struct {
+	// Tenant and Arrangement name the sender. They are for people.
+	Tenant      string `json:"tenant"`
+	Arrangement string `json:"arrangement"`
+	// Sequence grows with every change of the document.
+	Sequence uint64 `json:"sequence"`
+	// PublishedAt is when this document was signed, to the hour, and ValidUntil is when it stops to be fresh: a follower
+	// keeps its last good state beyond that, and warns.
+	PublishedAt time.Time `json:"published_at"`
+	ValidUntil  time.Time `json:"valid_until"`
+	// RefreshHint is how often to fetch, in seconds.
+	RefreshHint int `json:"refresh_hint"`
+	// Certificates are in the order of their generations.
+	Certificates []Certificate `json:"certificates"`
+	// CAs are the certificates of the CAs above them (DER).
+	CAs [][]byte `json:"cas,omitempty"`
+}
+
+// A Certificate is one generation.
+type Certificate struct {
+	Generation int    `json:"generation"`
+	State      State  `json:"state"`
+	DER        []byte `json:"certificate"`
+	// RemoveAfter is set for a certificate that is about to be removed from the feed.
+	RemoveAfter *time.Time `json:"remove_after,omitempty"`
+}
+
+// Parsed returns the certificate.
+func (c Certificate) Parsed() (*x509.Certificate, error) { return x509.ParseCertificate(c.DER) }
+
+// Thumbprint returns the thumbprint of a key (RFC 7638, SHA-256, base64url), which is part of a feed's address.
+func Thumbprint(key ed25519.PublicKey) (string, error) {
+	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	return base64.RawURLEncoding.EncodeToString(sum), err
+}
+
+// Sign returns a document as a JWS in the compact form (RFC 7515) with the public key in its header.
+func Sign(d Document, key ed25519.PrivateKey) (string, error) {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	options := (&jose.SignerOptions{EmbedJWK: true}).WithType(Type)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, options)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
+}
+
+// Verify returns the document in a JWS that the key with a thumbprint has signed. An error never quotes the document.
+func Verify(signed, thumbprint string) (d Document, err error) {
+	if len(signed) > MaxSize {
+		return d, fmt.Errorf("the feed is larger than %d KiB", MaxSize>>10)
+	}
+	jws, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil {
+		return d, errors.New("this is not a signed feed: check the address")
+	}
+	header := jws.Signatures[0].Protected
+	if header.ExtraHeaders[jose.HeaderType] != Type || header.JSONWebKey == nil {
+		return d, errors.New("this is not a signed feed: its header lacks the type or the key")
+	}
+	key, ok := header.JSONWebKey.Key.(ed25519.PublicKey)
+	if !ok {
+		return d, errors.New("the feed is not signed with Ed25519")
+	}
+	got, err := Thumbprint(key)
+	if err != nil || got != thumbprint {
+		return d, errors.New("the feed is signed by another key than the one in its address")
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return d, errors.New("the signature of the feed is not valid")
+	}
+	if err := json.Unmarshal(payload, &d); err != nil {
+		return Document{}, fmt.Errorf("the feed cannot be read: %w", err)
+	}
+	return d, d.check()
+}
+
+// check refuses a document that would leave a receiver without a certificate, or with one that cannot be read.
+func (d Document) check() error {
+	if len(d.Certificates) == 0 || len(d.Certificates)+len(d.CAs) > maxCertificates {
+		return fmt.Errorf("the feed has %d certificates and %d CAs: from 1 to %d are supported", len(d.Certificates),
+			len(d.CAs), maxCertificates)
+	}
+	for _, c := range d.Certificates {
+		switch c.State {
+		case Next, Active, Retired:
+		default:
+			return fmt.Errorf("generation %d of the feed has the unknown state %q: update this program", c.Generation, c.State)
+		}
+		if _, err := c.Parsed(); err != nil {
+			return fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
+		}
+	}
+	for _, der := range d.CAs {
+		if _, err := x509.ParseCertificate(der); err != nil {
+			return fmt.Errorf("a CA of the feed: %w", err)
+		}
+	}
+	return nil
+}
