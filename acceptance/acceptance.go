@@ -90,8 +90,8 @@ type Partner struct {
 
 // A Held is a certificate about which a person is asked.
 type Held struct {
-	Fingerprint Fingerprint
-	Since       time.Time
+	Body  Fingerprint // [Known.Body]
+	Since time.Time
 }
 
 // A Decision is the answer to a certificate.

@@ -1,6 +1,8 @@
 package acceptance_test
 
 import (
+	"bytes"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -103,8 +105,16 @@ func TestNamesAreComparedAsRFC5280Has(t *testing.T) {
 	for i, change := range same {
 		wants(t, "the same name "+string(rune('1'+i)), f.decide(f.ca.issue(inWindow, change), inWindow), Accept, IsSuccessor)
 	}
+	extra := func(c *x509.Certificate) {
+		name(asn1.TagUTF8String, "acme")(c)
+		c.RawSubject = append(c.RawSubject, 5, 0) // NULL
+		c.RawSubject[1] += 2
+		at := bytes.LastIndex(c.RawSubject, []byte{asn1.TagOID, 3, 0x55, 4, 3}) // in SEQUENCE in SET
+		c.RawSubject[at-1] += 2
+		c.RawSubject[at-3] += 2
+	}
 	for _, other := range []func(*x509.Certificate){
-		name(asn1.TagUTF8String, "acme\x00"), name(asn1.TagUTF8String, "\u0430cme"), name(asn1.TagUTF8String, "ac me"),
+		extra, name(asn1.TagUTF8String, "acme\x00"), name(asn1.TagUTF8String, "\u0430cme"), name(asn1.TagUTF8String, "ac me"),
 		name(asn1.TagUTF8String, "ａcme"), name(asn1.TagIA5String, "acme"), name(asn1.TagUTF8String, "acme\u200b"),
 		name(asn1.TagUTF8String, "acme\u00a0"),
 		subject(pkix.Name{CommonName: "acme"}),
@@ -133,6 +143,12 @@ func TestTheIdentityOfAWorkloadIsItsURI(t *testing.T) {
 	wants(t, "the same URI and another subject", f.decide(f.ca.issue(inWindow, workload("/billing"),
 		subject(pkix.Name{CommonName: "new"})), inWindow), Accept, IsSuccessor)
 	wants(t, "another URI", f.decide(f.ca.issue(inWindow, workload("/shipping")), inWindow), Refuse, OtherSubject)
+	wants(t, "an empty fragment", f.decide(f.ca.issue(inWindow, workload("/billing"), func(c *x509.Certificate) {
+		value, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6,
+			Bytes: []byte("spiffe://acme.example/billing#")}})
+		check(t, err)
+		c.URIs, c.ExtraExtensions = nil, []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: value}}
+	}), inWindow), Refuse, OtherSubject)
 	bare := f.ca.issue(inWindow, subject(pkix.Name{Organization: []string{"SPIRE"}}))
 	wants(t, "no URI", f.decide(bare, inWindow), Refuse, OtherSubject)
 	var many []Partner
@@ -317,9 +333,12 @@ func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
 	if !d.Accepts(now) || !d.Accepts(now.Add(23*time.Hour)) || d.Accepts(now.Add(24*time.Hour)) {
 		t.Errorf("accepted until %s", d.AcceptedUntil)
 	}
-	ps, err := f.partners().WithHeld("acme-c4c", Held{NewKnown(early).Fingerprint, now})
+	ps, err := f.partners().WithHeld("acme-c4c", Held{NewKnown(early).Body, now})
 	check(t, err)
 	later := now.Add(25 * time.Hour)
+	if d := ps.Decide([]*x509.Certificate{resigned(t, early), f.ca.cert}, later); d.Outcome != Hold || d.Accepts(later) {
+		t.Errorf("its signature written in another way: %+v", d)
+	}
 	if d := ps.Decide([]*x509.Certificate{early, f.ca.cert}, later); d.Outcome != Hold || d.Accepts(later) {
 		t.Errorf("a day later: %+v", d)
 	}
@@ -335,6 +354,32 @@ func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
 	if d := f.decide(forged, inWindow); d.Code != OtherCA || d.Accepts(inWindow) {
 		t.Errorf("of another CA, which any stranger can create: %+v", d)
 	}
+}
+
+// resigned returns a certificate with the other one of the two signatures (r, s) and (r, -s) that ECDSA accepts.
+func resigned(t *testing.T, c *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	var outer struct {
+		Body, Algorithm asn1.RawValue
+		Signature       asn1.BitString
+	}
+	var pair struct{ R, S *big.Int }
+	_, err := asn1.Unmarshal(c.Raw, &outer)
+	check(t, err)
+	_, err = asn1.Unmarshal(outer.Signature.Bytes, &pair)
+	check(t, err)
+	pair.S.Sub(elliptic.P256().Params().N, pair.S)
+	signature, err := asn1.Marshal(pair)
+	check(t, err)
+	outer.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
+	der, err := asn1.Marshal(outer)
+	check(t, err)
+	again, err := x509.ParseCertificate(der)
+	check(t, err)
+	if again.Equal(c) {
+		t.Fatal("the certificate is the same")
+	}
+	return again
 }
 
 func TestAStrangerIsRefusedWithAReason(t *testing.T) {

@@ -21,9 +21,12 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 // A Known is a certificate reduced to what decisions compare, so that those of many partners need little memory.
 type Known struct {
 	Fingerprint Fingerprint
-	NotBefore   time.Time
-	NotAfter    time.Time
-	DER         []byte
+	// Body is the SHA-256 of the part that the CA has signed. Whoever holds the certificate can write an ECDSA signature
+	// in another way, which changes the fingerprint, but not the body.
+	Body      Fingerprint
+	NotBefore time.Time
+	NotAfter  time.Time
+	DER       []byte
 
 	subject, issuer string // in the form of [nameKey]
 	serial          string // the bytes of the number
@@ -34,8 +37,8 @@ type Known struct {
 
 // NewKnown returns what decisions need of a certificate.
 func NewKnown(c *x509.Certificate) Known {
-	k := Known{Fingerprint: sha256.Sum256(c.Raw), NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.Raw,
-		subject: nameKey(c.RawSubject), issuer: nameKey(c.RawIssuer), key: strengthOf(c), clients: usageOf(c)}
+	k := Known{Fingerprint: sha256.Sum256(c.Raw), Body: sha256.Sum256(c.RawTBSCertificate), NotBefore: c.NotBefore,
+		NotAfter: c.NotAfter, DER: c.Raw, subject: nameKey(c.RawSubject), issuer: nameKey(c.RawIssuer), key: strengthOf(c), clients: usageOf(c)}
 	if c.SerialNumber != nil {
 		k.serial = string(c.SerialNumber.Bytes())
 	}

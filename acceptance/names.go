@@ -2,38 +2,31 @@ package acceptance
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
+	encodingasn1 "encoding/asn1"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-)
 
-// A namePart is an attribute of a distinguished name.
-type namePart struct {
-	Type  asn1.ObjectIdentifier
-	Value asn1.RawValue
-}
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
 
 // nameKey returns a text that two distinguished names (DER) share if, and only if, they are the same. Values of the
 // types PrintableString and UTF8String are compared without regard to their type, to case and to repeated spaces (RFC
 // 5280, section 7.1). Every other difference counts, so that a name that looks alike is another one. The key of the
 // empty name is empty.
 func nameKey(der []byte) string {
-	var sets []asn1.RawValue
-	if rest, err := asn1.Unmarshal(der, &sets); err != nil || len(rest) > 0 {
+	var key strings.Builder
+	var name cryptobyte.String
+	if in := cryptobyte.String(der); !in.ReadASN1(&name, asn1.SEQUENCE) || !in.Empty() {
 		return fmt.Sprintf("unreadable %x", der)
 	}
-	var key strings.Builder
-	for _, set := range sets {
-		parts, err := partsOf(set)
-		if err != nil {
+	for !name.Empty() {
+		keys, ok := attributes(&name)
+		if !ok {
 			return fmt.Sprintf("unreadable %x", der)
-		}
-		keys := make([]string, len(parts))
-		for i, p := range parts {
-			keys[i] = fmt.Sprintf("%s=%q", p.Type, p.value())
 		}
 		slices.Sort(keys) // the order within a set has no meaning
 		fmt.Fprintf(&key, "%s;", strings.Join(keys, "+"))
@@ -41,27 +34,31 @@ func nameKey(der []byte) string {
 	return key.String()
 }
 
-func partsOf(set asn1.RawValue) (parts []namePart, err error) {
-	for rest := set.Bytes; len(rest) > 0; {
-		var p namePart
-		if rest, err = asn1.Unmarshal(rest, &p); err != nil {
-			return nil, err
-		}
-		parts = append(parts, p)
+// attributes reads a set of attributes. An attribute with anything beside its type and its value is not one.
+func attributes(name *cryptobyte.String) (keys []string, ok bool) {
+	var set cryptobyte.String
+	if !name.ReadASN1(&set, asn1.SET) {
+		return nil, false
 	}
-	return parts, nil
+	for !set.Empty() {
+		var attribute, value cryptobyte.String
+		var kind encodingasn1.ObjectIdentifier
+		var tag asn1.Tag
+		if !set.ReadASN1(&attribute, asn1.SEQUENCE) || !attribute.ReadASN1ObjectIdentifier(&kind) ||
+			!attribute.ReadAnyASN1(&value, &tag) || !attribute.Empty() {
+			return nil, false
+		}
+		keys = append(keys, fmt.Sprintf("%s=%q", kind, comparable(tag, value)))
+	}
+	return keys, true
 }
 
-// value returns the value in the form in which it is compared.
-func (p namePart) value() string {
-	v := p.Value
-	if v.Class == asn1.ClassUniversal && utf8.Valid(v.Bytes) {
-		switch v.Tag {
-		case asn1.TagPrintableString, asn1.TagUTF8String:
-			return "text " + folded(string(v.Bytes))
-		}
+// comparable returns a value in the form in which it is compared.
+func comparable(tag asn1.Tag, value []byte) string {
+	if (tag == asn1.PrintableString || tag == asn1.UTF8String) && utf8.Valid(value) {
+		return "text " + folded(string(value))
 	}
-	return fmt.Sprintf("%d %d %x", v.Class, v.Tag, v.Bytes)
+	return fmt.Sprintf("%d %x", tag, value)
 }
 
 // folded removes differences in case and in spaces. It keeps a letter whose lower-case form belongs to another letter,
@@ -77,23 +74,40 @@ func folded(text string) string {
 	return strings.Join(words, " ")
 }
 
-// identities returns the alternative names of a certificate: the URIs, and the DNS names and addresses of mail.
+// The tags of alternative names (RFC 5280, section 4.2.1.6).
+var (
+	mailTag = asn1.Tag(1).ContextSpecific()
+	dnsTag  = asn1.Tag(2).ContextSpecific()
+	uriTag  = asn1.Tag(6).ContextSpecific()
+)
+
+// identities returns the alternative names of a certificate: the URIs, and the DNS names and addresses of mail. They
+// are compared as they are written: a URL that was parsed has lost some differences.
 func identities(c *x509.Certificate) (uris, others string) {
-	var all []string
-	for _, u := range c.URIs {
-		all = append(all, fmt.Sprintf("%q", u.String()))
+	var us, os []string
+	for _, e := range c.Extensions {
+		if !e.Id.Equal(encodingasn1.ObjectIdentifier{2, 5, 29, 17}) {
+			continue
+		}
+		in := cryptobyte.String(e.Value)
+		var names, value cryptobyte.String
+		var tag asn1.Tag
+		for ok := in.ReadASN1(&names, asn1.SEQUENCE); ok && names.ReadAnyASN1(&value, &tag); {
+			switch tag {
+			case uriTag:
+				us = append(us, fmt.Sprintf("%q", string(value)))
+			case dnsTag:
+				os = append(os, fmt.Sprintf("dns %q", asciiLower(string(value))))
+			case mailTag:
+				os = append(os, fmt.Sprintf("mail %q", string(value)))
+			}
+		}
 	}
-	slices.Sort(all)
-	uris = strings.Join(slices.Compact(all), " ")
-	all = nil
-	for _, d := range c.DNSNames {
-		all = append(all, fmt.Sprintf("dns %q", asciiLower(d)))
+	joined := func(all []string) string {
+		slices.Sort(all)
+		return strings.Join(slices.Compact(all), " ")
 	}
-	for _, m := range c.EmailAddresses {
-		all = append(all, fmt.Sprintf("mail %q", m))
-	}
-	slices.Sort(all)
-	return uris, strings.Join(slices.Compact(all), " ")
+	return joined(us), joined(os)
 }
 
 // asciiLower leaves letters outside ASCII, some of which have a lower-case form in ASCII.

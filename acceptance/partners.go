@@ -192,7 +192,7 @@ func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 			return errors.New("the certificate is known already")
 		}
 		p.Known = append(slices.Clone(p.Known), k)
-		p.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h Held) bool { return h.Fingerprint == k.Fingerprint })
+		p.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h Held) bool { return h.Body == k.Body })
 		return nil
 	})
 }
@@ -200,7 +200,7 @@ func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 // WithHeld returns the partners after a certificate of one was held. Only its first time counts.
 func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
-		if slices.ContainsFunc(p.Held, func(o Held) bool { return o.Fingerprint == h.Fingerprint }) {
+		if slices.ContainsFunc(p.Held, func(o Held) bool { return o.Body == h.Body }) {
 			return nil
 		}
 		p.Held = append(slices.Clone(p.Held), h)

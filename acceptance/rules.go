@@ -90,7 +90,7 @@ func (p *partner) judge(c candidate, grounds []ground, otherwise Code, now time.
 		}
 		d.Outcome, d.Code, d.Reason = g.outcome, g.code, printable(reason)
 		if g.outcome == Hold && g.code != OtherCA {
-			d.AcceptedUntil = p.heldUntil(c.Fingerprint, now)
+			d.AcceptedUntil = p.heldUntil(c.Body, now)
 		}
 		break
 	}
@@ -119,12 +119,12 @@ var reasons = map[Code]string{
 }
 
 // heldUntil returns the time until which a held certificate is accepted; zero if it is refused.
-func (p *partner) heldUntil(f Fingerprint, now time.Time) (until time.Time) {
+func (p *partner) heldUntil(body Fingerprint, now time.Time) (until time.Time) {
 	if p.OnHold == 0 {
 		return until
 	}
 	for _, h := range p.Held {
-		if h.Fingerprint == f {
+		if h.Body == body {
 			return h.Since.Add(p.OnHold)
 		}
 	}
