@@ -209,6 +209,12 @@ func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	})
 }
 
+// Holds reports whether a certificate of a partner is held already.
+func (ps *Partners) Holds(name string, k Known) bool {
+	p := ps.byName[name]
+	return p != nil && slices.ContainsFunc(p.Held, func(h Held) bool { return h.Body == k.Body })
+}
+
 func (ps *Partners) change(name string, change func(*Partner) error) (*Partners, error) {
 	before := ps.byName[name]
 	if before == nil {

@@ -23,6 +23,7 @@ var layout = []struct {
 	{"policy", nil},
 	{"rollover", nil},
 	{"acceptance", nil},
+	{"guard", nil},
 	{"client", nil},
 	{"docs", nil},
 	{"internal/yamlfile", nil},

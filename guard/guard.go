@@ -1,0 +1,179 @@
+// Package guard accepts the client certificates of partners by rule, through their renewals, in front of an HTTP
+// handler. Its decisions are those of package acceptance. It remembers what they lead to: the successor of a known
+// certificate is known from its first use on, and a held one has its time from then on.
+//
+// It guarantees that a request reaches the handler only with a certificate that is accepted at that moment, that the
+// handler learns the partner from [PartnerOf] or the header [PartnerHeader], which callers cannot forge, and that a
+// decision neither blocks nor allocates memory that a stranger could make grow. It relies on crypto/tls for the proof
+// that the caller has the private key: [TLS] returns a configuration that asks for a certificate.
+//
+// What is learned is lost with the process unless [Options.Learned] stores it.
+package guard
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+// A Learned is a certificate that was accepted or held for the first time.
+type Learned struct {
+	At time.Time
+	// Chain begins with the certificate of the caller.
+	Chain    []*x509.Certificate
+	Decision acceptance.Decision
+}
+
+// A Call is a call that was decided.
+type Call struct {
+	At time.Time
+	// Remote is the address of the caller, and Host the name that was called.
+	Remote, Host string
+	// Chain is empty for a caller without a certificate.
+	Chain    []*x509.Certificate
+	Decision acceptance.Decision
+	Accepted bool
+}
+
+// Options are the edges of a guard.
+type Options struct {
+	// Now is the clock; [time.Now] if it is nil.
+	Now func() time.Time
+	// Learned is called once for each certificate that is accepted or held for the first time, before the call
+	// continues. Calls to it do not overlap. It must not block: messages wait for it.
+	Learned func(Learned)
+	// Decided is called for every call. It may be called concurrently, and must not block.
+	Decided func(Call)
+}
+
+// A Guard decides about callers. It is safe for concurrent use.
+type Guard struct {
+	now     func() time.Time
+	learned func(Learned)
+	decided func(Call)
+
+	partners atomic.Pointer[acceptance.Partners]
+	mu       sync.Mutex // serializes changes of partners
+	recent   recent
+}
+
+// New returns a guard for partners. The error names the partner that is not valid.
+func New(partners []acceptance.Partner, o Options) (*Guard, error) {
+	index, err := acceptance.New(partners)
+	if err != nil {
+		return nil, err
+	}
+	g := &Guard{now: o.Now, learned: o.Learned, decided: o.Decided}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.learned == nil {
+		g.learned = func(Learned) {}
+	}
+	if g.decided == nil {
+		g.decided = func(Call) {}
+	}
+	g.partners.Store(index)
+	return g, nil
+}
+
+// Partners returns the partners with what was learned.
+func (g *Guard) Partners() *acceptance.Partners { return g.partners.Load() }
+
+// Change replaces the partners by what a function makes of them. Decisions that are made meanwhile wait if they would
+// change the partners too. If the function returns an error, nothing is changed.
+func (g *Guard) Change(change func(*acceptance.Partners) (*acceptance.Partners, error)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	changed, err := change(g.partners.Load())
+	if err == nil {
+		g.partners.Store(changed)
+	}
+	return err
+}
+
+// Decide decides about a chain that begins with the certificate of a caller, who has proved that the key is his. It
+// learns from the decision.
+func (g *Guard) Decide(chain []*x509.Certificate) (d acceptance.Decision, accepted bool) {
+	now := g.now()
+	v := g.verdict(chain, now)
+	return v.decision, v.decision.Accepts(now)
+}
+
+// verdict returns a recent verdict about a chain, or a new one.
+func (g *Guard) verdict(chain []*x509.Certificate, now time.Time) *verdict {
+	key := keyOf(chain)
+	partners := g.partners.Load()
+	if v := g.recent.get(key); v != nil && v.holds(partners, now) {
+		return v
+	}
+	d := partners.Decide(chain, now)
+	if isNew(partners, d, chain) {
+		d, partners = g.learn(chain, now)
+	}
+	v := newVerdict(d, partners, chain, now)
+	g.recent.put(key, v)
+	return v
+}
+
+// isNew reports whether a decision changes the partners: a certificate is accepted or held for the first time. One of
+// another CA is not held by name, because any stranger can create it.
+func isNew(partners *acceptance.Partners, d acceptance.Decision, chain []*x509.Certificate) bool {
+	switch {
+	case d.Outcome == acceptance.Accept:
+		return d.Code == acceptance.IsSuccessor
+	case d.Outcome == acceptance.Hold && d.Code != acceptance.OtherCA:
+		return !partners.Holds(d.Partner, acceptance.NewKnown(chain[0]))
+	}
+	return false
+}
+
+// learn decides again, alone, and changes the partners.
+func (g *Guard) learn(chain []*x509.Certificate, now time.Time) (acceptance.Decision, *acceptance.Partners) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before := g.partners.Load()
+	d := before.Decide(chain, now)
+	if !isNew(before, d, chain) {
+		return d, before
+	}
+	k := acceptance.NewKnown(chain[0])
+	var after *acceptance.Partners
+	var err error
+	if d.Outcome == acceptance.Accept {
+		after, err = before.WithKnown(d.Partner, k)
+	} else {
+		after, err = before.WithHeld(d.Partner, acceptance.Held{Body: k.Body, Since: now})
+	}
+	if err != nil {
+		// Another partner could not be told from this one any more. Only a person can resolve that.
+		return acceptance.Decision{Outcome: acceptance.Hold, Partner: d.Partner, Code: acceptance.SecondSuccessor,
+			Reason: err.Error()}, before
+	}
+	g.partners.Store(after)
+	g.learned(Learned{At: now, Chain: chain, Decision: d})
+	return d, after
+}
+
+type partnerKey struct{}
+
+// PartnerOf returns the name of the partner whose call a context belongs to. It is empty outside a guard's handler.
+func PartnerOf(ctx context.Context) string {
+	name, _ := ctx.Value(partnerKey{}).(string)
+	return name
+}
+
+// TLS returns a copy of a server's configuration that asks callers for a certificate. It names no CAs, because callers
+// would then keep a certificate of another CA to themselves, and could not be told why it is not accepted.
+func TLS(config *tls.Config) *tls.Config {
+	c := config.Clone()
+	c.ClientAuth, c.ClientCAs = tls.RequestClientCert, nil
+	c.MinVersion = cmp.Or(c.MinVersion, tls.VersionTLS12)
+	return c
+}

@@ -1,0 +1,128 @@
+package guard
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+// The headers of accepted calls. Those that callers send are removed.
+const (
+	PartnerHeader     = "Perennial-Partner"
+	certificateHeader = "Client-Cert"       // RFC 9440, section 2.2
+	chainHeader       = "Client-Cert-Chain" // RFC 9440, section 2.3
+)
+
+// Missing is the code of a call without a certificate.
+const Missing acceptance.Code = "no-certificate"
+
+var missing = acceptance.Decision{Outcome: acceptance.Refuse, Code: Missing,
+	Reason: "the caller presented no client certificate"}
+
+// Handler returns a handler that passes on calls with an accepted certificate, and answers all others with 403. It is
+// for partners that need no memory beyond the process. See [New] for the other ones.
+func Handler(partners []acceptance.Partner, next http.Handler) (http.Handler, error) {
+	g, err := New(partners, Options{})
+	if err != nil {
+		return nil, err
+	}
+	return g.Handler(next), nil
+}
+
+// Handler returns a handler that passes on calls with an accepted certificate, and answers all others with 403 and the
+// code of the decision. The server must ask for certificates: see [TLS].
+func (g *Guard) Handler(next http.Handler) http.Handler { return g.For(nil, next) }
+
+// For is [Guard.Handler] for some of the partners. Without names, it is for all of them.
+func (g *Guard) For(names []string, next http.Handler) http.Handler {
+	admitted := map[string]bool{}
+	for _, name := range names {
+		admitted[name] = true
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		removeForged(r)
+		now := g.now()
+		call := Call{At: now, Remote: r.RemoteAddr, Host: r.Host, Decision: missing}
+		var v *verdict
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			call.Chain = r.TLS.PeerCertificates
+			v = g.verdict(call.Chain, now)
+			call.Decision = v.decision
+			if call.Decision.Accepts(now) && len(admitted) > 0 && !admitted[call.Decision.Partner] {
+				call.Decision = elsewhere(call.Decision)
+			}
+		}
+		call.Accepted = call.Decision.Accepts(now)
+		g.decided(call)
+		if !call.Accepted {
+			refuse(w, call)
+			return
+		}
+		r.Header[PartnerHeader] = []string{call.Decision.Partner}
+		r.Header[certificateHeader] = []string{v.certificate}
+		if v.chain != "" {
+			r.Header[chainHeader] = []string{v.chain}
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), partnerKey{}, call.Decision.Partner)))
+	})
+}
+
+// OtherHost is the code of a call to a host that the partner may not call.
+const OtherHost acceptance.Code = "other-host"
+
+func elsewhere(d acceptance.Decision) acceptance.Decision {
+	return acceptance.Decision{Outcome: acceptance.Refuse, Partner: d.Partner, Code: OtherHost,
+		Reason: "the partner may not call this host"}
+}
+
+// removeForged removes the headers that only a guard may set, also with underscores, which some applications take for
+// hyphens, and from the trailers.
+func removeForged(r *http.Request) {
+	for _, fields := range []http.Header{r.Header, r.Trailer} {
+		for name := range fields {
+			if isReserved(name) {
+				delete(fields, name)
+			}
+		}
+	}
+}
+
+// isReserved reports whether a name begins with Client-Cert or Perennial-, in any spelling that an application may take
+// for it.
+func isReserved(name string) bool {
+	if len(name) < len("perennial-") || name[0]|0x20 != 'c' && name[0]|0x20 != 'p' {
+		return false
+	}
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	return strings.HasPrefix(name, "client-cert") || strings.HasPrefix(name, "perennial-")
+}
+
+// problem is the answer to a refused call (RFC 9457). It states the code, but not the reason, which describes the
+// partners to a stranger.
+type problem struct {
+	Title       string          `json:"title"`
+	Status      int             `json:"status"`
+	Detail      string          `json:"detail"`
+	Code        acceptance.Code `json:"code"`
+	Certificate string          `json:"sha256,omitempty"`
+}
+
+func refuse(w http.ResponseWriter, c Call) {
+	p := problem{Title: http.StatusText(http.StatusForbidden), Status: http.StatusForbidden, Code: c.Decision.Code,
+		Detail: "The client certificate is not accepted. The administrator of this system finds the reason in its log."}
+	if len(c.Chain) == 0 {
+		p.Detail = "This system needs a client certificate, and none was presented."
+	} else {
+		sum := sha256.Sum256(c.Chain[0].Raw)
+		p.Certificate = hex.EncodeToString(sum[:])
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p) // the caller may have left
+}

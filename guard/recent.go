@@ -1,0 +1,107 @@
+package guard
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+const (
+	// mostRecent limits the verdicts that are kept: at most twice as many. Each has about 4 KiB.
+	mostRecent = 2048
+	// fresh limits how long a verdict is used, because CAs that are not in the chain can expire too.
+	fresh = 10 * time.Second
+)
+
+// A verdict is a decision with what does not change between the requests of a connection.
+type verdict struct {
+	decision acceptance.Decision
+	partners *acceptance.Partners // that it was made for
+	at       time.Time
+	until    time.Time
+	// Client-Cert and Client-Cert-Chain (RFC 9440)
+	certificate, chain string
+}
+
+func newVerdict(d acceptance.Decision, partners *acceptance.Partners, chain []*x509.Certificate, now time.Time) *verdict {
+	v := &verdict{decision: d, partners: partners, at: now, until: now.Add(fresh)}
+	bound := func(t time.Time) {
+		if t.After(now) && t.Before(v.until) {
+			v.until = t
+		}
+	}
+	bound(d.AcceptedUntil)
+	for i, c := range chain {
+		bound(c.NotBefore)
+		bound(c.NotAfter.Add(time.Nanosecond))
+		if !d.Accepts(now) {
+			continue
+		}
+		field := ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":"
+		switch i {
+		case 0:
+			v.certificate = field
+		case 1:
+			v.chain = field
+		default:
+			v.chain = strings.Join([]string{v.chain, field}, ", ")
+		}
+	}
+	return v
+}
+
+// holds reports whether the verdict is still that of the partners. A clock that was set back ends it too.
+func (v *verdict) holds(partners *acceptance.Partners, now time.Time) bool {
+	return v.partners == partners && !now.Before(v.at) && now.Before(v.until)
+}
+
+// A chainKey identifies a chain.
+type chainKey [sha256.Size]byte
+
+func keyOf(chain []*x509.Certificate) (key chainKey) {
+	h := sha256.New()
+	var length [4]byte
+	for _, c := range chain {
+		binary.BigEndian.PutUint32(length[:], uint32(len(c.Raw)))
+		h.Write(length[:])
+		h.Write(c.Raw)
+	}
+	return chainKey(h.Sum(key[:0]))
+}
+
+// recent keeps the latest verdicts. The older half is dropped when the newer one is full.
+type recent struct {
+	mu           sync.RWMutex // guards newer and older
+	newer, older map[chainKey]*verdict
+}
+
+func (r *recent) get(key chainKey) *verdict {
+	r.mu.RLock()
+	v, ok := r.newer[key]
+	if !ok {
+		v = r.older[key]
+	}
+	r.mu.RUnlock()
+	if !ok && v != nil {
+		r.put(key, v)
+	}
+	return v
+}
+
+func (r *recent) put(key chainKey, v *verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.newer) >= mostRecent {
+		r.older, r.newer = r.newer, nil
+	}
+	if r.newer == nil {
+		r.newer = make(map[chainKey]*verdict)
+	}
+	r.newer[key] = v
+}
