@@ -63,6 +63,7 @@ const (
 	Revoked         Code = "revoked"
 	BrokenChain     Code = "broken-chain"
 	NotListed       Code = "not-listed"
+	Declined        Code = "declined"
 	Malformed       Code = "malformed"
 )
 
@@ -84,6 +85,8 @@ type Partner struct {
 	OnHold time.Duration
 	// Held are the certificates that were held before.
 	Held []Held
+	// Declined are the certificates, by their [Known.Body], that a person has refused. They are never accepted.
+	Declined []Fingerprint
 	// CRLs are revocation lists. Each is signed by one of Trust or CAs.
 	CRLs []*x509.RevocationList
 }

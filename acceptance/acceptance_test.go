@@ -356,6 +356,16 @@ func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
 	}
 }
 
+func TestACertificateThatAPersonHasRefusedIsNotAccepted(t *testing.T) {
+	f := setUp(t)
+	next := f.ca.issue(inWindow)
+	wants(t, "before", f.decide(next, inWindow), Accept, IsSuccessor)
+	f.acme.Declined = []Fingerprint{NewKnown(next).Body, NewKnown(f.first).Body}
+	for _, c := range []*x509.Certificate{next, resigned(t, next), f.first} {
+		wants(t, "after", f.decide(c, inWindow), Refuse, Declined)
+	}
+}
+
 // resigned returns a certificate with the other one of the two signatures (r, s) and (r, -s) that ECDSA accepts.
 func resigned(t *testing.T, c *x509.Certificate) *x509.Certificate {
 	t.Helper()

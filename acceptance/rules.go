@@ -32,6 +32,7 @@ type ground struct {
 var forKnown = []ground{
 	{Expired, Refuse, isExpired},
 	{NotYetValid, Refuse, isNotYetValid},
+	{Declined, Refuse, isDeclined},
 	{Revoked, Refuse, isRevoked},
 }
 
@@ -40,6 +41,7 @@ var forAll = []ground{
 	{Expired, Refuse, isExpired},
 	{NotYetValid, Refuse, isNotYetValid},
 	{OtherSubject, Refuse, isOther},
+	{Declined, Refuse, isDeclined},
 	{NotForClients, Refuse, isNotForClients},
 	{WeakKey, Refuse, isWeak},
 	{BrokenChain, Refuse, isBroken},
@@ -211,6 +213,13 @@ func isNotYetValid(_ *partner, c candidate, now time.Time) string {
 func isRevoked(_ *partner, c candidate, _ time.Time) string {
 	if c.chain.result == withdrawn {
 		return c.chain.reason
+	}
+	return ""
+}
+
+func isDeclined(p *partner, c candidate, _ time.Time) string {
+	if slices.Contains(p.Declined, c.Body) {
+		return "a person has refused it"
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -209,6 +211,27 @@ func TestACallerCannotForgeWhoHeIs(t *testing.T) {
 			t.Errorf("the application got %v", kept)
 		}
 		c.CloseIdleConnections()
+	}
+}
+
+func TestACallerCannotHaveAProxyRemoveWhoHeIs(t *testing.T) {
+	s := newSite(t)
+	var got http.Header
+	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	t.Cleanup(behind.Close)
+	target, err := url.Parse(behind.URL)
+	testenv.Check(t, err)
+	front := s.serve(s.guard(guard.Options{}).Handler(httputil.NewSingleHostReverseProxy(target)))
+	c, err := tls.Dial("tcp", strings.TrimPrefix(front, "https://"), &tls.Config{InsecureSkipVerify: true,
+		Certificates: []tls.Certificate{s.first}})
+	testenv.Check(t, err)
+	t.Cleanup(func() { c.Close() })
+	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close, Perennial-Partner, client-cert\r\n\r\n")
+	testenv.Check(t, err)
+	_, err = io.ReadAll(c)
+	testenv.Check(t, err)
+	if got.Get("Perennial-Partner") != "acme-c4c" || got.Get("Client-Cert") == "" {
+		t.Errorf("the application got %v", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/perennial-pki/perennial/acceptance"
@@ -90,6 +91,11 @@ func removeForged(r *http.Request) {
 			}
 		}
 	}
+	// A proxy removes the headers that Connection names (RFC 9110, section 7.6.1).
+	for i, value := range r.Header["Connection"] {
+		names := slices.DeleteFunc(strings.Split(value, ","), func(s string) bool { return isReserved(strings.TrimSpace(s)) })
+		r.Header["Connection"][i] = strings.Join(names, ",")
+	}
 }
 
 // isReserved reports whether a name begins with Client-Cert or Perennial-, in any spelling that an application may take
@@ -123,6 +129,7 @@ func refuse(w http.ResponseWriter, c Call) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Connection", "close") // a caller that is refused does not hold a connection
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p) // the caller may have left
 }
