@@ -162,8 +162,13 @@ const mostBackdated = policy.Day
 
 // window returns the time before the expiry of a certificate in which its successor is expected. It never covers the
 // first quarter of the lifetime, so that two successors cannot follow each other at once.
-func (p *partner) window(k Known) time.Duration {
+func (p Partner) window(k Known) time.Duration {
 	return min(p.Window.Of(k.lifetime()), k.lifetime()*3/4)
+}
+
+// Expected returns when a successor of a certificate is expected.
+func (p Partner) Expected(k Known) (from, until time.Time) {
+	return k.NotAfter.Add(-p.window(k)), k.NotAfter
 }
 
 // expects reports whether a certificate was issued when the successor of another one is expected.
@@ -308,7 +313,7 @@ func isOutside(p *partner, c candidate, _ time.Time) string {
 	if _, found := p.predecessor(c.Known); found {
 		return ""
 	}
-	newest := p.newest(c.Known)
-	return "it was issued on " + day(c.NotBefore) + ", but the partner's certificate is renewed between " +
-		day(newest.NotAfter.Add(-p.window(newest))) + " and " + day(newest.NotAfter)
+	from, until := p.Expected(p.newest(c.Known))
+	return "it was issued on " + day(c.NotBefore) + ", but the partner's certificate is renewed between " + day(from) +
+		" and " + day(until)
 }

@@ -22,7 +22,8 @@ const (
 // Missing is the code of a call without a certificate.
 const Missing acceptance.Code = "no-certificate"
 
-var missing = acceptance.Decision{Outcome: acceptance.Refuse, Code: Missing,
+// WithoutCertificate is the decision about a call without a certificate.
+var WithoutCertificate = acceptance.Decision{Outcome: acceptance.Refuse, Code: Missing,
 	Reason: "the caller presented no client certificate"}
 
 // Handler returns a handler that passes on calls with an accepted certificate, and answers all others with 403. It is
@@ -48,7 +49,7 @@ func (g *Guard) For(names []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		removeForged(r)
 		now := g.now()
-		call := Call{At: now, Remote: r.RemoteAddr, Host: r.Host, Decision: missing}
+		call := Call{At: now, Remote: r.RemoteAddr, Host: r.Host, Decision: WithoutCertificate}
 		var v *verdict
 		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 			call.Chain = r.TLS.PeerCertificates

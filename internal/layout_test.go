@@ -46,8 +46,6 @@ var layout = []struct {
 	}},
 	{"internal/engine/jobs", []string{"internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store"}},
 
-	{"internal/ingress/guard", []string{"internal/feed", "internal/keys/certfile", "internal/yamlfile"}},
-
 	{"internal/egress/calm", nil},
 	{"internal/egress/outbound", []string{"internal/engine/standing", "internal/keys/certfile", "internal/keys/givenup"}},
 	{"internal/egress/workload", []string{"internal/keys/certfile"}},
@@ -59,6 +57,9 @@ var layout = []struct {
 		"internal/egress/calm", "internal/egress/control", "internal/egress/gateway", "internal/egress/outbound",
 		"internal/egress/workload", "internal/keys/certfile",
 	}},
+	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/egress/serve", "internal/engine/notify",
+		"internal/keys/certfile", "internal/yamlfile"}},
+
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
 	{"internal/egress/prober", []string{

@@ -1,18 +1,124 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
 	"github.com/perennial-pki/perennial/internal/ingress/guard"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/service"
 )
 
 type guardCmd struct {
+	Run     guardRunCmd     `cmd:"" default:"withargs" help:"Run the guard: in front of a system, or beside its proxy."`
+	Init    guardInitCmd    `cmd:"" help:"Write the first configuration, from a partner's certificate."`
 	Explain guardExplainCmd `cmd:"" help:"Explain which certificates of partners a system accepts. Nothing is changed."`
+	Status  guardStatusCmd  `cmd:"" help:"List the certificates that are accepted, and those that you must decide about."`
+	Accept  guardAcceptCmd  `cmd:"" help:"Accept a certificate that is held."`
+	Refuse  guardRefuseCmd  `cmd:"" help:"Refuse a certificate that is held, or that was accepted by the rule."`
+}
+
+type guardRunCmd struct {
+	Config string    `default:"guard.yaml" placeholder:"FILE" help:"The partners and their rules (default: guard.yaml)."`
+	Log    serve.Log `embed:""`
+}
+
+// Run serves until the process is asked to stop. SIGHUP makes the guard read its files at once.
+func (c guardRunCmd) Run(e env) error {
+	ctx, stop := serve.UntilSignal()
+	defer stop()
+	log := c.Log.Logger(e.err)
+	g, err := guard.Open(ctx, c.Config, guard.Options{Now: e.now, Log: log, Policies: service.ReadPolicy})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-reload:
+				if g.Reload(ctx) == nil {
+					log.Info("the configuration was read again")
+				}
+			}
+		}
+	}()
+	return g.Run(ctx, func() { c.welcome(e.out, g) })
+}
+
+// welcome prints the addresses, in the format of the log.
+func (c guardRunCmd) welcome(out io.Writer, g *guard.Service) {
+	front, decide, monitor := g.Addresses()
+	if log := c.Log.Greeting(out); log != nil {
+		log.Info("the guard is ready", "calls", front, "decisions", decide, "metrics", monitor)
+		return
+	}
+	fmt.Fprintln(out, "The guard is ready")
+	for _, line := range []struct{ name, address string }{{"calls", front}, {"decisions", decide}, {"metrics", monitor}} {
+		if line.address != "" {
+			fmt.Fprintf(out, "  %-10s %s\n", line.name, line.address)
+		}
+	}
+}
+
+type guardInitCmd struct {
+	From       string   `required:"" placeholder:"FILE" help:"The partner's certificate: a PEM, DER or PKCS#7 file, or - for standard input."`
+	Upstream   string   `required:"" placeholder:"URL" help:"The system that calls are passed on to, such as http://127.0.0.1:8000."`
+	Policy     string   `placeholder:"NAME|FILE" xor:"when" help:"The policy by which the partner renews, such as sap-c4c."`
+	Window     string   `placeholder:"SPAN" xor:"when" help:"The time before the expiry in which the partner renews, such as 62d (default: 93d)."`
+	Name       string   `help:"The partner's name (default: from the certificate)."`
+	Listen     string   `default:"0.0.0.0:443" placeholder:"HOST:PORT" help:"Where the guard takes calls (default: 0.0.0.0:443)."`
+	ServerCert string   `placeholder:"FILE" and:"pair" help:"The guard's own certificate (PEM). Without it, a self-signed one is created."`
+	ServerKey  string   `placeholder:"FILE" and:"pair" help:"Its private key (PEM)."`
+	ACME       []string `name:"acme" placeholder:"HOST" help:"Get the guard's own certificate from Let's Encrypt, for these names."`
+	Config     string   `default:"guard.yaml" placeholder:"FILE" help:"The file to write (default: guard.yaml)."`
+}
+
+func (c guardInitCmd) Run(e env) error {
+	data, err := e.readArgument(c.From)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	created, err := guard.Plan{Path: c.Config, From: data, Name: c.Name, Policy: c.Policy, Window: c.Window, Listen: c.Listen,
+		Upstream: c.Upstream, Cert: c.ServerCert, Key: c.ServerKey, ACMEHosts: c.ACME, Hostname: host,
+		PolicySource: service.ReadPolicy}.Write(e.now())
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.From, err)
+	}
+	day := func(t time.Time) string { return t.UTC().Format("2 January 2006") }
+	fmt.Fprintf(e.out, "%s is known by the certificate of %s, valid until %s.\n", created.Partner,
+		certfile.Name(created.Known.RawSubject), day(created.Known.NotAfter))
+	fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
+	if created.WithoutCA {
+		fmt.Fprintln(e.out, "The file has no certificate of its CA: the partner must send that with its calls, as most do, or "+
+			"add it to known.")
+	}
+	if created.SelfSigned {
+		fmt.Fprintf(e.out, "The guard's own certificate is self-signed, for %s: use --server-cert and --server-key, or --acme, "+
+			"if callers verify it.\n", host)
+	}
+	fmt.Fprintf(e.out, "Written: %s\nNext: perennial guard --config %s\n", strings.Join(created.Files, ", "), c.Config)
+	return nil
 }
 
 type guardExplainCmd struct {
@@ -71,4 +177,114 @@ func explain(e env, partners *acceptance.Partners, file string, now time.Time) [
 		return []acceptance.Decision{guard.Unreadable(err)}
 	}
 	return guard.Explain(partners, data, now)
+}
+
+type guardStatusCmd struct {
+	Config string `default:"guard.yaml" placeholder:"FILE" help:"The partners and their rules (default: guard.yaml)."`
+	Output string `enum:"table,json" default:"table" help:"table or json."`
+}
+
+// statusJSON is the JSON form of a certificate of a partner.
+type statusJSON struct {
+	Partner       string         `json:"partner"`
+	SHA256        string         `json:"sha256"`
+	Standing      guard.Standing `json:"standing"`
+	NotAfter      time.Time      `json:"not_after"`
+	By            string         `json:"by"`
+	Reason        string         `json:"reason,omitempty"`
+	ExpectedFrom  *time.Time     `json:"successor_from,omitempty"`
+	ExpectedUntil *time.Time     `json:"successor_until,omitempty"`
+}
+
+func (c guardStatusCmd) Run(e env) error {
+	config, state, err := openGuardState(c.Config)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	all, err := guard.StatusOf(context.Background(), config, state, e.now())
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		lines := []statusJSON{}
+		for _, v := range all {
+			line := statusJSON{Partner: v.Partner, SHA256: v.Fingerprint.String(), Standing: v.Standing, NotAfter: v.NotAfter.UTC(),
+				By: v.By, Reason: v.Reason}
+			if !v.ExpectedFrom.IsZero() {
+				line.ExpectedFrom, line.ExpectedUntil = &v.ExpectedFrom, &v.ExpectedUntil
+			}
+			lines = append(lines, line)
+		}
+		return json.NewEncoder(e.out).Encode(lines)
+	}
+	held := 0
+	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PARTNER\tSHA-256\tSTANDING\tBY\tVALID UNTIL\tNEXT")
+	for _, v := range all {
+		next := ""
+		switch {
+		case v.Standing == guard.Held:
+			held++
+			next = "decide: " + v.Reason
+		case !v.ExpectedFrom.IsZero():
+			next = "successor from " + v.ExpectedFrom.UTC().Format(time.DateOnly)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", v.Partner, v.Fingerprint.String()[:16], v.Standing, v.By,
+			v.NotAfter.UTC().Format(time.DateOnly), next)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if held > 0 {
+		fmt.Fprintf(e.out, "\n%d held: decide with perennial guard accept SHA-256, or perennial guard refuse SHA-256.\n", held)
+	}
+	return nil
+}
+
+func openGuardState(path string) (config guard.Config, state *guard.State, err error) {
+	if config, err = guard.Load(path, service.ReadPolicy); err != nil {
+		return config, nil, err
+	}
+	state, err = guard.OpenState(context.Background(), config.State)
+	return config, state, err
+}
+
+// guardDecision is the decision of a person about a certificate.
+type guardDecision struct {
+	SHA256  string `arg:"" name:"sha-256" help:"The SHA-256 of the certificate, or at least its first 8 digits."`
+	Partner string `help:"The partner, if several have presented the certificate."`
+	Config  string `default:"guard.yaml" placeholder:"FILE" help:"The partners and their rules (default: guard.yaml)."`
+}
+
+type (
+	guardAcceptCmd struct{ guardDecision }
+	guardRefuseCmd struct{ guardDecision }
+)
+
+func (c guardAcceptCmd) Run(e env) error { return c.decide(e, guard.Accepted) }
+
+func (c guardRefuseCmd) Run(e env) error { return c.decide(e, guard.Declined) }
+
+func (d guardDecision) decide(e env, standing guard.Standing) error {
+	_, state, err := openGuardState(d.Config)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	by := "a person"
+	if u, err := user.Current(); err == nil {
+		by = u.Username
+	}
+	v, err := state.Decide(context.Background(), d.Partner, d.SHA256, by, standing)
+	if err != nil {
+		return err
+	}
+	what := "is accepted from now on, and known as a certificate of"
+	if standing == guard.Declined {
+		what = "is refused from now on, also if the rule would accept it, as a certificate of"
+	}
+	fmt.Fprintf(e.out, "The certificate %s %s %s. A running guard follows within a second.\n", certfile.Fingerprint(v.DER)[:16],
+		what, v.Partner)
+	return nil
 }

@@ -170,6 +170,11 @@ func (c *conversation) send(ctx context.Context, l Addressed) error {
 	if err != nil {
 		return fmt.Errorf("write the mail: %w", err)
 	}
+	return c.deliver(ctx, m, recipient)
+}
+
+// deliver hands a message to the server, through a new connection if the server has ended the one before.
+func (c *conversation) deliver(ctx context.Context, m *gomail.Msg, recipient string) error {
 	at, err := c.hand(m, recipient)
 	if ended(err) && at == atSession && c.used { // many servers end a connection after some mails
 		c.drop()

@@ -3,19 +3,20 @@
 package guard
 
 import (
+	"cmp"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/perennial-pki/perennial/acceptance"
-	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/yamlfile"
 	"github.com/perennial-pki/perennial/policy"
 )
@@ -26,16 +27,67 @@ var defaultWindow = policy.Days(93)
 
 // document is the form of a configuration file. Paths are relative to its folder.
 type document struct {
-	Listen   string            `yaml:"listen"`
-	Server   Server            `yaml:"server"`
-	Upstream string            `yaml:"upstream"`
-	Partners []documentPartner `yaml:"partners"`
+	Listen      string            `yaml:"listen"`
+	Server      Server            `yaml:"server"`
+	Upstream    string            `yaml:"upstream"`
+	UpstreamTLS UpstreamTLS       `yaml:"upstream_tls"`
+	Hosts       []documentHost    `yaml:"hosts"`
+	Decide      Decide            `yaml:"decide"`
+	Monitor     string            `yaml:"monitor"`
+	State       string            `yaml:"state"`
+	Mail        Mail              `yaml:"mail"`
+	Partners    []documentPartner `yaml:"partners"`
 }
 
-// A Server names the files of the guard's own certificate and key (PEM).
+// A Server is the guard's own certificate: the files of the certificate and the key (PEM), or a CA to get it from.
 type Server struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	ACME ACME   `yaml:"acme"`
+}
+
+// ACME is a CA that issues the guard's certificate (RFC 8555, with the challenge of RFC 8737).
+type ACME struct {
+	Directory string   `yaml:"directory"` // URL; Let's Encrypt by default
+	Hosts     []string `yaml:"hosts"`
+	Email     string   `yaml:"email"`
+	CA        string   `yaml:"ca"` // file with the roots of the directory's own certificate
+	// EABID and the file of the key (base64url) bind the account to one at the CA (RFC 8555, section 7.3.4).
+	EABID      string `yaml:"eab_id"`
+	EABKeyFile string `yaml:"eab_key_file"`
+}
+
+// isSet reports whether a CA is used.
+func (a ACME) isSet() bool { return len(a.Hosts) > 0 }
+
+// UpstreamTLS are the guard's certificate towards the upstream, and the CAs of the upstream's certificate.
+type UpstreamTLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	CA   string `yaml:"ca"`
+}
+
+type documentHost struct {
+	Host        string      `yaml:"host"`
+	Server      Server      `yaml:"server"`
+	Upstream    string      `yaml:"upstream"`
+	UpstreamTLS UpstreamTLS `yaml:"upstream_tls"`
+	Partners    []string    `yaml:"partners"`
+}
+
+// Decide is an endpoint that answers a proxy whether to let a call through.
+type Decide struct {
+	Listen string `yaml:"listen"`
+	From   string `yaml:"from"` // the proxy, which determines how it passes on certificates
+}
+
+// Mail is the mail server, and who is notified.
+type Mail struct {
+	Server       string   `yaml:"server"`
+	PasswordFile string   `yaml:"password_file"`
+	From         string   `yaml:"from"`
+	To           []string `yaml:"to"`
+	CA           string   `yaml:"ca"`
 }
 
 type documentPartner struct {
@@ -52,33 +104,68 @@ type documentPartner struct {
 
 // A Config is a configuration file with the certificates that it names.
 type Config struct {
-	Listen   string
-	Server   Server
-	Upstream string
+	Path     string
+	Listen   string // empty without a front
+	Hosts    []Host // the first one answers for every other name
+	Decide   Decide
+	Monitor  string
+	State    string
+	Mail     Mail
 	Partners []acceptance.Partner
+	Feeds    map[string]string // addresses of feeds by the names of partners
+
+	files map[string]stamp // that were read
 }
 
-// A reader reads a configuration file and the files that it names. Certificates of CAs that several partners share are
-// read once.
-type reader struct {
-	dir      string
-	policies func(nameOrFile string) (policy.Policy, error)
-	files    map[string][]*x509.Certificate
-	lists    map[string][]*x509.RevocationList
+// A Host is a name that is called, with what answers there.
+type Host struct {
+	Name        string // empty for the default one
+	Server      Server
+	Upstream    *url.URL
+	UpstreamTLS UpstreamTLS
+	Partners    []string // that may call it; all without names
+}
+
+// A stamp changes with the content of a file.
+type stamp struct {
+	at   time.Time
+	size int64
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
+
+// Changed reports whether a file that was read is not the same any more.
+func (c Config) Changed() bool {
+	for path, before := range c.files {
+		if stampOf(path) != before {
+			return true
+		}
+	}
+	return false
 }
 
 // Load reads a configuration file. policies finds a policy by its name or its file. The error names the file, and the
 // line or the partner.
 func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) (c Config, err error) {
 	var d document
+	before := stampOf(path)
 	if _, err := yamlfile.Read(path, &d); err != nil {
 		return c, err
 	}
 	if len(d.Partners) == 0 {
 		return c, fmt.Errorf("%s: there are no partners: list at least one", path)
 	}
-	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*x509.RevocationList{}}
-	c = Config{Listen: d.Listen, Server: Server{r.path(d.Server.Cert), r.path(d.Server.Key)}, Upstream: d.Upstream}
+	r := &reader{filepath.Dir(path), policies, map[string][]*x509.Certificate{}, map[string][]*x509.RevocationList{},
+		map[string]stamp{path: before}}
+	c = Config{Path: path, Listen: d.Listen, Decide: d.Decide, Monitor: d.Monitor, Feeds: map[string]string{},
+		State: r.path(cmp.Or(d.State, "guard.db")), Mail: d.Mail, files: r.stamps}
+	c.Mail.PasswordFile, c.Mail.CA = r.path(d.Mail.PasswordFile), r.path(d.Mail.CA)
 	var problems []error
 	for _, dp := range d.Partners {
 		p, err := r.partner(dp)
@@ -86,15 +173,68 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 			problems = append(problems, fmt.Errorf("%s: partner %q: %w", path, dp.Name, err))
 		}
 		c.Partners = append(c.Partners, p)
+		if dp.Feed != "" {
+			c.Feeds[p.Name] = dp.Feed
+		}
+	}
+	if err := r.hosts(d, &c); err != nil {
+		problems = append(problems, fmt.Errorf("%s: %w", path, err))
 	}
 	return c, errors.Join(problems...)
 }
 
-func (r *reader) path(name string) string {
-	if name == "" || filepath.IsAbs(name) {
-		return name
+// hosts reads what answers calls.
+func (r *reader) hosts(d document, c *Config) error {
+	all := append([]documentHost{{Server: d.Server, Upstream: d.Upstream, UpstreamTLS: d.UpstreamTLS}}, d.Hosts...)
+	for i, h := range all {
+		if i == 0 && h.Upstream == "" && (len(d.Hosts) > 0 || d.Listen == "") {
+			continue
+		}
+		host, err := r.host(h)
+		if err == nil && slices.ContainsFunc(c.Hosts, func(o Host) bool { return o.Name == host.Name }) {
+			err = errors.New("it appears twice")
+		}
+		for _, name := range h.Partners {
+			if !slices.ContainsFunc(c.Partners, func(p acceptance.Partner) bool { return p.Name == name }) {
+				err = fmt.Errorf("there is no partner %q", name)
+			}
+		}
+		if err != nil && h.Host != "" {
+			err = fmt.Errorf("host %q: %w", h.Host, err)
+		}
+		if err != nil {
+			return err
+		}
+		c.Hosts = append(c.Hosts, host)
 	}
-	return filepath.Join(r.dir, name)
+	return nil
+}
+
+func (r *reader) host(d documentHost) (h Host, err error) {
+	h = Host{Name: strings.ToLower(d.Host), Server: r.server(d.Server), Partners: d.Partners,
+		UpstreamTLS: UpstreamTLS{r.noted(d.UpstreamTLS.Cert), r.noted(d.UpstreamTLS.Key), r.noted(d.UpstreamTLS.CA)}}
+	h.Upstream, err = url.Parse(d.Upstream)
+	switch {
+	case err != nil, h.Upstream.Host == "", !slices.Contains([]string{"http", "https", "h2c"}, h.Upstream.Scheme):
+		return h, errors.New("upstream: use a URL such as http://127.0.0.1:8000, https://HOST or h2c://HOST:PORT")
+	case h.Upstream.User != nil:
+		return h, errors.New("upstream: the URL has a user or a password, which the guard does not send: remove it")
+	case (h.UpstreamTLS.Cert == "") != (h.UpstreamTLS.Key == ""):
+		return h, errors.New("upstream_tls: cert and key go together")
+	case h.UpstreamTLS != UpstreamTLS{} && h.Upstream.Scheme != "https":
+		return h, errors.New("upstream_tls: the upstream must be an https URL")
+	case h.Server.ACME.isSet() && h.Server.Cert != "":
+		return h, errors.New("server: use either cert and key, or acme")
+	case (h.Server.Cert == "") != (h.Server.Key == ""):
+		return h, errors.New("server: cert and key go together")
+	}
+	return h, nil
+}
+
+func (r *reader) server(s Server) Server {
+	s.Cert, s.Key = r.noted(s.Cert), r.noted(s.Key)
+	s.ACME.CA, s.ACME.EABKeyFile = r.noted(s.ACME.CA), r.noted(s.ACME.EABKeyFile)
+	return s
 }
 
 func (r *reader) partner(d documentPartner) (p acceptance.Partner, err error) {
@@ -142,7 +282,11 @@ func (r *reader) window(d documentPartner) (policy.Span, error) {
 	case d.Policy != "" && d.Window != "":
 		return policy.Span{}, errors.New("use either policy or window")
 	case d.Policy != "":
-		p, err := r.policies(d.Policy)
+		name := d.Policy
+		if _, err := os.Stat(r.path(name)); err == nil && filepath.Ext(name) != "" {
+			name = r.path(name)
+		}
+		p, err := r.policies(name)
 		if err != nil {
 			return policy.Span{}, fmt.Errorf("policy: %w", err)
 		}
@@ -177,79 +321,4 @@ func onHold(n yaml.Node) (time.Duration, error) {
 		return d, nil
 	}
 	return 0, fmt.Errorf("on_hold: line %d: use refuse, or accept with a duration, such as accept: 24h", n.Line)
-}
-
-func (r *reader) certificates(name string) ([]*x509.Certificate, error) {
-	path := r.path(name)
-	if all, ok := r.files[path]; ok {
-		return all, nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	all, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	r.files[path] = all
-	return all, nil
-}
-
-// crls reads the revocation lists of a file: one in DER, or any number in PEM.
-func (r *reader) crls(name string) (lists []*x509.RevocationList, err error) {
-	path := r.path(name)
-	if lists, ok := r.lists[path]; ok {
-		return lists, nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	all := [][]byte{data}
-	if block, rest := pem.Decode(data); block != nil {
-		all = nil
-		for ; block != nil; block, rest = pem.Decode(rest) {
-			all = append(all, block.Bytes)
-		}
-	}
-	for _, der := range all {
-		list, err := x509.ParseRevocationList(der)
-		if err != nil {
-			return nil, fmt.Errorf("%s: not a revocation list (PEM or DER): %s", name, strings.TrimPrefix(err.Error(), "x509: "))
-		}
-		lists = append(lists, list)
-	}
-	r.lists[path] = lists
-	return lists, nil
-}
-
-// parse reads the certificates of a file as a TLS server would. A part that cannot be read is an error.
-func parse(data []byte) ([]*x509.Certificate, error) {
-	all, err := certfile.ParseAll(data, "")
-	if err != nil {
-		return nil, err
-	}
-	for i, c := range all {
-		if all[i], err = x509.ParseCertificate(c.Raw); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-// apart returns the certificates of callers in a file, and those of CAs beside them. Without the former, the first one
-// is that of the caller, such as a self-signed certificate.
-func apart(all []*x509.Certificate) (leafs, cas []*x509.Certificate) {
-	for _, c := range all {
-		if c.IsCA {
-			cas = append(cas, c)
-		} else {
-			leafs = append(leafs, c)
-		}
-	}
-	if len(leafs) == 0 && len(cas) > 0 {
-		return cas[:1], cas[1:]
-	}
-	return leafs, cas
 }

@@ -88,8 +88,9 @@ partners:
     on_hold: "accept: 24h"
 `)
 	testenv.Check(t, err)
-	if c.Listen != "0.0.0.0:443" || c.Upstream != "http://127.0.0.1:8000" ||
-		c.Server != (Server{filepath.Join(f.dir, "server.pem"), "/etc/server.key"}) {
+	if c.Listen != "0.0.0.0:443" || len(c.Hosts) != 1 || c.Hosts[0].Upstream.String() != "http://127.0.0.1:8000" ||
+		c.Hosts[0].Server.Cert != filepath.Join(f.dir, "server.pem") || c.Hosts[0].Server.Key != "/etc/server.key" ||
+		c.State != filepath.Join(f.dir, "guard.db") {
 		t.Errorf("%+v", c)
 	}
 	want := []struct {

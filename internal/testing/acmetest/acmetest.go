@@ -121,6 +121,7 @@ type Pebble struct {
 	TLSRoots  string // PEM file
 	Roots     string // PEM file of the root that it made
 	HTTPPort  int
+	TLSPort   int
 	manage    string
 	client    *http.Client
 }
@@ -138,11 +139,11 @@ func StartPebble(t testing.TB, dns string) *Pebble {
 		return path
 	}
 	listen, manage := testenv.Address(t), testenv.Address(t)
-	p := &Pebble{Directory: "https://" + listen + "/dir", TLSRoots: ca.RootFile(t), HTTPPort: testenv.Port(t),
+	p := &Pebble{Directory: "https://" + listen + "/dir", TLSRoots: ca.RootFile(t), HTTPPort: testenv.Port(t), TLSPort: testenv.Port(t),
 		manage: "https://" + manage}
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{"listenAddress": listen,
 		"managementListenAddress": manage, "certificate": file("cert.pem", testca.PEM(pair.Certificate...)),
-		"privateKey": file("key.pem", testenv.PairPEM(t, pair)), "httpPort": p.HTTPPort, "tlsPort": 1,
+		"privateKey": file("key.pem", testenv.PairPEM(t, pair)), "httpPort": p.HTTPPort, "tlsPort": p.TLSPort,
 		"externalAccountBindingRequired": true, "externalAccountMACKeys": map[string]string{EABKeyID: EABKey},
 		"keyAlgorithm": "ecdsa", "retryAfter": map[string]int{"authz": 1, "order": 1},
 		"profiles": map[string]any{"default": map[string]any{"description": "", "validityPeriod": 31536000}}}})

@@ -1,0 +1,206 @@
+package guard
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	core "github.com/perennial-pki/perennial/guard"
+	"github.com/perennial-pki/perennial/internal/egress/serve"
+)
+
+// maxPassedOn limits the header with a certificate and its chain.
+const maxPassedOn = 48 << 10
+
+// A form is how a proxy passes on a client certificate that it has not verified, but whose key the caller has proved.
+type form struct {
+	header string
+	read   func(values []string) ([][]byte, error) // DER, the caller's certificate first
+	host   string                                  // the header with the name that was called
+}
+
+// forms are read by the name of the proxy. Only the header of one form counts: proxies pass on the other ones as
+// callers have sent them.
+var forms = map[string]form{
+	"nginx":   {"Ssl-Client-Cert", escapedPEM, "X-Forwarded-Host"},
+	"caddy":   {"Ssl-Client-Cert", base64DER, "X-Forwarded-Host"},
+	"traefik": {"X-Forwarded-Tls-Client-Cert", escapedList, "X-Forwarded-Host"},
+	"envoy":   {"X-Forwarded-Client-Cert", envoyElement, "X-Forwarded-Host"},
+	"rfc9440": {"Client-Cert", byteSequence, "X-Forwarded-Host"},
+}
+
+// endpoint returns the decision endpoint for a proxy: 200 with the partner's name, or 403.
+func (s *Service) endpoint(d Decide) (http.Handler, error) {
+	f, known := forms[d.From]
+	if !known {
+		return nil, fmt.Errorf("from: invalid value %q: use %s", d.From, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
+	}
+	if !serve.IsLoopback(d.Listen) && !strings.HasPrefix(d.Listen, "unix:") {
+		return nil, fmt.Errorf("listen: %s can be reached from outside, and whoever reaches it chooses the certificate: use "+
+			"127.0.0.1:PORT", d.Listen)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := core.Call{At: s.now(), Remote: remoteOf(r), Host: r.Header.Get(f.host)}
+		chain, err := f.chain(r.Header)
+		switch {
+		case err != nil:
+			call.Decision = Unreadable(err)
+		case len(chain) == 0:
+			call.Decision = core.WithoutCertificate
+		default:
+			call.Chain = chain
+			call.Decision, call.Accepted = s.guard.Decide(chain)
+		}
+		s.decided(call)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Perennial-Code", string(call.Decision.Code))
+		if !call.Accepted {
+			http.Error(w, "The client certificate is not accepted: "+string(call.Decision.Code), http.StatusForbidden)
+			return
+		}
+		w.Header().Set(core.PartnerHeader, call.Decision.Partner)
+	}), nil
+}
+
+// remoteOf returns the address of the caller as the proxy states it. It is for the log.
+func remoteOf(r *http.Request) string {
+	if all := r.Header.Get("X-Forwarded-For"); all != "" {
+		return strings.TrimSpace(all[strings.LastIndex(all, ",")+1:])
+	}
+	return r.RemoteAddr
+}
+
+// chain returns the certificates in the headers; none if there is none.
+func (f form) chain(h http.Header) (chain []*x509.Certificate, err error) {
+	values := h[http.CanonicalHeaderKey(f.header)]
+	switch {
+	case len(values) == 0, len(values) == 1 && values[0] == "":
+		return nil, nil
+	case len(values) > 1:
+		return nil, fmt.Errorf("%s appears %d times", f.header, len(values))
+	case len(values[0]) > maxPassedOn:
+		return nil, fmt.Errorf("%s is larger than %d KiB", f.header, maxPassedOn>>10)
+	}
+	if f.header == forms["rfc9440"].header {
+		values = append(values, h["Client-Cert-Chain"]...)
+	}
+	all, err := f.read(values)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.header, err)
+	}
+	for _, der := range all {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.header, err)
+		}
+		chain = append(chain, c)
+	}
+	return chain, nil
+}
+
+// escapedPEM reads $ssl_client_escaped_cert of nginx.
+func escapedPEM(values []string) ([][]byte, error) {
+	text, err := url.PathUnescape(values[0])
+	if err != nil {
+		return nil, errors.New("not URL-encoded")
+	}
+	return blocks(text)
+}
+
+func blocks(text string) (all [][]byte, err error) {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, block.Bytes)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return all, nil
+}
+
+// base64DER reads {http.request.tls.client.certificate_der_base64} of Caddy.
+func base64DER(values []string) ([][]byte, error) {
+	der, err := base64.StdEncoding.DecodeString(values[0])
+	if err != nil {
+		return nil, errors.New("not base64")
+	}
+	return [][]byte{der}, nil
+}
+
+// escapedList reads the header of Traefik's PassTLSClientCert: certificates in base64, with commas between them.
+func escapedList(values []string) (all [][]byte, err error) {
+	text, err := url.QueryUnescape(strings.ReplaceAll(values[0], "+", "%2B"))
+	if err != nil {
+		return nil, errors.New("not URL-encoded")
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		der, err := base64.StdEncoding.DecodeString(part)
+		if err != nil {
+			return nil, errors.New("not base64")
+		}
+		all = append(all, der)
+	}
+	return all, nil
+}
+
+// envoyElement reads x-forwarded-client-cert of Envoy, with SANITIZE_SET: one element, whose Chain or Cert is PEM.
+func envoyElement(values []string) ([][]byte, error) {
+	fields := map[string]string{}
+	for rest := values[0]; rest != ""; {
+		key, after, found := strings.Cut(rest, "=")
+		if !found {
+			return nil, errors.New("a field has no value")
+		}
+		var value string
+		if quoted, is := strings.CutPrefix(after, `"`); is {
+			if value, after, found = strings.Cut(quoted, `"`); !found {
+				return nil, errors.New("a quote is not closed")
+			}
+		} else {
+			end := strings.IndexAny(after, ";,")
+			if end < 0 {
+				end = len(after)
+			}
+			value, after = after[:end], after[end:]
+		}
+		key = strings.ToLower(key)
+		if _, twice := fields[key]; twice && (key == "cert" || key == "chain") {
+			return nil, fmt.Errorf("%s appears twice", key)
+		}
+		fields[key] = value
+		if strings.HasPrefix(after, ",") {
+			return nil, errors.New("more than one proxy has passed it on: use SANITIZE_SET")
+		}
+		rest = strings.TrimPrefix(after, ";")
+	}
+	text := fields["chain"]
+	if text == "" {
+		text = fields["cert"]
+	}
+	if text == "" {
+		return nil, errors.New("it has neither Cert nor Chain: set set_current_client_cert_details")
+	}
+	return escapedPEM([]string{text})
+}
+
+// byteSequence reads Client-Cert and Client-Cert-Chain (RFC 9440).
+func byteSequence(values []string) (all [][]byte, err error) {
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			text, found := strings.CutPrefix(strings.TrimSpace(part), ":")
+			text, ends := strings.CutSuffix(text, ":")
+			der, err := base64.StdEncoding.DecodeString(text)
+			if !found || !ends || err != nil {
+				return nil, errors.New("not a byte sequence (RFC 8941, section 3.3.5)")
+			}
+			all = append(all, der)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,259 @@
+package guard
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
+	"golang.org/x/net/netutil"
+
+	core "github.com/perennial-pki/perennial/guard"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+)
+
+const (
+	// mostConnections limits the connections of all callers, so that strangers cannot fill the memory.
+	mostConnections = 10_000
+	maxHeader       = 64 << 10
+	headerTimeout   = 10 * time.Second // it includes the handshake
+	idleTimeout     = 2 * time.Minute
+)
+
+// A front terminates TLS in front of the upstreams.
+type front struct {
+	listener net.Listener
+	http     *http.Server
+	sites    atomic.Pointer[sites]
+}
+
+// sites are the hosts of a configuration. They are never changed in place.
+type sites struct {
+	first  *site
+	byName map[string]*site
+}
+
+// A site is a host with what answers there.
+type site struct {
+	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	handler     http.Handler
+}
+
+func openFront(c Config, g *core.Guard, calls *callLog, now func() time.Time, logger *slog.Logger) (*front, error) {
+	all, err := newSites(c, g, logger)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%s: listen: %w", c.Path, err)
+	}
+	f := &front{listener: l}
+	f.sites.Store(all)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	config := core.TLS(&tls.Config{GetCertificate: f.certificate,
+		NextProtos: []string{"h2", "http/1.1", acme.ALPNProto}})
+	f.http = &http.Server{Handler: http.HandlerFunc(f.answer), TLSConfig: config, Protocols: protocols,
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: log.New(handshakes{calls, now}, "", 0)}
+	return f, nil
+}
+
+func (f *front) serve() error {
+	err := f.http.ServeTLS(netutil.LimitListener(f.listener, mostConnections), "", "")
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// shutdown waits for calls in flight until the context ends.
+func (f *front) shutdown(ctx context.Context) error { return f.http.Shutdown(ctx) }
+
+func (f *front) close() error { return errors.Join(f.http.Close(), ignoreClosed(f.listener.Close())) }
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (f *front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return f.sites.Load().named(hello.ServerName).certificate(hello)
+}
+
+func (f *front) answer(w http.ResponseWriter, r *http.Request) {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	f.sites.Load().named(host).handler.ServeHTTP(w, r)
+}
+
+// named returns the site of a name, or the first one.
+func (s *sites) named(name string) *site {
+	if found := s.byName[strings.ToLower(strings.TrimSuffix(name, "."))]; found != nil {
+		return found
+	}
+	return s.first
+}
+
+func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
+	all := &sites{byName: map[string]*site{}}
+	for _, h := range c.Hosts {
+		s := &site{}
+		proxy, err := newProxy(h, logger)
+		if err != nil {
+			return nil, err
+		}
+		s.handler = g.For(h.Partners, proxy)
+		switch {
+		case h.Server.Cert == "" && !h.Server.ACME.isSet() && all.first != nil:
+			s.certificate = all.first.certificate
+		case h.Server.ACME.isSet():
+			if s.certificate, err = fromACME(h.Server.ACME, filepath.Join(filepath.Dir(c.State), "guard-acme")); err != nil {
+				return nil, fmt.Errorf("server: acme: %w", err)
+			}
+		default:
+			pair, err := tls.LoadX509KeyPair(h.Server.Cert, h.Server.Key)
+			if err != nil {
+				return nil, fmt.Errorf("server: the guard's own certificate: %w", err)
+			}
+			s.certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+		if all.first == nil {
+			all.first = s
+		}
+		if h.Name != "" {
+			all.byName[h.Name] = s
+		}
+	}
+	if all.first == nil {
+		return nil, errors.New("upstream: name the system that calls are passed on to")
+	}
+	return all, nil
+}
+
+// fromACME gets certificates from a CA, and keeps them in a folder.
+func fromACME(a ACME, dir string) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	client := &acme.Client{DirectoryURL: a.Directory}
+	if a.CA != "" {
+		roots, err := certfile.ReadRoots(a.CA)
+		if err != nil {
+			return nil, err
+		}
+		client.HTTPClient = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	}
+	m := &autocert.Manager{Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(dir), Client: client, Email: a.Email,
+		HostPolicy: autocert.HostWhitelist(a.Hosts...)}
+	if a.EABID != "" {
+		text, err := os.ReadFile(a.EABKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("eab_key_file: %w", err)
+		}
+		key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(string(text)), "="))
+		if err != nil {
+			return nil, errors.New("eab_key_file: the key is not in base64url")
+		}
+		m.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: a.EABID, Key: key}
+	}
+	return m.GetCertificate, nil
+}
+
+// newProxy returns the reverse proxy to an upstream. It changes nothing in a message but the headers that name the
+// caller.
+func newProxy(h Host, logger *slog.Logger) (http.Handler, error) {
+	transport, err := newTransport(h)
+	if err != nil {
+		return nil, err
+	}
+	target := *h.Upstream
+	if target.Scheme == "h2c" {
+		target.Scheme = "http"
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: transport, FlushInterval: -1, BufferPool: &buffers, // streams are not delayed
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&target)
+			p.Out.Host = p.In.Host
+			p.SetXForwarded()
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				logger.Warn("the upstream did not answer", "upstream", h.Upstream.Redacted(), "partner",
+					core.PartnerOf(r.Context()), "error", err)
+			}
+			http.Error(w, "The system behind this guard did not answer.", http.StatusBadGateway)
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 { // a system may answer before it has read the whole message
+			http.NewResponseController(w).EnableFullDuplex()
+		}
+		proxy.ServeHTTP(w, r)
+	}), nil
+}
+
+func newTransport(h Host) (*http.Transport, error) {
+	protocols := new(http.Protocols)
+	switch h.Upstream.Scheme {
+	case "h2c":
+		protocols.SetUnencryptedHTTP2(true)
+	case "https":
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(true)
+	default:
+		protocols.SetHTTP1(true)
+	}
+	t := &http.Transport{Protocols: protocols, DisableCompression: true, MaxIdleConnsPerHost: 256,
+		IdleConnTimeout: 90 * time.Second, ExpectContinueTimeout: time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		DialContext:    (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10}
+	u := h.UpstreamTLS
+	if u == (UpstreamTLS{}) {
+		return t, nil
+	}
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if u.CA != "" {
+		roots, err := certfile.ReadRoots(u.CA)
+		if err != nil {
+			return nil, fmt.Errorf("upstream_tls: %w", err)
+		}
+		t.TLSClientConfig.RootCAs = roots
+	}
+	if u.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(u.Cert, u.Key)
+		if err != nil {
+			return nil, fmt.Errorf("upstream_tls: the guard's certificate towards the upstream: %w", err)
+		}
+		// It is presented whatever CAs the upstream names, so that the upstream can state why it does not accept it.
+		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	return t, nil
+}
+
+// buffers are reused for the bodies of messages.
+var buffers = bufferPool{sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte  { return p.pool.Get().([]byte) }
+func (p *bufferPool) Put(b []byte) { p.pool.Put(b) } //nolint:staticcheck // the slice header is small beside the copy

@@ -1,0 +1,86 @@
+package guard
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perennial-pki/perennial/acceptance"
+	core "github.com/perennial-pki/perennial/guard"
+)
+
+// mostSeries limits the partners with a metric of their own.
+const mostSeries = 1000
+
+// metrics are those of a guard.
+type metrics struct {
+	registry   *prometheus.Registry
+	accepted   prometheus.Counter // of calls, so that the path of every message finds it without a lookup
+	calls      *prometheus.CounterVec
+	handshakes prometheus.Counter
+	until      *prometheus.GaugeVec
+	held       prometheus.Gauge
+	failures   *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_calls_total",
+			Help: "Calls by the code of the decision, and whether they were accepted."}, []string{"code", "accepted"}),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts{Name: "perennial_guard_handshake_failures_total",
+			Help: "TLS handshakes that failed."}),
+		until: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "perennial_guard_partner_not_after_seconds",
+			Help: "When the newest accepted certificate of a partner expires (Unix time), for up to 1,000 partners."},
+			[]string{"partner"}),
+		held: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_held_certificates",
+			Help: "Certificates about which a person is asked."}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_failures_total",
+			Help: "Failures of the guard itself: to store what it has seen, to read its files, to send a mail, to fetch a feed."},
+			[]string{"of"}),
+	}
+	m.accepted = m.calls.WithLabelValues(string(acceptance.Pinned), "true")
+	for _, of := range []string{"state", "reload", "mail", "feed"} {
+		m.failures.WithLabelValues(of)
+	}
+	m.registry.MustRegister(m.calls, m.handshakes, m.until, m.held, m.failures)
+	return m
+}
+
+func (m *metrics) call(c core.Call) {
+	switch {
+	case c.Decision.Code == acceptance.Pinned && c.Accepted:
+		m.accepted.Inc()
+	case c.Accepted:
+		m.calls.WithLabelValues(string(c.Decision.Code), "true").Inc()
+	default:
+		m.calls.WithLabelValues(string(c.Decision.Code), "false").Inc()
+	}
+}
+
+// partners updates what is known of partners.
+func (m *metrics) partners(all *acceptance.Partners) {
+	held := 0
+	m.until.Reset()
+	for i, name := range all.Names() {
+		p, _ := all.Partner(name)
+		held += len(p.Held)
+		var until time.Time
+		for _, k := range p.Known {
+			if k.NotAfter.After(until) {
+				until = k.NotAfter
+			}
+		}
+		if i < mostSeries {
+			m.until.WithLabelValues(name).Set(float64(until.Unix()))
+		}
+	}
+	m.held.Set(float64(held))
+}
+
+// failed counts a failure of the guard itself.
+func (m *metrics) failed(of string, err error) {
+	if err != nil {
+		m.failures.WithLabelValues(of).Inc()
+	}
+}

@@ -1,0 +1,539 @@
+package guard
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/internal/testing/acmetest"
+	"github.com/perennial-pki/perennial/internal/testing/testca"
+	"github.com/perennial-pki/perennial/internal/testing/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// A running is a guard that serves, with its clock and its log.
+type running struct {
+	*Service
+	t     *testing.T
+	clock atomic.Pointer[time.Time]
+	log   logged
+	stop  func() error
+	url   string
+}
+
+// logged is a log that a test reads while it is written.
+type logged struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// start starts the guard of the folder. It ends with the test, or with stop.
+func (f *folder) start(config string, now time.Time) *running {
+	f.t.Helper()
+	if _, err := os.Stat(filepath.Join(f.dir, "server.pem")); err != nil {
+		pair := f.ca.Server(f.t, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))
+		f.write("server.pem", testenv.PairPEM(f.t, pair))
+	}
+	f.write("guard.yaml", []byte(config))
+	r := &running{t: f.t}
+	r.clock.Store(&now)
+	var err error
+	r.Service, err = Open(f.t.Context(), filepath.Join(f.dir, "guard.yaml"), Options{Policies: policies,
+		Now: func() time.Time { return *r.clock.Load() }, Log: slog.New(slog.NewTextHandler(&r.log, nil))})
+	testenv.Check(f.t, err)
+	r.url, _, _ = r.Addresses()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- r.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		err := <-ended
+		return errors.Join(err, r.Close())
+	})
+	f.t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// client returns a certificate of a name for a year.
+func (f *folder) client(name string, from time.Time) tls.Certificate {
+	f.t.Helper()
+	pair, err := tls.LoadX509KeyPair(f.ca.Client(f.t, name, from, from.AddDate(1, 0, 0)))
+	testenv.Check(f.t, err)
+	return pair
+}
+
+func caller(t *testing.T, pairs ...tls.Certificate) *http.Client {
+	transport := &http.Transport{ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: pairs}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func get(t *testing.T, c *http.Client, url string) (status int, text string) {
+	t.Helper()
+	answer, err := c.Get(url)
+	testenv.Check(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	testenv.Check(t, err)
+	return answer.StatusCode, string(body)
+}
+
+// upstream is a system that answers with the partner and the path of a call.
+func upstream(t *testing.T) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s %s", r.Header.Get("Perennial-Partner"), r.URL.Path, r.Host)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+const partnerLines = `
+partners:
+  - name: acme-c4c
+    known: [tenant.pem]
+    trust: [root.pem]
+    policy: sap-c4c
+`
+
+func frontConfig(upstream string) string {
+	return "listen: 127.0.0.1:0\nserver: {cert: server.pem, key: server.pem}\nupstream: " + upstream + partnerLines
+}
+
+// tenant returns the certificate that the partner is known by, with its key.
+func (f *folder) tenant() tls.Certificate {
+	f.t.Helper()
+	pair := f.client("acme", begin)
+	f.write("tenant.pem", testca.PEM(pair.Certificate...))
+	return pair
+}
+
+func TestASystemBehindTheGuardNeverSeesARenewal(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	second := f.client("acme", inWindow)
+	for name, c := range map[string]struct {
+		pairs  []tls.Certificate
+		status int
+		text   string
+	}{
+		"known":         {[]tls.Certificate{first}, 200, "acme-c4c /orders "},
+		"its successor": {[]tls.Certificate{second}, 200, "acme-c4c /orders "},
+		"a stranger":    {[]tls.Certificate{f.client("globex", inWindow)}, 403, `"code":"other-subject"`},
+		"nobody":        {nil, 403, `"code":"no-certificate"`},
+	} {
+		if status, text := get(t, caller(t, c.pairs...), g.url+"/orders"); status != c.status || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+	testenv.Check(t, g.stop())
+	for _, want := range []string{"acme-c4c has renewed its certificate (valid until 20 November 2027, 00:00 UTC): accepted as successor",
+		certfile.Fingerprint(second.Leaf.Raw), "code=other-subject", "code=no-certificate", "CN=globex", "MIIB"} {
+		if !strings.Contains(g.log.String(), want) {
+			t.Errorf("the log lacks %q: %s", want, g.log.String())
+		}
+	}
+	// A year later the first one is forgotten, and the third one succeeds the second one, which only the state knows.
+	g = f.start(frontConfig(upstream(t)), inWindow.AddDate(1, 0, -30))
+	third := f.client("acme", inWindow.AddDate(1, 0, -31))
+	for i, want := range []int{403, 200, 200} {
+		if status, text := get(t, caller(t, []tls.Certificate{first, second, third}[i]), g.url+"/orders"); status != want {
+			t.Errorf("certificate %d: %d %s", i+1, status, text)
+		}
+	}
+}
+
+func TestAHeldCertificateWaitsForAPerson(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	now := begin.AddDate(0, 3, 0)
+	g := f.start(frontConfig(upstream(t)), now)
+	early := f.client("acme", begin.AddDate(0, 2, 0))
+	if status, text := get(t, caller(t, early), g.url); status != 403 || !strings.Contains(text, "outside-window") {
+		t.Fatalf("%d %s", status, text)
+	}
+	fingerprint := certfile.Fingerprint(early.Leaf.Raw)
+	var all []Status
+	testenv.Eventually(t, func() bool {
+		var err error
+		all, err = StatusOf(t.Context(), g.settings(), g.state, now)
+		testenv.Check(t, err)
+		return len(all) == 2
+	})
+	if all[1].Standing != Held || all[1].Fingerprint.String() != fingerprint || !strings.Contains(all[1].Reason, "renewed between") {
+		t.Errorf("%+v", all)
+	}
+	// The command of the person is another process.
+	person, err := OpenState(t.Context(), filepath.Join(f.dir, "guard.db"))
+	testenv.Check(t, err)
+	defer person.Close()
+	for _, c := range []struct {
+		sha256, want string
+	}{{"12345", "at least the first 8 digits"}, {"zz345678", "invalid fingerprint"}, {"0000000000", "not seen"}} {
+		if _, err := person.Decide(t.Context(), "", c.sha256, "olga", Accepted); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.sha256, err)
+		}
+	}
+	for _, step := range []struct {
+		standing Standing
+		status   int
+	}{{Accepted, 200}, {Declined, 403}, {Accepted, 200}} {
+		v, err := person.Decide(t.Context(), "", strings.ToUpper(fingerprint[:8]), "olga", step.standing)
+		if err != nil || v.Partner != "acme-c4c" {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		testenv.Eventually(t, func() bool { status, _ := get(t, caller(t, early), g.url); return status == step.status })
+	}
+}
+
+func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	mailpit := testenv.StartMailpit(t)
+	f.write("password", []byte("s3cret\n"))
+	g := f.start(frontConfig(upstream(t))+fmt.Sprintf("mail:\n  server: %s\n  password_file: password\n  ca: %s\n"+
+		"  from: Guard <guard@example.com>\n  to: [ada@example.com]\n",
+		strings.Replace(mailpit.URL, ":s3cret@", "@", 1), mailpit.CA), inWindow)
+	second := f.client("acme", inWindow)
+	get(t, caller(t, second), g.url)
+	seen := func(n int) {
+		testenv.Eventually(t, func() bool {
+			all, err := g.state.Sightings(t.Context())
+			testenv.Check(t, err)
+			return len(all) == n
+		})
+		for range 2 { // the second time there is nothing to send
+			testenv.Check(t, g.mailDue(t.Context()))
+		}
+	}
+	seen(1)
+	another := f.client("acme", inWindow.AddDate(0, 0, 1))
+	later := inWindow.AddDate(0, 0, 2)
+	g.clock.Store(&later)
+	get(t, caller(t, another), g.url)
+	seen(2)
+	all := mailpit.Messages()
+	if len(all) != 2 {
+		t.Fatalf("%d mails", len(all))
+	}
+	held, renewed := all[0], all[1]
+	if renewed.Subject != "acme-c4c has renewed its certificate: accepted, nothing to do" ||
+		held.Subject != "Action needed: decide about a new certificate of acme-c4c" {
+		t.Errorf("%q, %q", renewed.Subject, held.Subject)
+	}
+	for text, wants := range map[string][]string{
+		renewed.Text: {"acme-c4c has renewed its certificate (valid until 20 November 2027, 00:00 UTC): accepted as successor.",
+			"You have nothing to do", "Was: serial ", "Is:  serial ", certfile.Fingerprint(second.Leaf.Raw),
+			"perennial guard refuse " + certfile.Fingerprint(second.Leaf.Raw)[:16]},
+		held.Text: {"acme-c4c presents a certificate that needs your decision", "Please ask acme-c4c",
+			"perennial guard accept " + certfile.Fingerprint(another.Leaf.Raw)[:16]},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("a mail lacks %q:\n%s", want, text)
+			}
+		}
+	}
+}
+
+func TestStrangersCauseFewMailsAndFewLines(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	for range 2 * mostHeld {
+		forger := &folder{t: t, dir: f.dir, ca: testca.New(t, "Passport", begin)}
+		if status, text := get(t, caller(t, forger.client("acme", inWindow)), g.url); !strings.Contains(text, "other-ca") {
+			t.Fatalf("%d %s", status, text)
+		}
+	}
+	testenv.Check(t, g.stop())
+	state, err := OpenState(t.Context(), filepath.Join(f.dir, "guard.db"))
+	testenv.Check(t, err)
+	defer state.Close()
+	all, err := state.Sightings(t.Context())
+	testenv.Check(t, err)
+	due, err := state.due(t.Context(), 100)
+	testenv.Check(t, err)
+	if len(all) != mostHeld || len(due) != 1 {
+		t.Errorf("%d are held, and %d mails are due", len(all), len(due))
+	}
+	log := logged{}
+	calls := newCallLog(slog.New(slog.NewTextHandler(&log, nil)), newMetrics())
+	for i := range 10 * mostLogged {
+		calls.once(inWindow, fmt.Sprint(i), slog.LevelWarn, "refused")
+	}
+	calls.once(inWindow.Add(time.Minute), "0", slog.LevelWarn, "refused")
+	if n := strings.Count(log.String(), "msg=refused"); n != mostLogged+1 ||
+		!strings.Contains(log.String(), fmt.Sprintf("calls=%d", 9*mostLogged)) {
+		t.Errorf("%d lines", n)
+	}
+}
+
+func TestTheGuardFollowsItsFiles(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	c := caller(t, first)
+	if status, _ := get(t, c, g.url); status != 200 {
+		t.Fatal(status)
+	}
+	if g.settings().Changed() {
+		t.Error("nothing has changed")
+	}
+	f.write("guard.yaml", []byte("partners: ["))
+	if !g.settings().Changed() || g.Reload(t.Context()) == nil {
+		t.Error("a broken file is not noticed")
+	}
+	if status, _ := get(t, c, g.url); status != 200 {
+		t.Errorf("with a broken file: %d", status)
+	}
+	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: first.Leaf.SerialNumber, ThisUpdate: begin,
+		NextUpdate: inWindow.AddDate(1, 0, 0), RevokedCertificateEntries: []x509.RevocationListEntry{
+			{SerialNumber: first.Leaf.SerialNumber, RevocationTime: begin}}}, f.ca.Issuing, f.ca.Key)
+	testenv.Check(t, err)
+	f.write("passport.crl", crl)
+	f.write("issuing.pem", testca.PEM(f.ca.Issuing.Raw))
+	f.write("guard.yaml", []byte(strings.Replace(frontConfig(upstream(t)), "trust: [root.pem]",
+		"trust: [root.pem, issuing.pem]\n    crl: [passport.crl]", 1)))
+	testenv.Check(t, g.Reload(t.Context()))
+	if status, text := get(t, c, g.url); status != 403 || !strings.Contains(text, "revoked") {
+		t.Errorf("after the revocation: %d %s", status, text)
+	}
+	if !strings.Contains(g.log.String(), "the guard continues with the one before") {
+		t.Error("the broken file is not in the log")
+	}
+}
+
+func TestWhatCannotBeStoredIsAcceptedAllTheSame(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	_, err := g.state.db.ExecContext(t.Context(), "ALTER TABLE sightings RENAME TO away")
+	testenv.Check(t, err)
+	second := f.client("acme", inWindow)
+	for range 3 {
+		if status, text := get(t, caller(t, second), g.url); status != 200 {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "kept in memory until that works") })
+	_, err = g.state.db.ExecContext(t.Context(), "ALTER TABLE away RENAME TO sightings")
+	testenv.Check(t, err)
+	testenv.Eventually(t, func() bool {
+		all, err := g.state.Sightings(t.Context())
+		testenv.Check(t, err)
+		return len(all) == 1
+	})
+}
+
+func TestEachHostHasItsSystemItsCertificateAndItsPartners(t *testing.T) {
+	f := newFolder(t)
+	acme, globex := f.tenant(), f.client("globex", begin)
+	f.write("globex.pem", testca.PEM(globex.Certificate...))
+	other := testca.New(t, "Other", begin)
+	f.write("other.pem", testenv.PairPEM(t, other.Server(t, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))))
+	one, two := upstream(t), upstream(t)
+	g := f.start(frontConfig(one)+fmt.Sprintf(`  - name: globex
+    known: [globex.pem]
+    rule: pin
+hosts:
+  - host: Erp.example.com
+    server: {cert: other.pem, key: other.pem}
+    upstream: %s
+    partners: [globex]
+`, two), inWindow)
+	for _, c := range []struct {
+		pair   tls.Certificate
+		host   string
+		status int
+		ca     string
+	}{{acme, "api.example.com", 200, "Passport Issuing"}, {acme, "erp.example.com", 403, "Other Issuing"},
+		{globex, "erp.example.com", 200, "Other Issuing"}, {globex, "api.example.com", 200, "Passport Issuing"}} {
+		client := caller(t, c.pair)
+		transport := client.Transport.(*http.Transport)
+		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(g.url, "https://"))
+		}
+		answer, err := client.Get("https://" + c.host + "/")
+		testenv.Check(t, err)
+		answer.Body.Close()
+		if ca := answer.TLS.PeerCertificates[0].Issuer.CommonName; answer.StatusCode != c.status || ca != c.ca {
+			t.Errorf("%s: %d, %s", c.host, answer.StatusCode, ca)
+		}
+	}
+}
+
+func TestMessagesOfEveryKindPass(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	behind := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/upgrade":
+			c, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			rw.Flush()
+			line, _ := rw.ReadString('\n')
+			io.WriteString(rw, "echo "+line)
+			rw.Flush()
+		case "/stream": // answers while it reads
+			http.NewResponseController(w).EnableFullDuplex()
+			in := bufio.NewReader(r.Body)
+			for {
+				line, err := in.ReadString('\n')
+				if err != nil {
+					return
+				}
+				io.WriteString(w, "echo "+line)
+				http.NewResponseController(w).Flush()
+			}
+		default:
+			io.Copy(w, r.Body)
+		}
+	}))
+	behind.Start()
+	t.Cleanup(behind.Close)
+	g := f.start(frontConfig(behind.URL), inWindow)
+
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	for _, h2 := range []bool{false, true} {
+		c := caller(t, first)
+		c.Transport.(*http.Transport).ForceAttemptHTTP2 = h2
+		answer, err := c.Post(g.url+"/echo", "text/plain", bytes.NewReader(large))
+		testenv.Check(t, err)
+		got, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !bytes.Equal(got, large) || (answer.ProtoMajor == 2) != h2 {
+			t.Errorf("HTTP/2 %v: %d bytes, %v, %s", h2, len(got), err, answer.Proto)
+		}
+		in, out := io.Pipe()
+		go io.WriteString(out, "one\n")
+		answer, err = c.Post(g.url+"/stream", "text/plain", in)
+		testenv.Check(t, err)
+		lines := bufio.NewReader(answer.Body)
+		for _, next := range []string{"two\n", ""} {
+			line, err := lines.ReadString('\n')
+			if err != nil || !strings.HasPrefix(line, "echo ") {
+				t.Fatalf("HTTP/2 %v: %q, %v", h2, line, err)
+			}
+			if next != "" {
+				io.WriteString(out, next)
+			}
+		}
+		out.Close()
+		answer.Body.Close()
+	}
+
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), &tls.Config{InsecureSkipVerify: true,
+		Certificates: []tls.Certificate{first}})
+	testenv.Check(t, err)
+	defer conn.Close()
+	io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	in := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(in, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("an upgrade: %v, %v", answer, err)
+	}
+	io.WriteString(conn, "hello\n")
+	if line, err := in.ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("an upgraded connection: %q, %v", line, err)
+	}
+}
+
+func TestTheSystemSeesOneStableCertificateOfTheGuard(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	own := f.client("guard", time.Now().Add(-time.Hour))
+	f.write("own.pem", append(testca.PEM(own.Certificate...), testca.KeyPEM(t, own.PrivateKey.(crypto.Signer))...))
+	behind := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s", r.TLS.PeerCertificates[0].Subject.CommonName, r.Header.Get("Perennial-Partner"))
+	}))
+	roots := x509.NewCertPool()
+	roots.AddCert(f.ca.Root)
+	behind.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
+		Certificates: []tls.Certificate{f.ca.Server(t, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))}}
+	behind.StartTLS()
+	t.Cleanup(behind.Close)
+	g := f.start(frontConfig(behind.URL)+"upstream_tls: {cert: own.pem, key: own.pem, ca: root.pem}\n", inWindow)
+	for _, pair := range []tls.Certificate{first, f.client("acme", inWindow)} {
+		if status, text := get(t, caller(t, pair), g.url); status != 200 || text != "guard acme-c4c" {
+			t.Errorf("%d %s: %s", status, text, g.log.String())
+		}
+	}
+	behind.Close()
+	if status, text := get(t, caller(t, first), g.url); status != 502 || !strings.Contains(text, "did not answer") {
+		t.Errorf("without the system: %d %s", status, text)
+	}
+}
+
+func TestAFailedHandshakeIsLoggedWithAHint(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	c := caller(t, first)
+	c.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = false
+	if _, err := c.Get(g.url); err == nil {
+		t.Fatal("the certificate of an unknown CA was accepted")
+	}
+	stolen := tls.Certificate{Certificate: first.Certificate, PrivateKey: f.client("acme", begin).PrivateKey}
+	if _, err := caller(t, stolen).Get(g.url); err == nil {
+		t.Error("a certificate without its key was accepted")
+	}
+	for _, want := range []string{"does not accept this guard's server certificate", "does not have the key"} {
+		testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), want) })
+	}
+}
+
+func TestTheGuardGetsItsOwnCertificateByACME(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	pebble := acmetest.StartPebble(t, acmetest.StartDNS(t, t.TempDir()))
+	f.write("eab", []byte(acmetest.EABKey))
+	g := f.start(fmt.Sprintf("listen: 127.0.0.1:%d\nupstream: %s\nserver:\n  acme: {directory: %s, ca: %s, hosts: [guard.test], "+
+		"eab_id: %s, eab_key_file: eab}\n", pebble.TLSPort, upstream(t), pebble.Directory, pebble.TLSRoots, acmetest.EABKeyID)+
+		partnerLines, inWindow)
+	roots, err := certfile.ReadRoots(pebble.Roots)
+	testenv.Check(t, err)
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "guard.test",
+		Certificates: []tls.Certificate{first}}}}
+	if status, text := get(t, c, g.url); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+}

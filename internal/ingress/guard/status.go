@@ -1,0 +1,56 @@
+package guard
+
+import (
+	"context"
+	"time"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+// A Status is what a guard knows of a certificate of a partner.
+type Status struct {
+	Partner string
+	// Standing is accepted, held or declined.
+	Standing    Standing
+	Fingerprint acceptance.Fingerprint
+	NotAfter    time.Time
+	// By is how it came to be known: the configuration, the rule, a feed, or a person.
+	By     string
+	Reason string
+	// ExpectedFrom and ExpectedUntil are when a successor of an accepted certificate is expected.
+	ExpectedFrom, ExpectedUntil time.Time
+}
+
+// StatusOf returns what a guard knows of its partners, in the order of the configuration: what it lists, and what the
+// state has seen. Certificates that have expired are left out.
+func StatusOf(ctx context.Context, c Config, state *State, now time.Time) (all []Status, err error) {
+	seen, err := state.Sightings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.Partners {
+		add := func(v Status, k acceptance.Known) {
+			v.Partner, v.Fingerprint, v.NotAfter = p.Name, k.Fingerprint, k.NotAfter
+			if v.Standing == Accepted && p.Rule == acceptance.Successor {
+				v.ExpectedFrom, v.ExpectedUntil = p.Expected(k)
+			}
+			if now.Before(k.NotAfter) {
+				all = append(all, v)
+			}
+		}
+		for _, k := range p.Known {
+			add(Status{Standing: Accepted, By: "configuration"}, k)
+		}
+		for _, v := range seen {
+			if v.Partner != p.Name {
+				continue
+			}
+			parsed, err := v.certificate()
+			if err != nil {
+				return nil, err
+			}
+			add(Status{Standing: v.Standing, By: v.By, Reason: v.Reason}, acceptance.NewKnown(parsed))
+		}
+	}
+	return all, nil
+}
