@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/perennial-pki/perennial/tenancy"
@@ -284,6 +285,19 @@ func (r Reader) InReachOf(ctx context.Context, tenantIDs []string) (map[string][
 	return groupBy(ctx, r, scanCertificate, func(c tenancy.Certificate) string { return c.TenantID },
 		"SELECT "+certificateColumns+" FROM certificates WHERE purpose <> 'm-user' AND state <> 'retired' AND tenant_id ",
 		tenantIDs, " ORDER BY generation")
+}
+
+// Published lists the generations of a credential that are neither expired at now nor revoked, the oldest first. If
+// there are more than limit, the presented one comes before those that can be presented, then the retired ones, and the
+// newer ones before the older ones.
+func (r Reader) Published(ctx context.Context, tenantID string, purpose tenancy.Purpose, presents int, now time.Time,
+	limit int) ([]tenancy.Certificate, error) {
+	found, err := list(ctx, r, scanCertificate, "SELECT "+certificateColumns+` FROM certificates
+		WHERE tenant_id = ? AND purpose = ? AND state <> 'revoked' AND not_after > ?
+		ORDER BY CASE WHEN generation = ? THEN 0 WHEN state <> 'retired' THEN 1 ELSE 2 END, generation DESC LIMIT ?`,
+		tenantID, purpose, micros(now), presents, limit)
+	slices.SortFunc(found, func(a, b tenancy.Certificate) int { return a.Generation - b.Generation })
+	return found, err
 }
 
 // Activate records that a standby generation is presented now.

@@ -1,0 +1,36 @@
+package tenancy
+
+import "time"
+
+// FeedSilence is the time after which a feed that was fetched before counts as silent: 7 days of 24 hours. Followers
+// fetch every hour, so a week is longer than a weekend with holidays or the maintenance of a receiver. It leaves three
+// of the four weeks between the issue of a generation and its first use.
+const FeedSilence = 7 * 24 * time.Hour
+
+// A Feed publishes the certificates that an arrangement presents, now and next, at an address with a secret. It lives
+// as long as the arrangement, through all generations. Only the hash of the secret is stored.
+type Feed struct {
+	ArrangementID string
+	CreatedBy     string
+	CreatedAt     time.Time // of the present address
+	// Sequence grows with every change of the published content; 0 if nothing was published yet.
+	Sequence int64
+	// Digest is the SHA-256 of the content that was published last, in hexadecimal.
+	Digest string
+	// Fetched is the latest request for the content, with the newest generation that was ever fetched. Installed is the
+	// latest report of a follower. Both are claims.
+	Fetched, Installed FeedReport
+}
+
+// A FeedReport is what the program behind a feed's address did last. At is zero if it did nothing yet.
+type FeedReport struct {
+	At         time.Time
+	Sequence   int64
+	Generation int
+	Program    string // as it names itself
+}
+
+// Silent reports whether a feed was fetched before, and not within [FeedSilence] before now.
+func (f Feed) Silent(now time.Time) bool {
+	return !f.Fetched.At.IsZero() && now.Sub(f.Fetched.At) > FeedSilence
+}
