@@ -36,8 +36,11 @@ var layout = []struct {
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
+	{"internal/engine/feeds", []string{"internal/engine/rollovers", "internal/engine/standing", "internal/engine/store",
+		"internal/feed", "internal/keys/keyring"}},
 	{"internal/engine/lifecycle", []string{
-		"internal/engine/standing", "internal/engine/store", "internal/engine/rollovers", "internal/keys/...",
+		"internal/engine/feeds", "internal/engine/standing", "internal/engine/store", "internal/engine/rollovers",
+		"internal/keys/...",
 	}},
 	{"internal/engine/notify", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/certfile",
 		"internal/keys/issuer"}},
@@ -67,7 +70,7 @@ var layout = []struct {
 		"internal/keys/issuer",
 	}},
 
-	{"internal/front/publish", nil},
+	{"internal/front/publish", []string{"internal/feed", "internal/keys/certfile"}},
 	{"internal/front/instructions", nil},
 	{"internal/front/principal", nil},
 	{"internal/front/identity/password", nil},
@@ -76,7 +79,7 @@ var layout = []struct {
 		"internal/front/identity/...", "internal/front/principal", "internal/front/refusals", "internal/engine/store",
 	}},
 	{"internal/front/api", []string{
-		"client", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
+		"client", "internal/feed", "internal/front/principal", "internal/front/publish", "internal/front/refusals",
 		"internal/egress/...", "internal/engine/...",
 		"internal/keys/certfile", "internal/keys/issuer", "internal/keys/keyring",
 	}},

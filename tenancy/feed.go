@@ -3,8 +3,8 @@ package tenancy
 import "time"
 
 // FeedSilence is the time after which a feed that was fetched before counts as silent: 7 days of 24 hours. Followers
-// fetch every hour, so a week is longer than a weekend with holidays or the maintenance of a receiver. It leaves three
-// of the four weeks between the issue of a generation and its first use.
+// fetch every hour, so a week is longer than a weekend with holidays or the maintenance of a receiver. It is short
+// against the 62 days for which the default policy keeps the old generation valid after a renewal.
 const FeedSilence = 7 * 24 * time.Hour
 
 // A Feed publishes the certificates that an arrangement presents, now and next, at an address with a secret. It lives

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/rollovers"
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
@@ -35,6 +36,13 @@ func Reseal(ctx context.Context, s *store.Store, keys *keyring.Keyring, progress
 				progress(n)
 			}
 		}
+	}
+	did, err := feeds.Reseal(ctx, s, keys)
+	if err != nil {
+		return n, err
+	}
+	if did {
+		n++
 	}
 	return n, rollovers.ResealParked(ctx, s, keys)
 }

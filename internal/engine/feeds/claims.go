@@ -1,0 +1,97 @@
+package feeds
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// recordEvery limits how often a repeated claim is stored.
+const recordEvery = time.Hour
+
+// mostProgram limits the name of a program, in bytes: the program chooses it.
+const mostProgram = 100
+
+// RecordFetch records that the publication was fetched. The first fetch of a generation is an audit event. It writes
+// nothing if the same generation was fetched within the last hour.
+func (f *Feeds) RecordFetch(ctx context.Context, p Publication, program string, now time.Time) error {
+	return f.record(ctx, p, claim{
+		action: "feed.fetched", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Fetched },
+		write: (*store.Tx).RecordFeedFetch,
+	}, tenancy.FeedReport{At: now, Sequence: p.Feed.Sequence, Generation: p.Newest(), Program: Program(program)})
+}
+
+// RecordInstalled records that a follower reports generations as installed. It limits its writes as
+// [Feeds.RecordFetch] does. Generations that are not published are ignored.
+func (f *Feeds) RecordInstalled(ctx context.Context, p Publication, r tenancy.FeedReport, generations []int) error {
+	for _, c := range p.Document.Certificates {
+		if slices.Contains(generations, c.Generation) {
+			r.Generation = c.Generation
+		}
+	}
+	if r.Generation == 0 {
+		return nil
+	}
+	r.Program = Program(r.Program)
+	return f.record(ctx, p, claim{
+		action: "feed.installed", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Installed },
+		write: (*store.Tx).RecordFeedInstalled,
+	}, r)
+}
+
+// A claim is one of the two kinds of reports.
+type claim struct {
+	action string // of the audit event
+	last   func(tenancy.Feed) tenancy.FeedReport
+	write  func(tx *store.Tx, ctx context.Context, arrangementID string, r tenancy.FeedReport) error
+}
+
+// record stores a report if it is due, with an event for the first report of a generation.
+func (f *Feeds) record(ctx context.Context, p Publication, c claim, r tenancy.FeedReport) error {
+	due := func(last tenancy.FeedReport) bool {
+		return r.Generation > last.Generation || r.At.Sub(last.At) >= recordEvery
+	}
+	if !due(c.last(p.Feed)) {
+		return nil
+	}
+	return f.store.InTx(ctx, func(tx *store.Tx) error {
+		current, err := tx.LockFeed(ctx, p.hash)
+		if err != nil {
+			return unknown(err)
+		}
+		last := c.last(current)
+		if !due(last) { // another request was faster
+			return nil
+		}
+		r := r
+		first := r.Generation > last.Generation
+		r.Generation = max(r.Generation, last.Generation)
+		if err := c.write(tx, ctx, current.ArrangementID, r); err != nil || !first {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(r.At, p.Actor(), c.action, p.Standing.Tenant.Name, p.Standing.Name(),
+			map[string]any{"generation": r.Generation, "sequence": r.Sequence, "program": r.Program}))
+	})
+}
+
+// Program returns the name of a program for display: at most 100 bytes that can be printed.
+func Program(name string) string {
+	name = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, name[:min(len(name), 4*mostProgram)]))
+	if len(name) > mostProgram {
+		name = strings.ToValidUTF8(name[:mostProgram], "")
+	}
+	if name == "" {
+		return "a program without a name"
+	}
+	return name
+}

@@ -1,0 +1,94 @@
+package feeds
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/rollover"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// The limits of one feed. Together they are the certificates that a follower reads from one document.
+const (
+	mostGenerations = 32
+	mostCAs         = 32
+)
+
+// leavingSoon is the time before its expiry from which a certificate is marked as about to be removed. It is as long as
+// a document is fresh: a follower with any fresh document has the mark before the certificate is gone.
+const leavingSoon = tenancy.FeedSilence
+
+// document returns the content of a feed, without its sequence number and times.
+func (f *Feeds) document(ctx context.Context, r store.Reader, s standing.Standing,
+	now time.Time) (d feed.Document, err error) {
+	presents := presented(s, now)
+	generations, err := r.Published(ctx, s.Tenant.ID, s.Arrangement.Presents(), presents, now, mostGenerations)
+	if err != nil {
+		return d, err
+	}
+	d.Tenant, d.Arrangement = s.Tenant.Name, s.Arrangement.Name
+	settled := s.Rollover.State(now) == rollover.Settled
+	var issuers []string
+	for _, c := range generations {
+		if _, err := x509.ParseCertificate(c.DER); err != nil {
+			f.log.WarnContext(ctx, "a certificate is left out of a feed, because followers cannot read it", "arrangement",
+				s.Name(), "generation", c.Generation, "error", err)
+			continue
+		}
+		published := feed.Certificate{Generation: c.Generation, State: feed.Next, DER: c.DER}
+		switch {
+		case c.Generation == presents:
+			published.State = feed.Active
+		case c.Generation < presents || c.State == tenancy.Retired:
+			published.State = feed.Retired
+		}
+		over := published.State == feed.Retired && (settled || c.State == tenancy.Retired)
+		if until := c.NotAfter.UTC(); over || until.Sub(now) <= leavingSoon {
+			published.RemoveAfter = &until
+		}
+		d.Certificates = append(d.Certificates, published)
+		if c.IssuerID != "" && !slices.Contains(issuers, c.IssuerID) {
+			issuers = append(issuers, c.IssuerID)
+		}
+	}
+	if len(d.Certificates) == 0 {
+		return d, tenancy.Errorf(tenancy.ErrRefused, "arrangement %s has no valid certificate to publish: renew the "+
+			"certificate of %s", s.Name(), s.Tenant.Name)
+	}
+	d.CAs, err = above(ctx, r, issuers)
+	return d, err
+}
+
+// presented returns the generation that messages present: the one that the arrangement is set to, or if that is expired
+// or revoked, the one that is tried first in its place.
+func presented(s standing.Standing, now time.Time) int {
+	order := s.Rollover.Order(now)
+	if len(order) == 0 || slices.Contains(order, s.Rollover.Presents) {
+		return s.Rollover.Presents
+	}
+	return order[0]
+}
+
+// above returns the certificates of the CAs above some issuers, each once. Those of the newest issuers come last, and
+// are kept if there are too many.
+func above(ctx context.Context, r store.Reader, issuers []string) (cas [][]byte, err error) {
+	for _, id := range issuers {
+		chain, err := r.TrustChain(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, der := range chain {
+			_, err := x509.ParseCertificate(der)
+			if err == nil && !slices.ContainsFunc(cas, func(ca []byte) bool { return bytes.Equal(ca, der) }) {
+				cas = append(cas, der)
+			}
+		}
+	}
+	return cas[max(0, len(cas)-mostCAs):], nil
+}

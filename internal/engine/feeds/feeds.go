@@ -1,0 +1,214 @@
+// Package feeds publishes the certificates of arrangements, each at an address with a secret.
+//
+// It promises: a feed lists every generation that the arrangement presents, presented or will present and that is
+// neither expired nor revoked, from the moment it is stored. The sequence number grows with every change, on all
+// replicas and after a restored backup. An address that was replaced or revoked reads nothing. What is fetched or
+// reported through an address is recorded as a claim, and never proves anything. A fetch writes to the database at most
+// once an hour and once for each generation, so that the holder of an address cannot load it. Time is an argument
+// everywhere.
+//
+// A certificate that crypto/x509 cannot read is left out, because followers cannot read it either.
+package feeds
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/engine/rollovers"
+	"github.com/perennial-pki/perennial/internal/engine/standing"
+	"github.com/perennial-pki/perennial/internal/engine/store"
+	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// RefreshHint is how often followers should fetch a feed.
+const RefreshHint = time.Hour
+
+// secretSize is the size of the secret in an address, in bytes.
+const secretSize = 32
+
+// errFeed is the same for an unknown address and for one that was replaced or revoked.
+var errFeed = tenancy.Errorf(tenancy.ErrNotFound, "there is no such feed: its address is incomplete, or it was "+
+	"replaced or revoked")
+
+// A Sealer encrypts data for a context. It can only be decrypted with the same context.
+type Sealer interface {
+	Seal(plain []byte, context string) ([]byte, error)
+	Open(sealed []byte, context string) ([]byte, error)
+}
+
+// Feeds is safe for concurrent use, even by several replicas.
+type Feeds struct {
+	store     *store.Store
+	rollovers *rollovers.Rollovers
+	seal      Sealer
+	log       *slog.Logger
+
+	mu     sync.Mutex // guards signer
+	signer signer     // the zero value until it is read
+}
+
+// New returns the feeds in a database. Each argument is required.
+func New(s *store.Store, r *rollovers.Rollovers, seal Sealer, log *slog.Logger) (*Feeds, error) {
+	if s == nil || r == nil || seal == nil || log == nil {
+		return nil, errors.New("feeds: a store, the roll-overs, a sealer or a logger is missing")
+	}
+	return &Feeds{store: s, rollovers: r, seal: seal, log: log}, nil
+}
+
+// An Address is the variable part of a feed's address. It is known only when it is created.
+type Address struct {
+	Secret     string // 256 bits, base64url
+	Thumbprint string // of the key that signs
+}
+
+// Create creates the feed of an arrangement. It returns [tenancy.ErrConflict] if the arrangement has one.
+func (f *Feeds) Create(ctx context.Context, s standing.Standing, actor string, now time.Time) (Address, error) {
+	return f.address(ctx, s, "feed.created", actor, now, func(tx *store.Tx, hash string) error {
+		err := tx.CreateFeed(ctx, tenancy.Feed{ArrangementID: s.Arrangement.ID, CreatedBy: actor, CreatedAt: now}, hash)
+		if errors.Is(err, tenancy.ErrConflict) {
+			err = tenancy.Errorf(tenancy.ErrConflict, "arrangement %s has a feed already: give it a new address if the "+
+				"present one is lost", s.Name())
+		}
+		return err
+	})
+}
+
+// Readdress gives the feed of an arrangement a new address. The former one ends at once.
+func (f *Feeds) Readdress(ctx context.Context, s standing.Standing, actor string, now time.Time) (Address, error) {
+	return f.address(ctx, s, "feed.readdressed", actor, now, func(tx *store.Tx, hash string) error {
+		return tx.ReplaceFeedSecret(ctx, s.Arrangement.ID, hash, actor, now)
+	})
+}
+
+// address creates an address and stores it with its audit event.
+func (f *Feeds) address(ctx context.Context, s standing.Standing, action, actor string, now time.Time,
+	write func(tx *store.Tx, hash string) error) (Address, error) {
+	signer, err := f.ensureSigner(ctx)
+	if err != nil {
+		return Address{}, err
+	}
+	secret := make([]byte, secretSize)
+	rand.Read(secret) // it never fails
+	a := Address{base64.RawURLEncoding.EncodeToString(secret), signer.thumbprint}
+	return a, f.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := write(tx, tenancy.HashSecret(a.Secret)); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, action, s.Tenant.Name, s.Name(), nil))
+	})
+}
+
+// Revoke ends the feed of an arrangement.
+func (f *Feeds) Revoke(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangement, actor string,
+	now time.Time) error {
+	return f.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.DeleteFeed(ctx, a.ID); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "feed.revoked", t.Name, t.Name+"/"+a.Name, nil))
+	})
+}
+
+// A Publication is the content of a feed at one time.
+type Publication struct {
+	Feed     tenancy.Feed
+	Standing standing.Standing
+	Document feed.Document
+
+	hash   string // of the secret
+	signer signer
+}
+
+// Newest returns the newest generation of the publication.
+func (p Publication) Newest() int {
+	return p.Document.Certificates[len(p.Document.Certificates)-1].Generation
+}
+
+// Sign returns the document as a JWS. The result is the same until the document changes.
+func (p Publication) Sign(d feed.Document) (string, error) { return feed.Sign(d, p.signer.key) }
+
+// Actor names the feed in the audit log.
+func (p Publication) Actor() string { return "feed of " + p.Standing.Name() }
+
+// Read returns what is published at an address. It returns [tenancy.ErrNotFound] if the address is not valid, and
+// [tenancy.ErrRefused] if the arrangement has no certificate to publish at the moment.
+func (f *Feeds) Read(ctx context.Context, a Address, now time.Time) (p Publication, err error) {
+	if p.signer, err = f.knownSigner(ctx); err != nil {
+		return p, err
+	}
+	if p.signer.key == nil || a.Thumbprint != p.signer.thumbprint {
+		return p, errFeed
+	}
+	p.hash = tenancy.HashSecret(a.Secret)
+	if p.Feed, err = f.store.FeedByHash(ctx, p.hash); err != nil {
+		return p, unknown(err)
+	}
+	digest, err := p.compose(ctx, f, f.store.Reader, now)
+	if err == nil && digest != p.Feed.Digest {
+		err = f.advance(ctx, &p, now)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.Document.Sequence = uint64(p.Feed.Sequence)
+	// A coarse time leaves the signature the same between two changes for an hour, so that caches can compare it.
+	p.Document.PublishedAt = now.UTC().Truncate(time.Hour)
+	p.Document.ValidUntil = p.Document.PublishedAt.Add(tenancy.FeedSilence)
+	p.Document.RefreshHint = int(RefreshHint / time.Second)
+	return p, nil
+}
+
+// unknown turns the error about a missing row into the answer to an address that is not valid.
+func unknown(err error) error {
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return errFeed
+	}
+	return err
+}
+
+// advance gives content that differs from the last one its sequence number. The content is read again under a lock, so
+// that a replica that has read older content does not publish it again.
+func (f *Feeds) advance(ctx context.Context, p *Publication, now time.Time) error {
+	return f.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		if p.Feed, err = tx.LockFeed(ctx, p.hash); err != nil {
+			return unknown(err)
+		}
+		digest, err := p.compose(ctx, f, tx.Reader, now)
+		if err != nil || digest == p.Feed.Digest {
+			return err
+		}
+		// The time keeps the number growing if the feed was created again, or the database comes from a backup.
+		p.Feed.Sequence, p.Feed.Digest = max(p.Feed.Sequence+1, now.Unix()), digest
+		return tx.PublishFeed(ctx, p.Feed)
+	})
+}
+
+// compose reads the content of the feed, without its sequence number and times, and returns its digest.
+func (p *Publication) compose(ctx context.Context, f *Feeds, r store.Reader, now time.Time) (digest string,
+	err error) {
+	t, a, err := r.OwnedArrangement(ctx, p.Feed.ArrangementID)
+	if err != nil {
+		return "", unknown(err)
+	}
+	if p.Standing, err = f.rollovers.Standing(ctx, r, t, a); err != nil {
+		return "", err
+	}
+	if p.Document, err = f.document(ctx, r, p.Standing, now); err != nil {
+		return "", err
+	}
+	data, err := json.Marshal(p.Document)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
