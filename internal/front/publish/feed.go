@@ -1,0 +1,180 @@
+package publish
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+// A FeedFile is one form of a feed, below the feed's address.
+type FeedFile struct {
+	Name        string
+	ContentType string
+	about       string // for the page that lists the forms
+	render      func(f Feed) ([]byte, error)
+}
+
+// A Feed is a document to publish.
+type Feed struct {
+	Document feed.Document
+	// Sign returns the document as a JWS.
+	Sign func(feed.Document) (string, error)
+}
+
+// FeedIndex is the form that lists the others. Its name is empty.
+var FeedIndex = FeedFile{ContentType: "text/plain; charset=utf-8", render: index}
+
+// FeedFiles are the forms of a feed.
+func FeedFiles() []FeedFile {
+	return []FeedFile{
+		{"certificates.jws", "application/jose", "everything below, signed (JWS, EdDSA), for perennial follow", signed},
+		{"jwks.json", "application/jwk-set+json", "keys with x5c and x5t#S256 (RFC 7517), as jwks_uri (RFC 8705)", jwks},
+		{"spiffe.json", "application/json", "SPIFFE trust bundle of the CAs", spiffe},
+		{"certificates.pem", "application/x-pem-file", "certificates to accept", certificatesPEM},
+		{"cas.pem", "application/x-pem-file", "certificates of the CAs above them", casPEM},
+		{"list.txt", "text/plain; charset=utf-8", "certificates as a table with tabs, for scripts", table},
+	}
+}
+
+// Render returns the content of the form. It is [tenancy.ErrNotFound] if the feed has nothing for it.
+func (t FeedFile) Render(f Feed) ([]byte, error) { return t.render(f) }
+
+// index lists the forms for a person.
+func index(f Feed) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Client certificates of %s for %s, now and next. Sequence %d.\n\n", f.Document.Tenant,
+		f.Document.Arrangement, f.Document.Sequence)
+	for _, t := range FeedFiles() {
+		fmt.Fprintf(&b, "%-17s %s\n", t.Name, t.about)
+	}
+	fmt.Fprintf(&b, "\nFetch every %d seconds with If-None-Match. Whoever has this address can read it.\n"+
+		"Report what is installed with POST installed: {\"sequence\":%d,\"generations\":[%d],\"program\":\"...\"}\n",
+		f.Document.RefreshHint, f.Document.Sequence, f.Document.Certificates[len(f.Document.Certificates)-1].Generation)
+	return b.Bytes(), nil
+}
+
+func signed(f Feed) ([]byte, error) {
+	text, err := f.Sign(f.Document)
+	return []byte(text), err
+}
+
+// jwks returns the keys of the certificates (RFC 7517). The thumbprint of a key is its ID (RFC 7638).
+func jwks(f Feed) ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, c := range f.Document.Certificates {
+		parsed, err := c.Parsed()
+		if err != nil {
+			return nil, err
+		}
+		key, ok := webKey(parsed)
+		if !ok {
+			continue
+		}
+		thumbprint, err := key.Thumbprint(crypto.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("generation %d: %w", c.Generation, err)
+		}
+		sum := sha256.Sum256(parsed.Raw)
+		key.KeyID, key.CertificateThumbprintSHA256 = base64.RawURLEncoding.EncodeToString(thumbprint), sum[:]
+		set.Keys = append(set.Keys, key)
+	}
+	return document(set)
+}
+
+// webKey returns the public key of a certificate with the certificate. Keys on unusual curves have no form as a JWK.
+func webKey(c *x509.Certificate) (key jose.JSONWebKey, ok bool) {
+	switch public := c.PublicKey.(type) {
+	case *rsa.PublicKey, ed25519.PublicKey:
+	case *ecdsa.PublicKey:
+		if public.Curve == elliptic.P224() {
+			return key, false
+		}
+	default:
+		return key, false
+	}
+	key = jose.JSONWebKey{Key: c.PublicKey, Certificates: []*x509.Certificate{c}}
+	return key, key.Valid()
+}
+
+// spiffe returns the CAs as a trust bundle (SPIFFE Trust Domain and Bundle, section 4).
+func spiffe(f Feed) ([]byte, error) {
+	bundle := struct {
+		Keys     []jose.JSONWebKey `json:"keys"`
+		Sequence uint64            `json:"spiffe_sequence"`
+		Hint     int               `json:"spiffe_refresh_hint"`
+	}{[]jose.JSONWebKey{}, f.Document.Sequence, f.Document.RefreshHint}
+	for _, der := range f.Document.CAs {
+		parsed, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		if key, ok := webKey(parsed); ok {
+			key.Use = "x509-svid"
+			bundle.Keys = append(bundle.Keys, key)
+		}
+	}
+	return document(bundle)
+}
+
+// document returns a value as JSON with a line feed at its end.
+func document(v any) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	return append(data, '\n'), err
+}
+
+func certificatesPEM(f Feed) ([]byte, error) {
+	var all []byte
+	for _, c := range f.Document.Certificates {
+		all = append(all, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.DER})...)
+	}
+	return all, nil
+}
+
+// casPEM returns the CAs. There may be none for an imported certificate. An empty file could replace a good one, so it
+// is an error.
+func casPEM(f Feed) ([]byte, error) {
+	if len(f.Document.CAs) == 0 {
+		return nil, tenancy.Errorf(tenancy.ErrNotFound, "the CAs of these certificates are not known, because they were "+
+			"imported without their chain")
+	}
+	var all []byte
+	for _, der := range f.Document.CAs {
+		all = append(all, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return all, nil
+}
+
+// table returns a line for each certificate, with tabs between its fields.
+func table(f Feed) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("sha256\tserial\tsubject\tnot_after\tstate\tremove_after\n")
+	for _, c := range f.Document.Certificates {
+		parsed, err := c.Parsed()
+		if err != nil {
+			return nil, err
+		}
+		removeAfter := ""
+		if c.RemoveAfter != nil {
+			removeAfter = c.RemoveAfter.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\t%s\n", certfile.Fingerprint(c.DER), certfile.Serial(parsed),
+			certfile.Name(parsed.RawSubject), parsed.NotAfter.UTC().Format(time.RFC3339), c.State, removeAfter)
+	}
+	return b.Bytes(), nil
+}
