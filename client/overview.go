@@ -4,20 +4,21 @@ import "time"
 
 // Overview is the state of the fleet in a few figures.
 type Overview struct {
-	Policy     string     `json:"policy"`
-	LastRun    *Run       `json:"last_run,omitempty"`
-	NextRun    time.Time  `json:"next_run"`
-	MailsDead  int        `json:"mails_dead" doc:"Failed mails. They are not sent again unless an operator requeues them."`
-	MailsQueue int        `json:"mails_queued"`
-	MailsWait  int        `json:"mails_waiting" doc:"Mails that wait until a mail server is configured."`
-	MailsHeld  *MailHold  `json:"mails_held,omitempty" doc:"Present if the mail server refuses this installation, so that no mail is sent."`
-	Parked     int        `json:"messages_parked" doc:"Messages that wait for delivery."`
-	AtRisk     int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
-	Tokens     int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that expire within 30 days, or expired within the last 7, and have no successor."`
-	TokensFrom time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest expiry of these tokens."`
-	AsOf       time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
-	Announced  *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
-	CAAwaited  time.Time  `json:"authority_awaited_by,omitzero" doc:"Present if a root whose key is elsewhere must sign the next issuing CA by this time."`
+	Policy      string     `json:"policy"`
+	LastRun     *Run       `json:"last_run,omitempty"`
+	NextRun     time.Time  `json:"next_run"`
+	MailsDead   int        `json:"mails_dead" doc:"Failed mails. They are not sent again unless an operator requeues them."`
+	MailsQueue  int        `json:"mails_queued"`
+	MailsWait   int        `json:"mails_waiting" doc:"Mails that wait until a mail server is configured."`
+	MailsHeld   *MailHold  `json:"mails_held,omitempty" doc:"Present if the mail server refuses this installation, so that no mail is sent."`
+	Parked      int        `json:"messages_parked" doc:"Messages that wait for delivery."`
+	AtRisk      int        `json:"at_risk" doc:"Arrangements whose receiver has not acted."`
+	Tokens      int        `json:"tokens_expiring" doc:"Tokens of senders and gateways that expire within 30 days, or expired within the last 7, and have no successor."`
+	TokensFrom  time.Time  `json:"tokens_expire_from,omitzero" doc:"The earliest expiry of these tokens."`
+	FeedsSilent int        `json:"feeds_silent" doc:"Feeds that were fetched before, but not within the last 7 days."`
+	AsOf        time.Time  `json:"at_risk_as_of,omitzero" doc:"Time of the count. In a large fleet it is up to a minute old. Absent during the first count after the start."`
+	Announced   *Authority `json:"announced_authority,omitempty" doc:"New CA that does not sign yet."`
+	CAAwaited   time.Time  `json:"authority_awaited_by,omitzero" doc:"Present if a root whose key is elsewhere must sign the next issuing CA by this time."`
 }
 
 // MailHold states why no mail is sent.

@@ -44,6 +44,7 @@ type cli struct {
 	Receiver    receiverCmd    `cmd:"" group:"Client" help:"Receivers: the systems that messages go to."`
 	Arrangement arrangementCmd `cmd:"" group:"Client" help:"Communication arrangements."`
 	Rollover    rolloverCmd    `cmd:"" group:"Client" help:"Roll-overs: their state, probes, links for receivers' administrators, messages."`
+	Feed        feedCmd        `cmd:"" group:"Client" help:"Feeds: certificates of an arrangement, now and next, at an address that receivers follow."`
 	Diagnose    diagnoseCmd    `cmd:"" group:"Client" help:"Find out why the messages of an arrangement fail."`
 	Certificate certificateCmd `cmd:"" group:"Client" help:"Certificates: list, show, download, renew."`
 	Credential  credentialCmd  `cmd:"" group:"Client" help:"Further series of certificates of a tenant, with their own issuer."`

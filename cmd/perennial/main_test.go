@@ -35,7 +35,7 @@ func (t tests) Run() int {
 }
 
 // Each script is a transcript of the command line. It uses testscript's own commands and these: "serve FLAGS" starts a
-// service and points the client at it, "stop" stops it cleanly, and "download PATH FILE" trusts any server.
+// service and points the client at it, "stop" stops it cleanly, and "download PATH-OR-URL FILE" trusts any server.
 func TestTheCommandLine(t *testing.T) {
 	vault, clients := startScriptVault(t), plainPerennial(t)
 	testscript.Run(t, testscript.Params{
@@ -136,7 +136,11 @@ func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
 
 func scriptDownload(ts *testscript.TestScript, _ bool, args []string) {
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	res, err := c.Get(ts.Getenv("PERENNIAL_URL") + args[0])
+	url := args[0]
+	if strings.HasPrefix(url, "/") {
+		url = ts.Getenv("PERENNIAL_URL") + url
+	}
+	res, err := c.Get(url)
 	ts.Check(err)
 	defer res.Body.Close()
 	data, err := io.ReadAll(res.Body)

@@ -41,10 +41,14 @@ func scriptAccepts(ts *testscript.TestScript, _ bool, files []string) {
 }
 
 // scriptPost posts a message to the gateway with the token in SENDER, or to the service's own pages, and prints the
-// response.
+// response. A second argument is the body.
 func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	url := args[0]
-	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader("<order/>"))
+	body := "<order/>"
+	if len(args) > 1 {
+		body = args[1]
+	}
+	r, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 	ts.Check(err)
 	if secret := ts.Getenv("SENDER"); secret != "" {
 		r.Header.Set("Authorization", "Bearer "+secret)

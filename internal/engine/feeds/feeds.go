@@ -29,7 +29,7 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-// RefreshHint is how often followers should fetch a feed.
+// RefreshHint is the time between two fetches of a follower.
 const RefreshHint = time.Hour
 
 // secretSize is the size of the secret in an address, in bytes.

@@ -25,6 +25,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/egress/control"
 	"github.com/perennial-pki/perennial/internal/egress/outbound"
 	"github.com/perennial-pki/perennial/internal/egress/workload"
+	"github.com/perennial-pki/perennial/internal/engine/feeds"
 	"github.com/perennial-pki/perennial/internal/engine/lifecycle"
 	"github.com/perennial-pki/perennial/internal/engine/standing"
 	"github.com/perennial-pki/perennial/internal/engine/store"
@@ -77,6 +78,7 @@ type Sealer interface {
 type server struct {
 	store      *store.Store
 	engine     *lifecycle.Engine
+	feeds      *feeds.Feeds
 	issuer     issuer.Issuer
 	seal       Sealer
 	importer   ImportChecker    // nil if the service does not import
@@ -124,10 +126,14 @@ func New(c Config) (*Handler, error) {
 	if c.Network == nil {
 		c.Network = &outbound.Network{}
 	}
+	published, err := feeds.New(c.Store, c.Engine.Rollovers(), c.Seal, c.Log)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
-		store: c.Store, engine: c.Engine, issuer: c.Issuer, seal: c.Seal, importer: c.Importer, imports: c.Imports,
-		outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes, ceilings: c.Ceilings,
-		quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors, clock: c.Now, log: c.Log,
+		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
+		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
+		ceilings: c.Ceilings, quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors, clock: c.Now, log: c.Log,
 		refused: refusals.New(c.Log, c.Now),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
@@ -177,8 +183,8 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 	r := &router{api: humago.New(mux, config), server: s}
 	for _, register := range []func(*router){
 		registerTenants, registerPeople, registerArrangements, registerCredentials, registerTrial, registerRollovers,
-		registerLinks, registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations,
-		registerDeliveries,
+		registerLinks, registerReceiverLinks, registerFeeds, registerCertificates, registerTasks, registerScope,
+		registerOperations, registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
 	} {
 		register(r)

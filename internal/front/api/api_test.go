@@ -133,7 +133,7 @@ type answer struct {
 func (f *fixture) call(who, method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	public := func(prefix string) bool { return strings.HasPrefix(path, prefix) }
-	if !slices.ContainsFunc([]string{"/unsubscribe/", "/pki/", "/rollover/"}, public) {
+	if !slices.ContainsFunc([]string{"/unsubscribe/", "/pki/", "/rollover/", "/feeds/"}, public) {
 		path = "/api/v1" + path
 	}
 	r, err := http.NewRequestWithContext(f.t.Context(), method, f.http.URL+path, strings.NewReader(body))

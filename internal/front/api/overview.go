@@ -32,7 +32,8 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	parked, err2 := s.store.CountParked(ctx)
 	tokens, err3 := s.expiringTokens(ctx)
 	hold, err4 := s.store.MailHold(ctx)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	silent, err5 := s.store.CountSilentFeeds(ctx, now.Add(-tenancy.FeedSilence))
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
 	if !hold.Since.IsZero() {
@@ -40,6 +41,7 @@ func (s *server) getOverview(ctx context.Context, _ *struct{}) (*Entity[client.O
 	}
 	out.MailsDead, out.MailsQueue, out.MailsWait, out.Parked = mails[tenancy.MailDead], mails[tenancy.MailQueued],
 		mails[tenancy.MailWaiting], parked
+	out.FeedsSilent = silent
 	if out.Tokens = len(tokens); out.Tokens > 0 {
 		out.TokensFrom = tokens[0].ExpiresAt
 	}

@@ -30,6 +30,7 @@ func (s *server) handlePublic(mux *http.ServeMux) {
 	mux.HandleFunc("GET /pki/crl.pem", s.allCRLs)
 	mux.HandleFunc("GET /pki/{crl}", s.crl)
 	s.handleUnsubscribe(mux)
+	s.handleFeeds(mux)
 	mux.HandleFunc("GET /rollover/{secret}/certificate", s.linkCertificate)
 }
 
@@ -93,6 +94,8 @@ var (
 	heldDesc = prometheus.NewDesc("perennial_certificates_held",
 		"Certificates that are held back, because they differ from those that they replace without an earlier notice.", nil,
 		nil)
+	feedsSilentDesc = prometheus.NewDesc("perennial_feeds_silent",
+		"Feeds that were fetched before, but not within the last 7 days.", nil, nil)
 	databaseUpDesc = prometheus.NewDesc("perennial_database_up", "1 if the database answers this replica, otherwise 0.",
 		nil, nil)
 	caExpiryDesc = prometheus.NewDesc("perennial_authority_expiry_seconds",
@@ -131,7 +134,7 @@ func (s *server) nameFailing(ctx context.Context, ids []string) {
 func (s *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{mailsDesc, mailsHeldDesc, runDateDesc, nextRunDesc, runFailed, runUnended,
 		atRiskDesc, deadlineDesc, parkedDesc, parkedBytes, parkedQuota, tokensDesc, tokenExpiryDesc, failingDesc,
-		heldDesc, tokenKeysDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
+		heldDesc, tokenKeysDesc, feedsSilentDesc, databaseUpDesc, caExpiryDesc, caAwaitedDesc} {
 		ch <- d
 	}
 }
@@ -177,6 +180,9 @@ func (s *server) Collect(ch chan<- prometheus.Metric) {
 	}
 	if n, err := s.store.CountDoomedTokenKeys(ctx); err == nil {
 		gauge(tokenKeysDesc, float64(n))
+	}
+	if n, err := s.store.CountSilentFeeds(ctx, s.clock().Add(-tenancy.FeedSilence)); err == nil {
+		gauge(feedsSilentDesc, float64(n))
 	}
 	if risk, _, err := s.fleetAtRisk.get(ctx); err == nil {
 		gauge(atRiskDesc, float64(len(risk)))
@@ -231,7 +237,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(methodLabel(r.Method), strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath} {
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath, feedsPath} {
 			if strings.HasPrefix(path, secret) {
 				path = secret + "..."
 			}

@@ -188,14 +188,14 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 		Now:  func() time.Time { return f.now },
 		Log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
-		prefix + "/links/SECRET4/installed"} {
+		prefix + "/links/SECRET4/installed", "/feeds/SECRET5/x/", "/feeds/SECRET6/x/jwks.json"} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		res.Body.Close()
 	}
 	f.call("operator", "GET", "/tenants", "")
 	if text := log.String(); strings.Contains(text, "SECRET") || strings.Contains(text, "op-secret") ||
-		strings.Count(text, "msg=request") != 5 {
+		strings.Count(text, "msg=request") != 7 {
 		t.Errorf("the log:\n%s", text)
 	}
 }
@@ -243,7 +243,7 @@ func TestRefusedCallsOfKnownCallersAreLogged(t *testing.T) {
 func TestEveryAnswerForbidsSniffingFramesAndCaches(t *testing.T) {
 	f := setUp(t)
 	for _, path := range []string{prefix + "/tenants", prefix + "/nothing", "/healthz", "/unsubscribe/x", "/pki/ca.pem",
-		"/rollover/x/certificate"} {
+		"/rollover/x/certificate", "/feeds/x/y/", "/feeds/x/y/jwks.json"} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		res.Body.Close()

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+type feedCmd struct {
+	Create  feedCreateCmd  `cmd:"" help:"Create the feed of an arrangement. Its address is shown only once."`
+	Show    feedShowCmd    `cmd:"" help:"Show when a feed was fetched, and what was reported as installed."`
+	Address feedAddressCmd `cmd:"" help:"Give a feed a new address. The former one ends at once."`
+	Revoke  feedRevokeCmd  `cmd:"" help:"Revoke the feed of an arrangement."`
+	Silent  feedSilentCmd  `cmd:"" help:"List the feeds that were fetched before, but not within the last 7 days."`
+}
+
+type feedCreateCmd struct{ anArrangement }
+
+func (c *feedCreateCmd) Run(e env) error {
+	v, err := act[client.Feed](&c.anArrangement, nil, "feed")
+	if err != nil {
+		return err
+	}
+	return showFeed(&c.remote, e, v)
+}
+
+type feedAddressCmd struct{ anArrangement }
+
+func (c *feedAddressCmd) Run(e env) error {
+	v, err := act[client.Feed](&c.anArrangement, nil, "feed", "address")
+	if err != nil {
+		return err
+	}
+	return showFeed(&c.remote, e, v)
+}
+
+type feedShowCmd struct{ anArrangement }
+
+func (c *feedShowCmd) Run(e env) error {
+	path, err := c.path("feed")
+	if err != nil {
+		return err
+	}
+	v, err := get[client.Feed](&c.remote, path)
+	if err != nil {
+		return err
+	}
+	return showFeed(&c.remote, e, v)
+}
+
+func showFeed(c *remote, e env, v client.Feed) error {
+	fetched, installed := "never", ""
+	if !v.FetchedAt.IsZero() {
+		fetched = fmt.Sprintf("generation %d on %s by %s", v.FetchedGeneration, moment(v.FetchedAt), v.FetchedBy)
+	}
+	if v.Silent {
+		fetched += " (SILENT: not within the last 7 days)"
+	}
+	if !v.InstalledAt.IsZero() {
+		installed = fmt.Sprintf("generation %d, reported on %s by %s", v.InstalledGeneration, moment(v.InstalledAt),
+			v.InstalledBy)
+	}
+	return c.show(e, v, "arrangement", v.Arrangement, "address", v.URL, "created", moment(v.CreatedAt), "by", v.CreatedBy,
+		"fetched", fetched, "installed", installed)
+}
+
+type feedRevokeCmd struct{ anArrangement }
+
+func (c *feedRevokeCmd) Run(env) error {
+	path, err := c.path("feed")
+	if err != nil {
+		return err
+	}
+	_, err = c.exchange(client.Request{Method: http.MethodDelete, Path: path})
+	return err
+}
+
+type feedSilentCmd struct {
+	listing
+	Tenant string `arg:"" optional:"" help:"The tenant; optional for operators."`
+}
+
+func (c *feedSilentCmd) Run(e env) error {
+	path := "/silent-feeds"
+	if c.Tenant != "" {
+		path = in(c.Tenant, "silent-feeds")
+	}
+	return list(&c.listing, e, path, "ARRANGEMENT\tLAST FETCHED\tBY\tGENERATION", "No feed is silent.",
+		func(f client.Feed) []any {
+			return []any{f.Arrangement, moment(f.FetchedAt), f.FetchedBy, f.FetchedGeneration}
+		})
+}
