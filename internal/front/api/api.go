@@ -133,8 +133,8 @@ func New(c Config) (*Handler, error) {
 	s := &server{
 		store: c.Store, engine: c.Engine, feeds: published, issuer: c.Issuer, seal: c.Seal, importer: c.Importer,
 		imports: c.Imports, outbox: c.Outbox, network: c.Network, baseURL: c.BaseURL, rootServes: c.RootServes,
-		ceilings: c.Ceilings, quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors, clock: c.Now, log: c.Log,
-		refused: refusals.New(c.Log, c.Now),
+		ceilings: c.Ceilings, quota: c.Quota.Limits(), workloads: c.Workloads, collectors: c.Collectors,
+		clock: c.Now, log: c.Log, refused: refusals.New(c.Log, c.Now),
 	}
 	s.fleetAtRisk = &survey[[]standing.Standing]{walk: s.surveyRisk, now: c.Now, log: c.Log}
 	s.fleetForecast = &survey[client.FleetForecast]{walk: s.surveyForecast, now: c.Now, log: c.Log}

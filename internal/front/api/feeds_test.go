@@ -210,7 +210,8 @@ func TestAFeedThatIsNoLongerFetchedIsAnAlarm(t *testing.T) {
 	f.ok("globex/alice", "POST", strings.Replace(feedOf, "acme", "globex", 1), 201, "")
 	alarms := func(want int) {
 		t.Helper()
-		if got := f.scrape("perennial_feeds_silent "); len(got) != 1 || got[0] != fmt.Sprint("perennial_feeds_silent ", want) {
+		const metric = "perennial_feeds_silent "
+		if got := f.scrape(metric); len(got) != 1 || got[0] != fmt.Sprint(metric, want) {
 			t.Errorf("the metric is %q, want %d", got, want)
 		}
 		if got := f.ok("operator", "GET", "/overview", 200, "")["feeds_silent"]; got != float64(want) {
@@ -230,7 +231,7 @@ func TestAFeedThatIsNoLongerFetchedIsAnAlarm(t *testing.T) {
 		}
 	}
 	f.now = f.now.AddDate(0, 0, 30)
-	alarms(0) // nobody has ever fetched it
+	alarms(0) // it was never fetched
 	f.call("", "GET", address+"jwks.json", "")
 	f.now = f.now.Add(tenancy.FeedSilence)
 	alarms(0)

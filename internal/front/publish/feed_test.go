@@ -203,7 +203,7 @@ func TestTheIndexNamesEveryForm(t *testing.T) {
 func TestTheSignedFormIsTheDocument(t *testing.T) {
 	f, _ := published(t)
 	signed := render(t, "certificates.jws", f)
-	jws := must(jose.ParseSigned(string(signed), []jose.SignatureAlgorithm{jose.EdDSA}))
+	jws := must(jose.ParseSignedCompact(string(signed), []jose.SignatureAlgorithm{jose.EdDSA}))
 	thumbprint := must(jws.Signatures[0].Header.JSONWebKey.Thumbprint(crypto.SHA256))
 	d, err := feed.Verify(string(signed), base64.RawURLEncoding.EncodeToString(thumbprint))
 	if err != nil || d.Sequence != f.Document.Sequence || len(d.Certificates) != 5 {

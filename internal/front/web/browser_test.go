@@ -289,6 +289,7 @@ func TestEveryPageIsAccessibleInBothThemesAndFitsEveryWidth(t *testing.T) {
 	c := open(t)
 	_, _, wrong := c.hand(c.signIn("olga"), "tenants", "name\nBad Name\n", "people",
 		"tenant,role,name,email\nacme,king,x,no address")
+	c.newFeed(c.signIn("alice"), "/feed")
 	pages := c.everyPage(c.newLink())
 	pages["olga"] = append(pages["olga"], [2]string{"import-problems", wrong})
 	for who, pages := range pages {

@@ -4,7 +4,7 @@ package web
 type translation struct{ english, german string }
 
 // german holds the German texts by the English ones. A test requires a translation for every text.
-var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement,
+var german = catalogue(germanFrame, germanFleet, germanTenant, germanArrangement, germanFeeds,
 	germanInstructions)
 
 func catalogue(parts ...[]translation) map[string]string {

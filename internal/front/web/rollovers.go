@@ -35,7 +35,9 @@ type roll struct {
 	links       []client.Link
 	messages    []client.Message
 	diagnosis   *client.Diagnosis
-	link        string // a link that was just created
+	link        string       // a link that was just created
+	feed        *client.Feed // nil if it has none
+	address     string       // of a feed, just created
 }
 
 // newestOf returns the knowledge about the newest generation.
@@ -82,6 +84,9 @@ func (c *console) showArrangement(v *view, r roll) (err error) {
 			return err
 		}
 		r.links = links.Items
+		if r.feed, err = c.feedOf(v, path); err != nil {
+			return err
+		}
 	}
 	messages, err := get[client.Page[client.Message]](c, v, path+"/messages?limit=10")
 	if err != nil {

@@ -22,6 +22,7 @@ type situation struct {
 	rollovers []client.Rollover
 	tasks     []client.Task
 	ready     int // receivers that are not at risk
+	silent    []client.Feed
 }
 
 func (c *console) tenantHome(v *view, name string) (err error) {
@@ -42,6 +43,11 @@ func (c *console) tenantHome(v *view, name string) (err error) {
 			s.ready++
 		}
 	}
+	silent, err := get[client.Page[client.Feed]](c, v, in(name, "silent-feeds"))
+	if err != nil {
+		return err
+	}
+	s.silent = silent.Items
 	tasks, err := get[client.Page[client.Task]](c, v, in(name, "tasks")+"?state=open&limit=5"+v.ownTasks())
 	if err != nil {
 		return err

@@ -249,6 +249,8 @@ func (v *view) failure() string {
 		return v.T("Could not switch the generation")
 	case "link":
 		return v.T("Could not create the link")
+	case "feed", "address":
+		return v.T("Could not create the address")
 	case "delete", "remove":
 		return v.T("Could not delete")
 	case "revoke":

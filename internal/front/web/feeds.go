@@ -1,0 +1,47 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/perennial-pki/perennial/client"
+)
+
+// feedOf returns the feed of an arrangement; nil if it has none.
+func (c *console) feedOf(v *view, path string) (*client.Feed, error) {
+	f, err := get[client.Feed](c, v, path+"/feed")
+	if isGone(err) {
+		return nil, nil
+	}
+	return &f, err
+}
+
+// createFeed shows the address of the new feed in its answer, because it is shown only once.
+func (c *console) createFeed(v *view) error { return c.addressFeed(v, "/feed") }
+
+// readdressFeed gives the feed a new address, and shows it once.
+func (c *console) readdressFeed(v *view) error { return c.addressFeed(v, "/feed/address") }
+
+func (c *console) addressFeed(v *view, path string) error {
+	made, err := post[client.Feed](c, v, v.of(path), nil)
+	if err != nil {
+		return err
+	}
+	return c.showArrangement(v, roll{address: made.URL})
+}
+
+func (c *console) revokeFeed(v *view) error {
+	if _, err := c.do(v, client.Request{Method: http.MethodDelete, Path: v.of("/feed")}); err != nil {
+		return err
+	}
+	return c.done(v, v.of(""), v.T("The feed has been revoked. Receivers that follow it keep the certificates that they "+
+		"have."))
+}
+
+// silentFeeds lists the feeds that receivers have stopped fetching.
+func (c *console) silentFeeds(v *view) error {
+	list, err := paged[client.Feed](c, v, "/silent-feeds")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, v.T("Silent feeds"), silentPage(v, list))
+}

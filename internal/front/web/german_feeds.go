@@ -1,0 +1,54 @@
+package web
+
+// germanFeeds holds the German texts about feeds.
+var germanFeeds = []translation{
+	{
+		"A receiver that follows a feed fetches each new certificate before it is used, so nobody has to install it. " +
+			"Create the feed and give its address to the receiver's administrator.",
+		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird. Niemand muss es dann " +
+			"installieren. Erstellen Sie den Feed, und geben Sie seine Adresse dem Administrator des Empfängers.",
+	},
+	{"Address for %s, shown only once:", "Adresse für %s (wird nur einmal angezeigt):"},
+	{"Could not create the address", "Die Adresse konnte nicht erstellt werden"},
+	{"Create feed", "Feed erstellen"},
+	{
+		"Every feed that was ever fetched was fetched within the last 7 days.",
+		"Jeder Feed, der je abgerufen wurde, wurde in den letzten 7 Tagen abgerufen.",
+	},
+	{"Feed", "Feed"},
+	{
+		"It lists the certificates that are used now and next, for as long as the arrangement exists. Whoever has the " +
+			"address can read them.",
+		"Sie führt zu den Zertifikaten, die jetzt und als Nächstes verwendet werden, solange die Vereinbarung besteht. " +
+			"Wer die Adresse hat, kann sie lesen.",
+	},
+	{"Last fetched", "Zuletzt abgerufen"},
+	{"New address", "Neue Adresse"},
+	{"Not fetched for more than 7 days", "Seit mehr als 7 Tagen nicht abgerufen"},
+	{"Program", "Programm"},
+	{"Revoke feed", "Feed widerrufen"},
+	{"Silent feeds", "Stumme Feeds"},
+	{
+		"The feed has been revoked. Receivers that follow it keep the certificates that they have.",
+		"Der Feed wurde widerrufen. Empfänger, die ihm folgen, behalten die Zertifikate, die sie haben.",
+	},
+	{
+		"The receiver may miss the next certificate. Ask its administrator whether the program that follows the feed " +
+			"still runs.",
+		"Der Empfänger könnte das nächste Zertifikat verpassen. Fragen Sie seinen Administrator, ob das Programm noch " +
+			"läuft, das dem Feed folgt.",
+	},
+	{
+		"These are claims. Messages or a test prove that the receiver accepts a certificate.",
+		"Das sind Angaben. Nachrichten oder eine Prüfung beweisen, dass der Empfänger ein Zertifikat akzeptiert.",
+	},
+	{
+		"These feeds were fetched before, but not within the last 7 days. Their receivers may miss the next certificate. " +
+			"Ask the administrator whether the program that follows the feed still runs, or revoke the feed if it is no longer " +
+			"needed.",
+		"Diese Feeds wurden früher abgerufen, aber nicht in den letzten 7 Tagen. Ihre Empfänger könnten das nächste " +
+			"Zertifikat verpassen. Fragen Sie den Administrator, ob das Programm noch läuft, das dem Feed folgt, oder " +
+			"widerrufen Sie den Feed, wenn er nicht mehr gebraucht wird.",
+	},
+	{"generation %d by %s", "Generation %d durch %s"},
+}
