@@ -214,6 +214,7 @@ func (s *siege) strange(ctx context.Context, random *rand.Rand) {
 	s.try(ctx, invented, api+"/api/v1/tenants/"+invented, "perennial_"+invented, nil)
 	s.try(ctx, "POST", api+"/api/v1/tenants", "", strings.NewReader("{}"), "Idempotency-Key", invented)
 	s.try(ctx, "GET", api+"/rollover/"+invented, "", nil)
+	s.try(ctx, "GET", api+"/feeds/"+invented+"/"+invented+"/certificates.jws", "", nil)
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(gateway, "http://"))
 	if err != nil {
 		return

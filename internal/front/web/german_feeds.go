@@ -3,10 +3,10 @@ package web
 // germanFeeds holds the German texts about feeds.
 var germanFeeds = []translation{
 	{
-		"A receiver that follows a feed fetches each new certificate before it is used, so nobody has to install it. " +
+		"A receiver that follows a feed fetches each new certificate before it is used, and need not be changed by hand. " +
 			"Create the feed and give its address to the receiver's administrator.",
-		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird. Niemand muss es dann " +
-			"installieren. Erstellen Sie den Feed, und geben Sie seine Adresse dem Administrator des Empfängers.",
+		"Ein Empfänger, der einem Feed folgt, holt jedes neue Zertifikat, bevor es verwendet wird, und muss nicht von Hand " +
+			"geändert werden. Erstellen Sie den Feed, und geben Sie seine Adresse dem Administrator des Empfängers.",
 	},
 	{"Address for %s, shown only once:", "Adresse für %s (wird nur einmal angezeigt):"},
 	{"Could not create the address", "Die Adresse konnte nicht erstellt werden"},
@@ -44,8 +44,8 @@ var germanFeeds = []translation{
 	},
 	{
 		"These feeds were fetched before, but not within the last 7 days. Their receivers may miss the next certificate. " +
-			"Ask the administrator whether the program that follows the feed still runs, or revoke the feed if it is no longer " +
-			"needed.",
+			"Ask the administrator whether the program that follows the feed still runs, or revoke the feed if it is no " +
+			"longer needed.",
 		"Diese Feeds wurden früher abgerufen, aber nicht in den letzten 7 Tagen. Ihre Empfänger könnten das nächste " +
 			"Zertifikat verpassen. Fragen Sie den Administrator, ob das Programm noch läuft, das dem Feed folgt, oder " +
 			"widerrufen Sie den Feed, wenn er nicht mehr gebraucht wird.",
