@@ -230,6 +230,23 @@ func TestACertificateThatExpiresSoonIsMarked(t *testing.T) {
 	}
 }
 
+// Many renewals push out neither the presented generation nor the newest, and followers can read the document.
+func TestAFeedIsBounded(t *testing.T) {
+	w := newWorld(t, storetest.Migrated.SQLite(t))
+	address := w.create(start)
+	for i := range 40 {
+		w.renew(lifecycle.Reissue, start.Add(time.Duration(i)*time.Second))
+	}
+	p := w.read(address, start.Add(time.Minute))
+	signed, err := p.Sign(p.Document)
+	check(t, err)
+	d, err := feed.Verify(signed, address.Thumbprint)
+	if err != nil || len(d.Certificates) != 32 || d.Certificates[0].State != feed.Active ||
+		d.Certificates[1].Generation != 11 || p.Newest() != 41 {
+		t.Errorf("%s, %v", lists(d), err)
+	}
+}
+
 // The signature changes once an hour at most, so that caches can compare it.
 func TestTheSignatureIsTheSameForAnHour(t *testing.T) {
 	w := newWorld(t, storetest.Migrated.SQLite(t))
