@@ -175,6 +175,8 @@ type Learned struct {
 	UnaskedAt time.Time `json:"unasked_at,omitzero"`
 	// NewestOnlyAt is the time at which it was found to accept nothing older than what it accepted last.
 	NewestOnlyAt time.Time `json:"newest_only_at,omitzero"`
+	// FollowedAt is the time at which it was found to follow the arrangement's feed; zero if it does not.
+	FollowedAt time.Time `json:"followed_at,omitzero"`
 }
 
 // Check returns an [ErrInvalid] if the arrangement is not valid.

@@ -74,6 +74,7 @@ type (
 		Version        int64      `json:"Version"`
 		UnaskedAt      time.Time  `json:"UnaskedAt,omitzero"`
 		NewestOnlyAt   time.Time  `json:"NewestOnlyAt,omitzero"`
+		FollowedAt     time.Time  `json:"FollowedAt,omitzero"`
 		Credential     string     `json:"Credential,omitempty"`
 	}
 	wireEgress struct {
@@ -325,7 +326,7 @@ func toArrangement(a tenancy.Arrangement) wireArrangement {
 		Endpoint: a.Endpoint, Authentication: string(a.Authentication), Strategy: string(a.Strategy),
 		Generation: a.Generation, NeededOldAt: a.NeededOldAt, Egress: toEgress(a.Egress), CreatedAt: a.CreatedAt,
 		Version: a.Version, UnaskedAt: a.Learned.UnaskedAt, NewestOnlyAt: a.Learned.NewestOnlyAt,
-		Credential: string(a.Credential)}
+		FollowedAt: a.Learned.FollowedAt, Credential: string(a.Credential)}
 }
 
 func (a wireArrangement) value() tenancy.Arrangement {
@@ -333,7 +334,7 @@ func (a wireArrangement) value() tenancy.Arrangement {
 		Scenario: a.Scenario, Endpoint: a.Endpoint, Authentication: tenancy.Authentication(a.Authentication),
 		Strategy: tenancy.Strategy(a.Strategy), Generation: a.Generation, NeededOldAt: a.NeededOldAt,
 		Egress: a.Egress.value(), CreatedAt: a.CreatedAt, Version: a.Version,
-		Learned:    tenancy.Learned{UnaskedAt: a.UnaskedAt, NewestOnlyAt: a.NewestOnlyAt},
+		Learned:    tenancy.Learned{UnaskedAt: a.UnaskedAt, NewestOnlyAt: a.NewestOnlyAt, FollowedAt: a.FollowedAt},
 		Credential: tenancy.Purpose(a.Credential)}
 }
 

@@ -72,7 +72,7 @@ func newValues(t *testing.T) (v values) {
 			Generation:     2,
 			NeededOldAt:    at(2),
 			Credential:     "bank",
-			Learned:        tenancy.Learned{UnaskedAt: at(25), NewestOnlyAt: at(26)},
+			Learned:        tenancy.Learned{UnaskedAt: at(25), NewestOnlyAt: at(26), FollowedAt: at(27)},
 			Egress: tenancy.Egress{RefusalStatuses: []int{401, 403},
 				RefusalRules: []tenancy.RefusalRule{{Preset: "iis", Status: 302, Header: "Location", Contains: "/login",
 					ContentType: "text/html",

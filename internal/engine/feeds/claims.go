@@ -22,8 +22,23 @@ const mostProgram = 100
 func (f *Feeds) RecordFetch(ctx context.Context, p Publication, program string, now time.Time) error {
 	return f.record(ctx, p, claim{
 		action: "feed.fetched", last: func(of tenancy.Feed) tenancy.FeedReport { return of.Fetched },
-		write: (*store.Tx).RecordFeedFetch,
+		write: func(tx *store.Tx, ctx context.Context, arrangementID string, r tenancy.FeedReport) error {
+			if err := tx.RecordFeedFetch(ctx, arrangementID, r); err != nil {
+				return err
+			}
+			return follow(ctx, tx, arrangementID, r.At)
+		},
 	}, tenancy.FeedReport{At: now, Sequence: p.Feed.Sequence, Generation: p.Newest(), Program: Program(program)})
+}
+
+// follow stores that the receiver of an arrangement follows its feed, unless that is known. It does not if at is zero.
+func follow(ctx context.Context, tx *store.Tx, arrangementID string, at time.Time) error {
+	a, err := tx.LockArrangement(ctx, arrangementID)
+	if err != nil || a.Learned.FollowedAt.IsZero() == at.IsZero() {
+		return err
+	}
+	a.Learned.FollowedAt = at
+	return tx.SetLearned(ctx, arrangementID, a.Learned)
 }
 
 // RecordInstalled records that a follower reports generations as installed. It limits its writes as

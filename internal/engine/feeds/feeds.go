@@ -114,6 +114,9 @@ func (f *Feeds) Revoke(ctx context.Context, t tenancy.Tenant, a tenancy.Arrangem
 		if err := tx.DeleteFeed(ctx, a.ID); err != nil {
 			return err
 		}
+		if err := follow(ctx, tx, a.ID, time.Time{}); err != nil {
+			return err
+		}
 		return tx.Audit(ctx, tenancy.NewEvent(now, actor, "feed.revoked", t.Name, t.Name+"/"+a.Name, nil))
 	})
 }

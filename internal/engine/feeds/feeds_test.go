@@ -194,6 +194,45 @@ func verifies(t *testing.T, c *x509.Certificate, cas [][]byte, now time.Time) {
 	}
 }
 
+// The strategy immediate presents a generation without evidence, so it waits until a follower had time to fetch it.
+func TestTheStrategyImmediateWaitsForFollowers(t *testing.T) {
+	w := newWorld(t, storetest.Migrated.SQLite(t))
+	a := w.standing().Arrangement
+	a.Strategy = tenancy.Immediate
+	check(t, w.Store.InTx(t.Context(), func(tx *store.Tx) error { return tx.UpdateArrangement(t.Context(), a) }))
+	now := start
+	// waits returns the time between the next scheduled renewal and the first use of the new generation.
+	waits := func() time.Duration {
+		t.Helper()
+		var issued time.Time
+		for presents, until := w.standing().Rollover.Presents, now.AddDate(1, 1, 0); ; now = now.Add(12 * time.Hour) {
+			if now.After(until) {
+				t.Fatalf("generation %d is still presented on %s", presents, now)
+			}
+			check(t, w.Tick(t.Context(), now))
+			s := w.standing()
+			if issued.IsZero() && s.Certificates[len(s.Certificates)-1].Generation > presents {
+				issued = now
+			}
+			if s.Rollover.Presents > presents {
+				return now.Sub(issued)
+			}
+		}
+	}
+	address := w.create(now)
+	if got := waits(); got != 0 {
+		t.Errorf("without a follower, a generation is presented after %s", got)
+	}
+	check(t, w.feeds.RecordFetch(t.Context(), w.read(address, now), "follow", now))
+	if got := waits(); got != 48*time.Hour {
+		t.Errorf("with a follower, a generation is presented after %s", got)
+	}
+	check(t, w.feeds.Revoke(t.Context(), w.acme, w.arrangement, "alice", now))
+	if got := waits(); got != 0 {
+		t.Errorf("without the feed, a generation is presented after %s", got)
+	}
+}
+
 func TestARevokedGenerationLeavesTheFeedAtOnce(t *testing.T) {
 	each(t, func(w *world) {
 		address := w.create(start)

@@ -15,6 +15,11 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
+// followTime is the time that a receiver has to fetch a new generation from its feed before the strategy immediate
+// presents it. Followers fetch every hour, or once a day as a cron job. A tenth of the lifetime is the limit for
+// short-lived certificates.
+const followTime = 48 * time.Hour
+
 // A Standing is an arrangement with the state of its roll-over and the certificates that can be presented, oldest
 // first.
 type Standing struct {
@@ -41,7 +46,7 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certifi
 			continue
 		}
 		g := rollover.Generation{Number: c.Generation, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-			Revoked: c.State == tenancy.Revoked, NoticedUntil: c.NoticedUntil}
+			Revoked: c.State == tenancy.Revoked, NoticedUntil: noticedUntil(a, c)}
 		for _, known := range evidence {
 			if known.Generation == c.Generation {
 				g.PresentedAt, g.Verdict, g.VerdictAt, g.By = known.PresentedAt, known.Verdict, known.VerdictAt, known.Source
@@ -51,6 +56,19 @@ func Assemble(t tenancy.Tenant, a tenancy.Arrangement, inReach []tenancy.Certifi
 		r.Generations = append(r.Generations, g)
 	}
 	return Standing{Tenant: t, Arrangement: a, Rollover: r, Certificates: presentable, Evidence: evidence}
+}
+
+// noticedUntil returns the end of the notice of a generation: that of the key users and, with the strategy immediate,
+// of a receiver that follows the feed. The other strategies wait for evidence.
+func noticedUntil(a tenancy.Arrangement, c tenancy.Certificate) time.Time {
+	if a.Strategy != tenancy.Immediate || a.Learned.FollowedAt.IsZero() {
+		return c.NoticedUntil
+	}
+	followed := c.CreatedAt.Add(min(followTime, c.NotAfter.Sub(c.NotBefore)/10))
+	if followed.After(c.NoticedUntil) {
+		return followed
+	}
+	return c.NoticedUntil
 }
 
 // ofCredential returns the certificates of one credential. Most tenants have no other.
