@@ -30,8 +30,8 @@ type form struct {
 // callers have sent them.
 var forms = map[string]form{
 	"nginx":   {"Ssl-Client-Cert", escapedPEM, "X-Forwarded-Host"},
-	"caddy":   {"Ssl-Client-Cert", base64DER, "X-Forwarded-Host"},
-	"traefik": {"X-Forwarded-Tls-Client-Cert", escapedList, "X-Forwarded-Host"},
+	"caddy":   {"Ssl-Client-Cert", base64List, "X-Forwarded-Host"},
+	"traefik": {"X-Forwarded-Tls-Client-Cert", base64List, "X-Forwarded-Host"},
 	"envoy":   {"X-Forwarded-Client-Cert", envoyElement, "X-Forwarded-Host"},
 	"rfc9440": {"Client-Cert", byteSequence, "X-Forwarded-Host"},
 }
@@ -124,22 +124,10 @@ func blocks(text string) (all [][]byte, err error) {
 	return all, nil
 }
 
-// base64DER reads {http.request.tls.client.certificate_der_base64} of Caddy.
-func base64DER(values []string) ([][]byte, error) {
-	der, err := base64.StdEncoding.DecodeString(values[0])
-	if err != nil {
-		return nil, errors.New("not base64")
-	}
-	return [][]byte{der}, nil
-}
-
-// escapedList reads the header of Traefik's PassTLSClientCert: certificates in base64, with commas between them.
-func escapedList(values []string) (all [][]byte, err error) {
-	text, err := url.QueryUnescape(strings.ReplaceAll(values[0], "+", "%2B"))
-	if err != nil {
-		return nil, errors.New("not URL-encoded")
-	}
-	for part := range strings.SplitSeq(text, ",") {
+// base64List reads {http.request.tls.client.certificate_der_base64} of Caddy, and the header of Traefik's
+// PassTLSClientCert, which has commas between certificates.
+func base64List(values []string) (all [][]byte, err error) {
+	for part := range strings.SplitSeq(values[0], ",") {
 		der, err := base64.StdEncoding.DecodeString(part)
 		if err != nil {
 			return nil, errors.New("not base64")
