@@ -99,6 +99,8 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 	$(GO) test ./acceptance -run '^$$' -fuzz FuzzDecide -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzExplain -fuzztime $(FUZZ)
+	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzPassedOn -fuzztime $(FUZZ)
+	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzReadCheck -fuzztime $(FUZZ)
 	$(GO) test ./internal/feed -run '^$$' -fuzz FuzzVerify -fuzztime $(FUZZ)
 
 properties: ## the invariants over many more drawn histories than "make test" takes

@@ -38,7 +38,8 @@ type Known struct {
 // NewKnown returns what decisions need of a certificate.
 func NewKnown(c *x509.Certificate) Known {
 	k := Known{Fingerprint: sha256.Sum256(c.Raw), Body: sha256.Sum256(c.RawTBSCertificate), NotBefore: c.NotBefore,
-		NotAfter: c.NotAfter, DER: c.Raw, subject: nameKey(c.RawSubject), issuer: nameKey(c.RawIssuer), key: strengthOf(c), clients: usageOf(c)}
+		NotAfter: c.NotAfter, DER: c.Raw, subject: nameKey(c.RawSubject), issuer: nameKey(c.RawIssuer),
+		key: strengthOf(c), clients: usageOf(c)}
 	if c.SerialNumber != nil {
 		k.serial = string(c.SerialNumber.Bytes())
 	}

@@ -50,8 +50,13 @@ type site struct {
 func newSite(t *testing.T) *site {
 	s := &site{t: t, ca: testca.New(t, "Passport", begin), clock: at(inWindow)}
 	s.first = s.client("acme", begin)
-	s.partner = acceptance.Partner{Name: "acme-c4c", Rule: acceptance.Successor, Trust: []*x509.Certificate{s.ca.Root},
-		Known: []acceptance.Known{acceptance.NewKnown(s.first.Leaf)}, Window: policy.Days(62)}
+	s.partner = acceptance.Partner{
+		Name:   "acme-c4c",
+		Rule:   acceptance.Successor,
+		Trust:  []*x509.Certificate{s.ca.Root},
+		Known:  []acceptance.Known{acceptance.NewKnown(s.first.Leaf)},
+		Window: policy.Days(62),
+	}
 	return s
 }
 
@@ -114,7 +119,9 @@ func (s *site) call(c *http.Client, url string, headers ...string) (status int, 
 }
 
 // echo answers with the partner.
-var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, guard.PartnerOf(r.Context())) })
+var echo = http.HandlerFunc(
+	func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, guard.PartnerOf(r.Context())) },
+)
 
 func TestOnlyCallsWithAnAcceptedCertificateReachTheHandler(t *testing.T) {
 	s := newSite(t)
@@ -138,7 +145,8 @@ func TestOnlyCallsWithAnAcceptedCertificateReachTheHandler(t *testing.T) {
 	}
 	plain := httptest.NewServer(g.Handler(echo))
 	defer plain.Close()
-	if status, text := s.call(http.DefaultClient, plain.URL); status != http.StatusForbidden || text != "no-certificate" {
+	if status, text := s.call(http.DefaultClient, plain.URL); status != http.StatusForbidden ||
+		text != "no-certificate" {
 		t.Errorf("without TLS: %d %s", status, text)
 	}
 }
@@ -194,11 +202,29 @@ func TestACallerCannotForgeWhoHeIs(t *testing.T) {
 	s := newSite(t)
 	var got http.Header
 	g := s.guard(guard.Options{})
-	url := s.serve(g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })))
+	url := s.serve(
+		g.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })),
+	)
 	for _, c := range []*http.Client{s.caller(s.first), {Transport: &http.Transport{ // HTTP/1.1 keeps the spelling
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{s.first}}}}} {
-		s.call(c, url, "Perennial-Partner", "globex", "perennial_partner", "globex", "Client_Cert", "x", "CLIENT-CERT", "x",
-			"Client-Cert-Chain", "x", "Perennial-Anything", "x", "client-cert_chain", "x")
+		s.call(
+			c,
+			url,
+			"Perennial-Partner",
+			"globex",
+			"perennial_partner",
+			"globex",
+			"Client_Cert",
+			"x",
+			"CLIENT-CERT",
+			"x",
+			"Client-Cert-Chain",
+			"x",
+			"Perennial-Anything",
+			"x",
+			"client-cert_chain",
+			"x",
+		)
 		var kept []string
 		for name := range got {
 			if n := strings.ReplaceAll(strings.ToLower(name), "_", "-"); strings.HasPrefix(n, "perennial") ||
@@ -207,7 +233,10 @@ func TestACallerCannotForgeWhoHeIs(t *testing.T) {
 			}
 		}
 		if len(kept) != 3 || got.Get("Perennial-Partner") != "acme-c4c" || len(got["Perennial-Partner"]) != 1 ||
-			!strings.HasPrefix(got.Get("Client-Cert"), ":MII") || !strings.HasSuffix(got.Get("Client-Cert-Chain"), ":") {
+			!strings.HasPrefix(
+				got.Get("Client-Cert"),
+				":MII",
+			) || !strings.HasSuffix(got.Get("Client-Cert-Chain"), ":") {
 			t.Errorf("the application got %v", kept)
 		}
 		c.CloseIdleConnections()
@@ -217,7 +246,9 @@ func TestACallerCannotForgeWhoHeIs(t *testing.T) {
 func TestACallerCannotHaveAProxyRemoveWhoHeIs(t *testing.T) {
 	s := newSite(t)
 	var got http.Header
-	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	behind := httptest.NewServer(
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }),
+	)
 	t.Cleanup(behind.Close)
 	target, err := url.Parse(behind.URL)
 	testenv.Check(t, err)
@@ -226,7 +257,10 @@ func TestACallerCannotHaveAProxyRemoveWhoHeIs(t *testing.T) {
 		Certificates: []tls.Certificate{s.first}})
 	testenv.Check(t, err)
 	t.Cleanup(func() { c.Close() })
-	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close, Perennial-Partner, client-cert\r\n\r\n")
+	_, err = io.WriteString(
+		c,
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: close, Perennial-Partner, client-cert\r\n\r\n",
+	)
 	testenv.Check(t, err)
 	_, err = io.ReadAll(c)
 	testenv.Check(t, err)

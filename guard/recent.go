@@ -29,7 +29,12 @@ type verdict struct {
 	certificate, chain string
 }
 
-func newVerdict(d acceptance.Decision, partners *acceptance.Partners, chain []*x509.Certificate, now time.Time) *verdict {
+func newVerdict(
+	d acceptance.Decision,
+	partners *acceptance.Partners,
+	chain []*x509.Certificate,
+	now time.Time,
+) *verdict {
 	v := &verdict{decision: d, partners: partners, at: now, until: now.Add(fresh)}
 	bound := func(t time.Time) {
 		if t.After(now) && t.Before(v.until) {

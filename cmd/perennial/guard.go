@@ -99,9 +99,22 @@ func (c guardInitCmd) Run(e env) error {
 	if err != nil {
 		host = "localhost"
 	}
-	created, err := guard.Plan{Path: c.Config, From: data, Name: c.Name, Policy: c.Policy, Window: c.Window, Listen: c.Listen,
-		Upstream: c.Upstream, Cert: c.ServerCert, Key: c.ServerKey, ACMEHosts: c.ACME, Hostname: host,
-		PolicySource: service.ReadPolicy}.Write(e.now())
+	created, err := guard.Plan{
+		Path:         c.Config,
+		From:         data,
+		Name:         c.Name,
+		Policy:       c.Policy,
+		Window:       c.Window,
+		Listen:       c.Listen,
+		Upstream:     c.Upstream,
+		Cert:         c.ServerCert,
+		Key:          c.ServerKey,
+		ACMEHosts:    c.ACME,
+		Hostname:     host,
+		PolicySource: service.ReadPolicy,
+	}.Write(
+		e.now(),
+	)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.From, err)
 	}
@@ -110,14 +123,26 @@ func (c guardInitCmd) Run(e env) error {
 		certfile.Name(created.Known.RawSubject), day(created.Known.NotAfter))
 	fmt.Fprintf(e.out, "Its successor is accepted from %s on, beside it.\n", day(created.From))
 	if created.WithoutCA {
-		fmt.Fprintln(e.out, "The file has no certificate of its CA: the partner must send that with its calls, as most do, or "+
-			"add it to known.")
+		fmt.Fprintln(
+			e.out,
+			"The file has no certificate of its CA: the partner must send that with its calls, as most do, or "+
+				"add it to known.",
+		)
 	}
 	if created.SelfSigned {
-		fmt.Fprintf(e.out, "The guard's own certificate is self-signed, for %s: use --server-cert and --server-key, or --acme, "+
-			"if callers verify it.\n", host)
+		fmt.Fprintf(
+			e.out,
+			"The guard's own certificate is self-signed, for %s: use --server-cert and --server-key, or --acme, "+
+				"if callers verify it.\n",
+			host,
+		)
 	}
-	fmt.Fprintf(e.out, "Written: %s\nNext: perennial guard --config %s\n", strings.Join(created.Files, ", "), c.Config)
+	fmt.Fprintf(
+		e.out,
+		"Written: %s\nNext: perennial guard --config %s\n",
+		strings.Join(created.Files, ", "),
+		c.Config,
+	)
 	return nil
 }
 
@@ -209,8 +234,14 @@ func (c guardStatusCmd) Run(e env) error {
 	if c.Output == "json" {
 		lines := []statusJSON{}
 		for _, v := range all {
-			line := statusJSON{Partner: v.Partner, SHA256: v.Fingerprint.String(), Standing: v.Standing, NotAfter: v.NotAfter.UTC(),
-				By: v.By, Reason: v.Reason}
+			line := statusJSON{
+				Partner:  v.Partner,
+				SHA256:   v.Fingerprint.String(),
+				Standing: v.Standing,
+				NotAfter: v.NotAfter.UTC(),
+				By:       v.By,
+				Reason:   v.Reason,
+			}
 			if !v.ExpectedFrom.IsZero() {
 				line.ExpectedFrom, line.ExpectedUntil = &v.ExpectedFrom, &v.ExpectedUntil
 			}
@@ -237,7 +268,11 @@ func (c guardStatusCmd) Run(e env) error {
 		return err
 	}
 	if held > 0 {
-		fmt.Fprintf(e.out, "\n%d held: decide with perennial guard accept SHA-256, or perennial guard refuse SHA-256.\n", held)
+		fmt.Fprintf(
+			e.out,
+			"\n%d held: decide with perennial guard accept SHA-256, or perennial guard refuse SHA-256.\n",
+			held,
+		)
 	}
 	return nil
 }
@@ -284,7 +319,12 @@ func (d guardDecision) decide(e env, standing guard.Standing) error {
 	if standing == guard.Declined {
 		what = "is refused from now on, also if the rule would accept it, as a certificate of"
 	}
-	fmt.Fprintf(e.out, "The certificate %s %s %s. A running guard follows within a second.\n", certfile.Fingerprint(v.DER)[:16],
-		what, v.Partner)
+	fmt.Fprintf(
+		e.out,
+		"The certificate %s %s %s. A running guard follows within a second.\n",
+		certfile.Fingerprint(v.DER)[:16],
+		what,
+		v.Partner,
+	)
 	return nil
 }

@@ -45,11 +45,11 @@ type Document struct {
 	Arrangement string `json:"arrangement"`
 	// Sequence grows with every change of the document.
 	Sequence uint64 `json:"sequence"`
-	// PublishedAt is when this document was signed, to the hour, and ValidUntil is when it stops to be fresh: a follower
-	// keeps its last good state beyond that, and warns.
+	// PublishedAt is the time of the signature, to the hour. ValidUntil is the end of its freshness: a follower keeps its
+	// last good state beyond that, and warns.
 	PublishedAt time.Time `json:"published_at"`
 	ValidUntil  time.Time `json:"valid_until"`
-	// RefreshHint is how often to fetch, in seconds.
+	// RefreshHint is the time between two fetches, in seconds.
 	RefreshHint int `json:"refresh_hint"`
 	// Certificates are in the order of their generations.
 	Certificates []Certificate `json:"certificates"`

@@ -70,8 +70,9 @@ func TestADocumentIsRefused(t *testing.T) {
 		"no certificate":     {changed(func(d *feed.Document) { d.Certificates = nil }), "0 certificates"},
 		"many certificates":  {changed(func(d *feed.Document) { d.CAs = make([][]byte, 64) }), "64 CAs"},
 		"an unknown state":   {changed(func(d *feed.Document) { d.Certificates[0].State = "lost" }), `unknown state "lost"`},
-		"a damaged one":      {changed(func(d *feed.Document) { d.Certificates[0].DER = []byte{1} }), "generation 1 of the feed"},
-		"a damaged CA":       {changed(func(d *feed.Document) { d.CAs[0] = []byte{1} }), "a CA of the feed"},
+		"a damaged one": {changed(func(d *feed.Document) { d.Certificates[0].DER = []byte{1} }),
+			"generation 1 of the feed"},
+		"a damaged CA": {changed(func(d *feed.Document) { d.CAs[0] = []byte{1} }), "a CA of the feed"},
 	} {
 		if _, err := feed.Verify(c.signed, thumbprint); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)

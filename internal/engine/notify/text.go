@@ -8,7 +8,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A Text is a mail of plain text to one address, which is no notice of a tenant.
+// A Text is a mail of plain text to one address, without a notice of a tenant.
 type Text struct {
 	Address   string
 	Subject   string

@@ -39,26 +39,27 @@ var forms = map[string]form{
 // endpoint returns the decision endpoint for a proxy: 200 with the partner's name, or 403.
 func (s *Service) endpoint(d Decide) (http.Handler, error) {
 	f, known := forms[d.From]
-	if !known {
-		return nil, fmt.Errorf("from: invalid value %q: use %s", d.From, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
+	if !known && d.From != envoyGRPC {
+		return nil, fmt.Errorf(
+			"from: invalid value %q: use %s",
+			d.From,
+			strings.Join(append(slices.Sorted(maps.Keys(forms)),
+				envoyGRPC), ", "),
+		)
 	}
 	if !serve.IsLoopback(d.Listen) && !strings.HasPrefix(d.Listen, "unix:") {
-		return nil, fmt.Errorf("listen: %s can be reached from outside, and whoever reaches it chooses the certificate: use "+
-			"127.0.0.1:PORT", d.Listen)
+		return nil, fmt.Errorf(
+			"listen: %s can be reached from outside, and whoever reaches it chooses the certificate: use "+
+				"127.0.0.1:PORT",
+			d.Listen,
+		)
+	}
+	if d.From == envoyGRPC {
+		return http.HandlerFunc(s.check), nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		call := core.Call{At: s.now(), Remote: remoteOf(r), Host: r.Header.Get(f.host)}
 		chain, err := f.chain(r.Header)
-		switch {
-		case err != nil:
-			call.Decision = Unreadable(err)
-		case len(chain) == 0:
-			call.Decision = core.WithoutCertificate
-		default:
-			call.Chain = chain
-			call.Decision, call.Accepted = s.guard.Decide(chain)
-		}
-		s.decided(call)
+		call := s.decide(remoteOf(r), r.Header.Get(f.host), chain, err)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Perennial-Code", string(call.Decision.Code))
 		if !call.Accepted {
@@ -67,6 +68,21 @@ func (s *Service) endpoint(d Decide) (http.Handler, error) {
 		}
 		w.Header().Set(core.PartnerHeader, call.Decision.Partner)
 	}), nil
+}
+
+// decide decides about a call that a proxy asks about. err is the reason why its certificate cannot be read.
+func (s *Service) decide(remote, host string, chain []*x509.Certificate, err error) core.Call {
+	call := core.Call{At: s.now(), Remote: remote, Host: host, Chain: chain}
+	switch {
+	case err != nil:
+		call.Decision = Unreadable(err)
+	case len(chain) == 0:
+		call.Decision = core.WithoutCertificate
+	default:
+		call.Decision, call.Accepted = s.guard.Decide(chain)
+	}
+	s.decided(call)
+	return call
 }
 
 // remoteOf returns the address of the caller as the proxy states it. It is for the log.
@@ -91,6 +107,11 @@ func (f form) chain(h http.Header) (chain []*x509.Certificate, err error) {
 	if f.header == forms["rfc9440"].header {
 		values = append(values, h["Client-Cert-Chain"]...)
 	}
+	return f.parsed(values)
+}
+
+// parsed parses the certificates in values.
+func (f form) parsed(values []string) (chain []*x509.Certificate, err error) {
 	all, err := f.read(values)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.header, err)

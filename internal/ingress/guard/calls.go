@@ -58,7 +58,7 @@ func (l *callLog) add(c core.Call) (logged bool) {
 	}
 	message := "a call was refused"
 	if c.Accepted {
-		message = "a call was accepted, although its certificate is held: decide about it with perennial guard accept or refuse"
+		message = "a call was accepted, although its certificate is held: decide with perennial guard accept or refuse"
 	}
 	return l.once(c.At, cause, slog.LevelWarn, message, attrs...)
 }
@@ -66,7 +66,9 @@ func (l *callLog) add(c core.Call) (logged bool) {
 // describe returns what an administrator needs to know about a certificate. Callers choose its names.
 func describe(c *x509.Certificate) []any {
 	attrs := []any{"subject", shown(c.RawSubject), "issuer", shown(c.RawIssuer), "serial",
-		hex.EncodeToString(c.SerialNumber.Bytes()), "sha256", certfile.Fingerprint(c.Raw), "not_after", c.NotAfter.UTC()}
+		hex.EncodeToString(
+			c.SerialNumber.Bytes(),
+		), "sha256", certfile.Fingerprint(c.Raw), "not_after", c.NotAfter.UTC()}
 	if len(c.Raw) <= mostLoggedDER {
 		attrs = append(attrs, "certificate", base64.StdEncoding.EncodeToString(c.Raw))
 	}
@@ -108,19 +110,22 @@ func (l *callLog) once(at time.Time, cause string, level slog.Level, message str
 	return true
 }
 
-// handshakes is where the HTTP server writes its errors.
+// handshakes receives the errors of the HTTP server.
 type handshakes struct {
 	log *callLog
 	now func() time.Time
 }
 
-// hints are what a failed handshake means to an administrator, by a part of its error.
+// hints explain failed handshakes to an administrator, by a part of the error.
 var hints = []struct{ part, hint string }{
 	{"unknown certificate authority", "the caller does not trust the CA of this guard's server certificate"},
 	{"bad certificate", "the caller does not accept this guard's server certificate"},
-	{"certificate expired", "the caller says that this guard's server certificate has expired"},
+	{"certificate expired", "to the caller, this guard's server certificate has expired"},
 	{"unknown certificate", "the caller does not accept this guard's server certificate"},
-	{"invalid signature by the client certificate", "the caller does not have the key of the certificate that it presents"},
+	{
+		"invalid signature by the client certificate",
+		"the caller does not have the key of the certificate that it presents",
+	},
 	{"failed to parse certificate", "the caller's certificate cannot be read"},
 	{"protocol version", "the caller speaks neither TLS 1.2 nor TLS 1.3"},
 	{"client sent an HTTP request", "the caller speaks HTTP without TLS"},

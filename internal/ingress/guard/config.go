@@ -1,5 +1,10 @@
-// Package guard is the receiver's half: it reads which partners call a system, and explains which of their certificates
-// are accepted. The decisions are those of package acceptance.
+// Package guard is the receiver's half: a process in front of a system, or beside its proxy, that accepts the
+// certificates of partners by rule, through their renewals. The decisions are those of package acceptance. The package
+// with the same name in the root of the module makes and remembers them for each call.
+//
+// It promises that a message is never refused because the guard cannot write, read its files or send a mail: it
+// continues with what it has, and reports that in its log and its metrics. What strangers can make grow is bounded:
+// verdicts, lines in the log, certificates that are held, mails, connections.
 package guard
 
 import (

@@ -82,7 +82,11 @@ func (r *reader) crls(name string) (lists []*x509.RevocationList, err error) {
 	for _, der := range all {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return nil, fmt.Errorf("%s: not a revocation list (PEM or DER): %s", name, strings.TrimPrefix(err.Error(), "x509: "))
+			return nil, fmt.Errorf(
+				"%s: not a revocation list (PEM or DER): %s",
+				name,
+				strings.TrimPrefix(err.Error(), "x509: "),
+			)
 		}
 		lists = append(lists, list)
 	}

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +53,7 @@ type sites struct {
 type site struct {
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	handler     http.Handler
+	acmeHosts   []string // for which certificate asks a CA
 }
 
 func openFront(c Config, g *core.Guard, calls *callLog, now func() time.Time, logger *slog.Logger) (*front, error) {
@@ -81,6 +84,33 @@ func (f *front) serve() error {
 		return nil
 	}
 	return err
+}
+
+// obtainEvery is the time between two attempts to get a certificate.
+const obtainEvery = time.Minute
+
+// obtain gets the certificates of a CA before the first call needs them, which would not wait for it.
+func (f *front) obtain(ctx context.Context, logger *slog.Logger) {
+	again := time.NewTicker(obtainEvery)
+	defer again.Stop()
+	for {
+		all := f.sites.Load()
+		for _, s := range append(slices.Collect(maps.Values(all.byName)), all.first) {
+			for _, host := range s.acmeHosts {
+				hello := &tls.ClientHelloInfo{ServerName: host, SupportedVersions: []uint16{tls.VersionTLS13},
+					CipherSuites:    []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+					SupportedCurves: []tls.CurveID{tls.CurveP256}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
+				if _, err := s.certificate(hello); err != nil {
+					logger.Warn("cannot get the guard's own certificate: another attempt follows in a minute", "host", host, "error", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // shutdown waits for calls in flight until the context ends.
@@ -131,6 +161,7 @@ func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
 			if s.certificate, err = fromACME(h.Server.ACME, filepath.Join(filepath.Dir(c.State), "guard-acme")); err != nil {
 				return nil, fmt.Errorf("server: acme: %w", err)
 			}
+			s.acmeHosts = h.Server.ACME.Hosts
 		default:
 			pair, err := tls.LoadX509KeyPair(h.Server.Cert, h.Server.Key)
 			if err != nil {
@@ -245,7 +276,9 @@ func newTransport(h Host) (*http.Transport, error) {
 			return nil, fmt.Errorf("upstream_tls: the guard's certificate towards the upstream: %w", err)
 		}
 		// It is presented whatever CAs the upstream names, so that the upstream can state why it does not accept it.
-		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &pair, nil
+		}
 	}
 	return t, nil
 }

@@ -103,7 +103,8 @@ partners:
 	for i, w := range want {
 		p := c.Partners[i]
 		if p.Rule != w.rule || p.Window.Of(360*policy.Day) != w.window || p.OnHold != w.onHold || len(p.Trust) != w.trust ||
-			len(p.Known) != 1 || len(p.CAs) != 1 {
+			len(p.Known) != 1 ||
+			len(p.CAs) != 1 {
 			t.Errorf("%s: %+v", p.Name, p)
 		}
 	}
@@ -159,7 +160,9 @@ func TestARevocationListIsReadInBothForms(t *testing.T) {
 
 func TestAFileIsExplainedAsACallWouldBe(t *testing.T) {
 	f := newFolder(t)
-	c, err := f.load("partners:\n  - name: acme\n    known: [tenant.pem]\n    trust: [root.pem]\n    policy: sap-c4c\n")
+	c, err := f.load(
+		"partners:\n  - name: acme\n    known: [tenant.pem]\n    trust: [root.pem]\n    policy: sap-c4c\n",
+	)
 	testenv.Check(t, err)
 	partners, err := acceptance.New(c.Partners)
 	testenv.Check(t, err)

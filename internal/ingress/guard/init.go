@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -62,14 +63,17 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 	}
 	c.Known, c.WithoutCA = leafs[0], len(cas) == 0
 	if now.After(c.Known.NotAfter) {
-		return c, fmt.Errorf("the certificate expired on %s: ask the partner for the one in use", moment(c.Known.NotAfter))
+		return c, fmt.Errorf(
+			"the certificate expired on %s: ask the partner for the one in use",
+			moment(c.Known.NotAfter),
+		)
 	}
 	c.Partner = p.Name
 	if c.Partner == "" {
 		c.Partner = nameFor(c.Known)
 	}
 	dir := filepath.Dir(p.Path)
-	known := c.Partner + ".pem"
+	known := slug(c.Partner) + ".pem"
 	var content bytes.Buffer
 	for _, cert := range append(leafs, cas...) {
 		pem.Encode(&content, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
@@ -90,7 +94,11 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 		}
 		c.SelfSigned = true
 		server = "{cert: server.pem, key: server.key}"
-		files = append(files, file{filepath.Join(dir, "server.pem"), cert}, file{filepath.Join(dir, "server.key"), key})
+		files = append(
+			files,
+			file{filepath.Join(dir, "server.pem"), cert},
+			file{filepath.Join(dir, "server.key"), key},
+		)
 	}
 	files = append(files, file{p.Path, p.document(c.Partner, known, server)})
 	err = p.create(&c, files)
@@ -170,16 +178,22 @@ func scalar(text string) string {
 	return string(quoted)
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9]+`)
-
 // nameFor returns a name for the partner from its certificate.
 func nameFor(c *x509.Certificate) string {
 	for _, text := range append([]string{c.Subject.CommonName}, c.Subject.Organization...) {
-		if name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "-"); name != "" {
-			return name[:min(len(name), 60)]
+		if name := slug(text); name != slug("") {
+			return name
 		}
 	}
-	return "partner"
+	return slug("")
+}
+
+var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slug returns a text as a name of a file, of at most 60 letters, digits and hyphens.
+func slug(text string) string {
+	name := strings.Trim(notInSlug.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	return cmp.Or(name[:min(len(name), 60)], "partner")
 }
 
 // selfSignedFor is the validity of a self-signed certificate.
@@ -195,10 +209,17 @@ func selfSigned(host string, now time.Time) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: host}, NotBefore: now.Add(-time.Hour),
-		NotAfter: now.AddDate(selfSignedFor, 0, 0), DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: host},
+		NotBefore:             now.Add(-time.Hour),
+		NotAfter:              now.AddDate(selfSignedFor, 0, 0),
+		DNSNames:              []string{"localhost"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = append(template.IPAddresses, ip)
 	} else if host != "localhost" {

@@ -36,7 +36,7 @@ func newMetrics() *metrics {
 		held: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_held_certificates",
 			Help: "Certificates about which a person is asked."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_failures_total",
-			Help: "Failures of the guard itself: to store what it has seen, to read its files, to send a mail, to fetch a feed."},
+			Help: "Failures of the guard itself: to store what it saw, to read its files, to send mail, to fetch a feed."},
 			[]string{"of"}),
 	}
 	m.accepted = m.calls.WithLabelValues(string(acceptance.Pinned), "true")

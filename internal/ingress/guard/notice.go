@@ -33,8 +33,12 @@ func announce(log *slog.Logger, v Sighting) {
 	if v.Standing == Held {
 		level = slog.LevelWarn
 	}
-	log.Log(context.Background(), level, v.sentence(c), append([]any{"partner", v.Partner, "standing", v.Standing, "code",
-		v.Code}, describe(c)...)...)
+	log.Log(
+		context.Background(),
+		level,
+		v.sentence(c),
+		append([]any{"partner", v.Partner, "standing", v.Standing, "code",
+			v.Code}, describe(c)...)...)
 }
 
 func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
@@ -49,8 +53,12 @@ func (v Sighting) sentence(c *x509.Certificate) string {
 		return fmt.Sprintf("%s has renewed its certificate (valid until %s): accepted as successor", v.Partner,
 			moment(c.NotAfter))
 	}
-	return fmt.Sprintf("%s has a new certificate (valid until %s): accepted, because %s", v.Partner, moment(c.NotAfter),
-		v.Reason)
+	return fmt.Sprintf(
+		"%s has a new certificate (valid until %s): accepted, because %s",
+		v.Partner,
+		moment(c.NotAfter),
+		v.Reason,
+	)
 }
 
 // subject is that of a mail about sightings.
@@ -84,10 +92,18 @@ func body(all []Sighting, config string) string {
 		short := fingerprint[:16]
 		fmt.Fprintf(&b, "%s.\n\n", v.sentence(c))
 		if v.Standing == Held {
-			fmt.Fprintf(&b, "Please ask %s, over a channel that you know, whether this certificate is theirs. Then run one of:\n\n"+
-				"    perennial guard accept %s --config %s\n    perennial guard refuse %s --config %s\n\n", v.Partner, short, config, short, config)
+			fmt.Fprintf(
+				&b,
+				"Please ask %s, over a channel that you know, whether this certificate is theirs. Then run one of:\n\n"+
+					"    perennial guard accept %s --config %s\n    perennial guard refuse %s --config %s\n\n",
+				v.Partner,
+				short,
+				config,
+				short,
+				config,
+			)
 		} else {
-			fmt.Fprintf(&b, "You have nothing to do: the old and the new certificate are both accepted until the old one expires.\n"+
+			fmt.Fprintf(&b, "You have nothing to do: both certificates are accepted until the old one expires.\n"+
 				"If this is not a renewal that you expect, run:\n\n    perennial guard refuse %s --config %s\n\n",
 				short, config)
 		}
@@ -102,8 +118,13 @@ func body(all []Sighting, config string) string {
 
 // data describes a certificate in a line of a mail.
 func data(c *x509.Certificate) string {
-	return fmt.Sprintf("serial %s, subject %s, issued by %s, valid until %s", hex.EncodeToString(c.SerialNumber.Bytes()),
-		shown(c.RawSubject), shown(c.RawIssuer), moment(c.NotAfter))
+	return fmt.Sprintf(
+		"serial %s, subject %s, issued by %s, valid until %s",
+		hex.EncodeToString(c.SerialNumber.Bytes()),
+		shown(c.RawSubject),
+		shown(c.RawIssuer),
+		moment(c.NotAfter),
+	)
 }
 
 // mostShown limits a name in a log or a mail, in characters.

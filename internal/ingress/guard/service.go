@@ -208,6 +208,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	all.Go(func() { s.remember(ctx) })
 	all.Go(func() { s.follow(ctx) })
 	all.Go(func() { s.mail(ctx) })
+	if s.front != nil {
+		go s.front.obtain(ctx, s.log) // an attempt has no context, and ends with the process
+	}
 	ready()
 	var err error
 	select {
@@ -263,7 +266,7 @@ func (s *Service) remember(ctx context.Context) {
 	}
 }
 
-// store stores the sightings that wait. Those that cannot be stored stay in memory, where they count all the same.
+// store stores the sightings that wait. Those that cannot be stored stay in memory, and count as well.
 func (s *Service) store(ctx context.Context) {
 	s.mu.Lock()
 	waiting := slices.Clone(s.waiting)
@@ -275,8 +278,16 @@ func (s *Service) store(ctx context.Context) {
 		added, err := s.state.add(ctx, v)
 		s.metrics.failed("state", err)
 		if err != nil {
-			s.warn("state", "cannot store a certificate that was seen: it is kept in memory until that works", "partner",
-				v.Partner, "file", s.state.path, "error", err)
+			s.warn(
+				"state",
+				"cannot store a certificate that was seen: it is kept in memory until that works",
+				"partner",
+				v.Partner,
+				"file",
+				s.state.path,
+				"error",
+				err,
+			)
 			return
 		}
 		s.mu.Lock()

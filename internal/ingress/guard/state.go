@@ -36,7 +36,7 @@ type Sighting struct {
 	// Was is the certificate before it (DER); empty if there is none.
 	Was []byte
 	At  time.Time
-	// By is who has decided: the rule, the feed, or a person.
+	// By names what has decided: the rule, the feed, or a person.
 	By string
 }
 
@@ -68,7 +68,7 @@ CREATE TABLE feeds (
 PRAGMA user_version = 1;
 `
 
-// State is what a guard remembers: an SQLite file, which the commands for people open too.
+// State stores what a guard remembers, in an SQLite file that the commands for people open too.
 type State struct {
 	path string
 	db   *sql.DB
@@ -241,20 +241,33 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 	case err != nil:
 		return v, err
 	case len(found) == 0:
-		return v, fmt.Errorf("the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those "+
-			"that it has seen", sha256)
+		return v, fmt.Errorf(
+			"the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those "+
+				"that it has seen",
+			sha256,
+		)
 	case len(found) > 1:
-		return v, fmt.Errorf("%d certificates have a SHA-256 that begins with %s: give more digits, or --partner", len(found),
-			sha256)
+		return v, fmt.Errorf(
+			"%d certificates have a SHA-256 that begins with %s: give more digits, or --partner",
+			len(found),
+			sha256,
+		)
 	}
 	v = found[0]
 	v.Standing, v.By = standing, by
-	_, err = s.db.ExecContext(ctx, "UPDATE sightings SET standing = ?, decided_by = ? WHERE "+which, standing, by, pattern,
-		partner, partner)
+	_, err = s.db.ExecContext(
+		ctx,
+		"UPDATE sightings SET standing = ?, decided_by = ? WHERE "+which,
+		standing,
+		by,
+		pattern,
+		partner,
+		partner,
+	)
 	return v, err
 }
 
-// keepExpired is how long an expired certificate is remembered, so that its successors are recognised.
+// keepExpired is the time for which an expired certificate is remembered, so that its successors are recognised.
 const keepExpired = 400 * 24 * time.Hour
 
 // prune forgets certificates that have expired long ago.
@@ -265,8 +278,14 @@ func (s *State) prune(ctx context.Context, now time.Time) error {
 
 // fetched records the sequence of a feed.
 func (s *State) fetched(ctx context.Context, partner string, sequence uint64, at time.Time) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) ON CONFLICT (partner) "+
-		"DO UPDATE SET sequence = excluded.sequence, fetched_at = excluded.fetched_at", partner, int64(sequence), at.UnixMicro())
+	_, err := s.db.ExecContext(
+		ctx,
+		"INSERT INTO feeds (partner, sequence, fetched_at) VALUES (?, ?, ?) ON CONFLICT (partner) "+
+			"DO UPDATE SET sequence = excluded.sequence, fetched_at = excluded.fetched_at",
+		partner,
+		int64(sequence),
+		at.UnixMicro(),
+	)
 	return err
 }
 

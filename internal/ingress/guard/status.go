@@ -14,7 +14,7 @@ type Status struct {
 	Standing    Standing
 	Fingerprint acceptance.Fingerprint
 	NotAfter    time.Time
-	// By is how it came to be known: the configuration, the rule, a feed, or a person.
+	// By names the source: the configuration, the rule, a feed, or a person.
 	By     string
 	Reason string
 	// ExpectedFrom and ExpectedUntil are when a successor of an accepted certificate is expected.

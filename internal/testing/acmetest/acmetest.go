@@ -102,7 +102,9 @@ func answerDNS(query []byte, dir string) ([]byte, error) {
 	case dnsmessage.TypeTXT:
 		name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
 		if text, err := os.ReadFile(filepath.Join(dir, filepath.Base(name))); err == nil {
-			m.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.TXTResource{TXT: []string{string(text)}}}}
+			m.Answers = []dnsmessage.Resource{
+				{Header: header, Body: &dnsmessage.TXTResource{TXT: []string{string(text)}}},
+			}
 		}
 	}
 	return m.Pack()
@@ -139,8 +141,13 @@ func StartPebble(t testing.TB, dns string) *Pebble {
 		return path
 	}
 	listen, manage := testenv.Address(t), testenv.Address(t)
-	p := &Pebble{Directory: "https://" + listen + "/dir", TLSRoots: ca.RootFile(t), HTTPPort: testenv.Port(t), TLSPort: testenv.Port(t),
-		manage: "https://" + manage}
+	p := &Pebble{
+		Directory: "https://" + listen + "/dir",
+		TLSRoots:  ca.RootFile(t),
+		HTTPPort:  testenv.Port(t),
+		TLSPort:   testenv.Port(t),
+		manage:    "https://" + manage,
+	}
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{"listenAddress": listen,
 		"managementListenAddress": manage, "certificate": file("cert.pem", testca.PEM(pair.Certificate...)),
 		"privateKey": file("key.pem", testenv.PairPEM(t, pair)), "httpPort": p.HTTPPort, "tlsPort": p.TLSPort,
@@ -174,7 +181,9 @@ func (p *Pebble) Suggest(t testing.TB, der []byte, from, to time.Time) {
 	suggestion, err := json.Marshal(map[string]any{"suggestedWindow": map[string]time.Time{"start": from, "end": to},
 		"explanationURL": "https://ca.example.com/why"})
 	testenv.Check(t, err)
-	body, err := json.Marshal(map[string]string{"certificate": string(testca.PEM(der)), "ariResponse": string(suggestion)})
+	body, err := json.Marshal(
+		map[string]string{"certificate": string(testca.PEM(der)), "ariResponse": string(suggestion)},
+	)
 	testenv.Check(t, err)
 	res, err := p.client.Post(p.manage+"/set-renewal-info/", "application/json", bytes.NewReader(body))
 	testenv.Check(t, err)

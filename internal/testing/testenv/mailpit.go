@@ -59,8 +59,13 @@ func StartMailpit(t testing.TB) *Mailpit {
 		"--smtp-tls-cert", filepath.Join(dir, "cert.pem"), "--smtp-tls-key", filepath.Join(dir, "key.pem"),
 		"--smtp-require-starttls", "--smtp-auth-file", filepath.Join(dir, "auth"))
 	Start(t, cmd)
-	m := &Mailpit{URL: fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp), Roots: &tls.Config{RootCAs: roots}, CA: filepath.Join(dir, "cert.pem"),
-		api: fmt.Sprintf("http://127.0.0.1:%d/api/v1", web), t: t}
+	m := &Mailpit{
+		URL:   fmt.Sprintf("smtp://perennial:s3cret@127.0.0.1:%d", smtp),
+		Roots: &tls.Config{RootCAs: roots},
+		CA:    filepath.Join(dir, "cert.pem"),
+		api:   fmt.Sprintf("http://127.0.0.1:%d/api/v1", web),
+		t:     t,
+	}
 	Eventually(t, func() bool { _, err := http.Get(m.api + "/info"); return err == nil })
 	return m
 }
