@@ -101,7 +101,8 @@ func (f *front) obtain(ctx context.Context, logger *slog.Logger) {
 					CipherSuites:    []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
 					SupportedCurves: []tls.CurveID{tls.CurveP256}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
 				if _, err := s.certificate(hello); err != nil {
-					logger.Warn("cannot get the guard's own certificate: another attempt follows in a minute", "host", host, "error", err)
+					logger.Warn("cannot get the guard's own certificate: another attempt follows in a minute", "host", host,
+						"error", err)
 				}
 			}
 		}
