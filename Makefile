@@ -10,7 +10,7 @@ SEEDS   ?= 200
 BESIEGED ?= 1h
 FIRST   ?= 1
 
-.PHONY: run build release release-hsm sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers bench-issuers screenshots demo clean
+.PHONY: run build release release-hsm sbom charts regression test check packages lint prose licences vulnerabilities generate fresh fuzz properties model faults hostile mutants receivers receivers-short bench bench-peers bench-guard bench-issuers screenshots demo clean
 
 run: build ## the service, on SQLite, in this folder
 	bin/perennial serve
@@ -155,6 +155,9 @@ bench: build ## what docs/performance.md says; PERENNIAL_BENCH_DATABASE for Post
 
 bench-peers: build packages ## the table of docs/performance.md, into bin/peers.md: against step-ca, nginx, HAProxy, smtp-source (20 minutes; needs wrk)
 	$(GO) test ./internal/lab/bench -count=1 -timeout 60m -run TestPeers -v -args -peers $(CURDIR)/bin/peers.md -step-ca "$$(tools/peers/path step-ca)" -service $(CURDIR)/bin/perennial
+
+bench-guard: build packages ## the guard's table of docs/performance.md, into bin/guard.md: against nginx (3 minutes)
+	$(GO) test ./internal/lab/bench -count=1 -timeout 20m -run TestGuard -v -args -guard $(CURDIR)/bin/guard.md -service $(CURDIR)/bin/perennial
 
 bench-issuers: packages ## renewals from each kind of issuer, into bin/issuers.md: against the issuer alone (3 minutes)
 	@mkdir -p bin
