@@ -60,7 +60,8 @@ var layout = []struct {
 		"internal/egress/calm", "internal/egress/control", "internal/egress/gateway", "internal/egress/outbound",
 		"internal/egress/workload", "internal/keys/certfile",
 	}},
-	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/egress/serve", "internal/engine/notify",
+	{"internal/ingress/follow", []string{"internal/feed", "internal/keys/certfile"}},
+	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve", "internal/engine/notify",
 		"internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",

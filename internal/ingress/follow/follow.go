@@ -1,0 +1,240 @@
+// Package follow keeps a receiver's configuration in step with a feed: it fetches the feed, writes the certificates in
+// the form that a product reads, has the product check and reload its configuration, and reports back.
+//
+// It promises that a file holds the certificates of a document that the feed's key has signed, never of an older one
+// than the last. A file is replaced as a whole and never left empty. If the feed is away or wrong, or if the product
+// does not accept the new files, the old files stay. They come back even if the process ends in between, with the next
+// round. A reload that failed is repeated. It does not promise that the document is the newest: whoever controls the
+// connection can withhold a newer one, which is reported when the document's validity ends.
+//
+// The steps of a round are: lock, fetch, render, save the old files in the state file, write and rename each file,
+// check, apply ConfigMaps, reload, and report. The state file is written before each step that an interruption must not
+// hide.
+package follow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/perennial-pki/perennial/internal/feed"
+)
+
+// The pauses between two rounds.
+const (
+	defaultPause = time.Hour
+	minPause     = time.Minute
+	maxPause     = 24 * time.Hour
+	firstRetry   = 30 * time.Second // after a failure; doubled up to the usual pause
+	jitter       = 0.1              // of a pause, so that followers do not call at the same instant
+)
+
+// commandTime limits each command. The check and the reload together stay below the 90 s that systemd waits for a
+// service to stop.
+const commandTime = 40 * time.Second
+
+// A Runner runs a command line and returns the beginning of its output.
+type Runner func(ctx context.Context, command string) (output string, err error)
+
+// Config describes a follower. All fields without a default are required.
+type Config struct {
+	Address string // of the feed: https://HOST/feeds/SECRET/THUMBPRINT/
+	Outputs []Output
+	Check   string // command that checks the product's configuration; "" for none
+	Then    string // command that reloads the product; "" for none
+	State   string // path of the state file; default: beside the first file
+	Every   time.Duration
+	// Kubernetes is the API server for outputs that are ConfigMaps; nil if there are none.
+	Kubernetes *Kubernetes
+
+	Client *http.Client
+	Run    Runner
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// An Output is a rendering and the place to which it is written.
+type Output struct {
+	Format Format
+	Target Target
+}
+
+// A Follower follows one feed. It is used by one goroutine.
+type Follower struct {
+	address address
+	outputs []Output
+	check   string
+	then    string
+	state   string
+	every   time.Duration
+	api     *Kubernetes
+	client  *http.Client
+	run     Runner
+	now     func() time.Time
+	log     *slog.Logger
+	files   files
+}
+
+// New returns a follower. It reads and writes nothing.
+func New(c Config) (*Follower, error) {
+	a, err := parseAddress(c.Address)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Outputs) == 0 {
+		return nil, errors.New("nothing to write: name a format and a path")
+	}
+	if c.Client == nil || c.Run == nil || c.Now == nil || c.Log == nil {
+		return nil, errors.New("follow: the client, the runner, the clock or the log is missing")
+	}
+	if c.Every < 0 || c.Every > 0 && c.Every < minPause {
+		return nil, fmt.Errorf("invalid period %v: use at least %v", c.Every, minPause)
+	}
+	f := &Follower{address: a, outputs: c.Outputs, check: c.Check, then: c.Then, state: c.State, every: c.Every,
+		api: c.Kubernetes, client: guarded(c.Client), run: c.Run, now: c.Now, log: c.Log, files: files{sync: syncFile}}
+	return f, f.places()
+}
+
+// places checks the targets of the outputs, and sets the path of the state file.
+func (f *Follower) places() error {
+	seen := map[Target]bool{}
+	for _, o := range f.outputs {
+		if o.Format.render == nil || o.Target == (Target{}) {
+			return errors.New("follow: an output lacks its format or its target")
+		}
+		if seen[o.Target] {
+			return fmt.Errorf("%s is written twice: use one path for each format", o.Target)
+		}
+		seen[o.Target] = true
+		if o.Target.ConfigMap != "" && f.api == nil {
+			return fmt.Errorf("%s: there is no Kubernetes API server to write it to", o.Target)
+		}
+		if f.state == "" && o.Target.Path != "" {
+			f.state = beside(o.Target.Path, "json")
+		}
+	}
+	switch first := f.paths(); {
+	case f.state == "":
+		return errors.New("a ConfigMap has no folder for the state file: name a file that outlives the container (--state)")
+	case f.check != "" && len(first) == 0:
+		return errors.New("a check needs the new file in place, and only ConfigMaps are written: check where they are mounted")
+	case slices.Contains(first, f.state):
+		return fmt.Errorf("%s is both an output and the state file: use two paths", f.state)
+	}
+	return nil
+}
+
+// paths returns the files that are written.
+func (f *Follower) paths() (all []string) {
+	for _, o := range f.outputs {
+		if o.Target.Path != "" {
+			all = append(all, o.Target.Path)
+		}
+	}
+	return all
+}
+
+// Once executes one round. Afterwards the outputs are up to date, or an error states why they are as before.
+func (f *Follower) Once(ctx context.Context) error {
+	release, err := f.lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = f.round(ctx)
+	return err
+}
+
+// Follow executes rounds until ctx is done. A round that has begun to write is finished first. The error is that of the
+// lock; failures of a round are logged.
+func (f *Follower) Follow(ctx context.Context) error {
+	release, err := f.lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	failures := 0
+	for {
+		hint, err := f.round(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			failures++
+			f.log.Error("the round failed, and the last good state is kept", "error", err)
+		} else {
+			failures = 0
+		}
+		timer := time.NewTimer(pause(cmp.Or(f.every, hint), failures, rand.Float64()))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// pause returns the time until the next round: the wanted period, or less after failures. random is from 0 to 1.
+func pause(wanted time.Duration, failures int, random float64) time.Duration {
+	if wanted <= 0 {
+		wanted = defaultPause
+	}
+	p := min(max(wanted, minPause), maxPause)
+	if failures > 0 {
+		p = min(p, firstRetry<<min(failures-1, 12))
+	}
+	return p + time.Duration((2*random-1)*jitter*float64(p))
+}
+
+// round brings the outputs up to date. hint is the period that the feed suggests; 0 if it is not known.
+func (f *Follower) round(ctx context.Context) (hint time.Duration, err error) {
+	s, err := f.load()
+	if err != nil {
+		return 0, err
+	}
+	if err := f.rollBack(&s); err != nil {
+		return 0, err
+	}
+	away := f.refresh(ctx, &s)
+	if s.document == nil {
+		return 0, away
+	}
+	hint = time.Duration(min(s.document.RefreshHint, int(maxPause/time.Second))) * time.Second
+	if now := f.now(); now.After(s.document.ValidUntil) {
+		f.log.Warn("the feed's document is stale: check the sender, or what caches the feed", "host", f.address.host(),
+			"valid_until", s.document.ValidUntil.UTC())
+	}
+	if away != nil && !s.Pending { // the document that is written may be withdrawn, or the feed may be back soon
+		return hint, away
+	}
+	// What has begun is finished: a stop between the files and the reload would leave them apart.
+	return hint, errors.Join(away, f.install(context.WithoutCancel(ctx), &s))
+}
+
+// refresh replaces the document of a state by the feed's present one.
+func (f *Follower) refresh(ctx context.Context, s *state) error {
+	got, err := f.fetch(ctx, s.ETag)
+	if err != nil {
+		return err
+	}
+	if got.unchanged {
+		return nil
+	}
+	d, err := feed.Verify(got.signed, f.address.thumbprint)
+	if err != nil {
+		return fmt.Errorf("the feed at %s: %w", f.address.host(), err)
+	}
+	if d.Sequence < s.Sequence {
+		return fmt.Errorf("the feed at %s is at sequence %d, after %d: an old copy is served, so it is not used",
+			f.address.host(), d.Sequence, s.Sequence)
+	}
+	s.Sequence, s.ETag, s.Signed, s.document = d.Sequence, got.etag, got.signed, &d
+	return f.save(*s)
+}

@@ -1,0 +1,205 @@
+package follow
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// maxOutput limits what a template may write.
+const maxOutput = 4 << 20
+
+// A Format writes a view for a product.
+type Format struct {
+	name   string
+	render func(View) ([]byte, error)
+	key    string // the default key in a ConfigMap
+	// check is the product's command that checks its configuration; "" if there is none without further arguments.
+	check string
+}
+
+// formats are the built-in formats. Those for products contain only digits, letters and fixed words besides comments,
+// so that no name in a certificate can end a line or a string of a configuration.
+var formats = []Format{
+	{name: "nginx", render: nginx, key: "accepted.map", check: "nginx -t"},
+	{name: "haproxy", render: haproxy, key: "accepted.list"},
+	{name: "apache", render: apache, key: "accepted.conf", check: "apachectl configtest"},
+	{name: "pem", render: pemOf, key: "certificates.pem"},
+	{name: "cas", render: casOf, key: "cas.pem"},
+	{name: "jwks", render: jwks, key: "jwks.json"},
+	{name: "list", render: list, key: "certificates.txt"},
+}
+
+// FormatNames lists the built-in formats.
+func FormatNames() (names []string) {
+	for _, f := range formats {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// ReadFormat returns a built-in format, or the one of a template file (Go text/template).
+func ReadFormat(name string) (Format, error) {
+	if i := slices.IndexFunc(formats, func(f Format) bool { return f.name == name }); i >= 0 {
+		return formats[i], nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return Format{}, fmt.Errorf("invalid format %q: use %s, or the path of a template: %w", name,
+			strings.Join(FormatNames(), ", "), err)
+	}
+	return templated(name, string(text))
+}
+
+// Name returns the name of the format, "template" for a template.
+func (f Format) Name() string { return f.name }
+
+// Check returns the command with which the product checks its configuration; "" if there is none.
+func (f Format) Check() string { return f.check }
+
+// header is the comment at the beginning of a configuration. It names nothing that changes with each document, because
+// a changed file means a reload.
+func header(v View, use string) string {
+	return fmt.Sprintf("# Certificates of %s (%s). Written by perennial follow: do not edit.\n# %s\n", plain(v.Tenant),
+		plain(v.Arrangement), use)
+}
+
+func about(c Certificate) string {
+	return fmt.Sprintf("generation %d, until %s", c.Generation, c.NotAfter.Format(time.RFC3339))
+}
+
+// nginx writes the lines of a map. nginx shows no other fingerprint than SHA-1. That is enough here, because an attacker
+// needs a second certificate with the fingerprint of a given one: collisions of SHA-1 do not help with that.
+func nginx(v View) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(header(v, "Use it as: map $ssl_client_fingerprint $accepted { default 0; include THIS_FILE; }"))
+	for _, c := range v.Certificates {
+		fmt.Fprintf(&b, "%s 1; # %s\n", c.SHA1, about(c))
+	}
+	return []byte(b.String()), nil
+}
+
+// haproxy writes a list of patterns for an ACL.
+func haproxy(v View) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(header(v, "Use it as: http-request deny deny_status 401 unless { ssl_c_der,sha2(256),hex -m str -f "+
+		"THIS_FILE }"))
+	for _, c := range v.Certificates {
+		fmt.Fprintf(&b, "# %s\n%s\n", about(c), strings.ToUpper(c.SHA256))
+	}
+	return []byte(b.String()), nil
+}
+
+// apache writes conditions, of which one must hold. Apache shows no fingerprint, but its expressions can hash the
+// certificate as PEM. The serial number alone would not be exact with several CAs, and with the issuer's name, a name of
+// a certificate would become a part of the configuration.
+func apache(v View) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(header(v, "Use it in a Location or RequireAny, with SSLVerifyClient require. The values are those of: "+
+		"openssl x509 -in CERTIFICATE | sha1sum"))
+	for _, c := range v.Certificates {
+		fmt.Fprintf(&b, "# %s\nRequire expr \"sha1(%%{SSL_CLIENT_CERT}) == '%s'\"\n", about(c), c.PEMSHA1)
+	}
+	return []byte(b.String()), nil
+}
+
+func pemOf(v View) ([]byte, error) {
+	var b strings.Builder
+	for _, c := range v.Certificates {
+		b.WriteString(c.PEM)
+	}
+	return []byte(b.String()), nil
+}
+
+func casOf(v View) ([]byte, error) {
+	if len(v.CAs) == 0 {
+		return nil, errors.New("the feed has no CA that is valid now: use another format")
+	}
+	var b strings.Builder
+	for _, c := range v.CAs {
+		b.WriteString(c.PEM)
+	}
+	return []byte(b.String()), nil
+}
+
+// jwks writes a JWK Set (RFC 7517) for the jwks_uri of an OAuth client (RFC 8705, section 2.2.2).
+func jwks(v View) ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, c := range v.Certificates {
+		sum := sha256.Sum256(c.parsed.Raw)
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: c.parsed.PublicKey, Certificates: []*x509.Certificate{c.parsed},
+			// Two generations may have one key, so its thumbprint would not be unique.
+			KeyID: base64.RawURLEncoding.EncodeToString(sum[:]), CertificateThumbprintSHA256: sum[:]})
+	}
+	out, err := json.MarshalIndent(set, "", "  ")
+	return append(out, '\n'), err
+}
+
+// list writes one line for each certificate, with tabs between the fields: SHA-256, serial number (hexadecimal),
+// expiry, state, generation and subject. The subject is the last one and contains no tab.
+func list(v View) ([]byte, error) {
+	var b strings.Builder
+	for _, c := range v.Certificates {
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%d\t%s\n", c.SHA256, c.Serial, c.NotAfter.Format(time.RFC3339), c.State,
+			c.Generation, c.Subject)
+	}
+	return []byte(b.String()), nil
+}
+
+// templated returns the format of a template, which gets a [View].
+func templated(name, text string) (Format, error) {
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
+		"json": func(v any) (string, error) {
+			out, err := json.Marshal(v)
+			return string(out), err
+		},
+		"upper": strings.ToUpper, "lower": strings.ToLower, "plain": plain,
+	}).Parse(text)
+	if err != nil {
+		return Format{}, fmt.Errorf("read the template: %w", err)
+	}
+	return Format{name: "template", key: "certificates", render: func(v View) ([]byte, error) {
+		out := &bounded{left: maxOutput}
+		if err := t.Execute(out, v); err != nil {
+			return nil, err
+		}
+		return out.buffer.Bytes(), nil
+	}}, nil
+}
+
+// bounded is a buffer that refuses to grow beyond a limit.
+type bounded struct {
+	buffer bytes.Buffer
+	left   int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, fmt.Errorf("the output is larger than %d MiB", maxOutput>>20)
+	}
+	return b.buffer.Write(p)
+}
+
+// Render returns the text of a format. An empty text is an error, because a product that reads it would accept nothing
+// or everything.
+func (f Format) Render(v View) ([]byte, error) {
+	out, err := f.render(v)
+	if err != nil {
+		return nil, fmt.Errorf("write the certificates as %s: %w", f.name, err)
+	}
+	if len(bytes.TrimSpace(out)) == 0 {
+		return nil, fmt.Errorf("write the certificates as %s: the result is empty", f.name)
+	}
+	return out, nil
+}

@@ -1,0 +1,144 @@
+package follow
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/perennial-pki/perennial/internal/feed"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
+)
+
+// A View is a document at an instant: the certificates that a receiver accepts now. Templates read it. Its texts have
+// no control characters and no line breaks, whatever the document contains.
+type View struct {
+	Tenant, Arrangement string
+	Sequence            uint64
+	// Certificates are those to accept, in the order of their generations. There is at least one.
+	Certificates []Certificate
+	// CAs are the CAs above them, and those of Certificates that signed themselves.
+	CAs []Certificate
+}
+
+// A Certificate has the values of a certificate in the forms that products compare.
+type Certificate struct {
+	Generation int        // 0 for a CA
+	State      feed.State // empty for a CA
+	// RemoveAfter is the time from which the certificate is not written any more; nil if that is not known.
+	RemoveAfter *time.Time
+
+	SHA256, SHA1             string // of the whole certificate, in lowercase hexadecimal
+	SHA256Colons, SHA1Colons string // the same as OpenSSL prints them: AA:BB:...
+	// PEMSHA1 is the SHA-1 of the certificate as PEM, with the last line break. Apache can compute it.
+	PEMSHA1               string
+	Serial, SerialDecimal string // hexadecimal and decimal
+	Subject, Issuer       string // RFC 4514
+	NotBefore, NotAfter   time.Time
+	PEM                   string // with the last line break
+	Base64                string // DER, in one line
+
+	parsed *x509.Certificate
+}
+
+// errNothingLeft means that a document has no certificate to accept any more.
+var errNothingLeft = errors.New("every certificate of the feed has expired or was to be removed: the last good state is " +
+	"kept; check the clock of this machine, then ask the sender")
+
+// NewView returns what a document asks to accept at an instant. Certificates that have expired, or whose time to be
+// removed has come, are left out.
+func NewView(d feed.Document, now time.Time) (View, error) {
+	v := View{Tenant: oneLine(d.Tenant), Arrangement: oneLine(d.Arrangement), Sequence: d.Sequence}
+	for _, c := range d.Certificates {
+		parsed, err := c.Parsed()
+		if err != nil {
+			return View{}, fmt.Errorf("generation %d of the feed: %w", c.Generation, err)
+		}
+		if now.After(parsed.NotAfter) || c.RemoveAfter != nil && now.After(*c.RemoveAfter) {
+			continue
+		}
+		values := valuesOf(parsed)
+		values.Generation, values.State, values.RemoveAfter = c.Generation, c.State, c.RemoveAfter
+		v.Certificates = append(v.Certificates, values)
+	}
+	if len(v.Certificates) == 0 {
+		return View{}, errNothingLeft
+	}
+	var cas []*x509.Certificate
+	for _, der := range d.CAs {
+		parsed, err := x509.ParseCertificate(der)
+		if err != nil {
+			return View{}, fmt.Errorf("a CA of the feed: %w", err)
+		}
+		cas = append(cas, parsed)
+	}
+	for _, c := range v.Certificates { // a certificate that signed itself is its own CA
+		if bytes.Equal(c.parsed.RawIssuer, c.parsed.RawSubject) {
+			cas = append(cas, c.parsed)
+		}
+	}
+	seen := map[string]bool{}
+	for _, c := range cas {
+		if !now.After(c.NotAfter) && !seen[string(c.Raw)] {
+			v.CAs = append(v.CAs, valuesOf(c))
+		}
+		seen[string(c.Raw)] = true
+	}
+	return v, nil
+}
+
+func valuesOf(c *x509.Certificate) Certificate {
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	sha256, sha1 := certfile.Fingerprint(c.Raw), certfile.SHA1(c.Raw)
+	return Certificate{SHA256: sha256, SHA1: sha1, SHA256Colons: colons(sha256), SHA1Colons: colons(sha1),
+		PEMSHA1: certfile.SHA1(text), Serial: certfile.Serial(c), SerialDecimal: c.SerialNumber.String(),
+		Subject: oneLine(certfile.Name(c.RawSubject)), Issuer: oneLine(certfile.Name(c.RawIssuer)),
+		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), PEM: string(text),
+		Base64: base64.StdEncoding.EncodeToString(c.Raw), parsed: c}
+}
+
+// colons returns hexadecimal digits in upper case with a colon after each octet.
+func colons(digits string) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(digits); i += 2 {
+		if i > 0 {
+			b.WriteByte(':')
+		}
+		b.WriteString(strings.ToUpper(digits[i : i+2]))
+	}
+	return b.String()
+}
+
+// oneLine escapes the characters that a program could take for the end of a line, and those that hide or reorder text,
+// as \XX for each octet (RFC 4514, section 2.4). [certfile.Name] has escaped the ASCII ones.
+func oneLine(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		if unicode.IsPrint(r) && !(r == utf8.RuneError && size == 1) {
+			b.WriteString(text[i : i+size])
+			continue
+		}
+		for _, octet := range []byte(text[i : i+size]) {
+			fmt.Fprintf(&b, `\%02X`, octet)
+		}
+	}
+	return b.String()
+}
+
+// plain returns a text for a comment: every character but letters, digits and a few harmless marks becomes an
+// underscore.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) || strings.ContainsRune(" .-_", r) {
+			return r
+		}
+		return '_'
+	}, text)
+}
