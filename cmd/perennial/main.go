@@ -61,7 +61,8 @@ type cli struct {
 	Authority   authorityCmd   `cmd:"" group:"Client" help:"The local CA."`
 	Import      importCmd      `cmd:"" group:"Client" help:"Import a fleet from another system."`
 
-	Guard guardCmd `cmd:"" group:"Receiver" help:"Which certificates of partners a system accepts, through their renewals."`
+	Guard  guardCmd  `cmd:"" group:"Receiver" help:"Which certificates of partners a system accepts, through their renewals."`
+	Follow followCmd `cmd:"" group:"Receiver" help:"Keep the certificates that a system accepts in step with a sender's feed."`
 
 	Bench    benchCmd    `cmd:"" group:"Without a server" help:"Run benchmarks."`
 	Demo     demoCmd     `cmd:"" group:"Without a server" help:"A year of one tenant, line by line."`

@@ -43,6 +43,7 @@ func TestTheCommandLine(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": scriptServe, "stop": scriptStop, "download": scriptDownload,
 			"receiver": scriptReceiver, "accepts": scriptAccepts, "post": scriptPost, "keep": scriptKeep,
+			"feed": scriptFeed,
 			"vault": func(_ *testscript.TestScript, _ bool, args []string) {
 				vault.Lock()
 				defer vault.Unlock()
