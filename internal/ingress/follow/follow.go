@@ -96,8 +96,9 @@ func New(c Config) (*Follower, error) {
 	if c.Every < 0 || c.Every > 0 && c.Every < minPause {
 		return nil, fmt.Errorf("invalid period %v: use at least %v", c.Every, minPause)
 	}
-	f := &Follower{address: a, outputs: c.Outputs, check: c.Check, then: c.Then, state: c.State, every: c.Every,
-		api: c.Kubernetes, client: guarded(c.Client), run: c.Run, now: c.Now, log: c.Log, files: files{sync: syncFile}}
+	f := &Follower{address: a, outputs: slices.Clone(c.Outputs), check: c.Check, then: c.Then, state: c.State,
+		every: c.Every, api: c.Kubernetes, client: guarded(c.Client), run: c.Run, now: c.Now, log: c.Log,
+		files: files{sync: syncFile}}
 	return f, f.places()
 }
 
@@ -123,7 +124,8 @@ func (f *Follower) places() error {
 	case f.state == "":
 		return errors.New("a ConfigMap has no folder for the state file: name a file that outlives the container (--state)")
 	case f.check != "" && len(first) == 0:
-		return errors.New("a check needs the new file in place, and only ConfigMaps are written: check where they are mounted")
+		return errors.New("a check needs the new file in place, and only ConfigMaps are written: check them where they are " +
+			"mounted")
 	case slices.Contains(first, f.state):
 		return fmt.Errorf("%s is both an output and the state file: use two paths", f.state)
 	}

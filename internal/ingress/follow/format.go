@@ -79,8 +79,8 @@ func about(c Certificate) string {
 	return fmt.Sprintf("generation %d, until %s", c.Generation, c.NotAfter.Format(time.RFC3339))
 }
 
-// nginx writes the lines of a map. nginx shows no other fingerprint than SHA-1. That is enough here, because an attacker
-// needs a second certificate with the fingerprint of a given one: collisions of SHA-1 do not help with that.
+// nginx writes the lines of a map. The only fingerprint that nginx shows is SHA-1. That is enough here, because an
+// attacker needs a second certificate with the fingerprint of a given one: collisions of SHA-1 do not help with that.
 func nginx(v View) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(header(v, "Use it as: map $ssl_client_fingerprint $accepted { default 0; include THIS_FILE; }"))
@@ -102,8 +102,8 @@ func haproxy(v View) ([]byte, error) {
 }
 
 // apache writes conditions, of which one must hold. Apache shows no fingerprint, but its expressions can hash the
-// certificate as PEM. The serial number alone would not be exact with several CAs, and with the issuer's name, a name of
-// a certificate would become a part of the configuration.
+// certificate as PEM. The serial number alone would not be exact with several CAs, and with the issuer's name, a name
+// from outside would become a part of the configuration.
 func apache(v View) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(header(v, "Use it in a Location or RequireAny, with SSLVerifyClient require. The values are those of: "+

@@ -196,10 +196,11 @@ func TestAKeySetHasTheCertificatesOfEveryKindOfKey(t *testing.T) {
 func TestATemplateGetsTheValues(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "template")
 	for text, want := range map[string]string{
-		`{{range .Certificates}}{{.SerialDecimal}} {{upper .Serial}} {{.State}} {{json .Subject}}{{end}}`: `2748 0ABC active "CN=a\\\"b"`,
-		`{{.Tenant}}/{{.Arrangement}} {{.Sequence}}`:                                                      `acme/crm-to-erp 0`,
-		`{{range .CAs}}{{plain .Subject}}{{end}}`:                                                         "CN_a__b",
-		`{{with index .Certificates 0}}{{.PEM}}{{end}}`:                                                   "-----BEGIN CERTIFICATE-----",
+		`{{range .Certificates}}{{.SerialDecimal}} {{upper .Serial}} {{.State}}{{end}}`: "2748 0ABC active",
+		`{{range .Certificates}}{{json .Subject}}{{end}}`:                               `"CN=a\\\"b"`,
+		`{{.Tenant}}/{{.Arrangement}} {{.Sequence}}`:                                    "acme/crm-to-erp 0",
+		`{{range .CAs}}{{plain .Subject}}{{end}}`:                                       "CN_a__b",
+		`{{with index .Certificates 0}}{{.PEM}}{{end}}`:                                 "-----BEGIN CERTIFICATE",
 	} {
 		testenv.Check(t, os.WriteFile(file, []byte(text), 0o600))
 		d := selfSigned(t, p256(t), func(c *x509.Certificate) { c.Subject.CommonName = `a"b` })
@@ -236,7 +237,8 @@ func TestAFeedWithoutAValidCAHasNoFileOfCAs(t *testing.T) {
 		DER: ca.Server(t, january, january.AddDate(1, 0, 0)).Certificate[0]}}}
 	v, err := NewView(d, january)
 	testenv.Check(t, err)
-	if _, err := formatOf(t, "cas").Render(v); err == nil || !strings.Contains(err.Error(), "has no CA that is valid now") {
+	_, err = formatOf(t, "cas").Render(v)
+	if err == nil || !strings.Contains(err.Error(), "has no CA that is valid now") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package follow
 
 import (
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 )
 
@@ -52,8 +52,8 @@ func newAPIServer(t *testing.T) *apiServer {
 		io.WriteString(w, a.answer)
 	}))
 	t.Cleanup(a.server.Close)
-	for name, data := range map[string]string{"token": "first\n", "namespace": "shop\n", "ca.crt": string(pem.EncodeToMemory(
-		&pem.Block{Type: "CERTIFICATE", Bytes: a.server.Certificate().Raw}))} {
+	ca := testca.PEM(a.server.Certificate().Raw)
+	for name, data := range map[string]string{"token": "first\n", "namespace": "shop\n", "ca.crt": string(ca)} {
 		testenv.Check(t, os.WriteFile(filepath.Join(a.folder, name), []byte(data), 0o600))
 	}
 	return a

@@ -14,7 +14,7 @@ import (
 // maxState limits a state file: the signed document and the old files, in base64.
 const maxState = 32 << 20
 
-// state is what a follower keeps from one round to the next, in a file with mode 0600.
+// state is kept from one round to the next, in a file with mode 0600.
 type state struct {
 	// Thumbprint is that of the feed's key. The state of another key says nothing about this feed.
 	Thumbprint string `json:"thumbprint"`
@@ -103,7 +103,7 @@ func (f *Follower) rollBack(s *state) error {
 	return f.save(*s)
 }
 
-// restore brings files back. Those that are no output any more are left alone.
+// restore brings files back. Those that are not outputs any more are left alone.
 func (f *Follower) restore(saved []savedFile) error {
 	var failed []error
 	for _, old := range saved {

@@ -48,8 +48,8 @@ type Certificate struct {
 }
 
 // errNothingLeft means that a document has no certificate to accept any more.
-var errNothingLeft = errors.New("every certificate of the feed has expired or was to be removed: the last good state is " +
-	"kept; check the clock of this machine, then ask the sender")
+var errNothingLeft = errors.New("every certificate of the feed has expired or was to be removed: the last good state " +
+	"is kept; check the clock of this machine, then ask the sender")
 
 // NewView returns what a document asks to accept at an instant. Certificates that have expired, or whose time to be
 // removed has come, are left out.
