@@ -98,6 +98,8 @@ fuzz: ## every parser, FUZZ long each
 	$(GO) test ./internal/egress/outbound -run '^$$' -fuzz FuzzAnswer -fuzztime $(FUZZ)
 	$(GO) test ./internal/engine/importing -run '^$$' -fuzz FuzzRead -fuzztime $(FUZZ)
 	$(GO) test ./acceptance -run '^$$' -fuzz FuzzDecide -fuzztime $(FUZZ)
+	$(GO) test ./internal/ingress/follow -run '^$$' -fuzz FuzzAddress -fuzztime $(FUZZ)
+	$(GO) test ./internal/ingress/follow -run '^$$' -fuzz FuzzRender -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzExplain -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzPassedOn -fuzztime $(FUZZ)
 	$(GO) test ./internal/ingress/guard -run '^$$' -fuzz FuzzReadCheck -fuzztime $(FUZZ)

@@ -115,7 +115,7 @@ SSLSessionCache none
 }
 
 // With each renewal the follower reloads the product while messages flow. The new certificate is accepted before it is
-// used, the old one as long as it is in the feed, and no other certificate of the CA ever.
+// used, the old one as long as it is in the feed, and no other certificate of the CA ever. The last renewal changes the CA.
 func TestRealServersAcceptExactlyTheCertificatesOfTheFeed(t *testing.T) {
 	for _, p := range followed {
 		t.Run(p.format, func(t *testing.T) {
@@ -127,6 +127,9 @@ func TestRealServersAcceptExactlyTheCertificatesOfTheFeed(t *testing.T) {
 			namesake := w.sender.issue(w.sender.subject, time.Now())
 			traffic := w.traffic()
 			for n := 1; n <= 4; n++ {
+				if n == 4 {
+					w.sender.changeCA(time.Now())
+				}
 				if n > 1 {
 					slow := w.slow()
 					w.sender.renew(time.Now())

@@ -252,3 +252,10 @@ func (r roundTripper) RoundTrip(q *http.Request) (*http.Response, error) { retur
 func fingerprintOf(pair tls.Certificate) string { return certfile.Fingerprint(pair.Certificate[0]) }
 
 func pemOfPair(pair tls.Certificate) []byte { return testca.PEM(pair.Certificate[0]) }
+
+// changeCA makes another CA issue the certificates from now on.
+func (s *sender) changeCA(now time.Time) {
+	s.t.Helper()
+	s.ca = testca.New(s.t, "New CA", now)
+	s.publish(func(d *feed.Document) { d.CAs = append(d.CAs, s.ca.Issuing.Raw, s.ca.Root.Raw) })
+}
