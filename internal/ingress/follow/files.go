@@ -130,7 +130,7 @@ func (f *Follower) lock() (release func(), err error) {
 			l.Close()
 		}
 	}
-	for _, path := range append(f.paths(), f.state) {
+	for _, path := range f.locked() {
 		if _, err := regular(path); err != nil {
 			release()
 			return nil, err
@@ -143,6 +143,15 @@ func (f *Follower) lock() (release func(), err error) {
 		held = append(held, l)
 	}
 	return release, nil
+}
+
+// locked returns the files to lock. The default state file belongs to the first output and needs no lock of its own.
+func (f *Follower) locked() []string {
+	paths := f.paths()
+	if len(paths) > 0 && f.state == beside(paths[0], "json") {
+		return paths
+	}
+	return append(paths, f.state)
 }
 
 func lockFile(lock, path string) (*os.File, error) {

@@ -77,7 +77,9 @@ func (f *Follower) apply(ctx context.Context, s *state, rendered [][]byte, chang
 	}
 	err = f.write(rendered, changed)
 	if err == nil {
-		err = f.command(ctx, "check", f.check)
+		if err = f.command(ctx, "check", f.check); err != nil {
+			err = fmt.Errorf("the new certificates are not installed: %w", err)
+		}
 	}
 	if err != nil {
 		if undo := f.restore(saved); undo != nil { // the next round tries again

@@ -62,11 +62,16 @@ func TestAnOAuthServerAuthenticatesBothGenerations(t *testing.T) {
 			}
 		}
 	}
+	// This is the reason to write a file instead of a jwks_uri at the sender.
+	o.files.Close()
+	testenv.Check(t, o.server.Process.Signal(syscall.SIGUSR2))
+	testenv.Eventually(t, func() bool { return o.token("pinned", s.pairs[4]) == 400 })
 }
 
 // oauth is a running OAuth server and its follower.
 type oauth struct {
 	follower *Follower
+	files    *httptest.Server // has the key set
 	server   *exec.Cmd
 	url      string
 	roots    *x509.CertPool
@@ -82,11 +87,10 @@ func startOAuth(t *testing.T, s *sender) *oauth {
 	dir, port := t.TempDir(), testenv.Port(t)
 	public := filepath.Join(dir, "public")
 	testenv.Check(t, os.Mkdir(public, 0o700))
-	files := httptest.NewServer(http.FileServer(http.Dir(public)))
-	t.Cleanup(files.Close)
-	o := &oauth{roots: x509.NewCertPool()}
+	o := &oauth{roots: x509.NewCertPool(), files: httptest.NewServer(http.FileServer(http.Dir(public)))}
+	t.Cleanup(o.files.Close)
 	o.roots.AddCert(s.ca.Issuing)
-	o.server = exec.Command("node", "testdata/oauth.mjs", library, fmt.Sprint(port), dir, files.URL+"/jwks.json")
+	o.server = exec.Command("node", "testdata/oauth.mjs", library, fmt.Sprint(port), dir, o.files.URL+"/jwks.json")
 	o.follower, err = New(Config{Address: s.address, Client: s.server.Client(), Run: Shell, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Outputs: []Output{
 			{formatOf(t, "jwks"), Target{Path: filepath.Join(public, "jwks.json")}},

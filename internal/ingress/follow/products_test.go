@@ -115,7 +115,8 @@ SSLSessionCache none
 }
 
 // With each renewal the follower reloads the product while messages flow. The new certificate is accepted before it is
-// used, the old one as long as it is in the feed, and no other certificate of the CA ever. The last renewal changes the CA.
+// used, the old one as long as it is in the feed, and no other certificate of the CA ever. The last renewal changes the
+// CA.
 func TestRealServersAcceptExactlyTheCertificatesOfTheFeed(t *testing.T) {
 	for _, p := range followed {
 		t.Run(p.format, func(t *testing.T) {
