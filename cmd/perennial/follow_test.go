@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -36,8 +37,8 @@ type scriptedFeed struct {
 var scriptedFeeds sync.Map // of *scriptedFeed, by *testscript.TestScript
 
 // scriptFeed starts a sender whose feed has one generation ("feed start", $FEED is its address), publishes another one
-// ("feed renew"), makes the feed answer with status 503 and normally ("feed down", "feed up"), or writes the reports of
-// followers to a file ("feed reports FILE").
+// ("feed renew"), makes the feed answer with status 503 and normally ("feed down", "feed up"), serves it with TLS at
+// $SECURE ("feed secure FILE" writes the CA), or writes the reports of followers to a file ("feed reports FILE").
 func scriptFeed(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] == "start" {
 		f := &scriptedFeed{}
@@ -65,6 +66,12 @@ func scriptFeed(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(f.renew())
 	case "down", "up":
 		f.down = args[0] == "down"
+	case "secure":
+		server := httptest.NewTLSServer(f)
+		ts.Defer(server.Close)
+		ts.Setenv("SECURE", server.URL+f.path)
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), ca, 0o600))
 	case "reports":
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), f.reports, 0o600))
 	default:

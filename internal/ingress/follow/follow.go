@@ -49,7 +49,8 @@ type Config struct {
 	Check   string // command that checks the product's configuration; "" for none
 	Then    string // command that reloads the product; "" for none
 	State   string // path of the state file; default: beside the first file
-	Every   time.Duration
+	// Every is the period, from a minute to a day; 0 for the one that the feed suggests.
+	Every time.Duration
 	// Kubernetes is the API server for outputs that are ConfigMaps; nil if there are none.
 	Kubernetes *Kubernetes
 
@@ -93,8 +94,8 @@ func New(c Config) (*Follower, error) {
 	if c.Client == nil || c.Run == nil || c.Now == nil || c.Log == nil {
 		return nil, errors.New("follow: the client, the runner, the clock or the log is missing")
 	}
-	if c.Every < 0 || c.Every > 0 && c.Every < minPause {
-		return nil, fmt.Errorf("invalid period %v: use at least %v", c.Every, minPause)
+	if c.Every != 0 && (c.Every < minPause || c.Every > maxPause) {
+		return nil, fmt.Errorf("invalid period %v: use %v to %v", c.Every, minPause, maxPause)
 	}
 	f := &Follower{address: a, outputs: slices.Clone(c.Outputs), check: c.Check, then: c.Then, state: c.State,
 		every: c.Every, api: c.Kubernetes, client: guarded(c.Client), run: c.Run, now: c.Now, log: c.Log,

@@ -462,13 +462,13 @@ func TestTheModeOfTheOldFileIsKept(t *testing.T) {
 func TestAnInvalidFollowerIsNotBuilt(t *testing.T) {
 	s := newSender(t, january)
 	for want, change := range map[string]func(*Config){
-		"nothing to write":                      func(c *Config) { c.Outputs = nil },
-		"the clock or the log is missing":       func(c *Config) { c.Now = nil },
-		"invalid period 1s":                     func(c *Config) { c.Every = time.Second },
-		"is written twice":                      func(c *Config) { c.Outputs = append(c.Outputs, c.Outputs[0]) },
-		"is both an output and the state file":  func(c *Config) { c.State = c.Outputs[0].Target.Path },
-		"there is no Kubernetes API server":     func(c *Config) { c.Outputs[0].Target = Target{ConfigMap: "a", Key: "b"} },
-		"invalid address of a feed: use https ": func(c *Config) { c.Address = "http://example.com/feeds/unguessable/x/" },
+		"nothing to write":                       func(c *Config) { c.Outputs = nil },
+		"the clock or the log is missing":        func(c *Config) { c.Now = nil },
+		"invalid period 1s: use 1m0s to 24h0m0s": func(c *Config) { c.Every = time.Second },
+		"is written twice":                       func(c *Config) { c.Outputs = append(c.Outputs, c.Outputs[0]) },
+		"is both an output and the state file":   func(c *Config) { c.State = c.Outputs[0].Target.Path },
+		"there is no Kubernetes API server":      func(c *Config) { c.Outputs[0].Target = Target{ConfigMap: "a", Key: "b"} },
+		"invalid address of a feed: use https ":  func(c *Config) { c.Address = "http://example.com/feeds/unguessable/x/" },
 	} {
 		r := newReceiver(t, s, january, "list")
 		change(&r.config)

@@ -41,8 +41,7 @@ var formats = []Format{
 	{name: "list", render: list, key: "certificates.txt"},
 }
 
-// FormatNames lists the built-in formats.
-func FormatNames() (names []string) {
+func formatNames() (names []string) {
 	for _, f := range formats {
 		names = append(names, f.name)
 	}
@@ -57,13 +56,10 @@ func ReadFormat(name string) (Format, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return Format{}, fmt.Errorf("invalid format %q: use %s, or the path of a template: %w", name,
-			strings.Join(FormatNames(), ", "), err)
+			strings.Join(formatNames(), ", "), err)
 	}
 	return templated(name, string(text))
 }
-
-// Name returns the name of the format, "template" for a template.
-func (f Format) Name() string { return f.name }
 
 // Check returns the command with which the product checks its configuration; "" if there is none.
 func (f Format) Check() string { return f.check }

@@ -231,6 +231,20 @@ func TestATemplateGetsTheValues(t *testing.T) {
 	}
 }
 
+// A tenant can choose the name of its CA.
+func TestACertificateWithTheNameOfItsCAIsNotTrustedAsACA(t *testing.T) {
+	ca, key := testca.New(t, "Partner CA", january), p256(t)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1),
+		RawSubject: ca.Issuing.RawSubject, NotBefore: january, NotAfter: january.AddDate(1, 0, 0)}, ca.Issuing,
+		key.Public(), ca.Key)
+	testenv.Check(t, err)
+	d := feed.Document{Certificates: []feed.Certificate{{Generation: 1, State: feed.Active, DER: der}},
+		CAs: [][]byte{ca.Root.Raw}}
+	if got := rendered(t, "cas", d); got != string(ca.RootPEM()) {
+		t.Errorf("the CAs are\n%s", got)
+	}
+}
+
 func TestAFeedWithoutAValidCAHasNoFileOfCAs(t *testing.T) {
 	ca := testca.New(t, "Partner CA", january)
 	d := feed.Document{Certificates: []feed.Certificate{{Generation: 1, State: feed.Active,

@@ -78,8 +78,8 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 		}
 		cas = append(cas, parsed)
 	}
-	for _, c := range v.Certificates { // a certificate that signed itself is its own CA
-		if bytes.Equal(c.parsed.RawIssuer, c.parsed.RawSubject) {
+	for _, c := range v.Certificates {
+		if signedItself(c.parsed) {
 			cas = append(cas, c.parsed)
 		}
 	}
@@ -91,6 +91,13 @@ func NewView(d feed.Document, now time.Time) (View, error) {
 		seen[string(c.Raw)] = true
 	}
 	return v, nil
+}
+
+// signedItself reports whether a certificate is its own CA. Equal names are not enough: the certificate of another CA
+// would be trusted as one.
+func signedItself(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) &&
+		c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 func valuesOf(c *x509.Certificate) Certificate {
