@@ -27,7 +27,7 @@ type simulateCmd struct {
 	Years        int      `default:"3" help:"Simulated years."`
 	Start        string   `default:"2026-01-01" placeholder:"DATE" help:"The first day. The first certificates expire 93 to 458 days later."`
 	Seed         uint64   `default:"1" help:"The same seed gives the same output."`
-	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"Shares of receivers by what they check: the CA, the subject, or the certificate itself."`
+	Receivers    string   `default:"ca=0.3,subject=0.1,pin=0.6" help:"Shares of receivers by what they check: the CA, the subject, the certificate itself (pin), or the certificates of a feed (follow)."`
 	Reaction     string   `default:"3d..45d" help:"Time between the notice and the action of a receiver's administrator."`
 	Order        string   `default:"add=0.5,replace=0.5" help:"Shares of administrators who add the new certificate, and who replace the old one with it."`
 	Idle         float64  `default:"0.05" help:"Share of administrators who act only two days after messages begin to fail."`
@@ -112,11 +112,12 @@ func (c simulateCmd) config() (s sim.Config, err error) {
 	if s.Start, err = parseInstant(c.Start); err != nil {
 		return s, fmt.Errorf("--start: %w", err)
 	}
-	receivers, err := parseShares(c.Receivers, "ca", "subject", "pin")
+	receivers, err := parseShares(c.Receivers, "ca", "subject", "pin", "follow")
 	if err != nil {
 		return s, fmt.Errorf("--receivers: %w", err)
 	}
-	s.Receivers = sim.Receivers{CA: receivers[0], Subject: receivers[1], Pin: receivers[2]}
+	s.Receivers = sim.Receivers{CA: receivers[0], Subject: receivers[1], Pin: receivers[2],
+		Follow: receivers[3]}
 	orders, err := parseShares(c.Order, "add", "replace")
 	if err != nil {
 		return s, fmt.Errorf("--order: %w", err)

@@ -14,6 +14,8 @@ const (
 	// confirms is the share of administrators who report the installation within a day. The others leave it to the
 	// messages.
 	confirms = 0.5
+	// followPeriod is the longest time from the publication of a certificate in a feed until a follower has installed it.
+	followPeriod = time.Hour
 	// Production systems are changed in the daytime, between these hours (UTC).
 	opens, closes = 8, 17
 )
@@ -55,6 +57,11 @@ func (c Config) planFor(r *rand.Rand, noticed, renewed time.Time) plan {
 	return p
 }
 
+// follow draws the installation by a follower, which reports it at once.
+func follow(r *rand.Rand, published time.Time) plan {
+	return plan{at: published.Add(between(r, 0, followPeriod)), confirms: true}
+}
+
 // daytime moves an instant at night into the next daytime, at the given share of its length.
 func daytime(t time.Time, share float64) time.Time {
 	if h := t.Hour(); h >= opens && h < closes {
@@ -70,14 +77,18 @@ func daytime(t time.Time, share float64) time.Time {
 // A receiver checks the certificate of a sender.
 type receiver struct {
 	pins      bool // accepts installed generations only; the others accept all, which have the same CA and subject
+	follows   bool // a follower installs every generation, without an administrator
 	replaces  bool // an installation removes the previous generation
 	installed map[int]bool
 }
 
 // newReceiver draws a receiver that accepts generation 1.
 func (c Config) newReceiver(r *rand.Rand) receiver {
-	return receiver{pins: r.Float64() >= c.Receivers.CA+c.Receivers.Subject, replaces: r.Float64() >= c.Orders.Add,
-		installed: map[int]bool{1: true}}
+	kind, order := r.Float64(), r.Float64()
+	v := receiver{pins: kind >= c.Receivers.CA+c.Receivers.Subject, installed: map[int]bool{1: true}}
+	v.follows = v.pins && kind < c.Receivers.CA+c.Receivers.Subject+c.Receivers.Follow
+	v.replaces = !v.follows && order >= c.Orders.Add
+	return v
 }
 
 func (v receiver) accepts(generation int) bool { return !v.pins || v.installed[generation] }

@@ -14,12 +14,16 @@ import (
 // Table prints a comparison of results.
 func Table(w io.Writer, c Config, all []*Result) error {
 	first := all[0]
+	following := ""
+	if c.Receivers.Follow > 0 {
+		following = fmt.Sprintf(",\n%s the certificates of a feed", percent(c.Receivers.Follow))
+	}
 	fmt.Fprintf(w, "%d tenants with %d arrangements for %d years from %s, seed %d. Receivers: %s accept every "+
-		"certificate of the CA, %s\nof the subject, %s what is installed. Administrators act %s to %s after the notice, %s "+
-		"of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s for "+
-		"each arrangement, %s in all.\n\n",
+		"certificate of the CA, %s\nof the subject, %s what is installed%s. Administrators act %s to %s after the notice, "+
+		"%s of them only when messages fail;\n%s add the new certificate, %s replace the old one. Messages: one every %s "+
+		"for each arrangement, %s in all.\n\n",
 		first.Tenants, first.Arrangements, first.Years, c.Start.Format("2006-01-02"), c.Seed, percent(c.Receivers.CA),
-		percent(c.Receivers.Subject), percent(c.Receivers.Pin),
+		percent(c.Receivers.Subject), percent(c.Receivers.Pin), following,
 		policy.FormatDuration(c.ReactionMin), policy.FormatDuration(c.ReactionMax), percent(c.Idle), percent(c.Orders.Add),
 		percent(c.Orders.Replace), policy.FormatDuration(c.Interval), grouped(first.Messages))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -45,8 +45,8 @@ type Config struct {
 }
 
 // Receivers contains shares of 1: receivers that accept every certificate of the CA, every certificate of the subject,
-// or only installed certificates.
-type Receivers struct{ CA, Subject, Pin float64 }
+// only certificates that an administrator installed, or those of the tenant's feed.
+type Receivers struct{ CA, Subject, Pin, Follow float64 }
 
 // Orders contains shares of 1: administrators who add the new certificate to the old one, or who replace the old one.
 type Orders struct{ Add, Replace float64 }
@@ -112,8 +112,8 @@ func (c Config) Check() error {
 		return fmt.Errorf("%d arrangements for each tenant: use 1 to %d", c.Arrangements, mostArrangements)
 	case c.Years < 1 || c.Years > mostYears:
 		return fmt.Errorf("%d years: use 1 to %d", c.Years, mostYears)
-	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin):
-		return errors.New("the shares of receivers (ca, subject, pin) must each be 0 to 1, with a sum of 1")
+	case !one(c.Receivers.CA, c.Receivers.Subject, c.Receivers.Pin, c.Receivers.Follow):
+		return errors.New("the shares of receivers (ca, subject, pin, follow) must each be 0 to 1, with a sum of 1")
 	case !one(c.Orders.Add, c.Orders.Replace):
 		return errors.New("the shares of orders (add, replace) must each be 0 to 1, with a sum of 1")
 	case !share(c.Idle):

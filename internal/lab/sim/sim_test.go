@@ -25,7 +25,7 @@ func config(t testing.TB, preset string, strategy tenancy.Strategy, tenants int)
 	return Config{
 		Policy: p, Strategy: strategy, Tenants: tenants, Arrangements: 3, Years: 3,
 		Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1,
-		Receivers: Receivers{0.3, 0.1, 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day,
+		Receivers: Receivers{CA: 0.3, Subject: 0.1, Pin: 0.6}, Orders: Orders{0.5, 0.5}, ReactionMin: 3 * policy.Day,
 		ReactionMax: 45 * policy.Day, Idle: 0.05, Interval: time.Hour,
 	}
 }
@@ -113,6 +113,23 @@ func TestReceiversThatTrustTheCANeverNoticeARenewal(t *testing.T) {
 	c.Receivers = Receivers{CA: 0.5, Subject: 0.5}
 	if r := simulate(t, c); r.Failed != 0 || r.Renewals < 15 || r.CutOvers != r.Renewals*c.Arrangements {
 		t.Error(text(t, r))
+	}
+}
+
+// No administrator acts, whatever the validity. With the strategy immediate, a certificate is presented up to an hour
+// before the followers fetch it, which is at most one message.
+func TestReceiversThatFollowAFeedMissNoMessage(t *testing.T) {
+	for _, strategy := range []tenancy.Strategy{tenancy.Immediate, tenancy.Confirmed, tenancy.Adaptive} {
+		c := config(t, "sap-c4c", strategy, 4)
+		c.Policy, c.Years, c.Idle, c.Receivers = weekly, 1, 1, Receivers{Follow: 1}
+		r := simulate(t, c)
+		most := int64(0)
+		if strategy == tenancy.Immediate {
+			most = int64(r.Renewals * c.Arrangements)
+		}
+		if r.Failed > most || r.Renewals < 15 || r.CutOvers != r.Renewals*c.Arrangements || r.ExpiredInUse > 0 {
+			t.Errorf("%s: %s", strategy, text(t, r))
+		}
 	}
 }
 

@@ -191,7 +191,9 @@ func (w *world) renewed(ctx context.Context, t *tenant) error {
 			a.served = t.generations[a.fate.with-1]
 		}
 		r := draws(w.config.Seed, t.number, a.number, newest.number)
-		if p := w.config.planFor(r, newest.noticedAt, w.now); a.pins && !p.idle {
+		if a.follows {
+			w.act(a, follow(r, w.now))
+		} else if p := w.config.planFor(r, newest.noticedAt, w.now); a.pins && !p.idle {
 			w.act(a, p)
 		}
 	}
