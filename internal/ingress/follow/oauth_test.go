@@ -22,9 +22,7 @@ import (
 // An OAuth server reads the key set that a follower writes, and trusts the CAs that it writes. The last renewal changes
 // the CA. The server keeps a key set for a minute at least, so a certificate must be published before it is used.
 func TestAnOAuthServerAuthenticatesBothGenerations(t *testing.T) {
-	if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
-		t.Skip("needs a server: make test runs it")
-	}
+	testenv.NeedsServers(t)
 	now := time.Now()
 	s := newSender(t, now)
 	o := startOAuth(t, s)

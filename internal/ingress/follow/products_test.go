@@ -120,9 +120,7 @@ SSLSessionCache none
 func TestRealServersAcceptExactlyTheCertificatesOfTheFeed(t *testing.T) {
 	for _, p := range followed {
 		t.Run(p.format, func(t *testing.T) {
-			if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
-				t.Skip("needs a server: make test runs it")
-			}
+			testenv.NeedsServers(t)
 			w := startProduct(t, p)
 			stranger := w.sender.issue(pkix.Name{CommonName: "mallory"}, time.Now())
 			namesake := w.sender.issue(w.sender.subject, time.Now())
@@ -170,9 +168,7 @@ func TestRealServersAcceptExactlyTheCertificatesOfTheFeed(t *testing.T) {
 func TestRealServersKeepTheirFilesIfTheirCheckFails(t *testing.T) {
 	for _, p := range followed {
 		t.Run(p.format, func(t *testing.T) {
-			if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
-				t.Skip("needs a server: make test runs it")
-			}
+			testenv.NeedsServers(t)
 			w := startProduct(t, p)
 			file := filepath.Join(w.dir, p.file)
 			before, err := os.ReadFile(file)

@@ -13,8 +13,8 @@ func EachEngine(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
 }
 
-// needsServers skips a test that starts a server if "make check" runs it. Elsewhere, a missing server is a failure.
-func needsServers(t testing.TB) {
+// NeedsServers skips a test that starts a server if "make check" runs it. Elsewhere, a missing server is a failure.
+func NeedsServers(t testing.TB) {
 	t.Helper()
 	if os.Getenv("PERENNIAL_TEST_SERVERS") == "none" {
 		t.Skip("needs a server: make test runs it")

@@ -46,7 +46,7 @@ type Received struct {
 // StartMailpit starts a mail server that ends with the test.
 func StartMailpit(t testing.TB) *Mailpit {
 	t.Helper()
-	needsServers(t)
+	NeedsServers(t)
 	dir := t.TempDir()
 	roots := writeServerCertificate(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "auth"), []byte("perennial:s3cret\n"), 0o600); err != nil {

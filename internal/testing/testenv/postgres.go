@@ -40,7 +40,7 @@ func End() { postgresEnd() }
 // Postgres returns the URL of a new, empty database. The package's TestMain must call [Main].
 func Postgres(t testing.TB) string {
 	t.Helper()
-	needsServers(t)
+	NeedsServers(t)
 	base, name, err := createDatabase("")
 	Check(t, err)
 	return base + name
@@ -87,7 +87,7 @@ func NewServer(t testing.TB) *Server {
 // not mount one, the server uses the system's disk, and small is false.
 func NewServerOn(t testing.TB, size int) (s *Server, small bool) {
 	t.Helper()
-	needsServers(t)
+	NeedsServers(t)
 	s, err := newServer()
 	Check(t, err)
 	t.Cleanup(s.remove)

@@ -68,7 +68,7 @@ func (p Template) Write(t testing.TB, path string) {
 // Postgres returns the URL of a copy on PostgreSQL. The package's TestMain must call [Main].
 func (p Template) Postgres(t testing.TB) string {
 	t.Helper()
-	needsServers(t)
+	NeedsServers(t)
 	template, err := p.postgres()
 	Check(t, err)
 	base, name, err := createDatabase(" TEMPLATE " + template)

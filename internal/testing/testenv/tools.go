@@ -19,7 +19,7 @@ func Tool(t testing.TB, name string) string {
 // minutes on a machine that has not built it before.
 func Peer(t testing.TB, name string) string {
 	t.Helper()
-	needsServers(t)
+	NeedsServers(t)
 	return built(t, "tools/peers", name, "./path", name)
 }
 
