@@ -337,6 +337,63 @@ func TestAnotherAddressBeginsAnotherCount(t *testing.T) {
 	if strings.Count(r.written(), "\n") != 1 {
 		t.Errorf("wrote %s", r.written())
 	}
+	s.publish(func(*feed.Document) {})
+	r.works()
+	s.publish(func(d *feed.Document) { d.Sequence = 1 })
+	r.refuses("is at sequence 1, after 2")
+}
+
+// The old address may be followed by a new one after an interruption, and the old files come back all the same.
+func TestAnInterruptedRoundOfAnotherAddressIsUndone(t *testing.T) {
+	s := newSender(t, january)
+	r := newReceiver(t, s, january, "list")
+	r.works()
+	before := r.written()
+	f := r.follower()
+	old, err := f.load()
+	testenv.Check(t, err)
+	old.Thumbprint, old.Pending = strings.Repeat("A", 43), true
+	other, missing := filepath.Join(r.dir, "other"), filepath.Join(r.dir, "missing")
+	r.config.Outputs = append(r.config.Outputs, Output{formatOf(t, "pem"), Target{Path: missing}})
+	old.Unfinished = []savedFile{{Path: r.path, Data: []byte(before)}, {Path: other, Data: []byte("x")},
+		{Path: missing, Missing: true}}
+	testenv.Check(t, f.save(old))
+	testenv.Check(t, os.WriteFile(r.path, []byte("not checked"), 0o600))
+	s.answers(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(500); return true })
+	if err := r.once(); err == nil || !strings.Contains(err.Error(), "status 500") || r.written() != before {
+		t.Errorf("%v, the file is %q", err, r.written())
+	}
+	for _, path := range []string{other, missing} {
+		if _, err := os.Lstat(path); !os.IsNotExist(err) {
+			t.Errorf("%s was written: %v", path, err)
+		}
+	}
+	if now, err := f.load(); err != nil || len(now.Unfinished) > 0 || !now.Pending {
+		t.Errorf("the state is %+v, %v", now, err)
+	}
+}
+
+func TestAStateFileOfAnotherKindIsRefused(t *testing.T) {
+	s := newSender(t, january)
+	for name, make := range map[string]func(path string) error{
+		"a folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a link":   func(path string) error { return os.Symlink("/dev/null", path) },
+		"very long": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxState+1))
+		},
+	} {
+		r := newReceiver(t, s, january, "list")
+		testenv.Check(t, make(beside(r.path, "json")))
+		if err := r.once(); err == nil || !strings.Contains(err.Error(), "is not a regular file of a follower") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAFeedThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	if got := guarded(&http.Client{}).Timeout; got <= 0 || got > time.Minute {
+		t.Errorf("the client waits %v", got)
+	}
 }
 
 func TestADamagedStateFileIsReplaced(t *testing.T) {
@@ -349,6 +406,9 @@ func TestADamagedStateFileIsReplaced(t *testing.T) {
 		r.works()
 		if last := s.requests[len(s.requests)-1]; last.Header.Get("If-None-Match") != "" && last.Method == http.MethodGet {
 			t.Errorf("%q: the document was not fetched again", damaged)
+		}
+		if s, err := r.follower().load(); err != nil || s.Sequence != 1 {
+			t.Errorf("%q: the state is %+v, %v", damaged, s, err)
 		}
 	}
 	info, err := os.Stat(beside(r.path, "json"))
@@ -380,7 +440,15 @@ func TestAReportThatFailsIsRepeatedAndFailsNothing(t *testing.T) {
 		return q.Method == http.MethodPost
 	})
 	r.works()
-	if got := r.log.String(); !strings.Contains(got, "status 429") || strings.Contains(got, "unguessable") {
+	s.answers(func(w http.ResponseWriter, q *http.Request) bool {
+		if q.Method == http.MethodPost {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	r.works()
+	if got := r.log.String(); !strings.Contains(got, "status 429") || !strings.Contains(got, "EOF") ||
+		strings.Contains(got, "unguessable") {
 		t.Errorf("log: %s", got)
 	}
 	s.answers(nil)
@@ -422,6 +490,11 @@ func TestTheOldFileIsIntactIfTheNewOneCannotBeWritten(t *testing.T) {
 	r.path = filepath.Join(r.dir, "folder", "accepted")
 	r.config.Outputs[0].Target.Path = r.path
 	r.refuses("no such file or directory")
+	r.config.Outputs[0].Target.Path = filepath.Join(target, "accepted")
+	if err := r.once(); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("below a file: %v", err)
+	}
+	r.config.Outputs[0].Target.Path = r.path
 	testenv.Check(t, os.MkdirAll(r.path, 0o700))
 	if err := r.once(); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("a folder: %v", err)

@@ -123,6 +123,23 @@ func TestAConfigMapThatCannotBeAppliedIsTriedAgain(t *testing.T) {
 	if len(r.ran)+len(s.reported()) > 0 {
 		t.Errorf("ran %q, %d reports", r.ran, len(s.reported()))
 	}
+	a.status, a.answer = 500, "<html>"
+	if err := r.once(); err == nil || !strings.Contains(err.Error(), "the API server answers 500") {
+		t.Errorf("got %v", err)
+	}
+	token := filepath.Join(a.folder, "token")
+	testenv.Check(t, os.Rename(token, token+".away"))
+	if err := r.once(); err == nil || !strings.Contains(err.Error(), "read the pod's token") {
+		t.Errorf("got %v", err)
+	}
+	testenv.Check(t, os.Rename(token+".away", token))
+	kubernetes := r.config.Kubernetes
+	r.config.Kubernetes = new(*kubernetes)
+	r.config.Kubernetes.base.Host = "127.0.0.1:1"
+	if err := r.once(); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("got %v", err)
+	}
+	r.config.Kubernetes = kubernetes
 	a.status, a.answer = 200, "{}"
 	r.works()
 	if len(a.owned) != 1 || len(s.reported()) != 1 {

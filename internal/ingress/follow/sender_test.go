@@ -119,7 +119,7 @@ func (s *sender) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch below := strings.TrimPrefix(s.server.URL+r.URL.Path, s.address); {
-	case r.Method == http.MethodPost && below == "installed":
+	case r.Method == http.MethodPost && below == "installed" && r.Header.Get("Content-Type") == "application/json":
 		var report installed
 		if body, err := io.ReadAll(r.Body); err != nil || json.Unmarshal(body, &report) != nil {
 			w.WriteHeader(http.StatusBadRequest)
