@@ -3,8 +3,12 @@
 //
 // It guarantees for the rule successor: a certificate that is not known is accepted only if a trust anchor of the
 // partner issued it to the same subject or identity, for clients, later than every known one, with a key that is not
-// weaker, and within the window in which the partner renews; and at most one in that window. It guarantees for all
-// rules: known certificates are accepted until they expire or are revoked, so old and new ones are accepted together.
+// weaker, and within the window in which the partner renews. Each certificate has at most one successor. It guarantees
+// for all rules: known certificates are accepted until they expire or are revoked, so old and new ones are accepted
+// together.
+//
+// A chain of successors is followed only if the receiver sees each of them: a partner that sends nothing for the whole
+// time of one certificate is not recognised by the one after it.
 //
 // It cannot tell the partner from a CA that misissues its certificate within the window. The package reads no clock and
 // does no I/O. Values are never changed in place. The tests explore every reachable state, alone and together with
@@ -65,6 +69,8 @@ const (
 	NotListed       Code = "not-listed"
 	Declined        Code = "declined"
 	Malformed       Code = "malformed"
+	// Ambiguous is the code of a successor after which the partner could not be distinguished from another one.
+	Ambiguous Code = "ambiguous"
 )
 
 // A Partner is an organisation that calls the receiver with client certificates.
@@ -83,7 +89,7 @@ type Partner struct {
 	// OnHold is the time for which a held certificate is accepted, from its first use on; 0 to refuse it. It does not
 	// count for certificates of another CA, which any stranger can create.
 	OnHold time.Duration
-	// Held are the certificates that were held before.
+	// Held are the certificates that were held before. Further ones are not accepted on hold once there are 16.
 	Held []Held
 	// Declined are the certificates, by their [Known.Body], that a person has refused. They are never accepted.
 	Declined []Fingerprint

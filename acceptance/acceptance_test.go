@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -353,6 +354,78 @@ func TestAHeldCertificateIsAcceptedForATimeIfThePartnerIsSetSo(t *testing.T) {
 	forged := other.issue(inWindow)
 	if d := f.decide(forged, inWindow); d.Code != OtherCA || d.Accepts(inWindow) {
 		t.Errorf("of another CA, which any stranger can create: %+v", d)
+	}
+}
+
+func TestWhatCannotBeRememberedIsNotAcceptedOnHold(t *testing.T) {
+	f := setUp(t)
+	f.acme.OnHold = 24 * time.Hour
+	now := begin.AddDate(0, 2, 0)
+	ps := f.partners()
+	for i := range 20 {
+		early := f.ca.issue(begin.AddDate(0, 1, i))
+		k := NewKnown(early)
+		d := ps.Decide([]*x509.Certificate{early, f.ca.cert}, now)
+		if room := i < 16; ps.MayHold("acme-c4c", k) != room || d.Outcome != Hold || d.Accepts(now) != room {
+			t.Errorf("certificate %d: %+v", i, d)
+		}
+		var err error
+		ps, err = ps.WithHeld("acme-c4c", Held{k.Body, now})
+		check(t, err)
+		if ps.MayHold("acme-c4c", k) {
+			t.Errorf("certificate %d can be held twice", i)
+		}
+	}
+}
+
+func TestARevocationListThatIsNotCompleteOrOfSeveralCAsIsRefused(t *testing.T) {
+	f := setUp(t)
+	value := func(v any) []byte {
+		der, err := asn1.Marshal(v)
+		check(t, err)
+		return der
+	}
+	for name, c := range map[string]struct {
+		extension pkix.Extension
+		want      string
+	}{
+		"delta": {pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: value(1)}, "delta list"},
+		"indirect": {pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: value(struct {
+			Indirect bool `asn1:"tag:4"`
+		}{true})}, "several CAs"},
+		"clients only": {pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: value(struct {
+			Users bool `asn1:"tag:1"`
+		}{true})}, ""},
+		"unknown": {pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: value(1)}, "1.2.3 is not supported"},
+	} {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin,
+			NextUpdate: end, ExtraExtensions: []pkix.Extension{c.extension}}, f.ca.cert, f.ca.key)
+		check(t, err)
+		list, err := x509.ParseRevocationList(der)
+		check(t, err)
+		f.acme.Trust, f.acme.CRLs = []*x509.Certificate{f.ca.cert}, []*x509.RevocationList{list}
+		_, err = New([]Partner{f.acme})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheRightOneOfManyPartnersWithTheSameNamesIsFound(t *testing.T) {
+	f := setUp(t)
+	all := []Partner{}
+	for i := range 40 {
+		other := authority(t, "CA "+strconv.Itoa(i), keys()[2], nil)
+		p := f.acme
+		p.Name, p.Known = "other "+strconv.Itoa(i), []Known{NewKnown(other.issue(begin))}
+		p.Trust = []*x509.Certificate{other.cert}
+		all = append(all, p)
+	}
+	ps, err := New(append(all, f.acme))
+	check(t, err)
+	d := ps.Decide([]*x509.Certificate{f.ca.issue(inWindow), f.ca.cert}, inWindow)
+	if d.Outcome != Accept || d.Partner != "acme-c4c" {
+		t.Errorf("%+v", d)
 	}
 }
 

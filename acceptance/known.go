@@ -85,7 +85,7 @@ type usage byte
 
 const (
 	forClients usage = iota
-	unlimited        // it has no extended key usage
+	unlimited        // it has no extended key usage, or the one that stands for any
 	notForClients
 )
 
@@ -93,9 +93,9 @@ func usageOf(c *x509.Certificate) usage {
 	switch {
 	case c.IsCA, c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return notForClients
-	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0:
+	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0, slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
 		return unlimited
-	case slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth), slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny):
+	case slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth):
 		return forClients
 	}
 	return notForClients

@@ -48,13 +48,13 @@ func attributes(name *cryptobyte.String) (keys []string, ok bool) {
 			!attribute.ReadAnyASN1(&value, &tag) || !attribute.Empty() {
 			return nil, false
 		}
-		keys = append(keys, fmt.Sprintf("%s=%q", kind, comparable(tag, value)))
+		keys = append(keys, fmt.Sprintf("%s=%q", kind, compared(tag, value)))
 	}
 	return keys, true
 }
 
-// comparable returns a value in the form in which it is compared.
-func comparable(tag asn1.Tag, value []byte) string {
+// compared returns a value in the form in which it is compared.
+func compared(tag asn1.Tag, value []byte) string {
 	if (tag == asn1.PrintableString || tag == asn1.UTF8String) && utf8.Valid(value) {
 		return "text " + folded(string(value))
 	}

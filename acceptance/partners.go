@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,8 +31,9 @@ const (
 	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried to
 	// explain a refusal: a stranger can present any number of certificates.
 	mostAlike, mostExplained = 16, 4
-	// mostHeld limits the certificates of a partner that are held, from the latest on.
+	// mostHeld limits the certificates of a partner that are held.
 	mostHeld = 16
+	mostName = 100 // bytes
 	// mostBytes limits a certificate, and mostCertificates a chain. The largest certificates in use have 10 KiB.
 	mostBytes, mostCertificates = 64 << 10, 16
 	// mostBits limits a key, because verifying takes time that grows with it. It is the limit of crypto/tls.
@@ -63,6 +65,9 @@ func (ps *Partners) add(p Partner, lists map[*x509.RevocationList]*revocations) 
 	}
 	added := &partner{Partner: p}
 	for _, crl := range p.CRLs {
+		if err := supported(crl); err != nil {
+			return fmt.Errorf("the revocation list of %s: %w", crl.Issuer, err)
+		}
 		if lists[crl] == nil {
 			lists[crl] = newRevocations(crl)
 		}
@@ -87,6 +92,8 @@ func (p Partner) check() error {
 	switch {
 	case p.Name == "":
 		return errors.New("it has no name")
+	case len(p.Name) > mostName || strings.ContainsFunc(p.Name, func(r rune) bool { return r < ' ' || r > '~' }):
+		return fmt.Errorf("a name has at most %d letters, digits and signs of ASCII, because it is sent in a header", mostName)
 	case p.Rule != Pin && p.Rule != Successor && p.Rule != Authority:
 		return fmt.Errorf("invalid rule %q: use %s, %s or %s", p.Rule, Pin, Successor, Authority)
 	case len(p.Known) == 0:
@@ -164,9 +171,11 @@ func with(all []*partner, p *partner) []*partner {
 
 // alike returns the partners with a certificate that names the same as another one.
 func (ps *Partners) alike(k Known) (all []*partner) {
+	found := map[*partner]bool{}
 	for _, key := range k.keys() {
 		for _, p := range ps.byIdentity[key] {
-			if !slices.Contains(all, p) {
+			if !found[p] {
+				found[p] = true
 				all = append(all, p)
 			}
 		}
@@ -197,22 +206,25 @@ func (ps *Partners) WithKnown(name string, k Known) (*Partners, error) {
 	})
 }
 
-// WithHeld returns the partners after a certificate of one was held. Only its first time counts.
+// WithHeld returns the partners after a certificate of one was held. Only its first time counts. If as many are held as
+// may be, nothing changes.
 func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	return ps.change(name, func(p *Partner) error {
-		if slices.ContainsFunc(p.Held, func(o Held) bool { return o.Body == h.Body }) {
-			return nil
+		if len(p.Held) < mostHeld && !p.holds(h.Body) {
+			p.Held = append(slices.Clone(p.Held), h)
 		}
-		p.Held = append(slices.Clone(p.Held), h)
-		p.Held = p.Held[max(0, len(p.Held)-mostHeld):]
 		return nil
 	})
 }
 
-// Holds reports whether a certificate of a partner is held already.
-func (ps *Partners) Holds(name string, k Known) bool {
+// MayHold reports whether [Partners.WithHeld] would change anything.
+func (ps *Partners) MayHold(name string, k Known) bool {
 	p := ps.byName[name]
-	return p != nil && slices.ContainsFunc(p.Held, func(h Held) bool { return h.Body == k.Body })
+	return p != nil && len(p.Held) < mostHeld && !p.holds(k.Body)
+}
+
+func (p Partner) holds(body Fingerprint) bool {
+	return slices.ContainsFunc(p.Held, func(h Held) bool { return h.Body == body })
 }
 
 func (ps *Partners) change(name string, change func(*Partner) error) (*Partners, error) {
@@ -251,6 +263,7 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 	}
 	var best Decision
 	alike := ps.alike(c)
+	slices.SortStableFunc(alike, func(a, b *partner) int { return cmp.Compare(b.likely(chain), a.likely(chain)) })
 	for _, p := range alike[:min(len(alike), mostAlike)] {
 		best = better(best, p.decideNew(c, chain, now))
 	}
@@ -258,6 +271,21 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 		return best
 	}
 	return ps.decideStranger(c, chain, now)
+}
+
+// likely ranks a partner among those with the same names: those that a CA of the chain could have issued for come first.
+func (p *partner) likely(chain []*x509.Certificate) int {
+	if p.Rule == Pin {
+		return 0
+	}
+	for _, c := range chain {
+		issuer := nameKey(c.RawIssuer)
+		if slices.ContainsFunc(p.Known, func(k Known) bool { return k.issuer == issuer }) ||
+			slices.ContainsFunc(p.Trust, func(ca *x509.Certificate) bool { return nameKey(ca.RawSubject) == issuer }) {
+			return 2
+		}
+	}
+	return 1
 }
 
 // better returns the more favourable of two decisions, or the first one if they are equal.

@@ -130,6 +130,9 @@ func (p *partner) heldUntil(body Fingerprint, now time.Time) (until time.Time) {
 			return h.Since.Add(p.OnHold)
 		}
 	}
+	if len(p.Held) >= mostHeld { // it cannot be remembered, so its time would never end
+		return until
+	}
 	return now.Add(p.OnHold)
 }
 
@@ -247,7 +250,7 @@ func isNotForClients(p *partner, c candidate, _ time.Time) string {
 	case c.clients == notForClients:
 		return "it is not a certificate for clients (extended key usage clientAuth, key usage digitalSignature, not a CA)"
 	case c.clients == unlimited && newest.clients != unlimited:
-		return "it has no extended key usage, unlike the partner's certificate before it"
+		return "its extended key usage is not limited to clients, unlike the partner's certificate before it"
 	case c.chain.result == notClient:
 		return "a CA above it does not issue certificates for clients: " + c.chain.reason
 	}

@@ -2,10 +2,14 @@ package acceptance
 
 import (
 	"crypto/x509"
+	encodingasn1 "encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // A result is the outcome of verifying a chain.
@@ -175,9 +179,46 @@ type revocations struct {
 	serials map[string]struct{}
 }
 
+// The extensions of revocation lists that change what an entry means (RFC 5280, sections 5.2.4 and 5.2.5).
+var (
+	deltaIndicator    = encodingasn1.ObjectIdentifier{2, 5, 29, 27}
+	distributionPoint = encodingasn1.ObjectIdentifier{2, 5, 29, 28}
+)
+
+// supported refuses a list whose entries could be those of another CA, or that only completes another list.
+func supported(crl *x509.RevocationList) error {
+	for _, e := range crl.Extensions {
+		switch {
+		case e.Id.Equal(deltaIndicator):
+			return errors.New("it is a delta list: use the complete one")
+		case e.Id.Equal(distributionPoint):
+			in := cryptobyte.String(e.Value)
+			var point, field cryptobyte.String
+			var tag asn1.Tag
+			if !in.ReadASN1(&point, asn1.SEQUENCE) {
+				return errors.New("its distribution point cannot be read")
+			}
+			for point.ReadAnyASN1(&field, &tag) {
+				if tag == asn1.Tag(4).ContextSpecific() { // indirectCRL
+					return errors.New("it has certificates of several CAs, which is not supported")
+				}
+			}
+		case e.Critical:
+			return fmt.Errorf("its critical extension %s is not supported", e.Id)
+		}
+	}
+	return nil
+}
+
+// removedFromList is the reason of an entry that ends a hold (RFC 5280, section 5.3.1).
+const removedFromList = 8
+
 func newRevocations(crl *x509.RevocationList) *revocations {
 	r := &revocations{nameKey(crl.RawIssuer), make(map[string]struct{}, len(crl.RevokedCertificateEntries))}
 	for _, e := range crl.RevokedCertificateEntries {
+		if e.ReasonCode == removedFromList {
+			continue
+		}
 		r.serials[string(e.SerialNumber.Bytes())] = struct{}{}
 	}
 	return r

@@ -3,8 +3,8 @@
 // certificate is known from its first use on, and a held one has its time from then on.
 //
 // It guarantees that a request reaches the handler only with a certificate that is accepted at that moment, that the
-// handler learns the partner from [PartnerOf] or the header [PartnerHeader], which callers cannot forge, and that a
-// decision neither blocks nor allocates memory that a stranger could make grow. It relies on crypto/tls for the proof
+// handler learns the partner from [PartnerOf] or the header [PartnerHeader], which callers cannot forge, and that no
+// stranger can make its memory grow. A decision does no I/O. It relies on crypto/tls for the proof
 // that the caller has the private key: [TLS] returns a configuration that asks for a certificate.
 //
 // What is learned is lost with the process unless [Options.Learned] stores it.
@@ -22,7 +22,7 @@ import (
 	"github.com/perennial-pki/perennial/acceptance"
 )
 
-// A Learned is a certificate that was accepted or held for the first time.
+// A Learned is a certificate that was accepted as a successor, or held, for the first time.
 type Learned struct {
 	At time.Time
 	// Chain begins with the certificate of the caller.
@@ -45,8 +45,9 @@ type Call struct {
 type Options struct {
 	// Now is the clock; [time.Now] if it is nil.
 	Now func() time.Time
-	// Learned is called once for each certificate that is accepted or held for the first time, before the call
-	// continues. Calls to it do not overlap. It must not block: messages wait for it.
+	// Learned is called once for each successor, and once for each certificate that is held, before the call continues.
+	// Certificates of another CA, which any stranger can create, are not learned. Calls to it do not overlap. It must not
+	// block: messages wait for it.
 	Learned func(Learned)
 	// Decided is called for every call. It may be called concurrently, and must not block.
 	Decided func(Call)
@@ -86,16 +87,22 @@ func New(partners []acceptance.Partner, o Options) (*Guard, error) {
 // Partners returns the partners with what was learned.
 func (g *Guard) Partners() *acceptance.Partners { return g.partners.Load() }
 
-// Change replaces the partners by what a function makes of them. Decisions that are made meanwhile wait if they would
-// change the partners too. If the function returns an error, nothing is changed.
+// Change replaces the partners by what a function makes of them. The function is called again if something was learned
+// meanwhile, so that nothing is lost and no decision waits for it. If it returns an error, nothing is changed.
 func (g *Guard) Change(change func(*acceptance.Partners) (*acceptance.Partners, error)) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	changed, err := change(g.partners.Load())
-	if err == nil {
-		g.partners.Store(changed)
+	for {
+		before := g.partners.Load()
+		after, err := change(before)
+		if err != nil {
+			return err
+		}
+		g.mu.Lock()
+		done := g.partners.CompareAndSwap(before, after)
+		g.mu.Unlock()
+		if done {
+			return nil
+		}
 	}
-	return err
 }
 
 // Decide decides about a chain that begins with the certificate of a caller, who has proved that the key is his. It
@@ -118,7 +125,9 @@ func (g *Guard) verdict(chain []*x509.Certificate, now time.Time) *verdict {
 		d, partners = g.learn(chain, now)
 	}
 	v := newVerdict(d, partners, chain, now)
-	g.recent.put(key, v)
+	if v.size <= maxPassedOn {
+		g.recent.put(key, v)
+	}
 	return v
 }
 
@@ -129,7 +138,7 @@ func isNew(partners *acceptance.Partners, d acceptance.Decision, chain []*x509.C
 	case d.Outcome == acceptance.Accept:
 		return d.Code == acceptance.IsSuccessor
 	case d.Outcome == acceptance.Hold && d.Code != acceptance.OtherCA:
-		return !partners.Holds(d.Partner, acceptance.NewKnown(chain[0]))
+		return partners.MayHold(d.Partner, acceptance.NewKnown(chain[0]))
 	}
 	return false
 }
@@ -151,10 +160,12 @@ func (g *Guard) learn(chain []*x509.Certificate, now time.Time) (acceptance.Deci
 	} else {
 		after, err = before.WithHeld(d.Partner, acceptance.Held{Body: k.Body, Since: now})
 	}
-	if err != nil {
-		// Another partner could not be told from this one any more. Only a person can resolve that.
-		return acceptance.Decision{Outcome: acceptance.Hold, Partner: d.Partner, Code: acceptance.SecondSuccessor,
-			Reason: err.Error()}, before
+	if err != nil { // only a person can resolve that
+		d = acceptance.Decision{Outcome: acceptance.Hold, Partner: d.Partner, Code: acceptance.Ambiguous, Reason: err.Error()}
+		after, err = before.WithHeld(d.Partner, acceptance.Held{Body: k.Body, Since: now})
+		if err != nil || !before.MayHold(d.Partner, k) {
+			return d, before
+		}
 	}
 	g.partners.Store(after)
 	g.learned(Learned{At: now, Chain: chain, Decision: d})
@@ -170,7 +181,7 @@ func PartnerOf(ctx context.Context) string {
 }
 
 // TLS returns a copy of a server's configuration that asks callers for a certificate. It names no CAs, because callers
-// would then keep a certificate of another CA to themselves, and could not be told why it is not accepted.
+// would then not send a certificate of another CA, and could not be told why it is not accepted.
 func TLS(config *tls.Config) *tls.Config {
 	c := config.Clone()
 	c.ClientAuth, c.ClientCAs = tls.RequestClientCert, nil

@@ -198,7 +198,7 @@ func TestAHeldCertificateIsLearnedOnceAndAcceptedForItsTime(t *testing.T) {
 	}
 }
 
-func TestACallerCannotForgeWhoHeIs(t *testing.T) {
+func TestIdentityHeadersCannotBeForged(t *testing.T) {
 	s := newSite(t)
 	var got http.Header
 	g := s.guard(guard.Options{})
@@ -243,7 +243,7 @@ func TestACallerCannotForgeWhoHeIs(t *testing.T) {
 	}
 }
 
-func TestACallerCannotHaveAProxyRemoveWhoHeIs(t *testing.T) {
+func TestIdentityHeadersCannotBeRemovedThroughAProxy(t *testing.T) {
 	s := newSite(t)
 	var got http.Header
 	behind := httptest.NewServer(
@@ -266,6 +266,33 @@ func TestACallerCannotHaveAProxyRemoveWhoHeIs(t *testing.T) {
 	testenv.Check(t, err)
 	if got.Get("Perennial-Partner") != "acme-c4c" || got.Get("Client-Cert") == "" {
 		t.Errorf("the application got %v", got)
+	}
+}
+
+func TestTrailersCannotForgeThePartner(t *testing.T) {
+	s := newSite(t)
+	var got http.Header
+	url := s.serve(s.guard(guard.Options{}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		got = r.Trailer
+	})))
+	for _, announced := range []string{"X-Checksum", "X-Checksum, Perennial-Partner", ""} {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), &tls.Config{InsecureSkipVerify: true,
+			Certificates: []tls.Certificate{s.first}})
+		testenv.Check(t, err)
+		announce := ""
+		if announced != "" {
+			announce = "Trailer: " + announced + "\r\n"
+		}
+		_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"+announce+
+			"\r\n5\r\norder\r\n0\r\nX-Checksum: 7\r\nPerennial-Partner: globex\r\nClient_Cert: x\r\n\r\n")
+		testenv.Check(t, err)
+		_, err = io.ReadAll(c)
+		testenv.Check(t, err)
+		c.Close()
+		if got.Get("Perennial-Partner") != "" || len(got["Client_Cert"]) > 0 || announced != "" && got.Get("X-Checksum") != "7" {
+			t.Errorf("announced %q: %v", announced, got)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,10 +44,6 @@ func (g *Guard) Handler(next http.Handler) http.Handler { return g.For(nil, next
 
 // For is [Guard.Handler] for some of the partners. Without names, it is for all of them.
 func (g *Guard) For(names []string, next http.Handler) http.Handler {
-	admitted := map[string]bool{}
-	for _, name := range names {
-		admitted[name] = true
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		removeForged(r)
 		now := g.now()
@@ -54,10 +52,7 @@ func (g *Guard) For(names []string, next http.Handler) http.Handler {
 		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 			call.Chain = r.TLS.PeerCertificates
 			v = g.verdict(call.Chain, now)
-			call.Decision = v.decision
-			if call.Decision.Accepts(now) && len(admitted) > 0 && !admitted[call.Decision.Partner] {
-				call.Decision = elsewhere(call.Decision)
-			}
+			call.Decision = Restrict(v.decision, names)
 		}
 		call.Accepted = call.Decision.Accepts(now)
 		g.decided(call)
@@ -70,14 +65,18 @@ func (g *Guard) For(names []string, next http.Handler) http.Handler {
 		if v.chain != "" {
 			r.Header[chainHeader] = []string{v.chain}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), partnerKey{}, call.Decision.Partner)))
+		next.ServeHTTP(w, withoutForgedTrailers(r.WithContext(context.WithValue(r.Context(), partnerKey{}, call.Decision.Partner))))
 	})
 }
 
 // OtherHost is the code of a call to a host that the partner may not call.
 const OtherHost acceptance.Code = "other-host"
 
-func elsewhere(d acceptance.Decision) acceptance.Decision {
+// Restrict returns a decision for a host that only some partners may call. Without names, all may.
+func Restrict(d acceptance.Decision, names []string) acceptance.Decision {
+	if d.Outcome == acceptance.Refuse || len(names) == 0 || slices.Contains(names, d.Partner) {
+		return d
+	}
 	return acceptance.Decision{Outcome: acceptance.Refuse, Partner: d.Partner, Code: OtherHost,
 		Reason: "the partner may not call this host"}
 }
@@ -100,6 +99,37 @@ func removeForged(r *http.Request) {
 		)
 		r.Header["Connection"][i] = strings.Join(names, ",")
 	}
+}
+
+// withoutForgedTrailers returns a request whose trailers, which the server reads at the end of the body, have no field
+// that only a guard may set. It changes the request that it gets.
+func withoutForgedTrailers(r *http.Request) *http.Request {
+	if len(r.Trailer) == 0 { // a caller that announces none has none that a handler sees
+		r.Trailer = nil
+		return r
+	}
+	shown := *r
+	shown.Trailer = r.Trailer.Clone()
+	shown.Body = &trailed{r.Body, r.Trailer, shown.Trailer}
+	return &shown
+}
+
+// trailed is a body after which trailers are copied.
+type trailed struct {
+	io.ReadCloser
+	from, to http.Header
+}
+
+func (b *trailed) Read(p []byte) (n int, err error) {
+	n, err = b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		for name, values := range b.from {
+			if !isReserved(name) {
+				b.to[name] = values
+			}
+		}
+	}
+	return n, err
 }
 
 // isReserved reports whether a name begins with Client-Cert or Perennial-, in any spelling that an application may take

@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// mostRecent limits the verdicts that are kept: at most twice as many. Each has about 4 KiB.
-	mostRecent = 2048
+	// mostRecent limits the verdicts that are kept: at most twice as many.
+	mostRecent = 1024
+	// maxPassedOn limits the certificates above a caller's that are passed on, in bytes, and the chains whose verdict is
+	// kept: a caller may send 256 KiB of any certificates.
+	maxPassedOn = 16 << 10
 	// fresh limits how long a verdict is used, because CAs that are not in the chain can expire too.
 	fresh = 10 * time.Second
 )
@@ -25,6 +28,7 @@ type verdict struct {
 	partners *acceptance.Partners // that it was made for
 	at       time.Time
 	until    time.Time
+	size     int // of the chain, in bytes
 	// Client-Cert and Client-Cert-Chain (RFC 9440)
 	certificate, chain string
 }
@@ -42,23 +46,27 @@ func newVerdict(
 		}
 	}
 	bound(d.AcceptedUntil)
-	for i, c := range chain {
+	for _, c := range chain {
 		bound(c.NotBefore)
 		bound(c.NotAfter.Add(time.Nanosecond))
-		if !d.Accepts(now) {
-			continue
+		v.size += len(c.Raw)
+	}
+	if d.Accepts(now) {
+		v.certificate = byteSequence(chain[0])
+		var above []string
+		for _, c := range chain[1:] {
+			above = append(above, byteSequence(c))
 		}
-		field := ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":"
-		switch i {
-		case 0:
-			v.certificate = field
-		case 1:
-			v.chain = field
-		default:
-			v.chain = strings.Join([]string{v.chain, field}, ", ")
+		if v.size <= maxPassedOn {
+			v.chain = strings.Join(above, ", ")
 		}
 	}
 	return v
+}
+
+// byteSequence returns a certificate in the form of RFC 9440, section 2.1.
+func byteSequence(c *x509.Certificate) string {
+	return ":" + base64.StdEncoding.EncodeToString(c.Raw) + ":"
 }
 
 // holds reports whether the verdict is still that of the partners. A clock that was set back ends it too.
