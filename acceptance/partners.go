@@ -217,6 +217,13 @@ func (ps *Partners) WithHeld(name string, h Held) (*Partners, error) {
 	})
 }
 
+// Knows reports whether a certificate is known as one of a partner, or was refused by a person.
+func (ps *Partners) Knows(name string, k Known) bool {
+	p := ps.byName[name]
+	return p != nil && (slices.Contains(p.Declined, k.Body) ||
+		slices.ContainsFunc(p.Known, func(o Known) bool { return o.Body == k.Body }))
+}
+
 // MayHold reports whether [Partners.WithHeld] would change anything.
 func (ps *Partners) MayHold(name string, k Known) bool {
 	p := ps.byName[name]

@@ -174,9 +174,9 @@ func (c guardExplainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	partners, err := acceptance.New(config.Partners)
+	partners, err := guard.Remembered(context.Background(), config)
 	if err != nil {
-		return fmt.Errorf("%s: %w", c.Config, err)
+		return err
 	}
 	all := []explainedJSON{}
 	for _, file := range c.Files {
@@ -222,12 +222,15 @@ type statusJSON struct {
 }
 
 func (c guardStatusCmd) Run(e env) error {
-	config, state, err := openGuardState(c.Config)
+	config, err := guard.Load(c.Config, service.ReadPolicy)
 	if err != nil {
 		return err
 	}
-	defer state.Close()
-	all, err := guard.StatusOf(context.Background(), config, state, e.now())
+	seen, err := guard.ReadSightings(context.Background(), config.State)
+	if err != nil {
+		return err
+	}
+	all, err := guard.StatusOf(config, seen, e.now())
 	if err != nil {
 		return err
 	}
@@ -277,14 +280,6 @@ func (c guardStatusCmd) Run(e env) error {
 	return nil
 }
 
-func openGuardState(path string) (config guard.Config, state *guard.State, err error) {
-	if config, err = guard.Load(path, service.ReadPolicy); err != nil {
-		return config, nil, err
-	}
-	state, err = guard.OpenState(context.Background(), config.State)
-	return config, state, err
-}
-
 // guardDecision is the decision of a person about a certificate.
 type guardDecision struct {
 	SHA256  string `arg:"" name:"sha-256" help:"The SHA-256 of the certificate, or at least its first 8 digits."`
@@ -302,7 +297,11 @@ func (c guardAcceptCmd) Run(e env) error { return c.decide(e, guard.Accepted) }
 func (c guardRefuseCmd) Run(e env) error { return c.decide(e, guard.Declined) }
 
 func (d guardDecision) decide(e env, standing guard.Standing) error {
-	_, state, err := openGuardState(d.Config)
+	config, err := guard.Load(d.Config, service.ReadPolicy)
+	if err != nil {
+		return err
+	}
+	state, err := guard.OpenState(context.Background(), config.State)
 	if err != nil {
 		return err
 	}
@@ -311,7 +310,7 @@ func (d guardDecision) decide(e env, standing guard.Standing) error {
 	if u, err := user.Current(); err == nil {
 		by = u.Username
 	}
-	v, err := state.Decide(context.Background(), d.Partner, d.SHA256, by, standing)
+	v, err := state.Decide(context.Background(), d.Partner, d.SHA256, by, standing, e.now())
 	if err != nil {
 		return err
 	}

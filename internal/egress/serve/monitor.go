@@ -24,11 +24,16 @@ type Monitoring struct {
 // Open listens for the monitoring. The result is nil if no address is configured. The caller ends it with
 // [Side.Shutdown].
 func (m *Monitoring) Open(metrics http.Handler, ready http.HandlerFunc, log *slog.Logger) (*Side, error) {
+	return OpenSide("--metrics-listen", m.MetricsListen, Monitor(metrics, ready), log)
+}
+
+// Monitor serves /metrics, /healthz and /readyz.
+func Monitor(metrics http.Handler, ready http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.HandleFunc("GET /readyz", ready)
-	return OpenSide("--metrics-listen", m.MetricsListen, mux, log)
+	return mux
 }
 
 // A Side serves public or internal content over plain HTTP on a separate listener. A nil Side does nothing.
@@ -38,12 +43,12 @@ type Side struct {
 	http     *http.Server
 }
 
-// OpenSide listens at the address of a flag. The result is nil if the address is empty.
+// OpenSide listens at the address of a flag: HOST:PORT, or unix:PATH. The result is nil if the address is empty.
 func OpenSide(flag, address string, handler http.Handler, log *slog.Logger) (*Side, error) {
 	if address == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := gateway.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
@@ -63,7 +68,7 @@ func (s *Side) URL() string {
 	if s == nil {
 		return ""
 	}
-	return "http://" + s.listener.Addr().String()
+	return urlOf(s.listener, nil)
 }
 
 // Serve answers until [Side.Shutdown]. Without a listener it returns at once.

@@ -23,17 +23,17 @@ const maxPassedOn = 48 << 10
 type form struct {
 	header string
 	read   func(values []string) ([][]byte, error) // DER, the caller's certificate first
-	host   string                                  // the header with the name that was called
+	above  string                                  // a further header with the certificates above; empty for none
 }
 
 // forms are read by the name of the proxy. Only the header of one form counts: proxies pass on the other ones as
 // callers have sent them.
 var forms = map[string]form{
-	"nginx":   {"Ssl-Client-Cert", escapedPEM, "X-Forwarded-Host"},
-	"caddy":   {"Ssl-Client-Cert", base64List, "X-Forwarded-Host"},
-	"traefik": {"X-Forwarded-Tls-Client-Cert", base64List, "X-Forwarded-Host"},
-	"envoy":   {"X-Forwarded-Client-Cert", envoyElement, "X-Forwarded-Host"},
-	"rfc9440": {"Client-Cert", byteSequence, "X-Forwarded-Host"},
+	"nginx":   {header: "Ssl-Client-Cert", read: escapedPEM},
+	"caddy":   {header: "Ssl-Client-Cert", read: base64List},
+	"traefik": {header: "X-Forwarded-Tls-Client-Cert", read: base64List},
+	"envoy":   {header: "X-Forwarded-Client-Cert", read: envoyElement},
+	"rfc9440": {header: "Client-Cert", read: byteSequence, above: "Client-Cert-Chain"},
 }
 
 // endpoint returns the decision endpoint for a proxy: 200 with the partner's name, or 403.
@@ -59,7 +59,7 @@ func (s *Service) endpoint(d Decide) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		chain, err := f.chain(r.Header)
-		call := s.decide(remoteOf(r), r.Header.Get(f.host), chain, err)
+		call := s.decide(remoteOf(r), r.Header.Get("X-Forwarded-Host"), chain, err)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Perennial-Code", string(call.Decision.Code))
 		if !call.Accepted {
@@ -79,8 +79,10 @@ func (s *Service) decide(remote, host string, chain []*x509.Certificate, err err
 	case len(chain) == 0:
 		call.Decision = core.WithoutCertificate
 	default:
-		call.Decision, call.Accepted = s.guard.Decide(chain)
+		call.Decision, _ = s.guard.Decide(chain)
+		call.Decision = core.Restrict(call.Decision, s.settings().host(host).Partners)
 	}
+	call.Accepted = call.Decision.Accepts(call.At)
 	s.decided(call)
 	return call
 }
@@ -101,17 +103,22 @@ func (f form) chain(h http.Header) (chain []*x509.Certificate, err error) {
 		return nil, nil
 	case len(values) > 1:
 		return nil, fmt.Errorf("%s appears %d times", f.header, len(values))
-	case len(values[0]) > maxPassedOn:
-		return nil, fmt.Errorf("%s is larger than %d KiB", f.header, maxPassedOn>>10)
 	}
-	if f.header == forms["rfc9440"].header {
-		values = append(values, h["Client-Cert-Chain"]...)
+	if f.above != "" {
+		values = append(values, h[f.above]...)
 	}
 	return f.parsed(values)
 }
 
 // parsed parses the certificates in values.
 func (f form) parsed(values []string) (chain []*x509.Certificate, err error) {
+	size := 0
+	for _, v := range values {
+		size += len(v)
+	}
+	if size > maxPassedOn {
+		return nil, fmt.Errorf("%s is larger than %d KiB", f.header, maxPassedOn>>10)
+	}
 	all, err := f.read(values)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.header, err)

@@ -82,6 +82,28 @@ func TestTheDecisionEndpointReadsTheFormOfEachProxy(t *testing.T) {
 	}
 }
 
+func TestAPartnerIsAdmittedOnlyToItsHostsBesideAProxyToo(t *testing.T) {
+	f := newFolder(t)
+	first, globex := f.tenant(), f.client("globex", begin)
+	f.write("globex.pem", testca.PEM(globex.Certificate...))
+	g := f.start(decideConfig("caddy")+"  - {name: globex, known: [globex.pem], rule: pin}\n"+
+		"hosts:\n  - {host: erp.example.com, partners: [globex]}\n", inWindow)
+	_, address, _ := g.Addresses()
+	for _, c := range []struct {
+		pair   tls.Certificate
+		host   string
+		status int
+		code   string
+	}{{first, "erp.example.com:443", 403, "other-host"}, {first, "api.example.com", 200, "pinned"},
+		{globex, "ERP.example.com", 200, "pinned"}} {
+		status, _, code := ask(t, address, http.Header{"X-Forwarded-Host": {c.host},
+			"Ssl-Client-Cert": {base64.StdEncoding.EncodeToString(c.pair.Certificate[0])}})
+		if status != c.status || code != c.code {
+			t.Errorf("%s: %d %s", c.host, status, code)
+		}
+	}
+}
+
 func TestADecisionEndpointThatStrangersCouldReachIsRefused(t *testing.T) {
 	f := newFolder(t)
 	for config, want := range map[string]string{

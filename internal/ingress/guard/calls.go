@@ -40,12 +40,30 @@ func newCallLog(log *slog.Logger, m *metrics) *callLog {
 	return &callLog{log: log, metrics: m, logged: map[string]bool{}}
 }
 
-// add counts a call, and logs it if it was refused. It reports whether it was logged.
-func (l *callLog) add(c core.Call) (logged bool) {
+// callLogs have a limit each, so that strangers crowd out neither partners nor the guard itself.
+type callLogs struct {
+	metrics                             *metrics
+	partners, strangers, handshake, own *callLog
+}
+
+func newCallLogs(log *slog.Logger, m *metrics) *callLogs {
+	return &callLogs{m, newCallLog(log, m), newCallLog(log, m), newCallLog(log, m), newCallLog(log, m)}
+}
+
+// add counts a call, and logs it if it was refused.
+func (l *callLogs) add(c core.Call) {
 	l.metrics.call(c)
-	if c.Accepted && c.Decision.Outcome == acceptance.Accept {
-		return false
+	switch {
+	case c.Accepted && c.Decision.Outcome == acceptance.Accept:
+	case c.Decision.Partner == "" || c.Decision.Code == acceptance.OtherCA || c.Decision.Code == acceptance.OtherSubject:
+		l.strangers.add(c)
+	default:
+		l.partners.add(c)
 	}
+}
+
+// add logs a call that was refused, or that is accepted only for a time.
+func (l *callLog) add(c core.Call) {
 	cause := string(c.Decision.Code) + " " + hostOf(c.Remote)
 	attrs := []any{"code", c.Decision.Code, "reason", c.Decision.Reason, "remote", c.Remote, "host", c.Host}
 	if c.Decision.Partner != "" {
@@ -60,7 +78,7 @@ func (l *callLog) add(c core.Call) (logged bool) {
 	if c.Accepted {
 		message = "a call was accepted, although its certificate is held: decide with perennial guard accept or refuse"
 	}
-	return l.once(c.At, cause, slog.LevelWarn, message, attrs...)
+	l.once(c.At, cause, slog.LevelWarn, message, attrs...)
 }
 
 // describe returns what an administrator needs to know about a certificate. Callers choose its names.
@@ -84,7 +102,7 @@ func hostOf(remote string) string {
 }
 
 // once logs a cause unless it was logged in the same minute, or too many others were.
-func (l *callLog) once(at time.Time, cause string, level slog.Level, message string, attrs ...any) bool {
+func (l *callLog) once(at time.Time, cause string, level slog.Level, message string, attrs ...any) {
 	l.mu.Lock()
 	minute, withheld := at.Truncate(time.Minute), 0
 	if !minute.Equal(l.minute) {
@@ -104,10 +122,9 @@ func (l *callLog) once(at time.Time, cause string, level slog.Level, message str
 		l.log.Warn("further refused calls of the minute before were not logged", "calls", withheld)
 	}
 	if known || full {
-		return false
+		return
 	}
 	l.log.Log(context.Background(), level, message, attrs...)
-	return true
 }
 
 // handshakes receives the errors of the HTTP server.
@@ -120,18 +137,19 @@ type handshakes struct {
 var hints = []struct{ part, hint string }{
 	{"unknown certificate authority", "the caller does not trust the CA of this guard's server certificate"},
 	{"bad certificate", "the caller does not accept this guard's server certificate"},
-	{"certificate expired", "to the caller, this guard's server certificate has expired"},
+	{"expired certificate", "to the caller, this guard's server certificate has expired"},
 	{"unknown certificate", "the caller does not accept this guard's server certificate"},
 	{
 		"invalid signature by the client certificate",
 		"the caller does not have the key of the certificate that it presents",
 	},
-	{"failed to parse certificate", "the caller's certificate cannot be read"},
-	{"protocol version", "the caller speaks neither TLS 1.2 nor TLS 1.3"},
+	{"failed to parse client certificate", "the caller's certificate cannot be read"},
+	{"unsupported versions", "the caller speaks neither TLS 1.2 nor TLS 1.3"},
 	{"client sent an HTTP request", "the caller speaks HTTP without TLS"},
 }
 
-// Write logs an error of the server. A connection that ends without a word is that of a port scanner or a health check.
+// Write logs an error of the server. A connection that closes without sending data is that of a port scanner or a health
+// check.
 func (h handshakes) Write(line []byte) (int, error) {
 	text := string(bytes.TrimSpace(line))
 	rest, isHandshake := strings.CutPrefix(text, "http: TLS handshake error from ")
@@ -145,13 +163,13 @@ func (h handshakes) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	h.log.metrics.handshakes.Inc()
-	attrs := []any{"remote", remote, "reason", reason}
+	attrs, class := []any{"remote", remote, "reason", reason}, "other"
 	for _, known := range hints {
 		if strings.Contains(reason, known.part) {
-			attrs = append(attrs, "hint", known.hint)
+			attrs, class = append(attrs, "hint", known.hint), known.part
 			break
 		}
 	}
-	h.log.once(h.now(), "handshake "+hostOf(remote)+reason, slog.LevelWarn, "a handshake failed", attrs...)
+	h.log.once(h.now(), class+" "+hostOf(remote), slog.LevelWarn, "a handshake failed", attrs...)
 	return len(line), nil
 }

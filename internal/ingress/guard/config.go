@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -131,6 +132,23 @@ type Host struct {
 	Partners    []string // that may call it; all without names
 }
 
+// host returns the host of a name, with or without a port: the first one for every other name.
+func (c Config) host(name string) Host {
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	for _, h := range c.Hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	if len(c.Hosts) == 0 {
+		return Host{}
+	}
+	return c.Hosts[0]
+}
+
 // A stamp changes with the content of a file.
 type stamp struct {
 	at   time.Time
@@ -188,21 +206,16 @@ func Load(path string, policies func(nameOrFile string) (policy.Policy, error)) 
 	return c, errors.Join(problems...)
 }
 
-// hosts reads what answers calls.
+// hosts reads what answers calls. A guard beside a proxy needs no upstream.
 func (r *reader) hosts(d document, c *Config) error {
-	all := append([]documentHost{{Server: d.Server, Upstream: d.Upstream, UpstreamTLS: d.UpstreamTLS}}, d.Hosts...)
-	for i, h := range all {
-		if i == 0 && h.Upstream == "" && (len(d.Hosts) > 0 || d.Listen == "") {
-			continue
+	first := documentHost{Server: d.Server, Upstream: d.Upstream, UpstreamTLS: d.UpstreamTLS}
+	for i, h := range append([]documentHost{first}, d.Hosts...) {
+		if i == 0 && h.Upstream == "" && d.Listen != "" && len(d.Hosts) > 0 {
+			continue // the first of the hosts answers for every other name
 		}
-		host, err := r.host(h)
-		if err == nil && slices.ContainsFunc(c.Hosts, func(o Host) bool { return o.Name == host.Name }) {
-			err = errors.New("it appears twice")
-		}
-		for _, name := range h.Partners {
-			if !slices.ContainsFunc(c.Partners, func(p acceptance.Partner) bool { return p.Name == name }) {
-				err = fmt.Errorf("there is no partner %q", name)
-			}
+		host, err := r.host(h, d.Listen != "")
+		if err == nil {
+			err = host.check(c, i > 0)
 		}
 		if err != nil && h.Host != "" {
 			err = fmt.Errorf("host %q: %w", h.Host, err)
@@ -215,9 +228,32 @@ func (r *reader) hosts(d document, c *Config) error {
 	return nil
 }
 
-func (r *reader) host(d documentHost) (h Host, err error) {
-	h = Host{Name: strings.ToLower(d.Host), Server: r.server(d.Server), Partners: d.Partners,
-		UpstreamTLS: UpstreamTLS{r.noted(d.UpstreamTLS.Cert), r.noted(d.UpstreamTLS.Key), r.noted(d.UpstreamTLS.CA)}}
+// check compares a host with those before it.
+func (h Host) check(c *Config, named bool) error {
+	switch {
+	case named && h.Name == "":
+		return errors.New("hosts: each one needs host, its name")
+	case slices.ContainsFunc(c.Hosts, func(o Host) bool { return o.Name == h.Name }):
+		return errors.New("it appears twice")
+	case h.Partners != nil && len(h.Partners) == 0:
+		return errors.New("partners: the list is empty: leave it out to admit all, or list at least one")
+	case c.Listen != "" && len(c.Hosts) == 0 && h.Server.Cert == "" && !h.Server.ACME.isSet():
+		return errors.New("server: the guard needs a certificate of its own: set cert and key, or acme")
+	}
+	for _, name := range h.Partners {
+		if !slices.ContainsFunc(c.Partners, func(p acceptance.Partner) bool { return p.Name == name }) {
+			return fmt.Errorf("there is no partner %q", name)
+		}
+	}
+	return nil
+}
+
+func (r *reader) host(d documentHost, inFront bool) (h Host, err error) {
+	h = Host{Name: strings.ToLower(d.Host), Server: r.server(d.Server), Partners: d.Partners, UpstreamTLS: UpstreamTLS{
+		r.noted(d.UpstreamTLS.Cert), r.noted(d.UpstreamTLS.Key), r.noted(d.UpstreamTLS.CA)}}
+	if !inFront && d.Upstream == "" {
+		return h, nil
+	}
 	h.Upstream, err = url.Parse(d.Upstream)
 	switch {
 	case err != nil, h.Upstream.Host == "", !slices.Contains([]string{"http", "https", "h2c"}, h.Upstream.Scheme):
@@ -259,6 +295,10 @@ func (r *reader) partner(d documentPartner) (p acceptance.Partner, err error) {
 			return p, fmt.Errorf("known: %w", err)
 		}
 		leafs, cas := apart(all)
+		if len(cas) > 0 && leafs[0].IsCA {
+			return p, fmt.Errorf("known: %s has certificates of %d CAs, and none of a caller: list those of CAs in trust", name,
+				len(all))
+		}
 		p.CAs = append(p.CAs, cas...)
 		for _, c := range leafs {
 			p.Known = append(p.Known, acceptance.NewKnown(c))

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -8,6 +9,23 @@ import (
 
 	"github.com/perennial-pki/perennial/acceptance"
 )
+
+// Remembered returns the partners of a configuration with what its guard has seen, without changing anything.
+func Remembered(ctx context.Context, c Config) (*acceptance.Partners, error) {
+	seen, err := ReadSightings(ctx, c.State)
+	if err != nil {
+		return nil, err
+	}
+	partners, err := withSightings(c.Partners, seen)
+	if err != nil {
+		return nil, err
+	}
+	index, err := acceptance.New(partners)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return index, nil
+}
 
 // Explain returns the decisions about the certificates of a file at an instant: one, or several for a file with the
 // certificates of several callers. CAs beside them complete their chains. Nothing is changed.

@@ -90,8 +90,8 @@ func readCheck(message []byte) (remote, host string, chain []*x509.Certificate, 
 	peer := field(context, source)
 	remote = string(field(field(field(peer, peerAddress), socketAddress), addressText))
 	host = string(field(field(field(context, request), httpRequest), httpHost))
-	if text := field(peer, peerCertificate); len(text) > 0 {
-		chain, err = form{header: "source.certificate", read: escapedPEM}.parsed([]string{string(text)})
+	if pem := field(peer, peerCertificate); len(pem) > 0 {
+		chain, err = form{header: "source.certificate", read: escapedPEM}.parsed([]string{string(pem)})
 	}
 	return remote, host, chain, err
 }
@@ -115,27 +115,27 @@ func field(message []byte, number protowire.Number) (value []byte) {
 // checkAnswer returns a CheckResponse: the partner as a header for the application, or 403.
 func checkAnswer(c core.Call) []byte {
 	if !c.Accepted {
-		status := number(nil, statusCode, http.StatusForbidden)
-		denied := text(nil, deniedStatus, status)
-		denied = text(
+		status := appendVarint(nil, statusCode, http.StatusForbidden)
+		denied := appendBytes(nil, deniedStatus, status)
+		denied = appendBytes(
 			denied,
 			deniedBody,
 			[]byte("The client certificate is not accepted: "+string(c.Decision.Code)+"\n"),
 		)
-		answer := text(nil, checkStatus, number(nil, statusCode, permissionDenied))
-		return text(answer, deniedResponse, denied)
+		answer := appendBytes(nil, checkStatus, appendVarint(nil, statusCode, permissionDenied))
+		return appendBytes(answer, deniedResponse, denied)
 	}
-	header := text(nil, headerKey, []byte(core.PartnerHeader))
-	header = text(header, headerValue, []byte(c.Decision.Partner))
-	option := number(text(nil, optionHeader, header), optionAction, overwrite)
-	answer := text(nil, checkStatus, nil)
-	return text(answer, okResponse, text(nil, okHeaders, option))
+	header := appendBytes(nil, headerKey, []byte(core.PartnerHeader))
+	header = appendBytes(header, headerValue, []byte(c.Decision.Partner))
+	option := appendVarint(appendBytes(nil, optionHeader, header), optionAction, overwrite)
+	answer := appendBytes(nil, checkStatus, nil)
+	return appendBytes(answer, okResponse, appendBytes(nil, okHeaders, option))
 }
 
-func text(b []byte, n protowire.Number, value []byte) []byte {
+func appendBytes(b []byte, n protowire.Number, value []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), value)
 }
 
-func number(b []byte, n protowire.Number, value uint64) []byte {
+func appendVarint(b []byte, n protowire.Number, value uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), value)
 }

@@ -38,9 +38,11 @@ const (
 
 // A front terminates TLS in front of the upstreams.
 type front struct {
-	listener net.Listener
-	http     *http.Server
-	sites    atomic.Pointer[sites]
+	listener  net.Listener
+	http      *http.Server
+	newcomers *newcomers
+	sites     atomic.Pointer[sites]
+	managers  map[string]*autocert.Manager // by their settings, so that a reload keeps their timers; guarded by reloading
 }
 
 // sites are the hosts of a configuration. They are never changed in place.
@@ -53,11 +55,13 @@ type sites struct {
 type site struct {
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	handler     http.Handler
-	acmeHosts   []string // for which certificate asks a CA
+	acmeHosts   []string  // for which certificate asks a CA
+	notAfter    time.Time // of a certificate from files
 }
 
-func openFront(c Config, g *core.Guard, calls *callLog, now func() time.Time, logger *slog.Logger) (*front, error) {
-	all, err := newSites(c, g, logger)
+func openFront(c Config, g *core.Guard, logs *callLogs, now func() time.Time, logger *slog.Logger) (*front, error) {
+	f := &front{newcomers: newNewcomers(), managers: map[string]*autocert.Manager{}}
+	all, err := f.newSites(c, g, logger)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Path, err)
 	}
@@ -65,7 +69,7 @@ func openFront(c Config, g *core.Guard, calls *callLog, now func() time.Time, lo
 	if err != nil {
 		return nil, fmt.Errorf("%s: listen: %w", c.Path, err)
 	}
-	f := &front{listener: l}
+	f.listener = l
 	f.sites.Store(all)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -74,12 +78,12 @@ func openFront(c Config, g *core.Guard, calls *callLog, now func() time.Time, lo
 		NextProtos: []string{"h2", "http/1.1", acme.ALPNProto}})
 	f.http = &http.Server{Handler: http.HandlerFunc(f.answer), TLSConfig: config, Protocols: protocols,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: log.New(handshakes{calls, now}, "", 0)}
+		ConnContext: f.newcomers.context, ErrorLog: log.New(handshakes{logs.handshake, now}, "", 0)}
 	return f, nil
 }
 
 func (f *front) serve() error {
-	err := f.http.ServeTLS(netutil.LimitListener(f.listener, mostConnections), "", "")
+	err := f.http.ServeTLS(f.newcomers.limit(netutil.LimitListener(f.listener, mostConnections)), "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -146,7 +150,7 @@ func (s *sites) named(name string) *site {
 	return s.first
 }
 
-func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
+func (f *front) newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
 	all := &sites{byName: map[string]*site{}}
 	for _, h := range c.Hosts {
 		s := &site{}
@@ -154,14 +158,19 @@ func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.handler = g.For(h.Partners, proxy)
+		s.handler = g.For(h.Partners, f.newcomers.accepting(proxy))
 		switch {
 		case h.Server.Cert == "" && !h.Server.ACME.isSet() && all.first != nil:
 			s.certificate = all.first.certificate
 		case h.Server.ACME.isSet():
-			if s.certificate, err = fromACME(h.Server.ACME, filepath.Join(filepath.Dir(c.State), "guard-acme")); err != nil {
-				return nil, fmt.Errorf("server: acme: %w", err)
+			key := fmt.Sprintf("%q", h.Server.ACME)
+			if f.managers[key] == nil {
+				dir := filepath.Join(filepath.Dir(c.State), "guard-acme")
+				if f.managers[key], err = fromACME(h.Server.ACME, dir); err != nil {
+					return nil, fmt.Errorf("server: acme: %w", err)
+				}
 			}
+			s.certificate = f.managers[key].GetCertificate
 			s.acmeHosts = h.Server.ACME.Hosts
 		default:
 			pair, err := tls.LoadX509KeyPair(h.Server.Cert, h.Server.Key)
@@ -169,6 +178,7 @@ func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
 				return nil, fmt.Errorf("server: the guard's own certificate: %w", err)
 			}
 			s.certificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+			s.notAfter = pair.Leaf.NotAfter
 		}
 		if all.first == nil {
 			all.first = s
@@ -184,7 +194,7 @@ func newSites(c Config, g *core.Guard, logger *slog.Logger) (*sites, error) {
 }
 
 // fromACME gets certificates from a CA, and keeps them in a folder.
-func fromACME(a ACME, dir string) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+func fromACME(a ACME, dir string) (*autocert.Manager, error) {
 	client := &acme.Client{DirectoryURL: a.Directory}
 	if a.CA != "" {
 		roots, err := certfile.ReadRoots(a.CA)
@@ -206,7 +216,18 @@ func fromACME(a ACME, dir string) (func(*tls.ClientHelloInfo) (*tls.Certificate,
 		}
 		m.ExternalAccountBinding = &acme.ExternalAccountBinding{KID: a.EABID, Key: key}
 	}
-	return m.GetCertificate, nil
+	return m, nil
+}
+
+// expiry returns when the first certificate from files expires; zero if there is none.
+func (f *front) expiry() (first time.Time) {
+	all := f.sites.Load()
+	for _, s := range append(slices.Collect(maps.Values(all.byName)), all.first) {
+		if !s.notAfter.IsZero() && (first.IsZero() || s.notAfter.Before(first)) {
+			first = s.notAfter
+		}
+	}
+	return first
 }
 
 // newProxy returns the reverse proxy to an upstream. It changes nothing in a message but the headers that name the
@@ -224,6 +245,7 @@ func newProxy(h Host, logger *slog.Logger) (http.Handler, error) {
 		Transport: transport, FlushInterval: -1, BufferPool: &buffers, // streams are not delayed
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.RawQuery = p.In.URL.RawQuery // ReverseProxy removes parameters that it cannot read
 			p.SetURL(&target)
 			p.Out.Host = p.In.Host
 			p.SetXForwarded()

@@ -61,6 +61,9 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 	if len(leafs) != 1 {
 		return c, fmt.Errorf("the file has certificates of %d callers: give one of them", len(leafs))
 	}
+	if len(cas) > 0 && leafs[0].IsCA {
+		return c, errors.New("the file has certificates of CAs, and none of a caller: give that of the partner")
+	}
 	c.Known, c.WithoutCA = leafs[0], len(cas) == 0
 	if now.After(c.Known.NotAfter) {
 		return c, fmt.Errorf(
@@ -74,6 +77,9 @@ func (p Plan) Write(now time.Time) (c Created, err error) {
 	}
 	dir := filepath.Dir(p.Path)
 	known := slug(c.Partner) + ".pem"
+	if known == "server.pem" {
+		known = "partner-server.pem"
+	}
 	var content bytes.Buffer
 	for _, cert := range append(leafs, cas...) {
 		pem.Encode(&content, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +22,12 @@ type metrics struct {
 	handshakes prometheus.Counter
 	until      *prometheus.GaugeVec
 	held       prometheus.Gauge
+	stale      prometheus.Gauge
+	own        prometheus.Gauge
 	failures   *prometheus.CounterVec
+
+	mu     sync.Mutex // guards series
+	series []string   // partners with a metric of their own
 }
 
 func newMetrics() *metrics {
@@ -34,7 +41,11 @@ func newMetrics() *metrics {
 			Help: "When the newest accepted certificate of a partner expires (Unix time), for up to 1,000 partners."},
 			[]string{"partner"}),
 		held: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_held_certificates",
-			Help: "Certificates about which a person is asked."}),
+			Help: "Held certificates that need a decision."}),
+		stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_stale_revocation_lists",
+			Help: "Revocation lists whose next update is overdue."}),
+		own: prometheus.NewGauge(prometheus.GaugeOpts{Name: "perennial_guard_own_not_after_seconds",
+			Help: "When the guard's own certificate expires first (Unix time), if it is from files."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "perennial_guard_failures_total",
 			Help: "Failures of the guard itself: to store what it saw, to read its files, to send mail, to fetch a feed."},
 			[]string{"of"}),
@@ -43,7 +54,7 @@ func newMetrics() *metrics {
 	for _, of := range []string{"state", "reload", "mail", "feed"} {
 		m.failures.WithLabelValues(of)
 	}
-	m.registry.MustRegister(m.calls, m.handshakes, m.until, m.held, m.failures)
+	m.registry.MustRegister(m.calls, m.handshakes, m.until, m.held, m.stale, m.own, m.failures)
 	return m
 }
 
@@ -60,22 +71,26 @@ func (m *metrics) call(c core.Call) {
 
 // partners updates what is known of partners.
 func (m *metrics) partners(all *acceptance.Partners) {
-	held := 0
-	m.until.Reset()
-	for i, name := range all.Names() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := all.Names()
+	names = names[:min(len(names), mostSeries)]
+	for _, name := range m.series {
+		if !slices.Contains(names, name) {
+			m.until.DeleteLabelValues(name)
+		}
+	}
+	m.series = names
+	for _, name := range names {
 		p, _ := all.Partner(name)
-		held += len(p.Held)
 		var until time.Time
 		for _, k := range p.Known {
 			if k.NotAfter.After(until) {
 				until = k.NotAfter
 			}
 		}
-		if i < mostSeries {
-			m.until.WithLabelValues(name).Set(float64(until.Unix()))
-		}
+		m.until.WithLabelValues(name).Set(float64(until.Unix()))
 	}
-	m.held.Set(float64(held))
 }
 
 // failed counts a failure of the guard itself.

@@ -45,20 +45,20 @@ func moment(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 U
 
 // sentence states what has happened.
 func (v Sighting) sentence(c *x509.Certificate) string {
+	until := moment(c.NotAfter)
 	switch {
 	case v.Standing == Held:
-		return fmt.Sprintf("%s presents a certificate that needs your decision (valid until %s): %s", v.Partner,
-			moment(c.NotAfter), v.Reason)
+		return fmt.Sprintf("%s presents a certificate that needs your decision (valid until %s): %s", v.Partner, until, v.Reason)
+	case v.Standing == Declined:
+		return fmt.Sprintf("%s has refused a certificate of %s (valid until %s)", v.By, v.Partner, until)
+	case v.By == byFeed:
+		return fmt.Sprintf("%s has announced a new certificate in its feed (valid until %s): accepted", v.Partner, until)
+	case v.By != byRule:
+		return fmt.Sprintf("%s has accepted a certificate of %s (valid until %s)", v.By, v.Partner, until)
 	case v.Code == acceptance.IsSuccessor:
-		return fmt.Sprintf("%s has renewed its certificate (valid until %s): accepted as successor", v.Partner,
-			moment(c.NotAfter))
+		return fmt.Sprintf("%s has renewed its certificate (valid until %s): accepted as successor", v.Partner, until)
 	}
-	return fmt.Sprintf(
-		"%s has a new certificate (valid until %s): accepted, because %s",
-		v.Partner,
-		moment(c.NotAfter),
-		v.Reason,
-	)
+	return fmt.Sprintf("%s has a new certificate (valid until %s): accepted, because %s", v.Partner, until, v.Reason)
 }
 
 // subject is that of a mail about sightings.
@@ -92,20 +92,12 @@ func body(all []Sighting, config string) string {
 		short := fingerprint[:16]
 		fmt.Fprintf(&b, "%s.\n\n", v.sentence(c))
 		if v.Standing == Held {
-			fmt.Fprintf(
-				&b,
-				"Please ask %s, over a channel that you know, whether this certificate is theirs. Then run one of:\n\n"+
-					"    perennial guard accept %s --config %s\n    perennial guard refuse %s --config %s\n\n",
-				v.Partner,
-				short,
-				config,
-				short,
-				config,
-			)
+			fmt.Fprintf(&b, "Please ask %s, over a channel that you know, whether this certificate is theirs. Then run one of:\n\n"+
+				"    perennial guard accept %[2]s --config %[3]s\n    perennial guard refuse %[2]s --config %[3]s\n\n", v.Partner, short,
+				config)
 		} else {
 			fmt.Fprintf(&b, "You have nothing to do: both certificates are accepted until the old one expires.\n"+
-				"If this is not a renewal that you expect, run:\n\n    perennial guard refuse %s --config %s\n\n",
-				short, config)
+				"If this is not a renewal that you expect, run:\n\n    perennial guard refuse %s --config %s\n\n", short, config)
 		}
 		if was, err := x509.ParseCertificate(v.Was); err == nil {
 			fmt.Fprintf(&b, "Was: %s\n", data(was))
@@ -145,51 +137,72 @@ func shown(name []byte) string {
 	return string(all)
 }
 
+// The pauses after a mail could not be sent, doubled from the first to the last.
+const (
+	firstMailPause = mailEvery
+	lastMailPause  = 10 * time.Minute
+)
+
 // mail sends mails about new certificates until the context ends.
 func (s *Service) mail(ctx context.Context) {
-	tick := time.NewTicker(mailEvery)
-	defer tick.Stop()
+	pause := mailEvery
 	for {
+		next := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			next.Stop()
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
-		if err := s.mailDue(ctx); err != nil {
-			s.metrics.failed("mail", err)
-			s.warn("mail", "cannot send a mail about new certificates: it is sent later", "error", err)
+		err := s.mailDue(ctx)
+		s.metrics.failed("mail", err)
+		if err == nil {
+			pause = mailEvery
+			continue
 		}
+		pause = min(max(2*pause, firstMailPause), lastMailPause)
+		s.warn("mail", "cannot send a mail about new certificates: it is sent later", "error", err)
 	}
 }
 
-// mailDue sends one mail about the certificates that no mail was sent about.
-func (s *Service) mailDue(ctx context.Context) error {
-	m := s.settings().Mail
-	if m.Server == "" {
+// mailDue sends each address one mail about the certificates that it was not told about. An address that the mail server
+// refuses for good does not get the mail.
+func (s *Service) mailDue(ctx context.Context) (err error) {
+	config := s.settings()
+	if config.Mail.Server == "" {
 		return nil
 	}
-	all, err := s.state.due(ctx, mostInMail)
+	for _, to := range config.Mail.To {
+		err = errors.Join(err, s.mailTo(ctx, config, to))
+	}
+	return err
+}
+
+func (s *Service) mailTo(ctx context.Context, c Config, to string) error {
+	all, err := s.state.due(ctx, to, mostInMail)
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	server, err := m.open()
+	server, err := c.Mail.open()
 	if err != nil {
 		return err
 	}
 	content := sha256.New() // the same mail has the same Message-ID when it is sent again
+	fmt.Fprint(content, to)
 	for _, v := range all {
-		fmt.Fprintf(content, "%s %s ", v.Partner, certfile.Fingerprint(v.DER))
+		fmt.Fprintf(content, " %s %s %s", v.Partner, certfile.Fingerprint(v.DER), v.Standing)
 	}
-	key := hex.EncodeToString(content.Sum(nil))
-	for i, to := range m.To {
-		id := fmt.Sprintf("%s.%d@%s", key[:32], i, m.domain())
-		err = errors.Join(err, server.SendText(ctx, notify.Text{Address: to, Subject: subject(all), Body: body(all,
-			s.settings().Path), MessageID: id, Date: s.now()}))
+	id := hex.EncodeToString(content.Sum(nil))[:32] + "@" + c.Mail.domain()
+	err = server.SendText(ctx, notify.Text{Address: to, Subject: subject(all), Body: body(all, c.Path), MessageID: id,
+		Date: s.now()})
+	refusal := (*notify.Refusal)(nil)
+	switch {
+	case errors.As(err, &refusal) && refusal.Final:
+		s.warn("mail to "+to, "the mail server does not accept this address: change it in mail", "address", to, "error", err)
+	case err != nil:
+		return fmt.Errorf("to %s: %w", to, err)
 	}
-	if err != nil {
-		return err
-	}
-	return s.state.mailed(ctx, all)
+	return s.state.mailed(ctx, to, all, c.Mail.To)
 }
 
 func (m Mail) domain() string {

@@ -20,9 +20,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/perennial-pki/perennial/acceptance"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/acmetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
@@ -194,7 +196,9 @@ func TestAHeldCertificateWaitsForAPerson(t *testing.T) {
 	var all []Status
 	testenv.Eventually(t, func() bool {
 		var err error
-		all, err = StatusOf(t.Context(), g.settings(), g.state, now)
+		seen, err := g.state.Sightings(t.Context())
+		testenv.Check(t, err)
+		all, err = StatusOf(g.settings(), seen, now)
 		testenv.Check(t, err)
 		return len(all) == 2
 	})
@@ -209,7 +213,7 @@ func TestAHeldCertificateWaitsForAPerson(t *testing.T) {
 	for _, c := range []struct {
 		sha256, want string
 	}{{"12345", "at least the first 8 digits"}, {"zz345678", "invalid fingerprint"}, {"0000000000", "not seen"}} {
-		if _, err := person.Decide(t.Context(), "", c.sha256, "olga", Accepted); err == nil ||
+		if _, err := person.Decide(t.Context(), "", c.sha256, "olga", Accepted, now); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.sha256, err)
 		}
@@ -218,7 +222,7 @@ func TestAHeldCertificateWaitsForAPerson(t *testing.T) {
 		standing Standing
 		status   int
 	}{{Accepted, 200}, {Declined, 403}, {Accepted, 200}} {
-		v, err := person.Decide(t.Context(), "", strings.ToUpper(fingerprint[:8]), "olga", step.standing)
+		v, err := person.Decide(t.Context(), "", strings.ToUpper(fingerprint[:8]), "olga", step.standing, now)
 		if err != nil || v.Partner != "acme-c4c" {
 			t.Fatalf("%+v, %v", v, err)
 		}
@@ -279,30 +283,45 @@ func TestAMailTellsWhatHasHappenedAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestStrangersCauseFewMailsAndFewLines(t *testing.T) {
+func TestStrangersCauseFewMailsAndFewLinesAndKeepNobodyOut(t *testing.T) {
 	f := newFolder(t)
 	f.tenant()
-	g := f.start(frontConfig(upstream(t)), inWindow)
+	g := f.start(frontConfig(upstream(t))+awayMail, inWindow)
 	for range 2 * mostHeld {
 		forger := &folder{t: t, dir: f.dir, ca: testca.New(t, "Passport", begin)}
-		if status, text := get(t, caller(t, forger.client("acme", inWindow)), g.url); !strings.Contains(
-			text,
-			"other-ca",
-		) {
+		if status, text := get(t, caller(t, forger.client("acme", inWindow)), g.url); !strings.Contains(text, "other-ca") {
 			t.Fatalf("%d %s", status, text)
 		}
 	}
+	get(t, caller(t, f.client("acme", inWindow)), g.url)
+	second := f.client("acme", inWindow.AddDate(0, 0, -1))
+	get(t, caller(t, second), g.url) // older than the successor: refused, not held
+	held := f.client("acme", inWindow.AddDate(0, 0, 1))
+	later := inWindow.AddDate(0, 0, 2)
+	g.clock.Store(&later)
+	get(t, caller(t, held), g.url)
 	testenv.Check(t, g.stop())
 	state, err := OpenState(t.Context(), filepath.Join(f.dir, "guard.db"))
 	testenv.Check(t, err)
 	defer state.Close()
 	all, err := state.Sightings(t.Context())
 	testenv.Check(t, err)
-	due, err := state.due(t.Context(), 100)
+	due, err := state.due(t.Context(), "ada@example.com", 100)
 	testenv.Check(t, err)
-	if len(all) != mostHeld || len(due) != 1 {
-		t.Errorf("%d are held, and %d mails are due", len(all), len(due))
+	count := map[acceptance.Code]int{}
+	for _, v := range all {
+		count[v.Code]++
 	}
+	if count[acceptance.OtherCA] != mostForeign || count[acceptance.IsSuccessor] != 1 || count[acceptance.SecondSuccessor] != 1 ||
+		len(all) != mostForeign+2 {
+		t.Errorf("stored: %v", count)
+	}
+	if n := len(due); n < 2 || n > 3 { // the one mail about other CAs may be about one that has given way
+		t.Errorf("%d mails are due", n)
+	}
+}
+
+func TestALogHasFewLinesWhateverStrangersDo(t *testing.T) {
 	log := logged{}
 	calls := newCallLog(slog.New(slog.NewTextHandler(&log, nil)), newMetrics())
 	for i := range 10 * mostLogged {
@@ -313,6 +332,52 @@ func TestStrangersCauseFewMailsAndFewLines(t *testing.T) {
 		!strings.Contains(log.String(), fmt.Sprintf("calls=%d", 9*mostLogged)) {
 		t.Errorf("%d lines", n)
 	}
+}
+
+// awayMail is a mail server that does not answer.
+const awayMail = "mail: {server: 'smtp://127.0.0.1:1?tls=none', from: guard@example.com, to: [ada@example.com]}\n"
+
+func TestWhatWasHeldAndIsAcceptedNowIsStoredAndAnnounced(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	other := &folder{t: t, dir: f.dir, ca: testca.New(t, "New", begin)}
+	next := other.client("acme", inWindow)
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	if status, text := get(t, caller(t, next), g.url); status != 403 || !strings.Contains(text, "other-ca") {
+		t.Fatalf("%d %s", status, text)
+	}
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "needs your decision") })
+	f.write("new.pem", other.ca.RootPEM())
+	f.write("guard.yaml", []byte(strings.Replace(frontConfig(upstream(t)), "[root.pem]", "[root.pem, new.pem]", 1)))
+	testenv.Check(t, g.Reload(t.Context()))
+	if status, text := get(t, caller(t, next), g.url); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	testenv.Check(t, g.stop())
+	if !strings.Contains(g.log.String(), "accepted as successor") {
+		t.Error("the log lacks that it is accepted")
+	}
+	seen, err := ReadSightings(t.Context(), filepath.Join(f.dir, "guard.db"))
+	testenv.Check(t, err)
+	if len(seen) != 1 || seen[0].Standing != Accepted || seen[0].Code != acceptance.IsSuccessor {
+		t.Errorf("%+v", seen)
+	}
+}
+
+func TestAPersonDecidesAlsoWhileTheConfigurationIsBroken(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	next := f.client("acme", inWindow)
+	get(t, caller(t, next), g.url)
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
+	f.write("guard.yaml", []byte("partners: ["))
+	person, err := OpenState(t.Context(), filepath.Join(f.dir, "guard.db"))
+	testenv.Check(t, err)
+	defer person.Close()
+	_, err = person.Decide(t.Context(), "acme-c4c", certfile.Fingerprint(next.Leaf.Raw), "olga", Declined, inWindow)
+	testenv.Check(t, err)
+	testenv.Eventually(t, func() bool { status, _ := get(t, caller(t, next), g.url); return status == 403 })
 }
 
 func TestTheGuardFollowsItsFiles(t *testing.T) {
@@ -533,9 +598,72 @@ func TestAFailedHandshakeIsLoggedWithAHint(t *testing.T) {
 	if _, err := caller(t, stolen).Get(g.url); err == nil {
 		t.Error("a certificate without its key was accepted")
 	}
-	for _, want := range []string{"does not accept this guard's server certificate", "does not have the key"} {
+	old, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), &tls.Config{MaxVersion: tls.VersionTLS11,
+		MinVersion: tls.VersionTLS10, InsecureSkipVerify: true})
+	if err == nil {
+		old.Close()
+		t.Error("TLS 1.1 is accepted")
+	}
+	plain, err := http.Get("http://" + strings.TrimPrefix(g.url, "https://"))
+	if err == nil {
+		plain.Body.Close()
+	}
+	for _, want := range []string{"does not accept this guard's server certificate", "does not have the key",
+		"neither TLS 1.2 nor TLS 1.3", "speaks HTTP without TLS"} {
 		testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), want) })
 	}
+}
+
+func TestWhatStandsInAQueryPasses(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	var got string
+	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI }))
+	t.Cleanup(behind.Close)
+	g := f.start(frontConfig(behind.URL), inWindow)
+	for _, uri := range []string{"/orders?filter=a;b&x=%zz", "/a%2Fb/%20?q=1+2", "/?", "//double"} {
+		if status, _ := get(t, caller(t, first), g.url+uri); status != 200 || got != uri {
+			t.Errorf("%s arrives as %s (%d)", uri, got, status)
+		}
+	}
+}
+
+func TestOneNetworkCannotUseUpTheConnections(t *testing.T) {
+	f := newFolder(t)
+	first := f.tenant()
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	address := strings.TrimPrefix(g.url, "https://")
+	c := caller(t, first)
+	if status, _ := get(t, c, g.url); status != 200 { // its connection stays
+		t.Fatal(status)
+	}
+	var held []net.Conn
+	for range mostNewcomers {
+		conn, err := net.Dial("tcp", address)
+		testenv.Check(t, err)
+		held = append(held, conn)
+	}
+	testenv.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		testenv.Check(t, err)
+		defer conn.Close()
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err = conn.Read(make([]byte, 1))
+		return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	})
+	if status, _ := get(t, c, g.url); status != 200 {
+		t.Errorf("a connection that is open already: %d", status)
+	}
+	for _, conn := range held {
+		conn.Close()
+	}
+	testenv.Eventually(t, func() bool {
+		answer, err := caller(t, first).Get(g.url)
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err == nil
+	})
 }
 
 func TestTheGuardGetsItsOwnCertificateByACME(t *testing.T) {

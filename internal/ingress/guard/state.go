@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/perennial-pki/perennial/acceptance"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 )
 
 // A Standing is what was decided about a certificate that the configuration does not list.
@@ -46,20 +48,35 @@ func (s Sighting) certificate() (*x509.Certificate, error) { return x509.ParseCe
 // schema is that of version 1.
 const schema = `
 CREATE TABLE sightings (
-	partner   TEXT NOT NULL,
-	sha256    TEXT NOT NULL, -- of the certificate
-	der       BLOB NOT NULL,
-	was       BLOB NOT NULL, -- the certificate before it; empty for none
-	standing  TEXT NOT NULL CHECK (standing IN ('accepted', 'held', 'declined')),
-	code      TEXT NOT NULL,
-	reason    TEXT NOT NULL,
+	partner    TEXT NOT NULL,
+	sha256     TEXT NOT NULL, -- of the certificate
+	der        BLOB NOT NULL,
+	was        BLOB NOT NULL, -- the certificate before it; empty for none
+	standing   TEXT NOT NULL CHECK (standing IN ('accepted', 'held', 'declined')),
+	code       TEXT NOT NULL,
+	reason     TEXT NOT NULL,
 	decided_by TEXT NOT NULL,
-	seen_at   INTEGER NOT NULL, -- microseconds since 1970
-	not_after INTEGER NOT NULL,
-	mail      TEXT NOT NULL CHECK (mail IN ('due', 'sent', 'none')),
+	seen_at    INTEGER NOT NULL, -- microseconds since 1970
+	not_after  INTEGER NOT NULL,
+	mail       TEXT NOT NULL CHECK (mail IN ('due', 'sent', 'none')),
 	PRIMARY KEY (partner, sha256)
 ) STRICT;
 CREATE INDEX sightings_mail ON sightings (seen_at) WHERE mail = 'due';
+CREATE TABLE mailed ( -- who has got the mail about a certificate for which others still wait
+	partner TEXT NOT NULL,
+	sha256  TEXT NOT NULL,
+	address TEXT NOT NULL,
+	PRIMARY KEY (partner, sha256, address),
+	FOREIGN KEY (partner, sha256) REFERENCES sightings ON DELETE CASCADE
+) STRICT;
+CREATE TABLE decisions ( -- of the rule, of feeds and of persons, in their order
+	id         INTEGER PRIMARY KEY,
+	partner    TEXT NOT NULL,
+	sha256     TEXT NOT NULL,
+	standing   TEXT NOT NULL,
+	decided_by TEXT NOT NULL,
+	decided_at INTEGER NOT NULL
+) STRICT;
 CREATE TABLE feeds (
 	partner    TEXT NOT NULL PRIMARY KEY,
 	sequence   INTEGER NOT NULL,
@@ -82,18 +99,42 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open the state of the guard: %w", err)
 	}
+	s, err := connectState(path, "&_pragma=journal_mode(WAL)&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		s.db.Close()
+		return nil, fmt.Errorf("the state of the guard, %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func connectState(path, options string) (*State, error) {
 	name := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
-	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_txlock=immediate")
+	db, err := sql.Open("sqlite", name+"?_pragma=busy_timeout(5000)&_pragma=foreign_keys(ON)"+options)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &State{path, db}
-	if err := s.migrate(ctx); err != nil {
-		db.Close()
+	return &State{path, db}, nil
+}
+
+// ReadSightings reads the file without creating or changing it. There are none if it does not exist.
+func ReadSightings(ctx context.Context, path string) ([]Sighting, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	s, err := connectState(path, "&mode=ro")
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	all, err := s.Sightings(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("the state of the guard, %s: %w", path, err)
 	}
-	return s, nil
+	return all, nil
 }
 
 func (s *State) migrate(ctx context.Context) error {
@@ -127,60 +168,102 @@ func (s *State) version(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// mostHeld limits the sightings of a partner that are held, because strangers can create some of them.
-const mostHeld = 16
+// The limits of held certificates of a partner. Those of another CA, which strangers can create, have a limit of their
+// own, so that they keep no other one out. The oldest of them gives way.
+const (
+	mostHeld    = 16
+	mostForeign = 4
+)
 
-// add stores a sighting, unless the certificate is stored already or too many are held. added reports whether it did.
-func (s *State) add(ctx context.Context, v Sighting) (added bool, err error) {
+// add stores a sighting. A certificate that was held and is accepted now is changed, unless a person has decided.
+// changed reports whether anything was stored. mail is true if somebody is to be notified.
+func (s *State) add(ctx context.Context, v Sighting, mail bool) (changed bool, err error) {
 	c, err := v.certificate()
 	if err != nil {
 		return false, err
 	}
-	mail := "due"
-	if v.Code == acceptance.OtherCA {
-		recent, err := s.count(ctx, "partner = ? AND code = ? AND seen_at > ?", v.Partner, v.Code,
-			v.At.Add(-24*time.Hour).UnixMicro())
+	key := acceptance.NewKnown(c).Fingerprint.String()
+	err = s.within(ctx, func(tx *sql.Tx) error {
+		changed = false
+		room, mayMail, err := s.room(ctx, tx, v, key)
+		if err != nil || !room {
+			return err
+		}
+		notice := "none"
+		if mail && mayMail {
+			notice = "due"
+		}
+		result, err := tx.ExecContext(ctx, "INSERT INTO sightings (partner, sha256, der, was, standing, code, reason, "+
+			"decided_by, seen_at, not_after, mail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "+
+			"was = excluded.was, standing = excluded.standing, code = excluded.code, reason = excluded.reason, "+
+			"decided_by = excluded.decided_by, seen_at = excluded.seen_at, mail = excluded.mail "+
+			"WHERE sightings.standing = 'held' AND excluded.standing = 'accepted'",
+			v.Partner, key, v.DER, append([]byte{}, v.Was...), v.Standing, v.Code, v.Reason, v.By, v.At.UnixMicro(),
+			c.NotAfter.UnixMicro(), notice)
 		if err != nil {
-			return false, err
+			return err
 		}
-		if recent > 0 { // a stranger must not cause one mail after another
-			mail = "none"
+		n, err := result.RowsAffected()
+		if changed = n == 1; err != nil || !changed {
+			return err
 		}
-	}
-	if v.Standing == Held {
-		held, err := s.count(ctx, "partner = ? AND standing = 'held'", v.Partner)
-		if err != nil || held >= mostHeld {
-			return false, err
-		}
-	}
-	result, err := s.db.ExecContext(ctx, "INSERT INTO sightings (partner, sha256, der, was, standing, code, reason, "+
-		"decided_by, seen_at, not_after, mail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		v.Partner, acceptance.NewKnown(c).Fingerprint.String(), v.DER, append([]byte{}, v.Was...), v.Standing, v.Code,
-		v.Reason, v.By, v.At.UnixMicro(), c.NotAfter.UnixMicro(), mail)
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n == 1, err
+		return decided(ctx, tx, v.Partner, key, v.Standing, v.By, v.At)
+	})
+	return changed && err == nil, err
 }
 
-func (s *State) count(ctx context.Context, where string, args ...any) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT count(*) FROM sightings WHERE "+where, args...).Scan(&n)
-	return n, err
+// room reports whether a held certificate can be stored, and whether a mail about it may be sent: strangers must not
+// cause one mail after another.
+func (s *State) room(ctx context.Context, tx *sql.Tx, v Sighting, key string) (room, mail bool, err error) {
+	if v.Standing != Held {
+		return true, true, nil
+	}
+	count := func(where string, args ...any) (n int) {
+		if err == nil {
+			err = tx.QueryRowContext(ctx, "SELECT count(*) FROM sightings WHERE partner = ? AND "+where,
+				append([]any{v.Partner}, args...)...).Scan(&n)
+		}
+		return n
+	}
+	if v.Code != acceptance.OtherCA {
+		held := count("standing = 'held' AND code <> ? AND not_after >= ?", acceptance.OtherCA, v.At.UnixMicro())
+		return held < mostHeld, true, err
+	}
+	known := count("sha256 = ?", key)
+	recent := count("code = ? AND seen_at > ?", acceptance.OtherCA, v.At.Add(-24*time.Hour).UnixMicro())
+	held := count("standing = 'held' AND code = ?", acceptance.OtherCA)
+	if err == nil && known == 0 && held >= mostForeign {
+		_, err = tx.ExecContext(ctx, "DELETE FROM sightings WHERE (partner, sha256) IN (SELECT partner, sha256 FROM sightings "+
+			"WHERE partner = ? AND standing = 'held' AND code = ? ORDER BY seen_at LIMIT 1)", v.Partner, acceptance.OtherCA)
+	}
+	return true, recent == 0, err
+}
+
+// decided records a decision.
+func decided(ctx context.Context, tx *sql.Tx, partner, sha256 string, standing Standing, by string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO decisions (partner, sha256, standing, decided_by, decided_at) "+
+		"VALUES (?, ?, ?, ?, ?)", partner, sha256, standing, by, at.UnixMicro())
+	return err
 }
 
 // Sightings returns all of them, the oldest first.
 func (s *State) Sightings(ctx context.Context) ([]Sighting, error) {
-	return s.list(ctx, "1 = 1 ORDER BY seen_at")
+	return list(ctx, s.db, "1 = 1 ORDER BY seen_at")
 }
 
-// due returns sightings that a mail is due for.
-func (s *State) due(ctx context.Context, limit int) ([]Sighting, error) {
-	return s.list(ctx, "mail = 'due' ORDER BY seen_at LIMIT ?", limit)
+// due returns sightings that a mail to an address is due for.
+func (s *State) due(ctx context.Context, address string, limit int) ([]Sighting, error) {
+	return list(ctx, s.db, "mail = 'due' AND NOT EXISTS (SELECT 1 FROM mailed AS m WHERE m.partner = sightings.partner AND "+
+		"m.sha256 = sightings.sha256 AND m.address = ?) ORDER BY seen_at LIMIT ?", address, limit)
 }
 
-func (s *State) list(ctx context.Context, where string, args ...any) (all []Sighting, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT partner, der, was, standing, code, reason, decided_by, seen_at "+
+// A querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func list(ctx context.Context, q querier, where string, args ...any) (all []Sighting, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT partner, der, was, standing, code, reason, decided_by, seen_at "+
 		"FROM sightings WHERE "+where, args...)
 	if err != nil {
 		return nil, err
@@ -198,21 +281,45 @@ func (s *State) list(ctx context.Context, where string, args ...any) (all []Sigh
 	return all, rows.Err()
 }
 
-// mailed records that a mail was sent.
-func (s *State) mailed(ctx context.Context, all []Sighting) error {
+// mailed records that an address has got a mail. Those that every address has got are done.
+func (s *State) mailed(ctx context.Context, address string, all []Sighting, addresses []string) error {
 	return s.within(ctx, func(tx *sql.Tx) error {
 		for _, v := range all {
-			c, err := v.certificate()
+			key := certfile.Fingerprint(v.DER)
+			if _, err := tx.ExecContext(ctx, "INSERT INTO mailed (partner, sha256, address) VALUES (?, ?, ?) "+
+				"ON CONFLICT DO NOTHING", v.Partner, key, address); err != nil {
+				return err
+			}
+			rows, err := tx.QueryContext(ctx, "SELECT address FROM mailed WHERE partner = ? AND sha256 = ?", v.Partner, key)
 			if err != nil {
 				return err
 			}
+			done, err := texts(rows)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(addresses, func(a string) bool { return !slices.Contains(done, a) }) {
+				continue
+			}
 			if _, err := tx.ExecContext(ctx, "UPDATE sightings SET mail = 'sent' WHERE partner = ? AND sha256 = ?", v.Partner,
-				acceptance.NewKnown(c).Fingerprint.String()); err != nil {
+				key); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func texts(rows *sql.Rows) (all []string, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, rows.Err()
 }
 
 func (s *State) within(ctx context.Context, do func(*sql.Tx) error) error {
@@ -229,41 +336,33 @@ func (s *State) within(ctx context.Context, do func(*sql.Tx) error) error {
 
 // Decide stores what a person has decided about a certificate, by the beginning of its SHA-256 in hexadecimal. partner
 // may be empty if one partner has presented it.
-func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing Standing) (v Sighting, err error) {
+func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing Standing,
+	now time.Time) (v Sighting, err error) {
 	sha256 = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(sha256))
 	if len(sha256) < 8 || strings.Trim(sha256, "0123456789abcdef") != "" {
 		return v, fmt.Errorf("invalid fingerprint %q: use at least the first 8 digits of the SHA-256", sha256)
 	}
-	const which = "sha256 LIKE ? AND (? = '' OR partner = ?)"
-	pattern := sha256 + "%"
-	found, err := s.list(ctx, which, pattern, partner, partner)
-	switch {
-	case err != nil:
-		return v, err
-	case len(found) == 0:
-		return v, fmt.Errorf(
-			"the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those "+
-				"that it has seen",
-			sha256,
-		)
-	case len(found) > 1:
-		return v, fmt.Errorf(
-			"%d certificates have a SHA-256 that begins with %s: give more digits, or --partner",
-			len(found),
-			sha256,
-		)
-	}
-	v = found[0]
-	v.Standing, v.By = standing, by
-	_, err = s.db.ExecContext(
-		ctx,
-		"UPDATE sightings SET standing = ?, decided_by = ? WHERE "+which,
-		standing,
-		by,
-		pattern,
-		partner,
-		partner,
-	)
+	err = s.within(ctx, func(tx *sql.Tx) error {
+		found, err := list(ctx, tx, "sha256 LIKE ? AND (? = '' OR partner = ?)", sha256+"%", partner, partner)
+		switch {
+		case err != nil:
+			return err
+		case len(found) == 0:
+			return fmt.Errorf("the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those that "+
+				"it has seen. Those that the configuration lists are removed there", sha256)
+		case len(found) > 1:
+			return fmt.Errorf("%d certificates have a SHA-256 that begins with %s: give more digits, or --partner", len(found),
+				sha256)
+		}
+		v = found[0]
+		v.Standing, v.By = standing, by
+		key := certfile.Fingerprint(v.DER)
+		if _, err := tx.ExecContext(ctx, "UPDATE sightings SET standing = ?, decided_by = ?, mail = 'none' WHERE partner = ? "+
+			"AND sha256 = ?", standing, by, v.Partner, key); err != nil {
+			return err
+		}
+		return decided(ctx, tx, v.Partner, key, standing, by, now)
+	})
 	return v, err
 }
 
@@ -274,6 +373,60 @@ const keepExpired = 400 * 24 * time.Hour
 func (s *State) prune(ctx context.Context, now time.Time) error {
 	_, err := s.db.ExecContext(ctx, "DELETE FROM sightings WHERE not_after < ?", now.Add(-keepExpired).UnixMicro())
 	return err
+}
+
+// follow records which certificates the feed of a partner lists. Those that it listed before, and does not list any more,
+// are refused: they were revoked, or have expired. changed reports whether that is so.
+func (s *State) follow(ctx context.Context, partner string, listed []Sighting) (changed bool, err error) {
+	err = s.within(ctx, func(tx *sql.Tx) error {
+		changed = false
+		var keys []string
+		for _, v := range listed {
+			c, err := v.certificate()
+			if err != nil {
+				return err
+			}
+			key := certfile.Fingerprint(v.DER)
+			keys = append(keys, key)
+			again, err := tx.ExecContext(ctx, "UPDATE sightings SET standing = 'accepted' WHERE partner = ? AND sha256 = ? AND "+
+				"standing = 'declined' AND decided_by = ?", partner, key, byFeed)
+			if err != nil {
+				return err
+			}
+			if n, err := again.RowsAffected(); err != nil {
+				return err
+			} else if n > 0 {
+				changed = true
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO sightings (partner, sha256, der, was, standing, code, reason, "+
+				"decided_by, seen_at, not_after, mail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'none') ON CONFLICT DO UPDATE SET "+
+				"standing = 'accepted', decided_by = excluded.decided_by WHERE sightings.decided_by IN ('rule', 'feed')",
+				partner, key, v.DER, []byte{}, v.Standing, v.Code, v.Reason, v.By, v.At.UnixMicro(),
+				c.NotAfter.UnixMicro()); err != nil {
+				return err
+			}
+		}
+		before, err := list(ctx, tx, "partner = ? AND standing = 'accepted' AND decided_by = ?", partner, byFeed)
+		if err != nil {
+			return err
+		}
+		for _, v := range before {
+			key := certfile.Fingerprint(v.DER)
+			if slices.Contains(keys, key) {
+				continue
+			}
+			changed = true
+			if _, err := tx.ExecContext(ctx, "UPDATE sightings SET standing = ?, mail = 'none' WHERE partner = ? AND sha256 = ?",
+				Declined, partner, key); err != nil {
+				return err
+			}
+			if err := decided(ctx, tx, partner, key, Declined, byFeed, listed[0].At); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changed && err == nil, err
 }
 
 // fetched records the sequence of a feed.

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"time"
 
 	"github.com/perennial-pki/perennial/acceptance"
@@ -22,12 +21,8 @@ type Status struct {
 }
 
 // StatusOf returns what a guard knows of its partners, in the order of the configuration: what it lists, and what the
-// state has seen. Certificates that have expired are left out.
-func StatusOf(ctx context.Context, c Config, state *State, now time.Time) (all []Status, err error) {
-	seen, err := state.Sightings(ctx)
-	if err != nil {
-		return nil, err
-	}
+// guard has seen. Certificates that have expired are left out.
+func StatusOf(c Config, seen []Sighting, now time.Time) (all []Status, err error) {
 	for _, p := range c.Partners {
 		add := func(v Status, k acceptance.Known) {
 			v.Partner, v.Fingerprint, v.NotAfter = p.Name, k.Fingerprint, k.NotAfter

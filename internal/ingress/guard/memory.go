@@ -1,0 +1,193 @@
+package guard
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"slices"
+	"time"
+
+	core "github.com/perennial-pki/perennial/guard"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+// remembered returns the partners of a configuration with what the state knows about them.
+func (s *Service) remembered(ctx context.Context, c Config) ([]acceptance.Partner, error) {
+	s.mu.Lock()
+	waiting := slices.Clone(s.waiting) // before the state, into which they move meanwhile
+	s.mu.Unlock()
+	all, err := s.state.Sightings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return withSightings(c.Partners, append(all, waiting...))
+}
+
+// withSightings returns partners with the certificates that were decided about.
+func withSightings(partners []acceptance.Partner, all []Sighting) ([]acceptance.Partner, error) {
+	partners = slices.Clone(partners)
+	at := map[string]int{}
+	for i := range partners {
+		at[partners[i].Name] = i
+	}
+	for _, v := range all {
+		i, found := at[v.Partner]
+		if !found {
+			continue
+		}
+		c, err := v.certificate()
+		if err != nil {
+			return nil, err
+		}
+		p, k := &partners[i], acceptance.NewKnown(c)
+		// Certificates of the rule authority stay accepted only as long as the rule accepts them.
+		if v.Standing == Accepted && v.Code == acceptance.FromAuthority && v.By == byRule {
+			continue
+		}
+		switch listed := slices.ContainsFunc(p.Known, func(o acceptance.Known) bool { return o.Body == k.Body }); {
+		case v.Standing == Accepted && !listed:
+			p.Known = append(slices.Clip(p.Known), k)
+		case v.Standing == Held && !listed && v.Code != acceptance.OtherCA:
+			p.Held = append(slices.Clip(p.Held), acceptance.Held{Body: k.Body, Since: v.At})
+		case v.Standing == Declined:
+			p.Declined = append(slices.Clip(p.Declined), k.Body)
+		}
+	}
+	return partners, nil
+}
+
+// learned queues a certificate that was accepted or held for the first time. It does not block.
+func (s *Service) learned(l core.Learned) {
+	v := sighted(l.At, l.Chain[0], l.Decision)
+	if before := l.Decision.Predecessor; before != nil {
+		v.Was = before.DER
+	}
+	s.queue(v)
+}
+
+// Who decides without a person.
+const (
+	byRule = "rule"
+	byFeed = "feed"
+)
+
+// sighted returns the sighting of a certificate.
+func sighted(at time.Time, c *x509.Certificate, d acceptance.Decision) Sighting {
+	v := Sighting{Partner: d.Partner, DER: c.Raw, Standing: Held, Code: d.Code, Reason: d.Reason, At: at, By: byRule}
+	if d.Outcome == acceptance.Accept {
+		v.Standing = Accepted
+	}
+	return v
+}
+
+// mostForeignWaiting limits the certificates of other CAs that are not stored yet, because strangers create them.
+const mostForeignWaiting = 64
+
+// decided logs and counts a call. What the guard itself does not learn is queued too: a certificate of another CA, about
+// which a person is asked, and one that the rule authority accepts.
+func (s *Service) decided(c core.Call) {
+	s.logs.add(c)
+	if len(c.Chain) == 0 || c.Decision.Partner == "" {
+		return
+	}
+	foreign := c.Decision.Outcome == acceptance.Hold && c.Decision.Code == acceptance.OtherCA
+	if !foreign && !(c.Accepted && c.Decision.Code == acceptance.FromAuthority) {
+		return
+	}
+	s.mu.Lock()
+	first := s.shown.add(c.Chain[0])
+	full := foreign && s.foreign >= mostForeignWaiting
+	if first && !full && foreign {
+		s.foreign++
+	}
+	s.mu.Unlock()
+	if first && !full {
+		s.queue(sighted(c.At, c.Chain[0], c.Decision))
+	}
+}
+
+// seen remembers the latest certificates, in memory that does not grow.
+type seen struct{ newer, older map[[sha256.Size]byte]bool }
+
+// mostSeen limits the certificates that are remembered: at most twice as many.
+const mostSeen = 1024
+
+// add reports whether a certificate is not remembered, and remembers it.
+func (s *seen) add(c *x509.Certificate) (first bool) {
+	key := sha256.Sum256(c.Raw)
+	if s.newer[key] || s.older[key] {
+		return false
+	}
+	if len(s.newer) >= mostSeen {
+		s.newer, s.older = nil, s.newer
+	}
+	if s.newer == nil {
+		s.newer = map[[sha256.Size]byte]bool{}
+	}
+	s.newer[key] = true
+	return true
+}
+
+func (s *Service) queue(v Sighting) {
+	s.mu.Lock()
+	s.waiting = append(s.waiting, v)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// remember stores sightings as they come.
+func (s *Service) remember(ctx context.Context) {
+	again := time.NewTicker(stateEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-again.C:
+		}
+		s.store(context.WithoutCancel(ctx)) // a statement that is interrupted may have been executed
+	}
+}
+
+// store stores the sightings that wait. Those that cannot be stored stay in memory, and count as well.
+func (s *Service) store(ctx context.Context) {
+	s.mu.Lock()
+	waiting := slices.Clone(s.waiting)
+	s.mu.Unlock()
+	if len(waiting) == 0 {
+		return
+	}
+	withMail := s.settings().Mail.Server != ""
+	for _, v := range waiting {
+		changed, err := s.state.add(ctx, v, withMail && v.Code != acceptance.FromAuthority)
+		s.metrics.failed("state", err)
+		if err != nil {
+			s.warn(
+				"state",
+				"cannot store a certificate that was seen: it is kept in memory until that works",
+				"partner",
+				v.Partner,
+				"file",
+				s.state.path,
+				"error",
+				err,
+			)
+			return
+		}
+		s.mu.Lock()
+		s.waiting = s.waiting[1:]
+		if v.Code == acceptance.OtherCA {
+			s.foreign--
+		}
+		s.mu.Unlock()
+		if changed {
+			announce(s.log, v)
+		}
+	}
+	s.measure(ctx)
+}

@@ -1,0 +1,150 @@
+package guard
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/perennial-pki/perennial/acceptance"
+)
+
+// follow reads the files and the state again when they change.
+func (s *Service) follow(ctx context.Context) {
+	files, state := time.NewTicker(filesEvery), time.NewTicker(stateEvery)
+	measure, prune := time.NewTicker(measureEvery), time.NewTicker(pruneEvery)
+	for _, t := range []*time.Ticker{files, state, measure, prune} {
+		defer t.Stop()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-files.C:
+			if s.settings().Changed() {
+				s.Reload(ctx)
+			}
+		case <-state.C:
+			if err := s.applyState(ctx); err != nil {
+				s.metrics.failed("state", err)
+				s.warn("state", "cannot read what a person has decided: another attempt follows in a second", "file", s.state.path,
+					"error", err)
+			}
+		case <-measure.C:
+			s.measure(ctx)
+		case <-prune.C:
+			if err := s.state.prune(ctx, s.now()); err != nil {
+				s.log.Warn("cannot remove certificates that have expired long ago", "error", err)
+			}
+		}
+	}
+}
+
+// applyState follows decisions that another process has stored, with the configuration in force.
+func (s *Service) applyState(ctx context.Context) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	version, err := s.state.version(ctx)
+	if err != nil || version == s.version {
+		return err
+	}
+	if err := s.apply(ctx, s.settings()); err != nil {
+		return err
+	}
+	s.version = version
+	s.measure(ctx)
+	return nil
+}
+
+// apply replaces the partners by those of a configuration, with what the state knows.
+func (s *Service) apply(ctx context.Context, c Config) error {
+	return s.guard.Change(func(*acceptance.Partners) (*acceptance.Partners, error) {
+		partners, err := s.remembered(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return acceptance.New(partners)
+	})
+}
+
+// Reload reads the configuration, the files and the state again. If something is wrong, the guard continues with what
+// it has, and logs the error.
+func (s *Service) Reload(ctx context.Context) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	before := s.settings()
+	config, err := s.reload(ctx)
+	s.metrics.failed("reload", err)
+	if err != nil {
+		s.warn("reload", "the configuration is not valid: the guard continues with the one before", "error", err)
+		return err
+	}
+	for _, setting := range []struct{ name, was, is string }{{"listen", before.Listen, config.Listen},
+		{"decide", fmt.Sprint(before.Decide), fmt.Sprint(config.Decide)}, {"monitor", before.Monitor, config.Monitor},
+		{"state", before.State, config.State}} {
+		if setting.was != setting.is {
+			s.log.Warn("a changed setting needs a restart of the guard", "setting", setting.name)
+		}
+	}
+	s.mu.Lock()
+	s.config = config
+	s.mu.Unlock()
+	s.measure(ctx)
+	debug.FreeOSMemory()
+	return nil
+}
+
+func (s *Service) reload(ctx context.Context) (Config, error) {
+	config, err := Load(s.settings().Path, s.policies)
+	if err != nil {
+		return config, err
+	}
+	var sites *sites
+	if s.front != nil {
+		if sites, err = s.front.newSites(config, s.guard, s.log); err != nil {
+			return config, err
+		}
+	}
+	err = s.apply(ctx, config)
+	if err == nil && s.front != nil {
+		s.front.sites.Store(sites)
+	}
+	return config, err
+}
+
+// settings returns the configuration in force.
+func (s *Service) settings() Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config
+}
+
+// measure updates the metrics of what does not change with each call.
+func (s *Service) measure(ctx context.Context) {
+	all, err := s.state.Sightings(ctx)
+	s.metrics.failed("state", err)
+	held, stale, now := 0, 0, s.now()
+	for _, v := range all {
+		if c, err := v.certificate(); err == nil && v.Standing == Held && now.Before(c.NotAfter) {
+			held++
+		}
+	}
+	counted := map[*x509.RevocationList]bool{}
+	for _, p := range s.settings().Partners {
+		for _, list := range p.CRLs {
+			if !counted[list] && !list.NextUpdate.IsZero() && now.After(list.NextUpdate) {
+				counted[list] = true
+				stale++
+				s.warn("list of "+list.Issuer.String(), "a revocation list is out of date: it is used, but revocations may be missing",
+					"issuer", shown(list.RawIssuer), "next_update", list.NextUpdate)
+			}
+		}
+	}
+	s.metrics.partners(s.guard.Partners())
+	s.metrics.held.Set(float64(held))
+	s.metrics.stale.Set(float64(stale))
+	if s.front != nil {
+		s.metrics.own.Set(float64(s.front.expiry().Unix()))
+	}
+}
