@@ -396,7 +396,8 @@ func TestARevocationListThatIsNotCompleteOrOfSeveralCAsIsRefused(t *testing.T) {
 		"clients only": {pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: value(struct {
 			Users bool `asn1:"tag:1"`
 		}{true})}, ""},
-		"unknown": {pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: value(1)}, "1.2.3 is not supported"},
+		"unknown": {pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: value(1)},
+			"1.2.3 is not supported"},
 	} {
 		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: begin,
 			NextUpdate: end, ExtraExtensions: []pkix.Extension{c.extension}}, f.ca.cert, f.ca.key)

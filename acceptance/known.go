@@ -21,8 +21,8 @@ func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 // A Known is a certificate reduced to what decisions compare, so that those of many partners need little memory.
 type Known struct {
 	Fingerprint Fingerprint
-	// Body is the SHA-256 of the part that the CA has signed. Whoever holds the certificate can write an ECDSA signature
-	// in another way, which changes the fingerprint, but not the body.
+	// Body is the SHA-256 of the part that the CA has signed. Whoever holds the certificate can write an ECDSA
+	// signature in another way, which changes the fingerprint, but not the body.
 	Body      Fingerprint
 	NotBefore time.Time
 	NotAfter  time.Time

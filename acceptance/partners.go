@@ -28,8 +28,8 @@ type partner struct {
 }
 
 const (
-	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried to
-	// explain a refusal: a stranger can present any number of certificates.
+	// mostAlike limits the partners with which a certificate is compared, and mostExplained those whose CAs are tried
+	// to explain a refusal: a stranger can present any number of certificates.
 	mostAlike, mostExplained = 16, 4
 	// mostHeld limits the certificates of a partner that are held.
 	mostHeld = 16
@@ -93,7 +93,8 @@ func (p Partner) check() error {
 	case p.Name == "":
 		return errors.New("it has no name")
 	case len(p.Name) > mostName || strings.ContainsFunc(p.Name, func(r rune) bool { return r < ' ' || r > '~' }):
-		return fmt.Errorf("a name has at most %d letters, digits and signs of ASCII, because it is sent in a header", mostName)
+		return fmt.Errorf("a name has at most %d letters, digits and signs of ASCII, because it is sent in a header",
+			mostName)
 	case p.Rule != Pin && p.Rule != Successor && p.Rule != Authority:
 		return fmt.Errorf("invalid rule %q: use %s, %s or %s", p.Rule, Pin, Successor, Authority)
 	case len(p.Known) == 0:
@@ -280,7 +281,8 @@ func (ps *Partners) Decide(chain []*x509.Certificate, now time.Time) Decision {
 	return ps.decideStranger(c, chain, now)
 }
 
-// likely ranks a partner among those with the same names: those that a CA of the chain could have issued for come first.
+// likely ranks a partner among those with the same names: those that a CA of the chain could have issued for come
+// first.
 func (p *partner) likely(chain []*x509.Certificate) int {
 	if p.Rule == Pin {
 		return 0

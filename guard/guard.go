@@ -46,8 +46,8 @@ type Options struct {
 	// Now is the clock; [time.Now] if it is nil.
 	Now func() time.Time
 	// Learned is called once for each successor, and once for each certificate that is held, before the call continues.
-	// Certificates of another CA, which any stranger can create, are not learned. Calls to it do not overlap. It must not
-	// block: messages wait for it.
+	// Certificates of another CA, which any stranger can create, are not learned. Calls to it do not overlap. It must
+	// not block: messages wait for it.
 	Learned func(Learned)
 	// Decided is called for every call. It may be called concurrently, and must not block.
 	Decided func(Call)

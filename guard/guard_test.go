@@ -284,13 +284,14 @@ func TestTrailersCannotForgeThePartner(t *testing.T) {
 		if announced != "" {
 			announce = "Trailer: " + announced + "\r\n"
 		}
-		_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"+announce+
-			"\r\n5\r\norder\r\n0\r\nX-Checksum: 7\r\nPerennial-Partner: globex\r\nClient_Cert: x\r\n\r\n")
+		_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"+
+			announce+"\r\n5\r\norder\r\n0\r\nX-Checksum: 7\r\nPerennial-Partner: globex\r\nClient_Cert: x\r\n\r\n")
 		testenv.Check(t, err)
 		_, err = io.ReadAll(c)
 		testenv.Check(t, err)
 		c.Close()
-		if got.Get("Perennial-Partner") != "" || len(got["Client_Cert"]) > 0 || announced != "" && got.Get("X-Checksum") != "7" {
+		if got.Get("Perennial-Partner") != "" || len(got["Client_Cert"]) > 0 ||
+			announced != "" && got.Get("X-Checksum") != "7" {
 			t.Errorf("announced %q: %v", announced, got)
 		}
 	}

@@ -65,7 +65,8 @@ func (g *Guard) For(names []string, next http.Handler) http.Handler {
 		if v.chain != "" {
 			r.Header[chainHeader] = []string{v.chain}
 		}
-		next.ServeHTTP(w, withoutForgedTrailers(r.WithContext(context.WithValue(r.Context(), partnerKey{}, call.Decision.Partner))))
+		known := context.WithValue(r.Context(), partnerKey{}, call.Decision.Partner)
+		next.ServeHTTP(w, withoutForgedTrailers(r.WithContext(known)))
 	})
 }
 

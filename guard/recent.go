@@ -15,8 +15,8 @@ import (
 const (
 	// mostRecent limits the verdicts that are kept: at most twice as many.
 	mostRecent = 1024
-	// maxPassedOn limits the certificates above a caller's that are passed on, in bytes, and the chains whose verdict is
-	// kept: a caller may send 256 KiB of any certificates.
+	// maxPassedOn limits the certificates above a caller's that are passed on, in bytes, and the chains whose verdict
+	// is kept: a caller may send 256 KiB of any certificates.
 	maxPassedOn = 16 << 10
 	// fresh limits how long a verdict is used, because CAs that are not in the chain can expire too.
 	fresh = 10 * time.Second

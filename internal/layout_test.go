@@ -61,7 +61,8 @@ var layout = []struct {
 		"internal/egress/workload", "internal/keys/certfile",
 	}},
 	{"internal/ingress/follow", []string{"internal/feed", "internal/keys/certfile"}},
-	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve", "internal/engine/notify",
+	{"internal/ingress/guard", []string{"guard", "internal/feed", "internal/ingress/follow", "internal/egress/serve",
+		"internal/engine/notify",
 		"internal/keys/certfile", "internal/yamlfile"}},
 
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",

@@ -20,8 +20,8 @@ func NewReader(address string, client *http.Client) (*Reader, error) {
 	return &Reader{Follower{address: a, client: guarded(client)}}, nil
 }
 
-// Read fetches the document, unless it is still that of an ETag. It is verified, but may be older than one that was read
-// before: compare [feed.Document.Sequence].
+// Read fetches the document, unless it is still that of an ETag. It is verified, but may be older than one that was
+// read before: compare [feed.Document.Sequence].
 func (r *Reader) Read(ctx context.Context, etag string) (d feed.Document, newTag string, changed bool, err error) {
 	got, err := r.follower.fetch(ctx, etag)
 	if err != nil || got.unchanged {

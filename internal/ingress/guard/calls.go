@@ -148,8 +148,8 @@ var hints = []struct{ part, hint string }{
 	{"client sent an HTTP request", "the caller speaks HTTP without TLS"},
 }
 
-// Write logs an error of the server. A connection that closes without sending data is that of a port scanner or a health
-// check.
+// Write logs an error of the server. A connection that closes without sending data is that of a port scanner or a
+// health check.
 func (h handshakes) Write(line []byte) (int, error) {
 	text := string(bytes.TrimSpace(line))
 	rest, isHandshake := strings.CutPrefix(text, "http: TLS handshake error from ")

@@ -68,7 +68,8 @@ func TestEnvoyAsksTheGuardOverGRPC(t *testing.T) {
 		!strings.Contains(log, "host=erp.example.com") {
 		t.Errorf("the log lacks the caller: %s", log)
 	}
-	if err := conn.Invoke(t.Context(), "/other.Service/Method", &authv3.CheckRequest{}, &authv3.CheckResponse{}); err == nil {
+	err = conn.Invoke(t.Context(), "/other.Service/Method", &authv3.CheckRequest{}, &authv3.CheckResponse{})
+	if err == nil {
 		t.Error("another method is answered")
 	}
 }

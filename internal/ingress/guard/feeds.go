@@ -89,8 +89,8 @@ func (s *Service) fetch(ctx context.Context, partner string, r *reading) {
 	if err != nil {
 		r.retry = min(max(2*r.retry, feedRetry), maxFeedRetry)
 		pause = r.retry
-		s.warn("feed of "+partner, "cannot follow a feed: what is known stays accepted, and another attempt follows", "partner",
-			partner, "error", err)
+		s.warn("feed of "+partner, "cannot follow a feed: what is known stays accepted, and another attempt follows",
+			"partner", partner, "error", err)
 	} else {
 		r.retry = 0
 	}
@@ -113,7 +113,8 @@ func (s *Service) readFeed(ctx context.Context, partner string, r *reading) (pau
 	}
 	if now := s.now(); now.After(d.ValidUntil) && !r.warned.Equal(d.ValidUntil) {
 		r.warned = d.ValidUntil
-		s.log.Warn("a feed is out of date: its sender has not signed it again", "partner", partner, "valid_until", d.ValidUntil)
+		s.log.Warn("a feed is out of date: its sender has not signed it again", "partner", partner, "valid_until",
+			d.ValidUntil)
 	}
 	generations, err := s.acceptFeed(ctx, partner, d)
 	if err != nil {

@@ -84,8 +84,8 @@ func sighted(at time.Time, c *x509.Certificate, d acceptance.Decision) Sighting 
 // mostForeignWaiting limits the certificates of other CAs that are not stored yet, because strangers create them.
 const mostForeignWaiting = 64
 
-// decided logs and counts a call. What the guard itself does not learn is queued too: a certificate of another CA, about
-// which a person is asked, and one that the rule authority accepts.
+// decided logs and counts a call. What the guard itself does not learn is queued too: a certificate of another CA,
+// about which a person is asked, and one that the rule authority accepts.
 func (s *Service) decided(c core.Call) {
 	s.logs.add(c)
 	if len(c.Chain) == 0 || c.Decision.Partner == "" {
@@ -156,6 +156,8 @@ func (s *Service) remember(ctx context.Context) {
 
 // store stores the sightings that wait. Those that cannot be stored stay in memory, and count as well.
 func (s *Service) store(ctx context.Context) {
+	s.storing.Lock()
+	defer s.storing.Unlock()
 	s.mu.Lock()
 	waiting := slices.Clone(s.waiting)
 	s.mu.Unlock()

@@ -48,7 +48,8 @@ func (v Sighting) sentence(c *x509.Certificate) string {
 	until := moment(c.NotAfter)
 	switch {
 	case v.Standing == Held:
-		return fmt.Sprintf("%s presents a certificate that needs your decision (valid until %s): %s", v.Partner, until, v.Reason)
+		return fmt.Sprintf("%s presents a certificate that needs your decision (valid until %s): %s", v.Partner, until,
+			v.Reason)
 	case v.Standing == Declined:
 		return fmt.Sprintf("%s has refused a certificate of %s (valid until %s)", v.By, v.Partner, until)
 	case v.By == byFeed:
@@ -92,9 +93,9 @@ func body(all []Sighting, config string) string {
 		short := fingerprint[:16]
 		fmt.Fprintf(&b, "%s.\n\n", v.sentence(c))
 		if v.Standing == Held {
-			fmt.Fprintf(&b, "Please ask %s, over a channel that you know, whether this certificate is theirs. Then run one of:\n\n"+
-				"    perennial guard accept %[2]s --config %[3]s\n    perennial guard refuse %[2]s --config %[3]s\n\n", v.Partner, short,
-				config)
+			fmt.Fprintf(&b, "Please ask %s, over a channel that you know, whether this certificate is theirs.\n"+
+				"Then run one of:\n\n    perennial guard accept %[2]s --config %[3]s\n"+
+				"    perennial guard refuse %[2]s --config %[3]s\n\n", v.Partner, short, config)
 		} else {
 			fmt.Fprintf(&b, "You have nothing to do: both certificates are accepted until the old one expires.\n"+
 				"If this is not a renewal that you expect, run:\n\n    perennial guard refuse %s --config %s\n\n", short, config)
@@ -165,8 +166,8 @@ func (s *Service) mail(ctx context.Context) {
 	}
 }
 
-// mailDue sends each address one mail about the certificates that it was not told about. An address that the mail server
-// refuses for good does not get the mail.
+// mailDue sends each address one mail about the certificates that it was not told about. An address that the mail
+// server refuses for good does not get the mail.
 func (s *Service) mailDue(ctx context.Context) (err error) {
 	config := s.settings()
 	if config.Mail.Server == "" {

@@ -136,7 +136,7 @@ func (s *Service) measure(ctx context.Context) {
 			if !counted[list] && !list.NextUpdate.IsZero() && now.After(list.NextUpdate) {
 				counted[list] = true
 				stale++
-				s.warn("list of "+list.Issuer.String(), "a revocation list is out of date: it is used, but revocations may be missing",
+				s.warn("list of "+list.Issuer.String(), "a revocation list is out of date: revocations may be missing",
 					"issuer", shown(list.RawIssuer), "next_update", list.NextUpdate)
 			}
 		}

@@ -47,6 +47,7 @@ type Service struct {
 	beside  *serve.Side // nil without a decision endpoint
 	monitor *serve.Side // nil if there is none
 
+	storing   sync.Mutex // held while what waits is stored
 	reloading sync.Mutex // held while the configuration is replaced
 	version   int64      // of the state that the partners contain; guarded by reloading
 

@@ -312,8 +312,8 @@ func TestStrangersCauseFewMailsAndFewLinesAndKeepNobodyOut(t *testing.T) {
 	for _, v := range all {
 		count[v.Code]++
 	}
-	if count[acceptance.OtherCA] != mostForeign || count[acceptance.IsSuccessor] != 1 || count[acceptance.SecondSuccessor] != 1 ||
-		len(all) != mostForeign+2 {
+	if count[acceptance.OtherCA] != mostForeign || count[acceptance.IsSuccessor] != 1 ||
+		count[acceptance.SecondSuccessor] != 1 || len(all) != mostForeign+2 {
 		t.Errorf("stored: %v", count)
 	}
 	if n := len(due); n < 2 || n > 3 { // the one mail about other CAs may be about one that has given way

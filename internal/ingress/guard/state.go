@@ -176,7 +176,7 @@ const (
 )
 
 // add stores a sighting. A certificate that was held and is accepted now is changed, unless a person has decided.
-// changed reports whether anything was stored. mail is true if somebody is to be notified.
+// changed reports whether anything was stored. mail is true if a mail is due.
 func (s *State) add(ctx context.Context, v Sighting, mail bool) (changed bool, err error) {
 	c, err := v.certificate()
 	if err != nil {
@@ -233,14 +233,15 @@ func (s *State) room(ctx context.Context, tx *sql.Tx, v Sighting, key string) (r
 	recent := count("code = ? AND seen_at > ?", acceptance.OtherCA, v.At.Add(-24*time.Hour).UnixMicro())
 	held := count("standing = 'held' AND code = ?", acceptance.OtherCA)
 	if err == nil && known == 0 && held >= mostForeign {
-		_, err = tx.ExecContext(ctx, "DELETE FROM sightings WHERE (partner, sha256) IN (SELECT partner, sha256 FROM sightings "+
-			"WHERE partner = ? AND standing = 'held' AND code = ? ORDER BY seen_at LIMIT 1)", v.Partner, acceptance.OtherCA)
+		_, err = tx.ExecContext(ctx, "DELETE FROM sightings WHERE (partner, sha256) IN (SELECT partner, sha256 FROM "+
+			"sightings WHERE partner = ? AND standing = 'held' AND code = ? ORDER BY seen_at LIMIT 1)", v.Partner, acceptance.OtherCA)
 	}
 	return true, recent == 0, err
 }
 
 // decided records a decision.
-func decided(ctx context.Context, tx *sql.Tx, partner, sha256 string, standing Standing, by string, at time.Time) error {
+func decided(ctx context.Context, tx *sql.Tx, partner, sha256 string, standing Standing, by string,
+	at time.Time) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO decisions (partner, sha256, standing, decided_by, decided_at) "+
 		"VALUES (?, ?, ?, ?, ?)", partner, sha256, standing, by, at.UnixMicro())
 	return err
@@ -253,8 +254,8 @@ func (s *State) Sightings(ctx context.Context) ([]Sighting, error) {
 
 // due returns sightings that a mail to an address is due for.
 func (s *State) due(ctx context.Context, address string, limit int) ([]Sighting, error) {
-	return list(ctx, s.db, "mail = 'due' AND NOT EXISTS (SELECT 1 FROM mailed AS m WHERE m.partner = sightings.partner AND "+
-		"m.sha256 = sightings.sha256 AND m.address = ?) ORDER BY seen_at LIMIT ?", address, limit)
+	return list(ctx, s.db, "mail = 'due' AND NOT EXISTS (SELECT 1 FROM mailed AS m WHERE m.partner = sightings.partner "+
+		"AND m.sha256 = sightings.sha256 AND m.address = ?) ORDER BY seen_at LIMIT ?", address, limit)
 }
 
 // A querier is a database or a transaction.
@@ -348,8 +349,8 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 		case err != nil:
 			return err
 		case len(found) == 0:
-			return fmt.Errorf("the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those that "+
-				"it has seen. Those that the configuration lists are removed there", sha256)
+			return fmt.Errorf("the guard has not seen a certificate with the SHA-256 %s: perennial guard status lists those "+
+				"that it has seen. Those that the configuration lists are removed there", sha256)
 		case len(found) > 1:
 			return fmt.Errorf("%d certificates have a SHA-256 that begins with %s: give more digits, or --partner", len(found),
 				sha256)
@@ -357,8 +358,8 @@ func (s *State) Decide(ctx context.Context, partner, sha256, by string, standing
 		v = found[0]
 		v.Standing, v.By = standing, by
 		key := certfile.Fingerprint(v.DER)
-		if _, err := tx.ExecContext(ctx, "UPDATE sightings SET standing = ?, decided_by = ?, mail = 'none' WHERE partner = ? "+
-			"AND sha256 = ?", standing, by, v.Partner, key); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE sightings SET standing = ?, decided_by = ?, mail = 'none' WHERE "+
+			"partner = ? AND sha256 = ?", standing, by, v.Partner, key); err != nil {
 			return err
 		}
 		return decided(ctx, tx, v.Partner, key, standing, by, now)
@@ -375,8 +376,8 @@ func (s *State) prune(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// follow records which certificates the feed of a partner lists. Those that it listed before, and does not list any more,
-// are refused: they were revoked, or have expired. changed reports whether that is so.
+// follow records which certificates the feed of a partner lists. Those that it listed before, and does not list any
+// more, are refused: they were revoked, or have expired. changed reports whether that is so.
 func (s *State) follow(ctx context.Context, partner string, listed []Sighting) (changed bool, err error) {
 	err = s.within(ctx, func(tx *sql.Tx) error {
 		changed = false

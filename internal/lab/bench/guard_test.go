@@ -114,7 +114,8 @@ func TestGuard(t *testing.T) {
 			}
 		}
 		if kind == "p256" {
-			add("requests a second on kept connections, client certificate verified", "nginx, `ssl_verify_client` and `proxy_pass`",
+			add("requests a second on kept connections, client certificate verified",
+				"nginx, `ssl_verify_client` and `proxy_pass`",
 				"0.8", "%s", compared(kept))
 		}
 		add("full handshakes a second, each with a request, "+kind, "the same", "0.8", "%s", compared(fresh))
