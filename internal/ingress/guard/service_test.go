@@ -380,6 +380,62 @@ func TestAPersonDecidesAlsoWhileTheConfigurationIsBroken(t *testing.T) {
 	testenv.Eventually(t, func() bool { status, _ := get(t, caller(t, next), g.url); return status == 403 })
 }
 
+// The command explains what the running guard would decide, with what it has seen.
+func TestAnExplanationKnowsWhatTheGuardHasSeen(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	next := f.client("acme", inWindow)
+	explain := func() acceptance.Decision {
+		c, err := Load(filepath.Join(f.dir, "guard.yaml"), policies)
+		testenv.Check(t, err)
+		partners, err := Remembered(t.Context(), c)
+		testenv.Check(t, err)
+		return Explain(partners, testca.PEM(next.Certificate...), inWindow)[0]
+	}
+	f.write("guard.yaml", []byte(frontConfig("http://127.0.0.1:1")))
+	if d := explain(); d.Code != acceptance.IsSuccessor {
+		t.Errorf("before: %+v", d)
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "guard.db")); err == nil {
+		t.Error("an explanation has created the state")
+	}
+	g := f.start(frontConfig(upstream(t)), inWindow)
+	get(t, caller(t, next), g.url)
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
+	if d := explain(); d.Code != acceptance.Pinned {
+		t.Errorf("after the first call: %+v", d)
+	}
+	_, err := g.state.Decide(t.Context(), "", certfile.Fingerprint(next.Leaf.Raw), "olga", Declined, inWindow)
+	testenv.Check(t, err)
+	if d := explain(); d.Code != acceptance.Declined {
+		t.Errorf("after a person has refused it: %+v", d)
+	}
+}
+
+func TestEachAddressGetsItsMailOnceAlthoughAnotherOneFails(t *testing.T) {
+	f := newFolder(t)
+	f.tenant()
+	mailpit := testenv.StartMailpit(t)
+	config := frontConfig(upstream(t)) + fmt.Sprintf("mail: {server: '%s', ca: %s, from: guard@example.com, "+
+		"to: [ada@example.com, grün@example.com, bob@example.com]}\n", mailpit.URL, mailpit.CA)
+	g := f.start(config, inWindow)
+	get(t, caller(t, f.client("acme", inWindow)), g.url)
+	testenv.Eventually(t, func() bool { return strings.Contains(g.log.String(), "accepted as successor") })
+	for range 3 {
+		testenv.Check(t, g.mailDue(t.Context())) // the address with a letter outside ASCII is refused for good
+	}
+	to := map[string]int{}
+	for _, m := range mailpit.Messages() {
+		to[m.To[0].Address]++
+	}
+	if len(to) != 2 || to["ada@example.com"] != 1 || to["bob@example.com"] != 1 {
+		t.Errorf("%v", to)
+	}
+	if due, err := g.state.due(t.Context(), "new@example.com", 10); err != nil || len(due) != 0 {
+		t.Errorf("still due: %d, %v", len(due), err)
+	}
+}
+
 func TestTheGuardFollowsItsFiles(t *testing.T) {
 	f := newFolder(t)
 	first := f.tenant()

@@ -234,7 +234,8 @@ func (s *State) room(ctx context.Context, tx *sql.Tx, v Sighting, key string) (r
 	held := count("standing = 'held' AND code = ?", acceptance.OtherCA)
 	if err == nil && known == 0 && held >= mostForeign {
 		_, err = tx.ExecContext(ctx, "DELETE FROM sightings WHERE (partner, sha256) IN (SELECT partner, sha256 FROM "+
-			"sightings WHERE partner = ? AND standing = 'held' AND code = ? ORDER BY seen_at LIMIT 1)", v.Partner, acceptance.OtherCA)
+			"sightings WHERE partner = ? AND standing = 'held' AND code = ? ORDER BY seen_at LIMIT 1)", v.Partner,
+			acceptance.OtherCA)
 	}
 	return true, recent == 0, err
 }
