@@ -91,7 +91,8 @@ var layout = []struct {
 	}},
 
 	{"internal/service", []string{
-		"client", "internal/front/...", "internal/egress/...", "internal/engine/...", "internal/keys/...",
+		"client", "internal/front/...", "internal/egress/...", "internal/ingress/guard", "internal/engine/...",
+		"internal/keys/...",
 	}},
 	{"internal/lab/...", []string{
 		"client", "internal/lab/...", "internal/front/...", "internal/egress/...", "internal/engine/...",

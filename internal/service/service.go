@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,8 @@ import (
 	"github.com/perennial-pki/perennial/internal/front/api"
 	"github.com/perennial-pki/perennial/internal/front/identity"
 	"github.com/perennial-pki/perennial/internal/front/web"
+	"github.com/perennial-pki/perennial/internal/ingress/guard"
+	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/keys/issuer"
 	"github.com/perennial-pki/perennial/internal/keys/keyring"
 	"github.com/perennial-pki/perennial/internal/keys/kms"
@@ -66,9 +69,11 @@ type Service struct {
 	network    *outbound.Network
 	listener   net.Listener
 	http       *http.Server
-	gateway    *serve.Server // nil if it is off
-	monitor    *serve.Side   // nil if there is none
-	pki        *serve.Side   // nil if there is none
+	gateway    *serve.Server  // nil if it is off
+	monitor    *serve.Side    // nil if there is none
+	guard      *guard.Service // nil if there is none
+	guarding   sync.WaitGroup // while it runs
+	pki        *serve.Side    // nil if there is none
 	queue      *jobs.Jobs
 	firstToken string
 	// started reports that Run was called. Run stops the jobs and the gateway itself. Only Run and Close use it.
@@ -156,8 +161,22 @@ func Open(ctx context.Context, c Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.settings.Guard != "" {
+		if s.guard, err = guard.Open(ctx, s.settings.Guard, guard.Options{Now: s.now, Log: s.log, Policies: ReadPolicy,
+			Seen: s.sighted}); err != nil {
+			return nil, fmt.Errorf("--guard: %w", err)
+		}
+	}
 	s.firstToken, err = firstToken(ctx, s.core.store, s.now())
 	return s, err
+}
+
+// sighted records what the guard has seen in the audit log.
+func (s *Service) sighted(ctx context.Context, v guard.Sighting) error {
+	return s.core.store.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Audit(ctx, tenancy.NewEvent(v.At, "guard", "guard."+string(v.Standing), "", v.Partner, map[string]any{
+			"sha256": certfile.Fingerprint(v.DER), "code": v.Code, "reason": v.Reason, "decided_by": v.By}))
+	})
 }
 
 func (s *Service) newQueue(ctx context.Context, importer *importing.Importer) (*jobs.Jobs, error) {
@@ -274,7 +293,7 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	go s.core.fillPool(background, s.log)
 	go keepKeys(background, s.core.keys, s.log)
 	go s.core.store.Listen(background, s.settings.Database.URL, s.log)
-	failed := make(chan error, 4)
+	failed := make(chan error, 5)
 	go func() { failed <- serve.HTTP(s.http, s.listener) }()
 	if s.gateway != nil {
 		go func() { failed <- s.gateway.Serve() }()
@@ -283,6 +302,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		if side != nil {
 			go func() { failed <- side.Serve() }()
 		}
+	}
+	if s.guard != nil {
+		s.guarding.Go(func() { failed <- s.guard.Run(background, func() {}) })
 	}
 	if ready != nil {
 		ready()
@@ -293,6 +315,8 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	case <-ctx.Done():
 		s.log.Info("stopping")
 	}
+	stop()
+	s.guarding.Wait()
 	return errors.Join(err, s.shutdown())
 }
 
@@ -341,6 +365,9 @@ func (s *Service) Close() error {
 	if s.listener != nil {
 		s.listener.Close()
 	}
+	if s.guard != nil {
+		err = errors.Join(err, s.guard.Close())
+	}
 	err = errors.Join(err, s.monitor.Shutdown(context.Background()), s.pki.Shutdown(context.Background()))
 	if s.core != nil {
 		err = errors.Join(err, s.core.store.Close())
@@ -364,6 +391,15 @@ func (s *Service) MetricsURL() string { return s.monitor.URL() }
 
 // PKIURL returns the base address of the listener for CA certificates and revocation lists; empty if there is none.
 func (s *Service) PKIURL() string { return s.pki.URL() }
+
+// GuardURL returns where the guard takes calls; empty without one.
+func (s *Service) GuardURL() string {
+	if s.guard == nil {
+		return ""
+	}
+	front, _, _ := s.guard.Addresses()
+	return front
+}
 
 // FirstToken returns the secret of the first operator's token, which is created once for each database; empty at every
 // later start.

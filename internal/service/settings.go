@@ -38,7 +38,10 @@ type Settings struct {
 	Monitoring       serve.Monitoring `embed:""`
 	// MessageLogRetention is the retention time of entries of the message log.
 	MessageLogRetention time.Duration `default:"720h" env:"PERENNIAL_MESSAGE_LOG_RETENTION" help:"Entries of the message log are deleted after this time, at least 24h. Use the same value for all replicas."`
-	JobLease            time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is repeated."`
+	// Guard names the configuration of a guard that runs in the service.
+	Guard string `env:"PERENNIAL_GUARD" placeholder:"FILE" help:"Run a guard too, with this configuration (docs/guard.md). What it sees is in the audit log."`
+
+	JobLease time.Duration `default:"10m" env:"PERENNIAL_JOB_LEASE" help:"A job that runs longer than this counts as lost and is repeated."`
 }
 
 // KeysStay is the value of --gateway-keys that keeps private keys in the service.

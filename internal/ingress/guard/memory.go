@@ -189,6 +189,12 @@ func (s *Service) store(ctx context.Context) {
 		s.mu.Unlock()
 		if changed {
 			announce(s.log, v)
+			if s.seen == nil {
+				continue
+			}
+			if err := s.seen(ctx, v); err != nil {
+				s.warn("seen", "cannot record in the service what the guard has seen", "partner", v.Partner, "error", err)
+			}
 		}
 	}
 	s.measure(ctx)

@@ -31,6 +31,8 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Policies func(nameOrFile string) (policy.Policy, error)
+	// Seen is called for each sighting that was stored. It may be nil.
+	Seen func(context.Context, Sighting) error
 }
 
 // A Service is a guard with its listeners and its state.
@@ -38,6 +40,7 @@ type Service struct {
 	now      func() time.Time
 	log      *slog.Logger
 	policies func(nameOrFile string) (policy.Policy, error)
+	seen     func(context.Context, Sighting) error
 
 	guard   *core.Guard
 	state   *State
@@ -68,7 +71,7 @@ func Open(ctx context.Context, path string, o Options) (_ *Service, err error) {
 	if config.Listen == "" && config.Decide.Listen == "" {
 		return nil, fmt.Errorf("%s: there is nothing to listen at: set listen and upstream, or decide", path)
 	}
-	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, config: config, metrics: newMetrics(),
+	s := &Service{now: o.Now, log: o.Log, policies: o.Policies, seen: o.Seen, config: config, metrics: newMetrics(),
 		wake: make(chan struct{}, 1)}
 	s.logs = newCallLogs(s.log, s.metrics)
 	if s.state, err = OpenState(ctx, config.State); err != nil {
