@@ -46,6 +46,9 @@ func NewKnown(c *x509.Certificate) Known {
 // certificate parses it again, which is needed for a certificate that was not seen before.
 func (k Known) certificate() (*x509.Certificate, error) { return x509.ParseCertificate(k.DER) }
 
+// SamePartner reports whether another certificate names the same partner as this one, whoever has issued it.
+func (k Known) SamePartner(o Known) bool { return k.names(o) }
+
 func (k Known) lifetime() time.Duration { return k.NotAfter.Sub(k.NotBefore) }
 
 // names reports whether another certificate names the same partner as a known one: by the URIs, if the known one has

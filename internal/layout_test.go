@@ -34,6 +34,7 @@ var layout = []struct {
 	{"internal/engine/standing", nil},
 	{"internal/engine/store", []string{"internal/engine/standing", "internal/keys/certfile"}},
 	{"internal/engine/ratelimit", []string{"internal/engine/store"}},
+	{"internal/engine/watching", []string{"internal/engine/store", "internal/keys/certfile"}},
 	{"internal/engine/rollovers", []string{"internal/engine/standing", "internal/engine/store", "internal/keys/..."}},
 	{"internal/engine/lifecycle", []string{
 		"internal/engine/standing", "internal/engine/store", "internal/engine/rollovers", "internal/keys/...",

@@ -172,6 +172,9 @@ type WatchedCertificate struct {
 	SeenBy      string // a person, or the source
 	// Surprises state why it was not expected; empty if it was.
 	Surprises []WatchSurprise
+	// Adopted is true if it counts as the watched certificate. An expired one does not, and one of another partner only
+	// if a person has accepted it.
+	Adopted bool
 }
 
 // WatchSurprise is a reason for which a new certificate is not the expected successor.

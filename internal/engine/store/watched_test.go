@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/perennial-pki/perennial/tenancy"
+)
+
+func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
+	eachRows(t, func(r rows, ctx context.Context) {
+		a, b := r.tenants()
+		first, second, other := filled[tenancy.Watched](300), filled[tenancy.Watched](400), filled[tenancy.Watched](500)
+		first.ID, second.ID, other.ID = "w1", "w2", "w3"
+		first.TenantID, second.TenantID, other.TenantID = a.ID, a.ID, b.ID
+		second.DueAt, other.DueAt = first.DueAt.Add(-time.Hour), time.Time{}
+		c1, c2 := filled[tenancy.WatchedCertificate](600), filled[tenancy.WatchedCertificate](700)
+		c1.WatchedID, c2.WatchedID, c1.TenantID, c2.TenantID = "w1", "w1", a.ID, a.ID
+		c1.Position, c2.Position = 2, 1
+		r.write(func(ctx context.Context, tx *Tx) error {
+			for _, w := range []tenancy.Watched{first, second, other} {
+				if err := tx.CreateWatched(ctx, w); err != nil {
+					return err
+				}
+			}
+			if err := tx.AddWatchedCertificate(ctx, c1); err != nil {
+				return err
+			}
+			return tx.AddWatchedCertificate(ctx, c2)
+		})
+		got, err := r.Watched(ctx, a.ID, first.Name)
+		r.same("by name", err, got, first)
+		if _, err := r.Watched(ctx, b.ID, first.Name); !isKind(err, tenancy.ErrNotFound) {
+			t.Errorf("of another tenant: %v", err)
+		}
+		all, err := r.WatchedOf(ctx, a.ID, "", 10)
+		r.same("all", err, all, []tenancy.Watched{first, second})
+		all, err = r.WatchedOf(ctx, a.ID, "w1", 10)
+		r.same("after the first", err, all, []tenancy.Watched{second})
+		n, err := r.CountWatched(ctx, a.ID)
+		r.same("number", err, n, 2)
+		all, err = r.DueWatched(ctx, first.DueAt, 10)
+		r.same("due", err, all, []tenancy.Watched{second, first})
+		all, err = r.DueWatched(ctx, first.DueAt.Add(-time.Microsecond), 10)
+		r.same("due before", err, all, []tenancy.Watched{second})
+		seen, err := r.WatchedCertificates(ctx, []string{"w1", "w2"})
+		r.same("seen", err, seen, map[string][]tenancy.WatchedCertificate{"w1": {c2, c1}})
+
+		c1.Adopted = false
+		third := c1
+		third.ID, third.WatchedID = "c3", "w2"
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.AddWatchedCertificate(ctx, third) })
+		seen, err = r.WatchedCertificates(ctx, []string{"w2"})
+		r.same("not adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {third}})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.AdoptWatchedCertificate(ctx, "c3") })
+		third.Adopted = true
+		seen, err = r.WatchedCertificates(ctx, []string{"w2"})
+		r.same("adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {third}})
+
+		again := filled[tenancy.WatchedCertificate](800)
+		again.WatchedID, again.Fingerprint = "w1", c1.Fingerprint
+		r.refused("the same certificate", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
+			return tx.AddWatchedCertificate(ctx, again)
+		})
+		taken := filled[tenancy.Watched](900)
+		taken.TenantID, taken.Name = a.ID, first.Name
+		r.refused("the same name", tenancy.ErrConflict, func(ctx context.Context, tx *Tx) error {
+			return tx.CreateWatched(ctx, taken)
+		})
+
+		changed := filled[tenancy.Watched](1000)
+		changed.ID, changed.TenantID, changed.Name, changed.CreatedAt = "w1", a.ID, first.Name, first.CreatedAt
+		changed.Version = first.Version
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UpdateWatched(ctx, changed) })
+		r.refused("a stale change", tenancy.ErrStale, func(ctx context.Context, tx *Tx) error {
+			return tx.UpdateWatched(ctx, changed)
+		})
+		changed.Version++
+		got, err = r.Watched(ctx, a.ID, first.Name)
+		r.same("changed", err, got, changed)
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteWatched(ctx, changed) })
+		all, err = r.WatchedOf(ctx, a.ID, "", 10)
+		r.same("one deleted", err, all, []tenancy.Watched{second})
+		seen, err = r.WatchedCertificates(ctx, []string{"w1"})
+		r.same("its history", err, seen, map[string][]tenancy.WatchedCertificate{})
+	})
+}
