@@ -158,7 +158,9 @@ func (w *Watching) Advance(ctx context.Context, t tenancy.Tenant, v tenancy.Watc
 }
 
 // isSlower reports whether a change failed because another replica has made one in the meantime.
-func isSlower(err error) bool { return errors.Is(err, tenancy.ErrStale) || errors.Is(err, tenancy.ErrConflict) }
+func isSlower(err error) bool {
+	return errors.Is(err, tenancy.ErrStale) || errors.Is(err, tenancy.ErrConflict)
+}
 
 // read returns the certificates that were seen of a watched one, and the newest adopted one.
 func read(ctx context.Context, r store.Reader, v tenancy.Watched) (seen []tenancy.WatchedCertificate,
