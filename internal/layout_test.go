@@ -61,6 +61,8 @@ var layout = []struct {
 	}},
 	{"internal/egress/diagnose", []string{"internal/egress/outbound", "internal/engine/standing",
 		"internal/keys/certfile"}},
+	{"internal/egress/lookout", []string{"internal/egress/outbound", "internal/engine/store", "internal/engine/watching",
+		"internal/keys/certfile"}},
 	{"internal/egress/prober", []string{
 		"internal/egress/outbound", "internal/engine/lifecycle", "internal/engine/standing", "internal/engine/store",
 		"internal/keys/issuer",
