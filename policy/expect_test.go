@@ -103,7 +103,8 @@ func TestStagesFollowEachOtherUntilTheExpiry(t *testing.T) {
 func TestAnExpectationIsInOrder(t *testing.T) {
 	checked := 0
 	for _, p := range Presets() {
-		for _, lifetime := range []time.Duration{Day, 7 * Day, 47 * Day, 90 * Day, 200 * Day, 365 * Day, 1095 * Day, 1<<63 - 1} {
+		for _, lifetime := range []time.Duration{Day, 7 * Day, 47 * Day, 90 * Day, 200 * Day, 365 * Day, 1095 * Day,
+			1<<63 - 1} {
 			for i := range 400 {
 				begin := midnight("2026-01-01").Add(time.Duration(i) * 7 * time.Hour)
 				v := Validity{NotBefore: begin, NotAfter: begin.Add(lifetime)}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A Watched certificate belongs to somebody else, such as a partner that calls systems of the tenant, or the operator
-// of a server. Its owner renews it. The tenant's key users are notified before that, and when a new one is seen. There
-// is no private key, and nothing here ever renews it.
+// A Watched certificate belongs to another organisation, such as a partner that calls systems of the tenant, or the
+// operator of a server. Its owner renews it. The tenant's key users are notified before that, and when a new one is
+// seen. Perennial neither has its private key nor renews it.
 type Watched struct {
 	ID       string
 	TenantID string

@@ -7,8 +7,8 @@ import (
 	"github.com/perennial-pki/perennial/tenancy"
 )
 
-const watchedColumns = "id, tenant_id, name, owner, policy, expected_in, source, systems, noticed, due_at, looked_at, " +
-	"failing_since, look_error, created_at, version"
+const watchedColumns = "id, tenant_id, name, owner, policy, expected_in, source, systems, noticed, due_at, " +
+	"looked_at, failing_since, look_error, created_at, version"
 
 func scanWatched(s row) (w tenancy.Watched, err error) {
 	err = s.Scan(&w.ID, &w.TenantID, &w.Name, &w.Owner, &w.Policy, &w.Window, document{&w.Source}, document{&w.Systems},
@@ -66,8 +66,8 @@ func (t *Tx) DeleteWatched(ctx context.Context, w tenancy.Watched) error {
 	return t.execOne(ctx, "DELETE FROM watched WHERE id = ? AND version = ?", w.ID, w.Version)
 }
 
-const watchedCertificateColumns = "id, tenant_id, watched_id, position, fingerprint, der, chain, not_before, not_after, " +
-	"seen_at, seen_by, surprises, adopted"
+const watchedCertificateColumns = "id, tenant_id, watched_id, position, fingerprint, der, chain, not_before, " +
+	"not_after, seen_at, seen_by, surprises, adopted"
 
 func scanWatchedCertificate(s row) (c tenancy.WatchedCertificate, err error) {
 	var adopted int64

@@ -242,6 +242,9 @@ func (w *Watching) announce(ctx context.Context, tx *store.Tx, t tenancy.Tenant,
 	case tenancy.WatchWarned:
 		n.Kind, n.DueAt = tenancy.WatchExpected, renewalOf(e)
 		n.Subject = fmt.Sprintf("The certificate %s is going to be renewed", v.Name)
+		if !now.Before(renewalOf(e)) {
+			n.Subject = fmt.Sprintf("The certificate %s is due for renewal", v.Name)
+		}
 	case tenancy.WatchOverdue:
 		report.Alarm = tenancy.AlarmOverdue
 		n.Subject = fmt.Sprintf("The certificate %s has not been renewed as expected", v.Name)

@@ -5,7 +5,7 @@
 // when it is late or not the expected one. Each is one transaction with its tasks, its mails and its audit event,
 // whatever the number of replicas. Nothing here renews a certificate or has a private key.
 //
-// It cannot see a renewal that nobody reports and that no source shows. It then reports the renewal as overdue. A
+// It cannot see a renewal that is neither reported nor shown by a source. It then reports the renewal as overdue. A
 // forecast is as good as the rules of the owner that were given. Time is an argument.
 package watching
 
@@ -90,9 +90,9 @@ func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 	return w.store.Watched(ctx, t.ID, v.Name)
 }
 
-// Change stores other settings of a watched certificate, except its name. After a change of the owner's rules, key users
-// are notified of the new dates. v has the version that the caller read; the error is [tenancy.ErrStale] if it was
-// changed in the meantime.
+// Change stores other settings of a watched certificate, except its name. After a change of the owner's rules, key
+// users are notified of the new dates. v has the version that the caller read. The error is [tenancy.ErrStale] if it
+// was changed in the meantime.
 func (w *Watching) Change(ctx context.Context, t tenancy.Tenant, v tenancy.Watched, actor string,
 	now time.Time) (tenancy.Watched, error) {
 	if err := check(v); err != nil {
@@ -204,8 +204,8 @@ func sighted(chain [][]byte, by string, now time.Time) (c tenancy.WatchedCertifi
 	}
 	above := chain[1:min(len(chain), 1+mostAbove)]
 	return tenancy.WatchedCertificate{Fingerprint: certfile.Fingerprint(leaf.Raw), DER: leaf.Raw,
-		Chain: append([]byte{}, certfile.JoinChain(above)...), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(), SeenAt: now,
-		SeenBy: by}, nil
+		Chain: append([]byte{}, certfile.JoinChain(above)...), NotBefore: leaf.NotBefore.UTC(),
+		NotAfter: leaf.NotAfter.UTC(), SeenAt: now, SeenBy: by}, nil
 }
 
 // chainOf returns a certificate with the CAs above it, as far as they were seen.
