@@ -21,6 +21,7 @@ type Watched struct {
 	Newest     *WatchedSeen   `json:"newest,omitempty" readOnly:"true" doc:"The newest certificate that was seen."`
 	Expected   *WatchExpected `json:"expected,omitempty" readOnly:"true" doc:"When the newest certificate is expected to be renewed."`
 	History    []WatchedSeen  `json:"history,omitempty" readOnly:"true" doc:"All certificates that were seen, the latest first. Left out in lists."`
+	LastChange *Sighting      `json:"last_change,omitempty" readOnly:"true" doc:"What the newest certificate changed. Left out in lists, and if only one was seen."`
 	LookedAt   time.Time      `json:"looked_at,omitzero" readOnly:"true" doc:"Time of the latest look at the source."`
 	Failing    time.Time      `json:"failing_since,omitzero" readOnly:"true" doc:"Present if the source could not be read since then."`
 	LookError  string         `json:"look_error,omitempty" readOnly:"true"`

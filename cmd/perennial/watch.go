@@ -363,7 +363,7 @@ func (c *watchChangeCmd) Run(e env) error {
 		if c.Uploads {
 			v.Source = client.WatchSource{}
 		}
-		v.Newest, v.Expected, v.History, v.Stage = nil, nil, nil, ""
+		v.Newest, v.Expected, v.History, v.LastChange, v.Stage = nil, nil, nil, nil, ""
 		v.LookedAt, v.Failing, v.LookError, v.CreatedAt = time.Time{}, time.Time{}, "", time.Time{}
 		for i := range v.Systems {
 			v.Systems[i] = client.WatchSystem{Name: v.Systems[i].Name, IdentifiesBy: v.Systems[i].IdentifiesBy}

@@ -137,15 +137,22 @@ func (w *Watching) compare(s *Sighting, known bool, by Witness, at time.Time) er
 		return err
 	}
 	s.Seen.Adopted = (same || by.Accepts) && !slices.Contains(s.Seen.Surprises, tenancy.SurpriseExpired)
-	before, err1 := chainOf(s.Before)
-	after, err2 := chainOf(s.Seen)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	if changes, err := certfile.Changes(before, after); err == nil {
-		s.Changes = &changes
-	}
+	s.Changes = Compare(s.Before, s.Seen)
 	return nil
+}
+
+// Compare returns what systems may notice when a certificate replaces another one; nil if that cannot be read.
+func Compare(before, after tenancy.WatchedCertificate) *tenancy.Changes {
+	old, err1 := chainOf(before)
+	next, err2 := chainOf(after)
+	if errors.Join(err1, err2) != nil {
+		return nil
+	}
+	changes, err := certfile.Changes(old, next)
+	if err != nil {
+		return nil
+	}
+	return &changes
 }
 
 // subjectOf returns the subject of a certificate, quoted for a message.

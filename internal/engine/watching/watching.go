@@ -187,6 +187,14 @@ func Newest(seen []tenancy.WatchedCertificate) (newest tenancy.WatchedCertificat
 	return newest, found
 }
 
+// Before returns the adopted certificate that a newer one has replaced: of those issued earlier, the last.
+func Before(seen []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate) (before tenancy.WatchedCertificate,
+	found bool) {
+	return Newest(slices.DeleteFunc(slices.Clone(seen), func(c tenancy.WatchedCertificate) bool {
+		return !c.NotBefore.Before(newest.NotBefore)
+	}))
+}
+
 // mostAbove limits the stored CAs above a certificate.
 const mostAbove = 8
 

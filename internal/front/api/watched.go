@@ -151,6 +151,13 @@ func (s *server) showWatched(ctx context.Context, t tenancy.Tenant, v tenancy.Wa
 	for _, c := range slices.Backward(seen[v.ID]) {
 		view.History = append(view.History, viewSeen(c))
 	}
+	if newest, found := watching.Newest(seen[v.ID]); found {
+		if before, found := watching.Before(seen[v.ID], newest); found {
+			changes := watching.Compare(before, newest)
+			view.LastChange = &client.Sighting{Seen: viewSeen(newest), Before: viewSeen(before), Changes: changes,
+				Systems: viewSystems(v, receivers[t.ID], true, changes)}
+		}
+	}
 	return view, errors.Join(err1, err2)
 }
 

@@ -82,6 +82,10 @@ func TestAKeyUserWatchesACertificateThroughItsRenewal(t *testing.T) {
 	if len(history) != 2 || history[0].(map[string]any)["not_after"] != "2027-12-01T00:00:00Z" {
 		t.Errorf("the history: %s", got.raw)
 	}
+	last := got.body["last_change"].(map[string]any)
+	if fmt.Sprint(last["changes"]) != fmt.Sprint(changes) || fmt.Sprint(last["systems"]) != fmt.Sprint(s["systems"]) {
+		t.Errorf("the last change: %s", got.raw)
+	}
 	fingerprint := history[1].(map[string]any)["fingerprint_sha256"].(string)
 	for format, begin := range map[string]string{"pem": "-----BEGIN CERTIFICATE-----", "der": "0", "pkcs7": "0"} {
 		file := f.call("acme/alice", "GET", one+"/certificates/"+fingerprint+"/download?format="+format, "")
