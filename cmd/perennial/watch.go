@@ -25,6 +25,7 @@ type watchCmd struct {
 	Look   watchLookCmd   `cmd:"" help:"Look at the source of a watched certificate now."`
 	Change watchChangeCmd `cmd:"" help:"Change how a certificate is watched."`
 	Remove watchRemoveCmd `cmd:"" help:"Stop watching a certificate."`
+	Import watchImportCmd `cmd:"" help:"Watch many certificates: those of files, or of tables."`
 }
 
 // ofTenant holds the flag that selects the tenant of a watched certificate.

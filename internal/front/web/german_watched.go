@@ -57,8 +57,8 @@ var germanWatched = []translation{
 		"Kleinbuchstaben, Ziffern und Bindestriche, zum Beispiel acme-c4c",
 	},
 	{"Next renewal", "Nächste Erneuerung"},
+	{"No renewal expected soon", "Zurzeit keine Erneuerung erwartet"},
 	{"Nothing new: this certificate is known.", "Nichts Neues: Dieses Zertifikat ist bekannt."},
-	{"Nothing to do", "Nichts zu tun"},
 	{"Nothing to do: it checks %s, and that stays the same.", "Nichts zu tun: Es prüft %s, und das bleibt gleich."},
 	{
 		"Optionally with what they compare, for example erp: certificate",

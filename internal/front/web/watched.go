@@ -140,7 +140,7 @@ func (v *view) watchStage(w client.Watched) stateOf {
 	case policy.StageExpired:
 		return stateOf{"bad", v.T("Expired")}
 	}
-	return stateOf{"good", v.T("Nothing to do")}
+	return stateOf{"good", v.T("No renewal expected soon")}
 }
 
 // expected returns the sentence about the next renewal.
