@@ -28,7 +28,7 @@ type Watched struct {
 	CreatedAt  time.Time      `json:"created_at,omitzero" readOnly:"true"`
 }
 
-// WatchSource is where new certificates are looked for.
+// WatchSource is a place that shows new certificates.
 type WatchSource struct {
 	Kind    tenancy.WatchSourceKind `json:"kind,omitempty" enum:",folder,url,server" doc:"folder: an absolute path of the service's machine, for operators only. url: an https URL. server: host:port of a TLS server, whose own certificate is watched. Empty: new certificates are uploaded."`
 	Address string                  `json:"address,omitempty" maxLength:"2000"`

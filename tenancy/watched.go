@@ -46,7 +46,7 @@ const (
 	WatchExpired WatchNotice = "expired"
 )
 
-// A WatchSource is where new certificates are looked for. The zero value has none: people upload them.
+// A WatchSource is a place that shows new certificates. The zero value is none: new certificates are uploaded.
 type WatchSource struct {
 	Kind    WatchSourceKind `json:"kind,omitempty"`
 	Address string          `json:"address,omitempty"`

@@ -124,20 +124,23 @@ func TestWhatCannotBeWatchedIsRefusedWithTheNextStep(t *testing.T) {
 	issue := f.partner()
 	good := issue("acme", day("2026-01-20"))
 	const all = "/tenants/acme/watched"
+	at := func(kind, address string) string {
+		return fmt.Sprintf(`{"name":"x","source":{"kind":%q,"address":%q}}`, kind, address)
+	}
 	for name, c := range map[string]struct {
 		who, body string
 		status    int
 		want      string
 	}{
-		"none":     {"acme/alice", `{"name":"x"}`, 422, "upload it, or name a source"},
-		"damaged":  {"acme/alice", `{"name":"x","certificate":"eA=="}`, 422, "not a certificate"},
-		"policy":   {"acme/alice", fmt.Sprintf(`{"name":"x","policy":"y","certificate":%q}`, good), 422, "unknown policy"},
-		"file":     {"acme/alice", fmt.Sprintf(`{"name":"x","policy_file":"y","certificate":%q}`, good), 422, "policy_file"},
-		"kind":     {"acme/alice", `{"name":"x","source":{"kind":"ftp"}}`, 422, "folder, url, server"},
-		"server":   {"acme/alice", `{"name":"x","source":{"kind":"server","address":"127.0.0.1:1"}}`, 422, "not allowed"},
-		"metadata": {"acme/alice", `{"name":"x","source":{"kind":"url","address":"https://169.254.169.254/"}}`, 422, "not allowed"},
-		"folder":   {"acme/alice", `{"name":"x","source":{"kind":"folder","address":"/etc"}}`, 409, "only be set by an operator"},
-		"no such":  {"operator", `{"name":"x","source":{"kind":"folder","address":"/no/such"}}`, 422, "no such file"},
+		"none":    {"acme/alice", `{"name":"x"}`, 422, "upload it, or name a source"},
+		"damaged": {"acme/alice", `{"name":"x","certificate":"eA=="}`, 422, "not a certificate"},
+		"policy":  {"acme/alice", fmt.Sprintf(`{"name":"x","policy":"y","certificate":%q}`, good), 422, "unknown policy"},
+		"file":    {"acme/alice", fmt.Sprintf(`{"name":"x","policy_file":"y","certificate":%q}`, good), 422, "policy_file"},
+		"kind":    {"acme/alice", at("ftp", "x"), 422, "folder, url, server"},
+		"server":  {"acme/alice", at("server", "127.0.0.1:1"), 422, "not allowed"},
+		"URL":     {"acme/alice", at("url", "https://169.254.169.254/"), 422, "not allowed"},
+		"folder":  {"acme/alice", at("folder", "/etc"), 409, "only be set by an operator"},
+		"no such": {"operator", at("folder", "/no/such"), 422, "no such file"},
 	} {
 		if a := f.call(c.who, "POST", all, c.body); a.status != c.status || !strings.Contains(a.raw, c.want) {
 			t.Errorf("%s: %d %s", name, a.status, a.raw)

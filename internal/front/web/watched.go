@@ -186,8 +186,8 @@ func (v *view) watchAdvice(s client.WatchSystem, seen bool) string {
 	case by != "":
 		return v.T("It checks %s. It needs no change if the names and the CA stay the same.", by)
 	}
-	return v.T("It is not known how it checks certificates. If it compares the certificate, its fingerprint or its serial " +
-		"number, it needs the new one.")
+	return v.T("It is not known how it checks certificates. If it compares the certificate, its fingerprint or its " +
+		"serial number, it needs the new one.")
 }
 
 // changed lists what a certificate changed.

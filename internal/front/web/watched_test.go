@@ -71,7 +71,8 @@ func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 		}
 	}
 	other := partnersCertificate(t, ca, "globex", now.AddDate(0, 0, -1), now.AddDate(1, 0, 0))
-	if status, page, _ := c.hold(alice, one+"/certificates", other); status != 409 || !strings.Contains(page, "wrong file") {
+	if status, page, _ := c.hold(alice, one+"/certificates", other); status != 409 ||
+		!strings.Contains(page, "wrong file") {
 		t.Errorf("another partner's: %d", status)
 	}
 	next := partnersCertificate(t, ca, "partner", now.AddDate(0, 0, -1), now.AddDate(1, 0, 0))
@@ -97,8 +98,8 @@ func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 	if status, _ := c.post(alice, one+"/look"); status != 409 {
 		t.Errorf("a look without a source: %d", status)
 	}
-	if _, page := c.get(alice, "/tenants/acme/tasks"); !strings.Contains(page, "The certificate partner has been renewed") ||
-		!strings.Contains(page, "Show watched certificates") {
+	if _, page := c.get(alice, "/tenants/acme/tasks"); !strings.Contains(page,
+		"The certificate partner has been renewed") || !strings.Contains(page, "Show watched certificates") {
 		t.Error("there is no task about the renewal")
 	}
 	if _, page := c.post(alice, one+"/remove"); !strings.Contains(page, "partner is no longer watched.") {
