@@ -238,5 +238,6 @@ func (c *watchImportCmd) line(dir string, header, row []string) (l watchLine, er
 	if l.Name == "" {
 		return l, errors.New("the name is missing")
 	}
-	return l, settings.apply(&l.Watched)
+	err = settings.apply(&l.Watched)
+	return l, err
 }

@@ -24,7 +24,7 @@ const (
 	atOnce = 8
 	// budget limits the time of a tick. The next tick continues.
 	budget = 5 * time.Minute
-	// mostDue limits the certificates of a tick, those that have waited longest first.
+	// mostDue limits the certificates of a tick.
 	mostDue = 5000
 )
 
@@ -74,7 +74,7 @@ func (l *Lookout) Watch(ctx context.Context) error {
 			}
 		})
 	}
-	for _, v := range interleaved(due) {
+	for _, v := range due {
 		select {
 		case queue <- v:
 			continue
@@ -99,27 +99,6 @@ func (l *Lookout) read(ctx context.Context, due []tenancy.Watched) (tenants map[
 	tenants, err1 := l.store.TenantsByID(ctx, tenantIDs)
 	seen, err2 := l.store.WatchedCertificates(ctx, ids)
 	return tenants, seen, errors.Join(err1, err2)
-}
-
-// interleaved returns the certificates in rounds with one of each tenant, so that the slow servers of one tenant do not
-// delay the others.
-func interleaved(due []tenancy.Watched) (all []tenancy.Watched) {
-	of := map[string][]tenancy.Watched{}
-	var tenants []string // in their order
-	for _, v := range due {
-		if of[v.TenantID] == nil {
-			tenants = append(tenants, v.TenantID)
-		}
-		of[v.TenantID] = append(of[v.TenantID], v)
-	}
-	for round := 0; len(all) < len(due); round++ {
-		for _, t := range tenants {
-			if round < len(of[t]) {
-				all = append(all, of[t][round])
-			}
-		}
-	}
-	return all
 }
 
 // work reads the source of a certificate if that is due, or else notifies of its stage.

@@ -290,20 +290,6 @@ func TestStagesAreReachedWithoutASource(t *testing.T) {
 	}
 }
 
-func TestTheSlowServersOfATenantDoNotDelayOthers(t *testing.T) {
-	var due []tenancy.Watched
-	for i, tenant := range []string{"a", "a", "a", "b", "a", "c", "b"} {
-		due = append(due, tenancy.Watched{ID: fmt.Sprint(i), TenantID: tenant})
-	}
-	var order string
-	for _, v := range interleaved(due) {
-		order += v.TenantID + v.ID + " "
-	}
-	if order != "a0 b3 c5 a1 b6 a2 a4 " {
-		t.Errorf("the order is %s", order)
-	}
-}
-
 func TestWhatATickLeavesIsDueAtTheNextOne(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	old := w.issue(begin.Add(-300 * policy.Day))

@@ -29,10 +29,12 @@ func (r Reader) WatchedOf(ctx context.Context, tenantID, after string, limit int
 		"LIMIT ?", tenantID, after, limit)
 }
 
-// DueWatched lists the watched certificates that need an action at now, those that have waited longest first.
+// DueWatched lists the watched certificates that need an action at now, in rounds with one of each tenant, so that no
+// tenant delays the others. Within a round and within a tenant, those that have waited longest come first.
 func (r Reader) DueWatched(ctx context.Context, now time.Time, limit int) ([]tenancy.Watched, error) {
-	return list(ctx, r, scanWatched, "SELECT "+watchedColumns+" FROM watched WHERE due_at > 0 AND due_at <= ? ORDER BY "+
-		"due_at, id LIMIT ?", micros(now), limit)
+	return list(ctx, r, scanWatched, "SELECT "+watchedColumns+" FROM (SELECT "+watchedColumns+", ROW_NUMBER() OVER "+
+		"(PARTITION BY tenant_id ORDER BY due_at, id) AS round FROM watched WHERE due_at > 0 AND due_at <= ?) AS due ORDER "+
+		"BY round, due_at, id LIMIT ?", micros(now), limit)
 }
 
 // CountWatched counts the watched certificates of a tenant.

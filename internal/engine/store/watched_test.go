@@ -14,7 +14,7 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		first, second, other := filled[tenancy.Watched](300), filled[tenancy.Watched](400), filled[tenancy.Watched](500)
 		first.ID, second.ID, other.ID = "w1", "w2", "w3"
 		first.TenantID, second.TenantID, other.TenantID = a.ID, a.ID, b.ID
-		second.DueAt, other.DueAt = first.DueAt.Add(-time.Hour), time.Time{}
+		second.DueAt, other.DueAt = first.DueAt.Add(-time.Hour), first.DueAt.Add(time.Hour)
 		c1, c2 := filled[tenancy.WatchedCertificate](600), filled[tenancy.WatchedCertificate](700)
 		c1.WatchedID, c2.WatchedID, c1.TenantID, c2.TenantID = "w1", "w1", a.ID, a.ID
 		c1.Position, c2.Position = 2, 1
@@ -40,23 +40,30 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		r.same("after the first", err, all, []tenancy.Watched{second})
 		n, err := r.CountWatched(ctx, a.ID)
 		r.same("number", err, n, 2)
+		all, err = r.DueWatched(ctx, other.DueAt, 10)
+		r.same("due, one of each tenant first", err, all, []tenancy.Watched{second, other, first})
 		all, err = r.DueWatched(ctx, first.DueAt, 10)
 		r.same("due", err, all, []tenancy.Watched{second, first})
 		all, err = r.DueWatched(ctx, first.DueAt.Add(-time.Microsecond), 10)
 		r.same("due before", err, all, []tenancy.Watched{second})
+		third := filled[tenancy.Watched](550)
+		third.ID, third.TenantID, third.DueAt = "w4", b.ID, time.Time{}
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.CreateWatched(ctx, third) })
+		all, err = r.DueWatched(ctx, first.DueAt.AddDate(9, 0, 0), 2)
+		r.same("the first that are due, without one that never is", err, all, []tenancy.Watched{second, other})
 		seen, err := r.WatchedCertificates(ctx, []string{"w1", "w2"})
 		r.same("seen", err, seen, map[string][]tenancy.WatchedCertificate{"w1": {c2, c1}})
 
 		c1.Adopted = false
-		third := c1
-		third.ID, third.WatchedID = "c3", "w2"
-		r.write(func(ctx context.Context, tx *Tx) error { return tx.AddWatchedCertificate(ctx, third) })
+		c3 := c1
+		c3.ID, c3.WatchedID = "c3", "w2"
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.AddWatchedCertificate(ctx, c3) })
 		seen, err = r.WatchedCertificates(ctx, []string{"w2"})
-		r.same("not adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {third}})
+		r.same("not adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {c3}})
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.AdoptWatchedCertificate(ctx, "c3") })
-		third.Adopted = true
+		c3.Adopted = true
 		seen, err = r.WatchedCertificates(ctx, []string{"w2"})
-		r.same("adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {third}})
+		r.same("adopted", err, seen, map[string][]tenancy.WatchedCertificate{"w2": {c3}})
 
 		again := filled[tenancy.WatchedCertificate](800)
 		again.WatchedID, again.Fingerprint = "w1", c1.Fingerprint

@@ -106,12 +106,9 @@ func (w *Watching) see(ctx context.Context, t tenancy.Tenant, name string, c ten
 				now, stored.Noticed = s.Seen, ""
 			}
 		}
-		return w.settle(ctx, tx, t, &stored, now, at)
+		s.Watched = stored
+		return w.settle(ctx, tx, t, &s.Watched, now, at)
 	})
-	if err != nil {
-		return s, err
-	}
-	s.Watched, err = w.store.Watched(ctx, t.ID, name)
 	return s, err
 }
 
@@ -233,7 +230,11 @@ func (w *Watching) settle(ctx context.Context, tx *store.Tx, t tenancy.Tenant, v
 		v.DueAt = look
 	}
 	tx.Changed(t.ID)
-	return tx.UpdateWatched(ctx, *v)
+	if err := tx.UpdateWatched(ctx, *v); err != nil {
+		return err
+	}
+	v.Version++
+	return nil
 }
 
 // announce notifies key users of the stage that a watched certificate has reached.

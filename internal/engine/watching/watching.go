@@ -41,10 +41,11 @@ func New(s *store.Store, users Notifier, log *slog.Logger) *Watching {
 }
 
 // Add begins to watch a certificate. chain has the certificate, and the CAs above it as far as they are known. If its
-// renewal is expected soon or is late, key users are notified at once. The error is [tenancy.ErrInvalid], or
-// [tenancy.ErrConflict] if the tenant watches a certificate of this name.
+// renewal is expected soon or is late, key users are notified at once. If v.LookedAt is zero, its source is read at the
+// next tick. The error is [tenancy.ErrInvalid], or [tenancy.ErrConflict] if the tenant watches a certificate of this
+// name.
 func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched, chain [][]byte, actor string,
-	now time.Time) (tenancy.Watched, error) {
+	now time.Time) (added tenancy.Watched, err error) {
 	if err := check(v); err != nil {
 		return v, err
 	}
@@ -53,9 +54,6 @@ func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 		return v, tenancy.Invalid("certificate", "%v", err)
 	}
 	v.ID, v.TenantID, v.CreatedAt, v.Version, v.Noticed = store.NewID(), t.ID, now, 1, ""
-	if v.Source.Kind != "" {
-		v.LookedAt = now
-	}
 	first.ID, first.TenantID, first.WatchedID, first.Position, first.Adopted = store.NewID(), t.ID, v.ID, 1, true
 	err = w.store.InTx(ctx, func(tx *store.Tx) error {
 		n, err := tx.CountWatched(ctx, t.ID)
@@ -76,29 +74,26 @@ func (w *Watching) Add(ctx context.Context, t tenancy.Tenant, v tenancy.Watched,
 		if err := tx.AddWatchedCertificate(ctx, first); err != nil {
 			return err
 		}
-		added := event(now, actor, "watched.added", t, v, map[string]any{"fingerprint_sha256": first.Fingerprint,
-			"not_after": first.NotAfter, "source": v.Source})
-		if err := tx.Audit(ctx, added); err != nil {
+		err = tx.Audit(ctx, event(now, actor, "watched.added", t, v, map[string]any{
+			"fingerprint_sha256": first.Fingerprint, "not_after": first.NotAfter, "source": v.Source}))
+		if err != nil {
 			return err
 		}
-		stored := v // a transaction that is repeated begins with the same value
-		return w.settle(ctx, tx, t, &stored, first, now)
+		added = v // a transaction that is repeated begins with the same value
+		return w.settle(ctx, tx, t, &added, first, now)
 	})
-	if err != nil {
-		return v, err
-	}
-	return w.store.Watched(ctx, t.ID, v.Name)
+	return added, err
 }
 
 // Change stores other settings of a watched certificate, except its name. After a change of the owner's rules, key
 // users are notified of the new dates. v has the version that the caller read. The error is [tenancy.ErrStale] if it
 // was changed in the meantime.
 func (w *Watching) Change(ctx context.Context, t tenancy.Tenant, v tenancy.Watched, actor string,
-	now time.Time) (tenancy.Watched, error) {
+	now time.Time) (changed tenancy.Watched, err error) {
 	if err := check(v); err != nil {
 		return v, err
 	}
-	err := w.store.InTx(ctx, func(tx *store.Tx) error {
+	err = w.store.InTx(ctx, func(tx *store.Tx) error {
 		stored, err := tx.Watched(ctx, t.ID, v.Name)
 		if err != nil {
 			return err
@@ -120,12 +115,10 @@ func (w *Watching) Change(ctx context.Context, t tenancy.Tenant, v tenancy.Watch
 		if err != nil {
 			return err
 		}
-		return w.settle(ctx, tx, t, &stored, newest, now)
+		changed = stored
+		return w.settle(ctx, tx, t, &changed, newest, now)
 	})
-	if err != nil {
-		return v, err
-	}
-	return w.store.Watched(ctx, t.ID, v.Name)
+	return changed, err
 }
 
 // Remove ends watching a certificate, and deletes its history. Notices, tasks and mails remain.
@@ -223,5 +216,5 @@ func chainOf(c tenancy.WatchedCertificate) ([][]byte, error) {
 }
 
 func event(now time.Time, actor, action string, t tenancy.Tenant, v tenancy.Watched, detail any) tenancy.Event {
-	return tenancy.NewEvent(now, actor, action, t.Name, fmt.Sprintf("%s/%s", t.Name, v.Name), detail)
+	return tenancy.NewEvent(now, actor, action, t.Name, fmt.Sprintf("%s/watched/%s", t.Name, v.Name), detail)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/perennial-pki/perennial/internal/engine/store"
 	"github.com/perennial-pki/perennial/internal/keys/certfile"
 	"github.com/perennial-pki/perennial/internal/testing/enginetest"
+	"github.com/perennial-pki/perennial/internal/testing/storetest"
 	"github.com/perennial-pki/perennial/internal/testing/testca"
 	"github.com/perennial-pki/perennial/internal/testing/testenv"
 	"github.com/perennial-pki/perennial/policy"
@@ -498,5 +499,27 @@ func TestTheCertificateOfThePartnerIsChosenAmongOthers(t *testing.T) {
 		case err != nil || len(chain) != 1+c.above || certfile.Fingerprint(chain[0]) != certfile.Fingerprint(c.want.Raw):
 			t.Errorf("%s: %d certificates, %v", name, len(chain), err)
 		}
+	}
+}
+
+// A statement that fails leaves nothing of the renewal, and the caller gets the error.
+func TestARenewalIsRecordedAsAWholeOrNotAtAll(t *testing.T) {
+	statements := storetest.EachFault(t, func(t *testing.T) (*store.Store, func() error) {
+		w := newWorld(t, sqlite(t))
+		w.add(nil)
+		next := w.issue("2026-11-01", nil)
+		before := w.watched()
+		return w.store, func() error {
+			_, err := w.Seen(t.Context(), w.acme, "acme-c4c", next, person, date("2026-11-02"))
+			w.store.BeforeStatements(nil)
+			if n := len(w.certificates()); err != nil && (n != 1 || w.watched().Version != before.Version ||
+				len(w.subjects()) > 0) {
+				t.Errorf("after the error, %d certificates are stored", n)
+			}
+			return err
+		}
+	})
+	if statements < 10 {
+		t.Errorf("only %d statements were tried", statements)
 	}
 }

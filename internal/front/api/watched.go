@@ -245,6 +245,7 @@ func (s *server) addWatched(ctx context.Context, in *struct {
 	case v.Source.Kind == "":
 		err = tenancy.Invalid("certificate", "there is no certificate: upload it, or name a source that shows it")
 	default:
+		v.LookedAt = s.now()
 		if chain, err = s.watcher.lookout.Read(ctx, t.Name, v.Source, nil); err != nil {
 			err = tenancy.Invalid("source", "the first certificate cannot be read: %v", err)
 		}
