@@ -45,11 +45,13 @@ type WatchSystem struct {
 
 // WatchedSeen is a certificate that was seen of a watched one.
 type WatchedSeen struct {
+	Number        int                     `json:"number" doc:"1, 2, 3 in the order in which they were seen."`
 	Subject       string                  `json:"subject"`
 	Issuer        string                  `json:"issuer"`
 	Serial        string                  `json:"serial" doc:"Hexadecimal, lowercase."`
 	SerialDecimal string                  `json:"serial_decimal"`
 	Fingerprint   string                  `json:"fingerprint_sha256"`
+	SHA1          string                  `json:"fingerprint_sha1" doc:"For servers that cannot show another fingerprint, such as nginx and HAProxy."`
 	NotBefore     time.Time               `json:"not_before"`
 	NotAfter      time.Time               `json:"not_after"`
 	SeenAt        time.Time               `json:"seen_at"`

@@ -78,8 +78,9 @@ func (s *server) watched(ctx context.Context, in OneWatched) (t tenancy.Tenant, 
 }
 
 func viewSeen(c tenancy.WatchedCertificate) client.WatchedSeen {
-	v := client.WatchedSeen{Fingerprint: c.Fingerprint, NotBefore: c.NotBefore, NotAfter: c.NotAfter, SeenAt: c.SeenAt,
-		SeenBy: c.SeenBy, Surprises: c.Surprises, Adopted: c.Adopted}
+	v := client.WatchedSeen{Number: c.Position, Fingerprint: c.Fingerprint, SHA1: certfile.SHA1(c.DER),
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter, SeenAt: c.SeenAt, SeenBy: c.SeenBy, Surprises: c.Surprises,
+		Adopted: c.Adopted}
 	if parsed, err := certfile.ParseCertificate(c.DER); err == nil {
 		v.Subject, v.Issuer = certfile.Name(parsed.RawSubject), certfile.Name(parsed.RawIssuer)
 		serials := certfile.SerialsOf(parsed.SerialNumber)
@@ -362,7 +363,8 @@ func (s *server) downloadWatched(ctx context.Context, in *struct {
 			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 		}
 		file, err := publish.Certificate(in.Format, c.DER, chain)
-		return &Download{file.ContentType, `attachment; filename="` + v.Name + file.Extension + `"`, file.Data}, err
+		name := fmt.Sprintf("%s-generation-%d%s", v.Name, c.Position, file.Extension)
+		return &Download{file.ContentType, `attachment; filename="` + name + `"`, file.Data}, err
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "no certificate of %s has this fingerprint", v.Name)
 }

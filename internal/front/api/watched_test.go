@@ -90,7 +90,7 @@ func TestAKeyUserWatchesACertificateThroughItsRenewal(t *testing.T) {
 	for format, begin := range map[string]string{"pem": "-----BEGIN CERTIFICATE-----", "der": "0", "pkcs7": "0"} {
 		file := f.call("acme/alice", "GET", one+"/certificates/"+fingerprint+"/download?format="+format, "")
 		if file.status != 200 || !strings.HasPrefix(file.raw, begin) ||
-			!strings.Contains(file.header.Get("Content-Disposition"), `filename="acme-c4c.`) {
+			!strings.Contains(file.header.Get("Content-Disposition"), `filename="acme-c4c-generation-1.`) {
 			t.Errorf("%s: %d %q", format, file.status, file.header)
 		}
 	}

@@ -28,6 +28,7 @@ var germanWatched = []translation{
 		"Zum Beispiel erp.example.com:443. Ohne Adresse laden Sie neue Zertifikate hoch.",
 	},
 	{"History", "Verlauf"},
+	{"How to install it", "So installieren Sie es"},
 	{
 		"It checks %s, so it will refuse the new certificate until that is installed.",
 		"Es prüft %s und lehnt das neue Zertifikat daher ab, bis es installiert ist.",

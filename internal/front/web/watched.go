@@ -125,6 +125,20 @@ func watchedFile(tenant, watched, fingerprint, format string) string {
 	return in(tenant, "watched", watched, "certificates", fingerprint, format)
 }
 
+// certificateOf returns a certificate that was seen in the form of a generation of a tenant, for the instructions.
+func certificateOf(s client.WatchedSeen) client.Certificate {
+	return client.Certificate{Generation: s.Number, Subject: s.Subject, Issuer: s.Issuer, Serial: s.Serial,
+		Fingerprint: s.Fingerprint, SHA1: s.SHA1, NotBefore: s.NotBefore, NotAfter: s.NotAfter}
+}
+
+// renewalOf returns the latest renewal of a watched certificate; nil if what changed is not known.
+func renewalOf(s *client.Sighting) *client.Renewal {
+	if s == nil || s.Changes == nil {
+		return nil
+	}
+	return &client.Renewal{Old: certificateOf(s.Before), Changes: *s.Changes}
+}
+
 // watchStage returns the state of an awaited renewal.
 func (v *view) watchStage(w client.Watched) stateOf {
 	if w.LookError != "" {

@@ -79,7 +79,8 @@ func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 	_, page, at = c.hold(alice, one+"/certificates", next)
 	for _, want := range []string{"The certificate has been renewed, as expected.", "The last renewal",
 		"Changed: serial number and dates, public key", "so the new certificate must be installed there",
-		"Nothing to do: it checks", "History"} {
+		"Nothing to do: it checks", "History", "How to install it", "nginx",
+		"partner-generation-2.pem"} {
 		if at != one || !strings.Contains(page, want) {
 			t.Errorf("renewed: %q is missing", want)
 		}
