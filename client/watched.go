@@ -41,6 +41,7 @@ type WatchSystem struct {
 	Contact      string               `json:"contact,omitempty" readOnly:"true"`
 	Survival     tenancy.Survival     `json:"survival,omitempty" readOnly:"true" enum:"survives,fails,unclear" doc:"Whether the system accepts the next certificate without a change, or one that was seen."`
 	Advice       string               `json:"advice,omitempty" readOnly:"true" doc:"What to do there."`
+	Installed    time.Time            `json:"installed_at,omitzero" readOnly:"true" doc:"Time at which the newest certificate was reported as installed there. A report proves nothing."`
 }
 
 // WatchedSeen is a certificate that was seen of a watched one.
@@ -81,4 +82,28 @@ type Sighting struct {
 	Before  WatchedSeen      `json:"before"`
 	Changes *tenancy.Changes `json:"changes,omitempty" doc:"What changes besides the serial number and the dates. Absent if nothing is new."`
 	Systems []WatchSystem    `json:"systems,omitempty" doc:"What to do in each system."`
+}
+
+// WatchLink is a link for the administrator of a system that knows a watched certificate.
+type WatchLink struct {
+	ID        string    `json:"id" readOnly:"true"`
+	System    string    `json:"system" maxLength:"200" doc:"One of the systems of the watched certificate."`
+	URL       string    `json:"url,omitempty" readOnly:"true" doc:"Shown only when the link is created."`
+	CreatedBy string    `json:"created_by,omitempty" readOnly:"true"`
+	CreatedAt time.Time `json:"created_at,omitzero" readOnly:"true"`
+	ExpiresAt time.Time `json:"expires_at,omitzero" readOnly:"true" doc:"The link also ends when a newer certificate is seen."`
+	RevokedAt time.Time `json:"revoked_at,omitzero" readOnly:"true"`
+	UsedAt    time.Time `json:"used_at,omitzero" readOnly:"true" doc:"Time at which the certificate was last reported as installed."`
+}
+
+// WatchLinked is the content of a link for the administrator of a system.
+type WatchLinked struct {
+	Tenant    string      `json:"tenant" doc:"Display name of the tenant."`
+	Name      string      `json:"name" doc:"Name under which the certificate is watched, as in the names of files."`
+	Owner     string      `json:"owner,omitempty" doc:"Who has renewed it."`
+	Newest    WatchedSeen `json:"newest" doc:"Certificate to install."`
+	Change    *Sighting   `json:"last_change,omitempty" doc:"The certificate compared with the one before. Absent if there is none."`
+	System    WatchSystem `json:"system"`
+	Installed time.Time   `json:"installed_at,omitzero" doc:"Time at which it was last reported as installed."`
+	Contact   *ITContact  `json:"contact,omitempty" doc:"Contact for questions: the key user who created the link, or else the designated IT contact of the tenant."`
 }

@@ -177,6 +177,21 @@ type WatchedCertificate struct {
 	Adopted bool
 }
 
+// A WatchLink lets the administrator of a system fetch the new certificate of a watched one, and report that it is
+// installed. It is for one certificate, and ends with the next one. Its secret is shown once and stored as a hash.
+type WatchLink struct {
+	ID            string
+	TenantID      string
+	WatchedID     string
+	CertificateID string
+	System        string // name
+	CreatedBy     string
+	CreatedAt     time.Time
+	ExpiresAt     time.Time
+	RevokedAt     time.Time
+	UsedAt        time.Time // when the installation was last reported
+}
+
 // WatchSurprise is a reason for which a new certificate is not the expected successor.
 type WatchSurprise string
 

@@ -23,6 +23,9 @@ type watchCmd struct {
 	Show   watchShowCmd   `cmd:"" help:"Show a watched certificate: when it is renewed, and which systems know it."`
 	Update watchUpdateCmd `cmd:"" help:"Upload the new certificate, and compare it with the one before."`
 	Look   watchLookCmd   `cmd:"" help:"Look at the source of a watched certificate now."`
+	Link   watchLinkCmd   `cmd:"" help:"Create a link for the administrator of a system: the new certificate, with instructions and a button to report it as installed."`
+	Links  watchLinksCmd  `cmd:"" help:"List the links of a watched certificate."`
+	Unlink watchUnlinkCmd `cmd:"" help:"Revoke a link."`
 	Change watchChangeCmd `cmd:"" help:"Change how a certificate is watched."`
 	Remove watchRemoveCmd `cmd:"" help:"Stop watching a certificate."`
 	Import watchImportCmd `cmd:"" help:"Watch many certificates: those of files, or of tables."`

@@ -23,6 +23,12 @@ func (r Reader) Watched(ctx context.Context, tenantID, name string) (tenancy.Wat
 		"SELECT "+watchedColumns+" FROM watched WHERE tenant_id = ? AND name = ?", tenantID, name)
 }
 
+// WatchedByID reads the watched certificates with these IDs.
+func (r Reader) WatchedByID(ctx context.Context, ids []string) (map[string]tenancy.Watched, error) {
+	return byID(ctx, r, scanWatched, func(w tenancy.Watched) string { return w.ID },
+		"SELECT "+watchedColumns+" FROM watched WHERE id ", ids)
+}
+
 // WatchedOf lists the watched certificates of a tenant.
 func (r Reader) WatchedOf(ctx context.Context, tenantID, after string, limit int) ([]tenancy.Watched, error) {
 	return list(ctx, r, scanWatched, "SELECT "+watchedColumns+" FROM watched WHERE tenant_id = ? AND id > ? ORDER BY id "+
@@ -60,8 +66,11 @@ func (t *Tx) UpdateWatched(ctx context.Context, w tenancy.Watched) error {
 		micros(w.LookedAt), micros(w.FailingSince), storable(w.LookError), w.ID, w.Version)
 }
 
-// DeleteWatched deletes a watched certificate with its history.
+// DeleteWatched deletes a watched certificate with its history and its links.
 func (t *Tx) DeleteWatched(ctx context.Context, w tenancy.Watched) error {
+	if err := t.deleteWatchLinks(ctx, w.ID); err != nil {
+		return err
+	}
 	if _, err := t.exec(ctx, "DELETE FROM watched_certificates WHERE watched_id = ?", w.ID); err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		if _, err := r.Watched(ctx, b.ID, first.Name); !isKind(err, tenancy.ErrNotFound) {
 			t.Errorf("of another tenant: %v", err)
 		}
+		byID, err := r.WatchedByID(ctx, []string{"w2", "x"})
+		r.same("by ID", err, byID, map[string]tenancy.Watched{"w2": second})
 		all, err := r.WatchedOf(ctx, a.ID, "", 10)
 		r.same("all", err, all, []tenancy.Watched{first, second})
 		all, err = r.WatchedOf(ctx, a.ID, "w1", 10)
@@ -76,6 +78,34 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 			return tx.CreateWatched(ctx, taken)
 		})
 
+		used, unused := filled[tenancy.WatchLink](1100), filled[tenancy.WatchLink](1200)
+		used.ID, unused.ID, used.WatchedID, unused.WatchedID, used.CertificateID, unused.CertificateID = "l1", "l2", "w1",
+			"w1", c1.ID, c2.ID
+		unused.RevokedAt, unused.UsedAt = time.Time{}, time.Time{}
+		r.write(func(ctx context.Context, tx *Tx) error {
+			if err := tx.CreateWatchLink(ctx, used, "hash 1"); err != nil {
+				return err
+			}
+			return tx.CreateWatchLink(ctx, unused, "hash 2")
+		})
+		link, err := r.WatchLinkByHash(ctx, "hash 1")
+		r.same("a link", err, link, used)
+		links, err := r.WatchLinks(ctx, "w1", "", 10)
+		r.same("links", err, links, []tenancy.WatchLink{used, unused})
+		links, err = r.WatchLinks(ctx, "w1", "l1", 10)
+		r.same("links after the first", err, links, []tenancy.WatchLink{unused})
+		installed, err := r.WatchInstalled(ctx, c1.ID)
+		r.same("installed", err, installed, map[string]time.Time{used.System: used.UsedAt})
+		installed, err = r.WatchInstalled(ctx, c2.ID)
+		r.same("not installed", err, installed, map[string]time.Time{})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.UseWatchLink(ctx, "l2", now) })
+		installed, err = r.WatchInstalled(ctx, c2.ID)
+		r.same("installed now", err, installed, map[string]time.Time{unused.System: now})
+		r.write(func(ctx context.Context, tx *Tx) error { return tx.RevokeWatchLink(ctx, "w1", "l2", now) })
+		r.refused("a second revocation", tenancy.ErrNotFound, func(ctx context.Context, tx *Tx) error {
+			return tx.RevokeWatchLink(ctx, "w1", "l2", now)
+		})
+
 		changed := filled[tenancy.Watched](1000)
 		changed.ID, changed.TenantID, changed.Name, changed.CreatedAt = "w1", a.ID, first.Name, first.CreatedAt
 		changed.Version = first.Version
@@ -89,6 +119,8 @@ func TestWatchedCertificatesReadBackAsWritten(t *testing.T) {
 		r.write(func(ctx context.Context, tx *Tx) error { return tx.DeleteWatched(ctx, changed) })
 		all, err = r.WatchedOf(ctx, a.ID, "", 10)
 		r.same("one deleted", err, all, []tenancy.Watched{second})
+		links, err = r.WatchLinks(ctx, "w1", "", 10)
+		r.same("its links", err, links, []tenancy.WatchLink(nil))
 		seen, err = r.WatchedCertificates(ctx, []string{"w1"})
 		r.same("its history", err, seen, map[string][]tenancy.WatchedCertificate{})
 	})

@@ -181,7 +181,7 @@ func routes(version string, mux *http.ServeMux, s *server) *router {
 		registerLinks, registerReceiverLinks, registerCertificates, registerTasks, registerScope, registerOperations,
 		registerDeliveries,
 		registerTokens, registerAuthorities, registerOverview, registerImports, registerParked,
-		registerWatched,
+		registerWatched, registerWatchLinks,
 	} {
 		register(r)
 	}

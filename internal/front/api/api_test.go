@@ -206,6 +206,7 @@ var bodies = map[string]string{
 	"POST /tenants/{tenant}/watched":                                     `{"name":"x"}`,
 	"PUT /tenants/{tenant}/watched/{watched}":                            `{"name":"x"}`,
 	"POST /tenants/{tenant}/watched/{watched}/certificates":              `{"certificate":"eA=="}`,
+	"POST /tenants/{tenant}/watched/{watched}/links":                     `{"system":"x"}`,
 	"POST /authorities":                                                  `{}`, "POST /tenants": `{"name":"x"}`,
 	"POST /runs": `{"run_date":"2026-10-01T00:00:00Z"}`, "POST /tokens": `{"name":"x","role":"operator"}`,
 }

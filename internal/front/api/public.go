@@ -231,7 +231,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		next.ServeHTTP(status, r)
 		requests.WithLabelValues(methodLabel(r.Method), strconv.Itoa(status.status)).Inc()
 		path := r.URL.Path
-		for _, secret := range []string{"/unsubscribe/", "/rollover/", linksPath} {
+		for _, secret := range []string{"/unsubscribe/", "/rollover/", "/watched/", linksPath} {
 			if strings.HasPrefix(path, secret) {
 				path = secret + "..."
 			}

@@ -188,14 +188,14 @@ func TestNoSecretOfAnAddressIsInTheLog(t *testing.T) {
 		Now:  func() time.Time { return f.now },
 		Log:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	for _, path := range []string{"/unsubscribe/SECRET1", "/rollover/SECRET2/certificate", prefix + "/links/SECRET3",
-		prefix + "/links/SECRET4/installed"} {
+		prefix + "/links/SECRET4/installed", "/watched/SECRET5", prefix + "/links/SECRET6/watched"} {
 		res, err := http.Get(f.http.URL + path)
 		check(t, err)
 		res.Body.Close()
 	}
 	f.call("operator", "GET", "/tenants", "")
 	if text := log.String(); strings.Contains(text, "SECRET") || strings.Contains(text, "op-secret") ||
-		strings.Count(text, "msg=request") != 5 {
+		strings.Count(text, "msg=request") != 7 {
 		t.Errorf("the log:\n%s", text)
 	}
 }

@@ -153,13 +153,29 @@ func (s *server) showWatched(ctx context.Context, t tenancy.Tenant, v tenancy.Wa
 		view.History = append(view.History, viewSeen(c))
 	}
 	if newest, found := watching.Newest(seen[v.ID]); found {
-		if before, found := watching.Before(seen[v.ID], newest); found {
-			changes := watching.Compare(before, newest)
-			view.LastChange = &client.Sighting{Seen: viewSeen(newest), Before: viewSeen(before), Changes: changes,
-				Systems: viewSystems(v, receivers[t.ID], true, changes)}
+		installed, err := s.store.WatchInstalled(ctx, newest.ID)
+		if err != nil {
+			return view, err
 		}
+		view.LastChange = viewChange(v, seen[v.ID], newest, receivers[t.ID], installed)
 	}
 	return view, errors.Join(err1, err2)
+}
+
+// viewChange shows what the newest certificate changed, and where it was reported as installed; nil if it is the first.
+func viewChange(v tenancy.Watched, seen []tenancy.WatchedCertificate, newest tenancy.WatchedCertificate,
+	receivers []tenancy.Receiver, installed map[string]time.Time) *client.Sighting {
+	before, found := watching.Before(seen, newest)
+	if !found {
+		return nil
+	}
+	changes := watching.Compare(before, newest)
+	out := &client.Sighting{Seen: viewSeen(newest), Before: viewSeen(before), Changes: changes,
+		Systems: viewSystems(v, receivers, true, changes)}
+	for i, system := range out.Systems {
+		out.Systems[i].Installed = installed[system.Name]
+	}
+	return out
 }
 
 func (s *server) getWatched(ctx context.Context, in *OneWatched) (*Entity[client.Watched], error) {
@@ -354,19 +370,24 @@ func (s *server) downloadWatched(ctx context.Context, in *struct {
 		if c.Fingerprint != in.Fingerprint {
 			continue
 		}
-		above, err := certfile.SplitChain(c.Chain)
-		if err != nil {
-			return nil, err
-		}
-		var chain []byte
-		for _, der := range above {
-			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-		}
-		file, err := publish.Certificate(in.Format, c.DER, chain)
-		name := fmt.Sprintf("%s-generation-%d%s", v.Name, c.Position, file.Extension)
-		return &Download{file.ContentType, `attachment; filename="` + name + `"`, file.Data}, err
+		return watchedFile(v, c, in.Format)
 	}
 	return nil, tenancy.Errorf(tenancy.ErrNotFound, "no certificate of %s has this fingerprint", v.Name)
+}
+
+// watchedFile returns a certificate that was seen as a file.
+func watchedFile(v tenancy.Watched, c tenancy.WatchedCertificate, format publish.Format) (*Download, error) {
+	above, err := certfile.SplitChain(c.Chain)
+	if err != nil {
+		return nil, err
+	}
+	var chain []byte
+	for _, der := range above {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	file, err := publish.Certificate(format, c.DER, chain)
+	name := fmt.Sprintf("%s-generation-%d%s", v.Name, c.Position, file.Extension)
+	return &Download{file.ContentType, `attachment; filename="` + name + `"`, file.Data}, err
 }
 
 func (s *server) lookWatched(ctx context.Context, in *OneWatched) (*Entity[client.Sighting], error) {

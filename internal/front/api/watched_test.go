@@ -171,3 +171,66 @@ func TestWhatCannotBeWatchedIsRefusedWithTheNextStep(t *testing.T) {
 		t.Errorf("kept: %d %s", kept.status, kept.raw)
 	}
 }
+
+func TestALinkIsForOneSystemAndOneCertificate(t *testing.T) {
+	f := setUp(t)
+	issue := f.partner()
+	const one = "/tenants/acme/watched/acme-c4c"
+	f.ok("acme/alice", "POST", "/tenants/acme/watched", 201, fmt.Sprintf(`{"name":"acme-c4c","owner":"SAP",
+		"systems":[{"name":"erp","identifies_by":["certificate"]},{"name":"portal"}],"certificate":%q}`,
+		issue("acme", day("2026-01-20"))))
+	upload := func(from string) {
+		f.ok("acme/alice", "POST", one+"/certificates", 200, fmt.Sprintf(`{"certificate":%q}`, issue("acme", day(from))))
+	}
+	upload("2026-11-02")
+	f.ok("acme/alice", "POST", one+"/links", 422, `{"system":"archive"}`)
+	link := func() string {
+		made := f.ok("acme/alice", "POST", one+"/links", 201, `{"system":"erp"}`)
+		return "/links/" + strings.TrimPrefix(made["url"].(string), "/watched/") + "/watched"
+	}
+	first := link()
+	page := f.call("", "GET", first, "")
+	system := page.body["system"].(map[string]any)
+	contact := page.body["contact"].(map[string]any)
+	if page.status != 200 || page.body["tenant"] != "Tenant acme" || system["name"] != "erp" ||
+		system["survival"] != "fails" || contact["email"] != "alice@acme.example.com" ||
+		strings.Contains(page.raw, "portal") || strings.Contains(page.raw, "key user") {
+		t.Errorf("%d %s", page.status, page.raw)
+	}
+	if file := f.call("", "GET", first+"/download?format=pem", ""); file.status != 200 ||
+		!strings.Contains(file.header.Get("Content-Disposition"), "acme-c4c-generation-2.pem") {
+		t.Errorf("the file: %d %v", file.status, file.header)
+	}
+	f.ok("", "POST", first+"/installed", 204, "")
+	f.ok("", "POST", first+"/installed", 204, "") // pressed twice
+	reported := 0
+	for _, e := range items(f.ok("acme/alice", "GET", "/tenants/acme/events", 200, "")) {
+		if e.(map[string]any)["action"] == "watch-link.installed" {
+			reported++
+		}
+	}
+	shown := f.ok("acme/alice", "GET", one, 200, "")["last_change"].(map[string]any)["systems"].([]any)
+	if reported != 1 || shown[0].(map[string]any)["installed_at"] != "2026-11-02T00:00:00Z" ||
+		shown[1].(map[string]any)["installed_at"] != nil {
+		t.Errorf("%d reports, shown as %v", reported, shown)
+	}
+	links := items(f.ok("acme/alice", "GET", one+"/links", 200, ""))
+	if len(links) != 1 || links[0].(map[string]any)["used_at"] == nil || links[0].(map[string]any)["url"] != nil {
+		t.Errorf("the links: %v", links)
+	}
+
+	second := link()
+	id := items(f.ok("acme/alice", "GET", one+"/links", 200, ""))[1].(map[string]any)["id"].(string)
+	f.ok("acme/alice", "DELETE", one+"/links/"+id, 204, "")
+	f.ok("acme/alice", "DELETE", one+"/links/"+id, 404, "")
+	f.ok("", "GET", second, 404, "")
+	upload("2026-11-03")
+	third := link()
+	for _, gone := range []string{first, first + "/download", second, "/links/nothing/watched"} {
+		f.ok("", "GET", gone, 404, "")
+	}
+	f.ok("", "GET", third, 200, "")
+	f.now = f.now.AddDate(0, 0, 91)
+	f.ok("", "GET", third, 404, "")
+	f.ok("", "POST", third+"/installed", 404, "")
+}

@@ -2,6 +2,10 @@ package web
 
 // germanWatched holds the German texts of the pages about watched certificates.
 var germanWatched = []translation{
+	{
+		"%s has renewed the certificate that it presents. Your system %s knows the old one.",
+		"%s hat das eigene Zertifikat erneuert. Ihr System %s kennt das alte.",
+	},
 	{"%s is no longer watched.", "%s wird nicht mehr beobachtet."},
 	{"%s is now watched.", "%s wird jetzt beobachtet."},
 	{"%s renews it between %s and %s.", "%s erneuert es zwischen dem %s und dem %s."},
@@ -12,7 +16,16 @@ var germanWatched = []translation{
 	},
 	{"%s: renewal by %s", "%s: Erneuerung durch %s"},
 	{"%s: renewal by its owner", "%s: Erneuerung durch den Inhaber"},
+	{"3. Report it", "3. Melden"},
+	{
+		"A partner has renewed the certificate that it presents. Your system %s knows the old one.",
+		"Ein Partner hat sein Zertifikat erneuert. Ihr System %s kennt das alte.",
+	},
 	{"Accept it even if it has other names", "Auch mit anderen Namen akzeptieren"},
+	{
+		"Add the new certificate next to the old one if your system allows that.",
+		"Fügen Sie das neue Zertifikat neben dem alten hinzu, wenn Ihr System das zulässt.",
+	},
 	{"Administrator: %s", "Administrator: %s"},
 	{"Ask the owner of the certificate.", "Fragen Sie den Inhaber des Zertifikats."},
 	{"By", "Durch"},
@@ -29,6 +42,13 @@ var germanWatched = []translation{
 	},
 	{"History", "Verlauf"},
 	{"How to install it", "So installieren Sie es"},
+	{"I have installed it", "Installiert"},
+	{
+		"In your own system, look up the certificate that it accepts now. Its subject must be %s, and its issuer " +
+			"must be %s. If one of them differs, do not install the new certificate.",
+		"Sehen Sie in Ihrem eigenen System nach, welches Zertifikat es jetzt akzeptiert. Dessen Subject muss %s " +
+			"lauten und dessen Aussteller %s. Weicht eines davon ab, installieren Sie das neue Zertifikat nicht.",
+	},
 	{
 		"It checks %s, so it will refuse the new certificate until that is installed.",
 		"Es prüft %s und lehnt das neue Zertifikat daher ab, bis es installiert ist.",
@@ -51,12 +71,14 @@ var germanWatched = []translation{
 		"Es ist nicht bekannt, wie es Zertifikate prüft. Wenn es das Zertifikat, den Fingerabdruck oder die " +
 			"Seriennummer vergleicht, braucht es das neue.",
 	},
+	{"Links for administrators", "Links für Administratoren"},
 	{"Look for new certificates at", "Nach neuen Zertifikaten suchen unter"},
 	{"Look now", "Jetzt nachsehen"},
 	{
 		"Lowercase letters, digits and hyphens, for example acme-c4c",
 		"Kleinbuchstaben, Ziffern und Bindestriche, zum Beispiel acme-c4c",
 	},
+	{"New certificate: %s", "Neues Zertifikat: %s"},
 	{"Next renewal", "Nächste Erneuerung"},
 	{"No renewal expected soon", "Zurzeit keine Erneuerung erwartet"},
 	{"Nothing new: this certificate is known.", "Nichts Neues: Dieses Zertifikat ist bekannt."},
@@ -80,11 +102,16 @@ var germanWatched = []translation{
 	{"Renewal expected soon", "Erneuerung steht bevor"},
 	{"Renewal overdue", "Erneuerung überfällig"},
 	{"Seen", "Gesehen"},
+	{
+		"Send this link to the administrator of %s. It is shown only once:",
+		"Senden Sie diesen Link an den Administrator von %s. Er wird nur einmal angezeigt:",
+	},
 	{"Show watched certificates", "Beobachtete Zertifikate anzeigen"},
 	{"Source", "Quelle"},
 	{"Source not readable", "Quelle nicht lesbar"},
 	{"Stop watching", "Nicht mehr beobachten"},
 	{"Stop watching %s", "%s nicht mehr beobachten"},
+	{"System", "System"},
 	{
 		"Systems that accept exactly the old certificate need the new one.",
 		"Systeme, die genau das alte Zertifikat akzeptieren, brauchen das neue.",
@@ -94,6 +121,7 @@ var germanWatched = []translation{
 		"Tell the administrators of the systems that know it that a new certificate is coming.",
 		"Kündigen Sie den Administratoren der Systeme, die es kennen, ein neues Zertifikat an.",
 	},
+	{"Thank you. It is recorded as installed.", "Danke. Es ist als installiert vermerkt."},
 	{
 		"The certificate has been renewed, as expected. See below what to do.",
 		"Das Zertifikat wurde wie erwartet erneuert. Was zu tun ist, steht unten.",
@@ -142,4 +170,8 @@ var germanWatched = []translation{
 	{"the TLS server", "dem TLS-Server"},
 	{"the folder of the service's machine", "dem Ordner auf dem Server des Dienstes"},
 	{"the https URL", "der https-URL"},
+	{
+		"the old one expires; the new one may be presented before",
+		"Ablauf des alten; das neue kann schon vorher verwendet werden",
+	},
 }

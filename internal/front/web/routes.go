@@ -47,6 +47,7 @@ func pageTable() []page {
 		{path: "/sign-in", name: "sign-in", who: public, show: (*console).signInPage},
 		{path: "/welcome", name: "welcome", who: public, show: (*console).welcomePage},
 		{path: "/rollover/{secret}", name: "receiver", who: public, show: (*console).receiver},
+		{path: "/watched/{secret}", name: "watch-link", who: public, show: (*console).watchLinked},
 		{path: "/account", name: "account", who: signedIn, show: (*console).account},
 
 		{path: "/{$}", name: "overview", who: signedIn, menu: "Overview", show: (*console).home},
@@ -99,6 +100,9 @@ func (c *console) routeTable() []route {
 		{"POST /welcome", public, (*console).welcome},
 		{"POST /rollover/{secret}/installed", public, (*console).installed},
 
+		{"POST /watched/{secret}/installed", public, (*console).watchInstalled},
+		{"GET /watched/{secret}/{format}", public, (*console).watchLinkFile},
+
 		{"GET /live", signedIn, (*console).live},
 		{"POST /sign-out", signedIn, (*console).signOut},
 		{"POST /account", signedIn, (*console).setPreferences},
@@ -139,6 +143,8 @@ func (c *console) routeTable() []route {
 		{"POST " + tenantPages + "/watched", signedIn, (*console).addWatched},
 		{"POST " + tenantPages + "/watched/{watched}/certificates", signedIn, (*console).uploadWatched},
 		{"POST " + tenantPages + "/watched/{watched}/look", signedIn, (*console).lookWatched},
+		{"POST " + tenantPages + "/watched/{watched}/links", signedIn, (*console).watchLink},
+		{"POST " + tenantPages + "/watched/{watched}/links/{link}/revoke", signedIn, (*console).revokeWatchLink},
 		{"POST " + tenantPages + "/watched/{watched}/remove", signedIn, (*console).removeWatched},
 		{"GET " + tenantPages + "/watched/{watched}/certificates/{fingerprint}/{format}", signedIn,
 			(*console).downloadWatched},

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,13 +21,21 @@ func (c *console) watchedList(v *view) error {
 	return c.show(v, http.StatusOK, v.T("Watched certificates"), watchedListPage(v, name, list))
 }
 
-func (c *console) watchedOne(v *view) error {
+func (c *console) watchedOne(v *view) error { return c.showWatched(v, client.WatchLink{}) }
+
+// showWatched shows a watched certificate, with a link that was made now.
+func (c *console) showWatched(v *view, made client.WatchLink) error {
 	name := v.r.PathValue("tenant")
-	w, err := get[client.Watched](c, v, in(name, "watched", v.r.PathValue("watched")))
+	path := in(name, "watched", v.r.PathValue("watched"))
+	w, err := get[client.Watched](c, v, path)
 	if err != nil {
 		return err
 	}
-	return c.show(v, http.StatusOK, w.Name, watchedPage(v, name, w))
+	links, err := get[client.Page[client.WatchLink]](c, v, path+"/links")
+	if err != nil {
+		return err
+	}
+	return c.show(v, http.StatusOK, w.Name, watchedPage(v, name, w, links.Items, made))
 }
 
 // addWatched reads the form for another watched certificate, whose file may be left out if there is a source.
@@ -136,7 +145,12 @@ func renewalOf(s *client.Sighting) *client.Renewal {
 	if s == nil || s.Changes == nil {
 		return nil
 	}
-	return &client.Renewal{Old: certificateOf(s.Before), Changes: *s.Changes}
+	return &client.Renewal{Old: certificateOf(s.Before), New: certificateOf(s.Seen), Changes: *s.Changes}
+}
+
+// watchDifferences lists the fields of two certificates, without the type of their keys.
+func watchDifferences(v *view, r client.Renewal) []difference {
+	return slices.DeleteFunc(differences(v, r.Old, r.New), func(d difference) bool { return d.field == v.T("Key type") })
 }
 
 // watchStage returns the state of an awaited renewal.

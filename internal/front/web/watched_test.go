@@ -44,6 +44,68 @@ func partnersCertificate(t *testing.T, ca *testca.CA, name string, from, to time
 	return der
 }
 
+// newWatchLink creates a link for the administrator of a system, and returns its path.
+func (c *console) newWatchLink(by *http.Client, watched, system string) string {
+	c.t.Helper()
+	_, page := c.post(by, "/tenants/acme/watched/"+watched+"/links", "system", system)
+	link := regexp.MustCompile(`/watched/[A-Z2-7]{26}`).FindString(page)
+	if link == "" {
+		c.t.Fatal("no link is shown")
+	}
+	return link
+}
+
+// The administrator of a system has no account.
+func TestTheAdministratorOfASystemGetsTheNewCertificateByALink(t *testing.T) {
+	c := open(t)
+	alice, nobody := c.signIn("alice"), jar(t)
+	link := c.newWatchLink(alice, "acme-c4c", "erp")
+	status, page := c.get(nobody, link)
+	for _, want := range []string{"New certificate: acme-c4c", "SAP has renewed the certificate that it presents",
+		"so the new certificate must be installed there", "nginx", "alice@acme.example.com", "Is this page genuine?",
+		"What changes"} {
+		if status != 200 || !strings.Contains(page, want) {
+			t.Errorf("%d: %q is missing", status, want)
+		}
+	}
+	for _, private := range []string{"portal", "archive", "emil.ernst", "sample"} {
+		if strings.Contains(page, private) {
+			t.Errorf("the page has %q", private)
+		}
+	}
+	if status, file := c.get(nobody, link+"/der"); status != 200 || !strings.HasPrefix(file, "0\x82") {
+		t.Errorf("the file: %d", status)
+	}
+	if _, page := c.post(nobody, link+"/installed"); !strings.Contains(page, "Thank you. It is recorded as installed.") {
+		t.Error("the report is not recorded")
+	}
+	_, page = c.get(alice, "/tenants/acme/watched/acme-c4c")
+	if !strings.Contains(page, "Reported as installed") {
+		t.Error("the report is not shown")
+	}
+	revoke := regexp.MustCompile(`/tenants/acme/watched/acme-c4c/links/[-0-9a-f]{36}/revoke`).FindString(page)
+	if _, page := c.post(alice, revoke); !strings.Contains(page, "The link has been revoked.") {
+		t.Error("it cannot be revoked")
+	}
+	for _, path := range []string{link, link + "/der", "/watched/nothing"} {
+		if status, page := c.get(nobody, path); status != 404 || !strings.Contains(page, "This link is not valid") {
+			t.Errorf("%s after the revocation: %d", path, status)
+		}
+	}
+	if status, _ := c.post(nobody, link+"/installed"); status != 404 {
+		t.Errorf("a report after the revocation: %d", status)
+	}
+	german := c.newWatchLink(alice, "bank-statements", "erp")
+	r, err := http.NewRequest(http.MethodGet, c.url+german, nil)
+	check(t, err)
+	r.Header.Set("Accept-Language", "de")
+	res, err := nobody.Do(r)
+	check(t, err)
+	if _, page := c.read(res); !strings.Contains(page, "House Bank hat das eigene Zertifikat erneuert.") {
+		t.Error("the page is not in German")
+	}
+}
+
 func TestAKeyUserWatchesAPartnersCertificate(t *testing.T) {
 	c := open(t)
 	alice := c.signIn("alice")

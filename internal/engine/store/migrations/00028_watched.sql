@@ -40,6 +40,24 @@ CREATE TABLE watched_certificates (
     UNIQUE (watched_id, fingerprint)
 );
 
+-- Links for the administrators of systems that know a watched certificate. Each is for one certificate.
+CREATE TABLE watched_links (
+    id             TEXT PRIMARY KEY,
+    tenant_id      TEXT NOT NULL,
+    watched_id     TEXT NOT NULL REFERENCES watched (id),
+    certificate_id TEXT NOT NULL REFERENCES watched_certificates (id),
+    system_name    TEXT NOT NULL,
+    hash           TEXT NOT NULL UNIQUE, -- SHA-256 of the secret
+    created_by     TEXT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL,
+    revoked_at     BIGINT NOT NULL, -- 0 unless revoked
+    used_at        BIGINT NOT NULL -- when the installation was last reported; 0 if it was not
+);
+CREATE INDEX watched_links_by_watched ON watched_links (watched_id, id);
+CREATE INDEX watched_links_by_certificate ON watched_links (certificate_id);
+
 -- +goose Down
+DROP TABLE watched_links;
 DROP TABLE watched_certificates;
 DROP TABLE watched;
